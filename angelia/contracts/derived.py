@@ -1,0 +1,209 @@
+"""Contracts of what the night itself writes."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from angelia.contracts.core import TIMESTAMP, Column, Dataset
+from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
+
+F32, F64, I16, I32, I64, U32 = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
+
+
+def ordinal() -> Column:
+    """Return the dense user number column."""
+    return Column("ordinal", U32, "stable dense number of the user; shard = ordinal >> shard_bits")
+
+
+def p(name: str, meaning: str, nullable: bool = False) -> Column:
+    """Return a probability column."""
+    return Column(name, F64, meaning, minimum=0.0, maximum=1.0, nullable=nullable)
+
+
+USER_INDEX = Dataset(
+    "user_index", 1, "user", ("user_id",), ("chain",), (user_id(), ordinal()), ("index_users",),
+    notes="One append-only chain (chain=0): every commit adds users and lists all earlier files. Meta: shard_bits, n_users.",
+)
+
+USER_DAYS = Dataset(
+    "user_days", 1, "user x day x event type x item", ("ordinal", "event_type", "item"), ("ds",),
+    (
+        ordinal(),
+        Column("event_type", S, "event type", pattern=NAME),
+        Column("item", S, "item or category; null = none given", nullable=True),
+        Column("n_events", I32, "number of events", minimum=1),
+        Column("value_sum", F64, "sum of the events' values (null values count 0)"),
+        Column("hours", I32, "bit h set = at least one event in UTC hour h of the day", minimum=0, maximum=2**24 - 1),
+    ),
+    ("aggregate_days",), layout=("shards",), notes="ds is the UTC day the events happened (not of arrival).",
+)
+
+USER_PUSHES = Dataset(
+    "user_pushes", 1, "push x (sent or opened)", ("message_id", "kind"), ("ds",),
+    (
+        ordinal(), hash_id("message_id", "once-only key of the message"), campaign_id(), material_id(), channel(),
+        Column("kind", S, "sent (accepted, or ambiguous, which counts as sent) or opened", allowed=("sent", "opened")),
+        Column("at_ts", TIMESTAMP, "when it was sent, or opened"),
+        Column("sent_ts", TIMESTAMP, "when it was sent"),
+        Column("slot_propensity", F64, "probability of the slot under the logging policy; null = unknown", nullable=True, minimum=0, maximum=1),
+        Column("material_propensity", F64, "probability of the material under the logging policy; null = unknown", nullable=True, minimum=0, maximum=1),
+    ),
+    ("aggregate_days",), layout=("shards",), notes="ds is the UTC day of at_ts; from push_history and push_receipts. See ADR 0003.",
+)
+
+USER_FEATURES = Dataset(
+    "user_features", 1, "user", ("ordinal",), ("ds",),
+    (
+        ordinal(), user_id(),
+        Column("gender", S, "gender", nullable=True), Column("age_years", I16, "age", unit="year", nullable=True, minimum=0, maximum=130),
+        Column("country", S, "country", nullable=True), Column("province", S, "region", nullable=True), Column("locale", S, "language tag", nullable=True),
+        Column("timezone", S, "IANA timezone after the fall-back to the default"),
+        Column("is_timezone_unknown", pa.bool_(), "the source's timezone was null or no IANA name"),
+        Column("device_vendor", S, "phone maker", nullable=True),
+        Column("membership_level", I16, "loyalty level", nullable=True),
+        Column("tags", pa.list_(S), "tags", nullable=True),
+        Column("days_since_signup", I32, "days from signup to ds", unit="day", nullable=True),
+        Column("n_events_1d", I32, "events on ds", minimum=0), Column("n_events_7d", I32, "events in 7 days", minimum=0),
+        Column("n_events_28d", I32, "events in 28 days", minimum=0),
+        Column("n_active_days_28d", I32, "days with an event in 28 days", minimum=0, maximum=28),
+        Column("n_purchases_28d", I32, "purchases in 28 days", minimum=0),
+        Column("value_28d", F64, "sum of purchase values in 28 days"),
+        Column("days_since_event", I32, "days since the last event; null = none in the window", unit="day", nullable=True, minimum=0),
+        Column("days_since_purchase", I32, "days since the last purchase; null = none", unit="day", nullable=True, minimum=0),
+        Column("n_pushes_7d", I32, "pushes in 7 days", minimum=0), Column("n_pushes_28d", I32, "pushes in 28 days", minimum=0),
+        Column("n_opens_28d", I32, "opened pushes in 28 days", minimum=0),
+        p("open_rate_28d", "opens per push, shrunk to the population's mean"),
+        Column("days_since_push", I32, "days since the last push; null = none", unit="day", nullable=True, minimum=0),
+        Column("channels", pa.list_(S), "channels with an active address and no opt-out"),
+        Column("opted_out_topics", pa.list_(S), "topics refused"),
+        Column("is_suppressed", pa.bool_(), "suppressed for all channels"),
+    ),
+    ("build_features",), layout=("shards",), min_rows=1,
+)
+
+BITMAP_INDEX = Dataset(
+    "bitmap_index", 1, "field x value (or bit slice) x shard", ("field", "kind", "value", "bit", "shard"), ("ds",),
+    (
+        Column("field", S, "field of the predicate language"),
+        Column("kind", S, "value: users with this value; slice: bit of the number; known: users whose field is not null",
+               allowed=("value", "slice", "known")),
+        Column("value", S, "the value as text; null for slices and known", nullable=True),
+        Column("bit", I16, "number of the slice, 0 = lowest; null otherwise", nullable=True, minimum=0, maximum=63),
+        Column("offset", I64, "slices hold number - offset", nullable=True),
+        Column("shard", I32, "shard of the ordinals", minimum=0),
+        Column("cardinality", I64, "users in the bitmap", minimum=0),
+        Column("bitmap", pa.binary(), "serialised roaring bitmap of ordinals (portable format)"),
+    ),
+    ("build_bitmaps",), layout=("shards",),
+)
+
+AUDIENCE_MEMBERS = Dataset(
+    "audience_members", 1, "audience x shard", ("audience", "shard"), ("ds",),
+    (
+        Column("audience", S, "audience name in the catalog", pattern=NAME), Column("shard", I32, "shard", minimum=0),
+        Column("cardinality", I64, "users in the bitmap", minimum=0),
+        Column("bitmap", pa.binary(), "serialised roaring bitmap of ordinals"),
+    ),
+    ("select_audiences",),
+)
+
+CURVE = pa.list_(F32)
+SEND_TIMES = Dataset(
+    "send_times", 1, "user", ("ordinal",), ("ds",),
+    (
+        ordinal(), Column("timezone", S, "IANA timezone the curves' hours are in"),
+        Column("workday", CURVE, "24 values: response at a local hour of a workday relative to the user's mean (1 = mean)"),
+        Column("day_off", CURVE, "24 values: the same for weekends and holidays"),
+        Column("cohort", S, "cohort it shrinks to: timezone x activity cluster"),
+        Column("evidence", F32, "effective number of observations behind the user's own curve", minimum=0),
+    ),
+    ("build_send_times",), layout=("shards",),
+)
+
+MATERIAL_SCORES = Dataset(
+    "material_scores", 1, "user x campaign x material", ("ordinal", "campaign_id", "material_id"), ("ds",),
+    (ordinal(), campaign_id(), material_id(), p("p_open", "calibrated probability of an open within 24 h of a push at a mean hour")),
+    ("score_materials",), layout=("shards",), notes="Meta: model version.",
+)
+
+DECISION = pa.struct(
+    [
+        ("campaign_id", S), ("message_id", S), ("occurrence", S), ("material_id", S), ("material_propensity", F64),
+        ("slot", TIMESTAMP), ("slot_propensity", F64), ("channel", S), ("outcome", S), ("p_open", F64),
+        ("value_micros", I64), ("price_micros", I64), ("arm", S), ("is_explore", pa.bool_()),
+    ]
+)
+OUTCOMES = (
+    "sent", "holdout_global", "holdout_campaign", "opted_out", "unreachable", "suppressed", "no_material", "no_slot",
+    "capped", "already_intended", "gap", "not_chosen", "no_value", "no_capacity", "no_budget", "expired",
+)
+DECISIONS = Dataset(
+    "decisions", 1, "user: list of considered campaigns", ("ordinal",), ("ds",),
+    (ordinal(), user_id(), Column("choices", pa.list_(DECISION), "one entry per considered campaign: outcome `sent`, or the reason why not")),
+    ("plan_dispatch",), layout=("shards",), notes=f"Outcomes: {', '.join(OUTCOMES)}. Meta: primal, dual bound, gap, prices.",
+)
+
+DISPATCH_MANIFEST = Dataset(
+    "dispatch_manifest", 1, "one message to send", ("dispatch_id",), ("ds",),
+    (
+        hash_id("dispatch_id", "one attempt at one address"), hash_id("message_id", "once-only key"), user_id(), ordinal(),
+        campaign_id(), Column("occurrence", S, "occurrence of the campaign", pattern=r"^[A-Za-z0-9_.:-]{1,64}$"), material_id(),
+        Column("topic", S, "topic the person may refuse", pattern=NAME), channel(),
+        Column("address", S, "device token, phone number or mail address", personal=True, pattern=r"^[^\x00-\x1f\x7f]{1,4096}$"),
+        Column("template_id", S, "template in the catalog", pattern=NAME), Column("template_version", I32, "its version", minimum=1),
+        Column("fields", S, "template variables, a JSON object of strings and numbers", personal=True),
+        Column("locale", S, "language tag for the variant", nullable=True),
+        Column("priority", S, "order within a channel", allowed=("high", "medium", "low")),
+        Column("guarantee", S, "marketing: at most once; transactional: at least once", allowed=("at_most_once", "at_least_once")),
+        Column("send_ts", TIMESTAMP, "planned instant"),
+        Column("not_before", TIMESTAMP, "window opens"), Column("not_after", TIMESTAMP, "window closes (exclusive)"),
+        Column("timezone", S, "IANA timezone for quiet hours"),
+        Column("quiet_start", I16, "first quiet local hour; null = none", nullable=True, minimum=0, maximum=23),
+        Column("quiet_end", I16, "first local hour after quiet", nullable=True, minimum=0, maximum=23),
+        Column("collapse_key", S, "messages with the same key replace each other on the phone", nullable=True),
+        Column("ttl_s", I32, "time to live at the provider", unit="s", minimum=0, maximum=2419200),
+        Column("material_propensity", F64, "probability of the drawn material", minimum=0, maximum=1, nullable=True),
+        Column("slot_propensity", F64, "probability of the drawn slot; null = chosen, not drawn", minimum=0, maximum=1, nullable=True),
+    ),
+    ("emit_manifests",), layout=("send_hour", "channel", "priority", "part"), retention_days=30,
+    notes="One commit per ds; file paths carry send_hour=2026-11-15T04/channel=fcm/priority=high/part-0000.parquet, rows sorted by dispatch_id.",
+)
+
+LEDGER_OUTCOMES = ("accepted", "rejected", "skipped", "deferred", "ambiguous")
+DELIVERY_LEDGER = Dataset(
+    "delivery_ledger", 1, "one dispatch and its outcome", ("dispatch_id",), ("ds", "send_hour", "part"),
+    (
+        hash_id("dispatch_id", "one attempt at one address"), hash_id("message_id", "once-only key"), user_id(), campaign_id(), material_id(), channel(),
+        Column("outcome", S, "what happened", allowed=LEDGER_OUTCOMES), Column("reason", S, "provider code or reason word", nullable=True),
+        Column("provider_id", S, "id the provider gave", nullable=True), Column("sent_ts", TIMESTAMP, "when the request began; null = none", nullable=True),
+        Column("n_attempts", I16, "requests made", minimum=0), Column("payload_sha256", S, "hash of the rendered payload; null = not rendered", nullable=True),
+    ),
+    ("angelia deliver",), retention_days=30,
+)
+
+CATALOG_SNAPSHOT = Dataset(
+    "catalog_snapshot", 1, "one catalog document", ("kind", "id"), ("ds",),
+    (
+        Column("kind", S, "document kind", allowed=("campaign", "audience", "material", "template", "channel", "experiment", "policy")),
+        Column("id", S, "document id", pattern=NAME), Column("version", I32, "version, from 1", minimum=1),
+        Column("body", S, "the document as canonical JSON"),
+    ),
+    ("angelia catalog snapshot",),
+)
+
+CAMPAIGN_EFFECTS = Dataset(
+    "campaign_effects", 1, "campaign x arm x material x channel x day", ("campaign_id", "arm", "material_id", "channel"), ("ds",),
+    (
+        campaign_id(), Column("arm", S, "experiment arm, treated or holdout"), material_id(nullable=True),
+        Column("channel", S, "channel; null for holdouts", nullable=True),
+        Column("n_users", I64, "users", minimum=0), Column("n_sent", I64, "messages accepted", minimum=0), Column("n_opened", I64, "opened within 24 h", minimum=0),
+        Column("n_converted", I64, "users who converted within the campaign's window", minimum=0),
+        Column("n_active_days", I64, "active user days within the window", minimum=0), Column("n_unsubscribed", I64, "unsubscribed", minimum=0),
+    ),
+    ("angelia report",),
+)
+
+DERIVED = (
+    CATALOG_SNAPSHOT, USER_INDEX, USER_DAYS, USER_PUSHES, USER_FEATURES, BITMAP_INDEX, AUDIENCE_MEMBERS, SEND_TIMES, MATERIAL_SCORES,
+    DECISIONS, DISPATCH_MANIFEST, DELIVERY_LEDGER, CAMPAIGN_EFFECTS,
+)

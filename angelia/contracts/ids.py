@@ -1,0 +1,57 @@
+"""Identities and draws: hashes that are the same on every machine, shard, attempt and day.
+
+`message_id` is the once-only key of a message, `dispatch_id` one attempt at one address. Draws are counter-based: a user's
+64-bit key mixed with a salt, so that a rerun repeats them and no shard boundary can change them.
+Source of the mixer: splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+U64 = npt.NDArray[np.uint64]
+
+
+def _hash(*parts: str, size: int = 16) -> str:
+    # The unit separator cannot occur in an id (contracts forbid control characters), so no two part lists collide.
+    return blake2b("\x1f".join(parts).encode(), digest_size=size).hexdigest()
+
+
+def message_id(campaign_id: str, user_id: str, occurrence: str) -> str:
+    """Return the once-only key of one message (32 hex digits); caps count these."""
+    return _hash("m", campaign_id, user_id, occurrence)
+
+
+def dispatch_id(message: str, channel: str, address: str) -> str:
+    """Return the key of one attempt at one address (32 hex digits)."""
+    return _hash("d", message, channel, address)
+
+
+def hash64(text: str) -> int:
+    """Return a stable 64-bit hash of a text: salts, user keys, ties."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def user_keys(user_ids: Iterable[str]) -> U64:
+    """Return one 64-bit key per user id, shape (n,)."""
+    joined = b"".join(blake2b(user.encode(), digest_size=8).digest() for user in user_ids)
+    return np.frombuffer(joined, dtype="<u8").astype(np.uint64)
+
+
+def mix(keys: U64, *salts: str) -> U64:
+    """Mix user keys with salts (campaign, occurrence, layer) into 64 uniform bits each, same shape."""
+    with np.errstate(over="ignore"):
+        z = keys ^ np.uint64(hash64("\x1f".join(salts)))
+        z = z + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def uniform(keys: U64, *salts: str) -> npt.NDArray[np.float64]:
+    """Draw one number in [0, 1) per user key, a pure function of key and salts."""
+    return (mix(keys, *salts) >> np.uint64(11)).astype(np.float64) * 2.0**-53

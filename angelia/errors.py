@@ -1,0 +1,44 @@
+"""Errors an operator can act on.
+
+Every `AngeliaError` is printed as one line on stderr, and the command exits with code 2. A traceback is a defect.
+"""
+
+from __future__ import annotations
+
+
+class AngeliaError(Exception):
+    """Something the operator can put right.
+
+    Args:
+        message: What is wrong, naming the thing (dataset, column, file, option).
+        fix: What to do about it, where one sentence can say so.
+    """
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = " ".join(message.split())
+        self.fix = " ".join(fix.split()) if fix else None
+
+    def one_line(self) -> str:
+        """Return `message; fix` without line breaks."""
+        return f"{self.message}; {self.fix}" if self.fix else self.message
+
+
+class InvalidInput(AngeliaError):
+    """A document, file, option or predicate that cannot be accepted; nothing was written."""
+
+
+class NotFound(AngeliaError):
+    """A named thing (partition, commit, campaign, user) that does not exist."""
+
+
+class Conflict(AngeliaError):
+    """Somebody else changed the same thing first; nothing was overwritten."""
+
+
+class Corrupt(AngeliaError):
+    """Bytes that are not what their commit says they are."""
+
+
+class GateClosed(AngeliaError):
+    """A data-quality gate or guard refused to let the night go on."""

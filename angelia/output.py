@@ -1,0 +1,53 @@
+"""What a command prints: one JSON object with `--json`, else lines for people; progress goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+
+from angelia.errors import InvalidInput
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+DsOption = Annotated[str, typer.Option("--ds", metavar="YYYY-MM-DD", help="The closed UTC day D.", callback=lambda value: parse_ds(value))]
+
+
+def parse_ds(value: str) -> str:
+    """Return `value` if it is an ISO date.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    try:
+        parsed = date.fromisoformat(value)
+    except ValueError:
+        raise InvalidInput(f"--ds {value!r} is not a date", fix="write it as 2026-11-14") from None
+    return parsed.isoformat()
+
+
+def emit(result: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
+    """Print `result` as one JSON object, or `lines` for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, default=_plain) + "\n")
+    else:
+        for line in lines:
+            sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def progress(message: str) -> None:
+    """Print one progress line on stderr."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return value.item()
+    return str(value)
