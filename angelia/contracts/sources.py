@@ -38,7 +38,11 @@ def hash_id(name: str, meaning: str, nullable: bool = False) -> Column:
 
 
 USER_PROFILES = Dataset(
-    "user_profiles", 1, "user", ("user_id",), ("ds",),
+    "user_profiles",
+    1,
+    "user",
+    ("user_id",),
+    ("ds",),
     (
         user_id(tolerated_pct=1.0),
         Column("gender", S, "self-declared gender", nullable=True, allowed=("f", "m", "x"), tolerated_pct=1.0),
@@ -46,31 +50,54 @@ USER_PROFILES = Dataset(
         Column("country", S, "ISO 3166-1 alpha-2 country", nullable=True, pattern=r"^[A-Z]{2}$", tolerated_pct=1.0),
         Column("province", S, "first-level region, lower case", nullable=True),
         Column("locale", S, "BCP 47 language tag", nullable=True, pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$", tolerated_pct=1.0),
-        Column("timezone", S, "IANA timezone; null or unknown falls back to the default and is counted", nullable=True,
-               rule=TIMEZONE_RULE, max_null_pct=10.0, tolerated_pct=5.0),
+        Column(
+            "timezone",
+            S,
+            "IANA timezone; null or unknown falls back to the default and is counted",
+            nullable=True,
+            rule=TIMEZONE_RULE,
+            max_null_pct=10.0,
+            tolerated_pct=5.0,
+        ),
         Column("signup_ts", TIMESTAMP, "when the account was made", nullable=True),
         Column("device_vendor", S, "phone maker, lower case; vendors limit marketing messages a day", nullable=True),
         Column("membership_level", pa.int16(), "loyalty level, 0 = none", minimum=0, maximum=9, nullable=True, tolerated_pct=1.0),
         Column("tags", pa.list_(S), "interest and life-cycle tags, lower case", nullable=True),
     ),
     ("outside", "angelia world create", "angelia import"),
-    key_tolerated_pct=1.0, day_column="signup_ts", day_tolerated_pct=1.0, min_rows=1,
+    key_tolerated_pct=1.0,
+    day_column="signup_ts",
+    day_tolerated_pct=1.0,
+    min_rows=1,
 )
 
 USER_ENDPOINTS = Dataset(
-    "user_endpoints", 1, "user x channel address", ("user_id", "channel", "address"), ("ds",),
+    "user_endpoints",
+    1,
+    "user x channel address",
+    ("user_id", "channel", "address"),
+    ("ds",),
     (
-        user_id(tolerated_pct=1.0), channel(),
+        user_id(tolerated_pct=1.0),
+        channel(),
         Column("address", S, "device token, phone number or mail address", personal=True, pattern=r"^[^\x00-\x1f\x7f]{1,4096}$", tolerated_pct=1.0),
         Column("registered_ts", TIMESTAMP, "when this address was registered or last confirmed"),
         Column("is_active", pa.bool_(), "false once the provider said the address is gone"),
     ),
     ("outside", "angelia world create", "angelia import"),
-    key_tolerated_pct=1.0, day_column="registered_ts", day_tolerated_pct=1.0, min_rows=1, retention_days=30,
+    key_tolerated_pct=1.0,
+    day_column="registered_ts",
+    day_tolerated_pct=1.0,
+    min_rows=1,
+    retention_days=30,
 )
 
 USER_PREFERENCES = Dataset(
-    "user_preferences", 1, "user x topic or channel", ("user_id", "kind", "name"), ("ds",),
+    "user_preferences",
+    1,
+    "user x topic or channel",
+    ("user_id", "kind", "name"),
+    ("ds",),
     (
         user_id(tolerated_pct=1.0),
         Column("kind", S, "what is allowed or refused", allowed=("topic", "channel")),
@@ -78,47 +105,89 @@ USER_PREFERENCES = Dataset(
         Column("is_opted_in", pa.bool_(), "false = must not be contacted about or through it"),
         Column("updated_ts", TIMESTAMP, "when the person last said so"),
     ),
-    ("outside", "angelia world create", "angelia import"), key_tolerated_pct=1.0,
-    day_column="updated_ts", day_tolerated_pct=1.0,
+    ("outside", "angelia world create", "angelia import"),
+    key_tolerated_pct=1.0,
+    day_column="updated_ts",
+    day_tolerated_pct=1.0,
 )
 
 USER_EVENTS = Dataset(
-    "user_events", 1, "one app event", ("event_id",), ("ds",),
+    "user_events",
+    1,
+    "one app event",
+    ("event_id",),
+    ("ds",),
     (
         Column("event_id", S, "id given by the source", pattern=ID),
         user_id(tolerated_pct=1.0),
         Column("event_type", S, "what happened: open, view, cart, purchase, ...", pattern=NAME, tolerated_pct=1.0),
         Column("item", S, "item or category it happened to", nullable=True, pattern=NAME, tolerated_pct=1.0),
-        Column("value", pa.float64(), "amount of money, or another quantity of the event", nullable=True, minimum=-1e9, maximum=1e9, tolerated_pct=1.0),
+        Column(
+            "value", pa.float64(), "amount of money, or another quantity", nullable=True, minimum=-1e9, maximum=1e9, tolerated_pct=1.0
+        ),
         Column("event_ts", TIMESTAMP, "when it happened"),
     ),
-    ("outside", "angelia world create", "angelia import"), key_tolerated_pct=1.0,
-    day_column="event_ts", late_days=3, day_tolerated_pct=1.0,
+    ("outside", "angelia world create", "angelia import"),
+    key_tolerated_pct=1.0,
+    day_column="event_ts",
+    late_days=3,
+    day_tolerated_pct=1.0,
     notes="Partitioned by the day of arrival: an event may be up to three days late.",
 )
 
 PUSH_HISTORY = Dataset(
-    "push_history", 1, "one past push", ("message_id",), ("ds",),
+    "push_history",
+    1,
+    "one past push",
+    ("message_id",),
+    ("ds",),
     (
-        hash_id("message_id", "once-only key of the message"), user_id(), campaign_id(), material_id(), channel(),
+        hash_id("message_id", "once-only key of the message"),
+        user_id(),
+        campaign_id(),
+        material_id(),
+        channel(),
         Column("sent_ts", TIMESTAMP, "when it was sent"),
-        Column("slot_propensity", pa.float64(), "probability with which the logging policy drew this UTC hour; null = unknown",
-               nullable=True, minimum=0.0, maximum=1.0),
-        Column("material_propensity", pa.float64(), "probability with which the logging policy drew this material; null = unknown",
-               nullable=True, minimum=0.0, maximum=1.0),
+        Column(
+            "slot_propensity",
+            pa.float64(),
+            "probability with which the logging policy drew this UTC hour; null = unknown",
+            nullable=True,
+            minimum=0.0,
+            maximum=1.0,
+        ),
+        Column(
+            "material_propensity",
+            pa.float64(),
+            "probability with which the logging policy drew this material; null = unknown",
+            nullable=True,
+            minimum=0.0,
+            maximum=1.0,
+        ),
         Column("opened_ts", TIMESTAMP, "when it was opened; null = not opened", nullable=True),
     ),
-    ("angelia world create", "angelia import"), day_column="sent_ts", late_days=0,
+    ("angelia world create", "angelia import"),
+    day_column="sent_ts",
+    late_days=0,
     notes="ds is the UTC day it was sent. opened_ts may lie on the next day.",
 )
 
 RECEIPT_KINDS = ("accepted", "rejected", "skipped", "deferred", "ambiguous", "delivered", "opened", "bounced", "unsubscribed")
 
 PUSH_RECEIPTS = Dataset(
-    "push_receipts", 1, "one receipt of one dispatch", ("receipt_id",), ("ds", "source", "part"),
+    "push_receipts",
+    1,
+    "one receipt of one dispatch",
+    ("receipt_id",),
+    ("ds", "source", "part"),
     (
         Column("receipt_id", S, "provider's or sender's id of this receipt; the idempotency key", pattern=r"^[^\x00-\x1f\x7f]{1,256}$"),
-        hash_id("dispatch_id", "attempt it answers"), hash_id("message_id", "message it answers"), user_id(), campaign_id(), material_id(), channel(),
+        hash_id("dispatch_id", "attempt it answers"),
+        hash_id("message_id", "message it answers"),
+        user_id(),
+        campaign_id(),
+        material_id(),
+        channel(),
         Column("kind", S, "what the receipt says", allowed=RECEIPT_KINDS),
         Column("receipt_ts", TIMESTAMP, "when it happened at the provider or phone"),
         Column("sent_ts", TIMESTAMP, "when the message it answers was sent; null = never sent", nullable=True),
@@ -129,9 +198,14 @@ PUSH_RECEIPTS = Dataset(
 )
 
 SUPPRESSIONS = Dataset(
-    "suppressions", 1, "one entry: a person or address not to be contacted", ("entry_id",), ("log",),
+    "suppressions",
+    1,
+    "one entry: a person or address not to be contacted",
+    ("entry_id",),
+    ("log",),
     (
-        Column("entry_id", S, "id of the entry", pattern=ID), user_id(),
+        Column("entry_id", S, "id of the entry", pattern=ID),
+        user_id(),
         Column("channel", S, "channel it holds for; null = all", nullable=True, allowed=CHANNELS),
         Column("address_hash", S, "keyed hash of the address; null = every address", nullable=True),
         Column("since_ts", TIMESTAMP, "from when on"),
@@ -142,11 +216,17 @@ SUPPRESSIONS = Dataset(
 )
 
 STOPS = Dataset(
-    "stops", 1, "one entry: a campaign stopped or resumed", ("entry_id",), ("log",),
+    "stops",
+    1,
+    "one entry: a campaign stopped or resumed",
+    ("entry_id",),
+    ("log",),
     (
-        Column("entry_id", S, "id of the entry", pattern=ID), campaign_id(),
+        Column("entry_id", S, "id of the entry", pattern=ID),
+        campaign_id(),
         Column("action", S, "what was asked", allowed=("stop", "resume")),
-        Column("at_ts", TIMESTAMP, "when"), Column("actor", S, "who"),
+        Column("at_ts", TIMESTAMP, "when"),
+        Column("actor", S, "who"),
         Column("reason", S, "why", nullable=True),
     ),
     ("angelia catalog stop", "angelia catalog resume"),

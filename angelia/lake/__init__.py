@@ -1,0 +1,9 @@
+"""Partitions and commits on local disk or S3: write, audit, publish. Readers see whole commits or nothing.
+
+Public face: `Lake.open(url, branch)`, its `head / require / read / attempt`, `Commit`, `FileEntry`.
+"""
+
+from angelia.lake.commit import Commit, FileEntry
+from angelia.lake.lake import Attempt, Lake
+
+__all__ = ["Attempt", "Commit", "FileEntry", "Lake"]

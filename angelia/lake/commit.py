@@ -1,0 +1,120 @@
+"""A commit: what one leaf partition holds, where it came from, and how to tell whether its bytes are still the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a commit; `path` is relative to the lake root, `shards` an inclusive range, `keys` the layout keys of its path."""
+
+    path: str
+    bytes: int
+    sha256: str
+    rows: int
+    shards: tuple[int, int] | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the entry as one line, to travel through a Spark column."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> FileEntry:
+        """Return the entry that `to_json` wrote."""
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> FileEntry:
+        """Return the entry of a parsed commit file."""
+        shards = raw.get("shards")
+        return cls(raw["path"], raw["bytes"], raw["sha256"], raw["rows"], (shards[0], shards[1]) if shards else None, dict(raw.get("keys") or {}))
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One published state of a leaf partition.
+
+    `inputs` are the refs (with content hash) it was made from; `content_sha256` covers files' hashes, inputs, parameters and code version,
+    and so is equal for two runs that did the same thing.
+    """
+
+    branch: str
+    dataset: str
+    contract_version: int
+    partition: Mapping[str, str]
+    number: int
+    files: tuple[FileEntry, ...]
+    inputs: tuple[str, ...]
+    params: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    rejects: Mapping[str, int]
+    code_version: str
+    created_ts: str
+    nonce: str
+    erased: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows over all files."""
+        return sum(entry.rows for entry in self.files)
+
+    @property
+    def folder(self) -> str:
+        """Folder of the leaf partition, relative to the lake root."""
+        return leaf_folder(self.branch, self.dataset, self.partition)
+
+    @property
+    def ref(self) -> str:
+        """Short name: `user_events/ds=2026-11-14@7`, with a branch prefix off main."""
+        leaf = "/".join(f"{key}={value}" for key, value in self.partition.items())
+        prefix = "" if self.branch == "main" else f"{self.branch}:"
+        return f"{prefix}{self.dataset}/{leaf}@{self.number}"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content: what was written, from what, by which code; not when."""
+        what = {
+            "dataset": self.dataset,
+            "partition": dict(self.partition),
+            "contract_version": self.contract_version,
+            "files": sorted([entry.sha256, entry.rows, sorted(entry.keys.items()), entry.shards] for entry in self.files),
+            "inputs": sorted(self.inputs),
+            "params": self.params,
+            "meta": self.meta,
+            "rejects": self.rejects,
+            "code": self.code_version,
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
+    def made_by(self) -> str:
+        """Hash of inputs, code version and parameters: two racers with equal ones may adopt each other's result."""
+        what = {"inputs": sorted(self.inputs), "params": self.params, "code": self.code_version, "contract_version": self.contract_version}
+        return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
+
+    def citation(self) -> str:
+        """Return what another commit lists among its inputs: ref and content hash."""
+        return f"{self.ref}#{self.sha256[:16]}"
+
+    def to_bytes(self) -> bytes:
+        """Return the commit file."""
+        return (json.dumps(asdict(self), sort_keys=True, indent=1, default=str) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Commit:
+        """Return the commit of a commit file."""
+        raw = json.loads(data)
+        raw["files"] = tuple(FileEntry.from_dict(entry) for entry in raw["files"])
+        raw["inputs"] = tuple(raw["inputs"])
+        return cls(**raw)
+
+
+def leaf_folder(branch: str, dataset: str, partition: Mapping[str, str]) -> str:
+    """Return the folder of a leaf partition, relative to the lake root."""
+    return "/".join([branch, dataset, *(f"{key}={value}" for key, value in partition.items())])
