@@ -1,0 +1,71 @@
+"""The command line: `angelia COMMAND …`; each room of the house brings its own commands, loaded only when named."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from angelia.errors import AngeliaError
+
+# name -> (module, attribute, one line for the list of commands)
+COMMANDS = {
+    "world": ("angelia.world.commands", "app", "A simulated population: create its sources, let it respond."),
+    "catalog": ("angelia.catalog.commands", "app", "Campaigns, audiences, materials, templates, channels, experiments."),
+    "audience": ("angelia.audience.commands", "app", "Count, explain and export audiences: SQL predicates over bitmaps."),
+    "plan": ("angelia.planning.commands", "app", "The joint decision of a night: volumes, prices, gap, reasons."),
+    "why": ("angelia.planning.commands", "why", "Why this message, why then, why not the other."),
+    "bootstrap": ("angelia.bootstrap", "command", "First features, first model, from the history at hand."),
+    "import": ("angelia.importing.commands", "command", "Your CSV or Parquet into the source contracts."),
+    "deliver": ("angelia.delivery.commands", "deliver", "Send committed manifests to the channel providers."),
+    "sandbox": ("angelia.delivery.commands", "sandbox", "Local provider endpoints with real wire shapes and scripted faults."),
+    "ledger": ("angelia.delivery.commands", "ledger", "What happened to every row; release ambiguous ones."),
+    "quality": ("angelia.quality.commands", "app", "Data-quality gates and their verdicts."),
+    "lake": ("angelia.lake.commands", "app", "Commits: log, show, verify, expire."),
+    "report": ("angelia.effects.commands", "report", "Self-contained HTML report of a night."),
+    "doctor": ("angelia.quality.doctor", "command", "What is installed, reachable, configured."),
+}
+
+
+def build(names: Sequence[str]) -> typer.Typer:
+    """Return the application with the named commands mounted."""
+    app = typer.Typer(name="angelia", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Who gets what, when, how.")
+    app.callback()(lambda: None)
+    for name in names:
+        module, attribute, line = COMMANDS[name]
+        target = getattr(importlib.import_module(module), attribute)
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=name, help=line)
+        else:
+            app.command(name, help=target.__doc__ or line)(target)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; an error an operator can act on is one line on stderr and exit code 2."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("--help", "-h", "help"):
+        width = max(map(len, COMMANDS))
+        sys.stdout.write("Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help teaches each; --json prints one JSON object)\n\n")
+        sys.stdout.writelines(f"  {name:<{width}}  {line}\n" for name, (_, _, line) in COMMANDS.items())
+        sys.exit(0)
+    if args[0] not in COMMANDS:
+        import difflib
+
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        sys.stderr.write(f"error: no command {args[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n")
+        sys.exit(2)
+    try:
+        build([args[0]])(args, prog_name="angelia")
+    except AngeliaError as error:
+        sys.stderr.write(f"error: {error.one_line()}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted; rerun the same command, it continues or starts over safely\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

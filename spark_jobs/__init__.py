@@ -1,0 +1,16 @@
+"""One file per Spark job, verb_noun == task_id: a pure transform and a four-line main.
+
+Run one with `spark-submit spark_jobs/NAME.py --ds D`, or several in one session with `python -m spark_jobs NAME [NAME ...] --ds D`.
+"""
+
+JOBS = (
+    "index_users",
+    "aggregate_days",
+    "build_features",
+    "build_send_times",
+    "build_bitmaps",
+    "select_audiences",
+    "score_materials",
+    "plan_dispatch",
+    "emit_manifests",
+)

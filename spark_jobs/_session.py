@@ -1,0 +1,134 @@
+"""What every job shares: its parser, its session, the lake it writes to, and the spreading of per-shard work."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from angelia.config import load_settings
+from angelia.errors import AngeliaError, InvalidInput
+from angelia.lake import Commit, FileEntry, Lake
+from angelia.output import parse_ds, progress
+
+
+def arg_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return the parser every job starts from; abbreviations are refused, so a misspelt option can never pass."""
+    parser = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ds", required=True, type=_ds, metavar="YYYY-MM-DD", help="the closed UTC day D")
+    parser.add_argument("--branch", default=None, help="lake branch to write: main, or replay-<id>; default ANGELIA_BRANCH or main")
+    return parser
+
+
+def _ds(value: str) -> str:
+    try:
+        return parse_ds(value)
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(error.one_line()) from None
+
+
+@contextmanager
+def spark_session(name: str) -> Iterator[SparkSession]:
+    """Yield the session: the running one where there is one, else a new one that is stopped at the end.
+
+    Workers use this very interpreter: `python3` on the PATH would miss every package.
+    """
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        yield running
+        return
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise AngeliaError("pyspark is not installed", fix="run `make setup`")
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ.setdefault("SPARK_HOME", str(Path(spec.origin).parent))
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    builder = (
+        SparkSession.builder.appName(name)
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", "8")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "65536")
+        .config("spark.pyspark.python", sys.executable)
+    )
+    if "SPARK_ENV_LOADED" not in os.environ:  # not under spark-submit: the master is ours to name
+        builder = builder.master(os.environ.get("ANGELIA_SPARK_MASTER", "local[2]")).config("spark.driver.memory", "4g")
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+def open_lake(branch: str | None = None) -> Lake:
+    """Return the lake of the settings, on the given branch or the settings' own."""
+    settings = load_settings()
+    return Lake.open(settings.lake_url(), branch=branch or settings.branch, endpoint=settings.s3_endpoint)
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What one shard's work sent back: the files it wrote, and small statistics."""
+
+    shard: int
+    files: list[FileEntry]
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+def run_shards(spark: SparkSession, shards: Sequence[int], work: Callable[[int], ShardResult]) -> list[ShardResult]:
+    """Run `work(shard)` once per shard on the workers and return what they sent back, by shard.
+
+    Only file entries and statistics travel; rows stay in the files that the workers write.
+    """
+
+    def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for index in batch.column(0).to_pylist():
+                result = work(shards[index])
+                answer = json.dumps({"files": [entry.to_json() for entry in result.files], "stats": result.stats})
+                yield pa.RecordBatch.from_pydict({"shard": pa.array([result.shard], pa.int64()), "answer": pa.array([answer], pa.string())})
+
+    if not shards:
+        return []
+    rows = spark.range(len(shards), numPartitions=len(shards)).mapInArrow(spread, "shard long, answer string").collect()
+    results = []
+    for row in sorted(rows, key=lambda row: row.shard):
+        answer = json.loads(row.answer)
+        results.append(ShardResult(row.shard, [FileEntry.from_json(text) for text in answer["files"]], answer["stats"]))
+    return results
+
+
+def in_shard(shard: int) -> Callable[[FileEntry], bool]:
+    """Return the file filter that keeps the files which may hold a shard's rows."""
+    return lambda entry: entry.shards is None or entry.shards[0] <= shard <= entry.shards[1]
+
+
+def all_shards(index: Commit) -> range:
+    """Return the shards that an index commit covers."""
+    return range(((int(index.meta["n_users"]) - 1) >> int(index.meta["shard_bits"])) + 1 if index.meta["n_users"] else 0)
+
+
+def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
+    """Run a job's main, print what an operator can act on as one line, and return the exit code."""
+    began = time.monotonic()
+    try:
+        main(argv)
+    except AngeliaError as error:
+        sys.stderr.write(f"error: {error.one_line()}\n")
+        return 2
+    progress(f"{main.__module__.rsplit('.', 1)[-1]}: {time.monotonic() - began:.1f} s")
+    return 0
