@@ -37,6 +37,7 @@ class Column:
     maximum: float | None = None
     pattern: str | None = None
     rule: str | None = None  # a named value rule beyond the others: TIMEZONE_RULE
+    length: int | None = None  # of a list column: each list has exactly this many elements
     max_null_pct: float | None = None  # for nullable columns: more nulls than this is a breach
     tolerated_pct: float = 0.0
     severity: Severity = Severity.CRITICAL
