@@ -1,0 +1,16 @@
+"""Predicate errors that point at the place: one line, the column, and an excerpt with a caret before the offending token."""
+
+from __future__ import annotations
+
+from angelia.errors import InvalidInput
+
+
+def error_at(text: str, offset: int, problem: str, fix: str | None = None) -> InvalidInput:
+    """Return the error for `problem` at the 0-based `offset` of `text`."""
+    offset = max(0, min(offset, len(text)))
+    line = text.count("\n", 0, offset) + 1
+    column = offset - (text.rfind("\n", 0, offset) + 1) + 1
+    where = f"column {column}" if "\n" not in text.strip() else f"line {line}, column {column}"
+    before, after = text[max(0, offset - 24) : offset], text[offset : offset + 24]
+    excerpt = ("…" if offset > 24 else "") + before + "^" + after + ("…" if offset + 24 < len(text) else "")
+    return InvalidInput(f"predicate at {where}: {problem} [{excerpt.strip()}]", fix=fix)

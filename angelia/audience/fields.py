@@ -1,0 +1,73 @@
+"""Fields a predicate may name, derived from the `user_features` contract: nothing is listed twice.
+
+- text, number and flag columns under their own name;
+- `tag` (from the list column `tags`): `tag = 'x'` means the person has it;
+- for every `days_since_X` column the date field `X_date` (`signup_date`, `event_date`, `purchase_date`, `push_date`).
+Columns behind a function of the language (`channels`: reachable, `opted_out_topics`: opted_out) and ids are not fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+from angelia.contracts.core import Column
+from angelia.contracts.derived import USER_FEATURES
+from angelia.contracts.sources import USER_PROFILES
+
+
+class Kind(StrEnum):
+    """How a field's values compare."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    REAL = "real"
+    FLAG = "flag"
+    SET = "set"
+    DATE = "date"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: the user_features column behind it, its kind, and the values a source may hold (None = any)."""
+
+    name: str
+    column: str
+    kind: Kind
+    nullable: bool
+    meaning: str
+    allowed: tuple[str, ...] | None = None
+
+
+def _kind(column: Column) -> Kind | None:
+    if pa.types.is_boolean(column.type):
+        return Kind.FLAG
+    if pa.types.is_integer(column.type):
+        return Kind.INTEGER
+    if pa.types.is_floating(column.type):
+        return Kind.REAL
+    return Kind.TEXT if pa.types.is_string(column.type) else None
+
+
+def _derive() -> dict[str, Field]:
+    found: dict[str, Field] = {}
+    sources = {column.name: column for column in USER_PROFILES.columns}
+    for column in USER_FEATURES.columns:
+        kind = _kind(column)
+        if column.name in USER_FEATURES.key or column.personal or kind is None:
+            continue
+        values = sources[column.name].allowed if column.name in sources else None
+        allowed = tuple(str(value) for value in values) if values else None
+        found[column.name] = Field(column.name, column.name, kind, column.nullable, column.meaning, allowed)
+        if column.name.startswith("days_since_"):
+            name = f"{column.name.removeprefix('days_since_')}_date"
+            found[name] = Field(name, column.name, Kind.DATE, column.nullable, f"UTC day: {column.meaning}")
+    tags = USER_FEATURES["tags"]
+    found["tag"] = Field("tag", "tags", Kind.SET, tags.nullable, "has this tag")
+    return found
+
+
+FIELDS: dict[str, Field] = _derive()
+BEHIND_FUNCTIONS = {"channels": "reachable('fcm')", "channel": "reachable('fcm')", "opted_out_topics": "opted_out('promo')", "tags": "tag = 'x'"}
