@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import angelia
 from angelia.contracts import arrow, dataset
 from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
+from angelia.lake import chain
 from angelia.lake.commit import Commit, FileEntry, leaf_folder
 from angelia.lake.store import Store, open_store
 
@@ -203,6 +204,27 @@ class Lake:
         return FileEntry(key, len(data), hashlib.sha256(data).hexdigest(), table.num_rows, shards, dict(keys or {}))
 
     # ---- chains and logs
+
+    def append_chain(
+        self,
+        name: str,
+        tables: Sequence[pa.Table],
+        *,
+        expected: Commit | None,
+        shard_bits: int,
+        inputs: Iterable[Commit | str] = (),
+        params: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        rejects: Mapping[str, int] | None = None,
+    ) -> Commit:
+        """Append to the chain whose head (`expected`) the caller read; see `angelia.lake.chain.append_chain`.
+
+        Raises:
+            Conflict: somebody else appended meanwhile: read the head again.
+        """
+        return chain.append_chain(
+            self, name, tables, expected=expected, shard_bits=shard_bits, inputs=inputs, params=params, meta=meta, rejects=rejects
+        )
 
     def append_log(self, name: str, table: pa.Table) -> Commit:
         """Append rows to an append-only log (`suppressions`, `stops`): every commit holds its own rows only."""

@@ -1,0 +1,82 @@
+"""Append-only chains: the user index, one for the whole lake, whose every commit lists all earlier files and its own.
+
+Grain: commit of `user_index` (leaf chain=0). Whoever loses the race gets a Conflict, re-reads the head and appends again. Replays never append,
+and `shard_bits` never changes: ordinals and shards are promised to every file that exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.errors import InvalidInput
+from angelia.lake.commit import Commit
+
+if TYPE_CHECKING:
+    from angelia.lake.lake import Lake
+
+CHAIN = "0"
+
+
+def append_chain(
+    lake: Lake,
+    name: str,
+    tables: Sequence[pa.Table],
+    *,
+    expected: Commit | None,
+    shard_bits: int,
+    inputs: Iterable[Commit | str] = (),
+    params: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    rejects: Mapping[str, int] | None = None,
+) -> Commit:
+    """Append users to the head that was read, and return the new head (or `expected` itself if there is nothing to append).
+
+    Args:
+        tables: one file each, in order; their ordinals continue the head's without a hole.
+        expected: the head that the caller read (`lake.head("user_index", chain="0")`), None if there was none.
+        shard_bits: log2 of ordinals per shard; recorded by the first commit, with `n_users`, in the commit's meta.
+
+    Raises:
+        Conflict: somebody else appended meanwhile; nothing was written. Read the head again and append again.
+        InvalidInput: a replay branch, another `shard_bits` than the chain's, or ordinals that do not continue it.
+    """
+    if lake.branch != "main":
+        raise InvalidInput(
+            f"{name} is append-only and never written on {lake.branch}", fix="run index_users on main first; a replay reads main's index"
+        )
+    known = expected.rows if expected else 0
+    if expected and int(expected.meta["shard_bits"]) != shard_bits:
+        raise InvalidInput(
+            f"{name} was begun with shard_bits {expected.meta['shard_bits']}, not {shard_bits}",
+            fix=f"set ANGELIA_SHARD_BITS={expected.meta['shard_bits']}, or begin a new lake",
+        )
+    tables = [table for table in tables if table.num_rows]
+    if expected and not tables:
+        return expected
+    next_ordinal = known
+    for table in tables:
+        ordinals = table["ordinal"].cast(pa.int64())
+        wanted = pa.array(range(next_ordinal, next_ordinal + table.num_rows), pa.int64())
+        if not pc.all(pc.equal(ordinals.combine_chunks(), wanted)).as_py():
+            raise InvalidInput(f"{name}: ordinals must be consecutive from {next_ordinal}, in row order")
+        next_ordinal += table.num_rows
+    with lake.attempt(name, chain=CHAIN) as attempt:
+        for entry in expected.files if expected else ():
+            attempt.add(entry)
+        first = known
+        for table in tables:
+            last = first + table.num_rows - 1
+            # Named by first ordinal: a commit's files are sorted by name, so reading keeps the order of ordinals.
+            attempt.write(table, f"from-{first:010d}.parquet", shards=(first >> shard_bits, last >> shard_bits))
+            first = last + 1
+        return attempt.publish(
+            inputs=inputs,
+            params=params,
+            meta={**(meta or {}), "shard_bits": shard_bits, "n_users": next_ordinal},
+            rejects=rejects,
+            expected=expected.number if expected else 0,
+        )
