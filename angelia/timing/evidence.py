@@ -1,0 +1,158 @@
+"""What a user's history says about hours: pushes, opens and activity counted into cells of local time, for one shard.
+
+Grain: user x cell; a cell is a local hour on a workday (0..23) or on a day off (24..47). Pure functions on arrays; reads and writes nothing.
+Old evidence is halved every `half_life_days`. All weights are multiples of 2**-20, so that sums over users are exact in float64 and do not depend
+on how users are cut into shards. Surprising: a push younger than a day is left out, because it may still be opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from angelia.timing.local_time import is_day_off, local_grid
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+CELLS = 48
+WORKDAY_SHARE = 5 / 7
+MAX_INVERSE = 200.0  # inverse propensities are clipped here: one lucky draw must not be a user's whole curve
+MATURITY_H = 24  # an open counts within so many hours of the push; younger pushes say nothing yet
+_GRID = 2.0**20
+
+
+def exact(values: npt.ArrayLike) -> Floats:
+    """Round to multiples of 2**-20, whose sums are exact (up to 2**33) in any order."""
+    return np.asarray(np.round(np.asarray(values, dtype=np.float64) * _GRID) / _GRID)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Local time of a window of UTC days for a shard's users.
+
+    Attributes:
+        first_hour: First UTC hour of the window, hours since 1970.
+        group: (n,) row of `cells` for each user.
+        cells: (groups, hours) int8, the cell of each UTC hour.
+        decay: (days,) half-life weight of each UTC day of the window, 1 for the last.
+        day_balance: (groups, 2) factor that makes workdays and days off count 5 : 2 whatever the window holds.
+    """
+
+    first_hour: int
+    group: Ints
+    cells: npt.NDArray[np.int8]
+    decay: Floats
+    day_balance: Floats
+
+    @property
+    def n_users(self) -> int:
+        """Users of the shard."""
+        return len(self.group)
+
+
+def read_clock(timezones: Sequence[str], countries: Sequence[str | None], last_day: np.datetime64, days: int, half_life_days: float) -> Clock:
+    """Return the clock of `days` UTC days up to and with `last_day`, for users given by timezone and country, both (n,)."""
+    position: dict[tuple[str, str | None], int] = {}
+    group = np.fromiter(
+        (position.setdefault(pair, len(position)) for pair in zip(timezones, countries, strict=True)), dtype=np.int64, count=len(timezones)
+    )
+    first = last_day.astype("datetime64[D]") - np.timedelta64(days - 1, "D")
+    hours = first.astype("datetime64[h]") + np.arange(24 * days)
+    decay = exact(0.5 ** (np.arange(days)[::-1] / half_life_days))
+    local = local_grid([zone for zone, _ in position], hours)
+    off = is_day_off(local.date, [country for _, country in position])
+    cells = (local.hour + 24 * off).astype(np.int8)
+    weight = np.repeat(decay, 24)
+    lengths = np.stack([(~off * weight).sum(axis=1), (off * weight).sum(axis=1)], axis=1).reshape(-1, 2)
+    wanted = lengths.sum(axis=1, keepdims=True) * [WORKDAY_SHARE, 1 - WORKDAY_SHARE]
+    balance = exact(wanted / np.maximum(lengths, 1.0))
+    return Clock(int(hours[0].astype(np.int64)), group, cells, decay, balance)
+
+
+def count_activity(clock: Clock, user: Ints, day: Ints, mask: Ints) -> Floats:
+    """Count active local hours, (n, 48), decayed and balanced.
+
+    Args:
+        clock: The shard's clock.
+        user: (m,) row of the user, any order, several rows a user-day allowed.
+        day: (m,) day of the window, 0 = first.
+        mask: (m,) bit h set = active in UTC hour h.
+    """
+    days = len(clock.decay)
+    key = user * days + day
+    order = np.argsort(key, kind="stable")
+    key, mask = key[order], mask[order]
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, dtype=np.int64)
+    merged = np.bitwise_or.reduceat(mask, starts) if len(starts) else mask
+    user, day = np.divmod(key[starts], days)
+    row, hour = np.nonzero((merged[:, None] >> np.arange(24)) & 1)
+    user, day = user[row], day[row]
+    group = clock.group[user]
+    cell = clock.cells[group, day * 24 + hour].astype(np.int64)
+    weight = exact(clock.decay[day] * clock.day_balance[group, cell // 24])
+    return _table(user, cell, weight, clock.n_users)
+
+
+def inverse_propensity(slot_propensity: Floats) -> Floats:
+    """Return 1 / propensity, clipped to [1, 200]; 0 where it is unknown (nan) or no probability."""
+    known = np.nan_to_num(slot_propensity, nan=0.0) > 0
+    return np.where(known, np.clip(1.0 / np.where(known, slot_propensity, 1.0), 1.0, MAX_INVERSE), 0.0)
+
+
+def slot_weights(slot_propensity: Floats) -> Floats:
+    """Weigh pushes as if their hour had been drawn evenly: known propensities inversely, with mean 1; unknown ones 1. Shape (m,)."""
+    inverse = inverse_propensity(slot_propensity)
+    known = inverse > 0
+    return np.where(known, inverse / inverse[known].mean(), 1.0) if known.any() else np.ones(len(inverse))
+
+
+@dataclass(frozen=True)
+class PushCounts:
+    """Pushes (or opens) per user and cell, decayed.
+
+    Attributes:
+        unknown: (n, 48) those whose slot propensity is unknown.
+        known: (n, 48) those with a known one, times its inverse.
+        known_plain: (n, 48) the same without the inverse, from which the mean weight is made 1.
+    """
+
+    unknown: Floats
+    known: Floats
+    known_plain: Floats
+
+    def weighted(self, scale: float) -> Floats:
+        """Return (n, 48) counts in units of pushes, `scale` = mean decay / mean weight of known ones over everybody."""
+        return self.unknown + scale * self.known
+
+
+def count_pushes(clock: Clock, user: Ints, sent_hour: Ints, slot_propensity: Floats, *, first: int = 0, last: int | None = None) -> PushCounts:
+    """Count pushes by the cell they were sent in.
+
+    Args:
+        clock: The shard's clock.
+        user: (m,) row of the user.
+        sent_hour: (m,) UTC hour of sending, hours since 1970; those outside the window, or younger than a day at its end, are left out.
+        slot_propensity: (m,) nan = unknown.
+        first: first day of the window to count.
+        last: day of the window to stop before.
+    """
+    at = sent_hour - clock.first_hour
+    stop = 24 * len(clock.decay) - MATURITY_H
+    here = (at >= 24 * first) & (at < (stop if last is None else min(stop, 24 * last)))
+    user, at, inverse = user[here], at[here], inverse_propensity(slot_propensity[here])
+    cell = clock.cells[clock.group[user], at].astype(np.int64)
+    decay = clock.decay[at // 24]
+    known = inverse > 0
+    return PushCounts(
+        unknown=_table(user, cell, np.where(known, 0.0, decay), clock.n_users),
+        known=_table(user, cell, exact(decay * inverse), clock.n_users),
+        known_plain=_table(user, cell, np.where(known, decay, 0.0), clock.n_users),
+    )
+
+
+def _table(user: Ints, cell: Ints, weight: Floats, n: int) -> Floats:
+    return np.asarray(np.bincount(user * CELLS + cell, weights=weight, minlength=n * CELLS), dtype=np.float64).reshape(n, CELLS)
