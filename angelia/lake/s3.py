@@ -1,68 +1,164 @@
-"""The S3 store: boto3, conditional creates by `If-None-Match: *`, read-back where the answer is unknown."""
+"""The S3 store: boto3, conditional creates by `If-None-Match: *`, read-back of the writer's nonce where the answer is unknown.
+
+Source: Amazon S3 User Guide, "Add preconditions to S3 operations with conditional requests" (412 = exists, 409 = conflict, retry).
+Credentials and region come from the usual AWS chain (environment, profile, role); nothing of them is logged or kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError, PartialCredentialsError
+
 from angelia.errors import AngeliaError, InvalidInput, NotFound
+from angelia.lake.failpoint import failpoint
+from angelia.lake.store import Stored, Unsettled, check_key
+
+# Seconds before each try of a conditional create; inside each, botocore retries by itself.
+CREATE_WAITS_S = (0.0, 0.2, 0.4, 0.8, 1.6)
+CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10, read_timeout=60, max_pool_connections=32)
+DELETE_BATCH = 1000  # the most that DeleteObjects takes
 
 
 class S3Store:
-    """A bucket and prefix. Source of the conditional write: Amazon S3 user guide, "Conditional writes" (412 = exists, 409 = retry)."""
+    """A bucket and prefix. May be pickled to Spark workers: the client is made on first use, once per process."""
 
     def __init__(self, url: str, endpoint: str | None = None) -> None:
-        import boto3
-        from botocore.config import Config
-
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket:
             raise InvalidInput(f"lake address {url!r} names no bucket", fix="write it as s3://bucket/prefix")
-        self.url, self.bucket, self.prefix = url.rstrip("/"), bucket, prefix.strip("/")
-        self.client: Any = boto3.client("s3", endpoint_url=endpoint, config=Config(retries={"mode": "standard", "total_max_attempts": 5}))
+        self.bucket, self.prefix, self.endpoint = bucket, prefix.strip("/"), endpoint
+        if self.prefix:
+            check_key(self.prefix)
+        self.url = f"s3://{bucket}/{self.prefix}".rstrip("/")
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "endpoint": self.endpoint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["url"], state["endpoint"])  # type: ignore[misc]
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client of this process (thread-safe once made)."""
+        with self._lock:
+            if self._client is None:
+                import boto3
+
+                try:
+                    self._client = boto3.client("s3", endpoint_url=self.endpoint, config=CONFIG)
+                except (BotoCoreError, ValueError) as error:
+                    raise InvalidInput(f"cannot set up S3 for {self.url}: {error}", fix="check ANGELIA_S3_ENDPOINT and the AWS settings") from None
+        return self._client
 
     def _key(self, key: str) -> str:
-        if ".." in Path(key).parts or key.startswith("/"):
-            raise InvalidInput(f"key {key!r} leaves the lake")
-        return f"{self.prefix}/{key}" if self.prefix else key
+        return f"{self.prefix}/{check_key(key)}" if self.prefix else check_key(key)
+
+    def _folder(self, prefix: str) -> str:
+        parts = [part for part in (self.prefix, check_key(prefix) if prefix else "") if part]
+        return "/".join(parts) + "/" if parts else ""
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            if _status(error) == 404 and _code(error) != "NoSuchBucket":
+                raise NotFound(f"no object {what} in {self.url}") from None
+            raise self._refusal(what, error) from None
+        except BotoCoreError as error:
+            raise self._refusal(what, error) from None
+
+    def _refusal(self, what: str, error: Exception) -> AngeliaError:
+        if isinstance(error, NoCredentialsError | PartialCredentialsError):
+            return AngeliaError(f"no S3 credentials for {self.url}", fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role")
+        if isinstance(error, ClientError):
+            fix = {"NoSuchBucket": "create the bucket, or correct ANGELIA_LAKE", "AccessDenied": "grant list, get, put and delete on it"}
+            return AngeliaError(f"S3 answered {_status(error)} {_code(error)} for {what} in {self.url}", fix=fix.get(_code(error)))
+        return AngeliaError(f"S3 cannot be reached for {what} in {self.url}: {error}", fix="check ANGELIA_S3_ENDPOINT and the network")
 
     def create(self, key: str, data: bytes) -> bool:
-        """See `Store.create`. 409 and unknown answers are settled by reading back and comparing."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        for _ in range(5):
+        """See `Store.create`. Every call writes a nonce of its own into the object's metadata, and reads it back unless told 200."""
+        full, nonce = self._key(key), secrets.token_hex(16)
+        problem: Exception | None = None
+        failpoint("create.before_link")
+        for wait_s in CREATE_WAITS_S:
+            time.sleep(wait_s)
             try:
-                self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
-                return True
+                self.client.put_object(Bucket=self.bucket, Key=full, Body=data, IfNoneMatch="*", Metadata={"nonce": nonce})
+            except (NoCredentialsError, PartialCredentialsError, ParamValidationError) as error:
+                raise self._refusal(key, error) from None  # nothing was sent
             except ClientError as error:
-                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-                if status == 412:
-                    # A retry inside the client may have met its own first write: our own nonce inside means we won.
-                    return self.read(key) == data
-                if status != 409:
-                    raise AngeliaError(f"S3 refused to create {key}: {error}") from None
-            except BotoCoreError:
-                if self.exists(key):
-                    return self.read(key) == data
-        raise AngeliaError(f"S3 did not settle the creation of {key} in five tries", fix="rerun the job")
+                problem = error
+                if _status(error) not in (409, 412) and _status(error) < 500:
+                    raise self._refusal(key, error) from None
+            except BotoCoreError as error:
+                problem = error
+            else:
+                failpoint("create.after_link")
+                return True
+            # "Exists" may be the echo of our own write (botocore repeats requests), 5xx and broken connections may hide a success.
+            standing = self._nonce(full)
+            if standing is not None:
+                return standing == nonce
+        raise Unsettled(f"S3 did not settle the creation of {key} in {self.url}: {problem}", fix="rerun: it finds out what stands")
+
+    def _nonce(self, full: str) -> str | None:
+        """Return the nonce of the object that stands, "" if it carries none, None if there is no object or no answer."""
+        try:
+            answer = self.client.head_object(Bucket=self.bucket, Key=full)
+        except (ClientError, BotoCoreError):
+            return None
+        return str(answer.get("Metadata", {}).get("nonce", ""))
 
     def put(self, key: str, data: bytes) -> None:
         """See `Store.put`."""
-        self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+        with self._asking(key):
+            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
 
     def put_file(self, key: str, path: Path) -> None:
         """See `Store.put_file`."""
-        self.client.upload_file(str(path), self.bucket, self._key(key))
+        from boto3.exceptions import S3UploadFailedError
+
+        with self._asking(key):
+            try:
+                self.client.upload_file(str(path), self.bucket, self._key(key))
+            except S3UploadFailedError as error:
+                raise AngeliaError(f"upload of {key} to {self.url} failed: {error.__cause__ or error}", fix="rerun") from None
         path.unlink()
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """See `Store.sync`: an object that was answered 200 is durable."""
 
     def read(self, key: str) -> bytes:
         """See `Store.read`."""
-        try:
-            data: bytes = self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read()
-        except self.client.exceptions.NoSuchKey:
-            raise NotFound(f"no object {key} in {self.url}") from None
+        full = self._key(key)
+        with self._asking(key):
+            data: bytes = self.client.get_object(Bucket=self.bucket, Key=full)["Body"].read()
         return data
+
+    def tail(self, key: str, n: int) -> tuple[int, bytes]:
+        """See `Store.tail`."""
+        full = self._key(key)
+        with self._asking(key):
+            try:
+                answer = self.client.get_object(Bucket=self.bucket, Key=full, Range=f"bytes=-{n}")
+            except ClientError as error:
+                if _status(error) == 416:  # an empty object has no last byte
+                    return 0, b""
+                raise
+            data: bytes = answer["Body"].read()
+        return int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(data), data
 
     def exists(self, key: str) -> bool:
         """See `Store.exists`."""
@@ -74,35 +170,59 @@ class S3Store:
 
     def size(self, key: str) -> int:
         """See `Store.size`."""
-        from botocore.exceptions import ClientError
-
-        try:
-            return int(self.client.head_object(Bucket=self.bucket, Key=self._key(key))["ContentLength"])
-        except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-                raise NotFound(f"no object {key} in {self.url}") from None
-            raise AngeliaError(f"S3 refused to look at {key}: {error}") from None
+        full = self._key(key)
+        with self._asking(key):
+            return int(self.client.head_object(Bucket=self.bucket, Key=full)["ContentLength"])
 
     def list(self, prefix: str) -> Iterator[str]:
         """See `Store.list`."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(prefix.rstrip("/") + "/"))
-        strip = len(self.prefix) + 1 if self.prefix else 0
-        for page in pages:
-            for item in page.get("Contents", []):
-                yield item["Key"][strip:]
+        return (item.key for item in self.stored(prefix))
+
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """See `Store.stored`."""
+        folder, strip = self._folder(prefix), len(self._folder(""))
+        with self._asking(prefix or "the lake"):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder):
+                for item in page.get("Contents", []):
+                    yield Stored(item["Key"][strip:], item["Size"], item["LastModified"])
 
     def children(self, prefix: str) -> Sequence[str]:
         """See `Store.children`."""
-        base = self._key(prefix.rstrip("/") + "/") if prefix else (f"{self.prefix}/" if self.prefix else "")
+        folder = self._folder(prefix)
         found: set[str] = set()
-        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base, Delimiter="/"):
-            found |= {item["Prefix"][len(base) :].rstrip("/") for item in page.get("CommonPrefixes", [])}
-            found |= {item["Key"][len(base) :] for item in page.get("Contents", [])}
+        with self._asking(prefix or "the lake"):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder, Delimiter="/"):
+                found |= {item["Prefix"][len(folder) :].rstrip("/") for item in page.get("CommonPrefixes", [])}
+                found |= {item["Key"][len(folder) :] for item in page.get("Contents", [])}
         return sorted(found)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
-        self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+        full = self._key(key)
+        with self._asking(key):
+            self.client.delete_object(Bucket=self.bucket, Key=full)
+
+    def delete_folder(self, prefix: str) -> None:
+        """See `Store.delete_folder`."""
+        keys = [self._key(key) for key in self.list(prefix)]
+        for start in range(0, len(keys), DELETE_BATCH):
+            batch = [{"Key": key} for key in keys[start : start + DELETE_BATCH]]
+            with self._asking(prefix):
+                answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
+            if answer.get("Errors"):
+                first = answer["Errors"][0]
+                raise AngeliaError(f"S3 did not delete {len(answer['Errors'])} objects below {prefix} in {self.url}: {first.get('Code')}")
+
+    def sweep(self, before: datetime) -> int:
+        """See `Store.sweep`: abort the multipart uploads of crashed writers, which cost money and are in no listing."""
+        n = 0
+        with self._asking("uploads"):
+            for page in self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self._folder("")):
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"] < before:
+                        self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                        n += 1
+        return n
 
     def uri(self, key: str) -> str:
         """See `Store.uri`."""
@@ -111,3 +231,11 @@ class S3Store:
     def local_path(self, key: str) -> Path | None:
         """See `Store.local_path`."""
         return None
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))

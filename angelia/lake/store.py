@@ -6,12 +6,34 @@ The only coordination Angelia has is `create`: a conditional create that exactly
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from angelia.errors import AngeliaError, InvalidInput, NotFound
+from angelia.lake.failpoint import failpoint
+
+# A key's parts begin with a letter, digit or underscore: no "..", no absolute path, no hidden file, on any store.
+_PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:=+,@-]{0,254}$")
+SYNC_THREADS = 8
+
+
+class Stored(NamedTuple):
+    """One object of a listing."""
+
+    key: str
+    bytes: int
+    modified: datetime
+
+
+class Unsettled(AngeliaError):
+    """A conditional create whose outcome could not be learnt: it may or may not stand, and whatever it names must stay."""
 
 
 class Store(Protocol):
@@ -20,16 +42,26 @@ class Store(Protocol):
     url: str
 
     def create(self, key: str, data: bytes) -> bool:
-        """Create an object if none is there; return whether *these* bytes of *this* call are the ones that stand."""
+        """Create an object durably if none is there; return whether *this call's* object is the one that stands.
+
+        Raises:
+            Unsettled: the store gave no clear answer, not even when asked again.
+        """
 
     def put(self, key: str, data: bytes) -> None:
-        """Write an object below a fresh, unshared prefix (an attempt folder)."""
+        """Write an object below a fresh, unshared prefix (an attempt folder); durable only after `sync`."""
 
     def put_file(self, key: str, path: Path) -> None:
-        """Move a local file to a key below a fresh, unshared prefix."""
+        """Move a local file to a key below a fresh, unshared prefix; durable only after `sync`."""
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """Make objects that were `put` (by any process of this machine) durable, many at a time."""
 
     def read(self, key: str) -> bytes:
         """Return an object's bytes. Raises: NotFound."""
+
+    def tail(self, key: str, n: int) -> tuple[int, bytes]:
+        """Return an object's size and its last n bytes (all of them if it is shorter). Raises: NotFound."""
 
     def exists(self, key: str) -> bool:
         """Return whether the object is there."""
@@ -40,79 +72,162 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys below a folder prefix, sorted."""
 
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """Yield key, size and time of the objects below a folder prefix, sorted by key."""
+
     def children(self, prefix: str) -> Sequence[str]:
         """Return the names directly below a folder prefix, sorted."""
 
     def delete(self, key: str) -> None:
         """Remove an object; absent is fine."""
 
+    def delete_folder(self, prefix: str) -> None:
+        """Remove everything below a folder prefix; absent is fine."""
+
+    def sweep(self, before: datetime) -> int:
+        """Remove what crashed calls left outside the key space before an instant; return how many."""
+
     def uri(self, key: str) -> str:
-        """Return what DuckDB, Spark and pyarrow open: an absolute path or an s3:// address."""
+        """Return a name for people: an absolute path or an s3:// address."""
 
     def local_path(self, key: str) -> Path | None:
         """Return the local file, or None where there is none."""
 
 
+def check_key(key: str) -> str:
+    """Return `key` if every part of it is a plain name.
+
+    Raises:
+        InvalidInput: it could leave the lake, or hide in it.
+    """
+    for part in key.split("/"):
+        if not _PART.fullmatch(part):
+            raise InvalidInput(f"key {key!r} leaves the lake or holds a character no key may hold")
+    return key
+
+
 class LocalStore:
-    """A folder. Objects appear by `os.link`, so that they are whole or absent, and only one creator wins."""
+    """A folder. Objects appear by `os.link` or rename, so that they are whole or absent, and only one creator wins.
+
+    Temporary files live in `.tmp/` below the root (the same file system, or neither link nor rename would work), so that a crash leaves
+    nothing beside the objects.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.url = str(self.root)
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if ".." in Path(key).parts or Path(key).is_absolute():
-            raise InvalidInput(f"key {key!r} leaves the lake")
-        return path
+        return self.root / check_key(key)
 
-    def _write_temporary(self, folder: Path, data: bytes) -> Path:
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise AngeliaError(
+                f"cannot write to the lake at {self.url}: {error.strerror or error}", fix="free space or mend permissions, then rerun"
+            ) from None
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"no object {key} in {self.url}") from None
+        except OSError as error:
+            raise AngeliaError(f"cannot read {key} in the lake at {self.url}: {error.strerror or error}", fix="mend permissions or disk") from None
+
+    def _make_folder(self, folder: Path, durable: bool) -> None:
+        if folder.is_dir():
+            return
+        missing = [folder]
+        while not missing[-1].parent.is_dir():
+            missing.append(missing[-1].parent)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".tmp-{secrets.token_hex(8)}"
+        if durable:  # a new folder's name is only as safe as its parent
+            for created in reversed(missing):
+                _sync_path(created.parent)
+
+    def _write_temporary(self, data: bytes, durable: bool) -> Path:
+        scratch = self.root / ".tmp"
+        scratch.mkdir(parents=True, exist_ok=True)
+        temporary = scratch / secrets.token_hex(12)
         try:
             with temporary.open("wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except BaseException:
             temporary.unlink(missing_ok=True)
-            raise AngeliaError(
-                f"cannot write to the lake at {self.url}: {error.strerror}", fix="free space or mend permissions, then rerun"
-            ) from None
+            raise
         return temporary
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Store.create`."""
         path = self._path(key)
-        temporary = self._write_temporary(path.parent, data)
+        with self._writing():
+            self._make_folder(path.parent, durable=True)
+            temporary = self._write_temporary(data, durable=True)
+            failpoint("create.before_link")
+            try:
+                os.link(temporary, path)
+            except OSError:
+                # "Exists" may be the echo of our own link (network file systems repeat calls), and other errors may hide a success:
+                # our own inode under the name means we won. It says what a nonce would, for any content.
+                if not path.exists():
+                    raise
+                if not path.samefile(temporary):
+                    return False
+            finally:
+                temporary.unlink(missing_ok=True)
+        failpoint("create.after_link")
         try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+            _sync_path(path.parent)
+        except OSError as error:
+            raise Unsettled(f"created {key} in {self.url}, but its folder cannot be synced: {error.strerror}", fix="check the disk") from None
         return True
 
     def put(self, key: str, data: bytes) -> None:
         """See `Store.put`."""
         path = self._path(key)
-        self._write_temporary(path.parent, data).replace(path)
+        with self._writing():
+            self._make_folder(path.parent, durable=False)
+            self._write_temporary(data, durable=False).replace(path)
 
     def put_file(self, key: str, path: Path) -> None:
         """See `Store.put_file`."""
         target = self._path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        path.replace(target)
+        with self._writing():
+            self._make_folder(target.parent, durable=False)
+            scratch = self.root / ".tmp"
+            scratch.mkdir(parents=True, exist_ok=True)
+            temporary = scratch / secrets.token_hex(12)
+            shutil.move(path, temporary)  # copies where the file comes from another file system
+            temporary.replace(target)
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """See `Store.sync`. In parallel: concurrent fsyncs share journal commits (measured 3x faster on ext4)."""
+        paths = [self._path(key) for key in keys]
+        folders = {parent for path in paths for parent in path.parents if parent == self.root or self.root in parent.parents}
+        with self._writing(), ThreadPoolExecutor(SYNC_THREADS) as pool:
+            list(pool.map(_sync_path, paths))
+            list(pool.map(_sync_path, sorted(folders)))
 
     def read(self, key: str) -> bytes:
         """See `Store.read`."""
-        try:
-            return self._path(key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"no object {key} in {self.url}") from None
+        path = self._path(key)
+        with self._reading(key):
+            return path.read_bytes()
+
+    def tail(self, key: str, n: int) -> tuple[int, bytes]:
+        """See `Store.tail`."""
+        path = self._path(key)
+        with self._reading(key), path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - n))
+            return size, file.read()
 
     def exists(self, key: str) -> bool:
         """See `Store.exists`."""
@@ -120,31 +235,61 @@ class LocalStore:
 
     def size(self, key: str) -> int:
         """See `Store.size`."""
-        try:
-            return self._path(key).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"no object {key} in {self.url}") from None
+        path = self._path(key)
+        with self._reading(key):
+            return path.stat().st_size
 
     def list(self, prefix: str) -> Iterator[str]:
         """See `Store.list`."""
-        base = self._path(prefix)
-        if not base.is_dir():
-            return
-        found = [
-            str((Path(folder) / name).relative_to(self.root)) for folder, _, names in os.walk(base) for name in names if not name.startswith(".tmp-")
-        ]
+        base = str(self._path(prefix) if prefix else self.root)
+        strip = len(str(self.root)) + 1
+        found: list[str] = []
+        with self._reading(prefix):
+            for folder, below, names in os.walk(base, onerror=_unless_gone):
+                below[:] = [name for name in below if not name.startswith(".")]
+                found += [f"{folder}/{name}"[strip:] for name in names if not name.startswith(".")]
         yield from sorted(found)
+
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """See `Store.stored`."""
+        for key in self.list(prefix):
+            try:
+                status = (self.root / key).stat()
+            except FileNotFoundError:
+                continue  # expired by somebody else since the listing
+            yield Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def children(self, prefix: str) -> Sequence[str]:
         """See `Store.children`."""
         try:
-            return sorted(path.name for path in self._path(prefix).iterdir() if not path.name.startswith(".tmp-"))
-        except (FileNotFoundError, NotADirectoryError):
+            with self._reading(prefix):
+                folder = self._path(prefix) if prefix else self.root
+                return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        except NotFound:
             return []
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
-        self._path(key).unlink(missing_ok=True)
+        path = self._path(key)
+        with self._writing():
+            path.unlink(missing_ok=True)
+
+    def delete_folder(self, prefix: str) -> None:
+        """See `Store.delete_folder`."""
+        path = self._path(prefix)
+        with self._writing(), suppress(FileNotFoundError):  # somebody else may be removing it too
+            shutil.rmtree(path)
+
+    def sweep(self, before: datetime) -> int:
+        """See `Store.sweep`."""
+        n = 0
+        scratch = self.root / ".tmp"
+        for path in sorted(scratch.iterdir()) if scratch.is_dir() else ():
+            with self._writing(), suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
+                    n += 1
+        return n
 
     def uri(self, key: str) -> str:
         """See `Store.uri`."""
@@ -155,12 +300,17 @@ class LocalStore:
         return self._path(key)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync_path(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def open_store(url: str, endpoint: str | None = None) -> Store:
