@@ -1,0 +1,372 @@
+"""From a night's terms and one shard's people to a `Problem`: who is eligible, which hours are open, what a message is worth.
+
+Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every pair that an audience names gets an outcome word, so that nobody
+disappears without a reason; pairs that remain `open` are decided by `decide`.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from angelia.contracts.ids import U64, message_id, mix, uniform
+from angelia.matching import assign_arms, buckets
+from angelia.planning.problem import I64, Bools, Choice, Limits, Problem
+from angelia.timing.local_time import LocalHours, in_hours, in_quiet, is_day_off, local_grid
+
+F64 = npt.NDArray[np.float64]
+NO_BUDGET = 2**40  # messages; a limit that no plan reaches
+OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Cap:
+    """At most `messages` in any window of `days` x 24 h."""
+
+    messages: int
+    days: int
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One experiment arm; `materials` restricts the campaign's where given."""
+
+    name: str
+    share_pct: float
+    materials: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What the plan must know of a campaign; money in micro-units, hours local."""
+
+    id: str
+    topic: str
+    audience: str
+    materials: tuple[str, ...]
+    channels: tuple[str, ...]
+    priority: str
+    value_micros: int
+    occurrence: str
+    weekdays: frozenset[int]
+    start_date: date
+    end_date: date
+    send_window: tuple[int, int] | None
+    holdout_pct: float
+    max_messages: int | None
+    caps: tuple[Cap, ...]
+    is_exempt: bool
+    salt: str = ""
+    arms: tuple[Arm, ...] = ()
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What the plan must know of a channel."""
+
+    id: str
+    cost_micros: int
+    capacity_per_hour: int
+    max_per_vendor_day: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The night's terms, the same for every shard."""
+
+    ds: str
+    start: datetime  # UTC, on the hour
+    n_slots: int
+    first_slot: int  # hours before it have passed (a late night)
+    campaigns: tuple[Campaign, ...]
+    channels: tuple[Channel, ...]
+    caps: tuple[Cap, ...]
+    gap_hours: int
+    quiet: tuple[int, int] | None
+    holdout_pct: float
+    holdout_salt: str
+    explore_pct: float
+    epsilon: float
+    temperature: float
+    salt: str
+    priority_weight: tuple[tuple[str, int], ...] = (("high", 4), ("medium", 2), ("low", 1))
+
+    def slots(self) -> npt.NDArray[np.datetime64]:
+        """Return the plan's UTC hours, datetime64[h], (h,)."""
+        return np.datetime64(self.start.replace(tzinfo=None), "h") + np.arange(self.n_slots)
+
+    def limits(self) -> Limits:
+        """Return what the priced part of the plan may use: the exploration stratum's share is set aside first."""
+        rest = 1.0 - self.explore_pct / 100.0
+        capacity = np.zeros((len(self.channels), self.n_slots), np.int64)
+        for c, channel in enumerate(self.channels):
+            capacity[c, self.first_slot :] = channel.capacity_per_hour
+        budget = [NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns]
+        return Limits(
+            capacity=np.floor(capacity * rest).astype(np.int64),
+            budget=np.array([b if b == NO_BUDGET else int(b * rest) for b in budget], np.int64).reshape(len(self.campaigns)),
+            cost=np.array([channel.cost_micros for channel in self.channels], np.int64),
+            gap_slots=self.gap_hours,
+            max_messages=min([2, *(cap.messages for cap in self.caps)]),
+        )
+
+    def explore_limits(self) -> I64:
+        """Return what is set aside for the exploration stratum, per constraint (c*h + k,)."""
+        priced = self.limits()
+        whole = [np.full(self.n_slots, channel.capacity_per_hour, np.int64) for channel in self.channels]
+        for hours in whole:
+            hours[: self.first_slot] = 0
+        budget = np.array([NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns], np.int64)
+        return np.concatenate([*whole, budget]) - priced.flat() * (priced.flat() < NO_BUDGET)
+
+
+def occurrence_key(every: str, day: date) -> str:
+    """Return the name of the occurrence a plan day falls in: `once`, the date, or the ISO week."""
+    if every == "once":
+        return "once"
+    if every == "daily":
+        return day.isoformat()
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+@dataclass(frozen=True)
+class People:
+    """One shard's users; lists and arrays have length n and the same order.
+
+    `workday` and `day_off` are the response curves over local hours, (n, 24); `channels` says which of the night's channels reach a user, (n, c).
+    """
+
+    ordinal: npt.NDArray[np.uint32]
+    user_id: list[str]
+    keys: U64
+    timezone: list[str]
+    country: list[str | None]
+    vendor: list[str | None]
+    channels: Bools
+    opted_out: list[frozenset[str]]
+    is_suppressed: Bools
+    workday: F64
+    day_off: F64
+
+
+@dataclass(frozen=True)
+class Past:
+    """Messages already sent or pending: user row, campaign id, hours relative to the plan's start, once-only key."""
+
+    user: I64
+    campaign: list[str]
+    hours: F64
+    message_id: list[str]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """User x campaign pairs in user order, with the drawn material's score; `outcome` is a reason, or `open`."""
+
+    user: I64
+    campaign: I64
+    p_open: F64
+    has_material: Bools
+
+
+def room_for(caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: Bools | None = None) -> npt.NDArray[np.int16]:
+    """Return how many messages the caps leave each user at each slot, (n, h); windows slide and end with the slot's hour."""
+    room = np.full((n_users, n_slots), np.iinfo(np.int16).max, np.int16)
+    user, hours = (past.user, past.hours) if keep is None else (past.user[keep], past.hours[keep])
+    for cap in caps:
+        for slot in range(n_slots):
+            inside = hours > slot + 1 - 24 * cap.days
+            used = np.bincount(user[inside], minlength=n_users)
+            room[:, slot] = np.minimum(room[:, slot], cap.messages - used)
+    return room
+
+
+def open_hours(terms: Terms, people: People) -> tuple[LocalHours, Bools, Bools]:
+    """Return the local reading of each user's slots, which are quiet, and which fall on a day off; all (n, h)."""
+    local = local_grid(people.timezone, terms.slots())
+    quiet = np.zeros(local.hour.shape, bool)
+    if terms.quiet is not None:
+        quiet = in_quiet(local.hour, *terms.quiet)
+        # In half-hour zones a UTC hour ends in the next local hour: both must be awake.
+        broken = _has_broken_hours(people.timezone, terms.start)[:, None]
+        quiet |= broken & in_quiet((local.hour + 1) % 24, *terms.quiet)
+    return local, quiet, is_day_off(local.date, people.country)
+
+
+def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
+    known: dict[str, bool] = {}
+    for name in set(timezones):
+        offset = at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() or timedelta()
+        known[name] = offset.total_seconds() % 3600 != 0
+    return np.array([known[name] for name in timezones], bool)
+
+
+def build(terms: Terms, people: People, pairs: Pairs, past: Past) -> tuple[Problem, npt.NDArray[np.object_], npt.NDArray[np.object_]]:
+    """Return the shard's problem, each pair's outcome so far (`open` where still to be decided), and each pair's arm."""
+    n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
+    outcome = np.full(m, OPEN, object)
+    arm = np.full(m, None, object)
+    local, quiet, off = open_hours(terms, people)
+    curve = np.where(
+        off, np.take_along_axis(people.day_off, local.hour.astype(np.int64), 1), np.take_along_axis(people.workday, local.hour.astype(np.int64), 1)
+    )
+    past_campaign = np.array(past.campaign, object)
+    exempt_ids = [c.id for c in terms.campaigns if c.is_exempt]
+    marketing = ~np.isin(past_campaign, exempt_ids) if len(past_campaign) else np.zeros(0, bool)
+    room = room_for(terms.caps, past, n, h, marketing)
+    _vendor_room(terms, people, past, marketing, room)
+    blocked = _too_near(past, marketing, n, h, terms.gap_hours)
+    global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
+
+    allowed = np.zeros((m, h), bool)
+    channels = np.zeros((m, len(terms.channels)), bool)
+    exempt = np.zeros(m, bool)
+    weight = np.zeros(m, np.float64)
+    weights = dict(terms.priority_weight)
+    for k, campaign in enumerate(terms.campaigns):
+        rows = np.flatnonzero(pairs.campaign == k)
+        users = pairs.user[rows]
+        exempt[rows] = campaign.is_exempt
+        weight[rows] = weights[campaign.priority] * campaign.value_micros
+        channels[rows] = people.channels[users] & np.array([channel.id in campaign.channels for channel in terms.channels])
+        if campaign.arms:
+            number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
+            arm[rows] = np.array([a.name for a in campaign.arms], object)[number]
+        hours = _campaign_hours(terms, campaign, local)[users]
+        if not campaign.is_exempt:
+            hours &= ~quiet[users] & ~blocked[users]
+        own = np.array([name == campaign.id for name in past.campaign], bool)
+        capped = (room_for(campaign.caps, past, n, h, own) < 1)[users] if campaign.caps else np.zeros((len(rows), h), bool)
+        no_room = (room < 1)[users] if not campaign.is_exempt else np.zeros((len(rows), h), bool)
+        sent = _already_sent(campaign, people, users, past)
+        reasons = [
+            ("suppressed", people.is_suppressed[users]),
+            ("opted_out", np.array([campaign.topic in people.opted_out[u] for u in users], bool) & (not campaign.is_exempt)),
+            ("unreachable", ~channels[rows].any(axis=1)),
+            ("holdout_global", global_out[users] & (not campaign.is_exempt)),
+            ("holdout_campaign", (buckets(people.keys[users], f"holdout {campaign.id}") < campaign.holdout_pct) & (not campaign.is_exempt)),
+            ("already_intended", sent),
+            ("capped", (capped | no_room).all(axis=1)),
+            ("no_material", ~pairs.has_material[rows]),
+            ("no_slot", ~(hours & ~capped).any(axis=1)),
+            ("capped", ~(hours & ~capped & ~no_room).any(axis=1)),
+        ]
+        for name, hit in reasons:
+            fresh = (outcome[rows] == OPEN) & hit
+            outcome[rows[fresh]] = name
+        allowed[rows] = hours & ~capped
+    is_open = outcome == OPEN
+    allowed &= is_open[:, None]
+    chance = np.clip(pairs.p_open[:, None] * curve[pairs.user], 0.0, 1.0)
+    problem = Problem(
+        n_users=n,
+        pair_user=pairs.user,
+        pair_campaign=pairs.campaign,
+        value=np.rint(weight[:, None] * chance).astype(np.int64),
+        allowed=allowed,
+        channels=channels,
+        is_exempt=exempt,
+        is_explore=~exempt & (uniform(people.keys, terms.salt, "slot stratum", terms.ds) < terms.explore_pct / 100.0)[pairs.user],
+        room=np.maximum(room, 0),
+        tie=_ties(terms, people, pairs),
+    )
+    return problem, outcome, arm
+
+
+def draw_slots(terms: Terms, people: People, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64) -> tuple[Choice, F64]:
+    """Return the exploration stratum's messages and their slot propensity, (m,): campaign by score alone, slot uniformly among the open ones.
+
+    The campaign is chosen without looking at hours, so the slot says nothing about the person: unbiased evidence for the response curves.
+    """
+    choice = Choice.none(problem.n_pairs)
+    propensity = np.full(problem.n_pairs, np.nan)
+    open_slots = problem.allowed & (problem.room[problem.pair_user] >= 1)
+    rows = np.flatnonzero(problem.is_explore & (outcome == OPEN) & open_slots.any(axis=1))
+    if not len(rows):
+        return choice, propensity
+    values = np.array([c.value_micros for c in terms.campaigns], np.float64)
+    worth = values[problem.pair_campaign[rows]] * p_open[rows]
+    order = np.lexsort((problem.tie[rows], -worth, problem.pair_user[rows]))
+    rows = rows[order]
+    rows = rows[np.unique(problem.pair_user[rows], return_index=True)[1]]
+    count = open_slots[rows].sum(axis=1)
+    wanted = np.floor(uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds) * count).astype(np.int64)
+    slot = (np.cumsum(open_slots[rows], axis=1) <= wanted[:, None]).sum(axis=1)
+    channel = np.argmax(problem.channels[rows], axis=1)
+    cost = np.array([c.cost_micros for c in terms.channels], np.int64)
+    choice.slot[rows], choice.channel[rows] = slot, channel
+    choice.bid[rows] = problem.value[rows, slot] - cost[channel]
+    propensity[rows] = 1.0 / count
+    return choice, propensity
+
+
+def thin_drawn(problem: Problem, limits: Limits, drawn: Choice, demand: I64, reserve: I64) -> tuple[Choice, Bools]:
+    """Return the drawn messages that fit the reserve, and which were dropped, (m,): dropped at a rate that no score enters."""
+    rows = np.flatnonzero(drawn.slot >= 0)
+    hours, campaigns = problem.constraints(drawn, rows, limits)
+    rate = np.minimum(1.0, reserve / np.maximum(demand, 1))
+    # Three standard deviations below the reserve, since dropping is by hash and only right on average.
+    rate = np.where(rate < 1.0, np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1)), 1.0)
+    lot = (problem.tie[rows] >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    gone = rows[lot >= np.minimum(rate[hours], rate[campaigns])]
+    dropped = np.zeros(problem.n_pairs, bool)
+    dropped[gone] = True
+    return Choice(np.where(dropped, -1, drawn.slot), np.where(dropped, -1, drawn.channel), np.where(dropped, 0, drawn.bid)), dropped
+
+
+def _campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools:
+    """Return which slots a campaign may use by every user's own clock, (n, h)."""
+    days = (local.date >= np.datetime64(campaign.start_date)) & (local.date <= np.datetime64(campaign.end_date))
+    if campaign.weekdays:
+        days = days & np.isin(local.weekday, list(campaign.weekdays))
+    if campaign.send_window is not None:
+        days = days & in_hours(local.hour, *campaign.send_window)
+    days[:, : terms.first_slot] = False
+    return np.asarray(days)
+
+
+def _too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
+    """Return which slots lie less than the gap from a message already sent or pending, (n, h)."""
+    near = np.zeros((n, h), bool)
+    recent = np.flatnonzero(keep & (past.hours > -gap))
+    # A slot's hour is [t, t + 1): the whole of it must lie `gap` away.
+    close = (np.arange(h)[None, :] - past.hours[recent][:, None] < gap) & (past.hours[recent][:, None] - np.arange(h)[None, :] < gap + 1)
+    np.logical_or.at(near, past.user[recent], close)
+    return near
+
+
+def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: npt.NDArray[np.int16]) -> None:
+    """Lower the room of users whose phone maker limits marketing messages a day (the lowest limit over the night's channels)."""
+    limits: dict[str, int] = {}
+    for channel in terms.channels:
+        for vendor, most in channel.max_per_vendor_day:
+            limits[vendor] = min(most, limits.get(vendor, most))
+    for vendor, most in limits.items():
+        rows = np.array([name == vendor for name in people.vendor], bool)
+        if rows.any():
+            room[rows] = np.minimum(room[rows], room_for((Cap(most, 1),), past, len(people.user_id), room.shape[1], keep)[rows])
+
+
+def _already_sent(campaign: Campaign, people: People, users: I64, past: Past) -> Bools:
+    """Return which users already got, or are about to get, this occurrence, by its once-only key."""
+    candidates: dict[int, set[str]] = {}
+    for user, name, key in zip(past.user.tolist(), past.campaign, past.message_id, strict=True):
+        if name == campaign.id:
+            candidates.setdefault(user, set()).add(key)
+    return np.array(
+        [u in candidates and message_id(campaign.id, people.user_id[u], campaign.occurrence) in candidates[u] for u in users.tolist()], dtype=bool
+    )
+
+
+def _ties(terms: Terms, people: People, pairs: Pairs) -> npt.NDArray[np.uint64]:
+    ties = np.zeros(len(pairs.user), np.uint64)
+    for k, campaign in enumerate(terms.campaigns):
+        rows = pairs.campaign == k
+        ties[rows] = mix(people.keys[pairs.user[rows]], terms.salt, "tie", campaign.id, campaign.occurrence)
+    return ties
