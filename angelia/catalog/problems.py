@@ -1,0 +1,79 @@
+"""What is wrong with a document, said with the path inside it and the nearest known name, so that an operator can find and mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one document: the path inside it (keys and list positions) and the message."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+    @property
+    def dotted(self) -> str:
+        """Path as people write it: `arms[1].share_pct`."""
+        return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path).lstrip(".")
+
+    def __str__(self) -> str:
+        return f"{self.dotted}: {self.message}" if self.path else self.message
+
+
+def problem_of(model: type[BaseModel], detail: ErrorDetails) -> Problem:
+    """Return what a pydantic error of `model` says, in an operator's words."""
+    kind, path = detail["type"], tuple(step for step in detail["loc"] if step != "[key]")
+    if path and path[-1] in ("str", "int", "float"):  # a member of a union of scalars: the person wrote one value
+        return Problem(path[:-1], "should be a text or a number")
+    if kind == "extra_forbidden":
+        return Problem(path, f"unknown field{nearest(str(path[-1]), _fields_at(model, path[:-1]))}")
+    if kind == "missing":
+        return Problem(path, "is required")
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if kind != "value_error" and isinstance(detail.get("input"), str | int | float | None):
+        message += f", got {detail['input']!r}"
+    return Problem(path, message[:1].lower() + message[1:])
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean X?`, or the known names where none is near."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; one of {', '.join(names)}" if names else ""
+
+
+def type_name(raw: object) -> str:
+    """Return what people call a YAML value's type."""
+    return {NoneType: "nothing", str: "a text", list: "a list", dict: "a mapping"}.get(type(raw), f"a {type(raw).__name__}")
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    current: Any = model
+    for step in path:
+        current = _strip(current)
+        if _is_model(current):
+            current = current.model_fields[step].annotation if step in current.model_fields else None
+        else:  # a position in a list, or a key of a mapping: the element's type
+            current = next((option for option in get_args(current) if _is_model(_strip(option))), None)
+    current = _strip(current)
+    return list(current.model_fields) if _is_model(current) else []
+
+
+def _strip(annotation: Any) -> Any:
+    """Return X of Annotated[X, ...] and of X | None."""
+    if get_origin(annotation) is Annotated:
+        return _strip(get_args(annotation)[0])
+    options = [option for option in get_args(annotation) if option is not NoneType]
+    return options[0] if NoneType in get_args(annotation) and len(options) == 1 else annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

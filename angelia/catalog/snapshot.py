@@ -1,0 +1,168 @@
+"""The catalog as of a night: one commit of `catalog_snapshot`, and the object that every job of that night reads instead of the database.
+
+Grain: one row = one document (kind, id) with its version and canonical JSON. Reads the catalog store and the log `stops`; writes `catalog_snapshot`.
+Equal catalogs give equal bytes. The campaigns that were stopped at that moment stand in the commit's meta, so a replay of the night stops the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.catalog.documents import KINDS, AnyDocument, Audience, Campaign, Channel, Experiment, Material, Policy, Template, canonical
+from angelia.contracts import arrow, dataset
+from angelia.errors import Corrupt, InvalidInput
+from angelia.lake import Commit, Lake
+
+D = TypeVar("D", Policy, Channel, Audience, Template, Material, Campaign, Experiment)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A document at a version."""
+
+    document: AnyDocument
+    version: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Kind and id."""
+        return self.document.kind, self.document.id
+
+
+class Documents(Protocol):
+    """Where documents come from: the catalog store."""
+
+    def current(self) -> list[Stored]:
+        """Return the newest version of every document that is not removed."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All documents of one snapshot, by id; `stopped` holds the campaigns that were stopped when it was taken."""
+
+    policy: Policy
+    campaigns: Mapping[str, Campaign]
+    audiences: Mapping[str, Audience]
+    materials: Mapping[str, Material]
+    templates: Mapping[str, Template]
+    channels: Mapping[str, Channel]
+    experiments: Mapping[str, Experiment]
+    versions: Mapping[tuple[str, str], int]
+    stopped: frozenset[str] = frozenset()
+    commit: Commit | None = field(default=None, compare=False)
+
+    def running(self, days: Iterable[date]) -> dict[str, Campaign]:
+        """Return the campaigns that are not stopped and serve at least one of the (local) days, sorted by id."""
+        wanted = list(days)
+        return {
+            name: campaign
+            for name, campaign in sorted(self.campaigns.items())
+            if name not in self.stopped and any(campaign.occurrence_on(day) is not None for day in wanted)
+        }
+
+    def template_of(self, material_id: str) -> tuple[Template, int]:
+        """Return a material's template and the template's version."""
+        template = self.templates[self.materials[material_id].template]
+        return template, self.versions["template", template.id]
+
+
+def catalog_of(documents: Iterable[Stored], stopped: Iterable[str] = (), commit: Commit | None = None) -> Catalog:
+    """Return the catalog that these documents make.
+
+    Raises:
+        InvalidInput: there is no policy.
+    """
+    by_kind: dict[str, dict[str, AnyDocument]] = {kind: {} for kind in KINDS}
+    versions: dict[tuple[str, str], int] = {}
+    for stored in documents:
+        by_kind[stored.document.kind][stored.document.id] = stored.document
+        versions[stored.key] = stored.version
+    policy = by_kind["policy"].get("default")
+    if not isinstance(policy, Policy):
+        raise InvalidInput("the catalog has no policy", fix="apply a document of kind policy, e.g. `angelia catalog apply campaigns/`")
+
+    def of(model: type[D]) -> dict[str, D]:
+        found = by_kind[model.model_fields["kind"].default]
+        return {name: document for name, document in sorted(found.items()) if isinstance(document, model)}
+
+    return Catalog(
+        policy,
+        of(Campaign),
+        of(Audience),
+        of(Material),
+        of(Template),
+        of(Channel),
+        of(Experiment),
+        versions,
+        frozenset(stopped),
+        commit,
+    )
+
+
+def write_snapshot(lake: Lake, store: Documents, ds: str) -> Commit:
+    """Publish the store's documents as the catalog of night `ds`; an unchanged catalog returns the standing commit.
+
+    Raises:
+        InvalidInput: the catalog has no policy.
+    """
+    documents = sorted(store.current(), key=lambda stored: stored.key)
+    stopped = sorted(stopped_campaigns(lake))
+    catalog_of(documents, stopped)
+    bodies = [canonical(stored.document) for stored in documents]
+    table = pa.table(
+        {
+            "kind": [stored.document.kind for stored in documents],
+            "id": [stored.document.id for stored in documents],
+            "version": pa.array([stored.version for stored in documents], pa.int32()),
+            "body": bodies,
+        },
+        schema=arrow.schema(dataset("catalog_snapshot")),
+    )
+    digest = hashlib.sha256()
+    for stored, body in zip(documents, bodies, strict=True):
+        digest.update(f"{stored.version}\x1f{body}\x1e".encode())
+    digest.update("\x1f".join(stopped).encode())
+    with lake.attempt("catalog_snapshot", ds=ds) as attempt:
+        attempt.write(table, "documents.parquet")
+        # The content is among the parameters: a racer with another catalog must not be taken for an equal run.
+        return attempt.publish(params={"catalog_sha256": digest.hexdigest()}, meta={"stopped": stopped})
+
+
+def load_snapshot(lake: Lake, ds: str) -> Catalog:
+    """Return the catalog of night `ds`.
+
+    Raises:
+        NotFound: no snapshot was taken for this night.
+        Corrupt: a row of it is no document any more.
+    """
+    return read_snapshot(lake, lake.require("catalog_snapshot", ds=ds))
+
+
+def read_snapshot(lake: Lake, commit: Commit) -> Catalog:
+    """Return the catalog of a given commit of `catalog_snapshot` (what a plan cites).
+
+    Raises:
+        Corrupt: a row of it is no document any more.
+    """
+    documents = []
+    for row in lake.read(commit).to_pylist():
+        try:
+            documents.append(Stored(KINDS[row["kind"]].model_validate_json(row["body"]), row["version"]))
+        except (KeyError, ValueError):
+            raise Corrupt(f"{commit.ref}: {row['kind']}/{row['id']} does not follow its model", fix="take the snapshot again") from None
+    return catalog_of(documents, commit.meta.get("stopped", ()), commit)
+
+
+def stopped_campaigns(lake: Lake) -> set[str]:
+    """Return the campaigns whose newest entry in the log `stops` says stop."""
+    log = lake.read_log("stops")
+    order = pc.sort_indices(log["at_ts"])  # stable: of two entries at one instant the later appended one holds
+    state = dict(zip(log["campaign_id"].take(order).to_pylist(), log["action"].take(order).to_pylist(), strict=True))
+    return {campaign for campaign, action in state.items() if action == "stop"}
