@@ -3,7 +3,8 @@
 Public face: `Lake.open(url, branch)`, its `head / require / read / attempt`, `Commit`, `FileEntry`.
 """
 
+from angelia.lake.attempt import Attempt
 from angelia.lake.commit import Commit, FileEntry
-from angelia.lake.lake import Attempt, Lake
+from angelia.lake.lake import Lake
 
 __all__ = ["Attempt", "Commit", "FileEntry", "Lake"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -60,7 +61,7 @@ def append_chain(
     next_ordinal = known
     for table in tables:
         ordinals = table["ordinal"].cast(pa.int64())
-        wanted = pa.array(range(next_ordinal, next_ordinal + table.num_rows), pa.int64())
+        wanted = pa.array(np.arange(next_ordinal, next_ordinal + table.num_rows))
         if not pc.all(pc.equal(ordinals.combine_chunks(), wanted)).as_py():
             raise InvalidInput(f"{name}: ordinals must be consecutive from {next_ordinal}, in row order")
         next_ordinal += table.num_rows

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a commit; `path` is relative to the lake root, `shards` an inclusive range, `keys` the layout keys of its path."""
+    """One file of a commit; `path` is relative to the lake root, `shards` an inclusive range, `keys` the layout keys of its path.
+
+    `conforms` is False for files from the outside that were taken as they came: their schema is the gate's business.
+    """
 
     path: str
     bytes: int
@@ -19,6 +22,7 @@ class FileEntry:
     rows: int
     shards: tuple[int, int] | None = None
     keys: Mapping[str, str] = field(default_factory=dict)
+    conforms: bool = True
 
     def to_json(self) -> str:
         """Return the entry as one line, to travel through a Spark column."""
@@ -33,7 +37,20 @@ class FileEntry:
     def from_dict(cls, raw: Mapping[str, Any]) -> FileEntry:
         """Return the entry of a parsed commit file."""
         shards = raw.get("shards")
-        return cls(raw["path"], raw["bytes"], raw["sha256"], raw["rows"], (shards[0], shards[1]) if shards else None, dict(raw.get("keys") or {}))
+        return cls(
+            path=raw["path"],
+            bytes=raw["bytes"],
+            sha256=raw["sha256"],
+            rows=raw["rows"],
+            shards=(shards[0], shards[1]) if shards else None,
+            keys=dict(raw.get("keys") or {}),
+            conforms=raw.get("conforms", True),
+        )
+
+    @property
+    def name(self) -> str:
+        """File name within its attempt folder (`send_hour=…/part-0000.parquet`): what orders the files of a commit."""
+        return self.path.partition("/attempt-")[2].partition("/")[2] or self.path
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,15 @@ class Commit:
         return leaf_folder(self.branch, self.dataset, self.partition)
 
     @property
+    def key(self) -> str:
+        """Key of the commit file in the store."""
+        return f"{self.folder}/_commits/{self.number:08d}.json"
+
+    def renumbered(self, number: int) -> Commit:
+        """Return the same commit under another number."""
+        return replace(self, number=number)
+
+    @property
     def ref(self) -> str:
         """Short name: `user_events/ds=2026-11-14@7`, with a branch prefix off main."""
         leaf = "/".join(f"{key}={value}" for key, value in self.partition.items())
@@ -83,20 +109,20 @@ class Commit:
             "dataset": self.dataset,
             "partition": dict(self.partition),
             "contract_version": self.contract_version,
-            "files": sorted([entry.sha256, entry.rows, sorted(entry.keys.items()), entry.shards] for entry in self.files),
+            "files": sorted(json.dumps([entry.sha256, entry.rows, sorted(entry.keys.items()), entry.shards]) for entry in self.files),
             "inputs": sorted(self.inputs),
             "params": self.params,
             "meta": self.meta,
             "rejects": self.rejects,
             "code": self.code_version,
         }
-        return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     @property
     def made_by(self) -> str:
         """Hash of inputs, code version and parameters: two racers with equal ones may adopt each other's result."""
         what = {"inputs": sorted(self.inputs), "params": self.params, "code": self.code_version, "contract_version": self.contract_version}
-        return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def citation(self) -> str:
         """Return what another commit lists among its inputs: ref and content hash."""
@@ -104,7 +130,8 @@ class Commit:
 
     def to_bytes(self) -> bytes:
         """Return the commit file."""
-        return (json.dumps(asdict(self), sort_keys=True, indent=1, default=str) + "\n").encode()
+        # Not sorted: the order of the partition's keys is the order of the folders.
+        return (json.dumps(asdict(self), indent=1) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Commit:
@@ -118,3 +145,11 @@ class Commit:
 def leaf_folder(branch: str, dataset: str, partition: Mapping[str, str]) -> str:
     """Return the folder of a leaf partition, relative to the lake root."""
     return "/".join([branch, dataset, *(f"{key}={value}" for key, value in partition.items())])
+
+
+def plain(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return `values` as JSON gives them back, so that a commit's hash is the same before and after it was stored."""
+    plain_values: dict[str, Any] = json.loads(
+        json.dumps(dict(values or {}), default=lambda value: value.item() if hasattr(value, "item") else str(value))
+    )
+    return plain_values

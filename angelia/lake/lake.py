@@ -1,51 +1,52 @@
-"""The lake: reading newest commits, and write-audit-publish."""
+"""The lake: reading newest commits, beginning attempts, logs and chains.
+
+Readers see the newest commit of a leaf partition, whole, or the one before it. On a replay branch they see the branch's commits where it
+has any, else main's; logs and chains are always main's.
+"""
 
 from __future__ import annotations
 
-import functools
 import hashlib
+import json
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from types import TracebackType
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import angelia
 from angelia.contracts import arrow, dataset
-from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
-from angelia.lake import chain
+from angelia.errors import Corrupt, InvalidInput, NotFound
+from angelia.lake import cache, chain
+from angelia.lake.attempt import Attempt, write_file
 from angelia.lake.commit import Commit, FileEntry, leaf_folder
 from angelia.lake.store import Store, open_store
 
 MAIN = "main"
+LIST_THREADS = 8
 _VALUE = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
-_COMMIT = re.compile(r"^(\d{8})\.json$")
+_COMMIT = re.compile(r"^(\d{8})\.(json|expired)$")
+_CITATION = re.compile(r"^(?:([^:/]+):)?([a-z0-9_]+)/([^@]+)@(\d{1,8})(?:#([0-9a-f]{16}))?$")
+MEND = "run `angelia lake verify`, then rerun the job that wrote it"
 
 
-@functools.cache
-def code_version() -> str:
-    """Return the version written into commits: the package's, and a hash of its source, so that a change of code is a change of input."""
-    digest = hashlib.sha256()
-    root = Path(angelia.__file__).parent
-    for folder in (root, root.parent / "models", root.parent / "spark_jobs"):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(root.parent).as_posix().encode() + path.read_bytes())
-    return f"{angelia.__version__}+{digest.hexdigest()[:12]}"
+def utc_now() -> datetime:
+    """Return the instant that commits are stamped with."""
+    return datetime.now(UTC)
 
 
 class Lake:
-    """All datasets on one branch of one store. Cheap to open; also opened inside Spark workers."""
+    """All datasets on one branch of one store. Cheap to open or to pickle; also opened inside Spark workers."""
 
-    def __init__(self, store: Store, branch: str = MAIN) -> None:
+    def __init__(self, store: Store, branch: str = MAIN, clock: Callable[[], datetime] = utc_now) -> None:
         if not re.fullmatch(r"main|replay-[A-Za-z0-9_.-]{1,64}", branch):
             raise InvalidInput(f"branch {branch!r} is neither main nor replay-<id>")
         self.store = store
         self.branch = branch
+        self.clock = clock
+        self._log_entries: dict[tuple[str, int], pa.Table] = {}  # immutable, so what was read once need not be read again
 
     @classmethod
     def open(cls, url: str, branch: str = MAIN, endpoint: str | None = None) -> Lake:
@@ -56,10 +57,11 @@ class Lake:
 
     def head(self, name: str, **partition: str) -> Commit | None:
         """Return the newest commit of a leaf partition, or None; a replay branch falls back to main."""
+        leaf = self._leaf(name, partition)
         for branch in dict.fromkeys((self.branch, MAIN)):
-            number = self._newest(branch, name, partition)
-            if number:
-                return self._load(branch, name, partition, number)
+            numbers = self.numbers(branch, name, leaf)
+            if numbers:
+                return self.load(branch, name, leaf, numbers[-1])
         return None
 
     def require(self, name: str, **partition: str) -> Commit:
@@ -75,57 +77,52 @@ class Lake:
         return commit
 
     def as_of(self, name: str, number: int, **partition: str) -> Commit:
-        """Return a given commit of a leaf partition on this branch.
+        """Return a given commit of a leaf partition, of this branch if it has any commit there, else of main.
 
         Raises:
-            NotFound: there is no such commit.
+            NotFound: there is no such commit, or it expired.
         """
-        return self._load(self.branch, name, partition, number)
+        leaf = self._leaf(name, partition)
+        branch = self.branch if self.branch != MAIN and self.numbers(self.branch, name, leaf) else MAIN
+        if number not in self.numbers(branch, name, leaf):
+            raise NotFound(f"{leaf_folder(branch, name, leaf)} has no commit {number}", fix=f"`angelia lake log {name}` lists them")
+        return self.load(branch, name, leaf, number)
 
     def cited(self, citation: str) -> Commit:
-        """Return the commit that a citation (or ref) of another commit names.
+        """Return the commit that a citation (or ref) of another commit names, even if its files expired.
 
         Raises:
             NotFound: there is no such commit.
             Corrupt: it is there, and its content is not the one that was cited.
         """
-        match = re.fullmatch(r"(?:([^:/]+):)?([a-z_]+)/([^@]+)@(\d+)(?:#([0-9a-f]{16}))?", citation)
-        if not match:
+        match = _CITATION.fullmatch(citation)
+        if not match or any("=" not in part for part in match[3].split("/")):
             raise InvalidInput(f"{citation!r} is no commit", fix="write it as user_events/ds=2026-11-14@7")
-        branch, name, leaf, number, content = match.groups()
-        commit = self._load(branch or MAIN, name, dict(part.split("=", 1) for part in leaf.split("/")), int(number))
+        branch, name, parts, number, content = match.groups()
+        leaf = self._leaf(name, dict(part.split("=", 1) for part in parts.split("/")))
+        commit = self.load(branch or MAIN, name, leaf, int(number))
         if content and not commit.sha256.startswith(content) and not commit.erased:
             raise Corrupt(f"{commit.ref} is not the commit that was cited (content {commit.sha256[:16]}, cited {content})")
         return commit
 
     def history(self, name: str, **partition: str) -> list[Commit]:
-        """Return all commits of a leaf partition, oldest first."""
-        numbers = self._numbers(self.branch, name, partition)
-        return [self._load(self.branch, name, partition, number) for number in numbers]
+        """Return all commits of a leaf partition on this branch that have not expired, oldest first."""
+        leaf = self._leaf(name, partition)
+        return [self.load(self.branch, name, leaf, number) for number in self.numbers(self.branch, name, leaf)]
 
     def partitions(self, name: str, **prefix: str) -> list[dict[str, str]]:
         """Return the leaf partitions with a commit, sorted; `prefix` fixes leading keys. A replay branch sees main's too."""
-        keys = dataset(name).partition
-        if tuple(prefix) != keys[: len(prefix)]:
-            raise InvalidInput(f"{name} is partitioned by {keys}, not by {tuple(prefix)}")
-        found: dict[tuple[str, ...], dict[str, str]] = {}
-        for branch in dict.fromkeys((self.branch, MAIN)):
-            level = [dict(prefix)]
-            for key in keys[len(prefix) :]:
-                level = [
-                    {**part, key: child.split("=", 1)[1]}
-                    for part in level
-                    for child in self.store.children(leaf_folder(branch, name, part))
-                    if child.startswith(f"{key}=")
-                ]
-            for part in level:
-                if self._numbers(branch, name, part):
-                    found[tuple(part.values())] = part
+        found = {tuple(leaf.values()): leaf for branch in dict.fromkeys((self.branch, MAIN)) for leaf in self.leaves(branch, name, prefix)}
         return [found[values] for values in sorted(found)]
 
     def paths(self, commit: Commit, where: Callable[[FileEntry], bool] = lambda _: True) -> list[str]:
-        """Return what DuckDB, Spark and pyarrow open, for the files that `where` keeps."""
-        return [self.store.uri(entry.path) for entry in commit.files if where(entry)]
+        """Return local paths of the files that `where` keeps, for DuckDB and Spark; objects on S3 are first copied into a checked, bounded cache.
+
+        Tell DuckDB `hive_partitioning = false`: it would add the path's keys as columns on local disk, and not on S3.
+        """
+        entries = [entry for entry in commit.files if where(entry)]
+        local = [self.store.local_path(entry.path) for entry in entries]
+        return [str(path) for path in local if path] if all(local) else cache.fetch(self.store, entries)
 
     def read(self, commit: Commit, columns: Sequence[str] | None = None, where: Callable[[FileEntry], bool] = lambda _: True) -> pa.Table:
         """Return the rows of a commit's files, in file order."""
@@ -140,15 +137,20 @@ class Lake:
         """Return one file's rows.
 
         Raises:
-            Corrupt: the file is missing or is no Parquet any more.
+            Corrupt: the file is missing, a page's checksum is wrong, or it is no Parquet any more.
+            InvalidInput: it has no such column.
         """
         try:
             local = self.store.local_path(entry.path)
             source = pa.memory_map(str(local)) if local else pa.BufferReader(self.store.read(entry.path))
             # ParquetFile, not read_table: the latter would add hive columns from the path.
-            return pq.ParquetFile(source, page_checksum_verification=True).read(columns=list(columns) if columns is not None else None)
+            with source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+                missing = [name for name in columns or () if name not in file.schema_arrow.names]
+                if missing:
+                    raise InvalidInput(f"{entry.path} has no column {', '.join(missing)}", fix=f"it has {', '.join(file.schema_arrow.names)}")
+                return file.read(columns=list(columns) if columns is not None else None)
         except (OSError, NotFound, pa.ArrowInvalid) as error:
-            raise Corrupt(f"{entry.path}: {error}", fix="run `angelia lake verify`, then rerun the job that wrote it") from None
+            raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
 
     def check_bytes(self, entry: FileEntry) -> None:
         """Compare a file's size and sha256 with its commit's.
@@ -159,23 +161,20 @@ class Lake:
         try:
             data = self.store.read(entry.path)
         except NotFound:
-            raise Corrupt(f"{entry.path}: missing") from None
+            raise Corrupt(f"{entry.path}: missing", fix=MEND) from None
         if len(data) != entry.bytes:
-            raise Corrupt(f"{entry.path}: {len(data)} bytes, its commit says {entry.bytes}")
+            raise Corrupt(f"{entry.path}: {len(data)} bytes, its commit says {entry.bytes}", fix=MEND)
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise Corrupt(f"{entry.path}: bytes differ from its commit's sha256")
+            raise Corrupt(f"{entry.path}: bytes differ from its commit's sha256", fix=MEND)
 
     # ---- writing
 
     def attempt(self, name: str, **partition: str) -> Attempt:
         """Begin writing a leaf partition; nothing is visible before `publish`."""
-        contract = dataset(name)
-        if tuple(partition) != contract.partition:
-            raise InvalidInput(f"{name} is partitioned by {contract.partition}, not by {tuple(partition)}")
-        for key, value in partition.items():
-            if not _VALUE.fullmatch(value):
-                raise InvalidInput(f"{name}: {key}={value!r} cannot be a partition value")
-        return Attempt(self, name, partition)
+        leaf = self._leaf(name, partition)
+        if self.branch != MAIN and set(leaf) & {"log", "chain"}:
+            raise InvalidInput(f"{name} is main's, and never written on {self.branch}", fix="a replay reads main's")
+        return Attempt(self, name, leaf)
 
     def write_file(
         self,
@@ -193,15 +192,7 @@ class Lake:
         Raises:
             InvalidInput: the table breaks the contract (`conform=False`, for files from the outside, leaves that to the gate).
         """
-        if conform:
-            table = arrow.conform(table, dataset(name))
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", write_page_checksum=True, row_group_size=131_072, store_schema=True)
-        buffer = sink.getvalue()
-        key = f"{folder}/{file_name}"
-        data = buffer.to_pybytes()
-        self.store.put(key, data)
-        return FileEntry(key, len(data), hashlib.sha256(data).hexdigest(), table.num_rows, shards, dict(keys or {}))
+        return write_file(self.store, name, folder, table, file_name, shards, keys, conform)
 
     # ---- chains and logs
 
@@ -233,114 +224,77 @@ class Lake:
             return attempt.publish(params={"entry": attempt.nonce})
 
     def read_log(self, name: str) -> pa.Table:
-        """Return all rows of an append-only log, oldest first."""
-        lake = Lake(self.store, MAIN)
-        tables = [lake.read(commit) for commit in lake.history(name, log="0")]
+        """Return all rows of an append-only log of main, oldest first; what this lake read before is not read again."""
+        leaf = self._leaf(name, {"log": "0"})
+        unread = [number for number in self.numbers(MAIN, name, leaf) if (name, number) not in self._log_entries]
+        with ThreadPoolExecutor(LIST_THREADS) as pool:
+            for number, table in zip(unread, pool.map(lambda number: self.read(self.load(MAIN, name, leaf, number)), unread), strict=True):
+                self._log_entries[name, number] = table
+        tables = [table for (log, _), table in sorted(self._log_entries.items(), key=lambda item: item[0]) if log == name]
         return pa.concat_tables(tables) if tables else arrow.schema(dataset(name)).empty_table()
 
-    # ---- inside
+    # ---- commit files (for this package)
 
-    def _numbers(self, branch: str, name: str, partition: Mapping[str, str]) -> list[int]:
-        names = self.store.children(leaf_folder(branch, name, partition) + "/_commits")
-        return [int(match.group(1)) for match in map(_COMMIT.match, names) if match]
+    def leaves(self, branch: str, name: str, prefix: Mapping[str, str], *, expired: bool = False) -> list[dict[str, str]]:
+        """Return a branch's own leaf partitions with a commit (or, with `expired`, with any trace of one), sorted."""
+        keys = dataset(name).partition
+        if tuple(prefix) != keys[: len(prefix)]:
+            raise InvalidInput(f"{name} is partitioned by {', '.join(keys)}, not by {', '.join(prefix)}")
+        level = [dict(prefix)]
+        with ThreadPoolExecutor(LIST_THREADS) as pool:
+            for key in keys[len(prefix) :]:
+                children = pool.map(lambda part: self.store.children(leaf_folder(branch, name, part)), level)
+                level = [
+                    {**part, key: child.split("=", 1)[1]}
+                    for part, names in zip(level, children, strict=True)
+                    for child in names
+                    if child.startswith(f"{key}=")
+                ]
+            if expired:
+                return level
+            return [leaf for leaf, numbers in zip(level, pool.map(lambda leaf: self.numbers(branch, name, leaf), level), strict=True) if numbers]
 
-    def _newest(self, branch: str, name: str, partition: Mapping[str, str]) -> int:
-        return max(self._numbers(branch, name, partition), default=0)
+    def numbers(self, branch: str, name: str, leaf: Mapping[str, str], *, expired: bool = False) -> list[int]:
+        """Return the numbers of a leaf's commits, sorted; those that expired only if asked for."""
+        found = [match.groups() for match in map(_COMMIT.match, self.store.children(leaf_folder(branch, name, leaf) + "/_commits")) if match]
+        gone = set() if expired else {number for number, kind in found if kind == "expired"}
+        return sorted(int(number) for number, kind in found if kind == "json" and number not in gone)
 
-    def _load(self, branch: str, name: str, partition: Mapping[str, str], number: int) -> Commit:
-        key = f"{leaf_folder(branch, name, partition)}/_commits/{number:08d}.json"
-        try:
-            return Commit.from_bytes(self.store.read(key))
-        except (ValueError, KeyError, TypeError):
-            raise Corrupt(f"{key}: not a commit file") from None
+    def last_number(self, name: str, **leaf: str) -> int:
+        """Return the highest number ever given in a leaf of this branch, expired ones included: no number means two commits."""
+        return max(self.numbers(self.branch, name, leaf, expired=True), default=0)
 
-
-class Attempt:
-    """One try at writing a leaf partition: files under a folder of its own, then one conditional create."""
-
-    def __init__(self, lake: Lake, name: str, partition: Mapping[str, str]) -> None:
-        self.lake, self.name, self.partition = lake, name, dict(partition)
-        self.nonce = secrets.token_hex(8)
-        self.folder = f"{leaf_folder(lake.branch, name, partition)}/attempt-{self.nonce}"
-        self.files: list[FileEntry] = []
-        self._published = False
-
-    def __enter__(self) -> Attempt:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if not self._published:
-            for key in list(self.lake.store.list(self.folder)):
-                self.lake.store.delete(key)
-
-    def write(
-        self,
-        table: pa.Table,
-        file_name: str,
-        *,
-        shards: tuple[int, int] | None = None,
-        keys: Mapping[str, str] | None = None,
-        conform: bool = True,
-    ) -> FileEntry:
-        """Write one file of this attempt."""
-        entry = self.lake.write_file(self.name, self.folder, table, file_name, shards=shards, keys=keys, conform=conform)
-        self.files.append(entry)
-        return entry
-
-    def add(self, entry: FileEntry) -> None:
-        """Take over a file that a worker wrote below `folder`, or one of an earlier commit (chains)."""
-        self.files.append(entry)
-
-    def publish(
-        self,
-        *,
-        inputs: Iterable[Commit | str] = (),
-        params: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-        rejects: Mapping[str, int] | None = None,
-        expected: int | None = None,
-    ) -> Commit:
-        """Make this attempt the newest commit; return it, or the equal one of a racer.
-
-        Args:
-            inputs: commits it was made from (cited with their content hash).
-            expected: for chains: the number of the head that was read (0 = none); moved heads are refused.
+    def load(self, branch: str, name: str, leaf: Mapping[str, str], number: int) -> Commit:
+        """Return a commit, expired or not.
 
         Raises:
-            Conflict: `expected` is given and somebody else committed meanwhile.
+            NotFound: there is none of this number.
+            Corrupt: its file cannot be understood, or speaks of another commit.
         """
-        lake = self.lake
-        first = lake._newest(lake.branch, self.name, self.partition) if expected is None else expected
-        number = first + 1
-        while True:
-            commit = Commit(
-                branch=lake.branch,
-                dataset=self.name,
-                contract_version=dataset(self.name).version,
-                partition=self.partition,
-                number=number,
-                files=tuple(sorted(self.files, key=lambda entry: (entry.path.rsplit("/", 1)[-1], entry.path))),
-                inputs=tuple(sorted({item if isinstance(item, str) else item.citation() for item in inputs})),
-                params=dict(params or {}),
-                meta=dict(meta or {}),
-                rejects=dict(rejects or {}),
-                code_version=code_version(),
-                created_ts=datetime.now(UTC).isoformat(timespec="seconds"),
-                nonce=self.nonce,
-            )
-            if number == first + 1 and expected is None and first:
-                standing = lake._load(lake.branch, self.name, self.partition, first)
-                if standing.sha256 == commit.sha256 and not standing.erased:
-                    return standing  # a rerun that wrote the same bytes from the same inputs: nothing new to say
-            if lake.store.create(f"{commit.folder}/_commits/{number:08d}.json", commit.to_bytes()):
-                self._published = True
-                return commit
-            winner = lake._load(lake.branch, self.name, self.partition, number)
-            if winner.nonce == self.nonce:
-                self._published = True
-                return commit
-            if expected is not None:
-                raise Conflict(f"{self.name}: the head moved to {winner.ref} meanwhile", fix="read the head again and append to it")
-            if winner.made_by == commit.made_by:
-                return winner
-            number += 1
+        key = f"{leaf_folder(branch, name, leaf)}/_commits/{number:08d}.json"
+        try:
+            commit = Commit.from_bytes(self.store.read(key))
+        except (ValueError, KeyError, TypeError, AttributeError, json.JSONDecodeError):
+            raise Corrupt(f"{key}: not a commit file", fix=MEND) from None
+        if commit.key != key:
+            raise Corrupt(f"{key}: speaks of {commit.ref}", fix=MEND)
+        return commit
+
+    def _leaf(self, name: str, partition: Mapping[str, str]) -> dict[str, str]:
+        """Return the partition in the contract's order, its values checked."""
+        keys = dataset(name).partition
+        if set(partition) != set(keys):
+            raise InvalidInput(f"{name} is partitioned by {', '.join(keys)}, not by {', '.join(partition) or 'nothing'}")
+        for key, value in partition.items():
+            if not isinstance(value, str) or not _VALUE.fullmatch(value) or (key == "ds" and not _is_day(value)):
+                raise InvalidInput(
+                    f"{name}: {key}={value!r} cannot be a partition value", fix="days are written as 2026-11-14" if key == "ds" else None
+                )
+        return {key: partition[key] for key in keys}
+
+
+def _is_day(value: str) -> bool:
+    try:
+        return date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False

@@ -1,0 +1,225 @@
+"""Write, audit, publish: files under a fresh attempt folder, a look at every one of them, then one conditional create of the commit file."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import angelia
+from angelia.contracts import arrow, dataset
+from angelia.errors import AngeliaError, Conflict, Corrupt, InvalidInput, NotFound
+from angelia.lake.commit import Commit, FileEntry, leaf_folder, plain
+from angelia.lake.failpoint import failpoint
+from angelia.lake.store import Store
+
+if TYPE_CHECKING:
+    from angelia.lake.lake import Lake
+
+AUDIT_THREADS = 8
+TAIL_BYTES = 65_536  # holds the footer of nearly every file; a longer one is fetched in a second read
+
+
+@functools.cache
+def code_version() -> str:
+    """Return the version written into commits: the package's, and a hash of its source, so that a change of code is a change of input."""
+    digest = hashlib.sha256()
+    root = Path(angelia.__file__).parent
+    for folder in (root, root.parent / "models", root.parent / "spark_jobs"):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(root.parent).as_posix().encode() + path.read_bytes())
+    return f"{angelia.__version__}+{digest.hexdigest()[:12]}"
+
+
+def write_file(
+    store: Store,
+    name: str,
+    folder: str,
+    table: pa.Table,
+    file_name: str,
+    shards: tuple[int, int] | None,
+    keys: Mapping[str, str] | None,
+    conform: bool,
+) -> FileEntry:
+    """Write one Parquet file below an attempt folder; see `Lake.write_file`."""
+    if conform:
+        table = arrow.conform(table, dataset(name))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, row_group_size=131_072, store_schema=True)
+    data = sink.getvalue().to_pybytes()
+    key = f"{folder}/{file_name}"
+    store.put(key, data)
+    failpoint("write.file")
+    return FileEntry(key, len(data), hashlib.sha256(data).hexdigest(), table.num_rows, shards, dict(keys or {}), conform)
+
+
+def footer(store: Store, entry: FileEntry) -> pq.FileMetaData:
+    """Return a file's Parquet footer after comparing its size and row count with the entry.
+
+    Raises:
+        Corrupt: the file is missing, differs in size or rows, or is no Parquet.
+    """
+    try:
+        size, tail = store.tail(entry.path, TAIL_BYTES)
+        if size != entry.bytes:
+            raise Corrupt(f"{entry.path}: {size} bytes, its commit says {entry.bytes}")
+        length = int.from_bytes(tail[-8:-4], "little") + 8
+        if len(tail) < length <= size:
+            size, tail = store.tail(entry.path, length)
+        metadata = pq.read_metadata(pa.BufferReader(tail))
+    except NotFound:
+        raise Corrupt(f"{entry.path}: missing") from None
+    except (pa.ArrowInvalid, OSError):
+        raise Corrupt(f"{entry.path}: its Parquet footer cannot be read") from None
+    if metadata.num_rows != entry.rows:
+        raise Corrupt(f"{entry.path}: {metadata.num_rows} rows, its commit says {entry.rows}")
+    return metadata
+
+
+def check_schema(name: str, entry: FileEntry, metadata: pq.FileMetaData) -> None:
+    """Compare a file's columns with the contract's, unless it was taken as it came.
+
+    Raises:
+        Corrupt: a column is missing, unknown, or of another type.
+    """
+    if not entry.conforms:
+        return
+    wanted, found = arrow.schema(dataset(name)), metadata.schema.to_arrow_schema()
+    differences = [
+        f"{column}: {_type(found, column)}, contract {_type(wanted, column)}"
+        for column in dict.fromkeys([*wanted.names, *found.names])
+        if _type(found, column) != _type(wanted, column)
+    ]
+    if differences:
+        raise Corrupt(f"{entry.path}: columns differ from the contract of {name}: {'; '.join(differences)}")
+
+
+def _type(schema: pa.Schema, column: str) -> str:
+    index = schema.get_field_index(column)
+    return "absent" if index < 0 else str(schema.field(index).type).replace("element: ", "item: ")
+
+
+class Attempt:
+    """One try at writing a leaf partition: files under a folder of its own, then one conditional create."""
+
+    def __init__(self, lake: Lake, name: str, partition: Mapping[str, str]) -> None:
+        self.lake, self.name, self.partition = lake, name, dict(partition)
+        self.nonce = secrets.token_hex(8)
+        self.folder = f"{leaf_folder(lake.branch, name, partition)}/attempt-{self.nonce}"
+        self.files: list[FileEntry] = []
+        self._keep = False  # a commit names these files, or may
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if not self._keep:
+            with suppress(AngeliaError):  # what is left here is invisible, and `expire` collects it
+                self.lake.store.delete_folder(self.folder)
+
+    def write(
+        self,
+        table: pa.Table,
+        file_name: str,
+        *,
+        shards: tuple[int, int] | None = None,
+        keys: Mapping[str, str] | None = None,
+        conform: bool = True,
+    ) -> FileEntry:
+        """Write one file of this attempt."""
+        entry = self.lake.write_file(self.name, self.folder, table, file_name, shards=shards, keys=keys, conform=conform)
+        self.files.append(entry)
+        return entry
+
+    def add(self, entry: FileEntry) -> None:
+        """Take over a file that a worker wrote below `folder`, or one of an earlier commit of this leaf (chains)."""
+        self.files.append(entry)
+
+    def audit(self) -> None:
+        """Look at every file: there, of the entry's size and rows, of the contract's columns; then make them durable.
+
+        Raises:
+            Corrupt: one is not what its writer said.
+            InvalidInput: a file is named twice, or lies outside this leaf.
+        """
+        leaf = leaf_folder(self.lake.branch, self.name, self.partition) + "/attempt-"
+        paths = [entry.path for entry in self.files]
+        foreign = [path for path in paths if not path.startswith(leaf)]
+        if foreign or len(set(paths)) != len(paths):
+            raise InvalidInput(f"{self.name}: {foreign[0] + ' is not of this partition' if foreign else 'a file is named twice'}")
+
+        def look(entry: FileEntry) -> None:
+            check_schema(self.name, entry, footer(self.lake.store, entry))
+
+        with ThreadPoolExecutor(AUDIT_THREADS) as pool:
+            list(pool.map(look, self.files))
+        self.lake.store.sync(path for path in paths if path.startswith(self.folder + "/"))
+
+    def publish(
+        self,
+        *,
+        inputs: Iterable[Commit | str] = (),
+        params: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        rejects: Mapping[str, int] | None = None,
+        expected: int | None = None,
+    ) -> Commit:
+        """Audit this attempt and make it the newest commit; return it, or the winner of a race that was made in the same way.
+
+        A rerun makes the next commit, even from the same inputs: that is how a damaged one is mended.
+
+        Args:
+            inputs: commits it was made from (cited with their content hash).
+            expected: for chains: the number of the head that was read (0 = none); moved heads are refused.
+
+        Raises:
+            Conflict: `expected` is given and somebody else committed meanwhile.
+            Corrupt: a file is not what its writer said; nothing was published.
+        """
+        lake = self.lake
+        failpoint("publish.before_audit")
+        self.audit()
+        commit = Commit(
+            branch=lake.branch,
+            dataset=self.name,
+            contract_version=dataset(self.name).version,
+            partition=self.partition,
+            number=lake.last_number(self.name, **self.partition) + 1,
+            files=tuple(sorted(self.files, key=lambda entry: (entry.name, entry.path))),
+            inputs=tuple(sorted({item if isinstance(item, str) else item.citation() for item in inputs})),
+            params=plain(params),
+            meta=plain(meta),
+            rejects={reason: int(n) for reason, n in sorted((rejects or {}).items())},
+            code_version=code_version(),
+            created_ts=lake.clock().isoformat(timespec="seconds"),
+            nonce=self.nonce,
+        )
+        if expected is not None and commit.number != expected + 1:
+            raise self._moved(commit.number - 1)
+        failpoint("publish.before_create")
+        while True:
+            # From here on a commit may name the files, whatever happens to this process or its connection.
+            self._keep = True
+            if lake.store.create(commit.key, commit.to_bytes()):
+                return commit
+            winner = lake.load(commit.branch, commit.dataset, commit.partition, commit.number)
+            if winner.nonce == self.nonce:
+                return commit
+            self._keep = False
+            if expected is not None:
+                raise self._moved(winner.number)
+            if winner.made_by == commit.made_by and not winner.erased:
+                return winner
+            commit = commit.renumbered(commit.number + 1)
+
+    def _moved(self, number: int) -> Conflict:
+        return Conflict(f"{self.name}: the head moved to {number} meanwhile", fix="read the head again and append to it")

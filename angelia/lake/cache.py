@@ -1,0 +1,85 @@
+"""Local copies of S3 objects for readers that open files themselves (DuckDB, Spark), named by content, checked on arrival, bounded.
+
+DuckDB and Spark need a plug-in each to read S3, which a closed network does not have; a copy needs nothing, and its sha256 is checked.
+`ANGELIA_CACHE` names the folder (default: in the system's folder for temporary files), `ANGELIA_CACHE_GIB` its size (default 20).
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
+from angelia.lake.commit import FileEntry
+from angelia.lake.store import Store
+
+FETCH_THREADS = 8
+IN_USE_S = 3600.0  # a file asked for in the last hour may still be open, or about to be
+
+
+def fetch(store: Store, entries: Sequence[FileEntry]) -> list[str]:
+    """Return a local path per entry, downloading what is not in the cache.
+
+    Raises:
+        Corrupt: an object is missing, or its bytes are not those of its commit.
+    """
+    folder = Path(os.environ.get("ANGELIA_CACHE") or Path(tempfile.gettempdir()) / f"angelia-cache-{getpass.getuser()}")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with ThreadPoolExecutor(FETCH_THREADS) as pool:
+            found = list(pool.map(lambda entry: _fetch_one(store, entry, folder), entries))
+        if any(is_new for _, is_new in found):
+            _bound(folder)
+    except OSError as error:
+        raise AngeliaError(f"cannot keep lake files in {folder}: {error.strerror}", fix="free space, or point ANGELIA_CACHE elsewhere") from None
+    return [path for path, _ in found]
+
+
+def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]:
+    path = folder / entry.sha256[:2] / f"{entry.sha256}.parquet"
+    try:
+        if path.stat().st_size == entry.bytes:
+            os.utime(path)
+            return str(path), False
+    except FileNotFoundError:
+        pass
+    try:
+        data = store.read(entry.path)
+    except NotFound:
+        raise Corrupt(f"{entry.path}: missing", fix="run `angelia lake verify`, then rerun the job that wrote it") from None
+    if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise Corrupt(f"{entry.path}: bytes differ from its commit's sha256", fix="rerun the job that wrote it")
+    path.parent.mkdir(exist_ok=True)
+    temporary = folder / f".tmp-{secrets.token_hex(8)}"
+    temporary.write_bytes(data)
+    temporary.replace(path)
+    return str(path), True
+
+
+def _bound(folder: Path) -> None:
+    """Drop the files longest unused beyond the bound, but none used within the hour."""
+    text = os.environ.get("ANGELIA_CACHE_GIB", "20")
+    try:
+        limit = float(text) * 2**30
+    except ValueError:
+        raise InvalidInput(f"ANGELIA_CACHE_GIB={text!r} is not a number") from None
+    kept: list[tuple[float, int, Path]] = []
+    for path in [*folder.glob("??/*.parquet"), *folder.glob(".tmp-*")]:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        kept.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in kept)
+    for used, size, path in sorted(kept):
+        if total <= limit or time.time() - used < IN_USE_S:
+            break
+        path.unlink(missing_ok=True)
+        total -= size
