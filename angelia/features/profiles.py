@@ -1,0 +1,105 @@
+"""Profiles, made fit for use: bad values become null and are counted, never a reason to lose the user.
+
+Grain: user. Pure functions on one shard's rows in ordinal order; reads and writes nothing.
+Surprising: allowed values, ranges and patterns are those of the `user_profiles` contract, so a rule changed there changes here.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.contracts.core import Column
+from angelia.contracts.sources import CHANNELS, USER_PROFILES
+from angelia.timing.local_time import resolve_timezones
+
+Counts = dict[str, int]
+DAY_US = 86_400_000_000
+# Columns that go through unchanged but for their contract's value rules.
+_PLAIN = ("gender", "country", "province", "locale", "device_vendor", "membership_level")
+
+
+def profile_features(profiles: pa.Table, ds: date, default_timezone: str) -> tuple[dict[str, pa.Array], Counts]:
+    """Return the profile columns of `user_features` and how many values were refused, by reason.
+
+    Args:
+        profiles: n rows with the columns of `user_profiles` but user_id; all null where a user has no profile.
+        ds: the closed day; a signup after it counts as unknown.
+        default_timezone: stands in for missing and unknown ones.
+    """
+    refused: Counts = {}
+    columns = {name: _valid(profiles[name].combine_chunks(), USER_PROFILES[name], refused) for name in _PLAIN}
+    birth_year = _valid(profiles["birth_year"].combine_chunks(), USER_PROFILES["birth_year"], refused)
+    age = pc.subtract(pa.scalar(ds.year, pa.int16()), birth_year)
+    columns["age_years"] = pc.if_else(pc.fill_null(pc.less(age, 0), False), pa.scalar(None, pa.int16()), age)
+    names = profiles["timezone"].to_pylist()
+    zones, unknown = resolve_timezones(names, default_timezone)
+    refused["timezone_null"] = names.count(None)
+    refused["timezone_unknown"] = int(unknown.sum()) - refused["timezone_null"]
+    columns["timezone"] = pa.array(zones, pa.string())
+    columns["is_timezone_unknown"] = pa.array(unknown)
+    columns["tags"] = profiles["tags"].combine_chunks()
+    columns["days_since_signup"] = _days_since(profiles["signup_ts"].combine_chunks(), ds, refused)
+    return columns, {reason: count for reason, count in refused.items() if count}
+
+
+def contact_features(
+    user_ids: pa.Array, channels: pa.Array, refused_channels: pa.Array, refused_topics: pa.Array, suppressions: pa.Table, ds: date
+) -> dict[str, pa.Array]:
+    """Return `channels`, `opted_out_topics` and `is_suppressed`.
+
+    Args:
+        user_ids: (n,) ids.
+        channels: (n,) lists of channels with an active address.
+        refused_channels: (n,) lists of channels refused.
+        refused_topics: (n,) lists of topics refused.
+        suppressions: the whole log; entries after ds, and of single addresses (delivery re-checks those), do not count.
+        ds: the closed day.
+    """
+    end = pa.scalar((np.datetime64(ds) + 1).astype("datetime64[us]").astype(np.int64).item(), pa.int64())
+    since = suppressions["since_ts"].cast(pa.int64())
+    log = suppressions.filter(pc.and_(pc.less(since, end), pc.is_null(suppressions["address_hash"])))
+    log = log.filter(pc.is_in(log["user_id"], value_set=user_ids))
+    everywhere: set[str] = set()
+    by_channel: dict[str, set[str]] = {}
+    for user, channel in zip(log["user_id"].to_pylist(), log["channel"].to_pylist(), strict=True):
+        if channel is None:
+            everywhere.add(user)
+        else:
+            by_channel.setdefault(user, set()).add(channel)
+    reachable = []
+    for user, have, refused in zip(user_ids.to_pylist(), channels.to_pylist(), refused_channels.to_pylist(), strict=True):
+        closed = by_channel.get(user, set()).union(refused or ())
+        reachable.append([c for c in CHANNELS if c in (have or ()) and c not in closed])
+    return {
+        "channels": pa.array(reachable, pa.list_(pa.string())),
+        "opted_out_topics": pa.array([sorted(set(topics or ())) for topics in refused_topics.to_pylist()], pa.list_(pa.string())),
+        "is_suppressed": pc.is_in(user_ids, value_set=pa.array(sorted(everywhere), pa.string())),
+    }
+
+
+def _valid(values: pa.Array, column: Column, refused: Counts) -> pa.Array:
+    good = pc.is_valid(values)
+    if column.allowed is not None:
+        good = pc.and_(good, pc.is_in(values, value_set=pa.array(column.allowed, values.type)))
+    if column.minimum is not None:
+        good = pc.and_(good, pc.fill_null(pc.greater_equal(values, column.minimum), False))
+    if column.maximum is not None:
+        good = pc.and_(good, pc.fill_null(pc.less_equal(values, column.maximum), False))
+    if column.pattern is not None:
+        good = pc.and_(good, pc.fill_null(pc.match_substring_regex(values, column.pattern), False))
+    refused[column.name] = pc.sum(pc.and_not(pc.is_valid(values), good)).as_py() or 0
+    return pc.if_else(good, values, pa.scalar(None, values.type))
+
+
+def _days_since(moments: pa.Array, ds: date, refused: Counts) -> pa.Array:
+    """Return whole UTC days from a timestamp's day to ds; null for none and for the future."""
+    day = (np.datetime64(ds) - np.datetime64(0, "D")).astype(np.int64).item()
+    numbers = pc.floor(pc.divide(pc.cast(moments, pa.int64()).cast(pa.float64()), float(DAY_US))).cast(pa.int64())
+    days = pc.subtract(pa.scalar(day, pa.int64()), numbers)
+    future = pc.fill_null(pc.less(days, 0), False)
+    refused["signup_ts"] = pc.sum(future).as_py() or 0
+    return pc.if_else(future, pa.scalar(None, pa.int64()), days).cast(pa.int32())

@@ -1,0 +1,72 @@
+"""How jobs read: a source as a DataFrame, and one shard's rows of a window of days.
+
+Files are opened through the lake, so local folders and S3 look alike and no Hadoop file system is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from angelia.contracts import dataset
+from angelia.contracts.spark import schema as spark_schema
+from angelia.lake import Commit, Lake
+from spark_jobs._session import in_shard
+
+Window = list[tuple[int, Commit]]
+
+
+def read_dataset(spark: SparkSession, lake: Lake, commit: Commit, columns: Sequence[str]) -> DataFrame:
+    """Return columns of a commit as a DataFrame, one partition a file."""
+    whole = spark_schema(dataset(commit.dataset))
+    wanted = StructType([whole[name] for name in columns])
+    if not commit.files:
+        return spark.createDataFrame([], wanted)
+
+    def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for index in batch.column(0).to_pylist():
+                table = lake.read_file(commit.files[index], columns)
+                for position, field in enumerate(table.schema):
+                    if pa.types.is_unsigned_integer(field.type):  # Spark knows none
+                        table = table.set_column(position, field.name, table[field.name].cast(pa.int64()))
+                yield from table.to_batches(max_chunksize=65_536)
+
+    return spark.range(len(commit.files), numPartitions=len(commit.files)).mapInArrow(spread, wanted)
+
+
+def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
+    """Return (day, commit) for the days up to and with ds that have a commit; day 0 is the first of the window."""
+    last = date.fromisoformat(ds)
+    found = []
+    for day in range(days):
+        commit = lake.head(name, ds=(last - timedelta(days=days - 1 - day)).isoformat())
+        if commit is not None:
+            found.append((day, commit))
+    return found
+
+
+def read_window(lake: Lake, name: str, window: Window, columns: Sequence[str], shard: int, shard_bits: int) -> pa.Table:
+    """Return one shard's rows of a dataset over a window, with `day` (int64) and `row` (int64, ordinal within the shard) beside the columns."""
+    lo, hi = shard << shard_bits, (shard + 1) << shard_bits
+    tables = []
+    for day, commit in window:
+        table = lake.read(commit, ["ordinal", *columns], where=in_shard(shard))
+        ordinal = table["ordinal"].cast(pa.int64())
+        keep = pc.and_(pc.greater_equal(ordinal, lo), pc.less(ordinal, hi))
+        table = table.append_column("row", pc.subtract(ordinal, lo)).drop_columns(["ordinal"]).filter(keep)
+        tables.append(table.append_column("day", pa.array(np.full(table.num_rows, day))))
+    fields = [*(pa.field(column, dataset(name)[column].type) for column in columns), pa.field("row", pa.int64()), pa.field("day", pa.int64())]
+    return pa.concat_tables([pa.schema(fields).empty_table(), *tables], promote_options="permissive")
+
+
+def ints(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return a column without nulls as int64."""
+    return column.to_numpy().astype(np.int64, copy=False)

@@ -1,0 +1,165 @@
+"""Build user features. Grain: user. Reads user_index, user_profiles, user_endpoints, user_preferences, suppressions, user_days, user_pushes;
+writes user_features.
+
+Every user of the index gets a row. Bad profile values become null and are counted in the commit's rejects.
+`--ds` may lie before the oldest snapshot (a first night trains on features as of a week ago): events, pushes, preferences and suppressions are
+those up to ds, while profiles and endpoints come from the newest snapshot up to ds or else the oldest after it, since who people are changes slowly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from angelia.config import load_settings
+from angelia.contracts import dataset
+from angelia.errors import NotFound
+from angelia.features.history import PURCHASE, WINDOW_DAYS, event_features, push_features
+from angelia.features.profiles import contact_features, profile_features
+from angelia.lake import Commit, FileEntry, Lake
+from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
+from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session
+
+PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
+
+
+def build_features(index: DataFrame, profiles: DataFrame, endpoints: DataFrame, preferences: DataFrame, *, ds: str, shard_bits: int) -> DataFrame:
+    """Join what the outside says onto the index: one row a user with profile columns, channels, refusals, n_profiles and shard."""
+    end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
+    # max() of a struct is deterministic, whatever the order of duplicates: the latest signup, then the largest values.
+    person = profiles.groupBy("user_id").agg(
+        F.max(F.struct("signup_ts", *[name for name in PROFILE if name != "signup_ts"])).alias("profile"), F.count("*").alias("n_profiles")
+    )
+    reach = endpoints.where("is_active").groupBy("user_id").agg(F.collect_set("channel").alias("channels"))
+    said = (
+        preferences.where(F.col("updated_ts") < end)
+        .groupBy("user_id", "kind", "name")
+        .agg(F.max(F.struct("updated_ts", "is_opted_in")).alias("last"))
+    )
+    refusal = said.where("NOT last.is_opted_in")
+    refused = refusal.groupBy("user_id").agg(
+        F.collect_set(F.when(F.col("kind") == "channel", F.col("name"))).alias("refused_channels"),
+        F.collect_set(F.when(F.col("kind") == "topic", F.col("name"))).alias("refused_topics"),
+    )
+    return (
+        index.join(person, "user_id", how="left")
+        .join(reach, "user_id", how="left")
+        .join(refused, "user_id", how="left")
+        .select(
+            "ordinal",
+            "user_id",
+            *[F.col(f"profile.{name}").alias(name) for name in PROFILE],
+            "channels",
+            "refused_channels",
+            "refused_topics",
+            F.coalesce("n_profiles", F.lit(0)).alias("n_profiles"),
+            F.shiftright("ordinal", shard_bits).cast("int").alias("shard"),
+        )
+    )
+
+
+def shard_features(
+    people: pa.Table, days: pa.Table, pushes: pa.Table, suppressions: pa.Table, *, ds: str, last: int, population_rate: float, default_timezone: str
+) -> tuple[pa.Table, dict[str, int]]:
+    """Return one shard's user_features and the refused values by reason; `people` in ordinal order, `last` = day number of ds in the window."""
+    n, when = people.num_rows, date.fromisoformat(ds)
+    days, pushes = days.filter(pc.less(days["row"], n)), pushes.filter(pc.less(pushes["row"], n))  # users that joined the index meanwhile
+    columns, refused = profile_features(people, when, default_timezone)
+    ids = people["user_id"].combine_chunks()
+    lists = [people[name].combine_chunks() for name in ("channels", "refused_channels", "refused_topics")]
+    columns |= contact_features(ids, *lists, suppressions, when)
+    columns |= event_features(
+        ints(days["row"]),
+        last - ints(days["day"]),
+        ints(days["n_events"]),
+        np.asarray(pc.equal(days["event_type"], PURCHASE).to_numpy()).astype(bool),
+        days["value_sum"].to_numpy(),
+        n,
+    )
+    sent = pushes.filter(pc.equal(pushes["kind"], "sent"))
+    opened = pushes.filter(pc.equal(pushes["kind"], "opened"))
+    columns |= push_features(ints(sent["row"]), last - ints(sent["day"]), ints(opened["row"]), last - ints(opened["day"]), population_rate, n)
+    refused["duplicate_profile"] = int(np.maximum(people["n_profiles"].to_numpy() - 1, 0).sum())
+    refused["no_profile"] = int((people["n_profiles"].to_numpy() == 0).sum())
+    columns |= {"ordinal": people["ordinal"].cast(pa.uint32()), "user_id": ids}
+    return pa.table({name: columns[name] for name in dataset("user_features").names}), {reason: count for reason, count in refused.items() if count}
+
+
+def snapshot(lake: Lake, name: str, ds: str) -> Commit:
+    """Return the newest snapshot up to ds, or else the oldest after it.
+
+    Raises:
+        NotFound: there is none at all.
+    """
+    days = [part["ds"] for part in lake.partitions(name)]
+    if not days:
+        raise NotFound(f"{name} has no snapshot", fix=f"it is written by: {', '.join(dataset(name).written_by)}")
+    until = [day for day in days if day <= ds]
+    return lake.require(name, ds=until[-1] if until else days[0])
+
+
+def count_pushes(lake: Lake, window: Window, shard_bits: int, shard: int) -> ShardResult:
+    """Count one shard's sent and opened pushes."""
+    kinds = read_window(lake, "user_pushes", window, ["kind"], shard, shard_bits)["kind"]
+    return ShardResult(shard, [], {kind: pc.sum(pc.equal(kinds, kind)).as_py() or 0 for kind in ("sent", "opened")})
+
+
+def arg_parser_for_job() -> argparse.ArgumentParser:
+    """Return this job's parser."""
+    return arg_parser(__doc__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job."""
+    args = arg_parser_for_job().parse_args(argv)
+    settings, lake, ds = load_settings(), open_lake(args.branch), args.ds
+    index = lake.require("user_index", chain="0")
+    bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
+    sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
+    days, pushes = window_commits(lake, "user_days", ds, WINDOW_DAYS), window_commits(lake, "user_pushes", ds, WINDOW_DAYS)
+    with spark_session("build_features") as spark, lake.attempt("user_features", ds=ds) as attempt:
+        counts = [result.stats for result in run_shards(spark, shards, lambda shard: count_pushes(lake, pushes, bits, shard))]
+        n_sent = sum(count["sent"] for count in counts)
+        rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
+        columns = (["user_id", *PROFILE], ["user_id", "channel", "is_active"], ["user_id", "kind", "name", "is_opted_in", "updated_ts"])
+        tables = [read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)]
+        people = build_features(read_dataset(spark, lake, index, ["user_id", "ordinal"]), *tables, ds=ds, shard_bits=bits)
+        folder, zone = attempt.folder, settings.default_timezone
+
+        def write(group: pa.Table) -> pa.Table:
+            shard = group["shard"][0].as_py()
+            table, refused = shard_features(
+                group.sort_by("ordinal"),
+                read_window(lake, "user_days", days, ["event_type", "n_events", "value_sum"], shard, bits),
+                read_window(lake, "user_pushes", pushes, ["kind"], shard, bits),
+                lake.read_log("suppressions"),
+                ds=ds, last=WINDOW_DAYS - 1, population_rate=rate, default_timezone=zone,
+            )  # fmt: skip
+            entry = lake.write_file("user_features", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard))
+            return pa.table({"entry": [entry.to_json()], "refused": [json.dumps(refused)]})
+
+        rows = people.repartition(max(len(shards), 1), "shard").groupBy("shard").applyInArrow(write, "entry string, refused string").collect()
+        refused: dict[str, int] = {}
+        for row in sorted(rows, key=lambda row: FileEntry.from_json(row.entry).path):
+            attempt.add(FileEntry.from_json(row.entry))
+            for reason, count in json.loads(row.refused).items():
+                refused[reason] = refused.get(reason, 0) + count
+        attempt.publish(
+            inputs=[index, *sources, *(commit for _, commit in (*days, *pushes)), *lake.history("suppressions", log="0")],
+            params={"default_timezone": zone, "history_days": WINDOW_DAYS},
+            meta={"n_users": int(index.meta["n_users"]), "open_rate": rate},
+            rejects=refused,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(main))
