@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
@@ -21,6 +22,7 @@ from angelia.lake.commit import FileEntry
 from angelia.lake.store import Store
 
 FETCH_THREADS = 8
+UNUSED_S = 7 * 86_400.0  # copies hold personal data too, and must not outlive their lake's retention by much
 IN_USE_S = 3600.0  # a file asked for in the last hour may still be open, or about to be
 
 
@@ -30,13 +32,13 @@ def fetch(store: Store, entries: Sequence[FileEntry]) -> list[str]:
     Raises:
         Corrupt: an object is missing, or its bytes are not those of its commit.
     """
-    folder = Path(os.environ.get("ANGELIA_CACHE") or Path(tempfile.gettempdir()) / f"angelia-cache-{getpass.getuser()}")
+    folder = _folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with ThreadPoolExecutor(FETCH_THREADS) as pool:
             found = list(pool.map(lambda entry: _fetch_one(store, entry, folder), entries))
         if any(is_new for _, is_new in found):
-            _bound(folder)
+            trim()
     except OSError as error:
         raise AngeliaError(f"cannot keep lake files in {folder}: {error.strerror}", fix="free space, or point ANGELIA_CACHE elsewhere") from None
     return [path for path, _ in found]
@@ -63,23 +65,30 @@ def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]
     return str(path), True
 
 
-def _bound(folder: Path) -> None:
-    """Drop the files longest unused beyond the bound, but none used within the hour."""
+def trim() -> None:
+    """Drop what was not used for a week, and the files longest unused beyond the bound, but none used within the hour.
+
+    Raises:
+        InvalidInput: ANGELIA_CACHE_GIB is no number.
+    """
     text = os.environ.get("ANGELIA_CACHE_GIB", "20")
     try:
         limit = float(text) * 2**30
     except ValueError:
         raise InvalidInput(f"ANGELIA_CACHE_GIB={text!r} is not a number") from None
-    kept: list[tuple[float, int, Path]] = []
-    for path in [*folder.glob("??/*.parquet"), *folder.glob(".tmp-*")]:
-        try:
+    now = time.time()
+    found: list[tuple[float, int, Path]] = []
+    for path in [*_folder().glob("??/*.parquet"), *_folder().glob(".tmp-*")]:
+        with suppress(FileNotFoundError):
             status = path.stat()
-        except FileNotFoundError:
-            continue
-        kept.append((status.st_mtime, status.st_size, path))
-    total = sum(size for _, size, _ in kept)
-    for used, size, path in sorted(kept):
-        if total <= limit or time.time() - used < IN_USE_S:
+            found.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for used, size, path in sorted(found):
+        if now - used < IN_USE_S or (total <= limit and now - used < UNUSED_S):
             break
         path.unlink(missing_ok=True)
         total -= size
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("ANGELIA_CACHE") or Path(tempfile.gettempdir()) / f"angelia-cache-{getpass.getuser()}")

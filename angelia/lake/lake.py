@@ -25,6 +25,7 @@ from angelia.lake.commit import Commit, FileEntry, leaf_folder
 from angelia.lake.store import Store, open_store
 
 MAIN = "main"
+BRANCH = r"main|replay-[A-Za-z0-9_.-]{1,64}"
 LIST_THREADS = 8
 _VALUE = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 _COMMIT = re.compile(r"^(\d{8})\.(json|expired)$")
@@ -41,7 +42,7 @@ class Lake:
     """All datasets on one branch of one store. Cheap to open or to pickle; also opened inside Spark workers."""
 
     def __init__(self, store: Store, branch: str = MAIN, clock: Callable[[], datetime] = utc_now) -> None:
-        if not re.fullmatch(r"main|replay-[A-Za-z0-9_.-]{1,64}", branch):
+        if not re.fullmatch(BRANCH, branch):
             raise InvalidInput(f"branch {branch!r} is neither main nor replay-<id>")
         self.store = store
         self.branch = branch
@@ -248,7 +249,7 @@ class Lake:
                     {**part, key: child.split("=", 1)[1]}
                     for part, names in zip(level, children, strict=True)
                     for child in names
-                    if child.startswith(f"{key}=")
+                    if child.startswith(f"{key}=") and _is_value(key, child.split("=", 1)[1])
                 ]
             if expired:
                 return level
@@ -286,14 +287,16 @@ class Lake:
         if set(partition) != set(keys):
             raise InvalidInput(f"{name} is partitioned by {', '.join(keys)}, not by {', '.join(partition) or 'nothing'}")
         for key, value in partition.items():
-            if not isinstance(value, str) or not _VALUE.fullmatch(value) or (key == "ds" and not _is_day(value)):
+            if not isinstance(value, str) or not _is_value(key, value):
                 raise InvalidInput(
                     f"{name}: {key}={value!r} cannot be a partition value", fix="days are written as 2026-11-14" if key == "ds" else None
                 )
         return {key: partition[key] for key in keys}
 
 
-def _is_day(value: str) -> bool:
+def _is_value(key: str, value: str) -> bool:
+    if key != "ds":
+        return bool(_VALUE.fullmatch(value))
     try:
         return date.fromisoformat(value).isoformat() == value
     except ValueError:

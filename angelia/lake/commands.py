@@ -1,0 +1,141 @@
+"""`angelia lake log | show | verify | expire`: what is committed, whether it is whole, and what may go."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from angelia.config import load_settings
+from angelia.contracts import dataset
+from angelia.errors import Corrupt, InvalidInput
+from angelia.lake import expire as expiry
+from angelia.lake import verify as verification
+from angelia.lake.commit import Commit
+from angelia.lake.lake import MAIN, Lake
+from angelia.output import JsonFlag, emit, parse_ds, progress
+
+app = typer.Typer(no_args_is_help=True, help="Commits: what is in the lake, whether its bytes are whole, and what may go.")
+
+MAX_LISTED = 20  # problems that the text form lists; --json lists all
+
+
+def _lake() -> Lake:
+    settings = load_settings()
+    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+
+
+def _mib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.1f} MiB"
+
+
+def _summary(commit: Commit, expired: bool) -> dict[str, Any]:
+    return {
+        "commit": commit.ref,
+        "created_ts": commit.created_ts,
+        "rows": commit.rows,
+        "files": len(commit.files),
+        "bytes": sum(entry.bytes for entry in commit.files),
+        "rejects": dict(commit.rejects),
+        "code_version": commit.code_version,
+        "sha256": commit.sha256,
+        "state": "expired" if expired else "erased" if commit.erased else "live",
+    }
+
+
+@app.command()
+def log(
+    name: Annotated[str, typer.Argument(metavar="DATASET", help="Name of a dataset, e.g. user_events.")],
+    partition: Annotated[list[str] | None, typer.Option("--partition", metavar="KEY=VALUE", help="Only this part, e.g. ds=2026-11-14.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the commits of a dataset, oldest first, with rows, rejects and code."""
+    lake = _lake()
+    keys = dataset(name).partition
+    given: dict[str, str] = {}
+    for text in partition or []:
+        key, equals, value = text.partition("=")
+        if not equals or key not in keys:
+            raise InvalidInput(f"--partition {text!r} is not KEY=VALUE with KEY of {', '.join(keys)}", fix=f"write it as {keys[0]}=…")
+        given[key] = parse_ds(value) if key == "ds" else value
+    found = []
+    for branch in dict.fromkeys((MAIN, lake.branch)):
+        for leaf in lake.leaves(branch, name, {}, expired=True):
+            if given.items() <= leaf.items():
+                live = set(lake.numbers(branch, name, leaf))
+                for number in lake.numbers(branch, name, leaf, expired=True):
+                    found.append(_summary(lake.load(branch, name, leaf, number), number not in live))
+    lines = [
+        f"{one['commit']:<48} {one['created_ts'][:19]}  {one['rows']:>12,} rows  {one['files']:>4} files  {_mib(one['bytes']):>12}"
+        + (f"  rejected {sum(one['rejects'].values()):,}" if one["rejects"] else "")
+        + ("" if one["state"] == "live" else f"  {one['state']}")
+        for one in found
+    ]
+    emit({"dataset": name, "branch": lake.branch, "commits": found}, lines or [f"{name}: nothing committed"], as_json)
+
+
+@app.command()
+def show(
+    ref: Annotated[str, typer.Argument(metavar="COMMIT", help="As `lake log` prints it: user_events/ds=2026-11-14@7.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show one commit: files, inputs, parameters, meta, rejects."""
+    lake = _lake()
+    commit = lake.cited(ref)
+    live = commit.number in lake.numbers(commit.branch, commit.dataset, commit.partition)
+    result = {**_summary(commit, not live), **asdict(commit), "partition": dict(commit.partition), "n_files": len(commit.files)}
+    one = _summary(commit, not live)
+    lines = [
+        f"{commit.ref}  {one['state']}",
+        f"  content   {commit.sha256}",
+        f"  created   {commit.created_ts}  by code {commit.code_version}, contract version {commit.contract_version}",
+        f"  rows      {commit.rows:,} in {len(commit.files)} files, {_mib(one['bytes'])}",
+        *(f"  input     {citation}" for citation in commit.inputs),
+        *(f"  param     {key} = {value}" for key, value in sorted(commit.params.items())),
+        *(f"  meta      {key} = {value}" for key, value in sorted(commit.meta.items())),
+        *(f"  rejected  {reason}: {n:,}" for reason, n in sorted(commit.rejects.items())),
+        *(
+            f"  file      {entry.path}  {entry.rows:,} rows, {entry.bytes:,} bytes"
+            + (f", shards {entry.shards[0]}-{entry.shards[1]}" if entry.shards else "")
+            + ("" if entry.conforms else ", taken as it came")
+            for entry in commit.files
+        ),
+    ]
+    emit(result, lines, as_json)
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Option("--dataset", help="Only this dataset.")] = None,
+    ds: Annotated[str | None, typer.Option("--ds", metavar="YYYY-MM-DD", help="Only this day.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare all bytes with their commits, contracts and citations; exit 2 if anything differs."""
+    verdict = verification.verify(_lake(), name, parse_ds(ds) if ds else None, progress)
+    counts = f"{verdict.commits:,} commits, {verdict.files:,} files, {_mib(verdict.bytes)} checked"
+    lines = [f"{one.commit}  {one.path + ': ' if one.path else ''}{one.problem}" for one in verdict.problems[:MAX_LISTED]]
+    if len(verdict.problems) > MAX_LISTED:
+        lines.append(f"… and {len(verdict.problems) - MAX_LISTED} more (--json lists all)")
+    lines.append(f"{counts}, {verdict.expired:,} expired, {len(verdict.problems):,} problems")
+    emit(asdict(verdict), lines, as_json)
+    if verdict.problems:
+        raise Corrupt(f"{len(verdict.problems)} problems in the lake", fix="rerun the jobs that wrote the commits named above")
+
+
+@app.command()
+def expire(
+    older_than: Annotated[int, typer.Option("--older-than", min=1, metavar="DAYS", help="Superseded commits go after this many days.")] = 30,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Delete what nobody needs: superseded commits, days beyond retention, leftovers of crashed writers; never what a pending plan cites."""
+    result = expiry.expire(_lake(), older_than, dry_run)
+    verb = "would expire" if dry_run else "expired"
+    lines = [
+        *(f"{verb} {ref}" for ref in result.commits),
+        *(f"{verb} orphan {folder}" for folder in result.orphans),
+        f"{verb} {len(result.commits):,} commits and {len(result.orphans):,} orphan attempts: {result.files:,} files, {_mib(result.bytes)};"
+        f" {result.kept_for_plans:,} commits kept for pending plans",
+    ]
+    emit({"dry_run": dry_run, **asdict(result)}, lines, as_json)

@@ -1,0 +1,154 @@
+"""Give back the space of what nobody needs: old commits, days beyond their retention, and what crashed writers left.
+
+An expired commit keeps its commit file (lineage, `lake log` and `lake show` go on working) and gets a marker `00000007.expired` beside it; its
+files are deleted after the marker stands, so a reader never finds a commit without files. Rerun after a crash: it ends the same.
+Never touched: the newest commit of a leaf within its retention, logs, and all that a pending plan cites, however indirectly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import zip_longest
+
+from angelia.contracts import CONTRACTS, dataset
+from angelia.errors import NotFound
+from angelia.lake import cache
+from angelia.lake.commit import Commit, leaf_folder
+from angelia.lake.lake import BRANCH, MAIN, Lake
+from angelia.lake.store import Stored
+
+PLANS = ("decisions", "dispatch_manifest")
+# A plan of day D is sent until D + lead (at most 48 h) + 24 h, and its messages may live another day or two: pending for five days.
+PENDING_DAYS = 5
+ORPHAN_AGE = timedelta(days=1)  # no writer works longer on one attempt without writing a file
+
+
+@dataclass
+class Expired:
+    """What went, or would go."""
+
+    commits: list[str] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    orphans: list[str] = field(default_factory=list)
+    leftovers: int = 0
+    kept_for_plans: int = 0
+
+
+def expire(lake: Lake, older_than_days: int, dry_run: bool = False) -> Expired:
+    """Expire on every branch (a replay's manifests hold addresses too); times are measured by the lake's clock.
+
+    Args:
+        older_than_days: commits go when they were superseded longer ago than this.
+        dry_run: only list; nothing is deleted.
+
+    Raises:
+        Corrupt: a commit file cannot be read, so that what it names is unknown; nothing of its leaf was deleted.
+    """
+    now = lake.clock()
+    keep = _pending(Lake(lake.store, MAIN), now)
+    result = Expired(kept_for_plans=len(keep))
+    for branch in lake.store.children(""):
+        if not re.fullmatch(BRANCH, branch):
+            continue  # seals, claims, ledger objects: not ours
+        on_branch = Lake(lake.store, branch, lake.clock)
+        for name in CONTRACTS:
+            # Leaves without a live commit too: their attempt folders may hold orphans, and a crashed `expire` may have left files.
+            for leaf in on_branch.leaves(branch, name, {}, expired=True):
+                _expire_leaf(on_branch, name, leaf, keep, now, older_than_days, dry_run, result)
+    if not dry_run:
+        result.leftovers = lake.store.sweep(now - ORPHAN_AGE)
+        cache.trim()
+    return result
+
+
+def _expire_leaf(
+    lake: Lake, name: str, leaf: dict[str, str], keep: set[str], now: datetime, older_than_days: int, dry_run: bool, result: Expired
+) -> None:
+    numbers = lake.numbers(lake.branch, name, leaf)
+    retention = dataset(name).retention_days
+    is_past = retention is not None and "ds" in leaf and date.fromisoformat(leaf["ds"]) < (now - timedelta(days=retention)).date()
+    commits = [lake.load(lake.branch, name, leaf, number) for number in numbers]
+    live: list[Commit] = []
+    for commit, successor in zip_longest(commits, commits[1:]):
+        # Counted from the successor: a reader may have begun on this one just before.
+        is_old = successor is not None and now - datetime.fromisoformat(successor.created_ts) > timedelta(days=older_than_days)
+        if "log" in leaf or commit.ref in keep or not (is_past or is_old):
+            live.append(commit)
+            continue
+        result.commits.append(commit.ref)
+        if not dry_run:
+            why = {"expired_ts": now.isoformat(timespec="seconds"), "reason": "retention" if is_past else "superseded"}
+            lake.store.create(commit.key.removesuffix(".json") + ".expired", (json.dumps(why) + "\n").encode())
+    named_by_live = {entry.path for commit in live for entry in commit.files}
+    ever_named = {
+        entry.path
+        for number in lake.numbers(lake.branch, name, leaf, expired=True)
+        if number not in {commit.number for commit in live}
+        for entry in lake.load(lake.branch, name, leaf, number).files
+    }
+    for folder, objects in _attempts(lake, name, leaf).items():
+        unnamed = [item for item in objects if item.key not in named_by_live]
+        expired = [item for item in unnamed if item.key in ever_named]
+        orphans = [item for item in unnamed if item.key not in ever_named]
+        if orphans and max(item.modified for item in objects) > now - ORPHAN_AGE:
+            orphans = []  # somebody may still be writing here
+        result.files += len(expired) + len(orphans)
+        result.bytes += sum(item.bytes for item in (*expired, *orphans))
+        if orphans:
+            result.orphans.append(folder)
+        if not dry_run:
+            _delete(lake, folder, objects, [*expired, *orphans])
+
+
+def _attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[Stored]]:
+    found: dict[str, list[Stored]] = defaultdict(list)
+    base = leaf_folder(lake.branch, name, leaf) + "/"
+    for item in lake.store.stored(base.rstrip("/")):
+        attempt = item.key[len(base) :].partition("/")[0]
+        if attempt.startswith("attempt-"):
+            found[base + attempt].append(item)
+    return found
+
+
+def _delete(lake: Lake, folder: str, objects: list[Stored], going: list[Stored]) -> None:
+    if len(going) == len(objects):
+        lake.store.delete_folder(folder)
+        return
+    for item in going:
+        lake.store.delete(item.key)
+
+
+def _pending(lake: Lake, now: datetime) -> set[str]:
+    """Return the refs of the plans that may still be sent, of every number (a seal names one), and of all they cite, transitively."""
+    first = (now - timedelta(days=PENDING_DAYS)).date()
+    roots = [
+        commit
+        for name in PLANS
+        for leaf in lake.leaves(MAIN, name, {})
+        if date.fromisoformat(leaf["ds"]) >= first
+        for commit in lake.history(name, **leaf)
+    ]
+    return _closure(lake, roots)
+
+
+def _closure(lake: Lake, roots: Iterable[Commit]) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        commit = waiting.pop()
+        if commit.ref in seen:
+            continue
+        seen.add(commit.ref)
+        for citation in commit.inputs:
+            if citation.partition("#")[0] not in seen:
+                try:
+                    waiting.append(lake.cited(citation))
+                except NotFound:
+                    continue  # `verify` reports it; there is nothing to keep
+    return seen

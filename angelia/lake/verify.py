@@ -1,0 +1,108 @@
+"""Compare every commit with its bytes, its contract and what it cites. Reads all bytes of what it checks; writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from angelia.contracts import CONTRACTS, dataset
+from angelia.errors import AngeliaError, Corrupt
+from angelia.lake.attempt import check_schema, footer
+from angelia.lake.commit import Commit, FileEntry
+from angelia.lake.lake import Lake
+
+VERIFY_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is not as its commit says."""
+
+    commit: str
+    path: str
+    problem: str
+
+
+@dataclass
+class Verdict:
+    """What was looked at, and what was wrong."""
+
+    commits: int
+    files: int
+    bytes: int
+    expired: int
+    problems: list[Problem]
+
+
+def verify(lake: Lake, name: str | None = None, ds: str | None = None, progress: Callable[[str], None] = lambda _: None) -> Verdict:
+    """Check the commits of this lake's branch: of one dataset or all, of one day or all.
+
+    Per file: there, equal size and sha256, readable footer with the rows and columns promised. Per commit: its inputs exist with the content
+    that was cited. Commits that expired are only counted: their files are gone by intent.
+
+    Raises:
+        NotFound: there is no such dataset.
+    """
+    verdict = Verdict(0, 0, 0, 0, [])
+    checked: set[tuple[str, str]] = set()  # chains list the same files again and again
+    cited: dict[str, str | None] = {}
+    for dataset_name in [dataset(name).name] if name else CONTRACTS:
+        contract = dataset(dataset_name)
+        if ds and "ds" not in contract.partition:
+            continue
+        began = verdict.commits
+        for leaf in lake.leaves(lake.branch, dataset_name, {"ds": ds} if ds else {}):
+            live = lake.numbers(lake.branch, dataset_name, leaf)
+            verdict.expired += len(lake.numbers(lake.branch, dataset_name, leaf, expired=True)) - len(live)
+            for number in live:
+                verdict.commits += 1
+                try:
+                    commit = lake.load(lake.branch, dataset_name, leaf, number)
+                except AngeliaError as error:
+                    where = "/".join(f"{key}={value}" for key, value in leaf.items())
+                    verdict.problems.append(Problem(f"{dataset_name}/{where}@{number}", "", error.message))
+                    continue
+                verdict.problems += _citations(lake, commit, cited)
+                fresh = [entry for entry in commit.files if (entry.path, entry.sha256) not in checked]
+                checked |= {(entry.path, entry.sha256) for entry in fresh}
+                verdict.files += len(fresh)
+                verdict.bytes += sum(entry.bytes for entry in fresh)
+                verdict.problems += _files(lake, commit, fresh)
+        if verdict.commits > began:
+            progress(f"{dataset_name}: {verdict.commits - began} commits, {len(verdict.problems)} problems so far")
+    return verdict
+
+
+def _files(lake: Lake, commit: Commit, entries: list[FileEntry]) -> Iterator[Problem]:
+    current = commit.contract_version == dataset(commit.dataset).version
+
+    def look(entry: FileEntry) -> str | None:
+        try:
+            lake.check_bytes(entry)
+            metadata = footer(lake.store, entry)
+            if current:  # files of an older contract are as that one wanted them
+                check_schema(commit.dataset, entry, metadata)
+        except Corrupt as error:
+            return error.message.removeprefix(f"{entry.path}: ")
+        except AngeliaError as error:
+            return error.message
+        return None
+
+    with ThreadPoolExecutor(VERIFY_THREADS) as pool:
+        for entry, problem in zip(entries, pool.map(look, entries), strict=True):
+            if problem:
+                yield Problem(commit.ref, entry.path, problem)
+
+
+def _citations(lake: Lake, commit: Commit, known: dict[str, str | None]) -> Iterator[Problem]:
+    for citation in commit.inputs:
+        if citation not in known:
+            try:
+                lake.cited(citation)
+                known[citation] = None
+            except AngeliaError as error:
+                known[citation] = error.message
+        problem = known[citation]
+        if problem:
+            yield Problem(commit.ref, "", f"cites {citation}: {problem}")
