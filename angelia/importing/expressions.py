@@ -1,0 +1,309 @@
+"""Turn a column's description into SQL: small steps in layers, each naming what can go wrong with it.
+
+Identifiers are quoted, every value of the mapping is a bound parameter. A step that cannot be done yields null and a reason, so that a
+bad value rejects its row under a name an operator understands instead of ending the import.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from angelia.contracts.core import TIMESTAMP, Column
+from angelia.errors import InvalidInput
+from angelia.importing.mapping import ColumnSpec, Condition, Output, Timestamp, nearest, raw_text
+
+SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    TIMESTAMP: "TIMESTAMP",
+}
+WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
+_MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+@dataclass
+class Layers:
+    """A query grown step by step: a step may use steps of earlier layers, so no expression is ever repeated inside another."""
+
+    base: str
+    params: dict[str, object] = field(default_factory=dict)
+    _layers: list[list[tuple[str, str]]] = field(default_factory=list)
+    _level: dict[str, int] = field(default_factory=dict)
+
+    def bind(self, value: object) -> str:
+        """Bind a value and return its placeholder."""
+        name = f"p{len(self.params)}"
+        self.params[name] = value
+        return f"${name}"
+
+    def add(self, sql: str, uses: Sequence[str] = ()) -> str:
+        """Add a step and return its column's name."""
+        level = max((self._level[name] + 1 for name in uses), default=0)
+        while len(self._layers) <= level:
+            self._layers.append([])
+        name = f"v{len(self._level)}"
+        self._level[name] = level
+        self._layers[level].append((name, sql))
+        return name
+
+    def sql(self) -> str:
+        """Return the whole query: all columns of the base and all steps."""
+        query = self.base
+        for layer in self._layers:
+            query = "SELECT *, " + ", ".join(f"{sql} AS {name}" for name, sql in layer) + f" FROM ({query})"  # noqa: S608
+        return query
+
+
+@dataclass(frozen=True)
+class Value:
+    """A compiled column: the step that holds it, and (condition step, reason) for each way it can be bad."""
+
+    step: str
+    problems: tuple[tuple[str, str], ...] = ()
+    from_data_time: bool = False  # a moment of the data, which a shift moves
+    days_before_ds: bool = False  # a number of days, to be counted back from ds
+
+
+class Compiler:
+    """Compiles the columns of one output over one base relation with known columns and types."""
+
+    def __init__(self, output: Output, layers: Layers, columns: Mapping[str, tuple[str, str]], timezone: str) -> None:
+        """Take the file columns as name -> (SQL expression, type)."""
+        self.output, self.layers, self.columns, self.timezone = output, layers, columns, timezone
+        self.used: dict[str, str] = {}  # file column -> step, in order of first use
+        self.reads: dict[str, set[str]] = {}  # target -> file columns it was made from
+        self._targets: dict[str, Value] = {}
+        self._open: list[str] = []
+        self.hash_parts: dict[str, list[str]] = {}  # target -> steps
+
+    def raw(self, name: str) -> str:
+        """Return the step of a file column.
+
+        Raises:
+            InvalidInput: no such column; the nearest is offered.
+        """
+        if name not in self.columns:
+            raise InvalidInput(f"{self.output.dataset}: the file has no column {name!r}", fix=nearest(name, self.columns))
+        if name not in self.used:
+            self.used[name] = self.layers.add(self.columns[name][0])
+        for target in self._open:
+            self.reads.setdefault(target, set()).add(name)
+        return self.used[name]
+
+    def target(self, name: str) -> Value:
+        """Compile a column of the dataset (once)."""
+        if name not in self._targets:
+            self._open.append(name)
+            spec = self.output.columns[name]
+            self._targets[name] = self._hash(name, spec.hash_id) if spec.hash_id else self._column(name, spec, self.output.contract[name])
+            self._open.pop()
+        for target in self._open:
+            self.reads.setdefault(target, set()).update(self.reads.get(name, ()))
+        return self._targets[name]
+
+    def condition(self, condition: Condition) -> str:
+        """Return a step that is true where a condition holds, never null."""
+        layers, raw = self.layers, self.raw(condition.column)
+        text = f"CAST({raw} AS VARCHAR)"
+        value = condition.value
+        if condition.op in ("is_null", "not_null"):
+            return layers.add(f"{raw} IS {'' if condition.op == 'is_null' else 'NOT '}NULL", [raw])
+        if condition.op in ("in", "not_in"):
+            assert isinstance(value, list)
+            sql = f"coalesce({text} IN ({', '.join(layers.bind(raw_text(item)) for item in value)}), false)"
+        elif condition.op in ("eq", "ne"):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            left = f"TRY_CAST({raw} AS DOUBLE)" if number else text
+            sql = f"coalesce({left} = {layers.bind(float(value) if number else raw_text(value))}, false)"  # type: ignore[arg-type]
+        elif condition.op in ("lt", "le", "gt", "ge"):
+            sign = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}[condition.op]
+            sql = f"coalesce(TRY_CAST({raw} AS DOUBLE) {sign} {layers.bind(float(value))}, false)"  # type: ignore[arg-type]
+        else:
+            function = "starts_with" if condition.op.endswith("starts_with") else "regexp_matches"
+            sql = f"coalesce({function}({text}, {layers.bind(raw_text(value))}), false)"
+        negated = condition.op == "ne" or condition.op.startswith("not_")
+        return layers.add(f"NOT {sql}" if negated else sql, [raw])
+
+    # ---- one column
+
+    def _resolve(self, name: str) -> str:
+        """Return the text step of a name in a template: a mapped column if there is one (and it is not being made), else a file column."""
+        is_target = name in self.output.columns and name not in self._open
+        step = self.target(name).step if is_target else self.raw(name)
+        return self.layers.add(f"CAST({step} AS VARCHAR)", [step])
+
+    def _template(self, template: str) -> str:
+        parts, uses = [], []
+        for text, name, _, _ in string.Formatter().parse(template):
+            if text:
+                parts.append(self.layers.bind(text))
+            if name is not None:
+                uses.append(self._resolve(name))
+                parts.append(uses[-1])
+        return self.layers.add(" || ".join(parts) if parts else self.layers.bind(""), uses)
+
+    def _hash(self, name: str, parts: Sequence[str]) -> Value:
+        steps = [self._template(part) if "{" in part else self._resolve(part) for part in parts]
+        self.hash_parts[name] = steps
+        missing = self.layers.add(" OR ".join(f"{step} IS NULL" for step in steps), steps)
+        return Value(self.layers.add("CAST(NULL AS VARCHAR)"), ((missing, f"{name}: a part of its hash is missing"),))
+
+    def _source(self, name: str, spec: ColumnSpec) -> tuple[str, str]:
+        """Return the step and SQL type of a column's source."""
+        layers = self.layers
+        if spec.from_ is not None:
+            return self.raw(spec.from_), self.columns[spec.from_][1]
+        if spec.template is not None:
+            return self._template(spec.template), "VARCHAR"
+        if spec.product is not None:
+            factors = [self.raw(factor) for factor in spec.product]
+            return layers.add(" * ".join(f"TRY_CAST({factor} AS DOUBLE)" for factor in factors), factors), "DOUBLE"
+        if isinstance(spec.constant, list):
+            raise InvalidInput(f"{self.output.dataset}.{name}: a list of constants belongs to a list column")
+        return layers.add(f"CAST({layers.bind(raw_text(spec.constant))} AS VARCHAR)"), "VARCHAR"
+
+    def _column(self, name: str, spec: ColumnSpec, column: Column) -> Value:
+        if pa.types.is_list(column.type):
+            return self._list(name, spec)
+        if spec.list_ is not None:
+            raise InvalidInput(f"{self.output.dataset}.{name}: holds one value, not a list")
+        step, kind = self._source(name, spec)
+        problems: list[tuple[str, str]] = []
+        step = self._prepare(name, spec, step, kind, problems)
+        days_before = bool(spec.timestamp and spec.timestamp.unit == "days_before_ds")
+        if column.type == TIMESTAMP:
+            rule = spec.timestamp or Timestamp()
+            changed = self._timestamp(step, kind if not self._rewrites(spec) else "VARCHAR", rule)
+            self._failed(problems, step, changed, f"{name}: no moment in {rule.unit}")
+            step = changed
+        else:
+            if spec.timestamp:
+                raise InvalidInput(f"{self.output.dataset}.{name}: is no moment, so it takes no timestamp rule")
+            changed = self.layers.add(_cast(step, SQL_TYPES[column.type]), [step])
+            self._failed(problems, step, changed, f"{name}: not {_article(SQL_TYPES[column.type])}")
+            step = changed
+        if spec.default is not None:
+            if column.type == TIMESTAMP:
+                raise InvalidInput(f"{self.output.dataset}.{name}: a moment takes no default")
+            fallback = f"CAST({self.layers.bind(raw_text(spec.default))} AS {SQL_TYPES[column.type]})"
+            step = self.layers.add(f"coalesce({step}, {fallback})", [step])
+        # A constant moment (a consent recorded today) is not the data's time; all others move with a shift.
+        return Value(step, tuple(problems), column.type == TIMESTAMP and not days_before and spec.constant is None, days_before)
+
+    @staticmethod
+    def _rewrites(spec: ColumnSpec) -> bool:
+        return bool(spec.type_ or spec.split or spec.transform or spec.map_ or spec.scale)
+
+    def _prepare(self, name: str, spec: ColumnSpec, step: str, kind: str, problems: list[tuple[str, str]]) -> str:
+        """Apply when, type, split, transforms, map and scale, in this order."""
+        layers = self.layers
+        if spec.when:
+            holds = self.condition(spec.when)
+            step = layers.add(f"CASE WHEN {holds} THEN {step} END", [holds, step])
+        if kind == "VARCHAR":  # an empty cell is a missing value, in Parquet as in CSV
+            step = layers.add(f"nullif({step}, '')", [step])
+        if spec.type_:
+            target = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}[spec.type_]
+            changed = layers.add(_cast(step, target), [step])
+            self._failed(problems, step, changed, f"{name}: not {_article(target)}")
+            step = changed
+        if spec.split:
+            part = f"nullif(trim(split_part(CAST({step} AS VARCHAR), {layers.bind(spec.split.by)}, {int(spec.split.part)})), '')"
+            step = layers.add(part, [step])
+        for transform in spec.transform:
+            step = layers.add(_TRANSFORMS[transform].format(f"CAST({step} AS VARCHAR)"), [step])
+        if spec.map_ is not None:
+            step = self._map(name, spec, step, problems)
+        if spec.scale is not None:
+            changed = layers.add(f"TRY_CAST({step} AS DOUBLE) * {layers.bind(spec.scale)}", [step])
+            self._failed(problems, step, changed, f"{name}: not a number")
+            step = changed
+        return step
+
+    def _map(self, name: str, spec: ColumnSpec, step: str, problems: list[tuple[str, str]]) -> str:
+        layers = self.layers
+        text = layers.add(f"CAST({step} AS VARCHAR)", [step])
+        assert spec.map_ is not None
+        keys = list(spec.map_)
+        values = [None if value is None else raw_text(value) for value in spec.map_.values()]
+        position = layers.add(f"list_position(CAST({layers.bind(keys)} AS VARCHAR[]), {text})", [text])
+        if isinstance(spec.unmapped, dict):
+            other = f"CASE WHEN {text} IS NOT NULL THEN {layers.bind(raw_text(spec.unmapped['value']))} END"
+        else:
+            other = text if spec.unmapped == "keep" else "NULL"
+        mapped = f"CAST({layers.bind(values)} AS VARCHAR[])[{position}]"
+        step = layers.add(f"CASE WHEN coalesce({position}, 0) > 0 THEN {mapped} ELSE {other} END", [text, position])
+        if spec.unmapped == "reject":
+            problems.append((layers.add(f"{text} IS NOT NULL AND coalesce({position}, 0) = 0", [text, position]), f"{name}: value not in its map"))
+        return step
+
+    def _list(self, name: str, spec: ColumnSpec) -> Value:
+        layers = self.layers
+        if isinstance(spec.constant, list):
+            return Value(layers.add(f"CAST({layers.bind(spec.constant)} AS VARCHAR[])"))
+        if spec.list_ is None:
+            raise InvalidInput(f"{self.output.dataset}.{name}: is a list", fix="give `list:` with one entry per element")
+        problems: list[tuple[str, str]] = []
+        steps = []
+        for element in spec.list_:
+            if element.timestamp or element.list_ or element.hash_id:
+                raise InvalidInput(f"{self.output.dataset}.{name}: an element of a list is a text")
+            step, kind = self._source(name, element)
+            step = self._prepare(name, element, step, kind, problems)
+            if element.default is not None:
+                step = layers.add(f"coalesce(CAST({step} AS VARCHAR), {layers.bind(raw_text(element.default))})", [step])
+            steps.append(step)
+        elements = ", ".join(f"CAST({step} AS VARCHAR)" for step in steps)
+        return Value(layers.add(f"list_filter([{elements}], lambda element: element IS NOT NULL)", steps), tuple(problems))
+
+    def _timestamp(self, step: str, kind: str, rule: Timestamp) -> str:
+        """Return the step of a moment as naive UTC (or, for days_before_ds, the number of days)."""
+        layers = self.layers
+        if rule.unit == "days_before_ds":
+            return layers.add(_cast(step, "INTEGER"), [step])
+        if rule.unit != "iso":
+            factor = _MICROSECONDS[rule.unit]
+            # Whole numbers stay exact; only seconds with a fraction go through a double.
+            whole = f"TRY_CAST({step} AS BIGINT) * {factor}" if rule.unit != "s" else f"CAST(round(TRY_CAST({step} AS DOUBLE) * {factor}) AS BIGINT)"
+            number = layers.add(f"TRY({whole})", [step])
+            return layers.add(f"CASE WHEN {number} BETWEEN 0 AND 7258118400000000 THEN make_timestamp({number}) END", [number])
+        zone = layers.bind(rule.timezone or self.timezone)
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            return layers.add(f"timezone('UTC', {step})", [step])
+        local = f"timezone('UTC', timezone({zone}, TRY_CAST({step} AS TIMESTAMP)))"
+        if kind == "VARCHAR":
+            with_offset = f"regexp_matches({step}, '\\d:\\d\\d.*(Z|[+-]\\d\\d(:?\\d\\d)?)$')"
+            local = f"CASE WHEN {with_offset} THEN timezone('UTC', TRY_CAST({step} AS TIMESTAMPTZ)) ELSE {local} END"
+        return layers.add(local, [step])
+
+    def _failed(self, problems: list[tuple[str, str]], before: str, after: str, reason: str) -> None:
+        problems.append((self.layers.add(f"{before} IS NOT NULL AND {after} IS NULL", [before, after]), reason))
+
+
+_TRANSFORMS = {
+    "trim": "trim({})",
+    "lower": "lower({})",
+    "upper": "upper({})",
+    # What a contract name may hold: lower-case letters, digits and underscores, 64 at most.
+    "slug": "nullif(left(trim(regexp_replace(lower({}), '[^a-z0-9]+', '_', 'g'), '_'), 64), '')",
+}
+
+
+def _cast(step: str, kind: str) -> str:
+    if kind in WHOLE:  # 13085.0 is a whole number, 3.5 is not, and neither is silently rounded
+        return f"CASE WHEN TRY_CAST({step} AS DOUBLE) = trunc(TRY_CAST({step} AS DOUBLE)) THEN TRY_CAST({step} AS {kind}) END"
+    if kind == "DOUBLE":
+        return f"CASE WHEN isfinite(TRY_CAST({step} AS DOUBLE)) THEN TRY_CAST({step} AS DOUBLE) END"
+    return f"TRY_CAST({step} AS {kind})"
+
+
+def _article(kind: str) -> str:
+    return {"BOOLEAN": "true or false", "DOUBLE": "a finite number", "VARCHAR": "a text"}.get(kind, "a whole number in range")

@@ -1,0 +1,130 @@
+"""Open the files of a mapping in DuckDB: one relation per input, every row with its file and row number.
+
+Reads CSV and Parquet from local disk. CSV is read as text (a mapping, not a guess, decides types); lines that are no CSV rows are
+counted, not fatal.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from angelia.errors import InvalidInput
+from angelia.importing.mapping import Input, Mapping
+
+FILE, ROW = "__file", "__row"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One input: a relation in the connection, its columns and types, and what could not be read."""
+
+    relation: str
+    files: tuple[Path, ...]
+    types: dict[str, str]
+    n_broken_lines: int
+
+
+def quote(name: str) -> str:
+    """Return an SQL identifier, whatever characters the name holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def match_files(mapping: Mapping, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the files of each input, in name order.
+
+    Raises:
+        InvalidInput: a file is missing or belongs to no input, or an input has no file.
+    """
+    found: dict[str, list[Path]] = {name: [] for name in mapping.inputs}
+    names = [path.name for path in files]
+    for path in sorted(files, key=lambda path: (path.name, str(path))):
+        if not path.is_file():
+            raise InvalidInput(f"{path.name} is no file")
+        if names.count(path.name) > 1:
+            raise InvalidInput(f"two files are named {path.name}", fix="rename one: rejects and lineage name files")
+        if any(character in str(path) for character in "*?[]"):
+            raise InvalidInput(f"the path of {path.name} holds one of * ? [ ]", fix="rename it: these are pattern characters to the reader")
+        owners = [name for name, declared in mapping.inputs.items() if fnmatch.fnmatchcase(path.name, declared.match)]
+        if not owners:
+            raise InvalidInput(f"{path.name} belongs to no input of {mapping.name}", fix=f"patterns: {_patterns(mapping)}")
+        for owner in owners:
+            found[owner].append(path)
+    for name, paths in found.items():
+        if not paths:
+            raise InvalidInput(f"no file for input {name!r}", fix=f"give one named like {mapping.inputs[name].match}")
+    return found
+
+
+def _patterns(mapping: Mapping) -> str:
+    return ", ".join(declared.match for declared in mapping.inputs.values())
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_input(connection: duckdb.DuckDBPyConnection, number: int, declared: Input, files: Sequence[Path]) -> Opened:
+    """Make the relation `input_<number>` with all columns of the files, plus `__file` and `__row` (from 1).
+
+    Raises:
+        InvalidInput: a file is neither CSV nor Parquet, is damaged, or its columns differ from the first file's.
+    """
+    relation = f"input_{number}"
+    broken = 0
+    columns: dict[str, str] | None = None
+    parts = []
+    for position, path in enumerate(files):
+        part = f"{relation}_{position}"
+        if path.suffix.lower() == ".parquet":
+            _parquet(connection, part, path)
+        elif path.suffix.lower() in (".csv", ".tsv", ".txt", ".gz"):
+            broken += _csv(connection, part, declared, path)
+        else:
+            raise InvalidInput(f"{path.name} is neither .csv nor .parquet")
+        here = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {part}").fetchall() if name not in (FILE, ROW)}
+        if columns is not None and list(here) != list(columns):
+            differing = sorted(set(here) ^ set(columns)) or list(here)
+            raise InvalidInput(f"{path.name} has other columns than {files[0].name}: {', '.join(differing[:5])}")
+        columns = columns or here
+        parts.append(part)
+    union = " UNION ALL ".join(f"SELECT * FROM {part}" for part in parts)  # noqa: S608
+    connection.execute(f"CREATE VIEW {relation} AS {union}")
+    return Opened(relation, tuple(files), columns or {}, broken)
+
+
+def _literal(text: str) -> str:
+    # A view cannot hold a bound parameter; this is the only literal made from a name, and it doubles its quotes.
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, part: str, path: Path) -> None:
+    try:
+        connection.execute(
+            f"CREATE VIEW {part} AS SELECT * EXCLUDE (file_row_number), {_literal(path.name)} AS {FILE}, file_row_number + 1 AS {ROW} "  # noqa: S608
+            f"FROM read_parquet({_literal(str(path))}, file_row_number = true, hive_partitioning = false)"
+        )
+    except duckdb.Error:
+        raise InvalidInput(f"{path.name} cannot be read as Parquet") from None
+
+
+def _csv(connection: duckdb.DuckDBPyConnection, part: str, declared: Input, path: Path) -> int:
+    """Load one CSV as text and return the number of lines that were none."""
+    try:
+        connection.execute(
+            f"CREATE TEMP TABLE {part} AS SELECT *, $name AS {FILE}, row_number() OVER () AS {ROW} FROM read_csv($path, all_varchar = true, "  # noqa: S608
+            "header = true, delim = $delimiter, quote = '\"', escape = '\"', nullstr = $nulls, strict_mode = true, "
+            f"store_rejects = true, rejects_table = '{part}_errors', rejects_scan = '{part}_scans', rejects_limit = 0, hive_partitioning = false)",
+            {"name": path.name, "path": str(path), "delimiter": declared.delimiter, "nulls": declared.null_values},
+        )
+        row = connection.execute(f"SELECT count(DISTINCT line) FROM {part}_errors").fetchone()  # noqa: S608
+    except duckdb.Error:
+        raise InvalidInput(f"{path.name} cannot be read as CSV", fix="a header line, UTF-8, and the mapping's delimiter are expected") from None
+    return int(row[0]) if row else 0

@@ -1,0 +1,69 @@
+"""Samples of rejected rows, for the person who has to mend the source: file, row, reason and the values the mapping read.
+
+Writes HOME/rejects/<mapping>-<ds>.jsonl. Values that make a personal column (ids, addresses) are keyed hashes: equal values look equal,
+and nobody reads them back without the key in HOME/rejects/.key, which never leaves the machine.
+"""
+# ruff: noqa: S608 - statements are made of quoted identifiers and names of our own.
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from angelia.importing.inputs import FILE, ROW, quote
+from angelia.importing.staging import Staged
+
+PER_REASON = 5
+
+
+def write_samples(connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], folder: Path, name: str) -> Path | None:
+    """Write up to five rows per output and reason; return the file, or None where nothing was rejected."""
+    if not any(item.rejected for item in staged):
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    key = _key(folder / ".key")
+    lines = [json.dumps(sample, ensure_ascii=False, sort_keys=True) for item in staged if item.rejected for sample in _samples(connection, item, key)]
+    path = folder / f"{name}.jsonl"
+    path.write_text("".join(line + "\n" for line in lines), "utf-8")
+    return path
+
+
+def _samples(connection: duckdb.DuckDBPyConnection, item: Staged, key: bytes) -> list[dict[str, object]]:
+    if not item.base:
+        return []
+    columns = ", ".join(f"CAST(base.{short} AS VARCHAR) AS {quote(name)}" for name, short, _ in item.raw_columns)
+    query = (
+        f"WITH picked AS (SELECT {FILE} AS file, {ROW} AS row, __rejected AS reason FROM {item.table} "
+        f"WHERE __filtered IS NULL AND __rejected IS NOT NULL "
+        f"QUALIFY row_number() OVER (PARTITION BY __rejected ORDER BY {FILE}, {ROW}) <= {PER_REASON}) "
+        f"SELECT picked.file, picked.row, picked.reason, {columns} FROM picked JOIN ({item.base}) AS base ON base.{FILE} = picked.file "
+        f"AND base.{ROW} = picked.row ORDER BY picked.reason, picked.file, picked.row"
+    )
+    personal = {name for name, _, is_personal in item.raw_columns if is_personal}
+    samples = []
+    for row in connection.execute(query).fetchall():
+        values = {
+            name: _hidden(value, key) if name in personal and value is not None else value
+            for (name, _, _), value in zip(item.raw_columns, row[3:], strict=True)
+        }
+        samples.append({"dataset": item.output.dataset, "reason": row[2], "file": row[0], "row": row[1], "values": values})
+    return samples
+
+
+def _hidden(value: str, key: bytes) -> str:
+    return "hash:" + hashlib.blake2b(value.encode(), key=key, digest_size=8).hexdigest()
+
+
+def _key(path: Path) -> bytes:
+    """Return the folder's key, made once and readable by its owner only."""
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return bytes.fromhex(path.read_text())
