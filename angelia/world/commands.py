@@ -1,0 +1,45 @@
+"""`angelia world`: create a simulated population's sources, and answer what was delivered to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from angelia.config import load_settings
+from angelia.lake import Lake
+from angelia.output import JsonFlag, emit, parse_ds, progress
+
+app = typer.Typer(no_args_is_help=True, help="A simulated population with a known truth.")
+
+
+@app.command()
+def create(
+    users: Annotated[int, typer.Option(help="People on the last day.")] = 100_000,
+    days: Annotated[int, typer.Option(help="Days of events and past pushes.")] = 28,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
+    ds: Annotated[str, typer.Option("--ds", metavar="YYYY-MM-DD", help="The last day.", callback=parse_ds)] = "2026-11-14",
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes; the bytes do not depend on them.")] = 2,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write profiles, endpoints, preferences, events and randomised past pushes of a new population."""
+    from angelia.world.clock import day_number
+    from angelia.world.create import create_world
+
+    settings = load_settings()
+    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    made = create_world(
+        lake,
+        settings.lake_url(),
+        users=users,
+        days=days,
+        seed=seed,
+        anchor_day=day_number(ds),
+        processes=processes,
+        endpoint=settings.s3_endpoint,
+        note=progress,
+    )
+    lines = [f"world: {made['users']} users, {made['days'][0]} to {made['days'][1]}, seed {made['seed']}"]
+    lines += [f"  {name}: {rows} rows" for name, rows in made["rows"].items()]
+    lines.append(f"  {made['pushes_per_user_day']} pushes a user and day, open rate {made['open_rate']}")
+    emit(made, lines, as_json)
