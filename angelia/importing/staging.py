@@ -83,6 +83,7 @@ def _base(mapping: Mapping, inputs: MappingType[str, Opened], output: Output) ->
     assert output.input is not None
     main = inputs[output.input]
     columns = {name: (f"main.{quote(name)}", kind) for name, kind in main.types.items()}
+    columns |= {"file.name": (f"main.{FILE}", "VARCHAR"), "file.row": (f"main.{ROW}", "BIGINT")}
     relation = f"{main.relation} AS main"
     for number, join in enumerate(output.join):
         other = inputs[join.input]
