@@ -118,7 +118,7 @@ USER_EVENTS = Dataset(
     ("event_id",),
     ("ds",),
     (
-        Column("event_id", S, "id given by the source", pattern=ID),
+        Column("event_id", S, "id given by the source", pattern=ID, tolerated_pct=1.0),
         user_id(tolerated_pct=1.0),
         Column("event_type", S, "what happened: open, view, cart, purchase, ...", pattern=NAME, tolerated_pct=1.0),
         Column("item", S, "item or category it happened to", nullable=True, pattern=NAME, tolerated_pct=1.0),

@@ -1,1 +1,9 @@
-"""(see docs/architecture.md)"""
+"""Gates: contract-derived checks and invariants over committed partitions, and their verdicts.
+
+Public face: `measure(lake, dataset, ds)`, `run_gate(lake, gate, ds)`, `require_open(gate, ds, verdicts)`, `verdicts(lake, ds)`.
+"""
+
+from angelia.quality.gates import GATES, measure, run_gate
+from angelia.quality.verdicts import Verdict, require_open, verdicts
+
+__all__ = ["GATES", "Verdict", "measure", "require_open", "run_gate", "verdicts"]

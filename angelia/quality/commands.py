@@ -1,0 +1,113 @@
+"""`angelia quality`: check a gate, look at the rows it counted, list verdicts.
+
+Reads the lake; `check` writes verdicts, and exits with code 2 and one line if the gate is closed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from angelia.config import load_settings
+from angelia.errors import NotFound
+from angelia.lake import Lake
+from angelia.output import DsOption, JsonFlag, emit, progress
+from angelia.quality.gates import GATES, gate_of, run_gate
+from angelia.quality.offenders import columns_first, offending_rows
+from angelia.quality.verdicts import Verdict, load, require_open
+
+app = typer.Typer(no_args_is_help=True, help="Data-quality gates and their verdicts.")
+GateOption = Annotated[str, typer.Option("--gate", help=f"One of: {', '.join(GATES)}.")]
+
+
+def _lake() -> Lake:
+    settings = load_settings()
+    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+
+
+@app.command()
+def check(gate: GateOption, ds: DsOption, as_json: JsonFlag = False) -> None:
+    """Check a gate: measure its datasets, store the verdicts; exit 2 if a critical check fails or any crashes."""
+    gate_of(gate)
+    progress(f"quality: checking gate {gate} of {ds}")
+    found = run_gate(_lake(), gate, ds)
+    is_open = not any(verdict.blocks for verdict in found)
+    result = {"gate": gate, "ds": ds, "open": is_open, "checks": len(found), "verdicts": [asdict(verdict) for verdict in found]}
+    if is_open or as_json:
+        emit(result, _summary(gate, ds, found), as_json)
+    require_open(gate, ds, found)
+
+
+def _summary(gate: str, ds: str, found: Sequence[Verdict]) -> Iterator[str]:
+    by_dataset = Counter(verdict.dataset for verdict in found)
+    for name, checks in by_dataset.items():
+        rows = max((verdict.n_rows or 0 for verdict in found if verdict.dataset == name), default=0)
+        yield f"  {name}: {checks} checks, {rows:,} rows"
+    for verdict in found:
+        if not verdict.success:
+            yield f"  warning: {verdict.sentence()}; see the rows: {verdict.command}"
+    dirty = sum(1 for verdict in found if verdict.success and verdict.n_bad)
+    more = f", {dirty} of them with rows that are dirty but tolerated (angelia quality show --ds {ds})" if dirty else ""
+    yield f"gate {gate} of {ds} is open: {sum(verdict.success for verdict in found)} of {len(found)} checks hold{more}"
+
+
+@app.command()
+def rows(
+    gate: GateOption,
+    check: Annotated[str, typer.Option("--check", help="A check's name, as verdicts give it: user_profiles.timezone.max_null.")],
+    ds: DsOption,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows to print.")] = 20,
+    show_personal: Annotated[bool, typer.Option("--show-personal", help="Print ids and addresses as they are, not as keyed hashes.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print rows that break a check, personal columns as keyed-hash prefixes."""
+    found = columns_first(offending_rows(_lake(), gate, check, ds, limit=limit, show_personal=show_personal), check)
+    emit({"gate": gate, "check": check, "ds": ds, "rows": found}, _table(found) if found else ["no row breaks this check"], as_json)
+
+
+def _table(found: Sequence[Any]) -> Iterator[str]:
+    for number, row in enumerate(found, 1):
+        yield f"{number:>3}  " + "  ".join(f"{name}={_cell(value)}" for name, value in row.items())
+
+
+def _cell(value: object) -> str:
+    # A control character of a broken source must not reach the terminal as such.
+    text = "null" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@app.command()
+def show(
+    ds: DsOption,
+    gate: Annotated[str | None, typer.Option("--gate", help="Only this gate.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the newest verdicts of a day: what failed, crashed or was tolerated, and how many checks hold."""
+    if gate is not None:
+        gate_of(gate)
+    lake = _lake()
+    by_gate = {name: load(lake, name, ds) for name in GATES if gate in (None, name)}
+    if not any(by_gate.values()):
+        raise NotFound(f"no gate was checked for {ds}", fix=f"run `angelia quality check --gate {gate or 'sources'} --ds {ds}`")
+    emit({"ds": ds, "gates": {name: [asdict(v) for v in found] for name, found in by_gate.items() if found}}, _listing(by_gate), as_json)
+
+
+def _listing(by_gate: dict[str, list[Verdict]]) -> Iterator[str]:
+    for name, found in by_gate.items():
+        if not found:
+            yield f"{name}: not checked"
+            continue
+        state = "closed" if any(verdict.blocks for verdict in found) else "open"
+        yield f"{name}: {state}, {sum(verdict.success for verdict in found)} of {len(found)} checks hold"
+        for verdict in found:
+            if verdict.crashed:
+                yield f"  crashed   {verdict.sentence()}"
+            elif not verdict.success:
+                yield f"  {verdict.severity:<9} {verdict.sentence()}; see the rows: {verdict.command}"
+            elif verdict.n_bad:
+                yield f"  tolerated {verdict.sentence()}"

@@ -1,0 +1,273 @@
+"""The three gates of a night: sources, features, plan. Measure, judge, store the verdicts.
+
+Grain: one verdict per check. Reads the newest commits of the gate's datasets; writes `quality/{branch}/{ds}/{gate}/{n}.json`.
+What would surprise: a column that is missing fails one check, its own presence; what else was to be said about it is not measured. A check that
+could not run is `crashed`, apart from data that is bad; both close the gate.
+"""
+# ruff: noqa: S608 - the statements are made of the names and constants of this package.
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from angelia.config import load_settings
+from angelia.contracts import dataset, gx
+from angelia.contracts.constraints import FROM_SCHEMA, Constraint, Kind, constraints
+from angelia.contracts.core import Severity
+from angelia.contracts.derived import OUTCOMES
+from angelia.contracts.duckdb import Measures
+from angelia.contracts.duckdb import measure as count
+from angelia.errors import AngeliaError, InvalidInput
+from angelia.lake import Commit, Lake
+from angelia.quality.invariants import FEATURES, PLAN, Invariant
+from angelia.quality.verdicts import Verdict, store
+from angelia.quality.views import View, Views, newest, open_views
+
+EXISTS, READABLE = "partition.exists", "partition.readable"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a gate looks at: `required` and `optional` datasets by their contracts, then invariants, which may read `context` too."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    invariants: tuple[Invariant, ...] = ()
+
+
+GATES: Mapping[str, Gate] = {
+    "sources": Gate(("user_profiles", "user_endpoints", "user_preferences", "user_events"), ("push_history", "push_receipts")),
+    "features": Gate(("user_features", "send_times", "user_days"), context=("user_index",), invariants=FEATURES),
+    "plan": Gate(
+        ("decisions", "audience_members", "material_scores"), context=("user_features", "catalog_snapshot"), invariants=PLAN
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class _Run:
+    """One check of a gate: what was opened, what is broken, what was said so far."""
+
+    gate: str
+    ds: str
+    lake: Lake
+    views: Views
+    opened: dict[str, View] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+def gate_of(name: str) -> Gate:
+    """Return a gate.
+
+    Raises:
+        InvalidInput: there is no gate of this name.
+    """
+    if name not in GATES:
+        raise InvalidInput(f"no gate {name!r}", fix=f"the gates are {', '.join(GATES)}")
+    return GATES[name]
+
+
+def measure(lake: Lake, name: str, ds: str) -> Measures:
+    """Count, for each constraint of a dataset's contract, the rows of a day that break it.
+
+    Raises:
+        NotFound: the day has no commit of this dataset.
+    """
+    commits = commits_for(lake, name, ds)
+    with open_views(lake) as views:
+        view = views.add(name, commits or [lake.require(name, ds=ds)])
+        return _measure(views, view, ds)
+
+
+def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -> list[Verdict]:
+    """Measure and judge all datasets and invariants of a gate, store the verdicts, return them in a fixed order.
+
+    Args:
+        lake: where the data is.
+        gate: sources, features or plan.
+        ds: the closed day.
+        lead_hours: hours from ds 00:00 UTC to the plan's first hour; default: the settings'.
+    """
+    chosen = gate_of(gate)
+    with open_views(lake) as views:
+        run = _Run(gate, ds, lake, views)
+        for name in (*chosen.required, *chosen.optional):
+            _check_dataset(run, name, required=name in chosen.required)
+        if chosen.invariants:
+            for name in chosen.context:
+                _open(run, name, required=False)
+            _check_invariants(run, chosen.invariants, load_settings().lead_hours if lead_hours is None else lead_hours)
+    store(lake, gate, ds, run.verdicts)
+    return run.verdicts
+
+
+def commits_for(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
+    """Return the commits that a gate of `ds` looks at; of receipts, those of the plans that a night of `ds` reads (ds-3 to ds)."""
+    if name != "push_receipts":
+        return newest(lake, name, ds)
+    last = date.fromisoformat(ds)
+    return tuple(commit for back in range(3, -1, -1) for commit in newest(lake, name, (last - timedelta(days=back)).isoformat()))
+
+
+def command(lake: Lake, gate: str, check: str, ds: str) -> str:
+    """Return the command that shows the rows a check counted."""
+    prefix = "" if lake.branch == "main" else f"ANGELIA_BRANCH={lake.branch} "
+    return f"{prefix}angelia quality rows --gate {gate} --check {check} --ds {ds}"
+
+
+def _open(run: _Run, name: str, *, required: bool) -> View | None:
+    """Open a dataset's view; say so if it is missing (and required) or unreadable."""
+    try:
+        commits = commits_for(run.lake, name, run.ds)
+        if not commits:
+            run.broken.add(name)
+            if required:
+                _whole(run, name, EXISTS, success=False, breach=f"no commit for ds={run.ds}")
+            return None
+        run.opened[name] = run.views.add(name, commits)
+    except (duckdb.Error, AngeliaError, OSError) as error:
+        run.broken.add(name)
+        _whole(run, name, READABLE, success=False, breach="unreadable", crashed=_short(error))
+        return None
+    return run.opened[name]
+
+
+def _check_dataset(run: _Run, name: str, *, required: bool) -> None:
+    view = _open(run, name, required=required)
+    if view is None:
+        return
+    try:
+        measures = _measure(run.views, view, run.ds)
+    except (duckdb.Error, OSError) as error:
+        run.broken.add(name)
+        _whole(run, name, READABLE, success=False, breach="unreadable", crashed=_short(error))
+        return
+    if required:
+        _whole(run, name, EXISTS, success=True, breach="no commit")
+    contract = dataset(name)
+    checks = constraints(contract)
+    row: dict[str, Any] = {gx.ROW: name, gx.N_ROWS: measures.n_rows}
+    row.update({gx.measure_column(check): measures.bad_pct(check.name) for check in checks if check.kind is not Kind.MIN_ROWS})
+    for check, outcome in zip(checks, gx.validate(name, checks, [row], contract.version), strict=True):
+        if check.kind in FROM_SCHEMA and not outcome.success:
+            run.broken.add(name)
+        bad, percent = measures.n_bad[check.name], measures.bad_pct(check.name)
+        run.verdicts.append(_verdict(run, name, check, outcome, measures.n_rows, bad, percent, ", ".join(check.columns) or None))
+
+
+def _measure(views: Views, view: View, ds: str) -> Measures:
+    return count(views.connection, dataset(view.name), view.parts, view.name, ds)
+
+
+def _check_invariants(run: _Run, invariants: Sequence[Invariant], lead_hours: int) -> None:
+    parameters = prepare(run.views, run.opened, run.ds, lead_hours)
+    counted: list[tuple[int | None, int | None]] = []
+    crashes: dict[str, str] = {}
+    row: dict[str, Any] = {gx.ROW: run.gate, gx.N_ROWS: None}
+    for invariant in invariants:
+        bad = total = None
+        if not run.broken.intersection(invariant.needs) and run.opened.keys() >= set(invariant.needs):
+            try:
+                bad, total = _count(run.views.connection, invariant, parameters)
+            except duckdb.Error as error:
+                crashes[invariant.name] = _short(error)
+        counted.append((bad, total))
+        row[gx.measure_column(invariant.constraint)] = _percent(bad, total)
+    checks = [invariant.constraint for invariant in invariants]
+    for invariant, outcome, (bad, total) in zip(invariants, gx.validate(run.gate, checks, [row]), counted, strict=True):
+        if invariant.name in crashes:
+            outcome = gx.Outcome(invariant.name, (), crashes[invariant.name])
+        verdict = _verdict(run, invariant.dataset, invariant.constraint, outcome, total, bad, _percent(bad, total), invariant.column)
+        run.verdicts.append(verdict)
+
+
+def prepare(views: Views, opened: Mapping[str, View], ds: str, lead_hours: int) -> dict[str, Any]:
+    """Make the views `choices` and `campaigns` where their datasets are open; return the parameters that invariants name."""
+    if "decisions" in opened:
+        views.connection.execute("CREATE OR REPLACE VIEW choices AS SELECT ordinal, user_id, unnest(choices, max_depth := 2) FROM decisions")
+    if "catalog_snapshot" in opened:
+        views.connection.register("campaigns", _campaigns(views.lake, opened["catalog_snapshot"].commits))
+    start = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(hours=lead_hours)
+    index = _index_users(views.lake, opened)
+    return {"plan_start": start, "plan_end": start + timedelta(hours=24), "outcomes": list(OUTCOMES), "index_users": index}
+
+
+def _campaigns(lake: Lake, commits: Sequence[Commit]) -> pa.Table:
+    rows = [row for commit in commits for row in lake.read(commit, columns=["kind", "id", "body"]).to_pylist() if row["kind"] == "campaign"]
+    bodies = [json.loads(row["body"]) for row in rows]
+    return pa.table(
+        {
+            "campaign_id": pa.array([row["id"] for row in rows], pa.string()),
+            "topic": pa.array([body.get("topic") for body in bodies], pa.string()),
+            "is_transactional": pa.array([body.get("guarantee") == "at_least_once" for body in bodies], pa.bool_()),
+        }
+    )
+
+
+def _index_users(lake: Lake, opened: Mapping[str, View]) -> int:
+    """Return how many users the index held that the features were built from: users appended since have no row yet, and need none."""
+    features, index = opened.get("user_features"), opened.get("user_index")
+    if features is None or index is None:
+        return 0
+    for citation in (text for commit in features.commits for text in commit.inputs):
+        if re.match(r"(?:[^:/]+:)?user_index/", citation):
+            return int(lake.cited(citation).meta["n_users"])
+    return int(index.commits[-1].meta["n_users"])
+
+
+def _count(connection: duckdb.DuckDBPyConnection, invariant: Invariant, parameters: Mapping[str, Any]) -> tuple[int, int]:
+    named = {name: value for name, value in parameters.items() if f"${name}" in invariant.sql}
+    ((bad, total),) = connection.execute(f"SELECT (SELECT count(*) FROM ({invariant.sql})), (SELECT count(*) FROM {invariant.of})", named).fetchall()
+    return int(bad), int(total)
+
+
+def _percent(bad: int | None, total: int | None) -> float | None:
+    if bad is None or total is None:
+        return None
+    return 100.0 * bad / total if total else 100.0 * min(bad, 1)
+
+
+def _whole(run: _Run, name: str, check: str, *, success: bool, breach: str, crashed: str | None = None) -> None:
+    """Add the verdict on a partition as a whole."""
+    constraint = Constraint(check, Kind.RULE, (), 0.0, Severity.CRITICAL, breach)
+    outcome = gx.Outcome(check, () if success or crashed else (name,), crashed)
+    run.verdicts.append(_verdict(run, name, constraint, outcome, None, None, None, None))
+
+
+def _verdict(
+    run: _Run, name: str, check: Constraint, outcome: gx.Outcome, n_rows: int | None, n_bad: int | None, bad_pct: float | None, column: str | None
+) -> Verdict:
+    full = check.name if check.name.startswith(f"{name}.") else f"{name}.{check.name}"
+    return Verdict(
+        gate=run.gate,
+        ds=run.ds,
+        dataset=name,
+        check=full,
+        column=column,
+        severity=str(check.severity),
+        success=outcome.success,
+        crashed=outcome.crashed is not None,
+        n_rows=n_rows,
+        n_bad=n_bad,
+        bad_pct=None if bad_pct is None else round(bad_pct, 6),
+        tolerated_pct=check.tolerated_pct,
+        breach=check.breach,
+        command=command(run.lake, run.gate, full, run.ds) if n_rows is not None else f"angelia lake log {name}",
+        commits=tuple(run.opened[name].refs) if name in run.opened else (),
+        error=outcome.crashed,
+    )
+
+
+def _short(error: Exception) -> str:
+    # The first line only: DuckDB repeats the whole statement below it.
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"

@@ -1,0 +1,115 @@
+"""Verdicts: what a gate said about each check, stored as numbered JSON objects, newest wins.
+
+Grain: check of a gate of a day. Writes and reads `quality/{branch}/{ds}/{gate}/{n}.json` in the lake's store. They hold counts, never values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from angelia.contracts.core import Severity
+from angelia.errors import Corrupt, GateClosed
+from angelia.lake import Lake
+
+_NUMBER = re.compile(r"^(\d{4,})\.json$")
+_SHOWN = 4  # failures that the one line names; `angelia quality show` lists all
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check said. `n_bad` None: not measured, since the column it is about is missing (that is its own verdict)."""
+
+    gate: str
+    ds: str
+    dataset: str
+    check: str
+    column: str | None
+    severity: str
+    success: bool
+    crashed: bool
+    n_rows: int | None
+    n_bad: int | None
+    bad_pct: float | None
+    tolerated_pct: float
+    breach: str
+    command: str
+    commits: tuple[str, ...] = ()
+    error: str | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """Return whether it closes the gate: a critical check that failed, or any that crashed (then nobody knows)."""
+        return not self.success and (self.crashed or self.severity == Severity.CRITICAL)
+
+    def sentence(self) -> str:
+        """Return what is wrong in a few words: dataset, column, count, limit."""
+        where = f"{self.dataset}.{self.column}" if self.column and "," not in self.column else self.dataset
+        if self.crashed:
+            return f"{where}: the check {self.check} crashed ({self.error}); the data may be good or bad"
+        if self.n_rows is None:
+            return f"{where}: {self.breach}"
+        limit = f", at most {self.tolerated_pct:g} % allowed" if self.tolerated_pct else ""
+        share = "" if self.bad_pct is None else f" ({self.bad_pct:.3g} %{limit})"
+        return f"{where}: {self.breach} in {self.n_bad or 0:,} of {self.n_rows:,} rows{share}"
+
+
+def store(lake: Lake, gate: str, ds: str, found: Sequence[Verdict]) -> str:
+    """Write a gate's verdicts as the next numbered object; return its key."""
+    folder = _folder(lake, ds, gate)
+    body = json.dumps([asdict(verdict) for verdict in found], sort_keys=True, indent=1).encode() + b"\n"
+    number = _newest(lake, folder) + 1
+    while not lake.store.create(f"{folder}/{number:04d}.json", body):
+        number += 1  # somebody checked the same gate meanwhile; the later number wins
+    return f"{folder}/{number:04d}.json"
+
+
+def load(lake: Lake, gate: str, ds: str) -> list[Verdict]:
+    """Return the newest verdicts of a gate on this branch, or none.
+
+    Raises:
+        Corrupt: the stored object is no list of verdicts.
+    """
+    folder = _folder(lake, ds, gate)
+    number = _newest(lake, folder)
+    if not number:
+        return []
+    key = f"{folder}/{number:04d}.json"
+    try:
+        return [Verdict(**{**raw, "commits": tuple(raw["commits"])}) for raw in json.loads(lake.store.read(key))]
+    except (ValueError, TypeError, KeyError):
+        raise Corrupt(f"{key} holds no verdicts", fix=f"run `angelia quality check --gate {gate} --ds {ds}` again") from None
+
+
+def verdicts(lake: Lake, ds: str) -> list[dict[str, Any]]:
+    """Return the newest verdicts of every gate that was checked for a day, as plain dictionaries in the gates' order."""
+    from angelia.quality.gates import GATES
+
+    return [asdict(verdict) for gate in GATES for verdict in load(lake, gate, ds)]
+
+
+def require_open(gate: str, ds: str, found: Sequence[Verdict]) -> None:
+    """Do nothing if no verdict blocks.
+
+    Raises:
+        GateClosed: one line: each blocking dataset, column and count, and the command that shows the first one's rows.
+    """
+    blocking = [verdict for verdict in found if verdict.blocks]
+    if not blocking:
+        return
+    named = "; ".join(verdict.sentence() for verdict in blocking[:_SHOWN])
+    more = f"; and {len(blocking) - _SHOWN} more (angelia quality show --ds {ds})" if len(blocking) > _SHOWN else ""
+    first = blocking[0]
+    look = "see the rows" if first.n_rows is not None else "see its commits"
+    raise GateClosed(f"gate {gate} of {ds} is closed: {named}{more}", fix=f"{look}: {first.command}")
+
+
+def _folder(lake: Lake, ds: str, gate: str) -> str:
+    return f"quality/{lake.branch}/{ds}/{gate}"
+
+
+def _newest(lake: Lake, folder: str) -> int:
+    return max((int(match.group(1)) for name in lake.store.children(folder) if (match := _NUMBER.match(name))), default=0)
