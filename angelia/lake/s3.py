@@ -56,7 +56,8 @@ class S3Store:
                 import boto3
 
                 try:
-                    self._client = boto3.client("s3", endpoint_url=self.endpoint, config=CONFIG)
+                    # A session of its own: boto3's default one keeps the credentials it first saw.
+                    self._client = boto3.session.Session().client("s3", endpoint_url=self.endpoint, config=CONFIG)
                 except (BotoCoreError, ValueError) as error:
                     raise InvalidInput(f"cannot set up S3 for {self.url}: {error}", fix="check ANGELIA_S3_ENDPOINT and the AWS settings") from None
         return self._client
@@ -230,6 +231,7 @@ class S3Store:
 
     def local_path(self, key: str) -> Path | None:
         """See `Store.local_path`."""
+        check_key(key)
         return None
 
 

@@ -1,0 +1,136 @@
+"""Unclear answers of S3: what the client sends really arrives at the server, what comes back is altered on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError
+
+from angelia.errors import AngeliaError, NotFound
+from angelia.lake import s3
+from angelia.lake.s3 import S3Store
+from angelia.lake.store import Unsettled
+
+Answer = Callable[[], Any]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "CREATE_WAITS_S", (0.0,) * 5)
+    monkeypatch.setattr(s3, "CONFIG", s3.CONFIG.merge(s3.Config(retries={"mode": "standard", "total_max_attempts": 1})))
+
+
+class Wire:
+    """Replaces the answers to PUT requests, in order; the request itself still reaches the server where `arrives`."""
+
+    def __init__(self, store: S3Store) -> None:
+        self.store, self.script, self.puts, self._inside = store, list[tuple[bool, Answer | None]](), 0, False
+        store.client.meta.events.register("before-send.s3.PutObject", self._put)
+
+    def _put(self, request: Any, **_: Any) -> Any:
+        self.puts += 1
+        if not self.script:
+            return None
+        arrives, answer = self.script.pop(0)
+        if arrives:
+            self.store.client._endpoint.http_session.send(request)
+        return answer() if answer else None
+
+
+def status(code: int, name: str) -> Answer:
+    body = f"<Error><Code>{name}</Code><Message>no</Message></Error>".encode()
+
+    class Raw:
+        def stream(self, **_: Any) -> Iterator[bytes]:
+            yield body
+
+    return lambda: AWSResponse("http://127.0.0.1/", code, {"Content-Type": "application/xml"}, Raw())
+
+
+def broken() -> Any:
+    raise ConnectionClosedError(endpoint_url="http://127.0.0.1/")
+
+
+@pytest.fixture
+def wire(s3_store: S3Store) -> Wire:
+    return Wire(s3_store)
+
+
+@pytest.mark.parametrize(
+    ("arrives", "answer", "puts"),
+    [
+        pytest.param(True, status(412, "PreconditionFailed"), 1, id="412 that echoes our own write"),
+        pytest.param(True, status(500, "InternalError"), 1, id="500 after the write"),
+        pytest.param(True, broken, 1, id="connection broken after the write"),
+        pytest.param(False, status(500, "InternalError"), 2, id="500 before the write"),
+        pytest.param(False, status(503, "SlowDown"), 2, id="503"),
+        pytest.param(False, status(409, "ConditionalRequestConflict"), 2, id="409"),
+        pytest.param(False, broken, 2, id="connection broken before the write"),
+    ],
+)
+def test_an_unclear_answer_is_settled_by_reading_back(wire: Wire, arrives: bool, answer: Answer, puts: int) -> None:
+    wire.script = [(arrives, answer)]
+    assert wire.store.create("a/x", b"mine")
+    assert wire.puts == puts
+    assert wire.store.read("a/x") == b"mine"
+
+
+@pytest.mark.parametrize("answer", [status(500, "InternalError"), status(409, "ConditionalRequestConflict"), broken, None])
+def test_somebody_else_s_object_is_a_loss_even_with_equal_bytes(wire: Wire, answer: Answer | None) -> None:
+    assert wire.store.create("a/x", b"same")
+    wire.script = [(False, answer)]
+    assert not wire.store.create("a/x", b"same")
+
+
+def test_no_clear_answer_ever_is_unsettled(wire: Wire) -> None:
+    wire.script = [(False, status(500, "InternalError"))] * 9
+    with pytest.raises(Unsettled, match="did not settle the creation of a/x"):
+        wire.store.create("a/x", b"1")
+    assert wire.puts == 5
+
+
+def test_a_refusal_is_final_and_one_line(wire: Wire) -> None:
+    wire.script = [(False, status(403, "AccessDenied"))]
+    with pytest.raises(AngeliaError, match="403 AccessDenied") as caught:
+        wire.store.create("a/x", b"1")
+    assert not isinstance(caught.value, Unsettled)
+    assert "grant" in caught.value.one_line()
+    assert wire.puts == 1
+
+
+def test_missing_bucket_and_dead_endpoint_are_one_line(s3_url: str, s3_endpoint: str) -> None:
+    missing = S3Store("s3://no-such-bucket-here", s3_endpoint)
+    for ask in (lambda: missing.read("a"), lambda: list(missing.list("")), lambda: missing.put("a", b""), lambda: missing.create("a", b"")):
+        with pytest.raises(AngeliaError, match="NoSuchBucket") as caught:
+            ask()
+        assert not isinstance(caught.value, NotFound)
+    dead = S3Store(s3_url, "http://127.0.0.1:9")
+    with pytest.raises(AngeliaError, match="cannot be reached"):
+        dead.read("a")
+    with pytest.raises(Unsettled):
+        dead.create("a", b"")
+    missing.client.close()
+    dead.client.close()
+
+
+def test_no_credentials_is_one_line(s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/none")
+    monkeypatch.setenv("AWS_CONFIG_FILE", f"{tmp_path}/none")
+    store = S3Store(s3_url, s3_endpoint)
+    for ask in (lambda: store.create("a", b""), lambda: store.read("a")):
+        with pytest.raises(AngeliaError, match="no S3 credentials"):
+            ask()
+    store.client.close()
+
+
+def test_uploads_that_nobody_finished_are_swept(s3_store: S3Store) -> None:
+    s3_store.client.create_multipart_upload(Bucket=s3_store.bucket, Key=f"{s3_store.prefix}/a/x")
+    assert s3_store.sweep(datetime(2000, 1, 1, tzinfo=UTC)) == 0  # moto gives every upload a date of 2010
+    assert s3_store.sweep(datetime.now(UTC) + timedelta(days=1)) == 1
+    assert s3_store.sweep(datetime.now(UTC) + timedelta(days=1)) == 0
