@@ -58,7 +58,7 @@ class _Arguments:
         argument = self.given[i]
         if not isinstance(argument, exp.Literal) or not argument.is_string:
             raise self.fail(argument, f"{what} is a quoted name")
-        if not _NAME.match(argument.this):
+        if not _NAME.fullmatch(argument.this):
             raise self.fail(argument, f"{argument.this!r} is not a name", "names are lower-case letters, digits and _")
         return str(argument.this)
 

@@ -1,0 +1,62 @@
+"""Append users to the index: the only code that hands out ordinals.
+
+Grain: user. Reads and writes `user_index` (chain). What would surprise: whoever loses the race re-reads only what the winner
+added, drops those users from its own list, and appends the rest; so an ordinal is never moved, reused or given twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.errors import Conflict
+from angelia.lake import Commit, Lake
+
+CHAIN = "0"
+MAX_ATTEMPTS = 50
+
+
+def index_head(lake: Lake) -> Commit | None:
+    """Return the newest index, None before the first load."""
+    return lake.head("user_index", chain=CHAIN)
+
+
+def append_users(
+    lake: Lake,
+    users: pa.Table,
+    *,
+    seen: Commit | None,
+    shard_bits: int,
+    inputs: Iterable[Commit | str] = (),
+    params: Mapping[str, Any] | None = None,
+    rejects: Mapping[str, int] | None = None,
+) -> Commit:
+    """Give ordinals to users that `seen` does not hold, in the order given, and return the index that holds them all.
+
+    Args:
+        users: one column `user_id`, distinct, none of them in `seen`.
+        seen: the head the caller compared with (None = no index yet).
+        shard_bits: log2 of ordinals per shard; the first load fixes it.
+
+    Raises:
+        Conflict: the head moved MAX_ATTEMPTS times in a row.
+        InvalidInput: a replay branch, or another `shard_bits` than the index was begun with.
+    """
+    fresh, head = users["user_id"].combine_chunks(), seen
+    inputs = list(inputs)
+    for _ in range(MAX_ATTEMPTS):
+        first = head.rows if head else 0
+        ordinals = pa.array(range(first, first + len(fresh)), pa.uint32())
+        table = pa.table({"user_id": fresh, "ordinal": ordinals})
+        try:
+            return lake.append_chain("user_index", [table], expected=head, shard_bits=shard_bits, inputs=inputs, params=params, rejects=rejects)
+        except Conflict:
+            moved = lake.require("user_index", chain=CHAIN)
+            old = {entry.path for entry in head.files} if head else set()
+            added = lake.read(moved, ["user_id"], where=lambda entry, old=old: entry.path not in old)  # type: ignore[misc]
+            fresh = fresh.filter(pc.invert(pc.is_in(fresh, added["user_id"].combine_chunks())))
+            head = moved
+    raise Conflict(f"user_index: the head moved {MAX_ATTEMPTS} times in a row", fix="run index_users again when fewer runs compete")

@@ -1,0 +1,79 @@
+"""Pushes by user and day: push_history and push_receipts as one list of sent and opened messages (part of aggregate_days)."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from angelia.contracts import dataset
+from spark_jobs._valid import first_reason
+
+COLUMNS = ("message_id", "user_id", "campaign_id", "material_id", "channel", "kind", "at_ts", "sent_ts", "slot_propensity", "material_propensity")
+SENT = ("accepted", "ambiguous")  # a push that may have arrived counts as sent: nobody is to be tired by one too many
+
+
+def from_history(history: DataFrame) -> DataFrame:
+    """Return one row per past push, and one per open."""
+    sent = history.withColumn("kind", F.lit("sent")).withColumn("at_ts", F.col("sent_ts"))
+    opened = history.where(F.col("opened_ts").isNotNull()).withColumn("kind", F.lit("opened")).withColumn("at_ts", F.col("opened_ts"))
+    return sent.unionByName(opened).select(*COLUMNS, "arrival", F.lit(False).alias("is_receipt"))
+
+
+def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame:
+    """Return one row per receipt that says sent or opened; propensities come from the manifest it answers, where there is one."""
+    told = receipts.where(F.col("kind").isin(*SENT, "opened")).select(
+        "message_id",
+        "user_id",
+        "campaign_id",
+        "material_id",
+        "channel",
+        F.when(F.col("kind") == "opened", "opened").otherwise("sent").alias("kind"),
+        F.col("receipt_ts").alias("at_ts"),
+        F.coalesce("sent_ts", "receipt_ts").alias("sent_ts"),
+        "arrival",
+    )
+    if manifests is None:
+        told = told.withColumn("slot_propensity", F.lit(None).cast("double")).withColumn("material_propensity", F.lit(None).cast("double"))
+    else:
+        drawn = manifests.groupBy("message_id").agg(
+            F.max("slot_propensity").alias("slot_propensity"), F.max("material_propensity").alias("material_propensity")
+        )
+        told = told.join(drawn, on="message_id", how="left")
+    return told.select(*COLUMNS, "arrival", F.lit(True).alias("is_receipt"))
+
+
+def classify_pushes(
+    history: DataFrame | None, receipts: DataFrame | None, manifests: DataFrame | None, index: DataFrame, *, late_days: int, group_bits: int
+) -> DataFrame | None:
+    """Return every sent or opened push with `ordinal`, UTC `day` of at_ts, file `group` and `reason` (null = good); None without a source.
+
+    Args:
+        history, receipts, manifests: rows with `arrival`: the day sent, or the plan day of receipts.
+    """
+    parts = [from_history(history)] if history is not None else []
+    if receipts is not None:
+        parts.append(from_receipts(receipts, manifests))
+    if not parts:
+        return None
+    pushes = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
+    day = F.to_date("at_ts")
+    reason = first_reason(
+        {
+            "unknown_user": F.col("ordinal").isNull(),
+            "null_key": F.col("message_id").isNull() | F.col("campaign_id").isNull() | F.col("material_id").isNull() | F.col("sent_ts").isNull(),
+            "opened_before_sent": (F.col("kind") == "opened") & (F.col("at_ts") < F.col("sent_ts")),
+            "wrong_day": ~F.col("is_receipt") & (F.to_date("sent_ts") != F.col("arrival")),
+            "too_late": F.col("is_receipt") & (F.datediff(day, F.col("arrival")) > late_days),
+        }
+    )
+    known = pushes.join(index, on="user_id", how="left")
+    group = F.shiftright(F.col("ordinal"), group_bits).cast("int")
+    return known.select(*(name for name in COLUMNS if name != "user_id"), "ordinal", day.alias("day"), group.alias("group"), reason.alias("reason"))
+
+
+def distinct_pushes(classified: DataFrame, *, partitions: int) -> DataFrame:
+    """Return user_pushes rows with `day` and `group`: the first of each (message, kind), so a receipt upgraded later is not a second push."""
+    rest = [name for name in dataset("user_pushes").names if name not in ("ordinal", "message_id", "kind", "at_ts")]
+    good = classified.where(F.col("reason").isNull()).repartition(partitions, "group")
+    first = good.groupBy("group", "ordinal", "message_id", "kind").agg(F.min(F.struct("at_ts", "day", *rest)).alias("first"))
+    return first.select("group", "first.day", "ordinal", "message_id", "kind", "first.at_ts", *(f"first.{name}" for name in rest))
