@@ -1,0 +1,13 @@
+"""Run by alembic: the connection comes from `angelia.catalog.schema`, which also holds the lock and the transaction."""
+
+from alembic import context
+
+from angelia.catalog.tables import VERSION_TABLE, metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+    transactional_ddl=False,  # the caller's transaction is around all of it
+)
+context.run_migrations()

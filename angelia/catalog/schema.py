@@ -1,0 +1,135 @@
+"""The catalog database: connecting, and creating or upgrading its schema on first use.
+
+Two processes may arrive at an empty database at once: each dialect's own lock lets one migrate and the other wait.
+SQLite begins explicitly (`BEGIN IMMEDIATE` for writes), because its driver would neither put DDL into a transaction nor take the lock early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from angelia.catalog.tables import REVISION, VERSION_TABLE
+from angelia.errors import AngeliaError, InvalidInput
+
+_LOCK = 4_711_202  # any number, the same in every process
+_WAIT_S = 30
+
+
+def connect(url: str) -> Engine:
+    """Return an engine on a catalog whose schema is current; a SQLite file and its folder are made if absent.
+
+    Raises:
+        InvalidInput: the address is no SQLAlchemy URL, or its driver is not installed.
+        AngeliaError: the database does not answer, or its schema is newer than this code.
+    """
+    engine = _engine(url)
+    with reachable(engine):
+        with engine.connect() as connection:
+            found = _revision(connection)
+        if found != REVISION:
+            if found is not None and found not in _revisions():
+                raise AngeliaError(f"the catalog's schema {found} is not known here", fix="it was upgraded by a newer angelia: install that one")
+            migrate(engine, "head")
+    return engine
+
+
+def migrate(engine: Engine, target: str) -> None:
+    """Bring the schema to a revision (`head`, `base`, or a number), up or down, under a lock."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(files("angelia.catalog") / "migrations").replace("%", "%%"))
+    with reachable(engine), _locked(engine) as connection:
+        config.attributes["connection"] = connection
+        known = _revisions()
+        now = _revision(connection)
+        goal = {"head": REVISION, "base": None}.get(target, target)
+        if now == goal:
+            return
+        upwards = goal is not None and (now is None or known.index(goal) > known.index(now))
+        (command.upgrade if upwards else command.downgrade)(config, target)
+
+
+@contextmanager
+def reachable(engine: Engine) -> Iterator[None]:
+    """Turn a database that does not answer into one line, without its password.
+
+    Raises:
+        AngeliaError: as said.
+    """
+    try:
+        yield
+    except OperationalError as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        raise AngeliaError(f"the catalog at {shown} does not answer: {error.orig}", fix="check ANGELIA_CATALOG, the server and its disk") from None
+    except DBAPIError as error:
+        if isinstance(error, sa.exc.IntegrityError):
+            raise
+        raise AngeliaError(f"the catalog refused: {error.orig}") from None
+
+
+def writing(engine: Engine) -> Engine:
+    """Return the engine for transactions that write."""
+    return engine.execution_options(angelia_write=True)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = sa.make_url(url)
+        options: dict[str, Any] = {"poolclass": NullPool}
+        if parsed.get_backend_name() == "sqlite":
+            if not parsed.database or parsed.database == ":memory:":
+                raise InvalidInput("the catalog cannot live in memory", fix="give ANGELIA_CATALOG a file: sqlite:////path/catalog.db")
+            Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+            options["connect_args"] = {"timeout": _WAIT_S}
+        engine = sa.create_engine(parsed, **options)
+    except (ArgumentError, NoSuchModuleError):
+        raise InvalidInput("ANGELIA_CATALOG is no SQLAlchemy URL", fix="e.g. sqlite:////path/catalog.db or postgresql+psycopg://…") from None
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"ANGELIA_CATALOG needs the driver {error.name}", fix=f"pip install {error.name}") from None
+    except OSError as error:
+        raise AngeliaError(f"cannot make the folder of the catalog: {error.strerror}") from None
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _explicit_transactions)
+        sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _explicit_transactions(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("angelia_write") else "BEGIN")
+
+
+@contextmanager
+def _locked(engine: Engine) -> Iterator[Connection]:
+    with writing(engine).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        elif engine.dialect.name in ("mysql", "mariadb"):  # its DDL commits at once, so the lock belongs to the connection
+            connection.execute(sa.text("SELECT GET_LOCK('angelia_catalog', :wait)"), {"wait": _WAIT_S})
+        yield connection
+
+
+def _revision(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 (a constant)
+    return None if found is None else str(found)
+
+
+def _revisions() -> list[str]:
+    names = (entry.name for entry in (files("angelia.catalog") / "migrations" / "versions").iterdir())
+    return sorted(name[1:5] for name in names if name.startswith("r") and name.endswith(".py"))

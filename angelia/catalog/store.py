@@ -1,0 +1,221 @@
+"""The catalog store: versioned documents in a SQL database, every change audited, and no change lost to another.
+
+Grain: one document = one (kind, id). Reads and writes the database at `ANGELIA_CATALOG`. Every change names the version it was made from; if
+somebody changed the document meanwhile, the whole call is refused with `Conflict` and nothing is written. A removed document keeps its versions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.exc import IntegrityError
+
+from angelia.catalog import schema
+from angelia.catalog.documents import KINDS, AnyDocument, canonical
+from angelia.catalog.problems import nearest
+from angelia.catalog.snapshot import Stored
+from angelia.catalog.tables import audit, documents, versions
+from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
+
+
+@dataclass(frozen=True)
+class Head:
+    """Newest state of one document; `document` is None once removed."""
+
+    kind: str
+    id: str
+    version: int
+    document: AnyDocument | None
+    actor: str
+    at_ts: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change to make: the new document (None = remove) and the version it was made from (0 = there was none)."""
+
+    kind: str
+    id: str
+    expected: int
+    document: AnyDocument | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """One past or present state of a document; `changed` lists the paths that differ from the version before."""
+
+    version: int
+    action: str
+    actor: str
+    at_ts: str
+    changed: tuple[str, ...]
+    body: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """Who did what when."""
+
+    at_ts: str
+    actor: str
+    action: str
+    kind: str
+    id: str
+    version: int | None
+    detail: str | None
+
+
+class CatalogStore:
+    """Documents in a database whose schema is current."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> CatalogStore:
+        """Open the catalog, creating or upgrading its schema.
+
+        Raises:
+            InvalidInput, AngeliaError: see `schema.connect`.
+        """
+        return cls(schema.connect(url))
+
+    def heads(self) -> dict[tuple[str, str], Head]:
+        """Return the newest state of every document there ever was, removed ones included, sorted by kind and id."""
+        with schema.reachable(self.engine), self.engine.connect() as connection:
+            rows = connection.execute(sa.select(documents)).all()
+        return {(row.kind, row.id): _head(row) for row in sorted(rows, key=lambda row: (row.kind, row.id))}
+
+    def current(self) -> list[Stored]:
+        """Return the newest version of every document that is not removed, sorted by kind and id."""
+        return [Stored(head.document, head.version) for head in self.heads().values() if head.document is not None]
+
+    def get(self, kind: str, name: str) -> Head:
+        """Return one document.
+
+        Raises:
+            NotFound: there is none, or it was removed; the nearest names are offered.
+        """
+        heads = self.heads()
+        head = heads.get((kind, name))
+        if head is None or head.document is None:
+            if kind not in KINDS:
+                raise InvalidInput(f"unknown kind {kind!r}{nearest(kind, KINDS)}")
+            there = [other for (its_kind, other), its_head in heads.items() if its_kind == kind and its_head.document is not None]
+            gone = " (it was removed)" if head else ""
+            raise NotFound(f"no {kind} {name!r}{gone}", fix=nearest(name, there).removeprefix("; ") or "see `angelia catalog list`")
+        return head
+
+    def history(self, kind: str, name: str) -> list[Version]:
+        """Return all versions of a document, oldest first."""
+        query = sa.select(versions).where(versions.c.kind == kind, versions.c.id == name).order_by(versions.c.version)
+        with schema.reachable(self.engine), self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Version(row.version, row.action, row.actor, row.at_ts, tuple(json.loads(row.changed)), json.loads(row.body) if row.body else None)
+            for row in rows
+        ]
+
+    def audit(self, kind: str | None = None, name: str | None = None) -> list[AuditEntry]:
+        """Return the audit trail, oldest first, of everything or of one kind or document."""
+        query = sa.select(audit).order_by(audit.c.entry)
+        if kind is not None:
+            query = query.where(audit.c.kind == kind)
+        if name is not None:
+            query = query.where(audit.c.id == name)
+        with schema.reachable(self.engine), self.engine.connect() as connection:
+            return [AuditEntry(row.at_ts, row.actor, row.action, row.kind, row.id, row.version, row.detail) for row in connection.execute(query)]
+
+    def save(self, changes: Sequence[Change], *, actor: str, at: datetime) -> None:
+        """Make all changes, or none.
+
+        Raises:
+            Conflict: a document is not at the version its change was made from; the message says who changed it, and when.
+        """
+        at_ts, moved = _instant(at), None
+        with schema.reachable(self.engine), schema.writing(self.engine).connect() as connection, connection.begin() as transaction:
+            for change in sorted(changes, key=lambda change: (change.kind, change.id)):  # one order for all writers: no deadlock
+                before = self._body(connection, change)
+                if not self._write(connection, change, actor, at_ts):
+                    moved = change
+                    transaction.rollback()
+                    break
+                body = None if change.document is None else canonical(change.document)
+                action = "removed" if body is None else "created" if before is None else "changed"
+                changed = json.dumps(changed_paths(before, body))
+                key = {"kind": change.kind, "id": change.id, "version": change.expected + 1}
+                connection.execute(sa.insert(versions).values(**key, body=body, actor=actor, at_ts=at_ts, action=action, changed=changed))
+                connection.execute(sa.insert(audit).values(**key, actor=actor, at_ts=at_ts, action=action, detail=changed))
+        if moved is not None:
+            raise self._conflict(moved)
+
+    def record(self, action: str, kind: str, name: str, *, actor: str, at: datetime, detail: str | None) -> None:
+        """Write an audit entry for something that is no new version (a stop, a resume)."""
+        row = {"at_ts": _instant(at), "actor": actor, "action": action, "kind": kind, "id": name, "version": None, "detail": detail}
+        with schema.reachable(self.engine), schema.writing(self.engine).begin() as connection:
+            connection.execute(sa.insert(audit).values(**row))
+
+    def _body(self, connection: Connection, change: Change) -> str | None:
+        where = (versions.c.kind == change.kind, versions.c.id == change.id, versions.c.version == change.expected)
+        found = connection.execute(sa.select(versions.c.body).where(*where)).scalar()
+        return None if found is None else str(found)
+
+    def _write(self, connection: Connection, change: Change, actor: str, at_ts: str) -> bool:
+        """Write the new head if the old one is the expected; return whether it was."""
+        body = None if change.document is None else canonical(change.document)
+        row = {"version": change.expected + 1, "body": body, "actor": actor, "at_ts": at_ts}
+        if change.expected == 0:
+            try:
+                connection.execute(sa.insert(documents).values(kind=change.kind, id=change.id, **row))
+            except IntegrityError:
+                return False
+            return True
+        where = (documents.c.kind == change.kind, documents.c.id == change.id, documents.c.version == change.expected)
+        return connection.execute(sa.update(documents).where(*where).values(**row)).rowcount == 1
+
+    def _conflict(self, change: Change) -> Conflict:
+        head = self.heads().get((change.kind, change.id))
+        what = f"{change.kind}/{change.id}"
+        if head is None:
+            return Conflict(f"{what} is not there; version {change.expected} was expected", fix="read the catalog again")
+        return Conflict(
+            f"{what} was changed meanwhile: {head.actor} made version {head.version} at {head.at_ts}, yours was made from version {change.expected}",
+            fix=f"see `angelia catalog show {change.kind} {change.id}`, put both together, apply again; nothing was written",
+        )
+
+
+def changed_paths(before: str | None, after: str | None) -> list[str]:
+    """Return the dotted paths at which two canonical bodies differ, sorted; empty if one of them is absent."""
+    if before is None or after is None:
+        return []
+    return sorted(_differences(json.loads(before), json.loads(after), ""))
+
+
+def _differences(before: object, after: object, path: str) -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        found = []
+        for key in {*before, *after}:
+            inner = f"{path}.{key}" if path else str(key)
+            found += _differences(before[key], after[key], inner) if key in before and key in after else [inner]
+        return found
+    return [] if before == after else [path]
+
+
+def _head(row: Row[Any]) -> Head:
+    document = None
+    if row.body is not None:
+        try:
+            document = KINDS[row.kind].model_validate_json(row.body)
+        except (KeyError, ValueError):
+            raise Corrupt(f"catalog: {row.kind}/{row.id} version {row.version} does not follow its model", fix="apply it again") from None
+    return Head(row.kind, row.id, row.version, document, row.actor, row.at_ts)
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")

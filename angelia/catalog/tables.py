@@ -1,0 +1,61 @@
+"""Tables of the catalog store. The same on SQLite, PostgreSQL and MariaDB: short key strings, ISO instants as text, bodies as canonical JSON text.
+
+`catalog_documents` holds the newest state (body NULL = removed; the version counts on, so a version never names two texts),
+`catalog_versions` every state there was, `catalog_audit` who did what when, stops and resumes included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
+
+REVISION = "0002"
+"""Revision this code works on: the newest in `migrations/versions` (a test compares)."""
+VERSION_TABLE = "catalog_schema"  # of its own: the database may be shared with other tools that use alembic
+
+_LONG = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
+_MYSQL: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_bin"}
+
+metadata = MetaData()
+
+documents = Table(
+    "catalog_documents",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("body", _LONG, nullable=True),
+    Column("actor", String(200), nullable=False),
+    Column("at_ts", String(32), nullable=False),
+    **_MYSQL,
+)
+
+versions = Table(
+    "catalog_versions",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("body", _LONG, nullable=True),
+    Column("actor", String(200), nullable=False),
+    Column("at_ts", String(32), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("changed", _LONG, nullable=False),
+    **_MYSQL,
+)
+
+audit = Table(
+    "catalog_audit",
+    metadata,
+    Column("entry", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at_ts", String(32), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("version", Integer, nullable=True),
+    Column("detail", _LONG, nullable=True),
+    **_MYSQL,
+)
