@@ -1,0 +1,77 @@
+"""The model card: what a person should know before promoting a version, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_TOP = 12
+
+
+def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Mapping[str, float]) -> str:
+    """Return the card; numbers come from metrics and lineage only."""
+    test, n = metrics["test"], metrics["n"]
+    better = test["logloss_base_rate"] - test["logloss"]
+    total = sum(gain.values()) or 1.0
+    top = sorted(gain.items(), key=lambda item: (-item[1], item[0]))[:_TOP]
+    lines = [
+        f"# p(open) as of {lineage['ds']}",
+        "",
+        "Probability that a person opens a push within 24 hours, given person, campaign and material, at a mean hour of those pushed in.",
+        "",
+        f"- **Data**: pushes after {lineage['cutoff']} up to {lineage['ds']}: {n['train']} to train, {n['calibration']} later ones to calibrate, "
+        f"{n['test']} latest to test. Features as of {lineage['cutoff']}.",
+        f"- **Left out**: {', '.join(f'{count} {reason}' for reason, count in sorted(lineage['left_out'].items())) or 'nothing'}.",
+        f"- **Made by**: code {lineage['code_version']}, LightGBM {lineage['lightgbm']}, seed {lineage['seed']}, {lineage['trees']} trees.",
+        "",
+        "## Is it any good?",
+        "",
+        "| on the latest pushes | this model | always the base rate | the user's own open rate |",
+        "|---|---|---|---|",
+        f"| AUC | {test['auc']:.4f} | 0.5 | {metrics['test_user_rate_alone']['auc']:.4f} |",
+        f"| log loss | {test['logloss']:.4f} | {test['logloss_base_rate']:.4f} | {metrics['test_user_rate_alone']['logloss']:.4f} |",
+        f"| calibration error | {test['calibration_error']:.4f} | | |",
+        f"| mean predicted / opened | {test['mean_prediction']:.4f} / {test['mean_label']:.4f} | | |",
+        "",
+        f"It {'beats' if better > 0 else 'DOES NOT BEAT'} the base rate by {better:.5f} nats a push.",
+        "",
+    ]
+    if metrics.get("off_policy"):
+        lines += [
+            "## What would drawing materials with it have earned?",
+            "",
+            "Opens per push on the latest logged rounds, with 95 % intervals; *logging* is what was really drawn.",
+            "",
+            "| policy | estimator | value | 95 % | effective rounds |",
+            "|---|---|---|---|---|",
+            *_rows("this model", metrics["off_policy"]),
+            *_rows("champion", metrics.get("champion", {}).get("off_policy", {})),
+            "",
+        ]
+    lines += [
+        "## What it looks at",
+        "",
+        "| feature | share of gain |",
+        "|---|---|",
+        *(f"| {name} | {100 * value / total:.1f} % |" for name, value in top),
+        "",
+        "## When not to trust it",
+        "",
+        "- New campaigns and materials are scored as average ones until they have been pushed.",
+        "- Opens are of people who were sent something: a logging policy that left people out leaves them out here, too.",
+        "- Off-policy values need logged material propensities; without them this card has none.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _rows(policy: str, estimates: Mapping[str, Mapping[str, float]]) -> list[str]:
+    found = []
+    for name, e in estimates.items():
+        if name == "logging" and policy == "champion":
+            continue
+        who = "logging" if name == "logging" else policy
+        label = "mean" if name == "logging" else name.upper()
+        interval = f"{e['low']:.5f} to {e['high']:.5f}"
+        found.append(f"| {who} | {label} | {e['value']:.5f} | {interval} | {e['effective_n']:.0f} |")
+    return found

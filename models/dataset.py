@@ -1,0 +1,153 @@
+"""Training examples: pushes after a cutoff day, labelled by opens within 24 hours, with features as of the cutoff.
+
+Grain: push. Reads user_pushes of (cutoff, ds], user_features of the cutoff, catalog_snapshot (topics and categories); writes nothing.
+No leakage by construction: every feature is known at the end of the cutoff day, every push comes after it. Labels are mature: pushes of the last
+24 hours of ds are left out, and an open later than 24 hours is none. Train, calibration and test follow each other in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.catalog.snapshot import Catalog, read_snapshot
+from angelia.contracts.ids import uniform
+from angelia.errors import InvalidInput, NotFound
+from angelia.lake import Commit, Lake
+from angelia.timing.evidence import slot_weights
+from models.features import USER_COLUMNS
+
+DAY_US = 86_400_000_000
+SHARES = (0.6, 0.8)  # of the examples in time order: train before, calibration between, test after
+_PUSH = ["ordinal", "message_id", "campaign_id", "material_id", "kind", "at_ts", "sent_ts", "slot_propensity", "material_propensity"]
+_JOIN = f"""
+SELECT s.message_id, s.ordinal, s.campaign_id, s.material_id, s.sent_us, s.slot_propensity, s.material_propensity,
+       (o.at_us IS NOT NULL)::TINYINT AS label, c.topic, m.category, f.tags, {", ".join(f"f.{name}" for name in USER_COLUMNS)}
+FROM sent AS s
+INNER JOIN features AS f ON f.ordinal = s.ordinal
+LEFT JOIN (SELECT message_id, min(at_us) AS at_us FROM opened GROUP BY message_id) AS o
+       ON o.message_id = s.message_id AND o.at_us >= s.sent_us AND o.at_us < s.sent_us + {DAY_US}
+LEFT JOIN campaigns AS c ON c.campaign_id = s.campaign_id
+LEFT JOIN materials AS m ON m.material_id = s.material_id
+ORDER BY s.sent_us, s.message_id
+"""  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled pushes in time order.
+
+    Attributes:
+        rows: message_id, ordinal, campaign_id, material_id, sent_us, propensities, label, and every feature's source column.
+        label: (n,) 0 or 1.
+        weight: (n,) weights that make sending hours as if drawn evenly, mean about 1.
+        bounds: row numbers where calibration and test begin.
+        inputs: commits read.
+        catalog: the catalog they were described with, None if there is none.
+        left_out: pushes left out, by reason.
+    """
+
+    rows: pa.Table
+    label: npt.NDArray[np.float64]
+    weight: npt.NDArray[np.float64]
+    bounds: tuple[int, int]
+    inputs: list[Commit]
+    catalog: Catalog | None
+    left_out: dict[str, int]
+
+    def part(self, name: str) -> slice:
+        """Return the rows of `train`, `calibration` or `test`."""
+        edges = (0, *self.bounds, self.rows.num_rows)
+        at = ("train", "calibration", "test").index(name)
+        return slice(edges[at], edges[at + 1])
+
+
+def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000) -> Examples:
+    """Read labelled pushes of (cutoff, ds]; of more than about `max_rows`, a hash-chosen share of the users.
+
+    Raises:
+        InvalidInput: the cutoff leaves no mature push.
+        NotFound: there are no features as of the cutoff.
+    """
+    first, last = date.fromisoformat(cutoff) + timedelta(days=1), date.fromisoformat(ds)
+    if (last - first).days < 1:
+        raise InvalidInput(f"cutoff {cutoff} leaves no day of mature pushes up to {ds}", fix="choose a cutoff at least two days before --ds")
+    features = lake.head("user_features", ds=cutoff)
+    if features is None:
+        raise NotFound(f"user_features has no commit for ds={cutoff}", fix=f"run spark_jobs/build_features.py --ds {cutoff}")
+    days = [(first + timedelta(days=k)).isoformat() for k in range((last - first).days + 1)]
+    commits = [commit for commit in (lake.head("user_pushes", ds=day) for day in days) if commit is not None]
+    share = min(1.0, max_rows / max(sum(commit.rows for commit in commits), 1))
+    pushes = pa.concat_tables([_sample(lake.read(commit, _PUSH), share) for commit in commits]) if commits else None
+    if pushes is None or not pushes.num_rows:
+        raise InvalidInput(f"no push was sent after {cutoff} and up to {ds}", fix="choose an earlier cutoff")
+    catalog = nearest_catalog(lake, ds)
+    inputs = [features, *commits, *([catalog.commit] if catalog and catalog.commit else [])]
+    people = _sample(lake.read(features, ["ordinal", "tags", *USER_COLUMNS]), share)
+    rows, left_out = join_examples(pushes, people, catalog, since=_us(first), until=_us(last) + DAY_US)
+    if rows.num_rows < 100:
+        raise InvalidInput(f"only {rows.num_rows} mature pushes after {cutoff}; 100 are the least to train on", fix="choose an earlier cutoff")
+    propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    label = rows["label"].to_numpy().astype(np.float64)
+    return Examples(rows, label, slot_weights(propensity), split_bounds(rows["sent_us"].to_numpy()), inputs, catalog, left_out)
+
+
+def join_examples(pushes: pa.Table, people: pa.Table, catalog: Catalog | None, *, since: int, until: int) -> tuple[pa.Table, dict[str, int]]:
+    """Join sent pushes of [since, until - 24 h) with their opens within 24 h, the people's features, topics and categories; microseconds UTC."""
+    table = pushes.drop_columns(["at_ts", "sent_ts"])
+    table = table.append_column("at_us", pushes["at_ts"].cast(pa.int64())).append_column("sent_us", pushes["sent_ts"].cast(pa.int64()))
+    sent, opened = (table.filter(pc.equal(table["kind"], kind)) for kind in ("sent", "opened"))
+    before, young = pc.less(sent["sent_us"], since), pc.greater_equal(sent["sent_us"], until - DAY_US)
+    left_out = {"sent_before_cutoff": _count(before), "not_mature": _count(young)}
+    sent = sent.filter(pc.and_not(pc.invert(before), young))
+    campaigns = {name: campaign.topic for name, campaign in catalog.campaigns.items()} if catalog else {}
+    materials = {name: material.category for name, material in catalog.materials.items()} if catalog else {}
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 2")
+        connection.register("sent", sent)
+        connection.register("opened", opened.select(["message_id", "at_us"]))
+        connection.register("features", people)
+        connection.register("campaigns", _names("campaign_id", "topic", campaigns))
+        connection.register("materials", _names("material_id", "category", materials))
+        rows = connection.execute(_JOIN).to_arrow_table()
+    left_out["no_features"] = sent.num_rows - rows.num_rows
+    return rows, {reason: count for reason, count in left_out.items() if count}
+
+
+def split_bounds(sent_us: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """Return where calibration and test begin in ascending sending times; pushes of one instant stay together."""
+    first, second = (int(np.searchsorted(sent_us, sent_us[min(int(len(sent_us) * share), len(sent_us) - 1)])) for share in SHARES)
+    return first, second
+
+
+def nearest_catalog(lake: Lake, ds: str) -> Catalog | None:
+    """Return the newest catalog snapshot up to ds, or the oldest after it; None if none was ever taken."""
+    days = [part["ds"] for part in lake.partitions("catalog_snapshot")]
+    until = [day for day in days if day <= ds]
+    chosen = until[-1] if until else (days[0] if days else None)
+    return read_snapshot(lake, lake.require("catalog_snapshot", ds=chosen)) if chosen else None
+
+
+def _sample(table: pa.Table, share: float) -> pa.Table:
+    if share >= 1.0:
+        return table
+    draw = uniform(table["ordinal"].to_numpy().astype(np.uint64), "models", "sample")
+    return table.filter(pa.array(draw < share))
+
+
+def _names(key: str, value: str, names: dict[str, str] | dict[str, str | None]) -> pa.Table:
+    return pa.table({key: pa.array(list(names), pa.string()), value: pa.array(list(names.values()), pa.string())})
+
+
+def _count(flags: pa.ChunkedArray) -> int:
+    return int(pc.sum(flags).as_py() or 0)
+
+
+def _us(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * DAY_US

@@ -1,0 +1,178 @@
+"""Evaluation kernels: ranking, calibration, and off-policy value from logged propensities.
+
+Pure functions on arrays; read and write nothing. n rows are examples, or rounds of the logging policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from angelia.catalog.snapshot import Catalog
+from angelia.matching import softmax_epsilon
+from models.features import Context
+from models.scorer import Scorer
+
+Floats = npt.NDArray[np.float64]
+Z95 = 1.959963984540054
+
+
+def auc(label: Floats, score: Floats) -> float:
+    """Return the chance that an opened push scores above one that was not, ties half; nan if there is one class only.
+
+    Source: Mann & Whitney (1947), On a test of whether one of two random variables is stochastically larger than the other, eq. 1.
+    """
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    positives = float(label.sum())
+    negatives = len(label) - positives
+    if not positives or not negatives:
+        return float("nan")
+    return float((rank[label > 0].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def logloss(label: Floats, p: Floats, weight: Floats | None = None) -> float:
+    """Return the mean negative log-likelihood, in nats."""
+    q = np.clip(p, 1e-12, 1 - 1e-12)
+    return float(np.average(-(label * np.log(q) + (1 - label) * np.log(1 - q)), weights=weight))
+
+
+def calibration_error(label: Floats, p: Floats, weight: Floats | None = None, bins: int = 10) -> float:
+    """Return the expected calibration error over bins of equal mass.
+
+    Source: Naeini, Cooper & Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning, eq. 1 (here equal-mass bins).
+    """
+    w = np.ones_like(p) if weight is None else weight
+    total = 0.0
+    for part in np.array_split(np.argsort(p, kind="stable"), bins):
+        if len(part):
+            total += abs(float((w[part] * (p[part] - label[part])).sum()))
+    return total / float(w.sum())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An off-policy value with a 95 % interval and the effective sample size."""
+
+    value: float
+    low: float
+    high: float
+    effective_n: float
+    n: int
+
+
+def ips(reward: Floats, ratio: Floats) -> Estimate:
+    """Estimate a policy's mean reward by inverse propensity scores.
+
+    Args:
+        reward: (n,) rewards of the logged actions.
+        ratio: (n,) evaluation policy's / logging policy's probability of the logged action.
+
+    Source: Horvitz & Thompson (1952), A generalization of sampling without replacement, eq. 4.
+    """
+    return _estimate(ratio * reward, ratio)
+
+
+def snips(reward: Floats, ratio: Floats) -> Estimate:
+    """Estimate it by self-normalised inverse propensity scores; the interval is the delta method's.
+
+    Source: Swaminathan & Joachims (2015), The self-normalized estimator for counterfactual learning, eq. 7.
+    """
+    total = float(ratio.sum())
+    if total <= 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0.0, len(reward))
+    value = float((ratio * reward).sum()) / total
+    spread = float(np.sqrt(((ratio * (reward - value)) ** 2).sum())) / total
+    return Estimate(value, value - Z95 * spread, value + Z95 * spread, _effective(ratio), len(reward))
+
+
+def doubly_robust(reward: Floats, ratio: Floats, predicted: Floats, expected: Floats) -> Estimate:
+    """Estimate it by the doubly robust estimator.
+
+    Args:
+        reward: (n,) rewards of the logged actions.
+        ratio: (n,) probability ratios of the logged actions.
+        predicted: (n,) a reward model's prediction for the logged action.
+        expected: (n,) the reward model's expectation under the evaluation policy.
+
+    Source: Dudík, Langford & Li (2011), Doubly robust policy evaluation and learning, eq. 1.
+    """
+    return _estimate(expected + ratio * (reward - predicted), ratio)
+
+
+def _estimate(terms: Floats, ratio: Floats) -> Estimate:
+    n = len(terms)
+    if n < 2:
+        return Estimate(float("nan"), float("nan"), float("nan"), float(n), n)
+    value, spread = float(terms.mean()), float(terms.std(ddof=1)) / float(np.sqrt(n))
+    return Estimate(value, value - Z95 * spread, value + Z95 * spread, _effective(ratio), n)
+
+
+def _effective(ratio: Floats) -> float:
+    squares = float((ratio**2).sum())
+    return float(ratio.sum()) ** 2 / squares if squares else 0.0
+
+
+def ranking_metrics(label: Floats, p: Floats, weight: Floats, base_rate: float) -> dict[str, float]:
+    """Return AUC, log loss beside that of always saying `base_rate`, and calibration, rounded to 6 digits."""
+    found = {
+        "auc": auc(label, p),
+        "logloss": logloss(label, p, weight),
+        "logloss_base_rate": logloss(label, np.full(len(label), base_rate), weight),
+        "calibration_error": calibration_error(label, p, weight),
+        "mean_label": float(np.average(label, weights=weight)),
+        "mean_prediction": float(np.average(p, weights=weight)),
+    }
+    return {name: round(value, 6) for name, value in found.items()}
+
+
+def contexts_of(catalog: Catalog, campaign_id: str) -> list[Context]:
+    """Return a campaign's materials, its experiment's arms included, in order of id."""
+    campaign = catalog.campaigns[campaign_id]
+    names = set(campaign.materials)
+    if campaign.experiment:
+        names.update(name for arm in catalog.experiments[campaign.experiment].arms for name in arm.materials or ())
+    return [Context(campaign_id, name, campaign.topic, catalog.materials[name].category) for name in sorted(names)]
+
+
+def policy_value(scorer: Scorer, rows: pa.Table, reward: Floats, catalog: Catalog) -> dict[str, Estimate]:
+    """Estimate what drawing materials with a model's scores would have earned on logged rounds, opens per push.
+
+    Rounds without a known material propensity, or of a campaign or material that the catalog does not have, take no part.
+    """
+    propensity = rows["material_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    campaigns = np.array(rows["campaign_id"].to_pylist(), dtype=object)
+    materials = np.array(rows["material_id"].to_pylist(), dtype=object)
+    users = scorer.encode_users(rows)
+    explore = catalog.policy.explore
+    ratio, predicted, expected = (np.full(len(reward), np.nan) for _ in range(3))
+    for campaign in sorted(set(campaigns.tolist()) & set(catalog.campaigns)):
+        contexts = contexts_of(catalog, campaign)
+        position = {context.material_id: k for k, context in enumerate(contexts)}
+        here = np.flatnonzero((campaigns == campaign) & (propensity > 0) & np.isin(materials.astype(str), list(position)))
+        scores = scorer.predict(users, contexts, here)
+        chances = softmax_epsilon(scores, explore.temperature, explore.epsilon)
+        action = np.array([position[name] for name in materials[here]], dtype=np.int64)
+        at = np.arange(len(here))
+        ratio[here] = chances[at, action] / propensity[here]
+        predicted[here] = scores[at, action]
+        expected[here] = (chances * scores).sum(axis=1)
+    known = ~np.isnan(ratio)
+    if known.sum() < 2:
+        return {}
+    earned, ratio, predicted, expected = reward[known], ratio[known], predicted[known], expected[known]
+    return {
+        "logging": ips(earned, np.ones(len(earned))),
+        "ips": ips(earned, ratio),
+        "snips": snips(earned, ratio),
+        "dr": doubly_robust(earned, ratio, predicted, expected),
+    }
+
+
+def estimates_json(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+    """Return estimates as plain numbers, rounded to 6 digits."""
+    return {name: {key: round(float(value), 6) for key, value in vars(estimate).items()} for name, estimate in estimates.items()}

@@ -1,0 +1,160 @@
+"""The features of the p(open) model, declared once and versioned; training and scoring encode through the same functions.
+
+Grain: user x campaign x material. Reads and writes nothing. A change of `FEATURES` needs a new `VERSION`: the scorer refuses models of another one.
+Numbers and flags go in as they are (missing = NaN); categories become their place in a vocabulary learned in training, and values outside it,
+like missing ones, NaN: LightGBM sends those down its missing branch, so a new campaign or city scores as an average one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Matrix = npt.NDArray[np.float32]
+
+VERSION = 1
+MAX_VALUES = 250
+MIN_COUNT = 20  # a value seen less often in training says nothing
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the model: where it comes from and how it is read."""
+
+    name: str
+    kind: Literal["number", "flag", "category"]
+    of: Literal["user", "campaign", "material", "pair"] = "user"
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature("gender", "category"),
+    Feature("age_years", "number"),
+    Feature("country", "category"),
+    Feature("province", "category"),
+    Feature("locale", "category"),
+    Feature("timezone", "category"),
+    Feature("is_timezone_unknown", "flag"),
+    Feature("device_vendor", "category"),
+    Feature("membership_level", "number"),
+    Feature("days_since_signup", "number"),
+    Feature("n_events_1d", "number"),
+    Feature("n_events_7d", "number"),
+    Feature("n_events_28d", "number"),
+    Feature("n_active_days_28d", "number"),
+    Feature("n_purchases_28d", "number"),
+    Feature("value_28d", "number"),
+    Feature("days_since_event", "number"),
+    Feature("days_since_purchase", "number"),
+    Feature("n_pushes_7d", "number"),
+    Feature("n_pushes_28d", "number"),
+    Feature("n_opens_28d", "number"),
+    Feature("open_rate_28d", "number"),
+    Feature("days_since_push", "number"),
+    Feature("campaign_id", "category", "campaign"),
+    Feature("topic", "category", "campaign"),
+    Feature("material_id", "category", "material"),
+    Feature("category", "category", "material"),
+    Feature("is_category_in_tags", "flag", "pair"),
+)
+NAMES = tuple(feature.name for feature in FEATURES)
+CATEGORICAL = tuple(position for position, feature in enumerate(FEATURES) if feature.kind == "category")
+USER_COLUMNS = tuple(feature.name for feature in FEATURES if feature.of == "user")
+N_USER = len(USER_COLUMNS)
+
+Vocabulary = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is the same for all users: a campaign's material."""
+
+    campaign_id: str
+    material_id: str
+    topic: str | None = None
+    category: str | None = None
+
+
+def learn_vocabulary(rows: pa.Table) -> dict[str, list[str]]:
+    """Return each category feature's values, most frequent first (ties by name); rare ones are left out."""
+    vocabulary = {}
+    for feature in FEATURES:
+        if feature.kind == "category":
+            counts = Counter(value for value in rows[feature.name].to_pylist() if value is not None)
+            frequent = sorted(((-count, value) for value, count in counts.items() if count >= MIN_COUNT))
+            vocabulary[feature.name] = [value for _, value in frequent[:MAX_VALUES]]
+    return vocabulary
+
+
+def encode_rows(rows: pa.Table, vocabulary: Vocabulary) -> Matrix:
+    """Return examples as (n, features); `rows` has every user column, `tags`, and campaign_id, topic, material_id, category."""
+    matrix = np.empty((rows.num_rows, len(FEATURES)), dtype=np.float32)
+    for position, feature in enumerate(FEATURES):
+        if feature.of == "pair":
+            matrix[:, position] = _tag_matches(rows)
+        else:
+            matrix[:, position] = _column(rows[feature.name], feature, vocabulary)
+    return matrix
+
+
+@dataclass(frozen=True)
+class EncodedUsers:
+    """Users ready for scoring: (n, user columns) float32, and for each tag whether a user has it, (n,)."""
+
+    matrix: Matrix
+    tags: Mapping[str, npt.NDArray[np.bool_]]
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+
+def encode_users(users: pa.Table, vocabulary: Vocabulary) -> EncodedUsers:
+    """Return rows of user_features ready for scoring."""
+    declared = {feature.name: feature for feature in FEATURES}
+    columns = [_column(users[name], declared[name], vocabulary) for name in USER_COLUMNS]
+    matrix = np.stack(columns, axis=1) if users.num_rows else np.empty((0, N_USER), dtype=np.float32)
+    tags = users["tags"].combine_chunks()
+    values, owner = pc.list_flatten(tags), pc.list_parent_indices(tags).to_numpy()
+    has: dict[str, npt.NDArray[np.bool_]] = {}
+    for tag in sorted(set(values.drop_null().to_pylist())):
+        flags = np.zeros(users.num_rows, dtype=bool)
+        flags[owner[np.asarray(pc.fill_null(pc.equal(values, tag), False)).astype(bool)]] = True
+        has[tag] = flags
+    return EncodedUsers(matrix.astype(np.float32), has)
+
+
+def encode_pairs(users: EncodedUsers, rows: npt.NDArray[np.int64], context: Context, vocabulary: Vocabulary) -> Matrix:
+    """Return (len(rows), features): the given users, each with the same campaign and material."""
+    matrix = np.empty((len(rows), len(FEATURES)), dtype=np.float32)
+    matrix[:, :N_USER] = users.matrix[rows]
+    for position, feature in enumerate(FEATURES[N_USER:], start=N_USER):
+        if feature.of == "pair":
+            flags = users.tags.get(context.category) if context.category is not None else None
+            matrix[:, position] = 0.0 if flags is None else flags[rows]
+        else:
+            value = getattr(context, feature.name)
+            known = vocabulary[feature.name]
+            matrix[:, position] = list(known).index(value) if value in known else np.nan
+    return matrix
+
+
+def _column(values: pa.ChunkedArray, feature: Feature, vocabulary: Vocabulary) -> Matrix:
+    if feature.kind == "category":
+        values = pc.index_in(values, value_set=pa.array(vocabulary[feature.name], pa.string()))
+    return np.asarray(values.cast(pa.float32()).fill_null(np.nan).to_numpy(), dtype=np.float32)
+
+
+def _tag_matches(rows: pa.Table) -> Matrix:
+    tags = rows["tags"].combine_chunks()
+    owner = pc.list_parent_indices(tags).to_numpy()
+    wanted = rows["category"].combine_chunks().take(pa.array(owner))
+    equal = np.asarray(pc.fill_null(pc.equal(pc.list_flatten(tags), wanted), False)).astype(bool)
+    matches = np.zeros(rows.num_rows, dtype=np.float32)
+    matches[owner[equal]] = 1.0
+    return matches

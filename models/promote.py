@@ -1,0 +1,71 @@
+"""Make a registered version the champion that the nights score with: `python -m models.promote --version V --by NAME --reason WHY`.
+
+Reads and writes the registry. A person answers for it: without `--force` a version that does not beat the base rate, or whose off-policy value is
+credibly below the champion's on the same rounds, is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from angelia.config import load_settings
+from angelia.errors import AngeliaError, GateClosed
+from angelia.output import emit
+from models.registry import Champion, Registry
+
+
+def objections(metrics: dict[str, Any]) -> list[str]:
+    """Return why a version should not become champion, from its own metrics."""
+    found = []
+    test = metrics["test"]
+    if test["logloss"] >= test["logloss_base_rate"]:
+        found.append(f"its log loss {test['logloss']:.4f} is no better than the base rate's {test['logloss_base_rate']:.4f}")
+    ours, theirs = metrics.get("off_policy", {}).get("dr"), metrics.get("champion", {}).get("off_policy", {}).get("dr")
+    if ours and theirs and ours["high"] < theirs["low"]:
+        found.append(f"its off-policy value {ours['value']:.5f} is below the champion's {theirs['value']:.5f} beyond both intervals")
+    return found
+
+
+def promote(registry: Registry, version: str, *, actor: str, reason: str, at: str, force: bool = False) -> Champion:
+    """Check a version and make it champion.
+
+    Raises:
+        GateClosed: there are objections and `force` is not set.
+        NotFound: there is no such version.
+        Corrupt: its files were changed.
+        Conflict: somebody else promoted meanwhile.
+    """
+    current = registry.champion()
+    found = objections(json.loads(registry.load(version)["metrics.json"]))
+    if found and not force:
+        raise GateClosed(f"model {version} is not promoted: {'; '.join(found)}", fix="train again, or take the responsibility with --force")
+    return registry.promote(version, actor=actor, reason=reason, at=at, expected=current.number if current else 0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m models.promote", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", required=True, help="a version that `python -m models.train` printed")
+    parser.add_argument("--by", required=True, help="who answers for it")
+    parser.add_argument("--reason", required=True, help="why")
+    parser.add_argument("--force", action="store_true", help="promote in spite of objections")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args(argv)
+    try:
+        registry = Registry.open(load_settings().models_dir())
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        champion = promote(registry, args.version, actor=args.by, reason=args.reason, at=at, force=args.force)
+    except AngeliaError as error:
+        sys.stderr.write(f"error: {error.one_line()}\n")
+        return 2
+    emit(vars(champion), [f"champion {champion.number}: {champion.version}, by {champion.actor}: {champion.reason}"], args.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

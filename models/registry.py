@@ -1,0 +1,160 @@
+"""The model registry: one folder a version, readable files, a hash of each, and a chain of champions.
+
+Layout: `p_open/versions/{version}/` with model.txt, features.json, calibration.json, metrics.json, lineage.json, card.md and, last, manifest.json
+(sha256 of each); `p_open/champions/00000001.json` names a version, who promoted it and why. Both appear by conditional create, so a version
+is whole or absent, and of two promotions at once one is refused. A version is named by its day and a hash of model, features, calibration and
+lineage: training the same again finds it there and leaves it as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
+from angelia.lake.store import Store, open_store
+
+FILES = ("model.txt", "features.json", "calibration.json", "lineage.json", "metrics.json", "card.md")
+_NAMED_BY = FILES[:4]  # metrics compare with the champion of the moment, so they are no part of a version's identity
+_MEND = "remove the version's folder and train again, or promote another version"
+_ROOT = "p_open"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """One entry of the chain of champions."""
+
+    number: int
+    version: str
+    actor: str
+    reason: str
+    at: str
+
+
+class Registry:
+    """Model versions and who is champion, in a folder or bucket."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @classmethod
+    def open(cls, location: Path | str) -> Registry:
+        """Open the registry at a folder or s3://bucket/prefix."""
+        return cls(open_store(str(location)))
+
+    def add(self, ds: str, files: Mapping[str, bytes]) -> str:
+        """Store a version and return its name; the same files again change nothing.
+
+        Raises:
+            InvalidInput: a file of `FILES` is missing, or another is there.
+            Corrupt: the version is there already, and damaged.
+        """
+        if set(files) != set(FILES):
+            raise InvalidInput(f"a model version has the files {', '.join(FILES)}, not {', '.join(sorted(files))}")
+        hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
+        version = f"{ds}-{_identity(hashes)}"
+        if self.store.exists(f"{_ROOT}/versions/{version}/manifest.json"):
+            self.load(version)
+            return version
+        manifest = to_json({"version": version, "ds": ds, "sha256": hashes})
+        for name in FILES:
+            self.store.put(f"{_ROOT}/versions/{version}/{name}", files[name])
+        self.store.create(f"{_ROOT}/versions/{version}/manifest.json", manifest)
+        return version
+
+    def versions(self) -> list[str]:
+        """Return the names of all whole versions, sorted."""
+        names = self.store.children(f"{_ROOT}/versions")
+        return [name for name in names if self.store.exists(f"{_ROOT}/versions/{name}/manifest.json")]
+
+    def load(self, version: str) -> dict[str, bytes]:
+        """Return a version's files, each checked against the manifest.
+
+        Raises:
+            NotFound: there is no such version.
+            Corrupt: a file is missing or is not the one that was stored.
+        """
+        folder = f"{_ROOT}/versions/{version}"
+        try:
+            manifest = json.loads(self.store.read(f"{folder}/manifest.json"))
+            hashes = {name: str(manifest["sha256"][name]) for name in FILES}
+        except (NotFound, InvalidInput):
+            have = ", ".join(self.versions()) or "none"
+            raise NotFound(f"no model version {version!r}", fix=f"versions: {have}; make one with `python -m models.train --ds D`") from None
+        except (ValueError, KeyError, TypeError):
+            raise Corrupt(f"model {version}: manifest.json is damaged", fix=_MEND) from None
+        if version.rsplit("-", 1)[-1] != _identity(hashes):
+            raise Corrupt(f"model {version}: manifest.json is not the one it was stored with", fix=_MEND)
+        files = {}
+        for name in FILES:
+            try:
+                files[name] = self.store.read(f"{folder}/{name}")
+            except NotFound:
+                raise Corrupt(f"model {version}: {name} is missing", fix=_MEND) from None
+            if hashlib.sha256(files[name]).hexdigest() != hashes[name]:
+                raise Corrupt(f"model {version}: {name} was changed after it was stored", fix=_MEND)
+        return files
+
+    def champions(self) -> list[Champion]:
+        """Return every promotion, oldest first."""
+        found = []
+        for name in self.store.children(f"{_ROOT}/champions"):
+            try:
+                found.append(Champion(**json.loads(self.store.read(f"{_ROOT}/champions/{name}"))))
+            except (ValueError, TypeError):
+                raise Corrupt(f"model registry: champions/{name} is damaged", fix="remove it, then promote again") from None
+        return found
+
+    def champion(self) -> Champion | None:
+        """Return the newest promotion, or None."""
+        chain = self.champions()
+        return chain[-1] if chain else None
+
+    def require_champion(self) -> Champion:
+        """Return the newest promotion.
+
+        Raises:
+            NotFound: nothing was ever promoted.
+        """
+        found = self.champion()
+        if found is None:
+            raise NotFound(
+                "no model has been promoted", fix="run `angelia bootstrap --ds D`, or `python -m models.train` and `python -m models.promote`"
+            )
+        return found
+
+    def promote(self, version: str, *, actor: str, reason: str, at: str, expected: int | None = None) -> Champion:
+        """Make a version champion; promoting the champion again changes nothing.
+
+        Args:
+            version: a stored version; its files are checked first.
+            actor: who answers for it.
+            reason: why.
+            at: when, ISO 8601.
+            expected: number of the champion that was looked at, 0 = none; None = whoever it is now.
+
+        Raises:
+            Conflict: somebody else promoted meanwhile.
+        """
+        self.load(version)
+        current = self.champion()
+        number = current.number if current else 0
+        if current and current.version == version:
+            return current
+        entry = Champion((number if expected is None else expected) + 1, version, actor, reason, at)
+        if not self.store.create(f"{_ROOT}/champions/{entry.number:08d}.json", to_json(asdict(entry))):
+            raise Conflict("another model was promoted meanwhile", fix="look at the new champion, then promote again")
+        return entry
+
+
+def to_json(value: Any) -> bytes:
+    """Return canonical JSON with a final newline."""
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _identity(hashes: Mapping[str, str]) -> str:
+    return hashlib.sha256(to_json({name: hashes[name] for name in _NAMED_BY})).hexdigest()[:12]
