@@ -1,11 +1,9 @@
-"""Run several jobs, in the order given, in one Spark session: `python -m spark_jobs index_users aggregate_days --ds D [-- JOB OPTIONS]`.
-
-Options are passed to every job that declares them; an option that no job declares is an error.
-"""
+"""Run several jobs, in the order given, in one Spark session: `python -m spark_jobs index_users --ds D + aggregate_days --ds D --days 28`."""
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import sys
 
 from spark_jobs import JOBS
@@ -14,19 +12,18 @@ from spark_jobs._session import run_job, spark_session
 
 def main(argv: list[str]) -> int:
     """Run the named jobs in one session; return the first exit code that is not 0."""
-    names = []
-    while argv and not argv[0].startswith("-"):
-        names.append(argv.pop(0))
-    unknown = [name for name in names if name not in JOBS]
-    if unknown or not names:
-        sys.stderr.write(f"error: no job {', '.join(unknown) or 'named'}; jobs are: {', '.join(JOBS)}\n")
+    calls = [list(group) for is_plus, group in itertools.groupby(argv, lambda word: word == "+") if not is_plus]
+    names = [call[0] for call in calls]
+    if not calls or any(name not in JOBS for name in names):
+        unknown = ", ".join(name for name in names if name not in JOBS)
+        sys.stderr.write(f"error: no job {unknown or 'named'}; jobs are: {', '.join(JOBS)}\n")
         return 2
     modules = [importlib.import_module(f"spark_jobs.{name}") for name in names]
-    for module in modules:
-        module.arg_parser_for_job().parse_args(argv)  # all command lines are checked before the first job runs
+    for module, call in zip(modules, calls, strict=True):
+        module.arg_parser_for_job().parse_args(call[1:])  # every command line is checked before the first job runs
     with spark_session("+".join(names)):
-        for module in modules:
-            if code := run_job(module.main, argv):
+        for module, call in zip(modules, calls, strict=True):
+            if code := run_job(module.main, call[1:]):
                 return code
     return 0
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
@@ -26,7 +26,8 @@ Window = list[tuple[int, Commit]]
 def read_dataset(spark: SparkSession, lake: Lake, commit: Commit, columns: Sequence[str]) -> DataFrame:
     """Return columns of a commit as a DataFrame, one partition a file."""
     whole = spark_schema(dataset(commit.dataset))
-    wanted = StructType([whole[name] for name in columns])
+    # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was promised none.
+    wanted = StructType([StructField(name, whole[name].dataType, True) for name in columns])
     if not commit.files:
         return spark.createDataFrame([], wanted)
 

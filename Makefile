@@ -1,0 +1,60 @@
+# Every target works from a fresh clone, in a path with spaces, with Python, Java and the Python package registry.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+USERS ?= 100000
+DAYS ?= 28
+export ANGELIA_HOME ?= var
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup run check test golden bench up down lock test-s3
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## make .venv and install the locked environment
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "error: Python 3.11 to 3.13 is needed, this is $$($(PYTHON) --version); run make PYTHON=python3.11 setup" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r <(sed -n '/^uv==/,/^[a-z]/{/^uv==/p;/^    --hash/p}' requirements.lock)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@$(BIN)/python -c 'import pathlib, pyspark; assert (pathlib.Path(pyspark.__file__).parent / "jars").is_dir(), "pyspark was overwritten by pyspark-client"'
+	@touch .venv/.ready
+
+run: setup ## the whole loop on a simulated population: world, bootstrap, night, delivery, receipts, report
+	@$(BIN)/angelia doctor
+	@$(BIN)/angelia loop --users $(USERS) --days $(DAYS)
+
+check: setup ## format, lint, types, import contracts, SQL, generated documents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --processes 2 sql
+	$(BIN)/python -m angelia.contracts.markdown --check
+
+test: setup ## all tests, with line coverage of angelia and models
+	$(BIN)/python -m tests
+
+golden: setup ## rewrite golden files; review reads the diff
+	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags
+
+bench: setup ## every benchmark, one JSON line each (slow)
+	$(BIN)/python -m benchmarks --list | xargs -n 1 $(BIN)/python -m benchmarks
+
+test-s3: setup ## the lake's and the loop's tests against an S3 server (moto, started by the tests)
+	$(BIN)/python -m pytest -q tests/unit/lake -k s3
+
+up: setup ## start Airflow on http://localhost:8080 with the sample catalog
+	$(BIN)/angelia loop --airflow-only
+	. $(ANGELIA_HOME)/airflow/env.sh && $(BIN)/airflow standalone
+
+down: ## stop what `make up` started
+	@[ ! -f $(ANGELIA_HOME)/airflow/standalone.pid ] || kill "$$(cat $(ANGELIA_HOME)/airflow/standalone.pid)"
+
+lock: setup ## compile requirements.in into requirements.lock
+	$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --override overrides.txt --no-header --no-emit-index-url -o requirements.lock

@@ -1,0 +1,61 @@
+"""First night: aggregate the history at hand in one go, train the first model on it, and promote that model as `bootstrap`.
+
+Reads the source datasets up to ds; writes user_index, user_days, user_pushes, user_features of the training cut-off, and the model registry.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from angelia.config import load_settings
+from angelia.errors import AngeliaError, InvalidInput
+from angelia.lake import Lake
+from angelia.output import DsOption, JsonFlag, emit, progress
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run one command and pass its words on.
+
+    Raises:
+        AngeliaError: it failed; its own error stands above.
+    """
+    progress("+ " + " ".join(argv[1:] if argv[0] == sys.executable else argv))
+    code = subprocess.run(list(argv), check=False, stdin=subprocess.DEVNULL).returncode
+    if code:
+        raise AngeliaError(f"`{' '.join(argv[1:4])} …` ended with exit code {code}", fix="its own error stands above")
+
+
+def command(
+    ds: DsOption,
+    train_days: Annotated[int, typer.Option(min=2, max=90, help="Train on the pushes of the last so many days; features are as of the day before.")] = 7,
+    as_json: JsonFlag = False,
+) -> None:
+    """First features and first model, from the history at hand: `angelia bootstrap --ds 2026-11-14`."""
+    settings = load_settings()
+    if settings.branch != "main":
+        raise InvalidInput("bootstrap writes to main only", fix="unset ANGELIA_BRANCH")
+    lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+    lake.require("user_profiles", ds=ds)
+    last = date.fromisoformat(ds)
+    cutoff = (last - timedelta(days=train_days)).isoformat()
+    days = [part["ds"] for name in ("user_events", "push_history") for part in lake.partitions(name) if part["ds"] <= ds]
+    if not days:
+        raise InvalidInput(f"no user_events and no push_history up to {ds}", fix="run `angelia world create` or `angelia import` first")
+    n_days = (last - date.fromisoformat(min(days))).days + 1
+    python = sys.executable
+    jobs = [
+        *("index_users", "--ds", ds, "+"),
+        *("aggregate_days", "--ds", ds, "--days", str(n_days), "+"),
+        *("build_features", "--ds", cutoff),
+    ]
+    run([python, "-m", "spark_jobs", *jobs])
+    run([python, "-m", "models.train", "--ds", ds, "--cutoff", cutoff, "--promote-as", "bootstrap"])
+    index = lake.require("user_index", chain="0")
+    result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
+    emit(result, [f"{result['users']} users indexed, {n_days} days aggregated, model trained on {train_days} days and promoted as bootstrap"], as_json)

@@ -1,0 +1,109 @@
+"""What the DAGs share: defaults, the command operator, the Spark task, assets, and the branch a run may write to."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import Asset, BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from angelia.contracts import CONTRACTS
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEFAULTS: dict[str, Any] = {
+    "owner": "angelia",
+    "retries": 2,
+    "retry_delay": timedelta(minutes=2),
+    "retry_exponential_backoff": True,
+    "execution_timeout": timedelta(hours=2),
+}
+ASSETS = {name: Asset(name) for name in CONTRACTS}
+
+
+def spark_home() -> str:
+    """Return the installed pyspark folder, without importing it: pip's spark-submit cannot find itself in a path with a space."""
+    spec = importlib.util.find_spec("pyspark")
+    return str(Path(spec.origin).parent) if spec and spec.origin else ""
+
+
+def branch_of(params: dict[str, Any], dag_run: Any, ds: str) -> str:
+    """Return the lake branch of a run: a backfill, or `mode=replay`, decides again on a branch of its own and never sends."""
+    is_backfill = str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "backfill"
+    replay = params["mode"] == "replay" or (params["mode"] == "auto" and is_backfill)
+    return f"replay-{ds}" if replay else "main"
+
+
+def skip_before(params: dict[str, Any], dag_run: Any, branch: str) -> str:
+    """Return the instant before which hours have passed; empty on a simulated clock and in replays, which decide as of that night."""
+    if params["clock"] == "simulated" or branch != "main":
+        return ""
+    started = dag_run.start_date or dag_run.run_after
+    return str(started.isoformat(timespec="seconds"))
+
+
+class CommandOperator(BaseOperator):
+    """Run one command given as a list of words, so that no shell ever sees a parameter.
+
+    Exit code 2 is an error an operator must put right (bad input, a closed gate): it is not retried. The last line of standard output is
+    returned, parsed, when the command printed JSON: counts, dates and ids only.
+    """
+
+    template_fields = ("argv",)
+
+    def __init__(self, *, argv: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.argv = list(argv)
+
+    def execute(self, context: Context) -> Any:
+        """Run the command; its stderr is the task's log."""
+        self.log.info("+ %s", " ".join(self.argv))
+        words = [sys.executable, "-m", "angelia.cli", *self.argv[1:]] if self.argv[0] == "angelia" else self.argv
+        done = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT)
+        self._process = done
+        lines: list[str] = []
+        assert done.stdout is not None
+        for line in done.stdout:
+            self.log.info(line.rstrip())
+            lines.append(line)
+        code = done.wait()
+        if code == 2:
+            raise AirflowFailException(next((line.strip() for line in reversed(lines) if line.startswith("error:")), "exit code 2"))
+        if code:
+            raise RuntimeError(f"exit code {code}")
+        last = lines[-1].strip() if lines else ""
+        return json.loads(last) if last.startswith("{") else None
+
+    def on_kill(self) -> None:
+        """Ask the command to stop; a delivery drains what is in flight."""
+        if getattr(self, "_process", None) is not None:
+            self._process.terminate()
+
+
+def command(task_id: str, argv: Sequence[str], *, outlets: Sequence[str] = (), **kwargs: Any) -> CommandOperator:
+    """Return a task that runs `argv`; outlets are dataset names."""
+    return CommandOperator(task_id=task_id, argv=argv, outlets=[ASSETS[name] for name in outlets], do_xcom_push=False, **kwargs)
+
+
+def spark_job(job: str, *arguments: str, outlets: Sequence[str], **kwargs: Any) -> SparkSubmitOperator:
+    """Return the task that submits `spark_jobs/<job>.py`; its id is the job's name."""
+    return SparkSubmitOperator(
+        task_id=job,
+        application=str(PROJECT / "spark_jobs" / f"{job}.py"),
+        application_args=list(arguments),
+        conn_id="spark_default",
+        name=job,
+        driver_memory=os.environ.get("ANGELIA_DRIVER_MEMORY", "4g"),
+        env_vars={"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "SPARK_HOME": spark_home(), "PYTHONPATH": str(PROJECT)},
+        verbose=False,
+        outlets=[ASSETS[name] for name in outlets],
+        **kwargs,
+    )

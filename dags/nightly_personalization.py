@@ -1,0 +1,75 @@
+"""## Who gets what, when and by which channel: one joint decision a night
+
+**When.** 02:00 UTC on D+1, for the UTC day D just closed (`ds`); it plans the 24 UTC hours from D+1 04:00.
+
+**Reads** the source datasets of D and the catalog; **writes** everything from `user_index` to `dispatch_manifest`. Each task publishes one commit;
+a task that fails leaves the last good commit in place, so yesterday's manifests stay and are still sent.
+
+**When it fails.**
+- `check_sources`, `check_features` or `check_plan`: the message names dataset, column, count and the command that shows the rows. Mend the source,
+  then clear the task. Nothing is sent from a plan that did not pass.
+- a Spark job: its log ends with one `error:` line; the same command runs by hand (`spark-submit spark_jobs/<task>.py --ds D`).
+- too late in the night: clear it anyway. Hours that have passed are skipped and counted in the plan.
+
+**Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`). `mode=plan` on a manual run writes main.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import jinja2
+from _shared import DEFAULTS, branch_of, command, skip_before, spark_job
+from airflow.sdk import CronDataIntervalTimetable, Param, dag
+
+BRANCH = "{{ branch_of(params, dag_run, ds) }}"
+SKIP_BEFORE = "{{ skip_before(params, dag_run, branch_of(params, dag_run, ds)) }}"
+DS = ("--ds", "{{ ds }}")
+ON = (*DS, "--branch", BRANCH)
+
+
+def gate(name: str):
+    """Return the task that closes or opens one of the three quality gates."""
+    argv = ["angelia", "quality", "check", "--gate", name, *DS, "--branch", BRANCH]
+    return command(f"check_{name}", argv, execution_timeout=timedelta(minutes=20))
+
+
+@dag(
+    dag_id="nightly_personalization",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
+    start_date=datetime(2022, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    default_args=DEFAULTS,
+    template_undefined=jinja2.StrictUndefined,
+    user_defined_macros={"branch_of": branch_of, "skip_before": skip_before},
+    tags=["angelia", "nightly"],
+    params={
+        "mode": Param("auto", enum=["auto", "plan", "replay"], title="Mode", description="auto: scheduled runs plan, backfills replay on a branch."),
+        "clock": Param("real", enum=["real", "simulated"], title="Clock", description="simulated: no hour counts as passed (samples and tests)."),
+    },
+)
+def nightly_personalization():
+    """Chain the night."""
+    check_sources = gate("sources")
+    snapshot_catalog = command("snapshot_catalog", ["angelia", "catalog", "snapshot", *DS, "--branch", BRANCH], outlets=["catalog_snapshot"])
+    index_users = spark_job("index_users", *ON, outlets=["user_index"], pool="spark")
+    aggregate_days = spark_job("aggregate_days", *ON, outlets=["user_days", "user_pushes"], pool="spark")
+    build_features = spark_job("build_features", *ON, outlets=["user_features"], pool="spark")
+    build_send_times = spark_job("build_send_times", *ON, outlets=["send_times"], pool="spark")
+    check_features = gate("features")
+    build_bitmaps = spark_job("build_bitmaps", *ON, outlets=["bitmap_index"], pool="spark")
+    select_audiences = spark_job("select_audiences", *ON, outlets=["audience_members"], pool="spark")
+    score_materials = spark_job("score_materials", *ON, outlets=["material_scores"], pool="spark")
+    plan_dispatch = spark_job("plan_dispatch", *ON, "--skip-before", SKIP_BEFORE, outlets=["decisions"], pool="plan")
+    check_plan = gate("plan")
+    emit_manifests = spark_job("emit_manifests", *ON, outlets=["dispatch_manifest"], pool="spark")
+
+    check_sources >> index_users >> aggregate_days >> [build_features, build_send_times] >> check_features
+    check_features >> build_bitmaps >> select_audiences >> score_materials >> plan_dispatch >> check_plan >> emit_manifests
+    snapshot_catalog >> select_audiences
+
+
+nightly_personalization()

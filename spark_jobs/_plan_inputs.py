@@ -1,0 +1,259 @@
+"""What `plan_dispatch` reads: the night's terms from the catalog snapshot, and one shard's people, pairs and past from the lake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyroaring import BitMap
+
+from angelia.catalog.documents import WEEKDAYS
+from angelia.catalog.documents import Campaign as CampaignDocument
+from angelia.catalog.snapshot import Catalog
+from angelia.contracts.ids import uniform, user_keys
+from angelia.lake import Commit, Lake
+from angelia.matching import assign_arms, draw, softmax_epsilon
+from angelia.planning.night import Arm, Campaign, Cap, Channel, Pairs, Past, People, Terms
+from spark_jobs._session import in_shard
+
+PLAN_HOURS = 24
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The commits a plan is made from; `pushes` may be empty on a first night, `previous` is last night's plan (still pending)."""
+
+    index: Commit
+    features: Commit
+    send_times: Commit
+    audiences: Commit
+    scores: Commit
+    pushes: tuple[Commit, ...]
+    previous: Commit | None
+
+    def all(self) -> list[Commit]:
+        """Return every commit, to be cited."""
+        found = [self.index, self.features, self.send_times, self.audiences, self.scores, *self.pushes]
+        return found if self.previous is None else [*found, self.previous]
+
+
+def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
+    """Return the commits of night `ds`.
+
+    Raises:
+        NotFound: one is missing, naming the job that writes it.
+    """
+    day = date.fromisoformat(ds)
+    recent = [(day - timedelta(days=back)).isoformat() for back in range(days)]
+    return Inputs(
+        index=lake.require("user_index", chain="0"),
+        features=lake.require("user_features", ds=ds),
+        send_times=lake.require("send_times", ds=ds),
+        audiences=lake.require("audience_members", ds=ds),
+        scores=lake.require("material_scores", ds=ds),
+        pushes=tuple(commit for commit in (lake.head("user_pushes", ds=back) for back in recent) if commit is not None),
+        previous=lake.head("decisions", ds=(day - timedelta(days=1)).isoformat()),
+    )
+
+
+def plan_start(ds: str, lead_hours: int) -> datetime:
+    """Return the first planned UTC hour of night `ds`."""
+    return datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(hours=lead_hours)
+
+
+def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime | None) -> Terms:
+    """Return the night's terms; hours that end before `skip_before` have passed and are not planned."""
+    start = plan_start(ds, lead_hours)
+    days = [start.date() + timedelta(days=shift) for shift in (0, 1, -1)]
+    passed = 0 if skip_before is None else min(PLAN_HOURS, max(0, int((skip_before - start) / timedelta(hours=1))))
+    policy = catalog.policy
+    return Terms(
+        ds=ds,
+        start=start,
+        n_slots=PLAN_HOURS,
+        first_slot=passed,
+        campaigns=tuple(_campaign(catalog, document, days) for document in catalog.running(days).values()),
+        channels=tuple(
+            Channel(c.id, c.cost_micros, c.capacity_per_hour, tuple(sorted(c.max_per_vendor_day.items())))
+            for _, c in sorted(catalog.channels.items())
+            if c.enabled
+        ),
+        caps=tuple(Cap(cap.messages, cap.days) for cap in policy.caps),
+        gap_hours=policy.min_gap_hours,
+        quiet=None if policy.quiet_hours is None else (policy.quiet_hours.start, policy.quiet_hours.end),
+        holdout_pct=policy.holdout.share_pct,
+        holdout_salt=policy.holdout.salt,
+        explore_pct=policy.explore.slot_share_pct,
+        epsilon=policy.explore.epsilon,
+        temperature=policy.explore.temperature,
+        salt=policy.salt,
+    )
+
+
+def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) -> Campaign:
+    experiment = catalog.experiments[document.experiment] if document.experiment else None
+    weekdays = document.occurrence.weekdays
+    return Campaign(
+        id=document.id,
+        topic=document.topic,
+        audience=document.audience,
+        materials=document.materials,
+        channels=document.channels,
+        priority=document.priority,
+        value_micros=document.value_micros,
+        occurrence=next(key for key in map(document.occurrence_on, days) if key is not None),
+        weekdays=frozenset(WEEKDAYS.index(name) for name in weekdays or ()),
+        start_date=document.start_date,
+        end_date=document.end_date,
+        send_window=None if document.send_window is None else (document.send_window.start, document.send_window.end),
+        holdout_pct=document.holdout_pct,
+        max_messages=document.budget.max_messages if document.budget else None,
+        caps=tuple(Cap(cap.messages, cap.days) for cap in document.caps),
+        is_exempt=document.is_transactional,
+        salt=experiment.salt if experiment else "",
+        arms=tuple(Arm(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms) if experiment else (),
+    )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard's arrays, and what was drawn for each pair: material (None = none eligible) and its propensity."""
+
+    people: People
+    pairs: Pairs
+    past: Past
+    material: list[str | None]
+    material_propensity: np.ndarray
+
+
+def load_shard(lake: Lake, inputs: Inputs, terms: Terms, shard: int) -> Shard:
+    """Return one shard's people, their candidate pairs with a drawn material, and the messages that count against caps."""
+    bits = int(inputs.index.meta["shard_bits"])
+    people = _people(lake, inputs, terms, shard, bits)
+    scores = _rows(lake, inputs.scores, shard, bits)
+    members = _members(lake, inputs.audiences, shard, sorted({c.audience for c in terms.campaigns}))
+    users, numbers, p_open, has, materials, propensities = [], [], [], [], [], []
+    for k, campaign in enumerate(terms.campaigns):
+        wanted = np.fromiter(members.get(campaign.audience, BitMap()), np.uint32)
+        rows = np.searchsorted(people.ordinal, wanted)
+        known = rows < len(people.ordinal)
+        known[known] = people.ordinal[rows[known]] == wanted[known]
+        rows = rows[known]
+        if not len(rows):
+            continue
+        grid = _score_grid(scores, campaign, people.ordinal[rows])
+        if campaign.arms:
+            arm = assign_arms(people.keys[rows], campaign.salt, [a.share_pct for a in campaign.arms])
+            for number, one in enumerate(campaign.arms):
+                for column, name in enumerate(campaign.materials):
+                    if one.materials is not None and name not in one.materials:
+                        grid[arm == number, column] = np.nan
+        probability = softmax_epsilon(grid, terms.temperature, terms.epsilon)
+        picked = draw(probability, uniform(people.keys[rows], terms.salt, campaign.id, campaign.occurrence, "material"))
+        at = np.maximum(picked, 0)[:, None]
+        users.append(rows)
+        numbers.append(np.full(len(rows), k, np.int64))
+        has.append(picked >= 0)
+        p_open.append(np.where(picked >= 0, np.nan_to_num(np.take_along_axis(grid, at, 1)[:, 0]), 0.0))
+        propensities.append(np.where(picked >= 0, np.take_along_axis(probability, at, 1)[:, 0], np.nan))
+        names = np.array([*campaign.materials, None], object)
+        materials.append(names[picked])
+    empty = np.zeros(0, np.int64)
+    user, number = np.concatenate([*users, empty]).astype(np.int64), np.concatenate([*numbers, empty]).astype(np.int64)
+    order = np.lexsort((number, user))
+    pairs = Pairs(
+        user[order],
+        number[order],
+        np.concatenate([*p_open, np.zeros(0)])[order],
+        np.concatenate([*has, np.zeros(0, bool)]).astype(bool)[order],
+    )
+    past = _past(lake, inputs, terms, people, shard, bits)
+    drawn = np.concatenate([*materials, np.zeros(0, object)])[order].tolist()
+    return Shard(people, pairs, past, drawn, np.concatenate([*propensities, np.zeros(0)])[order])
+
+
+def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] | None = None) -> pa.Table:
+    table = lake.read(commit, columns, where=in_shard(shard))
+    return table.filter(pc.equal(pc.shift_right(table["ordinal"].cast(pa.int64()), bits), shard))
+
+
+def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> People:
+    columns = ["ordinal", "user_id", "timezone", "country", "device_vendor", "channels", "opted_out_topics", "is_suppressed"]
+    table = _rows(lake, inputs.features, shard, bits, columns).sort_by("ordinal")
+    curves = _rows(lake, inputs.send_times, shard, bits, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
+    ordinal = table["ordinal"].to_numpy()
+    workday, day_off = np.ones((len(ordinal), 24)), np.ones((len(ordinal), 24))
+    at = np.searchsorted(ordinal, curves["ordinal"].to_numpy())
+    for into, name in ((workday, "workday"), (day_off, "day_off")):
+        into[at] = curves[name].combine_chunks().flatten().to_numpy().reshape(-1, 24)
+    reach = table["channels"].to_pylist()
+    ids = table["user_id"].to_pylist()
+    return People(
+        ordinal=ordinal,
+        user_id=ids,
+        keys=user_keys(ids),
+        timezone=table["timezone"].to_pylist(),
+        country=table["country"].to_pylist(),
+        vendor=table["device_vendor"].to_pylist(),
+        channels=np.array([[channel.id in has for channel in terms.channels] for has in reach], bool).reshape(len(ids), len(terms.channels)),
+        opted_out=[frozenset(topics) for topics in table["opted_out_topics"].to_pylist()],
+        is_suppressed=table["is_suppressed"].to_numpy(zero_copy_only=False),
+        workday=workday,
+        day_off=day_off,
+    )
+
+
+def _members(lake: Lake, commit: Commit, shard: int, names: list[str]) -> dict[str, BitMap]:
+    table = lake.read(commit, ["audience", "shard", "bitmap"])
+    table = table.filter(pc.and_(pc.equal(table["shard"], shard), pc.is_in(table["audience"], pa.array(names, pa.string()))))
+    return {row["audience"]: BitMap.deserialize(row["bitmap"]) for row in table.to_pylist()}
+
+
+def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> np.ndarray:
+    """Return p(open) per pair and material of one campaign, (m, k); NaN = not eligible or not scored."""
+    mine = scores.filter(pc.equal(scores["campaign_id"], campaign.id))
+    grid = np.full((len(ordinals), len(campaign.materials)), np.nan)
+    owner, name, p = mine["ordinal"].to_numpy(), mine["material_id"], mine["p_open"].to_numpy()
+    for column, material in enumerate(campaign.materials):
+        hit = pc.equal(name, material).to_numpy(zero_copy_only=False)
+        rows = np.searchsorted(ordinals, owner[hit])
+        inside = rows < len(ordinals)
+        inside[inside] = ordinals[rows[inside]] == owner[hit][inside]
+        grid[rows[inside], column] = p[hit][inside]
+    return grid
+
+
+def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, bits: int) -> Past:
+    """Return messages sent, and those last night's plan decided to send, once per message: what is pending counts as sent."""
+    start = np.datetime64(terms.start.replace(tzinfo=None), "us")
+    user: list[np.ndarray] = []
+    hours: list[np.ndarray] = []
+    campaign: list[str] = []
+    keys: list[str] = []
+    for commit in inputs.pushes:
+        table = _rows(lake, commit, shard, bits, ["ordinal", "campaign_id", "message_id", "kind", "at_ts"])
+        table = table.filter(pc.equal(table["kind"], "sent"))
+        user.append(np.searchsorted(people.ordinal, table["ordinal"].to_numpy()))
+        hours.append((table["at_ts"].to_numpy().astype("datetime64[us]") - start) / np.timedelta64(1, "h"))
+        campaign += table["campaign_id"].to_pylist()
+        keys += table["message_id"].to_pylist()
+    if inputs.previous is not None:
+        table = _rows(lake, inputs.previous, shard, bits, ["ordinal", "choices"])
+        owner = np.searchsorted(people.ordinal, table["ordinal"].to_numpy())
+        lists = table["choices"].combine_chunks()
+        flat = lists.flatten()
+        sent = pc.equal(pc.struct_field(flat, "outcome"), "sent").to_numpy(zero_copy_only=False)
+        rows = owner[lists.value_parent_indices().to_numpy()]
+        user.append(rows[sent])
+        slots = pc.struct_field(flat, "slot").to_numpy(zero_copy_only=False)[sent].astype("datetime64[us]")
+        hours.append((slots - start) / np.timedelta64(1, "h"))
+        campaign += pc.struct_field(flat, "campaign_id").filter(pa.array(sent)).to_pylist()
+        keys += pc.struct_field(flat, "message_id").filter(pa.array(sent)).to_pylist()
+    users = np.concatenate([*user, np.zeros(0, np.int64)]).astype(np.int64)
+    when = np.concatenate([*hours, np.zeros(0)]).astype(np.float64)
+    # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes) stays.
+    first = np.unique(np.array(keys, object).astype(str), return_index=True)[1] if keys else np.zeros(0, np.int64)
+    return Past(users[first], [campaign[i] for i in first], when[first], [keys[i] for i in first])

@@ -1,0 +1,240 @@
+"""Write what is to be sent. Grain: message. Reads decisions, user_features, user_endpoints and the catalog snapshot; writes dispatch_manifest.
+
+A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one sorts rows into parts of about 100,000 per
+hour, channel and priority. Hours that a worker has sealed are carried over as they are, and every message that stands in one is left out elsewhere.
+What surprises: which address of several is used: the newest active one of the channel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from angelia.catalog.snapshot import Catalog, load_snapshot
+from angelia.contracts import arrow, dataset
+from angelia.contracts.ids import dispatch_id, hash64
+from angelia.contracts.spark import schema as spark_schema
+from angelia.errors import NotFound
+from angelia.lake import Commit, FileEntry, Lake
+from angelia.output import progress
+from spark_jobs._reading import read_dataset
+from spark_jobs._session import all_shards, arg_parser, in_shard, open_lake, run_job, spark_session
+
+PART_ROWS = 100_000
+MARKETING_WINDOW_H = 2  # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
+ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"
+
+
+def addresses(endpoints: DataFrame) -> DataFrame:
+    """Return one address per user and channel: the newest active one that the contract allows (ties: the smallest)."""
+    usable = endpoints.where(F.col("is_active") & F.col("address").rlike(ADDRESS))
+    newest = F.max_by(F.struct("address"), F.struct("registered_ts", F.col("address")))
+    return usable.groupBy("user_id", "channel").agg(newest["address"].alias("address"))
+
+
+def field_values(catalog: Catalog, material_id: str, campaign_id: str, user: dict[str, object]) -> dict[str, object]:
+    """Return the template variables of one message: the material's fields, the person's columns, and what identifies the message.
+
+    A variable without a value stays out: the template's default, or the row's rejection, is the renderer's to decide.
+    """
+    material = catalog.materials[material_id]
+    values: dict[str, object] = {"campaign_id": campaign_id, "material_id": material_id}
+    if material.category is not None:
+        values["category"] = material.category
+    for name, variable in catalog.templates[material.template].variables.items():
+        if name in material.fields:
+            values[name] = material.fields[name]
+        elif variable.source is not None and user.get(variable.source.removeprefix("user.")) is not None:
+            values[name] = user[variable.source.removeprefix("user.")]
+    return values
+
+
+def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: Catalog, shard: int, bits: int) -> pa.Table:
+    """Return the manifest columns of a shard's messages, but for the address and what follows from it."""
+    table = lake.read(decisions, ["ordinal", "user_id", "choices"], where=in_shard(shard))
+    lists = table["choices"].combine_chunks()
+    flat = lists.flatten()
+    sent = pc.equal(pc.struct_field(flat, "outcome"), "sent")
+    owner = lists.value_parent_indices().filter(sent)
+    choice = pa.Table.from_struct_array(flat.filter(sent))
+    needed = sorted({v.source.removeprefix("user.") for t in catalog.templates.values() for v in t.variables.values() if v.source})
+    users = lake.read(features, list(dict.fromkeys(["ordinal", "locale", "timezone", *needed])), where=in_shard(shard)).sort_by("ordinal")
+    at = np.searchsorted(users["ordinal"].to_numpy(), table["ordinal"].take(owner).to_numpy())
+    users = users.take(pa.array(at))
+    people = users.select(needed).to_pylist() if needed else [{}] * len(users)
+    names = choice["campaign_id"].to_pylist()
+    materials = choice["material_id"].to_pylist()
+    campaigns = [catalog.campaigns[name] for name in names]
+    templates = [catalog.template_of(name) for name in materials]
+    slots = choice["slot"].to_pylist()
+    quiet = catalog.policy.quiet_hours
+    windows = [timedelta(hours=c.ttl_hours if c.is_transactional else min(c.ttl_hours, MARKETING_WINDOW_H)) for c in campaigns]
+    values = {
+        "dispatch_id": pa.nulls(len(names), pa.string()),
+        "message_id": choice["message_id"],
+        "user_id": table["user_id"].take(owner),
+        "ordinal": table["ordinal"].take(owner),
+        "campaign_id": names,
+        "occurrence": choice["occurrence"],
+        "material_id": materials,
+        "topic": [c.topic for c in campaigns],
+        "channel": choice["channel"],
+        "address": pa.nulls(len(names), pa.string()),
+        "template_id": [template.id for template, _ in templates],
+        "template_version": [version for _, version in templates],
+        "fields": [
+            json.dumps(field_values(catalog, material, name, user), sort_keys=True, ensure_ascii=False, default=str)
+            for material, name, user in zip(materials, names, people, strict=True)
+        ],
+        "locale": users["locale"],
+        "priority": [c.priority for c in campaigns],
+        "guarantee": [c.guarantee for c in campaigns],
+        "send_ts": slots,
+        "not_before": slots,
+        "not_after": [slot + window for slot, window in zip(slots, windows, strict=True)],
+        "timezone": users["timezone"],
+        "quiet_start": [None if c.is_transactional or quiet is None else quiet.start for c in campaigns],
+        "quiet_end": [None if c.is_transactional or quiet is None else quiet.end for c in campaigns],
+        "collapse_key": names,
+        "ttl_s": [c.ttl_hours * 3600 for c in campaigns],
+        "material_propensity": choice["material_propensity"],
+        "slot_propensity": choice["slot_propensity"],
+    }
+    contract = dataset("dispatch_manifest")
+    return pa.table({column.name: _typed(values[column.name], column.type) for column in contract.columns})
+
+
+def _typed(values: object, kind: pa.DataType) -> object:
+    return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, kind)
+
+
+def part_counts(messages: dict[str, int], catalog: Catalog) -> dict[str, int]:
+    """Return how many parts each `hour|channel|priority` gets, from the plan's counts by `hour|channel|campaign`."""
+    rows: dict[str, int] = {}
+    for key, count in messages.items():
+        hour, channel, campaign = key.split("|")
+        name = f"{hour}|{channel}|{catalog.campaigns[campaign].priority}"
+        rows[name] = rows.get(name, 0) + count
+    return {name: -(-count // PART_ROWS) for name, count in rows.items()}
+
+
+def identify(parts: dict[str, int]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the step that gives each message its dispatch_id and its part."""
+
+    def step(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = batch.select(["message_id", "channel", "address", "send_ts", "priority"]).to_pydict()
+            ids = [dispatch_id(m, c, a) for m, c, a in zip(rows["message_id"], rows["channel"], rows["address"], strict=True)]
+            hours = [slot.strftime("%Y-%m-%dT%H") for slot in rows["send_ts"]]
+            counts = [parts[f"{h}|{c}|{p}"] for h, c, p in zip(hours, rows["channel"], rows["priority"], strict=True)]
+            numbers = [hash64(one) % count for one, count in zip(ids, counts, strict=True)]
+            batch = batch.set_column(batch.schema.get_field_index("dispatch_id"), "dispatch_id", pa.array(ids))
+            yield batch.append_column("send_hour", pa.array(hours)).append_column("part", pa.array(numbers, pa.int32()))
+
+    return step
+
+
+def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
+    """Return the step that writes one part, sorted by dispatch_id, and answers with its file entry."""
+
+    def step(table: pa.Table) -> pa.Table:
+        send_hour, channel, priority, part = (table[name][0].as_py() for name in ("send_hour", "channel", "priority", "part"))
+        keys = {"send_hour": send_hour, "channel": channel, "priority": priority, "part": f"{part:04d}"}
+        name = f"send_hour={send_hour}/channel={channel}/priority={priority}/part-{part:04d}.parquet"
+        contract = dataset("dispatch_manifest")
+        rows = table.select(contract.names).sort_by("dispatch_id")
+        return pa.table({"entry": [lake.write_file(contract.name, folder, rows.cast(arrow.schema(contract)), name, keys=keys).to_json()]})
+
+    return step
+
+
+def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
+    """Return the files of each sealed hour of a plan, from the manifest commit that its seal names: they are sent, whatever is decided now."""
+    found = {}
+    for hour in lake.store.children(f"seals/{ds}") if lake.branch == "main" else ():
+        number = int(json.loads(lake.store.read(f"seals/{ds}/{hour}"))["manifest"])
+        found[hour] = [entry for entry in lake.as_of("dispatch_manifest", number, ds=ds).files if entry.keys["send_hour"] == hour]
+    return found
+
+
+def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
+    """Return the message ids that stand in sealed hours: intended, whatever became of them."""
+    keys = [lake.read_file(entry, ["message_id"]).column(0).to_pylist() for entry in files]
+    return spark.createDataFrame([(key,) for some in keys for key in some], "message_id string").distinct()
+
+
+def arg_parser_for_job() -> argparse.ArgumentParser:
+    """Return this job's parser."""
+    return arg_parser(__doc__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the manifests of one night."""
+    args = arg_parser_for_job().parse_args(argv)
+    lake = open_lake(args.branch)
+    catalog = load_snapshot(lake, args.ds)
+    decisions = lake.require("decisions", ds=args.ds)
+    index = lake.cited(next(c for c in decisions.inputs if c.partition("/")[0].endswith("user_index")))
+    features, endpoints = lake.require("user_features", ds=args.ds), lake.require("user_endpoints", ds=args.ds)
+    bits = int(index.meta["shard_bits"])
+    shards = list(all_shards(index))
+    parts = part_counts(decisions.meta["messages"], catalog)
+    planned = sum(decisions.meta["messages"].values())
+    schema = spark_schema(dataset("dispatch_manifest"))
+
+    def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for index in batch.column(0).to_pylist():
+                table = messages_of_shard(lake, decisions, features, catalog, shards[index], bits)
+                yield from table.set_column(3, "ordinal", table["ordinal"].cast(pa.int64())).to_batches(max_chunksize=65_536)
+
+    with spark_session("emit_manifests") as spark, lake.attempt("dispatch_manifest", ds=args.ds) as attempt:
+        if not shards:
+            raise NotFound("the user index is empty", fix="run index_users on a day with user_profiles")
+        standing = sealed_files(lake, args.ds)
+        carried = [entry for files in standing.values() for entry in files]
+        messages = spark.range(len(shards), numPartitions=len(shards)).mapInArrow(spread, _nullable(schema)).drop("address")
+        rejects: dict[str, int] = {}
+        if standing:
+            hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
+            open_hours = messages.where(~hour.isin(list(standing)))
+            n_open = open_hours.count()
+            messages = open_hours.join(intended(spark, lake, carried), "message_id", how="left_anti")
+            rejects = {"hour_sealed": planned - n_open, "message_sealed": n_open - messages.count()}
+        known = addresses(read_dataset(spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"]))
+        addressed = messages.join(known, ["user_id", "channel"], how="inner").select(*dataset("dispatch_manifest").names)
+        identified = addressed.mapInArrow(identify(parts), StructType(_nullable(schema).fields).add("send_hour", "string").add("part", "int"))
+        entries = (
+            identified.groupBy("send_hour", "channel", "priority", "part").applyInArrow(write_parts(lake, attempt.folder), "entry string").collect()
+        )
+        for row in sorted(entries, key=lambda row: row.entry):
+            attempt.add(FileEntry.from_json(row.entry))
+        written = sum(entry.rows for entry in attempt.files)
+        rejects["no_address"] = planned - written - sum(rejects.values())
+        for entry in carried:
+            attempt.add(entry)
+        commit = attempt.publish(
+            inputs=[decisions, features, endpoints, lake.require("catalog_snapshot", ds=args.ds)],
+            rejects={name: count for name, count in rejects.items() if count},
+            meta={"start": decisions.meta["start"], "sealed_hours": sorted(standing)},
+        )
+        progress(f"emit_manifests: {commit.ref}: {planned} planned, {commit.rows} rows in {len(commit.files)} parts, left out {dict(commit.rejects)}")
+
+
+def _nullable(schema: StructType) -> StructType:
+    """Return the schema with everything nullable: addresses and ids are filled in on the way."""
+    return StructType([type(field)(field.name, field.dataType, True) for field in schema.fields])
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(main))

@@ -1,0 +1,347 @@
+"""Decide who gets what, when and by which channel. Grain: user. Reads user_features, send_times, audience_members, material_scores, user_pushes,
+last night's decisions and the catalog snapshot; writes decisions.
+
+Passes over the shards: one draws the price sample, up to three offer and admit, one writes. Every pass rebuilds its shard from the lake and replays
+the finished rounds, so a worker keeps no state and a lost one costs its shard only. What surprises: a plan is for the 24 hours that begin
+ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC), not for ds itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from angelia.catalog.snapshot import load_snapshot
+from angelia.config import load_settings
+from angelia.contracts.derived import DECISION
+from angelia.contracts.ids import message_id, uniform
+from angelia.errors import Conflict
+from angelia.lake import Lake
+from angelia.output import progress
+from angelia.planning import (
+    MAX_ROUNDS,
+    Choice,
+    Problem,
+    Round,
+    best_sets,
+    bid_histogram,
+    decide,
+    dual_value,
+    final,
+    fit_prices,
+    is_settled,
+    next_round,
+    usage,
+)
+from angelia.planning.night import OPEN, Terms, build, draw_slots, thin_drawn
+from spark_jobs._plan_inputs import Inputs, Shard, find_inputs, load_shard, terms_of
+from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session
+
+SAMPLE_USERS = 20_000
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A shard on its way through the passes."""
+
+    shard: Shard
+    problem: Problem
+    outcome: np.ndarray
+    arm: np.ndarray
+    drawn: Choice
+    slot_propensity: np.ndarray
+
+
+def prepare(lake: Lake, inputs: Inputs, terms: Terms, number: int) -> Planned:
+    """Return a shard's problem and its exploration stratum's draws, before any drop."""
+    shard = load_shard(lake, inputs, terms, number)
+    problem, outcome, arm = build(terms, shard.people, shard.pairs, shard.past)
+    drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
+    return Planned(shard, problem, outcome, arm, drawn, slot_propensity)
+
+
+def explore_usage(planned: Planned, terms: Terms) -> np.ndarray:
+    """Return what the drawn messages would use of each constraint, (c*h + k,)."""
+    limits = terms.limits()
+    rows = np.flatnonzero(planned.drawn.slot >= 0)
+    hours, campaigns = planned.problem.constraints(planned.drawn, rows, limits)
+    return np.bincount(np.concatenate([hours, campaigns]), minlength=limits.n_constraints)
+
+
+def sample_of(planned: Planned, terms: Terms, share: float) -> Problem:
+    """Return the part of a shard's problem whose users are in the price sample: a hash of the user, whatever the shard."""
+    problem = planned.problem
+    chosen = uniform(planned.shard.people.keys, terms.salt, "price sample", terms.ds) < share
+    rows = chosen[problem.pair_user] & problem.allowed.any(axis=1)
+    place = np.cumsum(chosen) - 1
+    return Problem(
+        int(chosen.sum()),
+        place[problem.pair_user[rows]],
+        problem.pair_campaign[rows],
+        problem.value[rows],
+        problem.allowed[rows],
+        problem.channels[rows],
+        problem.is_exempt[rows],
+        problem.is_explore[rows],
+        problem.room[chosen],
+        problem.tie[rows],
+    )
+
+
+ARRAYS = ("pair_user", "pair_campaign", "value", "allowed", "channels", "is_exempt", "is_explore", "room", "tie")
+
+
+def pack(problem: Problem) -> bytes:
+    """Return a problem as bytes (npz, no pickles)."""
+    sink = io.BytesIO()
+    np.savez_compressed(sink, n_users=np.int64(problem.n_users), **{name: getattr(problem, name) for name in ARRAYS})
+    return sink.getvalue()
+
+
+def unpack(parts: Sequence[bytes]) -> Problem:
+    """Return the problems of several shards as one."""
+    loaded = [np.load(io.BytesIO(part), allow_pickle=False) for part in parts]
+    first = np.cumsum([0, *(int(part["n_users"]) for part in loaded)])
+    joined = {name: np.concatenate([part[name] for part in loaded]) for name in ARRAYS if name != "pair_user"}
+    users = np.concatenate([part["pair_user"] + start for part, start in zip(loaded, first[:-1], strict=True)])
+    return Problem(n_users=int(first[-1]), pair_user=users, **joined)
+
+
+def decisions_table(planned: Planned, terms: Terms, prices: np.ndarray, rounds: Sequence[Round], thinned: Choice, dropped: np.ndarray) -> pa.Table:
+    """Return the shard's decisions: every considered pair with its outcome, grouped by user."""
+    problem, shard, limits = planned.problem, planned.shard, terms.limits()
+    choice, displaced = final(problem, limits, prices, thinned, rounds)
+    outcome = planned.outcome.copy()
+    still = outcome == OPEN
+    is_sent = choice.slot >= 0
+    spent = {i for one in rounds for i in one.closed if i >= limits.capacity.size}
+    no_budget = np.isin(problem.pair_campaign + limits.capacity.size, list(spent))
+    worthless = still & ~((problem.value - limits.cost.min(initial=0) > 0) & problem.allowed).any(axis=1)
+    outcome[still] = "not_chosen"
+    outcome[still & worthless] = "no_value"
+    outcome[still & (displaced | dropped)] = "no_capacity"
+    outcome[still & displaced & no_budget] = "no_budget"
+    outcome[still & is_sent] = "sent"
+    hours, campaigns = problem.constraints(choice, np.flatnonzero(is_sent), limits)
+    paid = np.zeros(problem.n_pairs, np.int64)
+    paid[is_sent] = np.where(problem.is_explore[is_sent], 0, prices[hours] + prices[campaigns])
+    keys = [message_id(terms.campaigns[k].id, shard.people.user_id[u], terms.campaigns[k].occurrence) for u, k in _each(problem)]
+    slots = np.where(is_sent, terms.slots()[np.maximum(choice.slot, 0)].astype("datetime64[us]"), np.datetime64("NaT", "us"))
+    channels = np.array([*(c.id for c in terms.channels), None], object)[choice.channel]
+    values = {
+        "campaign_id": [terms.campaigns[k].id for k in problem.pair_campaign.tolist()],
+        "message_id": keys,
+        "occurrence": [terms.campaigns[k].occurrence for k in problem.pair_campaign.tolist()],
+        "material_id": shard.material,
+        "material_propensity": pa.array(shard.material_propensity, pa.float64(), from_pandas=True),
+        "slot": pa.array(slots, pa.timestamp("us", "UTC"), from_pandas=True),
+        "slot_propensity": pa.array(np.where(is_sent & problem.is_explore, planned.slot_propensity, np.nan), pa.float64(), from_pandas=True),
+        "channel": channels.tolist(),
+        "outcome": outcome.tolist(),
+        "p_open": shard.pairs.p_open,
+        "value_micros": np.where(is_sent, choice.bid, problem.value.max(axis=1, initial=0, where=problem.allowed)),
+        "price_micros": paid,
+        "arm": planned.arm.tolist(),
+        "is_explore": problem.is_explore,
+    }
+    flat = pa.StructArray.from_arrays([pa.array(values[f.name], f.type) for f in DECISION], fields=list(DECISION))
+    counts = np.bincount(problem.pair_user, minlength=problem.n_users)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    table = pa.table(
+        {
+            "ordinal": shard.people.ordinal,
+            "user_id": shard.people.user_id,
+            "choices": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat),
+        }
+    )
+    return table.filter(pa.array(counts > 0))
+
+
+def _each(problem: Problem) -> zip[tuple[int, int]]:
+    return zip(problem.pair_user.tolist(), problem.pair_campaign.tolist(), strict=True)
+
+
+def summarise(table: pa.Table) -> dict[str, object]:
+    """Return a shard's counts: decisions by outcome, messages by hour, channel and campaign, and the value of what is sent."""
+    flat = table["choices"].combine_chunks().flatten().flatten()
+    column = {field.name: flat[i] for i, field in enumerate(DECISION)}
+    counts: dict[str, dict[str, int]] = {"outcomes": {}, "hours": {}}
+    sent = np.array(column["outcome"].to_pylist(), object) == "sent"
+    for name in column["outcome"].to_pylist():
+        counts["outcomes"][name] = counts["outcomes"].get(name, 0) + 1
+    slots = column["slot"].to_numpy(zero_copy_only=False)[sent].astype("datetime64[h]").astype(str)
+    channels = np.array(column["channel"].to_pylist(), object)[sent]
+    campaigns = np.array(column["campaign_id"].to_pylist(), object)[sent]
+    for slot, channel, campaign in zip(slots, channels, campaigns, strict=True):
+        name = f"{slot}|{channel}|{campaign}"
+        counts["hours"][name] = counts["hours"].get(name, 0) + 1
+    worth = int(column["value_micros"].to_numpy()[sent].sum())
+    explored = int((column["is_explore"].to_numpy(zero_copy_only=False) & sent).sum())
+    return {**counts, "primal": worth, "n_explore": explored}
+
+
+def arg_parser_for_job() -> argparse.ArgumentParser:
+    """Return this job's parser."""
+    parser = arg_parser(__doc__)
+    parser.add_argument("--skip-before", type=_instant, default=None, metavar="ISO", help="hours that end before this instant have passed")
+    return parser
+
+
+def _instant(value: str) -> datetime | None:
+    if not value:
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is no instant; write it as 2026-11-15T05:00:00+00:00") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Plan one night."""
+    args = arg_parser_for_job().parse_args(argv)
+    settings = load_settings()
+    lake = open_lake(args.branch)
+    catalog = load_snapshot(lake, args.ds)
+    inputs = find_inputs(lake, args.ds, max([settings.history_days, *(c.days for c in catalog.policy.caps)]))
+    terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
+    limits, reserve = terms.limits(), terms.explore_limits()
+    n_users = int(inputs.index.meta["n_users"])
+    shards = all_shards(inputs.index)
+    share = min(1.0, SAMPLE_USERS / max(n_users, 1))
+    with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
+        work, folder = f"{attempt.folder}/sample", attempt.folder
+
+        def sample(number: int) -> ShardResult:
+            planned = prepare(lake, inputs, terms, number)
+            lake.store.put(f"{work}/{number:06d}.npz", pack(sample_of(planned, terms, share)))
+            return ShardResult(number, [], {"explore": explore_usage(planned, terms).tolist()})
+
+        sampled = run_shards(spark, shards, sample)
+        demand = np.sum([r.stats["explore"] for r in sampled], axis=0, dtype=np.int64) if sampled else np.zeros(limits.n_constraints, np.int64)
+        problem = unpack([lake.store.read(f"{work}/{number:06d}.npz") for number in shards])
+        prices = fit_prices(problem, limits, n_users / max(problem.n_users, 1))
+        for number in shards:
+            lake.store.delete(f"{work}/{number:06d}.npz")
+        progress(f"plan_dispatch: {problem.n_users} users sampled, {int((prices > 0).sum())} of {limits.n_constraints} limits priced")
+
+        def settled(number: int, rounds: Sequence[Round]) -> tuple[Planned, Choice, np.ndarray]:
+            planned = prepare(lake, inputs, terms, number)
+            thinned, dropped = thin_drawn(planned.problem, limits, planned.drawn, demand, reserve)
+            return planned, thinned, dropped
+
+        rounds: list[Round] = []
+        bound = 0
+        for turn in range(MAX_ROUNDS):
+
+            def offer(number: int, rounds: Sequence[Round] = tuple(rounds), first: bool = turn == 0) -> ShardResult:
+                planned, thinned, _ = settled(number, rounds)
+                choice, _ = decide(planned.problem, limits, prices, thinned, rounds)
+                used = usage(planned.problem, limits, choice)
+                free = dual_value(planned.problem, limits, prices, best_sets(planned.problem, limits, prices)) if first else 0
+                histogram = bid_histogram(planned.problem, limits, choice, np.flatnonzero(used).tolist())
+                return ShardResult(number, [], {"used": used.tolist(), "histogram": histogram, "dual": free})
+
+            offered = run_shards(spark, shards, offer)
+            used = np.sum([r.stats["used"] for r in offered], axis=0, dtype=np.int64)
+            if turn == 0:
+                bound = sum(r.stats["dual"] for r in offered) + int((prices * limits.flat()).sum())
+            wishes, exceeded = int(used[: limits.capacity.size].sum()), int((used > limits.flat()).sum())
+            progress(f"plan_dispatch: offer {turn + 1}: {wishes} wishes, {exceeded} limits exceeded")
+            if is_settled(limits, used, prices):
+                break
+            rounds.append(next_round(limits, used, [r.stats["histogram"] for r in offered]))
+
+        def write(number: int) -> ShardResult:
+            planned, thinned, dropped = settled(number, rounds)
+            table = decisions_table(planned, terms, prices, rounds, thinned, dropped)
+            entry = lake.write_file("decisions", folder, table, f"shard-{number:06d}.parquet", shards=(number, number))
+            explored = planned.problem.is_explore & (thinned.slot >= 0)
+            return ShardResult(number, [entry], {**summarise(table), "explore_value": int(thinned.bid[explored].sum())})
+
+        written = run_shards(spark, shards, write)
+        for result in written:
+            for entry in result.files:
+                attempt.add(entry)
+        _refuse_if_moved(lake, inputs, args.ds)
+        meta = certificate(terms, prices, bound, [r.stats for r in written])
+        commit = attempt.publish(
+            inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
+            meta=meta,
+            params={"lead_hours": settings.lead_hours, "skip_before": args.skip_before.isoformat() if args.skip_before else None},
+        )
+        progress(f"plan_dispatch: {commit.ref}: {meta['outcomes']}, gap {meta['gap_pct']} %")
+
+
+def _refuse_if_moved(lake: Lake, inputs: Inputs, ds: str) -> None:
+    """Caps hold over plans because each counts the one before: if that one was replaced meanwhile, this plan counted the wrong one.
+
+    Raises:
+        Conflict: last night's decisions have a newer commit than the one read.
+    """
+    now = find_inputs(lake, ds, 1).previous
+    if (now.ref if now else None) != (inputs.previous.ref if inputs.previous else None):
+        raise Conflict("last night's plan was replaced while this one was made", fix="rerun plan_dispatch")
+
+
+def certificate(terms: Terms, prices: np.ndarray, bound: int, stats: Sequence[dict]) -> dict[str, object]:
+    """Return what is published with a plan: value, bound, gap, every limit's use and price."""
+    limits = terms.limits()
+    outcomes: dict[str, int] = {}
+    hours: dict[str, int] = {}
+    for one in stats:
+        for into, name in ((outcomes, "outcomes"), (hours, "hours")):
+            for key, count in one[name].items():
+                into[key] = into.get(key, 0) + count
+    primal = sum(one["primal"] - one["explore_value"] for one in stats)
+    slots = [str(slot) for slot in terms.slots()]
+    c, h = limits.capacity.shape
+    by_hour: dict[str, int] = {}
+    by_campaign: dict[str, int] = {}
+    for key, count in hours.items():
+        slot, channel, campaign = key.split("|")
+        by_hour[f"{slot}|{channel}"] = by_hour.get(f"{slot}|{channel}", 0) + count
+        by_campaign[campaign] = by_campaign.get(campaign, 0) + count
+    constraints = [
+        {
+            "limit": f"{channel.id} {slots[s]}",
+            "capacity": channel.capacity_per_hour,
+            "used": by_hour.get(f"{slots[s]}|{channel.id}", 0),
+            "price_micros": int(prices[i * h + s]),
+        }
+        for i, channel in enumerate(terms.channels)
+        for s in range(h)
+    ] + [
+        {
+            "limit": f"budget {campaign.id}",
+            "capacity": campaign.max_messages,
+            "used": by_campaign.get(campaign.id, 0),
+            "price_micros": int(prices[c * h + k]),
+        }
+        for k, campaign in enumerate(terms.campaigns)
+        if campaign.max_messages is not None
+    ]
+    return {
+        "outcomes": dict(sorted(outcomes.items())),
+        "primal_micros": primal,
+        "bound_micros": bound,
+        "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
+        "n_explore": sum(one["n_explore"] for one in stats),
+        "constraints": constraints,
+        "start": terms.start.isoformat(),
+        "hours_passed": terms.first_slot,
+        "by_hour": dict(sorted(by_hour.items())),
+        "messages": dict(sorted(hours.items())),
+        "by_campaign": dict(sorted(by_campaign.items())),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(main))
