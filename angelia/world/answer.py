@@ -11,21 +11,29 @@ import numpy as np
 
 from angelia.contracts import ids
 from angelia.world import draws
-from angelia.world.draws import Floats, Ints, Keys
+from angelia.world.draws import Bools, Floats, Ints, Keys
 from angelia.world.parameters import parameters
 from angelia.world.population import People
-from angelia.world.truth import attention, click_probability
+from angelia.world.truth import attention, click_probability, delivery_probability
 
 NOT_OPENED = -1
 
 
 class Answers(NamedTuple):
-    """Answers to m pushes: probability of an open, and when it was opened in seconds since 1970 (NOT_OPENED = -1)."""
+    """Answers to m pushes that a provider accepted; all (m,).
+
+    Attributes:
+        probability: of an open (delivery included). opened_at: seconds since 1970, NOT_OPENED = -1.
+        is_bounced: the address turned out to be dead. is_delivered: reached the phone. seen: probability that it was looked at.
+        keys: one draw key per push.
+    """
 
     probability: Floats
     opened_at: Ints
-    keys: Keys
+    is_bounced: Bools
+    is_delivered: Bools
     seen: Floats
+    keys: Keys
 
 
 def answer(
@@ -39,10 +47,18 @@ def answer(
     click = click_probability(person, row, category, appeal, hours, felt, felt_category)
     probability = np.minimum(channel_factor * seen * click, given.max_probability)
     keys = draws.counted(ids.mix(person.keys[row], "answer"), hours)
-    opened = draws.uniform(keys, "open") < probability
+    bounced = draws.uniform(keys, "bounce") < given.bounce_share
+    delivered = ~bounced & (draws.uniform(keys, "delivery") < given.delivered_share)
+    opened = delivered & (draws.uniform(keys, "open") < probability)
     # Seen in hour k after the send with the probability the truth gives that hour; within the first hour soon, later anywhere.
     ahead = draws.pick(draws.uniform(keys, "delay"), levels)
     within = draws.uniform(keys, "within")
     delay = np.where(ahead == 0, 20.0 + 3_500.0 * within**2.5, 3_600.0 * (ahead - 0.5 + within))
     opened_at = np.where(opened, sent_at + delay.astype(np.int64), NOT_OPENED)
-    return Answers(probability, opened_at, keys, seen)
+    return Answers(probability * delivery_probability(), opened_at, bounced, delivered, seen, keys)
+
+
+def unsubscribed(answers: Answers, felt: Floats) -> Bools:
+    """Say who refuses the topic in answer to a push, (m,): rare, and more likely the more pushes are still felt."""
+    chance = parameters().response.unsubscribe_share * answers.seen * (1.0 + felt)
+    return np.asarray(answers.is_delivered & (draws.uniform(answers.keys, "refuse") < chance))

@@ -8,7 +8,7 @@ import typer
 
 from angelia.config import load_settings
 from angelia.lake import Lake
-from angelia.output import JsonFlag, emit, parse_ds, progress
+from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 
 app = typer.Typer(no_args_is_help=True, help="A simulated population with a known truth.")
 
@@ -43,3 +43,22 @@ def create(
     lines += [f"  {name}: {rows} rows" for name, rows in made["rows"].items()]
     lines.append(f"  {made['pushes_per_user_day']} pushes a user and day, open rate {made['open_rate']}")
     emit(made, lines, as_json)
+
+
+@app.command()
+def respond(
+    ds: DsOption,
+    next_day: Annotated[bool, typer.Option(help="Also write the sources of the day after.")] = True,
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes; the bytes do not depend on them.")] = 2,
+    as_json: JsonFlag = False,
+) -> None:
+    """Answer what was delivered for plan day D with receipts from the truth; asking again changes nothing."""
+    from angelia.world.respond import respond as answer_plan
+
+    settings = load_settings()
+    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    done = answer_plan(lake, settings.lake_url(), ds, next_day=next_day, processes=processes, endpoint=settings.s3_endpoint, note=progress)
+    lines = [f"world: receipts for {ds}: " + ", ".join(f"{kind} {n}" for kind, n in done["receipts"].items())]
+    if next_day:
+        lines.append(f"  {done['next_day']['ds']}: " + ", ".join(f"{name} {n} rows" for name, n in done["next_day"]["rows"].items()))
+    emit(done, lines, as_json)

@@ -1,6 +1,6 @@
 """The truth of an answer: with what probability does this person open this material, pushed at this UTC hour?
 
-    p = channel x see x click,   see = 1 - exp(-attention over the next hours),   click = logistic(taste, category hours, fatigue, ...)
+    p = delivery x channel x see x click,   see = 1 - exp(-attention over the next hours),   click = logistic(taste, category hours, fatigue, ...)
 
 Deliberately of no estimator's form: not separable into material and hour (categories have hours of their own, to which people are sensitive in
 different degrees), attention is only partly the activity one can observe, tastes and activity drift, weeks and days have noise, liked categories
@@ -168,6 +168,12 @@ def click_probability(
     return np.asarray(1.0 / (1.0 + np.exp(-logit)), dtype=np.float64)
 
 
+def delivery_probability() -> float:
+    """Return the probability that an accepted push reaches the phone."""
+    given = parameters().response
+    return given.delivered_share * (1.0 - given.bounce_share)
+
+
 def open_probability(
     world: World,
     users: npt.ArrayLike,
@@ -179,7 +185,7 @@ def open_probability(
     felt_category: npt.ArrayLike = 0.0,
     material: npt.ArrayLike | None = None,
 ) -> Floats:
-    """Return the true probability of an open within a day of a delivered push.
+    """Return the true probability that a push is opened within a day, given that its provider accepted it.
 
     Args:
         users: user numbers, int (n,), or anything that broadcasts, e.g. (n, 1, 1) for a grid.
@@ -205,10 +211,11 @@ def open_probability(
     see = -np.expm1(-attention(person, rows, hours).sum(axis=1))
     click = click_probability(person, rows, facts.category[flat], facts.appeal[flat], hours, tired.ravel(), tired_category.ravel())
     given = parameters().response
-    return np.asarray(np.minimum(given.channel[channel] * see * click, given.max_probability).reshape(user.shape), dtype=np.float64)
+    chance = delivery_probability() * np.minimum(given.channel[channel] * see * click, given.max_probability)
+    return np.asarray(chance.reshape(user.shape), dtype=np.float64)
 
 
-def felt_pushes(person: People, rows: Ints, hours: Ints, category: Ints) -> tuple[Floats, Floats]:
+def felt_pushes(person: People, rows: Ints, hours: Ints | Floats, category: Ints) -> tuple[Floats, Floats]:
     """Return pushes still felt just before each push, and those of its category: sum of exp(-age / time constant), shapes (m,).
 
     Args:
