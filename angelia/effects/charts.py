@@ -1,0 +1,216 @@
+"""Charts as inline SVG text: columns over hours, bars, intervals, heat. No script, no style attributes, colours by CSS class.
+
+Input is plain numbers and labels; output is deterministic text with two decimals. Labels inside an SVG are drawn at their real size: a chart
+is drawn once wide and once narrow, and the page's style sheet shows the one that fits, so that a phone never shrinks text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDE, NARROW = 760, 348
+
+
+@dataclass(frozen=True)
+class Series:
+    """One named series; `css` is its colour class (s1, s2, s3)."""
+
+    name: str
+    values: Sequence[float]
+    css: str
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Return a number for people: thousands separated, a dash for nothing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return f"{value:,.{digits}f}"
+
+
+def short(value: float) -> str:
+    """Return a number for an axis: 1.2k, 3M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def nice_ticks(highest: float, wanted: int = 4) -> list[float]:
+    """Return round tick values from 0 to at least `highest`."""
+    if highest <= 0:
+        return [0.0, 1.0]
+    raw = highest / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw - 1e-12)
+    return [step * n for n in range(math.ceil(highest / step - 1e-9) + 1)]
+
+
+def _svg(width: int, height: int, label: str, body: Sequence[str]) -> str:
+    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{escape(label, quote=True)}">{"".join(body)}</svg>'
+
+
+def _text(x: float, y: float, text: str, css: str = "", anchor: str = "start") -> str:
+    return f'<text x="{x:.2f}" y="{y:.2f}" class="{css}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def responsive(draw: Callable[[int], str]) -> str:
+    """Return a chart drawn wide and narrow."""
+    return f'<div class="wide">{draw(WIDE)}</div><div class="narrow">{draw(NARROW)}</div>'
+
+
+def columns(labels: Sequence[str], series: Sequence[Series], label: str, *, mark: Sequence[str] = (), height: int = 260) -> str:
+    """Return overlapping columns per label, the first series the widest and behind: what was planned, of it sent, of it opened.
+
+    Args:
+        labels: one per column, e.g. hours.
+        series: each as long as `labels`.
+        mark: a second line of labels (e.g. the day), shown where it changes.
+    """
+
+    def draw(width: int) -> str:
+        left, right, top, bottom = 44, 8, 12, 40 if mark else 26
+        ticks = nice_ticks(max((max(s.values, default=0) for s in series), default=0))
+        span_x, span_y = width - left - right, height - top - bottom
+        slot = span_x / max(len(labels), 1)
+        body = []
+        for tick in ticks:
+            y = top + span_y * (1 - tick / ticks[-1])
+            body.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" class="grid"/>')
+            body.append(_text(left - 6, y + 4, short(tick), "axis", "end"))
+        for n, one in enumerate(series):
+            share = (0.82, 0.56, 0.30)[min(n, 2)]
+            for i, value in enumerate(one.values):
+                tall = span_y * value / ticks[-1]
+                if value <= 0:
+                    continue
+                x = left + slot * (i + 0.5 - share / 2)
+                title = f"<title>{escape(labels[i])}: {escape(one.name)} {number(value)}</title>"
+                body.append(
+                    f'<rect x="{x:.2f}" y="{top + span_y - tall:.2f}" width="{slot * share:.2f}" height="{max(tall, 0.8):.2f}" class="{one.css}">{title}</rect>'
+                )
+        every = max(1, math.ceil(30 / slot))
+        every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 48, 96, every) if k >= every)
+        for i, text in enumerate(labels):
+            if i % every == 0:
+                body.append(_text(left + slot * (i + 0.5), height - bottom + 16, text, "axis", "middle"))
+            if mark and (i == 0 or mark[i] != mark[i - 1]):
+                body.append(_text(left + slot * i, height - bottom + 33, mark[i], "axis strong"))
+                if i:
+                    x = left + slot * i
+                    body.append(f'<line x1="{x:.2f}" x2="{x:.2f}" y1="{top}" y2="{height - bottom + 36}" class="day"/>')
+        return _svg(width, height, label, body)
+
+    return responsive(draw)
+
+
+def lines(labels: Sequence[str], series: Sequence[Series], label: str, *, mark: Sequence[str] = (), height: int = 200) -> str:
+    """Return stepped lines over labels; each label is an hour, a step holds for it."""
+
+    def draw(width: int) -> str:
+        left, right, top, bottom = 44, 8, 12, 40 if mark else 26
+        ticks = nice_ticks(max((max(s.values, default=0) for s in series), default=0), 3)
+        span_x, span_y = width - left - right, height - top - bottom
+        slot = span_x / max(len(labels), 1)
+        body = []
+        for tick in ticks:
+            y = top + span_y * (1 - tick / ticks[-1])
+            body.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" class="grid"/>{_text(left - 6, y + 4, short(tick), "axis", "end")}')
+        for one in series:
+            points = []
+            for i, value in enumerate(one.values):
+                y = top + span_y * (1 - value / ticks[-1])
+                points += [f"{left + slot * i:.2f},{y:.2f}", f"{left + slot * (i + 1):.2f},{y:.2f}"]
+            body.append(f'<polyline points="{" ".join(points)}" class="line {one.css}"><title>{escape(one.name)}</title></polyline>')
+        every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 10**9) if k * slot >= 30)
+        for i, text in enumerate(labels):
+            if i % every == 0:
+                body.append(_text(left + slot * (i + 0.5), height - bottom + 16, text, "axis", "middle"))
+            if mark and (i == 0 or mark[i] != mark[i - 1]):
+                body.append(_text(left + slot * i, height - bottom + 33, mark[i], "axis strong"))
+        return _svg(width, height, label, body)
+
+    return responsive(draw)
+
+
+def bars(rows: Sequence[tuple[str, float, str]], label: str, css: str = "s2") -> str:
+    """Return horizontal bars: (name, value, note); the name stands above its bar, so that long names fit on a phone."""
+
+    def draw(width: int) -> str:
+        most = max((value for _, value, _ in rows), default=0) or 1
+        step = 42
+        body = []
+        for i, (name, value, note) in enumerate(rows):
+            y = i * step
+            wide = (width - 2) * value / most
+            body.append(_text(0, y + 15, name, "name"))
+            body.append(_text(width, y + 15, note, "value", "end"))
+            body.append(f'<rect x="0" y="{y + 22}" width="{width}" height="10" class="track"/>')
+            if value > 0:
+                body.append(f'<rect x="0" y="{y + 22}" width="{max(wide, 1.5):.2f}" height="10" class="{css}"/>')
+        return _svg(width, step * len(rows), label, body)
+
+    return responsive(draw)
+
+
+def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str) -> str:
+    """Return estimates with intervals around a line at zero: (name, estimate, low, high, note), all on one scale."""
+
+    def draw(width: int) -> str:
+        reach = max((max(abs(low), abs(high)) for _, _, low, high, _ in rows), default=0.0) or 1.0
+        # The scale is symmetric and round, so that zero stands in the middle of every chart.
+        edge = nice_ticks(reach, 2)[-1]
+        step, foot = 48, 22
+        middle, half = width / 2, width / 2 - 14
+
+        def place(value: float) -> float:
+            return middle + half * value / edge
+
+        height = step * len(rows) + foot
+        body = [f'<line x1="{middle:.2f}" x2="{middle:.2f}" y1="0" y2="{step * len(rows)}" class="zero"/>']
+        for i, (name, estimate, low, high, note) in enumerate(rows):
+            y = i * step
+            css = "up" if low > 0 else "down" if high < 0 else "flat"
+            body.append(_text(0, y + 15, name, "name"))
+            body.append(_text(width, y + 15, note, "value", "end"))
+            body.append(f'<line x1="{place(low):.2f}" x2="{place(high):.2f}" y1="{y + 30}" y2="{y + 30}" class="interval {css}"/>')
+            body += [f'<line x1="{place(x):.2f}" x2="{place(x):.2f}" y1="{y + 25}" y2="{y + 35}" class="interval {css}"/>' for x in (low, high)]
+            body.append(f'<circle cx="{place(estimate):.2f}" cy="{y + 30}" r="5" class="dot {css}"/>')
+        for tick, anchor in ((-edge, "start"), (0.0, "middle"), (edge, "end")):
+            x = {"start": 0.0, "middle": middle, "end": float(width)}[anchor]
+            body.append(_text(x, height - 5, f"{tick:+.3g}" if tick else "0", "axis", anchor))
+        return _svg(width, height, label, body)
+
+    return responsive(draw)
+
+
+def heat(row_names: Sequence[str], column_names: Sequence[str], values: Sequence[Sequence[float | None]], label: str) -> str:
+    """Return a grid of shaded cells (five steps of the highest value), the number in each cell where it fits."""
+
+    def draw(width: int) -> str:
+        cell_h, head = 30, 18
+        gap = 2
+        slot = width / max(len(column_names), 1)
+        most = max((value for line in values for value in line if value is not None), default=0) or 1
+        body = []
+        for i, name in enumerate(row_names):
+            y = i * (cell_h + head + 6)
+            body.append(_text(0, y + 13, name, "name"))
+            for k, value in enumerate(values[i]):
+                level = 0 if not value else max(1, math.ceil(5 * value / most))
+                title = f"<title>{escape(name)}, {escape(column_names[k])}: {number(value)}</title>"
+                body.append(
+                    f'<rect x="{k * slot:.2f}" y="{y + head}" width="{slot - gap:.2f}" height="{cell_h}" rx="2" class="h{level}">{title}</rect>'
+                )
+                if value and slot >= 28:
+                    body.append(_text(k * slot + (slot - gap) / 2, y + head + 20, short(value), f"cell c{level}", "middle"))
+        height = len(row_names) * (cell_h + head + 6) + 16
+        every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 10**9) if k * slot >= 28)
+        for k, name in enumerate(column_names):
+            if k % every == 0:
+                body.append(_text(k * slot + (slot - gap) / 2, height - 4, name, "axis", "middle"))
+        return _svg(width, height, label, body)
+
+    return responsive(draw)

@@ -1,0 +1,97 @@
+"""Fix what a report reads: one commit per partition, as DuckDB views of the dataset's name.
+
+Reads the lake's newest commits of the night (and, for what people did afterwards, the days that follow it). Everything a report shows comes
+from these views, so two reports with the same list of commits are the same.
+"""
+# ruff: noqa: S608 - statements are made of quoted identifiers of contracts and paths of our own commits.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import duckdb
+
+from angelia.contracts import dataset
+from angelia.contracts.duckdb import identifier, literal, sql_type
+from angelia.lake import Commit, Lake
+
+NIGHT = ("decisions", "dispatch_manifest", "delivery_ledger", "push_receipts", "audience_members", "catalog_snapshot")
+PLAN_HOURS = 24
+AFTER_HOURS = 24  # how long after the planned day conversions and active days still count
+LATE_DAYS = 3
+
+
+@dataclass(frozen=True)
+class Night:
+    """A night's instants: the planned hours and the end of the window in which effects count."""
+
+    ds: str
+    plan_start: datetime
+    plan_end: datetime
+    window_end: datetime
+
+    @classmethod
+    def of(cls, ds: str, lead_hours: int, decisions: Commit | None) -> Night:
+        """Return the instants the plan itself states, else those of the settings."""
+        start = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(hours=lead_hours)
+        if decisions is not None and "start" in decisions.meta:
+            start = datetime.fromisoformat(str(decisions.meta["start"])).astimezone(UTC)
+        end = start + timedelta(hours=PLAN_HOURS)
+        return cls(ds, start, end, end + timedelta(hours=AFTER_HOURS))
+
+    def event_days(self) -> list[str]:
+        """Return the arrival days that may hold events of the window."""
+        first, last = self.plan_start.date(), self.window_end.date() + timedelta(days=LATE_DAYS)
+        return [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The commits a report reads, by dataset."""
+
+    night: Night
+    commits: Mapping[str, tuple[Commit, ...]]
+
+    def one(self, name: str) -> Commit | None:
+        """Return the only commit of a dataset with one partition a day, if there is one."""
+        return self.commits[name][0] if self.commits[name] else None
+
+    def refs(self) -> list[str]:
+        """Return the citations of all commits, sorted."""
+        return sorted(commit.citation() for commits in self.commits.values() for commit in commits)
+
+    def observed_until(self) -> date | None:
+        """Return the last day whose events have arrived, if any of the window's have."""
+        days = [date.fromisoformat(commit.partition["ds"]) for commit in self.commits["user_events"]]
+        return max(days, default=None)
+
+
+def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
+    """Return the newest commits for a night; datasets that are not there yet have none."""
+    commits: dict[str, tuple[Commit, ...]] = {}
+    for name in NIGHT:
+        leaves = [{"ds": ds}] if dataset(name).partition == ("ds",) else lake.partitions(name, ds=ds)
+        commits[name] = tuple(commit for leaf in leaves if (commit := lake.head(name, **leaf)) is not None)
+    index = lake.head("user_index", chain="0")
+    commits["user_index"] = (index,) if index else ()
+    night = Night.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
+    days = [lake.head("user_events", ds=day) for day in night.event_days()]
+    commits["user_events"] = tuple(commit for commit in days if commit is not None)
+    return Sources(night, commits)
+
+
+def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: Sources) -> None:
+    """Make one view per dataset over its commits' files: the contract's columns and types; empty where nothing is committed."""
+    connection.execute("SET TimeZone = 'UTC'")
+    for name, commits in sources.commits.items():
+        columns = ", ".join(f"CAST({identifier(c.name)} AS {sql_type(c.type)}) AS {identifier(c.name)}" for c in dataset(name).columns)
+        paths = [path for commit in commits for path in lake.paths(commit)]
+        if paths:
+            files = ", ".join(map(literal, paths))
+            body = f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
+        else:
+            nothing = ", ".join(f"CAST(NULL AS {sql_type(c.type)}) AS {identifier(c.name)}" for c in dataset(name).columns)
+            body = f"SELECT {nothing} WHERE FALSE"
+        connection.execute(f"CREATE VIEW {identifier(name)} AS {body}")
