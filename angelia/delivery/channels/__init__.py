@@ -1,0 +1,31 @@
+"""Channel providers by name. A package outside adds one through the entry-point group `angelia.channels` (name = provider, object = factory)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from angelia.delivery.channels import fcm
+from angelia.delivery.channels.base import ChannelConfig, Provider
+from angelia.errors import InvalidInput
+
+GROUP = "angelia.channels"
+PROVIDERS: dict[str, Callable[[ChannelConfig], Provider]] = {"fcm_v1": fcm.open_provider}
+
+
+def open_provider(config: ChannelConfig) -> Provider:
+    """Return a channel's provider, ready to use.
+
+    Raises:
+        InvalidInput: no provider has this name, or its configuration is incomplete.
+    """
+    factory = PROVIDERS.get(config.provider)
+    if factory is None:
+        for point in entry_points(group=GROUP, name=config.provider):
+            factory = point.load()
+    if factory is None:
+        raise InvalidInput(
+            f"channel {config.channel}: no provider is called {config.provider!r}",
+            fix=f"known: {', '.join(sorted(PROVIDERS))}, and entry points of the group {GROUP}",
+        )
+    return factory(config)

@@ -1,0 +1,86 @@
+"""What a channel adapter is: it builds one request and classifies one answer. Retry, pacing, deadline, breaker and ledger live in the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from angelia.delivery.wire import Answer, Request
+
+# What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the whole channel down.
+ACCEPTED, RETRY, THROTTLED, GONE, REJECTED, HALT, AUTH, AMBIGUOUS = "accepted", "retry", "throttled", "gone", "rejected", "halt", "auth", "ambiguous"
+
+
+class Message(NamedTuple):
+    """What an adapter needs to know of one row; texts are rendered, nothing here is a template."""
+
+    address: str
+    dispatch_id: str
+    title: str
+    body: str
+    link: str | None
+    collapse_key: str | None
+    ttl_s: int
+    is_urgent: bool
+
+
+class Verdict(NamedTuple):
+    """What an answer means, why (the provider's code), and the provider's id of the message."""
+
+    kind: str
+    reason: str | None = None
+    provider_id: str | None = None
+
+
+class MessageRejected(Exception):
+    """This one message cannot be sent through this channel (too large, control characters); `reason` is one word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Adapter(Protocol):
+    """One provider's wire format."""
+
+    def build_request(self, message: Message) -> Request:
+        """Return the request of a message: equal messages give equal bytes. Raises: MessageRejected."""
+
+    def classify(self, answer: Answer) -> Verdict:
+        """Return what an answer with a status means."""
+
+
+class Credentials(Protocol):
+    """Where the authorization header comes from."""
+
+    def current(self) -> bytes | None:
+        """Return the header value, or None when it must be refreshed first."""
+
+    async def refresh(self, stale: bytes | None) -> None:
+        """Replace `stale`; many callers, one request. Raises: AngeliaError."""
+
+
+@dataclass(frozen=True)
+class ChannelConfig:
+    """A channel document of the catalog, and what the environment adds (`ANGELIA_<CHANNEL>_URL`, `…_CREDENTIALS`, `ANGELIA_CA_FILE`)."""
+
+    channel: str
+    provider: str
+    quota_per_minute: float
+    base_url: str | None = None
+    credentials: Path | None = None
+    ca_file: Path | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An adapter ready to use: where it sends, as whom, and how many requests at once suit it."""
+
+    adapter: Adapter
+    base_url: str
+    credentials: Credentials | None
+    connections: int = 2
+    concurrency: int = 200

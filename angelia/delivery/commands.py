@@ -1,0 +1,158 @@
+"""`angelia deliver`, `angelia sandbox`, `angelia ledger`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from angelia.config import load_settings
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
+from angelia.output import DsOption, JsonFlag, emit, progress
+
+PARTIAL = 3
+
+
+class ClockName(StrEnum):
+    """Which clock the plan is delivered on."""
+
+    WALL = "wall"
+    SIMULATED = "simulated"
+
+
+def _lake() -> Lake:
+    settings = load_settings()
+    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+
+
+def _run(main: object) -> object:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)  # type: ignore[arg-type]
+    return uvloop.run(main)  # type: ignore[arg-type]
+
+
+def deliver(
+    ds: DsOption,
+    send_hour: Annotated[
+        list[str] | None, typer.Option("--send-hour", metavar="2026-11-15T04", help="UTC hour; repeatable. Default: what is due.")
+    ] = None,
+    all_hours: Annotated[bool, typer.Option("--all-hours", help="The plan's 24 hours in one process; needs --clock simulated.")] = False,
+    clock: Annotated[ClockName, typer.Option("--clock", help="simulated = a rehearsal against a sandbox, without waiting.")] = ClockName.WALL,
+    channel: Annotated[str | None, typer.Option("--channel", help="Only this channel.")] = None,
+    part: Annotated[int | None, typer.Option("--part", min=0, help="Only this part number.")] = None,
+    endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", metavar="URL", help="Provider base address instead of its own.")] = None,
+    takeover: Annotated[bool, typer.Option("--takeover", help="Take parts over from a worker that is gone, without waiting 300 s.")] = False,
+    slots: Annotated[int, typer.Option("--slots", min=1, help="Workers that share the provider's quota.")] = 1,
+    batch_rows: Annotated[int, typer.Option("--batch-rows", min=1, max=100_000, help="Rows of one intent.")] = 2_000,
+    batch_deadline_s: Annotated[float, typer.Option("--batch-deadline", min=0.1, max=3600, help="Seconds until a batch defers what is left.")] = 60.0,
+    request_timeout_s: Annotated[float, typer.Option("--request-timeout", min=0.1, max=300, help="Seconds to wait for one answer.")] = 10.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send a plan's committed manifests; a second run sends nothing."""
+    from angelia.delivery import parts
+    from angelia.delivery.run import Delivery, Options, Result
+
+    if all_hours and clock is not ClockName.SIMULATED:
+        raise InvalidInput("--all-hours needs --clock simulated", fix="real time is delivered hour by hour: --send-hour, or nothing for what is due")
+    if all_hours and send_hour:
+        raise InvalidInput("--all-hours and --send-hour exclude each other")
+    lake = _lake()
+    parts.require_main(lake)
+    hours = tuple(parts.parse_hour(hour) for hour in send_hour) if send_hour else None
+    if clock is ClockName.SIMULATED and hours is None:
+        hours = tuple(parts.send_hours(lake, ds))
+    options = Options(
+        ds, hours, channel, part, clock is ClockName.SIMULATED, takeover, endpoint_url, slots, batch_rows, batch_deadline_s, request_timeout_s
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+    async def main() -> Result:
+        return await Delivery(lake, options).run()
+
+    result = _run(main())
+    assert isinstance(result, Result)
+    lines = [f"delivered: {', '.join(f'{name} {n:,}' for name, n in sorted(result.delivered.items())) or 'nothing'}"]
+    lines.append(f"already delivered: {result.already_delivered}")
+    lines.append(f"parts finished: {result.parts}, held by others: {result.busy}, unfinished: {result.unfinished}; {result.seconds:.1f} s")
+    emit(result.to_json(), lines, as_json)
+    for name, why in result.halted.items():
+        progress(f"channel {name} halted: {why}")
+    if result.drained:
+        progress("stopped as asked; the rest is sent by the next run")
+    if result.halted or result.drained or result.unfinished:
+        raise typer.Exit(PARTIAL)
+
+
+def sandbox(
+    state_dir: Annotated[Path, typer.Option("--state-dir", help="Folder for CA, service account and counts; default HOME/sandbox.")] = Path(),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TLS port (HTTP/2 and HTTP/1.1); 0 = any.")] = 8443,
+    http_port: Annotated[int, typer.Option("--http-port", min=0, max=65535, help="Cleartext port and live page; 0 = any.")] = 8080,
+    rules: Annotated[Path | None, typer.Option("--rules", help="YAML of scripted faults.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Written when listening: JSON with ports, pid, ca_file, credentials.")
+    ] = None,
+    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0.1, help="Stop by itself after this long.")] = None,
+    token_seconds: Annotated[int, typer.Option("--token-seconds", min=1, help="Life of a bearer token.")] = 3600,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run local provider endpoints: real wire shapes, verified signatures, counts per dispatch, scripted faults."""
+    from angelia.delivery.sandbox.phones import Phones
+    from angelia.delivery.sandbox.server import serve
+
+    folder = state_dir if state_dir != Path() else load_settings().home / "sandbox"
+
+    def announce(names: dict[str, object]) -> None:
+        progress(
+            f"sandbox: {names['url']}  live page: {names['http_url']}/\n  ANGELIA_FCM_URL={names['url']} ANGELIA_CA_FILE={names['ca_file']} "
+            f"ANGELIA_FCM_CREDENTIALS={names['credentials']}"
+        )
+
+    async def main() -> Phones:
+        return await serve(
+            folder, host=host, port=port, http_port=http_port, rules=rules, ready=ready_file, max_seconds=max_seconds, token_seconds=token_seconds,
+            announce=announce,
+        )  # fmt: skip
+
+    phones = _run(main())
+    assert isinstance(phones, Phones)
+    stats = phones.stats()
+    emit(stats, [f"received {stats['received']:,} messages, {stats['unique']:,} unique, {stats['doubled']:,} doubled"], as_json)
+
+
+ledger = typer.Typer(no_args_is_help=True, help="What happened to every row; release ambiguous ones.")
+
+
+@ledger.command("status")
+def ledger_status(ds: DsOption, as_json: JsonFlag = False) -> None:
+    """Count a plan's rows by outcome, its parts, and its open intents."""
+    from angelia.delivery.status import status
+
+    result = status(_lake(), ds)
+    lines = [f"{name:<12} {number:>12,}" for name, number in result["outcomes"].items()]
+    lines.append(f"parts: {result['parts_done']} done of {result['parts']}; rows without outcome: {result['rows_open']:,} of {result['rows']:,}")
+    lines.append(f"open intents: {result['open_intents']} ({result['rows_intended']:,} rows)")
+    emit(result, lines, as_json)
+
+
+@ledger.command("release")
+def ledger_release(
+    ds: DsOption,
+    send_hour: Annotated[str | None, typer.Option("--send-hour", help="Only this hour.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: people may get a message twice.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let ambiguous rows be sent again: the operator's choice, since some of them may have arrived."""
+    from angelia.delivery.parts import parse_hour
+    from angelia.delivery.status import release
+
+    result = release(_lake(), ds, parse_hour(send_hour) if send_hour else None, dry_run=not yes)
+    done = "released" if yes else "would be released (add --yes)"
+    emit(result, [f"{result['rows']:,} ambiguous rows in {result['parts']} parts {done}"], as_json)

@@ -1,0 +1,190 @@
+"""The ledger: claims, intents before sends, outcomes after; each a conditional create in the lake's store, and nothing else coordinates workers.
+
+Keys (part = sha256 of the part): `claims/{part}/{epoch}`, `heartbeats/{part}/{epoch}`, `released/{part}/{epoch}`, `intents/{part}/{k}`,
+`outcomes/{part}/{k}`, `late/{part}/{k}-{epoch}`, `done/{part}`. Batch k is a fixed range of the part's rows; after a takeover that sends again
+(at least once) the second intent is `intents/{part}/{k}-e{epoch}`. Times here are lease time, microseconds since 1970 UTC.
+Surprise: an intent without outcomes is not a failure record but an *unknown*: its rows may have been sent, and only its owner can know.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from angelia.delivery.clock import Micros
+from angelia.delivery.parts import Part
+from angelia.errors import NotFound
+from angelia.lake.store import Store
+
+STALE_US = 300 * 1_000_000
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A worker process, precisely enough to know on its own machine whether it still runs."""
+
+    host: str
+    boot: str
+    namespace: str
+    pid: int
+    started: str
+
+    @classmethod
+    def this_process(cls) -> Owner:
+        """Return the owner record of this process."""
+        return cls(socket.gethostname(), _boot(), _namespace(), os.getpid(), _start_ticks(os.getpid()) or "")
+
+    def is_dead(self) -> bool:
+        """Say whether the process is *provably* gone: same machine, boot and pid namespace, and no such process (zombies count as gone)."""
+        here = (socket.gethostname(), _boot(), _namespace())
+        if not self.boot or not self.started or (self.host, self.boot, self.namespace) != here:
+            return False
+        return _start_ticks(self.pid) != self.started
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _start_ticks(pid: int) -> str | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in ("Z", "X") else fields[19]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """This worker's right to a part until somebody creates the next epoch."""
+
+    part: str
+    epoch: int
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Intent:
+    """Rows somebody was about to send: batch `k`, `rows` of them, `size` of every full batch; the owner starts nothing after `deadline`."""
+
+    k: int
+    epoch: int
+    key: str
+    owner: Owner
+    deadline: Micros
+    rows: int
+    size: int
+
+
+class Ledger:
+    """The ledger over one store; `lease_now` is injected."""
+
+    def __init__(self, store: Store, owner: Owner, lease_now: Callable[[], Micros]) -> None:
+        self.store, self.owner, self.lease_now = store, owner, lease_now
+
+    # ---- claims
+
+    def claim(self, part: Part, *, takeover: bool = False) -> Claim | None:
+        """Claim a part: None if it is done, or somebody else holds it.
+
+        A held part is taken over when asked for, when its owner released it, when its heartbeat is older than 300 s, or when its
+        owner is provably dead.
+        """
+        if self.is_done(part.id):
+            return None
+        epoch = self.newest_epoch(part.id)
+        if epoch and not (takeover or self._is_free(part.id, epoch)):
+            return None
+        claim = Claim(part.id, epoch + 1, self.owner)
+        body = {"owner": asdict(self.owner), "claimed": self.lease_now(), "ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf}
+        if not self.store.create(f"claims/{part.id}/{claim.epoch:08d}", json.dumps(body, sort_keys=True).encode()):
+            return None
+        return claim
+
+    def newest_epoch(self, part: str) -> int:
+        """Return the newest epoch of a part, 0 = unclaimed."""
+        return max((int(name) for name in self.store.children(f"claims/{part}")), default=0)
+
+    def _is_free(self, part: str, epoch: int) -> bool:
+        if self.store.exists(f"released/{part}/{epoch:08d}"):
+            return True
+        standing = json.loads(self.store.read(f"claims/{part}/{epoch:08d}"))
+        if Owner(**standing["owner"]).is_dead():
+            return True
+        try:
+            seen = int(json.loads(self.store.read(f"heartbeats/{part}/{epoch:08d}"))["at"])
+        except NotFound:
+            seen = int(standing["claimed"])
+        return self.lease_now() - seen > STALE_US
+
+    def is_fenced(self, claim: Claim) -> bool:
+        """Say whether somebody has taken the part over."""
+        return self.newest_epoch(claim.part) != claim.epoch
+
+    def heartbeat(self, claim: Claim) -> None:
+        """Say that this worker lives (its own key, so overwriting is nobody else's loss)."""
+        self.store.put(f"heartbeats/{claim.part}/{claim.epoch:08d}", json.dumps({"at": self.lease_now()}).encode())
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back: every open intent has its outcomes."""
+        self.store.create(f"released/{claim.part}/{claim.epoch:08d}", b"{}")
+
+    # ---- intents and outcomes
+
+    def intend(self, claim: Claim, k: int, rows: int, size: int, deadline: Micros, *, again: bool = False) -> bool:
+        """Write the intent of a batch; False = somebody else has it."""
+        key = f"intents/{claim.part}/{k:06d}" + (f"-e{claim.epoch}" if again else "")
+        body = {"owner": asdict(self.owner), "epoch": claim.epoch, "deadline": deadline, "rows": rows, "size": size, "at": self.lease_now()}
+        return self.store.create(key, json.dumps(body, sort_keys=True).encode())
+
+    def intents(self, part: str) -> dict[int, list[Intent]]:
+        """Return the intents of a part by batch."""
+        found: dict[int, list[Intent]] = {}
+        for name in self.store.children(f"intents/{part}"):
+            key = f"intents/{part}/{name}"
+            raw = json.loads(self.store.read(key))
+            k = int(name.split("-")[0])
+            found.setdefault(k, []).append(Intent(k, raw["epoch"], key, Owner(**raw["owner"]), raw["deadline"], raw["rows"], raw["size"]))
+        return found
+
+    def batches_with_outcomes(self, part: str) -> set[int]:
+        """Return the batches whose outcomes are written."""
+        return {int(name) for name in self.store.children(f"outcomes/{part}")}
+
+    def conclude(self, claim: Claim, k: int, outcomes: bytes) -> bool:
+        """Write the outcomes of a batch. If another worker resolved it first, ours are appended as late truth, and False is returned."""
+        if self.store.create(f"outcomes/{claim.part}/{k:06d}", outcomes):
+            return True
+        self.store.create(f"late/{claim.part}/{k:06d}-{claim.epoch:08d}", outcomes)
+        return False
+
+    def read_outcomes(self, part: str) -> Iterable[bytes]:
+        """Yield the outcome objects of a part: first those that stand, then late ones."""
+        for folder in ("outcomes", "late"):
+            for name in self.store.children(f"{folder}/{part}"):
+                yield self.store.read(f"{folder}/{part}/{name}")
+
+    # ---- the end of a part
+
+    def is_done(self, part: str) -> bool:
+        """Say whether a part is finished."""
+        return self.store.exists(f"done/{part}")
+
+    def finish(self, part: str, summary: dict[str, Any]) -> None:
+        """Mark a part finished."""
+        self.store.create(f"done/{part}", json.dumps(summary, sort_keys=True).encode())

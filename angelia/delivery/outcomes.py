@@ -1,0 +1,95 @@
+"""Outcomes of rows as columns: filled by the worker, stored as Arrow, merged when a part is compacted.
+
+Grain: row of a manifest file (`row` = its position there). No id and no address is in here; compaction joins them from the manifest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from angelia.errors import Corrupt
+
+ACCEPTED, REJECTED, AMBIGUOUS, SKIPPED, DEFERRED = "accepted", "rejected", "ambiguous", "skipped", "deferred"
+# When a row has several: what is known to have happened beats what is not, and `ambiguous` is never forgotten for a later "not sent".
+RANK = {ACCEPTED: 5, REJECTED: 4, AMBIGUOUS: 3, SKIPPED: 2, DEFERRED: 1}
+SCHEMA = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("outcome", pa.string()),
+        ("reason", pa.string()),
+        ("provider_id", pa.string()),
+        ("sent_us", pa.int64()),  # plan time of the first request; null = none
+        ("at_us", pa.int64()),  # plan time of the outcome
+        ("n_attempts", pa.int16()),
+        ("payload_sha256", pa.binary(32)),
+    ]
+)
+
+
+class Outcomes:
+    """Columns for the rows of one batch; a row without an outcome is None until `settle`."""
+
+    __slots__ = ("at", "attempts", "outcome", "payload", "provider_id", "reason", "rows", "sent")
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        n = len(rows)
+        self.rows = rows
+        self.outcome: list[str | None] = [None] * n
+        self.reason: list[str | None] = [None] * n
+        self.provider_id: list[str | None] = [None] * n
+        self.sent: list[int | None] = [None] * n
+        self.at: list[int] = [0] * n
+        self.attempts: list[int] = [0] * n
+        self.payload: list[bytes | None] = [None] * n
+
+    def to_bytes(self) -> bytes:
+        """Return the batch's outcomes; every row must have one."""
+        if None in self.outcome:
+            raise AssertionError("a row has no outcome")
+        columns = [self.rows, self.outcome, self.reason, self.provider_id, self.sent, self.at, self.attempts, self.payload]
+        table = pa.Table.from_arrays([pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            writer.write_table(table)
+        return bytes(sink.getvalue())
+
+
+def read(data: bytes) -> pa.Table:
+    """Return the table of an outcome object. Raises: Corrupt."""
+    try:
+        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+    except pa.ArrowInvalid:
+        raise Corrupt("an outcome object of the ledger is unreadable", fix="restore it from a backup; nothing was changed") from None
+    if table.schema != SCHEMA:
+        raise Corrupt("an outcome object of the ledger has another schema")
+    return table
+
+
+def merge(tables: Iterable[pa.Table]) -> pa.Table:
+    """Return one row per manifest row: the best known outcome, the first sending instant, attempts summed; sorted by row."""
+    given = list(tables)
+    if not given:
+        return SCHEMA.empty_table()
+    table = pa.concat_tables(given)
+    rows = table["row"].to_numpy()
+    codes = table["outcome"].combine_chunks().dictionary_encode()
+    ranks = np.array([RANK[word] for word in codes.dictionary.to_pylist()], dtype=np.int64)[codes.indices.to_numpy()]
+    order = np.lexsort((np.arange(len(rows)), ranks, rows))  # the best, and of equals the latest written, comes last in its row
+    sorted_rows = rows[order]
+    last = np.append(sorted_rows[1:] != sorted_rows[:-1], True)
+    best = table.take(pa.array(order[last]))
+    if table.num_rows == best.num_rows:
+        return best
+    attempts = np.zeros(int(rows.max()) + 1, dtype=np.int64)
+    np.add.at(attempts, rows, table["n_attempts"].to_numpy())
+    total = pa.array(np.minimum(attempts[sorted_rows[last]], 32_767).astype(np.int16))
+    return best.set_column(best.schema.get_field_index("n_attempts"), SCHEMA.field("n_attempts"), total)
+
+
+def count(table: pa.Table) -> Counter[str]:
+    """Return rows by outcome."""
+    return Counter({item["values"]: item["counts"] for item in table["outcome"].value_counts().to_pylist()})

@@ -1,0 +1,79 @@
+"""How fast and how often: token bucket per provider quota, adaptive decrease on 429, Retry-After, jittered backoff.
+
+Surprise: the bucket keeps every sliding minute below the quota, not only the average, so its steady rate is a little below quota / 60.
+Source of the backoff: "Exponential backoff and jitter" (AWS architecture blog, 2015), full jitter, capped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from angelia.delivery.clock import Micros
+
+_DECREASE, _RECOVER_PER_S, _FLOOR = 0.5, 0.05, 0.01
+
+
+class TokenBucket:
+    """Tokens on plan time. `take` is synchronous: 0 = go, else the seconds to wait before asking again."""
+
+    def __init__(self, per_minute: float, now: Micros) -> None:
+        # A sliding minute can hold a full burst and a minute of refill; together they are the quota.
+        self.burst = max(1.0, per_minute / 600)
+        self.limit = max(per_minute - self.burst, 1.0) / 60
+        self.rate = self.limit
+        self.tokens = self.burst
+        self.paused_until: Micros = 0
+        self._at = now
+        self._decreased_at: Micros = 0
+        self.n_decreases = 0
+
+    def take(self, now: Micros) -> float:
+        """Take a token, or say how long to wait."""
+        if now < self.paused_until:
+            return (self.paused_until - now) / 1e6
+        elapsed = (now - self._at) / 1e6
+        if elapsed > 0:
+            self._at = now
+            if self.rate < self.limit:
+                self.rate = min(self.limit, self.rate + self.limit * _RECOVER_PER_S * min(elapsed, 1.0))
+            self.tokens = min(self.burst, self.tokens + elapsed * self.rate)
+        if self.tokens >= 1.0:
+            self.tokens -= 1.0
+            return 0.0
+        return (1.0 - self.tokens) / self.rate + 1e-6
+
+    def give_back(self) -> None:
+        """Return a token that was not used."""
+        self.tokens = min(self.burst, self.tokens + 1.0)
+
+    def throttled(self, now: Micros, retry_after_s: float | None) -> None:
+        """Halve the rate (at most once a second, a storm is one signal) and hold everything while the provider asks for it."""
+        if now - self._decreased_at >= 1_000_000:
+            self._decreased_at = now
+            self.n_decreases += 1
+            self.rate = max(self.limit * _FLOOR, self.rate * _DECREASE)
+        if retry_after_s:
+            self.paused_until = max(self.paused_until, now + int(retry_after_s * 1e6))
+
+
+def retry_after(value: str | None, now: Micros) -> float | None:
+    """Return the seconds a Retry-After header asks for (seconds or HTTP date, RFC 9110 10.2.3), at most an hour; None if absent or unreadable."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), 3600.0)
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return min(max(0.0, when.timestamp() - now / 1e6), 3600.0)
+
+
+def backoff(attempt: int, uniform: Callable[[], float], base_s: float = 0.5, cap_s: float = 16.0) -> float:
+    """Return the seconds before retry number `attempt` (from 1): uniform in (0, min(cap, base * 2^attempt)], never below 50 ms."""
+    return max(0.05, float(min(cap_s, base_s * 2 ** min(attempt, 16)) * uniform()))

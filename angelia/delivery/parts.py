@@ -1,0 +1,231 @@
+"""Which parts there are to send: seals, manifest parts, follow-up parts, what is due.
+
+Reads `dispatch_manifest` commits of branch main; writes `seals/{ds}/{send_hour}` (conditional create) and `followups/{ds}/{send_hour}/…`.
+Grain of a part: about 100,000 rows of one hour, channel and priority; a follow-up part names rows of such a file and carries no address itself.
+Surprise: the first worker of an hour decides for good which manifest commit is sent for that hour; a later commit is ignored for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from angelia.delivery.clock import Micros
+from angelia.errors import Corrupt, InvalidInput, NotFound
+from angelia.lake import Commit, FileEntry, Lake
+
+PRIORITIES = ("high", "medium", "low")
+_HOUR = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}$")
+_PART = re.compile(r"part-(\d+)")
+LOOK_BACK_DAYS = 3  # a plan's windows end at most two days after ds (lead 28 h + 24 h); one more for long lateness
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one manifest file that share a claim and a ledger. `id` is the sha256 that ledger keys use."""
+
+    ds: str
+    send_hour: str
+    channel: str
+    priority: str
+    number: int
+    entry: FileEntry
+    manifest: int
+    id: str
+    rows: tuple[int, ...] | None = None  # None = all rows of the file
+    kind: str = "plan"  # plan, deferred or released
+
+    @property
+    def n_rows(self) -> int:
+        """Rows to account for."""
+        return self.entry.rows if self.rows is None else len(self.rows)
+
+    @property
+    def leaf(self) -> str:
+        """Name of its partition in delivery_ledger; with the hour in front, in push_receipts."""
+        return f"{self.channel}.{self.priority}.{self.number:04d}"
+
+    @property
+    def order(self) -> tuple[str, int, int, str, str]:
+        """Sort key: by hour, high before medium before low."""
+        return self.send_hour, PRIORITIES.index(self.priority), self.number, self.kind, self.id
+
+
+def require_main(lake: Lake) -> None:
+    """Refuse any branch but main.
+
+    Raises:
+        InvalidInput: the lake is open on a replay branch.
+    """
+    if lake.branch != "main":
+        raise InvalidInput(f"branch {lake.branch} is a replay; only main can be sent", fix="unset ANGELIA_BRANCH")
+
+
+def parse_hour(text: str) -> str:
+    """Return a send hour in its one spelling.
+
+    Raises:
+        InvalidInput: it is not written as 2026-11-15T04.
+    """
+    try:
+        if not _HOUR.fullmatch(text):
+            raise ValueError
+        datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidInput(f"--send-hour {text!r} is not an hour", fix="write it as 2026-11-15T04 (UTC)") from None
+    return text
+
+
+def hour_start(send_hour: str) -> Micros:
+    """Return the first instant of a send hour."""
+    return int(datetime.strptime(send_hour, "%Y-%m-%dT%H").replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def send_hours(lake: Lake, ds: str) -> list[str]:
+    """Return the hours a plan has something to send in: of its newest manifest, and those already sealed.
+
+    Raises:
+        NotFound: no manifest is committed for ds.
+    """
+    commit = lake.require("dispatch_manifest", ds=ds)
+    return sorted({entry.keys["send_hour"] for entry in commit.files} | set(lake.store.children(f"seals/{ds}")))
+
+
+def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
+    """Return the one manifest commit that is sent for this hour, sealing the newest if none is sealed yet.
+
+    Raises:
+        Corrupt: the sealed commit's content has changed.
+        InvalidInput: the lake is on a replay branch.
+    """
+    require_main(lake)
+    key = f"seals/{ds}/{send_hour}"
+    if not lake.store.exists(key):
+        head = lake.require("dispatch_manifest", ds=ds)
+        body = {"manifest": head.number, "sha256": head.sha256, "ref": head.ref, "sealed_ts": at}
+        lake.store.create(key, json.dumps(body, sort_keys=True).encode())
+    sealed = json.loads(lake.store.read(key))
+    commit = lake.as_of("dispatch_manifest", int(sealed["manifest"]), ds=ds)
+    if commit.sha256 != sealed["sha256"] and not commit.erased:
+        raise Corrupt(f"{commit.ref} is not the commit that was sealed for {send_hour}; nothing was sent", fix="run `angelia lake verify`")
+    return commit
+
+
+def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
+    """Return the commit an hour is sealed to, or would be sealed to now; seals nothing."""
+    key = f"seals/{ds}/{send_hour}"
+    if lake.store.exists(key):
+        return lake.as_of("dispatch_manifest", int(json.loads(lake.store.read(key))["manifest"]), ds=ds)
+    return lake.require("dispatch_manifest", ds=ds)
+
+
+def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
+    """Return an hour's parts of a manifest commit, follow-ups included, in sending order."""
+    ds = commit.partition["ds"]
+    by_id: dict[str, Part] = {}
+    for position, entry in enumerate(e for e in commit.files if e.keys.get("send_hour") == send_hour and e.rows):
+        channel, priority = entry.keys.get("channel", ""), entry.keys.get("priority", "")
+        if not channel or priority not in PRIORITIES:
+            raise Corrupt(f"{entry.path}: its keys name no channel and priority; nothing was sent")
+        match = _PART.search(entry.path.rsplit("/", 1)[-1])
+        number = int(match.group(1)) if match else position
+        by_id[entry.sha256] = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.sha256)
+    found = list(by_id.values())
+    for name in lake.store.children(f"followups/{ds}/{send_hour}"):
+        body = lake.store.read(f"followups/{ds}/{send_hour}/{name}")
+        document = json.loads(body)
+        root = by_id.get(document["root"])
+        if root is None:
+            raise Corrupt(f"followups/{ds}/{send_hour}/{name} names a part that the sealed manifest does not have")
+        identity = hashlib.sha256(body).hexdigest()
+        found.append(
+            Part(
+                ds,
+                send_hour,
+                root.channel,
+                root.priority,
+                root.number,
+                root.entry,
+                root.manifest,
+                identity,
+                tuple(document["rows"]),
+                document["kind"],
+            )
+        )
+    return sorted(found, key=lambda part: part.order)
+
+
+def follow_up(lake: Lake, part: Part, rows: Sequence[int], kind: str, name: str) -> None:
+    """Write a follow-up part of `rows` (of the root file); the first writer of a name wins."""
+    body = {"kind": kind, "root": part.entry.sha256, "parent": part.id, "manifest": part.manifest, "rows": sorted(int(row) for row in rows)}
+    lake.store.create(f"followups/{part.ds}/{part.send_hour}/{name}", json.dumps(body, sort_keys=True).encode())
+
+
+def verify(lake: Lake, parts: Iterable[Part]) -> None:
+    """Compare every part's size and sha256 with its commit's, before anything is sent.
+
+    Raises:
+        Corrupt: one differs.
+    """
+    seen = set()
+    for part in parts:
+        if part.entry.sha256 not in seen:
+            seen.add(part.entry.sha256)
+            try:
+                lake.check_bytes(part.entry)
+            except Corrupt as error:
+                raise Corrupt(f"{error.message}; nothing was sent", fix="run `angelia lake verify`, then emit the manifests again") from None
+
+
+def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
+    """Return the first `not_before` and last `not_after` of a part's file, from its Parquet statistics."""
+    opens, closes = [], []
+    local = lake.store.local_path(part.entry.path)
+    try:
+        source = str(local) if local else pa.BufferReader(lake.store.read(part.entry.path))
+        metadata = pq.ParquetFile(source).metadata
+    except (OSError, NotFound, pa.ArrowInvalid) as error:
+        raise Corrupt(f"{part.entry.path}: {type(error).__name__}; nothing was sent", fix="run `angelia lake verify`") from None
+    names = [metadata.schema.column(i).name for i in range(metadata.num_columns)]
+    first, last = names.index("not_before"), names.index("not_after")
+    for group in range(metadata.num_row_groups):
+        opens.append(metadata.row_group(group).column(first).statistics.min)
+        closes.append(metadata.row_group(group).column(last).statistics.max)
+    return _micros(min(opens)), _micros(max(closes))
+
+
+def due_parts(lake: Lake, now: Micros) -> list[Part]:
+    """Return the unfinished parts (of main, of every recent plan) whose window is open; nothing is sealed or claimed by asking.
+
+    Raises:
+        InvalidInput: the lake is on a replay branch.
+    """
+    require_main(lake)
+    today = datetime.fromtimestamp(now / 1e6, UTC).date()
+    oldest = (today - timedelta(days=LOOK_BACK_DAYS)).isoformat()
+    due: list[Part] = []
+    for partition in lake.partitions("dispatch_manifest"):
+        if not oldest <= partition["ds"] <= today.isoformat():
+            continue
+        for hour in send_hours(lake, partition["ds"]):
+            commit = standing_manifest(lake, partition["ds"], hour)
+            for part in parts_of(lake, commit, hour):
+                if lake.store.exists(f"done/{part.id}"):
+                    continue
+                opens, closes = window(lake, part)
+                if opens <= now < closes:
+                    due.append(part)
+    return sorted(due, key=lambda part: part.order)
+
+
+def _micros(value: datetime) -> Micros:
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return int(value.timestamp() * 1_000_000)

@@ -1,0 +1,342 @@
+"""Deliver a plan: hours in order, channels side by side, parts by priority; what `angelia deliver` does.
+
+Reads manifests, the night's catalog snapshot (channels, templates), stops, suppressions; writes ledger objects, `delivery_ledger`, `push_receipts`.
+Surprises: the simulated clock refuses the provider's own address; a channel whose configuration is wrong halts alone; parts held by another worker
+are left to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from angelia.delivery import compaction, parts
+from angelia.delivery.channels import open_provider
+from angelia.delivery.channels.base import ChannelConfig, Provider
+from angelia.delivery.client import Http2Client
+from angelia.delivery.clock import Clock, Micros, SimulatedClock, WallClock
+from angelia.delivery.guards import Guards
+from angelia.delivery.ledger import Ledger, Owner
+from angelia.delivery.outcomes import DEFERRED
+from angelia.delivery.parts import Part
+from angelia.delivery.rendering import Renderer
+from angelia.delivery.sender import Sender
+from angelia.delivery.templates import TemplateSet
+from angelia.delivery.wire import Transport
+from angelia.delivery.worker import PartRun, Work
+from angelia.errors import InvalidInput
+from angelia.lake import Commit, Lake
+from angelia.output import progress
+
+FOLLOW_UP_ROUNDS = 5
+PROVIDER_HOSTS = ("googleapis.com", "push.apple.com")  # a rehearsal never talks to these
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to deliver and how; `hours` None = whatever is due now."""
+
+    ds: str
+    hours: tuple[str, ...] | None = None
+    channel: str | None = None
+    part: int | None = None
+    simulated: bool = False
+    takeover: bool = False
+    endpoint_url: str | None = None
+    slots: int = 1
+    batch_rows: int = 2_000
+    batch_deadline_s: float = 60.0
+    request_timeout_s: float = 10.0
+    seed: int = 0
+
+
+@dataclass
+class Result:
+    """What came of it."""
+
+    delivered: Counter[str] = field(default_factory=Counter)
+    already_delivered: int = 0
+    parts: int = 0
+    busy: int = 0
+    unfinished: int = 0
+    halted: dict[str, str] = field(default_factory=dict)
+    drained: bool = False
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object of `--json`."""
+        return {
+            "delivered": dict(sorted(self.delivered.items())), "already_delivered": self.already_delivered, "parts": self.parts,
+            "busy_parts": self.busy, "unfinished_parts": self.unfinished, "halted": self.halted, "drained": self.drained,
+            "seconds": round(self.seconds, 3),
+        }  # fmt: skip
+
+
+def lease_now() -> Micros:
+    """Return real time in microseconds: what claims and deadlines are read on."""
+    return time.time_ns() // 1000
+
+
+class Delivery:
+    """One run of `angelia deliver`."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        options: Options,
+        *,
+        clock: Clock | None = None,
+        transport: Callable[[Provider, ChannelConfig], Transport] | None = None,
+        owner: Owner | None = None,
+    ) -> None:
+        parts.require_main(lake)
+        self.lake, self.options = lake, options
+        self.clock: Clock = clock or (SimulatedClock(0) if options.simulated else WallClock())
+        self.ledger = Ledger(lake.store, owner or Owner.this_process(), lease_now)
+        self.result = Result()
+        self.draining = asyncio.Event()
+        self._transport = transport or self._open_transport
+        self._senders: dict[str, Sender] = {}
+        self._catalog: dict[int, tuple[dict[str, dict[str, Any]], Renderer]] = {}
+        self._guards = Guards(lake, options.ds, lease_now)
+        self._before: dict[str, Counter[str]] = {}
+        self._families: dict[str, list[Part]] = {}
+        self._total = 0
+
+    async def run(self) -> Result:
+        """Deliver; every row this process intended has its outcome when this returns."""
+        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.draining.set)
+        try:
+            plan = await asyncio.to_thread(self._plan)
+            async with asyncio.TaskGroup() as group:
+                reporter = group.create_task(self._report())
+                for hour, commit, chosen in plan:
+                    if self.draining.is_set():
+                        break
+                    if isinstance(self.clock, SimulatedClock):
+                        self.clock.advance_to(parts.hour_start(hour))
+                    await self._hour(hour, commit, chosen)
+                reporter.cancel()
+        except BaseExceptionGroup as problems:
+            raise _innermost(problems) from None
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+            for sender in self._senders.values():
+                await sender.transport.close()
+        result = self.result
+        result.drained = self.draining.is_set()
+        result.halted = {name: sender.halted for name, sender in self._senders.items() if sender.halted}
+        result.seconds = time.monotonic() - began
+        return result
+
+    # ---- what to do
+
+    def _plan(self) -> list[tuple[str, Commit, list[Part]]]:
+        options, lake = self.options, self.lake
+        if options.hours is None:
+            due = [part for part in parts.due_parts(lake, self.clock.now()) if part.ds == options.ds]
+            hours: Sequence[str] = sorted({part.send_hour for part in due})
+        else:
+            hours = options.hours
+            known = parts.send_hours(lake, options.ds)
+            for hour in hours:
+                if hour not in known:
+                    raise InvalidInput(f"the plan of {options.ds} has nothing to send in {hour}", fix=f"hours: {known[0]} to {known[-1]}")
+                if not self.clock.simulated and parts.hour_start(hour) > self.clock.now():
+                    raise InvalidInput(f"{hour} has not begun; sealing it now would freeze the plan too early", fix="wait, or --clock simulated")
+        plan = []
+        for hour in hours:
+            commit = parts.seal(lake, options.ds, hour, lake.clock().isoformat(timespec="seconds"))
+            chosen = self._choose(commit, hour)
+            parts.verify(lake, chosen)
+            self._total += sum(part.n_rows for part in chosen)
+            plan.append((hour, commit, chosen))
+        return plan
+
+    def _choose(self, commit: Commit, hour: str) -> list[Part]:
+        options = self.options
+        every = parts.parts_of(self.lake, commit, hour)
+        for part in every:
+            family = self._families.setdefault(part.entry.sha256, [])
+            if part.id not in [member.id for member in family]:
+                family.append(part)
+                family.sort(key=lambda member: member.rows is not None)
+        return [p for p in every if options.channel in (None, p.channel) and options.part in (None, p.number)]
+
+    async def _hour(self, hour: str, commit: Commit, chosen: list[Part]) -> None:
+        tried: set[str] = set()
+        for _ in range(FOLLOW_UP_ROUNDS):
+            todo = [part for part in chosen if part.id not in tried]
+            tried.update(part.id for part in todo)
+            channels = dict.fromkeys(part.channel for part in todo)
+            async with asyncio.TaskGroup() as group:
+                for channel in channels:
+                    group.create_task(self._channel([part for part in todo if part.channel == channel], commit))
+            if self.draining.is_set():
+                break
+            chosen = await asyncio.to_thread(self._choose, commit, hour)
+            if all(part.id in tried for part in chosen):
+                break
+
+    async def _channel(self, todo: list[Part], commit: Commit) -> None:
+        for part in todo:
+            sender = self._senders.get(part.channel)
+            if self.draining.is_set() or (sender is not None and sender.halted):
+                self.result.unfinished += 1
+                continue
+            await self._part(part, commit)
+
+    async def _part(self, part: Part, commit: Commit) -> None:
+        root, result = part.entry.sha256, self.result
+        family = self._families[root]
+        if root not in self._before:
+            self._before[root] = await asyncio.to_thread(compaction.counts, self.ledger, family)
+            result.already_delivered += sum(self._before[root].values())
+        if await asyncio.to_thread(self.ledger.is_done, part.id):
+            return
+        claim = await asyncio.to_thread(self._claim, part)
+        if claim is None:
+            result.busy += 1
+            return
+        sender = self._sender(part.channel, commit)
+        _, renderer = self._documents(commit)
+        options = self.options
+        work = Work(
+            ledger=self.ledger, guards=self._guards, render=renderer, clock=self.clock, lease_now=lease_now, batch_rows=options.batch_rows,
+            batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s, draining=self.draining,
+        )  # fmt: skip
+        table = await asyncio.to_thread(self.lake.read_file, part.entry)
+        run = PartRun(work, sender, part, claim, table)
+        done = await run.run()
+        if done:
+            await asyncio.to_thread(self._conclude, part, commit, run.rows, table)
+            work.failpoints.hit("before_done")
+            after = await asyncio.to_thread(compaction.counts, self.ledger, family)
+            await asyncio.to_thread(self.ledger.finish, part.id, {"ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf, "rows": part.n_rows})
+            result.parts += 1
+        else:
+            after = await asyncio.to_thread(compaction.counts, self.ledger, family)
+            result.unfinished += 1
+        self._count(root, after)
+        if run.fenced and self.ledger.is_done(part.id):
+            await asyncio.to_thread(
+                compaction.compact, self.lake, self.ledger, family, commit
+            )  # our late truth joins what the other worker committed
+        if not run.fenced:
+            await asyncio.to_thread(self.ledger.release, claim)
+
+    def _count(self, root: str, after: Counter[str]) -> None:
+        before = self._before[root]
+        for outcome in {*before, *after}:
+            self.result.delivered[outcome] += after[outcome] - before[outcome]
+            if not self.result.delivered[outcome]:
+                del self.result.delivered[outcome]
+        self._before[root] = after
+
+    def _claim(self, part: Part) -> Any:
+        return self.ledger.claim(part, takeover=self.options.takeover)
+
+    def _conclude(self, part: Part, commit: Commit, rows: list[int], table: Any) -> None:
+        """Name what is deferred and still has a window in a follow-up part, then commit ledger and receipts."""
+        mine = compaction.merged(self.ledger, [part])
+        closes = table["not_after"].cast("int64").to_pylist()
+        now = self.clock.now()
+        deferred = [
+            row
+            for row, outcome in zip(mine["row"].to_pylist(), mine["outcome"].to_pylist(), strict=True)
+            if outcome == DEFERRED and closes[row] > now
+        ]
+        if deferred:
+            parts.follow_up(self.lake, part, deferred, "deferred", f"{part.id[:32]}.deferred")
+        compaction.compact(self.lake, self.ledger, self._families[part.entry.sha256], commit)
+
+    # ---- what is needed for it
+
+    def _documents(self, commit: Commit) -> tuple[dict[str, dict[str, Any]], Renderer]:
+        known = self._catalog.get(commit.number)
+        if known is None:
+            cited = next((name for name in commit.inputs if name.startswith("catalog_snapshot/")), None)
+            snapshot = self.lake.cited(cited) if cited else self.lake.require("catalog_snapshot", ds=commit.partition["ds"])
+            rows = self.lake.read(snapshot).to_pylist()
+            channels = {row["id"]: json.loads(row["body"]) for row in rows if row["kind"] == "channel"}
+            templates = TemplateSet((row["version"], json.loads(row["body"])) for row in rows if row["kind"] == "template")
+            known = self._catalog[commit.number] = (channels, Renderer(templates))
+        return known
+
+    def _sender(self, channel: str, commit: Commit) -> Sender:
+        if channel not in self._senders:
+            document = self._documents(commit)[0].get(channel)
+            if document is None:
+                raise InvalidInput(f"the catalog snapshot of {self.options.ds} declares no channel {channel}", fix="add it to the catalog")
+            config = channel_config(channel, document, self.options.endpoint_url)
+            provider = open_provider(config)
+            if self.clock.simulated:
+                host = urlsplit(provider.base_url).hostname or ""
+                if any(host == name or host.endswith(f".{name}") for name in PROVIDER_HOSTS):
+                    raise InvalidInput("a simulated clock must not send to a real provider", fix=f"set ANGELIA_{channel.upper()}_URL to a sandbox")
+            per_minute = config.quota_per_minute / self.options.slots
+            transport = self._transport(provider, config)
+            self._senders[channel] = Sender(channel, provider, transport, self.clock, per_minute=per_minute, seed=self.options.seed)
+        return self._senders[channel]
+
+    def _open_transport(self, provider: Provider, config: ChannelConfig) -> Transport:
+        return Http2Client(provider.base_url, connections=provider.connections, timeout_s=self.options.request_timeout_s, ca_file=config.ca_file)
+
+    async def _report(self) -> None:
+        """Print a line every two seconds: rate, outcomes, time to go."""
+        last, began = 0, time.monotonic()
+        while True:
+            await asyncio.sleep(2.0)
+            counts: Counter[str] = sum((sender.counts for sender in self._senders.values()), Counter())
+            n = sum(counts.values())
+            rate = (n - last) / 2.0
+            last = n
+            left = max(0, self._total - self.result.already_delivered - n)
+            average = n / (time.monotonic() - began)
+            eta = f"{left / average:.0f} s" if average else "?"
+            words = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
+            states = "".join(
+                f"; {name}: {'halted' if s.halted else 'breaker open'}" for name, s in self._senders.items() if s.halted or s.breaker.is_open
+            )
+            progress(f"deliver {n}/{self._total}  {rate:.0f}/s  {words or 'nothing yet'}  to go {eta}{states}")
+
+
+def channel_config(channel: str, document: dict[str, Any], endpoint_url: str | None) -> ChannelConfig:
+    """Return a channel's configuration: the catalog's document, and the environment.
+
+    Raises:
+        InvalidInput: the channel is switched off or has no quota.
+    """
+    if not document.get("enabled", True):
+        raise InvalidInput(f"channel {channel} is switched off in the catalog", fix="set enabled: true, or deliver other channels with --channel")
+    quota = float(document.get("quota_per_minute") or 0)
+    if quota <= 0:
+        raise InvalidInput(f"channel {channel} has no quota_per_minute", fix="set it in the catalog")
+    name = channel.upper()
+    credentials, ca_file = os.environ.get(f"ANGELIA_{name}_CREDENTIALS"), os.environ.get("ANGELIA_CA_FILE")
+    return ChannelConfig(
+        channel,
+        str(document["provider"]),
+        quota,
+        endpoint_url or os.environ.get(f"ANGELIA_{name}_URL") or None,
+        Path(credentials) if credentials else None,
+        Path(ca_file) if ca_file else None,
+    )
+
+
+def _innermost(problems: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner: BaseException = problems
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner

@@ -1,0 +1,51 @@
+"""What the phones received: counts per dispatch id, the witness of every test about doubled or lost messages."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from pathlib import Path
+from typing import Any
+
+RECENT = 40
+
+
+class Phones:
+    """Everything the sandbox's people have on their screens."""
+
+    def __init__(self) -> None:
+        self.received: dict[str, int] = {}
+        self.outcomes: Counter[str] = Counter()
+        self.n_requests = 0
+        self.doubled = 0
+        self.without_id = 0
+        self.recent: deque[tuple[str, str, str, str]] = deque(maxlen=RECENT)
+
+    def receive(self, dispatch: str, token: str, title: str, body: str) -> None:
+        """Show a message; a second one with the same dispatch id is a double."""
+        if not dispatch:
+            self.without_id += 1
+        else:
+            seen = self.received.get(dispatch, 0)
+            self.received[dispatch] = seen + 1
+            if seen:
+                self.doubled += 1
+        self.recent.append((dispatch, token, title, body))
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counts."""
+        return {
+            "requests": self.n_requests,
+            "outcomes": dict(sorted(self.outcomes.items())),
+            "received": sum(self.received.values()) + self.without_id,
+            "unique": len(self.received),
+            "doubled": self.doubled,
+            "without_dispatch_id": self.without_id,
+        }
+
+    def dump(self, folder: Path) -> None:
+        """Write `stats.json` and `received.json` (count per dispatch id)."""
+        for name, value in (("stats.json", self.stats()), ("received.json", self.received)):
+            temporary = folder / f".{name}"
+            temporary.write_text(json.dumps(value))
+            temporary.replace(folder / name)

@@ -1,0 +1,164 @@
+"""One channel of one process: transport, adapter, token, pace, breaker and the window of requests under way. Shared by all batches of the channel."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from typing import Any
+
+from angelia.delivery.channels.base import Adapter, Credentials, Provider
+from angelia.delivery.clock import Clock, Micros
+from angelia.delivery.pacing import TokenBucket
+from angelia.delivery.wire import Transport
+from angelia.errors import AngeliaError
+
+_OPEN_AFTER = 20  # failures in a row
+_PROBE_CAP_S = 30.0
+_HALT_AFTER = 10  # configuration answers in a row, with no success between
+
+
+class Breaker:
+    """Stops asking a provider that does not answer well; lets one probe through after a growing pause (half-open)."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.n_opened = 0
+        self._until: Micros = 0
+        self._pause_s = 1.0
+        self._probing = False
+        self.is_open = False
+
+    def wait(self, now: Micros) -> float:
+        """Return 0 to go ahead, else the seconds to wait."""
+        if not self.is_open:
+            return 0.0
+        if self._probing:
+            return 0.1
+        if now < self._until:
+            return (self._until - now) / 1e6
+        self._probing = True
+        return 0.0
+
+    def abandoned(self) -> None:
+        """The request that `wait` let through was not made after all."""
+        self._probing = False
+
+    def succeeded(self) -> None:
+        """Any well-formed answer about a message closes the breaker."""
+        self.failures = 0
+        if self.is_open:
+            self.is_open, self._probing, self._pause_s = False, False, 1.0
+
+    def failed(self, now: Micros) -> None:
+        """A 5xx, no answer, or no connection."""
+        self.failures += 1
+        if self.is_open and self._probing:
+            self._probing = False
+            self._pause_s = min(_PROBE_CAP_S, self._pause_s * 2)
+            self._until = now + int(self._pause_s * 1e6)
+        elif not self.is_open and self.failures >= _OPEN_AFTER:
+            self.is_open = True
+            self.n_opened += 1
+            self._until = now + int(self._pause_s * 1e6)
+
+
+class Sender:
+    """What the batches of one channel share."""
+
+    def __init__(
+        self,
+        channel: str,
+        provider: Provider,
+        transport: Transport,
+        clock: Clock,
+        *,
+        per_minute: float,
+        seed: int = 0,
+        concurrency: int | None = None,
+    ) -> None:
+        self.channel = channel
+        self.adapter: Adapter = provider.adapter
+        self.transport = transport
+        self.clock = clock
+        self.bucket = TokenBucket(per_minute, clock.now())
+        self.breaker = Breaker()
+        self.concurrency = concurrency or provider.concurrency
+        self._credentials: Credentials | None = provider.credentials
+        self.in_flight = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self.random = random.Random(seed)
+        self.halted: str | None = None
+        self._halts = 0
+        self.counts: Counter[str] = Counter()
+        self.n_requests = 0
+
+    def authorization(self) -> bytes | None:
+        """Return the header to send (empty = none needed), or None when `renew` must be awaited first."""
+        return b"" if self._credentials is None else self._credentials.current()
+
+    async def renew(self, stale: bytes | None) -> None:
+        """Refresh the token; a refusal halts the channel instead of failing every row."""
+        assert self._credentials is not None
+        try:
+            await self._credentials.refresh(stale)
+        except AngeliaError as error:
+            self.halt(error.one_line())
+
+    def halt(self, why: str) -> None:
+        """Send nothing more through this channel in this process: the configuration is wrong, no row is."""
+        if self.halted is None:
+            self.halted = why
+        self.wake(everyone=True)
+
+    def configuration_answer(self, reason: str) -> None:
+        """Count a configuration answer; a run of them halts the channel (one alone may be one strange token)."""
+        self._halts += 1
+        if self._halts >= _HALT_AFTER:
+            self.halt(f"the provider answers {reason} to every message; check the channel's credentials")
+
+    def answered(self) -> None:
+        """A message was accepted, or refused for its own sake."""
+        self._halts = 0
+        self.breaker.succeeded()
+
+    def gate(self, now: Micros) -> float:
+        """Return 0 if a request may start now (a token is taken), else the seconds to wait."""
+        pause = self.breaker.wait(now)
+        if pause:
+            return pause
+        pause = self.bucket.take(now)
+        if pause:
+            self.breaker.abandoned()
+        return pause
+
+    def ungate(self) -> None:
+        """Return what `gate` granted: the request is not made."""
+        self.bucket.give_back()
+        self.breaker.abandoned()
+
+    async def room(self) -> None:
+        """Wait until fewer requests than `concurrency` are under way."""
+        while self.in_flight >= self.concurrency and self.halted is None:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def left(self) -> None:
+        """One request is over. Waiters wake at three quarters of the window, so that refills are written together."""
+        self.in_flight -= 1
+        if self._waiters and self.in_flight <= self.concurrency * 3 // 4:
+            self.wake()
+
+    def wake(self, everyone: bool = False) -> None:
+        """Wake the waiters."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                if not everyone:
+                    return
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return counters for progress and metrics."""
+        return {"in_flight": self.in_flight, "rate_per_s": self.bucket.rate, "breaker_open": self.breaker.is_open, "halted": self.halted}

@@ -1,0 +1,66 @@
+"""`angelia ledger`: what the ledger objects of a plan say, and releasing ambiguous rows.
+
+Reads seals, manifests, intents, outcomes; `release` writes follow-up parts. Grain: manifest row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from angelia.delivery import compaction, parts
+from angelia.delivery.ledger import Ledger, Owner
+from angelia.delivery.outcomes import AMBIGUOUS
+from angelia.delivery.parts import Part
+from angelia.delivery.run import lease_now
+from angelia.lake import Commit, Lake
+
+
+def families(lake: Lake, ds: str) -> list[tuple[Commit, list[Part]]]:
+    """Return each manifest part of a plan with its follow-ups; unsealed hours by the newest commit (nothing is sealed by asking)."""
+    found: list[tuple[Commit, list[Part]]] = []
+    for hour in parts.send_hours(lake, ds):
+        commit = parts.standing_manifest(lake, ds, hour)
+        every = parts.parts_of(lake, commit, hour)
+        for root in (part for part in every if part.rows is None):
+            found.append((commit, [root, *(part for part in every if part.rows is not None and part.entry.sha256 == root.id)]))
+    return found
+
+
+def status(lake: Lake, ds: str) -> dict[str, Any]:
+    """Return rows by outcome, parts, open intents of a plan."""
+    ledger = Ledger(lake.store, Owner.this_process(), lease_now)
+    outcomes: Counter[str] = Counter()
+    result: dict[str, Any] = {"ds": ds, "parts": 0, "parts_done": 0, "rows": 0, "open_intents": 0, "rows_intended": 0}
+    for _, family in families(lake, ds):
+        outcomes += compaction.counts(ledger, family)
+        result["rows"] += family[0].n_rows
+        for part in family:
+            result["parts"] += 1
+            result["parts_done"] += ledger.is_done(part.id)
+            concluded = ledger.batches_with_outcomes(part.id)
+            for k, intents in ledger.intents(part.id).items():
+                if k not in concluded:
+                    result["open_intents"] += 1
+                    result["rows_intended"] += intents[0].rows
+    result["outcomes"] = dict(sorted(outcomes.items()))
+    result["rows_open"] = result["rows"] - sum(outcomes.values())
+    return result
+
+
+def release(lake: Lake, ds: str, send_hour: str | None, *, dry_run: bool) -> dict[str, Any]:
+    """Put the ambiguous rows of finished parts into follow-up parts; the next delivery sends those whose window is still open."""
+    parts.require_main(lake)
+    ledger = Ledger(lake.store, Owner.this_process(), lease_now)
+    n_rows = n_parts = 0
+    for _, family in families(lake, ds):
+        root = family[0]
+        if send_hour not in (None, root.send_hour) or not all(ledger.is_done(part.id) for part in family):
+            continue
+        best = compaction.merged(ledger, family)
+        rows = [row for row, outcome in zip(best["row"].to_pylist(), best["outcome"].to_pylist(), strict=True) if outcome == AMBIGUOUS]
+        if rows:
+            n_rows, n_parts = n_rows + len(rows), n_parts + 1
+            if not dry_run:
+                parts.follow_up(lake, root, rows, "released", f"{root.id[:32]}.released-{len(family):04d}")
+    return {"ds": ds, "rows": n_rows, "parts": n_parts, "released": not dry_run}

@@ -1,0 +1,55 @@
+"""May this row be sent at this instant: its own window, and the person's quiet hours.
+
+Per batch each row gets a span [opens, closes) of instants, so that the check just before a request is two integer comparisons. Quiet hours are
+local clock hours; a span ends where the next quiet hour begins, and is never longer than what was checked ahead (26 hours).
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from angelia.delivery.clock import Micros
+from angelia.timing.local_time import in_quiet
+
+_QUARTER = 900_000_000  # µs; every IANA offset in use today is a multiple of 15 minutes
+_AHEAD = 26 * 4
+
+
+@lru_cache(maxsize=4096)
+def _zone(name: str) -> zoneinfo.ZoneInfo | None:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_quiet(name: str, start: int, end: int, quarter: int) -> bool:
+    zone = _zone(name)
+    assert zone is not None
+    hour = datetime.fromtimestamp(quarter * 900, UTC).astimezone(zone).hour
+    return bool(in_quiet(hour, start, end))
+
+
+@lru_cache(maxsize=1 << 16)
+def quiet_span(timezone: str, start: int | None, end: int | None, quarter: int) -> tuple[bool, Micros]:
+    """Return whether the quarter of an hour (number since 1970) is quiet, and when that next changes.
+
+    An unknown timezone counts as quiet for ever: when nobody knows the person's night, nothing is sent into it.
+    """
+    if start is None or end is None or start == end:
+        return False, 1 << 62
+    if _zone(timezone) is None:
+        return True, 1 << 62
+    now = _is_quiet(timezone, start, end, quarter)
+    for ahead in range(1, _AHEAD):
+        if _is_quiet(timezone, start, end, quarter + ahead) is not now:
+            return now, (quarter + ahead) * _QUARTER
+    return now, (quarter + _AHEAD) * _QUARTER
+
+
+def quiet_now(timezone: str, start: int | None, end: int | None, now: Micros) -> tuple[bool, Micros]:
+    """Return whether it is quiet at an instant, and until when that holds."""
+    return quiet_span(timezone, start, end, now // _QUARTER)

@@ -1,0 +1,50 @@
+"""What goes to a provider and what comes back, as values; the client that carries them.
+
+A `Request` is bytes and fixed headers, an `Answer` either a status with a body, or the reason there is none. The one distinction everything rests
+on: `not_sent` (the provider cannot have seen it: safe to try again) against `unknown` (it may have: ambiguous).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from angelia.delivery.http2 import Headers
+
+NOT_SENT, UNKNOWN = "not_sent", "unknown"
+
+
+class Request(NamedTuple):
+    """One request: `headers` are shared by many (compressed once), `extra` belong to this one."""
+
+    path: bytes
+    headers: Headers
+    body: bytes
+    extra: Headers = ()
+
+
+class Answer(NamedTuple):
+    """What came back. `status` 0 means no answer, and then `failure` says why and whether it can have been seen."""
+
+    status: int
+    body: bytes = b""
+    headers: Headers = ()
+    failure: str | None = None
+    detail: str = ""
+
+    def header(self, name: bytes) -> str | None:
+        """Return a header's value, or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return None
+
+
+class Transport(Protocol):
+    """Carries requests; answers by calling `done(tag, answer)` exactly once per request, later, from the event loop."""
+
+    def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+        """Take one request. Never blocks; queues what the connections cannot take yet."""
+
+    async def close(self) -> None:
+        """Close the connections."""
