@@ -49,7 +49,7 @@ def migrate(engine: Engine, target: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(files("angelia.catalog") / "migrations").replace("%", "%%"))
-    with reachable(engine), _locked(engine) as connection:
+    with reachable(engine), locked(engine) as connection:
         config.attributes["connection"] = connection
         known = _revisions()
         now = _revision(connection)
@@ -78,9 +78,17 @@ def reachable(engine: Engine) -> Iterator[None]:
         raise AngeliaError(f"the catalog refused: {error.orig}") from None
 
 
-def writing(engine: Engine) -> Engine:
-    """Return the engine for transactions that write."""
-    return engine.execution_options(angelia_write=True)
+@contextmanager
+def locked(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection in a transaction, the only writer of the catalog while it lasts."""
+    with engine.execution_options(angelia_write=True).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        elif engine.dialect.name in ("mysql", "mariadb"):  # its DDL commits at once, so the lock belongs to the connection
+            got = connection.execute(sa.text("SELECT GET_LOCK('angelia_catalog', :wait)"), {"wait": _WAIT_S}).scalar()
+            if got != 1:
+                raise AngeliaError(f"the catalog was locked by another writer for {_WAIT_S} s", fix="try again")
+        yield connection
 
 
 def _engine(url: str) -> Engine:
@@ -111,16 +119,6 @@ def _explicit_transactions(connection: Any, _record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("angelia_write") else "BEGIN")
-
-
-@contextmanager
-def _locked(engine: Engine) -> Iterator[Connection]:
-    with writing(engine).begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        elif engine.dialect.name in ("mysql", "mariadb"):  # its DDL commits at once, so the lock belongs to the connection
-            connection.execute(sa.text("SELECT GET_LOCK('angelia_catalog', :wait)"), {"wait": _WAIT_S})
-        yield connection
 
 
 def _revision(connection: Connection) -> str | None:

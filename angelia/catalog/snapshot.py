@@ -107,7 +107,7 @@ def catalog_of(documents: Iterable[Stored], stopped: Iterable[str] = (), commit:
 
 
 def write_snapshot(lake: Lake, store: Documents, ds: str) -> Commit:
-    """Publish the store's documents as the catalog of night `ds`; an unchanged catalog returns the standing commit.
+    """Publish the store's documents as the catalog of night `ds`; equal catalogs make equal files.
 
     Raises:
         InvalidInput: the catalog has no policy.

@@ -7,14 +7,13 @@ somebody changed the document meanwhile, the whole call is refused with `Conflic
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
-from sqlalchemy.exc import IntegrityError
 
 from angelia.catalog import schema
 from angelia.catalog.documents import KINDS, AnyDocument, canonical
@@ -132,62 +131,69 @@ class CatalogStore:
         with schema.reachable(self.engine), self.engine.connect() as connection:
             return [AuditEntry(row.at_ts, row.actor, row.action, row.kind, row.id, row.version, row.detail) for row in connection.execute(query)]
 
-    def save(self, changes: Sequence[Change], *, actor: str, at: datetime) -> None:
+    def save(self, changes: Sequence[Change], *, actor: str, at: datetime, generation: int | None = None) -> None:
         """Make all changes, or none.
 
+        Args:
+            generation: what `generation_of(heads())` was when the changes were checked against the rest of the catalog.
+
         Raises:
-            Conflict: a document is not at the version its change was made from; the message says who changed it, and when.
+            Conflict: a document is not at the version its change was made from (the message says who changed it, and when),
+                or anything else changed since `generation`.
         """
-        at_ts, moved = _instant(at), None
-        with schema.reachable(self.engine), schema.writing(self.engine).connect() as connection, connection.begin() as transaction:
-            for change in sorted(changes, key=lambda change: (change.kind, change.id)):  # one order for all writers: no deadlock
-                before = self._body(connection, change)
-                if not self._write(connection, change, actor, at_ts):
-                    moved = change
-                    transaction.rollback()
-                    break
-                body = None if change.document is None else canonical(change.document)
-                action = "removed" if body is None else "created" if before is None else "changed"
-                changed = json.dumps(changed_paths(before, body))
-                key = {"kind": change.kind, "id": change.id, "version": change.expected + 1}
-                connection.execute(sa.insert(versions).values(**key, body=body, actor=actor, at_ts=at_ts, action=action, changed=changed))
-                connection.execute(sa.insert(audit).values(**key, actor=actor, at_ts=at_ts, action=action, detail=changed))
-        if moved is not None:
-            raise self._conflict(moved)
+        at_ts = _instant(at)
+        with schema.reachable(self.engine), schema.locked(self.engine) as connection:
+            moved = self._moved(connection, changes, generation)
+            if moved is not None:
+                raise moved
+            for change in changes:
+                self._write(connection, change, actor, at_ts)
 
     def record(self, action: str, kind: str, name: str, *, actor: str, at: datetime, detail: str | None) -> None:
         """Write an audit entry for something that is no new version (a stop, a resume)."""
         row = {"at_ts": _instant(at), "actor": actor, "action": action, "kind": kind, "id": name, "version": None, "detail": detail}
-        with schema.reachable(self.engine), schema.writing(self.engine).begin() as connection:
+        with schema.reachable(self.engine), schema.locked(self.engine) as connection:
             connection.execute(sa.insert(audit).values(**row))
 
-    def _body(self, connection: Connection, change: Change) -> str | None:
-        where = (versions.c.kind == change.kind, versions.c.id == change.id, versions.c.version == change.expected)
-        found = connection.execute(sa.select(versions.c.body).where(*where)).scalar()
-        return None if found is None else str(found)
+    def _moved(self, connection: Connection, changes: Sequence[Change], generation: int | None) -> Conflict | None:
+        """Return what to say if the catalog is not what the changes were made from. The lock is held: what is read here stands."""
+        rows = connection.execute(sa.select(documents.c.kind, documents.c.id, documents.c.version, documents.c.actor, documents.c.at_ts)).all()
+        there = {(row.kind, row.id): row for row in rows}
+        for change in changes:
+            head, what = there.get((change.kind, change.id)), f"{change.kind}/{change.id}"
+            if (head.version if head else 0) == change.expected:
+                continue
+            if head is None:
+                return Conflict(f"{what} is not there; version {change.expected} was expected", fix="read the catalog again")
+            return Conflict(
+                f"{what} was changed meanwhile: {head.actor} made version {head.version} at {head.at_ts}, yours was made from {change.expected}",
+                fix=f"see `angelia catalog show {change.kind} {change.id}`, put both together, apply again; nothing was written",
+            )
+        if generation is not None and generation != sum(row.version for row in rows):
+            last = max(rows, key=lambda row: row.at_ts)
+            said = f"{last.actor} changed {last.kind}/{last.id} at {last.at_ts}, after yours was checked"
+            return Conflict(said, fix="apply again, it is checked against the new state; nothing was written")
+        return None
 
-    def _write(self, connection: Connection, change: Change, actor: str, at_ts: str) -> bool:
-        """Write the new head if the old one is the expected; return whether it was."""
+    def _write(self, connection: Connection, change: Change, actor: str, at_ts: str) -> None:
         body = None if change.document is None else canonical(change.document)
-        row = {"version": change.expected + 1, "body": body, "actor": actor, "at_ts": at_ts}
+        same = (versions.c.kind == change.kind, versions.c.id == change.id, versions.c.version == change.expected)
+        before = connection.execute(sa.select(versions.c.body).where(*same)).scalar()
+        row = {"kind": change.kind, "id": change.id, "version": change.expected + 1, "actor": actor, "at_ts": at_ts}
         if change.expected == 0:
-            try:
-                connection.execute(sa.insert(documents).values(kind=change.kind, id=change.id, **row))
-            except IntegrityError:
-                return False
-            return True
-        where = (documents.c.kind == change.kind, documents.c.id == change.id, documents.c.version == change.expected)
-        return connection.execute(sa.update(documents).where(*where).values(**row)).rowcount == 1
+            connection.execute(sa.insert(documents).values(**row, body=body))
+        else:
+            head = (documents.c.kind == change.kind, documents.c.id == change.id)
+            connection.execute(sa.update(documents).where(*head).values(**row, body=body))
+        action = "removed" if body is None else "created" if before is None else "changed"
+        changed = json.dumps(changed_paths(before, body))
+        connection.execute(sa.insert(versions).values(**row, body=body, action=action, changed=changed))
+        connection.execute(sa.insert(audit).values(**row, action=action, detail=changed))
 
-    def _conflict(self, change: Change) -> Conflict:
-        head = self.heads().get((change.kind, change.id))
-        what = f"{change.kind}/{change.id}"
-        if head is None:
-            return Conflict(f"{what} is not there; version {change.expected} was expected", fix="read the catalog again")
-        return Conflict(
-            f"{what} was changed meanwhile: {head.actor} made version {head.version} at {head.at_ts}, yours was made from version {change.expected}",
-            fix=f"see `angelia catalog show {change.kind} {change.id}`, put both together, apply again; nothing was written",
-        )
+
+def generation_of(heads: Mapping[tuple[str, str], Head]) -> int:
+    """Return a number that every change of the catalog makes greater: the sum of all versions."""
+    return sum(head.version for head in heads.values())
 
 
 def changed_paths(before: str | None, after: str | None) -> list[str]:

@@ -1,0 +1,215 @@
+"""`angelia catalog`: apply, list, show, stop, resume, preview, snapshot.
+
+Reads and writes the catalog store (ANGELIA_CATALOG); stop, resume and snapshot write to the lake; preview reads `user_features`.
+"""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
+from angelia.catalog.documents import KINDS
+from angelia.catalog.preview import person_row, preview_campaign
+from angelia.catalog.problems import nearest
+from angelia.catalog.snapshot import stopped_campaigns, write_snapshot
+from angelia.catalog.stops import set_stopped
+from angelia.catalog.store import CatalogStore
+from angelia.config import load_settings
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
+from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
+
+app = typer.Typer(
+    no_args_is_help=True, help="Campaigns, audiences, materials, templates, channels, experiments: what is sent, to whom, and who changed it."
+)
+
+ActorOption = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who does this, for the audit trail; default: the login name.")]
+DEFAULT_PATHS = (Path("campaigns"),)
+
+
+def _store() -> CatalogStore:
+    return CatalogStore.open(load_settings().catalog_url())
+
+
+def _lake() -> Lake:
+    settings = load_settings()
+    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+
+
+def _actor(given: str | None) -> str:
+    if given is not None:
+        if not 0 < len(given.strip()) <= 200 or not given.isprintable():
+            raise InvalidInput("--actor is a name of at most 200 printable characters")
+        return given.strip()
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a user database
+        return "unknown"
+
+
+def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
+    found = {}
+    for text in texts:
+        name, _, version = text.partition("=")
+        kind, _, document = name.partition("/")
+        if kind not in KINDS or not document or not version.isdigit():
+            raise InvalidInput(f"--expect {text!r} is not KIND/ID=VERSION", fix="e.g. --expect campaign/price_drop=3")
+        found[kind, document] = int(version)
+    return found
+
+
+@app.command()
+def apply(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]…", help="YAML files and folders; default campaigns/.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the difference; write nothing.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove documents that no file names.")] = False,
+    expect: Annotated[
+        list[str] | None, typer.Option("--expect", metavar="KIND/ID=VERSION", help="Version the file was made from; refused if it moved on.")
+    ] = None,
+    actor: ActorOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check all documents, show what changes, and change it: everything or nothing."""
+    who = _actor(actor)
+    store = _store()
+    try:
+        planned = plan(store, paths or DEFAULT_PATHS, prune=prune, expect=_expected(expect or []))
+    except InvalidDocuments as error:
+        if len(error.problems) > 1:
+            for problem in error.problems:
+                progress(problem)
+        raise
+    if not dry_run:
+        carry_out(store, planned, actor=who, at=datetime.now(UTC))
+    result = {
+        "dry_run": dry_run,
+        "created": planned.having("created"),
+        "changed": planned.having("changed"),
+        "removed": planned.having("removed"),
+        "unchanged": len(planned.having("unchanged")),
+        "kept": planned.having("kept"),
+        "diff": {f"{item.kind}/{item.id}": item.diff for item in planned.items if item.diff},
+    }
+    lines = [item.diff for item in planned.items if item.action in ("changed", "removed") or (item.action == "created" and dry_run)]
+    lines += [f"created {item.kind}/{item.id}" for item in planned.items if item.action == "created" and not dry_run]
+    counts = ", ".join(f"{len(planned.having(action))} {action}" for action in ("created", "changed", "removed", "unchanged"))
+    kept = f"; {len(planned.having('kept'))} in no file, left alone" if planned.having("kept") else ""
+    emit(result, [*lines, f"{'would be: ' if dry_run else ''}{counts}{kept}"], as_json)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}; default all.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List documents: version, who changed them last and when; stopped campaigns say so."""
+    if kind is not None and kind not in KINDS:
+        raise InvalidInput(f"unknown kind {kind!r}{nearest(kind, KINDS)}")
+    stopped = stopped_campaigns(_lake())
+    heads = [head for head in _store().heads().values() if head.document is not None and kind in (None, head.kind)]
+    rows = [
+        {
+            "kind": head.kind,
+            "id": head.id,
+            "version": head.version,
+            "actor": head.actor,
+            "at_ts": head.at_ts,
+            "stopped": head.kind == "campaign" and head.id in stopped,
+        }
+        for head in heads
+    ]
+    lines = [
+        f"{head.kind:<10}  {head.id:<40}  v{head.version:<4} {head.at_ts[:16]}Z  {head.actor}"
+        + ("  STOPPED" if head.kind == "campaign" and head.id in stopped else "")
+        for head in heads
+    ]
+    emit({"documents": rows}, lines or ["the catalog is empty: angelia catalog apply campaigns/"], as_json)
+
+
+@app.command()
+def show(
+    kind: Annotated[str, typer.Argument(metavar="KIND")],
+    name: Annotated[str, typer.Argument(metavar="ID")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a document as YAML, and its history: versions, stops and resumes."""
+    store = _store()
+    head = store.get(kind, name)
+    assert head.document is not None
+    history = store.history(kind, name)
+    trail = [entry for entry in store.audit(kind, name) if entry.version is None]
+    result = {
+        "kind": kind,
+        "id": name,
+        "version": head.version,
+        "body": head.document.model_dump(mode="json"),
+        "history": [
+            {"version": item.version, "action": item.action, "actor": item.actor, "at_ts": item.at_ts, "changed": item.changed} for item in history
+        ],
+        "events": [{"action": entry.action, "actor": entry.actor, "at_ts": entry.at_ts, "reason": entry.detail} for entry in trail],
+    }
+    lines = as_yaml(head.document).splitlines()
+    lines += [f"# v{item.version} {item.at_ts[:19]}Z {item.actor}: {item.action} {', '.join(item.changed)}".rstrip() for item in history]
+    lines += [f"# {entry.at_ts[:19]}Z {entry.actor}: {entry.action}{f' ({entry.detail})' if entry.detail else ''}" for entry in trail]
+    emit(result, lines, as_json)
+
+
+@app.command()
+def stop(
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.")],
+    actor: ActorOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Stop a campaign: workers send no more of it within ten seconds, and the next plans leave it out."""
+    _stop_or_resume("stop", campaign, reason, actor, as_json)
+
+
+@app.command()
+def resume(
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; kept in the log.")] = None,
+    actor: ActorOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let a stopped campaign go on; messages whose window passed meanwhile stay unsent."""
+    _stop_or_resume("resume", campaign, reason, actor, as_json)
+
+
+def _stop_or_resume(action: str, campaign: str, reason: str | None, actor: str | None, as_json: bool) -> None:
+    who, at = _actor(actor), datetime.now(UTC)
+    done = set_stopped(_lake(), _store(), campaign, action, actor=who, at=at, reason=reason)
+    word = "stopped" if action == "stop" else "running"
+    line = f"{campaign} is {word}" if done else f"{campaign} was {word} already"
+    emit({"campaign": campaign, "action": action, "changed": done, "actor": who, "at_ts": at, "reason": reason}, [line], as_json)
+
+
+@app.command()
+def preview(
+    campaign: Annotated[str, typer.Option("--campaign", metavar="CAMPAIGN", help="Campaign in the catalog.")],
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Render for this person, with their fields and language.")] = None,
+    ds: Annotated[str | None, typer.Option("--ds", metavar="YYYY-MM-DD", help="Night whose features are used; default the newest.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the words of every material of a campaign: in all languages, or as one person would read them."""
+    person = person_row(_lake(), user, parse_ds(ds) if ds else None) if user else None
+    shown = preview_campaign(_store(), campaign, person)
+    lines = []
+    for item in shown:
+        lines.append(f"{item['material']} [{item['locale']}]" + (f"  cannot be sent: {item['rejected']}" if item["rejected"] else ""))
+        lines += [f"  {item[part]}" for part in ("title", "body", "link") if item[part]]
+    emit({"campaign": campaign, "previews": shown}, lines, as_json)
+
+
+@app.command()
+def snapshot(ds: DsOption, as_json: JsonFlag = False) -> None:
+    """Write the catalog of a night into the lake; the jobs of that night read only this."""
+    commit = write_snapshot(_lake(), _store(), ds)
+    stopped = list(commit.meta["stopped"])
+    line = f"{commit.ref}: {commit.rows} documents" + (f", stopped: {', '.join(stopped)}" if stopped else "")
+    emit({"commit": commit.ref, "documents": commit.rows, "sha256": commit.params["catalog_sha256"], "stopped": stopped}, [line], as_json)
