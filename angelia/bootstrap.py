@@ -5,6 +5,7 @@ Reads the source datasets up to ds; writes user_index, user_days, user_pushes, u
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,21 +20,24 @@ from angelia.lake import Lake
 from angelia.output import DsOption, JsonFlag, emit, progress
 
 
-def run(argv: Sequence[str]) -> None:
-    """Run one command and pass its words on.
+def run(argv: Sequence[str]) -> str:
+    """Run a Python module as a command, let its progress pass, and return what it printed.
 
     Raises:
         AngeliaError: it failed; its own error stands above.
     """
-    progress("+ " + " ".join(argv[1:] if argv[0] == sys.executable else argv))
-    code = subprocess.run(list(argv), check=False, stdin=subprocess.DEVNULL).returncode
-    if code:
-        raise AngeliaError(f"`{' '.join(argv[1:4])} …` ended with exit code {code}", fix="its own error stands above")
+    progress("+ python -m " + " ".join(argv))
+    done = subprocess.run([sys.executable, "-m", *argv], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise AngeliaError(f"`python -m {argv[0]} …` ended with exit code {done.returncode}", fix="its own error stands above")
+    return done.stdout
 
 
 def command(
     ds: DsOption,
-    train_days: Annotated[int, typer.Option(min=2, max=90, help="Train on the pushes of the last so many days; features are as of the day before.")] = 7,
+    train_days: Annotated[
+        int, typer.Option(min=2, max=90, help="Train on the pushes of the last so many days; features are as of the day before.")
+    ] = 7,
     as_json: JsonFlag = False,
 ) -> None:
     """First features and first model, from the history at hand: `angelia bootstrap --ds 2026-11-14`."""
@@ -48,14 +52,17 @@ def command(
     if not days:
         raise InvalidInput(f"no user_events and no push_history up to {ds}", fix="run `angelia world create` or `angelia import` first")
     n_days = (last - date.fromisoformat(min(days))).days + 1
-    python = sys.executable
     jobs = [
         *("index_users", "--ds", ds, "+"),
         *("aggregate_days", "--ds", ds, "--days", str(n_days), "+"),
         *("build_features", "--ds", cutoff),
     ]
-    run([python, "-m", "spark_jobs", *jobs])
-    run([python, "-m", "models.train", "--ds", ds, "--cutoff", cutoff, "--promote-as", "bootstrap"])
+    run(["spark_jobs", *jobs])
+    trained = json.loads(run(["models.train", "--ds", ds, "--cutoff", cutoff, "--json"]).strip().splitlines()[-1])
+    # The first model has nobody to beat: it is promoted as `bootstrap`, on record, without approval.
+    words = ["--by", "bootstrap", "--reason", f"first model, trained on the history up to {ds}", "--force", "--json"]
+    run(["models.promote", "--version", trained["version"], *words])
     index = lake.require("user_index", chain="0")
     result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
-    emit(result, [f"{result['users']} users indexed, {n_days} days aggregated, model trained on {train_days} days and promoted as bootstrap"], as_json)
+    result |= {"model": trained["version"], "auc": trained["metrics"]["test"]["auc"]}
+    emit(result, [f"{result['users']} users indexed, {n_days} days aggregated, {trained['version']} trained and promoted"], as_json)

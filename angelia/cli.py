@@ -25,6 +25,7 @@ COMMANDS = {
     "quality": ("angelia.quality.commands", "app", "Data-quality gates and their verdicts."),
     "lake": ("angelia.lake.commands", "app", "Commits: log, show, verify, expire."),
     "report": ("angelia.effects.commands", "report", "Self-contained HTML report of a night."),
+    "loop": ("angelia.loop", "command", "The whole loop on a simulated population: what `make run` does."),
     "doctor": ("angelia.quality.doctor", "command", "What is installed, reachable, configured."),
 }
 

@@ -57,17 +57,19 @@ class CommandOperator(BaseOperator):
     returned, parsed, when the command printed JSON: counts, dates and ids only.
     """
 
-    template_fields = ("argv",)
+    template_fields = ("argv", "branch")
 
-    def __init__(self, *, argv: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *, argv: Sequence[str], branch: str = "main", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.argv = list(argv)
+        self.branch = branch
 
     def execute(self, context: Context) -> Any:
         """Run the command; its stderr is the task's log."""
         self.log.info("+ %s", " ".join(self.argv))
         words = [sys.executable, "-m", "angelia.cli", *self.argv[1:]] if self.argv[0] == "angelia" else self.argv
-        done = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT)
+        env = {**os.environ, "ANGELIA_BRANCH": self.branch}
+        done = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT, env=env)
         self._process = done
         lines: list[str] = []
         assert done.stdout is not None
@@ -76,7 +78,8 @@ class CommandOperator(BaseOperator):
             lines.append(line)
         code = done.wait()
         if code == 2:
-            raise AirflowFailException(next((line.strip() for line in reversed(lines) if line.startswith("error:")), "exit code 2"))
+            said = [line.strip() for line in lines if line.strip()] or ["exit code 2"]
+            raise AirflowFailException(next((line for line in reversed(said) if line.startswith("error:")), said[-1]))
         if code:
             raise RuntimeError(f"exit code {code}")
         last = lines[-1].strip() if lines else ""

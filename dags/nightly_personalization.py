@@ -30,8 +30,8 @@ ON = (*DS, "--branch", BRANCH)
 
 def gate(name: str):
     """Return the task that closes or opens one of the three quality gates."""
-    argv = ["angelia", "quality", "check", "--gate", name, *DS, "--branch", BRANCH]
-    return command(f"check_{name}", argv, execution_timeout=timedelta(minutes=20))
+    argv = ["angelia", "quality", "check", "--gate", name, *DS]
+    return command(f"check_{name}", argv, branch=BRANCH, execution_timeout=timedelta(minutes=20))
 
 
 @dag(
@@ -54,7 +54,7 @@ def gate(name: str):
 def nightly_personalization():
     """Chain the night."""
     check_sources = gate("sources")
-    snapshot_catalog = command("snapshot_catalog", ["angelia", "catalog", "snapshot", *DS, "--branch", BRANCH], outlets=["catalog_snapshot"])
+    snapshot_catalog = command("snapshot_catalog", ["angelia", "catalog", "snapshot", *DS], branch=BRANCH, outlets=["catalog_snapshot"])
     index_users = spark_job("index_users", *ON, outlets=["user_index"], pool="spark")
     aggregate_days = spark_job("aggregate_days", *ON, outlets=["user_days", "user_pushes"], pool="spark")
     build_features = spark_job("build_features", *ON, outlets=["user_features"], pool="spark")

@@ -1,0 +1,236 @@
+"""The whole loop on a simulated population, as `make run` does it: world, bootstrap, night, delivery, receipts, report.
+
+Everything runs as the commands an operator would paste. A second run reuses HOME, decides the same bytes and sends nothing twice.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from angelia.config import load_settings
+from angelia.errors import AngeliaError, InvalidInput
+from angelia.lake import Lake
+from angelia.output import JsonFlag, emit, parse_ds, progress
+
+PROJECT = Path(__file__).resolve().parent.parent
+SANDBOX_LIFE_S = 1800
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment of every step: one home, Airflow beside the lake, workers on this interpreter."""
+    spec = importlib.util.find_spec("pyspark")
+    spark_home = str(Path(spec.origin).parent) if spec and spec.origin else ""
+    airflow = home / "airflow"
+    return {
+        "ANGELIA_HOME": str(home),
+        "ANGELIA_SHARD_BITS": os.environ.get("ANGELIA_SHARD_BITS", "14"),
+        "AIRFLOW_HOME": str(airflow),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow / 'airflow.db'}",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "AIRFLOW__CORE__MAX_MAP_LENGTH": "4096",
+        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
+        "SPARK_HOME": spark_home,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PYTHONPATH": str(PROJECT),
+    }
+
+
+class Steps:
+    """Runs commands one after the other, each with its time; output of quiet ones goes to a log that is shown only on failure."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.env = home, {**os.environ, **environment(home)}
+        self.seconds: dict[str, float] = {}
+        (home / "logs").mkdir(parents=True, exist_ok=True)
+
+    def run(self, step: str, argv: Sequence[str], *, extra: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Run one command and return the JSON object that its last line of output holds, if it does.
+
+        Raises:
+            AngeliaError: it failed; its log is named, and its last lines are shown.
+        """
+        began = time.monotonic()
+        log = self.home / "logs" / f"{step.replace(' ', '_')}.log"
+        progress(f"· {step}: {shlex.join(argv)}")
+        with log.open("w") as file:
+            words = [sys.executable, "-m", "angelia.cli", *argv[1:]] if argv[0] == "angelia" else list(argv)
+            done = subprocess.run(
+                words,
+                env={**self.env, **(extra or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                cwd=PROJECT,
+                check=False,
+            )
+            file.write(done.stdout)
+        self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - began, 1)
+        if done.returncode:
+            said = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-15:]
+            progress("\n".join(said))
+            raise AngeliaError(f"step {step!r} ended with exit code {done.returncode}", fix=f"see {log.relative_to(self.home.parent)}")
+        progress(f"  {self.seconds[step]:.0f} s")
+        last = done.stdout.strip().splitlines()[-1:] or [""]
+        return dict(json.loads(last[0])) if last[0].startswith("{") else {}
+
+
+def prepare_airflow(steps: Steps) -> None:
+    """Create Airflow's database and pools under HOME/airflow, once."""
+    folder = steps.home / "airflow"
+    ready = folder / "ready"
+    if ready.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    pools = {
+        "spark": {"slots": 1, "description": "Spark jobs at a time on this machine", "include_deferred": False},
+        "plan": {"slots": 1, "description": "one plan at a time: caps count the plan before", "include_deferred": False},
+        "deliver_fcm": {"slots": 2, "description": "delivery workers of channel fcm; each paces at quota / slots", "include_deferred": False},
+    }
+    (folder / "pools.json").write_text(json.dumps(pools))
+    wanted = environment(steps.home)
+    (folder / "env.sh").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items()))
+    steps.run("airflow", [sys.executable, "-m", "airflow", "db", "migrate"])
+    steps.run("airflow", [sys.executable, "-m", "airflow", "pools", "import", str(folder / "pools.json")])
+    ready.write_text("ok\n")
+
+
+@contextmanager
+def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
+    """Run the provider sandbox while the block runs; yields the environment that points a worker at it."""
+    folder = steps.home / "sandbox"
+    folder.mkdir(parents=True, exist_ok=True)
+    ready = folder / "ready.json"
+    ready.unlink(missing_ok=True)
+    words = ["sandbox", "--port", "0", "--http-port", "0", "--ready-file", str(ready), "--state-dir", str(folder), "--max-seconds", str(SANDBOX_LIFE_S)]
+    with (steps.home / "logs" / "sandbox.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "angelia.cli", *words], env=steps.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=PROJECT
+        )
+        try:
+            for _ in range(300):
+                if ready.exists() and ready.stat().st_size:
+                    break
+                if process.poll() is not None:
+                    raise AngeliaError("the sandbox did not start", fix="see logs/sandbox.log in ANGELIA_HOME")
+                time.sleep(0.1)
+            else:
+                raise AngeliaError("the sandbox was not ready within 30 s", fix="see logs/sandbox.log in ANGELIA_HOME")
+            at = json.loads(ready.read_text())
+            yield {
+                "ANGELIA_FCM_URL": f"https://127.0.0.1:{at['port']}",
+                "ANGELIA_FCM_CREDENTIALS": at["credentials"],
+                "ANGELIA_CA_FILE": at["ca_file"],
+            }
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def command(
+    users: Annotated[int, typer.Option(min=100, help="Size of the population.")] = 100_000,
+    days: Annotated[int, typer.Option(min=10, max=90, help="Days of history.")] = 28,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the population.")] = 7,
+    ds: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The last closed day.")] = "2026-11-14",
+    airflow_only: Annotated[
+        bool, typer.Option("--airflow-only", help="Only prepare Airflow under HOME/airflow and apply the sample catalog.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run the whole loop on a simulated population and print what happened; the same stands in HOME/summary.json."""
+    began = time.monotonic()
+    ds = parse_ds(ds)
+    settings = load_settings()
+    home = settings.home.absolute()
+    steps = Steps(home)
+    steps.run("catalog", ["angelia", "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "loop", "--json"])
+    prepare_airflow(steps)
+    if airflow_only:
+        return
+    lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+    _world(steps, lake, users, days, seed, ds)
+    if not any((settings.models_dir() / "p_open" / "champions").glob("*.json")):
+        steps.run("bootstrap", ["angelia", "bootstrap", "--ds", ds, "--json"])
+    night(steps, lake, ds)
+    deliver(steps, ds)
+    steps.run("respond", ["angelia", "world", "respond", "--ds", ds, "--json"])
+    summary = finish(steps, ds, time.monotonic() - began)
+    emit(summary, describe(summary), as_json)
+
+
+def _world(steps: Steps, lake: Lake, users: int, days: int, seed: int, ds: str) -> None:
+    """Create the population, or reuse the one that stands in HOME if it is the same."""
+    standing = lake.head("user_profiles", ds=ds)
+    wanted = {"users": users, "days": days, "seed": seed}
+    if standing is None:
+        steps.run("world", ["angelia", "world", "create", *("--users", str(users), "--days", str(days), "--seed", str(seed), "--ds", ds), "--json"])
+    elif any(standing.params.get(name, standing.meta.get(name)) != value for name, value in wanted.items()):
+        raise InvalidInput(f"{steps.home.name}/ holds another population", fix="set ANGELIA_HOME to a new folder, or remove this one")
+    else:
+        steps.seconds["world"] = 0.0
+
+
+def night(steps: Steps, lake: Lake, ds: str) -> None:
+    """Run the nightly DAG of one day, on a simulated clock.
+
+    Raises:
+        AngeliaError: a task failed; its message is among the last lines shown.
+    """
+    conf = json.dumps({"mode": "plan", "clock": "simulated"})
+    before = lake.head("dispatch_manifest", ds=ds)
+    words = ["airflow", "dags", "test", "nightly_personalization", f"{ds}T02:00:00+00:00", "--conf", conf]
+    steps.run("night", [sys.executable, "-m", *words])
+    after = lake.head("dispatch_manifest", ds=ds)
+    if after is None or (before is not None and after.number == before.number and after.nonce != before.nonce):
+        raise AngeliaError("the night ended without manifests", fix="see logs/night.log in ANGELIA_HOME")
+
+
+def deliver(steps: Steps, ds: str) -> dict[str, Any]:
+    """Deliver the plan's 24 hours to the sandbox, on a simulated clock."""
+    with sandbox(steps) as env:
+        return steps.run("deliver", ["angelia", "deliver", "--ds", ds, "--all-hours", "--clock", "simulated", "--json"], extra=env)
+
+
+def finish(steps: Steps, ds: str, seconds: float) -> dict[str, Any]:
+    """Render the report, write HOME/summary.json and return it."""
+    path = steps.home / "summary.json"
+    steps.run("report", ["angelia", "report", "--ds", ds, "--summary-json", str(path), "--json"])
+    delivered = json.loads((steps.home / "logs" / "deliver.log").read_text().strip().splitlines()[-1])
+    summary: dict[str, Any] = json.loads(path.read_text())
+    summary["already_delivered"] = delivered.get("already_delivered", 0)
+    summary["seconds"] = {**steps.seconds, "total": round(seconds + steps.seconds["report"], 1)}
+    path.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n")
+    return summary
+
+
+def describe(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the summary as lines for people."""
+    yield f"users            {summary['users']:,}"
+    yield "audiences        " + ", ".join(f"{name} {size:,}" for name, size in sorted(summary["audiences"].items()))
+    yield "decisions        " + ", ".join(f"{name} {n:,}" for name, n in sorted(summary["decisions"].items()))
+    yield f"manifest         {summary['manifest_parts']} parts, {summary['manifest_rows']:,} rows, sha256 {summary['manifest_sha256'][:16]}…"
+    yield "delivered        " + ", ".join(f"{name} {n:,}" for name, n in sorted(summary["delivered"].items()))
+    if summary.get("already_delivered"):
+        yield f"already delivered: {summary['already_delivered']:,}"
+    yield f"opens            {summary['opens']:,}"
+    yield f"report           {summary['report']}"
+    yield "seconds          " + ", ".join(f"{name} {s:g}" for name, s in summary["seconds"].items())
