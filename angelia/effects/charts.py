@@ -49,7 +49,8 @@ def nice_ticks(highest: float, wanted: int = 4) -> list[float]:
 
 
 def _svg(width: int, height: int, label: str, body: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{escape(label, quote=True)}">{"".join(body)}</svg>'
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    return f'<svg {size} role="img" aria-label="{escape(label, quote=True)}">{"".join(body)}</svg>'
 
 
 def _text(x: float, y: float, text: str, css: str = "", anchor: str = "start") -> str:
@@ -88,9 +89,8 @@ def columns(labels: Sequence[str], series: Sequence[Series], label: str, *, mark
                     continue
                 x = left + slot * (i + 0.5 - share / 2)
                 title = f"<title>{escape(labels[i])}: {escape(one.name)} {number(value)}</title>"
-                body.append(
-                    f'<rect x="{x:.2f}" y="{top + span_y - tall:.2f}" width="{slot * share:.2f}" height="{max(tall, 0.8):.2f}" class="{one.css}">{title}</rect>'
-                )
+                place = f'x="{x:.2f}" y="{top + span_y - tall:.2f}" width="{slot * share:.2f}" height="{max(tall, 0.8):.2f}"'
+                body.append(f'<rect {place} class="{one.css}">{title}</rect>')
         every = max(1, math.ceil(30 / slot))
         every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 48, 96, every) if k >= every)
         for i, text in enumerate(labels):
@@ -117,7 +117,9 @@ def lines(labels: Sequence[str], series: Sequence[Series], label: str, *, mark: 
         body = []
         for tick in ticks:
             y = top + span_y * (1 - tick / ticks[-1])
-            body.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" class="grid"/>{_text(left - 6, y + 4, short(tick), "axis", "end")}')
+            body.append(
+                f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" class="grid"/>{_text(left - 6, y + 4, short(tick), "axis", "end")}'
+            )
         for one in series:
             points = []
             for i, value in enumerate(one.values):

@@ -1,0 +1,467 @@
+"""Put a night's report together: which figure stands where, and in which words.
+
+Reads the tables of `sql/`, the plan's certificate (meta of the decisions commit) and the gates' verdicts; returns HTML. Nothing here computes a
+figure: numbers come from SQL, from the plan, or from a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from angelia.effects import charts
+from angelia.effects.charts import Series, number
+from angelia.effects.page import Html, details, empty, facts, figure, legend, page, section, table, tiles
+from angelia.effects.sources import AFTER_HOURS, Sources
+from angelia.effects.summary import manifest_sha256
+from angelia.effects.tables import Check, Table
+
+REASONS = {
+    "sent": "chosen: it is sent",
+    "holdout_global": "in the global holdout: gets no marketing at all",
+    "holdout_campaign": "in this campaign's holdout",
+    "opted_out": "refused this topic",
+    "unreachable": "no active address on the campaign's channels",
+    "suppressed": "suppressed: must not be contacted",
+    "no_material": "no material fits the person",
+    "no_slot": "no hour fits: windows, quiet hours, gaps",
+    "capped": "frequency cap reached",
+    "already_intended": "this occurrence was sent, or is about to be",
+    "gap": "too near to another message",
+    "not_chosen": "another message, or none, was worth more to this person",
+    "no_value": "worth no more than it costs",
+    "no_capacity": "the hours were full",
+    "no_budget": "the campaign's budget was spent",
+    "expired": "its window had passed",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything a report is made of."""
+
+    sources: Sources
+    tables: Mapping[str, Table]
+    checks: Sequence[Check]
+    verdicts: Sequence[Mapping[str, Any]]
+    conversion: str
+
+
+def render(found: Findings) -> str:
+    """Return the page."""
+    night = found.sources.night
+    title = f"Angelia: the night of {night.ds}"
+    head = (
+        f"<h1>The night of {night.ds}</h1>"
+        f'<p class="lead">What was decided for {night.plan_start:%a %d %b %Y %H:%M} to {night.plan_end:%a %d %b %H:%M} UTC, and what came of it.</p>'
+    )
+    sections = [
+        _tiles(found),
+        _funnel(found),
+        _hours(found),
+        _lift(found),
+        _experiments(found),
+        _audiences(found),
+        _reasons(found),
+        _certificate(found),
+        _channels(found),
+        _effects(found),
+        _quality(found),
+        _made_from(found),
+    ]
+    foot = "<p>Counts only: no line of this page is about one person. Times are UTC.</p>"
+    return page(title, head, [part for part in sections if part], foot)
+
+
+def _step(found: Findings, name: str) -> int:
+    return next((row["n"] for row in found.tables["funnel"].rows if row["name"] == name), 0)
+
+
+def _tiles(found: Findings) -> str:
+    planned, accepted, opened = (_step(found, name) for name in ("planned", "accepted", "opened"))
+    index, decisions = found.sources.one("user_index"), found.sources.one("decisions")
+    failed = [check for check in found.checks if check.failed] + [v for v in found.verdicts if not v["success"]]
+    meta = decisions.meta if decisions else {}
+    entries = [
+        (number(index.rows if index else 0), "people known", f"{number(decisions.rows if decisions else 0)} considered for a campaign"),
+        (number(planned), "messages planned", f"for {number(len(found.tables['campaigns'].rows))} campaigns in the catalog"),
+        (number(accepted), "accepted by providers", f"{_pct(accepted, _step(found, 'in manifests'))} of what was to be sent"),
+        (number(opened), "opened within 24 h", f"{_pct(opened, accepted)} of accepted"),
+        (f"{meta['gap_pct']:.2f} %" if "gap_pct" in meta else "–", "from the best possible plan", "at most: gap to the proven bound"),
+        (number(len(failed)), "checks that failed", f"of {number(len(found.checks) + len(found.verdicts))}"),
+    ]
+    return tiles(entries)
+
+
+def _pct(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def _funnel(found: Findings) -> str:
+    rows = found.tables["funnel"].rows
+    bars = [
+        (row["name"], float(row["n"]), number(row["n"]) + (f"  ({row['of_previous_pct']:.1f} %)" if row["of_previous_pct"] is not None else ""))
+        for row in rows
+    ]
+    columns = [("name", "step"), ("meaning", "what it counts"), ("n", "number"), ("of_previous_pct", "% of the step before")]
+    return section(
+        "funnel",
+        "From everyone considered to those who opened",
+        "Each step with its share of the step before. A pair is one person and one campaign.",
+        figure(charts.bars(bars, "Funnel: " + ", ".join(f"{row['name']} {number(row['n'])}" for row in rows))),
+        details("Numbers", table(columns, rows, "The funnel, step by step")),
+    )
+
+
+def _hours(found: Findings) -> str:
+    rows = found.tables["sends_by_hour"].rows
+    lead = "Messages by the UTC hour they were planned for and left in; opens count at the hour of their send."
+    if not any(row["planned"] or row["sent"] for row in rows):
+        return section("hours", "Sends by hour", lead, empty("No message is planned for this day."))
+    labels = [f"{row['hour']:%H}" for row in rows]
+    series = [Series(name, [float(row[name]) for row in rows], css) for name, css in (("planned", "s1"), ("sent", "s2"), ("opened", "s3"))]
+    busiest = max(rows, key=lambda row: row["planned"])
+    chart = charts.columns(
+        labels,
+        series,
+        f"Planned, sent and opened messages by hour; most are planned for {busiest['hour']:%d %b %H:00}",
+        mark=[f"{row['hour']:%d %b}" for row in rows],
+    )
+    shown = [{**row, "hour": f"{row['hour']:%Y-%m-%d %H:00}"} for row in rows]
+    columns = [("hour", "hour (UTC)"), ("planned", "planned"), ("sent", "sent"), ("opened", "opened"), ("open_pct", "open rate, %")]
+    return section(
+        "hours",
+        "Sends by hour",
+        lead,
+        legend([("s1", "planned"), ("s2", "sent (accepted or ambiguous)"), ("s3", "opened within 24 h")]),
+        figure(chart),
+        details("Numbers", table(columns, shown, "Messages by hour")),
+    )
+
+
+def _lift(found: Findings) -> str:
+    night, rows = found.sources.night, found.tables["holdout_lift"].rows
+    lead = "Everyone eligible, told or not, against those a hash held out before planning. A difference whose interval crosses zero may be chance."
+    until = found.sources.observed_until()
+    if not rows:
+        why = (
+            "No holdout group to compare with."
+            if until is not None
+            else f"Not measurable yet: no events have arrived for the planned day ({night.plan_start:%Y-%m-%d}) or after."
+        )
+        return section("lift", "What the messages caused", lead, empty(why))
+    parts = []
+    for metric, heading, unit in (
+        ("converted", f"People with a `{found.conversion}` event, difference in percentage points", 100.0),
+        ("active_days", "Days with activity per person, difference in days", 1.0),
+    ):
+        chosen = [row for row in rows if row["metric"] == metric]
+        if not chosen:
+            continue
+        drawn = [
+            (
+                "All marketing (global holdout)" if row["scope"] == "all" else row["scope"],
+                unit * row["difference"],
+                unit * row["low"],
+                unit * row["high"],
+                f"{unit * row['difference']:+.3g}  [{unit * row['low']:+.3g}, {unit * row['high']:+.3g}]",
+            )
+            for row in chosen
+        ]
+        label = "; ".join(f"{name}: {note}" for name, _, _, _, note in drawn)
+        parts.append(f"<h3>{heading.replace('`', '')}</h3>" + figure(charts.intervals(drawn, f"{heading}: {label}")))
+    columns = [
+        ("scope", "scope"),
+        ("metric", "metric"),
+        ("n_treated", "people, not held out"),
+        ("n_holdout", "people, held out"),
+        ("mean_treated", "mean, not held out"),
+        ("mean_holdout", "mean, held out"),
+        ("difference", "difference"),
+        ("low", "95 % from"),
+        ("high", "to"),
+    ]
+    window = f"Counted from {night.plan_start:%d %b %H:%M} to {night.window_end:%d %b %H:%M} UTC ({AFTER_HOURS} h after the planned day)"
+    if until is not None and until < night.window_end.date():
+        window += f"; events have arrived up to {until:%d %b} only, so these figures will still grow"
+    return section(
+        "lift", "What the messages caused", lead, *parts, f'<p class="soft">{window}.</p>', details("Numbers", table(columns, rows, "Lift"))
+    )
+
+
+def _experiments(found: Findings) -> str:
+    rows = found.tables["experiments"].rows
+    if not rows:
+        return ""
+    columns = [
+        ("campaign_id", "campaign"),
+        ("arm", "arm"),
+        ("n_users", "people"),
+        ("n_planned", "planned"),
+        ("n_sent", "accepted"),
+        ("n_opened", "opened"),
+        ("open_pct", "opened, % of people"),
+        ("low_pct", "95 % from"),
+        ("high_pct", "to"),
+    ]
+    shown = [{**row, "open_pct": 100 * row["open_rate"], "low_pct": 100 * row["low"], "high_pct": 100 * row["high"]} for row in rows]
+    return section(
+        "experiments",
+        "Experiments",
+        "Arms by everyone assigned to them and not held out, whether or not a message was chosen for them.",
+        table(columns, shown, "Read-out by campaign and arm (Wilson intervals)"),
+    )
+
+
+def _audiences(found: Findings) -> str:
+    rows = found.tables["audiences"].rows
+    lead = "How many people each audience holds on the night, and what it says."
+    if not rows:
+        return section("audiences", "Audiences", lead, empty("No audience was selected."))
+    bars = [
+        (
+            row["audience"],
+            float(row["n_users"]),
+            number(row["n_users"]) + (f"  ({row['of_users_pct']:.1f} %)" if row["of_users_pct"] is not None else ""),
+        )
+        for row in rows
+    ]
+    columns = [
+        ("audience", "audience"),
+        ("n_users", "people"),
+        ("of_users_pct", "% of all"),
+        ("description", "description"),
+        ("predicate", "predicate"),
+    ]
+    shown = [{**row, "predicate": Html(f"<code>{_escape(row['predicate'])}</code>") if row["predicate"] else None} for row in rows]
+    chart = charts.bars(bars, "Audiences by size: " + ", ".join(f"{row['audience']} {number(row['n_users'])}" for row in rows))
+    return section("audiences", "Audiences", lead, figure(chart), details("Numbers and predicates", table(columns, shown, "Audiences")))
+
+
+def _escape(text: str) -> str:
+    from html import escape
+
+    return escape(text)
+
+
+def _reasons(found: Findings) -> str:
+    rows = found.tables["not_sent_reasons"].rows
+    lead = "Every considered pair of person and campaign ends with one outcome. These are the ones that did not end in a message."
+    totals: dict[str, int] = {}
+    for row in rows:
+        totals[row["outcome"]] = totals.get(row["outcome"], 0) + row["n"]
+    every = sum(totals.values())
+    missed = sorted(((n, name) for name, n in totals.items() if name != "sent"), reverse=True)
+    if not missed:
+        return section(
+            "reasons", "Reasons for not sending", lead, empty("Nothing was considered." if not every else "Everything considered was sent.")
+        )
+    bars = [(f"{name}: {REASONS.get(name, name)}", float(n), f"{number(n)}  ({_pct(n, every)})") for n, name in missed]
+    names = [name for _, name in sorted(((n, name) for name, n in totals.items()), reverse=True)]
+    campaigns = sorted({row["campaign_id"] for row in rows})
+    counts = {(row["campaign_id"], row["outcome"]): row["n"] for row in rows}
+    shown = [{"campaign": campaign, **{name: counts.get((campaign, name), 0) for name in names}} for campaign in campaigns]
+    grid = table([("campaign", "campaign"), *((name, name) for name in names)], shown, "Pairs by campaign and outcome")
+    bars = [(name if len(name) <= 44 else name[:43] + "…", n, note) for name, n, note in bars]
+    chart = charts.bars(bars, "Reasons: " + ", ".join(f"{name} {number(n)}" for n, name in missed), "s1")
+    meaning = table([("outcome", "outcome"), ("says", "means")], [{"outcome": n, "says": REASONS.get(n, n)} for n in names], "What the outcomes mean")
+    return section("reasons", "Reasons for not sending", lead, figure(chart), details("By campaign", grid), details("What they mean", meaning))
+
+
+def _certificate(found: Findings) -> str:
+    decisions = found.sources.one("decisions")
+    lead = (
+        "How near the plan is to the best possible one, and which hours were scarce: an hour's shadow price is what one more message in it is worth."
+    )
+    if decisions is None or "bound_micros" not in decisions.meta:
+        return section("plan", "The plan's certificate", lead, empty("This night's decisions carry no certificate."))
+    meta = decisions.meta
+    rows = [
+        ("Value of the plan", f"{meta['primal_micros'] / 1e6:,.2f}"),
+        ("Proven bound", f"{meta['bound_micros'] / 1e6:,.2f}"),
+        ("Gap", f"{meta['gap_pct']:.3f} %"),
+        ("Drawn for exploration", f"{number(meta.get('n_explore', 0))} messages, outside the bound"),
+        ("Hours already passed", number(meta.get("hours_passed", 0))),
+    ]
+    parts = [facts(rows)]
+    limits = list(meta.get("constraints", []))
+    hourly = [row for row in limits if not row["limit"].startswith("budget ")]
+    for channel in dict.fromkeys(row["limit"].split(" ")[0] for row in hourly):
+        own = [row for row in hourly if row["limit"].split(" ")[0] == channel]
+        labels = [row["limit"].split("T")[-1][:2] for row in own]
+        prices = [row["price_micros"] / 1e6 for row in own]
+        if not any(row["used"] for row in own):
+            continue
+        parts.append(f"<h3>{channel}: use of capacity, %</h3>")
+        use = [100 * row["used"] / row["capacity"] if row["capacity"] else 0.0 for row in own]
+        parts.append(
+            figure(charts.columns(labels, [Series("use of capacity, %", use, "s2")], f"{channel}: use of capacity by hour, percent", height=150))
+        )
+        if any(prices):
+            parts.append(f"<h3>{channel}: shadow price of an hour</h3>")
+            parts.append(figure(charts.lines(labels, [Series("shadow price", prices, "s3")], f"{channel}: shadow price by hour", height=150)))
+        else:
+            parts.append(f'<p class="soft">No hour of {channel} was scarce: all shadow prices are zero.</p>')
+    shown = [
+        {
+            "limit": row["limit"],
+            "used": row["used"],
+            "capacity": row["capacity"],
+            "use": 100 * row["used"] / row["capacity"] if row["capacity"] else None,
+            "price": row["price_micros"] / 1e6,
+        }
+        for row in limits
+    ]
+    columns = [("limit", "limit"), ("used", "used"), ("capacity", "at most"), ("use", "use, %"), ("price", "shadow price")]
+    return section("plan", "The plan's certificate", lead, *parts, details("Every limit", table(columns, shown, "Limits of the plan")))
+
+
+def _channels(found: Findings) -> str:
+    rows = found.tables["channel_health"].rows
+    lead = "What the providers answered."
+    if not rows:
+        return section("channels", "Channel health", lead, empty("Nothing has been delivered yet."))
+    columns = [
+        ("channel", "channel"),
+        ("outcome", "outcome"),
+        ("reason", "reason"),
+        ("n", "messages"),
+        ("of_channel_pct", "% of channel"),
+        ("mean_attempts", "requests a message"),
+    ]
+    return section("channels", "Channel health", lead, table(columns, rows, "Outcomes by channel"))
+
+
+def _effects(found: Findings) -> str:
+    rows = found.tables["campaign_effects"].rows
+    if not rows:
+        return ""
+    totals: dict[tuple[str, str], dict[str, Any]] = {}
+    names = ("n_users", "n_sent", "n_opened", "n_converted", "n_unsubscribed")
+    for row in rows:
+        total = totals.setdefault((row["campaign_id"], row["arm"]), {"campaign": row["campaign_id"], "arm": row["arm"], **dict.fromkeys(names, 0)})
+        for name in names:
+            total[name] += row[name]
+    shown = [{**row, "open_pct": 100 * row["n_opened"] / row["n_sent"] if row["n_sent"] else None} for row in totals.values()]
+    columns = [
+        ("campaign", "campaign"),
+        ("arm", "arm"),
+        ("n_users", "people"),
+        ("n_sent", "accepted"),
+        ("n_opened", "opened"),
+        ("open_pct", "open rate, %"),
+        ("n_converted", "converted"),
+        ("n_unsubscribed", "unsubscribed"),
+    ]
+    materials = [
+        {**row, "open_pct": 100 * row["n_opened"] / row["n_sent"] if row["n_sent"] else None} for row in rows if row["material_id"] is not None
+    ]
+    by_material = [
+        ("campaign_id", "campaign"),
+        ("arm", "arm"),
+        ("material_id", "material"),
+        ("channel", "channel"),
+        ("n_users", "people"),
+        ("n_opened", "opened"),
+        ("open_pct", "open rate, %"),
+    ]
+    lead = "People sent to and held out. Open rates differ between campaigns because their audiences do; what a campaign causes stands under lift."
+    return section(
+        "effects",
+        "Campaigns",
+        lead,
+        table(columns, shown, "By campaign and arm"),
+        details("By material", table(by_material, materials, "By material and channel")),
+    )
+
+
+def _word(success: bool, crashed: bool, severity: str) -> Html:
+    if success:
+        return Html('<span class="verdict good">passed</span>')
+    if crashed:
+        return Html('<span class="verdict bad">check crashed</span>')
+    return Html(f'<span class="verdict {"bad" if severity == "critical" else "warn"}">{"failed" if severity == "critical" else "warning"}</span>')
+
+
+def _quality(found: Findings) -> str:
+    lead = "What the gates found in the night's data, and what this report's own checks found in its tables."
+    parts = []
+    gates: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for verdict in found.verdicts:
+        gates.setdefault((verdict["gate"], verdict["dataset"]), []).append(verdict)
+    if gates:
+        rows = [
+            {
+                "gate": gate,
+                "dataset": dataset,
+                "rows": max((v["n_rows"] for v in own if v["n_rows"] is not None), default=None),
+                "checks": len(own),
+                "failed": sum(not v["success"] for v in own),
+                "verdict": _word(all(v["success"] for v in own), any(v["crashed"] for v in own), _worst(own)),
+            }
+            for (gate, dataset), own in gates.items()
+        ]
+        columns = [("gate", "gate"), ("dataset", "dataset"), ("rows", "rows"), ("checks", "checks"), ("failed", "failed"), ("verdict", "verdict")]
+        parts.append(table(columns, rows, "Gates"))
+    else:
+        parts.append(empty("No gate was checked for this day."))
+    bad = [v for v in found.verdicts if not v["success"] or v["n_bad"]]
+    if bad:
+        shown = [
+            {
+                "what": f"{v['dataset']}.{v['column']}" if v["column"] else v["dataset"],
+                "breach": v["breach"],
+                "n_bad": v["n_bad"],
+                "bad_pct": v["bad_pct"],
+                "tolerated": v["tolerated_pct"],
+                "verdict": _word(v["success"], v["crashed"], v["severity"]),
+                "command": Html(f"<code>{_escape(v['command'])}</code>"),
+            }
+            for v in bad
+        ]
+        columns = [
+            ("what", "where"),
+            ("breach", "breach"),
+            ("n_bad", "rows"),
+            ("bad_pct", "%"),
+            ("tolerated", "tolerated, %"),
+            ("verdict", "verdict"),
+            ("command", "see the rows"),
+        ]
+        failed = any(not v["success"] for v in bad)
+        inner = table(columns, shown, "Rows that break a rule; those within what the contract tolerates are dropped and counted by the jobs")
+        parts.append(inner if failed else details(f"{len(bad)} rules with rows that break them, all within what is tolerated", inner))
+    rows = [
+        {"table": c.table, "says": c.says, "found": c.n_rows, "verdict": _word(not c.failed, False, c.severity), "example": _example(c)}
+        for c in sorted(found.checks, key=lambda check: not check.failed)
+    ]
+    columns = [("table", "table"), ("says", "what holds"), ("found", "exceptions"), ("verdict", "verdict"), ("example", "first exception")]
+    n_failed = sum(check.failed for check in found.checks)
+    inner = table(columns, rows, "Checks of the report's tables")
+    parts.append(f"<h3>This report's own checks: {len(rows) - n_failed} of {len(rows)} passed</h3>")
+    parts.append(details("All checks", inner) if not n_failed else inner)
+    return section("quality", "Data quality", lead, *parts)
+
+
+def _worst(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    return "critical" if any(v["severity"] == "critical" and not v["success"] for v in verdicts) else "warning"
+
+
+def _example(check: Check) -> str:
+    return ", ".join(f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in check.example.items())
+
+
+def _made_from(found: Findings) -> str:
+    sources = found.sources
+    decisions, manifest = sources.one("decisions"), sources.one("dispatch_manifest")
+    entries = [
+        ("Plan", decisions.citation() if decisions else "none"),
+        ("Decided by", decisions.code_version if decisions else "–"),
+        ("Manifest", f"{manifest.citation()}, {number(len(manifest.files))} parts, {number(manifest.rows)} rows" if manifest else "none"),
+        ("Manifest sha256", manifest_sha256(manifest) or "–"),
+    ]
+    refs = sources.refs()
+    listed = table([("ref", "commit")], [{"ref": Html(f"<code>{_escape(ref)}</code>")} for ref in refs], "Commits this page was made from")
+    lead = "The same commits give the same page, byte for byte."
+    return section("source", "Made from", lead, facts(entries), details(f"All {number(len(refs))} commits", listed))
