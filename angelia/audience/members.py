@@ -1,0 +1,32 @@
+"""Members of saved audiences as rows: one bitmap per audience and shard, and the way back from rows to a bitmap."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyroaring import BitMap
+
+from angelia.audience.engine import Audience
+from angelia.audience.evaluate import evaluate
+from angelia.audience.shard import Shard, holds
+from angelia.contracts import arrow, dataset
+from angelia.lake import Commit, Lake
+
+
+def shard_members(audience: Audience, number: int) -> pa.Table:
+    """Return audience_members rows of one shard, one per saved audience, sorted by name; empty audiences have a row too."""
+    shard = Shard(audience.index, number)
+    rows: dict[str, list[object]] = {"audience": [], "shard": [], "cardinality": [], "bitmap": []}
+    for name in sorted(audience.audiences):
+        people = evaluate(audience.plan(f"in_audience('{name}')"), shard).copy()
+        people.run_optimize()
+        for column, value in zip(rows, (name, number, len(people), people.serialize()), strict=True):
+            rows[column].append(value)
+    return pa.Table.from_pydict(rows, schema=arrow.schema(dataset("audience_members")))
+
+
+def read_members(lake: Lake, commit: Commit, shard: int) -> dict[str, BitMap]:
+    """Return the members of every audience in one shard of an audience_members commit."""
+    rows = lake.read(commit, where=holds(shard))
+    rows = rows.filter(pc.equal(rows["shard"], shard))
+    return {name: BitMap.deserialize(data) for name, data in zip(rows["audience"].to_pylist(), rows["bitmap"].to_pylist(), strict=True)}

@@ -1,0 +1,72 @@
+"""Select the members of every saved audience. Grain: audience x shard. Reads bitmap_index, catalog_snapshot; writes audience_members.
+
+Evaluates all audiences of the night's catalog on each shard's bitmaps; an audience inside another is evaluated once. The commit's meta
+carries the sizes. What would surprise: one predicate that cannot be answered (a list that is gone, more days than the index has) stops the job,
+naming the audience, before anything is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from angelia.audience.engine import Audience
+from angelia.audience.members import shard_members
+from angelia.catalog.snapshot import load_snapshot
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
+from angelia.output import progress
+from spark_jobs._session import ShardResult, arg_parser, open_lake, run_job, run_shards, spark_session
+
+
+def select_shard(lake: Lake, folder: str, ds: str, number: int, predicates: Mapping[str, str], shard: int) -> ShardResult:
+    """Write one shard's members of every audience."""
+    audience = Audience(lake, ds, predicates, commit=number)
+    table = shard_members(audience, shard)
+    entry = lake.write_file("audience_members", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard))
+    sizes = dict(zip(table["audience"].to_pylist(), table["cardinality"].to_pylist(), strict=True))
+    return ShardResult(shard, [entry], sizes)
+
+
+def check_all(audience: Audience) -> None:
+    """Plan every audience, so that what cannot be answered is said before any shard is read.
+
+    Raises:
+        InvalidInput: naming the audience.
+    """
+    for name, text in audience.audiences.items():
+        try:
+            audience.plan(text)
+        except InvalidInput as error:
+            raise InvalidInput(f"audience {name}: {error.message}", fix=error.fix) from None
+
+
+def arg_parser_for_job() -> argparse.ArgumentParser:
+    """Return this job's parser."""
+    return arg_parser(__doc__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Select the audiences of one night."""
+    args = arg_parser_for_job().parse_args(argv)
+    lake = open_lake(args.branch)
+    catalog = load_snapshot(lake, args.ds)
+    predicates = {name: document.predicate for name, document in catalog.audiences.items()}
+    audience = Audience(lake, args.ds, predicates)
+    check_all(audience)
+    snapshot = lake.require("catalog_snapshot", ds=args.ds)
+    with spark_session("select_audiences") as spark, lake.attempt("audience_members", ds=args.ds) as attempt:
+        work = partial(select_shard, lake, attempt.folder, args.ds, audience.index.commit.number, predicates)
+        results = run_shards(spark, range(audience.index.n_shards), work)
+        for result in results:
+            for entry in result.files:
+                attempt.add(entry)
+        sizes = {name: sum(result.stats[name] for result in results) for name in sorted(predicates)}
+        attempt.publish(inputs=[audience.index.commit, snapshot], params={"ds": args.ds}, meta={"sizes": sizes})
+    progress("select_audiences: " + (", ".join(f"{name} {n:,}" for name, n in sizes.items()) or "the catalog has no audiences"))
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(main))
