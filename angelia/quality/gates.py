@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -170,25 +170,65 @@ def _measure(views: Views, view: View, ds: str) -> Measures:
 
 
 def _check_invariants(run: _Run, invariants: Sequence[Invariant], lead_hours: int) -> None:
-    parameters = prepare(run.views, run.opened, run.ds, lead_hours)
-    counted: list[tuple[int | None, int | None]] = []
-    crashes: dict[str, str] = {}
+    counted = count_invariants(run.views, run.opened, run.broken, invariants, run.ds, lead_hours)
     row: dict[str, Any] = {gx.ROW: run.gate, gx.N_ROWS: None}
+    row.update({gx.measure_column(one.invariant.constraint): one.bad_pct for one in counted})
+    outcomes = gx.validate(run.gate, [invariant.constraint for invariant in invariants], [row])
+    for one, outcome in zip(counted, outcomes, strict=True):
+        invariant = one.invariant
+        if one.crashed is not None:
+            outcome = gx.Outcome(invariant.name, (), one.crashed)
+        run.verdicts.append(_verdict(run, invariant.dataset, invariant.constraint, outcome, one.n_rows, one.n_bad, one.bad_pct, invariant.column))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What an invariant counted; both None: a dataset it needs is not readable (which is another check's verdict), or it crashed."""
+
+    invariant: Invariant
+    n_rows: int | None = None
+    n_bad: int | None = None
+    crashed: str | None = None
+
+    @property
+    def bad_pct(self) -> float | None:
+        """Return the percent of rows that break it; of no rows, 100 if there should have been some."""
+        if self.n_bad is None or self.n_rows is None:
+            return None
+        return 100.0 * self.n_bad / self.n_rows if self.n_rows else 100.0 * min(self.n_bad, 1)
+
+
+def count_invariants(
+    views: Views, opened: Mapping[str, View], broken: Collection[str], invariants: Sequence[Invariant], ds: str, lead_hours: int
+) -> list[Counted]:
+    """Count the rows that break each invariant.
+
+    Args:
+        views: the connection.
+        opened: views of the datasets that are there.
+        broken: those of them with a column missing or of another type: no invariant on them is counted.
+        invariants: of the gate.
+        ds: the closed day.
+        lead_hours: hours from ds 00:00 UTC to the plan's first hour.
+    """
+    usable = {name: view for name, view in opened.items() if name not in broken}
+    try:
+        parameters = prepare(views, usable, ds, lead_hours)
+    except (duckdb.Error, AngeliaError, ValueError, KeyError) as error:
+        return [Counted(invariant, crashed=_short(error)) for invariant in invariants]
+    counted = []
     for invariant in invariants:
-        bad = total = None
-        if not run.broken.intersection(invariant.needs) and run.opened.keys() >= set(invariant.needs):
-            try:
-                bad, total = _count(run.views.connection, invariant, parameters)
-            except duckdb.Error as error:
-                crashes[invariant.name] = _short(error)
-        counted.append((bad, total))
-        row[gx.measure_column(invariant.constraint)] = _percent(bad, total)
-    checks = [invariant.constraint for invariant in invariants]
-    for invariant, outcome, (bad, total) in zip(invariants, gx.validate(run.gate, checks, [row]), counted, strict=True):
-        if invariant.name in crashes:
-            outcome = gx.Outcome(invariant.name, (), crashes[invariant.name])
-        verdict = _verdict(run, invariant.dataset, invariant.constraint, outcome, total, bad, _percent(bad, total), invariant.column)
-        run.verdicts.append(verdict)
+        if not usable.keys() >= set(invariant.needs):
+            counted.append(Counted(invariant))
+            continue
+        named = {name: value for name, value in parameters.items() if f"${name}" in invariant.sql}
+        statement = f"SELECT (SELECT count(*) FROM {invariant.of}), (SELECT count(*) FROM ({invariant.sql}))"
+        try:
+            ((n_rows, n_bad),) = views.connection.execute(statement, named).fetchall()
+            counted.append(Counted(invariant, int(n_rows), int(n_bad)))
+        except duckdb.Error as error:
+            counted.append(Counted(invariant, crashed=_short(error)))
+    return counted
 
 
 def prepare(views: Views, opened: Mapping[str, View], ds: str, lead_hours: int) -> dict[str, Any]:
@@ -225,18 +265,6 @@ def _index_users(lake: Lake, opened: Mapping[str, View]) -> int:
     return int(index.commits[-1].meta["n_users"])
 
 
-def _count(connection: duckdb.DuckDBPyConnection, invariant: Invariant, parameters: Mapping[str, Any]) -> tuple[int, int]:
-    named = {name: value for name, value in parameters.items() if f"${name}" in invariant.sql}
-    ((bad, total),) = connection.execute(f"SELECT (SELECT count(*) FROM ({invariant.sql})), (SELECT count(*) FROM {invariant.of})", named).fetchall()
-    return int(bad), int(total)
-
-
-def _percent(bad: int | None, total: int | None) -> float | None:
-    if bad is None or total is None:
-        return None
-    return 100.0 * bad / total if total else 100.0 * min(bad, 1)
-
-
 def _whole(run: _Run, name: str, check: str, *, success: bool, breach: str, crashed: str | None = None) -> None:
     """Add the verdict on a partition as a whole."""
     constraint = Constraint(check, Kind.RULE, (), 0.0, Severity.CRITICAL, breach)
@@ -270,4 +298,4 @@ def _verdict(
 
 def _short(error: Exception) -> str:
     # The first line only: DuckDB repeats the whole statement below it.
-    return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
