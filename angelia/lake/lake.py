@@ -59,11 +59,8 @@ class Lake:
     def head(self, name: str, **partition: str) -> Commit | None:
         """Return the newest commit of a leaf partition, or None; a replay branch falls back to main."""
         leaf = self._leaf(name, partition)
-        for branch in dict.fromkeys((self.branch, MAIN)):
-            numbers = self.numbers(branch, name, leaf)
-            if numbers:
-                return self.load(branch, name, leaf, numbers[-1])
-        return None
+        branch, numbers = self._live(name, leaf)
+        return self.load(branch, name, leaf, numbers[-1]) if numbers else None
 
     def require(self, name: str, **partition: str) -> Commit:
         """Return the newest commit.
@@ -84,8 +81,8 @@ class Lake:
             NotFound: there is no such commit, or it expired.
         """
         leaf = self._leaf(name, partition)
-        branch = self.branch if self.branch != MAIN and self.numbers(self.branch, name, leaf) else MAIN
-        if number not in self.numbers(branch, name, leaf):
+        branch, numbers = self._live(name, leaf)
+        if number not in numbers:
             raise NotFound(f"{leaf_folder(branch, name, leaf)} has no commit {number}", fix=f"`angelia lake log {name}` lists them")
         return self.load(branch, name, leaf, number)
 
@@ -107,9 +104,10 @@ class Lake:
         return commit
 
     def history(self, name: str, **partition: str) -> list[Commit]:
-        """Return all commits of a leaf partition on this branch that have not expired, oldest first."""
+        """Return all commits of a leaf partition that have not expired, oldest first: this branch's if it has any there, else main's."""
         leaf = self._leaf(name, partition)
-        return [self.load(self.branch, name, leaf, number) for number in self.numbers(self.branch, name, leaf)]
+        branch, numbers = self._live(name, leaf)
+        return [self.load(branch, name, leaf, number) for number in numbers]
 
     def partitions(self, name: str, **prefix: str) -> list[dict[str, str]]:
         """Return the leaf partitions with a commit, sorted; `prefix` fixes leading keys. A replay branch sees main's too."""
@@ -280,6 +278,13 @@ class Lake:
         if commit.key != key:
             raise Corrupt(f"{key}: speaks of {commit.ref}", fix=MEND)
         return commit
+
+    def _live(self, name: str, leaf: Mapping[str, str]) -> tuple[str, list[int]]:
+        """Return the branch that readers see for a leaf, and the numbers of its commits."""
+        numbers = self.numbers(self.branch, name, leaf)
+        if numbers or self.branch == MAIN:
+            return self.branch, numbers
+        return MAIN, self.numbers(MAIN, name, leaf)
 
     def _leaf(self, name: str, partition: Mapping[str, str]) -> dict[str, str]:
         """Return the partition in the contract's order, its values checked."""

@@ -402,6 +402,7 @@ def test_a_replay_reads_main_s_logs_and_writes_none(any_lake: Lake) -> None:
     any_lake.append_log("suppressions", rows)
     replay = Lake(any_lake.store, "replay-7")
     assert replay.read_log("suppressions").equals(rows)
+    assert len(replay.history("suppressions", log="0")) == 1
     with pytest.raises(InvalidInput, match=r"is main's, and never written on replay-7"):
         replay.append_log("suppressions", rows)
 
