@@ -6,18 +6,19 @@ User `index` i is `u0000i` (seven digits or more).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from angelia.errors import InvalidInput
 from angelia.world import draws
 from angelia.world.draws import Bools, Floats, Ints, Keys
 from angelia.world.parameters import Bumps, Parameters, parameters
 
 Floats32 = npt.NDArray[np.float32]
+_ID = re.compile(r"u[0-9]{7,9}")
 _SHIFT_STEP = 0.25
 _SHIFT_LIMIT = 4.0
 
@@ -28,15 +29,8 @@ def user_id(index: int) -> str:
 
 
 def user_index(user_ids: list[str]) -> Ints:
-    """Return the numbers of world users, shape (n,).
-
-    Raises:
-        InvalidInput: an id is not one this world hands out.
-    """
-    try:
-        return np.array([int(user[1:]) if user[0] == "u" else -1 for user in user_ids], dtype=np.int64)
-    except (ValueError, IndexError):
-        raise InvalidInput("a user id is none of the simulated world's", fix="respond only to plans made for `angelia world create` data") from None
+    """Return the numbers of world users, shape (n,); -1 for ids this world does not hand out."""
+    return np.array([int(user[1:]) if _ID.fullmatch(user) else -1 for user in user_ids], dtype=np.int64)
 
 
 @dataclass(frozen=True)

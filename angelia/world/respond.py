@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts import arrow, dataset
 from angelia.contracts.core import TIMESTAMP
 from angelia.errors import NotFound
 from angelia.lake import Attempt, Commit, FileEntry, Lake
@@ -74,7 +75,8 @@ def _ledger(lake: Lake, ds: str) -> tuple[list[Commit], pa.Table]:
     columns = ["dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel", "outcome", "sent_ts"]
     commits = [lake.require("delivery_ledger", **leaf) for leaf in lake.partitions("delivery_ledger", ds=ds)]
     parts = [lake.read(commit, columns) for commit in commits]
-    rows = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({name: pa.array([], pa.string()) for name in columns})
+    empty = arrow.schema(dataset("delivery_ledger")).empty_table().select(columns)
+    rows = pa.concat_tables([empty, *parts], promote_options="permissive")
     rows = rows.filter(pc.equal(rows["outcome"], "accepted")).sort_by([("dispatch_id", "ascending"), ("sent_ts", "ascending")])
     ids_of = rows["dispatch_id"].to_numpy(zero_copy_only=False)
     return commits, rows.filter(pa.array(np.r_[True, ids_of[1:] != ids_of[:-1]] if len(rows) else np.zeros(0, dtype=bool)))
@@ -175,9 +177,8 @@ def _past(lake: Lake, ds: str) -> tuple[Ints, Ints, draws.Floats]:
             found.append(lake.read(commit, ["user_id", "material_id", "sent_ts"]))
         if back:
             found.append(_ledger(lake, past)[1].select(["user_id", "material_id", "sent_ts"]))
-    rows = pa.concat_tables([part for part in found if len(part)]) if any(len(part) for part in found) else None
-    if rows is None:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    # There is always the (perhaps empty) ledger of the day before.
+    rows = pa.concat_tables(found, promote_options="permissive")
     rows = rows.filter(pc.is_valid(rows["sent_ts"]))
     return (
         user_index(rows["user_id"].to_pylist()),
@@ -212,7 +213,7 @@ def _opens(lake: Lake, day: int) -> tuple[list[Commit], Opens]:
         parts.append(rows.select(["user_id", "material_id", stamp]).rename_columns(["user_id", "material_id", "at"]))
     if not parts:
         return commits, Opens(*(np.zeros(0, np.int64) for _ in range(3)))
-    rows = pa.concat_tables(parts)
+    rows = pa.concat_tables(parts, promote_options="permissive")
     rows = rows.filter(pc.is_valid(rows["at"]))
     at = rows["at"].cast(pa.int64()).to_numpy() // 1_000_000
     today = at // 86_400 == day

@@ -39,8 +39,15 @@ class World:
         return people(np.asarray(index, dtype=np.int64), seed=self.seed, users=self.users, anchor_day=self.anchor_day)
 
     def people_of(self, user_ids: list[str]) -> People:
-        """Return the people with these ids."""
-        return self.people(user_index(user_ids))
+        """Return the people with these ids.
+
+        Raises:
+            InvalidInput: an id is none of this world's.
+        """
+        index = user_index(user_ids)
+        if (index < 0).any():
+            raise InvalidInput("a user id is none of the simulated world's", fix="ask only about people of `angelia world create`")
+        return self.people(index)
 
     def size(self, day: int) -> int:
         """Return the number of people by the end of a day."""
