@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDE, NARROW = 760, 348
+WIDE, NARROW = 776, 336
+CHARACTER = 7.6  # mean width of a character of a name, in pixels; names are cut to fit beside their note
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ def _text(x: float, y: float, text: str, css: str = "", anchor: str = "start") -
     return f'<text x="{x:.2f}" y="{y:.2f}" class="{css}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
+def _fit(text: str, pixels: float) -> str:
+    """Return as much of a text as fits into a width."""
+    most = max(4, int(pixels / CHARACTER))
+    return text if len(text) <= most else text[: most - 1].rstrip(" :,") + "…"
+
+
 def responsive(draw: Callable[[int], str]) -> str:
     """Return a chart drawn wide and narrow."""
     return f'<div class="wide">{draw(WIDE)}</div><div class="narrow">{draw(NARROW)}</div>'
@@ -100,7 +107,7 @@ def columns(labels: Sequence[str], series: Sequence[Series], label: str, *, mark
                 body.append(_text(left + slot * i, height - bottom + 33, mark[i], "axis strong"))
                 if i:
                     x = left + slot * i
-                    body.append(f'<line x1="{x:.2f}" x2="{x:.2f}" y1="{top}" y2="{height - bottom + 36}" class="day"/>')
+                    body.append(f'<line x1="{x:.2f}" x2="{x:.2f}" y1="{top}" y2="{height - bottom + 20}" class="day"/>')
         return _svg(width, height, label, body)
 
     return responsive(draw)
@@ -147,7 +154,7 @@ def bars(rows: Sequence[tuple[str, float, str]], label: str, css: str = "s2") ->
         for i, (name, value, note) in enumerate(rows):
             y = i * step
             wide = (width - 2) * value / most
-            body.append(_text(0, y + 15, name, "name"))
+            body.append(_text(0, y + 15, _fit(name, width - 12 - CHARACTER * len(note)), "name"))
             body.append(_text(width, y + 15, note, "value", "end"))
             body.append(f'<rect x="0" y="{y + 22}" width="{width}" height="10" class="track"/>')
             if value > 0:
@@ -164,22 +171,27 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str) 
         reach = max((max(abs(low), abs(high)) for _, _, low, high, _ in rows), default=0.0) or 1.0
         # The scale is symmetric and round, so that zero stands in the middle of every chart.
         edge = nice_ticks(reach, 2)[-1]
-        step, foot = 48, 22
+        # Where name and figures do not fit side by side, the figures get a line of their own.
+        stacked = any(CHARACTER * (len(name) + len(note)) + 16 > width for name, *_, note in rows)
+        drop = 19 if stacked else 0
+        step, foot = 50 + drop, 22
         middle, half = width / 2, width / 2 - 14
 
         def place(value: float) -> float:
             return middle + half * value / edge
 
         height = step * len(rows) + foot
-        body = [f'<line x1="{middle:.2f}" x2="{middle:.2f}" y1="0" y2="{step * len(rows)}" class="zero"/>']
+        body = []
         for i, (name, estimate, low, high, note) in enumerate(rows):
             y = i * step
+            body.append(f'<line x1="{middle:.2f}" x2="{middle:.2f}" y1="{y + drop + 20}" y2="{y + drop + 42}" class="zero"/>')
             css = "up" if low > 0 else "down" if high < 0 else "flat"
-            body.append(_text(0, y + 15, name, "name"))
-            body.append(_text(width, y + 15, note, "value", "end"))
-            body.append(f'<line x1="{place(low):.2f}" x2="{place(high):.2f}" y1="{y + 30}" y2="{y + 30}" class="interval {css}"/>')
-            body += [f'<line x1="{place(x):.2f}" x2="{place(x):.2f}" y1="{y + 25}" y2="{y + 35}" class="interval {css}"/>' for x in (low, high)]
-            body.append(f'<circle cx="{place(estimate):.2f}" cy="{y + 30}" r="5" class="dot {css}"/>')
+            body.append(_text(0, y + 15, _fit(name, width if stacked else width - CHARACTER * len(note)), "name"))
+            body.append(_text(0, y + 33, note, "value") if stacked else _text(width, y + 15, note, "value", "end"))
+            at = y + drop + 31
+            body.append(f'<line x1="{place(low):.2f}" x2="{place(high):.2f}" y1="{at}" y2="{at}" class="interval {css}"/>')
+            body += [f'<line x1="{place(x):.2f}" x2="{place(x):.2f}" y1="{at - 5}" y2="{at + 5}" class="interval {css}"/>' for x in (low, high)]
+            body.append(f'<circle cx="{place(estimate):.2f}" cy="{at}" r="5" class="dot {css}"/>')
         for tick, anchor in ((-edge, "start"), (0.0, "middle"), (edge, "end")):
             x = {"start": 0.0, "middle": middle, "end": float(width)}[anchor]
             body.append(_text(x, height - 5, f"{tick:+.3g}" if tick else "0", "axis", anchor))

@@ -50,7 +50,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return number(value)
     if isinstance(value, float):
-        return number(value, 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 4)
+        return number(value, 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 4) if value else "0"
     return escape(str(value))
 
 

@@ -263,7 +263,6 @@ def _reasons(found: Findings) -> str:
     counts = {(row["campaign_id"], row["outcome"]): row["n"] for row in rows}
     shown = [{"campaign": campaign, **{name: counts.get((campaign, name), 0) for name in names}} for campaign in campaigns]
     grid = table([("campaign", "campaign"), *((name, name) for name in names)], shown, "Pairs by campaign and outcome")
-    bars = [(name if len(name) <= 44 else name[:43] + "…", n, note) for name, n, note in bars]
     chart = charts.bars(bars, "Reasons: " + ", ".join(f"{name} {number(n)}" for n, name in missed), "s1")
     meaning = table([("outcome", "outcome"), ("says", "means")], [{"outcome": n, "says": REASONS.get(n, n)} for n in names], "What the outcomes mean")
     return section("reasons", "Reasons for not sending", lead, figure(chart), details("By campaign", grid), details("What they mean", meaning))
@@ -416,7 +415,7 @@ def _quality(found: Findings) -> str:
                 "bad_pct": v["bad_pct"],
                 "tolerated": v["tolerated_pct"],
                 "verdict": _word(v["success"], v["crashed"], v["severity"]),
-                "command": Html(f"<code>{_escape(v['command'])}</code>"),
+                "command": Html(f'<code class="command">{_escape(v["command"])}</code>'),
             }
             for v in bad
         ]
