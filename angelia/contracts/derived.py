@@ -157,6 +157,22 @@ AUDIENCE_MEMBERS = Dataset(
     ("select_audiences",),
 )
 
+USER_LISTS = Dataset(
+    "user_lists",
+    1,
+    "explicit user list x shard",
+    ("shard",),
+    ("list",),
+    (
+        Column("shard", I32, "shard of the ordinals", minimum=0),
+        Column("cardinality", I64, "users in the bitmap", minimum=0),
+        Column("bitmap", pa.binary(), "serialised roaring bitmap of ordinals"),
+    ),
+    ("angelia audience list",),
+    layout=("shards",),
+    notes="One partition per list name: what in_list('name') means. Meta: n_users. Unknown ids are counted in the commit's rejects.",
+)
+
 CURVE = pa.list_(F32)
 SEND_TIMES = Dataset(
     "send_times",
@@ -345,6 +361,7 @@ DERIVED = (
     USER_FEATURES,
     BITMAP_INDEX,
     AUDIENCE_MEMBERS,
+    USER_LISTS,
     SEND_TIMES,
     MATERIAL_SCORES,
     DECISIONS,

@@ -242,6 +242,11 @@ def _audience_members(row: _Row, columns: dict[str, Values]) -> dict[str, Values
     }
 
 
+def _user_lists(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
+    members = [list(range(i % 50)) for i in range(row.n)]
+    return {"shard": list(range(row.n)), "cardinality": [len(m) for m in members], "bitmap": [roaring(m) for m in members]}
+
+
 def _decisions(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
     outcomes = ("sent", "not_chosen", "holdout_global", "no_value", "opted_out")
     first = row.day + timedelta(hours=28)
@@ -316,6 +321,7 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "user_features": _user_features,
     "bitmap_index": _bitmap_index,
     "audience_members": _audience_members,
+    "user_lists": _user_lists,
     "decisions": _decisions,
     "dispatch_manifest": _dispatch_manifest,
     "delivery_ledger": _delivery_ledger,

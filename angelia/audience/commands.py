@@ -1,0 +1,261 @@
+"""`angelia audience`: count, explain, breakdown, overlap, export, list, save.
+
+A PREDICATE may be the name of a saved audience. Reads bitmap_index (and user_days), the catalog's audiences, user_index; `list` writes
+user_lists, `save` the catalog, `export` the file it is given and nothing else. Export is the only command that shows user ids, and only in that file.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+import typer
+from pyroaring import BitMap
+
+from angelia.audience import nodes
+from angelia.audience.engine import Audience, Line
+from angelia.audience.evaluate import evaluate
+from angelia.audience.fields import FIELDS, Kind
+from angelia.audience.lists import put_list, user_ids
+from angelia.audience.plan import steps
+from angelia.audience.predicate import suggest
+from angelia.audience.shard import Shard
+from angelia.config import load_settings
+from angelia.contracts.ids import uniform, user_keys
+from angelia.contracts.sources import CHANNELS, NAME
+from angelia.errors import AngeliaError, InvalidInput, NotFound
+from angelia.lake import Lake
+from angelia.output import JsonFlag, emit, parse_ds
+
+app = typer.Typer(no_args_is_help=True, help="Count, explain and export audiences: SQL predicates over bitmaps (docs/AUDIENCES.md).")
+
+Predicate = Annotated[str, typer.Argument(metavar="PREDICATE", help="A condition, or the name of a saved audience.", show_default=False)]
+
+
+def _parse_ds(value: str | None) -> str | None:
+    return parse_ds(value) if value else None
+
+
+Ds = Annotated[str | None, typer.Option("--ds", metavar="YYYY-MM-DD", help="Day of the index; default: the newest.", callback=_parse_ds)]
+
+
+@app.command()
+def count(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> None:
+    """Tell how many people match, and how many of them may be reached: not suppressed, on some channel, outside the global holdout."""
+    audience, text = _open(ds, predicate)
+    counted = audience.measure(text)
+    allowed, holdout = _allowed(audience, text)
+    hints = _hints(audience, text)
+    result = {"predicate": text, "ds": audience.index.ds, **counted.as_dict(), "allowed": allowed, "held_out": holdout, "hints": hints}
+    held = (
+        f", {holdout:,} of the reachable are held out" if holdout is not None else " (the catalog of that night has no snapshot: no holdout applied)"
+    )
+    lines = [
+        f"{counted.count:,} match, {allowed:,} reachable and allowed{held}",
+        f"{counted.engine_ms:.1f} ms, {counted.bitmaps_read:,} bitmaps, {counted.bytes_read:,} bytes read, index of {audience.index.ds}",
+        *hints,
+    ]
+    emit(result, lines, as_json)
+
+
+@app.command()
+def explain(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> None:
+    """Print the plan: each node with its own number of people, and the bitmaps and bytes it read."""
+    audience, text = _open(ds, predicate)
+    counted, plan = audience.explain(text)
+    rows = [_row(line) for line in plan]
+    width = max(len(line.text) + 2 * line.depth for line in plan)
+    lines = [f"{'  ' * line.depth + line.text:<{width}}  {line.count:>12,}  {_reads(line)}".rstrip() for line in plan]
+    lines.append(f"{counted.count:,} match; {counted.engine_ms:.1f} ms, {counted.bitmaps_read:,} bitmaps, {counted.bytes_read:,} bytes read")
+    emit({"predicate": text, "ds": audience.index.ds, **counted.as_dict(), "plan": rows}, lines, as_json)
+
+
+@app.command()
+def breakdown(
+    predicate: Predicate,
+    by: Annotated[str, typer.Option("--by", metavar="FIELD", help="A text, flag or tag field.")],
+    ds: Ds = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Split the people of a predicate by the values of a field."""
+    audience, text = _open(ds, predicate)
+    parts, total = audience.breakdown(text, by), audience.count(text)
+    lines = [f"{n:>12,}  {100 * n / total:5.1f} %  {value}" for value, n in parts.items()]
+    if FIELDS[by.lower()].kind is Kind.SET:
+        lines.append(f"{total:,} match; a person may have several")
+    emit({"predicate": text, "ds": audience.index.ds, "by": by.lower(), "count": total, "parts": parts}, lines or ["0 match"], as_json)
+
+
+@app.command()
+def overlap(
+    first: Annotated[str, typer.Argument(metavar="A", help="A condition, or the name of a saved audience.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    ds: Ds = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell how many people two predicates share."""
+    audience, one = _open(ds, first)
+    two = _text(audience, second)
+    sizes = audience.overlap(one, two)
+    lines = [f"{sizes[name]:>12,}  {what}" for name, what in (("first", "in A"), ("second", "in B"), ("both", "in both"), ("either", "in A or B"))]
+    emit({"ds": audience.index.ds, "a": one, "b": two, **sizes}, lines, as_json)
+
+
+@app.command()
+def export(
+    name: Predicate,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .parquet file to write; it must not exist.", show_default=False)],
+    ds: Ds = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the user ids of an audience to a file, in ordinal order."""
+    if file.suffix not in (".csv", ".parquet"):
+        raise InvalidInput(f"{file.name} is neither .csv nor .parquet")
+    if file.exists():
+        raise InvalidInput(f"{file} exists", fix="remove it, or name another file")
+    if not file.parent.is_dir():
+        raise InvalidInput(f"no folder {file.parent}")
+    audience, text = _open(ds, name)
+    index = next(audience.index.lake.cited(cited) for cited in audience.index.commit.inputs if cited.split(":")[-1].startswith("user_index/"))
+    schema, rows = pa.schema([("user_id", pa.string())]), 0
+    partial = file.with_name(f".{file.name}.part")
+    try:
+        # Ids of people: readable by the one who asked for them only.
+        partial.touch(mode=0o600, exist_ok=True)
+        with pq.ParquetWriter(partial, schema) if file.suffix == ".parquet" else csv.CSVWriter(partial, schema) as writer:
+            for number, members in enumerate(audience.all_members(text)):
+                ids = user_ids(audience.index.lake, index, number, members)
+                writer.write_table(pa.table([ids], schema=schema))
+                rows += len(ids)
+        partial.replace(file)
+    except OSError as error:
+        raise AngeliaError(f"cannot write {file}: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    emit({"predicate": text, "ds": audience.index.ds, "file": str(file), "users": rows}, [f"{rows:,} user ids written to {file}"], as_json)
+
+
+@app.command("list")
+def list_(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name for in_list('NAME').", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet with a column user_id.", show_default=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an explicit user list from a file; unknown ids are counted and left out."""
+    commit = put_list(_lake(), name, file)
+    rejects = dict(commit.rejects)
+    left_out = ", ".join(f"{reason} {n:,}" for reason, n in rejects.items()) or "none"
+    lines = [f"{name}: {commit.meta['n_users']:,} users; left out: {left_out}", f"use it as in_list('{name}')"]
+    emit({"list": name, "users": commit.meta["n_users"], "rejects": rejects, "commit": commit.ref}, lines, as_json)
+
+
+@app.command()
+def save(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the audience in the catalog.", show_default=False)],
+    predicate: Annotated[str, typer.Argument(metavar="PREDICATE", help="The condition.", show_default=False)],
+    description: Annotated[str | None, typer.Option("--description", help="What it is for.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Save a predicate as an audience of the catalog, checked like `angelia catalog apply`; campaigns see it from the next snapshot on."""
+    from angelia.audience.saving import save_audience
+
+    action, version = save_audience(name, predicate, description)
+    emit({"audience": name, "action": action, "version": version}, [f"audience/{name} {action} (version {version})"], as_json)
+
+
+def _lake() -> Lake:
+    settings = load_settings()
+    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+
+
+def _open(ds: str | None, predicate: str) -> tuple[Audience, str]:
+    """Return the day's index with the saved audiences it may name, and the predicate's text."""
+    lake = _lake()
+    if ds is None:
+        days = lake.partitions("bitmap_index")
+        if not days:
+            raise NotFound("bitmap_index has no commit", fix="run build_bitmaps, or `angelia bootstrap`")
+        ds = days[-1]["ds"]
+    audience = Audience(lake, ds)
+    return audience, _text(audience, predicate)
+
+
+def _text(audience: Audience, predicate: str) -> str:
+    """Return the predicate's text: a bare name means a saved audience, unless it is a flag field; loads the catalog only if it must."""
+    is_name = bool(re.fullmatch(NAME, predicate)) and predicate not in FIELDS and predicate not in ("true", "false")
+    if (is_name or "in_audience" in predicate.lower()) and not audience.audiences:
+        from angelia.audience.saving import saved_predicates
+
+        audience.audiences.update(saved_predicates(audience.index.lake, audience.index.ds))
+    if not is_name:
+        return predicate
+    if predicate not in audience.audiences:
+        raise NotFound(f"no audience {predicate!r}", fix=suggest(predicate, audience.audiences))
+    return f"in_audience('{predicate}')"
+
+
+def _allowed(audience: Audience, text: str) -> tuple[int, int | None]:
+    """Return (people who match and may be reached, people held out of them; None = no policy to say)."""
+    from angelia.audience.saving import holdout_of
+
+    plan, holdout = audience.plan(text), holdout_of(audience.index.lake, audience.index.ds)
+    index = next((audience.index.lake.cited(name) for name in audience.index.commit.inputs if name.split(":")[-1].startswith("user_index/")), None)
+    allowed = held_out = 0
+    for shard in audience.shards():
+        people = evaluate(plan, shard) & _reachable(shard)
+        held = 0
+        if holdout is not None and index is not None and people:
+            share_pct, salt = holdout
+            keys = user_keys(user_ids(audience.index.lake, index, shard.number, people).to_pylist())
+            held = int((uniform(keys, "bucket", salt) * 100.0 < share_pct).sum())
+        held_out += held
+        allowed += len(people) - held
+    return allowed, None if holdout is None else held_out
+
+
+def _reachable(shard: Shard) -> BitMap:
+    return BitMap.union(*(shard.get("reachable", "value", channel) for channel in CHANNELS))
+
+
+def _hints(audience: Audience, text: str) -> list[str]:
+    """Return a line for each value of a text field that nobody has, with the nearest that somebody has."""
+    found = []
+    wanted = [
+        (step.leaf.term.name, str(value))
+        for step in steps(audience.plan(text))
+        if isinstance(step.leaf, nodes.Compare | nodes.OneOf) and isinstance(step.leaf.term, nodes.FieldTerm)
+        if FIELDS[step.leaf.term.name].kind in (Kind.TEXT, Kind.SET)
+        for value in (step.leaf.values if isinstance(step.leaf, nodes.OneOf) else (step.leaf.value,))
+    ]
+    if wanted:
+        there: dict[str, set[str]] = {name: set() for name, _ in wanted}
+        for shard in audience.shards():
+            for name in there:
+                there[name].update(shard.values(name))
+        found = [f"note: nobody has {name} = {value!r}; {suggest(value, sorted(there[name]))}" for name, value in wanted if value not in there[name]]
+    return found
+
+
+def _row(line: Line) -> dict[str, object]:
+    return {
+        "depth": line.depth,
+        "node": line.text,
+        "count": line.count,
+        "bitmaps_read": line.bitmaps,
+        "bytes_read": line.bytes,
+        "user_days_rows": line.user_days_rows,
+        "note": line.note,
+    }
+
+
+def _reads(line: Line) -> str:
+    parts = [f"{line.bitmaps:,} bitmaps, {line.bytes:,} bytes"] if line.bitmaps else []
+    if line.user_days_rows:
+        parts.append(f"{line.user_days_rows:,} rows of user_days")
+    if line.note:
+        parts.append(line.note)
+    return "; ".join(parts)
