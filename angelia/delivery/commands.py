@@ -30,14 +30,6 @@ def _lake() -> Lake:
     return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
 
 
-def _run(main: object) -> object:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)  # type: ignore[arg-type]
-    return uvloop.run(main)  # type: ignore[arg-type]
-
-
 def deliver(
     ds: DsOption,
     send_hour: Annotated[
@@ -76,8 +68,7 @@ def deliver(
     async def main() -> Result:
         return await Delivery(lake, options).run()
 
-    result = _run(main())
-    assert isinstance(result, Result)
+    result = asyncio.run(main())
     lines = [f"delivered: {', '.join(f'{name} {n:,}' for name, n in sorted(result.delivered.items())) or 'nothing'}"]
     lines.append(f"already delivered: {result.already_delivered}")
     lines.append(f"parts finished: {result.parts}, held by others: {result.busy}, unfinished: {result.unfinished}; {result.seconds:.1f} s")
@@ -121,8 +112,7 @@ def sandbox(
             announce=announce,
         )  # fmt: skip
 
-    phones = _run(main())
-    assert isinstance(phones, Phones)
+    phones = asyncio.run(main())
     stats = phones.stats()
     emit(stats, [f"received {stats['received']:,} messages, {stats['unique']:,} unique, {stats['doubled']:,} doubled"], as_json)
 

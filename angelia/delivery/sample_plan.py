@@ -21,7 +21,7 @@ ITEMS = ("camera", "phone", "shoes", "book", "lamp", "kettle", "guitar", "tent")
 
 def documents(quota_per_minute: int = 600_000, channels: Sequence[str] = ("fcm",)) -> list[dict[str, Any]]:
     """Return the catalog documents such a plan needs, as snapshot rows."""
-    template = {
+    template: dict[str, Any] = {
         "kind": "template",
         "id": "price_drop",
         "default_locale": "en",

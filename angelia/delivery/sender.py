@@ -85,6 +85,7 @@ class Sender:
         self.breaker = Breaker()
         self.concurrency = concurrency or provider.concurrency
         self._credentials: Credentials | None = provider.credentials
+        self._renewal: asyncio.Task[None] | None = None
         self.in_flight = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self.random = random.Random(seed)
@@ -98,8 +99,15 @@ class Sender:
         return b"" if self._credentials is None else self._credentials.current()
 
     async def renew(self, stale: bytes | None) -> None:
-        """Refresh the token; a refusal halts the channel instead of failing every row."""
+        """Replace a stale token: any number of callers, one request; a refusal halts the channel instead of failing every row."""
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(stale))
+        await asyncio.shield(self._renewal)
+
+    async def _renew(self, stale: bytes | None) -> None:
         assert self._credentials is not None
+        if stale is not None and self._credentials.current() not in (None, stale):
+            return
         try:
             await self._credentials.refresh(stale)
         except AngeliaError as error:

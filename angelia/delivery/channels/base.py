@@ -59,7 +59,7 @@ class Credentials(Protocol):
         """Return the header value, or None when it must be refreshed first."""
 
     async def refresh(self, stale: bytes | None) -> None:
-        """Replace `stale`; many callers, one request. Raises: AngeliaError."""
+        """Replace `stale`; never called twice at once (the sender sees to that). Raises: AngeliaError."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Service-account OAuth: a signed assertion (RS256) is exchanged for a bearer token; many senders, one refresh.
+"""Service-account OAuth: a signed assertion (RS256) is exchanged for a bearer token; the sender sees to it that many callers make one exchange.
 
 Source: developers.google.com/identity/protocols/oauth2/service-account, "HTTP/REST", read 2026-11-21.
 """
@@ -33,7 +33,6 @@ class ServiceAccount:
         self.project_id = str(account["project_id"])
         self._header: bytes | None = None
         self._refresh_at = 0.0
-        self._running: asyncio.Task[None] | None = None
         self.n_refreshes = 0
 
     @classmethod
@@ -61,11 +60,7 @@ class ServiceAccount:
 
     async def refresh(self, stale: bytes | None) -> None:
         """See `Credentials.refresh`."""
-        if self._header is not None and self._header != stale and self._now() < self._refresh_at:
-            return  # somebody else has already replaced it
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._fetch())
-        await asyncio.shield(self._running)
+        await self._fetch()
 
     async def _fetch(self) -> None:
         uri = urlsplit(self._account["token_uri"])

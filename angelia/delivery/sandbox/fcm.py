@@ -70,6 +70,8 @@ class FcmSandbox:
             return self._token(body)
         if path == b"/stats" and method == b"GET":
             return Reply(200, json.dumps(self.phones.stats()).encode())
+        if path == b"/received" and method == b"GET":
+            return Reply(200, json.dumps(self.phones.received).encode())
         if path == b"/" and method == b"GET":
             return Reply(200, page.render(self.phones), HTML)
         if path.endswith(b"/messages:send"):

@@ -1,0 +1,314 @@
+"""The worker over a fake wire on a simulated clock: every row ends accounted for, whatever the provider does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from angelia.contracts import arrow, dataset
+from angelia.delivery import sample_plan
+from angelia.delivery.channels.base import Provider
+from angelia.delivery.channels.fcm import BASE_URL, FcmAdapter
+from angelia.delivery.guards import Guards
+from angelia.delivery.rendering import Renderer
+from angelia.delivery.run import Delivery, Options
+from angelia.delivery.wire import NOT_SENT, UNKNOWN, Answer
+from angelia.errors import Corrupt, InvalidInput
+
+DS, HOUR = "2026-11-14", "2026-11-15T04"
+START = datetime(2026, 11, 15, 4, tzinfo=UTC)
+OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+LOST = Answer(0, failure=UNKNOWN)
+Error = Callable[..., Answer]
+
+
+def stop(lake: Any, campaign: str = "price_drop", action: str = "stop", n: int = 0) -> None:
+    entry = {"entry_id": f"s{n}", "campaign_id": campaign, "action": action, "at_ts": START + timedelta(seconds=n), "actor": "test", "reason": None}
+    lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
+
+
+def suppress(lake: Any, user: str, channel: str | None = None) -> None:
+    entry = {"entry_id": f"e-{user}", "user_id": user, "channel": channel, "address_hash": None, "since_ts": START, "reason": "unsubscribed"}
+    lake.append_log("suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions"))))
+
+
+def test_every_row_is_accepted_and_a_second_run_sends_nothing(bench: Any) -> None:
+    bench.plan(450)
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 450}
+    assert len(bench.wire.requests) == 450
+    ledger = bench.ledger()
+    assert len(ledger) == 450
+    assert {row["outcome"] for row in ledger.values()} == {"accepted"}
+    assert all(row["payload_sha256"] and row["provider_id"] and row["n_attempts"] == 1 and row["sent_ts"] >= START for row in ledger.values())
+    again = bench.deliver()
+    assert (again.delivered, again.already_delivered, bench.wire.requests) == ({}, 450, [])
+
+
+def test_receipts_have_the_plan_day_the_source_and_idempotent_ids(bench: Any) -> None:
+    bench.plan(30)
+    bench.deliver(lambda _, message: LOST if message["token"].startswith("sandbox-00000003") else OK)
+    leaves = bench.lake.partitions("push_receipts", ds=DS)
+    assert leaves == [{"ds": DS, "source": "worker", "part": f"{HOUR}.fcm.medium.0000"}]
+    rows = bench.lake.read(bench.lake.require("push_receipts", **leaves[0])).to_pylist()
+    assert sorted(row["kind"] for row in rows) == ["accepted"] * 29 + ["ambiguous"]
+    assert all(row["receipt_id"] == f"{row['dispatch_id']}:{row['kind']}" and row["sent_ts"] is not None for row in rows)
+
+
+def test_429_slows_down_waits_as_asked_and_loses_nothing(bench: Any, fcm_error: Error) -> None:
+    bench.plan(60)
+    throttled: list[int] = []
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        if nth == 1 and len(throttled) < 20:
+            throttled.append(bench.clock.now())
+            return fcm_error(429, "QUOTA_EXCEEDED", ((b"retry-after", b"30"),))
+        if throttled:
+            assert nth == 1 or bench.clock.now() - throttled[0] >= 30_000_000
+        return OK
+
+    result = bench.deliver(script)
+    assert result.delivered == {"accepted": 60}
+    assert len(throttled) == 20
+    assert bench.delivery._senders["fcm"].bucket.n_decreases >= 1
+
+
+def test_503_backs_off_and_ends_deferred_then_accepted_by_the_follow_up_part(bench: Any, fcm_error: Error) -> None:
+    bench.plan(40)
+    result = bench.deliver(lambda nth, message: fcm_error(503, "UNAVAILABLE") if nth <= 9 and message["token"] < "sandbox-00000005" else OK)
+    assert result.delivered == {"accepted": 40}
+    assert sorted(part.kind for part in bench.parts()) == ["deferred", "plan"]
+    rows = bench.ledger()
+    assert sorted({row["n_attempts"] for row in rows.values()}) == [1, 10]
+
+
+def test_a_provider_that_stays_down_leaves_rows_deferred_not_lost(bench: Any, fcm_error: Error) -> None:
+    bench.plan(120)
+    result = bench.deliver(lambda _, __: fcm_error(503, "UNAVAILABLE"))
+    assert set(result.delivered) == {"deferred"} or set(result.delivered) == {"deferred", "skipped"}
+    assert sum(result.delivered.values()) == 120
+    assert bench.delivery._senders["fcm"].breaker.n_opened >= 1
+    assert len(bench.wire.requests) < 120 * 8  # the breaker spared the provider most of the tries
+
+
+def test_no_answer_is_ambiguous_for_marketing_and_sent_again_for_transactional(bench: Any) -> None:
+    bench.plan(20, guarantee=lambda number: "at_least_once" if number % 2 else "at_most_once")
+    result = bench.deliver(lambda nth, _: LOST if nth == 1 else OK)
+    assert result.delivered == {"ambiguous": 10, "accepted": 10}
+    assert max(bench.wire.tries.values()) == 2
+    marketing = [message for message, _ in bench.wire.requests if int(message["token"][8:16]) % 2 == 0]
+    assert len(marketing) == 10
+
+
+def test_not_sent_is_retried_for_marketing_too(bench: Any) -> None:
+    bench.plan(10)
+    result = bench.deliver(lambda nth, _: Answer(0, failure=NOT_SENT) if nth < 3 else OK)
+    assert result.delivered == {"accepted": 10}
+
+
+def test_gone_addresses_are_disabled_and_not_tried_by_a_later_part(bench: Any, fcm_error: Error) -> None:
+    bench.plan(25)
+    result = bench.deliver(lambda _, message: fcm_error(404, "UNREGISTERED") if message["token"].startswith("sandbox-00000007") else OK)
+    assert result.delivered == {"accepted": 24, "rejected": 1}
+    entries = bench.lake.read_log("suppressions").to_pylist()
+    assert [(e["user_id"], e["channel"], e["reason"]) for e in entries] == [("u00000007", "fcm", "gone")]
+    assert entries[0]["address_hash"]
+    assert "sandbox-00000007" not in json.dumps(entries, default=str)
+    guards = Guards(bench.lake, DS, lambda: 0)
+    guards._read()
+    table = bench.lake.read(bench.lake.require("dispatch_manifest", ds=DS))
+    reasons = guards.blocked(*(table[name].to_pylist() for name in ("campaign_id", "user_id")), "fcm", table["address"].to_pylist())
+    assert [reason for reason in reasons if reason] == ["address_gone"]
+    tomorrow = Guards(bench.lake, "2026-11-15", lambda: 0)  # planned after the entry: the night already knew
+    tomorrow._read()
+    assert not tomorrow.addresses
+
+
+def test_a_stop_in_mid_run_stops_what_is_not_yet_sent(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.plan(1000)
+    lease = [1_000_000_000]
+    monkeypatch.setattr("angelia.delivery.run.lease_now", lambda: lease[0])
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        if len(bench.wire.requests) == 300:
+            stop(bench.lake)
+            lease[0] += 11_000_000  # the list is read again only because it is older than 10 s now
+        return OK
+
+    result = bench.deliver(script)
+    assert result.delivered["skipped"] + result.delivered["accepted"] == 1000
+    assert 300 <= result.delivered["accepted"] <= 300 + 50  # what was under way
+    assert {row["reason"] for row in bench.ledger().values()} == {None, "stopped"}
+
+
+def test_a_resumed_campaign_is_sent(bench: Any) -> None:
+    bench.plan(5)
+    stop(bench.lake, n=0)
+    stop(bench.lake, action="resume", n=1)
+    assert bench.deliver().delivered == {"accepted": 5}
+
+
+def test_suppressions_hold_for_their_channel_or_all(bench: Any) -> None:
+    bench.plan(10)
+    suppress(bench.lake, "u00000001")
+    suppress(bench.lake, "u00000002", "fcm")
+    suppress(bench.lake, "u00000003", "email")
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 8, "skipped": 2}
+
+
+def test_an_unreadable_stop_list_means_nothing_is_sent(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.plan(10)
+    monkeypatch.setattr("angelia.delivery.guards.Guards._read", lambda self: (_ for _ in ()).throw(OSError("gone")))
+    result = bench.deliver(batch_deadline_s=0.6)
+    assert bench.wire.requests == []
+    assert result.delivered == {"deferred": 10}
+    reasons = {row["reason"] for row in bench.ledger().values()}
+    assert reasons == {"stop_list_unreadable"}
+
+
+def test_expired_rows_and_quiet_hours_are_skipped_at_the_instant_of_sending(bench: Any) -> None:
+    def after(number: int) -> datetime:
+        return START - timedelta(minutes=1) if number == 0 else START + timedelta(hours=2)
+
+    bench.plan(
+        6,
+        not_before=START - timedelta(hours=2),
+        not_after=after,
+        # 04:00 UTC is 05:00 in Berlin (quiet), 09:30 in Kolkata (not), 12:00 in Shanghai
+        timezone=lambda number: ("UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Shanghai", "Mars/Olympus", "Europe/Berlin")[number],
+        quiet_start=lambda number: None if number == 0 else 22,
+        quiet_end=lambda number: None if number == 0 else 8,
+        guarantee=lambda number: "at_least_once" if number == 5 else "at_most_once",
+    )
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 3, "skipped": 3}
+    sent = sorted(int(message["token"][8:16]) for message, _ in bench.wire.requests)
+    assert sent == [2, 3, 5]
+    reasons = sorted(row["reason"] for row in bench.ledger().values() if row["outcome"] == "skipped")
+    assert reasons == ["expired", "quiet_hours", "quiet_hours"]
+
+
+def test_quiet_hours_that_end_within_the_window_are_waited_for(bench: Any) -> None:
+    bench.plan(3, timezone="UTC", quiet_start=22, quiet_end=5)  # quiet until 05:00, window until 06:00
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 3}
+    assert bench.clock.now() >= int((START + timedelta(hours=1)).timestamp() * 1e6)
+
+
+def test_nothing_is_sent_early(bench: Any) -> None:
+    bench.plan(5, not_before=START + timedelta(minutes=20))
+    seen: list[int] = []
+    bench.deliver(lambda _, __: seen.append(bench.clock.now()) or OK)
+    assert len(seen) == 5
+    assert min(seen) >= int((START + timedelta(minutes=20)).timestamp() * 1e6)
+
+
+def test_a_stale_token_is_refreshed_once_for_all(bench: Any) -> None:
+    bench.plan(80)
+    unauthenticated = Answer(401, b'{"error":{"code":401,"status":"UNAUTHENTICATED"}}')
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        return unauthenticated if bench.wire.requests[-1][1] == b"Bearer 1" else OK
+
+    assert bench.deliver(script).delivered == {"accepted": 80}
+    assert bench.keys.n_refreshes == 2
+
+
+def test_a_wrong_configuration_halts_the_channel_and_keeps_the_rows(bench: Any, fcm_error: Error) -> None:
+    bench.plan(500)
+    result = bench.deliver(lambda _, __: fcm_error(403, "SENDER_ID_MISMATCH"))
+    assert "SENDER_ID_MISMATCH" in result.halted["fcm"]
+    assert len(bench.wire.requests) <= 10 + 50
+    assert result.unfinished == 1
+    assert set(result.delivered) == {"deferred"}
+    assert bench.deliver().delivered["accepted"] == 500
+
+
+def test_one_poison_row_does_not_stop_the_others(bench: Any) -> None:
+    def fields(number: int) -> str:
+        return "{no json" if number == 3 else json.dumps({"campaign_id": "price_drop", "item": "x" * (5000 if number == 4 else 3)})
+
+    bench.plan(10, fields=fields, template_version=lambda number: 9 if number == 5 else 1)
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 7, "rejected": 3}
+    reasons = sorted(row["reason"] for row in bench.ledger().values() if row["reason"])
+    assert reasons == ["fields_unreadable", "payload_too_large", "unknown_template"]
+
+
+def test_a_repeated_dispatch_id_is_sent_once(bench: Any) -> None:
+    bench.plan(6, dispatch_id=lambda number: "ab" * 16 if number in (2, 3) else "")
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 5, "skipped": 1}
+    assert len(bench.wire.requests) == 5
+
+
+def test_a_payload_that_changed_between_tries_is_refused(bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error) -> None:
+    bench.plan(1)
+    texts = iter(range(100))
+    monkeypatch.setattr(Renderer, "__call__", lambda *_: (f"title {next(texts)}", "body", None))
+    result = bench.deliver(lambda nth, _: fcm_error(503, "UNAVAILABLE") if nth == 1 else OK)
+    assert result.delivered == {"rejected": 1}
+    assert [row["reason"] for row in bench.ledger().values()] == ["payload_changed"]
+
+
+def test_sigterm_drains_and_the_next_run_finishes(bench: Any) -> None:
+    bench.plan(3000)
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        if len(bench.wire.requests) == 700:
+            signal.raise_signal(signal.SIGTERM)
+        return OK
+
+    first = bench.deliver(script)
+    assert first.drained
+    assert first.unfinished == 1
+    sent = len(bench.wire.requests)
+    assert 700 <= sent <= 700 + 400
+    second = bench.deliver()
+    assert len(bench.wire.requests) + sent == 3000
+    total = first.delivered + second.delivered
+    assert total["accepted"] == 3000
+    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
+
+
+def test_a_truncated_part_is_found_before_anything_is_sent(bench: Any) -> None:
+    bench.plan(50)
+    path = bench.lake.store.local_path(bench.parts()[0].entry.path)
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(Corrupt, match="nothing was sent"):
+        bench.deliver()
+    assert bench.wire.requests == []
+    assert not list(bench.lake.store.list("intents"))
+
+
+def test_a_flipped_byte_is_found_before_anything_is_sent(bench: Any) -> None:
+    bench.plan(50)
+    path = bench.lake.store.local_path(bench.parts()[0].entry.path)
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Corrupt, match="sha256"):
+        bench.deliver()
+    assert bench.wire.requests == []
+
+
+def test_the_simulated_clock_refuses_the_provider_itself(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample_plan.make(lake, DS, 1)
+    monkeypatch.setattr("angelia.delivery.run.open_provider", lambda _: Provider(FcmAdapter("p"), BASE_URL, None))
+    with pytest.raises(InvalidInput, match="real provider"):
+        asyncio.run(Delivery(lake, Options(DS, (HOUR,), simulated=True)).run())
+
+
+def test_a_replay_branch_cannot_be_sent(lake: Any) -> None:
+    with pytest.raises(InvalidInput, match="only main"):
+        Delivery(type(lake)(lake.store, "replay-1"), Options(DS, (HOUR,), simulated=True))
