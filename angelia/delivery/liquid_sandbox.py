@@ -9,6 +9,7 @@ see docs/adr/0004-liquid-templates.md for the measurement); whatever it cannot d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -32,6 +33,8 @@ MAX_LOCALS_BYTES = 16_384
 MAX_ITERATIONS = 1_000
 MAX_LOOPS = 10
 MAX_DEPTH = 10
+MAX_SOURCE = 20_000
+MAX_MARKUP = 1_000  # characters of one {{ … }} or {% … %}: Liquid's lexer takes quadratic time on long and on unclosed ones
 
 _TAGS = (
     content.Literal, output.Output, illegal.Illegal, if_tag.IfTag, unless_tag.UnlessTag, case_tag.CaseTag, for_tag.ForTag, for_tag.BreakTag,
@@ -101,15 +104,11 @@ class _Environment(Environment):
 
 
 def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that refuses to make a long result, before making it where one value can multiply another."""
+    """Return a filter that refuses to make a long result, before making it where one value multiplies another."""
 
     def bounded(value: Any, *args: Any, **kwargs: Any) -> Any:
-        if name in ("replace", "join"):
-            text, parts = (str(value), str(args[0]) if args else "") if name == "replace" else ("", "")
-            by = str(args[-1]) if args else " "
-            times = (text.count(parts) if name == "replace" else len(value)) if hasattr(value, "__len__") else 0
-            if times * len(by) > MAX_OUTPUT_BYTES:
-                raise OutputStreamLimitError(f"{name}: result too long", token=None)
+        if name in ("replace", "join") and _repeats(name, value, args) * len(str(args[-1]) if args else " ") > MAX_OUTPUT_BYTES:
+            raise OutputStreamLimitError(f"{name}: result too long", token=None)
         result = function(value, *args, **kwargs)
         if isinstance(result, str | list) and len(result) > MAX_OUTPUT_BYTES:
             raise OutputStreamLimitError(f"{name}: result too long", token=None)
@@ -119,6 +118,13 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if getattr(function, flag, False):
             setattr(bounded, flag, True)
     return bounded
+
+
+def _repeats(name: str, value: Any, args: tuple[Any, ...]) -> int:
+    """Return how often the filter writes its last argument."""
+    if name == "replace":
+        return str(value).count(str(args[0])) if args else 0
+    return len(value) if isinstance(value, list) else 0
 
 
 _ENVIRONMENT = _Environment(undefined=Undefined, strict_filters=True, autoescape=False)
@@ -164,6 +170,7 @@ class CompiledText:
 
 
 def _parse(source: str) -> BoundTemplate:
+    _check_shape(source)
     try:
         template = _ENVIRONMENT.from_string(source)
         analysis = template.analyze(include_partials=False)
@@ -181,6 +188,16 @@ def _parse(source: str) -> BoundTemplate:
     if any(isinstance(node, RangeLiteral) for node in nodes):
         raise InvalidInput("liquid: ranges like (1..9) are not available", fix="loop over a text that was split")
     return template
+
+
+def _check_shape(source: str) -> None:
+    if len(source) > MAX_SOURCE:
+        raise InvalidInput(f"liquid: more than {MAX_SOURCE} characters")
+    for opening in re.finditer(r"\{[{%]", source):
+        closing = "}}" if opening.group() == "{{" else "%}"
+        if source.find(closing, opening.end(), opening.end() + MAX_MARKUP) < 0:
+            line = source.count("\n", 0, opening.start()) + 1
+            raise InvalidInput(f"liquid: {opening.group()} is not closed by {closing} within {MAX_MARKUP} characters (line {line})")
 
 
 def _walk(nodes: list[Node]) -> Iterator[Node | Expression]:

@@ -49,7 +49,8 @@ class CompiledTemplate:
         """
         self.id = str(document["id"])
         self.default_locale = str(document["default_locale"])
-        self.defaults = {name: variable["default"] for name, variable in document.get("variables", {}).items() if variable.get("default") is not None}
+        declared = {name: variable.get("default") for name, variable in document.get("variables", {}).items()}
+        self.defaults = {"category": "", **{name: value for name, value in declared.items() if value is not None}}
         self.variants = {
             locale: (self._compile(variant["title"], f"variants.{locale}.title"), self._compile(variant["body"], f"variants.{locale}.body"))
             for locale, variant in document["variants"].items()
@@ -79,9 +80,9 @@ class CompiledTemplate:
             RowRejected: with the reason to count it under.
         """
         title_text, body_text = self.variant(locale)
-        values: Fields = fields
-        if self.defaults or None in fields.values():
-            values = {**self.defaults, **{name: value for name, value in fields.items() if value is not None}}
+        if None in fields.values():
+            fields = {name: value for name, value in fields.items() if value is not None}
+        values = {**self.defaults, **fields}
         title, body = title_text.render(values), body_text.render(values)
         if _FORBIDDEN.search(title):
             raise RowRejected("control_character:title")
@@ -182,8 +183,6 @@ def field_values(
             value = user.get(str(variable["source"]).removeprefix("user."))
         if value is None:
             value = variable.get("default")
-        if isinstance(value, bool):
-            value = int(value)
         if isinstance(value, str | int | float):
             values[name] = value
     return values
