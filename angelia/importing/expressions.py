@@ -152,8 +152,11 @@ class Compiler:
 
     def _hash(self, name: str, parts: Sequence[str]) -> Value:
         steps = [self._template(part) if "{" in part else self._resolve(part) for part in parts]
+        # An id that is itself a hash has no value yet: it is missing where one of its own parts is.
+        hashed = {part: self._targets[part].problems[0][0] for part in parts if part in self.hash_parts}
+        tests = [hashed.get(part, f"{step} IS NULL") for part, step in zip(parts, steps, strict=True)]
+        missing = self.layers.add(" OR ".join(tests), [*steps, *hashed.values()])
         self.hash_parts[name] = steps
-        missing = self.layers.add(" OR ".join(f"{step} IS NULL" for step in steps), steps)
         return Value(self.layers.add("CAST(NULL AS VARCHAR)"), ((missing, f"{name}: a part of its hash is missing"),))
 
     def _source(self, name: str, spec: ColumnSpec) -> tuple[str, str]:

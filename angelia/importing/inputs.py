@@ -89,7 +89,7 @@ def open_input(connection: duckdb.DuckDBPyConnection, number: int, declared: Inp
             broken += _csv(connection, part, declared, path)
         else:
             raise InvalidInput(f"{path.name} is neither .csv nor .parquet")
-        here = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {part}").fetchall() if name not in (FILE, ROW)}
+        here = {name: kind for name, kind, *_ in connection.sql(f"DESCRIBE {part}").fetchall() if name not in (FILE, ROW)}
         if columns is not None and list(here) != list(columns):
             differing = sorted(set(here) ^ set(columns)) or list(here)
             raise InvalidInput(f"{path.name} has other columns than {files[0].name}: {', '.join(differing[:5])}")
@@ -124,7 +124,7 @@ def _csv(connection: duckdb.DuckDBPyConnection, part: str, declared: Input, path
             f"store_rejects = true, rejects_table = '{part}_errors', rejects_scan = '{part}_scans', rejects_limit = 0, hive_partitioning = false)",
             {"name": path.name, "path": str(path), "delimiter": declared.delimiter, "nulls": declared.null_values},
         )
-        row = connection.execute(f"SELECT count(DISTINCT line) FROM {part}_errors").fetchone()  # noqa: S608
+        (row,) = connection.sql(f"SELECT count(DISTINCT line) FROM {part}_errors").fetchall()  # noqa: S608
     except duckdb.Error:
         raise InvalidInput(f"{path.name} cannot be read as CSV", fix="a header line, UTF-8, and the mapping's delimiter are expected") from None
-    return int(row[0]) if row else 0
+    return int(row[0])

@@ -47,7 +47,7 @@ def _samples(connection: duckdb.DuckDBPyConnection, item: Staged, key: bytes) ->
     )
     personal = {name for name, _, is_personal in item.raw_columns if is_personal}
     samples = []
-    for row in connection.execute(query).fetchall():
+    for row in connection.sql(query).fetchall():
         values = {
             name: _hidden(value, key) if name in personal and value is not None else value
             for (name, _, _), value in zip(item.raw_columns, row[3:], strict=True)

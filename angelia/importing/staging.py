@@ -145,11 +145,11 @@ def _window(connection: duckdb.DuckDBPyConnection, mapping: Mapping, staged: lis
     for number, item in enumerate(staged):
         rule = item.output.day_of
         if rule and not item.output.empty:
-            row = connection.execute(
+            ((moment,),) = connection.sql(
                 f"SELECT max(CAST({quote(rule.day_of)} AS DATE)) FROM mapped_{number} WHERE __filtered IS NULL AND __rejected IS NULL"
-            ).fetchone()
-            if row and row[0] is not None:
-                day = row[0] - timedelta(days=rule.minus_days)
+            ).fetchall()
+            if moment is not None:
+                day = moment - timedelta(days=rule.minus_days)
                 last = day if last is None else max(last, day)
     if mapping.shift == "to_ds":
         if ds is None or last is None:
@@ -280,17 +280,16 @@ def _order(output: Output) -> str:
 def _count(connection: duckdb.DuckDBPyConnection, item: Staged, inputs: MappingType[str, Opened]) -> None:
     """Count how the rows ended; lines that were no CSV rows count as read and rejected."""
     assert item.output.input is not None
-    row = connection.execute(f"SELECT count(*), count(*) FILTER (WHERE __filtered IS NULL AND __rejected IS NULL) FROM {item.table}").fetchone()
-    assert row is not None
+    (row,) = connection.sql(f"SELECT count(*), count(*) FILTER (WHERE __filtered IS NULL AND __rejected IS NULL) FROM {item.table}").fetchall()
     broken = inputs[item.output.input].n_broken_lines
     item.n_read, item.n_kept = row[0] + broken, row[1]
     by = f"SELECT {{column}}, count(*) FROM {item.table} WHERE {{where}} GROUP BY 1 ORDER BY 2 DESC, 1"
-    item.filtered = dict(connection.execute(by.format(column="__filtered", where="__filtered IS NOT NULL")).fetchall())
-    item.rejected = dict(connection.execute(by.format(column="__rejected", where="__filtered IS NULL AND __rejected IS NOT NULL")).fetchall())
+    item.filtered = dict(connection.sql(by.format(column="__filtered", where="__filtered IS NOT NULL")).fetchall())
+    item.rejected = dict(connection.sql(by.format(column="__rejected", where="__filtered IS NULL AND __rejected IS NOT NULL")).fetchall())
     if broken:
         item.rejected["line is no CSV row"] = broken
     item.nulled = dict(
-        connection.execute(
+        connection.sql(
             f"SELECT unnest(__nulled) AS reason, count(*) FROM {item.table} WHERE __filtered IS NULL AND __rejected IS NULL GROUP BY 1 ORDER BY 1"
         ).fetchall()
     )

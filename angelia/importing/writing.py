@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.errors import Corrupt
 from angelia.importing.inputs import quote
 from angelia.importing.staging import Staged, Window
-from angelia.lake import Commit, Lake
+from angelia.lake import Commit, FileEntry, Lake
 
 ROWS_PER_FILE = 1_000_000
 
@@ -54,7 +55,7 @@ def _dataset(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, stage
     connection.execute(f"CREATE OR REPLACE TEMP VIEW every_row AS {union}")
     if contract.partition == ("log",):
         return _log(connection, lake, name, lineage)
-    days = connection.execute(
+    days = connection.sql(
         "SELECT CAST(__day AS VARCHAR), count(*) FROM every_row WHERE __filtered IS NULL AND __rejected IS NULL GROUP BY 1 ORDER BY 1"
     ).fetchall()
     rejects = _rejects_by_day(connection, [day for day, _ in days])
@@ -80,7 +81,7 @@ def _dataset(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, stage
 def _rejects_by_day(connection: duckdb.DuckDBPyConnection, days: list[str]) -> dict[str, dict[str, int]]:
     """Count rejects under the day they belong to; those without a day that is written, under the last one."""
     found: dict[str, dict[str, int]] = {}
-    rows = connection.execute(
+    rows = connection.sql(
         "SELECT CAST(__day AS VARCHAR), __rejected, count(*) FROM every_row WHERE __filtered IS NULL AND __rejected IS NOT NULL "
         "GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
@@ -95,12 +96,36 @@ def _commit(lake: Lake, name: str, day: str, tables: list[pa.Table], rejects: Ma
     partition = {"ds": day}
     if dataset(name).partition != ("ds",):
         partition |= {"source": "import", "part": lineage.mapping}
-    before = lake.head(name, **partition)
+    standing = lake.head(name, **partition)
+    meta = {"files": dict(sorted(lineage.files.items()))}
     with lake.attempt(name, **partition) as attempt:
         for number, table in enumerate(tables):
             attempt.write(_cast(table, name), f"part-{number:04d}.parquet")
-        commit = attempt.publish(params=lineage.params, meta={"files": dict(sorted(lineage.files.items()))}, rejects=rejects)
-    return commit, before is None or commit.number != before.number
+        if standing is not None and _says_the_same(lake, standing, attempt.files, lineage, meta, rejects):
+            return standing, False
+        return attempt.publish(params=lineage.params, meta=meta, rejects=rejects), True
+
+
+def _says_the_same(
+    lake: Lake, standing: Commit, files: list[FileEntry], lineage: Lineage, meta: Mapping[str, object], rejects: Mapping[str, int]
+) -> bool:
+    """Return whether a commit holds the same bytes from the same source, undamaged: then there is nothing new to say."""
+    same = (
+        standing.branch == lake.branch
+        and not standing.erased
+        and [entry.sha256 for entry in standing.files] == [entry.sha256 for entry in sorted(files, key=lambda entry: entry.path)]
+        and dict(standing.params) == lineage.params
+        and dict(standing.meta) == dict(meta)
+        and dict(standing.rejects) == dict(rejects)
+    )
+    if not same:
+        return False
+    try:
+        for entry in standing.files:
+            lake.check_bytes(entry)
+    except Corrupt:
+        return False
+    return True
 
 
 def _cast(table: pa.Table, name: str) -> pa.Table:

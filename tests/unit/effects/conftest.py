@@ -17,7 +17,11 @@ from angelia.lake import Lake
 DS = "2026-11-14"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 CAMPAIGNS = ("price_drop", "weekly_digest", "order_update")
-MATERIALS = {"price_drop": ("price_drop_camera", "price_drop_shoes"), "weekly_digest": ("weekly_digest_books",), "order_update": ("order_update_plain",)}
+MATERIALS = {
+    "price_drop": ("price_drop_camera", "price_drop_shoes"),
+    "weekly_digest": ("weekly_digest_books",),
+    "order_update": ("order_update_plain",),
+}
 
 
 class Night:
@@ -110,12 +114,16 @@ class Night:
             sent = at if outcome != "skipped" else None
             ledger.append({**who, "outcome": outcome, "reason": reason, "provider_id": None, "sent_ts": sent, "n_attempts": int(sent is not None),
                            "payload_sha256": None})  # fmt: skip
-            receipts.append({**who, "receipt_id": f"{row['dispatch_id']}:{outcome}", "kind": outcome, "receipt_ts": at, "sent_ts": sent, "reason": reason})
+            receipts.append(
+                {**who, "receipt_id": f"{row['dispatch_id']}:{outcome}", "kind": outcome, "receipt_ts": at, "sent_ts": sent, "reason": reason}
+            )
             self.n_accepted += outcome == "accepted"
             if outcome == "accepted" and self.rng.random() < 0.11:
                 delay = timedelta(hours=float(self.rng.exponential(2.0)))
                 self.n_opened += delay < timedelta(hours=24)
-                receipts.append({**who, "receipt_id": f"{row['dispatch_id']}:opened", "kind": "opened", "receipt_ts": at + delay, "sent_ts": at, "reason": None})
+                receipts.append(
+                    {**who, "receipt_id": f"{row['dispatch_id']}:opened", "kind": "opened", "receipt_ts": at + delay, "sent_ts": at, "reason": None}
+                )
         schema = arrow.schema(dataset("delivery_ledger"))
         put(lake, "delivery_ledger", pa.Table.from_pylist(ledger, schema=schema), ds=DS, send_hour="2026-11-15T04", part="0000")
         schema = arrow.schema(dataset("push_receipts"))
@@ -154,11 +162,14 @@ def send_row(choice: dict[str, Any]) -> dict[str, Any]:
     address = f"sandbox-{user_name(choice['user'])}"
     at = choice["slot"] + timedelta(minutes=17)
     return {
-        "dispatch_id": ids.dispatch_id(choice["message_id"], "fcm", address), "message_id": choice["message_id"], "user_id": user_name(choice["user"]),
+        "dispatch_id": ids.dispatch_id(choice["message_id"], "fcm", address), "message_id": choice["message_id"],
+        "user_id": user_name(choice["user"]),
         "ordinal": choice["user"], "campaign_id": choice["campaign_id"], "occurrence": DS, "material_id": choice["material_id"], "topic": "promo",
         "channel": "fcm", "address": address, "template_id": choice["campaign_id"], "template_version": 1, "fields": "{}", "locale": "en",
-        "priority": "medium", "guarantee": "at_most_once", "send_ts": at, "not_before": choice["slot"], "not_after": choice["slot"] + timedelta(hours=2),
-        "timezone": "UTC", "quiet_start": 22, "quiet_end": 8, "collapse_key": None, "ttl_s": 3600, "material_propensity": 0.5, "slot_propensity": None,
+        "priority": "medium", "guarantee": "at_most_once", "send_ts": at, "not_before": choice["slot"],
+        "not_after": choice["slot"] + timedelta(hours=2),
+        "timezone": "UTC", "quiet_start": 22, "quiet_end": 8, "collapse_key": None, "ttl_s": 3600, "material_propensity": 0.5,
+        "slot_propensity": None,
     }  # fmt: skip
 
 
@@ -183,7 +194,8 @@ def _catalog() -> list[dict[str, Any]]:
         {"kind": "audience", "id": "lapsed_shoppers", "description": "Gone <b>quiet</b>.", "predicate": "days_since('open') > 7 AND value < 3"},
     ]
     for name in CAMPAIGNS:
-        bodies.append({"kind": "campaign", "id": name, "name": name, "audience": "everyone", "experiment": "copy_test" if name == "price_drop" else None,
+        bodies.append({"kind": "campaign", "id": name, "name": name, "audience": "everyone",
+                       "experiment": "copy_test" if name == "price_drop" else None,
                        "guarantee": "at_least_once" if name == "order_update" else "at_most_once"})  # fmt: skip
     return [{"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body, sort_keys=True)} for body in bodies]
 
