@@ -320,7 +320,7 @@ def test_names_used_per_part() -> None:
 
 def test_a_template_that_does_not_compile_names_itself() -> None:
     with pytest.raises(InvalidInput, match=r"template/sale: variants.en.body: liquid: .*line 2, column"):
-        CompiledTemplate(template(body="a\n{{ item | }}"))
+        CompiledTemplate(template(body="a\n{% if %}x{% endif %}"))
 
 
 def test_field_values_come_from_material_then_person_then_default() -> None:
