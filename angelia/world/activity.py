@@ -63,7 +63,7 @@ def session_rates(person: People, day: int) -> Floats:
     rows = np.arange(len(person))
     weights = person.hours[rows[:, None], clock.is_day_off.astype(np.int64), clock.hour]
     weights = weights * np.array(given.weekday)[clock.weekday]
-    level = person.sessions * np.exp(mood(person.keys, day) + person.trend * (day - 20_740) / 28.0)
+    level = person.sessions * np.exp(mood(person.keys, day) + person.trend * np.sin(2.0 * np.pi * (day / given.trend_days + person.trend_phase)))
     level *= np.where(is_lapsed(person, rows, day), given.lapse_rate, 1.0) * (person.signup_day <= day)
     return np.asarray(weights * level[:, None], dtype=np.float64)
 

@@ -67,6 +67,7 @@ class Activity(_Section):
     day_noise_sd: float
     week_noise_sd: float
     trend_sd: float
+    trend_days: float
     lapse_share: Range
     lapse_days: Range
     lapse_rate: float

@@ -45,7 +45,7 @@ class People:
         days_off: (n, 7), Monday first.
         hours: activity over local hours, (n, 2, 24), [workday, day off], each row sums to 1.
         habit: hours of reading pushes that activity does not show, (n, 24), rows sum to 1.
-        sessions: mean sessions a day while active (n,). trend: log change over 28 days (n,).
+        sessions: mean sessions a day while active (n,). trend, trend_phase: slow wave of log activity (n,).
         lapse_share, lapse_days, lapse_phase: stretches without activity (n,).
         taste: (n, categories), logit. drift_amplitude, drift_days, drift_phase: its slow turn, same shape.
         tags: categories in the person's profile, a noisy view of taste, (n, categories).
@@ -72,6 +72,7 @@ class People:
     habit: Floats32
     sessions: Floats
     trend: Floats
+    trend_phase: Floats
     lapse_share: Floats
     lapse_days: Floats
     lapse_phase: Floats
@@ -141,7 +142,8 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
         hours=hours,
         habit=habit,
         sessions=activity.median_sessions * np.exp(activity.sigma * draws.normal(keys, "sessions")),
-        trend=activity.trend_sd * draws.normal(keys, "trend"),
+        trend=activity.trend_sd * np.abs(draws.normal(keys, "trend")),
+        trend_phase=draws.uniform(keys, "trend phase"),
         lapse_share=draws.between(keys, *activity.lapse_share, "lapse share"),
         lapse_days=draws.between(keys, *activity.lapse_days, "lapse days"),
         lapse_phase=draws.uniform(keys, "lapse phase"),

@@ -8,7 +8,7 @@ import yaml
 
 from angelia.world.parameters import parameters, parameters_sha256
 
-FROZEN = "48be910d32aa39677be4ff5b9b40de000355569abfea4374380d9239dfcc05f4"
+FROZEN = "4d2ba4c4186fce15b679ea7012c8f0ddad826f7ec5a95ac0e6601f205ebafcdd"
 CAMPAIGNS = Path(__file__).parents[3] / "campaigns"
 
 
