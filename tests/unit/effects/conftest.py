@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,7 +136,7 @@ class Night:
         bought = self.rng.random(self.n) < np.where(self.told, 0.10, 0.06)
         events = []
         for i in range(self.n):
-            for k in range(int(self.rng.poisson(0.8 + 0.5 * self.told[i]))):
+            for k in range(int(self.rng.poisson(0.8 + 1.5 * self.told[i]))):
                 events.append((i, "open", START + timedelta(hours=float(self.rng.uniform(0, 40))), k))
             if bought[i]:
                 events.append((i, "purchase", START + timedelta(hours=float(self.rng.uniform(0, 40))), 99))
@@ -200,9 +202,18 @@ def _catalog() -> list[dict[str, Any]]:
     return [{"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body, sort_keys=True)} for body in bodies]
 
 
-@pytest.fixture
-def night(lake: Lake) -> Night:
-    """A night of 2,000 people, delivered and lived on, in the test's lake."""
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Night, Path]:
+    """A night of 2,000 people, delivered and lived on, written once."""
+    root = tmp_path_factory.mktemp("night") / "lake"
     made = Night(2_000)
-    made.write(lake)
+    made.write(Lake.open(str(root)))
+    return made, root
+
+
+@pytest.fixture
+def night(written: tuple[Night, Path], tmp_path: Path) -> Night:
+    """The night, copied into the test's own lake."""
+    made, root = written
+    shutil.copytree(root, tmp_path / "angelia home" / "lake", dirs_exist_ok=True)
     return made

@@ -1,0 +1,302 @@
+"""The report of a small night: every figure against one counted here by hand, and a page that keeps its promises."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from angelia.cli import main
+from angelia.config import load_settings
+from angelia.contracts import arrow, dataset
+from angelia.effects import summary
+from angelia.effects.commands import run_report
+from angelia.effects.tables import ORDER, SQL, parse_checks
+from angelia.errors import GateClosed, InvalidInput
+from angelia.lake import Lake
+
+DS = "2026-11-14"
+BEFORE_HOLDOUTS = ("suppressed", "opted_out", "unreachable")
+
+
+@pytest.fixture(autouse=True)
+def _home(settings_home: Path) -> None:
+    """Every test here writes below its own home."""
+
+
+def page_of(lake: Lake, **options: Any) -> str:
+    return Path(run_report(load_settings(), DS, **options)["report"]).read_text("utf-8")
+
+
+def test_the_summary_counts_what_was_decided_and_delivered(lake: Lake, night: Any) -> None:
+    found = summary(lake, DS)
+    outcomes = [choice["outcome"] for choices in night.choices for choice in choices]
+    assert found["users"] == night.n
+    assert found["audiences"] == {"everyone": night.n, "lapsed_shoppers": night.n // 3}
+    assert found["decisions"] == {name: outcomes.count(name) for name in sorted(set(outcomes))}
+    assert found["manifest_rows"] == len(night.manifest)
+    assert found["delivered"]["accepted"] == night.n_accepted
+    assert sum(found["delivered"].values()) == len(night.manifest)
+    assert found["opens"] == night.n_opened
+
+
+def test_the_manifest_hash_is_over_parts_and_bytes_only(lake: Lake, night: Any) -> None:
+    manifest = lake.require("dispatch_manifest", ds=DS)
+    lines = [f"send_hour={e.keys['send_hour']}/channel=fcm/priority=medium/part=0000 {e.sha256}" for e in manifest.files]
+    assert summary(lake, DS)["manifest_sha256"] == hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    with lake.attempt("dispatch_manifest", ds=DS) as attempt:  # the same parts in another attempt folder
+        for entry in manifest.files:
+            attempt.write(lake.read_file(entry), entry.path.split("/", 4)[-1], keys=entry.keys)
+        attempt.publish()
+    again = lake.require("dispatch_manifest", ds=DS)
+    assert again.files[0].path != manifest.files[0].path
+    assert summary(lake, DS)["manifest_sha256"] == hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def test_a_night_that_is_not_there_is_one_line(lake: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--ds", DS])
+    assert ended.value.code == 2
+    assert (
+        capsys.readouterr().err
+        == f"error: nothing was decided for {DS}; run the night first, or name a day that `angelia lake log decisions` lists\n"
+    )
+    assert not (settings_home / "reports").exists()
+
+
+def test_lift_is_that_of_everyone_eligible_by_their_side(lake: Lake, night: Any) -> None:
+    """Means and intervals again, in NumPy, from the rows that were written."""
+    run_report(load_settings(), DS)
+    events = pa.concat_tables([lake.read(lake.require("user_events", ds=day)) for day in ("2026-11-15", "2026-11-16")]).to_pylist()
+    days: dict[str, set[str]] = {}
+    buyers = {event["user_id"] for event in events if event["event_type"] == "purchase"}
+    for event in events:
+        days.setdefault(event["user_id"], set()).add(f"{event['event_ts']:%Y-%m-%d}")
+    sides: dict[bool, list[int]] = {True: [], False: []}
+    for i, choices in enumerate(night.choices):
+        eligible = [c for c in choices if c["campaign_id"] != "order_update" and c["outcome"] not in BEFORE_HOLDOUTS]
+        if eligible:
+            sides[any(c["outcome"] == "holdout_global" for c in eligible)].append(i)
+    name = "u{:07d}".format
+    told = np.array([len(days.get(name(i), ())) for i in sides[False]], float)
+    held = np.array([len(days.get(name(i), ())) for i in sides[True]], float)
+    half = 1.96 * np.sqrt(told.var(ddof=1) / len(told) + held.var(ddof=1) / len(held))
+    row = _lift(lake, "active_days")
+    assert (row["n_treated"], row["n_holdout"]) == (len(told), len(held))
+    assert row["difference"] == pytest.approx(told.mean() - held.mean())
+    assert row["low"] == pytest.approx(told.mean() - held.mean() - half)
+    assert row["high"] == pytest.approx(told.mean() - held.mean() + half)
+    assert row["low"] > 0  # being told was planted as one and a half events a person more
+    row = _lift(lake, "converted")
+    p, q = (np.mean([name(i) in buyers for i in side]) for side in (sides[False], sides[True]))
+    (l1, u1), (l2, u2) = _wilson(p, len(told)), _wilson(q, len(held))
+    assert row["difference"] == pytest.approx(p - q)
+    assert row["low"] == pytest.approx(p - q - np.hypot(p - l1, u2 - q), abs=1e-9)
+    assert row["high"] == pytest.approx(p - q + np.hypot(u1 - p, q - l2), abs=1e-9)
+
+
+def _wilson(p: float, n: int) -> tuple[float, float]:
+    z = 1.96
+    middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return middle - half, middle + half
+
+
+def _lift(lake: Lake, metric: str) -> dict[str, Any]:
+    return next(row for row in _table(lake, "holdout_lift") if row["scope"] == "all" and row["metric"] == metric)
+
+
+def _table(lake: Lake, name: str) -> tuple[dict[str, Any], ...]:
+    import duckdb
+
+    from angelia.effects.sources import find_sources, register
+    from angelia.effects.tables import run_tables
+
+    sources = find_sources(lake, DS, 28)
+    with duckdb.connect() as connection:
+        register(connection, lake, sources)
+        return run_tables(connection, sources.night, "purchase")[0][name].rows
+
+
+def test_the_oracle_matches_newcombes_published_example() -> None:
+    """Newcombe 1998, table II, contrast (a) 56/70 - 48/80, method 10: 0.0524 to 0.3339."""
+    (l1, u1), (l2, u2) = _wilson(56 / 70, 70), _wilson(48 / 80, 80)
+    p, q = 56 / 70, 48 / 80
+    assert p - q - np.hypot(p - l1, u2 - q) == pytest.approx(0.0524, abs=5e-5)
+    assert p - q + np.hypot(u1 - p, q - l2) == pytest.approx(0.3339, abs=5e-5)
+
+
+def test_hours_are_the_planned_day(lake: Lake, night: Any) -> None:
+    rows = _table(lake, "sends_by_hour")
+    assert len(rows) == 24
+    assert f"{rows[0]['hour']:%Y-%m-%dT%H}" == "2026-11-15T04"
+    assert sum(row["planned"] for row in rows) == len(night.manifest)
+    assert sum(row["sent"] for row in rows) == night.n_accepted
+    assert sum(row["opened"] for row in rows) == night.n_opened
+
+
+def test_effects_are_published_and_hold_everyone_once(lake: Lake, night: Any) -> None:
+    result = run_report(load_settings(), DS)
+    rows = lake.read(lake.require("campaign_effects", ds=DS)).to_pylist()
+    assert result["effects"].startswith("campaign_effects/ds=2026-11-14@")
+    outcomes = [choice["outcome"] for choices in night.choices for choice in choices]
+    assert sum(row["n_users"] for row in rows) == sum(outcomes.count(name) for name in ("sent", "holdout_global", "holdout_campaign"))
+    assert sum(row["n_sent"] for row in rows) == night.n_accepted
+    assert sum(row["n_opened"] for row in rows) == night.n_opened
+    assert {row["arm"] for row in rows if row["campaign_id"] == "price_drop"} == {"control", "bold", "holdout"}
+    assert all(row["material_id"] is None and row["n_sent"] == 0 for row in rows if row["arm"] == "holdout")
+
+
+def test_the_page_is_the_same_for_the_same_commits(lake: Lake, night: Any) -> None:
+    assert page_of(lake) == page_of(lake)
+
+
+def test_the_page_needs_nothing_from_outside(lake: Lake, night: Any) -> None:
+    page = page_of(lake)
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in page
+    assert "default-src 'none'" in page
+    for forbidden in (" style=", "<script", "<link", "<img", "url(", "@import", "http://", "https://"):
+        assert forbidden not in page.replace('content="default-src', ""), forbidden
+    assert not re.search(r"<[^>]+\son[a-z]+=", page)
+
+
+class _Balance(HTMLParser):
+    """Fails where tags do not nest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.headings: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br", "rect", "line", "circle", "polyline"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("rect", "line", "circle", "polyline"):
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+def test_the_page_is_well_formed_and_says_everything(lake: Lake, night: Any) -> None:
+    page = page_of(lake)
+    parser = _Balance()
+    for tag in ("rect", "polyline"):  # those with a title inside have an end tag
+        assert page.count(f"<{tag} ") >= 1
+    parser.feed(re.sub(r"</?(rect|polyline|line|circle)[^>]*>", "", page))
+    assert parser.open == []
+    assert parser.headings == [
+        "From everyone considered to those who opened",
+        "Sends by hour",
+        "What the messages caused",
+        "Experiments",
+        "Audiences",
+        "Reasons for not sending",
+        "The plan's certificate",
+        "Channel health",
+        "Campaigns",
+        "Data quality",
+        "Made from",
+    ]
+    charts = re.findall(r"<svg viewBox.*?</svg>", page, re.DOTALL)
+    assert len(charts) >= 14  # seven charts, wide and narrow
+    for chart in charts:
+        assert ElementTree.fromstring(chart).get("aria-label")
+    assert "Gone &lt;b&gt;quiet&lt;/b&gt;." in page
+    assert "value &lt; 3" in page
+
+
+def test_nobody_is_on_the_page(lake: Lake, night: Any) -> None:
+    page = page_of(lake)
+    assert not re.search(r"\bu\d{7}\b", page)
+    assert "sandbox-" not in page
+    assert night.manifest[0]["message_id"] not in page
+
+
+def test_what_has_not_happened_yet_is_said(lake: Lake, night: Any, tmp_path: Path) -> None:
+    fresh = Lake.open(str(tmp_path / "angelia home" / "lake"))
+    for leaf in fresh.partitions("user_events"):
+        for key in list(fresh.store.list(f"main/user_events/ds={leaf['ds']}/_commits")):
+            fresh.store.delete(key)
+    for name in ("delivery_ledger", "push_receipts"):
+        for key in [key for key in fresh.store.list(f"main/{name}") if "/_commits/" in key]:
+            fresh.store.delete(key)
+    page = page_of(lake)
+    assert "Not measurable yet: no events have arrived for the planned day (2026-11-15) or after." in page
+    assert "Nothing has been delivered yet." in page
+
+
+def test_a_critical_finding_is_shown_and_ends_with_an_error(lake: Lake, night: Any, settings_home: Path) -> None:
+    ledger = lake.read(lake.require("delivery_ledger", ds=DS, send_hour="2026-11-15T04", part="0000"))
+    stranger = {**ledger.slice(0, 1).to_pylist()[0], "dispatch_id": "0" * 32}
+    with lake.attempt("delivery_ledger", ds=DS, send_hour="2026-11-15T05", part="0000") as attempt:
+        attempt.write(pa.Table.from_pylist([stranger], schema=arrow.schema(dataset("delivery_ledger"))), "part-0000.parquet")
+        attempt.publish()
+    with pytest.raises(GateClosed, match=r"funnel\.ledger_within_manifest: 1"):
+        run_report(load_settings(), DS)
+    assert "Nothing was delivered that no manifest holds." in (settings_home / "reports" / f"{DS}.html").read_text("utf-8")
+    assert lake.head("campaign_effects", ds=DS) is None
+
+
+def test_a_holdout_share_that_no_hash_gives_is_a_warning(lake: Lake, night: Any) -> None:
+    documents = lake.read(lake.require("catalog_snapshot", ds=DS)).to_pylist()
+    for row in documents:
+        if row["kind"] == "policy":
+            row["body"] = json.dumps({"holdout": {"share_pct": 2.0}})
+    with lake.attempt("catalog_snapshot", ds=DS) as attempt:
+        attempt.write(pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))), "part-0000.parquet")
+        attempt.publish()
+    assert run_report(load_settings(), DS)["warnings"] == ["holdout_lift.holdout_share_as_configured"]
+
+
+def test_verdicts_of_the_gates_are_shown(lake: Lake, night: Any) -> None:
+    from angelia.quality.verdicts import Verdict, store
+
+    common = {"gate": "sources", "ds": DS, "dataset": "user_profiles", "crashed": False, "n_rows": 2000, "command": "angelia quality rows --x"}
+    bad = Verdict(check="timezone.rule", column="timezone", severity="critical", success=False, n_bad=600, bad_pct=30.0, tolerated_pct=5.0,
+                  breach="no iana timezone", **common)  # fmt: skip
+    store(lake, "sources", DS, [bad])
+    page = page_of(lake)
+    assert "no iana timezone" in page
+    assert "angelia quality rows --x" in page
+    assert '<span class="verdict bad">failed</span>' in page
+
+
+def test_files_are_written_where_asked(lake: Lake, night: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, numbers = tmp_path / "a folder" / "night.html", tmp_path / "numbers.json"
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--ds", DS, "--out", str(out), "--summary-json", str(numbers), "--json"])
+    assert ended.value.code in (0, None)
+    assert json.loads(capsys.readouterr().out) == json.loads(numbers.read_text("utf-8"))
+    assert out.stat().st_size > 20_000
+    with pytest.raises(InvalidInput, match="cannot write"):
+        run_report(load_settings(), DS, out=tmp_path)
+
+
+def test_every_table_has_its_place_and_checks() -> None:
+    assert sorted(path.name for path in SQL.iterdir() if path.is_dir()) == sorted(ORDER)
+    for name in ORDER:
+        assert parse_checks(name, (SQL / name / "checks.sql").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("text", ["SELECT 1;", "-- check: x\nSELECT 1;", "SELECT 0;\n-- check: a\n-- severity: critical\n-- says\nSELECT 1;"])
+def test_a_check_nobody_would_run_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="each check begins"):
+        parse_checks("funnel", text)
