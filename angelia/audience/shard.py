@@ -6,6 +6,7 @@ file; a bitmap is deserialised only when a plan names it, once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -14,7 +15,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyroaring import BitMap
 
 from angelia.audience.bitmaps import EVERYONE, event_field, group_of
@@ -113,7 +113,7 @@ class Shard:
         self.index, self.number = index, number
         self.reads = reads if reads is not None else Reads()
         self.audiences: dict[str, BitMap] = {}
-        self._groups: dict[str, pa.Table] = {}
+        self._groups: dict[str, tuple[pa.Table, dict[str, tuple[int, int]]]] = {}
         self._fields: dict[str, dict[tuple[str, str | None, int | None], int]] = {}
         self._bitmaps: dict[tuple[str, str, str | None, int | None], BitMap] = {}
 
@@ -137,7 +137,7 @@ class Shard:
             row = self._keys(field_name).get((kind, value, bit))
             if row is None:
                 return NOBODY
-            data = self._groups[group_of(field_name)]["bitmap"][row].as_py()
+            data = self._groups[group_of(field_name)][0]["bitmap"][row].as_py()
             found = self._bitmaps[key] = BitMap.deserialize(data)
             self.reads.add(field_name, len(data))
         return found
@@ -148,7 +148,7 @@ class Shard:
         bits = sorted(bit for kind, name, bit in keys if kind == "slice" and name == value and bit is not None)
         if not bits:
             return 0, []
-        offset = self._groups[group_of(field_name)]["offset"][keys["slice", value, bits[0]]].as_py()
+        offset = self._groups[group_of(field_name)][0]["offset"][keys["slice", value, bits[0]]].as_py()
         return int(offset), [self.get(field_name, "slice", value, bit) for bit in bits]
 
     def day_counts(self, event_type: str, item: str | None, day: str) -> list[BitMap]:
@@ -159,20 +159,20 @@ class Shard:
     def user_days(self, event_type: str, item: str | None, days: Sequence[str]) -> DayRows:
         """Return (ordinals, n_events, value_sum) of the matching user_days rows of these days."""
         low, high = self.number << self.index.shard_bits, (self.number + 1) << self.index.shard_bits
-        empty = pa.table({"ordinal": pa.array([], pa.uint32()), "n_events": pa.array([], pa.int32()), "value_sum": pa.array([], pa.float64())})
-        tables = [empty]
+        parts: list[DayRows] = [(np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.float64))]
         for day in days:
             commit = self.index.day_commits.get(day)
             if commit is None:
                 continue
             rows = self.index.lake.read(commit, ["ordinal", "event_type", "item", "n_events", "value_sum"], where=holds(self.number))
             self.reads.user_days_rows += rows.num_rows
-            keep = pc.and_(pc.equal(rows["event_type"], event_type), pc.and_(pc.greater_equal(rows["ordinal"], low), pc.less(rows["ordinal"], high)))
+            ordinals = rows["ordinal"].to_numpy()
+            keep = (ordinals >= low) & (ordinals < high) & _is(rows["event_type"], event_type)
             if item is not None:
-                keep = pc.and_kleene(keep, pc.equal(rows["item"], item))
-            tables.append(rows.filter(keep).select(["ordinal", "n_events", "value_sum"]))
-        whole = pa.concat_tables(tables, promote_options="permissive")
-        return whole["ordinal"].to_numpy(), whole["n_events"].to_numpy().astype(np.int64), whole["value_sum"].to_numpy()
+                keep &= _is(rows["item"], item)
+            parts.append((ordinals[keep], rows["n_events"].to_numpy()[keep].astype(np.int64), rows["value_sum"].to_numpy()[keep]))
+        ordinals, counts, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return ordinals, counts, values
 
     def list_members(self, name: str) -> BitMap:
         """Return this shard's people on an explicit list.
@@ -184,7 +184,7 @@ class Shard:
         if commit is None:
             raise no_list(name, self.index.list_names)
         rows = self.index.lake.read(commit, where=holds(self.number))
-        data = rows.filter(pc.equal(rows["shard"], self.number))["bitmap"].to_pylist()
+        data = [blob for shard, blob in zip(rows["shard"].to_pylist(), rows["bitmap"].to_pylist(), strict=True) if shard == self.number]
         for blob in data:
             self.reads.add(f"list:{name}", len(blob))
         # A list may be younger than the index: only people the index knows can be selected.
@@ -193,27 +193,41 @@ class Shard:
     def _keys(self, field_name: str) -> dict[tuple[str, str | None, int | None], int]:
         found = self._fields.get(field_name)
         if found is None:
-            rows = self._group(group_of(field_name))
-            here = pc.indices_nonzero(pc.equal(rows["field"], field_name))
-            mine = rows.select(["kind", "value", "bit"]).take(here)
+            rows, spans = self._group(group_of(field_name))
+            first, last = spans.get(field_name, (0, 0))
+            mine = rows.slice(first, last - first)
             keys = zip(mine["kind"].to_pylist(), mine["value"].to_pylist(), mine["bit"].to_pylist(), strict=True)
-            found = self._fields[field_name] = dict(zip(keys, here.to_pylist(), strict=True))
+            found = self._fields[field_name] = {key: first + i for i, key in enumerate(keys)}
         return found
 
-    def _group(self, group: str) -> pa.Table:
-        rows = self._groups.get(group)
-        if rows is None:
+    def _group(self, group: str) -> tuple[pa.Table, dict[str, tuple[int, int]]]:
+        """Return a group's rows, and the span of each field in them (rows are sorted by field)."""
+        there = self._groups.get(group)
+        if there is None:
             mine = holds(self.number)
-            rows = self.index.lake.read(self.index.commit, where=lambda entry: entry.keys.get("group") == group and mine(entry))
-            if rows["shard"].num_chunks and not pc.all(pc.equal(rows["shard"], self.number)).as_py():
-                rows = rows.filter(pc.equal(rows["shard"], self.number))
-            self._groups[group] = rows = rows.combine_chunks()
-        return rows
+            rows = self.index.lake.read(self.index.commit, where=lambda entry: entry.keys.get("group") == group and mine(entry)).combine_chunks()
+            spans: dict[str, tuple[int, int]] = {}
+            # Plain Python on purpose: pyarrow.compute with a Python scalar imports pandas, 0.4 s that a count does not have.
+            for name, part in itertools.groupby(enumerate(rows["field"].to_pylist()), key=lambda pair: pair[1]):
+                numbers = [number for number, _ in part]
+                spans[name] = (numbers[0], numbers[-1] + 1)
+            there = self._groups[group] = (rows, spans)
+        return there
 
 
 def holds(shard: int) -> Callable[[FileEntry], bool]:
     """Return the filter that keeps the files that may hold a shard's rows."""
     return lambda entry: entry.shards is None or entry.shards[0] <= shard <= entry.shards[1]
+
+
+def _is(column: pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:
+    """Return where a text column holds a text (null is not it), shape (n,)."""
+    encoded = column.combine_chunks().dictionary_encode()
+    whole = encoded if isinstance(encoded, pa.DictionaryArray) else pa.concat_arrays(encoded.chunks)
+    names = whole.dictionary.to_pylist()
+    if text not in names:
+        return np.zeros(len(whole), dtype=bool)
+    return np.asarray(whole.indices.to_numpy(zero_copy_only=False) == names.index(text))  # a null index is NaN, equal to nothing
 
 
 def no_list(name: str, names: Sequence[str]) -> NotFound:
