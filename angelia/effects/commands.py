@@ -19,7 +19,8 @@ import typer
 
 from angelia.config import Settings, load_settings
 from angelia.contracts import arrow, dataset
-from angelia.effects.report import Findings, render
+from angelia.effects.findings import Findings
+from angelia.effects.report import render
 from angelia.effects.sources import Sources, find_sources, register
 from angelia.effects.summary import summary
 from angelia.effects.tables import Table, run_tables

@@ -1,0 +1,159 @@
+"""The report's evidence: the plan's certificate, the data's verdicts, and the commits it was made from.
+
+Reads the meta of the decisions commit, the gates' verdicts and the checks of the report's tables; returns HTML sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from angelia.effects import charts
+from angelia.effects.charts import Series, number
+from angelia.effects.findings import Findings
+from angelia.effects.page import Html, details, empty, facts, figure, section, table
+from angelia.effects.summary import manifest_sha256
+from angelia.effects.tables import Check
+
+
+def certificate(found: Findings) -> str:
+    """Return the section on how near the plan is to the best one, and what was scarce."""
+    decisions = found.sources.one("decisions")
+    lead = (
+        "How near the plan is to the best possible one, and which hours were scarce: an hour's shadow price is what one more message in it is worth."
+    )
+    if decisions is None or "bound_micros" not in decisions.meta:
+        return section("plan", "The plan's certificate", lead, empty("This night's decisions carry no certificate."))
+    meta = decisions.meta
+    rows = [
+        ("Value of the plan", f"{meta['primal_micros'] / 1e6:,.2f}"),
+        ("Proven bound", f"{meta['bound_micros'] / 1e6:,.2f}"),
+        ("Gap", f"{meta['gap_pct']:.3f} %"),
+        ("Drawn for exploration", f"{number(meta.get('n_explore', 0))} messages, outside the bound"),
+        ("Hours already passed", number(meta.get("hours_passed", 0))),
+    ]
+    parts = [facts(rows)]
+    limits = list(meta.get("constraints", []))
+    hourly = [row for row in limits if not row["limit"].startswith("budget ")]
+    for channel in dict.fromkeys(row["limit"].split(" ")[0] for row in hourly):
+        own = [row for row in hourly if row["limit"].split(" ")[0] == channel]
+        labels = [row["limit"].split("T")[-1][:2] for row in own]
+        prices = [row["price_micros"] / 1e6 for row in own]
+        if not any(row["used"] for row in own):
+            continue
+        parts.append(f"<h3>{channel}: use of capacity, %</h3>")
+        use = [100 * row["used"] / row["capacity"] if row["capacity"] else 0.0 for row in own]
+        parts.append(
+            figure(charts.columns(labels, [Series("use of capacity, %", use, "s2")], f"{channel}: use of capacity by hour, percent", height=150))
+        )
+        if any(prices):
+            parts.append(f"<h3>{channel}: shadow price of an hour</h3>")
+            parts.append(figure(charts.lines(labels, [Series("shadow price", prices, "s3")], f"{channel}: shadow price by hour", height=150)))
+        else:
+            parts.append(f'<p class="soft">No hour of {channel} was scarce: all shadow prices are zero.</p>')
+    shown = [
+        {
+            "limit": row["limit"],
+            "used": row["used"],
+            "capacity": row["capacity"],
+            "use": 100 * row["used"] / row["capacity"] if row["capacity"] else None,
+            "price": row["price_micros"] / 1e6,
+        }
+        for row in limits
+    ]
+    columns = [("limit", "limit"), ("used", "used"), ("capacity", "at most"), ("use", "use, %"), ("price", "shadow price")]
+    return section("plan", "The plan's certificate", lead, *parts, details("Every limit", table(columns, shown, "Limits of the plan")))
+
+
+def _word(success: bool, crashed: bool, severity: str) -> Html:
+    if success:
+        return Html('<span class="verdict good">passed</span>')
+    if crashed:
+        return Html('<span class="verdict bad">check crashed</span>')
+    return Html(f'<span class="verdict {"bad" if severity == "critical" else "warn"}">{"failed" if severity == "critical" else "warning"}</span>')
+
+
+def quality(found: Findings) -> str:
+    """Return the section on what gates and the report's own checks found."""
+    lead = "What the gates found in the night's data, and what this report's own checks found in its tables."
+    parts = []
+    gates: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for verdict in found.verdicts:
+        gates.setdefault((verdict["gate"], verdict["dataset"]), []).append(verdict)
+    if gates:
+        rows = [
+            {
+                "gate": gate,
+                "dataset": dataset,
+                "rows": max((v["n_rows"] for v in own if v["n_rows"] is not None), default=None),
+                "checks": len(own),
+                "failed": sum(not v["success"] for v in own),
+                "verdict": _word(all(v["success"] for v in own), any(v["crashed"] for v in own), _worst(own)),
+            }
+            for (gate, dataset), own in gates.items()
+        ]
+        columns = [("gate", "gate"), ("dataset", "dataset"), ("rows", "rows"), ("checks", "checks"), ("failed", "failed"), ("verdict", "verdict")]
+        parts.append(table(columns, rows, "Gates"))
+    else:
+        parts.append(empty("No gate was checked for this day."))
+    bad = [v for v in found.verdicts if not v["success"] or v["n_bad"]]
+    if bad:
+        shown = [
+            {
+                "what": f"{v['dataset']}.{v['column']}" if v["column"] else v["dataset"],
+                "breach": v["breach"],
+                "n_bad": v["n_bad"],
+                "bad_pct": v["bad_pct"],
+                "tolerated": v["tolerated_pct"],
+                "verdict": _word(v["success"], v["crashed"], v["severity"]),
+                "command": Html(f'<code class="command">{escape(v["command"])}</code>'),
+            }
+            for v in bad
+        ]
+        columns = [
+            ("what", "where"),
+            ("breach", "breach"),
+            ("n_bad", "rows"),
+            ("bad_pct", "%"),
+            ("tolerated", "tolerated, %"),
+            ("verdict", "verdict"),
+            ("command", "see the rows"),
+        ]
+        failed = any(not v["success"] for v in bad)
+        inner = table(columns, shown, "Rows that break a rule; those within what the contract tolerates are dropped and counted by the jobs")
+        parts.append(inner if failed else details(f"{len(bad)} rules with rows that break them, all within what is tolerated", inner))
+    rows = [
+        {"table": c.table, "says": c.says, "found": c.n_rows, "verdict": _word(not c.failed, False, c.severity), "example": _example(c)}
+        for c in sorted(found.checks, key=lambda check: not check.failed)
+    ]
+    columns = [("table", "table"), ("says", "what holds"), ("found", "exceptions"), ("verdict", "verdict"), ("example", "first exception")]
+    n_failed = sum(check.failed for check in found.checks)
+    inner = table(columns, rows, "Checks of the report's tables")
+    parts.append(f"<h3>This report's own checks: {len(rows) - n_failed} of {len(rows)} passed</h3>")
+    parts.append(details("All checks", inner) if not n_failed else inner)
+    return section("quality", "Data quality", lead, *parts)
+
+
+def _worst(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    return "critical" if any(v["severity"] == "critical" and not v["success"] for v in verdicts) else "warning"
+
+
+def _example(check: Check) -> str:
+    return ", ".join(f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in check.example.items())
+
+
+def made_from(found: Findings) -> str:
+    """Return the section that names plan, manifest and every commit read."""
+    sources = found.sources
+    decisions, manifest = sources.one("decisions"), sources.one("dispatch_manifest")
+    entries = [
+        ("Plan", decisions.citation() if decisions else "none"),
+        ("Decided by", decisions.code_version if decisions else "–"),
+        ("Manifest", f"{manifest.citation()}, {number(len(manifest.files))} parts, {number(manifest.rows)} rows" if manifest else "none"),
+        ("Manifest sha256", manifest_sha256(manifest) or "–"),
+    ]
+    refs = sources.refs()
+    listed = table([("ref", "commit")], [{"ref": Html(f"<code>{escape(ref)}</code>")} for ref in refs], "Commits this page was made from")
+    lead = "The same commits give the same page, byte for byte."
+    return section("source", "Made from", lead, facts(entries), details(f"All {number(len(refs))} commits", listed))
