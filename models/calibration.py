@@ -31,11 +31,21 @@ def fit_platt(raw: Floats, label: Floats, weight: Floats, ridge: float = 1.0) ->
     design = np.stack([raw, np.ones_like(raw)], axis=1)
     prior = np.array([1.0, 0.0])
     theta = prior.copy()
-    for _ in range(50):
+
+    def loss(at: Floats) -> float:
+        z = design @ at
+        return float((weight * (np.logaddexp(0.0, z) - label * z)).sum() + 0.5 * ridge * ((at - prior) ** 2).sum())
+
+    for _ in range(100):
         p = sigmoid(design @ theta)
         gradient = design.T @ (weight * (p - label)) + ridge * (theta - prior)
         curvature = (design * (weight * p * (1 - p))[:, None]).T @ design + ridge * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
+        # Far from the optimum a full Newton step can overshoot without end; half it until it helps.
+        for _ in range(40):
+            if loss(theta - step) <= loss(theta):
+                break
+            step = step / 2
         theta = theta - step
         if np.abs(step).max() < 1e-10:
             break

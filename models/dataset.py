@@ -93,9 +93,12 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
     rows, left_out = join_examples(pushes, people, catalog, since=_us(first), until=_us(last) + DAY_US)
     if rows.num_rows < 100:
         raise InvalidInput(f"only {rows.num_rows} mature pushes after {cutoff}; 100 are the least to train on", fix="choose an earlier cutoff")
+    bounds = split_bounds(rows["sent_us"].to_numpy())
+    if bounds[1] == rows.num_rows:
+        raise InvalidInput(f"the pushes after {cutoff} were all sent at one instant: no later ones to test on", fix="choose an earlier cutoff")
     propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     label = rows["label"].to_numpy().astype(np.float64)
-    return Examples(rows, label, slot_weights(propensity), split_bounds(rows["sent_us"].to_numpy()), inputs, catalog, left_out)
+    return Examples(rows, label, slot_weights(propensity), bounds, inputs, catalog, left_out)
 
 
 def join_examples(pushes: pa.Table, people: pa.Table, catalog: Catalog | None, *, since: int, until: int) -> tuple[pa.Table, dict[str, int]]:
@@ -115,15 +118,18 @@ def join_examples(pushes: pa.Table, people: pa.Table, catalog: Catalog | None, *
         connection.register("features", people)
         connection.register("campaigns", _names("campaign_id", "topic", campaigns))
         connection.register("materials", _names("material_id", "category", materials))
-        rows = connection.execute(_JOIN).to_arrow_table()
+        rows = connection.sql(_JOIN).to_arrow_table()
     left_out["no_features"] = sent.num_rows - rows.num_rows
     return rows, {reason: count for reason, count in left_out.items() if count}
 
 
 def split_bounds(sent_us: npt.NDArray[np.int64]) -> tuple[int, int]:
-    """Return where calibration and test begin in ascending sending times; pushes of one instant stay together."""
-    first, second = (int(np.searchsorted(sent_us, sent_us[min(int(len(sent_us) * share), len(sent_us) - 1)])) for share in SHARES)
-    return first, second
+    """Return where calibration and test begin in ascending sending times; pushes of one instant stay together, and train is never empty."""
+    bounds = []
+    for share in SHARES:
+        instant = sent_us[min(int(len(sent_us) * share), len(sent_us) - 1)]
+        bounds.append(int(np.searchsorted(sent_us, instant) or np.searchsorted(sent_us, instant, side="right")))
+    return bounds[0], bounds[1]
 
 
 def nearest_catalog(lake: Lake, ds: str) -> Catalog | None:

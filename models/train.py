@@ -42,16 +42,19 @@ class Trained:
 
 
 def parameters(seed: int, n_train: int) -> dict[str, Any]:
-    """Return LightGBM's parameters: small trees, so that a night's scoring is minutes, and everything that makes training repeatable."""
+    """Return LightGBM's parameters: few, small and shy trees, and everything that makes training repeatable.
+
+    An open is one push in sixteen and mostly luck: 31 leaves fitted the training days (AUC .75) and lost on the next (.579 against .585).
+    """
     return {
         "objective": "binary",
-        "learning_rate": 0.08,
-        "num_leaves": 31,
-        "min_data_in_leaf": max(20, min(200, n_train // 200)),
+        "learning_rate": 0.05,
+        "num_leaves": 15,
+        "min_data_in_leaf": max(20, min(1000, n_train // 200)),
         "lambda_l2": 5.0,
-        "cat_smooth": 20.0,
-        "cat_l2": 20.0,
-        "min_data_per_group": 50,
+        "cat_smooth": 100.0,
+        "cat_l2": 100.0,
+        "min_data_per_group": max(20, min(1000, n_train // 200)),
         "feature_fraction": 0.8,
         "seed": seed,
         "deterministic": True,

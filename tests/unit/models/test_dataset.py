@@ -1,0 +1,79 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from angelia.errors import InvalidInput, NotFound
+from models.dataset import read_examples, split_bounds
+
+DS, CUTOFF = "2026-11-14", "2026-11-07"
+
+
+def us(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e6)
+
+
+def test_nothing_from_before_the_cutoff_and_nothing_immature_gets_in(lake, night) -> None:
+    push, write_pushes = night.push, night.write_pushes
+    night.write_features_and_catalog(lake, 300)
+    rows = [push(i, 2, 5, "sale_camera", "sent") for i in range(200)]
+    rows += [push(i, 2, 5, "sale_camera", "opened", 3.0) for i in range(50)]
+    rows += [push(50, 2, 5, "sale_camera", "opened", 24.0), push(51, 2, 5, "sale_camera", "opened", 23.99)]  # too late, just in time
+    rows += [push(201, 6, 0, "sale_camera", "sent"), push(202, 5, 23, "sale_camera", "sent")]  # may still be opened; just mature
+    rows += [push(203, -1, 23, "sale_camera", "sent"), push(203, -1, 23, "sale_camera", "opened", 2.0)]  # sent on the cutoff day, opened after
+    rows += [push(400, 2, 5, "sale_camera", "sent")]  # nobody knows this user's features
+    write_pushes(lake, rows)
+    examples = read_examples(lake, ds=DS, cutoff=CUTOFF)
+    sent = examples.rows["sent_us"].to_numpy()
+    assert sent.min() >= us(datetime(2026, 11, 8, tzinfo=UTC))
+    assert sent.max() < us(datetime(2026, 11, 14, tzinfo=UTC))
+    users = examples.rows["ordinal"].to_pylist()
+    assert set(users) == {*range(200), 202}
+    opened = {user for user, label in zip(users, examples.label, strict=True) if label}
+    assert opened == {*range(50), 51}
+    assert examples.left_out == {"not_mature": 1, "no_features": 1}
+    assert examples.inputs[0].ref == f"user_features/ds={CUTOFF}@1"
+    assert all(commit.partition["ds"] > CUTOFF for commit in examples.inputs if commit.dataset == "user_pushes")
+    assert examples.rows["category"].to_pylist()[0] == "camera"
+    assert examples.rows["topic"].to_pylist()[0] == "promo"
+
+
+def test_parts_follow_each_other_in_time(week) -> None:
+    examples = read_examples(week, ds=DS, cutoff=CUTOFF)
+    sent = examples.rows["sent_us"].to_numpy()
+    train, calibration, test = (sent[examples.part(name)] for name in ("train", "calibration", "test"))
+    assert train.max() < calibration.min()
+    assert calibration.max() < test.min()
+    assert min(len(train), len(calibration), len(test)) > 500
+    assert examples.weight.mean() == pytest.approx(1.0)
+
+
+def test_a_share_of_the_users_is_drawn_whole_and_always_the_same(week) -> None:
+    whole = read_examples(week, ds=DS, cutoff=CUTOFF)
+    some = read_examples(week, ds=DS, cutoff=CUTOFF, max_rows=6000)
+    again = read_examples(week, ds=DS, cutoff=CUTOFF, max_rows=6000)
+    assert 2500 < some.rows.num_rows < 7000
+    assert some.rows.equals(again.rows)
+    chosen = set(some.rows["ordinal"].to_pylist())
+    assert some.rows.num_rows == sum(user in chosen for user in whole.rows["ordinal"].to_pylist())
+
+
+def test_bad_cutoffs_are_refused_with_a_way_out(week, night) -> None:
+    with pytest.raises(InvalidInput, match="no day of mature pushes"):
+        read_examples(week, ds=DS, cutoff="2026-11-13")
+    with pytest.raises(NotFound) as missing:
+        read_examples(week, ds=DS, cutoff="2026-11-01")
+    assert "build_features.py --ds 2026-11-01" in missing.value.one_line()
+    with week.attempt("user_features", ds="2027-01-10") as attempt:
+        attempt.write(night.table("user_features", [night.features(0)]), "part-0000.parquet")
+        attempt.publish()
+    with pytest.raises(InvalidInput, match="no push"):
+        read_examples(week, ds="2027-01-20", cutoff="2027-01-10")
+
+
+def test_pushes_of_one_instant_stay_in_one_part() -> None:
+    sent = np.repeat(np.arange(10, dtype=np.int64), 10)
+    assert split_bounds(sent) == (60, 80)
+    assert split_bounds(np.zeros(7, dtype=np.int64)) == (7, 7)
+    hours = np.repeat(np.array([1, 2, 3], dtype=np.int64), [70, 20, 10])
+    assert split_bounds(hours) == (70, 70)

@@ -1,0 +1,98 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from models.calibration import fit_platt, sigmoid
+from models.evaluate import auc, calibration_error, doubly_robust, ips, logloss, snips
+
+
+def test_auc_counts_pairs_and_ties_half() -> None:
+    rng = np.random.default_rng(2)
+    label, score = (rng.random(80) < 0.3).astype(float), np.round(rng.random(80), 1)
+    pairs = [(1.0 if p > q else 0.5 if p == q else 0.0) for p in score[label > 0] for q in score[label == 0]]
+    assert auc(label, score) == pytest.approx(np.mean(pairs))
+    assert np.isnan(auc(np.zeros(3), np.arange(3.0)))
+
+
+def test_logloss_and_calibration_error() -> None:
+    label = np.array([1.0, 0.0, 0.0, 0.0])
+    assert logloss(label, np.full(4, 0.25)) == pytest.approx(-(np.log(0.25) + 3 * np.log(0.75)) / 4)
+    assert calibration_error(label, np.full(4, 0.25), bins=1) == pytest.approx(0.0)
+    assert calibration_error(label, np.full(4, 0.75), bins=1) == pytest.approx(0.5)
+    assert np.isfinite(logloss(np.array([1.0]), np.array([0.0])))
+
+
+def test_platt_recovers_a_known_distortion() -> None:
+    rng = np.random.default_rng(4)
+    truth = rng.normal(-2, 1, 200_000)
+    label = (rng.random(len(truth)) < sigmoid(truth)).astype(float)
+    slope, offset = fit_platt((truth - 0.5) / 2.0, label, np.ones(len(truth)))
+    assert slope == pytest.approx(2.0, abs=0.05)
+    assert offset == pytest.approx(0.5, abs=0.08)
+    assert fit_platt(truth[:0], label[:0], label[:0]) == (1.0, 0.0)
+    assert fit_platt(truth[:5], np.zeros(5), np.ones(5)) == (1.0, 0.0)
+    slope, offset = fit_platt(-truth, label, np.ones(len(truth)))
+    assert 0 < slope < 1e-3  # upside-down scores are flattened to the base rate, never turned round
+    assert sigmoid(np.array([offset]))[0] == pytest.approx(label.mean(), abs=1e-6)
+
+
+class Bandit:
+    """Three actions with known rewards, logged by a known policy that depends on the context."""
+
+    def __init__(self, n: int = 60_000, seed: int = 1) -> None:
+        rng = np.random.default_rng(seed)
+        self.x = rng.integers(0, 2, n)
+        means = np.array([[0.1, 0.3, 0.5], [0.5, 0.3, 0.1]])
+        logging = np.array([[0.6, 0.3, 0.1], [0.5, 0.25, 0.25]])
+        self.target = np.array([[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]])
+        action = (rng.random(n)[:, None] > np.cumsum(logging, axis=1)[self.x]).sum(axis=1)
+        self.reward = (rng.random(n) < means[self.x, action]).astype(float)
+        self.ratio = self.target[self.x, action] / logging[self.x, action]
+        self.truth = float((self.target * means)[self.x].sum(axis=1).mean())
+        self.model = means
+        self.action = action
+
+
+@pytest.mark.parametrize("estimator", ["ips", "snips", "dr", "dr_bad_model"])
+def test_estimators_are_unbiased_and_their_intervals_cover(estimator: str) -> None:
+    covered = 0
+    for seed in range(40):
+        log = Bandit(4000, seed)
+        model = log.model if estimator == "dr" else np.full((2, 3), 0.9)
+        predicted, expected = model[log.x, log.action], (log.target * model)[log.x].sum(axis=1)
+        found = {"ips": lambda log=log: ips(log.reward, log.ratio), "snips": lambda log=log: snips(log.reward, log.ratio)}.get(
+            estimator, lambda log=log, p=predicted, e=expected: doubly_robust(log.reward, log.ratio, p, e)
+        )()
+        covered += found.low <= log.truth <= found.high
+        assert found.value == pytest.approx(log.truth, abs=0.06)
+    assert covered >= 34
+
+
+def test_effective_sample_size_and_a_good_model_narrows_the_interval() -> None:
+    log = Bandit(5000)
+    plain = ips(log.reward, log.ratio)
+    assert plain.effective_n < plain.n == 5000
+    assert ips(log.reward, np.ones(5000)).effective_n == pytest.approx(5000)
+    assert ips(log.reward, np.ones(5000)).value == pytest.approx(log.reward.mean())
+    robust = doubly_robust(log.reward, log.ratio, log.model[log.x, log.action], (log.target * log.model)[log.x].sum(axis=1))
+    assert robust.high - robust.low < plain.high - plain.low
+    assert np.isnan(snips(np.zeros(3), np.zeros(3)).value)
+    assert np.isnan(ips(np.zeros(1), np.zeros(1)).value)
+
+
+def test_one_policys_log_tells_the_others_mean_on_real_rounds() -> None:
+    folder = os.environ.get("ANGELIA_DATA")
+    if not folder:
+        pytest.skip("ANGELIA_DATA does not point at the real data sets")
+    random = pq.read_table(Path(folder) / "obd_small" / "random_all.parquet").to_pandas()
+    thompson = pq.read_table(Path(folder) / "obd_small" / "bts_all.parquet").to_pandas()
+    # From the random log, the value of Thompson sampling's average action distribution; compared with its own on-policy mean.
+    share = thompson.groupby(["position", "item_id"]).size() / thompson.groupby("position").size()
+    target = share.reindex(list(zip(random["position"], random["item_id"], strict=True))).fillna(0.0).to_numpy()
+    found = snips(random["click"].to_numpy().astype(float), target / random["propensity_score"].to_numpy())
+    own = thompson["click"].mean()
+    spread = 1.96 * np.sqrt(own * (1 - own) / len(thompson))
+    assert found.low - spread <= own <= found.high + spread

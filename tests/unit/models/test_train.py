@@ -1,0 +1,191 @@
+import json
+
+import numpy as np
+import pytest
+
+from angelia.errors import Conflict, Corrupt, GateClosed, InvalidInput, NotFound
+from models import features
+from models.features import Context, encode_pairs, encode_rows
+from models.promote import main as promote_main
+from models.promote import objections, promote
+from models.registry import FILES, Registry
+from models.scorer import Scorer, features_json
+from models.train import main as train_main
+from models.train import train
+
+DS, CUTOFF = "2026-11-14", "2026-11-07"
+AT = "2026-11-15T03:00:00+00:00"
+
+
+@pytest.fixture
+def registry(tmp_path) -> Registry:
+    return Registry.open(tmp_path / "models of mine")
+
+
+def test_the_life_of_a_model(week, registry, tmp_path, night) -> None:
+    trained = train(week, registry, ds=DS, cutoff=CUTOFF, trees=20)
+    files = registry.load(trained.version)
+    assert set(files) == set(FILES)
+
+    # It learned what there is to learn, and says so.
+    test = trained.metrics["test"]
+    assert test["auc"] > 0.6
+    assert test["logloss"] < test["logloss_base_rate"]
+    assert test["calibration_error"] < 0.05
+    off_policy = trained.metrics["off_policy"]
+    assert off_policy["dr"]["low"] > off_policy["logging"]["value"]  # choosing by score beats choosing evenly
+    assert off_policy["ips"]["low"] < off_policy["dr"]["value"] < off_policy["ips"]["high"]
+    card = files["card.md"].decode()
+    assert f"{test['auc']:.4f}" in card
+    assert "beats the base rate" in card
+
+    # The same inputs, seed and code: the same bytes, in another registry too.
+    other = Registry.open(tmp_path / "elsewhere")
+    again = train(week, other, ds=DS, cutoff=CUTOFF, trees=20)
+    assert again.version == trained.version
+    assert other.load(again.version) == files
+    assert train(week, registry, ds=DS, cutoff=CUTOFF, trees=20).version == trained.version
+    assert train(week, registry, ds=DS, cutoff=CUTOFF, trees=20, seed=8).version != trained.version
+
+    # Scoring encodes as training did.
+    scorer = Scorer(files)
+    people = week.read(week.require("user_features", ds=CUTOFF))
+    users = scorer.encode_users(people)
+    camera, shoes = Context("sale", "sale_camera", "promo", "camera"), Context("sale", "sale_shoes", "promo", "shoes")
+    scores = scorer.predict(users, [camera, shoes])
+    assert scores.shape == (night.N, 2)
+    fans, others = np.arange(night.N) % 3 == 0, np.arange(night.N) % 3 == 1
+    assert scores[fans, 0].mean() == pytest.approx(0.5, abs=0.1)
+    assert scores[others].mean() == pytest.approx(0.1, abs=0.05)
+    as_rows = people.append_column("campaign_id", [["sale"] * night.N]).append_column("topic", [["promo"] * night.N])
+    as_rows = as_rows.append_column("material_id", [["sale_camera"] * night.N]).append_column("category", [["camera"] * night.N])
+    pairs = encode_pairs(users, np.arange(night.N), camera, scorer.vocabulary)
+    np.testing.assert_array_equal(encode_rows(as_rows, scorer.vocabulary), pairs)
+
+    # A campaign nobody has seen is scored, between the extremes.
+    new = scorer.predict(users, [Context("brand_new", "brand_new_sofa", "news", "sofa")])
+    assert np.isfinite(new).all()
+    assert scores.min() - 0.1 < new.mean() < scores.max()
+    assert scorer.predict(users, [camera], np.zeros(0, dtype=np.int64)).shape == (0, 1)
+
+
+def test_promotion_needs_a_good_model_and_happens_once(week, registry) -> None:
+    with pytest.raises(NotFound, match="no model has been promoted"):
+        registry.require_champion()
+    version = train(week, registry, ds=DS, cutoff=CUTOFF, trees=20).version
+    champion = promote(registry, version, actor="ada", reason="first", at=AT)
+    assert (champion.number, registry.require_champion().version) == (1, version)
+    assert promote(registry, version, actor="bob", reason="again", at=AT) == champion
+    second = train(week, registry, ds=DS, cutoff=CUTOFF, trees=20, seed=8)
+    assert second.metrics["champion"]["version"] == version
+    assert "dr" in second.metrics["champion"]["off_policy"]
+    promote(registry, second.version, actor="bob", reason="newer", at=AT)
+    with pytest.raises(Conflict, match="meanwhile"):
+        registry.promote(version, actor="eve", reason="late", at=AT, expected=1)
+    assert [entry.actor for entry in registry.champions()] == ["ada", "bob"]
+    with pytest.raises(NotFound, match="no model version"):
+        registry.promote("2026-01-01-000000000000", actor="eve", reason="none", at=AT)
+
+
+def test_objections_close_the_gate_unless_forced(week, registry) -> None:
+    good = {"test": {"logloss": 0.2, "logloss_base_rate": 0.3}}
+    assert objections(good) == []
+    assert "no better than the base rate" in objections({"test": {"logloss": 0.3, "logloss_base_rate": 0.3}})[0]
+    estimates = [{"dr": {"value": v, "low": v - 0.01, "high": v + 0.01}} for v in (0.10, 0.15)]
+    worse = good | {"off_policy": estimates[0], "champion": {"off_policy": estimates[1]}}
+    assert "below the champion's" in objections(worse)[0]
+    assert objections(good | {"off_policy": estimates[1], "champion": {"off_policy": estimates[0]}}) == []
+
+    files = registry.load(train(week, registry, ds=DS, cutoff=CUTOFF, trees=5).version)
+    metrics = json.loads(files["metrics.json"])
+    metrics["test"]["logloss"] = 9.0
+    bad = registry.add("2026-11-13", files | {"metrics.json": json.dumps(metrics).encode()})
+    with pytest.raises(GateClosed, match="no better"):
+        promote(registry, bad, actor="ada", reason="hope", at=AT)
+    assert promote(registry, bad, actor="ada", reason="hope", at=AT, force=True).version == bad
+
+
+def test_a_tampered_model_is_refused(week, registry) -> None:
+    version = train(week, registry, ds=DS, cutoff=CUTOFF, trees=5).version
+    folder = registry.store.local_path(f"p_open/versions/{version}/model.txt").parent
+    for name in FILES:
+        before = (folder / name).read_bytes()
+        (folder / name).chmod(0o644)
+        (folder / name).write_bytes(before.replace(b"1", b"2", 1))
+        with pytest.raises(Corrupt, match=name):
+            registry.load(version)
+        (folder / name).write_bytes(before)
+    registry.load(version)
+    # Changing the manifest with the file does not help: the name is a hash of it.
+    (folder / "calibration.json").write_bytes(b"{}")
+    import hashlib
+
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["sha256"]["calibration.json"] = hashlib.sha256(b"{}").hexdigest()
+    (folder / "manifest.json").chmod(0o644)
+    (folder / "manifest.json").write_bytes(json.dumps(manifest).encode())
+    with pytest.raises(Corrupt, match="manifest"):
+        registry.load(version)
+    (folder / "model.txt").unlink()
+    with pytest.raises(Corrupt):
+        registry.load(version)
+
+
+def test_the_scorer_refuses_other_features(week, registry, monkeypatch) -> None:
+    files = registry.load(train(week, registry, ds=DS, cutoff=CUTOFF, trees=5).version)
+    declared = json.loads(files["features.json"])
+    for change in ({"version": features.VERSION + 1}, {"features": declared["features"][:-1]}, {"features": declared["features"][::-1]}):
+        with pytest.raises(InvalidInput, match="feature list"):
+            Scorer(files | {"features.json": json.dumps(declared | change).encode()})
+    with pytest.raises(InvalidInput, match=r"model\.txt has other features"):
+        Scorer(files | {"model.txt": files["model.txt"].replace(b"age_years", b"shoe_size")})
+    with pytest.raises(Corrupt, match=r"model\.txt"):
+        Scorer(files | {"model.txt": b"tree\nnonsense"})
+    assert features_json()["version"] == features.VERSION
+
+
+def test_commands(week, settings_home, capsys) -> None:
+    assert train_main(["--ds", DS, "--trees", "5", "--json"]) == 0
+    version = json.loads(capsys.readouterr().out)["version"]
+    assert promote_main(["--version", version, "--by", "ada", "--reason", "looks fine"]) == 0
+    assert version in capsys.readouterr().out
+    for argv in (["--ds", "yesterday"], ["--ds", DS, "--cutoff", "2026-11-14"], ["--ds", DS, "--trees", "0"], ["--ds", "2030-01-01"]):
+        assert train_main(argv) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("error: ")
+        assert printed.err.count("\n") == 1
+    assert promote_main(["--version", "nope", "--by", "ada", "--reason", "x"]) == 2
+    assert version in capsys.readouterr().err
+    assert promote_main(["--version", "../../etc", "--by", "ada", "--reason", "x"]) == 2
+    with pytest.raises(SystemExit):
+        train_main(["--d", DS])
+
+
+def test_pushes_with_one_label_cannot_be_trained_on(lake, registry, night) -> None:
+    night.write_features_and_catalog(lake, 400)
+    night.write_pushes(lake, [night.push(i, i % 5, 5, "sale_camera", "sent") for i in range(400)])
+    with pytest.raises(InvalidInput, match="same label"):
+        train(lake, registry, ds=DS, cutoff=CUTOFF)
+
+
+def test_history_without_propensities_profiles_or_catalog_trains(lake, registry, night) -> None:
+    """An imported log: hour-rounded times, no propensity, hardly any profile, no catalog."""
+    rng = np.random.default_rng(9)
+    empty = dict.fromkeys(("gender", "age_years", "country", "province", "locale", "device_vendor", "tags", "days_since_signup"))
+    with lake.attempt("user_features", ds=CUTOFF) as attempt:
+        attempt.write(night.table("user_features", [night.features(i) | empty for i in range(500)]), "part-0000.parquet", shards=(0, 0))
+        attempt.publish()
+    rows = []
+    for day in range(6):
+        for i in range(500):
+            unknown = {"slot_propensity": None, "material_propensity": None}
+            material = f"tag_{int(rng.integers(0, 4))}"
+            rows.append(night.push(i, day, 3, material, "sent", **unknown))
+            if rng.random() < (0.7 if material == "tag_2" else 0.3):
+                rows.append(night.push(i, day, 3, material, "opened", **unknown))
+    night.write_pushes(lake, rows)
+    trained = train(lake, registry, ds=DS, cutoff=CUTOFF, trees=20)
+    assert trained.metrics["test"]["auc"] > 0.55
+    assert "off_policy" not in trained.metrics
+    assert "What would drawing" not in registry.load(trained.version)["card.md"].decode()
