@@ -34,7 +34,7 @@ def table(name: str, rows: list[dict[str, object]]) -> pa.Table:
 
 def features(i: int) -> dict[str, object]:
     return {
-        "ordinal": i, "user_id": f"u{i:05d}", "gender": ("f", "m")[i % 2], "age_years": 20 + i % 50, "country": "DE", "province": None, 
+        "ordinal": i, "user_id": f"u{i:05d}", "gender": ("f", "m")[i % 2], "age_years": 20 + i % 50, "country": "DE", "province": None,
         "locale": "de-DE",
         "timezone": "Europe/Berlin", "is_timezone_unknown": False, "device_vendor": "samsung", "membership_level": None,
         "tags": ["camera"] if i % 3 == 0 else (None if i % 3 == 1 else ["shoes", "food"]), "days_since_signup": i % 400, "n_events_1d": 0,
