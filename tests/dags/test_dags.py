@@ -1,0 +1,118 @@
+"""Policy of every DAG, and every rendered command parsed by the job's own parser."""
+
+import importlib
+import json
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from angelia.contracts import CONTRACTS
+from spark_jobs import JOBS
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "commands.json"
+WRITE_GOLDEN = os.environ.get("ANGELIA_GOLDEN") == "write"  # read now: fixtures clear ANGELIA_*
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def render(dag, words, *, run_type="scheduled", **params):
+    """Render a task's words as a run of 2026-11-14 would."""
+    run = SimpleNamespace(
+        run_type=run_type, start_date=datetime(2026, 11, 15, 2, 0, 30, tzinfo=UTC), run_after=datetime(2026, 11, 15, 2, tzinfo=UTC), run_id="r"
+    )
+    chosen = {name: dag.params[name] for name in dag.params} | params
+    context = {"ds": "2026-11-14", "params": chosen, "dag_run": run, **(dag.user_defined_macros or {})}
+    env = dag.get_template_env()
+    return [env.from_string(word).render(context) for word in words]
+
+
+def commands(dag, **how):
+    """Return every task's rendered command: application arguments, or the words of a command."""
+    found = {}
+    for task in dag.tasks:
+        if hasattr(task, "application_args"):
+            name = Path(task.application).relative_to(PROJECT).as_posix()
+            found[task.task_id] = [
+                "spark-submit",
+                name,
+                *render(dag, task._application_args if hasattr(task, "_application_args") else task.application_args, **how),
+            ]
+        elif isinstance(getattr(task, "argv", None), list):
+            found[task.task_id] = [*render(dag, [f"ANGELIA_BRANCH={task.branch}"], **how), *render(dag, task.argv, **how)]
+    return found
+
+
+def test_file_name_is_dag_id(dags):
+    assert {"nightly_personalization", "hourly_dispatch"} <= set(dags)
+    for name, dag in dags.items():
+        assert dag.dag_id == name
+
+
+def test_every_dag_has_a_runbook_and_limits(dags):
+    for dag in dags.values():
+        assert "When it fails" in dag.doc_md
+        assert dag.template_undefined.__name__ == "StrictUndefined"
+        assert dag.max_active_runs == 1
+        assert dag.dagrun_timeout is not None
+        assert dag.catchup is False
+        assert dag.tags
+        for task in dag.tasks:
+            assert task.retries > 0, task.task_id
+            assert task.execution_timeout is not None, task.task_id
+            assert task.owner != "airflow", task.task_id
+
+
+def test_the_night_is_exactly_the_jobs(dags):
+    spark = [task for task in dags["nightly_personalization"].tasks if hasattr(task, "application_args")]
+    assert {task.task_id for task in spark} == set(JOBS)
+    for task in spark:
+        assert Path(task.application).is_file()
+        assert Path(task.application).stem == task.task_id
+
+
+def test_outlets_are_contracts(dags):
+    for dag in dags.values():
+        for task in dag.tasks:
+            for asset in task.outlets:
+                assert asset.name in CONTRACTS
+
+
+@pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
+def test_each_jobs_own_parser_takes_its_rendered_arguments(dags, run_type):
+    dag = dags["nightly_personalization"]
+    for name, words in commands(dag, run_type=run_type).items():
+        if words[0] != "spark-submit":
+            continue
+        args = importlib.import_module(f"spark_jobs.{name}").arg_parser_for_job().parse_args(words[2:])
+        assert args.ds == "2026-11-14"
+        assert args.branch == ("main" if run_type == "scheduled" else "replay-2026-11-14")
+
+
+def test_a_backfill_replays_and_skips_no_hour(dags):
+    dag = dags["nightly_personalization"]
+    replay = commands(dag, run_type="backfill")
+    assert replay["check_sources"][0] == "ANGELIA_BRANCH=replay-2026-11-14"
+    assert replay["plan_dispatch"][-1] == ""
+    scheduled = commands(dag)
+    assert scheduled["plan_dispatch"][-1] == "2026-11-15T02:00:30+00:00"
+    assert commands(dag, clock="simulated")["plan_dispatch"][-1] == ""
+    assert commands(dag, run_type="backfill", mode="plan")["check_plan"][0] == "ANGELIA_BRANCH=main"
+
+
+def test_an_undefined_variable_is_loud(dags):
+    from jinja2 import UndefinedError
+
+    with pytest.raises(UndefinedError):
+        render(dags["nightly_personalization"], ["{{ dss }}"])
+
+
+def test_rendered_commands_are_the_reviewed_ones(dags):
+    rendered = {name: commands(dag) for name, dag in sorted(dags.items())}
+    text = json.dumps(rendered, indent=1, sort_keys=True) + "\n"
+    assert not re.search(r"/(home|root|work|tmp)/", text)
+    if WRITE_GOLDEN:
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
