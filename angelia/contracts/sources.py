@@ -122,9 +122,7 @@ USER_EVENTS = Dataset(
         user_id(tolerated_pct=1.0),
         Column("event_type", S, "what happened: open, view, cart, purchase, ...", pattern=NAME, tolerated_pct=1.0),
         Column("item", S, "item or category it happened to", nullable=True, pattern=NAME, tolerated_pct=1.0),
-        Column(
-            "value", pa.float64(), "amount of money, or another quantity", nullable=True, minimum=-1e9, maximum=1e9, tolerated_pct=1.0
-        ),
+        Column("value", pa.float64(), "amount of money, or another quantity", nullable=True, minimum=-1e9, maximum=1e9, tolerated_pct=1.0),
         Column("event_ts", TIMESTAMP, "when it happened"),
     ),
     ("outside", "angelia world create", "angelia import"),

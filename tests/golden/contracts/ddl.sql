@@ -1,0 +1,251 @@
+CREATE TABLE "user_profiles" (
+  "user_id" VARCHAR,
+  "gender" VARCHAR,
+  "birth_year" SMALLINT,
+  "country" VARCHAR,
+  "province" VARCHAR,
+  "locale" VARCHAR,
+  "timezone" VARCHAR,
+  "signup_ts" TIMESTAMP WITH TIME ZONE,
+  "device_vendor" VARCHAR,
+  "membership_level" SMALLINT,
+  "tags" VARCHAR[]
+);
+
+CREATE TABLE "user_endpoints" (
+  "user_id" VARCHAR,
+  "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
+  "address" VARCHAR,
+  "registered_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "is_active" BOOLEAN NOT NULL
+);
+
+CREATE TABLE "user_preferences" (
+  "user_id" VARCHAR,
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('topic', 'channel'))),
+  "name" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("name", '^[a-z][a-z0-9_]{0,63}$'))),
+  "is_opted_in" BOOLEAN NOT NULL,
+  "updated_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
+CREATE TABLE "user_events" (
+  "event_id" VARCHAR,
+  "user_id" VARCHAR,
+  "event_type" VARCHAR,
+  "item" VARCHAR,
+  "value" DOUBLE,
+  "event_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
+CREATE TABLE "push_history" (
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
+  "sent_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1)),
+  "material_propensity" DOUBLE CHECK (NOT (NOT isfinite("material_propensity") OR "material_propensity" < 0 OR "material_propensity" > 1)),
+  "opened_ts" TIMESTAMP WITH TIME ZONE
+);
+
+CREATE TABLE "push_receipts" (
+  "receipt_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("receipt_id", '^[^\x00-\x1f\x7f]{1,256}$'))),
+  "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('accepted', 'rejected', 'skipped', 'deferred', 'ambiguous', 'delivered', 'opened', 'bounced', 'unsubscribed'))),
+  "receipt_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "sent_ts" TIMESTAMP WITH TIME ZONE,
+  "reason" VARCHAR
+);
+
+CREATE TABLE "suppressions" (
+  "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "channel" VARCHAR CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
+  "address_hash" VARCHAR,
+  "since_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "reason" VARCHAR NOT NULL
+);
+
+CREATE TABLE "stops" (
+  "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "action" VARCHAR NOT NULL CHECK (NOT ("action" NOT IN ('stop', 'resume'))),
+  "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "actor" VARCHAR NOT NULL,
+  "reason" VARCHAR
+);
+
+CREATE TABLE "catalog_snapshot" (
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('campaign', 'audience', 'material', 'template', 'channel', 'experiment', 'policy'))),
+  "id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "version" INTEGER NOT NULL CHECK (NOT ("version" < 1)),
+  "body" VARCHAR NOT NULL
+);
+
+CREATE TABLE "user_index" (
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "ordinal" UINTEGER NOT NULL
+);
+
+CREATE TABLE "user_days" (
+  "ordinal" UINTEGER NOT NULL,
+  "event_type" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("event_type", '^[a-z][a-z0-9_]{0,63}$'))),
+  "item" VARCHAR,
+  "n_events" INTEGER NOT NULL CHECK (NOT ("n_events" < 1)),
+  "value_sum" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("value_sum"))),
+  "hours" INTEGER NOT NULL CHECK (NOT ("hours" < 0 OR "hours" > 16777215))
+);
+
+CREATE TABLE "user_pushes" (
+  "ordinal" UINTEGER NOT NULL,
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('sent', 'opened'))),
+  "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "sent_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1)),
+  "material_propensity" DOUBLE CHECK (NOT (NOT isfinite("material_propensity") OR "material_propensity" < 0 OR "material_propensity" > 1))
+);
+
+CREATE TABLE "user_features" (
+  "ordinal" UINTEGER NOT NULL,
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "gender" VARCHAR,
+  "age_years" SMALLINT CHECK (NOT ("age_years" < 0 OR "age_years" > 130)),
+  "country" VARCHAR,
+  "province" VARCHAR,
+  "locale" VARCHAR,
+  "timezone" VARCHAR NOT NULL,
+  "is_timezone_unknown" BOOLEAN NOT NULL,
+  "device_vendor" VARCHAR,
+  "membership_level" SMALLINT,
+  "tags" VARCHAR[],
+  "days_since_signup" INTEGER,
+  "n_events_1d" INTEGER NOT NULL CHECK (NOT ("n_events_1d" < 0)),
+  "n_events_7d" INTEGER NOT NULL CHECK (NOT ("n_events_7d" < 0)),
+  "n_events_28d" INTEGER NOT NULL CHECK (NOT ("n_events_28d" < 0)),
+  "n_active_days_28d" INTEGER NOT NULL CHECK (NOT ("n_active_days_28d" < 0 OR "n_active_days_28d" > 28)),
+  "n_purchases_28d" INTEGER NOT NULL CHECK (NOT ("n_purchases_28d" < 0)),
+  "value_28d" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("value_28d"))),
+  "days_since_event" INTEGER CHECK (NOT ("days_since_event" < 0)),
+  "days_since_purchase" INTEGER CHECK (NOT ("days_since_purchase" < 0)),
+  "n_pushes_7d" INTEGER NOT NULL CHECK (NOT ("n_pushes_7d" < 0)),
+  "n_pushes_28d" INTEGER NOT NULL CHECK (NOT ("n_pushes_28d" < 0)),
+  "n_opens_28d" INTEGER NOT NULL CHECK (NOT ("n_opens_28d" < 0)),
+  "open_rate_28d" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("open_rate_28d") OR "open_rate_28d" < 0 OR "open_rate_28d" > 1)),
+  "days_since_push" INTEGER CHECK (NOT ("days_since_push" < 0)),
+  "channels" VARCHAR[] NOT NULL,
+  "opted_out_topics" VARCHAR[] NOT NULL,
+  "is_suppressed" BOOLEAN NOT NULL
+);
+
+CREATE TABLE "bitmap_index" (
+  "field" VARCHAR NOT NULL,
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('value', 'slice', 'known'))),
+  "value" VARCHAR,
+  "bit" SMALLINT CHECK (NOT ("bit" < 0 OR "bit" > 63)),
+  "offset" BIGINT,
+  "shard" INTEGER NOT NULL CHECK (NOT ("shard" < 0)),
+  "cardinality" BIGINT NOT NULL CHECK (NOT ("cardinality" < 0)),
+  "bitmap" BLOB NOT NULL
+);
+
+CREATE TABLE "audience_members" (
+  "audience" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("audience", '^[a-z][a-z0-9_]{0,63}$'))),
+  "shard" INTEGER NOT NULL CHECK (NOT ("shard" < 0)),
+  "cardinality" BIGINT NOT NULL CHECK (NOT ("cardinality" < 0)),
+  "bitmap" BLOB NOT NULL
+);
+
+CREATE TABLE "user_lists" (
+  "shard" INTEGER NOT NULL CHECK (NOT ("shard" < 0)),
+  "cardinality" BIGINT NOT NULL CHECK (NOT ("cardinality" < 0)),
+  "bitmap" BLOB NOT NULL
+);
+
+CREATE TABLE "send_times" (
+  "ordinal" UINTEGER NOT NULL,
+  "timezone" VARCHAR NOT NULL,
+  "workday" FLOAT[] NOT NULL CHECK (NOT (len("workday") <> 24)),
+  "day_off" FLOAT[] NOT NULL CHECK (NOT (len("day_off") <> 24)),
+  "cohort" VARCHAR NOT NULL,
+  "evidence" FLOAT NOT NULL CHECK (NOT (NOT isfinite("evidence") OR "evidence" < 0))
+);
+
+CREATE TABLE "material_scores" (
+  "ordinal" UINTEGER NOT NULL,
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "p_open" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("p_open") OR "p_open" < 0 OR "p_open" > 1))
+);
+
+CREATE TABLE "decisions" (
+  "ordinal" UINTEGER NOT NULL,
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "choices" STRUCT("campaign_id" VARCHAR, "message_id" VARCHAR, "occurrence" VARCHAR, "material_id" VARCHAR, "material_propensity" DOUBLE, "slot" TIMESTAMP WITH TIME ZONE, "slot_propensity" DOUBLE, "channel" VARCHAR, "outcome" VARCHAR, "p_open" DOUBLE, "value_micros" BIGINT, "price_micros" BIGINT, "arm" VARCHAR, "is_explore" BOOLEAN)[] NOT NULL
+);
+
+CREATE TABLE "dispatch_manifest" (
+  "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "ordinal" UINTEGER NOT NULL,
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "occurrence" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("occurrence", '^[A-Za-z0-9_.:-]{1,64}$'))),
+  "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "topic" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("topic", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
+  "address" VARCHAR NOT NULL CHECK (NOT (NOT (regexp_full_match("address", '[^\x00-\x1f\x7f]*') AND length("address") BETWEEN 1 AND 4096))),
+  "template_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("template_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "template_version" INTEGER NOT NULL CHECK (NOT ("template_version" < 1)),
+  "fields" VARCHAR NOT NULL,
+  "locale" VARCHAR,
+  "priority" VARCHAR NOT NULL CHECK (NOT ("priority" NOT IN ('high', 'medium', 'low'))),
+  "guarantee" VARCHAR NOT NULL CHECK (NOT ("guarantee" NOT IN ('at_most_once', 'at_least_once'))),
+  "send_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "not_before" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "not_after" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "timezone" VARCHAR NOT NULL,
+  "quiet_start" SMALLINT CHECK (NOT ("quiet_start" < 0 OR "quiet_start" > 23)),
+  "quiet_end" SMALLINT CHECK (NOT ("quiet_end" < 0 OR "quiet_end" > 23)),
+  "collapse_key" VARCHAR,
+  "ttl_s" INTEGER NOT NULL CHECK (NOT ("ttl_s" < 0 OR "ttl_s" > 2419200)),
+  "material_propensity" DOUBLE CHECK (NOT (NOT isfinite("material_propensity") OR "material_propensity" < 0 OR "material_propensity" > 1)),
+  "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1))
+);
+
+CREATE TABLE "delivery_ledger" (
+  "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
+  "outcome" VARCHAR NOT NULL CHECK (NOT ("outcome" NOT IN ('accepted', 'rejected', 'skipped', 'deferred', 'ambiguous'))),
+  "reason" VARCHAR,
+  "provider_id" VARCHAR,
+  "sent_ts" TIMESTAMP WITH TIME ZONE,
+  "n_attempts" SMALLINT NOT NULL CHECK (NOT ("n_attempts" < 0)),
+  "payload_sha256" VARCHAR
+);
+
+CREATE TABLE "campaign_effects" (
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "arm" VARCHAR NOT NULL,
+  "material_id" VARCHAR CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR,
+  "n_users" BIGINT NOT NULL CHECK (NOT ("n_users" < 0)),
+  "n_sent" BIGINT NOT NULL CHECK (NOT ("n_sent" < 0)),
+  "n_opened" BIGINT NOT NULL CHECK (NOT ("n_opened" < 0)),
+  "n_converted" BIGINT NOT NULL CHECK (NOT ("n_converted" < 0)),
+  "n_active_days" BIGINT NOT NULL CHECK (NOT ("n_active_days" < 0)),
+  "n_unsubscribed" BIGINT NOT NULL CHECK (NOT ("n_unsubscribed" < 0))
+);
