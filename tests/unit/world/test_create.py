@@ -145,6 +145,22 @@ def test_slots_are_uniform_and_materials_follow_their_propensity(world_lake: Lak
     assert abs(minutes.mean() - 29.5) < 1
 
 
+def test_material_propensity_is_the_documented_mixture(world_lake: Lake) -> None:
+    tags = {row["user_id"]: row["tags"] for row in world_lake.read(world_lake.require("user_profiles", ds=DS), ["user_id", "tags"]).to_pylist()}
+    policy, campaigns = parameters().policy, parameters().campaigns
+    seen = set()
+    for row in world_lake.read(world_lake.require("push_history", ds=DS)).to_pylist():
+        if row["user_id"] not in tags:
+            continue  # one of the soiled profiles
+        mine = campaigns[row["campaign_id"]].categories
+        score = {category: np.exp(policy.material_tag_score * (category in tags[row["user_id"]])) for category in mine}
+        drawn = row["material_id"].removeprefix(row["campaign_id"] + "_")
+        expected = policy.material_epsilon / len(mine) + (1 - policy.material_epsilon) * score[drawn] / sum(score.values())
+        assert row["material_propensity"] == pytest.approx(expected, rel=1e-12)
+        seen.add(round(expected, 6))
+    assert len(seen) > 5
+
+
 def test_message_ids_are_those_of_the_contract_and_reachable_people_only(world_lake: Lake) -> None:
     reachable = {
         (row["user_id"], row["channel"])

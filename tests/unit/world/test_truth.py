@@ -121,13 +121,14 @@ def test_simulated_opens_follow_the_probability() -> None:
 
 
 def test_public_probability_is_the_one_the_history_was_drawn_from() -> None:
-    people = WORLD.people(np.arange(2_000))
-    first = next(iter(simulate(WORLD, people, DAY - 3, DAY - 1)))
+    days = list(simulate(WORLD, WORLD.people(np.arange(1_000)), DAY - 6, DAY - 1))
     names = [name for group in parameters().materials().values() for name in group]
-    factor = np.array([parameters().response.channel[name] for name in ("fcm", "apns", "sms", "email")])[first.pushes.channel]
-    public = open_probability(WORLD, first.pushes.row, names, first.pushes.at // 3_600, material=first.pushes.material)
-    assert len(public) > 100
-    assert np.allclose(public * factor, first.answers.probability)
+    row, material, at, channel = (np.concatenate([getattr(day.pushes, name) for day in days]) for name in ("row", "material", "at", "channel"))
+    felt, own = felt_pushes(WORLD.people(np.arange(1_000)), row, at / 3_600, materials(names).category[material])
+    assert (felt > 0).mean() > 0.4
+    factor = np.array([parameters().response.channel[name] for name in ("fcm", "apns", "sms", "email")])[channel]
+    public = open_probability(WORLD, row, names, at // 3_600, material=material, felt=felt, felt_category=own)
+    assert np.allclose(public * factor, np.concatenate([day.answers.probability for day in days]))
 
 
 def test_population_grows_after_the_anchor() -> None:
