@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import typer
+from typer.exceptions import TyperException
 
 from angelia.errors import AngeliaError
 
@@ -59,13 +60,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"error: no command {args[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n")
         sys.exit(2)
     try:
-        build([args[0]])(args, prog_name="angelia")
+        code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
+    except TyperException as error:
+        said = error.format_message()
+        if "Usage:" in said:  # a group without a command: its help
+            sys.stdout.write(said + "\n")
+        else:
+            sys.stderr.write(f"error: {' '.join(said.split())}; see `angelia {args[0]} --help`\n")
+        sys.exit(2)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted; rerun the same command, it continues or starts over safely\n")
         sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -61,25 +61,24 @@ def _choose_marketing(problem: Problem, limits: Limits, net: I64, by: I64, choic
     rows = np.flatnonzero(free)
     users, place = _places(problem.pair_user[rows])
     width = int(place.max()) + 1
-    user_at = np.full(len(users), 0) + users
     row_at = np.full((len(users), width), -1, np.int64)
     row_of_user = np.searchsorted(users, problem.pair_user[rows])
     row_at[row_of_user, place] = rows
     grid = np.full((len(users), width, h), NEVER, np.int64)
     grid[row_of_user, place] = net[rows]
 
-    n_held, blocked = _held(problem, choice, gap)
-    room = problem.room[user_at].astype(np.int64) - n_held[user_at][:, None]
-    grid = np.where(blocked[user_at][:, None, :] | (room < 1)[:, None, :], NEVER, grid)
+    n_held, blocked = _held(problem, limits, choice)
+    room = problem.room[users].astype(np.int64)
+    grid = np.where(blocked[users][:, None, :] | (room < 1)[:, None, :], NEVER, grid)
     flat = grid.reshape(len(users), -1)
     single = np.argmax(flat, axis=1)
     single_value = flat[np.arange(len(users)), single]
 
-    can_pair = (n_held[user_at] == 0) & (limits.max_messages >= 2) & (single_value > 0) & (width >= 2) & (gap < h)
+    can_pair = (n_held[users] == 0) & (limits.max_messages >= 2) & (single_value > 0) & (width >= 2) & (gap < h)
     some = np.flatnonzero(can_pair)
     first, second, pair_value = _best_pair(grid[some], room[some] >= 2, gap)
     is_pair = pair_value > single_value[some]
-    may_add = (n_held[user_at] < limits.max_messages) & (single_value > 0)
+    may_add = (n_held[users] < limits.max_messages) & (single_value > 0)
     may_add[some[is_pair]] = False
     chosen_users = [np.flatnonzero(may_add), some[is_pair], some[is_pair]]
     chosen_cells = [single[may_add], first[is_pair], second[is_pair]]
@@ -117,13 +116,18 @@ def _best_pair(grid: I64, room_two: npt.NDArray[np.bool_], gap: int) -> tuple[I6
     return first, place * h + t + gap, total[rows, place, t]
 
 
-def _held(problem: Problem, choice: Choice, gap: int) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Return how many marketing messages each user already holds, and which slots lie too near to them, (n,) and (n, h)."""
+def _held(problem: Problem, limits: Limits, choice: Choice) -> tuple[I64, npt.NDArray[np.bool_]]:
+    """Return how many marketing messages each user already holds, (n,), and which slots that closes for one more, (n, h).
+
+    Caps read in time order: a message beside a held one needs room for two at the later of both.
+    """
     held = np.flatnonzero((choice.slot >= 0) & ~problem.is_exempt)
-    count = np.bincount(problem.pair_user[held], minlength=problem.n_users).astype(np.int64)
+    users, at = problem.pair_user[held], choice.slot[held][:, None]
+    count = np.bincount(users, minlength=problem.n_users).astype(np.int64)
+    slots = np.arange(problem.n_slots)[None, :]
+    later = np.where(slots > at, problem.room[users], np.take_along_axis(problem.room[users], at, 1))
     blocked = np.zeros((problem.n_users, problem.n_slots), bool)
-    near = np.abs(np.arange(problem.n_slots)[None, :] - choice.slot[held][:, None]) < gap
-    np.logical_or.at(blocked, problem.pair_user[held], near)
+    np.logical_or.at(blocked, users, (np.abs(slots - at) < limits.gap_slots) | (later < 2))
     return count, blocked
 
 

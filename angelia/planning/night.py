@@ -125,16 +125,6 @@ class Terms:
         return np.concatenate([*whole, budget]) - priced.flat() * (priced.flat() < NO_BUDGET)
 
 
-def occurrence_key(every: str, day: date) -> str:
-    """Return the name of the occurrence a plan day falls in: `once`, the date, or the ISO week."""
-    if every == "once":
-        return "once"
-    if every == "daily":
-        return day.isoformat()
-    year, week, _ = day.isocalendar()
-    return f"{year}-W{week:02d}"
-
-
 @dataclass(frozen=True)
 class People:
     """One shard's users; lists and arrays have length n and the same order.
@@ -176,12 +166,12 @@ class Pairs:
 
 
 def room_for(caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: Bools | None = None) -> npt.NDArray[np.int16]:
-    """Return how many messages the caps leave each user at each slot, (n, h); windows slide and end with the slot's hour."""
+    """Return how many messages the caps leave each user at each slot, (n, h); windows slide and are read at the slot's first instant."""
     room = np.full((n_users, n_slots), np.iinfo(np.int16).max, np.int16)
     user, hours = (past.user, past.hours) if keep is None else (past.user[keep], past.hours[keep])
     for cap in caps:
         for slot in range(n_slots):
-            inside = hours > slot + 1 - 24 * cap.days
+            inside = hours > slot - 24 * cap.days
             used = np.bincount(user[inside], minlength=n_users)
             room[:, slot] = np.minimum(room[:, slot], cap.messages - used)
     return room

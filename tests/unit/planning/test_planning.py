@@ -96,7 +96,9 @@ def run_rounds(parts: list[Problem], limits: Limits, prices: np.ndarray) -> tupl
         over = np.flatnonzero(used > limits.flat())
         if is_settled(limits, used, prices):
             break
-        rounds.append(next_round(limits, used, [bid_histogram(part, limits, choice, over.tolist()) for part, choice in zip(parts, choices, strict=True)]))
+        rounds.append(
+            next_round(limits, used, [bid_histogram(part, limits, choice, over.tolist()) for part, choice in zip(parts, choices, strict=True)])
+        )
     decided = [final(part, limits, prices, Choice.none(part.n_pairs), rounds)[0] for part in parts]
     return decided, rounds, sum(usage(part, limits, choice) for part, choice in zip(parts, decided, strict=True))
 

@@ -1,0 +1,173 @@
+"""Eligibility, caps, gaps and the exploration stratum: who is open to the plan, and which reason everybody else gets."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+
+from angelia.contracts.ids import message_id, user_keys
+from angelia.planning import Choice
+from angelia.planning.night import OPEN, Campaign, Cap, Channel, Pairs, Past, People, Terms, build, draw_slots, room_for, thin_drawn
+
+START = datetime(2026, 11, 15, 4, tzinfo=UTC)
+CAMPAIGN = Campaign(
+    id="sale",
+    topic="promo",
+    audience="all",
+    materials=("sale_a",),
+    channels=("fcm",),
+    priority="medium",
+    value_micros=1_000_000,
+    occurrence="2026-11-15",
+    weekdays=frozenset(),
+    start_date=date(2026, 11, 1),
+    end_date=date(2026, 12, 1),
+    send_window=None,
+    holdout_pct=0.0,
+    max_messages=None,
+    caps=(),
+    is_exempt=False,
+)
+ORDER = replace(CAMPAIGN, id="order", topic="orders", is_exempt=True, priority="high")
+TERMS = Terms(
+    ds="2026-11-14",
+    start=START,
+    n_slots=24,
+    first_slot=0,
+    campaigns=(CAMPAIGN, ORDER),
+    channels=(Channel("fcm", 0, 1000, (("huawei", 2),)),),
+    caps=(Cap(2, 1), Cap(6, 7)),
+    gap_hours=4,
+    quiet=(22, 8),
+    holdout_pct=0.0,
+    holdout_salt="global",
+    explore_pct=0.0,
+    epsilon=0.1,
+    temperature=0.02,
+    salt="s",
+)
+
+
+def people(n, **changes):
+    ids = [f"u{i}" for i in range(n)]
+    base = People(
+        ordinal=np.arange(n, dtype=np.uint32),
+        user_id=ids,
+        keys=user_keys(ids),
+        timezone=["UTC"] * n,
+        country=[None] * n,
+        vendor=[None] * n,
+        channels=np.ones((n, 1), bool),
+        opted_out=[frozenset()] * n,
+        is_suppressed=np.zeros(n, bool),
+        workday=np.ones((n, 24)),
+        day_off=np.ones((n, 24)),
+    )
+    return replace(base, **changes)
+
+
+def pairs(n, campaign=0, p=0.05, has=True):
+    return Pairs(np.arange(n), np.full(n, campaign), np.full(n, p), np.full(n, has))
+
+
+def past(*messages):
+    """Each message: (user, campaign, hours relative to the plan's start, id)."""
+    rows = list(zip(*messages, strict=True)) if messages else [(), (), (), ()]
+    return Past(np.array(rows[0], np.int64), list(rows[1]), np.array(rows[2], float), list(rows[3]))
+
+
+NOTHING = past()
+
+
+def outcome(terms=TERMS, who=None, what=None, before=NOTHING, n=1):
+    return build(terms, who or people(n), what or pairs(n), before)[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("terms", "who", "what", "before", "expected"),
+    [
+        (TERMS, people(1), pairs(1), NOTHING, OPEN),
+        (TERMS, people(1, is_suppressed=np.ones(1, bool)), pairs(1), NOTHING, "suppressed"),
+        (TERMS, people(1, opted_out=[frozenset({"promo"})]), pairs(1), NOTHING, "opted_out"),
+        (TERMS, people(1, opted_out=[frozenset({"news"})]), pairs(1), NOTHING, OPEN),
+        (TERMS, people(1, channels=np.zeros((1, 1), bool)), pairs(1), NOTHING, "unreachable"),
+        (replace(TERMS, holdout_pct=100.0), people(1), pairs(1), NOTHING, "holdout_global"),
+        (replace(TERMS, holdout_pct=100.0), people(1), pairs(1, campaign=1), NOTHING, OPEN),  # transactional is exempt
+        (replace(TERMS, campaigns=(replace(CAMPAIGN, holdout_pct=100.0),)), people(1), pairs(1), NOTHING, "holdout_campaign"),
+        (TERMS, people(1), pairs(1), past((0, "sale", -90, message_id("sale", "u0", "2026-11-15"))), "already_intended"),
+        (TERMS, people(1), pairs(1), past((0, "sale", -90, message_id("sale", "u0", "2026-11-08"))), OPEN),
+        (TERMS, people(1), pairs(1, has=False), NOTHING, "no_material"),
+        (replace(TERMS, campaigns=(replace(CAMPAIGN, end_date=date(2026, 11, 2)),)), people(1), pairs(1), NOTHING, "no_slot"),
+        (replace(TERMS, quiet=(0, 23), campaigns=(replace(CAMPAIGN, send_window=(2, 3)),)), people(1), pairs(1), NOTHING, "no_slot"),
+        (replace(TERMS, campaigns=(replace(CAMPAIGN, caps=(Cap(1, 7),)),)), people(1), pairs(1), past((0, "sale", -30, "x")), "capped"),
+        (TERMS, people(1), pairs(1), past(*[(0, "other", -30.0 - i, f"m{i}") for i in range(6)]), "capped"),
+        (TERMS, people(1, vendor=["huawei"]), pairs(1), past((0, "a", 12, "x"), (0, "b", 13, "y")), "capped"),
+        (TERMS, people(1), pairs(1, campaign=1), past(*[(0, "other", -30.0 - i, f"m{i}") for i in range(6)]), OPEN),
+    ],
+)
+def test_everybody_gets_a_reason(terms, who, what, before, expected):
+    assert outcome(terms, who, what, before) == [expected]
+
+
+def test_a_window_slides_and_opens_again_within_the_plan():
+    room = room_for([Cap(1, 1)], past((0, "a", -14.0, "x")), n_users=1, n_slots=24)
+    assert room[0].tolist() == [0] * 10 + [1] * 14  # 24 h after the message, the slot's whole hour counted
+
+
+def test_a_recent_message_blocks_the_slots_near_it_and_a_pending_one_on_both_sides():
+    problem, _, _ = build(TERMS, people(1), pairs(1), past((0, "other", 8.0, "x")))
+    open_slots = np.flatnonzero(problem.allowed[0]) + 4  # UTC hour = local hour
+    assert open_slots.min() == 16  # message at 12:00, four hours later
+    assert set(open_slots) == {16, 17, 18, 19, 20, 21}
+
+
+def test_quiet_hours_hold_for_the_whole_hour_in_half_hour_zones():
+    problem, _, _ = build(TERMS, people(1, timezone=["Asia/Kolkata"]), pairs(1), NOTHING)
+    # 16:00 UTC is 21:30 in Kolkata and ends at 22:30, in quiet hours; 02:00 UTC is 07:30, also quiet.
+    open_hours = {int(h) % 24 for h in np.flatnonzero(problem.allowed[0]) + 4}
+    assert 15 in open_hours
+    assert not open_hours & {16, 17, 2}
+    assert 3 in open_hours
+
+
+def test_hours_that_have_passed_are_closed():
+    problem, _, _ = build(replace(TERMS, first_slot=10), people(1), pairs(1), NOTHING)
+    assert not problem.allowed[0, :10].any()
+    assert replace(TERMS, first_slot=10).limits().capacity[0, :10].sum() == 0
+
+
+def test_the_holdout_is_the_share_it_says_and_stays_the_same():
+    terms = replace(TERMS, holdout_pct=10.0)
+    first, second = outcome(terms, n=5000), outcome(replace(terms, ds="2026-11-15"), n=5000)
+    assert first == second
+    assert abs(first.count("holdout_global") / 5000 - 0.1) < 0.02
+
+
+def test_the_stratum_draws_slots_evenly_and_logs_how():
+    terms = replace(TERMS, explore_pct=100.0)
+    who = people(4000)
+    problem, reasons, _ = build(terms, who, pairs(4000), NOTHING)
+    drawn, propensity = draw_slots(terms, who, problem, reasons, np.full(4000, 0.05))
+    n_open = int(problem.allowed[0].sum())
+    assert np.allclose(propensity, 1 / n_open)
+    counts = np.bincount(drawn.slot, minlength=24)[problem.allowed[0]]
+    assert counts.sum() == 4000
+    assert counts.min() > 0.75 * 4000 / n_open
+
+
+def test_overflow_of_the_stratum_is_dropped_whatever_the_score():
+    terms = replace(TERMS, explore_pct=100.0)
+    who = people(4000)
+    problem, reasons, _ = build(terms, who, pairs(4000), NOTHING)
+    drawn, _ = draw_slots(terms, who, problem, reasons, np.full(4000, 0.05))
+    limits = terms.limits()
+    hours, campaigns = problem.constraints(drawn, np.arange(4000), limits)
+    demand = np.bincount(np.concatenate([hours, campaigns]), minlength=limits.n_constraints)
+    reserve = np.where(np.arange(limits.n_constraints) < 24, 100, 10**9)
+    kept, dropped = thin_drawn(problem, limits, drawn, demand, reserve)
+    used = np.bincount(kept.slot[kept.slot >= 0], minlength=24)
+    assert used.max() <= 100
+    assert dropped.sum() + (kept.slot >= 0).sum() == 4000
+    better = Choice(drawn.slot, drawn.channel, drawn.bid * 50)
+    assert np.array_equal(thin_drawn(problem, limits, better, demand, reserve)[1], dropped)
