@@ -376,3 +376,19 @@ def test_connection_errors_never_quote_rows(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="mapping cannot be run") as refused:
         run_import(load_settings(), mapping(tmp_path, {**EVENTS, "filter": bad}), [events(tmp_path, f"a,private-person,open,{NOON}")])
     assert "private-person" not in refused.value.one_line()
+
+
+def test_the_worked_example_of_the_document_is_true(tmp_path: Path, lake: Lake) -> None:
+    """docs/IMPORT.md: its files, its mapping, its numbers."""
+    text = (Path(__file__).parents[3] / "docs" / "IMPORT.md").read_text("utf-8")
+    document = csv(tmp_path, "shop.yaml", text.split("```yaml\n")[1].split("```")[0])
+    files = text.split("`customers.csv` and `orders.csv`:\n\n```\n")[1].split("```")[0].splitlines()
+    left, right = zip(*(line.split(maxsplit=0)[0].rsplit("  ", 1) for line in files), strict=True)
+    customers = csv(tmp_path, "customers.csv", "".join(line.strip() + "\n" for line in left))
+    orders = csv(tmp_path, "orders.csv", "".join(line.strip() + "\n" for line in right))
+    result = run_import(load_settings(), document, [customers, orders], ds="2026-11-14")
+    assert [output["rows"] for output in result["outputs"]] == [2, 2, 0, 1]
+    assert result["outputs"][3]["filtered"] == {"cancellation": 1}
+    assert [row["country"] for row in read(lake, "user_profiles", ds="2026-11-14")] == ["DE", "AT"]
+    (event,) = read(lake, "user_events", ds="2026-11-13")
+    assert (event["item"], event["value"], event["event_ts"]) == ("i_red_mug", 9.5, datetime(2026, 11, 13, 17, 2, 11, tzinfo=UTC))
