@@ -1,1 +1,4 @@
-"""(see docs/architecture.md)"""
+"""A simulated population with a known truth: sources to plan with, answers to what was delivered. See docs/WORLD.md.
+
+Public face: `truth.World`, `truth.open_probability`, `truth.felt_pushes`; commands `angelia world create` and `angelia world respond`.
+"""

@@ -20,6 +20,7 @@ from angelia.contracts import ids
 from angelia.errors import InvalidInput
 from angelia.lake import Attempt, FileEntry, Lake
 from angelia.world import dirt, draws, tables
+from angelia.world.activity import Events
 from angelia.world.clock import day_name
 from angelia.world.draws import Ints
 from angelia.world.parameters import parameters_sha256
@@ -70,7 +71,7 @@ def n_blocks(size: int) -> int:
     return -(-size // BLOCK)
 
 
-def event_rows(person: People, ids_of: pa.Array, day: int, dated: dict[int, Any], size: int) -> pa.Table:
+def event_rows(person: People, ids_of: pa.Array, day: int, dated: dict[int, Events], size: int) -> pa.Table:
     """Return user_events rows that arrive on a day, with dirt: those in time, and late ones of the three days before.
 
     Args:
@@ -112,7 +113,7 @@ def write_block(world: World, block: int, days: int, place: Place) -> Written:
     ids_of = tables.user_ids(person)
     entries: list[tuple[Leaf, str]] = []
     n_events = n_pushes = n_opens = 0
-    dated: dict[int, Any] = {}
+    dated: dict[int, Events] = {}
     for lived in simulate(world, person, world.anchor_day - days + 1, world.anchor_day):
         ds = day_name(lived.day)
         dated = {day: found for day, found in dated.items() if day >= lived.day - LATE_DAYS} | {lived.day: lived.events}

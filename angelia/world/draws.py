@@ -75,11 +75,3 @@ def poisson(u: Floats, mean: Floats) -> Ints:
 def geometric(u: Floats, mean: float, cap: int) -> Ints:
     """Return numbers 0..cap with a geometric tail and (before the cap) the given mean."""
     return np.asarray(np.minimum(np.floor(np.log1p(-u) / np.log(mean / (1.0 + mean))), cap), dtype=np.int64)
-
-
-def smallest(keys: Keys, percent: float, *salts: str) -> Ints:
-    """Return the rows with the smallest draws, floor(n * percent / 100) of them, ascending: an exact share, never more."""
-    size = int(len(keys) * percent / 100.0)
-    if not size:
-        return np.zeros(0, dtype=np.int64)
-    return np.sort(np.argsort(uniform(keys, *salts), kind="stable")[:size])

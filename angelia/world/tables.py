@@ -24,7 +24,6 @@ from angelia.world.policy import Pushes, names
 from angelia.world.population import People, user_id
 
 _GENDERS = ("f", "m", "x", None)
-_DAY_US = 86_400_000_000
 
 
 def as_contract(name: str, columns: dict[str, pa.Array]) -> pa.Table:

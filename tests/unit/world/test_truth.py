@@ -149,7 +149,6 @@ def test_draws_have_their_distributions() -> None:
     assert abs(draws.geometric(draws.uniform(keys, "g"), 1.5, 50).mean() - 1.5) < 0.05
     picked = np.bincount(draws.pick(draws.uniform(keys, "c"), np.array([1.0, 0.0, 3.0])), minlength=3) / 40_000
     assert np.allclose(picked, [0.25, 0, 0.75], atol=0.01)
-    assert len(draws.smallest(keys, 0.1, "s")) == 40
 
 
 def test_other_peoples_data_has_no_truth(lake: Lake) -> None:
