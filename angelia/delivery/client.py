@@ -49,6 +49,7 @@ class Connection(http2.Http2Protocol):
         self.closing = False  # takes nothing new
         self.lost = False
         self.timeouts = 0  # since the last answer
+        self.ended: asyncio.Future[None] = self.loop.create_future()
         self._fixed: dict[tuple[bytes, bytes, http2.Headers], http2.Headers] = {}
 
     def hello(self) -> bytes:
@@ -173,6 +174,8 @@ class Connection(http2.Http2Protocol):
             failure = UNKNOWN if number <= self.flushed_stream else NOT_SENT
             entry.done(entry.tag, Answer(0, failure=failure, detail="connection lost"))
         self._on_room(self)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     def sweep(self, now: float) -> None:
         """Give up streams whose time is over (they are in order of their start)."""
@@ -296,18 +299,27 @@ class Http2Client:
         return await future
 
     async def close(self) -> None:
-        """See `Transport.close`."""
+        """See `Transport.close`. Says goodbye and waits a second for the peer to hang up."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for task in list(self._opening):
+        opening = list(self._opening)
+        for task in opening:
             task.cancel()
-        for connection in list(self._connections):
+        await asyncio.gather(*opening, return_exceptions=True)
+        connections = list(self._connections)
+        for connection in connections:
             connection.closing = True
             if connection.transport is not None:
                 connection.push(http2.frame(http2.GOAWAY, 0, 0, bytes(8)))
                 connection.flush()
                 connection.transport.close()
-        await asyncio.sleep(0)
+        if connections:
+            _, hanging = await asyncio.wait([connection.ended for connection in connections], timeout=1.0)
+            if hanging:
+                for connection in connections:
+                    if connection.transport is not None:
+                        connection.transport.abort()
+                await asyncio.wait(hanging, timeout=1.0)
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

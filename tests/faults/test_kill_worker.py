@@ -5,6 +5,7 @@ The promise: unaccounted 0; at most once: doubled 0, ambiguous at most the rows 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery import sample_plan
+from angelia.delivery.run import Delivery, Options, Result
 from angelia.lake import Lake
 
 pytestmark = pytest.mark.integration
@@ -90,6 +92,15 @@ class Site:
         out, errors = process.communicate(timeout=60)
         return process.returncode, json.loads(out) if out else {}, errors
 
+    def resume(self, **options: Any) -> Result:
+        """Deliver in this process: a real worker too, without two seconds of imports."""
+        given = Options(DS, (HOUR,), simulated=True, batch_rows=BATCH, **options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ANGELIA_FCM_URL", self.sandbox.names["url"])
+            patch.setenv("ANGELIA_CA_FILE", self.sandbox.names["ca_file"])
+            patch.setenv("ANGELIA_FCM_CREDENTIALS", self.sandbox.names["credentials"])
+            return asyncio.run(Delivery(self.lake, given).run())
+
     def ledger(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for leaf in self.lake.partitions("delivery_ledger", ds=DS):
@@ -106,8 +117,8 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(point: str, sandbox: 
     site = Site(tmp_path / "a home", sandbox, "at_most_once")
     code, _, errors = site.deliver(failpoint=point)
     assert code == -signal.SIGKILL, errors
-    code, result, errors = site.deliver()
-    assert code == 0, errors
+    result = site.resume()
+    assert result.unfinished == result.busy == 0
     received, ledger = sandbox.received(), site.ledger()
     assert set(ledger) == site.dispatches  # unaccounted 0
     assert max(received.get(dispatch, 0) for dispatch in site.dispatches) == 1  # doubled 0
@@ -117,15 +128,14 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(point: str, sandbox: 
     assert len(by_outcome.get("ambiguous", ())) <= BATCH * OPEN_BATCHES
     never = [dispatch for dispatch in site.dispatches if dispatch not in received]
     assert all(ledger[dispatch] == "ambiguous" for dispatch in never)
-    assert result["already_delivered"] + sum(result["delivered"].values()) == ROWS
+    assert result.already_delivered + sum(result.delivered.values()) == ROWS
 
 
 def test_transactional_messages_of_a_killed_worker_are_sent_again(sandbox: Sandbox, tmp_path: Path) -> None:
     site = Site(tmp_path / "a home", sandbox, "at_least_once")
     nth = random.Random(7).randrange(50, 500)
     assert site.deliver(failpoint=f"before_ack:{nth}")[0] == -signal.SIGKILL
-    code, _, errors = site.deliver()
-    assert code == 0, errors
+    assert site.resume().unfinished == 0
     received, ledger = sandbox.received(), site.ledger()
     assert set(ledger.values()) == {"accepted"}
     assert all(received.get(dispatch, 0) >= 1 for dispatch in site.dispatches)  # unsent 0
@@ -152,8 +162,7 @@ def test_a_stopped_worker_that_wakes_after_a_takeover_is_fenced(sandbox: Sandbox
         time.sleep(0.002)
     zombie.send_signal(signal.SIGSTOP)
     try:
-        code, _, errors = site.deliver("--takeover", "--batch-deadline", "5", "--request-timeout", "0.5")
-        assert code == 0, errors
+        assert site.resume(takeover=True, request_timeout_s=0.5).unfinished == 0
     finally:
         zombie.send_signal(signal.SIGCONT)
     out, _ = zombie.communicate(timeout=60)

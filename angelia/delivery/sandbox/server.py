@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import struct
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -205,14 +206,15 @@ class H1Server(asyncio.Protocol):
 class Chooser(asyncio.Protocol):
     """Hands a connection to HTTP/2 or HTTP/1.1: by ALPN under TLS, by its first bytes in clear."""
 
-    def __init__(self, sandbox: FcmSandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, sandbox: FcmSandbox, connections: weakref.WeakSet[asyncio.Transport]) -> None:
+        self._sandbox, self._connections = sandbox, connections
         self._seen = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Choose at once under TLS."""
         self._transport = cast(asyncio.Transport, transport)
+        self._connections.add(self._transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._hand_over(H2Server(self._sandbox) if tls.selected_alpn_protocol() == "h2" else H1Server(self._sandbox), b"")
@@ -259,8 +261,10 @@ async def serve(
     names: dict[str, object] = {"pid": os.getpid(), "ca_file": str((state / "ca.pem").absolute())}
     sandbox: FcmSandbox
 
+    connections: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+
     def choose() -> Chooser:
-        return Chooser(sandbox)
+        return Chooser(sandbox, connections)
 
     try:
         secure = await loop.create_server(choose, host, port, ssl=tls, backlog=512)
@@ -294,5 +298,8 @@ async def serve(
         secure.close()
         if clear is not None:
             clear.close()
+        for connection in list(connections):
+            connection.abort()
         phones.dump(state)
+        await asyncio.sleep(0.01)  # lets the aborted connections leave the loop
     return phones

@@ -1,0 +1,67 @@
+"""FCM: what each answer means; the bytes on the wire are in tests/golden."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from angelia.delivery.channels.base import Message, MessageRejected
+from angelia.delivery.channels.fcm import ERRORS, FcmAdapter
+from angelia.delivery.wire import Answer
+
+FCM, BAD = "type.googleapis.com/google.firebase.fcm.v1.FcmError", "type.googleapis.com/google.rpc.BadRequest"
+MESSAGES = {
+    "plain": Message("tok:en-1", "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, None, 3600, False),
+    "urgent_with_link": Message("tok2", "cd" * 16, "Parcel", "At 5 pm", "https://shop.example/o?id=1&x=2", "order", 0, True),
+    "quotes_and_scripts": Message('t"\\k', "ef" * 16, 'He said "hi"', "你好 \U0001f680 </script>\nline", None, "k" * 65, 2_419_200, False),
+}
+
+
+def test_equal_messages_give_equal_bytes_and_cached_fragments_do_not_leak() -> None:
+    adapter, fresh = FcmAdapter("p"), FcmAdapter("p")
+    first = [adapter.build_request(message).body for message in MESSAGES.values()]
+    assert [adapter.build_request(message).body for message in MESSAGES.values()] == first
+    assert [fresh.build_request(message).body for message in reversed(MESSAGES.values())] == first[::-1]
+
+
+def test_too_large_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(MessageRejected, match="payload_too_large"):
+        FcmAdapter("p").build_request(MESSAGES["plain"]._replace(body="x" * 4097))
+
+
+def answer(status: int, code: str | None = None, *types: str, rpc: str = "X") -> Answer:
+    details = [{"@type": kind, **({"errorCode": code} if kind == FCM else {})} for kind in types]
+    return Answer(status, json.dumps({"error": {"code": status, "status": rpc, "details": details}}).encode())
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "reason"),
+    [
+        (Answer(200, b'{"name":"projects/p/messages/0:1"}'), "accepted", None),
+        (answer(404, "UNREGISTERED", FCM), "gone", "UNREGISTERED"),
+        (answer(400, "INVALID_ARGUMENT", FCM), "rejected", "INVALID_ARGUMENT.token"),
+        (answer(400, "INVALID_ARGUMENT", FCM, BAD), "rejected", "INVALID_ARGUMENT.payload"),
+        (answer(400, None, BAD, rpc="INVALID_ARGUMENT"), "rejected", "INVALID_ARGUMENT.payload"),
+        (answer(403, "SENDER_ID_MISMATCH", FCM), "halt", "SENDER_ID_MISMATCH"),
+        (answer(401, "THIRD_PARTY_AUTH_ERROR", FCM), "halt", "THIRD_PARTY_AUTH_ERROR"),
+        (answer(401, rpc="UNAUTHENTICATED"), "auth", "UNAUTHENTICATED"),
+        (answer(404, rpc="NOT_FOUND"), "halt", "NOT_FOUND"),
+        (answer(429, "QUOTA_EXCEEDED", FCM), "throttled", "QUOTA_EXCEEDED"),
+        (answer(503, "UNAVAILABLE", FCM), "retry", "UNAVAILABLE"),
+        (answer(500, "INTERNAL", FCM), "retry", "INTERNAL"),
+        (Answer(502, b"<html>Bad gateway</html>"), "retry", "HTTP_502"),
+        (answer(418, "TEAPOT", FCM), "rejected", "TEAPOT"),
+        (Answer(200, b'{"error":{"status":"UNAVAILABLE"}}'), "retry", "UNAVAILABLE"),
+        (Answer(200, b"{"), "ambiguous", "answer_without_name"),
+        (Answer(200, b"[]"), "ambiguous", "answer_without_name"),
+        (Answer(400, b'{"error":{"details":[1,{"errorCode":7}],"status":5}}'), "rejected", "7"),
+    ],
+)
+def test_answers(given: Answer, kind: str, reason: str | None) -> None:
+    verdict = FcmAdapter("p").classify(given)
+    assert (verdict.kind, verdict.reason) == (kind, reason)
+
+
+def test_the_table_uses_known_meanings_only() -> None:
+    assert set(ERRORS.values()) <= {"retry", "throttled", "gone", "rejected", "halt", "auth"}

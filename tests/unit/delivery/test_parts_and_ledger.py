@@ -1,0 +1,155 @@
+"""Seals, due parts, claims: who may send what, decided by conditional creates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from angelia.delivery import parts, sample_plan
+from angelia.delivery.ledger import Ledger, Owner
+from angelia.delivery.outcomes import RANK, Outcomes, merge, read
+from angelia.errors import Corrupt, InvalidInput, NotFound
+from angelia.lake import Lake
+
+DS, HOUR = "2026-11-14", "2026-11-15T04"
+ELSEWHERE = Owner("elsewhere", "boot", "ns", 1, "1")
+
+
+def at(hour: int, minute: int = 0, day: int = 15) -> int:
+    return int(datetime(2026, 11, day, hour, minute, tzinfo=UTC).timestamp() * 1e6)
+
+
+def test_the_first_worker_of_an_hour_decides_which_manifest_is_sent(lake: Lake) -> None:
+    first = sample_plan.make(lake, DS, 10, hours=(4, 5))
+    assert parts.seal(lake, DS, HOUR, "now") == first
+    second = sample_plan.make(lake, DS, 20, hours=(4, 5))
+    assert second.number == 2
+    assert parts.seal(lake, DS, HOUR, "later").number == 1
+    assert parts.seal(lake, DS, "2026-11-15T05", "later").number == 2
+    assert json.loads(lake.store.read(f"seals/{DS}/{HOUR}"))["sha256"] == first.sha256
+    assert {part.n_rows for part in parts.parts_of(lake, parts.standing_manifest(lake, DS, HOUR), HOUR)} == {5}
+
+
+def test_a_sealed_commit_whose_content_changed_is_refused(lake: Lake) -> None:
+    commit = sample_plan.make(lake, DS, 10)
+    parts.seal(lake, DS, HOUR, "now")
+    path = lake.store.local_path(f"{commit.folder}/_commits/{commit.number:08d}.json")
+    assert path is not None
+    document = json.loads(path.read_text())
+    document["files"][0]["rows"] = 9
+    path.chmod(0o644)
+    path.write_text(json.dumps(document))
+    with pytest.raises(Corrupt, match="nothing was sent"):
+        parts.seal(lake, DS, HOUR, "now")
+
+
+def test_due_parts_are_those_whose_window_is_open_and_which_are_not_done(lake: Lake) -> None:
+    sample_plan.make(lake, DS, 9, hours=(4, 5, 9))
+    due = {now: [part.send_hour[-2:] for part in parts.due_parts(lake, now)] for now in (at(3, 59), at(4), at(5, 30), at(6), at(7), at(9, day=20))}
+    assert list(due.values()) == [[], ["04"], ["04", "05"], ["05"], [], []]
+    assert not list(lake.store.list("seals"))  # asking seals nothing
+    ledger = Ledger(lake.store, ELSEWHERE, lambda: 0)
+    ledger.finish(parts.due_parts(lake, at(4))[0].id, {})
+    assert parts.due_parts(lake, at(4)) == []
+
+
+def test_a_replay_is_never_due(lake: Lake) -> None:
+    with pytest.raises(InvalidInput, match="only main"):
+        parts.due_parts(Lake(lake.store, "replay-x"), at(4))
+    with pytest.raises(InvalidInput, match="only main"):
+        parts.seal(Lake(lake.store, "replay-x"), DS, HOUR, "now")
+
+
+def test_no_manifest_names_who_writes_it(lake: Lake) -> None:
+    with pytest.raises(NotFound, match="dispatch_manifest"):
+        parts.send_hours(lake, DS)
+
+
+@pytest.mark.parametrize("text", ["2026-11-15", "2026-11-15T24", "2026-13-01T00", "2026-11-15T4", "x"])
+def test_hours_that_are_none(text: str) -> None:
+    with pytest.raises(InvalidInput, match="is not an hour"):
+        parts.parse_hour(text)
+
+
+@pytest.fixture
+def part(lake: Lake) -> parts.Part:
+    return parts.parts_of(lake, sample_plan.make(lake, DS, 4), HOUR)[0]
+
+
+def test_a_part_has_one_owner_until_it_is_free(lake: Lake, part: parts.Part) -> None:
+    now = [0]
+    mine, theirs = Ledger(lake.store, ELSEWHERE, lambda: now[0]), Ledger(lake.store, replace(ELSEWHERE, host="third"), lambda: now[0])
+    claim = mine.claim(part)
+    assert claim is not None
+    assert theirs.claim(part) is None
+    now[0] = 299 * 1_000_000
+    mine.heartbeat(claim)
+    now[0] = 500 * 1_000_000
+    assert theirs.claim(part) is None
+    now[0] = 600 * 1_000_000
+    taken = theirs.claim(part)
+    assert taken is not None
+    assert taken.epoch == 2
+    assert mine.is_fenced(claim)
+    assert not theirs.is_fenced(taken)
+    theirs.release(taken)
+    again = mine.claim(part)
+    assert again is not None
+    forced = theirs.claim(part, takeover=True)
+    assert forced is not None
+    assert forced.epoch == 4
+
+
+def test_an_owner_provably_dead_on_this_machine_holds_nothing(lake: Lake, part: parts.Part) -> None:
+    alive = Owner.this_process()
+    assert not alive.is_dead()
+    assert replace(alive, started="0").is_dead()  # the number was given to another process
+    assert replace(alive, pid=2**22 + 1).is_dead()
+    assert not replace(alive, pid=2**22 + 1, host="elsewhere").is_dead()  # who knows
+    assert Ledger(lake.store, replace(alive, started="0"), lambda: 0).claim(part) is not None
+    assert Ledger(lake.store, alive, lambda: 0).claim(part) is not None
+    assert Ledger(lake.store, ELSEWHERE, lambda: 0).claim(part) is None
+
+
+def test_an_intent_has_one_owner_and_late_truth_is_kept(lake: Lake, part: parts.Part) -> None:
+    first, second = Ledger(lake.store, ELSEWHERE, lambda: 0), Ledger(lake.store, replace(ELSEWHERE, host="third"), lambda: 0)
+    a = first.claim(part)
+    b = second.claim(part, takeover=True)
+    assert a is not None
+    assert b is not None
+    assert first.intend(a, 0, 4, 4, 99)
+    assert not second.intend(b, 0, 4, 4, 99)
+    assert second.intend(b, 0, 4, 4, 99, again=True)
+    assert [intent.epoch for intent in first.intents(part.id)[0]] == [1, 2]
+    assert second.conclude(b, 0, outcomes([("ambiguous", 4)]))
+    assert not first.conclude(a, 0, outcomes([("accepted", 2), ("ambiguous", 2)]))
+    merged = merge(read(data) for data in first.read_outcomes(part.id))
+    assert merged["outcome"].to_pylist() == ["accepted", "accepted", "ambiguous", "ambiguous"]
+
+
+def outcomes(runs: list[tuple[str, int]]) -> bytes:
+    words = [word for word, n in runs for _ in range(n)]
+    batch: Any = Outcomes(list(range(len(words))))
+    batch.outcome[:] = words
+    batch.attempts[:] = [1] * len(words)
+    return bytes(batch.to_bytes())
+
+
+@pytest.mark.parametrize("better", RANK)
+@pytest.mark.parametrize("worse", RANK)
+def test_merging_keeps_the_best_known_outcome_whatever_the_order(better: str, worse: str) -> None:
+    if RANK[better] < RANK[worse]:
+        better, worse = worse, better
+    for order in ((better, worse), (worse, better)):
+        table = merge(read(outcomes([(word, 1)])) for word in order)
+        assert table["outcome"].to_pylist() == [better]
+        assert table["n_attempts"].to_pylist() == [2]
+
+
+def test_a_batch_with_an_unaccounted_row_cannot_be_written() -> None:
+    with pytest.raises(AssertionError):
+        Outcomes([0]).to_bytes()
