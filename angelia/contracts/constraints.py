@@ -80,11 +80,12 @@ def constraints(contract: Dataset) -> tuple[Constraint, ...]:
 def _of_column(column: Column) -> list[Constraint]:
     found: list[Constraint] = []
 
-    def add(kind: Kind, breach: str, tolerated: float = column.tolerated_pct) -> None:
-        found.append(Constraint(f"{column.name}.{kind}", kind, (column.name,), tolerated, column.severity, breach))
+    def add(kind: Kind, breach: str, tolerated: float = column.tolerated_pct, severity: Severity = column.severity) -> None:
+        found.append(Constraint(f"{column.name}.{kind}", kind, (column.name,), tolerated, severity, breach))
 
-    add(Kind.PRESENT, "column missing", 0.0)
-    add(Kind.TYPE, f"not of type {type_name(column.type)}", 0.0)
+    # Whatever a column's values are worth, the jobs that read it need it there.
+    add(Kind.PRESENT, "column missing", 0.0, Severity.CRITICAL)
+    add(Kind.TYPE, f"not of type {type_name(column.type)}", 0.0, Severity.CRITICAL)
     if not column.nullable:
         add(Kind.NOT_NULL, "null")
     elif column.max_null_pct is not None:

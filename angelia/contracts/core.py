@@ -40,7 +40,7 @@ class Column:
     length: int | None = None  # of a list column: each list has exactly this many elements
     max_null_pct: float | None = None  # for nullable columns: more nulls than this is a breach
     tolerated_pct: float = 0.0
-    severity: Severity = Severity.CRITICAL
+    severity: Severity = Severity.CRITICAL  # of its value rules; a missing or mistyped column is always critical
     personal: bool = False  # an address or id of a person: never in logs, reports, quality results
 
 
