@@ -44,6 +44,7 @@ def environment(home: Path) -> dict[str, str]:
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__CORE__MAX_MAP_LENGTH": "4096",
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
+        "ANGELIA_TASK_RETRIES": "0",  # a person is watching: fail at once
         "SPARK_HOME": spark_home,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
@@ -118,7 +119,19 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
-    words = ["sandbox", "--port", "0", "--http-port", "0", "--ready-file", str(ready), "--state-dir", str(folder), "--max-seconds", str(SANDBOX_LIFE_S)]
+    words = [
+        "sandbox",
+        "--port",
+        "0",
+        "--http-port",
+        "0",
+        "--ready-file",
+        str(ready),
+        "--state-dir",
+        str(folder),
+        "--max-seconds",
+        str(SANDBOX_LIFE_S),
+    ]
     with (steps.home / "logs" / "sandbox.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "angelia.cli", *words], env=steps.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=PROJECT

@@ -21,7 +21,7 @@ from angelia.contracts import CONTRACTS
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULTS: dict[str, Any] = {
     "owner": "angelia",
-    "retries": 2,
+    "retries": int(os.environ.get("ANGELIA_TASK_RETRIES", "2")),
     "retry_delay": timedelta(minutes=2),
     "retry_exponential_backoff": True,
     "execution_timeout": timedelta(hours=2),

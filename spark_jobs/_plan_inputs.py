@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -118,6 +119,11 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
     )
 
 
+def material_locales(catalog: Catalog) -> dict[str, frozenset[str]]:
+    """Return the languages of the materials that are not for everybody."""
+    return {name: frozenset(material.locales) for name, material in catalog.materials.items() if material.locales is not None}
+
+
 @dataclass(frozen=True)
 class Shard:
     """One shard's arrays, and what was drawn for each pair: material (None = none eligible) and its propensity."""
@@ -129,12 +135,16 @@ class Shard:
     material_propensity: np.ndarray
 
 
-def load_shard(lake: Lake, inputs: Inputs, terms: Terms, shard: int) -> Shard:
-    """Return one shard's people, their candidate pairs with a drawn material, and the messages that count against caps."""
+def load_shard(lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, frozenset[str]], shard: int) -> Shard:
+    """Return one shard's people, their candidate pairs with a drawn material, and the messages that count against caps.
+
+    `locales` names the materials made for certain languages only; people of others cannot draw them.
+    """
     bits = int(inputs.index.meta["shard_bits"])
     people = _people(lake, inputs, terms, shard, bits)
     scores = _rows(lake, inputs.scores, shard, bits)
     members = _members(lake, inputs.audiences, shard, sorted({c.audience for c in terms.campaigns}))
+    speaks = {name: np.array([locale in wanted for locale in people.locale], bool) for name, wanted in locales.items()}
     users, numbers, p_open, has, materials, propensities = [], [], [], [], [], []
     for k, campaign in enumerate(terms.campaigns):
         wanted = np.fromiter(members.get(campaign.audience, BitMap()), np.uint32)
@@ -151,6 +161,9 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, shard: int) -> Shard:
                 for column, name in enumerate(campaign.materials):
                     if one.materials is not None and name not in one.materials:
                         grid[arm == number, column] = np.nan
+        for column, name in enumerate(campaign.materials):
+            if name in locales:
+                grid[~speaks[name][rows], column] = np.nan
         probability = softmax_epsilon(grid, terms.temperature, terms.epsilon)
         picked = draw(probability, uniform(people.keys[rows], terms.salt, campaign.id, campaign.occurrence, "material"))
         at = np.maximum(picked, 0)[:, None]
@@ -181,7 +194,7 @@ def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] 
 
 
 def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> People:
-    columns = ["ordinal", "user_id", "timezone", "country", "device_vendor", "channels", "opted_out_topics", "is_suppressed"]
+    columns = ["ordinal", "user_id", "timezone", "country", "locale", "device_vendor", "channels", "opted_out_topics", "is_suppressed"]
     table = _rows(lake, inputs.features, shard, bits, columns).sort_by("ordinal")
     curves = _rows(lake, inputs.send_times, shard, bits, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
     ordinal = table["ordinal"].to_numpy()
@@ -197,6 +210,7 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
         keys=user_keys(ids),
         timezone=table["timezone"].to_pylist(),
         country=table["country"].to_pylist(),
+        locale=table["locale"].to_pylist(),
         vendor=table["device_vendor"].to_pylist(),
         channels=np.array([[channel.id in has for channel in terms.channels] for has in reach], bool).reshape(len(ids), len(terms.channels)),
         opted_out=[frozenset(topics) for topics in table["opted_out_topics"].to_pylist()],

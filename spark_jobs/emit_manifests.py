@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.spark import schema as spark_schema
+from angelia.delivery.templates import field_values, user_columns
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.output import progress
@@ -42,23 +43,6 @@ def addresses(endpoints: DataFrame) -> DataFrame:
     return usable.groupBy("user_id", "channel").agg(newest["address"].alias("address"))
 
 
-def field_values(catalog: Catalog, material_id: str, campaign_id: str, user: dict[str, object]) -> dict[str, object]:
-    """Return the template variables of one message: the material's fields, the person's columns, and what identifies the message.
-
-    A variable without a value stays out: the template's default, or the row's rejection, is the renderer's to decide.
-    """
-    material = catalog.materials[material_id]
-    values: dict[str, object] = {"campaign_id": campaign_id, "material_id": material_id}
-    if material.category is not None:
-        values["category"] = material.category
-    for name, variable in catalog.templates[material.template].variables.items():
-        if name in material.fields:
-            values[name] = material.fields[name]
-        elif variable.source is not None and user.get(variable.source.removeprefix("user.")) is not None:
-            values[name] = user[variable.source.removeprefix("user.")]
-    return values
-
-
 def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: Catalog, shard: int, bits: int) -> pa.Table:
     """Return the manifest columns of a shard's messages, but for the address and what follows from it."""
     table = lake.read(decisions, ["ordinal", "user_id", "choices"], where=in_shard(shard))
@@ -67,7 +51,9 @@ def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: 
     sent = pc.equal(pc.struct_field(flat, "outcome"), "sent")
     owner = lists.value_parent_indices().filter(sent)
     choice = pa.Table.from_struct_array(flat.filter(sent))
-    needed = sorted({v.source.removeprefix("user.") for t in catalog.templates.values() for v in t.variables.values() if v.source})
+    templates_json = {name: template.model_dump(mode="json") for name, template in catalog.templates.items()}
+    materials_json = {name: material.model_dump(mode="json") for name, material in catalog.materials.items()}
+    needed = sorted({column for template in templates_json.values() for column in user_columns(template)})
     users = lake.read(features, list(dict.fromkeys(["ordinal", "locale", "timezone", *needed])), where=in_shard(shard)).sort_by("ordinal")
     at = np.searchsorted(users["ordinal"].to_numpy(), table["ordinal"].take(owner).to_numpy())
     users = users.take(pa.array(at))
@@ -93,8 +79,8 @@ def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: 
         "template_id": [template.id for template, _ in templates],
         "template_version": [version for _, version in templates],
         "fields": [
-            json.dumps(field_values(catalog, material, name, user), sort_keys=True, ensure_ascii=False, default=str)
-            for material, name, user in zip(materials, names, people, strict=True)
+            json.dumps(field_values(templates_json[template.id], materials_json[material], name, user), sort_keys=True, ensure_ascii=False)
+            for (template, _), material, name, user in zip(templates, materials, names, people, strict=True)
         ],
         "locale": users["locale"],
         "priority": [c.priority for c in campaigns],
@@ -213,7 +199,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             rejects = {"hour_sealed": planned - n_open, "message_sealed": n_open - messages.count()}
         known = addresses(read_dataset(spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"]))
         addressed = messages.join(known, ["user_id", "channel"], how="inner").select(*dataset("dispatch_manifest").names)
-        identified = addressed.mapInArrow(identify(parts), StructType(_nullable(schema).fields).add("send_hour", "string").add("part", "int"))
+        where_to = [StructField("send_hour", StringType()), StructField("part", IntegerType())]
+        identified = addressed.mapInArrow(identify(parts), StructType([*_nullable(schema).fields, *where_to]))
         entries = (
             identified.groupBy("send_hour", "channel", "priority", "part").applyInArrow(write_parts(lake, attempt.folder), "entry string").collect()
         )
@@ -233,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _nullable(schema: StructType) -> StructType:
     """Return the schema with everything nullable: addresses and ids are filled in on the way."""
-    return StructType([type(field)(field.name, field.dataType, True) for field in schema.fields])
+    return StructType([StructField(field.name, field.dataType, True) for field in schema.fields])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,7 +41,7 @@ from angelia.planning import (
     usage,
 )
 from angelia.planning.night import OPEN, Terms, build, draw_slots, thin_drawn
-from spark_jobs._plan_inputs import Inputs, Shard, find_inputs, load_shard, terms_of
+from spark_jobs._plan_inputs import Inputs, Shard, find_inputs, load_shard, material_locales, terms_of
 from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session
 
 SAMPLE_USERS = 20_000
@@ -59,9 +59,9 @@ class Planned:
     slot_propensity: np.ndarray
 
 
-def prepare(lake: Lake, inputs: Inputs, terms: Terms, number: int) -> Planned:
+def prepare(lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, frozenset[str]], number: int) -> Planned:
     """Return a shard's problem and its exploration stratum's draws, before any drop."""
-    shard = load_shard(lake, inputs, terms, number)
+    shard = load_shard(lake, inputs, terms, locales, number)
     problem, outcome, arm = build(terms, shard.people, shard.pairs, shard.past)
     drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
     return Planned(shard, problem, outcome, arm, drawn, slot_propensity)
@@ -212,6 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     catalog = load_snapshot(lake, args.ds)
     inputs = find_inputs(lake, args.ds, max([settings.history_days, *(c.days for c in catalog.policy.caps)]))
     terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
+    locales = material_locales(catalog)
     limits, reserve = terms.limits(), terms.explore_limits()
     n_users = int(inputs.index.meta["n_users"])
     shards = all_shards(inputs.index)
@@ -220,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         work, folder = f"{attempt.folder}/sample", attempt.folder
 
         def sample(number: int) -> ShardResult:
-            planned = prepare(lake, inputs, terms, number)
+            planned = prepare(lake, inputs, terms, locales, number)
             lake.store.put(f"{work}/{number:06d}.npz", pack(sample_of(planned, terms, share)))
             return ShardResult(number, [], {"explore": explore_usage(planned, terms).tolist()})
 
@@ -233,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress(f"plan_dispatch: {problem.n_users} users sampled, {int((prices > 0).sum())} of {limits.n_constraints} limits priced")
 
         def settled(number: int, rounds: Sequence[Round]) -> tuple[Planned, Choice, np.ndarray]:
-            planned = prepare(lake, inputs, terms, number)
+            planned = prepare(lake, inputs, terms, locales, number)
             thinned, dropped = thin_drawn(planned.problem, limits, planned.drawn, demand, reserve)
             return planned, thinned, dropped
 

@@ -137,6 +137,7 @@ class People:
     keys: U64
     timezone: list[str]
     country: list[str | None]
+    locale: list[str | None]
     vendor: list[str | None]
     channels: Bools
     opted_out: list[frozenset[str]]

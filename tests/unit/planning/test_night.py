@@ -57,6 +57,7 @@ def people(n, **changes):
         keys=user_keys(ids),
         timezone=["UTC"] * n,
         country=[None] * n,
+        locale=[None] * n,
         vendor=[None] * n,
         channels=np.ones((n, 1), bool),
         opted_out=[frozenset()] * n,
