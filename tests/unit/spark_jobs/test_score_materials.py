@@ -1,0 +1,135 @@
+import json
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyroaring import BitMap
+
+from angelia.catalog.snapshot import load_snapshot
+from angelia.contracts import arrow, dataset
+from angelia.contracts.rows import valid_rows
+from models.features import FEATURES, Context
+from models.registry import FILES, Registry
+from models.scorer import Scorer, features_json
+from models.train import fit
+from spark_jobs import score_materials
+from spark_jobs._session import run_job
+from spark_jobs.score_materials import Candidate, candidates, score_shard
+
+DS = "2026-11-14"
+N = 600
+EXPLORE = {"slot_share_pct": 5.0, "epsilon": 0.1, "temperature": 0.02}
+CAMPAIGN = {"name": "x", "topic": "promo", "owner": "me", "channels": ["fcm"], "value_per_open": 0.1, "occurrence": {"every": "daily"}}
+BODIES = [
+    ("policy", "default", {"holdout": {"share_pct": 2.0, "salt": "h"}, "explore": EXPLORE, "salt": "s"}),
+    ("audience", "even", {"predicate": "gender = 'f'"}),
+    ("audience", "low", {"predicate": "gender = 'f'"}),
+    ("template", "t", {"channels": ["fcm"], "variants": {"en": {"title": "t", "body": "b"}}}),
+    ("material", "plain", {"template": "t", "category": "camera"}),
+    ("material", "picky", {"template": "t", "category": "shoes", "audience": "low"}),
+    ("material", "over", {"template": "t", "valid_until": "2026-11-13"}),
+    ("material", "bold", {"template": "t"}),
+    ("experiment", "words", {"salt": "w", "arms": [{"name": "a", "share_pct": 50}, {"name": "b", "share_pct": 50, "materials": ["bold"]}]}),
+    (
+        "campaign",
+        "on",
+        CAMPAIGN | {"audience": "even", "materials": ["plain", "picky", "over"], "start_date": "2026-11-15", "end_date": "2026-11-30"},
+    ),
+    ("campaign", "off", CAMPAIGN | {"audience": "even", "materials": ["plain"], "start_date": "2026-11-17", "end_date": "2026-11-30"}),
+    (
+        "campaign",
+        "tried",
+        CAMPAIGN | {"audience": "low", "materials": ["plain"], "experiment": "words", "start_date": "2026-11-01", "end_date": "2026-11-15"},
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    """Return a model version's files: a small model of noise."""
+    rng = np.random.default_rng(0)
+    matrix = rng.integers(0, 3, (2000, len(FEATURES))).astype(np.float32)
+    label = (rng.random(2000) < 0.2 + 0.2 * (matrix[:, 1] > 1)).astype(np.float64)
+    booster = fit(matrix, label, np.ones(2000), seed=1, trees=5)
+    given = {
+        "model.txt": booster.model_to_string().encode(),
+        "features.json": json.dumps(features_json({f.name: [] for f in FEATURES if f.kind == "category"})).encode(),
+        "calibration.json": b'{"slope": 1.0, "offset": 0.0}',
+    }
+    return {name: given.get(name, b"{}") for name in FILES}
+
+
+@pytest.fixture
+def night(lake, settings_home, files):
+    """Return a lake ready to be scored, shard_bits 8, and a registry with a champion."""
+    index = pa.table({"user_id": [f"u{i:07d}" for i in range(N)], "ordinal": pa.array(range(N), pa.uint32())})
+    lake.append_chain("user_index", [index], expected=None, shard_bits=8)
+    people = valid_rows("user_features", N, ds=DS)
+    members = {"even": BitMap(range(0, N, 2)), "low": BitMap(range(300))}
+    with lake.attempt("user_features", ds=DS) as features, lake.attempt("audience_members", ds=DS) as audiences:
+        for shard in range(3):
+            inside = BitMap(range(shard << 8, (shard + 1) << 8))
+            features.write(people.slice(shard << 8, 256), f"shard-{shard}.parquet", shards=(shard, shard))
+            rows = [
+                {"audience": name, "shard": shard, "cardinality": len(bits & inside), "bitmap": (bits & inside).serialize()}
+                for name, bits in members.items()
+            ]
+            audiences.write(table("audience_members", rows), f"shard-{shard}.parquet", shards=(shard, shard))
+        features.publish()
+        audiences.publish()
+    bodies = [{"kind": kind, "id": name, "version": 1, "body": json.dumps({"kind": kind, "id": name} | body)} for kind, name, body in BODIES]
+    with lake.attempt("catalog_snapshot", ds=DS) as attempt:
+        attempt.write(table("catalog_snapshot", bodies), "documents.parquet")
+        attempt.publish()
+    return lake
+
+
+def table(name: str, rows: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=arrow.schema(dataset(name)))
+
+
+def test_only_running_campaigns_and_valid_materials_are_candidates(night) -> None:
+    found = candidates(load_snapshot(night, DS), [date(2026, 11, day) for day in (14, 15, 16)])
+    listed = [(c.context.campaign_id, c.context.material_id, c.audiences) for c in found]
+    assert listed == [
+        ("on", "picky", ("even", "low")),
+        ("on", "plain", ("even",)),
+        ("tried", "bold", ("low",)),
+        ("tried", "plain", ("low",)),
+    ]
+    assert found[1].context == Context("on", "plain", "promo", "camera")
+
+
+def test_a_shard_without_members_or_campaigns_has_no_scores(files) -> None:
+    people = valid_rows("user_features", 10)
+    scorer = Scorer(files)
+    assert score_shard(people, {}, [Candidate(Context("c", "m"), ("nobody",))], scorer).num_rows == 0
+    assert score_shard(people, {}, [], scorer).num_rows == 0
+    assert arrow.conform(score_shard(people.slice(0, 0), {}, [], scorer), dataset("material_scores")).num_rows == 0
+
+
+def test_members_of_running_campaigns_are_scored(spark, night, settings_home, files, capsys) -> None:
+    assert run_job(score_materials.main, ["--ds", DS]) == 2
+    assert "no model has been promoted" in capsys.readouterr().err
+    registry = Registry.open(settings_home / "models")
+    version = registry.add(DS, files)
+    registry.promote(version, actor="ada", reason="test", at="2026-11-15T00:00:00+00:00")
+    score_materials.main(["--ds", DS])
+    commit = night.require("material_scores", ds=DS)
+    assert commit.meta["model"] == version
+    rows = night.read(commit).to_pylist()
+    keys = [(row["ordinal"], row["campaign_id"], row["material_id"]) for row in rows]
+    expected = [(i, "on", "plain") for i in range(0, N, 2)] + [(i, "on", "picky") for i in range(0, 300, 2)]
+    expected += [(i, "tried", material) for i in range(300) for material in ("bold", "plain")]
+    assert keys == sorted(expected)
+    scorer = Scorer(files)
+    people = scorer.encode_users(valid_rows("user_features", N, ds=DS))
+    wanted = scorer.predict(people, [Context("on", "plain", "promo", "camera")])[:, 0]
+    got = {row["ordinal"]: row["p_open"] for row in rows if (row["campaign_id"], row["material_id"]) == ("on", "plain")}
+    assert got == {i: pytest.approx(wanted[i], abs=1e-9) for i in range(0, N, 2)}
+    assert len(set(got.values())) > 1
+
+    other = files | {"features.json": json.dumps(json.loads(files["features.json"]) | {"version": 99}).encode()}
+    assert run_job(score_materials.main, ["--ds", DS, "--model", registry.add(DS, other)]) == 2
+    assert "feature list version 99" in capsys.readouterr().err
