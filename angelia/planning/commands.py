@@ -1,0 +1,97 @@
+"""`angelia plan show` and `angelia why`: what a night decided, and why. Reads decisions; writes nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pyarrow.compute as pc
+import typer
+
+from angelia.config import load_settings
+from angelia.errors import NotFound
+from angelia.lake import Commit, Lake
+from angelia.output import DsOption, JsonFlag, emit
+
+app = typer.Typer(no_args_is_help=True, help="The joint decision of a night.")
+
+REASONS = {
+    "sent": "chosen",
+    "suppressed": "on the suppression list",
+    "opted_out": "refused the campaign's topic",
+    "unreachable": "no active address on a channel the campaign may use",
+    "holdout_global": "in the global holdout",
+    "holdout_campaign": "in the campaign's holdout",
+    "already_intended": "this occurrence was already sent or is pending",
+    "capped": "the frequency caps leave no room in any hour",
+    "no_material": "no material is valid for this person",
+    "no_slot": "no hour is open: send window, quiet hours, minimum gap, or the hours have passed",
+    "not_chosen": "other messages, or none, were worth more at the night's prices",
+    "no_value": "not worth its cost in any hour",
+    "no_capacity": "the hours it wanted were full, three times",
+    "no_budget": "the campaign's budget was used up by better ones",
+}
+
+
+@app.callback()
+def _plan() -> None:
+    """Keep `show` a command of its own."""
+
+
+def _lake() -> Lake:
+    settings = load_settings()
+    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+
+
+def _certificate(commit: Commit) -> dict[str, Any]:
+    meta = commit.meta
+    names = ("outcomes", "primal_micros", "bound_micros", "gap_pct", "n_explore", "by_campaign", "by_hour", "constraints", "start", "hours_passed")
+    return {"commit": commit.ref, **{name: meta[name] for name in names}}
+
+
+@app.command("show")
+def show(ds: DsOption, as_json: JsonFlag = False) -> None:
+    """Volumes, value, gap, full hours and their prices, and the top reasons for not sending."""
+    shown = _certificate(_lake().require("decisions", ds=ds))
+    total = sum(shown["outcomes"].values())
+    width = max(map(len, shown["outcomes"]), default=0)
+    lines = [f"{shown['commit']}: 24 hours from {shown['start']}, {total:,} considered pairs"]
+    lines += [f"  {name:<{width}}  {count:>12,}  {REASONS.get(name, '')}" for name, count in sorted(shown["outcomes"].items(), key=lambda kv: -kv[1])]
+    value, bound = shown["primal_micros"] / 1e6, shown["bound_micros"] / 1e6
+    lines.append(f"value {value:,.2f} of at most {bound:,.2f}: gap {shown['gap_pct']} %; {shown['n_explore']:,} exploration messages beside it")
+    lines += [f"  {name}: {count:,}" for name, count in sorted(shown["by_campaign"].items(), key=lambda kv: -kv[1])]
+    priced = [one for one in shown["constraints"] if one["price_micros"]]
+    lines += [f"  full: {one['limit']}: {one['used']:,} of {one['capacity']:,}, price {one['price_micros'] / 1e6:.4f}" for one in priced]
+    emit(shown, lines, as_json)
+
+
+def why(
+    ds: DsOption,
+    user: Annotated[str, typer.Option("--user", help="The person's id.")],
+    campaign: Annotated[str | None, typer.Option("--campaign", help="Only this campaign.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Why this message, why then, why not the other: every campaign that considered a person, and what became of it."""
+    lake = _lake()
+    commit = lake.require("decisions", ds=ds)
+    choices: list[dict[str, Any]] = []
+    for entry in commit.files:
+        table = lake.read_file(entry, ["user_id", "choices"])
+        mine = table.filter(pc.equal(table["user_id"], user))
+        if mine.num_rows:
+            choices = mine["choices"][0].as_py()
+            break
+    else:
+        raise NotFound(f"no audience of {ds} names this user", fix="look up the id, and the audiences with `angelia audience explain`")
+    wanted = [choice for choice in choices if campaign in (None, choice["campaign_id"])]
+    if not wanted:
+        raise NotFound(f"campaign {campaign} did not consider this user on {ds}", fix="its audience does not contain them, or it did not run")
+    lines = []
+    for choice in sorted(wanted, key=lambda one: (one["outcome"] != "sent", one["campaign_id"])):
+        chance = f"p(open) {choice['p_open']:.3f}, material {choice['material_id']}" if choice["material_id"] else "no material"
+        if choice["outcome"] == "sent":
+            worth, price = choice["value_micros"] / 1e6, choice["price_micros"] / 1e6
+            drawn = ", slot drawn for exploration" if choice["is_explore"] else f", worth {worth:.4f} against a price of {price:.4f}"
+            lines.append(f"{choice['campaign_id']}: sent by {choice['channel']} at {choice['slot']:%Y-%m-%d %H:00} UTC; {chance}{drawn}")
+        else:
+            lines.append(f"{choice['campaign_id']}: {choice['outcome']}: {REASONS.get(choice['outcome'], '')}; {chance}")
+    emit({"ds": ds, "choices": wanted}, lines, as_json)
