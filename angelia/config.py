@@ -51,11 +51,7 @@ def load_settings() -> Settings:
     Raises:
         InvalidInput: a value is out of range, naming the variable.
     """
-    given = {
-        name: os.environ[f"ANGELIA_{name.upper()}"]
-        for name in Settings.model_fields
-        if os.environ.get(f"ANGELIA_{name.upper()}")
-    }
+    given = {name: os.environ[f"ANGELIA_{name.upper()}"] for name in Settings.model_fields if os.environ.get(f"ANGELIA_{name.upper()}")}
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
