@@ -45,7 +45,8 @@ def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame
 def classify_pushes(
     history: DataFrame | None, receipts: DataFrame | None, manifests: DataFrame | None, index: DataFrame, *, late_days: int, group_bits: int
 ) -> DataFrame | None:
-    """Return every sent or opened push with `ordinal`, UTC `day` of at_ts, file `group` and `reason` (null = good); None without a source.
+    """Return every sent or opened push with `ordinal`, UTC `day` of at_ts, file `group`, `reason`
+    (null = good) and `counted`, the day whose commit counts it; None without a source.
 
     Args:
         history, receipts, manifests: rows with `arrival`: the day sent, or the plan day of receipts.
@@ -68,7 +69,10 @@ def classify_pushes(
     )
     known = pushes.join(index, on="user_id", how="left")
     group = F.shiftright(F.col("ordinal"), group_bits).cast("int")
-    return known.select(*(name for name in COLUMNS if name != "user_id"), "ordinal", day.alias("day"), group.alias("group"), reason.alias("reason"))
+    # What is left out is counted once: a row of the history under the day it stands in, a receipt under its own day.
+    counted = F.when(F.col("is_receipt"), day).otherwise(F.col("arrival"))
+    rest = (name for name in COLUMNS if name != "user_id")
+    return known.select(*rest, "ordinal", day.alias("day"), group.alias("group"), counted.alias("counted"), reason.alias("reason"))
 
 
 def distinct_pushes(classified: DataFrame, *, partitions: int) -> DataFrame:

@@ -242,9 +242,9 @@ def run_pushes(night: Night) -> list[Commit]:
         attempts = {day: stack.enter_context(night.lake.attempt("user_pushes", ds=day.isoformat())) for day in targets}
         classified = classify_pushes(history, receipts, manifests, night.users, late_days=night.late_days, group_bits=night.group_bits)
         if classified is not None:
-            wanted = classified.where(F.col("day").isin(*targets))
-            for row in wanted.groupBy("day", "reason").count().collect():
-                counts[row.day, row.reason] = row["count"]
+            on = F.when(F.col("reason").isNull(), F.col("day")).otherwise(F.col("counted"))
+            for row in classified.groupBy(on.alias("on"), "reason").count().collect():
+                counts[row.on, row.reason] = row["count"]
             folders = {day.isoformat(): attempt.folder for day, attempt in attempts.items()}
             rows = distinct_pushes(classified, partitions=night.partitions).where(F.col("day").isin(*targets))
             write_groups(rows, days, night, folders)

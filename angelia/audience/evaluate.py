@@ -199,7 +199,7 @@ def _count_events(event_type: str, item: str | None, days: list[str], op: str, v
     if (target == 1 and op in ("<", ">=")) or target == 0:
         field = event_field(event_type, item)
         present = BitMap.union(*(shard.get(field, "value", day) for day in days))
-        return present & everyone if op == ">=" else everyone - present
+        return present if op == ">=" else everyone - present
     daily = [shard.day_counts(event_type, item, day) for day in days]
     while len(daily) > 1:  # a tree of additions: operands stay narrow
         daily = [add(daily[i], daily[i + 1]) if i + 1 < len(daily) else daily[i] for i in range(0, len(daily), 2)]

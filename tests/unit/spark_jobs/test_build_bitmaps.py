@@ -1,0 +1,84 @@
+"""build_bitmaps and select_audiences on a small night: what the index answers equals what the tables say."""
+
+import pytest
+
+from angelia.audience.engine import Audience
+from angelia.audience.members import read_members
+from angelia.errors import InvalidInput
+from spark_jobs import build_bitmaps, build_features, select_audiences
+
+DS = "2026-11-14"
+POLICY = {
+    "kind": "policy",
+    "id": "default",
+    "holdout": {"share_pct": 2.0, "salt": "s"},
+    "salt": "x",
+    "explore": {"slot_share_pct": 5, "epsilon": 0.1, "temperature": 0.02},
+}
+
+
+def catalog(lake, predicates: dict[str, str]) -> None:
+    import pyarrow as pa
+
+    from angelia.catalog.documents import canonical, check_document
+    from angelia.contracts import arrow, dataset
+
+    rows = []
+    for raw in [POLICY, *({"kind": "audience", "id": name, "predicate": text} for name, text in predicates.items())]:
+        document, problems = check_document(raw)
+        assert not problems
+        assert document is not None
+        rows.append({"kind": document.kind, "id": document.id, "version": 1, "body": canonical(document)})
+    with lake.attempt("catalog_snapshot", ds=DS) as attempt:
+        attempt.write(pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet")
+        attempt.publish()
+
+
+def test_index_and_audiences_equal_the_tables(spark, small_night) -> None:
+    lake = small_night
+    build_features.main(["--ds", DS])
+    build_bitmaps.main(["--ds", DS])
+    commit = lake.require("bitmap_index", ds=DS)
+    assert (commit.meta["n_shards"], commit.meta["n_users"], commit.meta["event_items"]) == (3, 600, [["view", "camera"]])
+    features = lake.read(lake.require("user_features", ds=DS)).to_pylist()
+    audience = Audience(lake, DS)
+    want = {
+        "gender = 'f' AND n_opens_28d >= 5": lambda r: r["gender"] == "f" and r["n_opens_28d"] >= 5,
+        "NOT gender = 'f'": lambda r: r["gender"] is not None and r["gender"] != "f",
+        "reachable('sms') AND NOT opted_out('promo')": lambda r: (
+            "sms" in r["channels"] and not r["is_suppressed"] and "promo" not in r["opted_out_topics"]
+        ),
+        # The same history answered by daily bitmaps and by the aggregate of build_features.
+        "count_events('view', 'camera', 28) + 0 >= 30": None,
+        "count_events('view', 28) >= 30": lambda r: r["n_events_28d"] - r["n_purchases_28d"] >= 30,
+        "count_events('view', 'camera', 7) >= 10": lambda r: r["n_events_7d"] >= 10 and r["ordinal"] != 6,
+        "count_events('purchase', 28) = 3": lambda r: r["n_purchases_28d"] == 3,
+        "sum_events('purchase', 28) >= 30": lambda r: r["value_28d"] >= 30,
+        "days_since('view') <= 2": lambda r: r["days_since_event"] is not None and r["days_since_event"] <= 2,
+        "received('price_drop', 1)": lambda r: r["days_since_push"] == 0,
+        "opened('price_drop', 28)": lambda r: r["n_opens_28d"] > 0,
+    }
+    for text, condition in want.items():
+        if condition is None:
+            with pytest.raises(InvalidInput, match="Add is not part of the predicate language"):
+                audience.count(text)
+            continue
+        expected = {row["ordinal"] for row in features if condition(row)}
+        assert {o for members in audience.all_members(text) for o in members} == expected, text
+        assert audience.count(text) == len(expected), text
+    sha = [entry.sha256 for entry in commit.files]
+    build_bitmaps.main(["--ds", DS])
+    assert [entry.sha256 for entry in lake.require("bitmap_index", ds=DS).files] == sha
+
+    catalog(lake, {"women": "gender = 'f'", "active_women": "in_audience('women') AND count_events('view', 7) >= 10", "nobody": "FALSE"})
+    select_audiences.main(["--ds", DS])
+    members = lake.require("audience_members", ds=DS)
+    sizes = {"women": 398, "active_women": audience.count("gender = 'f' AND count_events('view', 7) >= 10"), "nobody": 0}
+    assert members.meta["sizes"] == sizes
+    by_shard = [read_members(lake, members, shard) for shard in range(3)]
+    assert {name: sum(len(shard[name]) for shard in by_shard) for name in sizes} == sizes
+
+    catalog(lake, {"women": "gender = 'f'", "old": "count_events('view', 90) >= 1"})
+    with pytest.raises(InvalidInput, match=r"audience old: .*days is between 1 and 28"):
+        select_audiences.main(["--ds", DS])
+    assert lake.require("audience_members", ds=DS).ref == members.ref
