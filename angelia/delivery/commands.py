@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,14 @@ from angelia.lake import Lake
 from angelia.output import DsOption, JsonFlag, emit, progress
 
 PARTIAL = 3
+
+
+class Priority(StrEnum):
+    """Priorities within a channel."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
 
 
 class ClockName(StrEnum):
@@ -39,6 +48,7 @@ def deliver(
     clock: Annotated[ClockName, typer.Option("--clock", help="simulated = a rehearsal against a sandbox, without waiting.")] = ClockName.WALL,
     channel: Annotated[str | None, typer.Option("--channel", help="Only this channel.")] = None,
     part: Annotated[int | None, typer.Option("--part", min=0, help="Only this part number.")] = None,
+    priority: Annotated[Priority | None, typer.Option("--priority", help="Only this priority.")] = None,
     endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", metavar="URL", help="Provider base address instead of its own.")] = None,
     takeover: Annotated[bool, typer.Option("--takeover", help="Take parts over from a worker that is gone, without waiting 300 s.")] = False,
     slots: Annotated[int, typer.Option("--slots", min=1, help="Workers that share the provider's quota.")] = 1,
@@ -61,8 +71,10 @@ def deliver(
     if clock is ClockName.SIMULATED and hours is None:
         hours = tuple(parts.send_hours(lake, ds))
     options = Options(
-        ds, hours, channel, part, clock is ClockName.SIMULATED, takeover, endpoint_url, slots, batch_rows, batch_deadline_s, request_timeout_s
-    )
+        ds=ds, hours=hours, channel=channel, part=part, priority=priority.value if priority else None, simulated=clock is ClockName.SIMULATED,
+        takeover=takeover, endpoint_url=endpoint_url, slots=slots, batch_rows=batch_rows, batch_deadline_s=batch_deadline_s,
+        request_timeout_s=request_timeout_s,
+    )  # fmt: skip
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
     async def main() -> Result:
@@ -130,6 +142,38 @@ def ledger_status(ds: DsOption, as_json: JsonFlag = False) -> None:
     lines.append(f"parts: {result['parts_done']} done of {result['parts']}; rows without outcome: {result['rows_open']:,} of {result['rows']:,}")
     lines.append(f"open intents: {result['open_intents']} ({result['rows_intended']:,} rows)")
     emit(result, lines, as_json)
+
+
+@ledger.command("due")
+def ledger_due(
+    now: Annotated[str | None, typer.Option("--now", metavar="TIME", help="Instant to ask about, as 2026-11-15T04:30:00Z; default: now.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the unfinished parts whose window is open, of every recent plan; nothing is sealed or claimed by asking."""
+    from angelia.delivery.parts import due_parts
+    from angelia.delivery.run import lease_now
+
+    found = due_parts(_lake(), parse_instant(now) if now else lease_now())
+    rows = [
+        {"ds": p.ds, "send_hour": p.send_hour, "channel": p.channel, "priority": p.priority, "part": p.number, "kind": p.kind, "rows": p.n_rows}
+        for p in found
+    ]
+    emit({"parts": rows}, ["  ".join(str(value) for value in row.values()) for row in rows] or ["nothing is due"], as_json)
+
+
+def parse_instant(text: str) -> int:
+    """Return an instant in microseconds since 1970.
+
+    Raises:
+        InvalidInput: it is no ISO time, or names no zone.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = datetime.min
+    if instant.tzinfo is None:
+        raise InvalidInput(f"--now {text!r} is no instant", fix="write it as 2026-11-15T04:30:00Z")
+    return int(instant.timestamp() * 1_000_000)
 
 
 @ledger.command("release")

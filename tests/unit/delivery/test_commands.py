@@ -1,0 +1,98 @@
+"""`angelia deliver`, `ledger`: what an operator types, and what bad input answers (one line, exit code 2, nothing written)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from angelia.cli import main
+from angelia.delivery import sample_plan
+from angelia.delivery.wire import UNKNOWN, Answer
+from angelia.lake import Lake
+
+DS, HOUR = "2026-11-14", "2026-11-15T04"
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--ds", "yesterday"), "is not a date"),
+        (("--ds", DS, "--all-hours"), "--clock simulated"),
+        (("--ds", DS, "--all-hours", "--send-hour", HOUR, "--clock", "simulated"), "exclude each other"),
+        (("--ds", DS, "--send-hour", "4"), "is not an hour"),
+        (("--ds", DS, "--send-hour", "2026-11-15T09"), "nothing to send in 2026-11-15T09"),
+        (("--ds", "2026-11-13", "--all-hours", "--clock", "simulated"), "no commit"),
+        (("--ds", DS, "--send-hour", HOUR, "--clock", "simulated"), "ANGELIA_FCM_CREDENTIALS"),
+    ],
+)
+def test_bad_input_is_one_line(args: tuple[str, ...], says: str, settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    sample_plan.make(lake, DS, 3)
+    assert run("deliver", *args) == 2
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if not line.startswith("deliver ")]
+    assert len(errors) == 1
+    assert says in errors[0]
+    assert captured.out == ""
+    assert not list(lake.store.list("intents"))
+
+
+def test_a_replay_branch_is_refused(settings_home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    sample_plan.make(lake, DS, 3)
+    monkeypatch.setenv("ANGELIA_BRANCH", "replay-7")
+    assert run("deliver", "--ds", DS) == 2
+    assert "only main can be sent" in capsys.readouterr().err
+    assert not list(lake.store.list("seals"))
+
+
+def test_an_hour_that_has_not_begun_is_not_sealed(settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    sample_plan.make(lake, "2090-01-01", 3)
+    assert run("deliver", "--ds", "2090-01-01", "--send-hour", "2090-01-02T04") == 2
+    assert "has not begun" in capsys.readouterr().err
+    assert not list(lake.store.list("seals"))
+
+
+def test_credentials_that_are_none(settings_home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    sample_plan.make(lake, DS, 3)
+    path = settings_home / "account.json"
+    for text, says in (("{", "no readable JSON"), ('{"project_id": "p"}', "lacks private_key"), ("[]", "no readable JSON")):
+        path.write_text(text)
+        monkeypatch.setenv("ANGELIA_FCM_CREDENTIALS", str(path))
+        assert run("deliver", "--ds", DS, "--send-hour", HOUR, "--clock", "simulated") == 2
+        assert says in capsys.readouterr().err
+    assert not list(lake.store.list("claims"))
+    assert not list(lake.store.list("seals"))
+
+
+def test_status_due_and_release(bench: Any, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.plan(40)
+    assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["parts"] == [
+        {"ds": DS, "send_hour": HOUR, "channel": "fcm", "priority": "medium", "part": 0, "kind": "plan", "rows": 40}
+    ]
+    bench.deliver(lambda _, message: Answer(0, failure=UNKNOWN) if message["token"] < "sandbox-00000005" else Answer(200, b'{"name":"n"}'))
+    assert run("ledger", "status", "--ds", DS, "--json") == 0
+    status = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert status["outcomes"] == {"accepted": 35, "ambiguous": 5}
+    assert (status["rows"], status["rows_open"], status["open_intents"], status["parts_done"]) == (40, 0, 0, 1)
+    assert run("ledger", "release", "--ds", DS, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"ds": DS, "rows": 5, "parts": 1, "released": False}
+    assert bench.deliver().delivered == {}
+    assert run("ledger", "release", "--ds", DS, "--yes") == 0
+    assert "5 ambiguous rows in 1 parts released" in capsys.readouterr().out
+    again = bench.deliver()
+    assert again.to_json()["delivered"] == {"accepted": 5}
+    assert again.already_delivered == 35
+    assert len(bench.wire.requests) == 5
+    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
+    assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z") == 0
+    assert "nothing is due" in capsys.readouterr().out
+    assert run("ledger", "due", "--now", "2026-11-15 04:30") == 2
