@@ -75,7 +75,7 @@ def _tiles(found: Findings) -> str:
         (number(index.rows if index else 0), "people known", f"{number(decisions.rows if decisions else 0)} considered for a campaign"),
         (number(planned), "messages planned", f"for {number(len(found.tables['campaigns'].rows))} campaigns in the catalog"),
         (number(accepted), "accepted by providers", f"{_pct(accepted, _step(found, 'in manifests'))} of what was to be sent"),
-        (number(opened), "opened within 24 h", f"{_pct(opened, accepted)} of accepted"),
+        (number(opened), "opened within 24 h", f"{_pct(opened, accepted)} of accepted" if opened else "none reported so far"),
         (f"{meta['gap_pct']:.2f} %" if "gap_pct" in meta else "–", "from the best possible plan", "at most: gap to the proven bound"),
         (number(len(failed)), "checks that failed", f"of {number(len(found.checks) + len(found.verdicts))}"),
     ]
