@@ -38,7 +38,7 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	$(BIN)/python -m angelia.contracts.markdown --check
 
 test: setup ## all tests, with line coverage of angelia and models
-	$(BIN)/python -m tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term
 
 golden: setup ## rewrite golden files; review reads the diff
 	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags

@@ -1,0 +1,118 @@
+"""The whole loop on a small population, through a real Airflow run: what `make run` does, run twice, and a day with a broken source after it."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from angelia.lake import Lake
+from angelia.loop import PROJECT, environment
+
+DS, NEXT = "2026-11-14", "2026-11-15"
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+def angelia(home: Path, *words: str) -> subprocess.CompletedProcess:
+    env = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": "9"}
+    return subprocess.run(
+        [sys.executable, "-m", "angelia.cli", *words], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=900, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Return a home (its path has a space) in which the loop ran once, on 1,500 people."""
+    folder = tmp_path_factory.mktemp("the loop") / "angelia home"
+    done = angelia(folder, "loop", "--users", "1500", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def summary(home) -> dict:
+    return json.loads((home / "summary.json").read_text())
+
+
+@pytest.fixture
+def lake(home) -> Lake:
+    return Lake.open(str(home / "lake"))
+
+
+def test_every_message_is_accounted_for(home, summary, lake):
+    planned = summary["decisions"]["sent"]
+    manifest = lake.require("dispatch_manifest", ds=DS)
+    assert planned > 300
+    assert manifest.rows + sum(manifest.rejects.values()) == planned
+    assert summary["manifest_rows"] == manifest.rows == sum(summary["delivered"].values())
+    assert summary["manifest_parts"] == len(manifest.files)
+    assert summary["users"] == lake.require("user_index", chain="0").meta["n_users"]
+    assert 0 < summary["opens"] < summary["delivered"]["accepted"]
+    assert set(summary["audiences"]) >= {"browsers"}
+    assert Path(summary["report"]).is_file() or (home / summary["report"]).is_file()
+
+
+def test_the_provider_saw_each_dispatch_once(home, lake):
+    counts = json.loads(next((home / "sandbox").glob("stats*.json")).read_text())
+    ledger = [lake.read(lake.require("delivery_ledger", **part)) for part in lake.partitions("delivery_ledger", ds=DS)]
+    accepted = sum(pc.sum(pc.equal(table["outcome"], "accepted")).as_py() for table in ledger)
+    assert counts["unique_dispatches"] == accepted
+    assert counts["doubled"] == 0
+
+
+def test_nobody_gets_what_they_must_not(lake):
+    """Caps, gap, quiet hours, consent: read back from the manifest, not from the planner."""
+    rows = pa.concat_tables([lake.read(lake.require("dispatch_manifest", ds=DS))])
+    features = lake.read(lake.require("user_features", ds=DS), ["user_id", "opted_out_topics", "is_suppressed", "timezone"]).to_pylist()
+    person = {row["user_id"]: row for row in features}
+    by_user: dict[str, list] = {}
+    from zoneinfo import ZoneInfo
+
+    for row in rows.to_pylist():
+        who = person[row["user_id"]]
+        assert not who["is_suppressed"]
+        if row["guarantee"] == "at_least_once":
+            continue
+        assert row["topic"] not in who["opted_out_topics"]
+        hour = row["send_ts"].astimezone(ZoneInfo(who["timezone"])).hour
+        assert 8 <= hour < 22
+        by_user.setdefault(row["user_id"], []).append(row["send_ts"])
+    assert by_user
+    for slots in by_user.values():
+        slots.sort()
+        assert len(slots) <= 2
+        assert all((b - a).total_seconds() >= 4 * 3600 for a, b in itertools.pairwise(slots))
+
+
+def test_a_second_run_decides_the_same_bytes_and_sends_nothing(home, summary):
+    done = angelia(home, "loop", "--users", "1500")
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = json.loads((home / "summary.json").read_text())
+    assert again["manifest_sha256"] == summary["manifest_sha256"]
+    assert f"already delivered: {summary['manifest_rows']:,}" in done.stdout
+    assert again["delivered"] == summary["delivered"]
+    assert again["decisions"] == summary["decisions"]
+
+
+def test_a_broken_day_stops_at_the_gate_and_yesterdays_manifests_stay(home, lake):
+    before = lake.require("dispatch_manifest", ds=DS)
+    profiles = lake.require("user_profiles", ds=NEXT)  # written by respond, for the next night
+    table = lake.read(profiles)
+    gone = pa.array([None if i % 10 < 3 else zone for i, zone in enumerate(table["timezone"].to_pylist())], pa.string())
+    with lake.attempt("user_profiles", ds=NEXT) as attempt:
+        attempt.write(table.set_column(table.schema.get_field_index("timezone"), "timezone", gone), "part-0000.parquet", conform=False)
+        attempt.publish()
+    env = {**os.environ, **environment(home)}
+    words = ["dags", "test", "nightly_personalization", f"{NEXT}T02:00:00+00:00", "--conf", '{"mode": "plan", "clock": "simulated"}']
+    run = subprocess.run([sys.executable, "-m", "airflow", *words], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    said = run.stdout + run.stderr
+    assert run.returncode != 0
+    for word in ("user_profiles", "timezone", "angelia quality rows"):
+        assert word in said
+    assert lake.head("dispatch_manifest", ds=NEXT) is None
+    assert lake.require("dispatch_manifest", ds=DS).sha256 == before.sha256
