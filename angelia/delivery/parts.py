@@ -118,6 +118,20 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     return commit
 
 
+def sealed_hours(lake: Lake, ds: str) -> dict[str, int]:
+    """Return the sealed hours of a plan and the manifest commit each is sealed to: what `emit_manifests` must leave alone."""
+    return {hour: int(json.loads(lake.store.read(f"seals/{ds}/{hour}"))["manifest"]) for hour in lake.store.children(f"seals/{ds}")}
+
+
+def sealed_messages(lake: Lake, ds: str) -> pa.Array:
+    """Return the message ids of a plan's sealed hours: sent, intended or pending, so no other hour may hold them."""
+    found = []
+    for hour, number in sealed_hours(lake, ds).items():
+        commit = lake.as_of("dispatch_manifest", number, ds=ds)
+        found += [lake.read_file(entry, ["message_id"]) for entry in commit.files if entry.keys.get("send_hour") == hour]
+    return pa.concat_tables(found)["message_id"].combine_chunks() if found else pa.nulls(0, pa.string())
+
+
 def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
     """Return the commit an hour is sealed to, or would be sealed to now; seals nothing."""
     key = f"seals/{ds}/{send_hour}"

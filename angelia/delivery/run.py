@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from angelia.delivery import compaction, parts
+from angelia.delivery.batch import Work
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.client import Http2Client
@@ -32,7 +33,7 @@ from angelia.delivery.rendering import Renderer
 from angelia.delivery.sender import Sender
 from angelia.delivery.templates import TemplateSet
 from angelia.delivery.wire import Transport
-from angelia.delivery.worker import PartRun, Work
+from angelia.delivery.worker import PartRun
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.output import progress

@@ -31,6 +31,10 @@ def test_the_first_worker_of_an_hour_decides_which_manifest_is_sent(lake: Lake) 
     assert parts.seal(lake, DS, HOUR, "later").number == 1
     assert parts.seal(lake, DS, "2026-11-15T05", "later").number == 2
     assert json.loads(lake.store.read(f"seals/{DS}/{HOUR}"))["sha256"] == first.sha256
+    assert parts.sealed_hours(lake, DS) == {HOUR: 1, "2026-11-15T05": 2}
+    assert len(parts.sealed_messages(lake, DS)) == 5 + 10
+    assert parts.sealed_hours(lake, "2026-11-13") == {}
+    assert len(parts.sealed_messages(lake, "2026-11-13")) == 0
     assert {part.n_rows for part in parts.parts_of(lake, parts.standing_manifest(lake, DS, HOUR), HOUR)} == {5}
 
 
