@@ -55,7 +55,7 @@ def hourly_dispatch():
                 *("angelia", "deliver", "--ds", part["ds"], "--send-hour", part["send_hour"]),
                 *("--channel", channel, "--part", str(part["part"]), "--clock", clock, "--json"),
             ]
-            for part in due["due"]
+            for part in due["parts"]
             if part["channel"] == channel
         ]
 

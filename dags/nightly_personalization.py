@@ -67,7 +67,7 @@ def nightly_personalization():
     check_plan = gate("plan")
     emit_manifests = spark_job("emit_manifests", *ON, outlets=["dispatch_manifest"], pool="spark")
 
-    check_sources >> index_users >> aggregate_days >> [build_features, build_send_times] >> check_features
+    check_sources >> index_users >> aggregate_days >> build_features >> build_send_times >> check_features
     check_features >> build_bitmaps >> select_audiences >> score_materials >> plan_dispatch >> check_plan >> emit_manifests
     snapshot_catalog >> select_audiences
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from angelia.contracts import dataset
 from spark_jobs._valid import first_reason
 
 COLUMNS = ("message_id", "user_id", "campaign_id", "material_id", "channel", "kind", "at_ts", "sent_ts", "slot_propensity", "material_propensity")
@@ -43,9 +42,9 @@ def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame
 
 
 def classify_pushes(
-    history: DataFrame | None, receipts: DataFrame | None, manifests: DataFrame | None, index: DataFrame, *, late_days: int, group_bits: int
+    history: DataFrame | None, receipts: DataFrame | None, manifests: DataFrame | None, index: DataFrame, *, late_days: int
 ) -> DataFrame | None:
-    """Return every sent or opened push with `ordinal`, UTC `day` of at_ts, file `group`, `reason`
+    """Return every sent or opened push with `ordinal`, UTC `day` of at_ts, `reason`
     (null = good) and `counted`, the day whose commit counts it; None without a source.
 
     Args:
@@ -68,16 +67,7 @@ def classify_pushes(
         }
     )
     known = pushes.join(index, on="user_id", how="left")
-    group = F.shiftright(F.col("ordinal"), group_bits).cast("int")
     # What is left out is counted once: a row of the history under the day it stands in, a receipt under its own day.
     counted = F.when(F.col("is_receipt"), day).otherwise(F.col("arrival"))
     rest = (name for name in COLUMNS if name != "user_id")
-    return known.select(*rest, "ordinal", day.alias("day"), group.alias("group"), counted.alias("counted"), reason.alias("reason"))
-
-
-def distinct_pushes(classified: DataFrame, *, partitions: int) -> DataFrame:
-    """Return user_pushes rows with `day` and `group`: the first of each (message, kind), so a receipt upgraded later is not a second push."""
-    rest = [name for name in dataset("user_pushes").names if name not in ("ordinal", "message_id", "kind", "at_ts")]
-    good = classified.where(F.col("reason").isNull()).repartition(partitions, "group")
-    first = good.groupBy("group", "ordinal", "message_id", "kind").agg(F.min(F.struct("at_ts", "day", *rest)).alias("first"))
-    return first.select("group", "first.day", "ordinal", "message_id", "kind", "first.at_ts", *(f"first.{name}" for name in rest))
+    return known.select(*rest, "ordinal", day.alias("day"), counted.alias("counted"), reason.alias("reason"))

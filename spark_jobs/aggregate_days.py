@@ -12,37 +12,42 @@ import argparse
 import functools
 import json
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from angelia.audience.days import aggregate_events, distinct_events, distinct_pushes
 from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema
 from angelia.errors import InvalidInput
-from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.output import progress
-from spark_jobs._pushes import classify_pushes, distinct_pushes
+from spark_jobs._pushes import classify_pushes
 from spark_jobs._session import arg_parser, open_lake, run_job, spark_session
 from spark_jobs._valid import first_reason, valid
 
 # A file holds at least this many users, so that small shards (tests, samples) do not make thousands of files.
 USERS_PER_FILE = 1 << 14
-MICROS = 1_000_000
+BAD = -1  # the file group of rows that are left out: they travel to be counted
+Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
 
-def classify_events(events: DataFrame, index: DataFrame, *, late_days: int, group_bits: int) -> DataFrame:
-    """Return every event with its `ordinal`, UTC `day`, file `group` and `reason` (null = good).
+def classify_events(events: DataFrame, index: DataFrame, known_days: Sequence[date], *, late_days: int, group_bits: int) -> DataFrame:
+    """Return every event with its `ordinal`, UTC `day`, file `group` and `reason` (null = good; else group BAD, and day = arrival).
 
     Args:
         events: user_events rows with `arrival`, the day of their partition.
+        known_days: days that the source has: a day is not made up from late rows (`before_history`).
     """
     known = events.join(index, on="user_id", how="left")
     day = F.to_date("event_ts")
@@ -57,62 +62,108 @@ def classify_events(events: DataFrame, index: DataFrame, *, late_days: int, grou
             "null_event_ts": F.col("event_ts").isNull(),
             "future": day > F.col("arrival"),
             "too_late": day < F.date_sub(F.col("arrival"), late_days),
+            "before_history": ~day.isin(*known_days),
         }
     )
-    group = F.shiftright(F.col("ordinal"), group_bits).cast("int")
-    return known.select(
-        "event_id", "ordinal", "event_type", "item", "value", "event_ts", "arrival", day.alias("day"), group.alias("group"), reason.alias("reason")
-    )
+    kept = ("event_id", "ordinal", "event_type", "item", "value", "event_ts", "arrival")
+    return route(known.select(*kept, day.alias("day"), reason.alias("reason")), bad_day="arrival", group_bits=group_bits)
 
 
-def aggregate_events(classified: DataFrame, *, partitions: int) -> DataFrame:
-    """Return user_days rows with `day` and `group`; the one shuffle of events."""
-    good = classified.where(F.col("reason").isNull()).repartition(partitions, "day", "group")
-    distinct = good.groupBy("day", "group", "ordinal", "event_id").agg(F.min(F.struct("event_ts", "event_type", "item", "value")).alias("first"))
-    return (
-        distinct.groupBy("day", "group", "ordinal", F.col("first.event_type").alias("event_type"), F.col("first.item").alias("item"))
-        .agg(
-            F.count(F.lit(1)).cast("int").alias("n_events"),
-            (F.sum(F.round(F.coalesce("first.value", F.lit(0.0)) * MICROS).cast("long")) / MICROS).alias("value_sum"),
-            F.bit_or(F.expr("shiftleft(1, hour(first.event_ts))")).alias("hours"),
-        )
-        .select("day", "group", "ordinal", "event_type", "item", "n_events", "value_sum", "hours")
-    )
+def route(classified: DataFrame, *, bad_day: str, group_bits: int) -> DataFrame:
+    """Add the file `group`; rows with a reason go to group BAD, under the day whose commit counts them."""
+    is_good = F.col("reason").isNull()
+    group = F.when(is_good, F.shiftright(F.col("ordinal"), group_bits).cast("int")).otherwise(BAD)
+    return classified.withColumn("group", group).withColumn("day", F.when(is_good, F.col("day")).otherwise(F.col(bad_day)))
 
 
-@dataclass
-class Days:
-    """The leaf partitions one run writes: their attempts' folders, and what came back."""
+@dataclass(frozen=True)
+class Target:
+    """Where workers write: the lake, the attempt folder of each day, and the widths that name a group's shards."""
 
+    url: str
+    branch: str
+    endpoint: str | None
     name: str
-    sort: tuple[tuple[str, str], ...]
-    targets: list[date]
-    files: dict[date, list[FileEntry]] = field(default_factory=lambda: defaultdict(list))
-    rows: dict[date, int] = field(default_factory=lambda: defaultdict(int))
+    folders: Mapping[str, str]
+    group_bits: int
+    shard_bits: int
+
+    def write(self, day: str, group: int, rows: pa.Table) -> str:
+        """Write one group's rows of one day and return the entry as text."""
+        first = (group << self.group_bits) >> self.shard_bits
+        last = (((group + 1) << self.group_bits) - 1) >> self.shard_bits
+        lake = Lake.open(self.url, branch=self.branch, endpoint=self.endpoint)
+        name = f"shards-{first:05d}-{last:05d}.parquet"
+        return lake.write_file(self.name, self.folders[day], rows, name, shards=(first, last)).to_json()
 
 
-def write_groups(frame: DataFrame, days: Days, night: Night, folders: Mapping[str, str], *, weight: str | None = None) -> None:
-    """Write one file per day and group on the workers; keep the entries, and the sum of `weight` (default: rows) by day, in `days`."""
-    url, branch, endpoint = night.lake.store.url, night.lake.branch, load_settings().s3_endpoint
-    group_bits, shard_bits = night.group_bits, night.shard_bits
-    name, sort = days.name, list(days.sort)
-    drop = ["day", "group"]
+def event_writer(target: Target) -> Writer:
+    """Return the function that turns one (day, group) of classified events into a file, or into counts of what is left out."""
 
     def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         day, group = key[0].as_py().isoformat(), key[1].as_py()
-        first = (group << group_bits) >> shard_bits
-        last = (((group + 1) << group_bits) - 1) >> shard_bits
-        rows = table.drop_columns(drop).sort_by(sort)
-        total = sum(rows[weight].to_pylist()) if weight else rows.num_rows
-        lake = Lake.open(url, branch=branch, endpoint=endpoint)
-        entry = lake.write_file(name, folders[day], rows, f"shards-{first:05d}-{last:05d}.parquet", shards=(first, last))
-        return pa.table({"day": [day], "answer": [json.dumps({"entry": entry.to_json(), "total": total})]})
+        if group == BAD:
+            return _answers([_counts(day, table["reason"])])
+        distinct = distinct_events(table)
+        entry = target.write(day, group, aggregate_events(distinct))
+        rejects = {"duplicate_event": table.num_rows - distinct.num_rows} if distinct.num_rows < table.num_rows else {}
+        latest = pc.max(table["arrival"]).as_py().isoformat()
+        return _answers([{"day": day, "entry": entry, "n": distinct.num_rows, "latest": latest, "rejects": rejects}])
 
-    for row in frame.groupBy("day", "group").applyInArrow(write, "day string, answer string").collect():
+    return write
+
+
+def push_writer(target: Target) -> Writer:
+    """Return the function that turns one group of classified pushes into a file a day, or into counts of what is left out."""
+
+    def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
+        days = pc.cast(table["day"], pa.string())
+        if key[0].as_py() == BAD:
+            return _answers([_counts(day, table["reason"].filter(pc.equal(days, day))) for day in sorted(pc.unique(days).to_pylist()) if day])
+        distinct = distinct_pushes(table)
+        kept, answers = pc.cast(distinct["day"], pa.string()), []
+        order = [(name, "ascending") for name in ("ordinal", "at_ts", "message_id", "kind")]
+        for day in sorted(set(target.folders) & set(pc.unique(days).to_pylist())):
+            rows = distinct.filter(pc.equal(kept, day)).select(dataset("user_pushes").names).sort_by(order)
+            twice = pc.sum(pc.equal(days, day)).as_py() - rows.num_rows
+            entry = target.write(day, key[0].as_py(), rows) if rows.num_rows else None
+            answers.append({"day": day, "entry": entry, "n": rows.num_rows, "rejects": {"duplicate_push": twice} if twice else {}})
+        return _answers(answers)
+
+    return write
+
+
+def _counts(day: str, reasons: pa.ChunkedArray) -> dict[str, Any]:
+    counted = reasons.value_counts().to_pylist()
+    return {"day": day, "entry": None, "n": 0, "rejects": {item["values"]: item["counts"] for item in counted}}
+
+
+def _answers(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
+    return pa.table({"answer": pa.array([json.dumps(answer) for answer in answers], pa.string())})
+
+
+@dataclass
+class Day:
+    """What came back for one day."""
+
+    files: list[FileEntry] = field(default_factory=list)
+    rejects: Counter[str] = field(default_factory=Counter)
+    n: int = 0
+    latest: str = ""
+
+
+def gather(written: DataFrame) -> dict[date, Day]:
+    """Run the writers and return what they answer, by day; only file entries and counts travel."""
+    days: dict[date, Day] = defaultdict(Day)
+    for row in written.collect():
         answer = json.loads(row.answer)
-        day = date.fromisoformat(row.day)
-        days.files[day].append(FileEntry.from_json(answer["entry"]))
-        days.rows[day] += answer["total"]
+        day = days[date.fromisoformat(answer["day"])]
+        if answer["entry"]:
+            day.files.append(FileEntry.from_json(answer["entry"]))
+        day.rejects.update(answer["rejects"])
+        day.n += answer["n"]
+        day.latest = max(day.latest, answer.get("latest", ""))
+    return days
 
 
 class Night:
@@ -161,40 +212,40 @@ class Night:
             parts.append(rows.select(*columns, F.lit(date.fromisoformat(commit.partition["ds"])).alias("arrival")))
         return functools.reduce(DataFrame.unionByName, parts)
 
+    def target(self, name: str, attempts: Mapping[date, Attempt]) -> Target:
+        """Return where the workers write."""
+        folders = {day.isoformat(): attempt.folder for day, attempt in attempts.items()}
+        endpoint = load_settings().s3_endpoint
+        return Target(self.lake.store.url, self.lake.branch, endpoint, name, folders, self.group_bits, self.shard_bits)
+
 
 def run_events(night: Night) -> list[Commit]:
     """Write user_days."""
     before = [night.covered[0] - timedelta(days=back) for back in range(night.late_days, 0, -1)]
     arrivals = [day for day in [*before, *night.covered] if night.heads("user_events", day)]
-    if not any(night.heads("user_events", day) for day in night.covered):
+    if not set(arrivals) & set(night.covered):
         raise InvalidInput(f"user_events has no rows for {night.covered[0]} to {night.ds}", fix="import the events of these days first")
-    columns = ("event_id", "user_id", "event_type", "item", "value", "event_ts")
-    events = night.read("user_events", arrivals, columns)
-    counts: dict[tuple[date, date | None, str | None], int] = {}
-    days = Days("user_days", (("ordinal", "ascending"), ("event_type", "ascending"), ("item", "ascending")), [])
-    if events is not None:
-        classified = classify_events(events, night.users, late_days=night.late_days, group_bits=night.group_bits)
-        for row in classified.groupBy("arrival", "day", "reason").count().collect():
-            counts[row.arrival, row.day, row.reason] = row["count"]
-    late = {day for arrival, day, reason in counts if reason is None and day is not None and arrival in night.covered and day in before}
-    days.targets = [day for day in before if day in late and day in arrivals] + night.covered
-    rejects = event_rejects(counts, night, days.targets)
+    candidates = sorted({*arrivals, *night.covered})
+    events = night.read("user_events", arrivals, ("event_id", "user_id", "event_type", "item", "value", "event_ts"))
+    older = [night.covered[0] - timedelta(days=back) for back in range(2 * night.late_days, 0, -1)]
+    known = [*(day for day in older if night.heads("user_events", day)), *night.covered]
     with ExitStack() as stack:
-        attempts = {day: stack.enter_context(night.lake.attempt("user_days", ds=day.isoformat())) for day in days.targets}
+        attempts = {day: stack.enter_context(night.lake.attempt("user_days", ds=day.isoformat())) for day in candidates}
+        days: dict[date, Day] = {}
         if events is not None:
-            wanted = classified.where(F.col("day").isin(*days.targets))
-            folders = {day.isoformat(): attempt.folder for day, attempt in attempts.items()}
-            rows = aggregate_events(wanted, partitions=night.partitions)
-            write_groups(rows, days, night, folders, weight="n_events")
+            classified = classify_events(events, night.users, known, late_days=night.late_days, group_bits=night.group_bits)
+            wanted = classified.where(F.col("day").isin(*candidates)).repartition(night.partitions, "day", "group")
+            write = event_writer(night.target("user_days", attempts))
+            days = gather(wanted.groupBy("day", "group").applyInArrow(write, "answer string"))
         commits = []
         for day, attempt in attempts.items():
-            good = sum(n for (_, event_day, reason), n in counts.items() if reason is None and event_day == day)
-            if good > days.rows[day]:
-                rejects[day]["duplicate_event"] = good - days.rows[day]
-            for entry in days.files[day]:
+            found = days.get(day, Day())
+            if day not in night.covered and found.latest < night.covered[0].isoformat():
+                continue  # nothing arrived for it since it was made
+            for entry in found.files:
                 attempt.add(entry)
-            params, meta = {"late_days": night.late_days}, {"n_events": days.rows[day]}
-            commits.append(attempt.publish(inputs=[night.index, *event_sources(night, day)], params=params, meta=meta, rejects=rejects[day]))
+            inputs, rejects = [night.index, *event_sources(night, day)], dict(sorted(found.rejects.items()))
+            commits.append(attempt.publish(inputs=inputs, params={"late_days": night.late_days}, meta={"n_events": found.n}, rejects=rejects))
     return commits
 
 
@@ -202,20 +253,6 @@ def event_sources(night: Night, day: date) -> list[Commit]:
     """Return the commits that one day of user_days is made from: its own arrivals and the late ones known by now."""
     arrivals = [day + timedelta(days=back) for back in range(night.late_days + 1)]
     return [commit for arrival in arrivals if arrival <= night.ds for commit in night.heads("user_events", arrival)]
-
-
-def event_rejects(counts: Mapping[tuple[date, date | None, str | None], int], night: Night, targets: Sequence[date]) -> dict[date, dict[str, int]]:
-    """Return what each day's commit left out: the bad rows that arrived on it, wherever they belonged.
-
-    Good rows of a day that the source has no partition for are `before_history`: a day is not made up from late rows.
-    """
-    rejects: dict[date, dict[str, int]] = {day: defaultdict(int) for day in targets}
-    for (arrival, day, reason), n in counts.items():
-        if arrival in rejects and reason is not None:
-            rejects[arrival][reason] += n
-        elif arrival in rejects and day is not None and day not in targets and not night.heads("user_events", day):
-            rejects[arrival]["before_history"] += n
-    return {day: dict(sorted(found.items())) for day, found in rejects.items()}
 
 
 def run_pushes(night: Night) -> list[Commit]:
@@ -236,26 +273,21 @@ def run_pushes(night: Night) -> list[Commit]:
     )
     receipts = night.read("push_receipts", reach, ("message_id", "user_id", "campaign_id", "material_id", "channel", "kind", "receipt_ts", "sent_ts"))
     manifests = night.read("dispatch_manifest", reach, ("message_id", "slot_propensity", "material_propensity"))
-    days = Days("user_pushes", (("ordinal", "ascending"), ("at_ts", "ascending"), ("message_id", "ascending"), ("kind", "ascending")), targets)
-    counts: dict[tuple[date | None, str | None], int] = {}
     with ExitStack() as stack:
         attempts = {day: stack.enter_context(night.lake.attempt("user_pushes", ds=day.isoformat())) for day in targets}
-        classified = classify_pushes(history, receipts, manifests, night.users, late_days=night.late_days, group_bits=night.group_bits)
+        classified = classify_pushes(history, receipts, manifests, night.users, late_days=night.late_days)
+        days: dict[date, Day] = {}
         if classified is not None:
-            on = F.when(F.col("reason").isNull(), F.col("day")).otherwise(F.col("counted"))
-            for row in classified.groupBy(on.alias("on"), "reason").count().collect():
-                counts[row.on, row.reason] = row["count"]
-            folders = {day.isoformat(): attempt.folder for day, attempt in attempts.items()}
-            rows = distinct_pushes(classified, partitions=night.partitions).where(F.col("day").isin(*targets))
-            write_groups(rows, days, night, folders)
+            # Grouped by people alone: a receipt may repeat one of another day.
+            wanted = route(classified, bad_day="counted", group_bits=night.group_bits).repartition(night.partitions, "group")
+            days = gather(wanted.groupBy("group").applyInArrow(push_writer(night.target("user_pushes", attempts)), "answer string"))
         commits = []
         for day, attempt in attempts.items():
-            rejects = {reason: n for (on, reason), n in sorted(counts.items(), key=str) if on == day and reason is not None}
-            if counts.get((day, None), 0) > days.rows[day]:
-                rejects["duplicate_push"] = counts[day, None] - days.rows[day]
-            for entry in days.files[day]:
+            found = days.get(day, Day())
+            for entry in found.files:
                 attempt.add(entry)
-            commits.append(attempt.publish(inputs=[night.index, *push_sources(night, day)], params={"late_days": night.late_days}, rejects=rejects))
+            inputs, rejects = [night.index, *push_sources(night, day)], dict(sorted(found.rejects.items()))
+            commits.append(attempt.publish(inputs=inputs, params={"late_days": night.late_days}, rejects=rejects))
     return commits
 
 

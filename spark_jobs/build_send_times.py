@@ -134,7 +134,7 @@ def curve_table(
     strength: Strength,
 ) -> pa.Table:
     """Return rows of send_times for one shard's users, in ordinal order."""
-    tables = cohort_tables(sums, strength.elasticity)
+    tables = cohort_tables(sums, strength.elasticity, strength.waiting)
     cohorts = cohort_names(timezones, activity)
     # Four decimals are far below what a curve can know, and keep the last bit of a sum from changing a file.
     curves = np.round(user_curves(cohorts, activity, *counts, tables, strength), 4).astype(np.float32)
@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for result in run_shards(spark, shards, partial(write_curves, inputs, sums, strength, attempt.folder)):
             for entry in result.files:
                 attempt.add(entry)
-        tables = cohort_tables(sums, strength.elasticity)
+        tables = cohort_tables(sums, strength.elasticity, strength.waiting)
         attempt.publish(
             inputs=[features, *(commit for window in windows for _, commit in window)],
             params={"half_life_days": args.half_life_days, "history_days": settings.history_days},

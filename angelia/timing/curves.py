@@ -4,7 +4,8 @@ Grain: user; a curve has 48 values: 24 local hours of a workday, then of a day o
 Pure functions on arrays for one shard, given sums over cohorts; reads and writes nothing.
 
 Every level refines the curve of the level above by the same two steps (`refine`):
-1. Activity: where somebody is active more than the level above, they respond more: prior = parent x (own / parent activity)^elasticity.
+1. Activity: where somebody is active more than the level above, in the hour of the push and those after it, they respond more:
+   prior = parent x (own / parent activity)^elasticity.
 2. Opens: Poisson counts under a gamma prior with mean `prior`: posterior = prior x (opens + strength) / (expected opens + strength).
    Source: Clayton & Kaldor (1987), Empirical Bayes estimates of age-standardized relative risks, Biometrics 43, eq. 2.
 Counts are smoothed around the clock first, workdays and days off lending each other half, so neighbours share evidence. Strengths and elasticity
@@ -37,16 +38,26 @@ CURVE_RANGE = (0.02, 20.0)
 
 @dataclass(frozen=True)
 class Strength:
-    """How much evidence moves a curve: pseudo active hours, elasticity of response to activity, pseudo opens."""
+    """How much evidence moves a curve.
+
+    Attributes:
+        hours: pseudo active hours behind the activity of the level above.
+        elasticity: of response to activity.
+        opens: pseudo opens behind the prior.
+        waiting: how much an active hour counts for a push that came an hour earlier, its square for two, ...: a push waits to be seen.
+    """
 
     hours: float
     elasticity: float
     opens: float
+    waiting: float = 0.0
 
 
-# The first is the default where nothing can be predicted (no opens): activity moves curves a little, opens hardly.
+# The first is the default where nothing can be predicted (no opens). Measured in the simulated world, `waiting` is worth a third of what personal
+# curves gain over everybody's: people look at the phone hours after the push, so the hours after it matter more than the one it came in.
 STRENGTHS = tuple(
-    Strength(hours, elasticity, opens) for elasticity, hours, opens in itertools.product((0.5, 0.25, 0.75, 1.0), (40.0, 10.0), (20.0, 5.0, 80.0))
+    Strength(hours, elasticity, opens, waiting)
+    for elasticity, hours, waiting, opens in itertools.product((0.5, 0.25, 0.75, 1.0), (10.0, 3.0, 30.0), (0.6, 0.0), (80.0, 20.0))
 )
 COHORT = (200.0, 20.0)  # pseudo hours and opens of the levels above the user, where evidence is plenty
 
@@ -106,12 +117,12 @@ class Tables:
         return np.array([position.get(name, len(self.names)) for name in cohorts], dtype=np.int64)
 
 
-def cohort_tables(sums: Mapping[str, Floats], elasticity: float) -> Tables:
+def cohort_tables(sums: Mapping[str, Floats], elasticity: float, waiting: float = 0.0) -> Tables:
     """Estimate the population's curve and every cohort's from merged sums."""
     stacked = np.array(list(sums.values())).reshape(-1, len(SUM_ROWS), CELLS)
     total = stacked.sum(axis=0)
     scale = float(total[3].sum() / total[2].sum()) if total[2].sum() > 0 else 1.0
-    strength = Strength(COHORT[0], elasticity, COHORT[1])
+    strength = Strength(COHORT[0], elasticity, COHORT[1], waiting)
 
     def split(layers: Floats) -> tuple[Floats, Floats, Floats]:
         return layers[:, 0], layers[:, 1] + scale * layers[:, 2], layers[:, 4] + scale * layers[:, 5]
@@ -146,12 +157,24 @@ def refine(
         strength: prior weights.
         reference: (48,) weights of the mean.
     """
-    usual = smooth(parent_activity)
-    ratio = (smooth(activity) + strength.hours * usual) / ((activity.sum(axis=1, keepdims=True) + strength.hours) * usual)
-    prior = _mean_one(parent * ratio**strength.elasticity, reference)
+    own, usual = smooth(activity), smooth(parent_activity)
+    total = activity.sum(axis=1, keepdims=True) + strength.hours
+    share = parent_activity * (own + strength.hours * usual) / (total * usual)
+    seen, usually_seen = ahead(own, strength.waiting), ahead(usual, strength.waiting)
+    prior = _mean_one(parent * ((seen + strength.hours * usually_seen) / (total * usually_seen)) ** strength.elasticity, reference)
     curve = prior * (smooth(opens) + strength.opens) / (smooth(expected * prior) + strength.opens)
-    share = parent_activity * ratio
     return np.clip(_mean_one(curve, reference), *CURVE_RANGE), share / share.sum(axis=1, keepdims=True)
+
+
+def ahead(values: Floats, waiting: float) -> Floats:
+    """Add to each cell of (n, 48) the following hours of the same day type, each `waiting` times the one before it."""
+    if waiting == 0.0:
+        return values
+    clock = values.reshape(-1, 2, 24)
+    seen = clock
+    for step in range(1, 12):
+        seen = seen + waiting**step * np.roll(clock, -step, axis=2)
+    return np.asarray(seen.reshape(-1, CELLS))
 
 
 def smooth(values: Floats) -> Floats:
@@ -210,7 +233,7 @@ def score_strengths(
     """
     scores = []
     for option in options:
-        tables = cohort_tables(sums, option.elasticity)
+        tables = cohort_tables(sums, option.elasticity, option.waiting)
         curve = user_curves(cohorts, activity, *earlier, tables, option)
         rate = shrunk_rates(earlier[0].weighted(tables.scale), earlier[1].weighted(tables.scale), tables.rate)
         scores.append(predictive_score(curve, rate, later[0].weighted(tables.scale), later[1].weighted(tables.scale)))

@@ -115,6 +115,18 @@ def test_activity_alone_moves_a_curve_and_elasticity_says_how_far() -> None:
     assert 1.2 < gain[1] < gain[2]
 
 
+def test_a_push_waits_to_be_seen_so_hours_before_activity_are_good_and_hours_after_it_are_not() -> None:
+    flat, even = np.ones((1, CELLS)), np.full((1, CELLS), 1 / CELLS)
+    activity = np.zeros((1, CELLS))
+    activity[0, [20, 44]] = 40.0
+    nothing = np.zeros((1, CELLS))
+    at_once, waiting = (refine(flat, even, activity, nothing, nothing, Strength(10, 0.5, 20, w), even[0])[0][0] for w in (0.0, 0.7))
+    np.testing.assert_allclose(at_once[17:20], at_once[23:20:-1])
+    assert waiting[16] > 1.3 * waiting[0]  # four hours before, and four hours after
+    assert waiting[16] > at_once[16]
+    assert waiting[[15, 16, 17]] == pytest.approx(np.sort(waiting[[15, 16, 17]]))
+
+
 def test_inverse_propensities_undo_a_logging_policy_that_prefers_some_hours_for_some_users() -> None:
     # Eager users (open rate .6) are pushed in the afternoon, dull ones (.1) in the morning; nobody's response depends on the hour.
     rng = np.random.default_rng(5)
