@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the workers of pytest-xdist a main file: pyspark.sql.connect, which Great Expectations imports, ends a process without one."""
+    main = sys.modules["__main__"]
+    if hasattr(config, "workerinput") and not hasattr(main, "__file__"):
+        main.__file__ = __file__
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove `ANGELIA_*` of the calling shell, so that no test reads or writes a developer's lake (ANGELIA_DATA stays: the real data sets)."""

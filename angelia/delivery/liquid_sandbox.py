@@ -153,7 +153,7 @@ class CompiledText:
         return self._slow(fields)
 
     def _slow(self, fields: Fields) -> str:
-        buffer = LimitedStringIO(limit=MAX_OUTPUT_BYTES)
+        buffer = LimitedStringIO(limit=MAX_OUTPUT_BYTES, newline="")  # as written: no carriage return is turned into a newline
         try:
             self._template.render_with_context(_Context(self._template, globals=fields), buffer)
         except UndefinedError as error:

@@ -61,7 +61,7 @@ def test_the_provider_saw_each_dispatch_once(home, lake):
     counts = json.loads(next((home / "sandbox").glob("stats*.json")).read_text())
     ledger = [lake.read(lake.require("delivery_ledger", **part)) for part in lake.partitions("delivery_ledger", ds=DS)]
     accepted = sum(pc.sum(pc.equal(table["outcome"], "accepted")).as_py() for table in ledger)
-    assert counts["unique_dispatches"] == accepted
+    assert counts["unique"] == accepted
     assert counts["doubled"] == 0
 
 

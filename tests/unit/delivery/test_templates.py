@@ -282,6 +282,7 @@ WORDS = st.text(st.characters(exclude_characters="{}"), max_size=12)
 )
 @example(parts=["{{ a }}"], fields={"a": 10**5000})
 @example(parts=["{{ a }}", "%", "{{ b }}"], fields={"a": True, "b": None})
+@example(parts=["a\r\n{{ a }}"], fields={"a": "\r"})
 @example(parts=["{{ a }}"], fields={"a": "x" * (MAX_OUTPUT_BYTES + 1)})
 def test_the_fast_path_equals_liquid(parts: list[str], fields: dict[str, object]) -> None:
     text = CompiledText("".join(parts))
