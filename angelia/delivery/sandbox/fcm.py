@@ -133,7 +133,8 @@ class FcmSandbox:
             phones.receive(dispatch, token, title, text)
         phones.outcomes["accepted"] += 1
         self._number += 1
-        name = b'{\n  "name": "projects/%b/messages/0:%016d%%31bd1c96"\n}' % (PROJECT.encode(), self._number)
+        # As FCM's own names: microseconds since 1970, then something unique. The benchmark reads the time of the answer from it.
+        name = b'{\n  "name": "projects/%b/messages/0:%016d%%%016x"\n}' % (PROJECT.encode(), time.time_ns() // 1000, self._number)
         return Reply(200, name if then is None or then.body is None else then.body.encode(), then=then)
 
     def _refused(
