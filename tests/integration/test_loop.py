@@ -3,16 +3,19 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from angelia.lake import Lake
-from angelia.loop import PROJECT, environment
+from angelia.loop import PROJECT, Steps, environment, sandbox
 
 DS, NEXT = "2026-11-14", "2026-11-15"
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -71,8 +74,6 @@ def test_nobody_gets_what_they_must_not(lake):
     features = lake.read(lake.require("user_features", ds=DS), ["user_id", "opted_out_topics", "is_suppressed", "timezone"]).to_pylist()
     person = {row["user_id"]: row for row in features}
     by_user: dict[str, list] = {}
-    from zoneinfo import ZoneInfo
-
     for row in rows.to_pylist():
         who = person[row["user_id"]]
         assert not who["is_suppressed"]
@@ -97,6 +98,26 @@ def test_a_second_run_decides_the_same_bytes_and_sends_nothing(home, summary):
     assert f"already delivered: {summary['manifest_rows']:,}" in done.stdout
     assert again["delivered"] == summary["delivered"]
     assert again["decisions"] == summary["decisions"]
+
+
+def test_the_hourly_dag_sends_what_is_due_and_nothing_twice(home, lake, tmp_path):
+    """A copy of the home as it stood before delivery; the hour 18:05 UTC of the plan, run twice."""
+    other = tmp_path / "home"
+    shutil.copytree(home, other, ignore=shutil.ignore_patterns("logs", "claims", "done", "intents", "outcomes", "seals", "released"))
+    rows = lake.read(lake.require("dispatch_manifest", ds=DS), ["send_ts", "expire_ts", "dispatch_id"])
+    now = datetime(2026, 11, 15, 18, 5, tzinfo=UTC)
+    conf = json.dumps({"now": now.isoformat(), "clock": "simulated"})
+    steps = Steps(other)
+    with sandbox(steps) as at:
+        for _ in range(2):
+            run = [sys.executable, "-m", "airflow", "dags", "test", "hourly_dispatch", now.isoformat(), "--conf", conf]
+            done = subprocess.run(run, env={**steps.env, **at}, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    received = json.loads((other / "sandbox" / "received.json").read_text())
+    assert set(received.values()) == {1}
+    started = rows.filter(pc.less_equal(rows["send_ts"], pa.scalar(now + timedelta(minutes=54), pa.timestamp("us", "UTC"))))
+    assert 0 < len(received) <= started.num_rows
+    assert set(received) <= set(started["dispatch_id"].to_pylist())
 
 
 def test_a_broken_day_stops_at_the_gate_and_yesterdays_manifests_stay(home, lake):
