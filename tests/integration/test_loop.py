@@ -104,7 +104,7 @@ def test_the_hourly_dag_sends_what_is_due_and_nothing_twice(home, lake, tmp_path
     """A copy of the home as it stood before delivery; the hour 18:05 UTC of the plan, run twice."""
     other = tmp_path / "home"
     shutil.copytree(home, other, ignore=shutil.ignore_patterns("logs", "claims", "done", "intents", "outcomes", "seals", "released"))
-    rows = lake.read(lake.require("dispatch_manifest", ds=DS), ["send_ts", "expire_ts", "dispatch_id"])
+    rows = lake.read(lake.require("dispatch_manifest", ds=DS), ["send_ts", "dispatch_id"])
     now = datetime(2026, 11, 15, 18, 5, tzinfo=UTC)
     conf = json.dumps({"now": now.isoformat(), "clock": "simulated"})
     steps = Steps(other)
