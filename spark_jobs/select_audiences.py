@@ -1,6 +1,6 @@
 """Select the members of every saved audience. Grain: audience x shard. Reads bitmap_index, catalog_snapshot; writes audience_members.
 
-Evaluates all audiences of the night's catalog on each shard's bitmaps; an audience inside another is evaluated once. The commit's meta
+Evaluates all audiences of the night's catalog on each block's bitmaps; an audience inside another is evaluated once. The commit's meta
 carries the sizes. What would surprise: one predicate that cannot be answered (a list that is gone, more days than the index has) stops the job,
 naming the audience, before anything is written.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from angelia.audience.engine import Audience
-from angelia.audience.members import shard_members
+from angelia.audience.members import block_members
 from angelia.catalog.snapshot import load_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
@@ -21,17 +21,20 @@ from angelia.output import progress
 from spark_jobs._session import ShardResult, arg_parser, open_lake, run_job, run_shards, spark_session
 
 
-def select_shard(lake: Lake, folder: str, ds: str, number: int, predicates: Mapping[str, str], shard: int) -> ShardResult:
-    """Write one shard's members of every audience."""
+def select_block(lake: Lake, folder: str, ds: str, number: int, predicates: Mapping[str, str], block: int) -> ShardResult:
+    """Write one block's members of every audience."""
     audience = Audience(lake, ds, predicates, commit=number)
-    table = shard_members(audience, shard)
-    entry = lake.write_file("audience_members", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard))
-    sizes = dict(zip(table["audience"].to_pylist(), table["cardinality"].to_pylist(), strict=True))
-    return ShardResult(shard, [entry], sizes)
+    table = block_members(audience, block)
+    shards = audience.index.shards_of(block)
+    entry = lake.write_file("audience_members", folder, table, f"block-{block:05d}.parquet", shards=(shards.start, shards.stop - 1))
+    sizes = dict.fromkeys(predicates, 0)
+    for name, n in zip(table["audience"].to_pylist(), table["cardinality"].to_pylist(), strict=True):
+        sizes[name] += n
+    return ShardResult(block, [entry], sizes)
 
 
 def check_all(audience: Audience) -> None:
-    """Plan every audience, so that what cannot be answered is said before any shard is read.
+    """Plan every audience, so that what cannot be answered is said before any block is read.
 
     Raises:
         InvalidInput: naming the audience.
@@ -58,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_all(audience)
     snapshot = lake.require("catalog_snapshot", ds=args.ds)
     with spark_session("select_audiences") as spark, lake.attempt("audience_members", ds=args.ds) as attempt:
-        work = partial(select_shard, lake, attempt.folder, args.ds, audience.index.commit.number, predicates)
-        results = run_shards(spark, range(audience.index.n_shards), work)
+        work = partial(select_block, lake, attempt.folder, args.ds, audience.index.commit.number, predicates)
+        results = run_shards(spark, range(audience.index.n_blocks), work)
         for result in results:
             for entry in result.files:
                 attempt.add(entry)

@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import typer
-from pyroaring import BitMap
 
 from angelia.audience import nodes
-from angelia.audience.engine import Audience, Line
+from angelia.audience.block import Block
+from angelia.audience.engine import Audience, Line, by_shard
 from angelia.audience.evaluate import evaluate
 from angelia.audience.fields import FIELDS, Kind
 from angelia.audience.lists import put_list, user_ids
 from angelia.audience.plan import steps
 from angelia.audience.predicate import suggest
-from angelia.audience.shard import Shard
+from angelia.audience.sets import Set, intersect, union
 from angelia.config import load_settings
 from angelia.contracts.ids import uniform, user_keys
 from angelia.contracts.sources import CHANNELS, NAME
@@ -205,20 +205,21 @@ def _allowed(audience: Audience, text: str) -> tuple[int, int | None]:
     plan, holdout = audience.plan(text), holdout_of(audience.index.lake, audience.index.ds)
     index = next((audience.index.lake.cited(name) for name in audience.index.commit.inputs if name.split(":")[-1].startswith("user_index/")), None)
     allowed = held_out = 0
-    for shard in audience.shards():
-        people = evaluate(plan, shard) & _reachable(shard)
+    for block in audience.blocks():
+        people = intersect([evaluate(plan, block), _reachable(block)], [], block.width)
         held = 0
-        if holdout is not None and index is not None and people:
+        if holdout is not None and index is not None and len(people):
             share_pct, salt = holdout
-            keys = user_keys(user_ids(audience.index.lake, index, shard.number, people).to_pylist())
-            held = int((uniform(keys, "bucket", salt) * 100.0 < share_pct).sum())
+            for shard, members in by_shard(block, people):
+                keys = user_keys(user_ids(audience.index.lake, index, shard, members).to_pylist())
+                held += int((uniform(keys, "bucket", salt) * 100.0 < share_pct).sum())
         held_out += held
         allowed += len(people) - held
     return allowed, None if holdout is None else held_out
 
 
-def _reachable(shard: Shard) -> BitMap:
-    return BitMap.union(*(shard.get("reachable", "value", channel) for channel in CHANNELS))
+def _reachable(block: Block) -> Set:
+    return union([block.get("reachable", "value", channel) for channel in CHANNELS], block.width)
 
 
 def _hints(audience: Audience, text: str) -> list[str]:
@@ -233,9 +234,9 @@ def _hints(audience: Audience, text: str) -> list[str]:
     ]
     if wanted:
         there: dict[str, set[str]] = {name: set() for name, _ in wanted}
-        for shard in audience.shards():
+        for block in audience.blocks():
             for name in there:
-                there[name].update(shard.values(name))
+                there[name].update(block.values(name))
         found = [f"note: nobody has {name} = {value!r}; {suggest(value, sorted(there[name]))}" for name, value in wanted if value not in there[name]]
     return found
 

@@ -4,27 +4,36 @@
     audience.count("gender = 'f' AND days_since('open') <= 7")      -> 1204
     audience.members("gender = 'f'", shard=0)                       -> roaring bitmap of ordinals
 
-Reads bitmap_index; `user_days` for what has no bitmap (`explain` says so). Writes nothing. Shards are evaluated one after the other: memory
-is that of one shard.
+Reads bitmap_index; `user_days` for what has no bitmap (`explain` says so). Writes nothing. Blocks are evaluated on all cores, each dropped
+when it is answered: memory is that of a block a core. A `resident` audience, for a long-lived process, keeps what it read (of packed words only
+the memory map): the next question on the same fields opens and reads nothing. Ask it one question at a time.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pyroaring import BitMap
 
 from angelia.audience import nodes
+from angelia.audience.block import Block, Index, Reads, no_list
 from angelia.audience.evaluate import count, evaluate
 from angelia.audience.fields import FIELDS, Kind
 from angelia.audience.plan import AllOf, AnyOf, Plan, Step, make_plan, steps
 from angelia.audience.predicate import parse
-from angelia.audience.shard import Index, Reads, Shard, no_list
+from angelia.audience.sets import Set, bitmap_of, intersect, positions_of
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
+
+# Below this, starting threads costs more than they save.
+MIN_PARALLEL_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,15 @@ class Audience:
         ds: the closed UTC day of the index.
         audiences: saved predicates by name, for `in_audience`.
         commit: number of the index commit; default the newest.
+        resident: keep what was read for the next question.
     """
 
-    def __init__(self, lake: Lake, ds: str, audiences: Mapping[str, str] | None = None, *, commit: int | None = None) -> None:
+    def __init__(self, lake: Lake, ds: str, audiences: Mapping[str, str] | None = None, *, commit: int | None = None, resident: bool = False) -> None:
         self.index = Index.open(lake, ds, commit)
         self.audiences = dict(audiences or {})
+        self.resident = resident
+        self._blocks: dict[int, Block] = {}
+        self._lock = threading.Lock()
 
     def plan(self, text: str) -> Plan:
         """Return the simplified plan of a predicate.
@@ -97,29 +110,34 @@ class Audience:
     def measure(self, text: str) -> Counted:
         """Return how many people a predicate is true for, with time (planning included) and reads."""
         began = time.perf_counter()
-        plan, reads, total = self.plan(text), Reads(), 0
-        for shard in self.shards(reads):
-            total += count(plan, shard)
+        plan = self.plan(text)
+        reads = Reads()
+        total = sum(self._each(lambda block: count(plan, block), reads))
         return Counted(total, (time.perf_counter() - began) * 1000, reads.bitmaps, reads.bytes, reads.user_days_rows)
 
     def members(self, text: str, shard: int) -> BitMap:
         """Return the ordinals of one shard that a predicate is true for."""
-        return evaluate(self.plan(text), Shard(self.index, shard)).copy()
+        block = self.block(shard >> (self.index.block_bits - self.index.shard_bits))
+        return dict(by_shard(block, evaluate(self.plan(text), block)))[shard]
 
     def all_members(self, text: str) -> Iterator[BitMap]:
         """Yield each shard's ordinals that a predicate is true for, shard by shard."""
         plan = self.plan(text)
-        for shard in self.shards():
-            yield evaluate(plan, shard).copy()
+        for block in self.blocks():
+            for _, members in by_shard(block, evaluate(plan, block)):
+                yield members
 
     def explain(self, text: str) -> tuple[Counted, list[Line]]:
-        """Return the count and the plan's nodes from the root, each with its own cardinality and reads over all shards."""
+        """Return the count and the plan's nodes from the root, each with its own cardinality and reads over all blocks.
+
+        A saved audience inside the predicate is one node: its own nodes are below it.
+        """
         began = time.perf_counter()
         plan = self.plan(text)
         root = _line(plan, 0, self.index)
         reads = Reads()
-        for shard in self.shards(reads):
-            _measure(plan, root, shard)
+        for block in self.blocks(reads):
+            _measure(plan, root, block)
         counted = Counted(root.count, (time.perf_counter() - began) * 1000, reads.bitmaps, reads.bytes, reads.user_days_rows)
         return counted, list(_flatten(root))
 
@@ -134,37 +152,77 @@ class Audience:
             allowed = ", ".join(sorted(name for name, found in FIELDS.items() if found.kind in (Kind.TEXT, Kind.FLAG, Kind.SET)))
             raise InvalidInput(f"cannot break down by {by!r}", fix=f"one of {allowed}")
         plan, found = self.plan(text), dict[str, int]()
-        for shard in self.shards():
-            people = evaluate(plan, shard)
-            known = shard.known(by)
-            for value in shard.values(by):
-                found[value] = found.get(value, 0) + people.intersection_cardinality(shard.get(by, "value", value))
+        for block in self.blocks():
+            people, known = evaluate(plan, block), block.known(by)
+            for value in block.values(by):
+                both = intersect([people, block.get(by, "value", value)], [], block.width)
+                found[value] = found.get(value, 0) + len(both)
             if FIELDS[by].kind is Kind.FLAG:
-                known_people = people if known is None else people & known
-                found["false"] = found.get("false", 0) + known_people.difference_cardinality(shard.get(by, "value", "true"))
+                no = intersect([people] if known is None else [people, known], [block.get(by, "value", "true")], block.width)
+                found["false"] = found.get("false", 0) + len(no)
             if known is not None:
-                found["(null)"] = found.get("(null)", 0) + people.difference_cardinality(known)
+                found["(null)"] = found.get("(null)", 0) + len(intersect([people], [known], block.width))
         return dict(sorted(((value, n) for value, n in found.items() if n), key=lambda item: (-item[1], item[0])))
 
     def overlap(self, first: str, second: str) -> dict[str, int]:
         """Return how many people two predicates select, alone and together."""
         one, two = self.plan(first), self.plan(second)
         sizes = {"first": 0, "second": 0, "both": 0}
-        for shard in self.shards():
-            a, b = evaluate(one, shard), evaluate(two, shard)
+        for block in self.blocks():
+            a, b = evaluate(one, block), evaluate(two, block)
             sizes["first"] += len(a)
             sizes["second"] += len(b)
-            sizes["both"] += a.intersection_cardinality(b)
+            sizes["both"] += len(intersect([a, b], [], block.width))
         return {**sizes, "either": sizes["first"] + sizes["second"] - sizes["both"]}
 
-    def shards(self, reads: Reads | None = None) -> Iterator[Shard]:
-        """Yield the index's shards, each fresh; their reads add up in `reads`."""
-        for number in range(self.index.n_shards):
-            yield Shard(self.index, number, reads)
+    def block(self, number: int, reads: Reads | None = None) -> Block:
+        """Return one block, what was read of it kept from earlier questions if this audience is resident."""
+        if not self.resident:
+            return Block(self.index, number, reads)
+        with self._lock:
+            found = self._blocks.setdefault(number, Block(self.index, number))
+        found.reads = reads if reads is not None else Reads()
+        found.audiences.clear()  # saved predicates may change between questions
+        return found
+
+    def blocks(self, reads: Reads | None = None) -> Iterator[Block]:
+        """Yield the index's blocks, one after the other; their reads add up in `reads`."""
+        for number in range(self.index.n_blocks):
+            yield self.block(number, reads)
+
+    def _each(self, work: Callable[[Block], int], reads: Reads) -> list[int]:
+        """Return `work` of every block. Blocks run in threads, as many as there are cores: packed words leave the GIL alone."""
+        if self.index.n_blocks < MIN_PARALLEL_BLOCKS:
+            return [work(block) for block in self.blocks(reads)]
+        threads = min(cores(), self.index.n_blocks)
+
+        def some(first: int) -> tuple[list[int], Reads]:
+            mine = Reads()  # counters of its own: adding to shared ones from two threads loses some
+            return [work(self.block(number, mine)) for number in range(first, self.index.n_blocks, threads)], mine
+
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(some, range(threads)))
+        for _, mine in parts:
+            reads.merge(mine)
+        return [n for found, _ in parts for n in found]
+
+
+def cores() -> int:
+    """Return the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def by_shard(block: Block, found: Set) -> Iterator[tuple[int, BitMap]]:
+    """Yield (shard, ordinals) of a block's people, an empty set for a shard that has none of them."""
+    positions = positions_of(found)
+    bits, shards = block.index.shard_bits, block.index.shards_of(block.number)
+    edges = np.searchsorted(positions, [(shard << bits) - block.base for shard in (*shards, shards.stop)])
+    for i, shard in enumerate(shards):
+        yield shard, bitmap_of(positions[edges[i] : edges[i + 1]] + np.uint32(block.base))
 
 
 def _line(plan: Plan, depth: int, index: Index) -> Line:
-    children = [] if isinstance(plan, Step) else [_line(child, depth + 1, index) for child in plan.children]
+    children = [_line(child, depth + 1, index) for child in _inside(plan)]
     note = ""
     if isinstance(plan, Step):
         term = getattr(plan.leaf, "term", None)
@@ -173,15 +231,21 @@ def _line(plan: Plan, depth: int, index: Index) -> Line:
     return Line(depth, str(plan), note=note, children=children)
 
 
-def _measure(plan: Plan, line: Line, shard: Shard) -> None:
+def _inside(plan: Plan) -> tuple[Plan, ...]:
+    """Return the plan's children; a saved audience's is the plan of its predicate."""
     if isinstance(plan, AllOf | AnyOf):
-        for child, child_line in zip(plan.children, line.children, strict=True):
-            _measure(child, child_line, shard)
-    before = (shard.reads.bitmaps, shard.reads.bytes, shard.reads.user_days_rows)
-    line.count += count(plan, shard)
-    line.bitmaps += shard.reads.bitmaps - before[0]
-    line.bytes += shard.reads.bytes - before[1]
-    line.user_days_rows += shard.reads.user_days_rows - before[2]
+        return plan.children
+    return (make_plan(plan.leaf.predicate),) if isinstance(plan.leaf, nodes.InAudience) else ()
+
+
+def _measure(plan: Plan, line: Line, block: Block) -> None:
+    for child, child_line in zip(_inside(plan), line.children, strict=True):
+        _measure(child, child_line, block)
+    before = (block.reads.bitmaps, block.reads.bytes, block.reads.user_days_rows)
+    line.count += count(plan, block)
+    line.bitmaps += block.reads.bitmaps - before[0]
+    line.bytes += block.reads.bytes - before[1]
+    line.user_days_rows += block.reads.user_days_rows - before[2]
 
 
 def _flatten(line: Line) -> Iterator[Line]:

@@ -1,91 +1,76 @@
-"""Evaluate a plan on one shard: bitmaps in, one bitmap or only its cardinality out.
+"""Evaluate a plan on one block: sets in, one set or only its cardinality out.
 
-What would surprise: the order of work follows cost, not the text. Cheap leaves come first, an empty intermediate result ends the AND before
-dearer leaves are read, differences are taken before intersections while sets are dense (4x at 10 % density), and the last
-operation of a count yields a number, not a set.
+What would surprise: the order of work follows cost, not the text. Every AND is first flattened into sets to intersect and sets to take away
+(a NOT, a range and its known people included), cheap leaves come first, and an empty operand ends the AND before dearer leaves are read;
+then small roaring sets go first and packed words follow, blocks being narrow enough for the words in hand to stay in the processor's cache.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import reduce
+from dataclasses import dataclass, field
 
 import numpy as np
-from pyroaring import BitMap
 
 from angelia.audience import nodes
 from angelia.audience.bitmaps import event_field
+from angelia.audience.block import Block
 from angelia.audience.fields import FIELDS, Kind
 from angelia.audience.plan import AllOf, AnyOf, Plan, Step, make_plan
-from angelia.audience.shard import NOBODY, Shard
-from angelia.audience.slices import add, bitmap_of, compare, real_key, whole
+from angelia.audience.sets import NOBODY, Set, intersect, of_flags, union
+from angelia.audience.slices import add, compare, real_key, whole
 
 _FLIP = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _HOLDS: dict[str, Callable[[float, float], bool]] = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-# Below this share of a shard roaring holds arrays, not bitsets, and intersecting first is cheaper.
-_SPARSE = 1 / 16
 
 
-def evaluate(plan: Plan, shard: Shard) -> BitMap:
-    """Return the people of one shard for whom the plan is true. The result may be a bitmap of the shard: do not change it."""
+@dataclass
+class Parts:
+    """An AND before it is carried out: the members of all of `plus` (everyone, if there are none) that are in none of `minus`."""
+
+    plus: list[Set] = field(default_factory=list)
+    minus: list[Set] = field(default_factory=list)
+
+    def all_in(self, block: Block) -> Set:
+        """Return the people it leaves."""
+        return intersect(self.plus or [block.everyone()], self.minus, block.width)
+
+
+NO_ONE = Parts([NOBODY])
+
+
+def evaluate(plan: Plan, block: Block) -> Set:
+    """Return the people of one block for whom the plan is true. The result may be a set of the block: do not change it."""
+    return _parts(plan, block).all_in(block)
+
+
+def count(plan: Plan, block: Block) -> int:
+    """Return how many people of one block the plan is true for."""
+    return len(evaluate(plan, block))
+
+
+def _parts(plan: Plan, block: Block) -> Parts:
     match plan:
         case Step(leaf, negated):
-            true, known = _leaf(leaf, shard)
+            true, known = _leaf(leaf, block)
             if not negated:
-                return true
-            return (shard.everyone() if known is None else known) - true
+                return Parts(true.plus + ([known] if known is not None and not true.plus else []), true.minus)
+            keep = [] if known is None else [known]
+            if not true.plus and len(true.minus) == 1:  # known AND NOT (known AND NOT x): those who are known to be x
+                return Parts([*keep, *true.minus])
+            return Parts(keep, [true.plus[0] if len(true.plus) == 1 and not true.minus else Parts(true.plus or keep, true.minus).all_in(block)])
         case AnyOf(children):
-            return BitMap.union(*(evaluate(child, shard) for child in children))
-        case AllOf():
-            operands = _operands(plan, shard)
-            if operands is None:
-                return NOBODY
-            first, minus, rest = operands
-            return reduce(operator.and_, rest, reduce(operator.sub, minus, first))
-
-
-def count(plan: Plan, shard: Shard) -> int:
-    """Return how many people of one shard the plan is true for, without making the last set."""
-    match plan:
-        case Step(leaf, negated):
-            true, known = _leaf(leaf, shard)
-            return len(true) if not negated else (shard.everyone() if known is None else known).difference_cardinality(true)
-        case AnyOf(children):
-            *head, last = (evaluate(child, shard) for child in children)
-            return int(BitMap.union(*head).union_cardinality(last))
-        case AllOf():
-            operands = _operands(plan, shard)
-            if operands is None:
-                return 0
-            first, minus, rest = operands
-            if rest:
-                return int(reduce(operator.and_, rest[:-1], reduce(operator.sub, minus, first)).intersection_cardinality(rest[-1]))
-            return int(reduce(operator.sub, minus[:-1], first).difference_cardinality(minus[-1])) if minus else len(first)
-
-
-def _operands(plan: AllOf, shard: Shard) -> tuple[BitMap, list[BitMap], list[BitMap]] | None:
-    """Return (first, to subtract, to intersect) of an AND in the order of work; None as soon as nobody can be left."""
-    plus: list[BitMap] = []
-    minus: list[BitMap] = []
-    for child in sorted(plan.children, key=cost):
-        if isinstance(child, Step) and child.negated:
-            true, known = _leaf(child.leaf, shard)
-            minus.append(true)
-            if known is None:
-                continue
-            plus.append(known)
-        else:
-            plus.append(evaluate(child, shard))
-        if not plus[-1]:
-            return None
-    everyone = shard.everyone()
-    plus = sorted(plus, key=len) or [everyone]
-    minus = sorted((bitmap for bitmap in minus if bitmap), key=len, reverse=True)
-    first, rest = plus[0], plus[1:]
-    if minus and rest and len(first) < _SPARSE * len(everyone):
-        first, rest = reduce(operator.and_, rest, first), []
-    return first, minus, rest
+            return Parts([union([evaluate(child, block) for child in children], block.width)])
+        case AllOf(children):
+            found = Parts()
+            for child in sorted(children, key=cost):
+                part = _parts(child, block)
+                found.plus += part.plus
+                found.minus += part.minus
+                if not all(map(len, part.plus)):
+                    return NO_ONE
+            return found
 
 
 def cost(plan: Plan) -> int:
@@ -105,129 +90,145 @@ def cost(plan: Plan) -> int:
             return 0
 
 
-def _leaf(leaf: nodes.Leaf, shard: Shard) -> tuple[BitMap, BitMap | None]:
-    """Return (people it is true for, people it is known for; None = everyone)."""
+def _leaf(leaf: nodes.Leaf, block: Block) -> tuple[Parts, Set | None]:
+    """Return (people it is true for, people it is known for; None = everyone).
+
+    All of the first are among the second, except where its `plus` is empty: then it means the known people less its `minus`.
+    """
     match leaf:
         case nodes.Const(value):
-            return (shard.everyone() if value else NOBODY), None
+            return (Parts() if value else NO_ONE), None
         case nodes.Compare(term, op, value):
-            return _compare(term, op, value, shard)
+            return _compare(term, op, value, block)
         case nodes.OneOf(term, values):
-            parts = [_compare(term, "=", value, shard) for value in values]
-            return BitMap.union(*(true for true, _ in parts)), parts[0][1]
+            each = [_compare(term, "=", value, block) for value in values]
+            known = each[0][1]
+            return _any([_within(true, known, block) for true, _ in each], block), known
         case nodes.Prefix(term, prefix):
-            found = [shard.get(term.name, "value", value) for value in shard.values(term.name) if value.startswith(prefix)]
-            return (BitMap.union(*found) if found else NOBODY), shard.known(term.name)
+            found = [block.get(term.name, "value", value) for value in block.values(term.name) if value.startswith(prefix)]
+            return _any(found, block), block.known(term.name)
         case nodes.IsNull(term):
-            _, known = _known(term, shard)
-            return (NOBODY if known is None else shard.everyone() - known), None
+            known = _known(term, block)
+            return (NO_ONE if known is None else Parts([], [known])), None
         case nodes.OptedOut(topic):
-            return shard.get("opted_out", "value", topic), None
+            return Parts([block.get("opted_out", "value", topic)]), None
         case nodes.Reachable(channel):
-            return shard.get("reachable", "value", channel), None
+            return Parts([block.get("reachable", "value", channel)]), None
         case nodes.Received(campaign, days):
-            return _any_day(f"received:{campaign}", days, shard), None
+            return _any_day(f"received:{campaign}", days, block), None
         case nodes.Opened(campaign, days):
-            return _any_day(f"opened:{campaign}", days, shard), None
+            return _any_day(f"opened:{campaign}", days, block), None
         case nodes.InList(name):
-            return shard.list_members(name), None
+            return Parts([block.list_members(name)]), None
         case nodes.InAudience(name, predicate):
-            if name not in shard.audiences:
-                shard.audiences[name] = evaluate(make_plan(predicate), shard)
-            return shard.audiences[name], None
+            if name not in block.audiences:
+                block.audiences[name] = evaluate(make_plan(predicate), block)
+            return Parts([block.audiences[name]]), None
 
 
-def _known(term: nodes.Term, shard: Shard) -> tuple[None, BitMap | None]:
+def _within(true: Parts, known: Set | None, block: Block) -> Set:
+    return Parts(true.plus or ([] if known is None else [known]), true.minus).all_in(block)
+
+
+def _any(sets: list[Set], block: Block) -> Parts:
+    return Parts([union(sets, block.width)])
+
+
+def _known(term: nodes.Term, block: Block) -> Set | None:
     if isinstance(term, nodes.FieldTerm):
-        column = FIELDS[term.name]
-        return None, shard.known(column.column if column.kind is Kind.DATE else column.name)
+        return block.known(FIELDS[term.name].column if FIELDS[term.name].kind is Kind.DATE else term.name)
     if isinstance(term, nodes.DaysSince):
-        return None, _any_day(event_field(term.event_type, None), shard.index.history_days, shard)
-    return None, None
+        return _any_day(event_field(term.event_type, None), block.index.history_days, block).plus[0]
+    return None
 
 
-def _compare(term: nodes.Term, op: str, value: nodes.Value, shard: Shard) -> tuple[BitMap, BitMap | None]:
+def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tuple[Parts, Set | None]:
     match term:
         case nodes.CountEvents(event_type, item, days):
-            return _count_events(event_type, item, shard.index.last_days(days), op, float(value), shard), None  # type: ignore[arg-type]
+            return _count_events(event_type, item, block.index.last_days(days), op, float(value), block), None  # type: ignore[arg-type]
         case nodes.SumEvents(event_type, days):
-            return _sum_events(event_type, shard.index.last_days(days), op, float(value), shard), None  # type: ignore[arg-type]
+            return _sum_events(event_type, block.index.last_days(days), op, float(value), block), None  # type: ignore[arg-type]
         case nodes.DaysSince(event_type):
-            return _days_since(event_type, op, float(value), shard)  # type: ignore[arg-type]
-    field = FIELDS[term.name]
-    if field.kind in (Kind.TEXT, Kind.SET):
-        return shard.get(field.name, "value", str(value)), shard.known(field.name)
-    if field.kind is Kind.FLAG:
-        known, true = shard.known(field.name), shard.get(field.name, "value", "true")
-        return (true if value else (shard.everyone() if known is None else known) - true), known
-    column = field.name
+            return _days_since(event_type, op, float(value), block)  # type: ignore[arg-type]
+    here = FIELDS[term.name]
+    if here.kind in (Kind.TEXT, Kind.SET):
+        return Parts([block.get(here.name, "value", str(value))]), block.known(here.name)
+    if here.kind is Kind.FLAG:
+        true = block.get(here.name, "value", "true")
+        return (Parts([true]) if value else Parts([], [true])), block.known(here.name)
+    column = here.name
     if isinstance(value, nodes.DateValue):
         # X_date = ds - days_since_X, so the comparison turns round.
-        column, op, value = field.column, _FLIP[op], (shard.index.day - value.resolve(shard.index.day)).days
-    known = shard.known(column)
-    if field.kind is Kind.REAL:
+        column, op, value = here.column, _FLIP[op], (block.index.day - value.resolve(block.index.day)).days
+    known = block.known(column)
+    if here.kind is Kind.REAL:
         target: int | None = real_key(float(value))
     else:
         op, target = whole(op, float(value))
-    offset, slices = shard.slices(column)
+    offset, slices = block.slices(column)
     if target is None or not slices:
-        return NOBODY, known
-    return compare(shard.everyone() if known is None else known, slices, op, target - offset), known
+        return NO_ONE, known
+    return _sliced(slices, op, target - offset, block), known
 
 
-def _any_day(field: str, days: int, shard: Shard) -> BitMap:
-    found = [shard.get(field, "value", day) for day in shard.index.last_days(days)]
-    return BitMap.union(*found)
+def _sliced(slices: list[Set], op: str, target: int, block: Block) -> Parts:
+    found = compare(slices, op, target, block.width)
+    return NO_ONE if found is None else Parts(*found)
 
 
-def _count_events(event_type: str, item: str | None, days: list[str], op: str, value: float, shard: Shard) -> BitMap:
+def _any_day(name: str, days: int, block: Block) -> Parts:
+    return _any([block.get(name, "value", day) for day in block.index.last_days(days)], block)
+
+
+def _count_events(event_type: str, item: str | None, days: list[str], op: str, value: float, block: Block) -> Parts:
     op, target = whole(op, value)
     if target is None:
-        return NOBODY
+        return NO_ONE
     if op in (">", "<="):
         op, target = (">=" if op == ">" else "<"), target + 1
     if target <= 0 and op in ("<", ">="):
-        return shard.everyone() if op == ">=" else NOBODY
+        return Parts() if op == ">=" else NO_ONE
     if target < 0:
-        return NOBODY
-    everyone = shard.everyone()
-    if not shard.index.has_bitmaps(event_type, item):
-        who, n, _ = shard.user_days(event_type, item, days)
-        totals = _totals(who, n.astype(np.float64), shard)
-        # User_days may hold people of a younger index than this one's.
-        return _select(totals, op, float(target), shard) & everyone
+        return NO_ONE
+    if not block.index.has_bitmaps(event_type, item):
+        who, n, _ = block.user_days(event_type, item, days)
+        return _selected(_totals(who, n.astype(np.float64), block), op, float(target), block)
     if (target == 1 and op in ("<", ">=")) or target == 0:
-        field = event_field(event_type, item)
-        present = BitMap.union(*(shard.get(field, "value", day) for day in days))
-        return present if op == ">=" else everyone - present
-    daily = [shard.day_counts(event_type, item, day) for day in days]
+        name = event_field(event_type, item)
+        present = union([block.get(name, "value", day) for day in days], block.width)
+        return Parts([present]) if op == ">=" else Parts([], [present])
+    daily = [block.day_counts(event_type, item, day) for day in days]
     while len(daily) > 1:  # a tree of additions: operands stay narrow
-        daily = [add(daily[i], daily[i + 1]) if i + 1 < len(daily) else daily[i] for i in range(0, len(daily), 2)]
-    return compare(everyone, daily[0], op, target)
+        daily = [add(daily[i], daily[i + 1], block.width) if i + 1 < len(daily) else daily[i] for i in range(0, len(daily), 2)]
+    if not daily[0]:
+        return NO_ONE if op in (">=", "=") else Parts()
+    return _sliced(daily[0], op, target, block)
 
 
-def _sum_events(event_type: str, days: list[str], op: str, value: float, shard: Shard) -> BitMap:
-    who, _, values = shard.user_days(event_type, None, days)
+def _sum_events(event_type: str, days: list[str], op: str, value: float, block: Block) -> Parts:
+    who, _, values = block.user_days(event_type, None, days)
     # Days are sums of millionths; adding them as integers keeps the total exact, whatever the order.
-    totals = _totals(who, np.round(values * 1e6), shard)
-    return _select(totals, op, value * 1e6, shard) & shard.everyone()
+    return _selected(_totals(who, np.round(values * 1e6), block), op, value * 1e6, block)
 
 
-def _totals(ordinals: np.ndarray, amounts: np.ndarray, shard: Shard) -> np.ndarray:
-    size = 1 << shard.index.shard_bits
-    return np.bincount(ordinals.astype(np.int64) - shard.number * size, weights=amounts, minlength=size)
+def _totals(positions: np.ndarray, amounts: np.ndarray, block: Block) -> np.ndarray:
+    return np.bincount(positions, weights=amounts, minlength=max(64, block.width))
 
 
-def _select(totals: np.ndarray, op: str, value: float, shard: Shard) -> BitMap:
+def _selected(totals: np.ndarray, op: str, value: float, block: Block) -> Parts:
     numpy_op = {"=": np.equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[op]
-    return bitmap_of(np.flatnonzero(numpy_op(totals, value)) + (shard.number << shard.index.shard_bits))
+    # User_days may hold people of a younger index than this one's.
+    return Parts([of_flags(numpy_op(totals, value)), block.everyone()])
 
 
-def _days_since(event_type: str, op: str, value: float, shard: Shard) -> tuple[BitMap, BitMap]:
-    field, seen, true = event_field(event_type, None), BitMap(), BitMap()
-    for back, day in enumerate(shard.index.last_days(shard.index.history_days)):
-        present = shard.get(field, "value", day)
-        if _HOLDS[op](back, value):
-            true |= present - seen
-        seen |= present
-    return true, seen
+def _days_since(event_type: str, op: str, value: float, block: Block) -> tuple[Parts, Set]:
+    name, width = event_field(event_type, None), block.width
+    days = block.index.last_days(block.index.history_days)
+    present = [block.get(name, "value", day) for day in days]
+    known = union(present, width)
+    true = [back for back in range(len(days)) if _HOLDS[op](back, value)]
+    if not true:
+        return NO_ONE, known
+    # The true days are one stretch: last done within it, and not after it.
+    inside, after = union(present[true[0] : true[-1] + 1], width), present[: true[0]]
+    return Parts([inside], [union(after, width)] if after else []), known

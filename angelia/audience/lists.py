@@ -15,9 +15,9 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
+from angelia.audience.block import holds
 from angelia.audience.index import index_head
-from angelia.audience.shard import holds
-from angelia.audience.slices import bitmap_of, ordinals_of
+from angelia.audience.sets import bitmap_of, ordinals_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.sources import NAME
 from angelia.errors import InvalidInput, NotFound

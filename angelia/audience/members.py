@@ -6,22 +6,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
-from angelia.audience.engine import Audience
+from angelia.audience.block import Block, holds
+from angelia.audience.engine import Audience, by_shard
 from angelia.audience.evaluate import evaluate
-from angelia.audience.shard import Shard, holds
 from angelia.contracts import arrow, dataset
 from angelia.lake import Commit, Lake
 
 
-def shard_members(audience: Audience, number: int) -> pa.Table:
-    """Return audience_members rows of one shard, one per saved audience, sorted by name; empty audiences have a row too."""
-    shard = Shard(audience.index, number)
+def block_members(audience: Audience, number: int) -> pa.Table:
+    """Return audience_members rows of one block, one per shard and saved audience, sorted by name; empty audiences have rows too."""
+    block = Block(audience.index, number)
     rows: dict[str, list[object]] = {"audience": [], "shard": [], "cardinality": [], "bitmap": []}
     for name in sorted(audience.audiences):
-        people = evaluate(audience.plan(f"in_audience('{name}')"), shard).copy()
-        people.run_optimize()
-        for column, value in zip(rows, (name, number, len(people), people.serialize()), strict=True):
-            rows[column].append(value)
+        for shard, people in by_shard(block, evaluate(audience.plan(f"in_audience('{name}')"), block)):
+            people.run_optimize()
+            for column, value in zip(rows, (name, shard, len(people), people.serialize()), strict=True):
+                rows[column].append(value)
     return pa.Table.from_pydict(rows, schema=arrow.schema(dataset("audience_members")))
 
 

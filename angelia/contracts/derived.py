@@ -119,9 +119,9 @@ USER_FEATURES = Dataset(
 
 BITMAP_INDEX = Dataset(
     "bitmap_index",
-    1,
-    "field x value (or bit slice) x shard",
-    ("field", "kind", "value", "bit", "shard"),
+    2,
+    "field x value (or bit slice) x block of shards",
+    ("field", "kind", "value", "bit", "block"),
     ("ds",),
     (
         Column("field", S, "field of the predicate language"),
@@ -134,9 +134,18 @@ BITMAP_INDEX = Dataset(
         Column("value", S, "the value as text; null for slices and known", nullable=True),
         Column("bit", I16, "number of the slice, 0 = lowest; null otherwise", nullable=True, minimum=0, maximum=63),
         Column("offset", I64, "slices hold number - offset", nullable=True),
-        Column("shard", I32, "shard of the ordinals", minimum=0),
+        Column(
+            "block", I32, "block: the ordinals from block x 2^block_bits on (block_bits: meta of the commit); a whole number of shards", minimum=0
+        ),
         Column("cardinality", I64, "users in the bitmap", minimum=0),
-        Column("bitmap", pa.binary(), "serialised roaring bitmap of ordinals (portable format)"),
+        Column(
+            "encoding",
+            S,
+            "words: one bit per ordinal of the block, lowest first; roaring: portable format, counting from the block's first ordinal",
+            allowed=("words", "roaring"),
+        ),
+        Column("n_bytes", I64, "length of the bitmap", minimum=0),
+        Column("bitmap", pa.binary(), "the set, stored plain: readable as Parquet, and usable in place (angelia.audience.blobs)"),
     ),
     ("build_bitmaps",),
     layout=("shards",),

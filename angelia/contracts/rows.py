@@ -223,7 +223,9 @@ def _bitmap_index(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
     return {
         "field": [f"field_{i // 3}" for i in range(row.n)],
         "kind": kinds,
-        "shard": [0] * row.n,
+        "block": [0] * row.n,
+        "encoding": ["roaring"] * row.n,
+        "n_bytes": [len(roaring(m)) for m in members],
         "value": ["camera" if kind == "value" else None for kind in kinds],
         "bit": [0 if kind == "slice" else None for kind in kinds],
         "offset": [0 if kind == "slice" else None for kind in kinds],

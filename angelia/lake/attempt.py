@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -49,12 +49,24 @@ def write_file(
     shards: tuple[int, int] | None,
     keys: Mapping[str, str] | None,
     conform: bool,
+    plain: Sequence[str] = (),
+    row_group_size: int = 131_072,
 ) -> FileEntry:
     """Write one Parquet file below an attempt folder; see `Lake.write_file`."""
     if conform:
         table = arrow.conform(table, dataset(name))
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, row_group_size=131_072, store_schema=True)
+    layout: dict[str, Any] = {"compression": "zstd"}
+    if plain:
+        names = table.column_names
+        layout = {
+            "compression": {column: "NONE" if column in plain else "ZSTD" for column in names},
+            "use_dictionary": [column for column in names if column not in plain],
+            "write_statistics": [column for column in names if column not in plain],
+            "data_page_size": 1 << 30,
+            "max_rows_per_page": 1 << 30,
+        }
+    pq.write_table(table, sink, write_page_checksum=True, row_group_size=row_group_size, store_schema=True, **layout)
     data = sink.getvalue().to_pybytes()
     key = f"{folder}/{file_name}"
     store.put(key, data)

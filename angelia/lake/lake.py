@@ -123,6 +123,15 @@ class Lake:
         local = [self.store.local_path(entry.path) for entry in entries]
         return [str(path) for path in local if path] if all(local) else cache.fetch(self.store, entries)
 
+    def path_of(self, entry: FileEntry) -> str:
+        """Return the local path of one file, copied into the cache first if the store has none.
+
+        Raises:
+            Corrupt: the object is missing, or its bytes are not those of its commit.
+        """
+        local = self.store.local_path(entry.path)
+        return str(local) if local else cache.fetch(self.store, [entry])[0]
+
     def read(self, commit: Commit, columns: Sequence[str] | None = None, where: Callable[[FileEntry], bool] = lambda _: True) -> pa.Table:
         """Return the rows of a commit's files, in file order."""
         contract = dataset(commit.dataset)
@@ -185,13 +194,18 @@ class Lake:
         shards: tuple[int, int] | None = None,
         keys: Mapping[str, str] | None = None,
         conform: bool = True,
+        plain: Sequence[str] = (),
+        row_group_size: int = 131_072,
     ) -> FileEntry:
         """Write one Parquet file below an attempt folder (also from a Spark worker) and return its entry; same rows, same bytes.
+
+        Args:
+            plain: columns stored uncompressed, one page a row group, so that their values can be used where they stand in the file.
 
         Raises:
             InvalidInput: the table breaks the contract (`conform=False`, for files from the outside, leaves that to the gate).
         """
-        return write_file(self.store, name, folder, table, file_name, shards, keys, conform)
+        return write_file(self.store, name, folder, table, file_name, shards, keys, conform, plain, row_group_size)
 
     # ---- chains and logs
 

@@ -13,7 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from angelia.audience import nodes
-from angelia.audience.bitmaps import shard_bitmaps
+from angelia.audience.bitmaps import Rows, add_events, add_features, add_pushes
+from angelia.audience.blobs import write_rows
 from angelia.audience.fields import FIELDS, Kind
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
@@ -62,7 +63,7 @@ def pushed(ordinal: int, days_ago: int, campaign: str, kind: str = "sent") -> Ro
     return {"day": (DAY - timedelta(days=days_ago)).isoformat(), "ordinal": ordinal, "campaign_id": campaign, "kind": kind}
 
 
-def write_index(lake: Lake, world: World, shard_bits: int = 4) -> None:
+def write_index(lake: Lake, world: World, shard_bits: int = 4, block_bits: int = 4) -> None:
     """Write user_days, user_lists and the bitmap index of a world."""
     features = pa.Table.from_pylist(world.people, schema=arrow.schema(dataset("user_features")))
     days_schema = pa.schema([*arrow.schema(dataset("user_days")), ("day", pa.string())])
@@ -76,17 +77,26 @@ def write_index(lake: Lake, world: World, shard_bits: int = 4) -> None:
         with lake.attempt("user_days", ds=day) as attempt:
             attempt.write(rows.sort_by("ordinal"), "all.parquet")
             inputs.append(attempt.publish())
-    n_shards = (max(row["ordinal"] for row in world.people) >> shard_bits) + 1
-    by_shard = [
-        [table.filter(pa.array([o >> shard_bits == s for o in table["ordinal"].to_pylist()], pa.bool_())) for table in (features, days, pushes)]
-        for s in range(n_shards)
-    ]
+    n_ordinals = max(row["ordinal"] for row in world.people) + 1
+    n_shards = (n_ordinals >> shard_bits) + 1
+    people = {row["ordinal"] for row in world.people}
     with lake.attempt("bitmap_index", ds=DS) as attempt:
-        for shard, tables in enumerate(by_shard):
-            groups, _ = shard_bitmaps(shard, *tables, world.items)
-            for group, table in groups.items():
-                attempt.write(table, f"{group}-{shard}.parquet", shards=(shard, shard), keys={"group": group})
-        meta = {"shard_bits": shard_bits, "n_shards": n_shards, "history_days": HISTORY, "event_items": sorted(map(list, world.items))}
+        for block in range(-(-n_ordinals // (1 << block_bits))):
+            mine = [
+                table.filter(pa.array([o >> block_bits == block and o in people for o in table["ordinal"].to_pylist()], pa.bool_()))
+                for table in (features, days, pushes)
+            ]
+            rows = Rows(block, block_bits)
+            add_features(rows, mine[0].select)
+            add_events(rows, mine[1], world.items)
+            add_pushes(rows, mine[2])
+            shards = (block << (block_bits - shard_bits), ((block + 1) << (block_bits - shard_bits)) - 1)
+            for group, found in rows.groups.items():
+                attempt.add(write_rows(lake, attempt.folder, found, group=group, block=block, shards=shards))
+        meta = {
+            "shard_bits": shard_bits, "block_bits": block_bits, "n_ordinals": n_ordinals, "history_days": HISTORY,
+            "event_items": sorted(map(list, world.items)),
+        }  # fmt: skip
         attempt.publish(inputs=inputs, meta=meta)
     from pyroaring import BitMap
 

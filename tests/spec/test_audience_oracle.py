@@ -35,9 +35,9 @@ w = _load("audience_world")
 class Three:
     """A world and its three engines."""
 
-    def __init__(self, folder: Path, world: object, shard_bits: int = 4) -> None:
+    def __init__(self, folder: Path, world: object, shard_bits: int = 4, block_bits: int = 6) -> None:
         lake = Lake.open(str(folder / "lake"))
-        w.write_index(lake, world, shard_bits)
+        w.write_index(lake, world, shard_bits, block_bits)
         self.world = world
         self.bitmaps = Audience(lake, w.DS, world.audiences)  # type: ignore[attr-defined]
         self.sql, self.naive = w.Sql(world), w.Naive(world)
@@ -222,7 +222,7 @@ def random_world(seed: int) -> object:
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> list[Three]:
-    return [Three(tmp_path_factory.mktemp(f"world{seed}"), random_world(seed), shard_bits) for seed, shard_bits in ((1, 4), (2, 3), (3, 7))]
+    return [Three(tmp_path_factory.mktemp(f"world{seed}"), random_world(seed), *bits) for seed, bits in ((1, (4, 4)), (2, (3, 6)), (3, (7, 7)))]
 
 
 OPS = st.sampled_from(["=", "<", "<=", ">", ">="])

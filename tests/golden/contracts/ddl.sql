@@ -153,8 +153,10 @@ CREATE TABLE "bitmap_index" (
   "value" VARCHAR,
   "bit" SMALLINT CHECK (NOT ("bit" < 0 OR "bit" > 63)),
   "offset" BIGINT,
-  "shard" INTEGER NOT NULL CHECK (NOT ("shard" < 0)),
+  "block" INTEGER NOT NULL CHECK (NOT ("block" < 0)),
   "cardinality" BIGINT NOT NULL CHECK (NOT ("cardinality" < 0)),
+  "encoding" VARCHAR NOT NULL CHECK (NOT ("encoding" NOT IN ('words', 'roaring'))),
+  "n_bytes" BIGINT NOT NULL CHECK (NOT ("n_bytes" < 0)),
   "bitmap" BLOB NOT NULL
 );
 

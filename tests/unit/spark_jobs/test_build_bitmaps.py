@@ -39,7 +39,8 @@ def test_index_and_audiences_equal_the_tables(spark, small_night) -> None:
     build_features.main(["--ds", DS])
     build_bitmaps.main(["--ds", DS])
     commit = lake.require("bitmap_index", ds=DS)
-    assert (commit.meta["n_shards"], commit.meta["n_users"], commit.meta["event_items"]) == (3, 600, [["view", "camera"]])
+    meta = commit.meta
+    assert (meta["n_shards"], meta["block_bits"], meta["n_users"], meta["event_items"]) == (3, 16, 600, [["view", "camera"]])
     features = lake.read(lake.require("user_features", ds=DS)).to_pylist()
     audience = Audience(lake, DS)
     want = {
