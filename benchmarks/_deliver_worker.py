@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from angelia.delivery import batch, client
+from angelia.delivery.rows import spare_memory
 from angelia.delivery.run import Delivery, Options
 from angelia.delivery.wire import Answer, Request
 from angelia.lake import Lake
@@ -106,6 +107,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--latency", action="store_true")
     parser.add_argument("--profile", type=Path)
     args = parser.parse_args(argv)
+    spare_memory()  # as `angelia deliver` does
     watch = Stopwatch() if args.latency else None
     delivery = Delivery(Lake.open(args.lake), Options(args.ds, (args.send_hour,)))
     memory = Memory(delivery)

@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
@@ -66,7 +66,7 @@ class Work:
 class Batch:
     """Rows of one intent on their way out. One task feeds requests; answers arrive as callbacks."""
 
-    def __init__(self, work: Work, sender: Sender, table: pa.Table, rows: list[int], deadline: Micros) -> None:
+    def __init__(self, work: Work, sender: Sender, table: pa.Table, rows: Sequence[int], deadline: Micros) -> None:
         self.work, self.sender, self.deadline = work, sender, deadline
         self.column: dict[str, list[Any]] = {name: _plain(table[name]) for name in COLUMNS}
         self.out = Outcomes(rows)

@@ -59,8 +59,10 @@ def deliver(
 ) -> None:
     """Send a plan's committed manifests; a second run sends nothing."""
     from angelia.delivery import parts
+    from angelia.delivery.rows import spare_memory
     from angelia.delivery.run import Delivery, Options, Result
 
+    spare_memory()
     if all_hours and clock is not ClockName.SIMULATED:
         raise InvalidInput("--all-hours needs --clock simulated", fix="real time is delivered hour by hour: --send-hour, or nothing for what is due")
     if all_hours and send_hour:

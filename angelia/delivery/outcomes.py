@@ -28,6 +28,8 @@ SCHEMA = pa.schema(
         ("payload_sha256", pa.binary(32)),
     ]
 )
+COUNTED = ("row", "outcome", "n_attempts")
+_READ = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 class Outcomes:
@@ -37,7 +39,7 @@ class Outcomes:
 
     def __init__(self, rows: Sequence[int]) -> None:
         n = len(rows)
-        self.rows = rows
+        self.rows = list(rows)
         self.outcome: list[str | None] = [None] * n
         self.reason: list[str | None] = [None] * n
         self.provider_id: list[str | None] = [None] * n
@@ -58,23 +60,23 @@ class Outcomes:
         return bytes(sink.getvalue())
 
 
-def read(data: bytes) -> pa.Table:
+def read(data: bytes, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
     """Return the table of an outcome object. Raises: Corrupt."""
     try:
-        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        with pa.ipc.open_file(pa.BufferReader(data), options=_READ) as file:
+            if file.schema != SCHEMA:
+                raise Corrupt("an outcome object of the ledger has another schema")
+            return file.read_all().select(columns)
     except pa.ArrowInvalid:
         raise Corrupt("an outcome object of the ledger is unreadable", fix="restore it from a backup; nothing was changed") from None
-    if table.schema != SCHEMA:
-        raise Corrupt("an outcome object of the ledger has another schema")
-    return table
 
 
 def merge(tables: Iterable[pa.Table]) -> pa.Table:
     """Return one row per manifest row: the best known outcome, the first sending instant, attempts summed; sorted by row."""
     given = list(tables)
-    if not given:
-        return SCHEMA.empty_table()
-    table = pa.concat_tables(given)
+    table = pa.concat_tables(given) if given else SCHEMA.empty_table()
+    if not table.num_rows:
+        return table
     rows = table["row"].to_numpy()
     codes = table["outcome"].combine_chunks().dictionary_encode()
     ranks = np.array([RANK[word] for word in codes.dictionary.to_pylist()], dtype=np.int64)[codes.indices.to_numpy()]

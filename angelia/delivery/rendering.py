@@ -11,7 +11,7 @@ from angelia.delivery.channels.base import MessageRejected
 from angelia.delivery.liquid_sandbox import RowRejected
 from angelia.delivery.templates import TemplateSet
 
-_CACHE = 16_384
+_CACHE = 8_192
 Words = tuple[str, str, str | None]
 
 

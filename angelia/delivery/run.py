@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow.compute as pc
+
 from angelia.delivery import compaction, parts
 from angelia.delivery.batch import Work
 from angelia.delivery.channels import open_provider
@@ -27,9 +29,10 @@ from angelia.delivery.client import Http2Client
 from angelia.delivery.clock import Clock, Micros, SimulatedClock, WallClock
 from angelia.delivery.guards import Guards
 from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.outcomes import DEFERRED
+from angelia.delivery.outcomes import COUNTED, DEFERRED
 from angelia.delivery.parts import Part
 from angelia.delivery.rendering import Renderer
+from angelia.delivery.rows import columns_of
 from angelia.delivery.sender import Sender
 from angelia.delivery.templates import TemplateSet
 from angelia.delivery.wire import Transport
@@ -228,11 +231,10 @@ class Delivery:
             ledger=self.ledger, guards=self._guards, render=renderer, clock=self.clock, lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s, draining=self.draining,
         )  # fmt: skip
-        table = await asyncio.to_thread(self.lake.read_file, part.entry)
-        run = PartRun(work, sender, part, claim, table)
+        run = PartRun(work, sender, part, claim, self.lake)
         done = await run.run()
         if done:
-            await asyncio.to_thread(self._conclude, part, commit, run.rows, table)
+            await asyncio.to_thread(self._conclude, part, commit)
             work.failpoints.hit("before_done")
             after = await asyncio.to_thread(compaction.counts, self.ledger, family)
             await asyncio.to_thread(self.ledger.finish, part.id, {"ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf, "rows": part.n_rows})
@@ -261,18 +263,15 @@ class Delivery:
     def _claim(self, part: Part) -> Any:
         return self.ledger.claim(part, takeover=self.options.takeover)
 
-    def _conclude(self, part: Part, commit: Commit, rows: list[int], table: Any) -> None:
+    def _conclude(self, part: Part, commit: Commit) -> None:
         """Name what is deferred and still has a window in a follow-up part, then commit ledger and receipts."""
-        mine = compaction.merged(self.ledger, [part])
-        closes = table["not_after"].cast("int64").to_pylist()
-        now = self.clock.now()
-        deferred = [
-            row
-            for row, outcome in zip(mine["row"].to_pylist(), mine["outcome"].to_pylist(), strict=True)
-            if outcome == DEFERRED and closes[row] > now
-        ]
-        if deferred:
-            parts.follow_up(self.lake, part, deferred, "deferred", f"{part.id[:32]}.deferred")
+        mine = compaction.merged(self.ledger, [part], COUNTED)
+        deferred = mine.filter(pc.equal(mine["outcome"], DEFERRED))["row"]
+        if len(deferred):
+            closes = columns_of(self.lake, part.entry, ["not_after"])["not_after"].cast("int64").take(deferred)
+            deferred = deferred.filter(pc.greater(closes, self.clock.now()))
+        if len(deferred):
+            parts.follow_up(self.lake, part, deferred.to_pylist(), "deferred", f"{part.id[:32]}.deferred")
         compaction.compact(self.lake, self.ledger, self._families[part.entry.sha256], commit)
 
     # ---- what is needed for it

@@ -1,6 +1,6 @@
 """Deliver one part: fixed batches; an intent before each, outcomes after; takeover of what a lost worker left open.
 
-Grain: batch of a part. Reads a verified manifest file, writes the ledger. Memory: the open batches (4 x 2,000 rows) and the part's Arrow table.
+Grain: batch of a part. Reads a verified manifest file, writes the ledger. Memory: the open batches (4 x 2,000 rows) and one range of the file.
 Surprises: a worker that finds its part taken over stops at the next batch, and its true outcomes are appended as late ones.
 """
 
@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from angelia.delivery import outcomes as words
-from angelia.delivery.batch import Batch, Work
+from angelia.delivery.batch import COLUMNS, Batch, Work
 from angelia.delivery.ledger import Claim, Intent
 from angelia.delivery.parts import Part
+from angelia.delivery.rows import PartRows, repeated_dispatches
 from angelia.delivery.sender import Sender
 from angelia.errors import AngeliaError
+from angelia.lake import Lake
 
 log = logging.getLogger(__name__)
 HEARTBEAT_S = 15.0
@@ -26,12 +29,12 @@ HEARTBEAT_S = 15.0
 class PartRun:
     """One claimed part on its way to being done."""
 
-    def __init__(self, work: Work, sender: Sender, part: Part, claim: Claim, table: pa.Table) -> None:
-        self.work, self.sender, self.part, self.claim, self.table = work, sender, part, claim, table
+    def __init__(self, work: Work, sender: Sender, part: Part, claim: Claim, lake: Lake) -> None:
+        self.work, self.sender, self.part, self.claim, self.lake = work, sender, part, claim, lake
         self.fenced = False
         self.problem: AngeliaError | None = None
-        self.rows: list[int] = list(range(part.entry.rows)) if part.rows is None else list(part.rows)
-        self._duplicates = _duplicates(table) if part.rows is None else set()
+        self.rows: Sequence[int] = range(part.entry.rows) if part.rows is None else part.rows
+        self._duplicates: set[int] = set()
 
     async def run(self) -> bool:
         """Work through the batches; True = every batch has its outcomes."""
@@ -45,20 +48,25 @@ class PartRun:
         n_batches = -(-len(self.rows) // size)
         concluded = await asyncio.to_thread(ledger.batches_with_outcomes, self.part.id)
         slots = asyncio.Semaphore(work.open_batches)
+        if self.part.rows is None:
+            self._duplicates = await asyncio.to_thread(repeated_dispatches, self.lake, self.part.entry)
         try:
-            async with asyncio.TaskGroup() as group:
-                heart = group.create_task(self._beat())
-                batches = []
-                for k in range(n_batches):
-                    if k in concluded:
-                        continue
-                    await slots.acquire()
-                    if self._must_stop() or await asyncio.to_thread(ledger.is_fenced, self.claim):
-                        self.fenced = self.fenced or not self._must_stop()
-                        break
-                    batches.append(group.create_task(self._batch(k, size, intents.get(k, []), slots)))
-                await asyncio.gather(*batches)
-                heart.cancel()
+            with PartRows(self.lake, self.part.entry, COLUMNS) as source:
+                async with asyncio.TaskGroup() as group:
+                    heart = group.create_task(self._beat())
+                    batches = []
+                    for k in range(n_batches):
+                        if k in concluded:
+                            continue
+                        await slots.acquire()
+                        if self._must_stop() or await asyncio.to_thread(ledger.is_fenced, self.claim):
+                            self.fenced = self.fenced or not self._must_stop()
+                            break
+                        rows = self.rows[k * size : (k + 1) * size]
+                        table = await asyncio.to_thread(source.read, rows)
+                        batches.append(group.create_task(self._batch(k, size, rows, table, intents.get(k, []), slots)))
+                    await asyncio.gather(*batches)
+                    heart.cancel()
         except* AngeliaError as problems:
             self.problem = _first(problems)
         if self.problem is not None:
@@ -75,16 +83,14 @@ class PartRun:
                 await asyncio.sleep(HEARTBEAT_S)
                 await asyncio.to_thread(self.work.ledger.heartbeat, self.claim)
 
-    async def _batch(self, k: int, size: int, standing: list[Intent], slots: asyncio.Semaphore) -> None:
+    async def _batch(self, k: int, size: int, rows: Sequence[int], table: pa.Table, standing: list[Intent], slots: asyncio.Semaphore) -> None:
         try:
-            await self._deliver(k, size, standing)
+            await self._deliver(k, size, rows, table, standing)
         finally:
             slots.release()
 
-    async def _deliver(self, k: int, size: int, standing: list[Intent]) -> None:
+    async def _deliver(self, k: int, size: int, rows: Sequence[int], table: pa.Table, standing: list[Intent]) -> None:
         work, ledger = self.work, self.work.ledger
-        rows = self.rows[k * size : (k + 1) * size]
-        table = self.table.take(pa.array(rows)) if self.part.rows is not None else self.table.slice(k * size, len(rows))
         if standing:
             if not await self._wait_for_owner(standing):
                 return
@@ -130,20 +136,6 @@ class PartRun:
             else:
                 batch.out.sent[i] = self.work.clock.now()  # unknown; caps count it from here on
                 batch.settle(i, words.AMBIGUOUS, "owner_lost")
-
-
-def _duplicates(table: pa.Table) -> set[int]:
-    """Return the rows whose dispatch_id or (at most once) message to that address already stands earlier in the part."""
-    ids = table["dispatch_id"].to_pylist()
-    if len(set(ids)) == len(ids):
-        return set()
-    seen: set[str] = set()
-    repeated = set()
-    for row, dispatch in enumerate(ids):
-        if dispatch in seen:
-            repeated.add(row)
-        seen.add(dispatch)
-    return repeated
 
 
 def _first(problems: BaseExceptionGroup[AngeliaError]) -> AngeliaError:
