@@ -51,6 +51,7 @@ test-s3: setup ## the lake's and the loop's tests against an S3 server (moto, st
 
 up: setup ## start Airflow on http://localhost:8080 with the sample catalog
 	$(BIN)/angelia loop --airflow-only
+	$(BIN)/angelia catalog apply campaigns --actor make
 	. $(ANGELIA_HOME)/airflow/env.sh && $(BIN)/airflow standalone
 
 down: ## stop what `make up` started

@@ -164,9 +164,7 @@ def command(
     days: Annotated[int, typer.Option(min=10, max=90, help="Days of history.")] = 28,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the population.")] = 7,
     ds: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The last closed day.")] = "2026-11-14",
-    airflow_only: Annotated[
-        bool, typer.Option("--airflow-only", help="Only prepare Airflow under HOME/airflow and apply the sample catalog.")
-    ] = False,
+    airflow_only: Annotated[bool, typer.Option("--airflow-only", help="Only prepare Airflow under HOME/airflow.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run the whole loop on a simulated population and print what happened; the same stands in HOME/summary.json."""
@@ -175,10 +173,11 @@ def command(
     settings = load_settings()
     home = settings.home.absolute()
     steps = Steps(home)
-    steps.run("catalog", ["angelia", "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "loop", "--json"])
     prepare_airflow(steps)
     if airflow_only:
+        progress(f"Airflow is prepared; before calling it: . {shlex.quote(str(home / 'airflow' / 'env.sh'))}")
         return
+    steps.run("catalog", ["angelia", "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "loop", "--json"])
     lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
     _world(steps, lake, users, days, seed, ds)
     if not any((settings.models_dir() / "p_open" / "champions").glob("*.json")):
