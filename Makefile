@@ -8,7 +8,7 @@ DAYS ?= 28
 export ANGELIA_HOME ?= var
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run check test golden bench up down lock test-s3
+.PHONY: help setup run check test golden bench bench-peers up down lock test-s3
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,16 +46,24 @@ golden: setup ## rewrite golden files; review reads the diff
 bench: setup ## every benchmark, one JSON line each (slow)
 	$(BIN)/python -m benchmarks --list | xargs -n 1 $(BIN)/python -m benchmarks
 
+bench-peers: setup ## install the libraries that `benchmarks deliver` compares with, in an environment of their own
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-peers/bin/python benchmarks/peers.lock
+
 test-s3: setup ## the lake's and the loop's tests against an S3 server (moto, started by the tests)
 	$(BIN)/python -m pytest -q tests/unit/lake -k s3
 
 up: setup ## start Airflow on http://localhost:8080 with the sample catalog
-	$(BIN)/angelia loop --airflow-only
-	$(BIN)/angelia catalog apply campaigns --actor make
-	. $(ANGELIA_HOME)/airflow/env.sh && $(BIN)/airflow standalone
+	@$(BIN)/angelia loop --airflow-only
+	@$(BIN)/angelia catalog apply campaigns --actor make
+	@. "$$(realpath "$(ANGELIA_HOME)")/airflow/env.sh" && cd "$$AIRFLOW_HOME" && \
+	  { [ ! -f standalone.pid ] || ! kill -0 "$$(cat standalone.pid)" 2>/dev/null || { echo "error: it is running; make down stops it" >&2; exit 2; }; } && \
+	  { setsid nohup airflow standalone > standalone.log 2>&1 & echo $$! > standalone.pid; } && \
+	  for second in $$(seq 120); do curl -fs -o /dev/null http://127.0.0.1:8080/api/v2/version && break; sleep 1; done && \
+	  echo "Airflow is on http://localhost:8080 (no password, this machine only); log: $$AIRFLOW_HOME/standalone.log; make down stops it"
 
 down: ## stop what `make up` started
-	@[ ! -f $(ANGELIA_HOME)/airflow/standalone.pid ] || kill "$$(cat $(ANGELIA_HOME)/airflow/standalone.pid)"
+	@pid="$(ANGELIA_HOME)/airflow/standalone.pid"; [ ! -f "$$pid" ] || { kill -TERM -- "-$$(cat "$$pid")"; rm "$$pid"; }
 
 lock: setup ## compile requirements.in into requirements.lock
 	$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --override overrides.txt --no-header --no-emit-index-url -o requirements.lock

@@ -66,9 +66,8 @@ class Work:
 class Batch:
     """Rows of one intent on their way out. One task feeds requests; answers arrive as callbacks."""
 
-    def __init__(self, work: Work, sender: Sender, table: pa.Table, rows: Sequence[int], deadline: Micros) -> None:
-        self.work, self.sender, self.deadline = work, sender, deadline
-        self.column: dict[str, list[Any]] = {name: _plain(table[name]) for name in COLUMNS}
+    def __init__(self, work: Work, sender: Sender, column: dict[str, list[Any]], rows: Sequence[int], deadline: Micros) -> None:
+        self.work, self.sender, self.column, self.deadline = work, sender, column, deadline
         self.out = Outcomes(rows)
         self.retries: list[tuple[Micros, int]] = []
         self.progress = asyncio.Event()
@@ -320,6 +319,15 @@ class Batch:
             self._again_later(i, reason, None)
         else:
             self._give_up(i, reason or "ambiguous")
+
+
+async def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
+    """Return the columns as lists, letting the event loop turn between them: all at once would hold up what other batches have to send."""
+    column = {}
+    for name in COLUMNS:
+        column[name] = _plain(table[name])
+        await asyncio.sleep(0)
+    return column
 
 
 _tasks: set[asyncio.Task[None]] = set()

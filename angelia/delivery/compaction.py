@@ -41,10 +41,12 @@ def compact(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit
     best = merged(ledger, family)
     root = family[0]
     # One dataset after the other, and freed memory given back: a part of 100,000 rows is 30 MiB here.
-    rows = columns_of(lake, root.entry, _IDS).take(best["row"])
+    rows = columns_of(lake, root.entry, _IDS)
+    if best.num_rows != rows.num_rows:
+        rows = rows.take(best["row"])
     columns = {name: rows[name] for name in _IDS}
     columns |= {name: best[name] for name in ("outcome", "reason", "provider_id", "n_attempts")} | {"sent_ts": best["sent_us"].cast(TIMESTAMP)}
-    columns["payload_sha256"] = pa.array([None if value is None else value.hex() for value in best["payload_sha256"].to_pylist()], pa.string())
+    columns["payload_sha256"] = pa.chunked_array([_hex(best["payload_sha256"].slice(at, 4096)) for at in range(0, best.num_rows, 4096)], pa.string())
     best = best.drop_columns(["payload_sha256", "provider_id"])
     with lake.attempt("delivery_ledger", ds=root.ds, send_hour=root.send_hour, part=root.leaf) as attempt:
         attempt.write(pa.table(columns), "part-0000.parquet")
@@ -60,6 +62,10 @@ def compact(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit
         attempt.publish(inputs=[manifest])
     _disable(lake, root, best)
     pa.default_memory_pool().release_unused()
+
+
+def _hex(digests: pa.ChunkedArray) -> pa.Array:
+    return pa.array([None if value is None else value.hex() for value in digests.to_pylist()], pa.string())
 
 
 def _disable(lake: Lake, root: Part, best: pa.Table) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from angelia.delivery import outcomes as words
-from angelia.delivery.batch import COLUMNS, Batch, Work
+from angelia.delivery.batch import COLUMNS, Batch, Work, plain_columns
 from angelia.delivery.ledger import Claim, Intent
 from angelia.delivery.parts import Part
 from angelia.delivery.rows import PartRows, repeated_dispatches
@@ -96,8 +96,9 @@ class PartRun:
                 return
             if ledger.store.exists(f"outcomes/{self.part.id}/{k:06d}"):
                 return  # the owner was alive and finished it
+        column = await plain_columns(table)
         deadline = work.lease_now() + int(work.batch_deadline_s * 1e6)
-        batch = Batch(work, self.sender, table, rows, deadline)
+        batch = Batch(work, self.sender, column, rows, deadline)
         for i, row in enumerate(rows):
             if row in self._duplicates:
                 batch.settle(i, words.SKIPPED, "duplicate_dispatch")
@@ -110,7 +111,7 @@ class PartRun:
             work.failpoints.hit("after_intent")
             await batch.run()
         work.failpoints.hit("before_outcome")
-        data = batch.out.to_bytes()
+        data = await asyncio.to_thread(batch.out.to_bytes)
         if not await asyncio.to_thread(ledger.conclude, self.claim, k, data):
             log.warning("batch %d was resolved by another worker; its true outcomes are appended", k)
             self.fenced = True

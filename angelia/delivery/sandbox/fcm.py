@@ -19,8 +19,10 @@ from angelia.delivery.sandbox.keys import ACCOUNT, PROJECT
 from angelia.delivery.sandbox.phones import Phones
 from angelia.delivery.sandbox.rules import Rules, Then
 
+AUDIENCE = "https://oauth2.googleapis.com/token"  # google-auth signs for it whatever token_uri says
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
+# Either is enough; firebase-admin asks for several. Source: .../fcm/rest/v1/projects.messages/send, "Authorization scopes", read 2026-11-21.
+SCOPES = {"https://www.googleapis.com/auth/firebase.messaging", "https://www.googleapis.com/auth/cloud-platform"}
 JSON, HTML = b"application/json; charset=UTF-8", b"text/html; charset=utf-8"
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
@@ -85,9 +87,10 @@ class FcmSandbox:
             if form.get("grant_type") != [GRANT]:
                 raise jwt.InvalidTokenError
             claims = jwt.decode(
-                form["assertion"][0], self._key, algorithms=["RS256"], audience=self._audience, issuer=ACCOUNT, options={"require": ["exp", "iat"]}
-            )
-            if claims.get("scope") != SCOPE:
+                form["assertion"][0], self._key, algorithms=["RS256"], audience=[self._audience, AUDIENCE], issuer=ACCOUNT,
+                options={"require": ["exp", "iat"]},
+            )  # fmt: skip
+            if not SCOPES.intersection(str(claims.get("scope")).split()):
                 raise jwt.InvalidTokenError
         except (jwt.InvalidTokenError, KeyError):
             self.phones.outcomes["token_refused"] += 1

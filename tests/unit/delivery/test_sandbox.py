@@ -143,7 +143,7 @@ def test_what_fcm_refuses_is_refused_with_its_shapes(tmp_path: Path) -> None:
             "aud": account["token_uri"],
             "iat": 1,
             "exp": 2**31,
-            "scope": "https://www.googleapis.com/auth/cloud-platform",
+            "scope": "https://www.googleapis.com/auth/drive.readonly",
         }
         wrong_scope = jwt.encode(claims, account["private_key"], algorithm="RS256")
         found = []
