@@ -59,7 +59,7 @@ up: setup ## start Airflow on http://localhost:8080 with the sample catalog
 	@. "$$(realpath "$(ANGELIA_HOME)")/airflow/env.sh" && cd "$$AIRFLOW_HOME" && \
 	  { [ ! -f standalone.pid ] || ! kill -0 "$$(cat standalone.pid)" 2>/dev/null || { echo "error: it is running; make down stops it" >&2; exit 2; }; } && \
 	  { setsid nohup airflow standalone > standalone.log 2>&1 & echo $$! > standalone.pid; } && \
-	  for second in $$(seq 120); do curl -fs -o /dev/null http://127.0.0.1:8080/api/v2/version && break; sleep 1; done && \
+	  for second in $$(seq 120); do python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:8080/api/v2/version")' 2>/dev/null && break; sleep 1; done && \
 	  echo "Airflow is on http://localhost:8080 (no password, this machine only); log: $$AIRFLOW_HOME/standalone.log; make down stops it"
 
 down: ## stop what `make up` started

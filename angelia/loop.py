@@ -43,8 +43,9 @@ def environment(home: Path) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow / 'airflow.db'}",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__CORE__MAX_MAP_LENGTH": "4096",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # one machine, loopback only
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
-        "ANGELIA_TASK_RETRIES": "0",  # a person is watching: fail at once
         "SPARK_HOME": spark_home,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
@@ -56,7 +57,8 @@ class Steps:
     """Runs commands one after the other, each with its time; output of quiet ones goes to a log that is shown only on failure."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.env = home, {**os.environ, **environment(home)}
+        self.home = home
+        self.env = {**os.environ, **environment(home), "ANGELIA_TASK_RETRIES": "0"}  # a person is watching: fail at once
         self.seconds: dict[str, float] = {}
         (home / "logs").mkdir(parents=True, exist_ok=True)
 

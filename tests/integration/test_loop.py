@@ -128,7 +128,7 @@ def test_a_broken_day_stops_at_the_gate_and_yesterdays_manifests_stay(home, lake
     with lake.attempt("user_profiles", ds=NEXT) as attempt:
         attempt.write(table.set_column(table.schema.get_field_index("timezone"), "timezone", gone), "part-0000.parquet", conform=False)
         attempt.publish()
-    env = {**os.environ, **environment(home)}
+    env = Steps(home).env
     words = ["dags", "test", "nightly_personalization", f"{NEXT}T02:00:00+00:00", "--conf", '{"mode": "plan", "clock": "simulated"}']
     run = subprocess.run([sys.executable, "-m", "airflow", *words], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
     said = run.stdout + run.stderr
