@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,23 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ANGELIA_") and name != "ANGELIA_DATA":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[..., Path]:
+    """Return a function from the names of real data sets to the folder ANGELIA_DATA that holds them; without them skip, in CI fail."""
+
+    def folder(*names: str) -> Path:
+        data = Path(os.environ.get("ANGELIA_DATA") or os.devnull)
+        missing = [name for name in names if not (data / name).is_dir()]
+        if missing:
+            reason = f"ANGELIA_DATA does not point at a folder that holds {', '.join(missing)}"
+            if os.environ.get("CI"):
+                pytest.fail(f"{reason}; CI must not skip what is tested on real data")
+            pytest.skip(reason)
+        return data
+
+    return folder
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ Runs where ANGELIA_DATA names the folder of the sets; elsewhere skipped with tha
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -20,21 +20,14 @@ from angelia.lake import Lake
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
-def data_files(name: str, *patterns: str) -> list[Path]:
-    folder = os.environ.get("ANGELIA_DATA")
-    found = [path for pattern in patterns for path in sorted((Path(folder) / name).glob(pattern))] if folder else []
-    if len(found) < len(patterns):
-        reason = f"ANGELIA_DATA is not set, or holds no {name}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+def data_files(folder: Path, *patterns: str) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
 
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("settings_home")
-def test_kuairand(lake: Lake) -> None:
-    files = data_files("kuairand_pure", "user_features*.parquet", "log_standard*.parquet", "video_features*.parquet")
+def test_kuairand(lake: Lake, real_data: Callable[..., Path]) -> None:
+    files = data_files(real_data("kuairand_pure") / "kuairand_pure", "user_features*.parquet", "log_standard*.parquet", "video_features*.parquet")
     result = run_import(load_settings(), EXAMPLES / "kuairand" / "mapping.yaml", files)
     assert result["ds"] == "2022-05-08"
     assert {name: entry["rows"] for name, entry in result["datasets"].items()} == {
@@ -60,8 +53,8 @@ def test_kuairand(lake: Lake) -> None:
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("settings_home")
-def test_online_retail(lake: Lake) -> None:
-    files = data_files("online_retail", "online_retail_ii_*.parquet", "online_retail_2010_2011_*.parquet")
+def test_online_retail(lake: Lake, real_data: Callable[..., Path]) -> None:
+    files = data_files(real_data("online_retail") / "online_retail", "online_retail_ii_*.parquet", "online_retail_2010_2011_*.parquet")
     result = run_import(load_settings(), EXAMPLES / "online_retail" / "mapping.yaml", files, dry_run=True)
     assert result["ds"] == "2011-12-09"
     assert {name: entry["rows"] for name, entry in result["datasets"].items()} == {"user_profiles": 5_881, "user_events": 791_114}

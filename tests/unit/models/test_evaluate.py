@@ -1,4 +1,4 @@
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +83,10 @@ def test_effective_sample_size_and_a_good_model_narrows_the_interval() -> None:
     assert np.isnan(ips(np.zeros(1), np.zeros(1)).value)
 
 
-def test_one_policys_log_tells_the_others_mean_on_real_rounds() -> None:
-    folder = os.environ.get("ANGELIA_DATA")
-    if not folder:
-        pytest.skip("ANGELIA_DATA does not point at the real data sets")
-    random = pq.read_table(Path(folder) / "obd_small" / "random_all.parquet").to_pandas()
-    thompson = pq.read_table(Path(folder) / "obd_small" / "bts_all.parquet").to_pandas()
+def test_one_policys_log_tells_the_others_mean_on_real_rounds(real_data: Callable[..., Path]) -> None:
+    folder = real_data("obd_small") / "obd_small"
+    random = pq.read_table(folder / "random_all.parquet").to_pandas()
+    thompson = pq.read_table(folder / "bts_all.parquet").to_pandas()
     # From the random log, the value of Thompson sampling's average action distribution; compared with its own on-policy mean.
     share = thompson.groupby(["position", "item_id"]).size() / thompson.groupby("position").size()
     target = share.reindex(list(zip(random["position"], random["item_id"], strict=True))).fillna(0.0).to_numpy()
