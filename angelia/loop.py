@@ -10,13 +10,17 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -212,10 +216,35 @@ def night(steps: Steps, lake: Lake, ds: str) -> None:
     conf = json.dumps({"mode": "plan", "clock": "simulated"})
     before = lake.head("dispatch_manifest", ds=ds)
     words = ["airflow", "dags", "test", "nightly_personalization", f"{ds}T02:00:00+00:00", "--conf", conf]
-    steps.run("night", [sys.executable, "-m", *words])
+    with tasks_as_they_end(steps.home / "airflow" / "airflow.db"):
+        steps.run("night", [sys.executable, "-m", *words])
     after = lake.head("dispatch_manifest", ds=ds)
     if after is None or (before is not None and after.number == before.number and after.nonce != before.nonce):
         raise AngeliaError("the night ended without manifests", fix="see logs/night.log in ANGELIA_HOME")
+
+
+@contextmanager
+def tasks_as_they_end(database: Path) -> Iterator[None]:
+    """Print a line for every task that ends while the block runs: `airflow dags test` itself is silent for minutes."""
+    began, stop, told = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), threading.Event(), set[str]()
+    query = "SELECT task_id, state, duration FROM task_instance WHERE start_date >= ? AND end_date IS NOT NULL ORDER BY end_date"
+
+    def watch() -> None:
+        while not stop.wait(1.0):
+            # Only to look: a busy database is asked again a second later.
+            with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
+                for task, state, seconds in connection.execute(query, (began,)):
+                    if task not in told:
+                        told.add(task)
+                        progress(f"  {task}: {state}, {seconds or 0:.0f} s")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
 
 
 def deliver(steps: Steps, ds: str) -> dict[str, Any]:
