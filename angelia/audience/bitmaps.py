@@ -25,19 +25,20 @@ from angelia.audience.sets import NOBODY, Set, of_positions
 from angelia.audience.slices import real_keys, slice_numbers
 
 EVERYONE = "user"
-MAX_BLOCKS = 128
-MIN_BLOCK_BITS = 16
+BLOCKS = 16
+MIN_BLOCK_BITS, MAX_BLOCK_BITS = 16, 23
 Positions = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
 Features = Callable[[Sequence[str]], pa.Table]
 
 
 def block_bits_for(n_ordinals: int, shard_bits: int) -> int:
-    """Return log2 of a block's width: a whole number of shards, wide enough that the index has at most MAX_BLOCKS.
+    """Return log2 of a block's width: a whole number of shards, about BLOCKS of them to an index until they are 2^23 wide.
 
-    Each block costs a query about 0.5 ms of opening; beyond 2^23 a packed set no longer fits a core's cache.
+    Each block costs a query about 0.5 ms of opening, and building wants some for every core; a packed set of 2^23 people is 1 MiB, as much as
+    a core's cache likes.
     """
-    return max(shard_bits, MIN_BLOCK_BITS, math.ceil(math.log2(max(1, n_ordinals / MAX_BLOCKS))))
+    return max(shard_bits, MIN_BLOCK_BITS, min(MAX_BLOCK_BITS, math.ceil(math.log2(max(1, n_ordinals / BLOCKS)))))
 
 
 def group_of(field: str) -> str:

@@ -1,6 +1,6 @@
 """One block of the bitmap index, read lazily: a group's file is mapped when the first of its fields is asked for.
 
-Reads bitmap_index (and user_days for what has no bitmap). A block is a whole number of shards, and as wide as keeps the index at 128 blocks:
+Reads bitmap_index (and user_days for what has no bitmap). A block is a whole number of shards, and up to 2^23 people wide:
 the unit that files are written and sets are computed by. What would surprise: positions count from the block's first ordinal; a packed set is
 used where it stands in the file, and only roaring sets are deserialised, once.
 """

@@ -33,7 +33,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Lake
 
 # Below this, starting threads costs more than they save.
-MIN_PARALLEL_BLOCKS = 8
+MIN_PARALLEL_BLOCKS = 4
 
 
 @dataclass(frozen=True)

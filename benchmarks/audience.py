@@ -1,0 +1,233 @@
+"""Set algebra over a billion people: how long a count takes with our engine, and with ClickHouse, DuckDB and NumPy on the same sets.
+
+The sets are synthetic (random bits: the hardest case, no runs to gain from) and written through the lake as `build_bitmaps` writes them; what is
+timed is `angelia.audience.Audience.measure`, planning included. *Hot*: one resident audience, asked before. *Warm*: files in the page cache;
+lake, commit, files and sets are opened by the call. Every engine is a process of its own; they are asked in turn, round after round, and must
+give the same count. Peers answer `A AND B AND NOT C` only. Building is timed apart (`build_s`).
+ClickHouse (chdb) lives in `.venv-peers` (`make bench-peers`); a peer that is not there is skipped, saying so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from angelia.audience.bitmaps import EVERYONE, Rows, block_bits_for
+from angelia.audience.blobs import write_rows
+from angelia.audience.sets import Dense, Set, of_flags
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
+from angelia.output import progress
+
+ROOT = Path(__file__).parent.parent
+PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+DS = "2026-11-14"
+N_TAGS = 30
+PEER_TAGS = ("t00", "t01", "t02")
+RANGE_BITS = 7
+SHARD_BITS = 18
+PRECISION_BITS = 10
+U64 = npt.NDArray[np.uint64]
+THREE = "tag = 't00' AND tag = 't01' AND NOT tag = 't02'"
+QUERIES = {
+    "count_3_leaves": THREE,
+    "count_range": "tag = 't00' AND NOT tag = 't02' AND age_years >= 37",
+    "count_10_leaves": "(tag = 't00' OR tag = 't01' OR tag = 't02' OR tag = 't03') AND (tag = 't04' OR tag = 't05' OR tag = 't06')"
+    " AND NOT (tag = 't07' OR tag = 't08' OR tag = 't09')",
+    "count_30_leaves": " AND ".join(
+        ["(" + " OR ".join(f"tag = 't{i:02d}'" for i in range(first, first + 12)) + ")" for first in (0, 12)]
+        + [f"NOT tag = 't{i:02d}'" for i in range(24, 30)]
+    ),
+}
+
+
+def random_words(rng: np.random.Generator, n_words: int, density: float) -> U64:
+    """Return words whose bits are 1 with probability `density`, to 1/1024: AND for a 0 of the binary fraction, OR for a 1, lowest digit first."""
+    digits = round(density * (1 << PRECISION_BITS))
+    found = np.zeros(n_words, np.uint64)
+    started = False
+    for bit in range(PRECISION_BITS):
+        one = digits >> bit & 1
+        if not (one or started):
+            continue
+        started = True
+        more = rng.integers(0, 1 << 64, n_words, dtype=np.uint64)
+        found = found | more if one else found & more
+    return found
+
+
+def block_set(words: U64, n: int) -> Set:
+    """Return the first n bits of packed words as a set, in the form that the index stores."""
+    bits = words.view(np.uint8)
+    if n < len(bits) * 8:
+        bits = bits.copy()
+        bits[(n + 7) >> 3 :] = 0
+        if n & 7:
+            bits[n >> 3] &= (1 << (n & 7)) - 1
+    return of_flags(np.unpackbits(bits, bitorder="little").view(bool)) if np.bitwise_count(words[:1024]).sum() < 1024 * 2 else Dense(bits)
+
+
+def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[str, Any]:
+    """Write the index of `users` people: tags of the given density and a 7-bit number; and the peers' three sets as plain words."""
+    block_bits = block_bits_for(users, SHARD_BITS)
+    width = 1 << block_bits
+    raw.mkdir()
+    files = {tag: (raw / f"{tag}.bits").open("wb") for tag in PEER_TAGS}
+    with lake.attempt("bitmap_index", ds=DS) as attempt:
+        for block in range(-(-users // width)):
+            n = min(width, users - block * width)
+            rows = Rows(block, block_bits)
+            everyone = np.zeros(max(64, width), bool)
+            everyone[:n] = True
+            rows.add(EVERYONE, "known", of_flags(everyone))
+            for i in range(N_TAGS):
+                words = random_words(np.random.Generator(np.random.SFC64([seed, block, i])), max(1, width >> 6), density)
+                found = block_set(words, n)
+                rows.add("tag", "value", found, value=f"t{i:02d}")
+                if (tag := f"t{i:02d}") in files:
+                    plain = block_set(words, n) if isinstance(found, Dense) else None
+                    (plain.bits if plain is not None else _packed(found, width)).tofile(files[tag])
+            for bit in range(RANGE_BITS):
+                words = random_words(np.random.Generator(np.random.SFC64([seed, block, N_TAGS + bit])), max(1, width >> 6), 0.5)
+                rows.add("age_years", "slice", block_set(words, n), bit=bit, offset=0)
+            shards = (block << (block_bits - SHARD_BITS), ((block + 1) << (block_bits - SHARD_BITS)) - 1)
+            for group, found_rows in rows.groups.items():
+                attempt.add(write_rows(lake, attempt.folder, found_rows, group=group, block=block, shards=shards))
+            if block % 16 == 0:
+                progress(f"audience: built {min(users, (block + 1) * width):,} of {users:,} users")
+        meta = {"shard_bits": SHARD_BITS, "block_bits": block_bits, "n_ordinals": users, "history_days": 28, "event_items": []}
+        commit = attempt.publish(meta=meta)
+    for file in files.values():
+        file.close()
+    (raw / "facts.json").write_text(json.dumps({"users": users, "width": width}))
+    return {"index_bytes": sum(entry.bytes for entry in commit.files), "files": len(commit.files)}
+
+
+def _packed(found: Set, width: int) -> npt.NDArray[np.uint8]:
+    from angelia.audience.sets import to_dense
+
+    return to_dense(found, width).bits
+
+
+class Engine:
+    """One engine in a process of its own, asked by lines of JSON."""
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
+        self.name = name
+        self.process = subprocess.Popen([*command, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self.ready = self._answer()
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """Return the answer to a question."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def stop(self) -> dict[str, Any]:
+        """End the process and return its last words (memory)."""
+        try:
+            return self.ask(stop=True)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} died")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
+    """Return the command of each peer that can run here; say which cannot."""
+    commands = {name: [sys.executable, "-m", "benchmarks._audience_engines", name] for name in ("numpy_bits", "duckdb")}
+    found = {name: commands[name] for name in wanted if name in commands}
+    if "clickhouse" in wanted:
+        has_it = PEERS_PYTHON.exists() and subprocess.run([PEERS_PYTHON, "-c", "import chdb"], capture_output=True, check=False).returncode == 0
+        if has_it:
+            found["clickhouse"] = [str(PEERS_PYTHON), str(ROOT / "benchmarks" / "_audience_clickhouse.py")]
+        else:
+            progress("audience: clickhouse skipped: chdb is not installed; `make bench-peers` installs it")
+    return found
+
+
+def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]:
+    """Ask every engine in turn and return medians."""
+    engines = {"ours": Engine("ours", [sys.executable, "-m", "benchmarks._audience_engines", "ours"], folder)}
+    skipped = []
+    for name, command in peers_there(wanted).items():
+        progress(f"audience: {name} loads its sets")
+        engines[name] = Engine(name, command, folder)
+    skipped = [name for name in wanted if name not in engines]
+    times: dict[tuple[str, str], list[float]] = {}
+    counts: dict[str, dict[str, int]] = {name: {} for name in QUERIES}
+    memory: dict[str, float] = {}
+    try:
+        for turn in range(repeats + 1):  # the first round warms up and is not counted
+            for name, engine in engines.items():
+                for query, text in QUERIES.items():
+                    for state in ("warm", "hot") if name == "ours" else engine.ready["states"] if query == "count_3_leaves" else ():
+                        answer = engine.ask(state=state, text=text)
+                        counts[query][f"{name}, {state}"] = answer["count"]
+                        if turn:
+                            times.setdefault((name, f"{query}_{state}_ms"), []).append(answer["ms"])
+            progress(f"audience: round {turn} of {repeats}")
+        facts = {name: engine.ready for name, engine in engines.items()}
+    finally:
+        memory = {name: engine.stop()["peak_rss_gib"] for name, engine in engines.items()}
+    for query, found in counts.items():
+        if len(set(found.values())) != 1:
+            raise InvalidInput(f"{query}: the engines disagree: {found}")
+    result: dict[str, dict[str, Any]] = {name: {} for name in engines}
+    for (name, metric), values in sorted(times.items()):
+        result[name][metric] = round(statistics.median(values), 2)
+    for name in engines:
+        result[name]["peak_rss_gib"] = memory[name]
+        result[name] |= {key: value for key, value in facts[name].items() if key.endswith("_s")}
+    return {
+        "ours": result.pop("ours"),
+        "peers": result,
+        "skipped": skipped,
+        "counts": {query: next(iter(found.values())) for query, found in counts.items()},
+    }
+
+
+def main(argv: Sequence[str]) -> dict[str, Any]:
+    """Build the sets, measure, and clean up."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks audience", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--users", type=int, default=1_000_000_000)
+    parser.add_argument("--density", type=float, default=0.1)
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--peers", default="clickhouse,duckdb,numpy_bits", help="comma-separated, or empty for none")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where to put some 6 GB for a billion users; default: the system's temporary folder"
+    )
+    args = parser.parse_args(argv)
+    if not 1 <= args.users <= 1 << 32 or not 1 / 1024 <= args.density <= 1 or args.runs < 1:
+        raise InvalidInput("--users is between 1 and 2^32, --density between 1/1024 and 1, --runs at least 1")
+    folder = Path(tempfile.mkdtemp(prefix="angelia-audience-", dir=args.folder))
+    try:
+        began = time.perf_counter()
+        built = build(Lake.open(str(folder / "lake")), folder / "raw", args.users, args.density, args.seed)
+        built_s = time.perf_counter() - began
+        found = measure(folder, args.runs, [name for name in args.peers.split(",") if name])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    found["ours"] |= {"build_s": round(built_s, 1), "index_bytes": built["index_bytes"], "files": built["files"]}
+    return {"params": {"users": args.users, "density": args.density, "seed": args.seed}, **found, "runs": args.runs}
