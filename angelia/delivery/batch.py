@@ -279,6 +279,7 @@ class Batch:
             if i in self.last and self.last[i][0] == words.AMBIGUOUS:
                 self.settle(i, words.AMBIGUOUS, self.last[i][1])  # an earlier try may have arrived all the same
             else:
+                self.out.gone[i] = verdict.gone_us
                 self.settle(i, words.REJECTED, f"gone:{reason}" if kind == base.GONE else reason)
         elif kind == base.THROTTLED:
             wait = retry_after(answer.header(b"retry-after"), now)

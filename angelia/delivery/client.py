@@ -50,7 +50,7 @@ class Connection(http2.Http2Protocol):
         self.lost = False
         self.timeouts = 0  # since the last answer
         self.ended: asyncio.Future[None] = self.loop.create_future()
-        self._fixed: dict[tuple[bytes, bytes, http2.Headers], http2.Headers] = {}
+        self._fixed: dict[tuple[bytes, bytes, http2.Headers], tuple[http2.Headers, http2.Headers]] = {}
 
     def hello(self) -> bytes:
         """Return preface and settings."""
@@ -72,15 +72,19 @@ class Connection(http2.Http2Protocol):
         self.next_stream = number + 2
         if number > _STREAMS_PER_CONNECTION * 2:
             self.closing = True
-        key = (request.path, authorization, request.headers)
+        key = (b"" if request.own_path else request.path, authorization, request.headers)
         fixed = self._fixed.get(key)
         if fixed is None:
             if len(self._fixed) > 256:
                 self._fixed.clear()
             auth = ((b"authorization", authorization),) if authorization else ()
-            pseudo = ((b":method", b"POST"), (b":scheme", self.scheme), (b":authority", self.authority), (b":path", request.path))
-            fixed = self._fixed[key] = (*pseudo, *auth, *request.headers)
-        block = self.encoder.encode(fixed)
+            pseudo = ((b":method", b"POST"), (b":scheme", self.scheme), (b":authority", self.authority))
+            own = () if request.own_path else ((b":path", request.path),)
+            fixed = self._fixed[key] = ((*pseudo, *own), (*auth, *request.headers))
+        block = self.encoder.encode(fixed[0])
+        if request.own_path:  # as it is: in the compression table it would push out what repeats
+            block += http2.plain_block(((b":path", request.path),))
+        block += self.encoder.encode(fixed[1])
         if request.extra:
             block += http2.plain_block(request.extra)
         if len(block) > self.peer_max_frame:

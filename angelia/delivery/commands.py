@@ -115,10 +115,12 @@ def sandbox(
     folder = state_dir if state_dir != Path() else load_settings().home / "sandbox"
 
     def announce(names: dict[str, object]) -> None:
-        progress(
-            f"sandbox: {names['url']}  live page: {names['http_url']}/\n  ANGELIA_FCM_URL={names['url']} ANGELIA_CA_FILE={names['ca_file']} "
-            f"ANGELIA_FCM_CREDENTIALS={names['credentials']}"
-        )
+        lines = [f"sandbox: {names['url']}  live page: {names['http_url']}/", f"  ANGELIA_CA_FILE={names['ca_file']}"]
+        for channel, url in (("FCM", "url"), ("APNS", "url"), ("EMAIL", "smtp_url")):
+            credentials = names["credentials" if channel == "FCM" else f"{channel.lower()}_credentials"]
+            lines.append(f"  ANGELIA_{channel}_URL={names[url]} ANGELIA_{channel}_CREDENTIALS={credentials}")
+        lines.append(f"  ANGELIA_WEBHOOK_CREDENTIALS={names['webhook_credentials']}  (addresses: {names['url']}/hook/NAME)")
+        progress("\n".join(lines))
 
     async def main() -> Phones:
         return await serve(

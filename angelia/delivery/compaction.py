@@ -69,7 +69,7 @@ def _hex(digests: pa.ChunkedArray) -> pa.Array:
 
 
 def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
-    """Append what the provider called gone to the suppressions: this address of this person, since that answer."""
+    """Append what the provider called gone to the suppressions: this address of this person, since the time the provider named, or its answer."""
     gone = best.filter(pc.fill_null(pc.starts_with(best["reason"], "gone:"), False))
     if not gone.num_rows:
         return
@@ -78,7 +78,9 @@ def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
     entries = []
     picked = columns_of(lake, root.entry, ["dispatch_id", "user_id", "address"]).take(gone["row"])
     for dispatch, user, address, at in zip(
-        *(picked[name].to_pylist() for name in ("dispatch_id", "user_id", "address")), gone["at_us"].to_pylist(), strict=True
+        *(picked[name].to_pylist() for name in ("dispatch_id", "user_id", "address")),
+        pc.coalesce(gone["gone_us"], gone["at_us"]).to_pylist(),
+        strict=True,
     ):
         entry = hashlib.sha256(f"gone:{dispatch}".encode()).hexdigest()[:32]
         if entry not in known:

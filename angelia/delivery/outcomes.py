@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
         ("at_us", pa.int64()),  # plan time of the outcome
         ("n_attempts", pa.int16()),
         ("payload_sha256", pa.binary(32)),
+        ("gone_us", pa.int64()),  # since when the provider says the address is gone; null = it did not say, or it is not
     ]
 )
 COUNTED = ("row", "outcome", "n_attempts")
@@ -35,7 +36,7 @@ _READ = pa.ipc.IpcReadOptions(use_threads=False)
 class Outcomes:
     """Columns for the rows of one batch; a row without an outcome is None until `settle`."""
 
-    __slots__ = ("at", "attempts", "outcome", "payload", "provider_id", "reason", "rows", "sent")
+    __slots__ = ("at", "attempts", "gone", "outcome", "payload", "provider_id", "reason", "rows", "sent")
 
     def __init__(self, rows: Sequence[int]) -> None:
         n = len(rows)
@@ -47,12 +48,13 @@ class Outcomes:
         self.at: list[int] = [0] * n
         self.attempts: list[int] = [0] * n
         self.payload: list[bytes | None] = [None] * n
+        self.gone: list[int | None] = [None] * n
 
     def to_bytes(self) -> bytes:
         """Return the batch's outcomes; every row must have one."""
         if None in self.outcome:
             raise AssertionError("a row has no outcome")
-        columns = [self.rows, self.outcome, self.reason, self.provider_id, self.sent, self.at, self.attempts, self.payload]
+        columns = [self.rows, self.outcome, self.reason, self.provider_id, self.sent, self.at, self.attempts, self.payload, self.gone]
         table = pa.Table.from_arrays([pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:

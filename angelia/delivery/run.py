@@ -296,7 +296,7 @@ class Delivery:
             provider = open_provider(config)
             if self.clock.simulated:
                 host = urlsplit(provider.base_url).hostname or ""
-                if any(host == name or host.endswith(f".{name}") for name in PROVIDER_HOSTS):
+                if not provider.may_rehearse or any(host == name or host.endswith(f".{name}") for name in PROVIDER_HOSTS):
                     raise InvalidInput("a simulated clock must not send to a real provider", fix=f"set ANGELIA_{channel.upper()}_URL to a sandbox")
             per_minute = config.quota_per_minute / self.options.slots
             transport = self._transport(provider, config)
@@ -304,6 +304,8 @@ class Delivery:
         return self._senders[channel]
 
     def _open_transport(self, provider: Provider, config: ChannelConfig) -> Transport:
+        if provider.open_transport is not None:
+            return provider.open_transport(config, self.options.request_timeout_s)
         return Http2Client(provider.base_url, connections=provider.connections, timeout_s=self.options.request_timeout_s, ca_file=config.ca_file)
 
     async def _report(self) -> None:

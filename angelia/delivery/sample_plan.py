@@ -16,6 +16,7 @@ from angelia.contracts import arrow, dataset, ids
 from angelia.lake import Commit, Lake
 
 CAMPAIGN = "price_drop"
+PROVIDERS = {"fcm": "fcm_v1", "apns": "apns", "email": "smtp", "webhook": "webhook"}
 ITEMS = ("camera", "phone", "shoes", "book", "lamp", "kettle", "guitar", "tent")
 
 
@@ -35,7 +36,7 @@ def documents(quota_per_minute: int = 600_000, channels: Sequence[str] = ("fcm",
     }
     bodies = [template]
     for channel in channels:
-        bodies.append({"kind": "channel", "id": channel, "provider": "fcm_v1", "enabled": True, "quota_per_minute": quota_per_minute})
+        bodies.append({"kind": "channel", "id": channel, "provider": PROVIDERS[channel], "enabled": True, "quota_per_minute": quota_per_minute})
     return [{"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body, sort_keys=True)} for body in bodies]
 
 
@@ -74,11 +75,13 @@ def make(
 ) -> Commit:
     """Write a plan of `messages` rows spread evenly over UTC hours of the day after ds."""
     day = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
-    with lake.attempt("catalog_snapshot", ds=ds) as attempt:
-        attempt.write(pa.Table.from_pylist(documents(quota_per_minute), schema=arrow.schema(dataset("catalog_snapshot"))), "part-0000.parquet")
-        snapshot = attempt.publish()
     given = dict(changes or {})
     channel, priority = given.get("channel", "fcm"), given.get("priority", "medium")
+    with lake.attempt("catalog_snapshot", ds=ds) as attempt:
+        attempt.write(
+            pa.Table.from_pylist(documents(quota_per_minute, (channel,)), schema=arrow.schema(dataset("catalog_snapshot"))), "part-0000.parquet"
+        )
+        snapshot = attempt.publish()
     per_hour, first = -(-messages // len(hours)), 0
     with lake.attempt("dispatch_manifest", ds=ds) as attempt:
         for hour in hours:

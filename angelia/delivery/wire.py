@@ -15,12 +15,13 @@ NOT_SENT, UNKNOWN = "not_sent", "unknown"
 
 
 class Request(NamedTuple):
-    """One request: `headers` are shared by many (compressed once), `extra` belong to this one."""
+    """One request: `headers` are shared by many (compressed once), `extra` belong to this one, and so does the path if it is its own."""
 
     path: bytes
     headers: Headers
     body: bytes
     extra: Headers = ()
+    own_path: bool = False
 
 
 class Answer(NamedTuple):

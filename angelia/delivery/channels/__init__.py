@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-from angelia.delivery.channels import fcm
+from angelia.delivery.channels import apns, fcm, smtp, webhook
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.errors import InvalidInput
 
 GROUP = "angelia.channels"
-PROVIDERS: dict[str, Callable[[ChannelConfig], Provider]] = {"fcm_v1": fcm.open_provider}
+PROVIDERS: dict[str, Callable[[ChannelConfig], Provider]] = {
+    "apns": apns.open_provider,
+    "fcm_v1": fcm.open_provider,
+    "smtp": smtp.open_provider,
+    "webhook": webhook.open_provider,
+}
 
 
 def open_provider(config: ChannelConfig) -> Provider:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.wire import Answer, Request, Transport
+from angelia.errors import InvalidInput
 
 # What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the whole channel down.
 ACCEPTED, RETRY, THROTTLED, GONE, REJECTED, HALT, AUTH, AMBIGUOUS = "accepted", "retry", "throttled", "gone", "rejected", "halt", "auth", "ambiguous"
@@ -27,11 +29,12 @@ class Message(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an answer means, why (the provider's code), and the provider's id of the message."""
+    """What an answer means, why (the provider's code), the provider's id of the message; of a gone address since when (microseconds), if told."""
 
     kind: str
     reason: str | None = None
     provider_id: str | None = None
+    gone_us: int | None = None
 
 
 class MessageRejected(Exception):
@@ -84,3 +87,26 @@ class Provider:
     credentials: Credentials | None
     connections: int = 2
     concurrency: int = 200
+    open_transport: Callable[[ChannelConfig, float], Transport] | None = None  # (configuration, request timeout); None = HTTP/2
+    may_rehearse: bool = True  # False: whoever is at the other end is real, a simulated clock must not send there
+
+
+def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, Any]:
+    """Read the channel's credentials file (JSON).
+
+    Raises:
+        InvalidInput: it is not named, unreadable or incomplete; its contents are never shown.
+    """
+    variable = f"ANGELIA_{config.channel.upper()}_CREDENTIALS"
+    if config.credentials is None:
+        raise InvalidInput(f"channel {config.channel} has no credentials", fix=f"set {variable} to a JSON file with {', '.join(needed)}")
+    try:
+        document = json.loads(config.credentials.read_text())
+    except (OSError, ValueError):
+        document = None
+    if not isinstance(document, dict):
+        raise InvalidInput(f"{variable}: no readable JSON file", fix=f"it needs {', '.join(needed)}")
+    missing = [key for key in needed if not document.get(key)]
+    if missing:
+        raise InvalidInput(f"{variable}: the file lacks {', '.join(missing)}", fix="docs/DELIVERY.md shows what a channel's file holds")
+    return document

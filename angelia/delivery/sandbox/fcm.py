@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from angelia.delivery.http2 import Headers
 from angelia.delivery.sandbox import page
 from angelia.delivery.sandbox.keys import ACCOUNT, PROJECT
 from angelia.delivery.sandbox.phones import Phones
@@ -40,6 +41,7 @@ class Reply(NamedTuple):
     content_type: bytes = JSON
     retry_after: bytes | None = None
     then: Then | None = None
+    headers: Headers = ()
 
 
 def error(status: int, message: str, code: str | None = None, violation: str | None = None) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import secrets
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 PROJECT = "angelia-sandbox"
 ACCOUNT = f"sender@{PROJECT}.iam.gserviceaccount.com"
+APNS_TEAM, APNS_KEY_ID, APNS_TOPIC = "SANDBOX001", "SANDBOXKEY", "example.angelia.sandbox"
 _PEM = serialization.Encoding.PEM
 _PKCS8 = serialization.PrivateFormat.PKCS8
 _PLAIN = serialization.NoEncryption()
@@ -63,7 +65,7 @@ def make_tls(folder: Path, hosts: tuple[str, ...]) -> ssl.SSLContext:
 def make_service_account(folder: Path, token_uri: str) -> rsa.RSAPublicKey:
     """Write `service-account.json` and return the public key that verifies its assertions."""
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
-    account = {
+    account: dict[str, object] = {
         "type": "service_account",
         "project_id": PROJECT,
         "private_key_id": "sandbox-key-1",
@@ -71,7 +73,33 @@ def make_service_account(folder: Path, token_uri: str) -> rsa.RSAPublicKey:
         "client_email": ACCOUNT,
         "token_uri": token_uri,
     }
-    path = folder / "service-account.json"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(account, indent=1))
+    _write(folder / "service-account.json", account)
     return key.public_key()
+
+
+def make_apns_account(folder: Path) -> ec.EllipticCurvePublicKey:
+    """Write `apns.json` and return the public key that verifies its tokens."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    text = key.private_bytes(_PEM, _PKCS8, _PLAIN).decode()
+    _write(folder / "apns.json", {"team_id": APNS_TEAM, "key_id": APNS_KEY_ID, "topic": APNS_TOPIC, "private_key": text})
+    return key.public_key()
+
+
+def make_webhook_account(folder: Path) -> bytes:
+    """Write `webhook.json` and return the secret that signs; it allows this machine's own addresses, which no other secret should."""
+    secret = secrets.token_hex(32)
+    _write(folder / "webhook.json", {"secret": secret, "allow_private": True})
+    return secret.encode()
+
+
+def make_mail_account(folder: Path, unsubscribe_url: str) -> tuple[str, str]:
+    """Write `email.json` and return user and password."""
+    user, password = "sandbox", secrets.token_hex(16)
+    document: dict[str, object] = {"from": "Angelia <news@sandbox.example>", "user": user, "password": password, "unsubscribe_url": unsubscribe_url}
+    _write(folder / "email.json", {**document, "unsubscribe_secret": secrets.token_hex(32)})
+    return user, password
+
+
+def _write(path: Path, document: dict[str, object]) -> None:
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(document, indent=1))

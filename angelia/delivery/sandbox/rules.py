@@ -48,6 +48,8 @@ class Then(BaseModel):
     reset: Literal["before", "after"] | None = None
     goaway: bool = False
     refuse: bool = False
+    gone_s: float = 0.0  # APNs 410: how long ago the token went
+    location: str | None = None  # webhook: where a 3xx points
 
 
 class Rule(BaseModel):

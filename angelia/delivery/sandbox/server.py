@@ -18,9 +18,13 @@ from typing import cast
 
 from angelia.delivery import http2
 from angelia.delivery.sandbox import keys
+from angelia.delivery.sandbox.apns import ApnsSandbox
 from angelia.delivery.sandbox.fcm import FcmSandbox, Reply
+from angelia.delivery.sandbox.front import Front
 from angelia.delivery.sandbox.phones import Phones
 from angelia.delivery.sandbox.rules import Rules
+from angelia.delivery.sandbox.smtp import SmtpSandbox
+from angelia.delivery.sandbox.webhook import WebhookSandbox
 from angelia.errors import AngeliaError
 
 _BODY_LIMIT = 1 << 20
@@ -31,7 +35,7 @@ _REASONS = {200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbid
 class H2Server(http2.Http2Protocol):
     """One HTTP/2 connection."""
 
-    def __init__(self, sandbox: FcmSandbox) -> None:
+    def __init__(self, sandbox: Front) -> None:
         super().__init__()
         self._sandbox = sandbox
         self._open: dict[int, tuple[http2.Headers, list[bytes]]] = {}
@@ -95,7 +99,7 @@ class H2Server(http2.Http2Protocol):
                 method = value
             elif name == b"authorization":
                 authorization = value
-        reply = self._sandbox.answer(method, path, authorization, body)
+        reply = self._sandbox.answer(method, path, authorization, headers, body)
         if reply.then is not None:
             self._misfortune(stream, reply)
         else:
@@ -115,7 +119,7 @@ class H2Server(http2.Http2Protocol):
             if reply.retry_after:
                 headers.append((b"retry-after", reply.retry_after))
             block = self._blocks[key] = http2.plain_block(headers)
-        return block
+        return block + http2.plain_block(reply.headers) if reply.headers else block
 
     def _misfortune(self, stream: int, reply: Reply) -> None:
         then = reply.then
@@ -145,7 +149,7 @@ class H2Server(http2.Http2Protocol):
 class H1Server(asyncio.Protocol):
     """One HTTP/1.1 connection: keep-alive, one request at a time, Content-Length bodies."""
 
-    def __init__(self, sandbox: FcmSandbox) -> None:
+    def __init__(self, sandbox: Front) -> None:
         self._sandbox = sandbox
         self._buffer = bytearray()
         self.transport: asyncio.Transport | None = None
@@ -177,7 +181,7 @@ class H1Server(asyncio.Protocol):
                 return
             body = bytes(self._buffer[end + 4 : total])
             del self._buffer[:total]
-            self._write(self._sandbox.answer(request[0], request[1], headers.get(b"authorization", b""), body))
+            self._write(self._sandbox.answer(request[0], request[1], headers.get(b"authorization", b""), tuple(headers.items()), body))
 
     def _write(self, reply: Reply) -> None:
         assert self.transport is not None
@@ -189,6 +193,7 @@ class H1Server(asyncio.Protocol):
         )  # fmt: skip
         if reply.retry_after:
             head += b"retry-after: %b\r\n" % reply.retry_after
+        head += b"".join(b"%b: %b\r\n" % pair for pair in reply.headers)
         data = head + b"\r\n" + reply.body
         if reply.then is not None and reply.then.delay_s:
             asyncio.get_running_loop().call_later(reply.then.delay_s, self.transport.write, data)
@@ -206,7 +211,7 @@ class H1Server(asyncio.Protocol):
 class Chooser(asyncio.Protocol):
     """Hands a connection to HTTP/2 or HTTP/1.1: by ALPN under TLS, by its first bytes in clear."""
 
-    def __init__(self, sandbox: FcmSandbox, connections: weakref.WeakSet[asyncio.Transport]) -> None:
+    def __init__(self, sandbox: Front, connections: weakref.WeakSet[asyncio.Transport]) -> None:
         self._sandbox, self._connections = sandbox, connections
         self._seen = b""
         self._transport: asyncio.Transport | None = None
@@ -259,7 +264,7 @@ async def serve(
     phones, script = Phones(), Rules.load(rules)
     tls = keys.make_tls(state, tuple(dict.fromkeys(("127.0.0.1", "localhost", "sandbox", *((host,) if host not in ("0.0.0.0", "::") else ())))))
     names: dict[str, object] = {"pid": os.getpid(), "ca_file": str((state / "ca.pem").absolute())}
-    sandbox: FcmSandbox
+    sandbox: Front
 
     connections: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
@@ -280,7 +285,16 @@ async def serve(
     token_uri = f"{names['url']}/token"
     public = keys.make_service_account(state, token_uri)
     names["credentials"] = str((state / "service-account.json").absolute())
-    sandbox = FcmSandbox(public, token_uri, phones, script, token_seconds)
+    names["apns_credentials"] = str((state / "apns.json").absolute())
+    names["webhook_credentials"] = str((state / "webhook.json").absolute())
+    sandbox = Front(
+        FcmSandbox(public, token_uri, phones, script, token_seconds),
+        ApnsSandbox(keys.make_apns_account(state), phones, script),
+        WebhookSandbox(keys.make_webhook_account(state), phones, script),
+    )
+    mail = SmtpSandbox(*keys.make_mail_account(state, f"{names['url']}/unsubscribe"), phones, script)
+    names["smtp_url"] = f"smtps://{shown}:{await mail.listen(host, tls)}"
+    names["email_credentials"] = str((state / "email.json").absolute())
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
@@ -296,6 +310,7 @@ async def serve(
         pass
     finally:
         secure.close()
+        mail.close()
         if clear is not None:
             clear.close()
         for connection in list(connections):

@@ -90,10 +90,9 @@ def test_503_backs_off_and_ends_deferred_then_accepted_by_the_follow_up_part(ben
 
 
 def test_a_provider_that_stays_down_leaves_rows_deferred_not_lost(bench: Any, fcm_error: Error) -> None:
-    bench.plan(120)
+    bench.plan(120, not_after=START + timedelta(days=3000))  # simulated time flies while everybody waits; the window must not end first
     result = bench.deliver(lambda _, __: fcm_error(503, "UNAVAILABLE"))
-    assert set(result.delivered) == {"deferred"} or set(result.delivered) == {"deferred", "skipped"}
-    assert sum(result.delivered.values()) == 120
+    assert result.delivered == {"deferred": 120}
     assert bench.delivery._senders["fcm"].breaker.n_opened >= 1
     assert len(bench.wire.requests) < 120 * 8  # the breaker spared the provider most of the tries
 

@@ -1,0 +1,104 @@
+"""Generic signed webhook: the address of a row is a URL of the recipient's, the message is JSON, the signature is HMAC-SHA256.
+
+`ANGELIA_WEBHOOK_CREDENTIALS` names a JSON file with `secret` (shared with the receivers). Signed as the Standard Webhooks specification says, so that
+receivers need no code of ours. Surprise: URLs come from outside; where they may lead is decided in `safe_http`, not here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+
+from angelia.delivery.channels.base import (
+    ACCEPTED,
+    GONE,
+    REJECTED,
+    RETRY,
+    ChannelConfig,
+    Message,
+    MessageRejected,
+    Provider,
+    Verdict,
+    load_credentials,
+)
+from angelia.delivery.safe_http import REFUSED_ADDRESS, SafeHttp, parse_url
+from angelia.delivery.wire import Answer, Request
+from angelia.errors import InvalidInput
+
+PAYLOAD_LIMIT = 20_000
+TOLERANCE_S = 300.0  # Source: github.com/standard-webhooks/standard-webhooks, spec, "Webhook timestamp", read 2026-11-21
+# HTTP status -> meaning. Source: RFC 9110 section 15; 410 as in the Standard Webhooks spec ("disable the endpoint"), read 2026-11-21. A redirect is
+# never followed: it would take a signed body to an address nobody has looked at. 429 is one receiver's wish and slows no other.
+ERRORS: dict[int, str] = {
+    408: RETRY, 410: GONE, 413: REJECTED, 421: RETRY, 425: RETRY, 429: RETRY, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY, 507: RETRY,
+}  # fmt: skip
+
+
+def sign(secret: bytes, name: str, stamp: str, body: bytes) -> str:
+    """Return the signature header of a body."""
+    digest = hmac.new(secret, f"{name}.{stamp}.".encode() + body, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def verify(secret: bytes, name: str, stamp: str, body: bytes, signature: str, now: float) -> bool:
+    """Say whether one of the signatures given is ours, and young enough."""
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12) or abs(now - int(stamp)) > TOLERANCE_S:
+        return False
+    wanted = sign(secret, name, stamp, body).encode()
+    return any(hmac.compare_digest(wanted, given.encode("latin-1", "replace")) for given in signature.split(" "))
+
+
+class WebhookAdapter:
+    """Builds signed posts."""
+
+    def __init__(self, secret: bytes, now: Callable[[], float] = time.time) -> None:
+        self._secret, self._now = secret, now
+        self._headers = ((b"content-type", b"application/json"), (b"user-agent", b"angelia-webhook/1"))
+
+    def build_request(self, message: Message) -> Request:
+        """See `Adapter.build_request`. The body is the same at every try; time and signature are headers."""
+        if parse_url(message.address) is None:
+            raise MessageRejected("bad_address")
+        document = {"dispatch_id": message.dispatch_id, "title": message.title, "body": message.body, "ttl_s": message.ttl_s}
+        if message.link:
+            document["link"] = message.link
+        if message.collapse_key:
+            document["collapse_key"] = message.collapse_key
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(body) > PAYLOAD_LIMIT:
+            raise MessageRejected("payload_too_large")
+        stamp = str(int(self._now()))
+        extra = (
+            (b"webhook-id", message.dispatch_id.encode("ascii")),
+            (b"webhook-timestamp", stamp.encode()),
+            (b"webhook-signature", sign(self._secret, message.dispatch_id, stamp, body).encode()),
+        )
+        return Request(message.address.encode("ascii"), self._headers, body, extra, own_path=True)
+
+    def classify(self, answer: Answer) -> Verdict:
+        """See `Adapter.classify`. The body is the receiver's and is not looked at."""
+        if answer.failure == REFUSED_ADDRESS:
+            return Verdict(REJECTED, REFUSED_ADDRESS)
+        if 200 <= answer.status < 300:
+            return Verdict(ACCEPTED)
+        if 300 <= answer.status < 400:
+            return Verdict(REJECTED, "redirect")
+        return Verdict(ERRORS.get(answer.status, REJECTED), f"HTTP_{answer.status}")
+
+
+def open_provider(config: ChannelConfig) -> Provider:
+    """Return the webhook channel (`ANGELIA_WEBHOOK_CREDENTIALS`). It has no base address: every row names its own."""
+    account = load_credentials(config, ("secret",))
+    if config.base_url is not None:
+        raise InvalidInput("the webhook channel has no base address", fix="every row of the manifest has its own; unset ANGELIA_WEBHOOK_URL")
+    is_local = account.get("allow_private") is True  # a sandbox on this machine; never a real configuration
+    secret = str(account["secret"]).encode()
+
+    def transport(given: ChannelConfig, timeout_s: float) -> SafeHttp:
+        return SafeHttp(timeout_s, ca_file=given.ca_file, allow_private=is_local)
+
+    return Provider(WebhookAdapter(secret), "", None, concurrency=64, open_transport=transport, may_rehearse=is_local)

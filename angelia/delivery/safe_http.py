@@ -1,0 +1,141 @@
+"""HTTP to addresses that strangers gave: https only, one look-up, only public addresses, the connection goes to exactly the address looked at.
+
+No redirects, no proxies, no cookies, at most 64 KiB of an answer, one total time limit. A name that resolves to anything that is not public on the
+internet (private, loopback, link-local, shared, mapped, multicast …) is refused whole: one bad address among good ones is an attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from angelia.delivery.client import tls_context
+from angelia.delivery.wire import NOT_SENT, UNKNOWN, Answer, Request
+
+REFUSED_ADDRESS = "address_refused"
+PORTS = (443, 8443)
+_ANSWER_LIMIT = 1 << 16
+_HOST = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?")
+_PRINTABLE = re.compile(r"[\x21-\x7e]{1,2048}")
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+class Url(NamedTuple):
+    """The parts of an address that may be called."""
+
+    host: str
+    port: int
+    target: str
+
+
+def parse_url(text: str) -> Url | None:
+    """Return the parts of an https URL, or None for everything else: other schemes, user names, odd notations of addresses, control characters."""
+    if not _PRINTABLE.fullmatch(text) or "\\" in text:
+        return None
+    try:
+        parts = urlsplit(text)
+        port = parts.port or 443
+    except ValueError:
+        return None
+    host = parts.hostname or ""
+    if parts.scheme != "https" or parts.username is not None or parts.password is not None:
+        return None
+    # A host is a name, or an address in its one canonical form: 2130706433, 0x7f.1 and 0177.0.0.1 are neither.
+    if not _HOST.fullmatch(host):
+        try:
+            if "%" in host or str(ipaddress.ip_address(host)) != host:
+                return None
+        except ValueError:
+            return None
+    return Url(host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def is_public(address: str) -> bool:
+    """Say whether an address is one of the public internet; addresses that wrap another (mapped, 6to4, NAT64, Teredo) are not."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        wraps = found.ipv4_mapped or found.sixtofour or found.teredo or found in ipaddress.ip_network("64:ff9b::/96")
+        # The old compatible form ::a.b.c.d counts as reserved and is not global.
+        return not wraps and found.is_global and not found.is_multicast and not found.is_reserved and not found.is_site_local
+    return found.is_global and not found.is_multicast and not found.is_reserved
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Return a name's addresses, each once."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(item[4][0]) for item in found))
+
+
+class SafeHttp:
+    """A `Transport`; the request's path is the whole URL. One connection per request: receivers are many and each gets little."""
+
+    def __init__(self, timeout_s: float, *, ca_file: Path | None = None, allow_private: bool = False, resolver: Resolve = resolve) -> None:
+        self._timeout_s, self._allow_private, self._resolve = timeout_s, allow_private, resolver
+        self._tls = tls_context(ca_file)
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+        """See `Transport.submit`."""
+        task = asyncio.get_running_loop().create_task(self._run(request, done, tag))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, request: Request, done: Callable[[Any, Answer], None], tag: Any) -> None:
+        sent = [False]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._exchange(request, sent)
+        except (OSError, TimeoutError, ssl.SSLError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            answer = Answer(0, failure=UNKNOWN if sent[0] else NOT_SENT, detail=type(error).__name__)
+        done(tag, answer)
+
+    async def _exchange(self, request: Request, sent: list[bool]) -> Answer:
+        url = parse_url(request.path.decode("latin-1"))
+        if url is None or (url.port not in PORTS and not self._allow_private):
+            return Answer(403, failure=REFUSED_ADDRESS)
+        addresses = await self._resolve(url.host, url.port)
+        if not addresses:
+            return Answer(0, failure=NOT_SENT, detail="no address")
+        if not self._allow_private and not all(is_public(address) for address in addresses):
+            return Answer(403, failure=REFUSED_ADDRESS)
+        # To the address that was looked at, never to the name again: a second look-up could say something else.
+        reader, writer = await asyncio.open_connection(
+            addresses[0], url.port, ssl=self._tls, server_hostname=url.host.rstrip("."), limit=_ANSWER_LIMIT
+        )
+        try:
+            host = (f"[{url.host}]" if ":" in url.host else url.host) + ("" if url.port == 443 else f":{url.port}")
+            head = f"POST {url.target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {len(request.body)}\r\n".encode("ascii")
+            lines = b"".join(b"%b: %b\r\n" % pair for pair in (*request.headers, *request.extra))
+            sent[0] = True
+            writer.write(head + lines + b"\r\n" + request.body)
+            await writer.drain()
+            while True:
+                status, headers = _head(await reader.readuntil(b"\r\n\r\n"))
+                if status >= 200:
+                    return Answer(status, b"", headers)
+        finally:
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _head(data: bytes) -> tuple[int, tuple[tuple[bytes, bytes], ...]]:
+    """Return status and headers. Raises: ValueError."""
+    first, *rest = data[:-4].split(b"\r\n")
+    words = first.split(b" ", 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or len(words[1]) != 3 or not words[1].isdigit():
+        raise ValueError("no HTTP answer")
+    pairs = (line.partition(b":") for line in rest)
+    return int(words[1]), tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)

@@ -1,0 +1,22 @@
+"""Which front end answers: by path."""
+
+from __future__ import annotations
+
+from angelia.delivery.http2 import Headers
+from angelia.delivery.sandbox import apns, webhook
+from angelia.delivery.sandbox.fcm import FcmSandbox, Reply
+
+
+class Front:
+    """All HTTP front ends of the sandbox."""
+
+    def __init__(self, fcm_front: FcmSandbox, apns_front: apns.ApnsSandbox, webhook_front: webhook.WebhookSandbox) -> None:
+        self.fcm, self.apns, self.webhook = fcm_front, apns_front, webhook_front
+
+    def answer(self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes) -> Reply:
+        """Return the answer to one request; `headers` are in lower case."""
+        if path.startswith(apns.PATH):
+            return self.apns.answer(method, path, authorization, headers, body)
+        if path.startswith(webhook.PATH):
+            return self.webhook.answer(method, path, headers, body)
+        return self.fcm.answer(method, path, authorization, body)
