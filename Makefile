@@ -8,7 +8,7 @@ DAYS ?= 28
 export ANGELIA_HOME ?= var
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run check test golden bench bench-peers up down lock test-s3
+.PHONY: help setup run check docs test golden bench bench-peers up down lock test-s3 test-databases
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,11 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --processes 2 sql
 	$(BIN)/python -m angelia.contracts.markdown --check
+	$(BIN)/python dags/_document.py --check
+
+docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md
+	$(BIN)/python -m angelia.contracts.markdown
+	$(BIN)/python dags/_document.py
 
 test: setup ## all tests, with line coverage of angelia and models
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term
@@ -52,6 +57,9 @@ bench-peers: setup ## install the libraries that `benchmarks deliver` compares w
 
 test-s3: setup ## the lake's and the loop's tests against an S3 server (moto, started by the tests)
 	$(BIN)/python -m pytest -q tests/unit/lake -k s3
+
+test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
+	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"
 
 up: setup ## start Airflow on http://localhost:8080 with the sample catalog
 	@$(BIN)/angelia loop --airflow-only

@@ -26,6 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "execution_timeout": timedelta(hours=2),
 }
+# The environment's own interpreter, whatever PATH the worker has.
+PROGRAMS = {"angelia": [sys.executable, "-m", "angelia.cli"], "python": [sys.executable]}
 ASSETS = {name: Asset(name) for name in CONTRACTS}
 
 
@@ -67,7 +69,7 @@ class CommandOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Run the command; its stderr is the task's log."""
         self.log.info("+ %s", " ".join(self.argv))
-        words = [sys.executable, "-m", "angelia.cli", *self.argv[1:]] if self.argv[0] == "angelia" else self.argv
+        words = [*PROGRAMS[self.argv[0]], *self.argv[1:]]
         env = {**os.environ, "ANGELIA_BRANCH": self.branch}
         done = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT, env=env)
         self._process = done

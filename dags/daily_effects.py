@@ -1,0 +1,58 @@
+"""## What the last plans caused
+
+**When.** 06:00 UTC on D+1. The plan made for D-1 has sent its last hour by then; the plans of D-2 and D-4 are read again, since opens count for 24
+hours and conversions and delivery reports come later still.
+
+**Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts` and `user_events` of branch main; **writes** HOME/reports/DAY.html and one
+commit of `campaign_effects` for every day read. Days without a plan are left out.
+
+**When it fails.**
+- `report` says that critical checks of a table failed: the page is there and shows them, but no effects were published. Find out why (the message
+  names the table and the check, its SQL stands in `sql/TABLE/checks.sql`), then clear the task.
+- nothing to do at all: no plan was made for any of these days; see `nightly_personalization`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import jinja2
+from _shared import DEFAULTS, CommandOperator
+from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
+
+from angelia.config import load_settings
+from angelia.lake import Lake
+
+AGES = (1, 2, 4)  # days between D and the day a plan was made for
+
+
+@dag(
+    dag_id="daily_effects",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    start_date=datetime(2022, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=3),
+    default_args=DEFAULTS,
+    template_undefined=jinja2.StrictUndefined,
+    tags=["angelia", "effects"],
+    params={"conversion": Param("purchase", type="string", minLength=1, title="Conversion", description="Event type that counts as one.")},
+)
+def daily_effects():
+    """Chain the day."""
+
+    @task(task_id="reports")
+    def reports(ds: str | None = None, params: dict[str, str] | None = None) -> list[list[str]]:
+        """Return one report command for each day that has a plan."""
+        settings = load_settings()
+        lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+        last = datetime.strptime(ds or "", "%Y-%m-%d")
+        days = [(last - timedelta(days=age)).strftime("%Y-%m-%d") for age in AGES]
+        conversion = (params or {})["conversion"]
+        return [["angelia", "report", "--ds", day, "--conversion", conversion, "--json"] for day in days if lake.head("decisions", ds=day)]
+
+    CommandOperator.partial(task_id="report", execution_timeout=timedelta(minutes=30), do_xcom_push=False).expand(argv=reports())
+
+
+daily_effects()

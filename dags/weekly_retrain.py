@@ -1,0 +1,88 @@
+"""## A new model every week, if a person wants it
+
+**When.** Mondays 05:00 UTC, on the pushes up to Sunday. Start it by hand after a change of features or of the catalog; `ds` in the form names
+another day.
+
+**Reads** `user_features`, `user_pushes` and the catalog's snapshot of branch main; **writes** one version into the registry (HOME/models), and the
+champion if somebody approves. `train` reports how the version ranks, and how its choices compare with the champion's on the same logged rounds.
+
+**Approval.** `approve` waits three days for an answer under *Required actions*, showing those numbers; no answer is a no. Whoever answers is
+recorded as who promoted. The night goes on scoring with the standing champion meanwhile.
+
+**When it fails.**
+- `train` says that a dataset has no commit: the night of that day has not run. Clear `train` once it has.
+- `promote` says that the version does not beat the base rate, or is credibly worse than the champion: approval is not enough for that. Read its
+  card (HOME/models/p_open/versions/VERSION/card.md); `python -m models.promote --force` is there for whoever answers for it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import jinja2
+from _shared import DEFAULTS, CommandOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import CronDataIntervalTimetable, Param, dag
+
+LAST_DAY = "{{ params.ds or macros.ds_add(data_interval_end | ds, -1) }}"
+TRAINED = "ti.xcom_pull(task_ids='train')"
+QUESTION = """{% set trained = ti.xcom_pull(task_ids='train') %}{% set test = trained.metrics.test %}
+Version **{{ trained.version }}**, on the latest pushes:
+
+| | this version | base rate |
+|---|---|---|
+| log loss | {{ '%.5f' % test.logloss }} | {{ '%.5f' % test.logloss_base_rate }} |
+| AUC | {{ '%.4f' % test.auc }} | 0.5 |
+| calibration error | {{ '%.4f' % test.calibration_error }} | |
+{% set ours = trained.metrics.get('off_policy', {}).get('dr') %}
+{% set theirs = trained.metrics.get('champion', {}).get('off_policy', {}).get('dr') %}
+{% if ours %}Opens a push if it chose (doubly robust, 95 %): {{ '%.5f [%.5f, %.5f]' % (ours.value, ours.low, ours.high) }}{% endif %}
+{% if theirs %}; the champion on the same rounds: {{ '%.5f [%.5f, %.5f]' % (theirs.value, theirs.low, theirs.high) }}{% endif %}
+
+The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
+"""
+
+
+@dag(
+    dag_id="weekly_retrain",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 5 * * 1", timezone="UTC"),
+    start_date=datetime(2022, 1, 3),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(days=4),
+    default_args=DEFAULTS,
+    template_undefined=jinja2.StrictUndefined,
+    tags=["angelia", "models"],
+    params={
+        "ds": Param(
+            "", type="string", pattern=r"^(\d{4}-\d{2}-\d{2})?$", title="Last day", description="Pushes up to it; empty = the Sunday before."
+        ),
+        "trees": Param(100, type="integer", minimum=1, maximum=2000, title="Trees", description="More trees score slower."),
+    },
+)
+def weekly_retrain():
+    """Chain the week."""
+    train = CommandOperator(
+        task_id="train", argv=["python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}", "--json"], pool="spark"
+    )
+    approve = ApprovalOperator(
+        task_id="approve",
+        subject="Promote model {{ " + TRAINED + ".version }}?",
+        body=QUESTION,
+        defaults="Reject",
+        response_timeout=timedelta(days=3),
+        execution_timeout=None,
+    )
+    promote = CommandOperator(
+        task_id="promote",
+        argv=[
+            *("python", "-m", "models.promote", "--version", "{{ " + TRAINED + ".version }}"),
+            *("--by", "{{ (ti.xcom_pull(task_ids='approve').responded_by_user or {}).get('name', 'airflow') }}"),
+            *("--reason", "weekly retrain, approved in Airflow", "--json"),
+        ],
+    )
+    train >> approve >> promote
+
+
+weekly_retrain()
