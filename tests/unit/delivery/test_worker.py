@@ -91,10 +91,27 @@ def test_503_backs_off_and_ends_deferred_then_accepted_by_the_follow_up_part(ben
 
 def test_a_provider_that_stays_down_leaves_rows_deferred_not_lost(bench: Any, fcm_error: Error) -> None:
     bench.plan(120, not_after=START + timedelta(days=3000))  # simulated time flies while everybody waits; the window must not end first
-    result = bench.deliver(lambda _, __: fcm_error(503, "UNAVAILABLE"))
+    at: list[int] = []
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        at.append(bench.clock.now())
+        return fcm_error(503, "UNAVAILABLE")
+
+    result = bench.deliver(script)
     assert result.delivered == {"deferred": 120}
-    assert bench.delivery._senders["fcm"].breaker.n_opened >= 1
-    assert len(bench.wire.requests) < 120 * 8  # the breaker spared the provider most of the tries
+    assert bench.delivery._senders["fcm"].breaker.n_opened == 1
+    # Open after 20 failures (50 may be under way then); from there on single probes, at most one every second, soon one every 30.
+    gaps = [(later - earlier) / 1e6 for earlier, later in zip(at[70:], at[71:], strict=False)]
+    assert min(gaps) >= 1.0
+    assert min(gaps[10:]) >= 30.0
+
+
+def test_the_breaker_closes_when_a_probe_succeeds(bench: Any, fcm_error: Error) -> None:
+    bench.plan(200, not_after=START + timedelta(days=3000))
+    result = bench.deliver(lambda _, __: OK if len(bench.wire.requests) > 90 else fcm_error(503, "UNAVAILABLE"))
+    breaker = bench.delivery._senders["fcm"].breaker
+    assert result.delivered == {"accepted": 200}
+    assert (breaker.n_opened, breaker.is_open, breaker.failures) == (1, False, 0)
 
 
 def test_no_answer_is_ambiguous_for_marketing_and_sent_again_for_transactional(bench: Any) -> None:
