@@ -22,6 +22,9 @@ from angelia.errors import AngeliaError, InvalidInput
 
 _LOCK = 4_711_202  # any number, the same in every process
 _WAIT_S = 30
+_CONNECT_S = 10
+# SQLAlchemy's drivers for plain addresses are others than the ones we ship.
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
 
 
 def connect(url: str) -> Engine:
@@ -71,11 +74,13 @@ def reachable(engine: Engine) -> Iterator[None]:
         yield
     except OperationalError as error:
         shown = engine.url.render_as_string(hide_password=True)
-        raise AngeliaError(f"the catalog at {shown} does not answer: {error.orig}", fix="check ANGELIA_CATALOG, the server and its disk") from None
+        raise AngeliaError(
+            f"the catalog at {shown} does not answer: {_one_line(error)}", fix="check ANGELIA_CATALOG, the server and its disk"
+        ) from None
     except DBAPIError as error:
         if isinstance(error, sa.exc.IntegrityError):
             raise
-        raise AngeliaError(f"the catalog refused: {error.orig}") from None
+        raise AngeliaError(f"the catalog refused: {_one_line(error)}") from None
 
 
 @contextmanager
@@ -94,12 +99,15 @@ def locked(engine: Engine) -> Iterator[Connection]:
 def _engine(url: str) -> Engine:
     try:
         parsed = sa.make_url(url)
+        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
         options: dict[str, Any] = {"poolclass": NullPool}
         if parsed.get_backend_name() == "sqlite":
             if not parsed.database or parsed.database == ":memory:":
                 raise InvalidInput("the catalog cannot live in memory", fix="give ANGELIA_CATALOG a file: sqlite:////path/catalog.db")
             Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": _WAIT_S}
+        elif parsed.get_driver_name() in ("psycopg", "pymysql"):
+            options["connect_args"] = {"connect_timeout": _CONNECT_S}
         engine = sa.create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError):
         raise InvalidInput("ANGELIA_CATALOG is no SQLAlchemy URL", fix="e.g. sqlite:////path/catalog.db or postgresql+psycopg://…") from None
@@ -111,6 +119,12 @@ def _engine(url: str) -> Engine:
         sa.event.listen(engine, "connect", _explicit_transactions)
         sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _one_line(error: DBAPIError) -> str:
+    """Return what the driver said: its words without its number, lines joined."""
+    said = error.orig.args[-1] if error.orig is not None and error.orig.args else error.orig
+    return " ".join(str(said).split())
 
 
 def _explicit_transactions(connection: Any, _record: object) -> None:

@@ -170,7 +170,8 @@ class CatalogStore:
                 fix=f"see `angelia catalog show {change.kind} {change.id}`, put both together, apply again; nothing was written",
             )
         if generation is not None and generation != sum(row.version for row in rows):
-            last = max(rows, key=lambda row: row.at_ts)
+            # The trail's own order, not the latest instant: instants may be equal, and editors' clocks differ.
+            last = connection.execute(sa.select(audit).where(audit.c.version.is_not(None)).order_by(audit.c.entry.desc()).limit(1)).one()
             said = f"{last.actor} changed {last.kind}/{last.id} at {last.at_ts}, after yours was checked"
             return Conflict(said, fix="apply again, it is checked against the new state; nothing was written")
         return None

@@ -1,13 +1,31 @@
-"""A small whole catalog as YAML, and a store to apply it to."""
+"""A small whole catalog as YAML, and a store to apply it to: on SQLite, PostgreSQL and MariaDB.
+
+The two servers are started for the test session from the programs this machine has, on loopback, in a folder of their own, and stopped by process
+id. A machine without one skips its tests and says so; where CI is set, or CATALOG_SERVERS=required (`make test-databases`), that is a failure.
+Each test has a database of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from angelia.catalog.store import CatalogStore
+
+START_S = 90.0  # bounds the wait, decides nothing: a loaded machine needs a few seconds
 
 SMALL = """\
 kind: policy
@@ -81,9 +99,198 @@ experiment: copy
 """
 
 
+class Server:
+    """One running database server of the test session."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self.url = url
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Yield the address of a new database; drop it afterwards."""
+        name = f"catalog_{secrets.token_hex(6)}"
+        self.execute(f"CREATE DATABASE {name}")
+        try:
+            yield self.url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            force = " WITH (FORCE)" if self.url.get_backend_name() == "postgresql" else ""
+            self.execute(f"DROP DATABASE {name}{force}")
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside of any transaction."""
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+
+def _program(server: str, names: Sequence[str], pattern: str) -> str:
+    """Return the path of a server's program; without it skip, in CI fail."""
+    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", *map(str, sorted(Path("/").glob(pattern), reverse=True))])
+    for name in names:
+        found = shutil.which(name, path=places)
+        if found:
+            return found
+    package = "postgresql" if server == "PostgreSQL" else "mariadb-server"
+    reason = f"no {server} on this machine ({' or '.join(names)}; Debian: apt-get install {package})"
+    if os.environ.get("CI") or os.environ.get("CATALOG_SERVERS") == "required":
+        pytest.fail(f"{reason}; no store may be skipped here")
+    pytest.skip(reason)
+
+
+def _as() -> dict[str, object]:
+    """Return how to start a server: never as root, which PostgreSQL refuses."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Yield a folder of the servers' user; pytest's own lie below one that only root may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="catalog-"))
+    try:
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(folder: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=START_S, env=_environment(folder), **_as())
+    assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(folder), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _running(folder: Path, command: Callable[[int], list[str]], url: Callable[[int], sa.URL], stop: signal.Signals) -> Iterator[Server]:
+    log = folder / "server.log"
+    for attempt in range(3):  # somebody may take the port between the look and the start
+        port = _free_port()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command(port), cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(folder), **_as()
+            )
+        try:
+            if _answers(process, url(port), last=attempt == 2, log=log):
+                yield Server(url(port))
+                return
+        finally:
+            if process.poll() is None:
+                process.send_signal(stop)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _answers(process: subprocess.Popen[bytes], url: sa.URL, last: bool, log: Path) -> bool:
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    until = time.monotonic() + START_S
+    while True:
+        ended = process.poll() is not None
+        try:
+            if not ended:
+                engine.connect().close()
+                return True
+        except sa.exc.OperationalError:
+            pass
+        if ended and not last:
+            return False
+        if ended or time.monotonic() > until:
+            pytest.fail(f"the server {'ended' if ended else 'does not answer'}: {log.read_text(errors='replace')[-3000:]}")
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    initdb = _program("PostgreSQL", ["initdb"], "usr/lib/postgresql/*/bin")
+    postgres = _program("PostgreSQL", ["postgres"], "usr/lib/postgresql/*/bin")
+    password = secrets.token_hex(8)
+    with _folder() as folder:
+        (folder / "password").write_text(password)
+        (folder / "password").chmod(0o644)  # the folder itself is closed to others
+        data = str(folder / "data")
+        _run(folder, initdb, "-D", data, "-U", "angelia", "-A", "scram-sha-256", "--pwfile", "password", "--locale=C", "-E", "UTF8", "--no-sync")
+        options = ["fsync=off", "shared_buffers=16MB", "unix_socket_directories=", "listen_addresses=127.0.0.1"]
+
+        def command(port: int) -> list[str]:
+            return [postgres, "-D", data, "-p", str(port), *(part for option in options for part in ("-c", option))]
+
+        def url(port: int) -> sa.URL:
+            return sa.URL.create("postgresql+psycopg", "angelia", password, "127.0.0.1", port, "postgres")
+
+        with _running(folder, command, url, signal.SIGQUIT) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Server]:
+    install = _program("MariaDB", ["mariadb-install-db"], "usr/local/mysql/scripts")
+    mariadbd = _program("MariaDB", ["mariadbd"], "usr/libexec")
+    password = secrets.token_hex(8)
+    with _folder() as folder:
+        data = str(folder / "data")
+        _run(folder, install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-log-bin")
+        (folder / "begin.sql").write_text(
+            f"ALTER USER root@localhost IDENTIFIED BY '{password}';\n"
+            f"CREATE OR REPLACE USER angelia@'127.0.0.1' IDENTIFIED BY '{password}';\nGRANT ALL ON *.* TO angelia@'127.0.0.1';\n"
+        )
+        # Without the distribution's settings its default character set is latin1: our tables must not depend on it.
+        options = [
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-method=nosync",
+            "--bind-address=127.0.0.1",
+            "--socket=socket",
+        ]
+
+        def command(port: int) -> list[str]:
+            return [
+                mariadbd,
+                "--no-defaults",
+                f"--datadir={data}",
+                f"--port={port}",
+                f"--init-file={folder / 'begin.sql'}",
+                "--skip-name-resolve",
+                *options,
+            ]
+
+        def url(port: int) -> sa.URL:
+            return sa.URL.create("mysql+pymysql", "angelia", password, "127.0.0.1", port)
+
+        with _running(folder, command, url, signal.SIGKILL) as server:
+            yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def catalog_url(request: pytest.FixtureRequest, settings_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Yield the address of an empty catalog on each store; commands find it in ANGELIA_CATALOG (SQLite: by default)."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{settings_home / 'catalog.db'}"
+        return
+    server: Server = request.getfixturevalue(request.param)
+    with server.database() as url:
+        monkeypatch.setenv("ANGELIA_CATALOG", url)
+        yield url
+
+
 @pytest.fixture
-def store(settings_home: Path) -> CatalogStore:
-    return CatalogStore.open(f"sqlite:///{settings_home / 'catalog.db'}")
+def store(catalog_url: str) -> CatalogStore:
+    return CatalogStore.open(catalog_url)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, st
 
 
 @pytest.fixture
-def applied(settings_home: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> Path:
+def applied(settings_home: Path, catalog_url: str, write: Write, capsys: pytest.CaptureFixture[str]) -> Path:
     folder = write()
     assert run(capsys, "apply", folder, "--actor", "ann")[0] == 0
     return folder

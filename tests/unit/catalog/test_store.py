@@ -1,8 +1,9 @@
-"""Store and schema: versions, conflicts between real processes' worth of engines, migrations up and down with data."""
+"""Store and schema on every database: versions, conflicts between editors, migrations up and down with data."""
 
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,10 @@ AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
 
 def audience(name: str, predicate: str) -> AnyDocument:
     return parse_document({"kind": "audience", "id": name, "predicate": predicate})
+
+
+def reopen(store: CatalogStore) -> CatalogStore:
+    return CatalogStore.open(store.engine.url.render_as_string(hide_password=False))
 
 
 def put(store: CatalogStore, name: str, predicate: str | None, expected: int, actor: str = "ann") -> None:
@@ -59,7 +64,7 @@ def test_a_conflict_in_one_change_undoes_all(store: CatalogStore) -> None:
 
 
 def test_of_many_editors_at_once_one_wins_each_version(store: CatalogStore) -> None:
-    url = store.engine.url.render_as_string()
+    url = store.engine.url.render_as_string(hide_password=False)
     put(store, "a", "n_events_28d = 0", 0)
     lost: list[str] = []
     start = threading.Barrier(6)
@@ -84,8 +89,8 @@ def test_of_many_editors_at_once_one_wins_each_version(store: CatalogStore) -> N
     assert history[1].body["predicate"] == f"n_events_28d = {history[1].actor.removeprefix('editor')}"
 
 
-def test_several_first_users_of_an_empty_database_migrate_once(settings_home: Path) -> None:
-    url = f"sqlite:///{settings_home / 'new' / 'catalog.db'}"
+def test_several_first_users_of_an_empty_database_migrate_once(catalog_url: str) -> None:
+    url = catalog_url.replace("/catalog.db", "/new/catalog.db")
     failed: list[BaseException] = []
     start = threading.Barrier(4)
 
@@ -111,7 +116,7 @@ def test_migrations_down_and_up_keep_what_the_older_schema_can_hold(store: Catal
     before = (store.current(), store.history("audience", "a"))
     schema.migrate(store.engine, "0001")
     assert "catalog_audit" not in sa.inspect(store.engine).get_table_names()
-    reopened = CatalogStore.open(store.engine.url.render_as_string())
+    reopened = reopen(store)
     assert (reopened.current(), reopened.history("audience", "a")) == before
     assert [(e.action, e.actor, e.version) for e in reopened.audit()] == [
         ("created", "ann", 1),
@@ -119,7 +124,30 @@ def test_migrations_down_and_up_keep_what_the_older_schema_can_hold(store: Catal
     ]  # the stop is in the lake's log
     schema.migrate(store.engine, "base")
     assert sa.inspect(store.engine).get_table_names() == [tables.VERSION_TABLE]
-    assert CatalogStore.open(store.engine.url.render_as_string()).current() == []
+    assert reopen(store).current() == []
+
+
+def test_a_migration_that_died_in_the_middle_is_ended_by_the_next(store: CatalogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "a", "TRUE", 0)
+    before = (store.current(), store.history("audience", "a"), store.audit())
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def dies(target: str) -> None:  # after its tables were made or dropped (where they commit at once), before its revision was written
+        with monkeypatch.context() as patched:
+            patched.setattr("alembic.runtime.migration.HeadMaintainer.update_to_step", die)
+            with pytest.raises(KeyboardInterrupt):
+                schema.migrate(store.engine, target)
+
+    dies("0001")
+    schema.migrate(store.engine, "0001")
+    dies("head")
+    reopened = reopen(store)
+    assert (reopened.current(), reopened.history("audience", "a"), reopened.audit()) == before
+    dies("base")
+    schema.migrate(store.engine, "base")
+    assert reopen(store).current() == []
 
 
 def test_migrations_end_at_the_declared_tables_and_revision(store: CatalogStore) -> None:
@@ -128,6 +156,15 @@ def test_migrations_end_at_the_declared_tables_and_revision(store: CatalogStore)
         context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == tables.REVISION
+
+
+def test_texts_of_any_script_and_length_come_back(store: CatalogStore) -> None:
+    text = "Angebot für 👩‍🚀 – İstanbul, Ünïcödé ≠ ünïcödé " * 4000  # 200 kB: more than MySQL's TEXT holds
+    document = parse_document({"kind": "audience", "id": "a", "predicate": "TRUE", "description": text})
+    store.save([Change("audience", "a", 0, document)], actor="Zoë 👩‍🚀", at=AT)
+    head = reopen(store).get("audience", "a")
+    assert (head.document, head.actor) == (document, "Zoë 👩‍🚀")
+    assert store.history("audience", "a")[0].actor == "Zoë 👩‍🚀"
 
 
 @pytest.mark.parametrize("dialect", [postgresql.dialect(), mysql.dialect()], ids=["postgresql", "mysql"])
@@ -140,7 +177,26 @@ def test_a_schema_from_the_future_is_refused(store: CatalogStore) -> None:
     with store.engine.begin() as connection:
         connection.execute(sa.text(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(AngeliaError, match="schema 9999 is not known here"):
-        CatalogStore.open(store.engine.url.render_as_string())
+        reopen(store)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "mysql", "mariadb", "mysql+pymysql"])
+def test_a_server_that_is_not_there_is_one_line_without_its_password(scheme: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        with pytest.raises(AngeliaError, match=r"does not answer: .*refused") as caught:
+            CatalogStore.open(f"{scheme}://ann:secret@127.0.0.1:{unused.getsockname()[1]}/catalog")
+    assert "\n" not in caught.value.message
+    assert "secret" not in caught.value.one_line()
+
+
+def test_a_wrong_password_is_one_line(catalog_url: str) -> None:
+    if catalog_url.startswith("sqlite"):
+        return
+    with pytest.raises(AngeliaError, match="does not answer: ") as caught:
+        CatalogStore.open(sa.make_url(catalog_url).set(password="wrong-secret").render_as_string(hide_password=False))
+    assert "\n" not in caught.value.message
+    assert "secret" not in caught.value.one_line()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("body", _long(), nullable=True),
         sa.Column("actor", sa.String(200), nullable=False),
         sa.Column("at_ts", sa.String(32), nullable=False),
+        if_not_exists=True,
         **_OPTIONS,
     )
     op.create_table(
@@ -45,11 +46,12 @@ def upgrade() -> None:
         sa.Column("at_ts", sa.String(32), nullable=False),
         sa.Column("action", sa.String(16), nullable=False),
         sa.Column("changed", _long(), nullable=False),
+        if_not_exists=True,
         **_OPTIONS,
     )
 
 
 def downgrade() -> None:
     """Drop both tables: the catalog is gone (its snapshots in the lake are not)."""
-    op.drop_table("catalog_versions")
-    op.drop_table("catalog_documents")
+    op.drop_table("catalog_versions", if_exists=True)
+    op.drop_table("catalog_documents", if_exists=True)

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(64), nullable=False),
         sa.Column("version", sa.Integer, nullable=True),
         sa.Column("detail", sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb"), nullable=True),
+        if_not_exists=True,
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
         mariadb_charset="utf8mb4",
@@ -35,4 +36,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the trail; stops and resumes stay in the lake's log."""
-    op.drop_table("catalog_audit")
+    op.drop_table("catalog_audit", if_exists=True)

@@ -1,0 +1,116 @@
+"""Two operators at once, each a process with its own connection: the second is told who was first, and nothing is lost or half done. All stores."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from angelia.catalog.apply import carry_out, plan
+from angelia.catalog.store import CatalogStore
+
+Write = Callable[..., Path]
+AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
+
+EDITOR = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from angelia.catalog.apply import carry_out, plan
+from angelia.catalog.store import CatalogStore
+from angelia.errors import Conflict
+
+url, folder, actor = sys.argv[1:]
+store = CatalogStore.open(url)
+planned = plan(store, [Path(folder)])
+print("checked", flush=True)
+sys.stdin.readline()
+try:
+    carry_out(store, planned, actor=actor, at=datetime(2026, 11, 14, 12, 30, tzinfo=UTC))
+    print("written", flush=True)
+except Conflict as error:
+    print(error.one_line(), flush=True)
+"""
+
+DYING_WRITER = """
+import sys
+import time
+import sqlalchemy as sa
+from angelia.catalog import schema, tables
+from angelia.catalog.store import CatalogStore
+
+store = CatalogStore.open(sys.argv[1])
+with schema.locked(store.engine) as connection:
+    connection.execute(sa.update(tables.documents).values(version=99, actor="ghost"))
+    connection.execute(sa.delete(tables.versions))
+    print("half done", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def line(running: subprocess.Popen[str]) -> str:
+    assert running.stdout is not None
+    said = running.stdout.readline().strip()
+    if not said:
+        assert running.stderr is not None
+        pytest.fail(running.stderr.read())
+    return said
+
+
+def go(running: subprocess.Popen[str]) -> None:
+    assert running.stdin is not None
+    running.stdin.write("go\n")
+    running.stdin.flush()
+
+
+def test_the_second_of_two_processes_is_told_who_and_when_and_nothing_is_lost(store: CatalogStore, catalog_url: str, write: Write) -> None:
+    carry_out(store, plan(store, [write()]), actor="eve", at=AT)
+    folders = {"ann": write(("value_per_open: 0.05", "value_per_open: 0.07")), "bob": write(("owner: growth", "owner: retention"))}
+    with process(EDITOR, catalog_url, folders["ann"], "ann") as ann, process(EDITOR, catalog_url, folders["bob"], "bob") as bob:
+        editors = {"ann": ann, "bob": bob}
+        assert {line(editor) for editor in editors.values()} == {"checked"}  # both, before either writes
+        for editor in editors.values():
+            go(editor)
+        said = {name: line(editor) for name, editor in editors.items()}
+    (first,) = [name for name, words in said.items() if words == "written"]
+    (second,) = set(said) - {first}
+    assert f"campaign/sale was changed meanwhile: {first} made version 2 at 2026-11-14T12:30:00" in said[second]
+    assert "angelia catalog show campaign sale" in said[second]
+    assert [(version.version, version.actor) for version in store.history("campaign", "sale")] == [(1, "eve"), (2, first)]
+    assert second not in {entry.actor for entry in store.audit()}
+    both = write(("value_per_open: 0.05", "value_per_open: 0.07"), ("owner: growth", "owner: retention"))
+    carry_out(store, plan(store, [both], expect={("campaign", "sale"): 2}), actor=second, at=AT)
+    changed = [(version.actor, version.changed) for version in store.history("campaign", "sale")]
+    edits = {"ann": ("value_per_open",), "bob": ("owner",)}
+    assert changed == [("eve", ()), (first, edits[first]), (second, edits[second])]
+
+
+def test_a_writer_killed_in_its_transaction_leaves_no_trace_and_no_lock(store: CatalogStore, catalog_url: str, write: Write) -> None:
+    folder = write()
+    carry_out(store, plan(store, [folder]), actor="eve", at=AT)
+    before = (store.heads(), store.history("campaign", "sale"), store.audit())
+    with process(DYING_WRITER, catalog_url) as writer:
+        assert line(writer) == "half done"
+        assert (store.heads(), store.history("campaign", "sale"), store.audit()) == before  # readers do not wait
+        writer.kill()
+        writer.wait()
+    assert (store.heads(), store.history("campaign", "sale"), store.audit()) == before
+    carry_out(store, plan(store, [write(("owner: growth", "owner: other"))]), actor="bob", at=AT)
+    assert store.get("campaign", "sale").actor == "bob"
