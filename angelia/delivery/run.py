@@ -127,12 +127,13 @@ class Delivery:
             plan = await asyncio.to_thread(self._plan)
             async with asyncio.TaskGroup() as group:
                 reporter = group.create_task(self._report())
-                for hour, commit, chosen in plan:
-                    if self.draining.is_set():
-                        break
-                    if isinstance(self.clock, SimulatedClock):
-                        self.clock.advance_to(parts.hour_start(hour))
-                    await self._hour(hour, commit, chosen)
+                if isinstance(self.clock, SimulatedClock):  # one clock: nobody may run ahead of the others
+                    await self._hours(plan, None)
+                else:
+                    channels = dict.fromkeys(part.channel for _, _, chosen in plan for part in chosen)
+                    async with asyncio.TaskGroup() as sending:
+                        for channel in channels:
+                            sending.create_task(self._hours(plan, channel))
                 reporter.cancel()
         except BaseExceptionGroup as problems:
             raise _innermost(problems) from None
@@ -189,7 +190,16 @@ class Delivery:
         wanted = [p for p in every if options.channel in (None, p.channel) and options.part in (None, p.number)]
         return [p for p in wanted if options.priority in (None, p.priority)]
 
-    async def _hour(self, hour: str, commit: Commit, chosen: list[Part]) -> None:
+    async def _hours(self, plan: list[tuple[str, Commit, list[Part]]], channel: str | None) -> None:
+        """Work through the hours of one channel (None = of all, hour by hour): a channel that stalls keeps no other from its next hour."""
+        for hour, commit, chosen in plan:
+            if self.draining.is_set():
+                break
+            if isinstance(self.clock, SimulatedClock):
+                self.clock.advance_to(parts.hour_start(hour))
+            await self._hour(hour, commit, [part for part in chosen if channel in (None, part.channel)], channel)
+
+    async def _hour(self, hour: str, commit: Commit, chosen: list[Part], only: str | None) -> None:
         tried: set[str] = set()
         for _ in range(FOLLOW_UP_ROUNDS):
             todo = [part for part in chosen if part.id not in tried]
@@ -200,7 +210,7 @@ class Delivery:
                     group.create_task(self._channel([part for part in todo if part.channel == channel], commit))
             if self.draining.is_set():
                 break
-            chosen = await asyncio.to_thread(self._choose, commit, hour)
+            chosen = [part for part in await asyncio.to_thread(self._choose, commit, hour) if only in (None, part.channel)]
             if all(part.id in tried for part in chosen):
                 break
 
