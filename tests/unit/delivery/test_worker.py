@@ -7,6 +7,7 @@ import json
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -101,7 +102,7 @@ def test_a_provider_that_stays_down_leaves_rows_deferred_not_lost(bench: Any, fc
     assert result.delivered == {"deferred": 120}
     assert bench.delivery._senders["fcm"].breaker.n_opened == 1
     # Open after 20 failures (50 may be under way then); from there on single probes, at most one every second, soon one every 30.
-    gaps = [(later - earlier) / 1e6 for earlier, later in zip(at[70:], at[71:], strict=False)]
+    gaps = [(later - earlier) / 1e6 for earlier, later in pairwise(at[70:])]
     assert min(gaps) >= 1.0
     assert min(gaps[10:]) >= 30.0
 
