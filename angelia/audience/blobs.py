@@ -2,16 +2,21 @@
 
 The bitmap column is written plain: no dictionary, no compression, one page a row group. In such a page each value is 4 bytes of length and
 then its bytes, so the row's `n_bytes` and the footer say where in the file each bitmap begins. Any Parquet reader reads these files; this one
-parses the directory columns and takes packed words straight from the page cache.
+takes the other columns from a copy in the footer (one Arrow message instead of eight columns to open) and packed words straight from the page
+cache.
 What would surprise: page checksums cover only what is read as Parquet; a bitmap that rots on disk is found by `angelia lake verify`, not here.
 """
 
 from __future__ import annotations
 
+import base64
 import itertools
+import mmap
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +32,7 @@ from angelia.lake import FileEntry, Lake
 
 DIRECTORY = ("field", "kind", "value", "bit", "offset", "cardinality", "encoding", "n_bytes")
 PLAIN = ("bitmap",)
+NOTE = "angelia.directory"
 # A page's size is an int32, and pages are written from memory: row groups stay far below 2 GiB.
 ROW_GROUP_BYTES = 1 << 28
 MEND = "run `angelia lake verify`, then build_bitmaps again"
@@ -78,7 +84,20 @@ def write_rows(lake: Lake, folder: str, rows: Sequence[Row], *, group: str, bloc
         keys={"group": group, "block": str(block)},
         plain=PLAIN,
         row_group_size=max(1, min(131_072, ROW_GROUP_BYTES // max(1, largest))),
+        notes={NOTE: to_note(table)},
     )
+
+
+def to_note(table: pa.Table) -> str:
+    """Return the directory columns as text for the footer."""
+    directory = table.select(list(DIRECTORY)).combine_chunks()
+    for name in ("field", "kind", "encoding"):
+        directory = directory.set_column(directory.column_names.index(name), name, directory[name].dictionary_encode())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, directory.schema) as writer:
+        writer.write_table(directory)
+    # Compressed as a whole: Arrow's own compression, buffer by buffer, takes 0.8 ms to open.
+    return base64.b64encode(zlib.compress(sink.getvalue(), 1)).decode()
 
 
 def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -98,67 +117,46 @@ class Blobs:
     def __init__(self, lake: Lake, entry: FileEntry) -> None:
         self.path = entry.path
         try:
-            local = lake.path_of(entry)
-            with pa.memory_map(local) as source:
-                self.data = source.read_buffer()  # a view of the map, which lives as long as the buffer
+            with Path(lake.path_of(entry)).open("rb", buffering=0) as file:
+                # The map lives as long as a set that stands in it.
+                self.data = pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
             if self.data.size != entry.bytes:
                 raise Corrupt(f"{entry.path}: {self.data.size} bytes, its commit says {entry.bytes}", fix=MEND)
-            with pq.ParquetFile(pa.BufferReader(self.data), read_dictionary=["field"], page_checksum_verification=True) as file:
-                self.metadata = file.metadata
-                self.rows = file.read(columns=list(DIRECTORY), use_threads=False)
-        except (OSError, pa.ArrowInvalid) as error:
+            self.metadata = pq.read_metadata(pa.BufferReader(self.data))
+            note = (self.metadata.metadata or {})[NOTE.encode()]
+            rows = pa.ipc.open_file(pa.BufferReader(zlib.decompress(base64.b64decode(note)))).get_batch(0)
+        except (OSError, KeyError, ValueError, zlib.error, pa.ArrowInvalid) as error:
             raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
+        if rows.num_rows != entry.rows:
+            raise Corrupt(f"{entry.path}: its footer tells of {rows.num_rows} rows, its commit of {entry.rows}", fix=MEND)
+        self.rows = rows
         self.bytes = np.frombuffer(self.data, np.uint8)
+        self.sizes, self.cardinalities = numbers(rows["n_bytes"]), numbers(rows["cardinality"])
+        codes, names = numbers(rows["field"].indices), rows["field"].dictionary.to_pylist()
+        edges = [*np.flatnonzero(np.diff(codes, prepend=-1)).tolist(), len(codes)]
+        # The rows of each field: they are sorted by it.
+        self.spans = {names[codes[first]]: (first, last) for first, last in itertools.pairwise(edges)}
+        words = rows["encoding"].dictionary.to_pylist()
+        self.is_words = numbers(rows["encoding"].indices) == (words.index("words") if "words" in words else -1)
 
     @cached_property
-    def sizes(self) -> list[int]:
-        """The bytes of each row's bitmap."""
-        return [int(size) for size in self.rows["n_bytes"].to_pylist()]
-
-    @cached_property
-    def cardinalities(self) -> list[int]:
-        """The people in each row's bitmap."""
-        return [int(size) for size in self.rows["cardinality"].to_pylist()]
-
-    @cached_property
-    def encodings(self) -> list[str]:
-        """How each row's bitmap is written."""
-        return [str(name) for name in self.rows["encoding"].to_pylist()]
-
-    @cached_property
-    def spans(self) -> dict[str, tuple[int, int]]:
-        """The rows of each field."""
-        found: dict[str, tuple[int, int]] = {}
-        start = 0
-        for chunk in self.rows["field"].chunks:
-            codes = numbers(chunk.indices)
-            edges = [*np.flatnonzero(np.diff(codes, prepend=-1)).tolist(), len(codes)]
-            names = chunk.dictionary.to_pylist()
-            for first, last in itertools.pairwise(edges):
-                name = names[codes[first]]
-                found[name] = (found[name][0] if name in found else start + first, start + last)
-            start += len(codes)
-        return found
-
-    @cached_property
-    def starts(self) -> list[int]:
+    def starts(self) -> npt.NDArray[np.int64]:
         """Where in the file each row's bitmap begins.
 
         Raises:
             Corrupt: the file was not written by `write_rows`.
         """
-        found: list[int] = []
-        position = self.metadata.schema.names.index("bitmap")
+        found = np.zeros(len(self.sizes), np.int64)
+        first, position = 0, self.metadata.schema.names.index("bitmap")
         for number in range(self.metadata.num_row_groups):
             group = self.metadata.row_group(number)
             column = group.column(position)
-            sizes = self.sizes[len(found) : len(found) + group.num_rows]
-            at = column.data_page_offset + column.total_compressed_size - sum(sizes) - 4 * len(sizes)
-            if column.compression != "UNCOMPRESSED" or column.has_dictionary_page or not 0 < at - column.data_page_offset < 256:
+            ends = np.cumsum(self.sizes[first : first + group.num_rows] + 4)  # 4 bytes of length stand before each
+            page = column.data_page_offset + column.total_compressed_size - int(ends[-1])
+            if column.compression != "UNCOMPRESSED" or column.has_dictionary_page or not 0 < page - column.data_page_offset < 256:
                 raise Corrupt(f"{self.path}: its bitmaps are not one plain page", fix=MEND)
-            for size in sizes:
-                found.append(at + 4)
-                at += 4 + size
+            found[first : first + group.num_rows] = page + ends - self.sizes[first : first + group.num_rows]
+            first += group.num_rows
         return found
 
     def get(self, row: int) -> Set:
@@ -167,12 +165,12 @@ class Blobs:
         Raises:
             Corrupt: the bytes there are no bitmap of the size that the row says.
         """
-        at, size, n = self.starts[row], self.sizes[row], self.cardinalities[row]
+        at, size, n = int(self.starts[row]), int(self.sizes[row]), int(self.cardinalities[row])
         if int.from_bytes(self.data[at - 4 : at], "little") != size:
             raise Corrupt(f"{self.path}: bitmap {row} is not where the footer says", fix=MEND)
         if not n:
             return NOBODY
-        if self.encodings[row] == "words":
+        if self.is_words[row]:
             return Dense(self.bytes[at : at + size], n)
         try:
             found = BitMap.deserialize(self.data[at : at + size].to_pybytes())

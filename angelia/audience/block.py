@@ -176,7 +176,7 @@ class Block:
             blobs = self._blobs(field_name)
             assert blobs is not None
             found = self._sets[key] = blobs.get(row)
-            self.reads.add(field_name, blobs.sizes[row])
+            self.reads.add(field_name, int(blobs.sizes[row]))
         return found
 
     def slices(self, field_name: str, value: str | None = None) -> tuple[int, list[Set]]:

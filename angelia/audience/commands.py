@@ -18,6 +18,7 @@ import typer
 from angelia.audience import nodes
 from angelia.audience.block import Block
 from angelia.audience.engine import Audience, Line, by_shard
+from angelia.audience.errors_at import error_at
 from angelia.audience.evaluate import evaluate
 from angelia.audience.fields import FIELDS, Kind
 from angelia.audience.lists import put_list, user_ids
@@ -175,11 +176,13 @@ def _lake() -> Lake:
 def _open(ds: str | None, predicate: str) -> tuple[Audience, str]:
     """Return the day's index with the saved audiences it may name, and the predicate's text."""
     lake = _lake()
-    if ds is None:
-        days = lake.partitions("bitmap_index")
+    if ds is None or lake.head("bitmap_index", ds=ds) is None:
+        days = [leaf["ds"] for leaf in lake.partitions("bitmap_index")]
         if not days:
-            raise NotFound("bitmap_index has no commit", fix="run build_bitmaps, or `angelia bootstrap`")
-        ds = days[-1]["ds"]
+            raise NotFound("there is no audience index yet", fix="run build_bitmaps, or `angelia bootstrap`")
+        if ds is not None:
+            raise NotFound(f"there is no audience index of {ds}", fix=f"the newest is of {days[-1]}; build_bitmaps --ds {ds} makes it")
+        ds = days[-1]
     audience = Audience(lake, ds)
     return audience, _text(audience, predicate)
 
@@ -194,7 +197,7 @@ def _text(audience: Audience, predicate: str) -> str:
     if not is_name:
         return predicate
     if predicate not in audience.audiences:
-        raise NotFound(f"no audience {predicate!r}", fix=suggest(predicate, audience.audiences))
+        raise error_at(predicate, 0, f"no audience {predicate!r}", suggest(predicate, audience.audiences))
     return f"in_audience('{predicate}')"
 
 

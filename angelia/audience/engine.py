@@ -23,10 +23,10 @@ import numpy as np
 from pyroaring import BitMap
 
 from angelia.audience import nodes
-from angelia.audience.block import Block, Index, Reads, no_list
+from angelia.audience.block import Block, Index, Reads
 from angelia.audience.evaluate import count, evaluate
 from angelia.audience.fields import FIELDS, Kind
-from angelia.audience.plan import AllOf, AnyOf, Plan, Step, make_plan, steps
+from angelia.audience.plan import AllOf, AnyOf, Plan, Step, make_plan
 from angelia.audience.predicate import parse
 from angelia.audience.sets import Set, bitmap_of, intersect, positions_of
 from angelia.errors import InvalidInput
@@ -93,15 +93,9 @@ class Audience:
         """Return the simplified plan of a predicate.
 
         Raises:
-            InvalidInput: the predicate is not in the language, or asks for more history than the index has.
-            NotFound: it names a list that does not exist.
+            InvalidInput: the predicate is not in the language, asks for more history than the index has, or names a list nobody made.
         """
-        node = parse(text, self.audiences, history_days=self.index.history_days)
-        plan = make_plan(node)
-        for step in steps(plan):
-            if isinstance(step.leaf, nodes.InList) and step.leaf.name not in self.index.list_names:
-                raise no_list(step.leaf.name, self.index.list_names)
-        return plan
+        return make_plan(parse(text, self.audiences, history_days=self.index.history_days, lists=lambda: self.index.list_names))
 
     def count(self, text: str) -> int:
         """Return how many people a predicate is true for."""

@@ -7,7 +7,7 @@ types are bound to `fields.FIELDS`. Nothing is evaluated and nothing is read: pa
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import sqlglot
 from sqlglot import exp
@@ -37,13 +37,21 @@ _STATEMENTS = {
 }  # fmt: skip
 
 
-def parse(text: str, audiences: Mapping[str, str] | None = None, *, history_days: int = MAX_HISTORY_DAYS) -> nodes.Node:
+def parse(
+    text: str,
+    audiences: Mapping[str, str] | None = None,
+    *,
+    history_days: int = MAX_HISTORY_DAYS,
+    lists: Callable[[], Collection[str]] | None = None,
+) -> nodes.Node:
     """Return the typed tree of a predicate; `audiences` (name -> predicate) are what `in_audience` may name.
+
+    `lists` is asked for the explicit lists there are, once a predicate names one; without it any name passes.
 
     Raises:
         InvalidInput: not in the language; the message has the column and a caret, and what was probably meant.
     """
-    return _Binder(audiences or {}, history_days).audience(text, ())
+    return _Binder(audiences or {}, history_days, lists).audience(text, ())
 
 
 def check(text: str, *, audiences: Mapping[str, str], history_days: int = MAX_HISTORY_DAYS) -> None:
@@ -58,9 +66,10 @@ def check(text: str, *, audiences: Mapping[str, str], history_days: int = MAX_HI
 class _Binder:
     """One parse: resolves `in_audience` once per name, keeping the path for cycle messages."""
 
-    def __init__(self, audiences: Mapping[str, str], history_days: int) -> None:
+    def __init__(self, audiences: Mapping[str, str], history_days: int, lists: Callable[[], Collection[str]] | None) -> None:
         self.audiences = audiences
         self.history_days = history_days
+        self.lists = lists
         self.resolved: dict[str, nodes.Node] = {}
 
     def audience(self, text: str, path: tuple[str, ...]) -> nodes.Node:
@@ -159,6 +168,9 @@ class _Tree:
                 raise self.fail(expression, f"{bound.sql()} alone is not a condition", "compare it with a number")
             if isinstance(bound, nodes.InAudience):
                 return nodes.InAudience(bound.name, self.binder.resolve(self, bound.name, position(expression)))
+            if isinstance(bound, nodes.InList) and self.binder.lists is not None and bound.name not in (there := self.binder.lists()):
+                fix = suggest(bound.name, there) if there else "make one with `angelia audience list`"
+                raise self.fail(expression, f"no list {bound.name!r}", fix)
             return bound
         raise self._unsupported(expression)
 

@@ -51,6 +51,7 @@ def write_file(
     conform: bool,
     plain: Sequence[str] = (),
     row_group_size: int = 131_072,
+    notes: Mapping[str, str] | None = None,
 ) -> FileEntry:
     """Write one Parquet file below an attempt folder; see `Lake.write_file`."""
     if conform:
@@ -66,7 +67,10 @@ def write_file(
             "data_page_size": 1 << 30,
             "max_rows_per_page": 1 << 30,
         }
-    pq.write_table(table, sink, write_page_checksum=True, row_group_size=row_group_size, store_schema=True, **layout)
+    with pq.ParquetWriter(sink, table.schema, write_page_checksum=True, store_schema=True, **layout) as writer:
+        writer.write_table(table, row_group_size=row_group_size)
+        if notes:
+            writer.add_key_value_metadata(dict(notes))
     data = sink.getvalue().to_pybytes()
     key = f"{folder}/{file_name}"
     store.put(key, data)

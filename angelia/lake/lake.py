@@ -196,16 +196,18 @@ class Lake:
         conform: bool = True,
         plain: Sequence[str] = (),
         row_group_size: int = 131_072,
+        notes: Mapping[str, str] | None = None,
     ) -> FileEntry:
         """Write one Parquet file below an attempt folder (also from a Spark worker) and return its entry; same rows, same bytes.
 
         Args:
             plain: columns stored uncompressed, one page a row group, so that their values can be used where they stand in the file.
+            notes: texts for the file's footer, for readers that know of them.
 
         Raises:
             InvalidInput: the table breaks the contract (`conform=False`, for files from the outside, leaves that to the gate).
         """
-        return write_file(self.store, name, folder, table, file_name, shards, keys, conform, plain, row_group_size)
+        return write_file(self.store, name, folder, table, file_name, shards, keys, conform, plain, row_group_size, notes)
 
     # ---- chains and logs
 

@@ -70,14 +70,15 @@ def write_index(lake: Lake, world: World, shard_bits: int = 4, block_bits: int =
     push_schema = pa.schema([("ordinal", pa.uint32()), ("campaign_id", pa.string()), ("kind", pa.string()), ("day", pa.string())])
     days = pa.Table.from_pylist(world.days, schema=days_schema)
     pushes = pa.Table.from_pylist(world.pushes, schema=push_schema)
-    inputs = []
+    n_ordinals = max(row["ordinal"] for row in world.people) + 1
+    ids = pa.table({"user_id": [f"u{o}" for o in range(n_ordinals)], "ordinal": pa.array(range(n_ordinals), pa.uint32())})
+    inputs = [lake.append_chain("user_index", [ids], expected=None, shard_bits=shard_bits)]
     for back in range(HISTORY):
         day = (DAY - timedelta(days=back)).isoformat()
         rows = pa.Table.from_pylist([row for row in world.days if row["day"] == day], schema=days_schema).drop_columns(["day"])
         with lake.attempt("user_days", ds=day) as attempt:
             attempt.write(rows.sort_by("ordinal"), "all.parquet")
             inputs.append(attempt.publish())
-    n_ordinals = max(row["ordinal"] for row in world.people) + 1
     n_shards = (n_ordinals >> shard_bits) + 1
     people = {row["ordinal"] for row in world.people}
     with lake.attempt("bitmap_index", ds=DS) as attempt:

@@ -1,0 +1,69 @@
+"""A small population with its index in the settings' lake, for the commands: five hundred people, a catalog with two audiences and a holdout."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow as pa
+import pytest
+
+from angelia.contracts import arrow, dataset
+from angelia.lake import Lake
+
+DS = "2026-11-14"
+POLICY = (
+    '{"kind":"policy","id":"default","holdout":{"share_pct":20.0,"salt":"s"},"salt":"x",'
+    '"explore":{"slot_share_pct":5.0,"epsilon":0.1,"temperature":0.02}}'
+)
+
+
+def _world_module() -> ModuleType:
+    # The spec's population maker; test folders are no packages, so it is loaded by its path.
+    path = Path(__file__).parents[2] / "spec" / "audience_world.py"
+    spec = importlib.util.spec_from_file_location("audience_world", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["audience_world"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
+    """Write the index and return the people; every fifth is suppressed, every third has no address."""
+    w = _world_module()
+    rng = random.Random(5)
+    rows = [
+        w.person(
+            ordinal,
+            gender=rng.choice(["f", "m", None]),
+            age_years=rng.choice([None, 18, 30, 64]),
+            province=rng.choice(["guangdong", "fujian"]),
+            tags=rng.choice([None, [], ["sport"], ["sport", "spa"]]),
+            channels=[] if ordinal % 3 == 0 else ["fcm"],
+            is_suppressed=ordinal % 5 == 0,
+        )
+        for ordinal in range(500)
+    ]
+    days = [w.did(ordinal, back, "open") for ordinal in range(0, 500, 2) for back in (1, 4)]
+    days += [w.did(ordinal, 0, "purchase", None, 1, 12.5) for ordinal in range(0, 500, 10)]
+    w.write_index(lake, w.World(rows, days, items=set()), shard_bits=5, block_bits=7)
+    bodies = [
+        ("policy", "default", POLICY),
+        ("audience", "women", '{"kind":"audience","id":"women","description":"","predicate":"gender = \'f\'"}'),
+        (
+            "audience",
+            "active_women",
+            '{"kind":"audience","id":"active_women","description":"","predicate":"in_audience(\'women\') AND days_since(\'open\') <= 2"}',
+        ),
+    ]
+    rows_ = [{"kind": kind, "id": name, "version": 1, "body": body} for kind, name, body in bodies]
+    with lake.attempt("catalog_snapshot", ds=DS) as attempt:
+        attempt.write(pa.Table.from_pylist(rows_, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet")
+        attempt.publish()
+    return rows

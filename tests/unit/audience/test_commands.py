@@ -1,0 +1,223 @@
+"""`angelia audience …` as an operator types it: what it prints, exit codes, and that mistakes write nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from angelia import cli
+from angelia.contracts.ids import uniform, user_keys
+from angelia.lake import Lake
+
+People = list[dict[str, object]]
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    try:
+        cli.main(["audience", *map(str, args)])
+        code = 0
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def cli_apply(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["catalog", "apply", str(path)])
+    assert not left.value.code, capsys.readouterr().err
+    capsys.readouterr()
+
+
+def asked(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, object]:
+    code, out, err = run(capsys, *args, "--json")
+    assert (code, err) == (0, "")
+    found: dict[str, object] = json.loads(out)
+    return found
+
+
+def test_count_tells_who_matches_and_who_may_be_reached(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    found = asked(capsys, "count", "gender = 'f' AND age_years >= 30")
+    match = [p for p in people if p["gender"] == "f" and (p["age_years"] or 0) >= 30]  # type: ignore[operator]
+    reachable = [p for p in match if p["channels"] and not p["is_suppressed"]]
+    held = uniform(user_keys([str(p["user_id"]) for p in reachable]), "bucket", "s") * 100 < 20
+    assert (found["count"], found["allowed"], found["held_out"]) == (len(match), len(reachable) - held.sum(), held.sum())
+    assert 0 < held.sum() < len(reachable) < len(match)
+    assert set(found) >= {"engine_ms", "bitmaps_read", "bytes_read", "user_days_rows", "ds", "predicate"}
+    assert found["bitmaps_read"]
+    code, out, _ = run(capsys, "count", "gender = 'f' AND age_years >= 30")
+    assert code == 0
+    assert out.startswith(
+        f"{len(match):,} match, {len(reachable) - held.sum():,} reachable and allowed, {held.sum():,} of the reachable are held out"
+    )
+
+
+def test_count_of_a_saved_audience_and_hints_for_values_nobody_has(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    assert asked(capsys, "count", "women")["count"] == sum(p["gender"] == "f" for p in people)
+    assert asked(capsys, "count", "province = 'guandong'")["hints"] == ["note: nobody has province = 'guandong'; did you mean guangdong?"]
+
+
+def test_explain_shows_each_node_with_its_people_and_reads(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    found = asked(capsys, "explain", "active_women AND sum_events('purchase', 3) > 0".replace("active_women", "in_audience('active_women')"))
+    plan = found["plan"]
+    assert isinstance(plan, list)
+    women, openers = sum(p["gender"] == "f" for p in people), 250
+    assert [(row["depth"], row["node"], row["count"]) for row in plan[:6]] == [
+        (0, "AND", plan[0]["count"]),
+        (1, "in_audience('active_women')", plan[1]["count"]),
+        (2, "AND", plan[1]["count"]),
+        (3, "in_audience('women')", women),
+        (4, "gender = 'f'", women),
+        (3, "days_since('open') <= 2", openers),
+    ]
+    assert plan[6]["note"] == "counted from user_days: no bitmaps for it"
+    assert plan[6]["count"] == 50
+    assert plan[6]["user_days_rows"] > 0
+    assert sum(row["bitmaps_read"] for row in plan) == found["bitmaps_read"]
+    assert sum(row["bytes_read"] for row in plan) == found["bytes_read"]
+
+
+def test_breakdown_adds_up(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    found = asked(capsys, "breakdown", "age_years = 30", "--by", "gender")
+    thirty = [p for p in people if p["age_years"] == 30]
+    want = {name: sum(p["gender"] == value for p in thirty) for name, value in (("f", "f"), ("m", "m"), ("(null)", None))}
+    assert found["parts"] == want
+    assert found["count"] == len(thirty)
+    assert run(capsys, "breakdown", "FALSE", "--by", "gender")[1] == "0 match\n"
+
+
+def test_overlap(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    found = asked(capsys, "overlap", "women", "age_years = 30")
+    a, b = {p["ordinal"] for p in people if p["gender"] == "f"}, {p["ordinal"] for p in people if p["age_years"] == 30}
+    assert [found[name] for name in ("first", "second", "both", "either")] == [len(a), len(b), len(a & b), len(a | b)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_export_writes_the_ids_and_never_over_a_file(people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"women{suffix}"
+    assert asked(capsys, "export", "women", file)["users"] == sum(p["gender"] == "f" for p in people)
+    ids = file.read_text().replace('"', "").splitlines()[1:] if suffix == ".csv" else pq.read_table(file)["user_id"].to_pylist()
+    assert ids == [p["user_id"] for p in people if p["gender"] == "f"]
+    assert file.stat().st_mode & 0o077 == 0
+    before = file.read_bytes()
+    code, _, err = run(capsys, "export", "TRUE", file)
+    assert code == 2
+    assert "exists" in err
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
+
+
+def test_an_explicit_list_counts_what_it_leaves_out(people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "vip.csv"
+    file.write_text("user_id,name\nu1,a\nu2,b\nu2,b\nnobody,c\n")
+    found = asked(capsys, "list", "vip", file)
+    assert (found["users"], found["rejects"]) == (2, {"duplicate": 1, "unknown_user": 1})
+    assert asked(capsys, "count", "in_list('vip')")["count"] == 2
+    assert asked(capsys, "count", "NOT in_list('vip')")["count"] == 498
+    code, _, err = run(capsys, "count", "in_list('vpi')")
+    assert code == 2
+    assert err == "error: predicate at column 1: no list 'vpi' [^in_list('vpi')]; did you mean vip?\n"
+
+
+def test_save_makes_a_catalog_audience_and_refuses_cycles(people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "kind: policy\nid: default\nholdout: {share_pct: 20.0, salt: s}\nsalt: x\nexplore: {slot_share_pct: 5, epsilon: 0.1, temperature: 0.02}\n"
+    )
+    cli_apply(capsys, policy)
+    assert asked(capsys, "save", "grown_ups", "age_years >= 18")["action"] == "created"
+    assert asked(capsys, "save", "seniors", "in_audience('grown_ups') AND age_years >= 60")["version"] == 1
+    code, _, err = run(capsys, "save", "grown_ups", "in_audience('seniors')")
+    assert code == 2
+    assert "in a cycle: seniors -> grown_ups -> seniors" in err
+    assert asked(capsys, "count", "seniors")["count"] == sum(p["age_years"] == 64 for p in people)
+
+
+MISTAKES = [
+    ("gender = 'f", "column 10"),
+    ("gendr = 'f'", "did you mean gender?"),
+    ("age_years = 'x'", "without quotes"),
+    ("gender IN (SELECT 1)", "SELECT is not allowed"),
+    ("DROP TABLE users", "DROP is not allowed"),
+    ("gender = 'f'; TRUE", "semicolon"),
+    ("gender IN ()", "IN () is empty"),
+    ("age_years > nan", "not a number people can have"),
+    ("signup_date > '2026-13-01'", "is not a day"),
+    ("signup_date > '9999-01-01'", "out of range"),
+    ("count_events('open', 7) > 1", "days is between 1 and 6"),
+    (" OR ".join(["age_years = 1"] * 10_000), "longer than"),
+    ("womn", "did you mean women"),
+    ("in_audience('womn')", "did you mean women"),
+    ("in_list('nobody')", "angelia audience list"),
+    ("", "TRUE means everyone"),
+]
+
+
+EVERYWHERE = [(command, *mistake) for command in ("explain", "breakdown", "overlap", "export", "save") for mistake in MISTAKES[:2]]
+
+
+@pytest.mark.parametrize(("command", "text", "said"), [*(("count", *mistake) for mistake in MISTAKES), *EVERYWHERE], ids=lambda value: value[:20])
+def test_mistakes_are_one_line_with_a_caret_and_write_nothing(
+    people: People, lake: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str, text: str, said: str
+) -> None:
+    rest = {"breakdown": ("--by", "gender"), "overlap": ("TRUE",), "export": (tmp_path / "out.csv",), "save": ()}.get(command, ())
+    arguments = ("name", text) if command == "save" else (text,)
+    before = sorted(path for path in settings_home.rglob("*") if path.is_file() and path.name != "catalog.db")
+    code, out, err = run(capsys, command, *arguments, *rest)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "^" in err
+    assert said in err
+    assert sorted(path for path in settings_home.rglob("*") if path.is_file() and path.name != "catalog.db") == before
+    assert not (tmp_path / "out.csv").exists()
+    if command == "save":
+        assert "name" not in run(capsys, "count", "name")[1]
+
+
+def test_an_index_of_another_day_or_contract_is_refused(
+    people: People, lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = run(capsys, "count", "TRUE", "--ds", "2026-11-15")
+    assert (code, out) == (2, "")
+    assert err == "error: there is no audience index of 2026-11-15; the newest is of 2026-11-14; build_bitmaps --ds 2026-11-15 makes it\n"
+    assert run(capsys, "count", "TRUE", "--ds", "2026-13-15")[0] == 2
+    commit = lake.require("bitmap_index", ds="2026-11-14")
+    path = lake.store.local_path(commit.key)
+    assert path is not None
+    text = path.read_text()
+    assert '"contract_version": 2' in text or '"contract_version":2' in text
+    path.chmod(0o600)
+    path.write_text(text.replace('"contract_version": 2', '"contract_version": 1').replace('"contract_version":2', '"contract_version":1'))
+    code, _, err = run(capsys, "count", "TRUE")
+    assert code == 2
+    assert "has contract version 1, this code reads 2; run build_bitmaps --ds 2026-11-14 again" in err
+
+
+def test_a_damaged_file_is_one_line(people: People, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = next(entry for entry in lake.require("bitmap_index", ds="2026-11-14").files if entry.keys["group"] == "features")
+    path = Path(lake.path_of(entry))
+    data = path.read_bytes()
+    path.chmod(0o600)
+    for damaged in (data[:-100], b"", data[: len(data) // 2] + bytes(50) + data[len(data) // 2 + 50 :]):
+        path.write_bytes(damaged)
+        code, out, err = run(capsys, "count", "gender = 'f' AND age_years > 20 AND tag = 'spa' AND province = 'fujian' AND reachable('fcm')")
+        if len(damaged) < len(data):
+            assert (code, out) == (2, "")
+        assert err.count("\n") == (code == 2)
+
+
+def test_a_count_imports_neither_pandas_nor_the_catalog(people: People, settings_home: Path) -> None:
+    # Half a second of imports is more than the count itself takes.
+    code = (
+        "import sys; from angelia.audience.engine import Audience; from angelia.lake import Lake\n"
+        f"print(Audience(Lake.open({str(settings_home / 'lake')!r}), '2026-11-14').count(\"gender = 'f' OR sum_events('purchase', 6) > 1\"))\n"
+        "print([name for name in ('pandas', 'sqlalchemy', 'pyspark', 'duckdb', 'lightgbm') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert int(out[0]) > 0
+    assert out[1] == "[]"
