@@ -26,6 +26,7 @@ from angelia.errors import NotFound
 from angelia.features.history import PURCHASE, WINDOW_DAYS, event_features, push_features
 from angelia.features.profiles import contact_features, profile_features
 from angelia.lake import Commit, FileEntry, Lake
+from spark_jobs._endpoints import living
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
 from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session
 
@@ -130,8 +131,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         counts = [result.stats for result in run_shards(spark, shards, lambda shard: count_pushes(lake, pushes, bits, shard))]
         n_sent = sum(count["sent"] for count in counts)
         rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
-        columns = (["user_id", *PROFILE], ["user_id", "channel", "is_active"], ["user_id", "kind", "name", "is_opted_in", "updated_ts"])
+        reach = ["user_id", "channel", "address", "registered_ts", "is_active"]
+        columns = (["user_id", *PROFILE], reach, ["user_id", "kind", "name", "is_opted_in", "updated_ts"])
         tables = [read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)]
+        tables[1] = living(spark, lake, tables[1], ds)
         people = build_features(read_dataset(spark, lake, index, ["user_id", "ordinal"]), *tables, ds=ds, shard_bits=bits)
         folder, zone = attempt.folder, settings.default_timezone
 

@@ -2,7 +2,7 @@
 
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one sorts rows into parts of about 100,000 per
 hour, channel and priority. Hours that a worker has sealed are carried over as they are, and every message that stands in one is left out elsewhere.
-What surprises: which address of several is used: the newest active one of the channel.
+What surprises: which address of several is used: the newest active one of the channel that its provider has not called gone.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from angelia.delivery.templates import field_values, user_columns
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.output import progress
+from spark_jobs._endpoints import living
 from spark_jobs._reading import read_dataset
 from spark_jobs._session import all_shards, arg_parser, in_shard, open_lake, run_job, spark_session
 
@@ -197,7 +198,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             n_open = open_hours.count()
             messages = open_hours.join(intended(spark, lake, carried), "message_id", how="left_anti")
             rejects = {"hour_sealed": planned - n_open, "message_sealed": n_open - messages.count()}
-        known = addresses(read_dataset(spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"]))
+        every = read_dataset(spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"])
+        known = addresses(living(spark, lake, every, args.ds))
         addressed = messages.join(known, ["user_id", "channel"], how="inner").select(*dataset("dispatch_manifest").names)
         where_to = [StructField("send_hour", StringType()), StructField("part", IntegerType())]
         identified = addressed.mapInArrow(identify(parts), StructType([*_nullable(schema).fields, *where_to]))
@@ -211,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for entry in carried:
             attempt.add(entry)
         commit = attempt.publish(
-            inputs=[decisions, features, endpoints, lake.require("catalog_snapshot", ds=args.ds)],
+            inputs=[decisions, features, endpoints, lake.require("catalog_snapshot", ds=args.ds), *lake.history("suppressions", log="0")],
             rejects={name: count for name, count in rejects.items() if count},
             meta={"start": decisions.meta["start"], "sealed_hours": sorted(standing)},
         )
