@@ -209,7 +209,7 @@ class H1Server(asyncio.Protocol):
 
 
 class Chooser(asyncio.Protocol):
-    """Hands a connection to HTTP/2 or HTTP/1.1: by ALPN under TLS, by its first bytes in clear."""
+    """Hands a connection to HTTP/2 or HTTP/1.1: by ALPN, or by its first bytes where the client offered none (aioapns does not)."""
 
     def __init__(self, sandbox: Front, connections: weakref.WeakSet[asyncio.Transport]) -> None:
         self._sandbox, self._connections = sandbox, connections
@@ -217,11 +217,11 @@ class Chooser(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Choose at once under TLS."""
+        """Choose at once where TLS has settled it."""
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self._transport)
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None:
+        if tls is not None and tls.selected_alpn_protocol() is not None:
             self._hand_over(H2Server(self._sandbox) if tls.selected_alpn_protocol() == "h2" else H1Server(self._sandbox), b"")
 
     def data_received(self, data: bytes) -> None:
