@@ -213,7 +213,7 @@ def night(steps: Steps, lake: Lake, ds: str) -> None:
     Raises:
         AngeliaError: a task failed; its message is among the last lines shown.
     """
-    conf = json.dumps({"mode": "plan", "clock": "simulated"})
+    conf = json.dumps({"mode": "plan", "clock": "simulated", "ask": False})
     before = lake.head("dispatch_manifest", ds=ds)
     words = ["airflow", "dags", "test", "nightly_personalization", f"{ds}T02:00:00+00:00", "--conf", conf]
     with tasks_as_they_end(steps.home / "airflow" / "airflow.db"):

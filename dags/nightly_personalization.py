@@ -9,23 +9,45 @@ a task that fails leaves the last good commit in place, so yesterday's manifests
 - `check_sources`, `check_features` or `check_plan`: the message names dataset, column, count and the command that shows the rows. Mend the source,
   then clear the task. Nothing is sent from a plan that did not pass.
 - a Spark job: its log ends with one `error:` line; the same command runs by hand (`spark-submit spark_jobs/<task>.py --ds D`).
+- `plan_guard` found the plan implausible (ten times the usual volume, an audience that collapsed, scores that drifted, messages that cannot be
+  rendered): `ask_campaigns` or `ask_night` waits 90 minutes for an answer under *Required actions*, with the numbers. No answer leaves out the
+  campaigns it names; for the whole night it sends nothing, and yesterday's manifests stay. `angelia plan guard --ds D` shows the numbers again.
 - too late in the night: clear it anyway. Hours that have passed are skipped and counted in the plan.
 
-**Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`). `mode=plan` on a manual run writes main.
+**Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`), so it asks nobody: what would be held
+back is left out. `mode=plan` on a manual run writes main.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import jinja2
-from _shared import DEFAULTS, branch_of, command, skip_before, spark_job
-from airflow.sdk import CronDataIntervalTimetable, Param, dag
+from _shared import DEFAULTS, CommandOperator, branch_of, command, skip_before, spark_job
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
+from airflow.sdk.exceptions import AirflowFailException
 
 BRANCH = "{{ branch_of(params, dag_run, ds) }}"
 SKIP_BEFORE = "{{ skip_before(params, dag_run, branch_of(params, dag_run, ds)) }}"
 DS = ("--ds", "{{ ds }}")
 ON = (*DS, "--branch", BRANCH)
+
+
+SEND_THEM, LEAVE_OUT = "Send them, too", "Leave them out"
+ANSWER_WITHIN = timedelta(minutes=90)  # the plan's first hour begins two hours after the night does
+NUMBERS = """{% set guard = ti.xcom_pull(task_ids='plan_guard') %}{{ guard.figures.messages.values() | sum }} messages, {{ guard.history }}.
+{% for breach in guard.breaches %}
+- **{{ breach.check }}** ({{ breach.severity }}): {{ breach.says }}{% endfor %}
+
+Held back: {{ guard.held | join(', ') or 'the night' }}. To see more: `angelia plan guard --ds {{ ds }}`, `angelia plan show --ds {{ ds }}`"""
+
+
+def held_back(ti: Any) -> str:
+    """Return the campaigns to leave out, separated by commas: those the guard held back, unless a person wants them."""
+    answer = ti.xcom_pull(task_ids="ask_campaigns") or {}
+    return "" if SEND_THEM in answer.get("chosen_options", ()) else ",".join((ti.xcom_pull(task_ids="plan_guard") or {}).get("held", ()))
 
 
 def gate(name: str):
@@ -44,10 +66,11 @@ def gate(name: str):
     dagrun_timeout=timedelta(hours=6),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
-    user_defined_macros={"branch_of": branch_of, "skip_before": skip_before},
+    user_defined_macros={"branch_of": branch_of, "skip_before": skip_before, "held_back": held_back},
     tags=["angelia", "nightly"],
     params={
         "mode": Param("auto", enum=["auto", "plan", "replay"], title="Mode", description="auto: scheduled runs plan, backfills replay on a branch."),
+        "ask": Param(True, type="boolean", title="Ask", description="off: nobody is asked; what the guard holds back is left out (samples, tests)."),
         "clock": Param("real", enum=["real", "simulated"], title="Clock", description="simulated: no hour counts as passed (samples and tests)."),
     },
 )
@@ -65,10 +88,38 @@ def nightly_personalization():
     score_materials = spark_job("score_materials", *ON, outlets=["material_scores"], pool="spark")
     plan_dispatch = spark_job("plan_dispatch", *ON, "--skip-before", SKIP_BEFORE, outlets=["decisions"], pool="plan")
     check_plan = gate("plan")
-    emit_manifests = spark_job("emit_manifests", *ON, outlets=["dispatch_manifest"], pool="spark")
+    plan_guard = CommandOperator(
+        task_id="plan_guard", argv=["angelia", "plan", "guard", *DS, "--json"], branch=BRANCH, execution_timeout=timedelta(minutes=20)
+    )
+    asking = {"body": NUMBERS, "response_timeout": ANSWER_WITHIN, "execution_timeout": None}
+    ask_night = ApprovalOperator(task_id="ask_night", subject="Send the night of {{ ds }} all the same?", defaults="Reject", **asking)
+    ask_campaigns = HITLOperator(
+        task_id="ask_campaigns", subject="Campaigns held back on {{ ds }}", options=[SEND_THEM, LEAVE_OUT], defaults=LEAVE_OUT, **asking
+    )
+    emit_manifests = spark_job(
+        "emit_manifests",
+        *ON,
+        "--without",
+        "{{ held_back(ti) }}",
+        outlets=["dispatch_manifest"],
+        pool="spark",
+        trigger_rule="none_failed_min_one_success",
+    )
+
+    @task.branch(task_id="who_decides")
+    def who_decides(guard: dict[str, Any], params: dict[str, Any] | None = None, dag_run: Any = None, ds: str | None = None) -> str:
+        """Return the task that goes on: a person is asked only where an answer would change what is sent."""
+        is_asked = (params or {})["ask"] and branch_of(params or {}, dag_run, ds or "") == "main"
+        if guard["verdict"] == "night" and not is_asked:
+            raise AirflowFailException("; ".join(breach["says"] for breach in guard["breaches"]))
+        if guard["verdict"] == "open" or not is_asked:
+            return "emit_manifests"
+        return {"night": "ask_night", "campaigns": "ask_campaigns"}[guard["verdict"]]
 
     check_sources >> index_users >> aggregate_days >> build_features >> build_send_times >> check_features
-    check_features >> build_bitmaps >> select_audiences >> score_materials >> plan_dispatch >> check_plan >> emit_manifests
+    check_features >> build_bitmaps >> select_audiences >> score_materials >> plan_dispatch >> check_plan >> plan_guard
+    who_decides(plan_guard.output) >> [emit_manifests, ask_night, ask_campaigns]
+    [ask_night, ask_campaigns] >> emit_manifests
     snapshot_catalog >> select_audiences
 
 

@@ -25,7 +25,8 @@ PLAN_HOURS = 24
 
 @dataclass(frozen=True)
 class Inputs:
-    """The commits a plan is made from; `pushes` may be empty on a first night, `previous` is last night's plan (still pending)."""
+    """The commits a plan is made from; `pushes` may be empty on a first night, `previous` is last night's plan, which is still pending but for the
+    campaigns `held` back from its manifests."""
 
     index: Commit
     features: Commit
@@ -34,6 +35,7 @@ class Inputs:
     scores: Commit
     pushes: tuple[Commit, ...]
     previous: Commit | None
+    held: tuple[str, ...] = ()
 
     def all(self) -> list[Commit]:
         """Return every commit, to be cited."""
@@ -48,6 +50,8 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
         NotFound: one is missing, naming the job that writes it.
     """
     day = date.fromisoformat(ds)
+    before = (day - timedelta(days=1)).isoformat()
+    manifest = lake.head("dispatch_manifest", ds=before)
     recent = [(day - timedelta(days=back)).isoformat() for back in range(days)]
     return Inputs(
         index=lake.require("user_index", chain="0"),
@@ -56,7 +60,8 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
         audiences=lake.require("audience_members", ds=ds),
         scores=lake.require("material_scores", ds=ds),
         pushes=tuple(commit for commit in (lake.head("user_pushes", ds=back) for back in recent) if commit is not None),
-        previous=lake.head("decisions", ds=(day - timedelta(days=1)).isoformat()),
+        previous=lake.head("decisions", ds=before),
+        held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
     )
 
 
@@ -259,7 +264,8 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
         owner = np.searchsorted(people.ordinal, table["ordinal"].to_numpy())
         lists = table["choices"].combine_chunks()
         flat = lists.flatten()
-        sent = pc.equal(pc.struct_field(flat, "outcome"), "sent").to_numpy(zero_copy_only=False)
+        is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(inputs.held, pa.string()))
+        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), "sent"), is_held).to_numpy(zero_copy_only=False)
         rows = owner[lists.value_parent_indices().to_numpy()]
         user.append(rows[sent])
         slots = pc.struct_field(flat, "slot").to_numpy(zero_copy_only=False)[sent].astype("datetime64[us]")

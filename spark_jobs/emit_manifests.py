@@ -2,7 +2,8 @@
 
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one sorts rows into parts of about 100,000 per
 hour, channel and priority. Hours that a worker has sealed are carried over as they are, and every message that stands in one is left out elsewhere.
-What surprises: which address of several is used: the newest active one of the channel that its provider has not called gone.
+Campaigns that are held back (`--without`) are left out and counted. What surprises: which address of several is used: the newest active one of the
+channel that its provider has not called gone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.spark import schema as spark_schema
 from angelia.delivery.templates import field_values, user_columns
-from angelia.errors import NotFound
+from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.output import progress
 from spark_jobs._endpoints import living
@@ -44,12 +45,13 @@ def addresses(endpoints: DataFrame) -> DataFrame:
     return usable.groupBy("user_id", "channel").agg(newest["address"].alias("address"))
 
 
-def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: Catalog, shard: int, bits: int) -> pa.Table:
-    """Return the manifest columns of a shard's messages, but for the address and what follows from it."""
+def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: Catalog, held: Sequence[str], shard: int) -> pa.Table:
+    """Return the manifest columns of a shard's messages of campaigns that are not held back, but for the address and what follows from it."""
     table = lake.read(decisions, ["ordinal", "user_id", "choices"], where=in_shard(shard))
     lists = table["choices"].combine_chunks()
     flat = lists.flatten()
-    sent = pc.equal(pc.struct_field(flat, "outcome"), "sent")
+    is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(list(held), pa.string()))
+    sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), "sent"), is_held)
     owner = lists.value_parent_indices().filter(sent)
     choice = pa.Table.from_struct_array(flat.filter(sent))
     templates_json = {name: template.model_dump(mode="json") for name, template in catalog.templates.items()}
@@ -162,7 +164,9 @@ def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> Dat
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    return arg_parser(__doc__)
+    parser = arg_parser(__doc__)
+    parser.add_argument("--without", default="", metavar="CAMPAIGNS", help="campaigns to hold back, separated by commas; empty = none")
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -170,10 +174,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     lake = open_lake(args.branch)
     catalog = load_snapshot(lake, args.ds)
+    held = sorted({name for name in args.without.split(",") if name})
+    if unknown := [name for name in held if name not in catalog.campaigns]:
+        raise InvalidInput(f"--without names no campaign of the night: {', '.join(unknown)}", fix=f"they are {', '.join(catalog.campaigns)}")
     decisions = lake.require("decisions", ds=args.ds)
     index = lake.cited(next(c for c in decisions.inputs if c.partition("/")[0].endswith("user_index")))
     features, endpoints = lake.require("user_features", ds=args.ds), lake.require("user_endpoints", ds=args.ds)
-    bits = int(index.meta["shard_bits"])
     shards = list(all_shards(index))
     parts = part_counts(decisions.meta["messages"], catalog)
     planned = sum(decisions.meta["messages"].values())
@@ -182,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                table = messages_of_shard(lake, decisions, features, catalog, shards[index], bits)
+                table = messages_of_shard(lake, decisions, features, catalog, held, shards[index])
                 yield from table.set_column(3, "ordinal", table["ordinal"].cast(pa.int64())).to_batches(max_chunksize=65_536)
 
     with spark_session("emit_manifests") as spark, lake.attempt("dispatch_manifest", ds=args.ds) as attempt:
@@ -191,13 +197,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         standing = sealed_files(lake, args.ds)
         carried = [entry for files in standing.values() for entry in files]
         messages = spark.range(len(shards), numPartitions=len(shards)).mapInArrow(spread, _nullable(schema)).drop("address")
-        rejects: dict[str, int] = {}
+        rejects = {"held_back": sum(count for key, count in decisions.meta["messages"].items() if key.rpartition("|")[2] in held)}
         if standing:
             hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
             open_hours = messages.where(~hour.isin(list(standing)))
             n_open = open_hours.count()
             messages = open_hours.join(intended(spark, lake, carried), "message_id", how="left_anti")
-            rejects = {"hour_sealed": planned - n_open, "message_sealed": n_open - messages.count()}
+            rejects |= {"hour_sealed": planned - rejects["held_back"] - n_open, "message_sealed": n_open - messages.count()}
         every = read_dataset(spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"])
         known = addresses(living(spark, lake, every, args.ds))
         addressed = messages.join(known, ["user_id", "channel"], how="inner").select(*dataset("dispatch_manifest").names)
@@ -215,6 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         commit = attempt.publish(
             inputs=[decisions, features, endpoints, lake.require("catalog_snapshot", ds=args.ds), *lake.history("suppressions", log="0")],
             rejects={name: count for name, count in rejects.items() if count},
+            params={"held_back": held} if held else {},
             meta={"start": decisions.meta["start"], "sealed_hours": sorted(standing)},
         )
         progress(f"emit_manifests: {commit.ref}: {planned} planned, {commit.rows} rows in {len(commit.files)} parts, left out {dict(commit.rejects)}")

@@ -1,4 +1,4 @@
-"""`angelia plan show` and `angelia why`: what a night decided, and why. Reads decisions; writes nothing."""
+"""`angelia plan show`, `angelia plan guard`, `angelia why`: what a night decided, whether it is plausible, and why. Reads decisions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from angelia.config import load_settings
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.output import DsOption, JsonFlag, emit
+from angelia.planning.guard import guard, lines
 
 app = typer.Typer(no_args_is_help=True, help="The joint decision of a night.")
 
@@ -30,11 +31,6 @@ REASONS = {
     "no_capacity": "the hours it wanted were full, three times",
     "no_budget": "the campaign's budget was used up by better ones",
 }
-
-
-@app.callback()
-def _plan() -> None:
-    """Keep `show` a command of its own."""
 
 
 def _lake() -> Lake:
@@ -62,6 +58,17 @@ def show(ds: DsOption, as_json: JsonFlag = False) -> None:
     priced = [one for one in shown["constraints"] if one["price_micros"]]
     lines += [f"  full: {one['limit']}: {one['used']:,} of {one['capacity']:,}, price {one['price_micros'] / 1e6:.4f}" for one in priced]
     emit(shown, lines, as_json)
+
+
+@app.command("guard")
+def guard_command(ds: DsOption, as_json: JsonFlag = False) -> None:
+    """Is the plan what a person would expect? Volumes, audiences, scores, timezones, and a rendered sample of each campaign.
+
+    Out of bounds: ten times the median of the last seven nights or a tenth of it, twice the mean score or half of it, an empty audience, a message
+    that cannot be rendered. It holds back the campaign, or the night; who answers for it decides in Airflow.
+    """
+    result = guard(_lake(), ds)
+    emit(result, lines(result), as_json)
 
 
 def why(

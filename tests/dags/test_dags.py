@@ -26,6 +26,7 @@ def render(dag, words, *, run_type="scheduled", **params):
         run_type=run_type, start_date=datetime(2026, 11, 15, 2, 0, 30, tzinfo=UTC), run_after=datetime(2026, 11, 15, 2, tzinfo=UTC), run_id="r"
     )
     answers = {"train": {"version": "2026-11-14-0123"}, "approve": {"responded_by_user": {"id": "1", "name": "ada"}}}
+    answers |= {"plan_guard": {"held": ["win_back", "price_drop"]}, "ask_campaigns": None}
     ti = SimpleNamespace(xcom_pull=lambda task_ids: answers[task_ids])
     chosen = {name: dag.params[name] for name in dag.params} | params
     context = {

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -120,6 +120,21 @@ def test_the_hourly_dag_sends_what_is_due_and_nothing_twice(home, lake, tmp_path
     assert set(received) <= set(started["dispatch_id"].to_pylist())
 
 
+def test_a_campaign_held_back_is_left_out_and_counted(home, lake):
+    plan = lake.require("decisions", ds=DS)
+    env = Steps(home).env
+    job = [sys.executable, "spark_jobs/emit_manifests.py", "--ds", DS, "--branch", "replay-held", "--without"]
+    done = subprocess.run([*job, "price_drop"], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    replayed = Lake.open(str(home / "lake"), branch="replay-held").require("dispatch_manifest", ds=DS)
+    assert replayed.rejects["held_back"] == plan.meta["by_campaign"]["price_drop"] > 0
+    assert replayed.rows + sum(replayed.rejects.values()) == plan.meta["outcomes"]["sent"]
+    assert "price_drop" not in set(lake.read(replayed, ["campaign_id"]).column(0).to_pylist())
+    wrong = subprocess.run([*job, "price_dorp"], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    assert wrong.returncode == 2
+    assert "price_dorp" in wrong.stderr
+
+
 def test_a_broken_day_stops_at_the_gate_and_yesterdays_manifests_stay(home, lake):
     before = lake.require("dispatch_manifest", ds=DS)
     profiles = lake.require("user_profiles", ds=NEXT)  # written by respond, for the next night
@@ -129,7 +144,7 @@ def test_a_broken_day_stops_at_the_gate_and_yesterdays_manifests_stay(home, lake
         attempt.write(table.set_column(table.schema.get_field_index("timezone"), "timezone", gone), "part-0000.parquet", conform=False)
         attempt.publish()
     env = Steps(home).env
-    words = ["dags", "test", "nightly_personalization", f"{NEXT}T02:00:00+00:00", "--conf", '{"mode": "plan", "clock": "simulated"}']
+    words = ["dags", "test", "nightly_personalization", f"{NEXT}T02:00:00+00:00", "--conf", '{"mode": "plan", "clock": "simulated", "ask": false}']
     run = subprocess.run([sys.executable, "-m", "airflow", *words], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
     said = run.stdout + run.stderr
     assert run.returncode != 0
@@ -137,3 +152,19 @@ def test_a_broken_day_stops_at_the_gate_and_yesterdays_manifests_stay(home, lake
         assert word in said
     assert lake.head("dispatch_manifest", ds=NEXT) is None
     assert lake.require("dispatch_manifest", ds=DS).sha256 == before.sha256
+
+
+def test_the_guard_compares_a_plan_with_the_nights_before_it(home, summary, lake):
+    first = json.loads(angelia(home, "plan", "guard", "--ds", DS, "--json").stdout)
+    assert first["history"] == "no history"
+    assert sum(first["figures"]["messages"].values()) == summary["decisions"]["sent"]
+    assert set(first["figures"]["rendered"]) == set(first["figures"]["messages"])
+    assert first["figures"]["unrendered"] == {}
+    usual = {**first["figures"], "messages": {name: 20 * n for name, n in first["figures"]["messages"].items()}}
+    for day in range(1, 8):
+        key = f"quality/main/{date.fromisoformat(DS) - timedelta(days=day)}/guard/0001.json"
+        lake.store.create(key, json.dumps({"figures": usual}).encode())
+    second = json.loads(angelia(home, "plan", "guard", "--ds", DS, "--json").stdout)
+    assert second["verdict"] == "night"
+    assert second["breaches"][0]["check"] == "volume"
+    assert second["held"] == sorted(first["figures"]["messages"])

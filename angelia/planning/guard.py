@@ -1,0 +1,234 @@
+"""Guardrails between a plan and its manifests: is this what a person would expect to be sent tonight?
+
+Grain: night. Reads decisions, audience_members, user_features, the catalog snapshot and the figures of earlier nights; writes this night's figures
+and breaches to `quality/{branch}/{ds}/guard/{n}.json`. The gate `plan` says whether the plan is *valid* (nobody who refused, nobody suppressed);
+the guard, whether it is *plausible*. A breach holds back a campaign or the whole night until a person has seen the numbers.
+What would surprise: volumes, sizes and scores are compared with the median of earlier nights, so they say `no history` for the first seven.
+"""
+# ruff: noqa: S608 - the statements are made of names and constants of this module; values travel as parameters.
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from statistics import median
+from typing import Any
+
+from angelia.catalog.snapshot import Catalog, load_snapshot
+from angelia.delivery.templates import CompiledTemplate, RowRejected, field_values, user_columns
+from angelia.errors import Corrupt, InvalidInput
+from angelia.lake import Lake
+from angelia.quality.views import newest, open_views
+
+FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
+DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it
+NIGHTS, LOOK_BACK_DAYS = 7, 28  # nights that history needs, and how far back they are looked for
+CAMPAIGN_NIGHTS = 3  # nights a campaign must have sent on before its own volume is compared
+UNKNOWN_TIMEZONES_PCT = 20.0
+SAMPLE, UNRENDERED_PCT = 200, 1.0  # messages rendered of each campaign, and how many of them may fail
+
+_NUMBER = re.compile(r"^(\d{4,})\.json$")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a night's plan looks like; counts and shares only."""
+
+    messages: Mapping[str, int]
+    mean_p_open: Mapping[str, float]
+    audiences: Mapping[str, int]
+    unknown_timezones_pct: float
+    rendered: Mapping[str, int] = field(default_factory=dict)
+    unrendered: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One figure out of bounds: `campaigns` are held back, or with severity `night` everything is."""
+
+    check: str
+    severity: str
+    campaigns: tuple[str, ...]
+    says: str
+
+
+def judge(figures: Figures, history: Sequence[Figures], audience_of: Mapping[str, str]) -> list[Breach]:
+    """Return what is out of bounds, the night's first. Pure.
+
+    Args:
+        figures: of this night.
+        history: of earlier nights; compared with only if there are at least `NIGHTS`.
+        audience_of: each campaign's audience, by campaign id.
+    """
+    found = []
+    if figures.unknown_timezones_pct > UNKNOWN_TIMEZONES_PCT:
+        says = f"{figures.unknown_timezones_pct:.1f} % of people have no known timezone, at most {UNKNOWN_TIMEZONES_PCT:g} % are allowed"
+        found.append(Breach("timezones", "night", (), says))
+    if len(history) >= NIGHTS:
+        found += _against_history(figures, history, audience_of)
+    for campaign, audience in sorted(audience_of.items()):
+        if figures.audiences.get(audience) == 0:
+            found.append(Breach("audience_empty", "campaign", (campaign,), f"audience {audience} of campaign {campaign} is empty"))
+    for campaign, reasons in sorted(figures.unrendered.items()):
+        bad, of = sum(reasons.values()), figures.rendered.get(campaign, 0)
+        if bad * 100.0 > of * UNRENDERED_PCT:
+            named = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+            found.append(Breach("rendering", "campaign", (campaign,), f"{bad} of {of} sampled messages of {campaign} cannot be rendered: {named}"))
+    return sorted(found, key=lambda breach: breach.severity != "night")
+
+
+def _against_history(figures: Figures, history: Sequence[Figures], audience_of: Mapping[str, str]) -> list[Breach]:
+    found = []
+    total, usual = sum(figures.messages.values()), median(sum(night.messages.values()) for night in history)
+    if _is_off(total, usual, FACTOR):
+        found.append(Breach("volume", "night", (), f"{total:,} messages planned, {usual:,.0f} is usual"))
+    for campaign, audience in sorted(audience_of.items()):
+        sent_on = [night for night in history if night.messages.get(campaign)]
+        if len(sent_on) < CAMPAIGN_NIGHTS:
+            continue
+        planned, usual = figures.messages.get(campaign, 0), median(night.messages[campaign] for night in sent_on)
+        # A campaign that does not run tonight (weekly ones) plans nothing; that is no breach.
+        if planned and _is_off(planned, usual, FACTOR):
+            found.append(Breach("volume", "campaign", (campaign,), f"{planned:,} messages of {campaign} planned, {usual:,.0f} is usual"))
+        size, usual = figures.audiences.get(audience), median(night.audiences.get(audience, 0) for night in sent_on)
+        if size and _is_off(size, usual, FACTOR):
+            found.append(Breach("audience_size", "campaign", (campaign,), f"audience {audience} of {campaign} holds {size:,}, {usual:,.0f} is usual"))
+        score, usual = figures.mean_p_open.get(campaign), median(night.mean_p_open.get(campaign, 0.0) for night in sent_on)
+        if score is not None and _is_off(score, usual, DRIFT):
+            found.append(Breach("score_drift", "campaign", (campaign,), f"mean p(open) of {campaign} is {score:.4f}, {usual:.4f} is usual"))
+    return found
+
+
+def _is_off(value: float, usual: float, factor: float) -> bool:
+    return usual > 0 and not usual / factor < value < usual * factor
+
+
+def measure(lake: Lake, ds: str) -> Figures:
+    """Return the figures of a night's newest plan on this branch.
+
+    Raises:
+        NotFound: the night has no plan yet.
+    """
+    lake.require("decisions", ds=ds)
+    features = lake.require("user_features", ds=ds)
+    catalog = load_snapshot(lake, ds)
+    with open_views(lake) as views:
+        views.add("decisions", newest(lake, "decisions", ds))
+        views.add("user_features", newest(lake, "user_features", ds))
+        run = views.connection.execute
+        run("CREATE TEMP VIEW sent AS SELECT ordinal, c.* FROM (SELECT ordinal, unnest(choices) AS c FROM decisions) WHERE c.outcome = 'sent'")
+        rows = run("SELECT campaign_id, count(*), avg(p_open) FROM sent GROUP BY 1 ORDER BY 1").fetchall()
+        messages, mean_p = {name: n for name, n, _ in rows}, {name: round(mean, 6) for name, _, mean in rows}
+        columns = sorted({column for template in catalog.templates.values() for column in user_columns(template.model_dump(mode="json"))})
+        names = list(dict.fromkeys(["locale", *columns]))
+        wanted = ", ".join(f'f."{name}"' for name in names)
+        sample = run(
+            f"SELECT s.campaign_id, s.material_id, {wanted} FROM sent s JOIN user_features f USING (ordinal) "
+            f"QUALIFY row_number() OVER (PARTITION BY s.campaign_id ORDER BY s.message_id) <= {SAMPLE}"
+        ).fetchall()
+    rendered, unrendered = _render(catalog, [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in sample])
+    n_users = int(features.meta["n_users"])
+    unknown = sum(features.rejects.get(reason, 0) for reason in ("timezone_null", "timezone_unknown"))
+    sizes = lake.require("audience_members", ds=ds).meta["sizes"]
+    share = round(100.0 * unknown / n_users, 4) if n_users else 0.0
+    return Figures(messages, mean_p, dict(sizes), share, rendered, unrendered)
+
+
+def _render(catalog: Catalog, sample: Sequence[tuple[str, str, Mapping[str, object]]]) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Render each sampled message as the worker would; return how many were tried, and the reasons of those that failed, by campaign."""
+    compiled: dict[str, CompiledTemplate] = {}
+    tried: Counter[str] = Counter()
+    failed: dict[str, Counter[str]] = {}
+    for campaign, material_id, user in sample:
+        tried[campaign] += 1
+        material = catalog.materials[material_id]
+        document = catalog.templates[material.template].model_dump(mode="json")
+        try:
+            if material.template not in compiled:
+                compiled[material.template] = CompiledTemplate(document)
+            locale = user["locale"]
+            fields = field_values(document, material.model_dump(mode="json"), campaign, user)
+            compiled[material.template].render(locale if isinstance(locale, str) else None, fields)
+        except RowRejected as error:
+            failed.setdefault(campaign, Counter())[error.reason] += 1
+        except InvalidInput:
+            failed.setdefault(campaign, Counter())["template_error"] += 1
+    return dict(tried), {campaign: dict(reasons) for campaign, reasons in failed.items()}
+
+
+def guard(lake: Lake, ds: str) -> dict[str, Any]:
+    """Measure and judge a night's plan, store both, and return them with what to do.
+
+    Returns:
+        `verdict`: `open`; `campaigns`: send the night without `held`, unless a person wants them; `night`: send nothing, unless a person wants it.
+
+    Raises:
+        NotFound: the night has no plan yet.
+        Corrupt: stored figures of an earlier night are none.
+    """
+    figures, history = measure(lake, ds), _history(lake, ds)
+    catalog = load_snapshot(lake, ds)
+    running = {name: campaign.audience for name, campaign in catalog.campaigns.items() if name not in catalog.stopped}
+    breaches = judge(figures, history, running)
+    held = sorted({name for breach in breaches for name in breach.campaigns if figures.messages.get(name)})
+    verdict = "night" if any(breach.severity == "night" for breach in breaches) else "campaigns" if held else "open"
+    result = {
+        "ds": ds,
+        "decisions": lake.require("decisions", ds=ds).ref,
+        "verdict": verdict,
+        "held": held,
+        "breaches": [asdict(breach) for breach in breaches],
+        "history": f"{len(history)} nights" if len(history) >= NIGHTS else "no history",
+        "figures": asdict(figures),
+    }
+    _store(lake, ds, result)
+    return result
+
+
+def lines(result: Mapping[str, Any]) -> list[str]:
+    """Return what a person should read before deciding."""
+    planned = result["figures"]["messages"]
+    heads = {
+        "open": "plausible: nothing is out of bounds",
+        "campaigns": f"held back unless a person wants them: {', '.join(f'{name} ({planned[name]:,})' for name in result['held'])}",
+        "night": "the night is held back unless a person wants it",
+    }
+    head = f"{result['decisions']}: {sum(planned.values()):,} messages, {result['history']}; {heads[result['verdict']]}"
+    return [head, *(f"  {breach['severity']}: {breach['says']}" for breach in result["breaches"])]
+
+
+def _folder(branch: str, ds: str) -> str:
+    return f"quality/{branch}/{ds}/guard"
+
+
+def _numbers(lake: Lake, folder: str) -> list[int]:
+    return sorted(int(match.group(1)) for name in lake.store.children(folder) if (match := _NUMBER.match(name)))
+
+
+def _store(lake: Lake, ds: str, result: Mapping[str, Any]) -> None:
+    folder = _folder(lake.branch, ds)
+    number = (_numbers(lake, folder) or [0])[-1] + 1
+    while not lake.store.create(f"{folder}/{number:04d}.json", json.dumps(result, sort_keys=True, indent=1).encode() + b"\n"):
+        number += 1  # somebody judged the same night meanwhile; the later number wins
+
+
+def _history(lake: Lake, ds: str) -> list[Figures]:
+    """Return the newest figures of up to the last `NIGHTS` nights of main before `ds`, latest first: replays are compared with what was sent."""
+    found: list[Figures] = []
+    for back in range(1, LOOK_BACK_DAYS + 1):
+        day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()
+        folder = _folder("main", day)
+        numbers = _numbers(lake, folder)
+        if numbers:
+            key = f"{folder}/{numbers[-1]:04d}.json"
+            try:
+                found.append(Figures(**json.loads(lake.store.read(key))["figures"]))
+            except (ValueError, TypeError, KeyError):
+                raise Corrupt(f"{key} holds no figures", fix=f"run `angelia plan guard --ds {day}` again") from None
+        if len(found) == NIGHTS:
+            break
+    return found
