@@ -8,7 +8,7 @@ DAYS ?= 28
 export ANGELIA_HOME ?= var
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run check docs test golden bench bench-peers up down lock test-s3 test-databases
+.PHONY: help setup run check docs test golden soak bench bench-peers up down lock test-s3 test-databases
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ golden: setup ## rewrite golden files; review reads the diff
 
 bench: setup ## every benchmark, one JSON line each (slow)
 	$(BIN)/python -m benchmarks --list | xargs -n 1 $(BIN)/python -m benchmarks
+
+soak: setup ## two hundred kill points, and a million messages under random faults for ten minutes
+	ANGELIA_SOAK=200 $(BIN)/python -m pytest -q tests/faults -p no:cacheprovider
 
 bench-peers: setup ## install the libraries that `benchmarks deliver` compares with, in an environment of their own
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers

@@ -42,6 +42,7 @@ class H2Server(http2.Http2Protocol):
         self._preface = len(http2.PREFACE)
         self._blocks: dict[tuple[int, bytes, bytes | None], bytes] = {}
         self._last = 0
+        self._final: int | None = None  # after GOAWAY: the last stream that is still looked at
 
     def hello(self) -> bytes:
         """Return our settings. 1,000 streams, as a front end of a large provider allows."""
@@ -62,7 +63,9 @@ class H2Server(http2.Http2Protocol):
         super().data_received(data)
 
     def on_headers(self, stream: int, headers: http2.Headers, ended: bool) -> None:
-        """A request begins."""
+        """A request begins; after GOAWAY none does: the client was told that it is not processed (RFC 9113, 6.8)."""
+        if self._final is not None and stream > self._final:
+            return
         if ended:
             self._answer(stream, headers, b"")
         else:
@@ -132,6 +135,9 @@ class H2Server(http2.Http2Protocol):
         elif then.refuse:
             self.push(http2.frame(http2.RST_STREAM, 0, stream, http2.REFUSED_STREAM.to_bytes(4, "big")))
         elif then.goaway:
+            self._final = self._last
+            for later in [number for number in self._open if number > self._final]:
+                del self._open[later]
             self.push(http2.frame(http2.GOAWAY, 0, 0, self._last.to_bytes(4, "big") + bytes(4)))
         elif then.drip:
             self.push(http2.frame(http2.HEADERS, http2.END_HEADERS, stream, self._response_head(reply)))

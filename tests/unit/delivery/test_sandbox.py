@@ -118,6 +118,15 @@ def test_scripted_faults(tmp_path: Path, token: str, kind: str | None, failure: 
         assert answer.header(b"retry-after") == "9"
 
 
+def test_what_goaway_calls_unprocessed_is_not_received_either(tmp_path: Path) -> None:
+    rules = "rules:\n  - {match: {nth: 10}, then: {goaway: true}}\n"
+    results, phones = around(tmp_path, lambda names: send(names, [message(n, f"t{n}") for n in range(60)], timeout_s=5.0), rules)
+    failures = [answer.failure for answer, _ in results]
+    assert failures.count("not_sent") >= 1
+    assert phones.stats()["received"] == failures.count(None)
+    assert phones.doubled == 0
+
+
 def test_rules_count_and_draw_as_written() -> None:
     from angelia.delivery.sandbox.rules import RuleFile
 

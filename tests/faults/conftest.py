@@ -1,0 +1,188 @@
+"""A real sandbox that counts what phones received, and lakes with one plan each; workers are real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from angelia.delivery import sample_plan
+from angelia.delivery.run import Delivery, Options, Result
+from angelia.lake import Lake
+
+DS, HOUR, ROWS, BATCH = "2026-11-14", "2026-11-15T04", 600, 60
+_users = iter(range(0, 10**9, 10_000))  # every scenario has people of its own: the sandbox counts all of them together
+ANGELIA = [sys.executable, "-c", "from angelia.cli import main; main()"]
+
+
+class Sandbox:
+    """A running sandbox and what its phones received."""
+
+    def __init__(self, folder: Path, names: dict[str, Any]) -> None:
+        self.folder, self.names = folder, names
+
+    def received(self) -> dict[str, int]:
+        return self._get("received")
+
+    def stats(self) -> dict[str, Any]:
+        return self._get("stats")
+
+    def _get(self, name: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.names['http_url']}/{name}", timeout=60) as answer:
+            return dict(json.load(answer))
+
+
+@contextmanager
+def running(folder: Path, *options: str) -> Iterator[Sandbox]:
+    """Run a sandbox process."""
+    folder.mkdir(exist_ok=True)
+    ready = folder / "ready.json"
+    command = [
+        *ANGELIA,
+        "sandbox",
+        "--port",
+        "0",
+        "--http-port",
+        "0",
+        "--state-dir",
+        str(folder),
+        "--ready-file",
+        str(ready),
+        "--max-seconds",
+        "7200",
+    ]
+    environment = {**os.environ, "ANGELIA_HOME": str(folder)}
+    process = subprocess.Popen([*command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while not ready.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield Sandbox(folder, json.loads(ready.read_text()))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert (folder / "received.json").exists()
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with running(tmp_path_factory.mktemp("sandbox")) as found:
+        yield found
+
+
+@pytest.fixture
+def start_sandbox() -> Callable[..., Any]:
+    """Return a context manager that runs a sandbox of its own: folder, further options."""
+    return running
+
+
+class Site:
+    """A lake with one plan, and real workers on it."""
+
+    def __init__(self, home: Path, sandbox: Sandbox, lake: Lake) -> None:
+        self.home, self.sandbox, self.lake = home, sandbox, lake
+        manifest = self.lake.read(self.lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])
+        self.dispatches = set(manifest["dispatch_id"].to_pylist())
+
+    @classmethod
+    def planned(cls, home: Path, sandbox: Sandbox, guarantee: str) -> Site:
+        lake = Lake.open(str(home / "lake"))
+        first = next(_users)
+        changes = {
+            "guarantee": guarantee,
+            "user_id": lambda number: f"u{first + number}",
+            "message_id": lambda number: sample_plan.ids.message_id("price_drop", f"u{first + number}", "once"),
+        }
+        sample_plan.make(lake, DS, ROWS, changes=changes)
+        site = cls(home, sandbox, lake)
+        assert len(site.dispatches) == ROWS
+        return site
+
+    def start(self, *options: str, failpoint: str = "") -> subprocess.Popen[str]:
+        names = self.sandbox.names
+        env = {
+            **os.environ, "ANGELIA_HOME": str(self.home), "ANGELIA_FCM_URL": names["url"], "ANGELIA_CA_FILE": names["ca_file"],
+            "ANGELIA_FCM_CREDENTIALS": names["credentials"], "ANGELIA_FAILPOINT": failpoint,
+        }  # fmt: skip
+        command = [*ANGELIA, "deliver", "--ds", DS, "--send-hour", HOUR, "--clock", "simulated", "--batch-rows", str(BATCH), "--json", *options]
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def deliver(self, *options: str, failpoint: str = "") -> tuple[int, dict[str, Any], str]:
+        process = self.start(*options, failpoint=failpoint)
+        out, errors = process.communicate(timeout=60)
+        return process.returncode, json.loads(out) if out else {}, errors
+
+    def resume(self, **options: Any) -> Result:
+        """Deliver in this process: a real worker too, without two seconds of imports."""
+        given = Options(DS, (HOUR,), simulated=True, batch_rows=BATCH, **options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ANGELIA_FCM_URL", self.sandbox.names["url"])
+            patch.setenv("ANGELIA_CA_FILE", self.sandbox.names["ca_file"])
+            patch.setenv("ANGELIA_FCM_CREDENTIALS", self.sandbox.names["credentials"])
+            return asyncio.run(Delivery(self.lake, given).run())
+
+    def ledger(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for leaf in self.lake.partitions("delivery_ledger", ds=DS):
+            table = self.lake.read(self.lake.require("delivery_ledger", **leaf), ["dispatch_id", "outcome"])
+            found.update(zip(table["dispatch_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
+        return found
+
+    def environment(self) -> dict[str, str]:
+        names = self.sandbox.names
+        return {"ANGELIA_FCM_URL": names["url"], "ANGELIA_CA_FILE": names["ca_file"], "ANGELIA_FCM_CREDENTIALS": names["credentials"]}
+
+    def fork(self, failpoint: str = "", limit: int | None = None, **options: Any) -> multiprocessing.process.BaseProcess:
+        """Start a worker process that has its imports already: a few hundred of them are affordable."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["angelia.delivery.run", "pandas"])
+        given = {"batch_rows": BATCH, **options}
+        environment = {**self.environment(), "ANGELIA_FAILPOINT": failpoint}
+        process = context.Process(target=worker, args=(str(self.home / "lake"), given, environment, limit))
+        process.start()
+        return process
+
+
+def worker(lake: str, options: dict[str, Any], environment: dict[str, str], limit: int | None) -> None:
+    """Deliver (in a process of its own); exit code 0 done, 3 partly done, 2 refused. `limit`: no file larger than this may be written."""
+    import resource
+
+    from angelia.errors import AngeliaError
+
+    os.environ.update(environment)
+    sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - progress lines
+    if limit is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        result = asyncio.run(Delivery(Lake.open(lake), Options(DS, (HOUR,), simulated=True, **options)).run())
+    except (AngeliaError, OSError):
+        sys.exit(2)
+    sys.exit(3 if result.unfinished or result.busy else 0)
+
+
+@pytest.fixture
+def new_site(sandbox: Sandbox, tmp_path: Path) -> Callable[..., Site]:
+    """Return a factory of sites: a guarantee, and the folder's name."""
+    return lambda guarantee, name="a home": Site.planned(tmp_path / name, sandbox, guarantee)
+
+
+@pytest.fixture
+def site_of() -> Callable[..., Site]:
+    """Return how a site is made of a lake that has its plan: home, sandbox, lake."""
+    return Site
