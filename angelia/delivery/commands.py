@@ -55,6 +55,7 @@ def deliver(
     batch_rows: Annotated[int, typer.Option("--batch-rows", min=1, max=100_000, help="Rows of one intent.")] = 2_000,
     batch_deadline_s: Annotated[float, typer.Option("--batch-deadline", min=0.1, max=3600, help="Seconds until a batch defers what is left.")] = 60.0,
     request_timeout_s: Annotated[float, typer.Option("--request-timeout", min=0.1, max=300, help="Seconds to wait for one answer.")] = 10.0,
+    metrics_file: Annotated[Path | None, typer.Option("--metrics-file", help="Prometheus text, rewritten every two seconds.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Send a plan's committed manifests; a second run sends nothing."""
@@ -75,7 +76,7 @@ def deliver(
     options = Options(
         ds=ds, hours=hours, channel=channel, part=part, priority=priority.value if priority else None, simulated=clock is ClockName.SIMULATED,
         takeover=takeover, endpoint_url=endpoint_url, slots=slots, batch_rows=batch_rows, batch_deadline_s=batch_deadline_s,
-        request_timeout_s=request_timeout_s,
+        request_timeout_s=request_timeout_s, metrics_file=metrics_file,
     )  # fmt: skip
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import time
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 
 import pyarrow.compute as pc
 
-from angelia.delivery import compaction, parts
+from angelia.delivery import compaction, metrics, parts
 from angelia.delivery.batch import Work
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Provider
@@ -41,6 +42,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.output import progress
 
+log = logging.getLogger(__name__)
 FOLLOW_UP_ROUNDS = 5
 PROVIDER_HOSTS = ("googleapis.com", "push.apple.com")  # a rehearsal never talks to these
 
@@ -62,6 +64,7 @@ class Options:
     batch_deadline_s: float = 60.0
     request_timeout_s: float = 10.0
     seed: int = 0
+    metrics_file: Path | None = None
 
 
 @dataclass
@@ -141,6 +144,7 @@ class Delivery:
             loop.remove_signal_handler(signal.SIGTERM)
             for sender in self._senders.values():
                 await sender.transport.close()
+            self._write_metrics()
         result = self.result
         result.drained = self.draining.is_set()
         result.halted = {name: sender.halted for name, sender in self._senders.items() if sender.halted}
@@ -318,11 +322,19 @@ class Delivery:
             return provider.open_transport(config, self.options.request_timeout_s)
         return Http2Client(provider.base_url, connections=provider.connections, timeout_s=self.options.request_timeout_s, ca_file=config.ca_file)
 
+    def _write_metrics(self) -> None:
+        if self.options.metrics_file is not None:
+            try:
+                metrics.write(self.options.metrics_file, self._senders, self.options.ds)
+            except OSError as error:  # sending matters more than being watched
+                log.warning("metrics file: %s", error.strerror)
+
     async def _report(self) -> None:
         """Print a line every two seconds: rate, outcomes, time to go."""
         last, began = 0, time.monotonic()
         while True:
             await asyncio.sleep(2.0)
+            self._write_metrics()
             counts: Counter[str] = sum((sender.counts for sender in self._senders.values()), Counter())
             n = sum(counts.values())
             rate = (n - last) / 2.0

@@ -1,0 +1,54 @@
+"""Metrics: readable by Prometheus' own parser, whole, and without anything personal; channels from other packages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from angelia.delivery import channels
+from angelia.delivery.channels.base import ChannelConfig, Provider
+from angelia.delivery.channels.fcm import FcmAdapter
+from angelia.delivery.wire import Answer
+from angelia.errors import InvalidInput
+
+SAMPLE = re.compile(r'^angelia_deliver_[a-z_]+\{ds="[0-9-]+",channel="[a-z]+"(,outcome="[a-z]+")?\} [0-9.e+-]+$')
+
+
+def test_a_delivery_leaves_its_counts(bench: Any, tmp_path: Path, fcm_error: Any) -> None:
+    bench.plan(50)
+    path = tmp_path / "angelia.prom"
+    bench.deliver(
+        lambda _, message: fcm_error(404, "UNREGISTERED") if message["token"] < "sandbox-00000003" else Answer(200, b'{"name":"n"}'),
+        metrics_file=path,
+    )
+    lines = path.read_text().splitlines()
+    assert 'angelia_deliver_rows_total{ds="2026-11-14",channel="fcm",outcome="accepted"} 47' in lines
+    assert 'angelia_deliver_rows_total{ds="2026-11-14",channel="fcm",outcome="rejected"} 3' in lines
+    assert 'angelia_deliver_requests_total{ds="2026-11-14",channel="fcm"} 50' in lines
+    assert all(SAMPLE.match(line) for line in lines if not line.startswith("# "))
+    assert "sandbox-" not in path.read_text()
+    assert [item.name for item in tmp_path.iterdir() if item.name.startswith(".angelia")] == []
+
+
+def test_a_file_that_cannot_be_written_stops_no_delivery(bench: Any, tmp_path: Path) -> None:
+    bench.plan(5)
+    assert bench.deliver(metrics_file=tmp_path / "no such folder" / "x.prom").delivered == {"accepted": 5}
+
+
+def test_a_package_outside_adds_a_provider_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Provider(FcmAdapter("outside"), "https://outside.example", None)
+    asked: list[dict[str, str]] = []
+
+    def entry_points(**chosen: str) -> list[Any]:
+        asked.append(chosen)
+        return [SimpleNamespace(load=lambda: lambda config: given)] if chosen["name"] == "outside" else []
+
+    monkeypatch.setattr(channels, "entry_points", entry_points)
+    assert channels.open_provider(ChannelConfig("webpush", "outside", 60.0)) is given
+    assert asked == [{"group": "angelia.channels", "name": "outside"}]
+    with pytest.raises(InvalidInput, match="no provider is called 'nobody'"):
+        channels.open_provider(ChannelConfig("webpush", "nobody", 60.0))
