@@ -116,7 +116,7 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--messages", type=int, default=200_000, help="messages of the throughput run of FCM (default 200000)")
     parser.add_argument("--latency-messages", type=int, default=20_000, help=f"messages of the run at {LATENCY_RATE}/s (0 = leave it out)")
     parser.add_argument("--peer-messages", type=int, default=5_000, help="messages of each peer's run (0 = leave peers out)")
-    parser.add_argument("--channels", nargs="+", default=["fcm"], choices=sorted(PEER_OF), help="channels to measure")
+    parser.add_argument("--channels", nargs="+", default=["fcm", "apns"], choices=sorted(PEER_OF), help="channels to measure")
     parser.add_argument("--profile", type=Path, help="write the worker's cProfile here (slows it down)")
     args = parser.parse_args(argv)
     figures: dict[str, Any] = {"messages": args.messages}
