@@ -150,7 +150,7 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
             raise Corrupt(f"{entry.path}: its keys name no channel and priority; nothing was sent")
         match = _PART.search(entry.path.rsplit("/", 1)[-1])
         number = int(match.group(1)) if match else position
-        by_id[entry.sha256] = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.sha256)
+        by_id[entry.identity] = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity)
     found = list(by_id.values())
     for name in lake.store.children(f"followups/{ds}/{send_hour}"):
         body = lake.store.read(f"followups/{ds}/{send_hour}/{name}")
@@ -178,7 +178,7 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
 
 def follow_up(lake: Lake, part: Part, rows: Sequence[int], kind: str, name: str) -> None:
     """Write a follow-up part of `rows` (of the root file); the first writer of a name wins."""
-    body = {"kind": kind, "root": part.entry.sha256, "parent": part.id, "manifest": part.manifest, "rows": sorted(int(row) for row in rows)}
+    body = {"kind": kind, "root": part.entry.identity, "parent": part.id, "manifest": part.manifest, "rows": sorted(int(row) for row in rows)}
     lake.store.create(f"followups/{part.ds}/{part.send_hour}/{name}", json.dumps(body, sort_keys=True).encode())
 
 

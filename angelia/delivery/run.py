@@ -183,7 +183,7 @@ class Delivery:
     def _choose(self, commit: Commit, hour: str) -> list[Part]:
         every = parts.parts_of(self.lake, commit, hour)
         for part in every:
-            family = self._families.setdefault(part.entry.sha256, [])
+            family = self._families.setdefault(part.entry.identity, [])
             if part.id not in [member.id for member in family]:
                 family.append(part)
                 family.sort(key=lambda member: member.rows is not None)
@@ -227,7 +227,7 @@ class Delivery:
             await self._part(part, commit)
 
     async def _part(self, part: Part, commit: Commit) -> None:
-        root, result = part.entry.sha256, self.result
+        root, result = part.entry.identity, self.result
         family = self._families[root]
         if root not in self._before:
             self._before[root] = await asyncio.to_thread(compaction.counts, self.ledger, family)
@@ -286,7 +286,7 @@ class Delivery:
             deferred = deferred.filter(pc.greater(closes, self.clock.now()))
         if len(deferred):
             parts.follow_up(self.lake, part, deferred.to_pylist(), "deferred", f"{part.id[:32]}.deferred")
-        compaction.compact(self.lake, self.ledger, self._families[part.entry.sha256], commit)
+        compaction.compact(self.lake, self.ledger, self._families[part.entry.identity], commit)
 
     # ---- what is needed for it
 

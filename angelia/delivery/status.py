@@ -23,7 +23,7 @@ def families(lake: Lake, ds: str) -> list[tuple[Commit, list[Part]]]:
         commit = parts.standing_manifest(lake, ds, hour)
         every = parts.parts_of(lake, commit, hour)
         for root in (part for part in every if part.rows is None):
-            found.append((commit, [root, *(part for part in every if part.rows is not None and part.entry.sha256 == root.id)]))
+            found.append((commit, [root, *(part for part in every if part.rows is not None and part.entry.identity == root.id)]))
     return found
 
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -88,6 +88,13 @@ def trim() -> None:
             break
         path.unlink(missing_ok=True)
         total -= size
+
+
+def forget(contents: Iterable[str]) -> None:
+    """Delete this machine's copies of files by their sha256, even if they are in use."""
+    folder = _folder()
+    for sha256 in contents:
+        (folder / sha256[:2] / f"{sha256}.parquet").unlink(missing_ok=True)
 
 
 def _folder() -> Path:

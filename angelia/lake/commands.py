@@ -1,8 +1,9 @@
-"""`angelia lake log | show | verify | expire`: what is committed, whether it is whole, and what may go."""
+"""`angelia lake log | show | verify | expire | erase`: what is committed, whether it is whole, what may go, and who."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.errors import Corrupt, InvalidInput
+from angelia.lake import erase as erasure
 from angelia.lake import expire as expiry
 from angelia.lake import verify as verification
 from angelia.lake.commit import Commit
@@ -139,3 +141,38 @@ def expire(
         f" {result.kept_for_plans:,} commits kept for pending plans",
     ]
     emit({"dry_run": dry_run, **asdict(result)}, lines, as_json)
+
+
+@app.command()
+def erase(
+    user: Annotated[list[str] | None, typer.Option("--user", metavar="USER", help="Id of a person, as the sources write it; repeatable.")] = None,
+    user_file: Annotated[Path | None, typer.Option("--user-file", metavar="FILE", help="Ids, one a line: one pass over the lake for all.")] = None,
+    takeover: Annotated[bool, typer.Option("--takeover", help="Take over an erasure whose process died on another machine.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Erase people: suppressed at once, their ids and addresses out of every file of every branch. Killed in the middle: run it again."""
+    users = [*(user or []), *(_ids(user_file) if user_file else [])]
+    if not users:
+        raise InvalidInput("nobody to erase", fix="give --user or --user-file")
+    result = erasure.erase(_lake(), users, progress, takeover)
+    rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))
+    lines = [
+        f"erased {result.people:,} {'person' if result.people == 1 else 'people'}{f' ({result.resumed:,} begun before)' if result.resumed else ''}:"
+        f" {len(result.commits):,} commits rewritten, {result.files_deleted:,} old files deleted ({_mib(result.bytes_deleted)})",
+        f"rows: {rows or 'none were left'}",
+        f"their rows stand under {', '.join(result.tombstones[:MAX_LISTED])}{' …' if len(result.tombstones) > MAX_LISTED else ''}",
+    ]
+    emit(asdict(result), lines, as_json)
+
+
+def _ids(path: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8") from None
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from None
+    found = [line for line in lines if line]
+    if not found:
+        raise InvalidInput(f"{path} names nobody", fix="write one id a line")
+    return found

@@ -13,7 +13,8 @@ from typing import Any
 class FileEntry:
     """One file of a commit; `path` is relative to the lake root, `shards` an inclusive range, `keys` the layout keys of its path.
 
-    `conforms` is False for files from the outside that were taken as they came: their schema is the gate's business.
+    `conforms` is False for files from the outside that were taken as they came: their schema is the gate's business. `replaces` is set on a file
+    that an erasure wrote: the sha256 of the file it stands for, row by row.
     """
 
     path: str
@@ -23,6 +24,7 @@ class FileEntry:
     shards: tuple[int, int] | None = None
     keys: Mapping[str, str] = field(default_factory=dict)
     conforms: bool = True
+    replaces: str | None = None
 
     def to_json(self) -> str:
         """Return the entry as one line, to travel through a Spark column."""
@@ -45,7 +47,13 @@ class FileEntry:
             shards=(shards[0], shards[1]) if shards else None,
             keys=dict(raw.get("keys") or {}),
             conforms=raw.get("conforms", True),
+            replaces=raw.get("replaces"),
         )
+
+    @property
+    def identity(self) -> str:
+        """Sha256 that names these rows for good, whatever was erased in them: what ledgers point at."""
+        return self.replaces or self.sha256
 
     @property
     def name(self) -> str:

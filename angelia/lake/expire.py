@@ -92,7 +92,7 @@ def _expire_leaf(
         if number not in {commit.number for commit in live}
         for entry in lake.load(lake.branch, name, leaf, number).files
     }
-    for folder, objects in _attempts(lake, name, leaf).items():
+    for folder, objects in attempts(lake, name, leaf).items():
         unnamed = [item for item in objects if item.key not in named_by_live]
         expired = [item for item in unnamed if item.key in ever_named]
         orphans = [item for item in unnamed if item.key not in ever_named]
@@ -106,7 +106,8 @@ def _expire_leaf(
             _delete(lake, folder, objects, [*expired, *orphans])
 
 
-def _attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[Stored]]:
+def attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[Stored]]:
+    """Return the objects below each attempt folder of a leaf."""
     found: dict[str, list[Stored]] = defaultdict(list)
     base = leaf_folder(lake.branch, name, leaf) + "/"
     for item in lake.store.stored(base.rstrip("/")):

@@ -1,0 +1,115 @@
+"""What an erasure remembers while it works: who becomes which tombstone, and which old files are to be deleted.
+
+Grain: person; list of files. Writes `erasing/people/{keyed hash}`, `erasing/drops/{n}`, `erasing/locks/{epoch}`, and at the end
+`erasures/{tombstone}`. The key is `keys/erasure`. At the end the link from the hash to the tombstone is deleted: afterwards nobody, the id in hand,
+finds out which tombstone it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from angelia.errors import Conflict, NotFound
+from angelia.lake.failpoint import failpoint
+from angelia.lake.store import Store
+
+LOCKS = "erasing/locks"
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person being erased: the note about them, and the id they get."""
+
+    note: str
+    tombstone: str
+
+
+class Journal:
+    """The journal of one store."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self.store, self.clock = store, clock
+
+    @contextmanager
+    def alone(self, takeover: bool) -> Iterator[None]:
+        """Hold the lock: two erasures that rewrite one commit would undo each other. One of a process that died on this machine is taken over.
+
+        Raises:
+            Conflict: another erasure is under way.
+        """
+        mine = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since_ts": self.clock().isoformat(timespec="seconds"),
+            "nonce": secrets.token_hex(8),
+        }
+        body = json.dumps(mine, sort_keys=True).encode()
+        while True:
+            newest = max((int(name.partition(".")[0]) for name in self.store.children(LOCKS)), default=0)
+            if newest and not self.store.exists(f"{LOCKS}/{newest:08d}.released"):
+                holder = json.loads(self.store.read(f"{LOCKS}/{newest:08d}"))
+                if not takeover and (holder["host"] != mine["host"] or _lives(holder["pid"])):
+                    raise Conflict(
+                        f"another erasure is under way, on {holder['host']} since {holder['since_ts']} (process {holder['pid']})",
+                        fix="wait for it; if that process is dead, --takeover",
+                    )
+            if self.store.create(f"{LOCKS}/{newest + 1:08d}", body):  # else somebody was faster: look again
+                break
+        try:
+            yield
+        finally:
+            self.store.create(f"{LOCKS}/{newest + 1:08d}.released", b"{}")
+
+    def find(self, user: str) -> Person | None:
+        """Return the person of an erasure that was begun and not ended."""
+        note = self._note(user)
+        try:
+            return Person(note, json.loads(self.store.read(note))["tombstone"])
+        except NotFound:
+            return None
+
+    def begin(self, user: str) -> Person:
+        """Note that an erasure began."""
+        person = Person(self._note(user), f"erased-{secrets.token_hex(8)}")
+        self.store.create(person.note, json.dumps({"tombstone": person.tombstone}).encode())
+        failpoint("erase.begun")
+        return person
+
+    def end(self, people: Mapping[str, Person]) -> None:
+        """Note for good that somebody was erased, and forget who."""
+        for person in people.values():
+            when = {"erased_ts": self.clock().isoformat(timespec="seconds")}
+            self.store.create(f"erasures/{person.tombstone}", json.dumps(when).encode())
+            self.store.delete(person.note)
+
+    def note_drops(self, paths: list[str]) -> None:
+        """Note files that no commit will name any more."""
+        self.store.create(f"erasing/drops/{secrets.token_hex(8)}", json.dumps(paths).encode())
+
+    def drops(self) -> list[tuple[str, list[str]]]:
+        """Return the notes of files to delete, of this erasure and of one that died."""
+        return [(key, json.loads(self.store.read(key))) for key in list(self.store.list("erasing/drops"))]
+
+    def _note(self, user: str) -> str:
+        if not self.store.exists("keys/erasure"):
+            self.store.create("keys/erasure", secrets.token_hex(32).encode())
+        return f"erasing/people/{hmac.new(self.store.read('keys/erasure'), user.encode(), hashlib.sha256).hexdigest()[:32]}"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
