@@ -1,7 +1,8 @@
-"""`angelia audience`: count, explain, breakdown, overlap, export, list, save.
+"""`angelia audience`: count, explain, breakdown, overlap, export, list, save, lookalike.
 
-A PREDICATE may be the name of a saved audience. Reads bitmap_index (and user_days), the catalog's audiences, user_index; `list` writes
-user_lists, `save` the catalog, `export` the file it is given and nothing else. Export is the only command that shows user ids, and only in that file.
+A PREDICATE may be the name of a saved audience. Reads bitmap_index (and user_days), the catalog's audiences, user_index; `list` and `lookalike`
+write user_lists, `save` the catalog, `export` the file it is given and nothing else. Export is the only command that shows user ids, and only in
+that file.
 """
 
 from __future__ import annotations
@@ -166,6 +167,25 @@ def save(
 
     action, version = save_audience(name, predicate, description)
     emit({"audience": name, "action": action, "version": version}, [f"audience/{name} {action} (version {version})"], as_json)
+
+
+@app.command()
+def lookalike(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the list to make, for in_list('NAME').", show_default=False)],
+    seed: Annotated[str, typer.Option("--seed", metavar="PREDICATE", help="Who the people shall be like.")],
+    size: Annotated[int, typer.Option("--size", min=1, help="How many people.")],
+    ds: Ds = None,
+    random_seed: Annotated[int, typer.Option("--random-seed", help="Of the sample and of the hold-out: the same gives the same list.")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a list of the people most like a seed (not in it, not suppressed), by a model trained on it; tell what the model is worth."""
+    from angelia.audience.lookalike import check_name, find, lines
+
+    check_name(name)
+    audience, text = _open(ds, seed)
+    audience.plan(text)
+    found = find(name, text, size, audience.index.ds, random_seed)
+    emit(found, lines(found), as_json)
 
 
 def _lake() -> Lake:

@@ -1,0 +1,60 @@
+"""`angelia audience lookalike`: the command around the Spark job that finds and keeps the people most like a seed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+from angelia.contracts.sources import NAME
+from angelia.errors import AngeliaError, InvalidInput
+from angelia.output import progress
+
+
+def check_name(name: str) -> None:
+    """Check the name of a list.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not re.fullmatch(NAME, name):
+        raise InvalidInput(f"list name {name!r} must be lower-case letters, digits and _")
+
+
+def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str, Any]:
+    """Run the job, let its progress pass, and return its read-out.
+
+    Raises:
+        InvalidInput: what the job says cannot be done.
+        AngeliaError: the job failed otherwise.
+    """
+    options = ["--ds", ds, "--name", name, "--seed", seed, "--size", str(size), "--random-seed", str(random_seed)]
+    command = [sys.executable, "-m", "spark_jobs.score_lookalikes", *options]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stdout is not None
+    said = ""
+    for line in process.stderr:
+        if line.startswith("error: "):
+            said = line.removeprefix("error: ").strip()
+        elif line.startswith(("score_lookalikes: ", "__main__: ")):
+            progress(line.rstrip())
+    out = process.stdout.read()
+    if code := process.wait():
+        raise InvalidInput(said) if code == 2 and said else AngeliaError(f"score_lookalikes ended with exit code {code}", fix=" ".join(command[1:3]))
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return the read-out for people."""
+    features = ", ".join(f"{one['feature']} {one['gain_pct']:.0f} %" for one in found["top_features"][:5])
+    lift = " ".join(f"{value:.1f}" for value in found["lift_by_decile"])
+    return [
+        f"{found['list']}: {found['users']:,} people most like the seed; use it as in_list('{found['list']}')",
+        f"on people held out: AUC {found['auc']:.3f} (0.5 = no better than chance), lift by tenth from the top: {lift}",
+        f"told apart by {features or 'nothing'}"
+        + (f"; not looked at, since the seed names them: {', '.join(found['left_out'])}" if found["left_out"] else ""),
+    ]

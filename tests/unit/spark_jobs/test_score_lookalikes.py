@@ -1,0 +1,77 @@
+"""score_lookalikes on a small night: the list is the exact top across shards, without the seed and the suppressed; what cannot be done is refused."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyroaring import BitMap
+
+from angelia.audience.engine import Audience
+from angelia.contracts import arrow, dataset
+from angelia.errors import InvalidInput
+from spark_jobs import build_bitmaps, build_features, score_lookalikes
+
+DS = "2026-11-14"
+POLICY = (
+    '{"kind":"policy","id":"default","holdout":{"share_pct":2.0,"salt":"s"},"salt":"x",'
+    '"explore":{"slot_share_pct":5.0,"epsilon":0.1,"temperature":0.02}}'
+)
+WOMEN = '{"kind":"audience","id":"women","description":"","predicate":"gender = \'f\'"}'
+
+
+def list_members(lake, name: str) -> set[int]:
+    rows = lake.read(lake.require("user_lists", list=name))
+    return set(BitMap.union(*(BitMap.deserialize(blob) for blob in rows["bitmap"].to_pylist())))
+
+
+def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, monkeypatch) -> None:
+    lake = small_night
+    build_features.main(["--ds", DS])
+    build_bitmaps.main(["--ds", DS])
+    rows = [("policy", "default", POLICY), ("audience", "women", WOMEN)]
+    with lake.attempt("catalog_snapshot", ds=DS) as attempt:
+        table = [{"kind": kind, "id": name, "version": 1, "body": body} for kind, name, body in rows]
+        attempt.write(pa.Table.from_pylist(table, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet")
+        attempt.publish()
+    capsys.readouterr()
+    argv = ["--ds", DS, "--name", "alike", "--seed", "in_audience('women') AND n_opens_28d >= 6", "--size", "120"]
+    score_lookalikes.main(argv)
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["users"], told["left_out"]) == (120, ["gender", "n_opens_28d"])
+    assert 0 <= told["auc"] <= 1
+    assert len(told["lift_by_decile"]) == 10
+    chosen = list_members(lake, "alike")
+
+    # The same, from one table: score everyone at once, order by score, then ordinal.
+    audience = Audience(lake, DS, {"women": "gender = 'f'"})
+    seed = {ordinal for part in audience.all_members(argv[5]) for ordinal in part}
+    features = next(lake.cited(name) for name in audience.index.commit.inputs if "user_features/" in name)
+    seen = {}
+    true_train = score_lookalikes.train
+
+    def remember(*args, **options):
+        seen["model"], read_out = true_train(*args, **options)
+        return seen["model"], read_out
+
+    monkeypatch.setattr(score_lookalikes, "train", remember)
+    score_lookalikes.main(argv)
+    everyone = lake.read(features).sort_by("ordinal")
+    scores = seen["model"].score(everyone).astype(np.int64)
+    ordinals, suppressed = everyone["ordinal"].to_numpy(), np.asarray(everyone["is_suppressed"].to_pylist())
+    ranked = sorted((-score, ordinal) for score, ordinal, no in zip(scores, ordinals, suppressed, strict=True) if ordinal not in seed and not no)
+    assert suppressed.any()
+    assert chosen == {ordinal for _, ordinal in ranked[:120]} == list_members(lake, "alike")
+    assert Audience(lake, DS).count("in_list('alike')") == 120
+    assert len({ordinal >> 8 for ordinal in chosen}) > 1  # not of one shard alone
+
+    before = lake.require("user_lists", list="alike").ref
+    for change, said in (
+        ({"--size": "100000"}, "--size is between 1 and"),
+        ({"--seed": "FALSE"}, "the seed has 0 people"),
+        ({"--seed": "TRUE"}, "leaves 0"),
+    ):
+        options = dict(zip(argv[::2], argv[1::2], strict=True)) | change
+        with pytest.raises(InvalidInput, match=said):
+            score_lookalikes.main([word for pair in options.items() for word in pair])
+    assert lake.require("user_lists", list="alike").ref == before
