@@ -230,7 +230,7 @@ SUPPRESSIONS = Dataset(
         Column("reason", S, "unsubscribed, complaint, gone, erased, operator"),
     ),
     ("angelia receive", "angelia deliver", "angelia lake erase"),
-    notes="Append-only: partition log=<entry>; read all commits. Delivery re-reads it at most 10 s before a send.",
+    notes="Append-only: one leaf, log=0, one commit an entry; read all of them. Delivery re-reads it at most 10 s before a send.",
 )
 
 STOPS = Dataset(

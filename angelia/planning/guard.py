@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from statistics import median
@@ -56,13 +56,14 @@ class Breach:
     says: str
 
 
-def judge(figures: Figures, history: Sequence[Figures], audience_of: Mapping[str, str]) -> list[Breach]:
-    """Return what is out of bounds, the night's first. Pure.
+def judge(figures: Figures, history: Sequence[Figures], audience_of: Mapping[str, str], needs_approval: Collection[str] = ()) -> list[Breach]:
+    """Return what a person should see first, the night's own before the campaigns'. Pure.
 
     Args:
         figures: of this night.
         history: of earlier nights; compared with only if there are at least `NIGHTS`.
         audience_of: each campaign's audience, by campaign id.
+        needs_approval: campaigns that are sent only with a person's word, every time.
     """
     found = []
     if figures.unknown_timezones_pct > UNKNOWN_TIMEZONES_PCT:
@@ -73,6 +74,9 @@ def judge(figures: Figures, history: Sequence[Figures], audience_of: Mapping[str
     for campaign, audience in sorted(audience_of.items()):
         if figures.audiences.get(audience) == 0:
             found.append(Breach("audience_empty", "campaign", (campaign,), f"audience {audience} of campaign {campaign} is empty"))
+    for campaign in sorted(needs_approval):
+        if count := figures.messages.get(campaign):
+            found.append(Breach("approval_required", "campaign", (campaign,), f"{campaign} asks for approval: {count:,} messages planned"))
     for campaign, reasons in sorted(figures.unrendered.items()):
         bad, of = sum(reasons.values()), figures.rendered.get(campaign, 0)
         if bad * 100.0 > of * UNRENDERED_PCT:
@@ -173,7 +177,8 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     figures, history = measure(lake, ds), _history(lake, ds)
     catalog = load_snapshot(lake, ds)
     running = {name: campaign.audience for name, campaign in catalog.campaigns.items() if name not in catalog.stopped}
-    breaches = judge(figures, history, running)
+    asking = [name for name in running if catalog.campaigns[name].approval_required]
+    breaches = judge(figures, history, running, asking)
     held = sorted({name for breach in breaches for name in breach.campaigns if figures.messages.get(name)})
     verdict = "night" if any(breach.severity == "night" for breach in breaches) else "campaigns" if held else "open"
     result = {

@@ -69,6 +69,12 @@ def test_what_needs_no_history_is_judged_on_the_first_night():
     ]
 
 
+def test_a_campaign_that_asks_for_approval_waits_whenever_it_would_send():
+    asked = judge(USUAL, WEEK, AUDIENCE_OF, ["sale"])
+    assert [(breach.check, breach.campaigns) for breach in asked] == [("approval_required", ("sale",))]
+    assert judge(replace(USUAL, messages={"digest": 5000}), [], AUDIENCE_OF, ["sale"]) == []
+
+
 def test_a_sample_is_rendered_as_the_worker_would():
     from angelia.catalog.documents import parse_document
     from angelia.catalog.snapshot import catalog_of
