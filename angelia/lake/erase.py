@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -143,7 +144,8 @@ def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> Non
         _USER: ids,
         "channel": [None] * n,
         "address_hash": [None] * n,
-        "since_ts": [at] * n,
+        # Tombstones since ever: a night that is run again for a day before must not plan for them either.
+        "since_ts": [*[at] * len(fresh), *[datetime(1970, 1, 1, tzinfo=UTC)] * len(fresh)],
         "reason": ["erased"] * n,
     }
     with lake.attempt("suppressions", log="0") as attempt:
