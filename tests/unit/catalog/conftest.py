@@ -148,7 +148,7 @@ def _as() -> dict[str, object]:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Yield a folder of the servers' user; pytest's own lie below one that only root may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="catalog-"))
+    folder = Path(tempfile.mkdtemp(prefix="catalog-", dir="/tmp" if os.geteuid() == 0 else None))  # root's TMPDIR may be closed to others, too
     try:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
@@ -177,11 +177,12 @@ def _free_port() -> int:
 @contextmanager
 def _running(folder: Path, command: Callable[[int], list[str]], url: Callable[[int], sa.URL], stop: signal.Signals) -> Iterator[Server]:
     log = folder / "server.log"
+    with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # it ends when pytest is killed
     for attempt in range(3):  # somebody may take the port between the look and the start
         port = _free_port()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command(port), cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(folder), **_as()
+                [*with_us, *command(port)], cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(folder), **_as()
             )
         try:
             if _answers(process, url(port), last=attempt == 2, log=log):
