@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
@@ -69,21 +70,22 @@ def build_block(sources: Sources, folder: str, block: int) -> ShardResult:
     rows = Rows(block, sources.block_bits)
     n_nan = add_features(rows, lambda columns: sources.rows(sources.features, columns, block))
     # People who joined the index after the features were made have days, but are in no audience yet.
-    people = sources.rows(sources.features, ["ordinal"], block)["ordinal"].combine_chunks()
+    is_person = np.zeros(1 << sources.block_bits, dtype=bool)
+    is_person[rows.positions(sources.rows(sources.features, ["ordinal"], block)["ordinal"])] = True
     for window, columns, add in (
         (sources.days, ("event_type", "item", "n_events"), partial(add_events, rows, items=sources.items)),
         (sources.pushes, ("campaign_id", "kind"), partial(add_pushes, rows)),
     ):
         for _, commit in window:
             table = sources.rows(commit, columns, block)
-            table = table.filter(pc.is_in(table["ordinal"], people))
+            table = table.filter(pa.array(is_person[rows.positions(table["ordinal"])]))  # ten times as fast as a hash of them
             add(table.append_column("day", pa.array([commit.partition["ds"]] * table.num_rows, pa.string())))
     shards = sources.shards_of(block)
     files = [
         write_rows(sources.lake, folder, found, group=group, block=block, shards=(shards.start, shards.stop - 1))
         for group, found in sorted(rows.groups.items())
     ]
-    return ShardResult(block, files, {"nan": n_nan, "users": len(people)})
+    return ShardResult(block, files, {"nan": n_nan, "users": int(is_person.sum())})
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,6 +47,7 @@ KINDS = ["none", "few", "some", "many", "runs", "everyone"]
 OPERANDS = st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.sampled_from(["packed", "roaring", "run_optimized", "suited"]))
 
 
+@functools.cache
 def build(operand: tuple[str, int, str]) -> tuple[Set, set[int]]:
     kind, seed, form = operand
     positions = members(kind, seed)
@@ -70,6 +73,18 @@ def test_operations_agree_with_pythons_sets(plus: list[tuple[str, int, str]], mi
     assert set(positions_of(union(everyone, WIDTH)).tolist()) == set().union(*theirs, *gone)
     assert set(positions_of(exclusive(everyone[0], everyone[-1], WIDTH)).tolist()) == [*theirs, *gone][0] ^ [*theirs, *gone][-1]
     assert [positions_of(one).tolist() for one in everyone] == before  # no operand was changed
+
+
+@pytest.mark.parametrize("form", ["packed", "roaring", "run_optimized"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_pair_of_forms(kind: str, form: str) -> None:
+    a, left = build((kind, 1, form))
+    for other in KINDS:
+        for other_form in ("packed", "roaring", "run_optimized"):
+            b, right = build((other, 2, other_form))
+            assert set(positions_of(intersect([a], [b], WIDTH)).tolist()) == left - right, (other, other_form)
+            assert set(positions_of(intersect([a, b], [], WIDTH)).tolist()) == left & right, (other, other_form)
+            assert set(positions_of(union([a, b], WIDTH)).tolist()) == left | right, (other, other_form)
 
 
 @pytest.mark.parametrize("kind", KINDS)
