@@ -21,8 +21,9 @@ from angelia.delivery.guards import address_hash, address_key
 from angelia.delivery.ledger import Ledger
 from angelia.delivery.parts import Part
 from angelia.delivery.rows import columns_of
-from angelia.lake import Commit, Lake
+from angelia.lake import Attempt, Commit, Lake
 
+_FILE_ROWS = 50_000
 _IDS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
 
 
@@ -49,7 +50,7 @@ def compact(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit
     columns["payload_sha256"] = pa.chunked_array([_hex(best["payload_sha256"].slice(at, 4096)) for at in range(0, best.num_rows, 4096)], pa.string())
     best = best.drop_columns(["payload_sha256", "provider_id"])
     with lake.attempt("delivery_ledger", ds=root.ds, send_hour=root.send_hour, part=root.leaf) as attempt:
-        attempt.write(pa.table(columns), "part-0000.parquet")
+        _write(attempt, pa.table(columns))
         attempt.publish(inputs=[manifest])
     columns = {name: rows[name] for name in _IDS}
     columns |= {
@@ -58,10 +59,17 @@ def compact(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit
     }  # fmt: skip
     pa.default_memory_pool().release_unused()
     with lake.attempt("push_receipts", ds=root.ds, source="worker", part=f"{root.send_hour}.{root.leaf}") as attempt:
-        attempt.write(pa.table(columns), "part-0000.parquet")
+        _write(attempt, pa.table(columns))
         attempt.publish(inputs=[manifest])
     _disable(lake, root, best)
     pa.default_memory_pool().release_unused()
+
+
+def _write(attempt: Attempt, table: pa.Table) -> None:
+    """Write a table in files of half a part: an encoder holds all it writes."""
+    for number, first in enumerate(range(0, max(table.num_rows, 1), _FILE_ROWS)):
+        attempt.write(table.slice(first, _FILE_ROWS), f"part-{number:04d}.parquet")
+        pa.default_memory_pool().release_unused()
 
 
 def _hex(digests: pa.ChunkedArray) -> pa.Array:
