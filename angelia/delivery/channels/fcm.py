@@ -27,7 +27,7 @@ from angelia.delivery.channels.base import (
 from angelia.delivery.channels.oauth import ServiceAccount
 from angelia.delivery.wire import Answer, Request
 
-# Source: firebase.google.com/docs/cloud-messaging, "Message types", read 2026-11-21.
+# Source: firebase.google.com/docs/cloud-messaging, "Message types", written down 2026-11-21.
 PAYLOAD_LIMIT = 4096
 COLLAPSE_ID_LIMIT = 64  # of APNs, for tokens that FCM hands on to it
 BASE_URL = "https://fcm.googleapis.com"

@@ -1,6 +1,6 @@
 """Service-account OAuth: a signed assertion (RS256) is exchanged for a bearer token; the sender sees to it that many callers make one exchange.
 
-Source: developers.google.com/identity/protocols/oauth2/service-account, "HTTP/REST", read 2026-11-21.
+Source: developers.google.com/identity/protocols/oauth2/service-account, "HTTP/REST", written down 2026-11-21.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from angelia.delivery.smtp_transport import CONNECTIONS, SmtpTransport
 from angelia.delivery.wire import Answer, Request
 from angelia.errors import InvalidInput
 
-# Enhanced status code (RFC 3463, its class 5), then plain reply code (RFC 5321 4.2) -> meaning; read 2026-11-21.
+# Enhanced status code (RFC 3463 and its registry, read 2026-11-21), then plain reply code (RFC 5321 4.2, written down 2026-11-21) -> meaning.
 # 5.7.x is policy or reputation: it is about us, not about the person, and a run of it halts the channel.
 ENHANCED: dict[str, str] = {
     "5.1.1": GONE, "5.1.2": GONE, "5.1.3": REJECTED, "5.1.6": GONE, "5.1.10": GONE, "5.2.1": GONE, "5.2.2": REJECTED, "5.3.4": REJECTED,

@@ -30,8 +30,8 @@ from angelia.delivery.wire import Answer, Request
 from angelia.errors import InvalidInput
 
 PAYLOAD_LIMIT = 20_000
-TOLERANCE_S = 300.0  # Source: github.com/standard-webhooks/standard-webhooks, spec, "Webhook timestamp", read 2026-11-21
-# HTTP status -> meaning. Source: RFC 9110 section 15; 410 as in the Standard Webhooks spec ("disable the endpoint"), read 2026-11-21. A redirect is
+TOLERANCE_S = 300.0  # Source: github.com/standard-webhooks/standard-webhooks, spec, "Webhook timestamp", written down 2026-11-21
+# HTTP status -> meaning. Source: RFC 9110 section 15; 410 as in the Standard Webhooks spec ("disable the endpoint"), of 2026-11-21. A redirect is
 # never followed: it would take a signed body to an address nobody has looked at. 429 is one receiver's wish and slows no other.
 ERRORS: dict[int, str] = {
     408: RETRY, 410: GONE, 413: REJECTED, 421: RETRY, 425: RETRY, 429: RETRY, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY, 507: RETRY,
