@@ -173,6 +173,9 @@ def worker(lake: str, options: dict[str, Any], environment: dict[str, str], limi
         result = asyncio.run(Delivery(Lake.open(lake), Options(DS, (HOUR,), simulated=True, **options)).run())
     except (AngeliaError, OSError):
         sys.exit(2)
+    finally:
+        if limit is not None:  # coverage writes its own file when the process ends
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     sys.exit(3 if result.unfinished or result.busy else 0)
 
 
