@@ -43,7 +43,7 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md
 	$(BIN)/python dags/_document.py
 
 test: setup ## all tests, with line coverage of angelia and models
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 golden: setup ## rewrite golden files; review reads the diff
 	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags
