@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from angelia.effects import charts
-from angelia.effects.charts import Series, number
+from angelia.drawing import charts
+from angelia.drawing.charts import Series, number
+from angelia.drawing.page import Html, details, empty, facts, figure, section, table
 from angelia.effects.findings import Findings
-from angelia.effects.page import Html, details, empty, facts, figure, section, table
 from angelia.effects.summary import manifest_sha256
 from angelia.effects.tables import Check
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from angelia.effects import charts
-from angelia.effects.charts import Series, number
+from angelia.drawing import charts
+from angelia.drawing.charts import Series, number
+from angelia.drawing.page import Html, details, empty, figure, legend, page, section, table, tiles
 from angelia.effects.evidence import certificate, made_from, quality
 from angelia.effects.findings import Findings
-from angelia.effects.page import Html, details, empty, figure, legend, page, section, table, tiles
 from angelia.effects.sources import AFTER_HOURS
 
 REASONS = {

@@ -1,6 +1,6 @@
-"""The report as one HTML page: no script, no outside file, nothing about a single person.
+"""A report as one HTML page: no script, no outside file.
 
-Input is the tables, checks and verdicts of a night; output is text that depends on nothing else (no clock), so equal inputs give equal bytes.
+Input is texts, rows and charts; output is text that depends on nothing else (no clock), so equal inputs give equal bytes.
 The page forbids everything in its own Content-Security-Policy but its one style sheet, named by hash.
 """
 
@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from angelia.effects.charts import number
+from angelia.drawing.charts import number
 
 STYLE = (Path(__file__).parent / "style.css").read_text("utf-8")
 

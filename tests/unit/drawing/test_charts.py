@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from angelia.effects import charts
-from angelia.effects.charts import Series
+from angelia.drawing import charts
+from angelia.drawing.charts import Series
 
 
 def svgs(html: str) -> list[ElementTree.Element]:
