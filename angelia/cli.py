@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
+from angelia import logs
 from angelia.errors import AngeliaError
 
 # name -> (module, attribute, one line for the list of commands)
@@ -60,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"error: no command {args[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n")
         sys.exit(2)
     try:
-        code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
+        with logs.step(_step_name(args), args, always=False) as step:
+            code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
+            step.result = "error" if isinstance(code, int) and code else "ok"
     except TyperException as error:
         said = error.format_message()
         if "Usage:" in said:  # a group without a command: its help
@@ -75,6 +78,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.write("error: interrupted; rerun the same command, it continues or starts over safely\n")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _step_name(args: Sequence[str]) -> str:
+    """Return what the command is called in logs and metrics: `plan guard`, `report`."""
+    module, attribute, _ = COMMANDS[args[0]]
+    is_group = isinstance(getattr(importlib.import_module(module), attribute), typer.Typer)
+    return " ".join(args[: 2 if is_group else 1])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from angelia import logs
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, GateClosed
 from angelia.output import emit
@@ -59,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         registry = Registry.open(load_settings().models_dir())
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        champion = promote(registry, args.version, actor=args.by, reason=args.reason, at=at, force=args.force)
+        with logs.step("promote") as step:
+            step.facts["version"] = args.version
+            champion = promote(registry, args.version, actor=args.by, reason=args.reason, at=at, force=args.force)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
         return 2

@@ -17,6 +17,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from angelia import logs
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
@@ -163,7 +164,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
         cutoff = parse_ds(args.cutoff) if args.cutoff else None
         registry = Registry.open(settings.models_dir())
-        trained = train(lake, registry, ds=parse_ds(args.ds), cutoff=cutoff, seed=args.seed, trees=args.trees, max_rows=args.max_rows)
+        with logs.step("train", ["--ds", args.ds]) as step:
+            trained = train(lake, registry, ds=parse_ds(args.ds), cutoff=cutoff, seed=args.seed, trees=args.trees, max_rows=args.max_rows)
+            step.facts["version"] = trained.version
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
         return 2

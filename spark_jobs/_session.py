@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from angelia import logs
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, FileEntry, Lake
@@ -125,10 +127,12 @@ def all_shards(index: Commit) -> range:
 def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
     """Run a job's main, print what an operator can act on as one line, and return the exit code."""
     began = time.monotonic()
+    job = Path(inspect.getfile(main)).stem  # a job that spark-submit starts is called __main__
     try:
-        main(argv)
+        with logs.step(job, sys.argv[1:] if argv is None else argv):
+            main(argv)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
         return 2
-    progress(f"{main.__module__.rsplit('.', 1)[-1]}: {time.monotonic() - began:.1f} s")
+    progress(f"{job}: {time.monotonic() - began:.1f} s")
     return 0

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import angelia
+from angelia import logs
 from angelia.contracts import arrow, dataset
 from angelia.errors import AngeliaError, Conflict, Corrupt, InvalidInput, NotFound
 from angelia.lake.commit import Commit, FileEntry, leaf_folder, plain
@@ -201,7 +202,7 @@ class Attempt:
             Conflict: `expected` is given and somebody else committed meanwhile.
             Corrupt: a file is not what its writer said; nothing was published.
         """
-        lake = self.lake
+        lake, made_from = self.lake, list(inputs)
         failpoint("publish.before_audit")
         self.audit()
         commit = Commit(
@@ -211,7 +212,7 @@ class Attempt:
             partition=self.partition,
             number=lake.last_number(self.name, **self.partition) + 1,
             files=tuple(sorted(self.files, key=lambda entry: (entry.name, entry.path))),
-            inputs=tuple(sorted({item if isinstance(item, str) else item.citation() for item in inputs})),
+            inputs=tuple(sorted({item if isinstance(item, str) else item.citation() for item in made_from})),
             params=plain(params),
             meta=plain(meta),
             rejects={reason: int(n) for reason, n in sorted((rejects or {}).items())},
@@ -226,16 +227,22 @@ class Attempt:
             # From here on a commit may name the files, whatever happens to this process or its connection.
             self._keep = True
             if lake.store.create(commit.key, commit.to_bytes()):
-                return commit
+                return self._counted(commit, made_from)
             winner = lake.load(commit.branch, commit.dataset, commit.partition, commit.number)
             if winner.nonce == self.nonce:
-                return commit
+                return self._counted(commit, made_from)
             self._keep = False
             if expected is not None:
                 raise self._moved(winner.number)
             if winner.made_by == commit.made_by and not winner.erased:
                 return winner
             commit = commit.renumbered(commit.number + 1)
+
+    def _counted(self, commit: Commit, made_from: Iterable[Commit | str]) -> Commit:
+        if logs.is_step():
+            sources = [self.lake.cited(item) if isinstance(item, str) else item for item in made_from]
+            logs.published(commit.dataset, commit.rows, commit.rejects, [(source.ref, source.dataset, source.rows) for source in sources])
+        return commit
 
     def _moved(self, number: int) -> Conflict:
         return Conflict(f"{self.name}: the head moved to {number} meanwhile", fix="read the head again and append to it")

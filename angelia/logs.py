@@ -1,0 +1,204 @@
+"""Structured logs and the last run's metrics: one JSON line an event, one Prometheus textfile a step.
+
+Reads nothing of the data. Appends to HOME/logs/angelia.jsonl (`ANGELIA_LOG`: another file, `-` for stderr, `off`), and replaces
+HOME/metrics/angelia_STEP.prom. Every Spark job, every training, and every `angelia` command that publishes or that Airflow started is a step: it
+leaves one line with the rows that went in by dataset, the rows that came out, and those left out by reason; the commits it published are what counts.
+What would surprise: no line holds an address, a name or a user id; a person is named by `hashed(user_id)`, whose key stays in this home. A log that
+cannot be written never fails the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from angelia import metrics
+from angelia.config import load_settings
+from angelia.errors import AngeliaError
+
+_RUN = {"dag": "AIRFLOW_CTX_DAG_ID", "task": "AIRFLOW_CTX_TASK_ID", "run": "AIRFLOW_CTX_DAG_RUN_ID", "try": "AIRFLOW_CTX_TRY_NUMBER"}
+
+
+@dataclass
+class Step:
+    """What one command did; `rows_in` and `rows_out` by dataset, `rejected` by reason."""
+
+    name: str
+    rows_in: dict[str, int] = field(default_factory=dict)
+    rows_out: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    result: str = "ok"
+
+
+_STEP: ContextVar[Step | None] = ContextVar("step", default=None)
+
+
+def event(name: str, **facts: Any) -> None:
+    """Append one line; `facts` are counts, codes, dates and hashes, never what belongs to a person."""
+    run = {key: os.environ[variable] for key, variable in _RUN.items() if os.environ.get(variable)}
+    line = {
+        "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "event": name,
+        **facts,
+        **({"airflow": run} if run else {}),
+        "pid": os.getpid(),
+    }
+    _append(json.dumps(line, default=str) + "\n")
+
+
+def hashed(identifier: str) -> str:
+    """Return 12 hex digits that name a person within this home's logs, and tell nothing to whoever lacks the home's key."""
+    return hashlib.blake2b(identifier.encode(), key=_key(), digest_size=6).hexdigest()
+
+
+def published(dataset: str, rows: int, rejects: Mapping[str, int], inputs: Iterable[tuple[str, str, int]]) -> None:
+    """Count a commit into the step under way; `inputs` are (ref, dataset, rows), each counted once a step."""
+    step = _STEP.get()
+    if step is None:
+        return
+    step.rows_out[dataset] = step.rows_out.get(dataset, 0) + rows
+    for reason, count in rejects.items():
+        step.rejected[reason] = step.rejected.get(reason, 0) + count
+    for ref, source, count in inputs:
+        if ref not in step.seen:
+            step.seen.add(ref)
+            step.rows_in[source] = step.rows_in.get(source, 0) + count
+
+
+def is_step() -> bool:
+    """Tell whether commits are being counted: what would read files only to count rows asks first."""
+    return _STEP.get() is not None
+
+
+@contextmanager
+def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterator[Step]:
+    """Run the block as a step: one line and one textfile when it ends, however it does. A step within a step is part of the outer one.
+
+    Args:
+        name: `aggregate_days`, `plan guard`.
+        argv: its words, of which `--ds` and `--branch` are kept.
+        always: if not, nothing is written of a block that published no commit and was not started by Airflow: somebody only looked.
+    """
+    outer = _STEP.get()
+    if outer is not None:
+        yield outer
+        return
+    words = list(argv)
+    here, began = Step(name), time.monotonic()
+    token = _STEP.set(here)
+    said = None
+    try:
+        yield here
+    except AngeliaError as error:
+        here.result, said = "error", error.one_line()
+        raise
+    except BaseException as error:
+        # Anything may stand in the text of a foreign error; its kind says enough for a log.
+        code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", -1)
+        if code:
+            here.result, said = "error" if code == 2 else "crash", type(error).__name__
+        raise
+    finally:
+        _STEP.reset(token)
+        if always or here.rows_out or _RUN["dag"] in os.environ:
+            _told(here, words, round(time.monotonic() - began, 2), said)
+
+
+def _told(step: Step, words: list[str], seconds: float, said: str | None) -> None:
+    """Write the step's line, and its textfile if it worked on main."""
+    ds, branch = _option(words, "--ds"), _option(words, "--branch") or os.environ.get("ANGELIA_BRANCH") or "main"
+    counts = {"rows_in": step.rows_in, "rows_out": step.rows_out, "rejected": step.rejected}
+    error = {"error": _without_person(said, words)} if said else {}
+    event("step", step=step.name, ds=ds, branch=branch, result=step.result, **error, seconds=seconds, **counts, **step.facts)
+    if branch == "main":
+        _textfile(step, ds, seconds)
+
+
+def _option(words: list[str], name: str) -> str | None:
+    for at, word in enumerate(words):
+        if word == name and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith(name + "="):
+            return word.partition("=")[2]
+    return None
+
+
+def _without_person(text: str, words: list[str]) -> str:
+    user = _option(words, "--user")
+    return text.replace(user, hashed(user)) if user else text
+
+
+def _textfile(step: Step, ds: str | None, seconds: float) -> None:
+    """Replace the step's metrics: how its last run on main went."""
+    which = {"step": step.name}
+    with suppress(ValueError):
+        day = [(which, datetime.fromisoformat(f"{ds}T00:00+00:00").timestamp())] if ds else []
+        families = [
+            metrics.Family("angelia_step_ok", "gauge", "1 if the step's last run ended well.", [(which, float(step.result == "ok"))]),
+            metrics.Family("angelia_step_end_timestamp_seconds", "gauge", "When the step's last run ended.", [(which, time.time())]),
+            metrics.Family("angelia_step_seconds", "gauge", "How long it took.", [(which, seconds)]),
+            metrics.Family("angelia_step_day_timestamp_seconds", "gauge", "Midnight UTC of the day it worked on.", day),
+            metrics.Family("angelia_step_rows_in", "gauge", "Rows read.", [({**which, "dataset": k}, n) for k, n in step.rows_in.items()]),
+            metrics.Family("angelia_step_rows_out", "gauge", "Rows published.", [({**which, "dataset": k}, n) for k, n in step.rows_out.items()]),
+            metrics.Family("angelia_step_rejected_rows", "gauge", "Rows left out.", [({**which, "reason": k}, n) for k, n in step.rejected.items()]),
+        ]
+        home = load_settings().home
+        if home.is_dir():
+            with suppress(OSError):
+                metrics.write(home / "metrics" / f"angelia_{step.name.replace(' ', '_')}.prom", families)
+
+
+def _append(line: str) -> None:
+    target = os.environ.get("ANGELIA_LOG", "")
+    if target == "off":
+        return
+    if target == "-":
+        sys.stderr.write(line)
+        return
+    with suppress(OSError, AngeliaError):
+        home = load_settings().home
+        if not target and not home.is_dir():
+            return  # nothing lives here yet: a command that only asks makes no folder
+        path = Path(target) if target else home / "logs" / "angelia.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # One write of one line to a file opened for appending: lines of several processes do not mix.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+
+@cache
+def _key() -> bytes:
+    """Return the key of this home's hashes (`ANGELIA_LOG_KEY`, else HOME/logs/key, made on first use); a random one where no home is."""
+    if given := os.environ.get("ANGELIA_LOG_KEY"):
+        return hashlib.sha256(given.encode()).digest()
+    fresh = secrets.token_bytes(32)
+    with suppress(OSError, AngeliaError):
+        path = load_settings().home / "logs" / "key"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            temporary = path.with_name(f".key.{os.getpid()}")
+            temporary.touch(mode=0o600)
+            temporary.write_bytes(fresh)
+            try:
+                os.link(temporary, path)
+            finally:
+                temporary.unlink()
+        return path.read_bytes()
+    return fresh

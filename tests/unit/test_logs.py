@@ -1,0 +1,128 @@
+"""Structured logs and textfiles: one line a step with its rows, and nobody's id in it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from angelia import logs, metrics
+from angelia.contracts import arrow, dataset
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANGELIA_HOME", str(tmp_path))
+    monkeypatch.delenv("ANGELIA_LOG", raising=False)
+    logs._key.cache_clear()
+    yield tmp_path
+    logs._key.cache_clear()
+
+
+def lines(home):
+    return [json.loads(line) for line in (home / "logs" / "angelia.jsonl").read_text().splitlines()]
+
+
+def publish(lake, rejects, inputs=()):
+    contract = dataset("user_index")
+    with lake.attempt("user_index", chain="0") as attempt:
+        row = {column.name: [None] for column in contract.columns} | {"user_id": ["u1"], "ordinal": [0]}
+        attempt.write(pa.table(row, schema=arrow.schema(contract)), "part-0000.parquet")
+        return attempt.publish(rejects=rejects, inputs=inputs)
+
+
+def test_a_step_leaves_one_line_with_rows_in_rows_out_and_rejected_by_reason(home):
+    lake = Lake.open(str(home / "lake"))
+    before = publish(lake, {})
+    with logs.step("index_users", ["--ds", "2026-11-14", "--branch=main"]):
+        publish(lake, {"invalid_id": 3}, inputs=[before])
+        publish(lake, {"invalid_id": 1}, inputs=[before.citation()])
+    (line,) = lines(home)
+    assert (line["event"], line["step"], line["ds"], line["result"]) == ("step", "index_users", "2026-11-14", "ok")
+    assert line["rows_in"] == {"user_index": 1}  # the same input, named twice, went in once
+    assert line["rows_out"] == {"user_index": 2}
+    assert line["rejected"] == {"invalid_id": 4}
+
+
+def test_a_step_within_a_step_is_part_of_it(home):
+    with logs.step("bootstrap"), logs.step("train"):
+        pass
+    assert [line["step"] for line in lines(home)] == ["bootstrap"]
+
+
+def test_a_failed_step_says_what_an_operator_reads_and_a_crash_only_its_kind(home):
+    with pytest.raises(InvalidInput), logs.step("plan guard"):
+        raise InvalidInput("no such day", fix="name another")
+    with pytest.raises(ValueError, match="anna"), logs.step("plan guard"):
+        raise ValueError("anna@example.org")
+    first, second = lines(home)
+    assert (first["result"], first["error"]) == ("error", "no such day; name another")
+    assert (second["result"], second["error"]) == ("crash", "ValueError")
+
+
+def test_the_last_runs_metrics_stand_in_a_textfile_and_a_replay_leaves_them_alone(home):
+    with logs.step("build_features", ["--ds", "2026-11-14"]):
+        logs.published("user_features", 10, {"timezone_null": 2}, [("user_days/x@1", "user_days", 12)])
+    with pytest.raises(InvalidInput), logs.step("build_features", ["--ds", "2026-11-14", "--branch", "replay-x"]):
+        raise InvalidInput("a replay fails alone")
+    text = (home / "metrics" / "angelia_build_features.prom").read_text()
+    assert 'angelia_step_ok{step="build_features"} 1.0' in text
+    assert 'angelia_step_rows_in{dataset="user_days",step="build_features"} 12' in text
+    assert 'angelia_step_rows_out{dataset="user_features",step="build_features"} 10' in text
+    assert 'angelia_step_rejected_rows{reason="timezone_null",step="build_features"} 2' in text
+    assert 'angelia_step_day_timestamp_seconds{step="build_features"} 1794614400.0' in text
+
+
+def test_people_are_named_by_a_hash_of_this_home(home, tmp_path_factory, monkeypatch):
+    name = logs.hashed("u00000017")
+    assert name == logs.hashed("u00000017") != logs.hashed("u00000018")
+    assert (home / "logs" / "key").stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("ANGELIA_HOME", str(tmp_path_factory.mktemp("other")))
+    logs._key.cache_clear()
+    assert logs.hashed("u00000017") != name
+
+
+def test_commands_log_themselves_and_hide_whom_they_were_asked_about(home):
+    done = subprocess.run(
+        [sys.executable, "-m", "angelia.cli", "lake", "erase", "--user", "u-canary-17", "--ds", "2026-11-14"],
+        env={**os.environ, "AIRFLOW_CTX_DAG_ID": "by_hand"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = lines(home)
+    assert (line["step"], line["result"]) == ("lake erase", "error")
+    assert line["airflow"] == {"dag": "by_hand"}
+    assert "canary" not in json.dumps(line)
+
+
+def test_a_command_that_only_looked_leaves_nothing(home):
+    with logs.step("plan show", always=False):
+        pass
+    assert list(home.iterdir()) == []
+
+
+def test_a_command_in_an_empty_place_makes_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANGELIA_HOME", str(tmp_path / "nothing"))
+    logs.event("looked")
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_where_lines_go_is_a_setting(home, monkeypatch, capsys):
+    monkeypatch.setenv("ANGELIA_LOG", "-")
+    logs.event("breaker", channel="fcm")
+    monkeypatch.setenv("ANGELIA_LOG", "off")
+    logs.event("breaker", channel="apns")
+    said = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["channel"] for line in said] == ["fcm"]
+    assert not (home / "logs").exists()
+
+
+def test_label_values_are_escaped():
+    family = metrics.Family("x_total", "counter", "X.", [({"reason": 'a "b"\\\n'}, 1.0)])
+    assert metrics.render([family]).splitlines()[-1] == 'x_total{reason="a \\"b\\"\\\\\\n"} 1.0'
