@@ -23,7 +23,12 @@ BUILTINS = ("campaign_id", "material_id", "category")
 # C0, C1, line and paragraph separators, lone surrogates (no UTF-8). A body may hold line breaks and tabs.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FORBIDDEN_IN_BODY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_LINK = re.compile(r"(?!(?:javascript|data|vbscript|file|about|blob):)[a-z][a-z0-9+.-]*://[^\s\"<>\\^`{|}]+", re.IGNORECASE)
+# A web address needs a host, and none in front of an @, which would not be the one it seems to be. Other schemes open apps.
+_HOST = r"(?:\[[0-9a-f:.]+\]|[^\W_][\w.-]*)(?::[0-9]{1,5})?"
+_REST = r"[^\s\"<>\\^`{|}]"
+_LINK = re.compile(
+    rf"https?://{_HOST}(?:[/?#]{_REST}*)?|(?!(?:https?|javascript|data|vbscript|file|about|blob):)[a-z][a-z0-9+.-]*://{_REST}+", re.IGNORECASE
+)
 _LOCALES_REMEMBERED = 1_000
 
 

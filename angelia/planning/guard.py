@@ -2,36 +2,43 @@
 
 Grain: night. Reads decisions, audience_members, user_features, the catalog snapshot and the figures of earlier nights; writes this night's figures
 and breaches to `quality/{branch}/{ds}/guard/{n}.json`. The gate `plan` says whether the plan is *valid* (nobody who refused, nobody suppressed);
-the guard, whether it is *plausible*. A breach holds back a campaign or the whole night until a person has seen the numbers.
-What would surprise: volumes, sizes and scores are compared with the median of earlier nights, so they say `no history` for the first seven.
+the guard, whether it is *plausible*. A breach holds back a campaign or the whole night until a person has seen the numbers; a guard that could not
+measure or judge has *crashed*: then nobody knows, nothing is emitted, and that is no breach.
+What would surprise: volumes, sizes and scores are compared with the median of earlier nights, so they say `no history` for the first seven. A
+campaign that does not run alike every night is compared with nights of the same weekday, since on its off-days only stragglers are planned.
 """
 # ruff: noqa: S608 - the statements are made of names and constants of this module; values travel as parameters.
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from statistics import median
 from typing import Any
 
+import duckdb
+
+from angelia.catalog.documents import Occurrence
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.delivery.templates import CompiledTemplate, RowRejected, field_values, user_columns
-from angelia.errors import Corrupt, InvalidInput
+from angelia.errors import AngeliaError, Corrupt, GateClosed, InvalidInput, NotFound
 from angelia.lake import Lake
+from angelia.quality import numbered
+from angelia.quality.gates import short
 from angelia.quality.views import newest, open_views
 
 FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
 DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it
-NIGHTS, LOOK_BACK_DAYS = 7, 28  # nights that history needs, and how far back they are looked for
+NIGHTS, LOOK_BACK_DAYS = 7, 28  # nights that history needs (the last so many are compared with), and how far back they are looked for
 CAMPAIGN_NIGHTS = 3  # nights a campaign must have sent on before its own volume is compared
+SCORED_LEAST = 100  # messages whose mean p(open) says something: a handful of stragglers differ by chance
 UNKNOWN_TIMEZONES_PCT = 20.0
 SAMPLE, UNRENDERED_PCT = 200, 1.0  # messages rendered of each campaign, and how many of them may fail
 
-_NUMBER = re.compile(r"^(\d{4,})\.json$")
+TOPIC = "guard"
+_CRASHES = (AngeliaError, duckdb.Error, OSError, LookupError, ValueError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -56,26 +63,40 @@ class Breach:
     says: str
 
 
-def judge(figures: Figures, history: Sequence[Figures], audience_of: Mapping[str, str], needs_approval: Collection[str] = ()) -> list[Breach]:
+@dataclass(frozen=True)
+class Running:
+    """What the guard knows of a campaign that may send: its audience, how often it runs, and whether a person must agree each time."""
+
+    audience: str
+    is_nightly: bool = True
+    needs_approval: bool = False
+
+
+def is_nightly(occurrence: Occurrence) -> bool:
+    """Return whether one night of a campaign is like the other: it runs every day, and a person may get it on each."""
+    return occurrence.every == "daily" and occurrence.weekdays is None
+
+
+def judge(ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]) -> list[Breach]:
     """Return what a person should see first, the night's own before the campaigns'. Pure.
 
     Args:
+        ds: the night.
         figures: of this night.
-        history: of earlier nights; compared with only if there are at least `NIGHTS`.
-        audience_of: each campaign's audience, by campaign id.
-        needs_approval: campaigns that are sent only with a person's word, every time.
+        history: of earlier nights, by ds; compared with only if there are at least `NIGHTS`.
+        running: campaigns that may send, by id.
     """
     found = []
     if figures.unknown_timezones_pct > UNKNOWN_TIMEZONES_PCT:
         says = f"{figures.unknown_timezones_pct:.1f} % of people have no known timezone, at most {UNKNOWN_TIMEZONES_PCT:g} % are allowed"
         found.append(Breach("timezones", "night", (), says))
     if len(history) >= NIGHTS:
-        found += _against_history(figures, history, audience_of)
-    for campaign, audience in sorted(audience_of.items()):
-        if figures.audiences.get(audience) == 0:
-            found.append(Breach("audience_empty", "campaign", (campaign,), f"audience {audience} of campaign {campaign} is empty"))
-    for campaign in sorted(needs_approval):
-        if count := figures.messages.get(campaign):
+        found += _against_history(ds, figures, history, running)
+    for campaign, its in sorted(running.items()):
+        if figures.audiences.get(its.audience) == 0:
+            found.append(Breach("audience_empty", "campaign", (campaign,), f"audience {its.audience} of campaign {campaign} is empty"))
+        count = figures.messages.get(campaign)
+        if its.needs_approval and count:
             found.append(Breach("approval_required", "campaign", (campaign,), f"{campaign} asks for approval: {count:,} messages planned"))
     for campaign, reasons in sorted(figures.unrendered.items()):
         bad, of = sum(reasons.values()), figures.rendered.get(campaign, 0)
@@ -85,26 +106,44 @@ def judge(figures: Figures, history: Sequence[Figures], audience_of: Mapping[str
     return sorted(found, key=lambda breach: breach.severity != "night")
 
 
-def _against_history(figures: Figures, history: Sequence[Figures], audience_of: Mapping[str, str]) -> list[Breach]:
+def _against_history(ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]) -> list[Breach]:
     found = []
-    total, usual = sum(figures.messages.values()), median(sum(night.messages.values()) for night in history)
+    last = [history[day] for day in sorted(history)[-NIGHTS:]]
+    total, usual = sum(figures.messages.values()), median(sum(night.messages.values()) for night in last)
     if _is_off(total, usual, FACTOR):
         found.append(Breach("volume", "night", (), f"{total:,} messages planned, {usual:,.0f} is usual"))
-    for campaign, audience in sorted(audience_of.items()):
-        sent_on = [night for night in history if night.messages.get(campaign)]
+    for campaign, its in sorted(running.items()):
+        sent_on = [night for night in (last if its.is_nightly else history.values()) if night.messages.get(campaign)]
         if len(sent_on) < CAMPAIGN_NIGHTS:
             continue
-        planned, usual = figures.messages.get(campaign, 0), median(night.messages[campaign] for night in sent_on)
-        # A campaign that does not run tonight (weekly ones) plans nothing; that is no breach.
-        if planned and _is_off(planned, usual, FACTOR):
-            found.append(Breach("volume", "campaign", (campaign,), f"{planned:,} messages of {campaign} planned, {usual:,.0f} is usual"))
-        size, usual = figures.audiences.get(audience), median(night.audiences.get(audience, 0) for night in sent_on)
+        planned, like = figures.messages.get(campaign, 0), sent_on
+        if not its.is_nightly:
+            like = [night for day, night in history.items() if night.messages.get(campaign) and _weekday(day) == _weekday(ds)]
+        # A campaign that does not run tonight plans nothing; that is no breach.
+        if len(like) >= CAMPAIGN_NIGHTS:
+            usual = median(night.messages[campaign] for night in like)
+            if planned and _is_off(planned, usual, FACTOR):
+                days = "" if its.is_nightly else f" on a {_weekday(ds)}"
+                says = f"{planned:,} messages of {campaign} planned, {usual:,.0f} is usual{days}"
+                found.append(Breach("volume", "campaign", (campaign,), says))
+        elif planned >= FACTOR * (most := max(night.messages[campaign] for night in sent_on)):
+            # Too few nights like this one to say what is little; what is much can be said.
+            says = f"{planned:,} messages of {campaign} planned, {most:,} is the most of {len(sent_on)} nights"
+            found.append(Breach("volume", "campaign", (campaign,), says))
+        size, usual = figures.audiences.get(its.audience), median(night.audiences.get(its.audience, 0) for night in sent_on)
         if size and _is_off(size, usual, FACTOR):
-            found.append(Breach("audience_size", "campaign", (campaign,), f"audience {audience} of {campaign} holds {size:,}, {usual:,.0f} is usual"))
-        score, usual = figures.mean_p_open.get(campaign), median(night.mean_p_open.get(campaign, 0.0) for night in sent_on)
-        if score is not None and _is_off(score, usual, DRIFT):
-            found.append(Breach("score_drift", "campaign", (campaign,), f"mean p(open) of {campaign} is {score:.4f}, {usual:.4f} is usual"))
+            says = f"audience {its.audience} of {campaign} holds {size:,}, {usual:,.0f} is usual"
+            found.append(Breach("audience_size", "campaign", (campaign,), says))
+        scored = [night for night in sent_on if night.messages[campaign] >= SCORED_LEAST]
+        if planned >= SCORED_LEAST and len(scored) >= CAMPAIGN_NIGHTS:
+            score, usual = figures.mean_p_open.get(campaign, 0.0), median(night.mean_p_open.get(campaign, 0.0) for night in scored)
+            if _is_off(score, usual, DRIFT):
+                found.append(Breach("score_drift", "campaign", (campaign,), f"mean p(open) of {campaign} is {score:.4f}, {usual:.4f} is usual"))
     return found
+
+
+def _weekday(ds: str) -> str:
+    return f"{date.fromisoformat(ds):%A}"
 
 
 def _is_off(value: float, usual: float, factor: float) -> bool:
@@ -149,7 +188,10 @@ def _render(catalog: Catalog, sample: Sequence[tuple[str, str, Mapping[str, obje
     failed: dict[str, Counter[str]] = {}
     for campaign, material_id, user in sample:
         tried[campaign] += 1
-        material = catalog.materials[material_id]
+        material = catalog.materials.get(material_id)
+        if material is None:
+            failed.setdefault(campaign, Counter())["unknown_material"] += 1
+            continue
         document = catalog.templates[material.template].model_dump(mode="json")
         try:
             if material.template not in compiled:
@@ -172,26 +214,39 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
 
     Raises:
         NotFound: the night has no plan yet.
-        Corrupt: stored figures of an earlier night are none.
+        GateClosed: the guard crashed: the plan may be good or bad. That is stored, too, as the verdict `crashed` without figures.
     """
+    decisions = lake.require("decisions", ds=ds)
+    try:
+        result = {"ds": ds, "decisions": decisions.ref, **_look(lake, ds)}
+    except _CRASHES as error:
+        if isinstance(error, NotFound):
+            raise  # a task that has not run yet: an operator's mistake, and the message says which
+        said, fix = (error.message, error.fix) if isinstance(error, AngeliaError) else (short(error), None)
+        numbered.store(lake, TOPIC, ds, {"ds": ds, "decisions": decisions.ref, "verdict": "crashed", "error": said})
+        fix = fix or f"mend it, then run `angelia plan guard --ds {ds}` again"
+        raise GateClosed(f"the guard of {ds} crashed ({said}): the plan may be good or bad, nothing is emitted from it", fix=fix) from error
+    numbered.store(lake, TOPIC, ds, result)
+    return result
+
+
+def _look(lake: Lake, ds: str) -> dict[str, Any]:
     figures, history = measure(lake, ds), _history(lake, ds)
     catalog = load_snapshot(lake, ds)
-    running = {name: campaign.audience for name, campaign in catalog.campaigns.items() if name not in catalog.stopped}
-    asking = [name for name in running if catalog.campaigns[name].approval_required]
-    breaches = judge(figures, history, running, asking)
+    running = {
+        name: Running(campaign.audience, is_nightly(campaign.occurrence), campaign.approval_required)
+        for name, campaign in catalog.campaigns.items()
+        if name not in catalog.stopped
+    }
+    breaches = judge(ds, figures, history, running)
     held = sorted({name for breach in breaches for name in breach.campaigns if figures.messages.get(name)})
-    verdict = "night" if any(breach.severity == "night" for breach in breaches) else "campaigns" if held else "open"
-    result = {
-        "ds": ds,
-        "decisions": lake.require("decisions", ds=ds).ref,
-        "verdict": verdict,
+    return {
+        "verdict": "night" if any(breach.severity == "night" for breach in breaches) else "campaigns" if held else "open",
         "held": held,
         "breaches": [asdict(breach) for breach in breaches],
         "history": f"{len(history)} nights" if len(history) >= NIGHTS else "no history",
         "figures": asdict(figures),
     }
-    _store(lake, ds, result)
-    return result
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:
@@ -206,34 +261,22 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     return [head, *(f"  {breach['severity']}: {breach['says']}" for breach in result["breaches"])]
 
 
-def _folder(branch: str, ds: str) -> str:
-    return f"quality/{branch}/{ds}/guard"
-
-
-def _numbers(lake: Lake, folder: str) -> list[int]:
-    return sorted(int(match.group(1)) for name in lake.store.children(folder) if (match := _NUMBER.match(name)))
-
-
-def _store(lake: Lake, ds: str, result: Mapping[str, Any]) -> None:
-    folder = _folder(lake.branch, ds)
-    number = (_numbers(lake, folder) or [0])[-1] + 1
-    while not lake.store.create(f"{folder}/{number:04d}.json", json.dumps(result, sort_keys=True, indent=1).encode() + b"\n"):
-        number += 1  # somebody judged the same night meanwhile; the later number wins
-
-
-def _history(lake: Lake, ds: str) -> list[Figures]:
-    """Return the newest figures of up to the last `NIGHTS` nights of main before `ds`, latest first: replays are compared with what was sent."""
-    found: list[Figures] = []
+def _history(lake: Lake, ds: str) -> dict[str, Figures]:
+    """Return the newest figures of the nights of main before `ds`, as far as they are looked for: replays are compared with what was sent."""
+    found: dict[str, Figures] = {}
     for back in range(1, LOOK_BACK_DAYS + 1):
         day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()
-        folder = _folder("main", day)
-        numbers = _numbers(lake, folder)
-        if numbers:
-            key = f"{folder}/{numbers[-1]:04d}.json"
-            try:
-                found.append(Figures(**json.loads(lake.store.read(key))["figures"]))
-            except (ValueError, TypeError, KeyError):
-                raise Corrupt(f"{key} holds no figures", fix=f"run `angelia plan guard --ds {day}` again") from None
-        if len(found) == NIGHTS:
-            break
+        again = f"run `angelia plan guard --ds {day}` again"
+        try:
+            stored = numbered.load(lake, TOPIC, day, branch="main")
+        except Corrupt as error:
+            raise Corrupt(error.message, fix=again) from None
+        if stored is None:
+            continue
+        key, night = stored
+        try:
+            if night["verdict"] != "crashed":
+                found[day] = Figures(**night["figures"])
+        except (TypeError, KeyError):
+            raise Corrupt(f"{key} holds no figures", fix=again) from None
     return found

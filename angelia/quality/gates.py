@@ -31,6 +31,8 @@ from angelia.quality.invariants import FEATURES, PLAN, Invariant
 from angelia.quality.verdicts import Verdict, store
 from angelia.quality.views import View, Views, newest, open_views
 
+_QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
+_FILE_NAME = re.compile(r"[A-Za-z0-9_.=-]+\.parquet")
 EXISTS, READABLE = "partition.exists", "partition.readable"
 
 
@@ -137,7 +139,7 @@ def _open(run: _Run, name: str, *, required: bool) -> View | None:
         run.opened[name] = run.views.add(name, commits)
     except (duckdb.Error, AngeliaError, OSError) as error:
         run.broken.add(name)
-        _whole(run, name, READABLE, success=False, breach="unreadable", crashed=_short(error))
+        _whole(run, name, READABLE, success=False, breach="unreadable", crashed=short(error))
         return None
     return run.opened[name]
 
@@ -150,7 +152,7 @@ def _check_dataset(run: _Run, name: str, *, required: bool) -> None:
         measures = _measure(run.views, view, run.ds)
     except (duckdb.Error, OSError) as error:
         run.broken.add(name)
-        _whole(run, name, READABLE, success=False, breach="unreadable", crashed=_short(error))
+        _whole(run, name, READABLE, success=False, breach="unreadable", crashed=short(error))
         return
     if required:
         _whole(run, name, EXISTS, success=True, breach="no commit")
@@ -215,7 +217,7 @@ def count_invariants(
     try:
         parameters = prepare(views, usable, ds, lead_hours)
     except (duckdb.Error, AngeliaError, ValueError, KeyError) as error:
-        return [Counted(invariant, crashed=_short(error)) for invariant in invariants]
+        return [Counted(invariant, crashed=short(error)) for invariant in invariants]
     counted = []
     for invariant in invariants:
         if not usable.keys() >= set(invariant.needs):
@@ -227,7 +229,7 @@ def count_invariants(
             ((n_rows, n_bad),) = views.connection.execute(statement, named).fetchall()
             counted.append(Counted(invariant, int(n_rows), int(n_bad)))
         except duckdb.Error as error:
-            counted.append(Counted(invariant, crashed=_short(error)))
+            counted.append(Counted(invariant, crashed=short(error)))
     return counted
 
 
@@ -296,6 +298,10 @@ def _verdict(
     )
 
 
-def _short(error: Exception) -> str:
-    # The first line only: DuckDB repeats the whole statement below it.
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+def short(error: Exception) -> str:
+    """Return what crashed a check, in one line that holds no value of a row and no path of this machine."""
+    if isinstance(error, duckdb.DataError):
+        return f"{type(error).__name__}: a value could not be converted"
+    # The first line only: DuckDB repeats the whole statement below it. Of what it quotes, only a file of ours is named.
+    said = _QUOTED.sub(lambda match: ", ".join(_FILE_NAME.findall(match.group())) or "…", str(error))
+    return f"{type(error).__name__}: {(said.splitlines() or [''])[0][:200]}"

@@ -4,7 +4,6 @@ Grain: one invariant = one check of a gate. Reads views named as datasets, plus 
 `campaigns` (campaign_id, topic, is_transactional of the night's snapshot). Parameters: `$plan_start`, `$plan_end`, `$outcomes`, `$index_users`.
 """
 # ruff: noqa: S608 - made of names and constants of this module; values travel as parameters.
-# ruff: noqa: S608 - made of names and constants of this module; values travel as parameters.
 
 from __future__ import annotations
 

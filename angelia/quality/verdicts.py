@@ -5,8 +5,6 @@ Grain: check of a gate of a day. Writes and reads `quality/{branch}/{ds}/{gate}/
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,8 +12,8 @@ from typing import Any
 from angelia.contracts.core import Severity
 from angelia.errors import Corrupt, GateClosed
 from angelia.lake import Lake
+from angelia.quality import numbered
 
-_NUMBER = re.compile(r"^(\d{4,})\.json$")
 _SHOWN = 4  # failures that the one line names; `angelia quality show` lists all
 
 
@@ -59,12 +57,7 @@ class Verdict:
 
 def store(lake: Lake, gate: str, ds: str, found: Sequence[Verdict]) -> str:
     """Write a gate's verdicts as the next numbered object; return its key."""
-    folder = _folder(lake, ds, gate)
-    body = json.dumps([asdict(verdict) for verdict in found], sort_keys=True, indent=1).encode() + b"\n"
-    number = _newest(lake, folder) + 1
-    while not lake.store.create(f"{folder}/{number:04d}.json", body):
-        number += 1  # somebody checked the same gate meanwhile; the later number wins
-    return f"{folder}/{number:04d}.json"
+    return numbered.store(lake, gate, ds, [asdict(verdict) for verdict in found])
 
 
 def load(lake: Lake, gate: str, ds: str) -> list[Verdict]:
@@ -73,15 +66,18 @@ def load(lake: Lake, gate: str, ds: str) -> list[Verdict]:
     Raises:
         Corrupt: the stored object is no list of verdicts.
     """
-    folder = _folder(lake, ds, gate)
-    number = _newest(lake, folder)
-    if not number:
-        return []
-    key = f"{folder}/{number:04d}.json"
+    again = f"run `angelia quality check --gate {gate} --ds {ds}` again"
     try:
-        return [Verdict(**{**raw, "commits": tuple(raw["commits"])}) for raw in json.loads(lake.store.read(key))]
-    except (ValueError, TypeError, KeyError):
-        raise Corrupt(f"{key} holds no verdicts", fix=f"run `angelia quality check --gate {gate} --ds {ds}` again") from None
+        stored = numbered.load(lake, gate, ds)
+    except Corrupt as error:
+        raise Corrupt(error.message, fix=again) from None
+    if stored is None:
+        return []
+    key, listed = stored
+    try:
+        return [Verdict(**{**raw, "commits": tuple(raw["commits"])}) for raw in listed]
+    except (TypeError, KeyError):
+        raise Corrupt(f"{key} holds no verdicts", fix=again) from None
 
 
 def verdicts(lake: Lake, ds: str) -> list[dict[str, Any]]:
@@ -105,11 +101,3 @@ def require_open(gate: str, ds: str, found: Sequence[Verdict]) -> None:
     first = blocking[0]
     look = "see the rows" if first.n_rows is not None else "see its commits"
     raise GateClosed(f"gate {gate} of {ds} is closed: {named}{more}", fix=f"{look}: {first.command}")
-
-
-def _folder(lake: Lake, ds: str, gate: str) -> str:
-    return f"quality/{lake.branch}/{ds}/{gate}"
-
-
-def _newest(lake: Lake, folder: str) -> int:
-    return max((int(match.group(1)) for name in lake.store.children(folder) if (match := _NUMBER.match(name))), default=0)

@@ -136,6 +136,13 @@ def test_each_inconsistency_fails_its_own_invariant(night: Lake, check: str) -> 
     assert all(row["user_id"].startswith("hash:") for row in rows)
 
 
+def test_leakage_to_a_single_opted_out_person_closes_the_gate(night: Lake) -> None:
+    put_decisions(night, 8, choice("promo", "sent", 8))
+    with pytest.raises(GateClosed, match="sent about a topic the user refused in 1 of 199 rows") as closed:
+        require_open("plan", DS, run_gate(night, "plan", DS, lead_hours=28))
+    assert "--check decisions.sent.not_opted_out" in closed.value.one_line()
+
+
 def test_a_slot_just_before_the_plan_fails_and_the_first_does_not(night: Lake) -> None:
     put_decisions(night, 0, choice("promo", "sent", 0, slot=START - timedelta(microseconds=1)))
     assert broken(night, "plan") == {"decisions.sent.in_plan": 1}
