@@ -1,0 +1,133 @@
+"""A whole night of a simulated population: seconds a step, peak memory of the process tree, bytes a user.
+
+World, catalog and bootstrap come first and are reported apart. The night is the commands that `nightly_personalization` runs, in its order, each in
+a process of its own, as Airflow starts them; Airflow's own seconds (about three a task) are not in it. Nothing else does a night's work as one, so
+there is no peer; what a step costs a user is comparable between sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from angelia.errors import AngeliaError, InvalidInput
+from angelia.lake import Lake
+from angelia.loop import environment
+from angelia.output import progress
+from benchmarks.index import PeakMemory
+
+ROOT = Path(__file__).parent.parent
+DS = "2026-11-14"
+NIGHT = (
+    ("check_sources", ("angelia", "quality", "check", "--gate", "sources")),
+    ("snapshot_catalog", ("angelia", "catalog", "snapshot")),
+    ("index_users", ()),
+    ("aggregate_days", ()),
+    ("build_features", ()),
+    ("build_send_times", ()),
+    ("check_features", ("angelia", "quality", "check", "--gate", "features")),
+    ("build_bitmaps", ()),
+    ("select_audiences", ()),
+    ("score_materials", ()),
+    ("plan_dispatch", ()),
+    ("check_plan", ("angelia", "quality", "check", "--gate", "plan")),
+    ("plan_guard", ("angelia", "plan", "guard")),
+    ("emit_manifests", ()),
+)
+WRITTEN = (
+    *("user_index", "user_days", "user_pushes", "user_features", "send_times", "bitmap_index", "audience_members"),
+    *("material_scores", "decisions", "dispatch_manifest"),
+)
+
+
+def run(words: Sequence[str], env: dict[str, str], log: Path) -> tuple[float, float]:
+    """Run one command; return its seconds and its tree's peak memory in GiB.
+
+    Raises:
+        AngeliaError: it failed.
+    """
+    began = time.perf_counter()
+    with log.open("a") as file:
+        process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=ROOT)
+        memory = PeakMemory(process.pid)
+        memory.start()
+        code = process.wait()
+    memory.over.set()
+    memory.join()
+    if code:
+        raise AngeliaError(f"{' '.join(words[1:])} ended with exit code {code}", fix=f"see {log.name} in the home (keep it with --home)")
+    return time.perf_counter() - began, memory.peak / 2**20
+
+
+def words_of(step: str, command: Sequence[str]) -> list[str]:
+    """Return the command of a step of the night."""
+    if command:
+        return [sys.executable, "-m", "angelia.cli", *command[1:], "--ds", DS]
+    return [sys.executable, "-m", f"spark_jobs.{step}", "--ds", DS]
+
+
+def main(argv: Sequence[str]) -> dict[str, Any]:
+    """Run the benchmark; return its result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks night", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--days", type=int, default=28, help="days of history")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--shard-bits", type=int, default=17, help="log2 of users a shard")
+    parser.add_argument(
+        "--home", type=Path, help="an empty folder to work in, kept; default a temporary one. One with a world in it goes on from there"
+    )
+    args = parser.parse_args(argv)
+    if args.users < 1000:
+        raise InvalidInput("--users must be at least 1000")
+    home = (args.home or Path(tempfile.mkdtemp(prefix="angelia-night-"))).absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        ours = night(home, args.users, args.days, args.seed, args.shard_bits)
+    finally:
+        if args.home is None:
+            shutil.rmtree(home, ignore_errors=True)
+    params = {"users": args.users, "days": args.days, "seed": args.seed, "shard_bits": args.shard_bits}
+    return {"params": params, "ours": ours, "peers": {}, "runs": 1}
+
+
+def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict[str, float]:
+    """Make the world and the first model unless they stand there, run the night, and return its figures."""
+    env = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": str(shard_bits)}
+    log, lake = home / "night.log", Lake.open(str(home / "lake"))
+    ours: dict[str, float] = {}
+    before: list[tuple[str, list[str]]] = []
+    if lake.head("user_profiles", ds=DS) is None:
+        size = ["--users", str(users), "--days", str(days), "--seed", str(seed), "--ds", DS]
+        before = [("world", ["world", "create", *size]), ("catalog", ["catalog", "apply", str(ROOT / "campaigns"), "--actor", "benchmark"])]
+    if not (home / "models").is_dir():
+        before.append(("bootstrap", ["bootstrap", "--ds", DS]))
+    for name, words in before:
+        seconds, peak = run([sys.executable, "-m", "angelia.cli", *words], env, log)
+        ours[f"before_{name}_s"] = round(seconds, 1)
+        progress(f"{name}: {seconds:.1f} s, {peak:.2f} GiB")
+    total = most = 0.0
+    for step, command in NIGHT:
+        seconds, peak = run(words_of(step, command), env, log)
+        ours[f"{step}_s"], ours[f"{step}_peak_rss_gib"] = round(seconds, 1), round(peak, 2)
+        total, most = total + seconds, max(most, peak)
+        progress(f"{step}: {seconds:.1f} s, {peak:.2f} GiB")
+    n_users = int(lake.require("user_index", chain="0").meta["n_users"])
+    heads = [lake.head(name, **leaf) for name in WRITTEN for leaf in lake.partitions(name)]
+    size = sum(entry.bytes for head in heads if head is not None for entry in head.files)
+    sources = sum(
+        entry.bytes
+        for name in ("user_profiles", "user_endpoints", "user_preferences", "user_events", "push_history")
+        for leaf in lake.partitions(name)
+        for entry in lake.require(name, **leaf).files
+    )
+    ours |= {"total_s": round(total, 1), "peak_rss_gib": round(most, 2), "users": n_users}
+    ours |= {"bytes_per_user": round(size / n_users, 1), "source_bytes_per_user": round(sources / n_users, 1)}
+    return ours
