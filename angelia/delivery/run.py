@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.delivery import compaction, metrics, parts
@@ -30,7 +31,7 @@ from angelia.delivery.client import Http2Client
 from angelia.delivery.clock import Clock, Micros, SimulatedClock, WallClock
 from angelia.delivery.guards import Guards
 from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.outcomes import COUNTED, DEFERRED
+from angelia.delivery.outcomes import AMBIGUOUS, COUNTED, DEFERRED
 from angelia.delivery.parts import Part
 from angelia.delivery.rendering import Renderer
 from angelia.delivery.rows import columns_of
@@ -278,14 +279,17 @@ class Delivery:
         return self.ledger.claim(part, takeover=self.options.takeover)
 
     def _conclude(self, part: Part, commit: Commit) -> None:
-        """Name what is deferred and still has a window in a follow-up part, then commit ledger and receipts."""
+        """Name what is to be sent again and still has a window in a follow-up part, then commit ledger and receipts."""
         mine = compaction.merged(self.ledger, [part], COUNTED)
-        deferred = mine.filter(pc.equal(mine["outcome"], DEFERRED))["row"]
-        if len(deferred):
-            closes = columns_of(self.lake, part.entry, ["not_after"])["not_after"].cast("int64").take(deferred)
-            deferred = deferred.filter(pc.greater(closes, self.clock.now()))
-        if len(deferred):
-            parts.follow_up(self.lake, part, deferred.to_pylist(), "deferred", f"{part.id[:32]}.deferred")
+        mine = mine.filter(pc.is_in(mine["outcome"], pa.array([DEFERRED, AMBIGUOUS])))
+        again = mine["row"]
+        if len(again):
+            facts = columns_of(self.lake, part.entry, ["not_after", "guarantee"]).take(again)
+            # A transactional row that never got an answer is as unsent as a deferred one.
+            is_unsent = pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], "at_least_once"))
+            again = again.filter(pc.and_(is_unsent, pc.greater(facts["not_after"].cast("int64"), self.clock.now())))
+        if len(again):
+            parts.follow_up(self.lake, part, again.to_pylist(), "deferred", f"{part.id[:32]}.deferred")
         compaction.compact(self.lake, self.ledger, self._families[part.entry.identity], commit)
 
     # ---- what is needed for it
