@@ -101,6 +101,7 @@ def sandbox(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TLS port (HTTP/2 and HTTP/1.1); 0 = any.")] = 8443,
     http_port: Annotated[int, typer.Option("--http-port", min=0, max=65535, help="Cleartext port and live page; 0 = any.")] = 8080,
+    raw_port: Annotated[int, typer.Option("--raw-port", min=0, max=65535, help="Port of the front end that breaks as scripted; 0 = any.")] = 0,
     rules: Annotated[Path | None, typer.Option("--rules", help="YAML of scripted faults.")] = None,
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", help="Written when listening: JSON with ports, pid, ca_file, credentials.")
@@ -116,7 +117,7 @@ def sandbox(
     folder = state_dir if state_dir != Path() else load_settings().home / "sandbox"
 
     def announce(names: dict[str, object]) -> None:
-        lines = [f"sandbox: {names['url']}  live page: {names['http_url']}/", f"  ANGELIA_CA_FILE={names['ca_file']}"]
+        lines = [f"sandbox: {names['url']}  raw: {names['raw_url']}  live page: {names['http_url']}/", f"  ANGELIA_CA_FILE={names['ca_file']}"]
         for channel, url in (("FCM", "url"), ("APNS", "url"), ("EMAIL", "smtp_url")):
             credentials = names["credentials" if channel == "FCM" else f"{channel.lower()}_credentials"]
             lines.append(f"  ANGELIA_{channel}_URL={names[url]} ANGELIA_{channel}_CREDENTIALS={credentials}")
@@ -125,8 +126,8 @@ def sandbox(
 
     async def main() -> Phones:
         return await serve(
-            folder, host=host, port=port, http_port=http_port, rules=rules, ready=ready_file, max_seconds=max_seconds, token_seconds=token_seconds,
-            announce=announce,
+            folder, host=host, port=port, http_port=http_port, raw_port=raw_port, rules=rules, ready=ready_file, max_seconds=max_seconds,
+            token_seconds=token_seconds, announce=announce,
         )  # fmt: skip
 
     phones = asyncio.run(main())

@@ -69,7 +69,7 @@ class ApnsSandbox:
         dispatch = name.decode().replace("-", "").lower()
         then = self._rules.find(token, dispatch) if self._rules.active else None
         if then is not None:
-            if then.refuse or then.goaway or then.reset == "before":
+            if then.is_unseen:
                 self.phones.outcomes["broken_before"] += 1
                 return Reply(200, b"", then=then)
             if then.status != 200:

@@ -127,7 +127,7 @@ class FcmSandbox:
             return self._refused(400, "Android message is too big", "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message")
         then = self._rules.find(token, dispatch) if self._rules.active else None
         if then is not None:
-            if then.refuse or then.goaway or then.reset == "before":
+            if then.is_unseen:
                 phones.outcomes["broken_before"] += 1
                 return Reply(200, b"", then=then)
             if then.status != 200:

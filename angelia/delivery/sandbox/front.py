@@ -12,6 +12,7 @@ class Front:
 
     def __init__(self, fcm_front: FcmSandbox, apns_front: apns.ApnsSandbox, webhook_front: webhook.WebhookSandbox) -> None:
         self.fcm, self.apns, self.webhook = fcm_front, apns_front, webhook_front
+        self.phones = fcm_front.phones
 
     def answer(self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes) -> Reply:
         """Return the answer to one request; `headers` are in lower case."""

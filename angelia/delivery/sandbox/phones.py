@@ -19,7 +19,22 @@ class Phones:
         self.n_requests = 0
         self.doubled = 0
         self.without_id = 0
+        self.n_connections = 0
+        self._under_way = self.most_under_way = 0
         self.recent: deque[tuple[str, str, str, str]] = deque(maxlen=RECENT)
+
+    def connected(self) -> None:
+        """Count a connection."""
+        self.n_connections += 1
+
+    def begin(self) -> None:
+        """Count a request whose answer is delayed: how many are under way at once shows whether a client multiplexes."""
+        self._under_way += 1
+        self.most_under_way = max(self.most_under_way, self._under_way)
+
+    def end(self) -> None:
+        """A delayed answer leaves."""
+        self._under_way -= 1
 
     def receive(self, dispatch: str, token: str, title: str, body: str) -> None:
         """Show a message; a second one with the same dispatch id is a double."""
@@ -41,6 +56,8 @@ class Phones:
             "unique": len(self.received),
             "doubled": self.doubled,
             "without_dispatch_id": self.without_id,
+            "connections": self.n_connections,
+            "most_under_way": self.most_under_way,
         }
 
     def dump(self, folder: Path) -> None:

@@ -6,9 +6,14 @@ A rule file is YAML:
     rules:
       - match: {token_prefix: gone-}                 # also: nth: 5 | every: 10 | probability: 0.1 | dispatch_prefix: … | max: 100
         then: {status: 404, error: UNREGISTERED}
-        # also: retry_after: "2" | delay_s: 1.5 | drip: true | reset: before|after | goaway: true | refuse: true
+        # also: retry_after: "2" | delay_s: 1.5 | drip: true | reset: before|after | goaway: true | refuse: true | silent: true
+        # raw front only: reset: body|cut | goaway: after|graceful|lost | rst: CANCEL | header_bytes: 100000 | garbage: true
+    connections:                                       # raw front only: what befalls a connection, before any message
+      - match: {nth: 1}                                # also: every, probability, max
+        then: {handshake: close}                       # or: silent, reset, cut, clear, after
 
-The first rule that matches holds. `reset: after` and `drip` count the message as received by the phone: the answer is lost, the push is not.
+The first rule that matches holds. What is broken after the message was read (`reset: after`, `drip`, `silent`, …) counts as received by the phone:
+the answer is lost, the push is not. Only `reset: before`, `goaway: true` and `refuse` leave the phone without it.
 """
 
 from __future__ import annotations
@@ -45,11 +50,52 @@ class Then(BaseModel):
     retry_after: str | None = None
     delay_s: float = Field(default=0.0, ge=0, le=3600)
     drip: bool = False
-    reset: Literal["before", "after"] | None = None
-    goaway: bool = False
+    reset: Literal["before", "after", "body", "cut"] | None = None  # body: RST within the answer; cut: end of file within it, no TLS goodbye
+    # true: this message and later ones were not processed. after: it was, later ones not, and it is answered. graceful: nothing is lost, no new
+    # requests here. lost: it was processed, and no answer comes.
+    goaway: bool | Literal["after", "graceful", "lost"] = False
     refuse: bool = False
+    rst: Literal["NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "CANCEL", "ENHANCE_YOUR_CALM"] | None = None
+    silent: bool = False
+    header_bytes: int = Field(default=0, ge=0, le=1 << 20)
+    garbage: bool = False
     gone_s: float = 0.0  # APNs 410: how long ago the token went
     location: str | None = None  # webhook: where a 3xx points
+
+    @property
+    def is_unseen(self) -> bool:
+        """Say whether the phone never gets the message."""
+        return self.refuse or self.goaway is True or self.reset == "before"
+
+    @property
+    def needs_raw(self) -> bool:
+        """Say whether only the raw front end can break this way."""
+        return bool(self.reset in ("body", "cut") or isinstance(self.goaway, str) or self.rst or self.header_bytes or self.garbage)
+
+
+class ConnectionMatch(BaseModel):
+    """Which connections to the raw front end."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    nth: int | None = Field(default=None, ge=1)
+    every: int | None = Field(default=None, ge=1)
+    probability: float | None = Field(default=None, ge=0, le=1)
+    max: int | None = Field(default=None, ge=1)
+
+
+class Handshake(BaseModel):
+    """What happens to a connection: never a word, FIN or RST after the client's hello, half of ours, no TLS at all, RST once it stands."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    handshake: Literal["silent", "close", "reset", "cut", "clear", "after"]
+
+
+class ConnectionRule(BaseModel):
+    """One rule about connections."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    match: ConnectionMatch = ConnectionMatch()
+    then: Handshake
 
 
 class Rule(BaseModel):
@@ -66,6 +112,7 @@ class RuleFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     seed: int = 0
     rules: tuple[Rule, ...] = ()
+    connections: tuple[ConnectionRule, ...] = ()
 
 
 class Rules:
@@ -77,6 +124,10 @@ class Rules:
         self._seen = [0] * len(file.rules)
         self._applied = [0] * len(file.rules)
         self.active = bool(file.rules)
+        self._connections = file.connections
+        self._connection_random = random.Random(file.seed + 1)  # of its own: a connection more must not move the messages' draws
+        self._connected = [0] * len(file.connections)
+        self._broken = [0] * len(file.connections)
 
     @classmethod
     def load(cls, path: Path | None) -> Rules:
@@ -100,14 +151,26 @@ class Rules:
             if not token.startswith(match.token_prefix) or not dispatch.startswith(match.dispatch_prefix):
                 continue
             self._seen[i] += 1
-            if match.max is not None and self._applied[i] >= match.max:
-                continue
-            if match.nth is not None and self._seen[i] != match.nth:
-                continue
-            if match.every is not None and self._seen[i] % match.every:
-                continue
-            if match.probability is not None and self._random.random() >= match.probability:
-                continue
-            self._applied[i] += 1
-            return rule.then
+            if _holds(match, self._seen[i], self._applied[i], self._random):
+                self._applied[i] += 1
+                return rule.then
         return None
+
+    def find_connection(self) -> str | None:
+        """Return what happens to the next connection to the raw front end, or None."""
+        for i, rule in enumerate(self._connections):
+            self._connected[i] += 1
+            if _holds(rule.match, self._connected[i], self._broken[i], self._connection_random):
+                self._broken[i] += 1
+                return rule.then.handshake
+        return None
+
+
+def _holds(match: Match | ConnectionMatch, seen: int, applied: int, draw: random.Random) -> bool:
+    if match.max is not None and applied >= match.max:
+        return False
+    if match.nth is not None and seen != match.nth:
+        return False
+    if match.every is not None and seen % match.every:
+        return False
+    return match.probability is None or draw.random() < match.probability

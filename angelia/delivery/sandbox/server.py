@@ -1,4 +1,4 @@
-"""The sandbox process: HTTP/2 over TLS and in clear (prior knowledge), HTTP/1.1 on both, one event loop.
+"""The sandbox process: HTTP/2 over TLS and in clear (prior knowledge), HTTP/1.1 on both, the raw front end for what breaks; one event loop.
 
 Counts stay in memory and are dumped to the state folder at the end (SIGTERM, SIGINT, or `--max-seconds`).
 """
@@ -22,6 +22,7 @@ from angelia.delivery.sandbox.apns import ApnsSandbox
 from angelia.delivery.sandbox.fcm import FcmSandbox, Reply
 from angelia.delivery.sandbox.front import Front
 from angelia.delivery.sandbox.phones import Phones
+from angelia.delivery.sandbox.raw import RawFront
 from angelia.delivery.sandbox.rules import Rules
 from angelia.delivery.sandbox.smtp import SmtpSandbox
 from angelia.delivery.sandbox.webhook import WebhookSandbox
@@ -129,9 +130,12 @@ class H2Server(http2.Http2Protocol):
         assert then is not None
         assert self.transport is not None
         if then.delay_s:
-            self.loop.call_later(then.delay_s, self._reply, stream, reply)
-        elif then.reset:
+            self._sandbox.phones.begin()
+            self.loop.call_later(then.delay_s, self._reply_late, stream, reply)
+        elif then.reset or then.needs_raw:  # what this front cannot do is at least no answer
             reset(self.transport)
+        elif then.silent:
+            return
         elif then.refuse:
             self.push(http2.frame(http2.RST_STREAM, 0, stream, http2.REFUSED_STREAM.to_bytes(4, "big")))
         elif then.goaway:
@@ -144,6 +148,10 @@ class H2Server(http2.Http2Protocol):
             self._drip(stream, reply.body)
         else:
             self._reply(stream, reply)
+
+    def _reply_late(self, stream: int, reply: Reply) -> None:
+        self._sandbox.phones.end()
+        self._reply(stream, reply)
 
     def _drip(self, stream: int, rest: bytes) -> None:
         if self.transport is None or self.transport.is_closing() or not rest:
@@ -191,8 +199,11 @@ class H1Server(asyncio.Protocol):
 
     def _write(self, reply: Reply) -> None:
         assert self.transport is not None
-        if reply.then is not None and (reply.then.reset or reply.then.refuse or reply.then.goaway):
+        then = reply.then
+        if then is not None and (then.reset or then.refuse or then.goaway or then.needs_raw):
             reset(self.transport)
+            return
+        if then is not None and then.silent:
             return
         head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n" % (
             reply.status, _REASONS.get(reply.status, b"-"), reply.content_type, len(reply.body),
@@ -201,9 +212,9 @@ class H1Server(asyncio.Protocol):
             head += b"retry-after: %b\r\n" % reply.retry_after
         head += b"".join(b"%b: %b\r\n" % pair for pair in reply.headers)
         data = head + b"\r\n" + reply.body
-        if reply.then is not None and reply.then.delay_s:
-            asyncio.get_running_loop().call_later(reply.then.delay_s, self.transport.write, data)
-        elif reply.then is not None and reply.then.drip:
+        if then is not None and then.delay_s:
+            asyncio.get_running_loop().call_later(then.delay_s, self.transport.write, data)
+        elif then is not None and then.drip:
             self._drip(data)
         else:
             self.transport.write(data)
@@ -226,6 +237,7 @@ class Chooser(asyncio.Protocol):
         """Choose at once where TLS has settled it."""
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self._transport)
+        self._sandbox.phones.connected()
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() is not None:
             self._hand_over(H2Server(self._sandbox) if tls.selected_alpn_protocol() == "h2" else H1Server(self._sandbox), b"")
@@ -258,6 +270,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     http_port: int | None = 0,
+    raw_port: int = 0,
     rules: Path | None = None,
     ready: Path | None = None,
     max_seconds: float | None = None,
@@ -301,6 +314,12 @@ async def serve(
     mail = SmtpSandbox(*keys.make_mail_account(state, f"{names['url']}/unsubscribe"), phones, script)
     names["smtp_url"] = f"smtps://{shown}:{await mail.listen(host, tls)}"
     names["email_credentials"] = str((state / "email.json").absolute())
+    raw = RawFront(sandbox, phones, script, tls)
+    try:
+        names["raw_port"] = raw.listen(host, raw_port)
+    except OSError as error:
+        raise AngeliaError(f"the sandbox cannot listen on {host}: {error.strerror}", fix="choose another --raw-port, or 0 for any") from None
+    names["raw_url"] = f"https://{shown}:{names['raw_port']}"
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
@@ -317,6 +336,7 @@ async def serve(
     finally:
         secure.close()
         mail.close()
+        await raw.close()
         if clear is not None:
             clear.close()
         for connection in list(connections):

@@ -36,6 +36,9 @@ class WebhookSandbox:
             return self._refused(400, "payload")
         token = path[len(PATH) :].decode("latin-1")
         then = self._rules.find(token, dispatch) if self._rules.active else None
+        if then is not None and then.is_unseen:
+            self.phones.outcomes["broken_before"] += 1
+            return Reply(204, b"", then=then)
         if then is not None and then.status >= 300:
             self.phones.outcomes[str(then.status)] += 1
             moved = ((b"location", then.location.encode()),) if then.location else ()

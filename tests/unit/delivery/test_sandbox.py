@@ -82,6 +82,7 @@ def test_authenticated_messages_arrive_once_each(tmp_path: Path, clear: bool) ->
     assert len({verdict.provider_id for _, verdict in results}) == 300
     assert phones.stats() == {
         "requests": 300, "outcomes": {"accepted": 300, "token_granted": 1}, "received": 300, "unique": 300, "doubled": 0, "without_dispatch_id": 0,
+        "connections": 2, "most_under_way": 0,
     }  # fmt: skip
     assert json.loads((tmp_path / "stats.json").read_text())["unique"] == 300
     assert len(json.loads((tmp_path / "received.json").read_text())) == 300
