@@ -40,9 +40,9 @@ class _Stream:
 class Connection(http2.Http2Protocol):
     """One client connection."""
 
-    def __init__(self, authority: bytes, scheme: bytes, on_room: Callable[[Connection], None]) -> None:
+    def __init__(self, authority: bytes, scheme: bytes, on_room: Callable[[Connection], None], timeout_s: float = 10.0) -> None:
         super().__init__()
-        self.authority, self.scheme, self._on_room = authority, scheme, on_room
+        self.authority, self.scheme, self._on_room, self.timeout_s = authority, scheme, on_room, timeout_s
         self.streams: dict[int, _Stream] = {}
         self.next_stream = 1
         self.flushed_stream = 0
@@ -93,9 +93,32 @@ class Connection(http2.Http2Protocol):
         self.head_and_body(number, block, request.body)
 
     def flush(self) -> None:
-        """Write, and remember which streams' bytes have left our hands."""
+        """Write, and remember which streams' bytes have left our hands.
+
+        A process that was paused (SIGSTOP, a suspended machine) between queueing and writing must not send when it wakes: others count on nothing
+        leaving later than the request timeout after it was checked. Frames cannot be taken back one by one, so the connection goes.
+        """
+        if self.next_stream - 2 > self.flushed_stream and self.loop.time() - self._queued_at > self.timeout_s:
+            self._scheduled, self.closing = False, True
+            self._out.clear()
+            if self.transport is not None:
+                self.transport.abort()
+            return
         self.flushed_stream = self.next_stream - 2
         super().flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Take frames; a body that waited for window longer than its request may take is not sent when the window opens."""
+        if self.unsent:
+            now = self.loop.time()
+            for number in [n for n in self.unsent if n in self.streams and self.streams[n].deadline <= now]:
+                self.cancel(number, "no window in time")
+        super().data_received(data)
+
+    def fail(self, error: http2.WireError) -> None:
+        """End the connection; what is handed to it from now on would never leave."""
+        self.closing = True
+        super().fail(error)
 
     def on_window(self) -> None:
         """More may be sent now."""
@@ -107,6 +130,8 @@ class Connection(http2.Http2Protocol):
         if entry is None:
             return
         if headers and headers[0][0] == b":status":
+            if len(headers[0][1]) != 3 or not headers[0][1].isdigit():
+                raise http2.WireError(http2.PROTOCOL_ERROR, "a status that is no number")
             status = int(headers[0][1])
             if status < 200:
                 return
@@ -247,7 +272,7 @@ class Http2Client:
         try:
             async with asyncio.timeout(self.timeout_s):
                 transport, protocol = await loop.create_connection(
-                    lambda: Connection(self.authority, self.scheme.encode(), self._on_room),
+                    lambda: Connection(self.authority, self.scheme.encode(), self._on_room, self.timeout_s),
                     self.host,
                     self.port,
                     ssl=self._tls,
@@ -278,9 +303,17 @@ class Http2Client:
                 self._open()
             return
         waiting = self._waiting
+        if waiting:
+            self._expire(connection.loop.time())
         while waiting and connection.room > 0:
             request, authorization, stream = waiting.popleft()
             connection.send(request, authorization, stream)
+
+    def _expire(self, now: float) -> None:
+        """Give back what has waited too long for a connection."""
+        while self._waiting and self._waiting[0][2].deadline <= now:
+            _, _, stream = self._waiting.popleft()
+            stream.done(stream.tag, Answer(0, failure=NOT_SENT, detail=self.last_error or "no connection in time"))
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -288,9 +321,7 @@ class Http2Client:
         self._sweeper = None
         for connection in list(self._connections):
             connection.sweep(now)
-        while self._waiting and self._waiting[0][2].deadline <= now:
-            _, _, stream = self._waiting.popleft()
-            stream.done(stream.tag, Answer(0, failure=NOT_SENT, detail=self.last_error or "no connection in time"))
+        self._expire(now)
         if self._waiting and self._live() < self._wanted:
             self._open()
         if self._waiting or any(connection.streams for connection in self._connections):

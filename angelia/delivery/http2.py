@@ -149,6 +149,8 @@ class Http2Protocol(asyncio.Protocol):
         self._rest = b""
         self._out: list[bytes] = []
         self._scheduled = False
+        self._queued_at = 0.0  # when the oldest of `_out` was queued
+        self._failed = False
         self._block: tuple[int, int, bytearray] | None = None
         self.settings_seen = False
 
@@ -165,7 +167,9 @@ class Http2Protocol(asyncio.Protocol):
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Parse whole frames; keep the rest for later."""
+        """Parse whole frames; keep the rest for later. After an error nothing is believed any more."""
+        if self._failed:
+            return
         buffer = self._rest + data if self._rest else data
         position, size = 0, len(buffer)
         unpack = _HEAD.unpack_from
@@ -285,6 +289,7 @@ class Http2Protocol(asyncio.Protocol):
         self._out.append(data)
         if not self._scheduled:
             self._scheduled = True
+            self._queued_at = self.loop.time()
             self.loop.call_soon(self.flush)
 
     def flush(self) -> None:
@@ -330,6 +335,7 @@ class Http2Protocol(asyncio.Protocol):
 
     def fail(self, error: WireError) -> None:
         """End the connection with GOAWAY."""
+        self._failed = True
         self.push(frame(GOAWAY, 0, 0, (0).to_bytes(4, "big") + error.code.to_bytes(4, "big")))
         self.flush()
         if self.transport is not None:
