@@ -8,6 +8,7 @@ Surprise: an intent without outcomes is not a failure record but an *unknown*: i
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -22,6 +23,7 @@ from angelia.errors import NotFound
 from angelia.lake.store import Store
 
 STALE_US = 300 * 1_000_000
+PAYLOAD_BYTES = 8  # of a payload hash in an intent: rows are compared one with one, so chance has 2^-64
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class Intent:
     deadline: Micros
     rows: int
     size: int
+    payloads: bytes = b""  # a hash of each row's payload, one after the other
+
+    def payload(self, position: int) -> bytes | None:
+        """Return the payload hash of the batch's row at a position; None if the intent has none."""
+        return self.payloads[position * PAYLOAD_BYTES : (position + 1) * PAYLOAD_BYTES] or None
 
 
 class Ledger:
@@ -146,10 +153,11 @@ class Ledger:
 
     # ---- intents and outcomes
 
-    def intend(self, claim: Claim, k: int, rows: int, size: int, deadline: Micros, *, again: bool = False) -> bool:
+    def intend(self, claim: Claim, k: int, rows: int, size: int, deadline: Micros, *, payloads: bytes = b"", again: bool = False) -> bool:
         """Write the intent of a batch; False = somebody else has it."""
         key = f"intents/{claim.part}/{k:06d}" + (f"-e{claim.epoch}" if again else "")
         body = {"owner": asdict(self.owner), "epoch": claim.epoch, "deadline": deadline, "rows": rows, "size": size, "at": self.lease_now()}
+        body["payloads"] = base64.b64encode(payloads).decode()
         return self.store.create(key, json.dumps(body, sort_keys=True).encode())
 
     def intents(self, part: str) -> dict[int, list[Intent]]:
@@ -159,7 +167,8 @@ class Ledger:
             key = f"intents/{part}/{name}"
             raw = json.loads(self.store.read(key))
             k = int(name.split("-")[0])
-            found.setdefault(k, []).append(Intent(k, raw["epoch"], key, Owner(**raw["owner"]), raw["deadline"], raw["rows"], raw["size"]))
+            payloads = base64.b64decode(raw.get("payloads", ""))
+            found.setdefault(k, []).append(Intent(k, raw["epoch"], key, Owner(**raw["owner"]), raw["deadline"], raw["rows"], raw["size"], payloads))
         return found
 
     def batches_with_outcomes(self, part: str) -> set[int]:

@@ -25,6 +25,9 @@ def render(senders: Mapping[str, Sender], ds: str) -> str:
     counts = [(f'{labels},outcome="{word}"', float(n)) for labels, sender in named for word, n in sorted(sender.counts.items())]
     family("rows_total", "counter", "Rows that got an outcome in this process.", counts)
     family("requests_total", "counter", "Requests made, retries included.", [(labels, float(s.n_requests)) for labels, s in named])
+    family(
+        "payload_changed_total", "counter", "Rows refused: seen before with another payload.", [(labels, float(s.n_refused)) for labels, s in named]
+    )
     family("throttled_total", "counter", "Times the rate was halved for a 429.", [(labels, float(s.bucket.n_decreases)) for labels, s in named])
     family("breaker_opened_total", "counter", "Times the breaker opened.", [(labels, float(s.breaker.n_opened)) for labels, s in named])
     family("in_flight", "gauge", "Requests under way.", [(labels, float(s.in_flight)) for labels, s in named])

@@ -34,6 +34,10 @@ class Renderer:
             raise MessageRejected(known)
         return known
 
+    def digest(self, template_id: str, version: int) -> bytes:
+        """Return a hash of a template's text (32 bytes; empty if there is no such template)."""
+        return self._templates.digest(template_id, version)
+
     def _render(self, template_id: str, version: int, fields: str, locale: str | None) -> Words | str:
         try:
             values = json.loads(fields)

@@ -20,22 +20,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from angelia.delivery import compaction, metrics, parts
 from angelia.delivery.batch import Work
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.client import Http2Client
 from angelia.delivery.clock import Clock, Micros, SimulatedClock, WallClock
+from angelia.delivery.followups import follow_up
 from angelia.delivery.guards import Guards
 from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.outcomes import AMBIGUOUS, COUNTED, DEFERRED
 from angelia.delivery.parts import Part
 from angelia.delivery.rendering import Renderer
-from angelia.delivery.rows import columns_of
 from angelia.delivery.sender import Sender
+from angelia.delivery.sights import Sights
 from angelia.delivery.templates import TemplateSet
 from angelia.delivery.wire import Transport
 from angelia.delivery.worker import PartRun
@@ -118,6 +115,7 @@ class Delivery:
         self._senders: dict[str, Sender] = {}
         self._catalog: dict[int, tuple[dict[str, dict[str, Any]], Renderer]] = {}
         self._guards = Guards(lake, options.ds, lease_now)
+        self._sights = Sights(lake, self.ledger, self.clock.now)
         self._before: dict[str, Counter[str]] = {}
         self._families: dict[str, list[Part]] = {}
         self._total = 0
@@ -246,7 +244,7 @@ class Delivery:
             ledger=self.ledger, guards=self._guards, render=renderer, clock=self.clock, lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s, draining=self.draining,
         )  # fmt: skip
-        run = PartRun(work, sender, part, claim, self.lake)
+        run = PartRun(work, sender, part, claim, self.lake, self._sights, family)
         done = await run.run()
         if done:
             await asyncio.to_thread(self._conclude, part, commit)
@@ -279,17 +277,8 @@ class Delivery:
         return self.ledger.claim(part, takeover=self.options.takeover)
 
     def _conclude(self, part: Part, commit: Commit) -> None:
-        """Name what is to be sent again and still has a window in a follow-up part, then commit ledger and receipts."""
-        mine = compaction.merged(self.ledger, [part], COUNTED)
-        mine = mine.filter(pc.is_in(mine["outcome"], pa.array([DEFERRED, AMBIGUOUS])))
-        again = mine["row"]
-        if len(again):
-            facts = columns_of(self.lake, part.entry, ["not_after", "guarantee"]).take(again)
-            # A transactional row that never got an answer is as unsent as a deferred one.
-            is_unsent = pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], "at_least_once"))
-            again = again.filter(pc.and_(is_unsent, pc.greater(facts["not_after"].cast("int64"), self.clock.now())))
-        if len(again):
-            parts.follow_up(self.lake, part, again.to_pylist(), "deferred", f"{part.id[:32]}.deferred")
+        """Name in follow-up parts what is to be sent again, then commit ledger and receipts."""
+        follow_up(self.lake, self.ledger, part, self.clock.now())
         compaction.compact(self.lake, self.ledger, self._families[part.entry.identity], commit)
 
     # ---- what is needed for it

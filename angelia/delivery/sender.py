@@ -93,6 +93,7 @@ class Sender:
         self._halts = 0
         self.counts: Counter[str] = Counter()
         self.n_requests = 0
+        self.n_refused = 0  # rows whose dispatch id was seen with another payload
 
     def authorization(self) -> bytes | None:
         """Return the header to send (empty = none needed), or None when `renew` must be awaited first."""

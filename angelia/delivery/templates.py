@@ -8,6 +8,7 @@ locales fall back `de-AT -> de -> default_locale`. A message that cannot be rend
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -114,6 +115,7 @@ class TemplateSet:
         """Keep (version, body) pairs."""
         self._documents = {(str(body["id"]), version): body for version, body in documents}
         self._compiled: dict[tuple[str, int], CompiledTemplate] = {}
+        self._digests: dict[tuple[str, int], bytes] = {}
 
     @classmethod
     def read(cls, lake: Lake, snapshot: Commit) -> TemplateSet:
@@ -136,6 +138,15 @@ class TemplateSet:
             except (InvalidInput, KeyError, TypeError, AttributeError):
                 raise RowRejected("template_error") from None
         return self._compiled[key]
+
+    def digest(self, template_id: str, version: int) -> bytes:
+        """Return the sha256 of a template's document; empty if there is none."""
+        key = (template_id, version)
+        if key not in self._digests:
+            document = self._documents.get(key)
+            text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=str)
+            self._digests[key] = hashlib.sha256(text.encode()).digest() if document is not None else b""
+        return self._digests[key]
 
     def render(self, template_id: str, version: int, locale: str | None, fields: Fields) -> Rendered:
         """Return the words of one manifest row.

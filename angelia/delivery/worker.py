@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from angelia.delivery import outcomes as words
-from angelia.delivery.batch import COLUMNS, Batch, Work, plain_columns
-from angelia.delivery.ledger import Claim, Intent
+from angelia.delivery.batch import COLUMNS, Batch, Work, payload_hashes, plain_columns
+from angelia.delivery.ledger import PAYLOAD_BYTES, Claim, Intent
 from angelia.delivery.parts import Part
 from angelia.delivery.rows import PartRows, repeated_dispatches
 from angelia.delivery.sender import Sender
+from angelia.delivery.sights import Earlier, SentBefore, Sights
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 
@@ -29,12 +30,15 @@ HEARTBEAT_S = 15.0
 class PartRun:
     """One claimed part on its way to being done."""
 
-    def __init__(self, work: Work, sender: Sender, part: Part, claim: Claim, lake: Lake) -> None:
+    def __init__(self, work: Work, sender: Sender, part: Part, claim: Claim, lake: Lake, sights: Sights, family: Sequence[Part]) -> None:
         self.work, self.sender, self.part, self.claim, self.lake = work, sender, part, claim, lake
+        self.sights, self.family = sights, family
         self.fenced = False
         self.problem: AngeliaError | None = None
         self.rows: Sequence[int] = range(part.entry.rows) if part.rows is None else part.rows
         self._duplicates: set[int] = set()
+        self._earlier: dict[int, Earlier] = {}  # rows that another manifest had first
+        self._before: SentBefore | None = None
 
     async def run(self) -> bool:
         """Work through the batches; True = every batch has its outcomes."""
@@ -50,6 +54,9 @@ class PartRun:
         slots = asyncio.Semaphore(work.open_batches)
         if self.part.rows is None:
             self._duplicates = await asyncio.to_thread(repeated_dispatches, self.lake, self.part.entry)
+            self._earlier = await asyncio.to_thread(self.sights.first, self.part)
+        else:
+            self._before = await asyncio.to_thread(SentBefore, ledger, self.family)
         try:
             with PartRows(self.lake, self.part.entry, COLUMNS) as source:
                 async with asyncio.TaskGroup() as group:
@@ -104,9 +111,11 @@ class PartRun:
                 batch.settle(i, words.SKIPPED, "duplicate_dispatch")
         if standing:
             self._resolve(batch)
+        payloads = await payload_hashes(column, self.part.channel, work.render.digest)
+        self._compare(batch, payloads, standing)
         if None in batch.out.outcome:
             work.failpoints.hit("before_intent")
-            if not await asyncio.to_thread(ledger.intend, self.claim, k, len(rows), size, deadline, again=bool(standing)):
+            if not await asyncio.to_thread(ledger.intend, self.claim, k, len(rows), size, deadline, payloads=payloads, again=bool(standing)):
                 return  # another worker owns this batch
             work.failpoints.hit("after_intent")
             await batch.run()
@@ -126,6 +135,26 @@ class PartRun:
                     return False
                 await asyncio.sleep(min(1.0, max(0.01, (until - self.work.lease_now()) / 1e6)))
         return True
+
+    def _compare(self, batch: Batch, payloads: bytes, standing: list[Intent]) -> None:
+        """Refuse rows whose dispatch id was seen with another payload: by a lost owner, in an earlier round, in another manifest."""
+        before = self._before
+        if before is not None:
+            batch.is_released = self.part.kind == "released"
+            for i, digest in before.digests(batch.out.rows).items():
+                batch.out.payload[i] = digest
+        elif not standing and not self._earlier:
+            return
+        for i, row in enumerate(batch.out.rows):
+            if batch.out.outcome[i] is not None:
+                continue
+            earlier = self._earlier.get(row)
+            seen = {intent.payload(i) for intent in standing}
+            seen |= {earlier.payload if earlier else None, before.payload(row) if before else None}
+            if seen - {payloads[i * PAYLOAD_BYTES : (i + 1) * PAYLOAD_BYTES], None}:
+                batch.refuse(i)
+            elif earlier and earlier.forbids(batch.column["guarantee"][i]):
+                batch.settle(i, words.SKIPPED, "duplicate_dispatch")
 
     def _resolve(self, batch: Batch) -> None:
         """Somebody intended these rows and nobody knows: marketing is ambiguous and stays unsent, transactional goes out again."""

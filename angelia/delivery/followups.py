@@ -1,0 +1,34 @@
+"""What a part leaves behind when every row has an outcome: follow-up parts of rows that are as good as unsent, then ledger and receipts.
+
+Reads outcomes and the manifest file; writes `followups/…`. Grain: manifest row. Surprise: a row whose window is over is followed up no more, and
+neither is one that was refused for its payload: the next attempt would be the same.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.delivery import compaction, parts
+from angelia.delivery.batch import PAYLOAD_CHANGED
+from angelia.delivery.clock import Micros
+from angelia.delivery.ledger import Ledger
+from angelia.delivery.outcomes import AMBIGUOUS, COUNTED, DEFERRED
+from angelia.delivery.parts import Part
+from angelia.delivery.rows import columns_of
+from angelia.lake import Lake
+
+
+def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros) -> None:
+    """Name what is to be sent again and still has a window in a follow-up part."""
+    mine = compaction.merged(ledger, [part], (*COUNTED, "reason"))
+    mine = mine.filter(pc.is_in(mine["outcome"], pa.array([DEFERRED, AMBIGUOUS])))
+    mine = mine.filter(pc.fill_null(pc.not_equal(mine["reason"], PAYLOAD_CHANGED), True))
+    if not len(mine):
+        return
+    facts = columns_of(lake, part.entry, ["not_after", "guarantee"]).take(mine["row"])
+    # A transactional row that never got an answer is as unsent as a deferred one.
+    is_unsent = pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], "at_least_once"))
+    again = mine["row"].filter(pc.and_(is_unsent, pc.greater(facts["not_after"].cast("int64"), now)))
+    if len(again):
+        parts.follow_up(lake, part, again.to_pylist(), "deferred", f"{part.id[:32]}.deferred")
