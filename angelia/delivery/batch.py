@@ -33,6 +33,7 @@ from angelia.delivery.wire import NOT_SENT, Answer
 log = logging.getLogger(__name__)
 # Waits for tokens last at least this long, so that requests leave together, not one a turn of the loop (measured: a third less CPU).
 PACE_S = 0.005
+CLOCK_JUMPED = "clock_jumped"
 PAYLOAD_CHANGED = "payload_changed"
 COLUMNS = (
     "dispatch_id", "user_id", "campaign_id", "address", "template_id", "template_version", "fields", "locale", "priority", "guarantee",
@@ -83,6 +84,7 @@ class Batch:
         self._guards_version = -1
         self._blocked: list[str | None] = []
         self._spans: list[tuple[Micros, Micros, str]] = []
+        self._n_jumps = -1
         self._again: set[int] = set()  # rows whose first send may have arrived (after a takeover)
 
     def settle(self, i: int, outcome: str, reason: str | None, provider_id: str | None = None) -> None:
@@ -114,7 +116,7 @@ class Batch:
                 for i in todo:
                     self._give_up(i, stop)
                 todo.clear()
-            now = clock.now()
+            now = clock.steady()
             if self.retries and self.retries[0][0] <= now:
                 row = heapq.heappop(self.retries)[1]
             elif todo:
@@ -163,8 +165,7 @@ class Batch:
             if sender.authorization() is None:
                 await sender.renew(None)
                 continue
-            now = clock.now()
-            pause = sender.gate(now)
+            pause = sender.gate(clock.steady())
             if pause:
                 await clock.sleep(min(max(pause, PACE_S), 1.0))
                 continue
@@ -172,7 +173,14 @@ class Batch:
             if guards.version != self._guards_version:
                 self._look_at_guards()
             reason = self._blocked[i]
+            now, early = clock.now(), clock.earliest()
+            if clock.n_jumps != self._n_jumps:
+                self._look_at_clock(now)
             opens, closes, close_reason = self._spans[i]
+            if reason is None and early < closes <= now and early < now:
+                sender.ungate()
+                self._give_up(i, CLOCK_JUMPED)  # over by one clock and not by the other: to be judged when there is one time again
+                return False
             if reason is None and now >= closes:
                 if close_reason == "quiet" and now < self.column["not_after"][i]:
                     self._look_at_clock(now)
@@ -186,12 +194,12 @@ class Batch:
                 else:
                     self.settle(i, words.SKIPPED, reason)
                 return False
-            if now < opens:
+            if early < opens:
                 sender.ungate()
-                if not clock.simulated and work.lease_now() + (opens - now) >= self.deadline:
-                    self.settle(i, words.DEFERRED, "not_before")
+                if not clock.simulated and work.lease_now() + (opens - early) >= self.deadline:
+                    self._give_up(i, "not_before")
                     return False
-                await clock.sleep(min((opens - now) / 1e6, 1e9 if clock.simulated else 1.0))
+                await clock.sleep(min((opens - early) / 1e6, 1e9 if clock.simulated else 1.0))
                 continue
             return True
 
@@ -201,7 +209,7 @@ class Batch:
 
     def _look_at_clock(self, now: Micros) -> None:
         """Give each row its span: its window, cut by quiet hours (of marketing; transactional messages are exempt)."""
-        column = self.column
+        column, self._n_jumps, early = self.column, self.work.clock.n_jumps, self.work.clock.earliest()
         names = ("not_before", "not_after", "timezone", "quiet_start", "quiet_end", "guarantee")
         rows = zip(*(column[name] for name in names), strict=True)
         spans = []
@@ -209,6 +217,9 @@ class Batch:
             if start is None or guarantee == "at_least_once":
                 spans.append((opens, closes, "expired"))
                 continue
+            if early < now:  # two times may be: quiet by either is quiet
+                was_quiet, ended = quiet_now(timezone, start, end, max(early, opens))
+                opens = ended if was_quiet else opens
             is_quiet, until = quiet_now(timezone, start, end, max(now, opens))
             if not is_quiet:
                 spans.append((opens, until, "quiet") if until < closes else (opens, closes, "expired"))
@@ -275,17 +286,17 @@ class Batch:
             else:
                 self._not_accepted(i, authorization, answer, verdict)
         elif answer.failure == NOT_SENT:
-            sender.breaker.failed(self.work.clock.now())
+            sender.breaker.failed(self.work.clock.steady())
             self._again_later(i, "not_sent", None)
         else:
-            sender.breaker.failed(self.work.clock.now())
+            sender.breaker.failed(self.work.clock.steady())
             self._ambiguous(i, "no_answer")
         if not self.in_flight or self.retries:
             self.progress.set()
 
     def _not_accepted(self, i: int, authorization: bytes, answer: Answer, verdict: base.Verdict) -> None:
         sender, kind, reason = self.sender, verdict.kind, verdict.reason
-        now = self.work.clock.now()
+        now = self.work.clock.steady()
         if kind in (base.GONE, base.REJECTED):
             sender.answered()
             if i in self.last and self.last[i][0] == words.AMBIGUOUS:
@@ -323,7 +334,7 @@ class Batch:
             self._give_up(i, "retries_exhausted")
             return
         pause = max(wait_s or 0.0, backoff(self.out.attempts[i], self.sender.random.random))
-        heapq.heappush(self.retries, (self.work.clock.now() + int(pause * 1e6), i))
+        heapq.heappush(self.retries, (self.work.clock.steady() + int(pause * 1e6), i))
 
     def _ambiguous(self, i: int, reason: str | None) -> None:
         """At most once: the end. At least once: send again, and if that never gets an answer, ambiguous all the same."""

@@ -2,6 +2,9 @@
 
 Two clocks, because a rehearsal of the plan's 24 hours runs in minutes: *plan time* (rows' windows, quiet hours, pacing, backoff) may be simulated;
 *lease time* (claims, deadlines, age of the stop list) concerns other processes and is always real.
+
+Surprise: a machine's clock may be set while a part is sent, and nobody can say which of the two times is right. The wall clock is therefore compared
+with one that nobody can set; where they part, nothing is sent that either of them calls too early or too late.
 """
 
 from __future__ import annotations
@@ -12,15 +15,23 @@ from collections.abc import Callable
 from typing import Protocol
 
 Micros = int
+JUMP_US = 5_000_000  # NTP slews half a millisecond a second at most; an hour without a look is 1.8 s
 
 
 class Clock(Protocol):
     """Plan time in microseconds since 1970 UTC, and waiting on it."""
 
     simulated: bool
+    n_jumps: int  # how often the clock was found set, forward or back
 
     def now(self) -> Micros:
-        """Return the present instant."""
+        """Return the present instant, or the later one of two that may be: ends are compared with it."""
+
+    def earliest(self) -> Micros:
+        """Return the present instant, or the earlier one of two that may be: beginnings are compared with it."""
+
+    def steady(self) -> Micros:
+        """Return an instant that nobody sets: pacing and backoff are counted on it."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -29,14 +40,49 @@ class Clock(Protocol):
         """Wait until the event, at most `seconds`; `busy` says that answers from outside are under way, which take real time."""
 
 
+def steady_ns() -> int:
+    """Return nanoseconds on a clock that nobody sets and that goes on while the machine or this process sleeps."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
+
+
 class WallClock:
-    """The machine's clock; durations are measured monotonically, so that a jump of the wall clock shortens no wait."""
+    """The machine's clock beside a steady one; durations are measured monotonically, so that a jump of the wall clock shortens no wait.
+
+    Small differences (a clock being slewed) are followed; one of more than `JUMP_US` between two looks is a jump, and until the clock is set back
+    both times count.
+    """
 
     simulated = False
 
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns, steady: Callable[[], int] = steady_ns) -> None:
+        self._wall_ns, self._steady_ns = wall_ns, steady
+        self._offset = self._wall_ns() // 1000 - self._steady_ns() // 1000
+        self._is_disputed = False
+        self.n_jumps = 0
+
+    def _both(self) -> tuple[Micros, Micros]:
+        wall = self._wall_ns() // 1000
+        carried = self._steady_ns() // 1000 + self._offset
+        apart = wall - carried
+        if -JUMP_US < apart < JUMP_US:
+            self._offset += apart
+            carried = wall
+        if self._is_disputed is not (carried != wall):
+            self._is_disputed = carried != wall
+            self.n_jumps += 1
+        return wall, carried
+
     def now(self) -> Micros:
         """See `Clock.now`."""
-        return time.time_ns() // 1000
+        return max(self._both())
+
+    def earliest(self) -> Micros:
+        """See `Clock.earliest`."""
+        return min(self._both())
+
+    def steady(self) -> Micros:
+        """See `Clock.steady`."""
+        return self._both()[1]
 
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""
@@ -55,12 +101,21 @@ class SimulatedClock:
     """Plan time that passes only when somebody waits for it."""
 
     simulated = True
+    n_jumps = 0
 
     def __init__(self, start: Micros) -> None:
         self._now = start
 
     def now(self) -> Micros:
         """See `Clock.now`."""
+        return self._now
+
+    def earliest(self) -> Micros:
+        """See `Clock.earliest`."""
+        return self._now
+
+    def steady(self) -> Micros:
+        """See `Clock.steady`."""
         return self._now
 
     def advance_to(self, instant: Micros) -> None:

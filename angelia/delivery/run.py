@@ -88,9 +88,12 @@ class Result:
         }  # fmt: skip
 
 
+_LEASE = WallClock()
+
+
 def lease_now() -> Micros:
-    """Return real time in microseconds: what claims and deadlines are read on."""
-    return time.time_ns() // 1000
+    """Return real time in microseconds: what claims and deadlines are read on. A clock set back does not make a deadline later."""
+    return _LEASE.now()
 
 
 class Delivery:
@@ -278,7 +281,7 @@ class Delivery:
 
     def _conclude(self, part: Part, commit: Commit) -> None:
         """Name in follow-up parts what is to be sent again, then commit ledger and receipts."""
-        follow_up(self.lake, self.ledger, part, self.clock.now())
+        follow_up(self.lake, self.ledger, part, self.clock.earliest())
         compaction.compact(self.lake, self.ledger, self._families[part.entry.identity], commit)
 
     # ---- what is needed for it

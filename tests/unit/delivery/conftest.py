@@ -13,7 +13,7 @@ import pytest
 from angelia.delivery import parts, sample_plan
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
-from angelia.delivery.clock import SimulatedClock
+from angelia.delivery.clock import Clock, SimulatedClock
 from angelia.delivery.run import Delivery, Options, Result
 from angelia.delivery.wire import Answer, Request
 from angelia.lake import Lake
@@ -73,7 +73,7 @@ class Bench:
         self.lake = lake
         self.keys = Keys()
         self.wire: FakeWire | None = None
-        self.clock: SimulatedClock | None = None
+        self.clock: Clock | None = None
         self.delivery: Delivery | None = None
         monkeypatch.setattr("angelia.delivery.run.open_provider", self._provider)
 
@@ -83,10 +83,10 @@ class Bench:
     def plan(self, n: int, **changes: Any) -> None:
         sample_plan.make(self.lake, DS, n, changes=changes)
 
-    def deliver(self, script: Callable[[int, dict[str, Any]], Answer] = lambda _, __: OK, **options: Any) -> Result:
+    def deliver(self, script: Callable[[int, dict[str, Any]], Answer] = lambda _, __: OK, clock: Clock | None = None, **options: Any) -> Result:
         self.wire = FakeWire(script)
-        self.clock = SimulatedClock(0)
-        given = replace(Options(DS, (HOUR,), simulated=True, batch_rows=100), **options)
+        self.clock = clock or SimulatedClock(0)
+        given = replace(Options(DS, (HOUR,), simulated=self.clock.simulated, batch_rows=100), **options)
         self.delivery = Delivery(self.lake, given, clock=self.clock, transport=lambda _, __: self.wire)
         return asyncio.run(self.delivery.run())
 

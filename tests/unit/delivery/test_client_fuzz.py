@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from typing import Any
 
@@ -13,7 +14,7 @@ from angelia.delivery.client import Connection, Http2Client
 from angelia.delivery.http2 import frame, plain_block
 from angelia.delivery.wire import NOT_SENT, UNKNOWN, Answer, Request
 
-CASES, STREAMS = 1500, 6
+CASES, STREAMS = int((os.environ.get("ANGELIA_SOAK") and 5000) or 300), 6
 
 
 class Pipe:
