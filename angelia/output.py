@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -25,8 +25,20 @@ def parse_ds(value: str) -> str:
     try:
         parsed = date.fromisoformat(value)
     except ValueError:
-        raise InvalidInput(f"--ds {value!r} is not a date", fix="write it as 2026-11-14") from None
+        raise InvalidInput(f"{value!r} is not a date", fix="write it as 2026-11-14") from None
     return parsed.isoformat()
+
+
+def days_between(first: str, last: str) -> list[str]:
+    """Return the dates from `first` to `last`, both included.
+
+    Raises:
+        InvalidInput: one is no date, `last` lies before `first`, or there are more than 366.
+    """
+    begin, end = (date.fromisoformat(parse_ds(text)) for text in (first, last))
+    if not 0 <= (end - begin).days < 366:
+        raise InvalidInput(f"{first} to {last} is no span of 1 to 366 days", fix="name the earlier day first")
+    return [(begin + timedelta(days=day)).isoformat() for day in range((end - begin).days + 1)]
 
 
 def emit(result: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:

@@ -14,7 +14,7 @@ import typer
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
-from angelia.output import DsOption, JsonFlag, emit, progress
+from angelia.output import DsOption, JsonFlag, days_between, emit, progress
 
 PARTIAL = 3
 
@@ -196,3 +196,28 @@ def ledger_release(
     result = release(_lake(), ds, parse_hour(send_hour) if send_hour else None, dry_run=not yes)
     done = "released" if yes else "would be released (add --yes)"
     emit(result, [f"{result['rows']:,} ambiguous rows in {result['parts']} parts {done}"], as_json)
+
+
+@ledger.command("resend")
+def ledger_resend(
+    campaigns: Annotated[str, typer.Option("--campaigns", metavar="IDS", help="Campaign ids, separated by commas.")],
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First plan (ds).")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last plan (ds), included.")],
+    now: Annotated[str | None, typer.Option("--now", metavar="TIME", help="Instant to judge windows by; default: now.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only counted.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put up again what the ledger lacks of a campaign's decided messages, is still in its window, and still consented to.
+
+    What was accepted, rejected or ambiguous stays as it is, and so does what a delivery is still at. The next `angelia deliver` (or hourly_dispatch)
+    sends what was put up. Running it twice puts up nothing twice.
+    """
+    from angelia.delivery.resend import lines, resend
+    from angelia.delivery.run import lease_now
+
+    names = sorted({name.strip() for name in campaigns.split(",") if name.strip()})
+    if not names:
+        raise InvalidInput("--campaigns names none", fix="write them as price_drop,win_back")
+    at = parse_instant(now) if now else lease_now()
+    result = resend(_lake(), days_between(first, last), names, at, lease_now(), dry_run=not yes)
+    emit(result, lines(result), as_json)
