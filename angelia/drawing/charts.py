@@ -1,4 +1,5 @@
-"""Charts as inline SVG text: columns over hours, bars, intervals, heat. No script, no style attributes, colours by CSS class.
+"""Charts as inline SVG text: columns over hours, bars, intervals, heat, a matrix of states, trends. No script, no style attributes, colours by
+CSS class.
 
 Input is plain numbers and labels; output is deterministic text with two decimals. Labels inside an SVG are drawn at their real size: a chart
 is drawn once wide and once narrow, and the page's style sheet shows the one that fits, so that a phone never shrinks text.
@@ -22,6 +23,29 @@ class Series:
     name: str
     values: Sequence[float]
     css: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a matrix: its colour class, a sign that tells it without colour, and what hovering says; `target` is where a click leads."""
+
+    css: str
+    sign: str
+    title: str
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One small line over days: None is a gap; `limit` is drawn where it is in sight; `is_bad` colours the newest value."""
+
+    name: str
+    values: Sequence[float | None]
+    note: str
+    limit: float | None = None
+    is_bad: bool = False
+    digits: int = 0
+    unit: str = ""
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -228,3 +252,99 @@ def heat(row_names: Sequence[str], column_names: Sequence[str], values: Sequence
         return _svg(width, height, label, body)
 
     return responsive(draw)
+
+
+def matrix(rows: Sequence[tuple[str, Sequence[Cell | None]]], column_names: Sequence[str], label: str, *, groups: Sequence[str] = ()) -> str:
+    """Return a grid of states: (name, one cell per column, None where there is nothing); `groups` heads rows where it changes."""
+
+    def draw(width: int) -> str:
+        is_wide = width >= WIDE
+        left, cell_h, head = (188, 22, 24) if is_wide else (0, 20, 22)
+        drop = 0 if is_wide else 18  # on a phone a row's name stands above it
+        slot = min((width - left) / max(len(column_names), 1), 34)
+        body: list[str] = []
+        y = 0.0
+        for i, (name, cells) in enumerate(rows):
+            if groups and (i == 0 or groups[i] != groups[i - 1]):
+                body.append(_text(0, y + 16, groups[i], "axis strong"))
+                y += head
+            body.append(_text(0, y + (16 if is_wide else 13), _fit(name, left or width), "name"))
+            for k, cell in enumerate(cells):
+                x, top = left + k * slot, y + drop
+                if cell is None:
+                    body.append(f'<rect x="{x + slot / 2 - 1.5:.2f}" y="{top + cell_h / 2 - 2:.2f}" width="3" height="3" rx="1.5" class="track"/>')
+                    continue
+                square = f'<rect x="{x:.2f}" y="{top:.2f}" width="{slot - 2:.2f}" height="{cell_h - 2}" rx="3" class="{cell.css}"/>'
+                sign = _text(x + (slot - 2) / 2, top + cell_h - 7, cell.sign, f"sign {cell.css}", "middle") if cell.sign else ""
+                inner = f"{square}{sign}<title>{escape(cell.title)}</title>"
+                body.append(f'<a href="{escape(cell.target, quote=True)}">{inner}</a>' if cell.target else f"<g>{inner}</g>")
+            y += cell_h + drop + 2
+        body += _days_axis(column_names, left, slot, y + 14)
+        return _svg(width, int(y) + 20, label, body)
+
+    return responsive(draw)
+
+
+def _days_axis(names: Sequence[str], left: float, slot: float, y: float) -> list[str]:
+    """Return labels under columns, as many as fit, the newest always among them."""
+    every = max(1, math.ceil(46 / slot))
+    shown = [k for k in range(len(names)) if (len(names) - 1 - k) % every == 0]
+    found = []
+    for k in shown:
+        x = left + k * slot + (slot - 2) / 2
+        # The newest label ends with its column, so that it does not hang over the edge.
+        is_last = k == len(names) - 1 and len(names) > 1
+        found.append(_text(left + (k + 1) * slot - 2 if is_last else x, y, names[k], "axis", "end" if is_last else "middle" if k else "start"))
+    return found
+
+
+def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> str:
+    """Return one small line per row, each on its own scale from zero, the newest value beside it."""
+
+    def draw(width: int) -> str:
+        is_wide = width >= WIDE
+        left, right, tall, drop, gap = (250, 150, 26, 0, 12) if is_wide else (0, 0, 30, 22, 14)
+        slot = (width - left - right) / max(len(column_names), 1)
+        body: list[str] = []
+        for i, row in enumerate(rows):
+            y = i * (tall + drop + gap)
+            body.append(_text(0, y + (18 if is_wide else 14), _fit(row.name, (left or width - CHARACTER * len(row.note)) - 12), "name"))
+            body.append(_text(width, y + (18 if is_wide else 14), row.note, "value bad" if row.is_bad else "value", "end"))
+            body += _spark(row, column_names, left, y + drop, slot, tall)
+        height = len(rows) * (tall + drop + gap)
+        body += _days_axis(column_names, left, slot, height + 10)
+        return _svg(width, height + 16, label, body)
+
+    return responsive(draw)
+
+
+def _spark(row: Trend, column_names: Sequence[str], left: float, y: float, slot: float, tall: float) -> list[str]:
+    known = [(k, value) for k, value in enumerate(row.values) if value is not None]
+    most = max((value for _, value in known), default=0.0)
+    limit = row.limit if row.limit is not None and 0 < row.limit <= 4 * most else None
+    scale = max(most, limit or 0.0) or 1.0
+
+    def at(k: int, value: float) -> tuple[float, float]:
+        return left + (k + 0.5) * slot, y + tall - 2 - (tall - 5) * value / scale
+
+    found = [f'<line x1="{left:.2f}" x2="{left + slot * len(row.values):.2f}" y1="{y + tall - 1:.2f}" y2="{y + tall - 1:.2f}" class="grid"/>']
+    if limit is not None:
+        height = at(0, limit)[1]
+        found.append(f'<line x1="{left:.2f}" x2="{left + slot * len(row.values):.2f}" y1="{height:.2f}" y2="{height:.2f}" class="limit"/>')
+    run: list[tuple[float, float]] = []
+    for k, value in [*enumerate(row.values), (len(row.values), None)]:
+        if value is not None:
+            run.append(at(k, value))
+            continue
+        if len(run) > 1:
+            found.append(f'<polyline points="{" ".join(f"{x:.2f},{h:.2f}" for x, h in run)}" class="line s2 thin"/>')
+        elif run:
+            found.append(f'<circle cx="{run[0][0]:.2f}" cy="{run[0][1]:.2f}" r="2" class="s2"/>')
+        run = []
+    if known:
+        x, height = at(*known[-1])
+        found.append(f'<circle cx="{x:.2f}" cy="{height:.2f}" r="3.5" class="{"dot down" if row.is_bad else "s2"}"/>')
+    for k, value in known:
+        title = f"<title>{escape(row.name)}, {escape(column_names[k])}: {number(value, row.digits)}{row.unit}</title>"
+        found.append(f'<rect x="{left + k * slot:.2f}" y="{y:.2f}" width="{slot:.2f}" height="{tall:.2f}" class="hit">{title}</rect>')
+    return found

@@ -87,7 +87,7 @@ def figure(chart: str) -> str:
 def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
     """Return the row of key figures: (figure, what it counts, note)."""
     items = "".join(
-        f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}{"<br>" + escape(note) if note else ""}</span></div>'
+        f'<div class="tile"><b>{_cell(value)}</b><span>{escape(what)}{"<br>" + escape(note) if note else ""}</span></div>'
         for value, what, note in entries
     )
     return f'<div class="tiles">{items}</div>'
@@ -96,6 +96,17 @@ def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
 def facts(entries: Sequence[tuple[str, str]]) -> str:
     """Return names and values of what the page was made from."""
     return '<dl class="facts">' + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in entries) + "</dl>"
+
+
+def links(entries: Sequence[tuple[str, str]]) -> str:
+    """Return links to pages beside this one: (relative address, text); nothing for no links."""
+    items = "".join(f'<a href="{escape(address, quote=True)}">{escape(text)}</a>' for address, text in entries)
+    return f"<nav>{items}</nav>" if items else ""
+
+
+def listed(items: Sequence[Html]) -> str:
+    """Return a list of findings, a line or two each."""
+    return f'<ul class="found">{"".join(f"<li>{item}</li>" for item in items)}</ul>'
 
 
 def page(title: str, head: str, sections: Sequence[str], foot: str) -> str:

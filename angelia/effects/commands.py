@@ -1,13 +1,12 @@
 """`angelia report`: the night as one HTML page, and its effects as a dataset.
 
-Reads the lake; writes HOME/reports/<ds>.html (or --out), `campaign_effects` through the lake, and --summary-json. A failed critical check of a
-table still leaves the page, which shows it, but publishes no effects and ends with exit code 2.
+Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects` through the lake, and --summary-json.
+A failed critical check of a table still leaves the page, which shows it, but publishes no effects and ends with exit code 2.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,19 +18,20 @@ import typer
 
 from angelia.config import Settings, load_settings
 from angelia.contracts import arrow, dataset
+from angelia.drawing.files import require_writable, write_text
 from angelia.effects.findings import Findings
 from angelia.effects.report import render
 from angelia.effects.sources import Sources, find_sources, register
 from angelia.effects.summary import summary
 from angelia.effects.tables import Table, run_tables
-from angelia.errors import GateClosed, InvalidInput, NotFound
+from angelia.errors import GateClosed, NotFound
 from angelia.lake import Commit, Lake
 from angelia.output import DsOption, JsonFlag, emit
 
 
 def report(
     ds: DsOption,
-    out: Annotated[Path | None, typer.Option("--out", help="HTML file; default HOME/reports/<ds>.html.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="HTML file; default HOME/reports/<ds>.html, with <ds>-quality.html beside it.")] = None,
     conversion: Annotated[str, typer.Option("--conversion", help="Event type that counts as a conversion.")] = "purchase",
     summary_json: Annotated[Path | None, typer.Option("--summary-json", help="Also write the night's numbers to this file.")] = None,
     as_json: JsonFlag = False,
@@ -51,20 +51,24 @@ def run_report(
         InvalidInput: a file cannot be written.
         GateClosed: a critical check of a table failed; the page shows it.
     """
+    from angelia.quality.publish import publish_report, report_name, reports_folder
     from angelia.quality.verdicts import verdicts
 
     lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
     sources = find_sources(lake, ds, settings.lead_hours)
     if sources.one("decisions") is None:
         raise NotFound(f"nothing was decided for {ds}", fix="run the night first, or name a day that `angelia lake log decisions` lists")
-    target = out or settings.reports_dir() / f"{ds}.html"
+    folder = reports_folder(settings)
+    target = out or folder / f"{ds}.html"
     for path in filter(None, (target, summary_json)):
-        _writable(path)
+        require_writable(path)
     with _connection() as connection:
         register(connection, lake, sources)
         tables, checks = run_tables(connection, sources.night, conversion)
-    page = render(Findings(sources, tables, checks, verdicts(lake, ds), conversion))
-    _write(target, page)
+    # A page that is written elsewhere stands alone: nothing beside it could be linked.
+    beside = report_name(ds) if out is None else None
+    write_text(target, render(Findings(sources, tables, checks, verdicts(lake, ds), conversion, beside)))
+    quality = publish_report(settings, ds)["report"] if beside else None
     critical = [check for check in checks if check.failed and check.severity == "critical"]
     if critical:
         named = "; ".join(f"{check.table}.{check.name}: {check.n_rows}" for check in critical)
@@ -72,12 +76,13 @@ def run_report(
     effects = publish_effects(lake, sources, tables["campaign_effects"], conversion)
     result = summary(lake, ds) | {
         "report": str(target),
+        "quality_report": quality,
         "effects": effects.ref,
         "checks": len(checks),
         "warnings": [f"{check.table}.{check.name}" for check in checks if check.failed],
     }
     if summary_json:
-        _write(summary_json, json.dumps(result, indent=1, sort_keys=True) + "\n")
+        write_text(summary_json, json.dumps(result, indent=1, sort_keys=True) + "\n")
     return result
 
 
@@ -103,25 +108,6 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
             connection.close()
 
 
-def _writable(path: Path) -> None:
-    try:
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror}") from None
-    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
-        raise InvalidInput(f"cannot write {path}", fix="name a file in a folder you may write to")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole: a reader sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror}") from None
-
-
 def _lines(result: dict[str, Any]) -> list[str]:
     def counts(found: dict[str, int]) -> str:
         return ", ".join(f"{name} {n:,}" for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))) or "none"
@@ -137,4 +123,6 @@ def _lines(result: dict[str, Any]) -> list[str]:
         + (f": {', '.join(result['warnings'])}" if result["warnings"] else ""),
         f"report      {result['report']}",
     ]
+    if result["quality_report"]:
+        lines.append(f"quality     {result['quality_report']}")
     return lines

@@ -11,7 +11,7 @@ from typing import Any
 
 from angelia.drawing import charts
 from angelia.drawing.charts import Series, number
-from angelia.drawing.page import Html, details, empty, facts, figure, section, table
+from angelia.drawing.page import Html, details, empty, facts, figure, links, section, table
 from angelia.effects.findings import Findings
 from angelia.effects.summary import manifest_sha256
 from angelia.effects.tables import Check
@@ -77,7 +77,7 @@ def _word(success: bool, crashed: bool, severity: str) -> Html:
 def quality(found: Findings) -> str:
     """Return the section on what gates and the report's own checks found."""
     lead = "What the gates found in the night's data, and what this report's own checks found in its tables."
-    parts = []
+    parts = [links([(found.quality_page, "Verdicts, row counts and nulls of the last days")] if found.quality_page else [])]
     gates: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for verdict in found.verdicts:
         gates.setdefault((verdict["gate"], verdict["dataset"]), []).append(verdict)

@@ -19,3 +19,4 @@ class Findings:
     checks: Sequence[Check]
     verdicts: Sequence[Mapping[str, Any]]
     conversion: str
+    quality_page: str | None = None  # file beside the report, to link

@@ -11,7 +11,7 @@ from typing import Any
 
 from angelia.drawing import charts
 from angelia.drawing.charts import Series, number
-from angelia.drawing.page import Html, details, empty, figure, legend, page, section, table, tiles
+from angelia.drawing.page import Html, details, empty, figure, legend, links, page, section, table, tiles
 from angelia.effects.evidence import certificate, made_from, quality
 from angelia.effects.findings import Findings
 from angelia.effects.sources import AFTER_HOURS
@@ -43,6 +43,7 @@ def render(found: Findings) -> str:
     head = (
         f"<h1>The night of {night.ds}</h1>"
         f'<p class="lead">What was decided for {night.plan_start:%a %d %b %Y %H:%M} to {night.plan_end:%a %d %b %H:%M} UTC, and what came of it.</p>'
+        + links([(found.quality_page, "Data quality of the last days")] if found.quality_page else [])
     )
     sections = [
         _tiles(found),

@@ -1,6 +1,6 @@
-"""`angelia quality`: check a gate, look at the rows it counted, list verdicts.
+"""`angelia quality`: check a gate, look at the rows it counted, list verdicts, write the quality report and Data Docs.
 
-Reads the lake; `check` writes verdicts, and exits with code 2 and one line if the gate is closed.
+Reads the lake; `check` writes verdicts, and exits with code 2 and one line if the gate is closed; `report` and `docs` write below HOME/reports.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typer
 from angelia.config import load_settings
 from angelia.errors import NotFound
 from angelia.lake import Lake
-from angelia.output import DsOption, JsonFlag, emit, progress
+from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 from angelia.quality.gates import GATES, gate_of, run_gate
 from angelia.quality.offenders import columns_first, offending_rows
 from angelia.quality.verdicts import Verdict, load, require_open
@@ -111,3 +111,23 @@ def _listing(by_gate: dict[str, list[Verdict]]) -> Iterator[str]:
                 yield f"  {verdict.severity:<9} {verdict.sentence()}; see the rows: {verdict.command}"
             elif verdict.n_bad:
                 yield f"  tolerated {verdict.sentence()}"
+
+
+@app.command()
+def report(
+    ds: Annotated[
+        str | None,
+        typer.Option("--ds", metavar="YYYY-MM-DD", help="Last day; default the newest that was checked.", callback=lambda v: parse_ds(v) if v else v),
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=366, help="How many days.")] = 28,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the quality report: verdicts by dataset and day, and how row counts, nulls and rejected rows move.
+
+    HOME/reports/quality.html; with --ds HOME/reports/DAY-quality.html, to which the night's report links.
+    """
+    from angelia.quality.publish import publish_report
+
+    result = publish_report(load_settings(), ds, days)
+    state = "closed" if result["closed"] else "open"
+    emit(result, [f"gates of {result['ds']}: {state}; {result['checks']} checks, {result['failed']} failed", f"report  {result['report']}"], as_json)

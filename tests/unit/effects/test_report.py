@@ -300,3 +300,19 @@ def test_every_table_has_its_place_and_checks() -> None:
 def test_a_check_nobody_would_run_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="each check begins"):
         parse_checks("funnel", text)
+
+
+def test_the_quality_report_stands_beside_it_each_links_to_the_other(lake: Lake, night: Any, settings_home: Path, tmp_path: Path) -> None:
+    assert 'href="2026-11-14-quality.html"' in page_of(lake)
+    beside = settings_home / "reports" / f"{DS}-quality.html"
+    assert f'href="{DS}.html"' in beside.read_text("utf-8")
+    elsewhere = tmp_path / "elsewhere" / "night.html"
+    assert "quality.html" not in page_of(lake, out=elsewhere)
+    assert sorted(path.name for path in elsewhere.parent.iterdir()) == ["night.html"]
+
+
+def test_a_replay_does_not_take_the_place_of_the_report_of_what_was_sent(
+    lake: Lake, night: Any, settings_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANGELIA_BRANCH", "replay-1")
+    assert Path(run_report(load_settings(), DS)["report"]) == settings_home / "reports" / "replay-1" / f"{DS}.html"

@@ -1,0 +1,61 @@
+"""Where the quality report is written: HOME/reports/quality.html for now, HOME/reports/DAY-quality.html for a night.
+
+Reads the lake and the report folder (which nights have a report to link); writes one HTML file, and for the newest night both. Replays have a
+folder of their own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from angelia.config import Settings
+from angelia.drawing.files import write_text
+from angelia.errors import NotFound
+from angelia.lake import Lake
+from angelia.quality.history import days_checked, gather
+from angelia.quality.report import render
+
+DATA_DOCS = "data_docs"
+DAYS = 28
+
+
+def reports_folder(settings: Settings) -> Path:
+    """Return the folder of this branch's reports: what a replay decided must not take the place of what was sent."""
+    return settings.reports_dir() if settings.branch == "main" else settings.reports_dir() / settings.branch
+
+
+def report_name(ds: str | None) -> str:
+    """Return the file name of the quality report of a night, or of now."""
+    return f"{ds}-quality.html" if ds else "quality.html"
+
+
+def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) -> dict[str, Any]:
+    """Write the quality report and return where, with the newest day's counts.
+
+    Raises:
+        NotFound: no gate was ever checked.
+        InvalidInput: the file cannot be written.
+    """
+    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    checked = days_checked(lake)
+    if not (ds or checked):
+        raise NotFound(f"no gate was ever checked on branch {lake.branch}", fix="run `angelia quality check --gate sources --ds D`, or a night")
+    last = ds or checked[-1]
+    history = gather(lake, last, days)
+    folder = reports_folder(settings)
+    there = {day for day in history.days if (folder / f"{day}.html").is_file()}
+    found = history.of(last)
+    path = folder / report_name(ds)
+    page = render(history, reports=there, docs=(folder / DATA_DOCS / "index.html").is_file())
+    write_text(path, page)
+    if ds and ds in checked[-1:]:
+        write_text(folder / report_name(None), page)
+    return {
+        "ds": last,
+        "days": days,
+        "checks": len(found),
+        "failed": sum(not verdict.success for verdict in found),
+        "closed": sorted({verdict.gate for verdict in found if verdict.blocks}),
+        "report": str(path),
+    }
