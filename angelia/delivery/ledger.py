@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from angelia.delivery.clock import Micros
+from angelia.delivery.objects import read_json
 from angelia.delivery.parts import Part
-from angelia.errors import NotFound
+from angelia.errors import Corrupt, NotFound
 from angelia.lake.store import Store
 
 STALE_US = 300 * 1_000_000
@@ -130,12 +131,12 @@ class Ledger:
     def _is_free(self, part: str, epoch: int) -> bool:
         if self.store.exists(f"released/{part}/{epoch:08d}"):
             return True
-        standing = json.loads(self.store.read(f"claims/{part}/{epoch:08d}"))
+        standing = read_json(self.store, f"claims/{part}/{epoch:08d}")
         if Owner(**standing["owner"]).is_dead():
             return True
         try:
-            seen = int(json.loads(self.store.read(f"heartbeats/{part}/{epoch:08d}"))["at"])
-        except NotFound:
+            seen = int(read_json(self.store, f"heartbeats/{part}/{epoch:08d}")["at"])
+        except (NotFound, Corrupt):  # a heartbeat is not made durable: after a power cut it may be empty
             seen = int(standing["claimed"])
         return self.lease_now() - seen > STALE_US
 
@@ -165,7 +166,7 @@ class Ledger:
         found: dict[int, list[Intent]] = {}
         for name in self.store.children(f"intents/{part}"):
             key = f"intents/{part}/{name}"
-            raw = json.loads(self.store.read(key))
+            raw = read_json(self.store, key)
             k = int(name.split("-")[0])
             payloads = base64.b64decode(raw.get("payloads", ""))
             found.setdefault(k, []).append(Intent(k, raw["epoch"], key, Owner(**raw["owner"]), raw["deadline"], raw["rows"], raw["size"], payloads))

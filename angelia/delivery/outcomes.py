@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from angelia.delivery.objects import open_bytes, seal_bytes
 from angelia.errors import Corrupt
 
 ACCEPTED, REJECTED, AMBIGUOUS, SKIPPED, DEFERRED = "accepted", "rejected", "ambiguous", "skipped", "deferred"
@@ -59,17 +60,18 @@ class Outcomes:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             writer.write_table(table)
-        return bytes(sink.getvalue())
+        return seal_bytes(bytes(sink.getvalue()))
 
 
 def read(data: bytes, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
     """Return the table of an outcome object. Raises: Corrupt."""
+    body = open_bytes(data, b"ARROW1")
     try:
-        with pa.ipc.open_file(pa.BufferReader(data), options=_READ) as file:
+        with pa.ipc.open_file(pa.BufferReader(body), options=_READ) as file:
             if file.schema != SCHEMA:
                 raise Corrupt("an outcome object of the ledger has another schema")
             return file.read_all().select(columns)
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, OSError):
         raise Corrupt("an outcome object of the ledger is unreadable", fix="restore it from a backup; nothing was changed") from None
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from angelia.delivery.clock import Micros
+from angelia.delivery.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
@@ -111,7 +112,7 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
         head = lake.require("dispatch_manifest", ds=ds)
         body = {"manifest": head.number, "sha256": head.sha256, "ref": head.ref, "sealed_ts": at}
         lake.store.create(key, json.dumps(body, sort_keys=True).encode())
-    sealed = json.loads(lake.store.read(key))
+    sealed = read_json(lake.store, key)
     commit = lake.as_of("dispatch_manifest", int(sealed["manifest"]), ds=ds)
     if commit.sha256 != sealed["sha256"] and not commit.erased:
         raise Corrupt(f"{commit.ref} is not the commit that was sealed for {send_hour}; nothing was sent", fix="run `angelia lake verify`")
@@ -120,7 +121,7 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
 
 def sealed_hours(lake: Lake, ds: str) -> dict[str, int]:
     """Return the sealed hours of a plan and the manifest commit each is sealed to: what `emit_manifests` must leave alone."""
-    return {hour: int(json.loads(lake.store.read(f"seals/{ds}/{hour}"))["manifest"]) for hour in lake.store.children(f"seals/{ds}")}
+    return {hour: int(read_json(lake.store, f"seals/{ds}/{hour}")["manifest"]) for hour in lake.store.children(f"seals/{ds}")}
 
 
 def sealed_messages(lake: Lake, ds: str) -> pa.Array:
@@ -136,7 +137,7 @@ def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
     """Return the commit an hour is sealed to, or would be sealed to now; seals nothing."""
     key = f"seals/{ds}/{send_hour}"
     if lake.store.exists(key):
-        return lake.as_of("dispatch_manifest", int(json.loads(lake.store.read(key))["manifest"]), ds=ds)
+        return lake.as_of("dispatch_manifest", int(read_json(lake.store, key)["manifest"]), ds=ds)
     return lake.require("dispatch_manifest", ds=ds)
 
 
@@ -154,7 +155,7 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
     found = list(by_id.values())
     for name in lake.store.children(f"followups/{ds}/{send_hour}"):
         body = lake.store.read(f"followups/{ds}/{send_hour}/{name}")
-        document = json.loads(body)
+        document = read_json(lake.store, f"followups/{ds}/{send_hour}/{name}")
         root = by_id.get(document["root"])
         if root is None:
             raise Corrupt(f"followups/{ds}/{send_hour}/{name} names a part that the sealed manifest does not have")
