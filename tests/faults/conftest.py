@@ -79,9 +79,19 @@ def running(folder: Path, *options: str) -> Iterator[Sandbox]:
     assert (folder / "received.json").exists()
 
 
+# Addresses of one sandbox for all tests: those of other tests are answered at once.
+RULES = """
+rules:
+  - {match: {token_prefix: slow-}, then: {delay_s: 0.4}}
+  - {match: {token_prefix: stuck-}, then: {silent: true}}
+"""
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running(tmp_path_factory.mktemp("sandbox")) as found:
+    folder = tmp_path_factory.mktemp("sandbox")
+    (folder / "rules.yaml").write_text(RULES)
+    with running(folder, "--rules", str(folder / "rules.yaml")) as found:
         yield found
 
 
@@ -100,15 +110,17 @@ class Site:
         self.dispatches = set(manifest["dispatch_id"].to_pylist())
 
     @classmethod
-    def planned(cls, home: Path, sandbox: Sandbox, guarantee: str) -> Site:
+    def planned(cls, home: Path, sandbox: Sandbox, guarantee: str, prefix: str = "", part_rows: int = 100_000) -> Site:
         lake = Lake.open(str(home / "lake"))
         first = next(_users)
-        changes = {
+        changes: dict[str, Any] = {
             "guarantee": guarantee,
             "user_id": lambda number: f"u{first + number}",
             "message_id": lambda number: sample_plan.ids.message_id("price_drop", f"u{first + number}", "once"),
         }
-        sample_plan.make(lake, DS, ROWS, changes=changes)
+        if prefix:
+            changes["address"] = lambda number: f"{prefix}{first + number}"
+        sample_plan.make(lake, DS, ROWS, part_rows=part_rows, changes=changes)
         site = cls(home, sandbox, lake)
         assert len(site.dispatches) == ROWS
         return site
@@ -135,6 +147,20 @@ class Site:
             patch.setenv("ANGELIA_CA_FILE", self.sandbox.names["ca_file"])
             patch.setenv("ANGELIA_FCM_CREDENTIALS", self.sandbox.names["credentials"])
             return asyncio.run(Delivery(self.lake, given).run())
+
+    def received(self) -> dict[str, int]:
+        """Return what this plan's phones have, by dispatch."""
+        everybody = self.sandbox.received()
+        return {dispatch: everybody[dispatch] for dispatch in self.dispatches if dispatch in everybody}
+
+    def wait_until_sending(self, process: multiprocessing.process.BaseProcess, at_least: int = 1) -> None:
+        """Wait until so many phones have something, while the worker is still at it."""
+        deadline = time.monotonic() + 60
+        while len(self.received()) < at_least:
+            assert time.monotonic() < deadline
+            assert process.is_alive()
+            time.sleep(0.01)
+        assert process.is_alive()
 
     def ledger(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -181,8 +207,8 @@ def worker(lake: str, options: dict[str, Any], environment: dict[str, str], limi
 
 @pytest.fixture
 def new_site(sandbox: Sandbox, tmp_path: Path) -> Callable[..., Site]:
-    """Return a factory of sites: a guarantee, and the folder's name."""
-    return lambda guarantee, name="a home": Site.planned(tmp_path / name, sandbox, guarantee)
+    """Return a factory of sites: a guarantee, the folder's name, and how addresses begin (see RULES)."""
+    return lambda guarantee, name="a home", **options: Site.planned(tmp_path / name, sandbox, guarantee, **options)
 
 
 @pytest.fixture

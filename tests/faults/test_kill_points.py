@@ -1,6 +1,6 @@
 """Many seeded kill points: workers die at random places, up to three times in a row, and the next one carries on.
 
-`make test` tries a dozen, `make soak` two hundred (`ANGELIA_SOAK`). The sandbox's count is the witness: unaccounted 0; at most once: doubled 0 and
+`make test` tries a dozen, `make soak` more than two hundred (`ANGELIA_SOAK`). The sandbox's count is the witness: unaccounted 0; at most once: doubled 0 and
 ambiguous at most the open batches of each crash; at least once: unsent 0, doubled at most that.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -41,6 +42,9 @@ def scenarios() -> list[tuple[str, tuple[str, ...]]]:
     return made
 
 
+tally: Counter[str] = Counter()
+
+
 @pytest.mark.parametrize(("guarantee", "points"), scenarios(), ids=lambda value: value if isinstance(value, str) else "+".join(value))
 def test_kill(guarantee: str, points: tuple[str, ...], sandbox: Any, new_site: Any) -> None:
     site = new_site(guarantee)
@@ -58,6 +62,9 @@ def test_kill(guarantee: str, points: tuple[str, ...], sandbox: Any, new_site: A
     window = BATCH * OPEN_BATCHES * crashes
     counts = {dispatch: received.get(dispatch, 0) for dispatch in site.dispatches}
     doubled = sum(count > 1 for count in counts.values())
+    tally.update(crashes=crashes, rows=len(site.dispatches), unaccounted=len(site.dispatches - set(ledger)))
+    tally.update({f"doubled, {guarantee}": doubled, f"ambiguous, {guarantee}": sum(outcome == "ambiguous" for outcome in ledger.values())})
+    tally.update({f"unsent, {guarantee}": sum(not counts[dispatch] for dispatch, outcome in ledger.items() if outcome != "ambiguous")})
     assert set(ledger) == site.dispatches, f"seed {SEED}: unaccounted rows"
     assert all(counts[dispatch] >= 1 for dispatch, outcome in ledger.items() if outcome == "accepted")
     if guarantee == "at_most_once":
@@ -67,3 +74,13 @@ def test_kill(guarantee: str, points: tuple[str, ...], sandbox: Any, new_site: A
     else:
         assert set(ledger.values()) == {"accepted"}
         assert doubled <= window
+
+
+def test_how_many_kill_points_there_were(capsys: pytest.CaptureFixture[str]) -> None:
+    """Printed by `make soak`; the kill points above ran before, in this process."""
+    if not tally:
+        pytest.skip("no kill point was asked for")
+    with capsys.disabled():
+        print(f"\nkill points, seed {SEED}: {tally['crashes']} crashes; " + ", ".join(f"{name} {n}" for name, n in sorted(tally.items())))
+    assert tally["crashes"] >= N * 0.8  # a later worker may have too little left to pass its point
+    assert tally["unaccounted"] == tally["doubled, at_most_once"] == tally["unsent, at_least_once"] == 0
