@@ -208,8 +208,13 @@ def preview(
 
 @app.command()
 def snapshot(ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Write the catalog of a night into the lake; the jobs of that night read only this."""
-    commit = write_snapshot(_lake(), _store(), ds)
+    """Write the catalog of a night into the lake; the jobs of that night read only this.
+
+    A replay branch keeps the catalog as it stood on that night, where main has it.
+    """
+    lake = _lake()
+    standing = lake.head("catalog_snapshot", ds=ds) if lake.branch != "main" else None
+    commit = standing or write_snapshot(lake, _store(), ds)
     stopped = list(commit.meta["stopped"])
     line = f"{commit.ref}: {commit.rows} documents" + (f", stopped: {', '.join(stopped)}" if stopped else "")
     emit({"commit": commit.ref, "documents": commit.rows, "sha256": commit.params["catalog_sha256"], "stopped": stopped}, [line], as_json)

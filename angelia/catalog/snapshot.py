@@ -106,14 +106,24 @@ def catalog_of(documents: Iterable[Stored], stopped: Iterable[str] = (), commit:
     )
 
 
-def write_snapshot(lake: Lake, store: Documents, ds: str) -> Commit:
+def documents_of(catalog: Catalog) -> list[Stored]:
+    """Return a catalog's documents with their versions, by kind and id."""
+    kinds = (catalog.campaigns, catalog.audiences, catalog.materials, catalog.templates, catalog.channels, catalog.experiments)
+    documents: list[AnyDocument] = [catalog.policy, *(document for kind in kinds for document in kind.values())]
+    return sorted((Stored(one, catalog.versions[one.kind, one.id]) for one in documents), key=lambda stored: stored.key)
+
+
+def write_snapshot(lake: Lake, store: Documents, ds: str, *, stopped: Iterable[str] | None = None) -> Commit:
     """Publish the store's documents as the catalog of night `ds`; equal catalogs make equal files.
+
+    Args:
+        stopped: the campaigns that were stopped then; None = those that are now.
 
     Raises:
         InvalidInput: the catalog has no policy.
     """
     documents = sorted(store.current(), key=lambda stored: stored.key)
-    stopped = sorted(stopped_campaigns(lake))
+    stopped = sorted(stopped_campaigns(lake) if stopped is None else stopped)
     catalog_of(documents, stopped)
     bodies = [canonical(stored.document) for stored in documents]
     table = pa.table(

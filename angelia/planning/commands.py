@@ -1,4 +1,7 @@
-"""`angelia plan show`, `angelia plan guard`, `angelia why`: what a night decided, whether it is plausible, and why. Reads decisions."""
+"""`angelia plan show`, `guard`, `replay`, `compare`, and `angelia why`: what a night decided, whether it is plausible, what if, and why.
+
+Reads decisions; replay writes a branch.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import typer
 from angelia.config import load_settings
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
-from angelia.output import DsOption, JsonFlag, emit
+from angelia.output import DsOption, JsonFlag, days_between, emit
 from angelia.planning.guard import guard, lines
 
 app = typer.Typer(no_args_is_help=True, help="The joint decision of a night.")
@@ -69,6 +72,44 @@ def guard_command(ds: DsOption, as_json: JsonFlag = False) -> None:
     """
     result = guard(_lake(), ds)
     emit(result, lines(result), as_json)
+
+
+@app.command("replay")
+def replay_command(
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First night (ds).")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last night (ds), included.")],
+    changes: Annotated[
+        str, typer.Option("--changes", metavar="JSON", help="Fields by campaign, or of `policy`; none = decide again as it was.")
+    ] = "",
+    branch: Annotated[str, typer.Option("--branch", help="Replay branch to write; default: one that follows from the question.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Decide past nights again with changed caps, budgets, values or windows, on a branch, and compare: nothing is sent, main stays as it is.
+
+    Example: angelia plan replay --from 2026-11-10 --to 2026-11-12 --changes '{"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'
+    """
+    from angelia import replay
+
+    days, parsed = days_between(first, last), replay.parse_changes(changes)
+    where = _branch(branch or replay.branch_for(days, parsed))
+    result = replay.replay(_branch("main"), where, days, parsed)
+    emit({"branch": where.branch, "changes": parsed, "days": result}, [f"branch {where.branch}", *replay.lines(result)], as_json)
+
+
+@app.command("compare")
+def compare_command(
+    ds: DsOption, branch: Annotated[str, typer.Option("--branch", help="Replay branch to compare with main.")], as_json: JsonFlag = False
+) -> None:
+    """Compare a replay's plan of a night with main's: messages by campaign, who gains or loses one, value and gap."""
+    from angelia import replay
+
+    result = replay.compare(_branch("main"), _branch(branch), ds)
+    emit(result, replay.lines([result]), as_json)
+
+
+def _branch(name: str) -> Lake:
+    settings = load_settings()
+    return Lake.open(settings.lake_url(), branch=name, endpoint=settings.s3_endpoint)
 
 
 def why(

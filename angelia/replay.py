@@ -1,0 +1,188 @@
+"""`angelia plan replay` and `angelia plan compare`: decide past nights again with changed campaigns, on a branch, beside what main decided.
+
+Reads the catalog snapshot, features, curves, audiences, scores and pushes that main's plan of each night was made from; writes catalog_snapshot,
+decisions and dispatch_manifest of the branch. Grain: night. Only what the plan itself weighs can be changed here (caps, budgets, values, windows …):
+another audience or material needs another selection and other scores, which a backfill of the whole night makes.
+What would surprise: each night counts the branch's own plan of the night before as pending, but opens and pushes are those that really happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from angelia.bootstrap import run
+from angelia.catalog.documents import Campaign, Policy, parse_document
+from angelia.catalog.snapshot import Catalog, Stored, documents_of, read_snapshot, write_snapshot
+from angelia.errors import InvalidInput
+from angelia.lake import Commit, Lake
+from angelia.output import progress
+from angelia.planning.guard import guard
+
+CHANGEABLE = {
+    "campaign": (
+        *("caps", "budget", "priority", "value_per_open", "send_window", "holdout_pct", "channels", "ttl_hours"),
+        *("start_date", "end_date", "occurrence"),
+    ),
+    "policy": ("caps", "min_gap_hours", "quiet_hours", "holdout", "explore"),
+}
+Changes = Mapping[str, Mapping[str, Any]]
+
+
+def parse_changes(text: str) -> dict[str, dict[str, Any]]:
+    """Return changes by campaign (or `policy`), from a JSON object of objects.
+
+    Raises:
+        InvalidInput: it is none, or names a field that a plan alone cannot follow.
+    """
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(fields, dict) for fields in found.values()):
+        raise InvalidInput("--changes is no JSON object of objects", fix="""write it as '{"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'""")
+    for name, fields in found.items():
+        allowed = CHANGEABLE["policy" if name == "policy" else "campaign"]
+        if wrong := sorted(set(fields) - set(allowed)):
+            raise InvalidInput(
+                f"--changes: {wrong[0]} of {name} is not the plan's alone",
+                fix=f"these are: {', '.join(allowed)}; for others apply the document and backfill nightly_personalization",
+            )
+    return found
+
+
+def branch_for(days: Sequence[str], changes: Changes) -> str:
+    """Return the branch a replay writes unless told otherwise: the same question has the same branch."""
+    asked = json.dumps([list(days), changes], sort_keys=True).encode()
+    return f"replay-{days[0]}-{hashlib.sha256(asked).hexdigest()[:8]}"
+
+
+def changed(catalog: Catalog, changes: Changes) -> list[Stored]:
+    """Return a snapshot's documents with the changes made, each checked by its model.
+
+    Raises:
+        InvalidInput: there is no such campaign, or a value cannot be.
+    """
+    unknown = sorted(set(changes) - set(catalog.campaigns) - {"policy"})
+    if unknown:
+        raise InvalidInput(f"--changes: the night had no campaign {unknown[0]}", fix=f"it had {', '.join(catalog.campaigns)}")
+    found = []
+    for stored in documents_of(catalog):
+        document = stored.document
+        fields = changes.get("policy" if isinstance(document, Policy) else document.id if isinstance(document, Campaign) else "")
+        if fields:
+            parsed = parse_document({**document.model_dump(mode="json"), **fields})
+            found.append(replace(stored, document=parsed))
+        else:
+            found.append(stored)
+    return found
+
+
+def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> list[dict[str, Any]]:
+    """Decide nights again, one after the other, in one Spark session; return each night's comparison with main.
+
+    Raises:
+        NotFound: main has no plan of one of these nights.
+        InvalidInput: a change cannot be made.
+        AngeliaError: a job failed; its own error stands above.
+    """
+    snapshots = []
+    for ds in days:
+        plan = main.require("decisions", ds=ds)
+        snapshots.append(changed(read_snapshot(main, cited(main, plan, "catalog_snapshot")), changes))
+        for note in moved(main, plan):
+            progress(f"{ds}: {note}")
+    jobs: list[str] = []
+    for ds, documents in zip(days, snapshots, strict=True):
+        stopped = main.require("catalog_snapshot", ds=ds).meta.get("stopped", ())
+        write_snapshot(branch, _Documents(documents), ds, stopped=stopped)
+        for job in ("plan_dispatch", "emit_manifests"):
+            jobs += [job, "--ds", ds, "--branch", branch.branch, "+"]
+    run(["spark_jobs", *jobs[:-1]])
+    found = []
+    for ds in days:
+        judged = guard(branch, ds)
+        found.append({**compare(main, branch, ds), "guard": judged["verdict"], "breaches": [one["says"] for one in judged["breaches"]]})
+    return found
+
+
+class _Documents:
+    def __init__(self, documents: list[Stored]) -> None:
+        self._documents = documents
+
+    def current(self) -> list[Stored]:
+        return self._documents
+
+
+def cited(lake: Lake, commit: Commit, dataset: str) -> Commit:
+    """Return the commit of a dataset that another was made from."""
+    return next(found for found in map(lake.cited, commit.inputs) if found.dataset == dataset)
+
+
+def moved(lake: Lake, plan: Commit) -> list[str]:
+    """Return a line for each input of a plan that has a newer commit now: a replay reads the newer one, and says so."""
+    found = []
+    for commit in map(lake.cited, plan.inputs):
+        head = lake.head(commit.dataset, **commit.partition)
+        if head is not None and head.number != commit.number and "chain" not in commit.partition and commit.dataset != "catalog_snapshot":
+            found.append(f"{plan.ref} was made from {commit.ref}, this one is from {head.ref}")
+    return found
+
+
+def compare(main: Lake, branch: Lake, ds: str) -> dict[str, Any]:
+    """Return what two plans of one night have in common: messages by campaign, who gained and lost one, value and gap.
+
+    Raises:
+        NotFound: one of them has no plan of that night.
+        InvalidInput: the branch has none of its own.
+    """
+    ours, theirs = main.require("decisions", ds=ds), branch.require("decisions", ds=ds)
+    if theirs.branch != branch.branch:
+        raise InvalidInput(f"{branch.branch} has no plan of {ds} of its own", fix="`angelia plan replay` makes one")
+    here, there = _sent(main, ours), _sent(branch, theirs)
+    campaigns = {}
+    for name in sorted({*here, *there}):
+        a, b = here.get(name, np.zeros(0, "S1")), there.get(name, np.zeros(0, "S1"))
+        both = int(np.isin(a, b, assume_unique=True).sum())
+        campaigns[name] = {"main": len(a), "replay": len(b), "both": both, "gained": len(b) - both, "lost": len(a) - both}
+    return {
+        "ds": ds,
+        "main": ours.ref,
+        "replay": theirs.ref,
+        "campaigns": campaigns,
+        "value_micros": {"main": ours.meta["primal_micros"], "replay": theirs.meta["primal_micros"]},
+        "gap_pct": {"main": ours.meta["gap_pct"], "replay": theirs.meta["gap_pct"]},
+    }
+
+
+def _sent(lake: Lake, commit: Commit) -> dict[str, np.ndarray]:
+    """Return the message ids a plan sends, by campaign."""
+    found: dict[str, list[np.ndarray]] = {}
+    for entry in commit.files:
+        flat = lake.read_file(entry, ["choices"])["choices"].combine_chunks().flatten()
+        sent = flat.filter(pc.equal(pc.struct_field(flat, "outcome"), "sent"))
+        names, keys = pc.struct_field(sent, "campaign_id"), pc.struct_field(sent, "message_id")
+        for name in pc.unique(names).to_pylist():
+            found.setdefault(name, []).append(keys.filter(pc.equal(names, name)).to_numpy(zero_copy_only=False).astype("S"))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def lines(days: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the comparison as a table for people."""
+    found = []
+    for day in days:
+        value, gap = day["value_micros"], day["gap_pct"]
+        found.append(f"{day['ds']}: {day['replay']} beside {day['main']}")
+        found.append(f"  value {value['replay'] / 1e6:,.2f} (main {value['main'] / 1e6:,.2f}), gap {gap['replay']} % (main {gap['main']} %)")
+        width = max(map(len, day["campaigns"]), default=0)
+        for name, one in day["campaigns"].items():
+            counts = f"{one['replay']:>9,} messages, {one['replay'] - one['main']:+,}"
+            found.append(f"  {name:<{width}}  {counts}; {one['gained']:,} people gain one, {one['lost']:,} lose it")
+        found += [f"  guard: {says}" for says in day.get("breaches", ())]
+    return found
