@@ -42,25 +42,25 @@ def measure_column(constraint: Constraint) -> str:
 
 def suite(contract: Dataset) -> Any:
     """Return the ExpectationSuite of a dataset: as many expectations as it has constraints."""
-    return _suite(contract.name, contract.version, constraints(contract))
+    return suite_of(contract.name, contract.version, constraints(contract))
 
 
-def _suite(name: str, version: int, checks: Iterable[Constraint]) -> Any:
-    gx = _great_expectations()
-    between = gx.expectations.ExpectColumnValuesToBeBetween
-    return gx.ExpectationSuite(
-        name=name,
-        meta={"dataset": name, "contract_version": version},
-        expectations=[
-            between(
-                column=measure_column(check),
-                min_value=check.minimum if check.kind is Kind.MIN_ROWS else None,
-                max_value=None if check.kind is Kind.MIN_ROWS else check.tolerated_pct,
-                severity=str(check.severity),
-                meta={"check": check.name, "breach": check.breach},
-            )
-            for check in checks
-        ],
+def suite_of(name: str, version: int, checks: Iterable[Constraint]) -> Any:
+    """Return the ExpectationSuite of some checks."""
+    meta = {"dataset": name, "contract_version": version}
+    return great_expectations().ExpectationSuite(name=name, meta=meta, expectations=[expectation(check) for check in checks])
+
+
+def expectation(check: Constraint) -> Any:
+    """Return the expectation of one check: at most so many percent of the rows may break it."""
+    counts = check.kind is Kind.MIN_ROWS
+    return great_expectations().expectations.ExpectColumnValuesToBeBetween(
+        column=measure_column(check),
+        description=f"at least {check.minimum:,} rows" if counts else f"{check.breach}: in at most {check.tolerated_pct:g} % of rows",
+        min_value=check.minimum if counts else None,
+        max_value=None if counts else check.tolerated_pct,
+        severity=str(check.severity),
+        meta={"check": check.name, "breach": check.breach},
     )
 
 
@@ -75,7 +75,7 @@ def validate(name: str, checks: Sequence[Constraint], measures: Sequence[Mapping
     """
     if not checks:
         return []
-    gx = _great_expectations()
+    gx = great_expectations()
     import pandas as pd
 
     columns = list(dict.fromkeys(column for row in measures for column in row if column != ROW))
@@ -87,7 +87,7 @@ def validate(name: str, checks: Sequence[Constraint], measures: Sequence[Mapping
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         batch = context.data_sources.add_pandas("measures").add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-        expected = context.suites.add(_suite(name, version, checks))
+        expected = context.suites.add(suite_of(name, version, checks))
         validation = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=expected))
         result = validation.run(
             batch_parameters={"dataframe": frame},
@@ -118,7 +118,8 @@ def _crash(info: Any) -> str | None:
     return None
 
 
-def _great_expectations() -> Any:
+def great_expectations() -> Any:
+    """Return the library, imported, with its usage statistics off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # no usage statistics: batch hosts have no way out, and need none
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it imports sre_constants

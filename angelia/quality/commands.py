@@ -113,12 +113,15 @@ def _listing(by_gate: dict[str, list[Verdict]]) -> Iterator[str]:
                 yield f"  tolerated {verdict.sentence()}"
 
 
+LastDay = Annotated[
+    str | None,
+    typer.Option("--ds", metavar="YYYY-MM-DD", help="Last day; default the newest that was checked.", callback=lambda v: parse_ds(v) if v else v),
+]
+
+
 @app.command()
 def report(
-    ds: Annotated[
-        str | None,
-        typer.Option("--ds", metavar="YYYY-MM-DD", help="Last day; default the newest that was checked.", callback=lambda v: parse_ds(v) if v else v),
-    ] = None,
+    ds: LastDay = None,
     days: Annotated[int, typer.Option(min=1, max=366, help="How many days.")] = 28,
     as_json: JsonFlag = False,
 ) -> None:
@@ -131,3 +134,20 @@ def report(
     result = publish_report(load_settings(), ds, days)
     state = "closed" if result["closed"] else "open"
     emit(result, [f"gates of {result['ds']}: {state}; {result['checks']} checks, {result['failed']} failed", f"report  {result['report']}"], as_json)
+
+
+@app.command()
+def docs(
+    ds: LastDay = None,
+    days: Annotated[int, typer.Option(min=1, max=28, help="How many days; each costs about a second.")] = 7,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write Great Expectations' Data Docs of the gates' suites and verdicts: HOME/reports/data_docs.
+
+    They hold measures and verdicts, no row of any dataset, and need nothing from the network.
+    """
+    from angelia.quality.publish import publish_docs
+
+    progress("quality: writing Data Docs")
+    result = publish_docs(load_settings(), ds, days)
+    emit(result, [f"{result['suites']} suites, {result['validations']} validations: {result['docs']}"], as_json)

@@ -1,4 +1,4 @@
-"""Where the quality report is written: HOME/reports/quality.html for now, HOME/reports/DAY-quality.html for a night.
+"""Where the quality report is written: HOME/reports/quality.html for now, HOME/reports/DAY-quality.html for a night; and Data Docs beside them.
 
 Reads the lake and the report folder (which nights have a report to link); writes one HTML file, and for the newest night both. Replays have a
 folder of their own.
@@ -13,11 +13,11 @@ from angelia.config import Settings
 from angelia.drawing.files import write_text
 from angelia.errors import NotFound
 from angelia.lake import Lake
+from angelia.quality.data_docs import FOLDER, build
 from angelia.quality.history import days_checked, gather
 from angelia.quality.report import render
 
-DATA_DOCS = "data_docs"
-DAYS = 28
+DAYS, DOCS_DAYS = 28, 7
 
 
 def reports_folder(settings: Settings) -> Path:
@@ -38,18 +38,15 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
         InvalidInput: the file cannot be written.
     """
     lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
-    checked = days_checked(lake)
-    if not (ds or checked):
-        raise NotFound(f"no gate was ever checked on branch {lake.branch}", fix="run `angelia quality check --gate sources --ds D`, or a night")
-    last = ds or checked[-1]
+    last = ds or _newest(lake)
     history = gather(lake, last, days)
     folder = reports_folder(settings)
     there = {day for day in history.days if (folder / f"{day}.html").is_file()}
     found = history.of(last)
     path = folder / report_name(ds)
-    page = render(history, reports=there, docs=(folder / DATA_DOCS / "index.html").is_file())
+    page = render(history, reports=there, docs=(folder / FOLDER / "index.html").is_file())
     write_text(path, page)
-    if ds and ds in checked[-1:]:
+    if ds and ds in days_checked(lake)[-1:]:
         write_text(folder / report_name(None), page)
     return {
         "ds": last,
@@ -59,3 +56,24 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
         "closed": sorted({verdict.gate for verdict in found if verdict.blocks}),
         "report": str(path),
     }
+
+
+def publish_docs(settings: Settings, ds: str | None = None, days: int = DOCS_DAYS) -> dict[str, Any]:
+    """Write Great Expectations' Data Docs of the days up to `ds` (default: the newest that was checked) and return where, and how many pages.
+
+    Raises:
+        NotFound: no gate was ever checked.
+        InvalidInput: the folder cannot be written.
+    """
+    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    last = ds or _newest(lake)
+    folder = reports_folder(settings) / FOLDER
+    counts = build(gather(lake, last, days), folder)
+    return {"ds": last, "days": days, **counts, "docs": str(folder / "index.html")}
+
+
+def _newest(lake: Lake) -> str:
+    checked = days_checked(lake)
+    if not checked:
+        raise NotFound(f"no gate was ever checked on branch {lake.branch}", fix="run `angelia quality check --gate sources --ds D`, or a night")
+    return checked[-1]
