@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from angelia.audience.bitmaps import EVERYONE, Rows, block_bits_for
-from angelia.audience.blobs import write_rows
+from angelia.audience.bitmaps import EVERYONE, block_bits_for
+from angelia.audience.blobs import Row, write_rows
 from angelia.audience.sets import Dense, Set, of_flags
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
@@ -88,26 +88,24 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
     with lake.attempt("bitmap_index", ds=DS) as attempt:
         for block in range(-(-users // width)):
             n = min(width, users - block * width)
-            rows = Rows(block, block_bits)
             everyone = np.zeros(max(64, width), bool)
             everyone[:n] = True
-            rows.add(EVERYONE, "known", of_flags(everyone))
+            rows = [Row(block, EVERYONE, "known", of_flags(everyone))]
             for i in range(N_TAGS):
                 words = random_words(np.random.Generator(np.random.SFC64([seed, block, i])), max(1, width >> 6), density)
                 found = block_set(words, n)
-                rows.add("tag", "value", found, value=f"t{i:02d}")
+                rows.append(Row(block, "tag", "value", found, f"t{i:02d}"))
                 if (tag := f"t{i:02d}") in files:
                     plain = block_set(words, n) if isinstance(found, Dense) else None
                     (plain.bits if plain is not None else _packed(found, width)).tofile(files[tag])
             for bit in range(RANGE_BITS):
                 words = random_words(np.random.Generator(np.random.SFC64([seed, block, N_TAGS + bit])), max(1, width >> 6), 0.5)
-                rows.add("age_years", "slice", block_set(words, n), bit=bit, offset=0)
+                rows.append(Row(block, "age_years", "slice", block_set(words, n), bit=bit, offset=0))
             shards = (block << (block_bits - SHARD_BITS), ((block + 1) << (block_bits - SHARD_BITS)) - 1)
-            for group, found_rows in rows.groups.items():
-                attempt.add(write_rows(lake, attempt.folder, found_rows, group=group, block=block, shards=shards))
+            attempt.add(write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=range(block, block + 1), shards=shards))
             if block % 16 == 0:
                 progress(f"audience: built {min(users, (block + 1) * width):,} of {users:,} users")
-        meta = {"shard_bits": SHARD_BITS, "block_bits": block_bits, "n_ordinals": users, "history_days": 28, "event_items": []}
+        meta = {"shard_bits": SHARD_BITS, "block_bits": block_bits, "n_ordinals": users, "n_users": users, "history_days": 28}
         commit = attempt.publish(meta=meta)
     for file in files.values():
         file.close()

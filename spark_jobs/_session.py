@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
 
 from angelia import logs
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.output import parse_ds, progress
+
+if TYPE_CHECKING:  # a job that runs in processes needs no Spark, nor the second it takes to import
+    from pyspark.sql import SparkSession
 
 
 def arg_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -46,6 +48,8 @@ def spark_session(name: str) -> Iterator[SparkSession]:
 
     Workers use this very interpreter: `python3` on the PATH would miss every package.
     """
+    from pyspark.sql import SparkSession
+
     running = SparkSession.getActiveSession()
     if running is not None:
         yield running

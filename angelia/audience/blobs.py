@@ -1,8 +1,8 @@
-"""Sets as rows of bitmap_index, and a file of them as a memory map: rows are Parquet, and their bitmaps can be used where they stand.
+"""Sets as rows of bitmap_index and bitmap_days, and a file of them as a memory map: rows are Parquet, and their bitmaps can be used where they stand.
 
 The bitmap column is written plain: no dictionary, no compression, one page a row group. In such a page each value is 4 bytes of length and
 then its bytes, so the row's `n_bytes` and the footer say where in the file each bitmap begins. Any Parquet reader reads these files; this one
-takes the other columns from a copy in the footer (one Arrow message instead of eight columns to open) and packed words straight from the page
+takes the other columns from a copy in the footer (one Arrow message instead of nine columns to open) and packed words straight from the page
 cache.
 What would surprise: page checksums cover only what is read as Parquet; a bitmap that rots on disk is found by `angelia lake verify`, not here.
 """
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,63 +24,77 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
+from angelia.audience.arrays import Numbers, decode
+from angelia.audience.columns import numbers, of_binary, of_numbers
 from angelia.audience.sets import NOBODY, Dense, Set
 from angelia.contracts import arrow, dataset
 from angelia.errors import Corrupt
 from angelia.lake import FileEntry, Lake
 
-DIRECTORY = ("field", "kind", "value", "bit", "offset", "cardinality", "encoding", "n_bytes")
+DIRECTORY = ("block", "field", "kind", "value", "bit", "offset", "cardinality", "encoding", "n_bytes")
 PLAIN = ("bitmap",)
 NOTE = "angelia.directory"
 # A page's size is an int32, and pages are written from memory: row groups stay far below 2 GiB.
 ROW_GROUP_BYTES = 1 << 28
 MEND = "run `angelia lake verify`, then build_bitmaps again"
+Key = tuple[str, str | None, int | None]  # kind, value, bit
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of bitmap_index, before it is bytes."""
+    """One row of bitmap_index or bitmap_days, before it is bytes: a set, or arrays that are bytes already (and what they count)."""
 
+    block: int
     field: str
     kind: str
-    found: Set
+    found: Set | tuple[int, bytes]
     value: str | None = None
     bit: int | None = None
     offset: int | None = None
 
 
-def encode(found: Set) -> tuple[str, bytes]:
-    """Return (encoding, bytes) of a set."""
-    return ("words", found.bits.tobytes()) if isinstance(found, Dense) else ("roaring", found.serialize())
+def encode(found: Set | tuple[int, bytes]) -> tuple[int, str, bytes]:
+    """Return (cardinality, encoding, bytes) of a set, or of arrays."""
+    if isinstance(found, tuple):
+        return found[0], "arrays", found[1]
+    return len(found), *(("words", found.bits.tobytes()) if isinstance(found, Dense) else ("roaring", found.serialize()))
 
 
-def to_table(rows: Sequence[Row], block: int) -> pa.Table:
-    """Return bitmap_index rows of one block, sorted by field, kind, value, bit."""
-    rows = sorted(rows, key=lambda row: (row.field, row.kind, row.value or "", row.bit or 0))
+def to_table(contract: str, rows: Sequence[Row]) -> pa.Table:
+    """Return rows of bitmap_index or bitmap_days, sorted by block, field, kind, value, bit."""
+    rows = sorted(rows, key=lambda row: (row.block, row.field, row.kind, row.value or "", row.bit or 0))
     blobs = [encode(row.found) for row in rows]
-    columns = {name: [getattr(row, name) for row in rows] for name in ("field", "kind", "value", "bit", "offset")}
-    columns |= {
-        "block": [block] * len(rows),
-        "cardinality": [len(row.found) for row in rows],
-        "encoding": [encoding for encoding, _ in blobs],
-        "n_bytes": [len(data) for _, data in blobs],
-        "bitmap": [data for _, data in blobs],
+    encoded: dict[str, Sequence[bytes | None]] = {
+        "field": [row.field.encode() for row in rows],
+        "kind": [row.kind.encode() for row in rows],
+        "value": [None if row.value is None else row.value.encode() for row in rows],
+        "encoding": [encoding.encode() for _, encoding, _ in blobs],
+        "bitmap": [data for _, _, data in blobs],
     }
-    schema = arrow.schema(dataset("bitmap_index"))
-    return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema=schema)
+    whole: dict[str, Sequence[int | None]] = {
+        "block": [row.block for row in rows],
+        "bit": [row.bit for row in rows],
+        "offset": [row.offset for row in rows],
+        "cardinality": [n for n, _, _ in blobs],
+        "n_bytes": [len(data) for _, _, data in blobs],
+    }
+    schema = arrow.schema(dataset(contract))
+    arrays = [
+        of_binary(encoded[column.name], column.type) if column.name in encoded else of_numbers(whole[column.name], column.type) for column in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def write_rows(lake: Lake, folder: str, rows: Sequence[Row], *, group: str, block: int, shards: tuple[int, int]) -> FileEntry:
-    """Write one group's rows of one block as a file below an attempt folder and return its entry."""
-    table = to_table(rows, block)
+def write_rows(lake: Lake, name: str, folder: str, rows: Sequence[Row], *, blocks: range, shards: tuple[int, int]) -> FileEntry:
+    """Write the rows of some blocks as a file of bitmap_index or bitmap_days below an attempt folder and return its entry."""
+    table = to_table(name, rows)
     largest = max(table["n_bytes"].to_pylist(), default=1)
     return lake.write_file(
-        "bitmap_index",
+        name,
         folder,
         table,
-        f"{group}-block-{block:05d}.parquet",
+        f"blocks-{blocks.start:05d}-{blocks.stop - 1:05d}.parquet",
         shards=shards,
-        keys={"group": group, "block": str(block)},
         plain=PLAIN,
         row_group_size=max(1, min(131_072, ROW_GROUP_BYTES // max(1, largest))),
         notes={NOTE: to_note(table)},
@@ -98,17 +111,6 @@ def to_note(table: pa.Table) -> str:
         writer.write_table(directory)
     # Compressed as a whole: Arrow's own compression, buffer by buffer, takes 0.8 ms to open.
     return base64.b64encode(zlib.compress(sink.getvalue(), 1)).decode()
-
-
-def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column of numbers without nulls as an array, shape (n,).
-
-    Not `to_numpy`: that imports pandas, 0.8 s that a count does not have.
-    """
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    dtype = np.dtype(column.type.to_pandas_dtype())
-    parts = [np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset : chunk.offset + len(chunk)] for chunk in chunks if len(chunk)]
-    return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else np.zeros(0, dtype)
 
 
 class Blobs:
@@ -132,12 +134,22 @@ class Blobs:
         self.rows = rows
         self.bytes = np.frombuffer(self.data, np.uint8)
         self.sizes, self.cardinalities = numbers(rows["n_bytes"]), numbers(rows["cardinality"])
-        codes, names = numbers(rows["field"].indices), rows["field"].dictionary.to_pylist()
-        edges = [*np.flatnonzero(np.diff(codes, prepend=-1)).tolist(), len(codes)]
-        # The rows of each field: they are sorted by it.
-        self.spans = {names[codes[first]]: (first, last) for first, last in itertools.pairwise(edges)}
+        names = rows["field"].dictionary.to_pylist()
+        codes, blocks = numbers(rows["field"].indices).astype(np.int64), numbers(rows["block"]).astype(np.int64)
+        edges = [*np.flatnonzero(np.diff(blocks * len(names) + codes, prepend=-1)).tolist(), len(codes)]
+        # The rows of each block and field: they are sorted by both.
+        self.spans = {(int(blocks[first]), names[codes[first]]): (first, last) for first, last in itertools.pairwise(edges)}
         words = rows["encoding"].dictionary.to_pylist()
         self.is_words = numbers(rows["encoding"].indices) == (words.index("words") if "words" in words else -1)
+
+    def keys(self, block: int, field: str) -> dict[Key, int]:
+        """Return the row of each set of a block's field."""
+        first, last = self.spans.get((block, field), (0, 0))
+        if first == last:
+            return {}
+        mine = self.rows.slice(first, last - first)
+        keys = zip(mine["kind"].to_pylist(), mine["value"].to_pylist(), mine["bit"].to_pylist(), strict=True)
+        return {key: first + i for i, key in enumerate(keys)}
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -165,9 +177,7 @@ class Blobs:
         Raises:
             Corrupt: the bytes there are no bitmap of the size that the row says.
         """
-        at, size, n = int(self.starts[row]), int(self.sizes[row]), int(self.cardinalities[row])
-        if int.from_bytes(self.data[at - 4 : at], "little") != size:
-            raise Corrupt(f"{self.path}: bitmap {row} is not where the footer says", fix=MEND)
+        at, size, n = self._place(row)
         if not n:
             return NOBODY
         if self.is_words[row]:
@@ -179,3 +189,22 @@ class Blobs:
         if len(found) != n:
             raise Corrupt(f"{self.path}: bitmap {row} holds {len(found)} people, its row says {n}", fix=MEND)
         return found
+
+    def arrays(self, row: int) -> list[Numbers]:
+        """Return the arrays of a row, where they stand.
+
+        Raises:
+            Corrupt: the bytes there are none.
+        """
+        at, size, _ = self._place(row)
+        try:
+            return decode(self.bytes[at : at + size])
+        except ValueError as error:
+            raise Corrupt(f"{self.path}: arrays {row}: {error}", fix=MEND) from None
+
+    def _place(self, row: int) -> tuple[int, int, int]:
+        """Return (where a row's bytes begin, how many they are, its cardinality)."""
+        at, size, n = int(self.starts[row]), int(self.sizes[row]), int(self.cardinalities[row])
+        if int.from_bytes(self.data[at - 4 : at], "little") != size:
+            raise Corrupt(f"{self.path}: bitmap {row} is not where the footer says", fix=MEND)
+        return at, size, n

@@ -1,30 +1,33 @@
-"""One block of the bitmap index, read lazily: a group's file is mapped when the first of its fields is asked for.
+"""One block of the bitmap index, read lazily: a file is mapped when the first of its sets is asked for.
 
-Reads bitmap_index (and user_days for what has no bitmap). A block is a whole number of shards, and up to 2^23 people wide:
-the unit that files are written and sets are computed by. What would surprise: positions count from the block's first ordinal; a packed set is
-used where it stands in the file, and only roaring sets are deserialised, once.
+Reads bitmap_index, and the commits of bitmap_days that it cites. A block is a whole number of shards, and up to 2^23 people wide: the unit that sets
+are computed by. What would surprise: positions count from the block's first ordinal; a packed set is used where it stands in the file, and only
+roaring sets are deserialised, once. Days may know people whom the index does not: they are taken out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pyroaring import BitMap
 
-from angelia.audience.bitmaps import EVERYONE, event_field, group_of
-from angelia.audience.blobs import Blobs, numbers
-from angelia.audience.sets import NOBODY, Set, bitmap_of, intersect, ordinals_of
+from angelia.audience.arrays import Numbers
+from angelia.audience.bitmaps import EVERYONE
+from angelia.audience.blobs import Blobs, Key
+from angelia.audience.daily import event_field, find_item
+from angelia.audience.sets import NOBODY, Set, bitmap_of, intersect, of_positions, ordinals_of, to_bitmap
+from angelia.audience.slices import add
 from angelia.contracts import dataset
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
-DayRows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
+U32 = npt.NDArray[np.uint32]
+I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,6 @@ class Index:
     block_bits: int
     n_ordinals: int
     history_days: int
-    event_items: frozenset[tuple[str, str]]
 
     @classmethod
     def open(cls, lake: Lake, ds: str, number: int | None = None) -> Index:
@@ -55,8 +57,7 @@ class Index:
                 fix=f"run build_bitmaps --ds {ds} again",
             )
         meta = commit.meta
-        items = frozenset((pair[0], pair[1]) for pair in meta["event_items"])
-        return cls(lake, ds, commit, int(meta["shard_bits"]), int(meta["block_bits"]), int(meta["n_ordinals"]), int(meta["history_days"]), items)
+        return cls(lake, ds, commit, int(meta["shard_bits"]), int(meta["block_bits"]), int(meta["n_ordinals"]), int(meta["history_days"]))
 
     @property
     def width(self) -> int:
@@ -78,10 +79,47 @@ class Index:
         per_block = self.block_bits - self.shard_bits
         return range(block << per_block, min((block + 1) << per_block, self.n_shards))
 
+    def file(self, block: int) -> Blobs | None:
+        """Return the file of the fields of a block's people; None if there is nobody."""
+        return self._open(self.commit, block)
+
+    def file_of_day(self, day: str, block: int) -> tuple[Blobs | None, bool]:
+        """Return the file of what a block's people did on a day (None if nothing), and whether it may know people whom the index does not."""
+        commit = self._day_commit(day)
+        if commit is None:
+            return None, False
+        is_dense = int(self.commit.meta["n_users"]) == self.n_ordinals
+        return self._open(commit, block), not is_dense or int(commit.meta["n_ordinals"]) > self.n_ordinals
+
+    def _open(self, commit: Commit, block: int) -> Blobs | None:
+        shard = self.shards_of(block).start
+        entry = next((entry for entry in commit.files if entry.shards is not None and entry.shards[0] <= shard <= entry.shards[1]), None)
+        if entry is None:
+            return None
+        assert entry.shards is not None
+        if entry.shards[1] - entry.shards[0] < 1 << (self.block_bits - self.shard_bits):
+            return Blobs(self.lake, entry)
+        # A file of several blocks is opened once. Two threads may both open it: either will do.
+        found = self._files.get(entry.path)
+        if found is None:
+            found = self._files[entry.path] = Blobs(self.lake, entry)
+        return found
+
     @cached_property
-    def entries(self) -> Mapping[tuple[str, int], FileEntry]:
-        """The index's files, by group of fields and block."""
-        return {(entry.keys["group"], int(entry.keys["block"])): entry for entry in self.commit.files}
+    def _files(self) -> dict[str, Blobs]:
+        return {}
+
+    @cached_property
+    def _days(self) -> dict[str, str | Commit]:
+        """The days there are: as cited, or as loaded, once they were asked for."""
+        cited = [name for name in self.commit.inputs if name.split(":")[-1].startswith("bitmap_days/")]
+        return {name.partition("ds=")[2].partition("@")[0]: name for name in cited}
+
+    def _day_commit(self, day: str) -> Commit | None:
+        found = self._days.get(day)
+        if isinstance(found, str):
+            found = self._days[day] = self.lake.cited(found)
+        return found
 
     @property
     def day(self) -> date:
@@ -101,16 +139,6 @@ class Index:
             )
         return [(self.day - timedelta(days=back)).isoformat() for back in range(days)]
 
-    def has_bitmaps(self, event_type: str, item: str | None) -> bool:
-        """Tell whether events of this type (and item) have bitmaps; else they are counted from user_days."""
-        return item is None or (event_type, item) in self.event_items
-
-    @cached_property
-    def day_commits(self) -> Mapping[str, Commit]:
-        """The user_days commits the index was made from, by day: an audience is answered from the same rows as its bitmaps."""
-        cited = [self.lake.cited(name) for name in self.commit.inputs if name.split(":")[-1].startswith("user_days/")]
-        return {commit.partition["ds"]: commit for commit in cited}
-
     @cached_property
     def list_names(self) -> list[str]:
         """The explicit user lists there are."""
@@ -123,7 +151,7 @@ class Reads:
 
     bitmaps: int = 0
     bytes: int = 0
-    user_days_rows: int = 0
+    rows: int = 0
     fields: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, size: int) -> None:
@@ -136,7 +164,7 @@ class Reads:
         """Add what another reader read."""
         self.bitmaps += other.bitmaps
         self.bytes += other.bytes
-        self.user_days_rows += other.user_days_rows
+        self.rows += other.rows
         for name, n in other.fields.items():
             self.fields[name] = self.fields.get(name, 0) + n
 
@@ -149,9 +177,8 @@ class Block:
         self.base = number << index.block_bits
         self.reads = reads if reads is not None else Reads()
         self.audiences: dict[str, Set] = {}
-        self._groups: dict[str, Blobs | None] = {}
-        self._fields: dict[str, dict[tuple[str, str | None, int | None], int]] = {}
-        self._sets: dict[tuple[str, str, str | None, int | None], Set] = {}
+        self._fields: dict[tuple[str, str | None], tuple[Blobs | None, dict[Key, int], bool]] = {}
+        self._sets: dict[tuple[str, str | None, Key], Set] = {}
 
     def everyone(self) -> Set:
         """Return all users of the block."""
@@ -159,59 +186,64 @@ class Block:
 
     def known(self, field_name: str) -> Set | None:
         """Return the users whose field is not NULL; None = everyone (the field has no NULLs)."""
-        return self.get(field_name, "known") if ("known", None, None) in self._keys(field_name) else None
+        return self.get(field_name, "known") if ("known", None, None) in self._rows(field_name, None)[1] else None
 
     def values(self, field_name: str) -> list[str]:
         """Return the values of a field that somebody in the block has."""
-        return [value for kind, value, _ in self._keys(field_name) if kind == "value" and value is not None]
+        return [value for kind, value, _ in self._rows(field_name, None)[1] if kind == "value" and value is not None]
 
     def get(self, field_name: str, kind: str, value: str | None = None, bit: int | None = None) -> Set:
-        """Return one set; empty if there is none. Callers must not change it."""
-        key = (field_name, kind, value, bit)
-        found = self._sets.get(key)
-        if found is None:
-            row = self._keys(field_name).get((kind, value, bit))
-            if row is None:
-                return NOBODY
-            blobs = self._blobs(field_name)
-            assert blobs is not None
-            found = self._sets[key] = blobs.get(row)
-            self.reads.add(field_name, int(blobs.sizes[row]))
-        return found
+        """Return one set of a field; empty if there is none. Callers must not change it."""
+        return self._get(field_name, None, (kind, value, bit))
 
-    def slices(self, field_name: str, value: str | None = None) -> tuple[int, list[Set]]:
+    def slices(self, field_name: str) -> tuple[int, list[Set]]:
         """Return (offset, slices, lowest first) of a number; no slices if nobody has one."""
-        keys = self._keys(field_name)
-        bits = sorted(bit for kind, name, bit in keys if kind == "slice" and name == value and bit is not None)
-        blobs = self._blobs(field_name)
-        if not bits or blobs is None:
-            return 0, []
-        offset = blobs.rows["offset"][keys["slice", value, bits[0]]].as_py()
-        return int(offset), [self.get(field_name, "slice", value, bit) for bit in bits]
+        return self._slices(field_name, None)
+
+    def levels(self, field_name: str) -> Numbers | None:
+        """Return the distinct numbers whose places the slices hold, ascending; None where the slices hold the numbers themselves."""
+        blobs, keys, _ = self._rows(field_name, None)
+        row = keys.get(("levels", None, None))
+        if row is None:
+            return None
+        assert blobs is not None
+        return blobs.arrays(row)[0]
+
+    def on_day(self, field_name: str, day: str) -> Set:
+        """Return who did something (of a field of `daily`) on a day. Callers must not change it."""
+        return self._get(field_name, day, ("value", None, None))
+
+    def did(self, event_type: str, item: str | None, day: str) -> Set:
+        """Return who did it on a day."""
+        found = self.on_day(event_field(event_type, item), day)
+        if len(found) or item is None:
+            return found
+        return bitmap_of(self._rare(event_type, item, day)[0])
 
     def day_counts(self, event_type: str, item: str | None, day: str) -> list[Set]:
-        """Return the slices of how often each person did it on a day."""
-        _, slices = self.slices(event_field(event_type, item), day)
-        return slices or [present for present in (self.get(event_field(event_type, item), "value", day),) if len(present)]
+        """Return the slices of how often each person did it on a day; none if nobody did."""
+        field_name = event_field(event_type, item)
+        present = self.on_day(field_name, day)
+        if len(present):
+            _, more = self._slices(field_name, day)
+            return add([present], more, self.width) if more else [present]
+        if item is None:
+            return []
+        positions, counts = self._rare(event_type, item, day)
+        return [of_positions(positions[counts >> bit & 1 == 1], self.width) for bit in range(int(counts.max(initial=0)).bit_length())]
 
-    def user_days(self, event_type: str, item: str | None, days: Sequence[str]) -> DayRows:
-        """Return (positions, n_events, value_sum) of the matching user_days rows of these days."""
-        parts: list[DayRows] = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float64))]
-        shards = self.index.shards_of(self.number)
+    def amounts(self, event_type: str, days: Sequence[str]) -> tuple[I64, I64]:
+        """Return (positions, millionths): one row a day for everyone whose events of a type had values that do not sum to 0."""
+        parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for day in days:
-            commit = self.index.day_commits.get(day)
-            if commit is None:
-                continue
-            columns = ["ordinal", "event_type", "n_events", "value_sum", *(["item"] if item is not None else [])]
-            rows = self.index.lake.read(commit, columns, where=holds_any(shards))
-            self.reads.user_days_rows += rows.num_rows
-            positions = numbers(rows["ordinal"]).astype(np.int64) - self.base
-            keep = (positions >= 0) & (positions < self.width) & _is(rows["event_type"], event_type)
-            if item is not None:
-                keep &= _is(rows["item"], item)
-            parts.append((positions[keep], numbers(rows["n_events"])[keep].astype(np.int64), numbers(rows["value_sum"])[keep]))
-        positions, counts, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return positions, counts, values
+            arrays, is_open = self._arrays(event_field(event_type, None), "amounts", day)
+            if arrays:
+                unit, positions, amounts = arrays
+                micros = amounts.astype(np.int64) * int(unit[0])
+                keep = self._known(positions) if is_open else slice(None)
+                parts.append((positions[keep].astype(np.int64), micros[keep]))
+        positions, micros = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return positions, micros
 
     def list_members(self, name: str) -> Set:
         """Return this block's people on an explicit list.
@@ -233,26 +265,62 @@ class Block:
         # A list may be younger than the index: only people the index knows can be selected.
         return intersect([bitmap_of(listed), self.everyone()], [], self.width)
 
-    def _keys(self, field_name: str) -> dict[tuple[str, str | None, int | None], int]:
-        found = self._fields.get(field_name)
+    def _rows(self, field_name: str, day: str | None) -> tuple[Blobs | None, dict[Key, int], bool]:
+        """Return the file a field stands in (its sets of a day, if given), the row of each of its sets, and whether strangers may be in them."""
+        found = self._fields.get((field_name, day))
         if found is None:
-            blobs = self._blobs(field_name)
-            first, last = blobs.spans.get(field_name, (0, 0)) if blobs is not None else (0, 0)
-            if blobs is None or first == last:
-                found = self._fields[field_name] = {}
-            else:
-                mine = blobs.rows.slice(first, last - first)
-                keys = zip(mine["kind"].to_pylist(), mine["value"].to_pylist(), mine["bit"].to_pylist(), strict=True)
-                found = self._fields[field_name] = {key: first + i for i, key in enumerate(keys)}
+            blobs, is_open = (self.index.file(self.number), False) if day is None else self.index.file_of_day(day, self.number)
+            found = self._fields[field_name, day] = (blobs, blobs.keys(self.number, field_name) if blobs is not None else {}, is_open)
         return found
 
-    def _blobs(self, field_name: str) -> Blobs | None:
-        """Return the file that holds a field; None if this block has no such group."""
-        group = group_of(field_name)
-        if group not in self._groups:
-            entry = self.index.entries.get((group, self.number))
-            self._groups[group] = Blobs(self.index.lake, entry) if entry else None
-        return self._groups[group]
+    def _get(self, field_name: str, day: str | None, key: Key) -> Set:
+        found = self._sets.get((field_name, day, key))
+        if found is None:
+            blobs, keys, is_open = self._rows(field_name, day)
+            row = keys.get(key)
+            if row is None:
+                return NOBODY
+            assert blobs is not None
+            found = blobs.get(row)
+            if is_open:
+                found = intersect([found, self.everyone()], [], self.width)
+            self._sets[field_name, day, key] = found
+            self.reads.add(field_name, int(blobs.sizes[row]))
+        return found
+
+    def _slices(self, field_name: str, day: str | None) -> tuple[int, list[Set]]:
+        blobs, keys, _ = self._rows(field_name, day)
+        bits = sorted(bit for kind, _, bit in keys if kind == "slice" and bit is not None)
+        if not bits or blobs is None:
+            return 0, []
+        offset = blobs.rows["offset"][keys["slice", None, bits[0]]].as_py()
+        return int(offset), [self._get(field_name, day, ("slice", None, bit)) for bit in bits]
+
+    def _arrays(self, field_name: str, kind: str, day: str) -> tuple[list[Numbers], bool]:
+        """Return the arrays of a list of a day, none if there is none; and whether strangers may be in it."""
+        blobs, keys, is_open = self._rows(field_name, day)
+        row = keys.get((kind, None, None))
+        if row is None:
+            return [], False
+        assert blobs is not None
+        self.reads.rows += int(blobs.cardinalities[row])
+        self.reads.bytes += int(blobs.sizes[row])
+        return blobs.arrays(row), is_open
+
+    def _rare(self, event_type: str, item: str, day: str) -> tuple[U32, Numbers]:
+        """Return (positions, how often) of an item that has no set of its own on a day."""
+        arrays, is_open = self._arrays(event_field(event_type, None), "items", day)
+        if not arrays:
+            return np.zeros(0, np.uint32), np.zeros(0, np.int64)
+        positions, counts = find_item(arrays, item)
+        if is_open:
+            keep = self._known(positions)
+            positions, counts = positions[keep], counts[keep]
+        return positions, counts
+
+    def _known(self, positions: U32) -> npt.NDArray[np.bool_]:
+        """Return which positions are people of the index, shape (n,)."""
+        return np.isin(positions, ordinals_of(to_bitmap(self.everyone())))
 
 
 def holds(shard: int) -> Callable[[FileEntry], bool]:
@@ -263,16 +331,6 @@ def holds(shard: int) -> Callable[[FileEntry], bool]:
 def holds_any(shards: range) -> Callable[[FileEntry], bool]:
     """Return the filter that keeps the files that may hold rows of any of these shards."""
     return lambda entry: entry.shards is None or (entry.shards[0] < shards.stop and entry.shards[1] >= shards.start)
-
-
-def _is(column: pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:
-    """Return where a text column holds a text (null is not it), shape (n,)."""
-    # Nulls become a word of their own, so the codes have none; comparing with pyarrow.compute would import pandas, 0.8 s.
-    parts = [np.zeros(0, bool)]
-    for chunk in column.dictionary_encode(null_encoding="encode").chunks:
-        names = chunk.dictionary.to_pylist()
-        parts.append(numbers(chunk.indices) == names.index(text) if text in names else np.zeros(len(chunk), bool))
-    return np.concatenate(parts)
 
 
 def no_list(name: str, names: Sequence[str]) -> NotFound:

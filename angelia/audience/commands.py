@@ -1,6 +1,6 @@
 """`angelia audience`: count, explain, breakdown, overlap, export, list, save, lookalike.
 
-A PREDICATE may be the name of a saved audience. Reads bitmap_index (and user_days), the catalog's audiences, user_index; `list` and `lookalike`
+A PREDICATE may be the name of a saved audience. Reads bitmap_index (and bitmap_days), the catalog's audiences, user_index; `list` and `lookalike`
 write user_lists, `save` the catalog, `export` the file it is given and nothing else. Export is the only command that shows user ids, and only in
 that file.
 """
@@ -271,15 +271,15 @@ def _row(line: Line) -> dict[str, object]:
         "count": line.count,
         "bitmaps_read": line.bitmaps,
         "bytes_read": line.bytes,
-        "user_days_rows": line.user_days_rows,
+        "rows_read": line.rows_read,
         "note": line.note,
     }
 
 
 def _reads(line: Line) -> str:
     parts = [f"{line.bitmaps:,} bitmaps, {line.bytes:,} bytes"] if line.bitmaps else []
-    if line.user_days_rows:
-        parts.append(f"{line.user_days_rows:,} rows of user_days")
+    if line.rows_read:
+        parts.append(f"{line.rows_read:,} rows of lists")
     if line.note:
         parts.append(line.note)
     return "; ".join(parts)

@@ -4,7 +4,7 @@
     audience.count("gender = 'f' AND days_since('open') <= 7")      -> 1204
     audience.members("gender = 'f'", shard=0)                       -> roaring bitmap of ordinals
 
-Reads bitmap_index; `user_days` for what has no bitmap (`explain` says so). Writes nothing. Blocks are evaluated on all cores, each dropped
+Reads bitmap_index, and the commits of bitmap_days that it cites. Writes nothing. Blocks are evaluated on all cores, each dropped
 when it is answered: memory is that of a block a core. A `resident` audience, for a long-lived process, keeps what it read (of packed words only
 the memory map): the next question on the same fields opens and reads nothing. Ask it one question at a time.
 """
@@ -44,7 +44,7 @@ class Counted:
     engine_ms: float
     bitmaps_read: int
     bytes_read: int
-    user_days_rows: int
+    rows_read: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for `--json`."""
@@ -53,7 +53,7 @@ class Counted:
             "engine_ms": round(self.engine_ms, 3),
             "bitmaps_read": self.bitmaps_read,
             "bytes_read": self.bytes_read,
-            "user_days_rows": self.user_days_rows,
+            "rows_read": self.rows_read,
         }
 
 
@@ -66,7 +66,7 @@ class Line:
     count: int = 0
     bitmaps: int = 0
     bytes: int = 0
-    user_days_rows: int = 0
+    rows_read: int = 0
     note: str = ""
     children: list[Line] = field(default_factory=list)
 
@@ -107,7 +107,7 @@ class Audience:
         plan = self.plan(text)
         reads = Reads()
         total = sum(self._each(lambda block: count(plan, block), reads))
-        return Counted(total, (time.perf_counter() - began) * 1000, reads.bitmaps, reads.bytes, reads.user_days_rows)
+        return Counted(total, (time.perf_counter() - began) * 1000, reads.bitmaps, reads.bytes, reads.rows)
 
     def members(self, text: str, shard: int) -> BitMap:
         """Return the ordinals of one shard that a predicate is true for."""
@@ -128,11 +128,11 @@ class Audience:
         """
         began = time.perf_counter()
         plan = self.plan(text)
-        root = _line(plan, 0, self.index)
+        root = _line(plan, 0)
         reads = Reads()
         for block in self.blocks(reads):
             _measure(plan, root, block)
-        counted = Counted(root.count, (time.perf_counter() - began) * 1000, reads.bitmaps, reads.bytes, reads.user_days_rows)
+        counted = Counted(root.count, (time.perf_counter() - began) * 1000, reads.bitmaps, reads.bytes, reads.rows)
         return counted, list(_flatten(root))
 
     def breakdown(self, text: str, by: str) -> dict[str, int]:
@@ -215,13 +215,13 @@ def by_shard(block: Block, found: Set) -> Iterator[tuple[int, BitMap]]:
         yield shard, bitmap_of(positions[edges[i] : edges[i + 1]] + np.uint32(block.base))
 
 
-def _line(plan: Plan, depth: int, index: Index) -> Line:
-    children = [_line(child, depth + 1, index) for child in _inside(plan)]
+def _line(plan: Plan, depth: int) -> Line:
+    children = [_line(child, depth + 1) for child in _inside(plan)]
     note = ""
     if isinstance(plan, Step):
         term = getattr(plan.leaf, "term", None)
-        if isinstance(term, nodes.SumEvents) or (isinstance(term, nodes.CountEvents) and not index.has_bitmaps(term.event_type, term.item)):
-            note = "counted from user_days: no bitmaps for it"
+        if isinstance(term, nodes.SumEvents):
+            note = "summed from lists of amounts"
     return Line(depth, str(plan), note=note, children=children)
 
 
@@ -235,11 +235,11 @@ def _inside(plan: Plan) -> tuple[Plan, ...]:
 def _measure(plan: Plan, line: Line, block: Block) -> None:
     for child, child_line in zip(_inside(plan), line.children, strict=True):
         _measure(child, child_line, block)
-    before = (block.reads.bitmaps, block.reads.bytes, block.reads.user_days_rows)
+    before = (block.reads.bitmaps, block.reads.bytes, block.reads.rows)
     line.count += count(plan, block)
     line.bitmaps += block.reads.bitmaps - before[0]
     line.bytes += block.reads.bytes - before[1]
-    line.user_days_rows += block.reads.user_days_rows - before[2]
+    line.rows_read += block.reads.rows - before[2]
 
 
 def _flatten(line: Line) -> Iterator[Line]:

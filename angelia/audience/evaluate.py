@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from angelia.audience import nodes
-from angelia.audience.bitmaps import event_field
 from angelia.audience.block import Block
+from angelia.audience.daily import MICROS, event_field
 from angelia.audience.fields import FIELDS, Kind
 from angelia.audience.plan import AllOf, AnyOf, Plan, Step, make_plan
 from angelia.audience.sets import NOBODY, Set, intersect, of_flags, union
@@ -161,14 +161,23 @@ def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tup
         # X_date = ds - days_since_X, so the comparison turns round.
         column, op, value = here.column, _FLIP[op], (block.index.day - value.resolve(block.index.day)).days
     known = block.known(column)
+    offset, slices = block.slices(column)
+    target: int | None
     if here.kind is Kind.REAL:
-        target: int | None = real_key(float(value))
+        op, target = _level(levels, op, float(value)) if (levels := block.levels(column)) is not None else (op, real_key(float(value)))
     else:
         op, target = whole(op, float(value))
-    offset, slices = block.slices(column)
     if target is None or not slices:
         return NO_ONE, known
     return _sliced(slices, op, target - offset, block), known
+
+
+def _level(levels: np.ndarray, op: str, value: float) -> tuple[str, int | None]:
+    """Return the comparison with a number as one of places among the distinct numbers; None if it is none of them."""
+    first, after = np.searchsorted(levels, [value], "left")[0], np.searchsorted(levels, [value], "right")[0]
+    if op == "=":
+        return op, int(first) if first < after else None
+    return ("<", int(first)) if op == "<" else ("<", int(after)) if op == "<=" else (">=", int(after)) if op == ">" else (">=", int(first))
 
 
 def _sliced(slices: list[Set], op: str, target: int, block: Block) -> Parts:
@@ -177,7 +186,7 @@ def _sliced(slices: list[Set], op: str, target: int, block: Block) -> Parts:
 
 
 def _any_day(name: str, days: int, block: Block) -> Parts:
-    return _any([block.get(name, "value", day) for day in block.index.last_days(days)], block)
+    return _any([block.on_day(name, day) for day in block.index.last_days(days)], block)
 
 
 def _count_events(event_type: str, item: str | None, days: list[str], op: str, value: float, block: Block) -> Parts:
@@ -190,12 +199,8 @@ def _count_events(event_type: str, item: str | None, days: list[str], op: str, v
         return Parts() if op == ">=" else NO_ONE
     if target < 0:
         return NO_ONE
-    if not block.index.has_bitmaps(event_type, item):
-        who, n, _ = block.user_days(event_type, item, days)
-        return _selected(_totals(who, n.astype(np.float64), block), op, float(target), block)
     if (target == 1 and op in ("<", ">=")) or target == 0:
-        name = event_field(event_type, item)
-        present = union([block.get(name, "value", day) for day in days], block.width)
+        present = union([block.did(event_type, item, day) for day in days], block.width)
         return Parts([present]) if op == ">=" else Parts([], [present])
     daily = [block.day_counts(event_type, item, day) for day in days]
     while len(daily) > 1:  # a tree of additions: operands stay narrow
@@ -206,25 +211,17 @@ def _count_events(event_type: str, item: str | None, days: list[str], op: str, v
 
 
 def _sum_events(event_type: str, days: list[str], op: str, value: float, block: Block) -> Parts:
-    who, _, values = block.user_days(event_type, None, days)
-    # Days are sums of millionths; adding them as integers keeps the total exact, whatever the order.
-    return _selected(_totals(who, np.round(values * 1e6), block), op, value * 1e6, block)
-
-
-def _totals(positions: np.ndarray, amounts: np.ndarray, block: Block) -> np.ndarray:
-    return np.bincount(positions, weights=amounts, minlength=max(64, block.width))
-
-
-def _selected(totals: np.ndarray, op: str, value: float, block: Block) -> Parts:
+    who, micros = block.amounts(event_type, days)
+    # Sums of millionths are exact, whatever the order, below 2^53 of them.
+    totals = np.bincount(who, weights=micros, minlength=max(64, block.width))
     numpy_op = {"=": np.equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[op]
-    # User_days may hold people of a younger index than this one's.
-    return Parts([of_flags(numpy_op(totals, value)), block.everyone()])
+    return Parts([of_flags(numpy_op(totals, value * MICROS)), block.everyone()])
 
 
 def _days_since(event_type: str, op: str, value: float, block: Block) -> tuple[Parts, Set]:
     name, width = event_field(event_type, None), block.width
     days = block.index.last_days(block.index.history_days)
-    present = [block.get(name, "value", day) for day in days]
+    present = [block.on_day(name, day) for day in days]
     known = union(present, width)
     true = [back for back in range(len(days)) if _HOLDS[op](back, value)]
     if not true:

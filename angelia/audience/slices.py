@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from angelia.audience.sets import SPARSE, Set, exclusive, intersect, of_flags, of_positions, union
+from angelia.audience.sets import SPARSE, Set, exclusive, intersect, of_positions, of_words, union
 
 I64 = npt.NDArray[np.int64]
 
@@ -29,7 +29,7 @@ def real_key(value: float) -> int:
     return int(real_keys(np.array([value]))[0])
 
 
-def slice_numbers(positions: npt.NDArray[np.generic], keys: I64, width: int) -> tuple[int, list[Set]]:
+def slice_numbers(positions: npt.NDArray[np.generic], keys: npt.NDArray[np.integer], width: int) -> tuple[int, list[Set]]:
     """Return (offset, slices, lowest bit first) of one integer per position; slices hold key - offset. Shapes (n,), n >= 1."""
     offset = int(keys.min())
     rest = keys.astype(np.uint64) - np.uint64(offset & 0xFFFFFFFFFFFFFFFF)  # modulo 2^64: any span of int64 fits
@@ -39,7 +39,8 @@ def slice_numbers(positions: npt.NDArray[np.generic], keys: I64, width: int) -> 
         return offset, [of_positions(positions[(narrow >> bit & 1).astype(bool)], width) for bit in range(bits)]
     whole_width = np.zeros(max(64, width), narrow.dtype)  # scattered once, then each bit is a plain pass
     whole_width[positions] = narrow
-    return offset, [of_flags((whole_width >> bit & 1).astype(bool)) for bit in range(bits)]
+    planes = whole_width.astype(whole_width.dtype.newbyteorder("<"), copy=False).view(np.uint8).reshape(len(whole_width), -1)
+    return offset, [of_words(np.packbits(planes[:, bit >> 3] & np.uint8(1 << (bit & 7)), bitorder="little")) for bit in range(bits)]
 
 
 def whole(op: str, value: float) -> tuple[str, int | None]:

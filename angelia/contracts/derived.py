@@ -117,38 +117,54 @@ USER_FEATURES = Dataset(
     min_rows=1,
 )
 
+_BITMAPS = (
+    Column("field", S, "field of the predicate language"),
+    Column(
+        "kind",
+        S,
+        "value: users with this value, or of this day; slice: bit of the number; known: users whose field is not null; levels: the distinct numbers "
+        "of the block, ascending, whose places the slices hold; amounts: who, and what their values sum to; items: who, and how often, by rare item",
+        allowed=("value", "slice", "known", "levels", "amounts", "items"),
+    ),
+    Column("value", S, "the value as text; null for what has none, and for days", nullable=True),
+    Column("bit", I16, "number of the slice, 0 = lowest; null otherwise", nullable=True, minimum=0, maximum=63),
+    Column("offset", I64, "slices hold number - offset (of the people who have one)", nullable=True),
+    Column("block", I32, "block: the ordinals from block x 2^block_bits on (block_bits: meta of the commit); a whole number of shards", minimum=0),
+    Column("cardinality", I64, "users in the bitmap; rows, or levels", minimum=0),
+    Column(
+        "encoding",
+        S,
+        "words: one bit per ordinal of the block, lowest first; roaring: portable format, counting from the block's first ordinal; "
+        "arrays: of numbers, see angelia.audience.arrays",
+        allowed=("words", "roaring", "arrays"),
+    ),
+    Column("n_bytes", I64, "length of the bitmap", minimum=0),
+    Column("bitmap", pa.binary(), "the set, stored plain: readable as Parquet, and usable in place (angelia.audience.blobs)"),
+)
+
 BITMAP_INDEX = Dataset(
     "bitmap_index",
-    2,
+    3,
     "field x value (or bit slice) x block of shards",
     ("field", "kind", "value", "bit", "block"),
     ("ds",),
-    (
-        Column("field", S, "field of the predicate language"),
-        Column(
-            "kind",
-            S,
-            "value: users with this value; slice: bit of the number; known: users whose field is not null",
-            allowed=("value", "slice", "known"),
-        ),
-        Column("value", S, "the value as text; null for slices and known", nullable=True),
-        Column("bit", I16, "number of the slice, 0 = lowest; null otherwise", nullable=True, minimum=0, maximum=63),
-        Column("offset", I64, "slices hold number - offset", nullable=True),
-        Column(
-            "block", I32, "block: the ordinals from block x 2^block_bits on (block_bits: meta of the commit); a whole number of shards", minimum=0
-        ),
-        Column("cardinality", I64, "users in the bitmap", minimum=0),
-        Column(
-            "encoding",
-            S,
-            "words: one bit per ordinal of the block, lowest first; roaring: portable format, counting from the block's first ordinal",
-            allowed=("words", "roaring"),
-        ),
-        Column("n_bytes", I64, "length of the bitmap", minimum=0),
-        Column("bitmap", pa.binary(), "the set, stored plain: readable as Parquet, and usable in place (angelia.audience.blobs)"),
-    ),
+    _BITMAPS,
     ("build_bitmaps",),
     layout=("shards",),
+    notes="The fields of a person as of ds. What happened on each day of the window stands in bitmap_days; the commit cites those it was made with.",
+)
+
+BITMAP_DAYS = Dataset(
+    "bitmap_days",
+    1,
+    "event (type, item) or push (campaign) of one UTC day x block of shards",
+    ("field", "kind", "value", "bit", "block"),
+    ("ds",),
+    _BITMAPS,
+    ("build_bitmaps",),
+    layout=("shards",),
+    notes="Made once from that day's user_days and user_pushes, and again only when those change (late rows). Fields: event:TYPE, event:TYPE:ITEM, "
+    "received:CAMPAIGN, opened:CAMPAIGN.",
 )
 
 AUDIENCE_MEMBERS = Dataset(
@@ -369,6 +385,7 @@ DERIVED = (
     USER_PUSHES,
     USER_FEATURES,
     BITMAP_INDEX,
+    BITMAP_DAYS,
     AUDIENCE_MEMBERS,
     USER_LISTS,
     SEND_TIMES,

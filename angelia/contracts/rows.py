@@ -322,6 +322,7 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "user_pushes": _user_pushes,
     "user_features": _user_features,
     "bitmap_index": _bitmap_index,
+    "bitmap_days": _bitmap_index,
     "audience_members": _audience_members,
     "user_lists": _user_lists,
     "decisions": _decisions,

@@ -132,17 +132,23 @@ class Lake:
         local = self.store.local_path(entry.path)
         return str(local) if local else cache.fetch(self.store, [entry])[0]
 
-    def read(self, commit: Commit, columns: Sequence[str] | None = None, where: Callable[[FileEntry], bool] = lambda _: True) -> pa.Table:
-        """Return the rows of a commit's files, in file order."""
+    def read(
+        self,
+        commit: Commit,
+        columns: Sequence[str] | None = None,
+        where: Callable[[FileEntry], bool] = lambda _: True,
+        codes: Sequence[str] = (),
+    ) -> pa.Table:
+        """Return the rows of a commit's files, in file order; the texts of the columns `codes` as dictionaries."""
         contract = dataset(commit.dataset)
-        tables = [self.read_file(entry, columns) for entry in commit.files if where(entry)]
+        tables = [self.read_file(entry, columns, codes) for entry in commit.files if where(entry)]
         if tables:
             return pa.concat_tables(tables, promote_options="permissive")
         wanted = arrow.schema(contract)
         return (wanted if columns is None else pa.schema([wanted.field(name) for name in columns])).empty_table()
 
-    def read_file(self, entry: FileEntry, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return one file's rows.
+    def read_file(self, entry: FileEntry, columns: Sequence[str] | None = None, codes: Sequence[str] = ()) -> pa.Table:
+        """Return one file's rows; the texts of the columns `codes` as dictionaries, as they stand in the file.
 
         Raises:
             Corrupt: the file is missing, a page's checksum is wrong, or it is no Parquet any more.
@@ -152,7 +158,7 @@ class Lake:
             local = self.store.local_path(entry.path)
             source = pa.memory_map(str(local)) if local else pa.BufferReader(self.store.read(entry.path))
             # ParquetFile, not read_table: the latter would add hive columns from the path.
-            with source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+            with source, pq.ParquetFile(source, page_checksum_verification=True, read_dictionary=list(codes) or None) as file:
                 missing = [name for name in columns or () if name not in file.schema_arrow.names]
                 if missing:
                     raise InvalidInput(f"{entry.path} has no column {', '.join(missing)}", fix=f"it has {', '.join(file.schema_arrow.names)}")

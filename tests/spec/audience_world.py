@@ -13,8 +13,9 @@ import duckdb
 import pyarrow as pa
 
 from angelia.audience import nodes
-from angelia.audience.bitmaps import Rows, add_events, add_features, add_pushes
+from angelia.audience.bitmaps import feature_rows
 from angelia.audience.blobs import write_rows
+from angelia.audience.daily import event_rows, push_rows
 from angelia.audience.fields import FIELDS, Kind
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
@@ -22,6 +23,7 @@ from angelia.lake import Lake
 DS = "2026-11-14"
 DAY = date.fromisoformat(DS)
 HISTORY = 6
+BLOCKS_A_FILE = 2
 Row = dict[str, Any]
 
 
@@ -32,7 +34,7 @@ class World:
     people: list[Row]
     days: list[Row] = field(default_factory=list)
     pushes: list[Row] = field(default_factory=list)
-    items: set[tuple[str, str]] = field(default_factory=set)  # (type, item) pairs that get bitmaps; others come from user_days
+    max_items: int = 1  # (type, item) pairs of a day that get sets of their own; the others stand in a list
     lists: dict[str, set[int]] = field(default_factory=dict)
     audiences: dict[str, str] = field(default_factory=dict)
 
@@ -64,39 +66,35 @@ def pushed(ordinal: int, days_ago: int, campaign: str, kind: str = "sent") -> Ro
 
 
 def write_index(lake: Lake, world: World, shard_bits: int = 4, block_bits: int = 4) -> None:
-    """Write user_days, user_lists and the bitmap index of a world."""
+    """Write the index of a world, its days, and user_lists."""
     features = pa.Table.from_pylist(world.people, schema=arrow.schema(dataset("user_features")))
-    days_schema = pa.schema([*arrow.schema(dataset("user_days")), ("day", pa.string())])
-    push_schema = pa.schema([("ordinal", pa.uint32()), ("campaign_id", pa.string()), ("kind", pa.string()), ("day", pa.string())])
-    days = pa.Table.from_pylist(world.days, schema=days_schema)
-    pushes = pa.Table.from_pylist(world.pushes, schema=push_schema)
     n_ordinals = max(row["ordinal"] for row in world.people) + 1
     ids = pa.table({"user_id": [f"u{o}" for o in range(n_ordinals)], "ordinal": pa.array(range(n_ordinals), pa.uint32())})
     inputs = [lake.append_chain("user_index", [ids], expected=None, shard_bits=shard_bits)]
+    n_blocks, per_block = -(-n_ordinals >> block_bits), block_bits - shard_bits
     for back in range(HISTORY):
         day = (DAY - timedelta(days=back)).isoformat()
-        rows = pa.Table.from_pylist([row for row in world.days if row["day"] == day], schema=days_schema).drop_columns(["day"])
-        with lake.attempt("user_days", ds=day) as attempt:
-            attempt.write(rows.sort_by("ordinal"), "all.parquet")
-            inputs.append(attempt.publish())
+        mine = [row for row in world.days if row["day"] == day]
+        rows = event_rows(pa.Table.from_pylist(mine, schema=arrow.schema(dataset("user_days"))), block_bits, world.max_items)
+        pushes = pa.schema([("ordinal", pa.uint32()), ("campaign_id", pa.string()), ("kind", pa.string())])
+        rows += push_rows(pa.Table.from_pylist([row for row in world.pushes if row["day"] == day], schema=pushes), block_bits)
+        with lake.attempt("bitmap_days", ds=day) as attempt:
+            top = max((row.block for row in rows), default=-1) + 1
+            for first in range(0, top, BLOCKS_A_FILE):
+                blocks = range(first, min(first + BLOCKS_A_FILE, top))
+                shards = (first << per_block, (blocks.stop << per_block) - 1)
+                attempt.add(write_rows(lake, "bitmap_days", attempt.folder, [r for r in rows if r.block in blocks], blocks=blocks, shards=shards))
+            ordinals = [row["ordinal"] for row in (*world.days, *world.pushes) if row["day"] == day]
+            inputs.append(attempt.publish(meta={"n_ordinals": max(ordinals, default=-1) + 1}))
     n_shards = (n_ordinals >> shard_bits) + 1
-    people = {row["ordinal"] for row in world.people}
     with lake.attempt("bitmap_index", ds=DS) as attempt:
-        for block in range(-(-n_ordinals // (1 << block_bits))):
-            mine = [
-                table.filter(pa.array([o >> block_bits == block and o in people for o in table["ordinal"].to_pylist()], pa.bool_()))
-                for table in (features, days, pushes)
-            ]
-            rows = Rows(block, block_bits)
-            add_features(rows, mine[0].select)
-            add_events(rows, mine[1], world.items)
-            add_pushes(rows, mine[2])
-            shards = (block << (block_bits - shard_bits), ((block + 1) << (block_bits - shard_bits)) - 1)
-            for group, found in rows.groups.items():
-                attempt.add(write_rows(lake, attempt.folder, found, group=group, block=block, shards=shards))
+        for block in range(n_blocks):
+            here = features.filter(pa.array([row["ordinal"] >> block_bits == block for row in world.people], pa.bool_()))
+            rows, _, _ = feature_rows(block, block_bits, here.select)
+            shards = (block << per_block, ((block + 1) << per_block) - 1)
+            attempt.add(write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=range(block, block + 1), shards=shards))
         meta = {
-            "shard_bits": shard_bits, "block_bits": block_bits, "n_ordinals": n_ordinals, "history_days": HISTORY,
-            "event_items": sorted(map(list, world.items)),
+            "shard_bits": shard_bits, "block_bits": block_bits, "n_ordinals": n_ordinals, "n_users": len(world.people), "history_days": HISTORY,
         }  # fmt: skip
         attempt.publish(inputs=inputs, meta=meta)
     from pyroaring import BitMap

@@ -71,7 +71,7 @@ PUSHES = [
     w.pushed(17, 0, "digest", "opened"),
 ]
 HAND = w.World(
-    PEOPLE, EVENTS, PUSHES, items={("view", "camera")}, lists={"vip": {0, 40, 99}, "none": set()},
+    PEOPLE, EVENTS, PUSHES, lists={"vip": {0, 40, 99}, "none": set()},
     audiences={"women": "gender = 'f'", "not_women": "NOT in_audience('women')", "unsure": "NOT gender = 'f'"},
 )  # fmt: skip
 
@@ -217,7 +217,7 @@ def random_world(seed: int) -> object:
             w.pushed(ordinal, rng.randrange(w.HISTORY), rng.choice(CAMPAIGNS), rng.choice(["sent", "opened"])) for _ in range(rng.randrange(3))
         ]
     lists = {"vip": set(rng.sample(range(80), 20)), "none": set()}
-    return w.World(people, days, pushes, items={("view", "camera"), ("open", "book")}, lists=lists, audiences=dict(AUDIENCES))
+    return w.World(people, days, pushes, max_items=2, lists=lists, audiences=dict(AUDIENCES))
 
 
 @pytest.fixture(scope="module")

@@ -149,13 +149,26 @@ CREATE TABLE "user_features" (
 
 CREATE TABLE "bitmap_index" (
   "field" VARCHAR NOT NULL,
-  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('value', 'slice', 'known'))),
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('value', 'slice', 'known', 'levels', 'amounts', 'items'))),
   "value" VARCHAR,
   "bit" SMALLINT CHECK (NOT ("bit" < 0 OR "bit" > 63)),
   "offset" BIGINT,
   "block" INTEGER NOT NULL CHECK (NOT ("block" < 0)),
   "cardinality" BIGINT NOT NULL CHECK (NOT ("cardinality" < 0)),
-  "encoding" VARCHAR NOT NULL CHECK (NOT ("encoding" NOT IN ('words', 'roaring'))),
+  "encoding" VARCHAR NOT NULL CHECK (NOT ("encoding" NOT IN ('words', 'roaring', 'arrays'))),
+  "n_bytes" BIGINT NOT NULL CHECK (NOT ("n_bytes" < 0)),
+  "bitmap" BLOB NOT NULL
+);
+
+CREATE TABLE "bitmap_days" (
+  "field" VARCHAR NOT NULL,
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('value', 'slice', 'known', 'levels', 'amounts', 'items'))),
+  "value" VARCHAR,
+  "bit" SMALLINT CHECK (NOT ("bit" < 0 OR "bit" > 63)),
+  "offset" BIGINT,
+  "block" INTEGER NOT NULL CHECK (NOT ("block" < 0)),
+  "cardinality" BIGINT NOT NULL CHECK (NOT ("cardinality" < 0)),
+  "encoding" VARCHAR NOT NULL CHECK (NOT ("encoding" NOT IN ('words', 'roaring', 'arrays'))),
   "n_bytes" BIGINT NOT NULL CHECK (NOT ("n_bytes" < 0)),
   "bitmap" BLOB NOT NULL
 );

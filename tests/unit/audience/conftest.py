@@ -52,7 +52,7 @@ def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
     ]
     days = [w.did(ordinal, back, "open") for ordinal in range(0, 500, 2) for back in (1, 4)]
     days += [w.did(ordinal, 0, "purchase", None, 1, 12.5) for ordinal in range(0, 500, 10)]
-    w.write_index(lake, w.World(rows, days, items=set()), shard_bits=5, block_bits=7)
+    w.write_index(lake, w.World(rows, days), shard_bits=5, block_bits=7)
     bodies = [
         ("policy", "default", POLICY),
         ("audience", "women", '{"kind":"audience","id":"women","description":"","predicate":"gender = \'f\'"}'),

@@ -1,0 +1,57 @@
+"""Several arrays of numbers as one value of a bitmap column, usable where it stands: counts, amounts, levels.
+
+Bytes: how many arrays (8 bytes); of each its NumPy type (8 bytes of ASCII, padded with blanks) and its length (8 bytes); then the arrays, each padded
+to a multiple of 8. All numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[Any]
+
+
+def encode(*arrays: Numbers) -> bytes:
+    """Return one-dimensional arrays as bytes."""
+    parts = [len(arrays).to_bytes(8, "little")]
+    for one in arrays:
+        parts.append(one.dtype.newbyteorder("<").str.ljust(8).encode() + len(one).to_bytes(8, "little"))
+    for one in arrays:
+        data = np.ascontiguousarray(one, one.dtype.newbyteorder("<")).tobytes()
+        parts.append(data + bytes(-len(data) % 8))
+    return b"".join(parts)
+
+
+def decode(data: npt.NDArray[np.uint8]) -> list[Numbers]:
+    """Return the arrays, as views of the bytes (shape (n,)).
+
+    Raises:
+        ValueError: these bytes are no arrays.
+    """
+    n = int.from_bytes(data[:8].tobytes(), "little")
+    at, found = 8 + 16 * n, []
+    if at > len(data):
+        raise ValueError("cut short")
+    for i in range(n):
+        head = data[8 + 16 * i : 24 + 16 * i].tobytes()
+        try:
+            dtype, length = np.dtype(head[:8].decode().strip()), int.from_bytes(head[8:], "little")
+        except (UnicodeDecodeError, TypeError) as error:
+            raise ValueError(str(error)) from None
+        size = dtype.itemsize * length
+        if at + size > len(data):
+            raise ValueError("cut short")
+        found.append(np.frombuffer(data[at : at + size], dtype))
+        at += size + -size % 8
+    return found
+
+
+def narrow(values: npt.NDArray[np.int64]) -> Numbers:
+    """Return whole numbers in the narrowest type that holds them all."""
+    if not len(values):
+        return values.astype(np.uint8)
+    low, high = int(values.min()), int(values.max())
+    return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))

@@ -1,0 +1,179 @@
+"""Build the bitmap index of one day: what to do, each piece of it, and the commits. Grain: field x value (or bit slice) x block.
+
+Reads user_features, user_days, user_pushes; writes bitmap_days (what happened, a commit a UTC day) and bitmap_index (the fields of people; it cites
+the days of its window). A day is made once and cited by every index of the nights that follow; it is made again when its rows have changed, as
+late ones do to the last three days, or when the blocks have grown wider. So a night reads one new day, and the index is the same as one made anew.
+What would surprise: `spread` says who does the pieces (Spark, processes, or a loop); pieces travel to them, and only file entries come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from angelia.audience.bitmaps import block_bits_for, feature_rows
+from angelia.audience.blobs import write_rows
+from angelia.audience.block import holds_any
+from angelia.audience.columns import numbers, of_mask
+from angelia.audience.daily import MAX_ITEMS, event_rows, push_rows
+from angelia.contracts import dataset
+from angelia.lake import Attempt, Commit, FileEntry, Lake
+
+# A file of a day holds this many people, in blocks: opening a file costs more than what most questions read of it.
+DAY_FILE_BITS = 22
+CODES = ("event_type", "item", "campaign_id", "kind", "gender", "country", "province", "locale", "timezone", "device_vendor")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some blocks of one day (`ds` given), or of the fields of people; and the attempt folder its file goes to."""
+
+    ds: str | None
+    blocks: range
+    folder: str
+
+
+@dataclass(frozen=True)
+class Built:
+    """What came of a piece: files, and counts."""
+
+    files: list[FileEntry]
+    stats: dict[str, int]
+
+
+Spread = Callable[[int, Callable[[int], Built]], list[Built]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the pieces are built from; travels to the workers."""
+
+    lake: Lake
+    features: Commit
+    days: dict[str, list[Commit]]  # user_days and user_pushes of the days that are built
+    shard_bits: int
+    block_bits: int
+    n_shards: int
+    pieces: Sequence[Piece]
+
+    def rows(self, commit: Commit, columns: Sequence[str], blocks: range) -> pa.Table:
+        """Return columns of a commit's rows whose ordinal lies in some blocks, texts as dictionaries."""
+        names = ["ordinal", *(column for column in columns if column != "ordinal")]
+        rows = self.lake.read(commit, names, where=holds_any(self.shards_of(blocks)), codes=[name for name in names if name in CODES])
+        ordinals = numbers(rows["ordinal"])
+        mine = (ordinals >= blocks.start << self.block_bits) & (ordinals < blocks.stop << self.block_bits)
+        return rows if mine.all() else rows.filter(of_mask(mine))
+
+    def shards_of(self, blocks: range) -> range:
+        """Return the shards of some blocks."""
+        per_block = self.block_bits - self.shard_bits
+        return range(blocks.start << per_block, blocks.stop << per_block)
+
+    def build(self, number: int) -> Built:
+        """Write one piece's file."""
+        piece = self.pieces[number]
+        if piece.ds is None:
+            rows, n_users, n_nan = feature_rows(piece.blocks.start, self.block_bits, lambda columns: self.rows(self.features, columns, piece.blocks))
+            name, stats = "bitmap_index", {"users": n_users, "nan": n_nan}
+        else:
+            rows, name, stats = [], "bitmap_days", {"top": 0}
+            for commit in self.days[piece.ds]:
+                is_events = commit.dataset == "user_days"
+                columns = ("event_type", "item", "n_events", "value_sum") if is_events else ("campaign_id", "kind")
+                table = self.rows(commit, columns, piece.blocks)
+                rows += event_rows(table, self.block_bits) if is_events else push_rows(table, self.block_bits)
+                stats["top"] = max(stats["top"], int(numbers(table["ordinal"]).max()) + 1 if table.num_rows else 0)
+        shards = self.shards_of(piece.blocks)
+        entry = write_rows(self.lake, name, piece.folder, rows, blocks=piece.blocks, shards=(shards.start, shards.stop - 1)) if rows else None
+        return Built([entry] if entry else [], stats)
+
+
+def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tuple[Commit, list[str]]:
+    """Build the index of `ds` and return its commit, and the days of its window that had to be made.
+
+    Args:
+        spread: calls the function it is given for 0 … n - 1, anywhere, and returns the results in that order.
+
+    Raises:
+        NotFound: there are no user_features of that day.
+    """
+    features = lake.require("user_features", ds=ds)
+    index = next(lake.cited(name) for name in features.inputs if name.split(":")[-1].startswith("user_index/"))
+    shard_bits, n_ordinals = int(index.meta["shard_bits"]), int(index.meta["n_users"])
+    block_bits = block_bits_for(n_ordinals, shard_bits)
+    blocks = range(-(-n_ordinals >> block_bits))
+    params = {"block_bits": block_bits, "shard_bits": shard_bits, "max_items": MAX_ITEMS}
+    made, sources = days_of(lake, ds, history_days, params)
+    # Days may know people who joined the index since: their blocks are built too, or a later night would miss them.
+    newest = lake.require("user_index", chain="0")
+    day_blocks = range(-(-max(n_ordinals, int(newest.meta["n_users"])) >> block_bits))
+    step = 1 << max(0, DAY_FILE_BITS - block_bits)
+    with ExitStack() as stack:
+        attempt = stack.enter_context(lake.attempt("bitmap_index", ds=ds))
+        attempts = {day: stack.enter_context(lake.attempt("bitmap_days", ds=day)) for day in sources}
+        pieces = [Piece(None, range(block, block + 1), attempt.folder) for block in blocks]
+        pieces += [Piece(day, day_blocks[first : first + step], attempts[day].folder) for day in sources for first in range(0, len(day_blocks), step)]
+        work = Sources(lake, features, sources, shard_bits, block_bits, len(blocks) << (block_bits - shard_bits), pieces)
+        built = spread(len(pieces), work.build)
+        for day, commits in sources.items():
+            mine = [one for piece, one in zip(pieces, built, strict=True) if piece.ds == day]
+            meta = {"n_ordinals": max((one.stats["top"] for one in mine), default=0)}
+            made[day] = _publish(attempts[day], mine, inputs=commits, params=params, meta=meta)
+        mine = [one for piece, one in zip(pieces, built, strict=True) if piece.ds is None]
+        n_nan = sum(one.stats["nan"] for one in mine)
+        commit = _publish(
+            attempt,
+            mine,
+            inputs=[index, features, *(made[day] for day in sorted(made))],
+            params={"history_days": history_days, **params},
+            meta={
+                "shard_bits": shard_bits,
+                "block_bits": block_bits,
+                "n_ordinals": n_ordinals,
+                "n_shards": -(-n_ordinals >> shard_bits),
+                "n_users": sum(one.stats["users"] for one in mine),
+                "history_days": history_days,
+            },
+            rejects={"nan_value": n_nan} if n_nan else {},
+        )
+    return commit, sorted(sources)
+
+
+def days_of(lake: Lake, ds: str, history_days: int, params: dict[str, Any]) -> tuple[dict[str, Commit], dict[str, list[Commit]]]:
+    """Return, of the days up to and with ds that have rows, the commits that stand, and the sources of those that must be made (again)."""
+    stand: dict[str, Commit] = {}
+    changed: dict[str, list[Commit]] = {}
+    for back in range(history_days):
+        day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()
+        sources = [commit for name in ("user_days", "user_pushes") if (commit := lake.head(name, ds=day)) is not None]
+        if not sources:
+            continue
+        old = lake.head("bitmap_days", ds=day)
+        is_same = (
+            old is not None
+            and old.contract_version == dataset("bitmap_days").version
+            and set(old.inputs) == {commit.citation() for commit in sources}
+            and dict(old.params) == params
+        )
+        if old is not None and is_same:
+            stand[day] = old
+        else:
+            changed[day] = sources
+    return stand, changed
+
+
+def one_by_one(n: int, work: Callable[[int], Built]) -> list[Built]:
+    """Do all pieces here, one after the other."""
+    return [work(number) for number in range(n)]
+
+
+def _publish(attempt: Attempt, built: Sequence[Built], **facts: Any) -> Commit:
+    for one in built:
+        for entry in one.files:
+            attempt.add(entry)
+    return attempt.publish(**facts)
