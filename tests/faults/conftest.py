@@ -104,9 +104,9 @@ def start_sandbox() -> Callable[..., Any]:
 class Site:
     """A lake with one plan, and real workers on it."""
 
-    def __init__(self, home: Path, sandbox: Sandbox, lake: Lake) -> None:
+    def __init__(self, home: Path, sandbox: Sandbox, lake: Lake, ds: str = DS) -> None:
         self.home, self.sandbox, self.lake = home, sandbox, lake
-        manifest = self.lake.read(self.lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])
+        manifest = self.lake.read(self.lake.require("dispatch_manifest", ds=ds), ["dispatch_id"])
         self.dispatches = set(manifest["dispatch_id"].to_pylist())
 
     @classmethod
@@ -162,9 +162,9 @@ class Site:
             time.sleep(0.01)
         assert process.is_alive()
 
-    def ledger(self) -> dict[str, str]:
+    def ledger(self, ds: str = DS) -> dict[str, str]:
         found: dict[str, str] = {}
-        for leaf in self.lake.partitions("delivery_ledger", ds=DS):
+        for leaf in self.lake.partitions("delivery_ledger", ds=ds):
             table = self.lake.read(self.lake.require("delivery_ledger", **leaf), ["dispatch_id", "outcome"])
             found.update(zip(table["dispatch_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
         return found
@@ -177,7 +177,7 @@ class Site:
         """Start a worker process that has its imports already: a few hundred of them are affordable."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["angelia.delivery.run", "pandas"])
-        given = {"batch_rows": BATCH, **options}
+        given = {"ds": DS, "hours": (HOUR,), "simulated": True, "batch_rows": BATCH, **options}
         environment = {**self.environment(), "ANGELIA_FAILPOINT": failpoint}
         process = context.Process(target=worker, args=(str(self.home / "lake"), given, environment, limit))
         process.start()
@@ -196,7 +196,7 @@ def worker(lake: str, options: dict[str, Any], environment: dict[str, str], limi
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
-        result = asyncio.run(Delivery(Lake.open(lake), Options(DS, (HOUR,), simulated=True, **options)).run())
+        result = asyncio.run(Delivery(Lake.open(lake), Options(**options)).run())
     except (AngeliaError, OSError):
         sys.exit(2)
     finally:

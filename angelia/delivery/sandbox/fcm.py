@@ -73,7 +73,7 @@ class FcmSandbox:
         if path == b"/token" and method == b"POST":
             return self._token(body)
         if path == b"/stats" and method == b"GET":
-            return Reply(200, json.dumps(self.phones.stats()).encode())
+            return Reply(200, json.dumps({**self.phones.stats(), **self._rules.applied()}).encode())
         if path == b"/received" and method == b"GET":
             return Reply(200, json.dumps(self.phones.received).encode())
         if path == b"/" and method == b"GET":

@@ -156,6 +156,10 @@ class Rules:
                 return rule.then
         return None
 
+    def applied(self) -> dict[str, list[int]]:
+        """Return how often each rule was applied, in the order of the file."""
+        return {"rules_applied": list(self._applied), "connection_rules_applied": list(self._broken)}
+
     def find_connection(self) -> str | None:
         """Return what happens to the next connection to the raw front end, or None."""
         for i, rule in enumerate(self._connections):
