@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from _notify import FailureNotifier
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
@@ -25,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_delay": timedelta(minutes=2),
     "retry_exponential_backoff": True,
     "execution_timeout": timedelta(hours=2),
+    "on_failure_callback": FailureNotifier(),
 }
 # The environment's own interpreter, whatever PATH the worker has.
 PROGRAMS = {"angelia": [sys.executable, "-m", "angelia.cli"], "python": [sys.executable]}

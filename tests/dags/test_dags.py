@@ -4,7 +4,9 @@ import importlib
 import json
 import os
 import re
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,7 +61,7 @@ def commands(dag, **how):
 
 
 def test_file_name_is_dag_id(dags):
-    assert set(dags) == {"nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain"}
+    assert set(dags) == {"nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill"}
     for name, dag in dags.items():
         assert dag.dag_id == name
 
@@ -167,3 +169,74 @@ def test_held_campaigns_are_sent_only_if_a_person_says_so(dags):
     assert held_back(ti(None)) == "sale,win_back"
     assert held_back(ti({"chosen_options": ["Leave them out"]})) == "sale,win_back"
     assert held_back(ti({"chosen_options": ["Send them, too"]})) == ""
+
+
+@pytest.mark.parametrize(("mode", "first"), [("replay", "replay"), ("resend", "count_resend")])
+def test_a_campaigns_backfill_replays_unless_a_resend_is_wanted_and_approved(dags, mode, first):
+    dag = dags["campaign_backfill"]
+    assert dag.get_task("which").python_callable({"mode": mode}) == first
+    approval = dag.get_task("approve_resend")
+    assert approval.defaults == ["Reject"]
+    assert approval.response_timeout is not None
+    assert dag.get_task("resend").upstream_task_ids == {"approve_resend"}
+    assert dag.get_task("replay").downstream_task_ids == set()
+
+
+def test_changes_reach_the_command_as_json(dags):
+    from angelia.replay import parse_changes
+
+    changes = {"price_drop": {"caps": [{"messages": 1, "days": 7}]}, "policy": {"min_gap_hours": 6}}
+    words = commands(dags["campaign_backfill"], changes=changes, first="2026-11-10", last="2026-11-12")["replay"]
+    assert parse_changes(words[words.index("--changes") + 1]) == changes
+    assert words[words.index("--from") + 1] == "2026-11-10"
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes notices."""
+
+    def do_POST(self):
+        self.server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *words):
+        """Stay silent."""
+
+
+@pytest.fixture
+def receiver():
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    server.received = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def failed(exception):
+    ti = SimpleNamespace(dag_id="nightly_personalization", task_id="check_sources", try_number=3, log_url="http://localhost/log")
+    return {"ti": ti, "ds": "2026-11-14", "run_id": "r", "exception": exception}
+
+
+def test_a_failed_task_is_told_to_whoever_listens_without_a_foreign_errors_text(dags, receiver, monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    monkeypatch.setenv("ANGELIA_NOTIFY_URL", f"http://127.0.0.1:{receiver.server_port}/hook")
+    for dag in dags.values():
+        for task in dag.tasks:
+            assert task.on_failure_callback, task.task_id
+    notifier = dags["nightly_personalization"].get_task("check_sources").on_failure_callback[0]
+    notifier.notify(failed(AirflowFailException("error: gate sources of 2026-11-14 is closed: 300 nulls")))
+    notifier.notify(failed(ValueError("anna@example.org")))
+    first, second = (notice["text"] for notice in receiver.received)
+    assert "nightly_personalization.check_sources of 2026-11-14 failed (try 3): gate sources of 2026-11-14 is closed: 300 nulls" in first
+    assert second.endswith("ValueError http://localhost/log")
+
+
+def test_a_notice_that_cannot_be_delivered_fails_nothing(dags, monkeypatch):
+    notifier = dags["nightly_personalization"].get_task("check_sources").on_failure_callback[0]
+    for url in ("http://127.0.0.1:9/nobody", "file:///etc/passwd", ""):
+        monkeypatch.setenv("ANGELIA_NOTIFY_URL", url)
+        notifier.notify(failed(ValueError("x")))

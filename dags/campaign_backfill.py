@@ -1,0 +1,92 @@
+"""## What would have been, and what should still go
+
+**When.** By hand: *Trigger* opens a form.
+
+- **replay** decides the nights from `first` to `last` again on a branch, with `changes` in campaigns' caps, budgets, values or windows, and compares
+  them with what main decided. It needs main's plans of these nights, sends nothing, and touches neither main's commits nor reports nor models. To
+  replay nights from their sources up, backfill `nightly_personalization`.
+- **resend** counts what of the named campaigns' messages no provider has seen, is still in the window it was decided for, and still consented to;
+  asks; and puts exactly that up again. The next `hourly_dispatch` sends it. What was accepted, rejected or is ambiguous is never in it.
+
+**Reads** main's plans and their inputs, the ledger, preferences and suppressions; **writes** the replay's branch, or follow-up parts of main.
+
+**Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no answer is a no.
+
+**When it fails.**
+- `replay` says that main has no plan of a night: name other nights, or run that night first.
+- `resend` says that a campaign is stopped: resume it, if it is to go on, and trigger again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import jinja2
+from _shared import DEFAULTS, CommandOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param, dag, task
+
+DAYS = ("--from", "{{ params.first }}", "--to", "{{ params.last }}")
+RESEND = ("angelia", "ledger", "resend", *DAYS, "--campaigns", "{{ params.campaigns | join(',') }}", "--now", "{{ params.now }}")
+NUMBERS = """{% set found = ti.xcom_pull(task_ids='count_resend') %}**{{ found.resent }} messages** in {{ found.parts }} parts would go again.
+{% for campaign, counts in found.campaigns.items() %}
+- **{{ campaign }}**: {% for reason, n in counts.items() %}{{ reason }} {{ n }}{{ ', ' if not loop.last }}{% endfor %}{% endfor %}
+
+Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_plan | join(', ') }}{% endif %}"""
+DAY = r"^\d{4}-\d{2}-\d{2}$"
+
+
+@dag(
+    dag_id="campaign_backfill",
+    doc_md=__doc__,
+    schedule=None,
+    start_date=datetime(2022, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=12),
+    default_args=DEFAULTS,
+    template_undefined=jinja2.StrictUndefined,
+    tags=["angelia", "campaigns"],
+    params={
+        "mode": Param(
+            "replay", enum=["replay", "resend"], title="Mode", description="replay: decide again on a branch. resend: send what is lacking."
+        ),
+        "first": Param("2026-01-01", type="string", pattern=DAY, title="First night", description="ds of the first plan."),
+        "last": Param("2026-01-01", type="string", pattern=DAY, title="Last night", description="ds of the last plan, included."),
+        "campaigns": Param([], type="array", items={"type": "string"}, title="Campaigns", description="Ids; needed to resend."),
+        "changes": Param(
+            {},
+            type="object",
+            title="Changes",
+            description='Replay only: fields by campaign, e.g. {"price_drop": {"caps": [{"messages": 1, "days": 7}]}}',
+        ),
+        "now": Param("", type="string", title="As of", description="Resend only: instant by which windows are judged; empty = now."),
+    },
+)
+def campaign_backfill():
+    """Chain either."""
+    replay = CommandOperator(
+        task_id="replay", argv=["angelia", "plan", "replay", *DAYS, "--changes", "{{ params.changes | tojson }}", "--json"], pool="plan"
+    )
+    count_resend = CommandOperator(task_id="count_resend", argv=[*RESEND, "--json"], execution_timeout=timedelta(minutes=30))
+    approve_resend = ApprovalOperator(
+        task_id="approve_resend",
+        subject="Send {{ ti.xcom_pull(task_ids='count_resend').resent }} messages of {{ params.campaigns | join(', ') }} again?",
+        body=NUMBERS,
+        defaults="Reject",
+        response_timeout=timedelta(hours=1),
+        execution_timeout=None,
+    )
+    resend = CommandOperator(task_id="resend", argv=[*RESEND, "--yes", "--json"], execution_timeout=timedelta(minutes=30))
+
+    @task.branch(task_id="which")
+    def which(params: dict[str, Any] | None = None) -> str:
+        """Return the first task of the mode."""
+        return {"replay": "replay", "resend": "count_resend"}[(params or {})["mode"]]
+
+    which() >> [replay, count_resend]
+    count_resend >> approve_resend >> resend
+
+
+campaign_backfill()
