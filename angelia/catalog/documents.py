@@ -239,6 +239,7 @@ class Campaign(Document):
     send_window: SendWindow | None = None
     holdout_pct: Pct = 0.0
     budget: Budget | None = None
+    speed_limit_per_minute: int | None = Field(None, ge=1)
     caps: tuple[Cap, ...] = ()
     experiment: Id | None = None
     ttl_hours: int = Field(12, ge=1, le=672)

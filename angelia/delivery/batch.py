@@ -10,25 +10,20 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Protocol
-
-import pyarrow as pa
+from typing import Any
 
 from angelia.delivery import outcomes as words
 from angelia.delivery.channels import base
-from angelia.delivery.clock import Clock, Micros
-from angelia.delivery.failpoints import Failpoints
-from angelia.delivery.guards import Guards
-from angelia.delivery.ledger import Ledger
+from angelia.delivery.clock import Micros
+from angelia.delivery.gates import Aside, Gate
 from angelia.delivery.outcomes import Outcomes
 from angelia.delivery.pacing import backoff, retry_after
 from angelia.delivery.sender import Sender
-from angelia.delivery.sights import payload_hash
 from angelia.delivery.windows import quiet_now
 from angelia.delivery.wire import NOT_SENT, Answer
+from angelia.delivery.work import Work
 
 log = logging.getLogger(__name__)
 # Waits for tokens last at least this long, so that requests leave together, not one a turn of the loop (measured: a third less CPU).
@@ -36,38 +31,6 @@ PACE_S = 0.005
 GUARD_PAUSE_S = 0.5
 CLOCK_JUMPED = "clock_jumped"
 PAYLOAD_CHANGED = "payload_changed"
-COLUMNS = (
-    "dispatch_id", "user_id", "campaign_id", "address", "template_id", "template_version", "fields", "locale", "priority", "guarantee",
-    "not_before", "not_after", "timezone", "quiet_start", "quiet_end", "collapse_key", "ttl_s",
-)  # fmt: skip
-
-
-class Render(Protocol):
-    """Renders a row's template. Raises: MessageRejected."""
-
-    def __call__(self, template_id: str, version: int, fields: str, locale: str | None) -> tuple[str, str, str | None]:
-        """Return title, body and link."""
-
-    def digest(self, template_id: str, version: int) -> bytes:
-        """Return a hash of the template's text."""
-
-
-@dataclass
-class Work:
-    """What a part's delivery needs; everything that touches the outside is injected."""
-
-    ledger: Ledger
-    guards: Guards
-    render: Render
-    clock: Clock
-    lease_now: Callable[[], Micros]
-    batch_rows: int = 2_000
-    open_batches: int = 4
-    batch_deadline_s: float = 60.0
-    request_timeout_s: float = 10.0
-    max_attempts: int = 8
-    failpoints: Failpoints = field(default_factory=Failpoints)
-    draining: asyncio.Event = field(default_factory=asyncio.Event)  # set: start nothing more, wait for answers (at most request_timeout_s), leave
 
 
 class Batch:
@@ -81,12 +44,14 @@ class Batch:
         self.in_flight = 0
         self.last: dict[int, tuple[str, str | None]] = {}  # row -> (deferred or ambiguous, reason) if nothing better comes
         self.is_released = False  # every row was ambiguous before
+        self.is_paced = False  # of a part that is there to wait for its campaign's speed limit
+        self._aside = Aside()
         self._auth_tries: dict[int, int] = {}
         self._guards_version = -1
         self._blocked: list[str | None] = []
         self._spans: list[tuple[Micros, Micros, str]] = []
         self._n_jumps = -1
-        self._again: set[int] = set()  # rows whose first send may have arrived (after a takeover)
+        self._has_gates = bool(work.paces) or sender.receivers is not None
 
     def settle(self, i: int, outcome: str, reason: str | None, provider_id: str | None = None) -> None:
         """Give a row its outcome."""
@@ -117,24 +82,67 @@ class Batch:
                 for i in todo:
                     self._give_up(i, stop)
                 todo.clear()
+                for i, why in self._aside.everything():
+                    self._give_up(i, why)
             now = clock.steady()
-            if self.retries and self.retries[0][0] <= now:
-                row = heapq.heappop(self.retries)[1]
-            elif todo:
-                row = todo.popleft()
-            elif self.in_flight or self.retries:
+            row = self._next(todo, now)
+            if row is None:
+                if not self.in_flight and not self.retries:
+                    for i, why in self._aside.hopeless(now, is_paced=self.is_paced):
+                        self._give_up(i, why)
+                    if not self._aside:
+                        return
                 wait = (self.retries[0][0] - now) / 1e6 if self.retries else 1.0
+                if self._aside:
+                    wait = min(wait, self._aside.wait(now))
                 self.progress.clear()
                 await clock.wait(self.progress, min(max(wait, 0.001), 1.0), busy=lambda: self.in_flight > 0)
                 continue
-            else:
-                return
             if not await self._admit(row):
                 continue
             self._send(row)
             if work.failpoints.active:
                 await asyncio.sleep(0)  # lets the queued bytes leave
                 work.failpoints.hit("after_send")
+
+    def _next(self, todo: deque[int], now: Micros) -> int | None:
+        """Return the row to try now, putting those aside whose gate is closed."""
+        while True:
+            if self.retries and self.retries[0][0] <= now:
+                row = heapq.heappop(self.retries)[1]
+            else:
+                ready = self._aside.ready(now)
+                if ready is None and not todo:
+                    return None
+                row = todo.popleft() if ready is None else ready
+            gate = self._closed_gate(row, now) if self._has_gates else None
+            if gate is None:
+                return row
+            self._aside.put(row, gate, now)
+
+    def _gates(self, i: int) -> list[Gate]:
+        """Return what may hold this row up and not the others: its campaign's speed limit, and its receiver."""
+        gates: list[Gate] = []
+        pace = self.work.paces.get(self.column["campaign_id"][i])
+        if pace is not None:
+            gates.append(pace)
+        if self.sender.receivers is not None:
+            gates.append(self.sender.receivers.of(self.column["address"][i]))
+        return gates
+
+    def _closed_gate(self, i: int, now: Micros) -> Gate | None:
+        pace = self.work.paces.get(self.column["campaign_id"][i])
+        if pace is not None and pace.wait(now):
+            return pace
+        receiver = self.sender.receivers.find(self.column["address"][i]) if self.sender.receivers is not None else None
+        return receiver if receiver is not None and receiver.wait(now) else None
+
+    def _ungate(self, i: int) -> None:
+        """Give back what `_admit` took for a row: it is not sent after all."""
+        self.sender.ungate()
+        if self._has_gates:
+            for gate in self._gates(i):
+                gate.back()
 
     def _must_stop(self) -> str | None:
         if self.sender.halted is not None:
@@ -202,6 +210,14 @@ class Batch:
                     return False
                 await clock.sleep(min((opens - early) / 1e6, 1e9 if clock.simulated else 1.0))
                 continue
+            if self._has_gates:
+                closed = self._closed_gate(i, clock.steady())
+                if closed is not None:
+                    sender.ungate()
+                    self._aside.put(i, closed, clock.steady())
+                    return False
+                for gate in self._gates(i):
+                    gate.enter(clock.steady())
             return True
 
     def _look_at_guards(self) -> None:
@@ -240,12 +256,12 @@ class Batch:
             )  # fmt: skip
             request = sender.adapter.build_request(message)
         except base.MessageRejected as error:
-            sender.ungate()
+            self._ungate(i)
             self.settle(i, words.REJECTED, error.reason)
             return
         except Exception as error:  # noqa: BLE001 - a defect met by one row must not stop the others, nor be sent
             log.error("a row could not be built: %s", type(error).__name__)
-            sender.ungate()
+            self._ungate(i)
             self.settle(i, words.REJECTED, "build_error")
             return
         digest = sha256(request.body).digest()
@@ -253,7 +269,7 @@ class Batch:
         if before is None:
             out.payload[i] = digest
         elif before != digest:
-            sender.ungate()
+            self._ungate(i)
             self.refuse(i)
             return
         if out.sent[i] is None:
@@ -271,7 +287,8 @@ class Batch:
         i, authorization = tag
         sender = self.sender
         self.in_flight -= 1
-        sender.left()
+        address = self.column["address"][i]
+        sender.left(address)
         if self.work.failpoints.active:
             self.work.failpoints.hit("before_ack")
         if answer.status:
@@ -282,24 +299,26 @@ class Batch:
                 verdict = base.Verdict(base.AMBIGUOUS, "classify_error")
             kind = verdict.kind
             if kind == base.ACCEPTED:
-                sender.answered()
+                sender.answered(address)
                 self.settle(i, words.ACCEPTED, None, verdict.provider_id)
             else:
                 self._not_accepted(i, authorization, answer, verdict)
         elif answer.failure == NOT_SENT:
-            sender.breaker.failed(self.work.clock.steady())
+            sender.failed(address, self.work.clock.steady())
             self._again_later(i, "not_sent", None)
         else:
-            sender.breaker.failed(self.work.clock.steady())
+            sender.failed(address, self.work.clock.steady())
             self._ambiguous(i, "no_answer")
-        if not self.in_flight or self.retries:
+        if not self.in_flight or self.retries or self._aside:
             self.progress.set()
 
     def _not_accepted(self, i: int, authorization: bytes, answer: Answer, verdict: base.Verdict) -> None:
         sender, kind, reason = self.sender, verdict.kind, verdict.reason
-        now = self.work.clock.steady()
+        now, address = self.work.clock.steady(), self.column["address"][i]
+        if kind not in (base.GONE, base.REJECTED, base.RETRY):
+            sender.said_nothing(address)
         if kind in (base.GONE, base.REJECTED):
-            sender.answered()
+            sender.answered(address)
             if i in self.last and self.last[i][0] == words.AMBIGUOUS:
                 self.settle(i, words.AMBIGUOUS, self.last[i][1])  # an earlier try may have arrived all the same
             else:
@@ -310,7 +329,7 @@ class Batch:
             sender.bucket.throttled(now, wait)
             self._again_later(i, reason, wait)
         elif kind == base.RETRY:
-            sender.breaker.failed(now)
+            sender.failed(address, now)
             self._again_later(i, reason, retry_after(answer.header(b"retry-after"), now))
         elif kind == base.AUTH:
             if sender.authorization() == authorization:
@@ -346,34 +365,9 @@ class Batch:
             self._give_up(i, reason or "ambiguous")
 
 
-async def payload_hashes(column: dict[str, list[Any]], channel: str, digest: Callable[[str, int], bytes]) -> bytes:
-    """Return the payload hash of each row, one after the other, letting the event loop turn in between."""
-    found = []
-    for i, (template, version) in enumerate(zip(column["template_id"], column["template_version"], strict=True)):
-        if i % 256 == 0:
-            await asyncio.sleep(0)
-        found.append(payload_hash(channel, digest(template, version), column, i))
-    return b"".join(found)
-
-
-async def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
-    """Return the columns as lists, letting the event loop turn between them: all at once would hold up what other batches have to send."""
-    column = {}
-    for name in COLUMNS:
-        column[name] = _plain(table[name])
-        await asyncio.sleep(0)
-    return column
-
-
 _tasks: set[asyncio.Task[None]] = set()
 
 
 def _keep(task: asyncio.Task[None]) -> None:
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
-
-
-def _plain(column: pa.ChunkedArray) -> list[Any]:
-    if pa.types.is_timestamp(column.type):
-        return list(column.cast(pa.int64()).to_pylist())
-    return list(column.to_pylist())

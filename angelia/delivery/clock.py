@@ -10,6 +10,7 @@ with one that nobody can set; where they part, nothing is sent that either of th
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -105,6 +106,9 @@ class SimulatedClock:
 
     def __init__(self, start: Micros) -> None:
         self._now = start
+        self._sleepers: list[tuple[Micros, int, asyncio.Future[None]]] = []
+        self._n_sleeps = 0
+        self._is_ticking = False
 
     def now(self) -> Micros:
         """See `Clock.now`."""
@@ -123,9 +127,25 @@ class SimulatedClock:
         self._now = max(self._now, instant)
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass without waiting; other tasks get their turn."""
-        self._now += max(0, int(seconds * 1e6))
-        await asyncio.sleep(0)
+        """Let time pass without waiting. Of several sleepers the one whose time comes first wakes first, so that their waits do not add up."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._n_sleeps += 1
+        heapq.heappush(self._sleepers, (self._now + max(0, int(seconds * 1e6)), self._n_sleeps, woken))
+        if not self._is_ticking:
+            self._is_ticking = True
+            asyncio.get_running_loop().call_soon(self._tick)
+        await woken
+
+    def _tick(self) -> None:
+        """Move on to the next sleeper's time and wake it; the others have their turn when it has had its own."""
+        while self._sleepers and self._sleepers[0][2].done():  # cancelled
+            heapq.heappop(self._sleepers)
+        self._is_ticking = bool(self._sleepers)
+        if self._sleepers:
+            instant, _, woken = heapq.heappop(self._sleepers)
+            self.advance_to(instant)
+            woken.set_result(None)
+            asyncio.get_running_loop().call_soon(self._tick)
 
     async def wait(self, event: asyncio.Event, seconds: float, *, busy: Callable[[], bool]) -> None:
         """While answers are under way wait for them in real time; else jump."""

@@ -6,6 +6,8 @@ neither is one that was refused for its payload: the next attempt would be the s
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,16 +21,21 @@ from angelia.delivery.rows import columns_of
 from angelia.lake import Lake
 
 
-def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros) -> None:
-    """Name what is to be sent again and still has a window in a follow-up part."""
+def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros, limited: Collection[str] = ()) -> None:
+    """Name what is to be sent again and still has a window in a follow-up part, and in one of its own for each campaign with a speed limit."""
     mine = compaction.merged(ledger, [part], (*COUNTED, "reason"))
     mine = mine.filter(pc.is_in(mine["outcome"], pa.array([DEFERRED, AMBIGUOUS])))
     mine = mine.filter(pc.fill_null(pc.not_equal(mine["reason"], PAYLOAD_CHANGED), True))
     if not len(mine):
         return
-    facts = columns_of(lake, part.entry, ["not_after", "guarantee"]).take(mine["row"])
+    facts = columns_of(lake, part.entry, ["not_after", "guarantee", "campaign_id"]).take(mine["row"])
     # A transactional row that never got an answer is as unsent as a deferred one.
     is_unsent = pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], "at_least_once"))
-    again = mine["row"].filter(pc.and_(is_unsent, pc.greater(facts["not_after"].cast("int64"), now)))
-    if len(again):
-        parts.follow_up(lake, part, again.to_pylist(), "deferred", f"{part.id[:32]}.deferred")
+    goes_on = pc.and_(is_unsent, pc.greater(facts["not_after"].cast("int64"), now))
+    again, campaigns = mine["row"].filter(goes_on), facts["campaign_id"].filter(goes_on)
+    for campaign in sorted(set(campaigns.unique().to_pylist()) & set(limited)):
+        paced = again.filter(pc.equal(campaigns, campaign))
+        parts.follow_up(lake, part, paced.to_pylist(), parts.PACED, f"{part.id[:32]}.{parts.PACED}.{campaign}", campaign)
+    rest = again.filter(pc.invert(pc.is_in(campaigns, pa.array(list(limited), pa.string()))))
+    if len(rest):
+        parts.follow_up(lake, part, rest.to_pylist(), "deferred", f"{part.id[:32]}.deferred")

@@ -12,6 +12,11 @@ from pathlib import Path
 from angelia.delivery.sender import Sender
 
 
+def n_opened(sender: Sender) -> int:
+    """Return how often a breaker of a channel opened: the provider's, or its receivers'."""
+    return sender.breaker.n_opened if sender.receivers is None else sender.receivers.n_opened
+
+
 def render(senders: Mapping[str, Sender], ds: str) -> str:
     """Return the metrics of every channel."""
     lines: list[str] = []
@@ -29,10 +34,12 @@ def render(senders: Mapping[str, Sender], ds: str) -> str:
         "payload_changed_total", "counter", "Rows refused: seen before with another payload.", [(labels, float(s.n_refused)) for labels, s in named]
     )
     family("throttled_total", "counter", "Times the rate was halved for a 429.", [(labels, float(s.bucket.n_decreases)) for labels, s in named])
-    family("breaker_opened_total", "counter", "Times the breaker opened.", [(labels, float(s.breaker.n_opened)) for labels, s in named])
+    family("breaker_opened_total", "counter", "Times the breaker opened.", [(labels, float(n_opened(s))) for labels, s in named])
     family("in_flight", "gauge", "Requests under way.", [(labels, float(s.in_flight)) for labels, s in named])
     family("rate_limit_per_second", "gauge", "Present pace.", [(labels, s.bucket.rate) for labels, s in named])
     family("breaker_open", "gauge", "1 while the breaker is open.", [(labels, float(s.breaker.is_open)) for labels, s in named])
+    down = [(labels, float(s.receivers.n_down)) for labels, s in named if s.receivers is not None]
+    family("receivers_down", "gauge", "Receivers (webhook hosts) whose breaker is open.", down)
     family("halted", "gauge", "1 once the channel's configuration is found wrong.", [(labels, float(s.halted is not None)) for labels, s in named])
     return "\n".join(lines) + "\n"
 

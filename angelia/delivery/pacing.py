@@ -1,4 +1,4 @@
-"""How fast and how often: token bucket per provider quota, adaptive decrease on 429, Retry-After, jittered backoff.
+"""How fast and how often: token bucket per quota, adaptive decrease on 429, breaker, Retry-After, jittered backoff.
 
 Surprise: the bucket keeps every sliding minute below the quota, not only the average, so its steady rate is a little below quota / 60.
 Source of the backoff: "Exponential backoff and jitter" (AWS architecture blog, 2015), full jitter, capped.
@@ -13,6 +13,8 @@ from email.utils import parsedate_to_datetime
 from angelia.delivery.clock import Micros
 
 _DECREASE, _RECOVER_PER_S, _FLOOR = 0.5, 0.05, 0.01
+_OPEN_AFTER = 20  # failures in a row
+_PROBE_CAP_S = 30.0
 
 
 class TokenBucket:
@@ -21,7 +23,7 @@ class TokenBucket:
     def __init__(self, per_minute: float, now: Micros) -> None:
         # A sliding minute can hold a full burst and a minute of refill; together they are the quota.
         self.burst = max(1.0, per_minute / 600)
-        self.limit = max(per_minute - self.burst, 1.0) / 60
+        self.limit = max(per_minute - self.burst, per_minute / 2) / 60
         self.rate = self.limit
         self.tokens = self.burst
         self.paused_until: Micros = 0
@@ -29,8 +31,8 @@ class TokenBucket:
         self._decreased_at: Micros = 0
         self.n_decreases = 0
 
-    def take(self, now: Micros) -> float:
-        """Take a token, or say how long to wait."""
+    def wait(self, now: Micros) -> float:
+        """Return 0 if a token is there, else the seconds to wait for one; nothing is taken."""
         if now < self.paused_until:
             return (self.paused_until - now) / 1e6
         elapsed = (now - self._at) / 1e6
@@ -39,10 +41,14 @@ class TokenBucket:
             if self.rate < self.limit:
                 self.rate = min(self.limit, self.rate + self.limit * _RECOVER_PER_S * min(elapsed, 1.0))
             self.tokens = min(self.burst, self.tokens + elapsed * self.rate)
-        if self.tokens >= 1.0:
+        return 0.0 if self.tokens >= 1.0 else (1.0 - self.tokens) / self.rate + 1e-6
+
+    def take(self, now: Micros) -> float:
+        """Take a token, or say how long to wait."""
+        pause = self.wait(now)
+        if not pause:
             self.tokens -= 1.0
-            return 0.0
-        return (1.0 - self.tokens) / self.rate + 1e-6
+        return pause
 
     def give_back(self) -> None:
         """Return a token that was not used."""
@@ -56,6 +62,56 @@ class TokenBucket:
             self.rate = max(self.limit * _FLOOR, self.rate * _DECREASE)
         if retry_after_s:
             self.paused_until = max(self.paused_until, now + int(retry_after_s * 1e6))
+
+
+class Breaker:
+    """Stops asking a provider that does not answer well; lets one probe through after a growing pause (half-open)."""
+
+    def __init__(self, open_after: int = _OPEN_AFTER) -> None:
+        self._open_after = open_after
+        self.failures = 0
+        self.n_opened = 0
+        self._until: Micros = 0
+        self._pause_s = 1.0
+        self._probing = False
+        self.is_open = False
+
+    def pause(self, now: Micros) -> float:
+        """Return 0 if a request may go ahead, else the seconds to wait."""
+        if not self.is_open:
+            return 0.0
+        if self._probing:
+            return 0.1
+        return max(0.0, (self._until - now) / 1e6)
+
+    def wait(self, now: Micros) -> float:
+        """Return 0 to go ahead (as the probe, if the breaker is open), else the seconds to wait."""
+        pause = self.pause(now)
+        if not pause and self.is_open:
+            self._probing = True
+        return pause
+
+    def abandoned(self) -> None:
+        """The request that `wait` let through was not made after all."""
+        self._probing = False
+
+    def succeeded(self) -> None:
+        """Any well-formed answer about a message closes the breaker."""
+        self.failures = 0
+        if self.is_open:
+            self.is_open, self._probing, self._pause_s = False, False, 1.0
+
+    def failed(self, now: Micros) -> None:
+        """A 5xx, no answer, or no connection."""
+        self.failures += 1
+        if self.is_open and self._probing:
+            self._probing = False
+            self._pause_s = min(_PROBE_CAP_S, self._pause_s * 2)
+            self._until = now + int(self._pause_s * 1e6)
+        elif not self.is_open and self.failures >= self._open_after:
+            self.is_open = True
+            self.n_opened += 1
+            self._until = now + int(self._pause_s * 1e6)
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:

@@ -22,6 +22,7 @@ from angelia.delivery.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
+PACED = "paced"
 PRIORITIES = ("high", "medium", "low")
 _HOUR = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}$")
 _PART = re.compile(r"part-(\d+)")
@@ -41,7 +42,8 @@ class Part:
     manifest: int
     id: str
     rows: tuple[int, ...] | None = None  # None = all rows of the file
-    kind: str = "plan"  # plan, deferred or released
+    kind: str = "plan"  # plan, deferred, released or paced
+    campaign: str | None = None  # of a paced part: all its rows are of this one, and wait for its speed limit
 
     @property
     def n_rows(self) -> int:
@@ -172,14 +174,16 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
                 identity,
                 tuple(document["rows"]),
                 document["kind"],
+                document.get("campaign"),
             )
         )
     return sorted(found, key=lambda part: part.order)
 
 
-def follow_up(lake: Lake, part: Part, rows: Sequence[int], kind: str, name: str) -> None:
+def follow_up(lake: Lake, part: Part, rows: Sequence[int], kind: str, name: str, campaign: str | None = None) -> None:
     """Write a follow-up part of `rows` (of the root file); the first writer of a name wins."""
-    body = {"kind": kind, "root": part.entry.identity, "parent": part.id, "manifest": part.manifest, "rows": sorted(int(row) for row in rows)}
+    more = {"campaign": campaign} if campaign else {}
+    body = {**more, "kind": kind, "root": part.entry.identity, "parent": part.id, "manifest": part.manifest, "rows": sorted(int(row) for row in rows)}
     lake.store.create(f"followups/{part.ds}/{part.send_hour}/{name}", json.dumps(body, sort_keys=True).encode())
 
 

@@ -8,9 +8,7 @@ are left to it.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import signal
 import time
 from collections import Counter
@@ -21,20 +19,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from angelia.delivery import compaction, metrics, parts
-from angelia.delivery.batch import Work
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.client import Http2Client
 from angelia.delivery.clock import Clock, Micros, SimulatedClock, WallClock
 from angelia.delivery.followups import follow_up
+from angelia.delivery.gates import Paces
 from angelia.delivery.guards import Guards
 from angelia.delivery.ledger import Ledger, Owner
+from angelia.delivery.night import Night, channel_config
 from angelia.delivery.parts import Part
-from angelia.delivery.rendering import Renderer
 from angelia.delivery.sender import Sender
 from angelia.delivery.sights import Sights
-from angelia.delivery.templates import TemplateSet
 from angelia.delivery.wire import Transport
+from angelia.delivery.work import Work
 from angelia.delivery.worker import PartRun
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
@@ -42,6 +40,7 @@ from angelia.output import progress
 
 log = logging.getLogger(__name__)
 FOLLOW_UP_ROUNDS = 5
+PACED_S = 2_400.0  # parts that wait for a campaign's speed limit hold a run no longer than this: the next hour has its own
 PROVIDER_HOSTS = ("googleapis.com", "push.apple.com")  # a rehearsal never talks to these
 
 
@@ -62,6 +61,7 @@ class Options:
     batch_deadline_s: float = 60.0
     request_timeout_s: float = 10.0
     seed: int = 0
+    paced_s: float = PACED_S
     metrics_file: Path | None = None
 
 
@@ -74,6 +74,7 @@ class Result:
     parts: int = 0
     busy: int = 0
     unfinished: int = 0
+    waiting: int = 0  # parts that go on at their campaign's speed limit in the next run
     halted: dict[str, str] = field(default_factory=dict)
     drained: bool = False
     seconds: float = 0.0
@@ -83,7 +84,8 @@ class Result:
         return {
             "delivered": {name: n for name, n in sorted(self.delivered.items()) if n > 0},
             "already_delivered": self.already_delivered, "parts": self.parts,
-            "busy_parts": self.busy, "unfinished_parts": self.unfinished, "halted": self.halted, "drained": self.drained,
+            "busy_parts": self.busy, "unfinished_parts": self.unfinished, "waiting_parts": self.waiting,
+            "halted": self.halted, "drained": self.drained,
             "seconds": round(self.seconds, 3),
         }  # fmt: skip
 
@@ -116,7 +118,8 @@ class Delivery:
         self.draining = asyncio.Event()
         self._transport = transport or self._open_transport
         self._senders: dict[str, Sender] = {}
-        self._catalog: dict[int, tuple[dict[str, dict[str, Any]], Renderer]] = {}
+        self._catalog: dict[int, Night] = {}
+        self._paces = Paces(options.slots, self.clock.steady)
         self._guards = Guards(lake, options.ds, lease_now)
         self._sights = Sights(lake, self.ledger, self.clock.now)
         self._before: dict[str, Counter[str]] = {}
@@ -126,6 +129,7 @@ class Delivery:
     async def run(self) -> Result:
         """Deliver; every row this process intended has its outcome when this returns."""
         began = time.monotonic()
+        self._paced_until = lease_now() + int(self.options.paced_s * 1e6)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.draining.set)
         try:
@@ -197,30 +201,44 @@ class Delivery:
         return [p for p in wanted if options.priority in (None, p.priority)]
 
     async def _hours(self, plan: list[tuple[str, Commit, list[Part]]], channel: str | None) -> None:
-        """Work through the hours of one channel (None = of all, hour by hour): a channel that stalls keeps no other from its next hour."""
-        for hour, commit, chosen in plan:
-            if self.draining.is_set():
-                break
-            if isinstance(self.clock, SimulatedClock):
-                self.clock.advance_to(parts.hour_start(hour))
-            await self._hour(hour, commit, [part for part in chosen if channel in (None, part.channel)], channel)
+        """Work through the hours of one channel (None = of all, hour by hour): a channel that stalls keeps no other from its next hour.
 
-    async def _hour(self, hour: str, commit: Commit, chosen: list[Part], only: str | None) -> None:
+        Parts of campaigns with a speed limit wait beside the next hours; on the simulated clock, which passes for all at once, before them.
+        """
+        async with asyncio.TaskGroup() as slow:
+            for hour, commit, chosen in plan:
+                if self.draining.is_set():
+                    break
+                if isinstance(self.clock, SimulatedClock):
+                    self.clock.advance_to(parts.hour_start(hour))
+                mine = [part for part in chosen if channel in (None, part.channel)]
+                await self._hour(hour, commit, [part for part in mine if part.kind != parts.PACED], channel, is_paced=False)
+                paced = self._hour(hour, commit, [], channel, is_paced=True)
+                if self.clock.simulated:
+                    await paced
+                else:
+                    slow.create_task(paced)
+
+    async def _hour(self, hour: str, commit: Commit, chosen: list[Part], only: str | None, *, is_paced: bool) -> None:
+        """Deliver an hour's parts and what follows them up: one after the other within a channel, and within a campaign's speed limit."""
         tried: set[str] = set()
         for _ in range(FOLLOW_UP_ROUNDS):
             todo = [part for part in chosen if part.id not in tried]
             tried.update(part.id for part in todo)
-            channels = dict.fromkeys(part.channel for part in todo)
+            lanes: dict[tuple[str, str | None], list[Part]] = {}
+            for part in todo:
+                lanes.setdefault((part.channel, part.campaign), []).append(part)
             async with asyncio.TaskGroup() as group:
-                for channel in channels:
-                    group.create_task(self._channel([part for part in todo if part.channel == channel], commit))
+                for lane in lanes.values():
+                    group.create_task(self._lane(lane, commit))
             if self.draining.is_set():
                 break
-            chosen = [part for part in await asyncio.to_thread(self._choose, commit, hour) if only in (None, part.channel)]
+            every = await asyncio.to_thread(self._choose, commit, hour)
+            chosen = [part for part in every if only in (None, part.channel) and (part.kind == parts.PACED) is is_paced]
             if all(part.id in tried for part in chosen):
                 break
 
-    async def _channel(self, todo: list[Part], commit: Commit) -> None:
+    async def _lane(self, todo: list[Part], commit: Commit) -> None:
         for part in todo:
             sender = self._senders.get(part.channel)
             if self.draining.is_set() or (sender is not None and sender.halted):
@@ -241,13 +259,15 @@ class Delivery:
             result.busy += 1
             return
         sender = self._sender(part.channel, commit)
-        _, renderer = self._documents(commit)
+        night = self._documents(commit)
         options = self.options
         work = Work(
-            ledger=self.ledger, guards=self._guards, render=renderer, clock=self.clock, lease_now=lease_now, batch_rows=options.batch_rows,
-            batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s, draining=self.draining,
+            ledger=self.ledger, guards=self._guards, render=night.render, clock=self.clock, lease_now=lease_now, batch_rows=options.batch_rows,
+            batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s, draining=self.draining, paces=night.paces,
         )  # fmt: skip
         run = PartRun(work, sender, part, claim, self.lake, self._sights, family)
+        if part.kind == parts.PACED and not self.clock.simulated:
+            run.stop_at = self._paced_until
         done = await run.run()
         if done:
             await asyncio.to_thread(self._conclude, part, commit)
@@ -257,7 +277,10 @@ class Delivery:
             result.parts += 1
         else:
             after = await asyncio.to_thread(compaction.counts, self.ledger, family)
-            result.unfinished += 1
+            if run.stop_at is None or lease_now() < run.stop_at:
+                result.unfinished += 1
+            else:
+                result.waiting += 1
         self._count(root, after)
         if run.fenced and self.ledger.is_done(part.id):
             await asyncio.to_thread(
@@ -281,25 +304,19 @@ class Delivery:
 
     def _conclude(self, part: Part, commit: Commit) -> None:
         """Name in follow-up parts what is to be sent again, then commit ledger and receipts."""
-        follow_up(self.lake, self.ledger, part, self.clock.earliest())
+        follow_up(self.lake, self.ledger, part, self.clock.earliest(), self._documents(commit).paces)
         compaction.compact(self.lake, self.ledger, self._families[part.entry.identity], commit)
 
     # ---- what is needed for it
 
-    def _documents(self, commit: Commit) -> tuple[dict[str, dict[str, Any]], Renderer]:
-        known = self._catalog.get(commit.number)
-        if known is None:
-            cited = next((name for name in commit.inputs if name.startswith("catalog_snapshot/")), None)
-            snapshot = self.lake.cited(cited) if cited else self.lake.require("catalog_snapshot", ds=commit.partition["ds"])
-            rows = self.lake.read(snapshot).to_pylist()
-            channels = {row["id"]: json.loads(row["body"]) for row in rows if row["kind"] == "channel"}
-            templates = TemplateSet((row["version"], json.loads(row["body"])) for row in rows if row["kind"] == "template")
-            known = self._catalog[commit.number] = (channels, Renderer(templates))
-        return known
+    def _documents(self, commit: Commit) -> Night:
+        if commit.number not in self._catalog:
+            self._catalog[commit.number] = Night.read(self.lake, commit, self._paces)
+        return self._catalog[commit.number]
 
     def _sender(self, channel: str, commit: Commit) -> Sender:
         if channel not in self._senders:
-            document = self._documents(commit)[0].get(channel)
+            document = self._documents(commit).channels.get(channel)
             if document is None:
                 raise InvalidInput(f"the catalog snapshot of {self.options.ds} declares no channel {channel}", fix="add it to the catalog")
             config = channel_config(channel, document, self.options.endpoint_url)
@@ -343,29 +360,6 @@ class Delivery:
                 f"; {name}: {'halted' if s.halted else 'breaker open'}" for name, s in self._senders.items() if s.halted or s.breaker.is_open
             )
             progress(f"deliver {n}/{self._total}  {rate:.0f}/s  {words or 'nothing yet'}  to go {eta}{states}")
-
-
-def channel_config(channel: str, document: dict[str, Any], endpoint_url: str | None) -> ChannelConfig:
-    """Return a channel's configuration: the catalog's document, and the environment.
-
-    Raises:
-        InvalidInput: the channel is switched off or has no quota.
-    """
-    if not document.get("enabled", True):
-        raise InvalidInput(f"channel {channel} is switched off in the catalog", fix="set enabled: true, or deliver other channels with --channel")
-    quota = float(document.get("quota_per_minute") or 0)
-    if quota <= 0:
-        raise InvalidInput(f"channel {channel} has no quota_per_minute", fix="set it in the catalog")
-    name = channel.upper()
-    credentials, ca_file = os.environ.get(f"ANGELIA_{name}_CREDENTIALS"), os.environ.get("ANGELIA_CA_FILE")
-    return ChannelConfig(
-        channel,
-        str(document["provider"]),
-        quota,
-        endpoint_url or os.environ.get(f"ANGELIA_{name}_URL") or None,
-        Path(credentials) if credentials else None,
-        Path(ca_file) if ca_file else None,
-    )
 
 
 def _innermost(problems: BaseExceptionGroup[BaseException]) -> BaseException:

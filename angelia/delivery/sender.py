@@ -5,62 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from typing import Any
 
 from angelia.delivery.channels.base import Adapter, Credentials, Provider
 from angelia.delivery.clock import Clock, Micros
-from angelia.delivery.pacing import TokenBucket
+from angelia.delivery.gates import Receivers
+from angelia.delivery.pacing import Breaker, TokenBucket
 from angelia.delivery.wire import Transport
 from angelia.errors import AngeliaError
 
-_OPEN_AFTER = 20  # failures in a row
-_PROBE_CAP_S = 30.0
 _HALT_AFTER = 10  # configuration answers in a row, with no success between
-
-
-class Breaker:
-    """Stops asking a provider that does not answer well; lets one probe through after a growing pause (half-open)."""
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.n_opened = 0
-        self._until: Micros = 0
-        self._pause_s = 1.0
-        self._probing = False
-        self.is_open = False
-
-    def wait(self, now: Micros) -> float:
-        """Return 0 to go ahead, else the seconds to wait."""
-        if not self.is_open:
-            return 0.0
-        if self._probing:
-            return 0.1
-        if now < self._until:
-            return (self._until - now) / 1e6
-        self._probing = True
-        return 0.0
-
-    def abandoned(self) -> None:
-        """The request that `wait` let through was not made after all."""
-        self._probing = False
-
-    def succeeded(self) -> None:
-        """Any well-formed answer about a message closes the breaker."""
-        self.failures = 0
-        if self.is_open:
-            self.is_open, self._probing, self._pause_s = False, False, 1.0
-
-    def failed(self, now: Micros) -> None:
-        """A 5xx, no answer, or no connection."""
-        self.failures += 1
-        if self.is_open and self._probing:
-            self._probing = False
-            self._pause_s = min(_PROBE_CAP_S, self._pause_s * 2)
-            self._until = now + int(self._pause_s * 1e6)
-        elif not self.is_open and self.failures >= _OPEN_AFTER:
-            self.is_open = True
-            self.n_opened += 1
-            self._until = now + int(self._pause_s * 1e6)
 
 
 class Sender:
@@ -84,6 +37,7 @@ class Sender:
         self.bucket = TokenBucket(per_minute, clock.now())
         self.breaker = Breaker()
         self.concurrency = concurrency or provider.concurrency
+        self.receivers = Receivers(provider.receiver_of, self.concurrency) if provider.receiver_of else None
         self._credentials: Credentials | None = provider.credentials
         self._renewal: asyncio.Task[None] | None = None
         self.in_flight = 0
@@ -126,10 +80,27 @@ class Sender:
         if self._halts >= _HALT_AFTER:
             self.halt(f"the provider answers {reason} to every message; check the channel's credentials")
 
-    def answered(self) -> None:
+    def answered(self, address: str) -> None:
         """A message was accepted, or refused for its own sake."""
         self._halts = 0
-        self.breaker.succeeded()
+        if self.receivers is not None:
+            self.receivers.answered(address)
+        else:
+            self.breaker.succeeded()
+
+    def failed(self, address: str, now: Micros) -> None:
+        """A 5xx, no answer, or no connection: of the provider, or of this address's own receiver."""
+        if self.receivers is not None:
+            self.receivers.failed(address, now)
+        else:
+            self.breaker.failed(now)
+
+    def said_nothing(self, address: str) -> None:
+        """An answer that tells neither that the provider is well nor that it is not: another may probe."""
+        if self.receivers is not None:
+            self.receivers.of(address).breaker.abandoned()
+        else:
+            self.breaker.abandoned()
 
     def gate(self, now: Micros) -> float:
         """Return 0 if a request may start now (a token is taken), else the seconds to wait."""
@@ -153,9 +124,11 @@ class Sender:
             self._waiters.append(waiter)
             await waiter
 
-    def left(self) -> None:
+    def left(self, address: str) -> None:
         """One request is over. Waiters wake at three quarters of the window, so that refills are written together."""
         self.in_flight -= 1
+        if self.receivers is not None:
+            self.receivers.of(address).in_flight -= 1
         if self._waiters and self.in_flight <= self.concurrency * 3 // 4:
             self.wake()
 
@@ -167,7 +140,3 @@ class Sender:
                 waiter.set_result(None)
                 if not everyone:
                     return
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return counters for progress and metrics."""
-        return {"in_flight": self.in_flight, "rate_per_s": self.bucket.rate, "breaker_open": self.breaker.is_open, "halted": self.halted}

@@ -14,12 +14,15 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from angelia.delivery import outcomes as words
-from angelia.delivery.batch import COLUMNS, Batch, Work, payload_hashes, plain_columns
+from angelia.delivery.batch import Batch
+from angelia.delivery.clock import Micros
+from angelia.delivery.columns import COLUMNS, payload_hashes, plain_columns
 from angelia.delivery.ledger import PAYLOAD_BYTES, Claim, Intent
-from angelia.delivery.parts import Part
+from angelia.delivery.parts import PACED, Part
 from angelia.delivery.rows import PartRows, repeated_dispatches
 from angelia.delivery.sender import Sender
 from angelia.delivery.sights import Earlier, SentBefore, Sights
+from angelia.delivery.work import Work
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 
@@ -34,6 +37,7 @@ class PartRun:
         self.work, self.sender, self.part, self.claim, self.lake = work, sender, part, claim, lake
         self.sights, self.family = sights, family
         self.fenced = False
+        self.stop_at: Micros | None = None  # begin no batch after this instant of lease time
         self.problem: AngeliaError | None = None
         self.rows: Sequence[int] = range(part.entry.rows) if part.rows is None else part.rows
         self._duplicates: set[int] = set()
@@ -44,8 +48,10 @@ class PartRun:
         """Work through the batches; True = every batch has its outcomes."""
         work, ledger = self.work, self.work.ledger
         # A batch must be able to leave within half its deadline at the provider's pace.
-        pace = int(self.sender.bucket.limit * work.batch_deadline_s / (2 * work.open_batches))
-        size = max(1, min(work.batch_rows, pace))
+        pace = work.paces.get(self.part.campaign or "")
+        limits = [self.sender.bucket.limit, *([pace.bucket.limit] if pace else [])]
+        fits = int(min(limits) * work.batch_deadline_s / (2 * work.open_batches))
+        size = max(1, min(work.batch_rows, fits))
         intents = await asyncio.to_thread(ledger.intents, self.part.id)
         for standing in intents.values():
             size = standing[0].size  # a part begun with another batch size keeps it: intents name fixed ranges
@@ -82,7 +88,8 @@ class PartRun:
         return len(concluded) == n_batches
 
     def _must_stop(self) -> bool:
-        return self.work.draining.is_set() or self.sender.halted is not None or self.fenced
+        is_late = self.stop_at is not None and self.work.lease_now() >= self.stop_at
+        return is_late or self.work.draining.is_set() or self.sender.halted is not None or self.fenced
 
     async def _beat(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -140,7 +147,7 @@ class PartRun:
         """Refuse rows whose dispatch id was seen with another payload: by a lost owner, in an earlier round, in another manifest."""
         before = self._before
         if before is not None:
-            batch.is_released = self.part.kind == "released"
+            batch.is_released, batch.is_paced = self.part.kind == "released", self.part.kind == PACED
             for i, digest in before.digests(batch.out.rows).items():
                 batch.out.payload[i] = digest
         elif not standing and not self._earlier:

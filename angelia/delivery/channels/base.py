@@ -88,6 +88,7 @@ class Provider:
     connections: int = 2
     concurrency: int = 200
     open_transport: Callable[[ChannelConfig, float], Transport] | None = None  # (configuration, request timeout); None = HTTP/2
+    receiver_of: Callable[[str], str] | None = None  # address -> whose server it is, where rows go to many; None = all go to the provider's
     may_rehearse: bool = True  # False: whoever is at the other end is real, a simulated clock must not send there
 
 

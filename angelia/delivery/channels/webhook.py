@@ -90,6 +90,12 @@ class WebhookAdapter:
         return Verdict(ERRORS.get(answer.status, REJECTED), f"HTTP_{answer.status}")
 
 
+def host_of(address: str) -> str:
+    """Return whose server an address is: host and port; one receiver's trouble is no other's."""
+    url = parse_url(address)
+    return f"{url.host.lower().rstrip('.')}:{url.port}" if url else ""
+
+
 def open_provider(config: ChannelConfig) -> Provider:
     """Return the webhook channel (`ANGELIA_WEBHOOK_CREDENTIALS`). It has no base address: every row names its own."""
     account = load_credentials(config, ("secret",))
@@ -101,4 +107,4 @@ def open_provider(config: ChannelConfig) -> Provider:
     def transport(given: ChannelConfig, timeout_s: float) -> SafeHttp:
         return SafeHttp(timeout_s, ca_file=given.ca_file, allow_private=is_local)
 
-    return Provider(WebhookAdapter(secret), "", None, concurrency=64, open_transport=transport, may_rehearse=is_local)
+    return Provider(WebhookAdapter(secret), "", None, concurrency=64, open_transport=transport, receiver_of=host_of, may_rehearse=is_local)

@@ -1,0 +1,41 @@
+"""A batch's rows as plain columns, and the hash of each row's payload; made in small steps, so that other batches' requests leave meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from angelia.delivery.sights import payload_hash
+
+COLUMNS = (
+    "dispatch_id", "user_id", "campaign_id", "address", "template_id", "template_version", "fields", "locale", "priority", "guarantee",
+    "not_before", "not_after", "timezone", "quiet_start", "quiet_end", "collapse_key", "ttl_s",
+)  # fmt: skip
+
+
+async def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
+    """Return the columns as lists, letting the event loop turn between them: all at once would hold up what other batches have to send."""
+    column = {}
+    for name in COLUMNS:
+        column[name] = _plain(table[name])
+        await asyncio.sleep(0)
+    return column
+
+
+async def payload_hashes(column: dict[str, list[Any]], channel: str, digest: Callable[[str, int], bytes]) -> bytes:
+    """Return the payload hash of each row, one after the other, letting the event loop turn in between."""
+    found = []
+    for i, (template, version) in enumerate(zip(column["template_id"], column["template_version"], strict=True)):
+        if i % 256 == 0:
+            await asyncio.sleep(0)
+        found.append(payload_hash(channel, digest(template, version), column, i))
+    return b"".join(found)
+
+
+def _plain(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        return list(column.cast(pa.int64()).to_pylist())
+    return list(column.to_pylist())

@@ -1,0 +1,197 @@
+"""What holds some rows of a channel up and not the others: a campaign's own speed limit, a receiver that does not answer.
+
+A row at a closed gate is put aside, and the batch goes on with the rest. Grain: campaign, or receiver (a webhook's host). Surprise: a limit is shared
+by all channels of a campaign, and divided by the workers that share the work (`--slots`), each of which stays below its share.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from angelia.delivery.clock import Micros
+from angelia.delivery.pacing import Breaker, TokenBucket
+
+SPEED_LIMIT, RECEIVER_DOWN = "speed_limit", "receiver_down"
+_FAILURES_OF_ONE = 5  # in a row, until one receiver's breaker opens
+_ROOM_S = 0.05
+_LOOK_S = 1.0  # gates are looked at again after this long at the latest
+_PATIENCE_S = 5.0  # longer than this a batch does not stay open for rows at a gate alone: they go into a follow-up part
+
+
+class Gate(Protocol):
+    """One thing that some rows wait for."""
+
+    reason: str
+
+    def wait(self, now: Micros) -> float:
+        """Return 0 if one row may pass now, else the seconds to wait; nothing is taken."""
+
+    def clears_in(self, rows: int, now: Micros) -> float:
+        """Return the seconds until so many rows could have passed."""
+
+    def enter(self, now: Micros) -> None:
+        """Let one row pass."""
+
+    def back(self) -> None:
+        """It did not pass after all."""
+
+
+class CampaignPace:
+    """A campaign's speed limit."""
+
+    reason = SPEED_LIMIT
+
+    def __init__(self, per_minute: float, now: Micros) -> None:
+        self.bucket = TokenBucket(per_minute, now)
+
+    def wait(self, now: Micros) -> float:
+        """See `Gate.wait`."""
+        return self.bucket.wait(now)
+
+    def clears_in(self, rows: int, now: Micros) -> float:
+        """See `Gate.clears_in`."""
+        return max(0.0, rows - self.bucket.tokens) / self.bucket.limit
+
+    def enter(self, now: Micros) -> None:
+        """See `Gate.enter`."""
+        self.bucket.take(now)
+
+    def back(self) -> None:
+        """See `Gate.back`."""
+        self.bucket.give_back()
+
+
+class Paces:
+    """The speed limits of one process, by campaign; the same gate for all channels."""
+
+    def __init__(self, slots: int, now: Callable[[], Micros]) -> None:
+        self._slots, self._now = slots, now
+        self._gates: dict[tuple[str, int], CampaignPace] = {}
+
+    def of(self, limits: Mapping[str, int]) -> dict[str, CampaignPace]:
+        """Return the gates of the campaigns that have a limit (messages a minute)."""
+        for key in limits.items():
+            if key not in self._gates:
+                self._gates[key] = CampaignPace(key[1] / self._slots, self._now())
+        return {campaign: self._gates[campaign, limit] for campaign, limit in limits.items()}
+
+
+class Receiver:
+    """One receiver of a channel whose rows go to many: its own breaker, and a share of the requests under way."""
+
+    reason = RECEIVER_DOWN
+
+    def __init__(self, share: int) -> None:
+        self.breaker = Breaker(open_after=_FAILURES_OF_ONE)
+        self.in_flight, self._share = 0, share
+
+    def wait(self, now: Micros) -> float:
+        """See `Gate.wait`."""
+        return self.breaker.pause(now) or (_ROOM_S if self.in_flight >= self._share else 0.0)
+
+    def clears_in(self, rows: int, now: Micros) -> float:
+        """See `Gate.clears_in`."""
+        return self.breaker.pause(now)
+
+    def enter(self, now: Micros) -> None:
+        """See `Gate.enter`."""
+        self.breaker.wait(now)
+        self.in_flight += 1
+
+    def back(self) -> None:
+        """See `Gate.back`."""
+        self.breaker.abandoned()
+        self.in_flight -= 1
+
+
+class Receivers:
+    """The receivers that have something under way or are in trouble; the others are forgotten."""
+
+    def __init__(self, receiver_of: Callable[[str], str], concurrency: int) -> None:
+        self._receiver_of = receiver_of
+        self._share = max(1, concurrency // 4)  # so that no one receiver can hold up the channel while its first requests time out
+        self._known: dict[str, Receiver] = {}
+        self.n_opened = 0
+
+    def of(self, address: str) -> Receiver:
+        """Return an address's receiver."""
+        name = self._receiver_of(address)
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = Receiver(self._share)
+        return found
+
+    @property
+    def n_down(self) -> int:
+        """How many breakers are open."""
+        return sum(receiver.breaker.is_open for receiver in self._known.values())
+
+    def find(self, address: str) -> Receiver | None:
+        """Return an address's receiver if there is anything to know of it."""
+        return self._known.get(self._receiver_of(address))
+
+    def answered(self, address: str) -> None:
+        """A well-formed answer came."""
+        receiver = self.of(address)
+        receiver.breaker.succeeded()
+        if not receiver.in_flight:
+            self._known.pop(self._receiver_of(address))
+
+    def failed(self, address: str, now: Micros) -> None:
+        """A 5xx, no answer, or no connection."""
+        breaker = self.of(address).breaker
+        was_open = breaker.is_open
+        breaker.failed(now)
+        self.n_opened += breaker.is_open and not was_open
+
+
+class Aside:
+    """The rows of one batch that wait at gates."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Gate, deque[int]] = {}
+        self._look_at: Micros = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def put(self, i: int, gate: Gate, now: Micros) -> None:
+        """Put a row aside."""
+        self._rows.setdefault(gate, deque()).append(i)
+        self._look_at = min(self._look_at, now + int(gate.wait(now) * 1e6))
+
+    def ready(self, now: Micros) -> int | None:
+        """Return a row whose gate is open now, if there is one."""
+        if not self._rows or now < self._look_at:
+            return None
+        soonest = _LOOK_S
+        for gate, rows in self._rows.items():
+            pause = gate.wait(now)
+            if not pause:
+                i = rows.popleft()
+                if not rows:
+                    del self._rows[gate]
+                return i
+            soonest = min(soonest, pause)
+        self._look_at = now + int(soonest * 1e6)
+        return None
+
+    def wait(self, now: Micros) -> float:
+        """Return the seconds until it is worth asking again."""
+        return max(0.0, (self._look_at - now) / 1e6)
+
+    def hopeless(self, now: Micros, *, is_paced: bool) -> list[tuple[int, str]]:
+        """Take the rows that would keep a batch with nothing else to do waiting for long: (row, reason). A paced part is there to wait."""
+        slow = [
+            gate
+            for gate, rows in self._rows.items()
+            if gate.clears_in(len(rows), now) > _PATIENCE_S and not (is_paced and gate.reason == SPEED_LIMIT)
+        ]
+        return [(i, gate.reason) for gate in slow for i in self._rows.pop(gate)]
+
+    def everything(self) -> list[tuple[int, str]]:
+        """Take all rows: (row, reason)."""
+        rows, self._rows = self._rows, {}
+        return [(i, gate.reason) for gate, waiting in rows.items() for i in waiting]

@@ -1,0 +1,62 @@
+"""What the catalog snapshot of a plan says to whoever sends it: channels, templates, speed limits; and the environment to a channel.
+
+Reads the snapshot that the manifest cites; no database is in this path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from angelia.delivery.channels.base import ChannelConfig
+from angelia.delivery.gates import CampaignPace, Paces
+from angelia.delivery.rendering import Renderer
+from angelia.delivery.templates import TemplateSet
+from angelia.errors import InvalidInput
+from angelia.lake import Commit, Lake
+
+
+@dataclass(frozen=True)
+class Night:
+    """Channel documents by id, templates, and the gates of campaigns that have a speed limit."""
+
+    channels: dict[str, dict[str, Any]]
+    render: Renderer
+    paces: dict[str, CampaignPace]
+
+    @classmethod
+    def read(cls, lake: Lake, manifest: Commit, paces: Paces) -> Self:
+        """Return the night of a manifest commit. Raises: NotFound."""
+        cited = next((name for name in manifest.inputs if name.startswith("catalog_snapshot/")), None)
+        snapshot = lake.cited(cited) if cited else lake.require("catalog_snapshot", ds=manifest.partition["ds"])
+        rows = [(row["kind"], row["id"], row["version"], json.loads(row["body"])) for row in lake.read(snapshot).to_pylist()]
+        channels = {name: body for kind, name, _, body in rows if kind == "channel"}
+        templates = TemplateSet((version, body) for kind, _, version, body in rows if kind == "template")
+        limits = {name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"}
+        return cls(channels, Renderer(templates), paces.of({name: limit for name, limit in limits.items() if limit}))
+
+
+def channel_config(channel: str, document: dict[str, Any], endpoint_url: str | None) -> ChannelConfig:
+    """Return a channel's configuration: the catalog's document, and the environment.
+
+    Raises:
+        InvalidInput: the channel is switched off or has no quota.
+    """
+    if not document.get("enabled", True):
+        raise InvalidInput(f"channel {channel} is switched off in the catalog", fix="set enabled: true, or deliver other channels with --channel")
+    quota = float(document.get("quota_per_minute") or 0)
+    if quota <= 0:
+        raise InvalidInput(f"channel {channel} has no quota_per_minute", fix="set it in the catalog")
+    name = channel.upper()
+    credentials, ca_file = os.environ.get(f"ANGELIA_{name}_CREDENTIALS"), os.environ.get("ANGELIA_CA_FILE")
+    return ChannelConfig(
+        channel,
+        str(document["provider"]),
+        quota,
+        endpoint_url or os.environ.get(f"ANGELIA_{name}_URL") or None,
+        Path(credentials) if credentials else None,
+        Path(ca_file) if ca_file else None,
+    )

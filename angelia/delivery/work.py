@@ -1,0 +1,43 @@
+"""What delivering a part needs: the ledger, the guards, a renderer, clocks, limits; everything that touches the outside is injected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from angelia.delivery.clock import Clock, Micros
+from angelia.delivery.failpoints import Failpoints
+from angelia.delivery.gates import CampaignPace
+from angelia.delivery.guards import Guards
+from angelia.delivery.ledger import Ledger
+
+
+class Render(Protocol):
+    """Renders a row's template. Raises: MessageRejected."""
+
+    def __call__(self, template_id: str, version: int, fields: str, locale: str | None) -> tuple[str, str, str | None]:
+        """Return title, body and link."""
+
+    def digest(self, template_id: str, version: int) -> bytes:
+        """Return a hash of the template's text."""
+
+
+@dataclass
+class Work:
+    """What a part's delivery needs; everything that touches the outside is injected."""
+
+    ledger: Ledger
+    guards: Guards
+    render: Render
+    clock: Clock
+    lease_now: Callable[[], Micros]
+    batch_rows: int = 2_000
+    open_batches: int = 4
+    batch_deadline_s: float = 60.0
+    request_timeout_s: float = 10.0
+    max_attempts: int = 8
+    paces: Mapping[str, CampaignPace] = field(default_factory=dict)  # of the campaigns that have a speed limit
+    failpoints: Failpoints = field(default_factory=Failpoints)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)  # set: start nothing more, wait for answers (at most request_timeout_s), leave
