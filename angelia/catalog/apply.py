@@ -1,7 +1,8 @@
 """`apply`: documents in files become the catalog's documents. Everything is checked first; then all changes are made, or none.
 
 Reads YAML files and the store, writes the store. Documents of the catalog that no file names stay, unless `prune` is asked for.
-Applying the same files again changes nothing.
+Applying the same files again changes nothing. What would surprise: a document may name the `version` it was made from, as `catalog show` prints
+it; if the catalog has moved on since, its change is a conflict. One without it says how the catalog shall be, whatever it was.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from angelia.catalog.store import CatalogStore, Change, Head, generation_of
 from angelia.catalog.validate import Key, Whole
 from angelia.catalog.yaml_files import Raw, find_files, read_file
 from angelia.errors import Conflict, InvalidInput
+
+VERSION = "version"
 
 
 class InvalidDocuments(InvalidInput):
@@ -68,7 +71,7 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
         raws, unreadable = read_file(path)
         problems += unreadable
         for raw in raws:
-            document, wrong = check_document(raw.value)
+            document, wrong = _check(raw)
             problems += [raw.at(problem) for problem in wrong]
             if document is None:
                 continue
@@ -85,24 +88,35 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
     return found
 
 
+def _check(raw: Raw) -> tuple[AnyDocument | None, list[Problem]]:
+    """Return the document without the version it was made from, and everything that is wrong with either."""
+    if not isinstance(raw.value, dict) or VERSION not in raw.value:
+        return check_document(raw.value)
+    document, wrong = check_document({key: value for key, value in raw.value.items() if key != VERSION})
+    version = raw.value[VERSION]
+    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+        return None, [*wrong, Problem((VERSION,), "is the number of the version this was made from, as `angelia catalog show` prints it")]
+    return document, wrong
+
+
 def plan(store: CatalogStore, paths: Sequence[Path], *, prune: bool = False, expect: Mapping[Key, int] | None = None) -> Plan:
     """Return what applying these files would do, after checking that the whole catalog would fit together.
 
     Args:
         prune: remove documents that no file names.
-        expect: versions the files were made from, where the editor knows them.
+        expect: versions the files were made from, where the editor knows them; they hold for unchanged documents, too.
 
     Raises:
         InvalidDocuments: see `read_documents`; references, predicates and templates that do not fit.
-        Conflict: a document is not at the version in `expect`.
+        Conflict: a document is not at the version in `expect`, or one that would change is not at the version it says it was made from.
     """
     read = read_documents(paths)
     heads = store.heads()
     for key, version in (expect or {}).items():
-        head = heads.get(key)
-        if (head.version if head else 0) != version:
-            said = f"{head.actor} made version {head.version} at {head.at_ts}" if head else "it is not there"
-            raise Conflict(f"{key[0]}/{key[1]}: {said}, yours was made from version {version}", fix="put both together; nothing was written")
+        _require_version(key, heads.get(key), version)
+    for key, (document, raw) in read.items():
+        if VERSION in raw.value and not _is_same(heads.get(key), document):
+            _require_version(key, heads.get(key), raw.value[VERSION])
     standing = {key: head.document for key, head in heads.items() if head.document is not None}
     after = {**({} if prune else standing), **{key: document for key, (document, _) in read.items()}}
     problems = [
@@ -112,6 +126,18 @@ def plan(store: CatalogStore, paths: Sequence[Path], *, prune: bool = False, exp
         raise InvalidDocuments(problems)
     items = [_planned(key, heads.get(key), read[key][0] if key in read else None, prune) for key in sorted({*standing, *read})]
     return Plan(tuple(items), generation_of(heads))
+
+
+def _require_version(key: Key, head: Head | None, version: int) -> None:
+    if (head.version if head else 0) != version:
+        kind, name = key
+        said = f"{head.actor} made version {head.version} at {head.at_ts}" if head else "it is not there"
+        fix = f"see `angelia catalog show {kind} {name}`, put both together; nothing was written"
+        raise Conflict(f"{kind}/{name}: {said}, yours was made from version {version}", fix=fix)
+
+
+def _is_same(head: Head | None, document: AnyDocument) -> bool:
+    return head is not None and head.document is not None and canonical(document) == canonical(head.document)
 
 
 def carry_out(store: CatalogStore, planned: Plan, *, actor: str, at: datetime) -> None:
@@ -125,12 +151,15 @@ def carry_out(store: CatalogStore, planned: Plan, *, actor: str, at: datetime) -
         store.save(changes, actor=actor, at=at, generation=planned.generation)
 
 
-def as_yaml(document: AnyDocument | None) -> str:
-    """Return a document as YAML, its fields in the model's order and what is null left out; empty for no document."""
+def as_yaml(document: AnyDocument | None, version: int | None = None) -> str:
+    """Return a document as YAML, its fields in the model's order and what is null left out; empty for no document.
+
+    With a version, it is named: edited and applied, the document is refused if the catalog has moved on since.
+    """
     if document is None:
         return ""
     body = document.model_dump(mode="json", exclude_none=True)
-    first = {"kind": body.pop("kind"), **body}
+    first = {"kind": body.pop("kind"), "id": body.pop("id"), **({} if version is None else {VERSION: version}), **body}
     return yaml.safe_dump(first, sort_keys=False, allow_unicode=True, width=140)
 
 
@@ -140,7 +169,7 @@ def _planned(key: Key, head: Head | None, new: AnyDocument | None, prune: bool) 
     expected = head.version if head else 0
     if new is None and not prune:
         return Planned(kind, name, "kept", "", None)
-    if new is not None and old is not None and canonical(new) == canonical(old):
+    if new is not None and _is_same(head, new):
         return Planned(kind, name, "unchanged", "", None)
     action = "removed" if new is None else "created" if old is None else "changed"
     labels = (f"{kind}/{name}@{expected}" if old else "/dev/null", f"{kind}/{name}@{expected + 1}" if new else "/dev/null")

@@ -137,7 +137,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="ID")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a document as YAML, and its history: versions, stops and resumes."""
+    """Show a document as YAML, and its history: versions, stops and resumes; what is printed can be edited and applied."""
     store = _store()
     head = store.get(kind, name)
     assert head.document is not None
@@ -153,7 +153,7 @@ def show(
         ],
         "events": [{"action": entry.action, "actor": entry.actor, "at_ts": entry.at_ts, "reason": entry.detail} for entry in trail],
     }
-    lines = as_yaml(head.document).splitlines()
+    lines = as_yaml(head.document, head.version).splitlines()
     lines += [f"# v{item.version} {item.at_ts[:19]}Z {item.actor}: {item.action} {', '.join(item.changed)}".rstrip() for item in history]
     lines += [f"# {entry.at_ts[:19]}Z {entry.actor}: {entry.action}{f' ({entry.detail})' if entry.detail else ''}" for entry in trail]
     emit(result, lines, as_json)

@@ -40,9 +40,37 @@ def connect(url: str) -> Engine:
             found = _revision(connection)
         if found != REVISION:
             if found is not None and found not in _revisions():
-                raise AngeliaError(f"the catalog's schema {found} is not known here", fix="it was upgraded by a newer angelia: install that one")
+                raise _newer(found)
             migrate(engine, "head")
     return engine
+
+
+def standing(url: str) -> tuple[str, str]:
+    """Return the kind of database, and how far its schema is, in words; nothing is created or upgraded.
+
+    Raises:
+        InvalidInput, AngeliaError: see `connect`.
+    """
+    engine = _engine(url)
+    with reachable(engine), engine.connect() as connection:
+        found = _revision(connection)
+    if found is not None and found not in _revisions():
+        raise _newer(found)
+    said = "empty, its tables are made on first use" if found is None else f"schema {found}"
+    return engine.dialect.name, said if found in (None, REVISION) else f"{said}, upgraded on first use"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite address, None for another database.
+
+    Raises:
+        InvalidInput: the address is no SQLAlchemy URL.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise _no_url() from None
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
 def migrate(engine: Engine, target: str) -> None:
@@ -110,7 +138,7 @@ def _engine(url: str) -> Engine:
             options["connect_args"] = {"connect_timeout": _CONNECT_S}
         engine = sa.create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError):
-        raise InvalidInput("ANGELIA_CATALOG is no SQLAlchemy URL", fix="e.g. sqlite:////path/catalog.db or postgresql+psycopg://…") from None
+        raise _no_url() from None
     except ModuleNotFoundError as error:
         raise InvalidInput(f"ANGELIA_CATALOG needs the driver {error.name}", fix=f"pip install {error.name}") from None
     except OSError as error:
@@ -119,6 +147,14 @@ def _engine(url: str) -> Engine:
         sa.event.listen(engine, "connect", _explicit_transactions)
         sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _newer(revision: str) -> AngeliaError:
+    return AngeliaError(f"the catalog's schema {revision} is not known here", fix="it was upgraded by a newer angelia: install that one")
+
+
+def _no_url() -> InvalidInput:
+    return InvalidInput("ANGELIA_CATALOG is no SQLAlchemy URL", fix="e.g. sqlite:////path/catalog.db or postgresql+psycopg://…")
 
 
 def _one_line(error: DBAPIError) -> str:

@@ -201,19 +201,15 @@ def _lake(settings: Settings) -> Finding:
 
 
 def _catalog(settings: Settings) -> Finding:
-    import sqlalchemy
+    from angelia.catalog import schema
 
-    url = sqlalchemy.engine.make_url(settings.catalog_url())
-    if url.drivername.startswith("sqlite") and url.database and not Path(url.database).exists():
-        return _folder("catalog", Path(url.database), "ANGELIA_CATALOG")
-    engine = sqlalchemy.create_engine(url)
-    try:
-        tables = sqlalchemy.inspect(engine).get_table_names()
-    finally:
-        engine.dispose()
-    if url.drivername.startswith("sqlite") and url.database and not os.access(url.database, os.W_OK):
+    file = schema.sqlite_file(settings.catalog_url())
+    if file is not None and not file.exists():
+        return _folder("catalog", file, "ANGELIA_CATALOG")
+    kind, said = schema.standing(settings.catalog_url())
+    if file is not None and not os.access(file, os.W_OK):
         return Finding("catalog", False, "sqlite file cannot be written", "mend its permissions, or set ANGELIA_CATALOG")
-    return Finding("catalog", True, f"{url.get_backend_name()}, {len(tables)} tables", "")
+    return Finding("catalog", True, f"{kind}, {said}", "")
 
 
 def _models(settings: Settings) -> Finding:

@@ -19,6 +19,7 @@ from angelia.catalog import schema, tables
 from angelia.catalog.documents import AnyDocument, parse_document
 from angelia.catalog.store import CatalogStore, Change, changed_paths
 from angelia.errors import AngeliaError, Conflict, Corrupt, InvalidInput, NotFound
+from angelia.quality.doctor import examine
 
 AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
 
@@ -178,6 +179,25 @@ def test_a_schema_from_the_future_is_refused(store: CatalogStore) -> None:
         connection.execute(sa.text(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(AngeliaError, match="schema 9999 is not known here"):
         reopen(store)
+
+
+@pytest.mark.parametrize("driver", ["", "+named"])
+def test_the_doctor_looks_at_the_catalog_as_the_store_does(catalog_url: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheme, _, rest = catalog_url.partition("://")
+    plain = f"{scheme.partition('+')[0]}://{rest}"
+    monkeypatch.setenv("ANGELIA_CATALOG", catalog_url if driver else plain)
+
+    def line() -> str:
+        return next(one.line() for one in examine() if one.name == "catalog")
+
+    kind = "mariadb" if "mariadb" in plain else plain.partition(":")[0]
+    assert line() == (
+        "ok      catalog: not there yet, will be made" if kind == "sqlite" else f"ok      catalog: {kind}, empty, its tables are made on first use"
+    )
+    store = CatalogStore.open(plain)
+    assert line() == f"ok      catalog: {kind}, schema {tables.REVISION}"
+    schema.migrate(store.engine, "base")
+    assert "empty" in line()
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "mysql", "mariadb", "mysql+pymysql"])

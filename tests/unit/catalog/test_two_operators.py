@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from angelia.catalog.apply import carry_out, plan
-from angelia.catalog.store import CatalogStore
+from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan, read_documents
+from angelia.catalog.documents import canonical
+from angelia.catalog.store import CatalogStore, Change
+from angelia.errors import Conflict
 
 Write = Callable[..., Path]
 AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
@@ -114,3 +116,58 @@ def test_a_writer_killed_in_its_transaction_leaves_no_trace_and_no_lock(store: C
     assert (store.heads(), store.history("campaign", "sale"), store.audit()) == before
     carry_out(store, plan(store, [write(("owner: growth", "owner: other"))]), actor="bob", at=AT)
     assert store.get("campaign", "sale").actor == "bob"
+
+
+def exported(store: CatalogStore, path: Path, *changes: tuple[str, str]) -> Path:
+    """Write the sale as `angelia catalog show` prints it, edited."""
+    head = store.get("campaign", "sale")
+    text = as_yaml(head.document, head.version)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_an_edit_of_an_exported_document_is_refused_once_the_catalog_has_moved_on(store: CatalogStore, write: Write, tmp_path: Path) -> None:
+    carry_out(store, plan(store, [write()]), actor="eve", at=AT)
+    ann = exported(store, tmp_path / "ann.yaml", ("value_per_open: 0.05", "value_per_open: 0.07"))
+    bob = exported(store, tmp_path / "bob.yaml", ("owner: growth", "owner: retention"))
+    untouched = exported(store, tmp_path / "untouched.yaml")
+    carry_out(store, plan(store, [ann]), actor="ann", at=AT)
+    with pytest.raises(Conflict, match=r"campaign/sale: ann made version 2 at 2026-11-14T12:00:00.*, yours was made from version 1") as refused:
+        plan(store, [bob])
+    assert "angelia catalog show campaign sale" in refused.value.one_line()
+    with pytest.raises(Conflict, match="ann made version 2"):
+        plan(store, [untouched])  # it would take back what ann did
+    assert plan(store, [ann]).having("unchanged") == ["campaign/sale"], "applying the same file again changes nothing"
+    both = exported(store, tmp_path / "both.yaml", ("owner: growth", "owner: retention"))
+    carry_out(store, plan(store, [both]), actor="bob", at=AT)
+    assert [(version.actor, version.changed) for version in store.history("campaign", "sale")] == [
+        ("eve", ()),
+        ("ann", ("value_per_open",)),
+        ("bob", ("owner",)),
+    ]
+    assert "version:" not in canonical(store.get("campaign", "sale").document)
+
+
+def test_a_document_that_was_removed_or_never_there_conflicts_with_its_version(store: CatalogStore, write: Write, tmp_path: Path) -> None:
+    folder = write()
+    carry_out(store, plan(store, [folder]), actor="eve", at=AT)
+    old = exported(store, tmp_path / "old.yaml", ("owner: growth", "owner: other"))
+    for name, kept in (("0", "version: 0\n"), ("9", "version: 9\n")):
+        text = old.read_text("utf-8").replace("id: sale\n", f"id: sale_{name}\n").replace("version: 1\n", kept)
+        (tmp_path / f"new{name}.yaml").write_text(text, "utf-8")
+    assert plan(store, [tmp_path / "new0.yaml"]).having("created") == ["campaign/sale_0"]
+    with pytest.raises(Conflict, match="it is not there, yours was made from version 9"):
+        plan(store, [tmp_path / "new9.yaml"])
+    store.save([Change("campaign", "sale", 1, None)], actor="ann", at=AT)
+    with pytest.raises(Conflict, match="ann made version 2"):
+        plan(store, [old])
+
+
+@pytest.mark.parametrize("version", ["two", "-1", "true", "1.0", "[1]"])
+def test_a_version_is_a_number(write: Write, version: str) -> None:
+    with pytest.raises(InvalidDocuments) as refused:
+        read_documents([write(("id: sale\n", f"id: sale\nversion: {version}\n"))])
+    assert all("/sale: version: is the number of the version this was made from" in problem for problem in refused.value.problems)
