@@ -95,7 +95,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start_sandbox() -> Callable[..., Any]:
     """Return a context manager that runs a sandbox of its own: folder, further options."""
     return running

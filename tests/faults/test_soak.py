@@ -1,6 +1,6 @@
 """A long night: a million messages in real time, a provider that breaks at random, two workers that are killed at random.
 
-Handshakes, streams and answers break. Only with `make soak`. Half the messages are marketing, half transactional. The sandbox's counts are the witness.
+Handshakes, streams and answers break. Half the messages are marketing, half transactional. The sandbox counts. Only with `make soak`.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from angelia.delivery.channels.base import (
     MessageRejected,
     Provider,
     Verdict,
+    header_value,
     load_credentials,
 )
 from angelia.delivery.wire import Answer, Request
@@ -111,7 +112,7 @@ class ApnsAdapter:
         if len(payload) > PAYLOAD_LIMIT:
             raise MessageRejected("payload_too_large")
         name = f"{dispatch[:8]}-{dispatch[8:12]}-{dispatch[12:16]}-{dispatch[16:20]}-{dispatch[20:]}"
-        extra = [(b"apns-id", name.encode("ascii")), (b"apns-expiration", b"%d" % (self._now() + ttl_s if ttl_s else 0))]
+        extra = [(b"apns-id", header_value(name)), (b"apns-expiration", b"%d" % (self._now() + ttl_s if ttl_s else 0))]
         if collapse and collapse.isascii() and collapse.isprintable() and len(collapse) <= COLLAPSE_ID_LIMIT:
             extra.append((b"apns-collapse-id", collapse.encode()))
         return Request(b"/3/device/" + address.encode(), self._fixed[urgent], payload, tuple(extra), own_path=True)

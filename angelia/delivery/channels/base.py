@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,20 @@ class MessageRejected(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+_HEADER = re.compile(r"[\x20-\x7e]{1,512}")
+
+
+def header_value(text: str) -> bytes:
+    """Return a text of a row as a header's value.
+
+    Raises:
+        MessageRejected: something in it could end a header, or is no ASCII.
+    """
+    if not _HEADER.fullmatch(text):
+        raise MessageRejected("control_character:header")
+    return text.encode("ascii")
 
 
 class Adapter(Protocol):

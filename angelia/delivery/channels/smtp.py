@@ -27,6 +27,7 @@ from angelia.delivery.channels.base import (
     MessageRejected,
     Provider,
     Verdict,
+    header_value,
     load_credentials,
 )
 from angelia.delivery.smtp_transport import CONNECTIONS, SmtpTransport
@@ -47,6 +48,9 @@ _ADDRESS = re.compile(r"(?=.{3,254}$)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A
 _POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+# The email package decodes encoded words it finds in a text: `=?utf-8?q?=0d=0a?=` would come out as a line break, and end the header.
+_ENCODED = re.compile(r"=\?[^?]*\?[BbQq]\?")
+
 
 def unsubscribe_token(secret: bytes, dispatch_id: str) -> str:
     """Return what proves that an unsubscribe link was made here."""
@@ -66,8 +70,10 @@ class SmtpAdapter:
             raise MessageRejected("bad_address")
         if _CONTROL.search(message.title) or _CONTROL.search(message.link or ""):
             raise MessageRejected("control_character:header")
+        if _ENCODED.search(message.title):
+            raise MessageRejected("encoded_word:title")
         mail = EmailMessage(policy=_POLICY)
-        name = message.dispatch_id
+        name = header_value(message.dispatch_id).decode()
         link = f"{self._url}?{urlencode({'d': name, 't': unsubscribe_token(self._secret, name)})}"
         try:
             mail["From"] = self._sender
@@ -106,7 +112,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/"):
         raise InvalidInput(f"{variable} is not smtps://host:465 or smtp://host:587", fix="name the mail server there")
     sender, url = str(account["from"]), str(account["unsubscribe_url"])
-    if not _ADDRESS.fullmatch(sender.rpartition("<")[2].rstrip(">")) or _CONTROL.search(sender):
+    if not _ADDRESS.fullmatch(sender.rpartition("<")[2].rstrip(">")) or _CONTROL.search(sender) or _ENCODED.search(sender):
         raise InvalidInput("the e-mail sender is no address", fix='write "from" as news@shop.example or Shop <news@shop.example>')
     if urlsplit(url).scheme != "https" or _CONTROL.search(url) or "?" in url:
         raise InvalidInput("unsubscribe_url is no https address without a query", fix="one-click unsubscribing needs https (RFC 8058)")

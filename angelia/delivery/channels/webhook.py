@@ -23,6 +23,7 @@ from angelia.delivery.channels.base import (
     MessageRejected,
     Provider,
     Verdict,
+    header_value,
     load_credentials,
 )
 from angelia.delivery.safe_http import REFUSED_ADDRESS, SafeHttp, parse_url
@@ -73,7 +74,7 @@ class WebhookAdapter:
             raise MessageRejected("payload_too_large")
         stamp = str(int(self._now()))
         extra = (
-            (b"webhook-id", message.dispatch_id.encode("ascii")),
+            (b"webhook-id", header_value(message.dispatch_id)),
             (b"webhook-timestamp", stamp.encode()),
             (b"webhook-signature", sign(self._secret, message.dispatch_id, stamp, body).encode()),
         )
