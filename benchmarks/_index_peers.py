@@ -1,89 +1,115 @@
-"""The peers of the index benchmark, each in a process of its own: Spark's bitmap_construct_agg, and DuckDB's list() with pyroaring."""
+"""The peers of the index benchmark, each in a process of its own: Spark's bitmap_construct_agg, and DuckDB's list() with pyroaring.
+
+They make sets of the same content from the same stored files, as (k, bitmap) rows in Parquet: a set a value, who is known of each field that may be
+NULL, numbers bit by bit (fractions in hundredths, which is all there is in them), and of events, by type and by (type, item), each day's presence and
+its count bit by bit.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyroaring import BitMap
 
+from angelia.contracts import dataset
 from angelia.lake import Lake
-from benchmarks.index import DAYS, DS, LISTS, TEXTS
+from benchmarks._index_sources import DAYS, DS, FRACTIONS, LISTS, NUMBERS, TEXTS
 
 FLAGS = ("is_timezone_unknown", "is_suppressed")
-NUMBERS = (
-    "age_years", "membership_level", "days_since_signup", "n_events_1d", "n_events_7d", "n_events_28d", "n_active_days_28d",
-    "n_purchases_28d", "days_since_event", "days_since_purchase", "n_pushes_7d", "n_pushes_28d", "n_opens_28d", "days_since_push",
-)  # fmt: skip
-BITS = {"days_since_signup": 11}
+COUNT_BITS = 6
 
 
 def selects(unnest: str, bit: str) -> list[str]:
-    """Return one SELECT of (k, ordinal) per field; `unnest` and `bit` are the engine's spelling."""
-    found = [f"SELECT concat('{name}=', {name}) AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in TEXTS]
-    found += [f"SELECT concat('{name}=', v) AS k, ordinal FROM f {unnest.format(name)}" for name in LISTS]
+    """Return one SELECT of (k, ordinal) per field, or bit of it; `unnest` and `bit` are the engine's spelling."""
+    contract = dataset("user_features")
+    found = ["SELECT 'user?' AS k, ordinal FROM f"]
+    found += [f"SELECT concat('{name}=', {name}) AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in TEXTS]
+    found += [f"SELECT concat('{name}=', v) AS k, ordinal FROM f {unnest.format(name)}" for name in LISTS if name != "channels"]
+    found.append(f"SELECT concat('channels=', v) AS k, ordinal FROM f {unnest.format('channels')} WHERE NOT is_suppressed")
     found += [f"SELECT '{name}' AS k, ordinal FROM f WHERE {name}" for name in FLAGS]
-    for name in NUMBERS:
-        found += [f"SELECT '{name}#{i}' AS k, ordinal FROM f WHERE {bit.format(name, i)} = 1" for i in range(BITS.get(name, 7))]
-    found.append("SELECT concat(event_type, ':', item, ':', day) AS k, ordinal FROM d")
+    nullable = [name for name in (*TEXTS, *NUMBERS, *FRACTIONS, "tags") if contract[name].nullable]
+    found += [f"SELECT '{name}?' AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in nullable]
+    whole = {name: (name, bits) for name, bits in NUMBERS.items()}
+    whole |= {name: (f"CAST(round({name} * 100) AS INT)", bits) for name, bits in FRACTIONS.items()}
+    found += [
+        f"SELECT '{name}#{i}' AS k, ordinal FROM f WHERE {bit.format(text, i)} = 1" for name, (text, bits) in whole.items() for i in range(bits)
+    ]
+    for key, rows in (
+        (
+            "concat(event_type, ':', day)",
+            "(SELECT event_type, day, ordinal, CAST(sum(n_events) AS INT) AS n FROM d GROUP BY event_type, day, ordinal)",
+        ),
+        ("concat(event_type, ':', item, ':', day)", "(SELECT event_type, item, day, ordinal, n_events AS n FROM d)"),
+    ):
+        found.append(f"SELECT {key} AS k, ordinal FROM {rows}")
+        found += [f"SELECT concat({key}, '#{i}') AS k, ordinal FROM {rows} WHERE {bit.format('n', i)} = 1" for i in range(COUNT_BITS)]
     return found
 
 
-def duckdb_list(lake: Lake) -> int:
-    """Return the bytes of the roaring bitmaps, made from DuckDB's lists of ordinals."""
+def day_sources(lake: Lake) -> dict[str, list[str]]:
+    """Return the files of each day."""
+    days = [leaf["ds"] for leaf in lake.partitions("user_days")][-DAYS:]
+    return {day: lake.paths(lake.require("user_days", ds=day)) for day in days}
+
+
+def duckdb_list(lake: Lake, out: Path) -> None:
+    """Write roaring bitmaps, made from DuckDB's lists of ordinals."""
     import duckdb
 
     connection = duckdb.connect(config={"threads": 2})
-    paths = lake.paths(lake.require("user_features", ds=DS))
-    connection.execute(f"CREATE VIEW f AS SELECT * FROM read_parquet({paths}, hive_partitioning = false)")
-    days = [leaf["ds"] for leaf in lake.partitions("user_days")][-DAYS:]
-    views = [
-        f"SELECT *, '{day}' AS day FROM read_parquet({lake.paths(lake.require('user_days', ds=day))}, hive_partitioning = false)" for day in days
-    ]
+    connection.execute(f"CREATE VIEW f AS SELECT * FROM read_parquet({lake.paths(lake.require('user_features', ds=DS))}, hive_partitioning = false)")
+    views = [f"SELECT *, '{day}' AS day FROM read_parquet({paths}, hive_partitioning = false)" for day, paths in day_sources(lake).items()]
     connection.execute(f"CREATE VIEW d AS {' UNION ALL '.join(views)}")
-    size = 0
-    for select in selects(", unnest({0}) AS u(v)", "(({0} >> {1}) & 1)"):
-        reader = connection.execute(f"SELECT k, list(ordinal) AS members FROM ({select}) GROUP BY k").to_arrow_reader(1000)
-        for batch in reader:
-            members = batch.column(1)
-            offsets, flat = members.offsets.to_numpy(), members.values.to_numpy()
-            for i in range(len(members)):
-                bitmap = BitMap(np.ascontiguousarray(flat[offsets[i] : offsets[i + 1]]))
-                bitmap.run_optimize()
-                size += len(bitmap.serialize())
-    return size
+    with pq.ParquetWriter(out / "bitmaps.parquet", pa.schema([("k", pa.string()), ("bitmap", pa.binary())]), compression="none") as writer:
+        for select in selects(", unnest({0}) AS u(v)", "(({0} >> {1}) & 1)"):
+            reader = connection.execute(f"SELECT k, list(ordinal) AS members FROM ({select}) GROUP BY k").to_arrow_reader(1000)
+            for batch in reader:
+                writer.write_table(pa.table({"k": batch.column(0), "bitmap": pa.array(list(serialized(batch.column(1))), pa.binary())}))
 
 
-def spark_bitmap_construct_agg(lake: Lake, folder: Path) -> int:
-    """Return the bytes of Spark's own bitmaps, written as Parquet."""
+def serialized(members: pa.ListArray) -> list[bytes]:
+    """Return each list of ordinals as a serialised roaring bitmap."""
+    offsets, flat = members.offsets.to_numpy(), members.values.to_numpy()
+    found = []
+    for i in range(len(members)):
+        bitmap = BitMap(np.ascontiguousarray(flat[offsets[i] : offsets[i + 1]]))
+        bitmap.run_optimize()
+        found.append(bitmap.serialize())
+    return found
+
+
+def spark_bitmap_construct_agg(lake: Lake, out: Path) -> None:
+    """Write Spark's own bitmaps, in buckets of 32,768 people."""
     from spark_jobs._session import spark_session
 
     with spark_session("bitmap_construct_agg") as spark:
         spark.read.parquet(*lake.paths(lake.require("user_features", ds=DS))).createOrReplaceTempView("f")
-        days = [leaf["ds"] for leaf in lake.partitions("user_days")][-DAYS:]
         parts = []
-        for day in days:
-            spark.read.parquet(*lake.paths(lake.require("user_days", ds=day))).createOrReplaceTempView(f"d_{day.replace('-', '_')}")
+        for day, paths in day_sources(lake).items():
+            spark.read.parquet(*paths).createOrReplaceTempView(f"d_{day.replace('-', '_')}")
             parts.append(f"SELECT *, '{day}' AS day FROM d_{day.replace('-', '_')}")
         spark.sql(" UNION ALL ".join(parts)).createOrReplaceTempView("d")
         rows = " UNION ALL ".join(selects("LATERAL VIEW explode({0}) u AS v", "(shiftright({0}, {1}) & 1)"))
-        out = folder / "spark_bitmaps"
         spark.sql(
             "SELECT k, bitmap_bucket_number(cast(ordinal AS bigint)) AS bucket,"
-            f" bitmap_construct_agg(bitmap_bit_position(cast(ordinal AS bigint))) AS bits FROM ({rows}) GROUP BY ALL"
+            f" bitmap_construct_agg(bitmap_bit_position(cast(ordinal AS bigint))) AS bitmap FROM ({rows}) GROUP BY ALL"
         ).write.mode("overwrite").parquet(str(out))
-    return sum(path.stat().st_size for path in out.glob("*.parquet"))
 
 
-def main() -> None:
-    """Build, and print the size."""
-    name, folder = sys.argv[1], Path(sys.argv[2])
-    lake = Lake.open(str(folder / "lake"))
-    size = duckdb_list(lake) if name == "duckdb_list" else spark_bitmap_construct_agg(lake, folder)
-    print(json.dumps({"bytes": size}))
+PEERS = {"spark_bitmap_construct_agg": spark_bitmap_construct_agg, "duckdb_list": duckdb_list}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Build one peer's bitmaps: NAME FOLDER OUT."""
+    name, folder, out = argv[0], Path(argv[1]), Path(argv[2])
+    out.mkdir(parents=True, exist_ok=True)
+    PEERS[name](Lake.open(str(folder / "lake")), out)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

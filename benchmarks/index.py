@@ -1,16 +1,16 @@
 """Building the bitmap index: people a second, bytes a person, peak memory of the whole process tree; and two other ways to build the same sets.
 
-Sources are synthetic and written through the lake (not timed): 26 stored fields of a person (15 whole numbers and 2 fractions among them), and
-5 events a person over 28 days in 34 (type, item) pairs: 60 fields. Ours is the job itself, `python -m spark_jobs.build_bitmaps`, session and
-commit included. The peers build the texts, flags, sets, whole numbers bit by bit, and presence a day and pair; they are spared fractions, daily
-counts and NULLs: `spark_bitmap_construct_agg` is Spark's own bitmap aggregate on the product's session; `duckdb_list` is DuckDB's list() and
-pyroaring, field by field.
+Sources are synthetic and written through the lake (not timed): 26 stored fields of a person (14 whole numbers and 2 fractions among them), and
+5 events a person over 28 days in 34 (type, item) pairs: 60 fields. Ours is the job itself, `python -m spark_jobs.build_bitmaps`, commits included:
+as it runs by itself (`ours`), and in a Spark session of its own (`ours_on_spark`, among the peers for comparison). The peers make the same sets from
+the same files and write them to disk: `spark_bitmap_construct_agg` with Spark's own bitmap aggregate on the product's session, `duckdb_list` with
+DuckDB's list() and pyroaring, field by field. Afterwards the cardinality of every set of people, and the sum of every number and count, as its
+slices tell it, must be the same with all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -18,100 +18,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from angelia.contracts import arrow, dataset
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.lake import Commit, Lake
+from angelia.lake import Lake
 from angelia.output import progress
+from benchmarks import _index_content
+from benchmarks._index_sources import DAYS, DS, SHARD_BITS, write_sources
 
 ROOT = Path(__file__).parent.parent
-DS = "2026-11-14"
-DAYS = 28
-SHARD_BITS = 18
-CHUNK = 1 << SHARD_BITS
-TEXTS = {"gender": 3, "country": 40, "province": 300, "locale": 30, "timezone": 40, "device_vendor": 12}
-LISTS = {"tags": 20, "channels": 5, "opted_out_topics": 6}
-TOPS = {"age_years": 90, "membership_level": 6, "days_since_signup": 2000, "n_active_days_28d": 28}
-PEERS = ("spark_bitmap_construct_agg", "duckdb_list")
-
-
-def features(first: int, n: int, seed: int) -> pa.Table:
-    """Return user_features rows of n people from ordinal `first` on; a tenth of every nullable value is NULL, places come in stretches."""
-    rng = np.random.default_rng([seed, first])
-    columns: dict[str, pa.Array] = {}
-    for field in arrow.schema(dataset("user_features")):
-        null = pa.array(rng.random(n) < 0.1) if field.nullable else None
-        if field.name == "ordinal":
-            values: pa.Array = pa.array(np.arange(first, first + n, dtype=np.uint32))
-            null = None
-        elif field.name == "user_id":
-            values = pa.array([f"u{i}" for i in range(first, first + n)])
-            null = None
-        elif field.name in TEXTS:
-            codes = rng.zipf(1.5, n) % TEXTS[field.name]
-            if field.name in ("country", "province", "timezone"):
-                codes = np.sort(codes)  # ordinals are given in this order
-            names = pa.array([f"{field.name}_{i}" for i in range(TEXTS[field.name])])
-            values = names.take(pa.array(codes))
-        elif field.name in LISTS:
-            sizes = rng.integers(0, 4, n)
-            names = pa.array([f"{field.name}_{i}" for i in range(LISTS[field.name])])
-            flat = names.take(pa.array(rng.integers(0, LISTS[field.name], sizes.sum())))
-            values = pa.ListArray.from_arrays(pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)), flat)
-            null = None
-        elif pa.types.is_boolean(field.type):
-            values = pa.array(rng.random(n) < 0.03)
-        elif pa.types.is_floating(field.type):
-            values = pa.array(np.round(rng.random(n) * (100 if field.name == "value_28d" else 1), 2))
-        else:
-            values = pa.array(np.minimum(rng.geometric(0.1, n), TOPS.get(field.name, 60)))
-        if null is not None:
-            values = pa.compute.if_else(null, pa.scalar(None, values.type), values)
-        columns[field.name] = values
-    return pa.table(columns)
-
-
-def events(first: int, n: int, seed: int, day: int) -> pa.Table:
-    """Return user_days rows of one day: five events a person over the window, in 34 pairs."""
-    rng = np.random.default_rng([seed, first, day])
-    size = round(n * 5 / DAYS)
-    ordinals = np.sort(rng.integers(first, first + n, size)).astype(np.uint32)
-    pair = rng.zipf(1.3, size) % 34
-    items = pa.array([f"item_{i}" for i in range(34)])
-    return pa.table(
-        {
-            "ordinal": ordinals,
-            "event_type": pa.array(["view", "cart", "purchase", "open"]).take(pa.array(pair % 4)),
-            "item": items.take(pa.array(pair)),
-            "n_events": np.minimum(rng.geometric(0.7, size), 9).astype(np.int32),
-            "value_sum": np.zeros(size),
-            "hours": np.ones(size, np.int32),
-        }
-    )
-
-
-def write_sources(lake: Lake, users: int, seed: int) -> Commit:
-    """Write the index, features and days; return the features' commit."""
-    spans = [(first, min(CHUNK, users - first)) for first in range(0, users, CHUNK)]
-    ids = [pa.table({"user_id": [f"u{i}" for i in range(a, a + n)], "ordinal": pa.array(range(a, a + n), pa.uint32())}) for a, n in spans]
-    index = lake.append_chain("user_index", ids, expected=None, shard_bits=SHARD_BITS)
-    with lake.attempt("user_features", ds=DS) as attempt:
-        for shard, (first, n) in enumerate(spans):
-            attempt.write(features(first, n, seed), f"shard-{shard:05d}.parquet", shards=(shard, shard))
-        commit = attempt.publish(inputs=[index])
-    for day in range(DAYS):
-        with lake.attempt("user_days", ds=(date.fromisoformat(DS) - timedelta(days=day)).isoformat()) as attempt:
-            for shard, (first, n) in enumerate(spans):
-                attempt.write(events(first, n, seed, day), f"shard-{shard:05d}.parquet", shards=(shard, shard))
-            attempt.publish(inputs=[index])
-    return commit
+PEERS = ("spark_bitmap_construct_agg", "duckdb_list", "ours_on_spark")
 
 
 class PeakMemory(threading.Thread):
@@ -151,20 +69,22 @@ def _pss_kib(pid: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def run(command: Sequence[str], folder: Path) -> tuple[float, float, str]:
-    """Run a command on the benchmark's lake and return (seconds, peak GiB, what it printed)."""
+def run(command: Sequence[str], folder: Path, extra: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Run a command on the benchmark's lake and return (seconds, peak GiB)."""
     settings = {"ANGELIA_HOME": str(folder), "ANGELIA_SHARD_BITS": str(SHARD_BITS), "ANGELIA_HISTORY_DAYS": str(DAYS)}
     began = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | settings | dict(extra or {}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     memory = PeakMemory(process.pid)
     memory.start()
-    out, err = process.communicate()
+    _, err = process.communicate()
     seconds = time.perf_counter() - began
     memory.over.set()
     memory.join()
     if process.returncode:
         raise AngeliaError(f"{' '.join(command[1:4])} failed: {err.strip().splitlines()[-1] if err.strip() else process.returncode}")
-    return seconds, memory.peak / 2**20, out
+    return seconds, memory.peak / 2**20
 
 
 def main(argv: Sequence[str]) -> dict[str, Any]:
@@ -181,23 +101,51 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
         raise InvalidInput(f"--users is between 1 and 2^32, --runs at least 1, --peers some of {', '.join(PEERS)}")
     folder = Path(tempfile.mkdtemp(prefix="angelia-index-", dir=args.folder))
     found: dict[str, list[dict[str, float]]] = {}
+    contents: dict[str, _index_content.Content] = {}
     try:
         lake = Lake.open(str(folder / "lake"))
         write_sources(lake, args.users, args.seed)
         progress(f"index: sources of {args.users:,} users written")
         for _ in range(args.runs):
-            seconds, peak, _ = run([sys.executable, "-m", "spark_jobs.build_bitmaps", "--ds", DS], folder)
-            size = sum(entry.bytes for entry in lake.require("bitmap_index", ds=DS).files)
-            found.setdefault("ours", []).append(_facts(args.users, seconds, peak, size))
-            progress(f"index: ours {seconds:.1f} s")
-            for name in wanted:
-                seconds, peak, out = run([sys.executable, "-m", "benchmarks._index_peers", name, str(folder)], folder)
-                found.setdefault(name, []).append(_facts(args.users, seconds, peak, json.loads(out.splitlines()[-1])["bytes"]))
+            for name in ("ours", *wanted):
+                if name.startswith("ours"):
+                    for dataset_name in ("bitmap_index", "bitmap_days"):  # days would be taken from the run before
+                        shutil.rmtree(folder / "lake" / "main" / dataset_name, ignore_errors=True)
+                    master = {"ANGELIA_SPARK_MASTER": "local[2]"} if name == "ours_on_spark" else {}
+                    seconds, peak = run([sys.executable, "-m", "spark_jobs.build_bitmaps", "--ds", DS], folder, master)
+                    size = sum(
+                        path.stat().st_size
+                        for part in ("bitmap_index", "bitmap_days")
+                        for path in (folder / "lake" / "main" / part).rglob("*.parquet")
+                    )
+                    content = _index_content.ours(lake)
+                else:
+                    out = folder / name
+                    shutil.rmtree(out, ignore_errors=True)
+                    seconds, peak = run([sys.executable, "-m", "benchmarks._index_peers", name, str(folder), str(out)], folder)
+                    size = sum(path.stat().st_size for path in out.glob("*.parquet"))
+                    content = _index_content.peer(out)
+                found.setdefault(name, []).append(_facts(args.users, seconds, peak, size))
                 progress(f"index: {name} {seconds:.1f} s")
+                if content != contents.setdefault("ours", content):
+                    raise InvalidInput(f"{name} made other sets than ours: {_difference(contents['ours'], content)}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     medians = {name: {metric: sorted(one[metric] for one in runs)[len(runs) // 2] for metric in runs[0]} for name, runs in found.items()}
-    return {"params": {"users": args.users, "seed": args.seed}, "ours": medians.pop("ours"), "peers": medians, "runs": args.runs}
+    n_sets = sum(map(len, contents["ours"]))
+    return {
+        "params": {"users": args.users, "seed": args.seed},
+        "ours": medians.pop("ours"),
+        "peers": medians,
+        "runs": args.runs,
+        "sets_compared": n_sets,
+    }
+
+
+def _difference(one: _index_content.Content, other: _index_content.Content) -> str:
+    """Return the first few keys that differ, with both values."""
+    pairs = [(key, a.get(key), b.get(key)) for a, b in zip(one, other, strict=True) for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+    return f"{len(pairs)} differ, such as {pairs[:3]}"
 
 
 def _facts(users: int, seconds: float, peak: float, size: int) -> dict[str, float]:

@@ -27,7 +27,6 @@ from angelia.audience.slices import real_keys, slice_numbers
 EVERYONE = "user"
 BLOCKS = 16
 MIN_BLOCK_BITS, MAX_BLOCK_BITS = 16, 23
-MAX_LEVELS = 1 << 16
 I64 = npt.NDArray[np.int64]
 Features = Callable[[Sequence[str]], pa.Table]
 
@@ -89,7 +88,7 @@ class People:
         if not len(values):
             return
         encoded = of_reals(values + 0.0).dictionary_encode()  # -0.0 and 0.0 are one number
-        if len(encoded.dictionary) > min(MAX_LEVELS, max(64, len(values) // 4)):
+        if len(encoded.dictionary) > max(64, len(values) // 2):  # a level takes 8 bytes, and saves half of the 64 slices
             self.add_numbers(field, known, real_keys(values))
             return
         levels = numbers(encoded.dictionary)
