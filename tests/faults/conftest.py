@@ -84,6 +84,7 @@ RULES = """
 rules:
   - {match: {token_prefix: slow-}, then: {delay_s: 0.4}}
   - {match: {token_prefix: stuck-}, then: {silent: true}}
+  - {match: {token_prefix: gone-}, then: {status: 410}}
 """
 
 

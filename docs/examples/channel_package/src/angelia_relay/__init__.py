@@ -1,0 +1,1 @@
+"""A channel for Angelia from a package of its own."""
