@@ -64,14 +64,22 @@ test-s3: setup ## the lake's and the loop's tests against an S3 server (moto, st
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"
 
-up: setup ## start Airflow on http://localhost:8080 with the sample catalog
+UP_SECONDS ?= 240
+up: setup ## start Airflow on http://localhost:8080 with the sample catalog; fails if it does not answer within UP_SECONDS
 	@$(BIN)/angelia loop --airflow-only
 	@$(BIN)/angelia catalog apply campaigns --actor make
 	@. "$$(realpath "$(ANGELIA_HOME)")/airflow/env.sh" && cd "$$AIRFLOW_HOME" && \
 	  { [ ! -f standalone.pid ] || ! kill -0 "$$(cat standalone.pid)" 2>/dev/null || { echo "error: it is running; make down stops it" >&2; exit 2; }; } && \
+	  { ! python -c 'import socket; socket.create_connection(("127.0.0.1", 8080), 2)' 2>/dev/null || \
+	    { echo "error: something else listens on port 8080; stop it first" >&2; exit 2; }; } && \
 	  { setsid nohup airflow standalone > standalone.log 2>&1 & echo $$! > standalone.pid; } && \
-	  for second in $$(seq 120); do python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:8080/api/v2/version")' 2>/dev/null && break; sleep 1; done && \
-	  echo "Airflow is on http://localhost:8080 (no password, this machine only); log: $$AIRFLOW_HOME/standalone.log; make down stops it"
+	  end=$$((SECONDS + $(UP_SECONDS))) && while [ $$SECONDS -lt $$end ]; do \
+	    if python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:8080/api/v2/version", timeout=5)' 2>/dev/null; then \
+	      echo "Airflow is on http://localhost:8080 (no password, this machine only); log: $$AIRFLOW_HOME/standalone.log; make down stops it"; exit 0; fi; \
+	    if ! kill -0 "$$(cat standalone.pid)" 2>/dev/null; then \
+	      echo "error: Airflow ended while starting; its last words are in $$AIRFLOW_HOME/standalone.log" >&2; exit 2; fi; \
+	    sleep 1; done && \
+	  { echo "error: Airflow did not answer within $(UP_SECONDS) s; see $$AIRFLOW_HOME/standalone.log; make down stops it" >&2; exit 2; }
 
 down: ## stop what `make up` started
 	@pid="$(ANGELIA_HOME)/airflow/standalone.pid"; [ ! -f "$$pid" ] || { kill -TERM -- "-$$(cat "$$pid")"; rm "$$pid"; }

@@ -145,11 +145,11 @@ def _known(term: nodes.Term, block: Block) -> Set | None:
 def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tuple[Parts, Set | None]:
     match term:
         case nodes.CountEvents(event_type, item, days):
-            return _count_events(event_type, item, block.index.last_days(days), op, float(value), block), None  # type: ignore[arg-type]
+            return _count_events(event_type, item, block.index.last_days(days), op, _number(value), block), None
         case nodes.SumEvents(event_type, days):
-            return _sum_events(event_type, block.index.last_days(days), op, float(value), block), None  # type: ignore[arg-type]
+            return _sum_events(event_type, block.index.last_days(days), op, _number(value), block), None
         case nodes.DaysSince(event_type):
-            return _days_since(event_type, op, float(value), block)  # type: ignore[arg-type]
+            return _days_since(event_type, op, _number(value), block)
     here = FIELDS[term.name]
     if here.kind in (Kind.TEXT, Kind.SET):
         return Parts([block.get(here.name, "value", str(value))]), block.known(here.name)
@@ -164,12 +164,17 @@ def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tup
     offset, slices = block.slices(column)
     target: int | None
     if here.kind is Kind.REAL:
-        op, target = _level(levels, op, float(value)) if (levels := block.levels(column)) is not None else (op, real_key(float(value)))
+        op, target = _level(levels, op, _number(value)) if (levels := block.levels(column)) is not None else (op, real_key(_number(value)))
     else:
-        op, target = whole(op, float(value))
+        op, target = whole(op, _number(value))
     if target is None or not slices:
         return NO_ONE, known
     return _sliced(slices, op, target - offset, block), known
+
+
+def _number(value: nodes.Value) -> float:
+    assert isinstance(value, int | float), "the parser lets only numbers be compared with numbers"
+    return float(value)
 
 
 def _level(levels: np.ndarray, op: str, value: float) -> tuple[str, int | None]:

@@ -267,15 +267,12 @@ def _label(what: str, drawn: Sequence[Trend]) -> str:
 
 def _rejects(history: History) -> str:
     lead = "Rows that jobs left out, by dataset written and reason. Whoever is left out is counted; nothing disappears silently."
-    drawn = []
-    for (name, reason), values in history.rejects.items():
-        known = [value for value in values if value is not None]
-        drawn.append((name, Trend(f"{name}: {reason}", values, number(known[-1]))))
+    counts = {f"{name}: {reason}": values for (name, reason), values in history.rejects.items()}
+    drawn = [Trend(name, values, number([value for value in values if value is not None][-1])) for name, values in counts.items()]
     if not drawn:
         return section("rejects", "Rows left out, by reason", lead, empty("No row was left out in these days."))
-    trends = [one for _, one in drawn]
-    chart = figure(charts.trends(trends, _names(history), _label("Rows left out", trends)))
-    return section("rejects", "Rows left out, by reason", lead, chart, _numbers(history, {one.name: one.values for one in trends}))  # type: ignore[misc]
+    chart = figure(charts.trends(drawn, _names(history), _label("Rows left out", drawn)))
+    return section("rejects", "Rows left out, by reason", lead, chart, _numbers(history, counts))
 
 
 def _guard(history: History) -> str:
