@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -37,8 +37,21 @@ def counts(ledger: Ledger, family: Sequence[Part]) -> Counter[str]:
     return outcomes.count(merged(ledger, family, outcomes.COUNTED))
 
 
-def compact(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit) -> None:
-    """Commit a part's ledger and receipts; disable what is gone."""
+def compact(lake: Lake, ledger: Ledger, family_of: Callable[[], Sequence[Part]], manifest: Commit) -> None:
+    """Commit a part's ledger and receipts; disable what is gone.
+
+    Another part of the same file may conclude at the same time, here or in another process, and whoever commits last may have read first: so it is
+    committed again until nothing has been written since it was read.
+    """
+    while True:
+        family = family_of()
+        read = ledger.written(part.id for part in family)
+        _commit(lake, ledger, family, manifest)
+        if ledger.written(part.id for part in family_of()) == read:
+            return
+
+
+def _commit(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit) -> None:
     best = merged(ledger, family)
     root = family[0]
     # One dataset after the other, and freed memory given back: a part of 100,000 rows is 30 MiB here.

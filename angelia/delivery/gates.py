@@ -132,19 +132,23 @@ class Receivers:
         """Return an address's receiver if there is anything to know of it."""
         return self._known.get(self._receiver_of(address))
 
-    def answered(self, address: str) -> None:
-        """A well-formed answer came."""
+    def name(self, address: str) -> str:
+        """Return the receiver's name."""
+        return self._receiver_of(address)
+
+    def answered(self, address: str) -> bool:
+        """A well-formed answer came; say whether that closed the receiver's breaker."""
         receiver = self.of(address)
-        receiver.breaker.succeeded()
+        closed = receiver.breaker.succeeded()
         if not receiver.in_flight:
             self._known.pop(self._receiver_of(address))
+        return closed
 
-    def failed(self, address: str, now: Micros) -> None:
-        """A 5xx, no answer, or no connection."""
-        breaker = self.of(address).breaker
-        was_open = breaker.is_open
-        breaker.failed(now)
-        self.n_opened += breaker.is_open and not was_open
+    def failed(self, address: str, now: Micros) -> bool:
+        """A 5xx, no answer, or no connection; say whether that opened the receiver's breaker."""
+        opened = self.of(address).breaker.failed(now)
+        self.n_opened += opened
+        return opened
 
 
 class Aside:

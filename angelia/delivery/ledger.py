@@ -79,6 +79,7 @@ class Claim:
     part: str
     epoch: int
     owner: Owner
+    is_takeover: bool = False  # the one before had not given it back
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ class Ledger:
         epoch = self.newest_epoch(part.id)
         if epoch and not (takeover or self._is_free(part.id, epoch)):
             return None
-        claim = Claim(part.id, epoch + 1, self.owner)
+        is_takeover = epoch > 0 and not self.store.exists(f"released/{part.id}/{epoch:08d}")
+        claim = Claim(part.id, epoch + 1, self.owner, is_takeover)
         body = {"owner": asdict(self.owner), "claimed": self.lease_now(), "ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf}
         if not self.store.create(f"claims/{part.id}/{claim.epoch:08d}", json.dumps(body, sort_keys=True).encode()):
             return None
@@ -182,6 +184,10 @@ class Ledger:
             return True
         self.store.create(f"late/{claim.part}/{k:06d}-{claim.epoch:08d}", outcomes)
         return False
+
+    def written(self, parts: Iterable[str]) -> tuple[int, ...]:
+        """Return how many outcome objects each part has, late ones too: equal numbers, equal knowledge (nothing is ever changed or removed)."""
+        return tuple(len(self.store.children(f"{folder}/{part}")) for part in sorted(parts) for folder in ("outcomes", "late"))
 
     def read_outcomes(self, part: str) -> Iterable[bytes]:
         """Yield the outcome objects of a part: first those that stand, then late ones."""

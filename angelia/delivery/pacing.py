@@ -95,14 +95,16 @@ class Breaker:
         """The request that `wait` let through was not made after all."""
         self._probing = False
 
-    def succeeded(self) -> None:
-        """Any well-formed answer about a message closes the breaker."""
+    def succeeded(self) -> bool:
+        """Any well-formed answer about a message closes the breaker; say whether it was open."""
+        was_open = self.is_open
         self.failures = 0
-        if self.is_open:
+        if was_open:
             self.is_open, self._probing, self._pause_s = False, False, 1.0
+        return was_open
 
-    def failed(self, now: Micros) -> None:
-        """A 5xx, no answer, or no connection."""
+    def failed(self, now: Micros) -> bool:
+        """A 5xx, no answer, or no connection; say whether that opened it."""
         self.failures += 1
         if self.is_open and self._probing:
             self._probing = False
@@ -112,6 +114,8 @@ class Breaker:
             self.is_open = True
             self.n_opened += 1
             self._until = now + int(self._pause_s * 1e6)
+            return True
+        return False
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:

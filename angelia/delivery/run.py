@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from angelia.delivery import compaction, metrics, parts
+from angelia.delivery import compaction, events, metrics, parts
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.client import Http2Client
@@ -26,7 +27,7 @@ from angelia.delivery.clock import Clock, Micros, SimulatedClock, WallClock
 from angelia.delivery.followups import follow_up
 from angelia.delivery.gates import Paces
 from angelia.delivery.guards import Guards
-from angelia.delivery.ledger import Ledger, Owner
+from angelia.delivery.ledger import Claim, Ledger, Owner
 from angelia.delivery.night import Night, channel_config
 from angelia.delivery.parts import Part
 from angelia.delivery.sender import Sender
@@ -124,6 +125,8 @@ class Delivery:
         self._sights = Sights(lake, self.ledger, self.clock.now)
         self._before: dict[str, Counter[str]] = {}
         self._families: dict[str, list[Part]] = {}
+        self._choosing = threading.Lock()
+        self._concluding: dict[str, asyncio.Lock] = {}
         self._total = 0
 
     async def run(self) -> Result:
@@ -188,11 +191,12 @@ class Delivery:
 
     def _choose(self, commit: Commit, hour: str) -> list[Part]:
         every = parts.parts_of(self.lake, commit, hour)
-        for part in every:
-            family = self._families.setdefault(part.entry.identity, [])
-            if part.id not in [member.id for member in family]:
-                family.append(part)
-                family.sort(key=lambda member: member.rows is not None)
+        with self._choosing:
+            for part in every:
+                family = self._families.setdefault(part.entry.identity, [])
+                if part.id not in [member.id for member in family]:
+                    family.append(part)
+                    family.sort(key=lambda member: member.rows is not None)
         return self._wanted(every)
 
     def _wanted(self, every: Sequence[Part]) -> list[Part]:
@@ -254,40 +258,50 @@ class Delivery:
             result.already_delivered += sum(self._before[root].values())
         if await asyncio.to_thread(self.ledger.is_done, part.id):
             return
-        claim = await asyncio.to_thread(self._claim, part)
+        claim = await asyncio.to_thread(self.ledger.claim, part, takeover=self.options.takeover)
         if claim is None:
             result.busy += 1
             return
-        sender = self._sender(part.channel, commit)
-        night = self._documents(commit)
-        options = self.options
+        await asyncio.to_thread(events.part_began, part, claim)
+        began, how = time.monotonic(), "failed"
+        try:
+            how = await self._claimed(part, commit, claim)
+        finally:
+            events.part_ended(part, claim, how, self._before[root], time.monotonic() - began)
+
+    async def _claimed(self, part: Part, commit: Commit, claim: Claim) -> str:
+        """Deliver a part that is ours; return how that ended."""
+        root, options, night = part.entry.identity, self.options, self._documents(commit)
+        family = self._families[root]
         work = Work(
             ledger=self.ledger, guards=self._guards, render=night.render, clock=self.clock, lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s, draining=self.draining, paces=night.paces,
         )  # fmt: skip
-        run = PartRun(work, sender, part, claim, self.lake, self._sights, family)
+        run = PartRun(work, self._sender(part.channel, commit), part, claim, self.lake, self._sights, family)
         if part.kind == parts.PACED and not self.clock.simulated:
             run.stop_at = self._paced_until
         done = await run.run()
-        if done:
-            await asyncio.to_thread(self._conclude, part, commit)
-            work.failpoints.hit("before_done")
+        how = "done" if done else "taken_over" if run.fenced else "unfinished"
+        async with self._concluding.setdefault(root, asyncio.Lock()):  # parts of one file may be under way side by side
+            if done:
+                await asyncio.to_thread(self._conclude, part, commit)
+                work.failpoints.hit("before_done")
             after = await asyncio.to_thread(compaction.counts, self.ledger, family)
-            await asyncio.to_thread(self.ledger.finish, part.id, {"ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf, "rows": part.n_rows})
-            result.parts += 1
-        else:
-            after = await asyncio.to_thread(compaction.counts, self.ledger, family)
-            if run.stop_at is None or lease_now() < run.stop_at:
-                result.unfinished += 1
+            if done:
+                summary = {"ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf, "rows": part.n_rows}
+                await asyncio.to_thread(self.ledger.finish, part.id, summary)
+                self.result.parts += 1
+            elif run.stop_at is not None and lease_now() >= run.stop_at:
+                self.result.waiting += 1
+                how = "waiting"
             else:
-                result.waiting += 1
-        self._count(root, after)
-        if run.fenced and self.ledger.is_done(part.id):
-            await asyncio.to_thread(
-                compaction.compact, self.lake, self.ledger, family, commit
-            )  # our late truth joins what the other worker committed
+                self.result.unfinished += 1
+            self._count(root, after)
+            if run.fenced and self.ledger.is_done(part.id):  # our late truth joins what the other worker committed
+                await asyncio.to_thread(self._compact, part, commit)
         if not run.fenced:
             await asyncio.to_thread(self.ledger.release, claim)
+        return how
 
     def _count(self, root: str, after: Counter[str]) -> None:
         before = self._before[root]
@@ -299,13 +313,17 @@ class Delivery:
                 del self.result.delivered[outcome]
         self._before[root] = after
 
-    def _claim(self, part: Part) -> Any:
-        return self.ledger.claim(part, takeover=self.options.takeover)
-
     def _conclude(self, part: Part, commit: Commit) -> None:
         """Name in follow-up parts what is to be sent again, then commit ledger and receipts."""
         follow_up(self.lake, self.ledger, part, self.clock.earliest(), self._documents(commit).paces)
-        compaction.compact(self.lake, self.ledger, self._families[part.entry.identity], commit)
+        self._compact(part, commit)
+
+    def _compact(self, part: Part, commit: Commit) -> None:
+        def family() -> Sequence[Part]:
+            self._choose(commit, part.send_hour)
+            return self._families[part.entry.identity]
+
+        compaction.compact(self.lake, self.ledger, family, commit)
 
     # ---- what is needed for it
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter, deque
 
+from angelia.delivery import events
 from angelia.delivery.channels.base import Adapter, Credentials, Provider
 from angelia.delivery.clock import Clock, Micros
 from angelia.delivery.gates import Receivers
@@ -72,28 +73,31 @@ class Sender:
         """Send nothing more through this channel in this process: the configuration is wrong, no row is."""
         if self.halted is None:
             self.halted = why
+            events.halted(self.channel, why)
         self.wake(everyone=True)
 
     def configuration_answer(self, reason: str) -> None:
         """Count a configuration answer; a run of them halts the channel (one alone may be one strange token)."""
         self._halts += 1
         if self._halts >= _HALT_AFTER:
-            self.halt(f"the provider answers {reason} to every message; check the channel's credentials")
+            self.halt(f"the provider answers {events.code(reason)} to every message; check the channel's credentials")
 
     def answered(self, address: str) -> None:
         """A message was accepted, or refused for its own sake."""
         self._halts = 0
-        if self.receivers is not None:
-            self.receivers.answered(address)
-        else:
-            self.breaker.succeeded()
+        closed = self.breaker.succeeded() if self.receivers is None else self.receivers.answered(address)
+        if closed:
+            self._told(address, is_open=False)
 
     def failed(self, address: str, now: Micros) -> None:
         """A 5xx, no answer, or no connection: of the provider, or of this address's own receiver."""
-        if self.receivers is not None:
-            self.receivers.failed(address, now)
-        else:
-            self.breaker.failed(now)
+        opened = self.breaker.failed(now) if self.receivers is None else self.receivers.failed(address, now)
+        if opened:
+            self._told(address, is_open=True)
+
+    def _told(self, address: str, *, is_open: bool) -> None:
+        receiver = self.receivers.name(address) if self.receivers is not None else None
+        events.breaker_changed(self.channel, is_open=is_open, receiver=receiver)
 
     def said_nothing(self, address: str) -> None:
         """An answer that tells neither that the provider is well nor that it is not: another may probe."""

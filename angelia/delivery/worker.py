@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from angelia.delivery import events
 from angelia.delivery import outcomes as words
 from angelia.delivery.batch import Batch
 from angelia.delivery.clock import Micros
@@ -128,7 +129,9 @@ class PartRun:
             await batch.run()
         work.failpoints.hit("before_outcome")
         data = await asyncio.to_thread(batch.out.to_bytes)
-        if not await asyncio.to_thread(ledger.conclude, self.claim, k, data):
+        stands = await asyncio.to_thread(ledger.conclude, self.claim, k, data)
+        await asyncio.to_thread(events.batch_concluded, self.part, k, batch.out, is_late=not stands)
+        if not stands:
             log.warning("batch %d was resolved by another worker; its true outcomes are appended", k)
             self.fenced = True
         work.failpoints.hit("after_outcome")
