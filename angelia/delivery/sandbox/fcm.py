@@ -77,7 +77,7 @@ class FcmSandbox:
         if path == b"/received" and method == b"GET":
             return Reply(200, json.dumps(self.phones.received).encode())
         if path == b"/" and method == b"GET":
-            return Reply(200, page.render(self.phones), HTML)
+            return Reply(200, page.render(self.phones), HTML, headers=page.POLICY)
         if path.endswith(b"/messages:send"):
             self.phones.n_requests += 1
             return self._refused(403, "Permission denied on this project.", "PERMISSION_DENIED")

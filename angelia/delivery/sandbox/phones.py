@@ -19,6 +19,7 @@ class Phones:
         self.n_requests = 0
         self.doubled = 0
         self.without_id = 0
+        self.repeated: dict[str, int] = {}  # dispatches received more than once
         self.n_connections = 0
         self._under_way = self.most_under_way = 0
         self.recent: deque[tuple[str, str, str, str]] = deque(maxlen=RECENT)
@@ -45,6 +46,7 @@ class Phones:
             self.received[dispatch] = seen + 1
             if seen:
                 self.doubled += 1
+                self.repeated[dispatch] = seen + 1
         self.recent.append((dispatch, token, title, body))
 
     def stats(self) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from pyreqwest.client import ClientBuilder
 from angelia.delivery.channels.base import ChannelConfig, Message
 from angelia.delivery.channels.fcm import open_provider
 from angelia.delivery.client import Http2Client
-from angelia.delivery.sandbox.page import render
 from angelia.delivery.sandbox.phones import Phones
 from angelia.delivery.sandbox.rules import Rules
 from angelia.delivery.sandbox.server import serve
@@ -198,10 +199,66 @@ def test_an_expired_bearer_is_refused(tmp_path: Path) -> None:
     assert around(tmp_path, use, token_seconds=1)[0] == "auth"
 
 
-def test_the_page_escapes_what_it_shows() -> None:
-    phones = Phones()
-    phones.receive("d" * 32, "<img src=x>", "<script>alert(1)</script>", "a & b")
-    page = render(phones).decode()
-    assert "<script>" not in page
-    assert "<img" not in page
-    assert "&lt;script&gt;" in page
+EVIL = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</title><h1>",
+    "'\"><svg/onload=alert(1)>",
+    "&lt;b&gt; & <b>",
+    "{{7*7}}",
+    "<!--",
+]
+
+
+def test_the_live_page_shows_what_arrived_how_often_and_nothing_of_it_as_markup(tmp_path: Path) -> None:
+    """Through the wire: messages whose every text is markup, one of them three times, then the page as a browser gets it."""
+    messages = [
+        Message(f"{evil[:6].replace(' ', '')}{n}", f"{n:032x}", f"T{n} {evil}", f"B {evil}", None, None, 60, False) for n, evil in enumerate(EVIL)
+    ]
+
+    async def use(names: dict[str, Any]) -> tuple[str, str | None]:
+        results = await send(names, [*messages, messages[2], messages[2], messages[0]._replace(address="<i>tok")])
+        assert {verdict.kind for _, verdict in results} == {"accepted"}
+        client = ClientBuilder().timeout(timedelta(seconds=10)).build()
+        async with client:
+            response = await client.get(f"{names['http_url']}/").build().send()
+            return await response.text(), response.headers.get("content-security-policy")
+
+    (page, policy), phones = around(tmp_path, use)
+    assert phones.received[f"{2:032x}"] == 3
+    shown = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    tags = {tag.lower() for tag in re.findall(r"<[/!]?([A-Za-z]*)", shown)}
+    assert tags <= {
+        "doctype",
+        "html",
+        "meta",
+        "link",
+        "title",
+        "h",
+        "dl",
+        "div",
+        "dt",
+        "dd",
+        "ol",
+        "li",
+        "b",
+        "br",
+        "small",
+        "table",
+        "tr",
+        "td",
+        "code",
+        "span",
+    }
+    assert not re.search(r"<[^>]* on[a-z]+=", shown)
+    cards = [unescape(text) for text in re.findall(r"<li><b>(.*?)</b>", shown)]
+    assert cards[-1] == f"T0 {EVIL[0]}"
+    assert {f"T{n} {evil}" for n, evil in enumerate(EVIL)} == set(cards)
+    assert f"<code>{2:032x}</code><td class=bad>3 times" in shown
+    assert f"<code>{0:032x}</code><td class=bad>2 times" in shown
+    assert f"<code>{1:032x}</code>" not in shown
+    assert (shown.count("<span class=bad>3 times</span>"), shown.count("<span class=bad>2 times</span>")) == (3, 2)
+    assert shown.count("· once<") == len(EVIL) - 2
+    assert f"<dt>unique</dt><dd>{len(EVIL)}</dd>" in shown
+    assert "<dt>doubled</dt><dd class=bad>3</dd>" in shown
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

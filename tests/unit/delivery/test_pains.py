@@ -1,0 +1,172 @@
+"""What users of other senders suffer from, by its number in docs/reference/peers_and_pains.md, made impossible in delivery: `pytest -k pain`.
+
+Pains 1 and 14 need processes and sockets: tests/faults/test_pains.py.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+import signal
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pyarrow as pa
+import pytest
+
+from angelia.contracts import arrow, dataset
+from angelia.delivery import parts, sample_plan
+from angelia.delivery.channels.base import Message
+from angelia.delivery.channels.smtp import SmtpAdapter, unsubscribe_token
+from angelia.delivery.ledger import Ledger, Owner
+from angelia.delivery.status import release, status
+from angelia.delivery.wire import UNKNOWN, Answer
+
+DS, HOUR = "2026-11-14", "2026-11-15T04"
+START = datetime(2026, 11, 15, 4, tzinfo=UTC)
+OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+LOST = Answer(0, failure=UNKNOWN)
+
+
+def number_of(message: dict[str, Any]) -> int:
+    return int(message["token"][8:16])
+
+
+def test_pain_02_a_resumed_broadcast_goes_on_where_it_was_stopped(bench: Any) -> None:
+    bench.plan(3000)
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        if len(bench.wire.requests) in (700, 900):
+            signal.raise_signal(signal.SIGTERM)
+        return OK
+
+    sent: list[int] = []
+    for _ in range(4):
+        bench.deliver(script)
+        sent += [number_of(message) for message, _ in bench.wire.requests]
+    assert sorted(sent) == list(range(3000))  # each once, none from the beginning again
+    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
+
+
+@pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
+def test_pain_03_a_crash_after_rows_were_taken_is_no_success(guarantee: str, bench: Any) -> None:
+    """A worker took two batches, and died before a single request: nobody may call the part finished."""
+    bench.plan(450, guarantee=guarantee)
+    commit = parts.seal(bench.lake, DS, HOUR, "2026-11-15T04:00:00+00:00")
+    [part] = parts.parts_of(bench.lake, commit, HOUR)
+    dead = replace(Owner.this_process(), pid=2**22 + 1, started="1")
+    ledger = Ledger(bench.lake.store, dead, lambda: 1_000_000)
+    claim = ledger.claim(part)
+    assert claim is not None
+    for k in (0, 1):
+        assert ledger.intend(claim, k, 100, 100, 2_000_000)
+    before = status(bench.lake, DS)
+    assert (before["parts_done"], before["rows_open"], before["open_intents"], before["rows_intended"]) == (0, 450, 2, 200)
+    bench.deliver()
+    outcomes = Counter(row["outcome"] for row in bench.ledger().values())
+    assert outcomes == ({"ambiguous": 200, "accepted": 250} if guarantee == "at_most_once" else {"accepted": 450})
+    assert len(bench.wire.requests) == outcomes["accepted"]
+    assert status(bench.lake, DS)["rows_open"] == 0
+
+
+def test_pain_04_one_rejected_recipient_makes_nobody_else_get_it_again(bench: Any, fcm_error: Any) -> None:
+    bench.plan(500)
+    requests: list[int] = []
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        requests.append(number_of(message))
+        return fcm_error(400, "INVALID_ARGUMENT") if number_of(message) == 250 else OK
+
+    for _ in range(3):
+        bench.deliver(script)
+    assert sorted(requests) == list(range(500))  # three runs, one request each, the rejected one included
+    assert Counter(row["outcome"] for row in bench.ledger().values()) == {"accepted": 499, "rejected": 1}
+
+
+def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(bench: Any, fcm_error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this hour, in the next, and in the follow-up part of what the provider had put off."""
+    sample_plan.make(bench.lake, DS, 1000, hours=(4, 5))
+    lease = [1_000_000_000]
+    monkeypatch.setattr("angelia.delivery.run.lease_now", lambda: lease[0])
+    after: list[int] = []
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        if len(bench.wire.requests) == 300:
+            at = START + timedelta(minutes=1)
+            entry = {"entry_id": "s", "campaign_id": "price_drop", "action": "stop", "at_ts": at, "actor": "test", "reason": None}
+            bench.lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
+            lease[0] += 11_000_000  # the list is at most ten seconds old
+        if len(bench.wire.requests) > 300:
+            after.append(number_of(message))
+        return fcm_error(503, "UNAVAILABLE") if number_of(message) % 10 == 0 else OK
+
+    bench.deliver(script, hours=(HOUR, "2026-11-15T05"))
+    assert len(after) <= 50  # what was under way
+    outcomes = Counter((row["outcome"], row["reason"]) for row in bench.ledger().values())
+    assert set(outcomes) <= {("accepted", None), ("skipped", "stopped")}
+    assert outcomes["skipped", "stopped"] >= 650
+    bench.deliver(lambda *_: OK, hours=(HOUR, "2026-11-15T05"))
+    assert bench.wire.requests == []
+
+
+def test_pain_11_what_may_have_arrived_counts_towards_caps_exactly_once(bench: Any) -> None:
+    """Caps are counted per message from receipts and from what is sealed: lost answers, releases and repeats neither hide nor double one."""
+    bench.plan(90, guarantee=lambda n: "at_least_once" if n % 3 == 0 else "at_most_once")
+
+    def counted() -> Counter[str]:
+        found: Counter[str] = Counter()
+        for leaf in bench.lake.partitions("push_receipts", ds=DS):
+            rows = bench.lake.read(bench.lake.require("push_receipts", **leaf)).to_pylist()
+            found.update(row["message_id"] for row in rows if row["kind"] in ("accepted", "ambiguous") and row["sent_ts"] is not None)
+        return found
+
+    manifest = set(bench.lake.read(bench.lake.require("dispatch_manifest", ds=DS))["message_id"].to_pylist())
+    bench.deliver(lambda nth, message: LOST if nth == 1 and number_of(message) % 2 else OK)
+    assert counted() == dict.fromkeys(manifest, 1)
+    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted", "ambiguous"}
+    assert set(parts.sealed_messages(bench.lake, DS).to_pylist()) == manifest  # a plan made again for this day leaves them out
+    release(bench.lake, DS, None, dry_run=False)
+    bench.deliver()
+    assert counted() == dict.fromkeys(manifest, 1)
+
+
+def test_pain_13_dead_tokens_go_others_stay_and_nobody_vanishes_beyond_five_hundred(bench: Any, fcm_error: Any) -> None:
+    dead = {0, 1, 499, 500, 501, 999, 1000, 1001, 1499, 1500, 1698, 1699}
+    bench.plan(1700)
+    bench.deliver(lambda _, message: fcm_error(404, "UNREGISTERED") if number_of(message) in dead else OK)
+    assert sorted(number_of(message) for message, _ in bench.wire.requests) == list(range(1700))
+    rows = {int(row["user_id"][1:]): row for row in bench.ledger().values()}
+    assert sorted(rows) == list(range(1700))
+    assert {n for n, row in rows.items() if row["outcome"] == "rejected" and row["reason"] == "gone:UNREGISTERED"} == dead
+    assert {row["outcome"] for n, row in rows.items() if n not in dead} == {"accepted"}
+    assert {int(entry["user_id"][1:]) for entry in bench.lake.read_log("suppressions").to_pylist()} == dead
+    # Whoever has the same address in the next hour is not asked again.
+    with bench.lake.attempt("dispatch_manifest", ds=DS) as attempt:
+        start = START + timedelta(hours=1)
+        keys = {"send_hour": "2026-11-15T05", "channel": "fcm", "priority": "medium"}
+        again = sample_plan.rows(0, 600, start, message_id=lambda n: sample_plan.ids.message_id("other", f"u{n}", "once"))
+        attempt.write(again, "send_hour=2026-11-15T05/part-0000.parquet", keys=keys)
+        attempt.publish(inputs=[bench.lake.require("catalog_snapshot", ds=DS)])
+    result = bench.deliver(hours=("2026-11-15T05",))
+    assert result.delivered == {"accepted": 600 - 5, "skipped": 5}
+    assert not {number_of(message) for message, _ in bench.wire.requests} & dead
+
+
+def test_pain_15_whatever_follows_links_unsubscribes_nobody() -> None:
+    """A scanner opens every link of a mail (GET). Unsubscribing is in no text of it: only in a header, by POST, with a token of this one mail."""
+    adapter = SmtpAdapter("news@shop.example", "https://shop.example/u", b"key")
+    message = Message("ann@people.example", "ab" * 16, "Sale", "Hello Ann.", "https://shop.example/sale", None, 60, False)
+    mail = email.message_from_bytes(adapter.build_request(message).body, policy=email.policy.default)
+    body = mail.get_body(("plain",)).get_content()
+    assert re.findall(r"https?://\S+", body) == ["https://shop.example/sale"]
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"  # RFC 8058: receivers POST this, and nothing happens on GET
+    link = urlsplit(mail["List-Unsubscribe"].strip("<>"))
+    assert (link.scheme, link.netloc, link.path) == ("https", "shop.example", "/u")
+    given = parse_qs(link.query)
+    assert given == {"d": ["ab" * 16], "t": [unsubscribe_token(b"key", "ab" * 16)]}
+    assert given["t"] != [unsubscribe_token(b"key", "cd" * 16)]
+    assert given["t"] != [unsubscribe_token(b"other", "ab" * 16)]
