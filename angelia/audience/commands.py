@@ -182,7 +182,7 @@ def lookalike(
     from angelia.audience.lookalike import check_name, find, lines
 
     check_name(name)
-    audience, text = _open(ds, seed)
+    audience, text = _open(ds, seed, of_night=True)  # as the job will: an audience saved since is not in that night
     audience.plan(text)
     found = find(name, text, size, audience.index.ds, random_seed)
     emit(found, lines(found), as_json)
@@ -193,8 +193,8 @@ def _lake() -> Lake:
     return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
 
 
-def _open(ds: str | None, predicate: str) -> tuple[Audience, str]:
-    """Return the day's index with the saved audiences it may name, and the predicate's text."""
+def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[Audience, str]:
+    """Return the day's index with the saved audiences it may name (now, or in that night's snapshot), and the predicate's text."""
     lake = _lake()
     if ds is None or lake.head("bitmap_index", ds=ds) is None:
         days = [leaf["ds"] for leaf in lake.partitions("bitmap_index")]
@@ -204,20 +204,22 @@ def _open(ds: str | None, predicate: str) -> tuple[Audience, str]:
             raise NotFound(f"there is no audience index of {ds}", fix=f"the newest is of {days[-1]}; build_bitmaps --ds {ds} makes it")
         ds = days[-1]
     audience = Audience(lake, ds)
-    return audience, _text(audience, predicate)
+    return audience, _text(audience, predicate, of_night=of_night)
 
 
-def _text(audience: Audience, predicate: str) -> str:
+def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
     """Return the predicate's text: a bare name means a saved audience, unless it is a flag field; loads the catalog only if it must."""
     is_name = bool(re.fullmatch(NAME, predicate)) and predicate not in FIELDS and predicate not in ("true", "false")
     if (is_name or "in_audience" in predicate.lower()) and not audience.audiences:
-        from angelia.audience.saving import saved_predicates
+        from angelia.audience.saving import night_predicates, saved_predicates
 
-        audience.audiences.update(saved_predicates(audience.index.lake, audience.index.ds))
+        predicates = night_predicates if of_night else saved_predicates
+        audience.audiences.update(predicates(audience.index.lake, audience.index.ds))
     if not is_name:
         return predicate
     if predicate not in audience.audiences:
-        raise error_at(predicate, 0, f"no audience {predicate!r}", suggest(predicate, audience.audiences))
+        where = f" in the catalog of the night of {audience.index.ds}" if of_night else ""
+        raise error_at(predicate, 0, f"no audience {predicate!r}{where}", suggest(predicate, audience.audiences))
     return f"in_audience('{predicate}')"
 
 

@@ -30,12 +30,15 @@ def _current() -> dict[str, Audience]:
 def saved_predicates(lake: Lake, ds: str) -> dict[str, str]:
     """Return the catalog's audiences as they are now; where the catalog is empty, those of the day's snapshot."""
     documents = _current()
-    if not documents:
-        try:
-            documents = dict(load_snapshot(lake, ds).audiences)
-        except NotFound:
-            return {}
-    return {name: document.predicate for name, document in documents.items()}
+    return {name: document.predicate for name, document in documents.items()} if documents else night_predicates(lake, ds)
+
+
+def night_predicates(lake: Lake, ds: str) -> dict[str, str]:
+    """Return the audiences of the day's catalog snapshot, as its night's jobs see them; none without a snapshot."""
+    try:
+        return {name: document.predicate for name, document in load_snapshot(lake, ds).audiences.items()}
+    except NotFound:
+        return {}
 
 
 def holdout_of(lake: Lake, ds: str) -> tuple[float, str] | None:

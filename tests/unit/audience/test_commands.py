@@ -34,6 +34,14 @@ def cli_apply(capsys: pytest.CaptureFixture[str], path: Path) -> None:
     capsys.readouterr()
 
 
+def apply_policy(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    policy = folder / "policy.yaml"
+    policy.write_text(
+        "kind: policy\nid: default\nholdout: {share_pct: 20.0, salt: s}\nsalt: x\nexplore: {slot_share_pct: 5, epsilon: 0.1, temperature: 0.02}\n"
+    )
+    cli_apply(capsys, policy)
+
+
 def asked(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, object]:
     code, out, err = run(capsys, *args, "--json")
     assert (code, err) == (0, "")
@@ -125,11 +133,7 @@ def test_an_explicit_list_counts_what_it_leaves_out(people: People, capsys: pyte
 
 
 def test_save_makes_a_catalog_audience_and_refuses_cycles(people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(
-        "kind: policy\nid: default\nholdout: {share_pct: 20.0, salt: s}\nsalt: x\nexplore: {slot_share_pct: 5, epsilon: 0.1, temperature: 0.02}\n"
-    )
-    cli_apply(capsys, policy)
+    apply_policy(capsys, tmp_path)
     assert asked(capsys, "save", "grown_ups", "age_years >= 18")["action"] == "created"
     assert asked(capsys, "save", "seniors", "in_audience('grown_ups') AND age_years >= 60")["version"] == 1
     code, _, err = run(capsys, "save", "grown_ups", "in_audience('seniors')")
@@ -221,3 +225,21 @@ def test_a_count_imports_neither_pandas_nor_the_catalog(people: People, settings
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
     assert int(out[0]) > 0
     assert out[1] == "[]"
+
+
+def test_a_lookalikes_seed_means_the_audiences_of_that_night(
+    people: People, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    apply_policy(capsys, tmp_path)
+    assert run(capsys, "save", "men", "gender = 'm'")[0] == 0  # the live catalog has men only, the night's women only
+    seeds: list[str] = []
+    answer = {"list": "x", "users": 5, "auc": 0.7, "lift_by_decile": [], "top_features": [], "left_out": []}
+    monkeypatch.setattr("angelia.audience.lookalike.find", lambda name, seed, *rest: seeds.append(seed) or answer)
+    for seed in ("women", "in_audience('women') AND age_years > 20"):
+        assert run(capsys, "lookalike", "x", "--seed", seed, "--size", "5")[0] == 0
+    assert seeds == ["in_audience('women')", "in_audience('women') AND age_years > 20"]
+    code, _, err = run(capsys, "lookalike", "x", "--seed", "men", "--size", "5")
+    assert code == 2
+    assert "no audience 'men' in the catalog of the night of 2026-11-14" in err
+    assert run(capsys, "lookalike", "x", "--seed", "in_audience('men')", "--size", "5")[0] == 2
+    assert len(seeds) == 2

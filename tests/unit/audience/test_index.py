@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -56,31 +57,77 @@ def test_concurrent_runs_never_move_or_reuse_an_ordinal(tmp_path: Path, seed: in
         before = after
 
 
-APPEND = """
-import sys
+# What index_users does after Spark has found the ids of a day's profiles: compare with the head, give ordinals to the rest.
+RUN = """
+import json, sys
 import pyarrow as pa
 from angelia.audience.index import append_users, index_head
 from angelia.lake import Lake
 lake = Lake.open(sys.argv[1])
-head = index_head(lake)
-print("ready", flush=True)
-sys.stdin.readline()
-append_users(lake, pa.table({"user_id": sys.argv[2].split()}), seen=head, shard_bits=4)
+for line in sys.stdin:  # a run: its users, in order
+    users = json.loads(line)
+    head = index_head(lake)
+    known = set(lake.read(head, ["user_id"])["user_id"].to_pylist()) if head else set()
+    print("read", flush=True)
+    sys.stdin.readline()  # go
+    fresh = pa.table({"user_id": pa.array([user for user in users if user not in known], pa.string())})
+    print(append_users(lake, fresh, seen=head, shard_bits=4).rows, flush=True)
 """
 
 
-def test_concurrent_processes_share_one_chain(tmp_path: Path) -> None:
-    url = str(tmp_path / "lake")
-    batches = [[f"u{i}" for i in range(first, first + 30)] for first in (0, 20, 40)]
-    command = [sys.executable, "-c", APPEND, url]
-    runs = [subprocess.Popen([*command, " ".join(batch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for batch in batches]
-    for run in runs:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
-    for run in runs:
-        run.communicate("go\n", timeout=60)
-        assert run.returncode == 0
-    assert set(ordinals(Lake.open(url))) == {f"u{i}" for i in range(70)}
+class Run:
+    """A process that does runs, one after the other."""
+
+    def __init__(self, url: str) -> None:
+        command = [sys.executable, "-c", RUN, url]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+
+def test_any_history_of_racing_runs_gives_dense_ordinals_for_good(tmp_path: Path) -> None:
+    """Nights, reruns, late users and backfills, several at a time in processes of their own, some from heads that are long gone."""
+    rng, url = random.Random(20), str(tmp_path / "lake")
+    lake = Lake.open(url)
+    # A day's profiles: most people of the day before, and some who are new; late users stand in an older day's list that comes again.
+    days = [[f"u{i:03d}" for i in sorted(rng.sample(range(20 * (day + 1)), 12 * (day + 1)))] for day in range(10)]
+    runs = [Run(url) for _ in range(3)]
+    waiting: list[Run] = []  # they have read a head; those that are not let go tonight append from it some nights later
+    before: dict[str, int] = {}
+    told: set[str] = set()
+    try:
+        for tonight in range(len(days) + 1):
+            for run in [run for run in runs if run not in waiting and tonight < len(days)]:
+                kind = rng.choice(["night", "rerun", "late", "backfill"])
+                users = list(days[tonight if kind == "night" else rng.randrange(tonight + 1)])
+                if kind == "late":
+                    users = list(dict.fromkeys([*users, *(f"late{rng.randrange(40)}" for _ in range(3))]))
+                rng.shuffle(users)
+                told.update(users)
+                run.tell(json.dumps(users))
+                assert run.hear() == "read"
+                waiting.append(run)
+            going = rng.sample(waiting, len(waiting) if tonight == len(days) else rng.randrange(1, 4))
+            for run in going:  # all at once
+                run.tell("go")
+            for run in going:
+                assert int(run.hear()) >= 12  # whatever it appended, the index it returns is no empty one
+                waiting.remove(run)
+            after = ordinals(lake)  # dense, none given twice
+            assert {user: after[user] for user in before} == before  # none moved
+            before = after
+        assert set(before) == told
+    finally:
+        for run in runs:
+            run.process.kill()
+            run.process.communicate()
 
 
 def test_nothing_new_leaves_the_head(lake: Lake) -> None:

@@ -1,5 +1,8 @@
 """index_users: which ids get an ordinal, in which order, and that a second day only appends."""
 
+import subprocess
+import sys
+
 import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
@@ -42,3 +45,28 @@ def test_first_load_is_clustered_and_later_users_are_appended(spark, settings_ho
     assert lake.require("user_index", chain="0").ref == first.ref
     index_users.main(["--ds", NEXT])
     assert index_of(lake) == {"u9": 0, "u0": 1, "u1": 2, "u2": 3, "u3": 4, "a0": 5}
+
+
+APPEND = """
+import sys
+import pyarrow as pa
+from angelia.audience.index import append_users, index_head
+from angelia.lake import Lake
+lake = Lake.open(sys.argv[1])
+append_users(lake, pa.table({"user_id": sys.argv[2:]}), seen=index_head(lake), shard_bits=14)
+"""
+
+
+def test_a_job_that_another_process_overtakes_gives_ordinals_to_the_rest(spark, settings_home, lake, monkeypatch) -> None:
+    write_profiles(lake, DS, [("u1", "DE", None, None), ("u2", "DE", None, None)])
+    index_users.main(["--ds", DS])
+    write_profiles(lake, NEXT, [(name, "DE", None, None) for name in ("u1", "a0", "a1", "a2")])
+    append = index_users.append_users
+
+    def overtaken(*args, **kwargs):
+        subprocess.run([sys.executable, "-c", APPEND, str(settings_home / "lake"), "a1", "b0"], check=True)
+        return append(*args, **kwargs)
+
+    monkeypatch.setattr(index_users, "append_users", overtaken)
+    index_users.main(["--ds", NEXT])
+    assert index_of(lake) == {"u1": 0, "u2": 1, "a1": 2, "b0": 3, "a0": 4, "a2": 5}
