@@ -7,7 +7,7 @@ roaring sets are deserialised, once. Days may know people whom the index does no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
@@ -92,18 +92,30 @@ class Index:
         return self._open(commit, block), not is_dense or int(commit.meta["n_ordinals"]) > self.n_ordinals
 
     def _open(self, commit: Commit, block: int) -> Blobs | None:
-        shard = self.shards_of(block).start
-        entry = next((entry for entry in commit.files if entry.shards is not None and entry.shards[0] <= shard <= entry.shards[1]), None)
+        places = self._places.get(commit.ref)
+        if places is None:
+            places = self._places[commit.ref] = dict(self._placed(commit))
+        entry = places.get(block)
         if entry is None:
             return None
-        assert entry.shards is not None
-        if entry.shards[1] - entry.shards[0] < 1 << (self.block_bits - self.shard_bits):
+        if places.get(block + 1) is not entry and places.get(block - 1) is not entry:
             return Blobs(self.lake, entry)
         # A file of several blocks is opened once. Two threads may both open it: either will do.
         found = self._files.get(entry.path)
         if found is None:
             found = self._files[entry.path] = Blobs(self.lake, entry)
         return found
+
+    def _placed(self, commit: Commit) -> Iterator[tuple[int, FileEntry]]:
+        """Yield (block, the file it stands in)."""
+        per_block = self.block_bits - self.shard_bits
+        for entry in commit.files:
+            if entry.shards is not None:
+                yield from ((block, entry) for block in range(entry.shards[0] >> per_block, (entry.shards[1] >> per_block) + 1))
+
+    @cached_property
+    def _places(self) -> dict[str, dict[int, FileEntry]]:
+        return {}
 
     @cached_property
     def _files(self) -> dict[str, Blobs]:
