@@ -12,16 +12,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from angelia.audience.build import Built
 from angelia.audience.engine import Audience
 from angelia.audience.members import block_members
 from angelia.catalog.snapshot import load_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from spark_jobs._session import ShardResult, arg_parser, open_lake, run_job, run_shards, spark_session
+from spark_jobs._session import arg_parser, open_lake, run_job
+from spark_jobs._spread import spreading
 
 
-def select_block(lake: Lake, folder: str, ds: str, number: int, predicates: Mapping[str, str], block: int) -> ShardResult:
+def select_block(lake: Lake, folder: str, ds: str, number: int, predicates: Mapping[str, str], block: int) -> Built:
     """Write one block's members of every audience."""
     audience = Audience(lake, ds, predicates, commit=number)
     table = block_members(audience, block)
@@ -30,7 +32,7 @@ def select_block(lake: Lake, folder: str, ds: str, number: int, predicates: Mapp
     sizes = dict.fromkeys(predicates, 0)
     for name, n in zip(table["audience"].to_pylist(), table["cardinality"].to_pylist(), strict=True):
         sizes[name] += n
-    return ShardResult(block, [entry], sizes)
+    return Built([entry], sizes)
 
 
 def check_all(audience: Audience) -> None:
@@ -60,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     audience = Audience(lake, args.ds, predicates)
     check_all(audience)
     snapshot = lake.require("catalog_snapshot", ds=args.ds)
-    with spark_session("select_audiences") as spark, lake.attempt("audience_members", ds=args.ds) as attempt:
+    with spreading("select_audiences") as spread, lake.attempt("audience_members", ds=args.ds) as attempt:
         work = partial(select_block, lake, attempt.folder, args.ds, audience.index.commit.number, predicates)
-        results = run_shards(spark, range(audience.index.n_blocks), work)
+        results = spread(audience.index.n_blocks, work)
         for result in results:
             for entry in result.files:
                 attempt.add(entry)

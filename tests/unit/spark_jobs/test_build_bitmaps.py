@@ -15,6 +15,7 @@ POLICY = {
     "salt": "x",
     "explore": {"slot_share_pct": 5, "epsilon": 0.1, "temperature": 0.02},
 }
+PREDICATES = {"women": "gender = 'f'", "active_women": "in_audience('women') AND count_events('view', 7) >= 10", "nobody": "FALSE"}
 
 
 def catalog(lake, predicates: dict[str, str]) -> None:
@@ -75,7 +76,7 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
     assert [entry.sha256 for entry in again.files] == sha
     assert again.inputs == commit.inputs  # the same days: none was made again
 
-    catalog(lake, {"women": "gender = 'f'", "active_women": "in_audience('women') AND count_events('view', 7) >= 10", "nobody": "FALSE"})
+    catalog(lake, PREDICATES)
     select_audiences.main(["--ds", DS])
     members = lake.require("audience_members", ds=DS)
     sizes = {"women": 398, "active_women": audience.count("gender = 'f' AND count_events('view', 7) >= 10"), "nobody": 0}
@@ -93,3 +94,6 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
     build_bitmaps.main(["--ds", DS])  # without Spark, from nothing: the same bytes
     assert {day: [entry.sha256 for entry in lake.require("bitmap_days", ds=day).files] for day in days} == days
     assert [entry.sha256 for entry in lake.require("bitmap_index", ds=DS).files] == sha
+    catalog(lake, PREDICATES)
+    select_audiences.main(["--ds", DS])
+    assert [entry.sha256 for entry in lake.require("audience_members", ds=DS).files] == [entry.sha256 for entry in members.files]
