@@ -8,6 +8,7 @@ What would surprise: `spread` says who does the pieces (Spark, processes, or a l
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from angelia.audience.daily import MAX_ITEMS, event_rows, push_rows
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 
-# A file of a day holds this many people, in blocks: opening a file costs more than what most questions read of it.
-DAY_FILE_BITS = 22
+# A file of a day holds this many people, in blocks: opening a file costs as much as reading a thousand small sets from it.
+DAY_FILE_BITS = 25
 CODES = ("event_type", "item", "campaign_id", "kind", "gender", "country", "province", "locale", "timezone", "device_vendor")
 
 
@@ -82,10 +83,11 @@ class Sources:
             name, stats = "bitmap_index", {"users": n_users, "nan": n_nan}
         else:
             rows, name, stats = [], "bitmap_days", {"top": 0}
-            for commit in self.days[piece.ds]:
+            # Block by block: a file's people may be many, and their rows more.
+            for block, commit in itertools.product(piece.blocks, self.days[piece.ds]):
                 is_events = commit.dataset == "user_days"
                 columns = ("event_type", "item", "n_events", "value_sum") if is_events else ("campaign_id", "kind")
-                table = self.rows(commit, columns, piece.blocks)
+                table = self.rows(commit, columns, range(block, block + 1))
                 rows += event_rows(table, self.block_bits) if is_events else push_rows(table, self.block_bits)
                 stats["top"] = max(stats["top"], int(numbers(table["ordinal"]).max()) + 1 if table.num_rows else 0)
         shards = self.shards_of(piece.blocks)

@@ -1,9 +1,10 @@
 """Build what happened on one day: sets of who did what, how often, and for how much. Pure: rows of user_days and user_pushes in, rows of sets out.
 
 Grain: event type, (type, item) or campaign x block. Fields: `event:TYPE` and `event:TYPE:ITEM` (value: who did it; slices: how often less one, where
-anyone did it twice), `received:CAMPAIGN`, `opened:CAMPAIGN`. The MAX_ITEMS commonest (type, item) pairs of the day have sets of their own; the others
+anyone did it twice), `received:CAMPAIGN`, `opened:CAMPAIGN`. The MAX_ITEMS commonest (type, item) pairs have sets of their own; the others
 stand in one list a type and block (kind `items`), and values other than 0 in another (kind `amounts`), in millionths.
-What would surprise: a file may hold many blocks; rows of people who join the index later are not here, and need not be: they have no events.
+What would surprise: which pairs are common may differ from block to block and from day to day; a file may hold many blocks; rows of people who join
+the index later are not here, and need not be: they have no events.
 """
 
 from __future__ import annotations
