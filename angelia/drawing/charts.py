@@ -287,7 +287,7 @@ def matrix(rows: Sequence[tuple[str, Sequence[Cell | None]]], column_names: Sequ
 
 def _days_axis(names: Sequence[str], left: float, slot: float, y: float) -> list[str]:
     """Return labels under columns, as many as fit, the newest always among them."""
-    every = max(1, math.ceil(46 / slot))
+    every = max(1, math.ceil(60 / slot))
     shown = [k for k in range(len(names)) if (len(names) - 1 - k) % every == 0]
     found = []
     for k in shown:
@@ -303,7 +303,7 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
 
     def draw(width: int) -> str:
         is_wide = width >= WIDE
-        left, right, tall, drop, gap = (250, 150, 26, 0, 12) if is_wide else (0, 0, 30, 22, 14)
+        left, right, tall, drop, gap = (270, 140, 26, 0, 12) if is_wide else (0, 0, 30, 22, 14)
         slot = (width - left - right) / max(len(column_names), 1)
         body: list[str] = []
         for i, row in enumerate(rows):

@@ -284,7 +284,7 @@ def _guard(history: History) -> str:
     drawn = [_count_trend("messages of the night", history, {day: sum(its["messages"].values()) for day, its in figures.items()})]
     shares = {day: its["unknown_timezones_pct"] for day, its in figures.items()}
     values = [shares.get(day) for day in history.days]
-    drawn.append(Trend("people without a known timezone, %", values, f"{[v for v in values if v is not None][-1]:.2f} %", 20.0, False, 2, " %"))
+    drawn.append(Trend("unknown timezones, % of people", values, f"{[v for v in values if v is not None][-1]:.2f} %", 20.0, False, 2, " %"))
     each = [_count_trend(name, history, {day: its["messages"].get(name, 0) for day, its in figures.items()}) for name in campaigns]
     inner = [figure(charts.trends(drawn, _names(history), _label("Plan", drawn)))]
     if each:
@@ -304,9 +304,12 @@ def _made(history: History, reports: Collection[str]) -> str:
         ("Branch", history.branch),
         ("Days", f"{history.days[0]} to {history.days[-1]}, {len(checked)} of them checked"),
         ("Verdicts", f"newest of quality/{history.branch}/DAY/GATE"),
-        ("Checked last", ", ".join(refs) or "–"),
     ]
-    parts = [facts(entries), links([(f"{day}.html", f"Report of {day}") for day in sorted(reports, reverse=True)])]
+    checked_last = [{"ref": Html(f"<code>{escape(ref)}</code>")} for ref in refs]
+    commits = (
+        details(f"All {number(len(refs))} commits checked on the newest day", table([("ref", "commit")], checked_last, "Commits")) if refs else ""
+    )
+    parts = [facts(entries), commits, links([(f"{day}.html", f"Report of {day}") for day in sorted(reports, reverse=True)])]
     if history.unreadable:
         parts.append(table([("what", "could not be read")], [{"what": said} for said in history.unreadable], "Left out of this page"))
     return section("source", "Made from", "The same verdicts and commits give the same page, byte for byte.", *parts)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -18,6 +19,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.errors import GateClosed, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.quality import measure, require_open, run_gate, verdicts
+from angelia.quality.gates import short
 from angelia.quality.offenders import check_names, offending_rows
 
 DS = "2026-11-14"
@@ -229,6 +231,24 @@ def test_no_personal_value_is_stored_or_shown(sources: Lake) -> None:
     assert sorted(again.split("hash:")) == sorted(shown.split("hash:")), "equal values look equal in every run"
     plain = offending_rows(sources, "sources", "user_endpoints.user_id.pattern", DS, show_personal=True)
     assert all(row["user_id"].startswith(canary) for row in plain)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT CAST('canary@x' AS INT)", "ConversionException: a value could not be converted"),
+        ("SELECT CAST(v AS TINYINT) FROM (SELECT 77777 AS v)", "ConversionException: a value could not be converted"),
+        ("SELECT strptime('canary@x', '%Y')", "InvalidInputException: Invalid Input Error: Could not parse string …"),
+        (
+            "SELECT * FROM read_parquet('{folder}/canary/part-0001.parquet')",
+            "IOException: IO Error: No files found that match the pattern part-0001.parquet",
+        ),
+    ],
+)
+def test_what_a_crash_says_holds_no_value_and_no_path(statement: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(duckdb.Error) as error:
+        duckdb.sql(statement.replace("{folder}", str(tmp_path))).fetchall()
+    assert short(error.value) == said
 
 
 def test_unknown_gate_check_and_rows_of_no_rows(sources: Lake) -> None:
