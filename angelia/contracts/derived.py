@@ -5,14 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
+from angelia.contracts.sending import DELIVERY_LEDGER, DISPATCH_FALLOVER, DISPATCH_MANIFEST, ordinal
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
 F32, F64, I16, I32, I64, U32 = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
-
-
-def ordinal() -> Column:
-    """Return the dense user number column."""
-    return Column("ordinal", U32, "stable dense number of the user; shard = ordinal >> shard_bits")
 
 
 def p(name: str, meaning: str, nullable: bool = False) -> Column:
@@ -277,71 +273,6 @@ DECISIONS = Dataset(
     notes=f"Outcomes: {', '.join(OUTCOMES)}. Meta: primal, dual bound, gap, prices.",
 )
 
-DISPATCH_MANIFEST = Dataset(
-    "dispatch_manifest",
-    1,
-    "one message to send",
-    ("dispatch_id",),
-    ("ds",),
-    (
-        hash_id("dispatch_id", "one attempt at one address"),
-        hash_id("message_id", "once-only key"),
-        user_id(),
-        ordinal(),
-        campaign_id(),
-        Column("occurrence", S, "occurrence of the campaign", pattern=r"^[A-Za-z0-9_.:-]{1,64}$"),
-        material_id(),
-        Column("topic", S, "topic the person may refuse", pattern=NAME),
-        channel(),
-        Column("address", S, "device token, phone number or mail address", personal=True, pattern=r"^[^\x00-\x1f\x7f]{1,4096}$"),
-        Column("template_id", S, "template in the catalog", pattern=NAME),
-        Column("template_version", I32, "its version", minimum=1),
-        Column("fields", S, "template variables, a JSON object of strings and numbers", personal=True),
-        Column("locale", S, "language tag for the variant", nullable=True),
-        Column("priority", S, "order within a channel", allowed=("high", "medium", "low")),
-        Column("guarantee", S, "marketing: at most once; transactional: at least once", allowed=("at_most_once", "at_least_once")),
-        Column("send_ts", TIMESTAMP, "planned instant"),
-        Column("not_before", TIMESTAMP, "window opens"),
-        Column("not_after", TIMESTAMP, "window closes (exclusive)"),
-        Column("timezone", S, "IANA timezone for quiet hours"),
-        Column("quiet_start", I16, "first quiet local hour; null = none", nullable=True, minimum=0, maximum=23),
-        Column("quiet_end", I16, "first local hour after quiet", nullable=True, minimum=0, maximum=23),
-        Column("collapse_key", S, "messages with the same key replace each other on the phone", nullable=True),
-        Column("ttl_s", I32, "time to live at the provider", unit="s", minimum=0, maximum=2419200),
-        Column("material_propensity", F64, "probability of the drawn material", minimum=0, maximum=1, nullable=True),
-        Column("slot_propensity", F64, "probability of the drawn slot; null = chosen, not drawn", minimum=0, maximum=1, nullable=True),
-    ),
-    ("emit_manifests",),
-    layout=("send_hour", "channel", "priority", "part"),
-    retention_days=30,
-    notes="One commit per ds; file paths carry send_hour=2026-11-15T04/channel=fcm/priority=high/part-0000.parquet, rows sorted by dispatch_id.",
-)
-
-LEDGER_OUTCOMES = ("accepted", "rejected", "skipped", "deferred", "ambiguous")
-DELIVERY_LEDGER = Dataset(
-    "delivery_ledger",
-    1,
-    "one dispatch and its outcome",
-    ("dispatch_id",),
-    ("ds", "send_hour", "part"),
-    (
-        hash_id("dispatch_id", "one attempt at one address"),
-        hash_id("message_id", "once-only key"),
-        user_id(),
-        campaign_id(),
-        material_id(),
-        channel(),
-        Column("outcome", S, "what happened", allowed=LEDGER_OUTCOMES),
-        Column("reason", S, "provider code or reason word", nullable=True),
-        Column("provider_id", S, "id the provider gave", nullable=True),
-        Column("sent_ts", TIMESTAMP, "when the request began; null = none", nullable=True),
-        Column("n_attempts", I16, "requests made", minimum=0),
-        Column("payload_sha256", S, "hash of the rendered payload; null = not rendered", nullable=True),
-    ),
-    ("angelia deliver",),
-    retention_days=30,
-)
-
 CATALOG_SNAPSHOT = Dataset(
     "catalog_snapshot",
     1,
@@ -392,6 +323,7 @@ DERIVED = (
     MATERIAL_SCORES,
     DECISIONS,
     DISPATCH_MANIFEST,
+    DISPATCH_FALLOVER,
     DELIVERY_LEDGER,
     CAMPAIGN_EFFECTS,
 )

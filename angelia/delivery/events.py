@@ -52,6 +52,11 @@ def batch_concluded(part: Part, k: int, out: Outcomes, *, is_late: bool) -> None
     logs.event("deliver_batch_concluded", **_of(part), **facts, attempts=sum(out.attempts), late=is_late)
 
 
+def fell_over(part: Part, rows: int) -> None:
+    """Rows of a part go to their campaign's next channel in the next cycle."""
+    logs.event("deliver_fell_over", **_of(part), rows=rows)
+
+
 def breaker_changed(channel: str, *, is_open: bool, receiver: str | None = None) -> None:
     """A breaker opened or closed: the provider's, or one receiver's."""
     which = {"receiver": logs.hashed(receiver)} if receiver is not None else {}

@@ -26,6 +26,19 @@ class Night:
     channels: dict[str, dict[str, Any]]
     render: Renderer
     paces: dict[str, CampaignPace]
+    routes: dict[str, list[str]]  # a campaign's channels, in order of preference
+    template_channels: dict[tuple[str, int], list[str]]
+
+    def next_channels(self, campaign: str, channel: str, template: str, version: int) -> list[str]:
+        """Return the channels a campaign falls over to after one, in order: later in its list, switched on, and ones the template is for."""
+        route = self.routes.get(campaign, [])
+        later = route[route.index(channel) + 1 :] if channel in route else []
+        fits = self.template_channels.get((template, version), [])
+        return [
+            name
+            for name in later
+            if name in fits and (body := self.channels.get(name)) and body.get("enabled", True) and body.get("quota_per_minute")
+        ]
 
     @classmethod
     def read(cls, lake: Lake, manifest: Commit, paces: Paces) -> Self:
@@ -34,9 +47,16 @@ class Night:
         snapshot = lake.cited(cited) if cited else lake.require("catalog_snapshot", ds=manifest.partition["ds"])
         rows = [(row["kind"], row["id"], row["version"], json.loads(row["body"])) for row in lake.read(snapshot).to_pylist()]
         channels = {name: body for kind, name, _, body in rows if kind == "channel"}
-        templates = TemplateSet((version, body) for kind, _, version, body in rows if kind == "template")
+        templates = [(version, body) for kind, _, version, body in rows if kind == "template"]
+        routes = {name: list(body.get("channels", ())) for kind, name, _, body in rows if kind == "campaign"}
         limits = {name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"}
-        return cls(channels, Renderer(templates), paces.of({name: limit for name, limit in limits.items() if limit}))
+        return cls(
+            channels,
+            Renderer(TemplateSet(templates)),
+            paces.of({name: limit for name, limit in limits.items() if limit}),
+            routes,
+            {(str(body["id"]), version): list(body.get("channels", ())) for version, body in templates},
+        )
 
 
 def channel_config(channel: str, document: dict[str, Any], endpoint_url: str | None) -> ChannelConfig:

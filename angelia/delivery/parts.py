@@ -22,7 +22,7 @@ from angelia.delivery.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
-PACED = "paced"
+PACED, FALLOVER = "paced", "dispatch_fallover"
 PRIORITIES = ("high", "medium", "low")
 _HOUR = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}$")
 _PART = re.compile(r"part-(\d+)")
@@ -42,7 +42,7 @@ class Part:
     manifest: int
     id: str
     rows: tuple[int, ...] | None = None  # None = all rows of the file
-    kind: str = "plan"  # plan, deferred, released or paced
+    kind: str = "plan"  # plan, deferred, released, paced, or FALLOVER (a file of that dataset, otherwise like plan)
     campaign: str | None = None  # of a paced part: all its rows are of this one, and wait for its speed limit
 
     @property
@@ -53,7 +53,13 @@ class Part:
     @property
     def leaf(self) -> str:
         """Name of its partition in delivery_ledger; with the hour in front, in push_receipts."""
-        return f"{self.channel}.{self.priority}.{self.number:04d}"
+        name = f"{self.channel}.{self.priority}.{self.number:04d}"
+        return f"{name}.{self.entry.identity[:12]}" if self.is_fallover else name
+
+    @property
+    def is_fallover(self) -> bool:
+        """Whether its rows fell over from another channel."""
+        return self.entry.path.startswith(f"main/{FALLOVER}/")
 
     @property
     def order(self) -> tuple[str, int, int, str, str]:
@@ -148,12 +154,15 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
     ds = commit.partition["ds"]
     by_id: dict[str, Part] = {}
     for position, entry in enumerate(e for e in commit.files if e.keys.get("send_hour") == send_hour and e.rows):
-        channel, priority = entry.keys.get("channel", ""), entry.keys.get("priority", "")
-        if not channel or priority not in PRIORITIES:
-            raise Corrupt(f"{entry.path}: its keys name no channel and priority; nothing was sent")
+        channel, priority = _keys(entry)
         match = _PART.search(entry.path.rsplit("/", 1)[-1])
         number = int(match.group(1)) if match else position
         by_id[entry.identity] = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity)
+    for leaf in lake.partitions(FALLOVER, ds=ds, send_hour=send_hour):
+        for entry in lake.require(FALLOVER, **leaf).files:
+            channel, priority = _keys(entry)
+            number = int(entry.keys.get("part", "0"))
+            by_id[entry.identity] = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity, kind=FALLOVER)
     found = list(by_id.values())
     for name in lake.store.children(f"followups/{ds}/{send_hour}"):
         body = lake.store.read(f"followups/{ds}/{send_hour}/{name}")
@@ -178,6 +187,13 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
             )
         )
     return sorted(found, key=lambda part: part.order)
+
+
+def _keys(entry: FileEntry) -> tuple[str, str]:
+    channel, priority = entry.keys.get("channel", ""), entry.keys.get("priority", "")
+    if not channel or priority not in PRIORITIES:
+        raise Corrupt(f"{entry.path}: its keys name no channel and priority; nothing was sent")
+    return channel, priority
 
 
 def follow_up(lake: Lake, part: Part, rows: Sequence[int], kind: str, name: str, campaign: str | None = None) -> None:

@@ -94,6 +94,20 @@ def _parquet(lake: Lake, entry: FileEntry) -> pq.ParquetFile:
     return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16)
 
 
+def batches_of(lake: Lake, entry: FileEntry, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of a whole file, a few thousand rows at a time.
+
+    Raises:
+        Corrupt: the file is unreadable.
+    """
+    try:
+        with _parquet(lake, entry) as file:
+            for batch in file.iter_batches(_RANGE, columns=list(columns), use_threads=False):
+                yield batch.select(list(columns))
+    except (OSError, NotFound, pa.ArrowInvalid) as error:
+        raise Corrupt(f"{entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`") from None
+
+
 def columns_of(lake: Lake, entry: FileEntry, columns: Sequence[str]) -> pa.Table:
     """Return some columns of a whole part.
 

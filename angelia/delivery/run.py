@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from angelia.delivery import compaction, events, metrics, parts
+from angelia.delivery import compaction, events, fallover, metrics, parts
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.client import Http2Client
@@ -126,6 +126,7 @@ class Delivery:
         self._before: dict[str, Counter[str]] = {}
         self._families: dict[str, list[Part]] = {}
         self._choosing = threading.Lock()
+        self._shut: dict[str, str] = {}  # channels that only fall-over parts want, and that cannot be opened
         self._concluding: dict[str, asyncio.Lock] = {}
         self._total = 0
 
@@ -156,7 +157,7 @@ class Delivery:
             self._write_metrics()
         result = self.result
         result.drained = self.draining.is_set()
-        result.halted = {name: sender.halted for name, sender in self._senders.items() if sender.halted}
+        result.halted = self._shut | {name: sender.halted for name, sender in self._senders.items() if sender.halted}
         result.seconds = time.monotonic() - began
         return result
 
@@ -178,8 +179,14 @@ class Delivery:
         for hour in hours:  # whatever the operator has to put right is found before anything is written
             commit = parts.standing_manifest(lake, options.ds, hour)
             wanted = self._wanted(parts.parts_of(lake, commit, hour))
-            for channel in sorted({part.channel for part in wanted if not self.ledger.is_done(part.id)}):
-                self._sender(channel, commit)
+            todo = [part for part in wanted if not self.ledger.is_done(part.id)]
+            for channel in sorted({part.channel for part in todo}):
+                try:
+                    self._sender(channel, commit)
+                except InvalidInput as error:
+                    if not all(part.is_fallover for part in todo if part.channel == channel):
+                        raise
+                    self._shut[channel] = error.one_line()  # nobody planned this channel: it must not keep the others from going
         plan = []
         for hour in hours:
             commit = parts.seal(lake, options.ds, hour, lake.clock().isoformat(timespec="seconds"))
@@ -202,7 +209,7 @@ class Delivery:
     def _wanted(self, every: Sequence[Part]) -> list[Part]:
         options = self.options
         wanted = [p for p in every if options.channel in (None, p.channel) and options.part in (None, p.number)]
-        return [p for p in wanted if options.priority in (None, p.priority)]
+        return [p for p in wanted if options.priority in (None, p.priority) and not (p.is_fallover and p.channel in self._shut)]
 
     async def _hours(self, plan: list[tuple[str, Commit, list[Part]]], channel: str | None) -> None:
         """Work through the hours of one channel (None = of all, hour by hour): a channel that stalls keeps no other from its next hour.
@@ -238,6 +245,7 @@ class Delivery:
             if self.draining.is_set():
                 break
             every = await asyncio.to_thread(self._choose, commit, hour)
+            every = fallover.without_surprise(every, tried)
             chosen = [part for part in every if only in (None, part.channel) and (part.kind == parts.PACED) is is_paced]
             if all(part.id in tried for part in chosen):
                 break
@@ -314,9 +322,13 @@ class Delivery:
         self._before[root] = after
 
     def _conclude(self, part: Part, commit: Commit) -> None:
-        """Name in follow-up parts what is to be sent again, then commit ledger and receipts."""
+        """Name in follow-up parts what is to be sent again, commit ledger and receipts, and what falls over to another channel."""
         follow_up(self.lake, self.ledger, part, self.clock.earliest(), self._documents(commit).paces)
         self._compact(part, commit)
+        night, family = self._documents(commit), self._families[part.entry.identity]
+        rows = fallover.fall_over(self.lake, self.ledger, part, family, night, commit, self.clock.earliest())
+        if rows:
+            events.fell_over(part, rows)
 
     def _compact(self, part: Part, commit: Commit) -> None:
         def family() -> Sequence[Part]:

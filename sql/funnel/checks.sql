@@ -15,10 +15,10 @@ HAVING count(*) > 0;
 
 -- check: ledger_within_manifest
 -- severity: critical
--- Nothing was delivered that no manifest holds.
+-- No message was delivered that no manifest holds (one that fell over to another channel has another dispatch id).
 SELECT count(*) AS n
 FROM delivery_ledger
-WHERE dispatch_id NOT IN (SELECT dispatch_id FROM dispatch_manifest)
+WHERE message_id NOT IN (SELECT message_id FROM dispatch_manifest)
 HAVING count(*) > 0;
 
 -- check: every_row_accounted_for
