@@ -164,7 +164,7 @@ class Connection(http2.Http2Protocol):
         if stream in self.unsent:  # answered before it had read everything
             self.forget(stream)
             self.push(http2.frame(http2.RST_STREAM, 0, stream, http2.CANCEL.to_bytes(4, "big")))
-        entry.done(entry.tag, Answer(entry.status, body, entry.headers))
+        entry.done(entry.tag, Answer(entry.status, body, entry.headers, None if entry.status else UNKNOWN))
         self._on_room(self)
 
     def cancel(self, stream: int, why: str) -> None:

@@ -86,9 +86,9 @@ class SmtpAdapter:
             if message.is_urgent:
                 mail["Importance"] = "high"
             mail.set_content(f"{message.body}\n\n{message.link}\n" if message.link else f"{message.body}\n")
-        except (ValueError, HeaderParseError):
+            body = bytes(mail)
+        except (ValueError, HeaderParseError, IndexError):  # IndexError: the email package's own parser, on ids such as `:`
             raise MessageRejected("bad_header") from None
-        body = bytes(mail)
         if len(body) > PAYLOAD_LIMIT:
             raise MessageRejected("payload_too_large")
         return Request(message.address.encode("ascii"), (), body, own_path=True)

@@ -97,7 +97,9 @@ def test_every_request_is_answered_once_whatever_the_server_says() -> None:
     answers = asyncio.run(main())
     assert len(answers) == CASES * STREAMS
     assert {answer.failure for answer in answers} == {None, NOT_SENT, UNKNOWN}
-    assert {answer.status for answer in answers if answer.failure is None} >= {200, 503}
+    statuses = {answer.status for answer in answers if answer.failure is None}
+    assert 200 in statuses
+    assert all(100 <= status <= 999 for status in statuses)
 
 
 def talk(use: Any) -> Any:
