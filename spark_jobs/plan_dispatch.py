@@ -1,8 +1,9 @@
 """Decide who gets what, when and by which channel. Grain: user. Reads user_features, send_times, audience_members, material_scores, user_pushes,
 last night's decisions and the catalog snapshot; writes decisions.
 
-Passes over the shards: one draws the price sample, up to three offer and admit, one writes. Every pass rebuilds its shard from the lake and replays
-the finished rounds, so a worker keeps no state and a lost one costs its shard only. What surprises: a plan is for the 24 hours that begin
+Passes over the shards: one builds each shard's problem, puts it beside the attempt and draws the price sample, up to three offer and admit, one
+writes. Every pass reads its shard's problem back and replays the finished rounds, so a worker keeps no state and a lost one costs its shard only.
+What surprises: a plan is for the 24 hours that begin
 ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC), not for ds itself.
 """
 
@@ -96,22 +97,32 @@ def sample_of(planned: Planned, terms: Terms, share: float) -> Problem:
 
 
 ARRAYS = ("pair_user", "pair_campaign", "value", "allowed", "channels", "is_exempt", "is_explore", "room", "tie")
+DRAWN = ("slot", "channel", "bid")
 
 
-def pack(problem: Problem) -> bytes:
-    """Return a problem as bytes (npz, no pickles)."""
+def pack(problem: Problem, drawn: Choice) -> bytes:
+    """Return a problem and its drawn messages as bytes (npz, no pickles)."""
     sink = io.BytesIO()
-    np.savez_compressed(sink, n_users=np.int64(problem.n_users), **{name: getattr(problem, name) for name in ARRAYS})
+    arrays = {name: getattr(problem, name) for name in ARRAYS} | {f"drawn_{name}": getattr(drawn, name) for name in DRAWN}
+    arrays["allowed"] = np.packbits(problem.allowed, axis=1)
+    np.savez(sink, n_users=np.int64(problem.n_users), **arrays)
     return sink.getvalue()
 
 
-def unpack(parts: Sequence[bytes]) -> Problem:
+def unpack(data: bytes) -> tuple[Problem, Choice]:
+    """Return what `pack` packed."""
+    found = np.load(io.BytesIO(data), allow_pickle=False)
+    arrays = {name: found[name] for name in ARRAYS}
+    arrays["allowed"] = np.unpackbits(arrays["allowed"], axis=1, count=arrays["value"].shape[1]).astype(bool)
+    return Problem(n_users=int(found["n_users"]), **arrays), Choice(*(found[f"drawn_{name}"] for name in DRAWN))
+
+
+def joined(problems: Sequence[Problem]) -> Problem:
     """Return the problems of several shards as one."""
-    loaded = [np.load(io.BytesIO(part), allow_pickle=False) for part in parts]
-    first = np.cumsum([0, *(int(part["n_users"]) for part in loaded)])
-    joined = {name: np.concatenate([part[name] for part in loaded]) for name in ARRAYS if name != "pair_user"}
-    users = np.concatenate([part["pair_user"] + start for part, start in zip(loaded, first[:-1], strict=True)])
-    return Problem(n_users=int(first[-1]), pair_user=users, **joined)
+    first = np.cumsum([0, *(problem.n_users for problem in problems)])
+    arrays = {name: np.concatenate([getattr(problem, name) for problem in problems]) for name in ARRAYS if name != "pair_user"}
+    users = np.concatenate([problem.pair_user + start for problem, start in zip(problems, first[:-1], strict=True)])
+    return Problem(n_users=int(first[-1]), pair_user=users, **arrays)
 
 
 def decisions_table(planned: Planned, terms: Terms, prices: np.ndarray, rounds: Sequence[Round], thinned: Choice, dropped: np.ndarray) -> pa.Table:
@@ -222,32 +233,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         def sample(number: int) -> ShardResult:
             planned = prepare(lake, inputs, terms, locales, number)
-            lake.store.put(f"{work}/{number:06d}.npz", pack(sample_of(planned, terms, share)))
+            lake.store.put(f"{work}/{number:06d}.npz", pack(planned.problem, planned.drawn))
+            chosen = sample_of(planned, terms, share)
+            lake.store.put(f"{work}/{number:06d}.sample.npz", pack(chosen, Choice.none(chosen.n_pairs)))
             return ShardResult(number, [], {"explore": explore_usage(planned, terms).tolist()})
 
         sampled = run_shards(spark, shards, sample)
         demand = np.sum([r.stats["explore"] for r in sampled], axis=0, dtype=np.int64) if sampled else np.zeros(limits.n_constraints, np.int64)
-        problem = unpack([lake.store.read(f"{work}/{number:06d}.npz") for number in shards])
+        problem = joined([unpack(lake.store.read(f"{work}/{number:06d}.sample.npz"))[0] for number in shards])
         prices = fit_prices(problem, limits, n_users / max(problem.n_users, 1))
-        for number in shards:
-            lake.store.delete(f"{work}/{number:06d}.npz")
         progress(f"plan_dispatch: {problem.n_users} users sampled, {int((prices > 0).sum())} of {limits.n_constraints} limits priced")
-
-        def settled(number: int, rounds: Sequence[Round]) -> tuple[Planned, Choice, np.ndarray]:
-            planned = prepare(lake, inputs, terms, locales, number)
-            thinned, dropped = thin_drawn(planned.problem, limits, planned.drawn, demand, reserve)
-            return planned, thinned, dropped
 
         rounds: list[Round] = []
         bound = 0
         for turn in range(MAX_ROUNDS):
 
             def offer(number: int, rounds: Sequence[Round] = tuple(rounds), first: bool = turn == 0) -> ShardResult:
-                planned, thinned, _ = settled(number, rounds)
-                choice, _ = decide(planned.problem, limits, prices, thinned, rounds)
-                used = usage(planned.problem, limits, choice)
-                free = dual_value(planned.problem, limits, prices, best_sets(planned.problem, limits, prices)) if first else 0
-                histogram = bid_histogram(planned.problem, limits, choice, np.flatnonzero(used).tolist())
+                problem, drawn = unpack(lake.store.read(f"{work}/{number:06d}.npz"))
+                thinned, _ = thin_drawn(problem, limits, drawn, demand, reserve)
+                choice, _ = decide(problem, limits, prices, thinned, rounds)
+                used = usage(problem, limits, choice)
+                free = dual_value(problem, limits, prices, best_sets(problem, limits, prices)) if first else 0
+                histogram = bid_histogram(problem, limits, choice, np.flatnonzero(used).tolist())
                 return ShardResult(number, [], {"used": used.tolist(), "histogram": histogram, "dual": free})
 
             offered = run_shards(spark, shards, offer)
@@ -261,13 +268,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             rounds.append(next_round(limits, used, [r.stats["histogram"] for r in offered]))
 
         def write(number: int) -> ShardResult:
-            planned, thinned, dropped = settled(number, rounds)
+            planned = prepare(lake, inputs, terms, locales, number)
+            thinned, dropped = thin_drawn(planned.problem, limits, planned.drawn, demand, reserve)
             table = decisions_table(planned, terms, prices, rounds, thinned, dropped)
             entry = lake.write_file("decisions", folder, table, f"shard-{number:06d}.parquet", shards=(number, number))
             explored = planned.problem.is_explore & (thinned.slot >= 0)
             return ShardResult(number, [entry], {**summarise(table), "explore_value": int(thinned.bid[explored].sum())})
 
         written = run_shards(spark, shards, write)
+        for number in shards:
+            for kind in ("npz", "sample.npz"):
+                lake.store.delete(f"{work}/{number:06d}.{kind}")
         for result in written:
             for entry in result.files:
                 attempt.add(entry)

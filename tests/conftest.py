@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from angelia.lake import Lake
+from angelia.loop import environment
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -83,6 +84,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["SPARK_HOME"] = str(Path(spec.origin).parent)
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    os.environ["SPARK_SUBMIT_OPTS"] = environment(Path())["SPARK_SUBMIT_OPTS"]
     scratch = tmp_path_factory.mktemp("spark")
     options: dict[str, Any] = {
         "spark.ui.enabled": "false",

@@ -232,10 +232,10 @@ def build(terms: Terms, people: People, pairs: Pairs, past: Past) -> tuple[Probl
         hours = _campaign_hours(terms, campaign, local)[users]
         if not campaign.is_exempt:
             hours &= ~quiet[users] & ~blocked[users]
-        own = np.array([name == campaign.id for name in past.campaign], bool)
+        own = np.asarray(past_campaign == campaign.id, bool)
         capped = (room_for(campaign.caps, past, n, h, own) < 1)[users] if campaign.caps else np.zeros((len(rows), h), bool)
         no_room = (room < 1)[users] if not campaign.is_exempt else np.zeros((len(rows), h), bool)
-        sent = _already_sent(campaign, people, users, past)
+        sent = _already_sent(campaign, people, users, past, own)
         reasons = [
             ("suppressed", people.is_suppressed[users]),
             ("opted_out", np.array([campaign.topic in people.opted_out[u] for u in users], bool) & (not campaign.is_exempt)),
@@ -344,15 +344,14 @@ def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: np
             room[rows] = np.minimum(room[rows], room_for((Cap(most, 1),), past, len(people.user_id), room.shape[1], keep)[rows])
 
 
-def _already_sent(campaign: Campaign, people: People, users: I64, past: Past) -> Bools:
-    """Return which users already got, or are about to get, this occurrence, by its once-only key."""
-    candidates: dict[int, set[str]] = {}
-    for user, name, key in zip(past.user.tolist(), past.campaign, past.message_id, strict=True):
-        if name == campaign.id:
-            candidates.setdefault(user, set()).add(key)
-    return np.array(
-        [u in candidates and message_id(campaign.id, people.user_id[u], campaign.occurrence) in candidates[u] for u in users.tolist()], dtype=bool
-    )
+def _already_sent(campaign: Campaign, people: People, users: I64, past: Past, own: Bools) -> Bools:
+    """Return which users already got, or are about to get, this occurrence, by its once-only key; `own` = the past messages of this campaign."""
+    sent = np.zeros(len(users), bool)
+    keys = {past.message_id[i] for i in np.flatnonzero(own).tolist()}
+    # Hashing is the cost: only those who ever got one of its messages can have got this one.
+    for row in np.flatnonzero(np.isin(users, past.user[own])).tolist():
+        sent[row] = message_id(campaign.id, people.user_id[users[row]], campaign.occurrence) in keys
+    return sent
 
 
 def _ties(terms: Terms, people: People, pairs: Pairs) -> npt.NDArray[np.uint64]:
