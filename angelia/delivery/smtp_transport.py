@@ -11,6 +11,7 @@ import re
 import smtplib
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
@@ -50,8 +51,10 @@ class SmtpTransport:
     def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
         """See `Transport.submit`."""
 
+        due = time.monotonic() + self._timeout_s
+
         async def run() -> None:
-            done(tag, await asyncio.get_running_loop().run_in_executor(self._pool, self._transaction, request))
+            done(tag, await asyncio.get_running_loop().run_in_executor(self._pool, self._transaction, request, due))
 
         task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
@@ -71,7 +74,7 @@ class SmtpTransport:
         connection.ehlo_or_helo_if_needed()
         return connection
 
-    def _transaction(self, request: Request) -> Answer:
+    def _transaction(self, request: Request, due: float) -> Answer:
         sent = False
         try:
             connection: smtplib.SMTP | None = getattr(self._mine, "connection", None)
@@ -87,6 +90,9 @@ class SmtpTransport:
                 return self._answer(connection, code, text, NOT_SENT)
             message = f"Date: {formatdate(usegmt=True)}\r\n".encode() + request.body
             connection.send(_STUFF.sub(b"..", message))
+            if time.monotonic() > due:  # slow, or this process was paused: others count on nothing leaving later than this
+                self._drop()
+                return Answer(0, failure=NOT_SENT, detail="too late")
             sent = True  # a server forgets what no final dot ends (RFC 5321 4.1.1.4)
             connection.send(b".\r\n")
             return self._answer(connection, *connection.getreply(), UNKNOWN)

@@ -51,7 +51,7 @@ def deliver(lake: Lake, folder: Path, rules: str, channel: str, addresses: list[
         monkeypatch.setenv("ANGELIA_CA_FILE", names["ca_file"])
         monkeypatch.setenv(f"ANGELIA_{channel.upper()}_CREDENTIALS", names["credentials" if channel == "fcm" else f"{channel}_credentials"])
         if channel != "webhook":
-            monkeypatch.setenv(f"ANGELIA_{channel.upper()}_URL", names["raw_url"])
+            monkeypatch.setenv(f"ANGELIA_{channel.upper()}_URL", names["smtp_url" if channel == "email" else "raw_url"])
         made = [f"{names['raw_url']}/hook/{name}" if channel == "webhook" else name for name in addresses]
         changes = {
             "channel": channel,
@@ -157,4 +157,17 @@ def test_broken_answers_to_webhooks(lake: Lake, tmp_path: Path, monkeypatch: pyt
     night = deliver(lake, tmp_path, rules, "webhook", addresses, monkeypatch)
     for i, then in enumerate(faults):
         assert night.of(f"r{i}-", "at_most_once") == [("ambiguous", "no_answer", 0 if then == "reset: before" else 1)], then
+    assert {outcome for outcome, _, _ in night.of("safe-", "at_most_once")} == {"accepted"}
+
+
+MAILS = {"reset: before": "accepted", "reset: after": "ambiguous", "silent: true": "ambiguous", "rst: CANCEL": "ambiguous"}
+
+
+def test_broken_answers_to_mail(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the final dot nothing was sent; after it, without a reply, nobody knows."""
+    rules = "rules:\n" + "".join(f"  - {{match: {{token_prefix: r{i}-, max: 2}}, then: {{{then}}}}}\n" for i, then in enumerate(MAILS))
+    addresses = [f"r{n // 2}-{n % 2}@people.example" if n < 2 * len(MAILS) else f"safe-{n}@people.example" for n in range(30)]
+    night = deliver(lake, tmp_path, rules, "email", addresses, monkeypatch)
+    for i, (then, outcome) in enumerate(MAILS.items()):
+        assert [(found, count) for found, _, count in night.of(f"r{i}-", "at_most_once")] == [(outcome, 1)], then
     assert {outcome for outcome, _, _ in night.of("safe-", "at_most_once")} == {"accepted"}

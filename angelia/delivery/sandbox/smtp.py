@@ -1,7 +1,7 @@
 """The mail server of the sandbox: TLS at once, AUTH PLAIN, every message to the phones; broken by the same rules as the other front ends.
 
 Rules match the recipient as token; `status` is the reply code, `error` its text (for example "5.1.1 no such user"), said at RCPT below 600 and at the
-end of DATA when `drip` is set. `reset: before` hangs up before DATA, `reset: after` after the message was taken.
+end of DATA when `drip` is set. `reset: before` hangs up before DATA, `reset: after` after the message was taken; `silent` takes it and never says so.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class SmtpSandbox:
                     say(f"{then.status} {then.error or 'scripted'}")
                     continue
                 self._take(recipient, data[:-3])
-                if then is not None and then.reset == "after":
+                if then is not None and then.silent:
+                    await asyncio.sleep(3600)
+                if then is not None and (then.reset == "after" or then.needs_raw):
                     return
                 say("250 2.0.0 taken")
             else:

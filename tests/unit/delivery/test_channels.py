@@ -22,6 +22,7 @@ from angelia.delivery import sample_plan
 from angelia.delivery.channels import apns, smtp, webhook
 from angelia.delivery.channels.base import ChannelConfig, Message, MessageRejected, Verdict
 from angelia.delivery.run import Delivery, Options, Result
+from angelia.delivery.sandbox.keys import make_tls
 from angelia.delivery.sandbox.phones import Phones
 from angelia.delivery.sandbox.server import serve
 from angelia.delivery.smtp_transport import SmtpTransport
@@ -279,6 +280,42 @@ def test_mail_never_speaks_in_clear(tmp_path: Path) -> None:
         return answers
 
     assert [answer.failure for answer in asyncio.run(main())] == [NOT_SENT, NOT_SENT]
+
+
+@pytest.mark.parametrize(("pause_s", "failure"), [(0.0, None), (0.2, NOT_SENT)])
+def test_mail_that_took_too_long_is_not_ended(pause_s: float, failure: str | None, tmp_path: Path) -> None:
+    """Each reply comes in time, all together do not: without its final dot a server forgets the message."""
+
+    async def main() -> tuple[Answer, list[bytes]]:
+        said: list[bytes] = []
+        replies = {b"DATA": b"354 go on", b"EHLO": b"250-here\r\n250 8BITMIME"}
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 here\r\n")
+            is_data = False
+            while line := await reader.readline():
+                said.append(line)
+                if not is_data or line == b".\r\n":
+                    await asyncio.sleep(pause_s)
+                    writer.write(replies.get(line[:4].upper(), b"250 ok") + b"\r\n")
+                is_data = line[:4].upper() == b"DATA" or (is_data and line != b".\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=make_tls(tmp_path, ("127.0.0.1",)))
+        port = server.sockets[0].getsockname()[1]
+        transport = SmtpTransport("127.0.0.1", port, "a@b.example", None, 0.5, is_implicit=True, ca_file=tmp_path / "ca.pem")
+        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        transport.submit(MAIL.build_request(MESSAGE._replace(address="ann@people.example")), b"", lambda _, answer: done.set_result(answer), None)
+        answer = await done
+        await transport.close()
+        await asyncio.sleep(0.05)
+        server.close()
+        await server.wait_closed()
+        return answer, said
+
+    answer, said = asyncio.run(main())
+    assert answer.failure == failure
+    assert (b".\r\n" in said) is (failure is None)
 
 
 def test_mail_configuration_that_cannot_work(tmp_path: Path) -> None:
