@@ -18,13 +18,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from angelia.contracts import dataset, gx
+from angelia.contracts import CONTRACTS, gx
 from angelia.contracts.constraints import Constraint, Kind, constraints
 from angelia.contracts.core import Severity
 from angelia.drawing.files import require_writable, write_text
 from angelia.drawing.page import STYLE as BASE_STYLE
 from angelia.drawing.page import Html, empty, links, page, section, style_source, table
-from angelia.errors import AngeliaError
+from angelia.errors import AngeliaError, InvalidInput
 from angelia.quality.gates import EXISTS, GATES, READABLE
 from angelia.quality.history import History
 from angelia.quality.report import WORDS, state
@@ -42,6 +42,7 @@ def build(history: History, folder: Path) -> dict[str, int]:
 
     Raises:
         InvalidInput: the folder cannot be written.
+        AngeliaError: Great Expectations left out pages; the older site stays.
     """
     require_writable(folder / "index.html")
     groups = _groups(history)
@@ -51,12 +52,15 @@ def build(history: History, folder: Path) -> dict[str, int]:
         addresses = _write_site(groups, site)
         write_text(site / "index.html", _index(history, groups, addresses))
         pages = len(list(site.rglob("*.html")))
-        if folder.exists():
-            folder.rename(Path(temporary) / "older")  # deleted with the temporary folder
-        site.rename(folder)
-    missing = [address for address in addresses.values() if not (folder / address).is_file()]
-    if missing:  # it logs what it cannot render, and goes on
-        raise AngeliaError(f"Great Expectations wrote {len(missing)} of {len(addresses)} pages not at all, the first is {missing[0]}")
+        missing = [address for address in addresses.values() if not (site / address).is_file()]
+        if missing:  # it logs what it cannot render, and goes on
+            raise AngeliaError(f"Great Expectations wrote {len(missing)} of {len(addresses)} pages not at all, the first is {missing[0]}")
+        try:
+            if folder.exists():
+                folder.rename(Path(temporary) / "older")  # deleted with the temporary folder
+            site.rename(folder)
+        except OSError as error:
+            raise InvalidInput(f"cannot replace {folder}: {error.strerror}", fix="somebody else writes it; run it again") from None
     return {"suites": len(groups), "validations": sum(map(len, groups.values())), "pages": pages}
 
 
@@ -76,8 +80,9 @@ def _checks(gate: str, name: str) -> list[Constraint]:
         Constraint(EXISTS, Kind.RULE, (), 0.0, Severity.CRITICAL, "no commit"),
         Constraint(READABLE, Kind.RULE, (), 0.0, Severity.CRITICAL, "unreadable"),
     ]
+    contract = CONTRACTS.get(name)  # verdicts outlive datasets
     invariants = [invariant.constraint for invariant in GATES[gate].invariants if invariant.dataset == name]
-    return [*whole, *constraints(dataset(name)), *invariants]
+    return [*whole, *(constraints(contract) if contract else ()), *invariants]
 
 
 def _write_site(groups: Mapping[Group, Mapping[str, Sequence[Verdict]]], site: Path) -> dict[tuple[str, str, str], str]:
@@ -104,7 +109,7 @@ def _write_site(groups: Mapping[Group, Mapping[str, Sequence[Verdict]]], site: P
         addresses: dict[tuple[str, str, str], str] = {}
         for (gate, name), by_day in groups.items():
             expected = {check.name: check for check in _checks(gate, name)}
-            suite = context.suites.add(gx.suite_of(f"{gate}.{name}", dataset(name).version, expected.values()))
+            suite = context.suites.add(gx.suite_of(f"{gate}.{name}", CONTRACTS[name].version if name in CONTRACTS else 0, expected.values()))
             addresses[gate, name, ""] = f"expectations/{gate}/{name}.html"
             for day, found in by_day.items():
                 results = [_result(verdict, expected) for verdict in found]
