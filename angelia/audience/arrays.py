@@ -51,7 +51,7 @@ def decode(data: npt.NDArray[np.uint8]) -> list[Numbers]:
 
 def narrow(values: npt.NDArray[np.int64]) -> Numbers:
     """Return whole numbers in the narrowest type that holds them all."""
-    if not len(values):
-        return values.astype(np.uint8)
-    low, high = int(values.min()), int(values.max())
-    return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    kinds = (np.uint8, np.uint16, np.uint32) if low >= 0 else (np.int8, np.int16, np.int32)
+    kind = next((kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max), np.int64)
+    return values.astype(kind)

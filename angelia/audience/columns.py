@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from angelia.errors import AngeliaError
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -48,8 +50,14 @@ def of_numbers(values: Sequence[int | None], kind: pa.DataType) -> pa.Array:
 
 
 def of_binary(values: Sequence[bytes | None], kind: pa.DataType) -> pa.Array:
-    """Return byte strings, or none, as an Arrow array of texts or bytes (32-bit offsets: 2 GiB in all)."""
+    """Return byte strings, or none, as an Arrow array of texts or bytes.
+
+    Raises:
+        AngeliaError: they are more than 2 GiB in all, which its offsets cannot hold.
+    """
     ends = np.cumsum([0, *(len(value or b"") for value in values)])
+    if ends[-1] >= 1 << 31:
+        raise AngeliaError(f"{int(ends[-1]):,} bytes of sets in one file are more than it can hold", fix="smaller blocks: a lower ANGELIA_SHARD_BITS")
     buffers = [_validity(values), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(value or b"" for value in values))]
     return pa.Array.from_buffers(kind, len(values), buffers)
 

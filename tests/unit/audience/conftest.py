@@ -34,6 +34,12 @@ def _world_module() -> ModuleType:
 
 
 @pytest.fixture
+def spec_world() -> ModuleType:
+    """Return the maker of populations."""
+    return _world_module()
+
+
+@pytest.fixture
 def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
     """Write the index and return the people; every fifth is suppressed, every third has no address."""
     w = _world_module()
