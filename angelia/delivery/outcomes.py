@@ -82,6 +82,8 @@ def merge(tables: Iterable[pa.Table]) -> pa.Table:
     if not table.num_rows:
         return table
     rows = table["row"].to_numpy()
+    if (rows[1:] > rows[:-1]).all():
+        return table  # one outcome a row, in order: nothing to choose, nothing to copy
     codes = table["outcome"].combine_chunks().dictionary_encode()
     ranks = np.array([RANK[word] for word in codes.dictionary.to_pylist()], dtype=np.int64)[codes.indices.to_numpy()]
     order = np.lexsort((np.arange(len(rows)), ranks, rows))  # the best, and of equals the latest written, comes last in its row

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from types import TracebackType
+from importlib.abc import MetaPathFinder
+from types import ModuleType, TracebackType
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,14 +22,35 @@ from angelia.errors import Corrupt, NotFound
 from angelia.lake import FileEntry, Lake
 
 _RANGE = 4_096
-_M_ARENA_MAX = -8  # malloc.h
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # malloc.h
 
 
 def spare_memory() -> None:
-    """Keep this process small: Arrow uses the system's allocator (its own keeps 65 MiB more here), all threads two arenas of it."""
+    """Keep this process small: Arrow uses the system's allocator (its own keeps 65 MiB more here) and does not load pandas (48 MiB).
+
+    All threads share two arenas, and what is larger than 256 KiB is a mapping of its own, which freeing gives back: glibc would soon take blocks of
+    many MiB from the arenas, between small ones that stay.
+    """
     pa.set_memory_pool(pa.system_memory_pool())
     with contextlib.suppress(AttributeError, OSError):  # glibc only; before the first thread starts
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 2)
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+    finder = _WithoutPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([0])  # Arrow looks for pandas at the first list it is given, and never again
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Says that pandas is not installed."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        """Find everything elsewhere, and pandas nowhere."""
+        if fullname == "pandas":
+            raise ImportError(fullname)
 
 
 class PartRows:
@@ -80,6 +103,9 @@ class PartRows:
                 done = end
         except (OSError, NotFound, StopIteration, pa.ArrowInvalid) as error:
             raise Corrupt(f"{self._entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`") from None
+        if not pieces:
+            assert self._file is not None
+            return pa.schema([self._file.schema_arrow.field(name) for name in self._columns]).empty_table()
         return pa.Table.from_batches(pieces)
 
     def _open(self) -> None:

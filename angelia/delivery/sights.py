@@ -31,7 +31,6 @@ from angelia.lake import Lake
 LOOK_BACK_US: Micros = 4 * 86_400 * 1_000_000
 _GRACE_US: Micros = 900 * 1_000_000  # after a window closed, the last requests have their answers
 OPEN = "open"  # somebody may still send it
-_IDS = ("dispatch_id", "campaign_id", "occurrence")
 Ids = npt.NDArray[np.bytes_]
 
 
@@ -94,15 +93,17 @@ class Sights:
         Raises:
             Corrupt: a manifest file is unreadable.
         """
-        table = columns_of(self._lake, part.entry, _IDS)
-        ids = _plain(table["dispatch_id"])
+        table = columns_of(self._lake, part.entry, ("campaign_id", "occurrence"))
         occurrences = table.group_by(["campaign_id", "occurrence"], use_threads=False).aggregate([])
         groups = sorted(f"{row['campaign_id']}/{row['occurrence']}" for row in occurrences.to_pylist())
         number = self._sight(part, groups)
+        ids: Ids | None = None
         found: dict[int, Earlier] = {}
         for header in self._seen(part.channel, before=number):
             is_other = (header["ds"], header["manifest"]) != (part.ds, part.manifest)
             if is_other and not set(groups).isdisjoint(header["groups"]):
+                if ids is None:
+                    ids = _plain(columns_of(self._lake, part.entry, ("dispatch_id",))["dispatch_id"])
                 found = {**self._shared(part, ids, header), **found}
         return found
 
