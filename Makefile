@@ -53,7 +53,7 @@ bench: setup ## every benchmark, one JSON line each (slow)
 	$(BIN)/python -m benchmarks --list | xargs -n 1 $(BIN)/python -m benchmarks
 
 soak: setup ## more than two hundred kill points, and a million messages under random faults for ten minutes
-	ANGELIA_SOAK=250 $(BIN)/python -m pytest -q tests/faults -p no:cacheprovider
+	ANGELIA_SOAK=300 $(BIN)/python -m pytest -q tests/faults -p no:cacheprovider
 
 bench-peers: setup ## install the libraries that `benchmarks deliver` compares with, in an environment of their own
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers

@@ -67,9 +67,12 @@ class WallClock:
         apart = wall - carried
         if -JUMP_US < apart < JUMP_US:
             self._offset += apart
-            carried = wall
-        if self._is_disputed is not (carried != wall):
-            self._is_disputed = carried != wall
+            if self._is_disputed:
+                self._is_disputed = False
+                self.n_jumps += 1
+            return wall, wall
+        if not self._is_disputed:
+            self._is_disputed = True
             self.n_jumps += 1
         return wall, carried
 
@@ -83,7 +86,7 @@ class WallClock:
 
     def steady(self) -> Micros:
         """See `Clock.steady`."""
-        return self._both()[1]
+        return self._steady_ns() // 1000 + self._offset
 
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""

@@ -82,5 +82,5 @@ def test_how_many_kill_points_there_were(capsys: pytest.CaptureFixture[str]) -> 
         pytest.skip("no kill point was asked for")
     with capsys.disabled():
         print(f"\nkill points, seed {SEED}: {tally['crashes']} crashes; " + ", ".join(f"{name} {n}" for name, n in sorted(tally.items())))
-    assert tally["crashes"] >= N * 0.8  # a later worker may have too little left to pass its point
+    assert tally["crashes"] >= N * 2 // 3  # a later worker may have too little left to pass its point
     assert tally["unaccounted"] == tally["doubled, at_most_once"] == tally["unsent, at_least_once"] == 0
