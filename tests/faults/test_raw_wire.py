@@ -146,6 +146,20 @@ rules:
     assert any(outcome == "ambiguous" for outcome, _, _ in night.of("", "at_most_once"))
 
 
+def test_another_provider_on_the_same_wire(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """APNs: what breaks the stream has the same names, what the provider says has its own."""
+    faults = {
+        "rst: CANCEL": ("ambiguous", 1), "refuse: true": ("accepted", 1), "goaway: lost": ("ambiguous", 1), "silent: true": ("ambiguous", 1),
+        "status: 503, error: ServiceUnavailable": ("accepted", 1),
+    }  # fmt: skip
+    rules = "rules:\n" + "".join(f'  - {{match: {{token_prefix: "a{i}", max: 2}}, then: {{{then}}}}}\n' for i, then in enumerate(faults))
+    addresses = [f"a{n // 2}{n:062x}" if n < 2 * len(faults) else f"b{n:063x}" for n in range(40)]
+    night = deliver(lake, tmp_path, rules, "apns", addresses, monkeypatch)
+    for i, (then, (outcome, received)) in enumerate(faults.items()):
+        assert [(found, count) for found, _, count in night.of(f"a{i}", "at_most_once")] == [(outcome, received)], then
+    assert {outcome for outcome, _, _ in night.of("b", "at_most_once")} == {"accepted"}
+
+
 WEBHOOKS = {"reset: after", "reset: before", "reset: body", "reset: cut", "silent: true", "drip: true", "header_bytes: 100000", "garbage: true"}
 
 
