@@ -275,8 +275,8 @@ def _history(lake: Lake, ds: str) -> dict[str, Figures]:
             continue
         key, night = stored
         try:
-            if night["verdict"] != "crashed":
+            if night.get("verdict") != "crashed":
                 found[day] = Figures(**night["figures"])
-        except (TypeError, KeyError):
+        except (TypeError, KeyError, AttributeError):
             raise Corrupt(f"{key} holds no figures", fix=again) from None
     return found
