@@ -23,6 +23,7 @@ COMMANDS = {
     "import": ("angelia.importing.commands", "command", "Your CSV or Parquet into the source contracts."),
     "deliver": ("angelia.delivery.commands", "deliver", "Send committed manifests to the channel providers."),
     "sandbox": ("angelia.delivery.commands", "sandbox", "Local provider endpoints with real wire shapes and scripted faults."),
+    "receive": ("angelia.delivery.receive.commands", "command", "Callbacks of providers: opens, reports, bounces, unsubscribes."),
     "ledger": ("angelia.delivery.commands", "ledger", "What happened to every row; release ambiguous ones."),
     "quality": ("angelia.quality.commands", "app", "Data-quality gates and their verdicts."),
     "lake": ("angelia.lake.commands", "app", "Commits: log, show, verify, expire."),

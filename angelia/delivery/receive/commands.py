@@ -1,0 +1,97 @@
+"""`angelia receive`: take callbacks, and fold them into the datasets every few seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from angelia import logs
+from angelia.config import load_settings
+from angelia.delivery.channels.base import ChannelConfig, load_credentials
+from angelia.errors import AngeliaError, InvalidInput
+from angelia.lake import Lake
+from angelia.output import JsonFlag, emit, progress
+
+_AGAIN_S = 60.0  # what could not be placed (its part is not done) is looked for again after this long
+
+
+def secret_of(channel: str, field: str) -> bytes | None:
+    """Return a secret from the JSON file that `ANGELIA_<CHANNEL>_CREDENTIALS` names, or None if it names none.
+
+    Raises:
+        InvalidInput: the file is unreadable, or lacks the field.
+    """
+    path = os.environ.get(f"ANGELIA_{channel.upper()}_CREDENTIALS")
+    return str(load_credentials(ChannelConfig(channel, "", 1.0, credentials=Path(path)), (field,))[field]).encode() if path else None
+
+
+def command(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; TLS and the public name are a reverse proxy's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 = any.")] = 8090,
+    ready_file: Annotated[Path | None, typer.Option("--ready-file", help="Written when listening: JSON with port and pid.")] = None,
+    fold_seconds: Annotated[float, typer.Option("--fold-seconds", min=0.1, help="Seconds from an event to the datasets, at most.")] = 5.0,
+    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0.1, help="Stop by itself after this long.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take signed callbacks (opens, delivery reports, bounces, STOP) and one-click unsubscribes; SIGTERM folds what came and stops."""
+    from angelia.delivery.parts import require_main
+    from angelia.delivery.receive.folding import fold
+    from angelia.delivery.receive.journal import Journal
+    from angelia.delivery.receive.server import Receiver, utc_now
+
+    settings = load_settings()
+    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    require_main(lake)
+    secret, mail_secret = secret_of("receive", "secret"), secret_of("email", "unsubscribe_secret")
+    if secret is None and mail_secret is None:
+        raise InvalidInput("nobody could be believed: no secret is set", fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both")
+    try:
+        server = Receiver((host, port), Journal(lake.store), secret, mail_secret, utc_now)
+    except OSError as error:
+        raise InvalidInput(f"cannot listen on port {port}: {error.strerror}", fix="give another --port") from None
+    over, totals = threading.Event(), Counter[str]()
+    before = signal.signal(signal.SIGTERM, lambda *_: over.set())
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    progress(f"receiving on port {server.server_port}")
+    if ready_file is not None:
+        ready_file.write_text(json.dumps({"port": server.server_port, "pid": os.getpid()}))
+    ends = time.monotonic() + max_seconds if max_seconds is not None else None
+    folded_at, last = 0.0, Counter({"waiting": 1})  # what an earlier run left in the journal is folded first
+    while not over.wait(0.1):
+        now = time.monotonic()
+        if ends is not None and now >= ends:
+            break
+        is_due = server.told.is_set() and now - folded_at >= fold_seconds
+        if is_due or (last["waiting"] + last["unknown"] and now - folded_at >= _AGAIN_S):
+            server.told.clear()
+            last = _fold(lambda: fold(lake, utc_now()))
+            totals, folded_at = totals + last, time.monotonic()
+    server.shutdown()
+    server.server_close()
+    signal.signal(signal.SIGTERM, before)
+    last = _fold(lambda: fold(lake, utc_now()))
+    totals += last
+    result = {**{name: totals[name] for name in ("receipts", "suppressions")}, **{name: last[name] for name in ("waiting", "unknown")}}
+    result |= {name: server.counts[name] for name in ("events", "requests", "repeated", "401", "400")}
+    emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
+
+
+def _fold(fold: Callable[[], Counter[str]]) -> Counter[str]:
+    """Fold; what fails now is in the journal, and tried again."""
+    try:
+        counts = fold()
+        if counts.total():
+            logs.event("receive_folded", **counts)
+        return counts
+    except AngeliaError as error:
+        progress(f"not folded: {error.one_line()}; tried again")
+        return Counter()

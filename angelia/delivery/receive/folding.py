@@ -1,0 +1,135 @@
+"""Journalled events into `push_receipts` (source=receive) and `suppressions`.
+
+Reads the journal, seals, manifests, `delivery_ledger`. Grain: event. A receipt needs the ledger (when was it sent), an opt-out only the manifest: it
+holds before its part is done. Surprises: everything may be folded again without effect (receipt id = the provider's id; entries are named after it);
+a dispatch that no plan of the last days has is counted as unknown and looked for again until its day is over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.contracts import arrow, dataset
+from angelia.delivery import parts
+from angelia.delivery.receive.journal import KEEP_DAYS, OPT_OUTS, Event, Journal
+from angelia.delivery.rows import batches_of
+from angelia.errors import Conflict
+from angelia.lake import FileEntry, Lake
+
+_FACTS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
+_REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint": "complaint"}
+
+
+def fold(lake: Lake, now: datetime) -> Counter[str]:
+    """Place what can be placed; return counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown."""
+    journal, counts = Journal(lake.store), Counter[str]()
+    pending = list(journal.pending(now))
+    events = {event.id: event for _, some in pending for event in some}
+    wanted = {event.dispatch_id for event in events.values()}
+    if not wanted:
+        return counts
+    sent = _in_ledger(lake, wanted, now)
+    planned = sent | _in_manifests(lake, wanted - set(sent), now)
+    counts["suppressions"] = _suppress(lake, events.values(), planned)
+    counts["receipts"] = _receipts(lake, [event for event in events.values() if event.dispatch_id in sent], sent)
+    for key, some in pending:
+        if all(event.dispatch_id in sent for event in some):
+            journal.folded(key)
+    counts["waiting"] = sum(event.dispatch_id in planned and event.dispatch_id not in sent for event in events.values())
+    counts["unknown"] = sum(event.dispatch_id not in planned for event in events.values())
+    return counts
+
+
+def _recent(now: datetime) -> list[str]:
+    """Return the plan days whose messages may be answered now: a plan is sent until three days after its day."""
+    return [(now.astimezone(UTC).date() - timedelta(days=back)).isoformat() for back in range(KEEP_DAYS + parts.LOOK_BACK_DAYS)]
+
+
+def _in_ledger(lake: Lake, wanted: set[str], now: datetime) -> dict[str, dict[str, Any]]:
+    """Return the facts of dispatches that a committed ledger has, with plan day and first sending instant."""
+    found: dict[str, dict[str, Any]] = {}
+    for ds in _recent(now):
+        for leaf in lake.partitions("delivery_ledger", ds=ds):
+            for entry in lake.require("delivery_ledger", **leaf).files:
+                for row in _rows(lake, entry, (*_FACTS, "sent_ts"), wanted):
+                    if row["sent_ts"] is not None or row["dispatch_id"] not in found:
+                        found[row["dispatch_id"]] = {**row, "ds": ds}
+    return found
+
+
+def _in_manifests(lake: Lake, wanted: set[str], now: datetime) -> dict[str, dict[str, Any]]:
+    """Return the facts of dispatches that stand in sealed hours."""
+    found: dict[str, dict[str, Any]] = {}
+    for ds in _recent(now) if wanted else ():
+        for hour, number in parts.sealed_hours(lake, ds).items():
+            for part in parts.parts_of(lake, lake.as_of("dispatch_manifest", number, ds=ds), hour):
+                if part.rows is None:
+                    found |= {row["dispatch_id"]: {**row, "ds": ds} for row in _rows(lake, part.entry, _FACTS, wanted)}
+    return found
+
+
+def _rows(lake: Lake, entry: FileEntry, columns: Iterable[str], wanted: set[str]) -> list[dict[str, Any]]:
+    values = pa.array(sorted(wanted), pa.string())
+    rows: list[dict[str, Any]] = []
+    for batch in batches_of(lake, entry, list(columns)):
+        rows += batch.filter(pc.is_in(batch.column("dispatch_id"), values)).to_pylist()
+    return rows
+
+
+def _suppress(lake: Lake, events: Iterable[Event], facts: Mapping[str, Mapping[str, Any]]) -> int:
+    """Append an entry for each opt-out: this person, through the channel it came back on."""
+    told = [event for event in events if event.kind in OPT_OUTS and event.dispatch_id in facts]
+    known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if told else set()
+    entries = {}
+    for event in told:
+        entry = hashlib.sha256(f"receive:{event.id}".encode()).hexdigest()[:32]
+        if entry not in known:
+            row = facts[event.dispatch_id]
+            since = datetime.fromtimestamp(event.at_us / 1e6, UTC)
+            who = {"user_id": row["user_id"], "channel": row["channel"], "address_hash": None}
+            entries[entry] = {"entry_id": entry, **who, "since_ts": since, "reason": _REASONS[event.kind]}
+    if entries:
+        lake.append_log("suppressions", pa.Table.from_pylist(list(entries.values()), schema=arrow.schema(dataset("suppressions"))))
+    return len(entries)
+
+
+def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, Any]]) -> int:
+    """Add receipts to the leaf of their plan day and hour; return how many were new."""
+    leaves: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for event in events:
+        row, at = facts[event.dispatch_id], datetime.fromtimestamp(event.at_us / 1e6, UTC)
+        kind = "unsubscribed" if event.kind in OPT_OUTS else event.kind
+        told = {"receipt_id": event.id, "kind": kind, "reason": event.reason, "receipt_ts": at, "sent_ts": row["sent_ts"]}
+        leaves.setdefault((row["ds"], at.strftime("%Y-%m-%dT%H")), {})[event.id] = {name: row[name] for name in _FACTS} | told
+    return sum(_add(lake, {"ds": ds, "source": "receive", "part": hour}, rows) for (ds, hour), rows in leaves.items())
+
+
+def _add(lake: Lake, leaf: dict[str, str], rows: dict[str, dict[str, Any]]) -> int:
+    """Commit the rows of a leaf that it does not have yet; if somebody else commits between our reading and ours, both are kept."""
+    schema, n_new = arrow.schema(dataset("push_receipts")), 0
+    for attempt_number in range(20):
+        head = lake.head("push_receipts", **leaf)
+        there = lake.read(head).select(schema.names).to_pylist() if head is not None else []
+        known = {row["receipt_id"] for row in there}
+        fresh = [row for name, row in rows.items() if name not in known]
+        n_new = n_new if attempt_number else len(fresh)
+        if not fresh:
+            return n_new
+        table = pa.Table.from_pylist([*there, *fresh], schema=schema).sort_by("receipt_id")
+        with lake.attempt("push_receipts", **leaf) as attempt:
+            attempt.write(table, "part-0000.parquet")
+            commit = attempt.publish()
+        overtaken = range((head.number if head is not None else 0) + 1, commit.number)
+        for number in overtaken:
+            theirs = lake.read(lake.as_of("push_receipts", number, **leaf)).select(schema.names).to_pylist()
+            rows = {row["receipt_id"]: row for row in theirs} | rows
+        if not overtaken:
+            return n_new
+    raise Conflict("others commit the same receipts all the time", fix="run one `angelia receive`")

@@ -1,0 +1,248 @@
+"""What comes back is believed only with a signature, durable before it is answered, counted once, and placed where the night looks for it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from angelia.cli import main
+from angelia.delivery import parts, sample_plan
+from angelia.delivery.channels.smtp import unsubscribe_token
+from angelia.delivery.channels.webhook import sign
+from angelia.delivery.receive import folding
+from angelia.delivery.receive.folding import fold
+from angelia.delivery.receive.journal import Journal, parse
+from angelia.delivery.receive.server import Receiver
+from angelia.errors import AngeliaError
+from angelia.lake import Lake
+
+DS = "2026-11-14"
+NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
+SECRET, MAIL = b"s" * 32, b"m" * 32
+Post = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def server(lake: Lake) -> Iterator[Receiver]:
+    with Receiver(("127.0.0.1", 0), Journal(lake.store), SECRET, MAIL, lambda: NOW) as receiver:
+        thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield receiver
+        receiver.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def post(server: Receiver) -> Post:
+    def ask(path: str, body: bytes, headers: dict[str, str] | None = None, method: str = "POST") -> tuple[int, dict[str, Any]]:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        said = answer.read()
+        connection.close()
+        return answer.status, json.loads(said)
+
+    return ask
+
+
+def signed(body: bytes, name: str = "msg-1", secret: bytes = SECRET, at: datetime = NOW) -> dict[str, str]:
+    stamp = str(int(at.timestamp()))
+    return {"webhook-id": name, "webhook-timestamp": stamp, "webhook-signature": sign(secret, name, stamp, body)}
+
+
+def event(dispatch: str, kind: str = "opened", name: str = "e1", **changes: Any) -> dict[str, Any]:
+    return {"id": name, "dispatch_id": dispatch, "kind": kind, "at": (NOW - timedelta(hours=1)).isoformat(), **changes}
+
+
+def body_of(*events: dict[str, Any]) -> bytes:
+    return json.dumps({"events": list(events)}).encode()
+
+
+def receipts(lake: Lake) -> list[dict[str, Any]]:
+    leaves = lake.partitions("push_receipts", ds=DS, source="receive")
+    return [row for leaf in leaves for row in lake.read(lake.require("push_receipts", **leaf)).to_pylist()]
+
+
+@pytest.fixture
+def dispatches(bench: Any) -> list[str]:
+    """Deliver five messages; return their dispatch ids by user."""
+    bench.plan(5)
+    bench.deliver()
+    return [str(row["dispatch_id"]) for row in sorted(bench.ledger().values(), key=lambda row: row["user_id"])]
+
+
+def test_events_become_receipts_of_their_dispatch_and_their_plan_day(lake: Lake, post: Post, dispatches: list[str]) -> None:
+    body = body_of(event(dispatches[0]), event(dispatches[1], "delivered", "e2", reason="ok"), event(dispatches[2], "bounced", "e3"))
+    assert post("/events", body, signed(body)) == (200, {"taken": 3, "repeated": False})
+    assert fold(lake, NOW) == {"receipts": 3, "suppressions": 0, "waiting": 0, "unknown": 0}
+    found = receipts(lake)
+    assert [(row["receipt_id"], row["kind"], row["reason"], row["user_id"]) for row in found] == [
+        ("e1", "opened", None, "u00000000"), ("e2", "delivered", "ok", "u00000001"), ("e3", "bounced", None, "u00000002"),
+    ]  # fmt: skip
+    assert all(row["sent_ts"] is not None and row["receipt_ts"] == NOW - timedelta(hours=1) for row in found)
+    assert lake.partitions("push_receipts", ds=DS, source="receive") == [{"ds": DS, "source": "receive", "part": "2026-11-15T05"}]
+    assert list(Journal(lake.store).pending(NOW)) == []
+
+
+def test_whatever_is_said_twice_counts_once(lake: Lake, post: Post, dispatches: list[str]) -> None:
+    body = body_of(event(dispatches[0]))
+    post("/events", body, signed(body))
+    assert post("/events", body, signed(body)) == (200, {"taken": 1, "repeated": True})
+    fold(lake, NOW)
+    again = body_of(event(dispatches[0]), event(dispatches[1], name="e2"))  # another request tells the same event, an hour later
+    post("/events", again, signed(again, "msg-2"))
+    assert fold(lake, NOW + timedelta(hours=1))["receipts"] == 1
+    assert fold(lake, NOW) == {}
+    assert [row["receipt_id"] for row in receipts(lake)] == ["e1", "e2"]
+
+
+@pytest.mark.parametrize("kind", ["unsubscribed", "complaint", "stop"])
+def test_an_opt_out_holds_for_the_person_on_that_channel(kind: str, bench: Any, lake: Lake, post: Post, dispatches: list[str]) -> None:
+    body = body_of(event(dispatches[3], kind))
+    post("/events", body, signed(body))
+    assert fold(lake, NOW)["suppressions"] == 1
+    assert [row["kind"] for row in receipts(lake)] == ["unsubscribed"]
+    (entry,) = lake.read_log("suppressions").to_pylist()
+    expected = "complaint" if kind == "complaint" else "unsubscribed"
+    assert (entry["user_id"], entry["channel"], entry["address_hash"], entry["reason"]) == ("u00000003", "fcm", None, expected)
+    sample_plan.make(lake, "2026-11-15", 5)
+    assert bench.deliver(ds="2026-11-15", hours=("2026-11-16T04",)).delivered == {"accepted": 4, "skipped": 1}
+
+
+def test_one_click_unsubscribes_by_post_and_token_only(lake: Lake, post: Post, dispatches: list[str]) -> None:
+    link = f"/unsubscribe?d={dispatches[0]}&t={unsubscribe_token(MAIL, dispatches[0])}"
+    form = b"List-Unsubscribe=One-Click"
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    assert post(link, b"", method="GET")[0] == 405  # a mail scanner followed the link
+    assert post(link, b"", kind)[0] == 400
+    assert post(f"/unsubscribe?d={dispatches[1]}&t={unsubscribe_token(MAIL, dispatches[0])}", form, kind)[0] == 401
+    assert post(f"/unsubscribe?d={dispatches[1]}", form, kind)[0] == 401
+    assert fold(lake, NOW) == {}
+    assert post(link, form, kind) == (200, {"taken": 1, "repeated": False})
+    several = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+    assert post(link, several, {"content-type": "multipart/form-data; boundary=x"}) == (200, {"taken": 1, "repeated": True})
+    assert fold(lake, NOW)["suppressions"] == 1
+    assert [row["user_id"] for row in lake.read_log("suppressions").to_pylist()] == ["u00000000"]
+
+
+def test_an_opt_out_holds_before_its_part_is_done_and_the_receipt_follows(
+    bench: Any, lake: Lake, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.plan(3)
+    dispatch = str(lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])["dispatch_id"][0])
+    body = body_of(event(dispatch, "stop"), event("0" * 32, name="e9"))
+    post("/events", body, signed(body))
+    assert fold(lake, NOW) == {"suppressions": 0, "receipts": 0, "waiting": 0, "unknown": 2}  # not sealed: nobody can have got it
+    parts.seal(lake, DS, "2026-11-15T04", "now")
+    assert fold(lake, NOW) == {"suppressions": 1, "receipts": 0, "waiting": 1, "unknown": 1}
+    assert bench.deliver().delivered == {"accepted": 2, "skipped": 1}
+    assert fold(lake, NOW) == {"suppressions": 0, "receipts": 1, "waiting": 0, "unknown": 1}
+    assert len(list(Journal(lake.store).pending(NOW))) == 1  # the unknown one is looked for while its day lasts
+    assert fold(lake, NOW + timedelta(days=9)) == {}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"secret": b"x" * 32}, 401),
+        ({"at": NOW - timedelta(minutes=6)}, 401),
+        ({"name": ""}, 401),
+    ],
+)
+def test_without_a_young_signature_of_ours_nothing_is_taken(headers: dict[str, Any], status: int, lake: Lake, post: Post) -> None:
+    body = body_of(event("0" * 32))
+    assert post("/events", body, signed(body, **headers) if headers else None)[0] == status
+    assert list(lake.store.list("received")) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dispatch_id": "x"}, {"dispatch_id": "A" * 32}, {"kind": "accepted"}, {"at": "2026-11-15T05:00:00"}, {"at": "2026-11-01T05:00:00+00:00"},
+        {"at": "2026-11-16T05:00:00+00:00"}, {"id": ""}, {"id": "a\nb"}, {"id": 7}, {"reason": "é"}, {"reason": "x" * 65}, {"more": "x"},
+        {"at": None},
+    ],
+)  # fmt: skip
+def test_a_body_that_is_anything_else_is_refused_whole_and_not_echoed(changes: dict[str, Any], lake: Lake, post: Post) -> None:
+    body = body_of(event("0" * 32, name="good"), {**event("0" * 32), "id": "CANARY", **changes})
+    status, said = post("/events", body, signed(body))
+    assert status == 400
+    assert "events[1]" in said["error"]
+    assert "CANARY" not in said["error"]
+    assert list(lake.store.list("received")) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"events": []}', b'{"events": {}}', b"\xff", b'{"events": [1]}', b"[" * 100_000])
+def test_what_is_no_list_of_events(body: bytes, post: Post) -> None:
+    assert post("/events", body, signed(body))[0] == 400
+    with pytest.raises((ValueError, RecursionError)):
+        parse(body, NOW)
+
+
+def test_too_much_and_elsewhere(post: Post) -> None:
+    many = body_of(*[event("0" * 32, name=f"e{n}") for n in range(1001)])
+    assert post("/events", many, signed(many))[0] == 400
+    assert post("/events", b"", {"content-length": str(1 << 21)})[0] == 413
+    assert post("/elsewhere", b"")[0] == 404
+    assert post("/health", b"", method="GET")[0] == 200
+
+
+def test_what_cannot_be_stored_is_not_taken(lake: Lake, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(lake.store), "create", lambda *_: (_ for _ in ()).throw(AngeliaError("full")))
+    body = body_of(event("0" * 32))
+    assert post("/events", body, signed(body)) == (503, {"error": "not stored"})
+
+
+def test_two_that_fold_at_once_lose_nothing(lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, commits = Journal(lake.store), []
+    journal.take("a", parse(body_of(event(dispatches[0])), NOW), NOW)
+    head = Lake.head
+
+    def slow(self: Lake, name: str, **leaf: str) -> Any:
+        found = head(self, name, **leaf)
+        if name == "push_receipts" and not commits:  # the other one reads, adds and commits between our reading and our commit
+            commits.append(1)
+            journal.take("b", parse(body_of(event(dispatches[1], name="e2")), NOW), NOW)
+            fold(lake, NOW)
+        return found
+
+    monkeypatch.setattr(Lake, "head", slow)
+    fold(lake, NOW)
+    assert [row["receipt_id"] for row in receipts(lake)] == ["e1", "e2"]
+
+
+def test_nobody_can_be_believed_without_a_secret(settings_home: Any, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["receive", "--port", "0"])
+    assert stop.value.code == 2
+    assert "ANGELIA_RECEIVE_CREDENTIALS" in capsys.readouterr().err
+
+
+def test_the_command_takes_folds_and_stops(
+    bench: Any, lake: Lake, settings_home: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was left in the journal by a run that died is folded by the next."""
+    path = settings_home / "receive.json"
+    path.write_text(json.dumps({"secret": SECRET.decode()}))
+    monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(path))
+    bench.plan(1)
+    bench.deliver()
+    (dispatch,) = bench.ledger()
+    Journal(lake.store).take("left", parse(body_of(event(dispatch)), NOW), datetime.now(UTC))
+    monkeypatch.setattr(folding, "_recent", lambda _: [DS])
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Timer(0.5, signal.raise_signal, (signal.SIGTERM,)).start()
+    with pytest.raises(SystemExit) as stop:
+        main(["receive", "--port", "0", "--max-seconds", "60", "--json"])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert stop.value.code == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["receipts"] == 1
+    assert [row["receipt_id"] for row in receipts(lake)] == ["e1"]
