@@ -103,6 +103,13 @@ def test_whatever_is_said_twice_counts_once(lake: Lake, post: Post, dispatches: 
     assert [row["receipt_id"] for row in receipts(lake)] == ["e1", "e2"]
 
 
+def test_a_request_that_is_repeated_after_midnight_is_known(lake: Lake) -> None:
+    journal, events = Journal(lake.store), parse(body_of(event("0" * 32)), NOW)
+    assert journal.take("a", events, NOW)
+    assert not journal.take("a", events, NOW + timedelta(days=1))
+    assert journal.take("b", events, NOW + timedelta(days=1))
+
+
 @pytest.mark.parametrize("kind", ["unsubscribed", "complaint", "stop"])
 def test_an_opt_out_holds_for_the_person_on_that_channel(kind: str, bench: Any, lake: Lake, post: Post, dispatches: list[str]) -> None:
     body = body_of(event(dispatches[3], kind))
