@@ -65,7 +65,7 @@ def test_a_long_night(start_sandbox: Any, site_of: Any, tmp_path: Path, capsys: 
     now = datetime.now(UTC)
     ds, hour = (now - timedelta(days=1)).date().isoformat(), now.strftime("%Y-%m-%dT%H")
     changes = {"not_after": datetime(2100, 1, 1, tzinfo=UTC), "guarantee": lambda n: "at_least_once" if n % 2 else "at_most_once"}
-    per_minute = max(60_000, int(MESSAGES * 60 / (SECONDS * 0.85)))  # so that it takes about as long as asked
+    per_minute = max(60_000, int(MESSAGES * 60 / (SECONDS * 0.75)))  # so that it takes about as long as asked
     sample_plan.make(lake, ds, MESSAGES, hours=(now.hour,), part_rows=25_000, quota_per_minute=per_minute, changes=changes)
     options = {
         "ds": ds,
