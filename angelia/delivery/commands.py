@@ -87,6 +87,8 @@ def deliver(
     lines = [f"delivered: {', '.join(f'{name} {n:,}' for name, n in sorted(result.delivered.items())) or 'nothing'}"]
     lines.append(f"already delivered: {result.already_delivered}")
     lines.append(f"parts finished: {result.parts}, held by others: {result.busy}, unfinished: {result.unfinished}; {result.seconds:.1f} s")
+    if result.waiting:
+        lines.append(f"parts that keep to their campaign's speed limit and go on in the next run: {result.waiting}")
     emit(result.to_json(), lines, as_json)
     for name, why in result.halted.items():
         progress(f"channel {name} halted: {why}")
