@@ -36,7 +36,7 @@ def test_sigterm_then_sigkill_before_the_drain_is_over(guarantee: str, new_site:
     process = site.fork()
     site.wait_until_sending(process)
     os.kill(process.pid, signal.SIGTERM)
-    time.sleep(0.1)
+    time.sleep(0.02)  # the answers under way take 0.4 s
     os.kill(process.pid, signal.SIGKILL)
     process.join(30)
     assert process.exitcode == -signal.SIGKILL
