@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ DS = "2026-11-14"
 CANARY = "canary-7f3a@example.org"
 
 
-@pytest.fixture
-def checked(lake: Lake, settings_home: Path) -> Lake:
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sources with canaries for ids and addresses in rows that break rules and in rows that do not; the gate, and a check that crashed on one."""
+    root = tmp_path_factory.mktemp("gated") / "lake"
+    lake = Lake.open(str(root))
     for name in ("user_profiles", "user_endpoints", "user_preferences", "user_events"):
         table = valid_rows(name, 200)
         for column in ("user_id", "address"):
@@ -43,7 +46,14 @@ def checked(lake: Lake, settings_home: Path) -> Lake:
         error=f"ConversionException: Could not convert string '{CANARY}'",
     )  # fmt: skip
     store(lake, "features", DS, [crashed])
-    return lake
+    return root
+
+
+@pytest.fixture
+def checked(gated: Path, settings_home: Path) -> Lake:
+    """The gated lake, copied into the test's home."""
+    shutil.copytree(gated, settings_home / "lake")
+    return Lake.open(str(settings_home / "lake"))
 
 
 def no_network(*_: Any) -> None:
@@ -90,9 +100,12 @@ def test_no_byte_of_a_person_and_no_way_out(checked: Lake, settings_home: Path, 
     assert 'href="data_docs/index.html"' in Path(publish_report(load_settings())["report"]).read_text("utf-8")
 
 
-def test_it_says_what_the_gate_said(checked: Lake) -> None:
-    result = publish_docs(load_settings(), DS, 3)
-    folder = Path(result["docs"]).parent
+def test_it_says_what_the_gate_said(checked: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["quality", "docs", "--ds", DS, "--days", "3"])
+    assert stop.value.code == 0
+    folder = settings_home / "reports" / "data_docs"
+    assert capsys.readouterr().out == f"5 suites, 5 validations: {folder / 'index.html'}\n"
     index = (folder / "index.html").read_text("utf-8")
     for target in re.findall(r'href="([^"#]+)"', index):
         assert (folder / target).is_file() or target == "../quality.html"
@@ -129,10 +142,3 @@ def test_nothing_to_show_and_nowhere_to_write(lake: Lake, settings_home: Path) -
     store(lake, "sources", DS, [])
     with pytest.raises(InvalidInput, match="cannot write"):
         publish_docs(load_settings())
-
-
-def test_the_command(checked: Lake, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["quality", "docs", "--ds", DS, "--days", "1"])
-    assert stop.value.code == 0
-    assert capsys.readouterr().out.startswith("5 suites, 5 validations: ")
