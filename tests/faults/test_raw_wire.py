@@ -68,7 +68,7 @@ def deliver(lake: Lake, folder: Path, rules: str, channel: str, addresses: list[
             "guarantee": lambda n: "at_least_once" if n % 2 else "at_most_once",
         }
         sample_plan.make(lake, DS, len(made), changes=changes)
-        await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=0.6, batch_deadline_s=10.0)).run()
+        await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=1.5, batch_deadline_s=20.0)).run()
         os.kill(os.getpid(), signal.SIGINT)  # SIGTERM was the worker's
         return await server
 
