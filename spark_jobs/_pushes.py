@@ -15,7 +15,7 @@ def from_history(history: DataFrame) -> DataFrame:
     """Return one row per past push, and one per open."""
     sent = history.withColumn("kind", F.lit("sent")).withColumn("at_ts", F.col("sent_ts"))
     opened = history.where(F.col("opened_ts").isNotNull()).withColumn("kind", F.lit("opened")).withColumn("at_ts", F.col("opened_ts"))
-    return sent.unionByName(opened).select(*COLUMNS, "arrival", F.lit(False).alias("is_receipt"))
+    return sent.unionByName(opened).select(*COLUMNS, "arrival", F.lit(False).alias("is_receipt"), F.lit(False).alias("is_machine"))
 
 
 def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame:
@@ -30,6 +30,7 @@ def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame
         F.col("receipt_ts").alias("at_ts"),
         F.coalesce("sent_ts", "receipt_ts").alias("sent_ts"),
         "arrival",
+        ((F.col("kind") == "opened") & F.col("reason").eqNullSafe("machine")).alias("is_machine"),
     )
     if manifests is None:
         told = told.withColumn("slot_propensity", F.lit(None).cast("double")).withColumn("material_propensity", F.lit(None).cast("double"))
@@ -38,7 +39,7 @@ def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame
             F.max("slot_propensity").alias("slot_propensity"), F.max("material_propensity").alias("material_propensity")
         )
         told = told.join(drawn, on="message_id", how="left")
-    return told.select(*COLUMNS, "arrival", F.lit(True).alias("is_receipt"))
+    return told.select(*COLUMNS, "arrival", F.lit(True).alias("is_receipt"), "is_machine")
 
 
 def classify_pushes(
@@ -61,6 +62,7 @@ def classify_pushes(
         {
             "unknown_user": F.col("ordinal").isNull(),
             "null_key": F.col("message_id").isNull() | F.col("campaign_id").isNull() | F.col("material_id").isNull() | F.col("sent_ts").isNull(),
+            "machine_open": F.col("is_machine"),
             "opened_before_sent": (F.col("kind") == "opened") & (F.col("at_ts") < F.col("sent_ts")),
             "wrong_day": ~F.col("is_receipt") & (F.to_date("sent_ts") != F.col("arrival")),
             "too_late": F.col("is_receipt") & (F.datediff(day, F.col("arrival")) > late_days),

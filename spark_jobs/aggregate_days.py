@@ -271,7 +271,9 @@ def run_pushes(night: Night) -> list[Commit]:
         [day for day in reach if any(day in (target, target - timedelta(days=1)) for target in targets)],
         ("message_id", "user_id", "campaign_id", "material_id", "channel", "sent_ts", "slot_propensity", "material_propensity", "opened_ts"),
     )
-    receipts = night.read("push_receipts", reach, ("message_id", "user_id", "campaign_id", "material_id", "channel", "kind", "receipt_ts", "sent_ts"))
+    receipts = night.read(
+        "push_receipts", reach, ("message_id", "user_id", "campaign_id", "material_id", "channel", "kind", "receipt_ts", "sent_ts", "reason")
+    )
     manifests = night.read("dispatch_manifest", reach, ("message_id", "slot_propensity", "material_propensity"))
     with ExitStack() as stack:
         attempts = {day: stack.enter_context(night.lake.attempt("user_pushes", ds=day.isoformat())) for day in targets}

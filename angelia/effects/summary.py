@@ -84,8 +84,9 @@ def _opens(lake: Lake, ds: str) -> int:
         commit = lake.head("push_receipts", **leaf)
         if commit is None:
             continue
-        table = lake.read(commit, ["message_id", "kind", "receipt_ts", "sent_ts"])
-        table = table.filter(pc.equal(table["kind"], "opened"))
+        table = lake.read(commit, ["message_id", "kind", "receipt_ts", "sent_ts", "reason"])
+        by_person = pc.fill_null(pc.not_equal(table["reason"], "machine"), True)
+        table = table.filter(pc.and_(pc.equal(table["kind"], "opened"), by_person))
         hours = pc.cast(pc.subtract(table["receipt_ts"], table["sent_ts"]), "int64")
         opened.update(table.filter(pc.less(hours, 24 * 3_600_000_000))["message_id"].to_pylist())
     return len(opened)

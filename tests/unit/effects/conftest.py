@@ -120,6 +120,9 @@ class Night:
                 {**who, "receipt_id": f"{row['dispatch_id']}:{outcome}", "kind": outcome, "receipt_ts": at, "sent_ts": sent, "reason": reason}
             )
             self.n_accepted += outcome == "accepted"
+            if outcome == "accepted" and len(receipts) % 7 == 0:  # a scanner opens what it delivers: no open of anybody's
+                scan = {"receipt_id": f"{row['dispatch_id']}:opened-machine", "kind": "opened", "receipt_ts": at + timedelta(seconds=3)}
+                receipts.append({**who, **scan, "sent_ts": at, "reason": "machine"})
             if outcome == "accepted" and self.rng.random() < 0.11:
                 delay = timedelta(hours=float(self.rng.exponential(2.0)))
                 self.n_opened += delay < timedelta(hours=24)

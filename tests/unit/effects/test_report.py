@@ -245,7 +245,7 @@ def test_what_has_not_happened_yet_is_said(lake: Lake, night: Any, tmp_path: Pat
 
 def test_a_critical_finding_is_shown_and_ends_with_an_error(lake: Lake, night: Any, settings_home: Path) -> None:
     ledger = lake.read(lake.require("delivery_ledger", ds=DS, send_hour="2026-11-15T04", part="0000"))
-    stranger = {**ledger.slice(0, 1).to_pylist()[0], "dispatch_id": "0" * 32}
+    stranger = {**ledger.slice(0, 1).to_pylist()[0], "dispatch_id": "0" * 32, "message_id": "0" * 32}
     with lake.attempt("delivery_ledger", ds=DS, send_hour="2026-11-15T05", part="0000") as attempt:
         attempt.write(pa.Table.from_pylist([stranger], schema=arrow.schema(dataset("delivery_ledger"))), "part-0000.parquet")
         attempt.publish()

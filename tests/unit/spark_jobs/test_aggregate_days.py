@@ -117,11 +117,12 @@ def test_a_night_rebuilds_the_days_that_late_rows_belong_to(sources) -> None:
     assert [[entry.sha256 for entry in lake.require("user_days", ds=ds(day)).files] for day in (0, 1, 2)] == night
 
 
-def test_receipts_become_pushes_once(sources) -> None:
+def test_pain_15_receipts_become_pushes_once_and_robots_opens_none(sources) -> None:
     lake = sources
     message, other = ids.message_id("sale", "a", "x"), ids.message_id("sale", "b", "x")
     put(lake, "push_receipts", [
         receipt(message, "a", "ambiguous", TODAY + timedelta(days=1, hours=5)), receipt(message, "a", "accepted", TODAY + timedelta(days=2, hours=1)),
+        receipt(message, "a", "opened", TODAY + timedelta(days=1, hours=6)) | {"receipt_id": "scan", "reason": "machine"},
         receipt(message, "a", "opened", TODAY + timedelta(days=2, hours=2)), receipt(other, "b", "rejected", TODAY + timedelta(days=1, hours=5)),
     ], ds=DS, source="worker", part="p0")  # fmt: skip
     manifest = dict.fromkeys(dataset("dispatch_manifest").names) | {"message_id": message, "slot_propensity": 0.25, "material_propensity": 0.75}
@@ -133,6 +134,7 @@ def test_receipts_become_pushes_once(sources) -> None:
     assert [(r["kind"], r["at_ts"], r["slot_propensity"], r["material_propensity"]) for r in first] == [
         ("sent", TODAY + timedelta(days=1, hours=5), 0.25, 0.75)
     ]
+    assert dict(lake.require("user_pushes", ds=ds(-1)).rejects) == {"machine_open": 1}  # a mail scanner's click says nothing about the person
     # The true answer of the next day upgrades the ambiguous one: it is no second push.
     assert [row[2] for row in pushes_of(lake, ds(-2))] == ["opened"]
 
