@@ -8,7 +8,7 @@ DAYS ?= 28
 export ANGELIA_HOME ?= var
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run check docs test golden soak bench bench-peers up down lock test-s3 test-databases
+.PHONY: help setup run check docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +44,10 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md
 	$(BIN)/python dags/_document.py
 
 test: setup ## all tests, with line coverage of angelia and models
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	$(BIN)/python -m pytest -q -m "not scheduler" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+
+test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about five minutes)
+	$(BIN)/python -m pytest -q -m scheduler tests/integration
 
 golden: setup ## rewrite golden files; review reads the diff
 	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags
