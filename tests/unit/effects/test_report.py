@@ -251,7 +251,7 @@ def test_a_critical_finding_is_shown_and_ends_with_an_error(lake: Lake, night: A
         attempt.publish()
     with pytest.raises(GateClosed, match=r"funnel\.ledger_within_manifest: 1"):
         run_report(load_settings(), DS)
-    assert "Nothing was delivered that no manifest holds." in (settings_home / "reports" / f"{DS}.html").read_text("utf-8")
+    assert "No message was delivered that no manifest holds" in (settings_home / "reports" / f"{DS}.html").read_text("utf-8")
     assert lake.head("campaign_effects", ds=DS) is None
 
 
