@@ -161,10 +161,12 @@ class Batch:
         """Wait for room and pace, then re-check; True = send now. A row that is not sent has its outcome, or is queued again."""
         sender, work = self.sender, self.work
         clock, guards = work.clock, work.guards
+        has_waited = False  # `run` has just looked, and nothing was awaited since
         while True:
-            if self._must_stop():
+            if has_waited and self._must_stop():
                 heapq.heappush(self.retries, (0, i))
                 return False
+            has_waited = True
             if sender.in_flight >= sender.concurrency:
                 await sender.room()
                 continue
