@@ -12,11 +12,11 @@ from __future__ import annotations
 import base64
 import itertools
 import mmap
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -119,15 +119,17 @@ class Blobs:
     def __init__(self, lake: Lake, entry: FileEntry) -> None:
         self.path = entry.path
         try:
-            with Path(lake.path_of(entry)).open("rb", buffering=0) as file:
+            handle = os.open(lake.path_of(entry), os.O_RDONLY)
+            try:
                 # The map lives as long as a set that stands in it.
-                self.data = pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+                self.data = pa.py_buffer(mmap.mmap(handle, 0, prot=mmap.PROT_READ))
+            finally:
+                os.close(handle)
             if self.data.size != entry.bytes:
                 raise Corrupt(f"{entry.path}: {self.data.size} bytes, its commit says {entry.bytes}", fix=MEND)
-            self.metadata = pq.read_metadata(pa.BufferReader(self.data))
-            note = (self.metadata.metadata or {})[NOTE.encode()]
-            rows = pa.ipc.open_file(pa.BufferReader(zlib.decompress(base64.b64decode(note)))).get_batch(0)
-        except (OSError, KeyError, ValueError, zlib.error, pa.ArrowInvalid) as error:
+            note, self.footer = _note(self.data)
+            rows = pa.ipc.open_file(pa.BufferReader(zlib.decompress(note))).get_batch(0)
+        except (OSError, KeyError, IndexError, ValueError, zlib.error, pa.ArrowInvalid) as error:
             raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
         if rows.num_rows != entry.rows:
             raise Corrupt(f"{entry.path}: its footer tells of {rows.num_rows} rows, its commit of {entry.rows}", fix=MEND)
@@ -136,7 +138,8 @@ class Blobs:
         self.sizes, self.cardinalities = numbers(rows["n_bytes"]), numbers(rows["cardinality"])
         names = rows["field"].dictionary.to_pylist()
         codes, blocks = numbers(rows["field"].indices).astype(np.int64), numbers(rows["block"]).astype(np.int64)
-        edges = [*np.flatnonzero(np.diff(blocks * len(names) + codes, prepend=-1)).tolist(), len(codes)]
+        both = blocks * len(names) + codes
+        edges = [0, *(np.flatnonzero(both[1:] != both[:-1]) + 1).tolist(), len(both)] if len(both) else []
         # The rows of each block and field: they are sorted by both.
         self.spans = {(int(blocks[first]), names[codes[first]]): (first, last) for first, last in itertools.pairwise(edges)}
         words = rows["encoding"].dictionary.to_pylist()
@@ -148,8 +151,11 @@ class Blobs:
         if first == last:
             return {}
         mine = self.rows.slice(first, last - first)
-        keys = zip(mine["kind"].to_pylist(), mine["value"].to_pylist(), mine["bit"].to_pylist(), strict=True)
-        return {key: first + i for i, key in enumerate(keys)}
+        # By codes: `to_pylist` of a dictionary takes ten times as long.
+        kinds = self.rows["kind"].dictionary.to_pylist()
+        codes = numbers(mine["kind"].indices).tolist()
+        keys = zip(codes, mine["value"].to_pylist(), mine["bit"].to_pylist(), strict=True)
+        return {(kinds[code], value, bit): first + i for i, (code, value, bit) in enumerate(keys)}
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -158,18 +164,26 @@ class Blobs:
         Raises:
             Corrupt: the file was not written by `write_rows`.
         """
-        found = np.zeros(len(self.sizes), np.int64)
-        first, position = 0, self.metadata.schema.names.index("bitmap")
-        for number in range(self.metadata.num_row_groups):
-            group = self.metadata.row_group(number)
+        # A bitmap column is the last of its row group. Where there is but one group, its page ends where the footer begins.
+        ends = np.cumsum(self.sizes + 4)  # 4 bytes of length stand before each
+        found = self.footer - int(ends[-1]) + ends - self.sizes if len(ends) else ends
+        if not len(found) or self._is_length(int(found[0]), int(self.sizes[0])):
+            return found
+        metadata = pq.read_metadata(pa.BufferReader(self.data))
+        first, position = 0, metadata.schema.names.index("bitmap")
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
             column = group.column(position)
-            ends = np.cumsum(self.sizes[first : first + group.num_rows] + 4)  # 4 bytes of length stand before each
+            ends = np.cumsum(self.sizes[first : first + group.num_rows] + 4)
             page = column.data_page_offset + column.total_compressed_size - int(ends[-1])
             if column.compression != "UNCOMPRESSED" or column.has_dictionary_page or not 0 < page - column.data_page_offset < 256:
                 raise Corrupt(f"{self.path}: its bitmaps are not one plain page", fix=MEND)
             found[first : first + group.num_rows] = page + ends - self.sizes[first : first + group.num_rows]
             first += group.num_rows
         return found
+
+    def _is_length(self, at: int, size: int) -> bool:
+        return at >= 4 and int.from_bytes(self.data[at - 4 : at], "little") == size
 
     def get(self, row: int) -> Set:
         """Return the set of a row: packed words in place, roaring read from its bytes.
@@ -205,6 +219,34 @@ class Blobs:
     def _place(self, row: int) -> tuple[int, int, int]:
         """Return (where a row's bytes begin, how many they are, its cardinality)."""
         at, size, n = int(self.starts[row]), int(self.sizes[row]), int(self.cardinalities[row])
-        if int.from_bytes(self.data[at - 4 : at], "little") != size:
+        if not self._is_length(at, size):
             raise Corrupt(f"{self.path}: bitmap {row} is not where the footer says", fix=MEND)
         return at, size, n
+
+
+def _note(data: pa.Buffer) -> tuple[bytes, int]:
+    """Return (the directory that `to_note` made, where the footer begins), without reading the rest of the footer, which takes as long as all else.
+
+    In the footer (Thrift, compact protocol) the note's text stands behind its key: a byte for the field, its length as a varint, then itself.
+
+    Raises:
+        ValueError: there is no such file, or note.
+    """
+    size = data.size
+    length = int.from_bytes(data[size - 8 : size - 4], "little") if size > 12 else 0
+    footer = size - 8 - length
+    if not length or footer < 4 or data[size - 4 :].to_pybytes() != b"PAR1":
+        raise ValueError("its footer cannot be read")
+    text = data[footer : size - 8].to_pybytes()
+    at = text.find(NOTE.encode() + b"\x18")
+    if at < 0:
+        raise ValueError("it has no directory")
+    at += len(NOTE) + 1
+    n = shift = 0
+    while True:
+        byte = text[at]
+        n |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            break
+    return base64.b64decode(text[at : at + n], validate=True), footer
