@@ -4,7 +4,8 @@
 hours and conversions and delivery reports come later still.
 
 **Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts` and `user_events` of branch main; **writes** HOME/reports/DAY.html and one
-commit of `campaign_effects` for every day read. Days without a plan are left out.
+commit of `campaign_effects` for every day read. Days without a plan are left out. The pages of the gates' checks (HOME/reports/data_docs) are built
+anew, too.
 
 **When it fails.**
 - `report` says that critical checks of a table failed: the page is there and shows them, but no effects were published. Find out why (the message
@@ -17,7 +18,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator
+from _shared import DEFAULTS, CommandOperator, command
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 
 from angelia.config import load_settings
@@ -52,6 +53,7 @@ def daily_effects():
         conversion = (params or {})["conversion"]
         return [["angelia", "report", "--ds", day, "--conversion", conversion, "--json"] for day in days if lake.head("decisions", ds=day)]
 
+    command("data_docs", ["angelia", "quality", "docs", "--json"], execution_timeout=timedelta(minutes=20))
     CommandOperator.partial(task_id="report", execution_timeout=timedelta(minutes=30), do_xcom_push=False).expand(argv=reports())
 
 
