@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from angelia.audience.bitmaps import EVERYONE, block_bits_for
+from angelia.audience.bitmaps import EVERYONE, block_bits_for, blocks_a_file
 from angelia.audience.blobs import Row, write_rows
 from angelia.audience.sets import Dense, Set, of_flags
 from angelia.errors import InvalidInput
@@ -85,12 +85,14 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
     width = 1 << block_bits
     raw.mkdir()
     files = {tag: (raw / f"{tag}.bits").open("wb") for tag in PEER_TAGS}
+    n_blocks = -(-users // width)
+    together, rows = blocks_a_file(n_blocks), list[Row]()
     with lake.attempt("bitmap_index", ds=DS) as attempt:
-        for block in range(-(-users // width)):
+        for block in range(n_blocks):
             n = min(width, users - block * width)
             everyone = np.zeros(max(64, width), bool)
             everyone[:n] = True
-            rows = [Row(block, EVERYONE, "known", of_flags(everyone))]
+            rows.append(Row(block, EVERYONE, "known", of_flags(everyone)))
             for i in range(N_TAGS):
                 words = random_words(np.random.Generator(np.random.SFC64([seed, block, i])), max(1, width >> 6), density)
                 found = block_set(words, n)
@@ -101,8 +103,11 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
             for bit in range(RANGE_BITS):
                 words = random_words(np.random.Generator(np.random.SFC64([seed, block, N_TAGS + bit])), max(1, width >> 6), 0.5)
                 rows.append(Row(block, "age_years", "slice", block_set(words, n), bit=bit, offset=0))
-            shards = (block << (block_bits - SHARD_BITS), ((block + 1) << (block_bits - SHARD_BITS)) - 1)
-            attempt.add(write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=range(block, block + 1), shards=shards))
+            if (block + 1) % together == 0 or block == n_blocks - 1:
+                blocks = range(block // together * together, block + 1)
+                shards = (blocks.start << (block_bits - SHARD_BITS), (blocks.stop << (block_bits - SHARD_BITS)) - 1)
+                attempt.add(write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=blocks, shards=shards))
+                rows = []
             if block % 16 == 0:
                 progress(f"audience: built {min(users, (block + 1) * width):,} of {users:,} users")
         meta = {"shard_bits": SHARD_BITS, "block_bits": block_bits, "n_ordinals": users, "n_users": users, "history_days": 28}

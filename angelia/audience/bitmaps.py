@@ -40,6 +40,11 @@ def block_bits_for(n_ordinals: int, shard_bits: int) -> int:
     return max(shard_bits, MIN_BLOCK_BITS, min(MAX_BLOCK_BITS, math.ceil(math.log2(max(1, n_ordinals / BLOCKS)))))
 
 
+def blocks_a_file(n_blocks: int) -> int:
+    """Return how many blocks of people a file holds: up to 4 where there are many. A question that finds none open waits for their opening most."""
+    return max(1, min(4, n_blocks // BLOCKS))
+
+
 class People:
     """The people of a block in row order, and the rows of the index made of their columns."""
 

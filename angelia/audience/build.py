@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from angelia.audience.bitmaps import block_bits_for, feature_rows
+from angelia.audience.bitmaps import block_bits_for, blocks_a_file, feature_rows
 from angelia.audience.blobs import write_rows
 from angelia.audience.block import holds_any
 from angelia.audience.columns import numbers, of_mask
@@ -75,12 +76,18 @@ class Sources:
         per_block = self.block_bits - self.shard_bits
         return range(blocks.start << per_block, blocks.stop << per_block)
 
+    def _features(self, blocks: range, columns: Sequence[str]) -> pa.Table:
+        return self.rows(self.features, columns, blocks)
+
     def build(self, number: int) -> Built:
         """Write one piece's file."""
         piece = self.pieces[number]
         if piece.ds is None:
-            rows, n_users, n_nan = feature_rows(piece.blocks.start, self.block_bits, lambda columns: self.rows(self.features, columns, piece.blocks))
-            name, stats = "bitmap_index", {"users": n_users, "nan": n_nan}
+            rows, name, stats = [], "bitmap_index", {"users": 0, "nan": 0}
+            for block in piece.blocks:
+                found, n_users, n_nan = feature_rows(block, self.block_bits, partial(self._features, range(block, block + 1)))
+                rows += found
+                stats = {"users": stats["users"] + n_users, "nan": stats["nan"] + n_nan}
         else:
             rows, name, stats = [], "bitmap_days", {"top": 0}
             # Block by block: a file's people may be many, and their rows more.
@@ -118,7 +125,8 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
     with ExitStack() as stack:
         attempt = stack.enter_context(lake.attempt("bitmap_index", ds=ds))
         attempts = {day: stack.enter_context(lake.attempt("bitmap_days", ds=day)) for day in sources}
-        pieces = [Piece(None, range(block, block + 1), attempt.folder) for block in blocks]
+        together = blocks_a_file(len(blocks))
+        pieces = [Piece(None, blocks[first : first + together], attempt.folder) for first in range(0, len(blocks), together)]
         pieces += [Piece(day, day_blocks[first : first + step], attempts[day].folder) for day in sources for first in range(0, len(day_blocks), step)]
         work = Sources(lake, features, sources, shard_bits, block_bits, len(blocks) << (block_bits - shard_bits), pieces)
         built = spread(len(pieces), work.build)

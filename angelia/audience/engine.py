@@ -23,6 +23,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from angelia.audience import nodes
+from angelia.audience.bitmaps import blocks_a_file
 from angelia.audience.block import Block, Index, Reads
 from angelia.audience.evaluate import count, evaluate
 from angelia.audience.fields import FIELDS, Kind
@@ -189,10 +190,12 @@ class Audience:
         if self.index.n_blocks < MIN_PARALLEL_BLOCKS:
             return [work(block) for block in self.blocks(reads)]
         threads = min(cores(), self.index.n_blocks)
+        together = blocks_a_file(self.index.n_blocks)  # a file is opened by one thread
 
         def some(first: int) -> tuple[list[int], Reads]:
             mine = Reads()  # counters of its own: adding to shared ones from two threads loses some
-            return [work(self.block(number, mine)) for number in range(first, self.index.n_blocks, threads)], mine
+            numbers = [number for number in range(self.index.n_blocks) if number // together % threads == first]
+            return [work(self.block(number, mine)) for number in numbers], mine
 
         with ThreadPoolExecutor(threads) as pool:
             parts = list(pool.map(some, range(threads)))

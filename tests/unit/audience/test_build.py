@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from angelia.audience import build
+from angelia.audience.bitmaps import blocks_a_file
 from angelia.audience.build import build_index, one_by_one
 from angelia.audience.engine import Audience
 from angelia.contracts import arrow, dataset
@@ -146,6 +147,21 @@ def test_wider_blocks_make_every_day_anew(lake: Lake, monkeypatch: pytest.Monkey
     commit, made = build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
     assert len(made) == HISTORY
     assert commit.meta["block_bits"] == 17
+
+
+def test_several_blocks_of_people_stand_in_a_file_where_there_are_many(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [blocks_a_file(n) for n in (0, 1, 16, 31, 32, 120, 500)] == [1, 1, 1, 1, 2, 4, 4]
+    people(lake, DS, N)
+    found = []
+    for together in (1, 2, 3):
+        monkeypatch.setattr(build, "blocks_a_file", lambda n, together=together: together)
+        monkeypatch.setattr(build, "block_bits_for", lambda n, shard_bits: 14)  # five blocks
+        commit, _ = build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
+        assert len(commit.files) == -(-5 // together)
+        assert commit.meta["n_users"] == N
+        audience = Audience(lake, DS)
+        found.append([m.serialize() for m in audience.all_members("gender = 'f' AND NOT age_years > 40")])
+    assert found[0] == found[1] == found[2]
 
 
 def test_people_who_join_meanwhile_are_in_no_audience_until_the_next_night(lake: Lake) -> None:
