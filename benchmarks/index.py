@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,62 +26,10 @@ from angelia.lake import Lake
 from angelia.output import progress
 from benchmarks import _index_content
 from benchmarks._index_sources import DAYS, DS, SHARD_BITS, write_sources
+from benchmarks._watch import Watch
 
 ROOT = Path(__file__).parent.parent
 PEERS = ("spark_bitmap_construct_agg", "duckdb_list", "ours_on_spark")
-
-
-class Watch(threading.Thread):
-    """Samples a process and all below it ten times a second: memory, shared pages counted once (PSS), and processor time."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.pid, self.peak_kib, self.over = pid, 0, threading.Event()
-        self._ticks: dict[int, int] = {}
-
-    def run(self) -> None:
-        """Sample until told to stop."""
-        while not self.over.wait(0.1):
-            tree = _tree(self.pid)
-            self.peak_kib = max(self.peak_kib, sum(_pss_kib(pid) for pid in tree))
-            self._ticks |= {pid: ticks for pid in tree if (ticks := _ticks(pid))}
-
-    @property
-    def cpu_s(self) -> float:
-        """Processor time: unlike seconds, it hardly minds what else the machine does."""
-        return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
-
-
-def _tree(root: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue
-            children.setdefault(parent, []).append(int(path.name))
-    found, stack = [], [root]
-    while stack:
-        found.append(stack.pop())
-        stack += children.get(found[-1], [])
-    return found
-
-
-def _pss_kib(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-
-
-def _ticks(pid: int) -> int:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])
 
 
 def run(command: Sequence[str], folder: Path, extra: Mapping[str, str] | None = None) -> tuple[float, float, float]:

@@ -22,7 +22,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.loop import environment
 from angelia.output import progress
-from benchmarks.index import PeakMemory
+from benchmarks._watch import Watch
 
 ROOT = Path(__file__).parent.parent
 DS = "2026-11-14"
@@ -48,8 +48,8 @@ WRITTEN = (
 )
 
 
-def run(words: Sequence[str], env: dict[str, str], log: Path) -> tuple[float, float]:
-    """Run one command; return its seconds and its tree's peak memory in GiB.
+def run(words: Sequence[str], env: dict[str, str], log: Path) -> tuple[float, float, float]:
+    """Run one command; return its seconds, its tree's processor seconds, and its tree's peak memory in GiB.
 
     Raises:
         AngeliaError: it failed.
@@ -57,14 +57,14 @@ def run(words: Sequence[str], env: dict[str, str], log: Path) -> tuple[float, fl
     began = time.perf_counter()
     with log.open("a") as file:
         process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=ROOT)
-        memory = PeakMemory(process.pid)
-        memory.start()
+        watch = Watch(process.pid)
+        watch.start()
         code = process.wait()
-    memory.over.set()
-    memory.join()
+    watch.over.set()
+    watch.join()
     if code:
         raise AngeliaError(f"{' '.join(words[1:])} ended with exit code {code}", fix=f"see {log.name} in the home (keep it with --home)")
-    return time.perf_counter() - began, memory.peak / 2**20
+    return time.perf_counter() - began, watch.cpu_s, watch.peak_kib / 2**20
 
 
 def words_of(step: str, command: Sequence[str]) -> list[str]:
@@ -110,15 +110,15 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
     if not (home / "models").is_dir():
         before.append(("bootstrap", ["bootstrap", "--ds", DS]))
     for name, words in before:
-        seconds, peak = run([sys.executable, "-m", "angelia.cli", *words], env, log)
-        ours[f"before_{name}_s"] = round(seconds, 1)
-        progress(f"{name}: {seconds:.1f} s, {peak:.2f} GiB")
-    total = most = 0.0
+        seconds, cpu, peak = run([sys.executable, "-m", "angelia.cli", *words], env, log)
+        ours[f"before_{name}_s"], ours[f"before_{name}_cpu_s"] = round(seconds, 1), round(cpu, 1)
+        progress(f"{name}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB")
+    total = total_cpu = most = 0.0
     for step, command in NIGHT:
-        seconds, peak = run(words_of(step, command), env, log)
-        ours[f"{step}_s"], ours[f"{step}_peak_rss_gib"] = round(seconds, 1), round(peak, 2)
-        total, most = total + seconds, max(most, peak)
-        progress(f"{step}: {seconds:.1f} s, {peak:.2f} GiB")
+        seconds, cpu, peak = run(words_of(step, command), env, log)
+        ours |= {f"{step}_s": round(seconds, 1), f"{step}_cpu_s": round(cpu, 1), f"{step}_peak_rss_gib": round(peak, 2)}
+        total, total_cpu, most = total + seconds, total_cpu + cpu, max(most, peak)
+        progress(f"{step}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB")
     n_users = int(lake.require("user_index", chain="0").meta["n_users"])
     heads = [lake.head(name, **leaf) for name in WRITTEN for leaf in lake.partitions(name)]
     size = sum(entry.bytes for head in heads if head is not None for entry in head.files)
@@ -128,6 +128,6 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
         for leaf in lake.partitions(name)
         for entry in lake.require(name, **leaf).files
     )
-    ours |= {"total_s": round(total, 1), "peak_rss_gib": round(most, 2), "users": n_users}
+    ours |= {"total_s": round(total, 1), "total_cpu_s": round(total_cpu, 1), "peak_rss_gib": round(most, 2), "users": n_users}
     ours |= {"bytes_per_user": round(size / n_users, 1), "source_bytes_per_user": round(sources / n_users, 1)}
     return ours
