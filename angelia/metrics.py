@@ -5,6 +5,7 @@ A file is replaced whole, so the collector never reads half of one. No label hol
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,8 +29,9 @@ def render(families: Iterable[Family]) -> str:
             continue
         lines += [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
         for labels, value in family.samples:
-            named = ",".join(f'{name}="{_escaped(text)}"' for name, text in sorted(labels.items()))
-            lines.append(f"{family.name}{{{named}}} {value!r}" if named else f"{family.name} {value!r}")
+            named = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
+            number = int(value) if math.isfinite(value) and value == int(value) else value
+            lines.append(f"{family.name}{{{named}}} {number!r}" if named else f"{family.name} {number!r}")
     return "\n".join(lines) + "\n"
 
 
