@@ -26,6 +26,7 @@ class Settings(BaseModel):
     history_days: int = Field(28, ge=1, le=365, description="days of user_days that features, curves and training read")
     default_timezone: str = Field("UTC", description="used for users whose timezone is missing or unknown; counted")
     late_days: int = Field(3, ge=0, le=14, description="how many days back late events may still rebuild")
+    delivery_slots: int = Field(2, ge=1, le=64, description="slots of each Airflow pool deliver_<channel>: workers that share a provider's quota")
     s3_endpoint: str | None = Field(None, description="S3 endpoint URL where it is not the provider's own")
 
     def lake_url(self) -> str:

@@ -25,6 +25,7 @@ from urllib.parse import quote
 import typer
 
 from angelia.config import load_settings
+from angelia.contracts.sources import CHANNELS
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.output import JsonFlag, emit, parse_ds, progress
@@ -111,10 +112,18 @@ def prepare_airflow(steps: Steps) -> None:
     if ready.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    slots = load_settings().delivery_slots
     pools = {
         "spark": {"slots": 1, "description": "Spark jobs at a time on this machine", "include_deferred": False},
         "plan": {"slots": 1, "description": "one plan at a time: caps count the plan before", "include_deferred": False},
-        "deliver_fcm": {"slots": 2, "description": "delivery workers of channel fcm; each paces at quota / slots", "include_deferred": False},
+        **{
+            f"deliver_{channel}": {
+                "slots": slots,
+                "description": f"delivery workers of {channel}; each paces at quota / slots",
+                "include_deferred": False,
+            }
+            for channel in CHANNELS
+        },
     }
     (folder / "pools.json").write_text(json.dumps(pools))
     wanted = environment(steps.home)

@@ -17,9 +17,11 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from angelia.config import load_settings
 from angelia.contracts import CONTRACTS
 
 PROJECT = Path(__file__).resolve().parent.parent
+DELIVERY_SLOTS = load_settings().delivery_slots
 DEFAULTS: dict[str, Any] = {
     "owner": "angelia",
     "retries": int(os.environ.get("ANGELIA_TASK_RETRIES", "2")),

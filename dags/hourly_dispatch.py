@@ -19,10 +19,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator
+from _shared import DEFAULTS, DELIVERY_SLOTS, CommandOperator
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
-CHANNELS = ("fcm",)  # one pool each: deliver_<channel>; its slots share the provider's quota
+from angelia.contracts.sources import CHANNELS
+
+SLOTS = str(DELIVERY_SLOTS)  # of each pool deliver_<channel>: so many workers share a provider's quota
 NOW = "{{ params.now or dag_run.run_after.isoformat() }}"
 
 
@@ -48,16 +50,11 @@ def hourly_dispatch():
 
     @task(task_id="words")
     def words(due: dict[str, Any], channel: str, params: dict[str, Any] | None = None) -> list[list[str]]:
-        """Return one delivery command a due part."""
+        """Return one delivery command for each part that is due, its follow-ups included."""
         clock = (params or {}).get("clock", "wall")
-        return [
-            [
-                *("angelia", "deliver", "--ds", part["ds"], "--send-hour", part["send_hour"]),
-                *("--channel", channel, "--part", str(part["part"]), "--clock", clock, "--json"),
-            ]
-            for part in due["parts"]
-            if part["channel"] == channel
-        ]
+        which = dict.fromkeys((part["ds"], part["send_hour"], str(part["part"])) for part in due["parts"] if part["channel"] == channel)
+        how = ("--channel", channel, "--slots", SLOTS, "--clock", clock, "--json")
+        return [["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, *how] for ds, hour, part in which]
 
     for channel in CHANNELS:
         CommandOperator.partial(

@@ -240,3 +240,24 @@ def test_a_notice_that_cannot_be_delivered_fails_nothing(dags, monkeypatch):
     for url in ("http://127.0.0.1:9/nobody", "file:///etc/passwd", ""):
         monkeypatch.setenv("ANGELIA_NOTIFY_URL", url)
         notifier.notify(failed(ValueError("x")))
+
+
+def test_each_due_part_is_delivered_by_one_command_of_its_channel_with_its_share_of_the_quota(dags):
+    from angelia.contracts.sources import CHANNELS
+
+    dag = dags["hourly_dispatch"]
+    part = {"ds": "2026-11-14", "send_hour": "2026-11-15T04", "priority": "high", "kind": "plan", "rows": 3}
+    due = {
+        "parts": [
+            {**part, "channel": "fcm", "part": 0},
+            {**part, "channel": "fcm", "part": 0, "kind": "deferred"},
+            {**part, "channel": "sms", "part": 1},
+        ]
+    }
+    for channel in CHANNELS:
+        words = dag.get_task(f"words_{channel}").python_callable(due, channel, {"clock": "wall"})
+        assert [one[one.index("--part") + 1] for one in words] == {"fcm": ["0"], "sms": ["1"]}.get(channel, [])
+        for one in words:
+            assert one[one.index("--slots") + 1] == "2"
+            assert one[one.index("--channel") + 1] == channel
+        assert dag.get_task(f"fan_out_{channel}").pool == f"deliver_{channel}"
