@@ -22,11 +22,14 @@ def parse_ds(value: str) -> str:
     Raises:
         InvalidInput: it is not.
     """
+    return _date("--ds", value).isoformat()
+
+
+def _date(option: str, value: str) -> date:
     try:
-        parsed = date.fromisoformat(value)
+        return date.fromisoformat(value)
     except ValueError:
-        raise InvalidInput(f"{value!r} is not a date", fix="write it as 2026-11-14") from None
-    return parsed.isoformat()
+        raise InvalidInput(f"{option} {value!r} is not a date", fix="write it as 2026-11-14") from None
 
 
 def days_between(first: str, last: str) -> list[str]:
@@ -35,7 +38,7 @@ def days_between(first: str, last: str) -> list[str]:
     Raises:
         InvalidInput: one is no date, `last` lies before `first`, or there are more than 366.
     """
-    begin, end = (date.fromisoformat(parse_ds(text)) for text in (first, last))
+    begin, end = _date("--from", first), _date("--to", last)
     if not 0 <= (end - begin).days < 366:
         raise InvalidInput(f"{first} to {last} is no span of 1 to 366 days", fix="name the earlier day first")
     return [(begin + timedelta(days=day)).isoformat() for day in range((end - begin).days + 1)]

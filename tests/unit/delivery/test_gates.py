@@ -22,6 +22,7 @@ from angelia.delivery.run import Delivery, Options
 from angelia.delivery.wire import UNKNOWN, Answer, Request
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
+from angelia.metrics import render
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -202,7 +203,7 @@ def test_a_receiver_that_does_not_answer_opens_no_breaker_for_the_others(lake: L
     assert sender.receivers is not None
     assert (sender.receivers.n_down, sender.receivers.n_opened) == (1, 1)
     assert wire.tried.count("dead.example:443") < 40  # not two hundred
-    text = metrics.render(delivery._senders, DS)
+    text = render(metrics.families(delivery._senders, DS))
     assert 'receivers_down{ds="2026-11-14",channel="webhook"} 1' in text
     assert "example" not in text
 

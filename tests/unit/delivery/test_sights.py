@@ -18,6 +18,7 @@ from angelia.delivery.sights import LOOK_BACK_US, OPEN, Sights
 from angelia.delivery.wire import UNKNOWN, Answer
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
+from angelia.metrics import render
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 NEXT, NEXT_HOUR = "2026-11-15", "2026-11-16T04"
@@ -75,7 +76,7 @@ def test_a_takeover_refuses_a_template_that_says_something_else(changed: bool, b
     if changed:
         assert bench.wire.requests == []
         assert outcomes_of(bench.lake, DS) == [("ambiguous", "payload_changed")] * 4 + [("ambiguous", "owner_lost")] * 2
-        assert 'angelia_deliver_payload_changed_total{ds="2026-11-14",channel="fcm"} 4' in metrics.render(bench.delivery._senders, DS)
+        assert 'angelia_deliver_payload_changed_total{ds="2026-11-14",channel="fcm"} 4' in render(metrics.families(bench.delivery._senders, DS))
     else:
         assert result.delivered == {"accepted": 4, "ambiguous": 2}
 
