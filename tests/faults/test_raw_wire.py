@@ -47,6 +47,12 @@ class Night(NamedTuple):
         return [(row["outcome"], row["reason"], self.received.get(name, 0)) for name, row in rows if row["guarantee"] == guarantee]
 
 
+def outcomes(lake: Lake) -> set[str]:
+    """Return the outcomes that stand in the ledger."""
+    leaves = lake.partitions("delivery_ledger", ds=DS)
+    return {word for leaf in leaves for word in lake.read(lake.require("delivery_ledger", **leaf), ["outcome"])["outcome"].to_pylist()}
+
+
 def deliver(lake: Lake, folder: Path, rules: str, channel: str, addresses: list[str], monkeypatch: pytest.MonkeyPatch) -> Night:
     """Deliver rows to these addresses (the even ones marketing) to the raw front end of a sandbox in this process."""
     path = folder / "rules.yaml"
@@ -68,7 +74,12 @@ def deliver(lake: Lake, folder: Path, rules: str, channel: str, addresses: list[
             "guarantee": lambda n: "at_least_once" if n % 2 else "at_most_once",
         }
         sample_plan.make(lake, DS, len(made), changes=changes)
-        await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=1.5, batch_deadline_s=20.0)).run()
+        for _ in range(
+            4
+        ):  # a receiver that broke five times in a row is let alone: what waited for it goes out in the next run, as it would next hour
+            await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=1.5, batch_deadline_s=20.0)).run()
+            if "deferred" not in outcomes(lake):
+                break
         os.kill(os.getpid(), signal.SIGINT)  # SIGTERM was the worker's
         return await server
 
@@ -85,7 +96,7 @@ def deliver(lake: Lake, folder: Path, rules: str, channel: str, addresses: list[
     night = Night(ledger, {row["dispatch_id"]: row["address"].rpartition("/")[2] for row in plan}, phones.received, phones)
     for outcome, reason, count in night.of("", "at_most_once"):
         assert count <= 1, "doubled"
-        assert (outcome == "accepted" and count == 1) or (outcome == "ambiguous" and reason == "no_answer")
+        assert (outcome == "accepted" and count == 1) or (outcome == "ambiguous" and reason == "no_answer"), (outcome, reason, count)
     for outcome, _, count in night.of("", "at_least_once"):
         assert (outcome, count >= 1) == ("accepted", True), "unsent"
     assert sum(outcome == "ambiguous" for outcome, _, _ in night.of("", "at_most_once")) <= IN_FLIGHT
