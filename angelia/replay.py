@@ -95,12 +95,12 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
     snapshots = []
     for ds in days:
         plan = main.require("decisions", ds=ds)
-        snapshots.append(changed(read_snapshot(main, cited(main, plan, "catalog_snapshot")), changes))
+        catalog = read_snapshot(main, cited(main, plan, "catalog_snapshot"))
+        snapshots.append((changed(catalog, changes), catalog.stopped))
         for note in moved(main, plan):
             progress(f"{ds}: {note}")
     jobs: list[str] = []
-    for ds, documents in zip(days, snapshots, strict=True):
-        stopped = main.require("catalog_snapshot", ds=ds).meta.get("stopped", ())
+    for ds, (documents, stopped) in zip(days, snapshots, strict=True):
         write_snapshot(branch, _Documents(documents), ds, stopped=stopped)
         for job in ("plan_dispatch", "emit_manifests"):
             jobs += [job, "--ds", ds, "--branch", branch.branch, "+"]

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 
 from hpack import Decoder, HPACKError
 
-from angelia.delivery.http2 import PREFACE, Headers
+from angelia.delivery.http2 import PREFACE, Headers, frame, plain_block
 from angelia.delivery.sandbox.fcm import Reply
 from angelia.delivery.sandbox.front import Front
 from angelia.delivery.sandbox.phones import Phones
@@ -27,26 +27,6 @@ _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 _CODES = {"NO_ERROR": 0, "PROTOCOL_ERROR": 1, "INTERNAL_ERROR": 2, "REFUSED_STREAM": 7, "CANCEL": 8, "ENHANCE_YOUR_CALM": 11}
 _LAST_POSSIBLE = 2**31 - 1
 _BODY_LIMIT, _FRAME, _DRIP_S = 1 << 20, 16_384, 0.2
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
-def _literal(name: bytes, value: bytes) -> bytes:
-    """Return one header as HPACK literal, never indexed (RFC 7541, 6.2.3)."""
-    out = bytearray(b"\x10")
-    for text in (name, value):
-        length = len(text)
-        out.append(min(length, 127))
-        if length >= 127:
-            length -= 127
-            while length >= 128:
-                out.append(length % 128 + 128)
-                length //= 128
-            out.append(length)
-        out += text
-    return bytes(out)
 
 
 class RawFront:
@@ -119,7 +99,7 @@ class _Http2:
         if await self._wire.exactly(len(PREFACE)) != PREFACE:
             raise Ended
         settings = b"".join(key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in ((3, 1000), (4, _BODY_LIMIT)))
-        await self._wire.write(_frame(_SETTINGS, 0, 0, settings) + _frame(_WINDOW, 0, 0, (1 << 30).to_bytes(4, "big")))
+        await self._wire.write(frame(_SETTINGS, 0, 0, settings) + frame(_WINDOW, 0, 0, (1 << 30).to_bytes(4, "big")))
         try:
             while True:
                 head = await self._wire.exactly(9)
@@ -144,9 +124,9 @@ class _Http2:
         elif kind == _RST:
             self._requests.pop(stream, None)
         elif kind == _SETTINGS and not flags & _ACK:
-            await self._wire.write(_frame(_SETTINGS, _ACK, 0))
+            await self._wire.write(frame(_SETTINGS, _ACK, 0))
         elif kind == _PING and not flags & _ACK:
-            await self._wire.write(_frame(_PING, _ACK, 0, payload))
+            await self._wire.write(frame(_PING, _ACK, 0, payload))
         if kind in (_HEADERS, _CONTINUATION) and flags & _END_HEADERS and self._block is not None:
             stream, is_whole, block = self._block
             self._block = None
@@ -170,18 +150,18 @@ class _Http2:
         pairs = [(b":status", str(reply.status).encode()), (b"content-type", reply.content_type), *reply.headers, *more]
         if reply.retry_after:
             pairs.append((b"retry-after", reply.retry_after))
-        block = b"".join(_literal(name, value) for name, value in pairs)
+        block = plain_block(pairs)
         chunks = [block[i : i + _FRAME] for i in range(0, len(block), _FRAME)]
         kinds = [_HEADERS, *[_CONTINUATION] * (len(chunks) - 1)]
         flags = [*[0] * (len(chunks) - 1), _END_HEADERS]
-        return b"".join(_frame(kind, flag, stream, chunk) for kind, flag, chunk in zip(kinds, flags, chunks, strict=True))
+        return b"".join(frame(kind, flag, stream, chunk) for kind, flag, chunk in zip(kinds, flags, chunks, strict=True))
 
     @staticmethod
     def _body(stream: int, reply: Reply) -> bytes:
-        return _frame(_DATA, _END_STREAM, stream, reply.body)
+        return frame(_DATA, _END_STREAM, stream, reply.body)
 
     async def _goaway(self, last: int, code: int = 0) -> None:
-        await self._wire.write(_frame(_GOAWAY, 0, 0, last.to_bytes(4, "big") + code.to_bytes(4, "big")))
+        await self._wire.write(frame(_GOAWAY, 0, 0, last.to_bytes(4, "big") + code.to_bytes(4, "big")))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -200,14 +180,14 @@ class _Http2:
             await wire.write(self._head(stream, reply) + whole[: 9 + len(reply.body) // 2])
             await self._end(abruptly=then.reset == "body")
         if then.rst or then.refuse:
-            await wire.write(_frame(_RST, 0, stream, _CODES[then.rst or "REFUSED_STREAM"].to_bytes(4, "big")))
+            await wire.write(frame(_RST, 0, stream, _CODES[then.rst or "REFUSED_STREAM"].to_bytes(4, "big")))
         elif then.goaway:
             await self._farewell(stream, reply, then, before)
         elif then.header_bytes:
             await wire.write(self._head(stream, reply, ((b"x-filler", b"x" * then.header_bytes),)) + self._body(stream, reply))
         elif then.garbage:  # a status that is no number, then an index that no table has
             await wire.write(
-                _frame(_HEADERS, _END_HEADERS, stream, _literal(b":status", b"2xx")) + _frame(_HEADERS, _END_HEADERS, stream, b"\xff" * 7)
+                frame(_HEADERS, _END_HEADERS, stream, plain_block([(b":status", b"2xx")])) + frame(_HEADERS, _END_HEADERS, stream, b"\xff" * 7)
             )
         elif then.drip:
             self._start(self._drip(stream, reply))
@@ -246,7 +226,7 @@ class _Http2:
             await self._wire.write(self._head(stream, reply))
             for position in range(len(reply.body)):
                 is_last = position == len(reply.body) - 1
-                await self._wire.write(_frame(_DATA, _END_STREAM if is_last else 0, stream, reply.body[position : position + 1]))
+                await self._wire.write(frame(_DATA, _END_STREAM if is_last else 0, stream, reply.body[position : position + 1]))
                 await asyncio.sleep(_DRIP_S)
         except Ended:
             pass
