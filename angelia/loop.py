@@ -56,7 +56,7 @@ def environment(home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # one machine, loopback only
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
         "SPARK_HOME": spark_home,
-        "SPARK_SUBMIT_OPTS": QUICK_JVM + archived,
+        "SPARK_SUBMIT_OPTS": os.environ.get("SPARK_SUBMIT_OPTS", QUICK_JVM + archived),
         "SPARK_LAUNCHER_OPTS": QUICK_JVM,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
