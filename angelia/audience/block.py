@@ -106,6 +106,13 @@ class Index:
             found = self._files[entry.path] = Blobs(self.lake, entry)
         return found
 
+    def release(self, block: int) -> None:
+        """Let go of the files that no later block stands in; a set that is still held keeps its file mapped."""
+        for places in self._places.values():
+            entry = places.get(block)
+            if entry is not None and places.get(block + 1) is not entry:
+                self._files.pop(entry.path, None)
+
     def _placed(self, commit: Commit) -> Iterator[tuple[int, FileEntry]]:
         """Yield (block, the file it stands in)."""
         per_block = self.block_bits - self.shard_bits

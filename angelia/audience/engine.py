@@ -5,7 +5,7 @@
     audience.members("gender = 'f'", shard=0)                       -> roaring bitmap of ordinals
 
 Reads bitmap_index, and the commits of bitmap_days that it cites. Writes nothing. Blocks are evaluated on all cores, each dropped
-when it is answered: memory is that of a block a core. A `resident` audience, for a long-lived process, keeps what it read (of packed words only
+when it is answered, its file with the last of its blocks: memory is that of a file a core. A `resident` audience, for a long-lived process, keeps what it read (of packed words only
 the memory map): the next question on the same fields opens and reads nothing. Ask it one question at a time.
 """
 
@@ -184,6 +184,11 @@ class Audience:
         """Yield the index's blocks, one after the other; their reads add up in `reads`."""
         for number in range(self.index.n_blocks):
             yield self.block(number, reads)
+            self._release(number)
+
+    def _release(self, number: int) -> None:
+        if not self.resident:
+            self.index.release(number)
 
     def _each(self, work: Callable[[Block], int], reads: Reads) -> list[int]:
         """Return `work` of every block. Blocks run in threads, as many as there are cores: packed words leave the GIL alone."""
@@ -194,8 +199,12 @@ class Audience:
 
         def some(first: int) -> tuple[list[int], Reads]:
             mine = Reads()  # counters of its own: adding to shared ones from two threads loses some
-            numbers = [number for number in range(self.index.n_blocks) if number // together % threads == first]
-            return [work(self.block(number, mine)) for number in numbers], mine
+            found = []
+            for number in range(self.index.n_blocks):
+                if number // together % threads == first:
+                    found.append(work(self.block(number, mine)))
+                    self._release(number)
+            return found, mine
 
         with ThreadPoolExecutor(threads) as pool:
             parts = list(pool.map(some, range(threads)))

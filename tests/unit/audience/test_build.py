@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from angelia.audience import build
+from angelia.audience import build, engine
 from angelia.audience.bitmaps import blocks_a_file
 from angelia.audience.build import build_index, one_by_one
 from angelia.audience.engine import Audience
@@ -152,16 +152,27 @@ def test_wider_blocks_make_every_day_anew(lake: Lake, monkeypatch: pytest.Monkey
 def test_several_blocks_of_people_stand_in_a_file_where_there_are_many(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [blocks_a_file(n) for n in (0, 1, 16, 31, 32, 120, 500)] == [1, 1, 1, 1, 2, 4, 4]
     people(lake, DS, N)
-    found = []
+    found, question = [], "gender = 'f' AND NOT age_years > 40"
     for together in (1, 2, 3):
-        monkeypatch.setattr(build, "blocks_a_file", lambda n, together=together: together)
+        for module in (build, engine):
+            monkeypatch.setattr(module, "blocks_a_file", lambda n, together=together: together)
         monkeypatch.setattr(build, "block_bits_for", lambda n, shard_bits: 14)  # five blocks
         commit, _ = build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
         assert len(commit.files) == -(-5 // together)
         assert commit.meta["n_users"] == N
         audience = Audience(lake, DS)
-        found.append([m.serialize() for m in audience.all_members("gender = 'f' AND NOT age_years > 40")])
+        found.append([m.serialize() for m in audience.all_members(question)])
+        audience.count(question)
+        assert not mapped(commit)  # a file goes with the last of its blocks, not with the audience
+        resident = Audience(lake, DS, resident=True)
+        resident.count(question)
+        assert mapped(commit)
     assert found[0] == found[1] == found[2]
+
+
+def mapped(commit: Commit) -> list[str]:
+    """Return the lines of this process's memory map that a commit's files stand in."""
+    return [line for line in Path("/proc/self/maps").read_text().splitlines() if any(line.endswith(entry.path) for entry in commit.files)]
 
 
 def test_people_who_join_meanwhile_are_in_no_audience_until_the_next_night(lake: Lake) -> None:
