@@ -197,19 +197,20 @@ class Night:
         Raises:
             InvalidInput: a file lacks a column.
         """
-        commits = [commit for day in days for commit in self.heads(name, day) if commit.files]
-        if not commits:
+        whole, parts = schema(dataset(name)), []
+        for day in days:
+            paths: list[str] = []
+            for commit in self.heads(name, day):
+                files = self.lake.paths(commit)
+                if files and (missing := sorted(set(columns) - set(pq.read_schema(files[0]).names))):
+                    raise InvalidInput(f"{commit.ref}: column {', '.join(missing)} is missing", fix="mend the source, then import the day again")
+                paths += files
+            if paths:
+                # One scan a day, however many hours its receipts came in; a schema given spares an inference job.
+                rows = self.spark.read.schema(whole).parquet(*paths)
+                parts.append(rows.select(*columns, F.lit(day).alias("arrival")))
+        if not parts:
             return None
-        whole = schema(dataset(name))
-        parts = []
-        for commit in commits:
-            paths = self.lake.paths(commit)
-            there = pq.read_schema(paths[0]).names
-            if missing := [column for column in columns if column not in there]:
-                raise InvalidInput(f"{commit.ref}: column {', '.join(missing)} is missing", fix="mend the source, then import the day again")
-            # A schema given spares an inference job per day.
-            rows = self.spark.read.schema(whole).parquet(*paths)
-            parts.append(rows.select(*columns, F.lit(date.fromisoformat(commit.partition["ds"])).alias("arrival")))
         return functools.reduce(DataFrame.unionByName, parts)
 
     def target(self, name: str, attempts: Mapping[date, Attempt]) -> Target:
