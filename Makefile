@@ -7,6 +7,8 @@ USERS ?= 100000
 DAYS ?= 28
 export ANGELIA_HOME ?= var
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run check docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases
 
@@ -20,7 +22,7 @@ setup: .venv/.ready ## make .venv and install the locked environment
 	  || { echo "error: Python 3.11 to 3.13 is needed, this is $$($(PYTHON) --version); run make PYTHON=python3.11 setup" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r <(sed -n '/^uv==/,/^[a-z]/{/^uv==/p;/^    --hash/p}' requirements.lock)
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@$(BIN)/python -c 'import pathlib, pyspark; assert (pathlib.Path(pyspark.__file__).parent / "jars").is_dir(), "pyspark was overwritten by pyspark-client"'
 	@$(BIN)/python -m spark_jobs._archive 2> >(grep "class archive" >&2)
