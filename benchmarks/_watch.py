@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from pathlib import Path
 
 
 class Watch(threading.Thread):
-    """Samples a process and all below it ten times a second: memory, shared pages counted once (PSS), and processor time."""
+    """Samples a process and all below it: processor time ten times a second, memory (shared pages counted once: PSS) twice.
+
+    Summing the pages of 4 GiB takes the kernel tens of milliseconds, which the watched do not get.
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -17,9 +21,11 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Sample until told to stop."""
+        samples = itertools.count()
         while not self.over.wait(0.1):
             tree = _tree(self.pid)
-            self.peak_kib = max(self.peak_kib, sum(_pss_kib(pid) for pid in tree))
+            if next(samples) % 5 == 0:
+                self.peak_kib = max(self.peak_kib, sum(_pss_kib(pid) for pid in tree))
             self._ticks |= {pid: ticks for pid in tree if (ticks := _ticks(pid))}
 
     @property

@@ -87,6 +87,7 @@ def api(home):
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # today's own night has no sources here
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # nobody edits the DAGs meanwhile
     }
     log = (home / "logs" / "standalone.log").open("w")
     process = subprocess.Popen(
