@@ -4,9 +4,9 @@
     audience.count("gender = 'f' AND days_since('open') <= 7")      -> 1204
     audience.members("gender = 'f'", shard=0)                       -> roaring bitmap of ordinals
 
-Reads bitmap_index, and the commits of bitmap_days that it cites. Writes nothing. Blocks are evaluated on all cores, each dropped
-when it is answered, its file with the last of its blocks: memory is that of a file a core. A `resident` audience, for a long-lived process, keeps what it read (of packed words only
-the memory map): the next question on the same fields opens and reads nothing. Ask it one question at a time.
+Reads bitmap_index, and the commits of bitmap_days that it cites. Writes nothing. Blocks are evaluated on all cores, each dropped when it is
+answered, its file with the last of its blocks: memory is that of a file a core. A `resident` audience, for a long-lived process, keeps what it read
+(of packed words only the memory map): the next question on the same fields opens and reads nothing. Ask it one question at a time.
 """
 
 from __future__ import annotations

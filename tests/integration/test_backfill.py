@@ -149,7 +149,8 @@ class Api:
     def answer(self, dag: str, run: str, task: str, option: str) -> str:
         """Wait until a task asks, give the answer, and return the question's body."""
         self.wait(180, lambda: self.states(dag, run).get(task) == "awaiting_input")
-        time.sleep(5)  # nobody answers within a second; Airflow takes an answer that comes before it has noted the end of the asking process for a failure
+        # Airflow takes an answer that comes before it has noted the end of the asking process for a failure; a person takes longer.
+        time.sleep(5)
         asked = self.call("GET", f"/dags/{dag}/dagRuns/{run}/hitlDetails")["hitl_details"]
         body = {"chosen_options": [option], "params_input": {}}
         self.call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", body)
