@@ -2,7 +2,8 @@
 
 Reads the journal, seals, manifests, `delivery_ledger`. Grain: event. A receipt needs the ledger (when was it sent), an opt-out only the manifest: it
 holds before its part is done. Surprises: everything may be folded again without effect (receipt id = the provider's id; entries are named after it);
-a dispatch that no plan of the last days has is counted as unknown and looked for again until its day is over.
+a dispatch that no plan of the last days has is counted as unknown and looked for again until its day is over. A bounce ends an address only if its
+reason says so: `hard`, or an enhanced status code (RFC 3463) that e-mail calls gone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.delivery import parts
+from angelia.delivery.channels.base import GONE
+from angelia.delivery.channels.smtp import ENHANCED
+from angelia.delivery.guards import address_hash, address_key
 from angelia.delivery.receive.journal import KEEP_DAYS, OPT_OUTS, Event, Journal
 from angelia.delivery.rows import batches_of
 from angelia.errors import Conflict
@@ -36,8 +40,8 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
     if not wanted:
         return counts
     sent = _in_ledger(lake, wanted, now)
-    planned = sent | _in_manifests(lake, wanted - set(sent), now)
-    counts["suppressions"] = _suppress(lake, events.values(), planned)
+    planned = sent | _in_manifests(lake, wanted - set(sent), now, _FACTS)
+    counts["suppressions"] = _suppress(lake, events.values(), planned, now)
     counts["receipts"] = _receipts(lake, [event for event in events.values() if event.dispatch_id in sent], sent)
     for key, some in pending:
         if all(event.dispatch_id in sent for event in some):
@@ -64,14 +68,14 @@ def _in_ledger(lake: Lake, wanted: set[str], now: datetime) -> dict[str, dict[st
     return found
 
 
-def _in_manifests(lake: Lake, wanted: set[str], now: datetime) -> dict[str, dict[str, Any]]:
-    """Return the facts of dispatches that stand in sealed hours."""
+def _in_manifests(lake: Lake, wanted: set[str], now: datetime, columns: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return columns of dispatches that stand in sealed hours."""
     found: dict[str, dict[str, Any]] = {}
     for ds in _recent(now) if wanted else ():
         for hour, number in parts.sealed_hours(lake, ds).items():
             for part in parts.parts_of(lake, lake.as_of("dispatch_manifest", number, ds=ds), hour):
                 if part.rows is None:
-                    found |= {row["dispatch_id"]: {**row, "ds": ds} for row in _rows(lake, part.entry, _FACTS, wanted)}
+                    found |= {row["dispatch_id"]: {**row, "ds": ds} for row in _rows(lake, part.entry, columns, wanted)}
     return found
 
 
@@ -83,21 +87,28 @@ def _rows(lake: Lake, entry: FileEntry, columns: Iterable[str], wanted: set[str]
     return rows
 
 
-def _suppress(lake: Lake, events: Iterable[Event], facts: Mapping[str, Mapping[str, Any]]) -> int:
-    """Append an entry for each opt-out: this person, through the channel it came back on."""
-    told = [event for event in events if event.kind in OPT_OUTS and event.dispatch_id in facts]
+def _suppress(lake: Lake, events: Iterable[Event], facts: Mapping[str, Mapping[str, Any]], now: datetime) -> int:
+    """Append an entry for each opt-out (this person, through the channel it came back on) and each dead address (this address of this person)."""
+    told = [event for event in events if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts]
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if told else set()
-    entries = {}
-    for event in told:
-        entry = hashlib.sha256(f"receive:{event.id}".encode()).hexdigest()[:32]
-        if entry not in known:
-            row = facts[event.dispatch_id]
-            since = datetime.fromtimestamp(event.at_us / 1e6, UTC)
-            who = {"user_id": row["user_id"], "channel": row["channel"], "address_hash": None}
-            entries[entry] = {"entry_id": entry, **who, "since_ts": since, "reason": _REASONS[event.kind]}
+    fresh = {entry: event for event in told if (entry := hashlib.sha256(f"receive:{event.id}".encode()).hexdigest()[:32]) not in known}
+    addressed = _in_manifests(lake, {event.dispatch_id for event in fresh.values() if _is_gone(event)}, now, ("dispatch_id", "address"))
+    key, entries = address_key(lake.store) if addressed else b"", []
+    for entry, event in fresh.items():
+        row, hashed, reason = facts[event.dispatch_id], None, _REASONS.get(event.kind, "gone")
+        if reason == "gone":
+            if event.dispatch_id not in addressed:  # its hour's manifest has been expired: whose address it was is not known any more
+                continue
+            hashed = address_hash(key, row["channel"], addressed[event.dispatch_id]["address"])
+        who = {"user_id": row["user_id"], "channel": row["channel"], "address_hash": hashed}
+        entries.append({"entry_id": entry, **who, "since_ts": datetime.fromtimestamp(event.at_us / 1e6, UTC), "reason": reason})
     if entries:
-        lake.append_log("suppressions", pa.Table.from_pylist(list(entries.values()), schema=arrow.schema(dataset("suppressions"))))
+        lake.append_log("suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions"))))
     return len(entries)
+
+
+def _is_gone(event: Event) -> bool:
+    return event.kind == "bounced" and event.reason is not None and (event.reason == "hard" or ENHANCED.get(event.reason) == GONE)
 
 
 def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, Any]]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import signal
@@ -16,6 +17,7 @@ from angelia.cli import main
 from angelia.delivery import parts, sample_plan
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import sign
+from angelia.delivery.guards import Guards
 from angelia.delivery.receive import folding
 from angelia.delivery.receive.folding import fold
 from angelia.delivery.receive.journal import Journal, parse
@@ -121,6 +123,24 @@ def test_an_opt_out_holds_for_the_person_on_that_channel(kind: str, bench: Any, 
     assert (entry["user_id"], entry["channel"], entry["address_hash"], entry["reason"]) == ("u00000003", "fcm", None, expected)
     sample_plan.make(lake, "2026-11-15", 5)
     assert bench.deliver(ds="2026-11-15", hours=("2026-11-16T04",)).delivered == {"accepted": 4, "skipped": 1}
+
+
+def test_a_hard_bounce_ends_the_address_and_a_soft_one_does_not(bench: Any, lake: Lake, post: Post, dispatches: list[str]) -> None:
+    bounces = [event(dispatches[i], "bounced", f"e{i}", reason=reason) for i, reason in enumerate(("5.1.1", "hard", "4.2.2", "5.2.2"))]
+    body = body_of(*bounces, event(dispatches[4], "bounced", "e4"))
+    post("/events", body, signed(body))
+    assert fold(lake, NOW) == {"receipts": 5, "suppressions": 2, "waiting": 0, "unknown": 0}
+    assert fold(lake, NOW) == {}
+    entries = lake.read_log("suppressions").to_pylist()
+    assert {(entry["user_id"], entry["channel"], entry["reason"], entry["since_ts"]) for entry in entries} == {
+        (user, "fcm", "gone", NOW - timedelta(hours=1)) for user in ("u00000000", "u00000001")
+    }
+    assert all(entry["address_hash"] for entry in entries)  # this address, not the person
+    guards = Guards(lake, DS, lambda: int(NOW.timestamp() * 1e6))
+    assert asyncio.run(guards.refresh())
+    rows = sorted(lake.read(lake.require("dispatch_manifest", ds=DS)).to_pylist(), key=lambda row: row["user_id"])
+    campaigns, users, addresses = ([row[name] for row in rows] for name in ("campaign_id", "user_id", "address"))
+    assert guards.blocked(campaigns, users, "fcm", addresses) == ["address_gone", "address_gone", None, None, None]
 
 
 def test_one_click_unsubscribes_by_post_and_token_only(lake: Lake, post: Post, dispatches: list[str]) -> None:
