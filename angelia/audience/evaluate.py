@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 
@@ -219,8 +220,12 @@ def _sum_events(event_type: str, days: list[str], op: str, value: float, block: 
     who, micros = block.amounts(event_type, days)
     # Sums of millionths are exact, whatever the order, below 2^53 of them.
     totals = np.bincount(who, weights=micros, minlength=max(64, block.width))
+    # As a decimal: 2.01 times a million is no whole number as a float.
+    op, target = whole(op, Decimal(repr(value)) * MICROS)
+    if target is None:
+        return NO_ONE
     numpy_op = {"=": np.equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[op]
-    return Parts([of_flags(numpy_op(totals, value * MICROS)), block.everyone()])
+    return Parts([of_flags(numpy_op(totals, float(target))), block.everyone()])
 
 
 def _days_since(event_type: str, op: str, value: float, block: Block) -> tuple[Parts, Set]:

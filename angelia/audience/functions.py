@@ -71,7 +71,7 @@ class _Arguments:
             found = interval_days(self.text, argument, position(argument, position(self.call)))
             days = 0 if found is None else found
         elif isinstance(argument, exp.Literal) and not argument.is_string and str(argument.this).isdigit():
-            days = int(argument.this)
+            days = int(argument.this) if len(argument.this) < 10 else self.history_days + 1
         else:
             raise self.fail(argument, "days is a whole number")
         if not 1 <= days <= self.history_days:

@@ -13,6 +13,7 @@ from angelia.audience.fields import FIELDS, Kind
 from angelia.audience.nodes import DateValue, FieldTerm, SumEvents, Term, Value
 
 MAX_NUMBER = 10**15
+MAX_SHIFT_DAYS = 100_000
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 1, 1)
 _UNITS = {"DAY": 1, "DAYS": 1, "WEEK": 7, "WEEKS": 7}
 
@@ -78,6 +79,8 @@ def _number(text: str, term: Term, expression: exp.Expression, offset: int, *, r
         number = sign * Decimal(inner.this)
     except InvalidOperation:
         raise error_at(text, offset, f"{inner.this!r} is not a number") from None
+    except ArithmeticError:  # more digits before the point than a decimal can have
+        number = Decimal("inf")
     if not number.is_finite() or abs(number) > MAX_NUMBER:
         raise error_at(text, offset, f"{inner.this} is out of range", f"numbers are between -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
     if not real and number == number.to_integral_value():
@@ -99,8 +102,8 @@ def interval_days(text: str, expression: exp.Expression, offset: int) -> int | N
         days = int(str(amount.this if isinstance(amount, exp.Literal) else "")) * _UNITS[name]
     except ValueError:
         raise error_at(text, offset, "an interval is a whole number of days or weeks", "INTERVAL '30' DAY") from None
-    if not 0 <= days <= 100_000:
-        raise error_at(text, offset, "the interval is out of range")
+    if not 0 <= days <= MAX_SHIFT_DAYS:
+        raise error_at(text, offset, "the interval is out of range", f"at most {MAX_SHIFT_DAYS:,} days")
     return days
 
 
@@ -110,7 +113,10 @@ def _date(text: str, expression: exp.Expression, offset: int) -> DateValue:
         days = interval_days(text, expression.expression.unnest(), offset)
         if days is None:
             raise error_at(text, offset, "a day is moved by an interval", "CURRENT_DATE - INTERVAL '30' DAY")
-        return DateValue(base.base, base.shift_days + (days if isinstance(expression, exp.Add) else -days))
+        shift = base.shift_days + (days if isinstance(expression, exp.Add) else -days)
+        if abs(shift) > MAX_SHIFT_DAYS:
+            raise error_at(text, offset, "the interval is out of range", f"at most {MAX_SHIFT_DAYS:,} days")
+        return DateValue(base.base, shift)
     if isinstance(expression, exp.CurrentDate):
         return DateValue(None)
     if isinstance(expression, exp.Cast) and expression.to.is_type("date"):

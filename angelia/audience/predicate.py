@@ -54,13 +54,15 @@ def parse(
     return _Binder(audiences or {}, history_days, lists).audience(text, ())
 
 
-def check(text: str, *, audiences: Mapping[str, str], history_days: int = MAX_HISTORY_DAYS) -> None:
+def check(
+    text: str, *, audiences: Mapping[str, str], history_days: int = MAX_HISTORY_DAYS, lists: Callable[[], Collection[str]] | None = None
+) -> None:
     """Check a predicate, and every audience it builds on.
 
     Raises:
         InvalidInput: as `parse`; a cycle between audiences is named from end to end.
     """
-    parse(text, audiences, history_days=history_days)
+    parse(text, audiences, history_days=history_days, lists=lists)
 
 
 class _Binder:
@@ -255,8 +257,10 @@ class _Tree:
         return bind_value(self.text, term, expression, position(expression, position(near)))
 
     def _ordered(self, term: nodes.Term, op: str, where: exp.Expression) -> None:
-        if isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind in (Kind.FLAG, Kind.SET):
-            raise self.fail(where, f"{op} makes no sense for {term.name}", "use =, <> or IN")
+        if isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind in (Kind.FLAG, Kind.SET, Kind.TEXT):
+            raise self.fail(
+                where, f"{op} makes no sense for {term.name}", "use =, <>, IN or LIKE" if FIELDS[term.name].kind is Kind.TEXT else "use =, <> or IN"
+            )
 
     def _unsupported(self, expression: exp.Expression) -> InvalidInput:
         if isinstance(expression, exp.Query | exp.Subquery | exp.Exists):

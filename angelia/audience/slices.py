@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,9 +44,9 @@ def slice_numbers(positions: npt.NDArray[np.generic], keys: npt.NDArray[np.integ
     return offset, [of_words(np.packbits(planes[:, bit >> 3] & np.uint8(1 << (bit & 7)), bitorder="little")) for bit in range(bits)]
 
 
-def whole(op: str, value: float) -> tuple[str, int | None]:
+def whole(op: str, value: float | Decimal) -> tuple[str, int | None]:
     """Return the comparison of an integer with `value` as one with an integer; None if no integer can be equal."""
-    if float(value).is_integer():
+    if value == math.floor(value):
         return op, int(value)
     if op == "=":
         return op, None

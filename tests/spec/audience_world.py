@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -152,6 +153,8 @@ class Sql:
                 return f"(len(list_filter(f.tags, lambda tag: tag LIKE {_literal(prefix + '%')})) > 0)"
             case nodes.IsNull(nodes.FieldTerm("tag")):
                 return "(f.tags IS NULL)"
+            case nodes.Compare(nodes.SumEvents() as term, op, value):
+                return f"({self.term(term)} {op} CAST('{value!r}' AS DECIMAL(28, 9)))"
             case nodes.Compare(term, op, value):
                 return f"({self.term(term)} {op} {_literal(value)})"
             case nodes.OneOf(term, values):
@@ -185,7 +188,7 @@ class Sql:
                 also = f" AND item = '{item}'" if item is not None else ""
                 return f"coalesce((SELECT sum(n_events) FROM d WHERE {_days(event_type, days)}{also}), 0)"
             case nodes.SumEvents(event_type, days):
-                return f"coalesce((SELECT sum(value_sum) FROM d WHERE {_days(event_type, days)}), 0)"
+                return f"coalesce((SELECT CAST(sum(CAST(value_sum AS DECIMAL(18, 6))) AS DECIMAL(28, 9)) FROM d WHERE {_days(event_type, days)}), 0)"
             case nodes.DaysSince(event_type):
                 return f"(SELECT DATE '{DS}' - max(day) FROM d WHERE {_days(event_type, HISTORY)})"
 
@@ -269,7 +272,7 @@ class Naive:
             case nodes.CountEvents(event_type, item, days):
                 return sum(r["n_events"] for r in self._mine(row, event_type, days) if item is None or r["item"] == item)
             case nodes.SumEvents(event_type, days):
-                return sum(r["value_sum"] for r in self._mine(row, event_type, days))
+                return sum(Decimal(repr(r["value_sum"])) for r in self._mine(row, event_type, days))
             case nodes.DaysSince(event_type):
                 seen = [(DAY - date.fromisoformat(r["day"])).days for r in self._mine(row, event_type, HISTORY)]
                 return min(seen) if seen else None
@@ -288,6 +291,8 @@ class Naive:
         if here is None:
             return None
         target = value.resolve(DAY) if isinstance(value, nodes.DateValue) else value
+        if isinstance(here, Decimal):
+            target = Decimal(repr(target))
         if isinstance(here, list):
             return target in here
         return {

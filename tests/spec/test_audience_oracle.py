@@ -60,7 +60,7 @@ PEOPLE = [
 ]
 EVENTS = [
     w.did(0, 0, "open"), w.did(0, 1, "view", "camera", 2), w.did(0, 3, "view", "book", 1), w.did(0, 5, "purchase", "book", 1, 20.25),
-    w.did(1, 2, "open", None, 3), w.did(1, 2, "view", "camera", 1), w.did(17, 5, "open"), w.did(17, 0, "purchase", "camera", 2, 5.5),
+    w.did(1, 2, "open", None, 3), w.did(1, 2, "view", "camera", 1), w.did(17, 5, "open"), w.did(17, 0, "purchase", "camera", 2, 2.01),
     w.did(17, 4, "purchase", "camera", 1, 4.25), w.did(99, 0, "open"),
 ]  # fmt: skip
 PUSHES = [
@@ -131,7 +131,12 @@ CASES: list[tuple[str, set[int]]] = [
     ("count_events('open', 3) BETWEEN 2 AND 3", {1}),
     ("count_events('open', 6) > -1", {0, 1, 2, 17, 40}),
     ("count_events('open', 6) < 0.5", {2, 40}),
-    ("sum_events('purchase', field='value', 6) >= 9.75", {0, 17}),
+    ("sum_events('purchase', field='value', 6) >= 6.26", {0, 17}),
+    ("sum_events('purchase', 6) > 6.26", {0}),
+    ("sum_events('purchase', 1) = 2.01", {17}),
+    ("sum_events('purchase', 1) < 2.01", {0, 1, 2, 40}),
+    ("sum_events('purchase', 1) BETWEEN 2.0099999 AND 2.0100001", {17}),
+    ("sum_events('purchase', 1) = 2.0100001", set()),
     ("sum_events('purchase', 4) > 0", {17}),
     ("sum_events('purchase', 6) = 0", {1, 2, 40}),
     ("days_since('open') = 0", {0}),
@@ -175,6 +180,7 @@ TYPES, ITEMS, CAMPAIGNS, TOPICS, CHANNELS = (
     ["promo", "news"],
     ["fcm", "sms"],
 )
+AMOUNTS = [0.0, 0.01, 0.29, 2.01, 4.1, 9.75, 1001.1]
 AUDIENCES = {
     "base": "gender = 'f' OR age_years > 40",
     "nested": "NOT in_audience('base') AND count_events('view', 3) >= 1",
@@ -208,7 +214,7 @@ def random_world(seed: int) -> object:
         seen = set()
         for _ in range(rng.randrange(7)):
             row = w.did(
-                ordinal, rng.randrange(w.HISTORY), rng.choice(TYPES), maybe(rng.choice(ITEMS)), rng.choice([1, 1, 2, 3, 9]), rng.randrange(40) / 4
+                ordinal, rng.randrange(w.HISTORY), rng.choice(TYPES), maybe(rng.choice(ITEMS)), rng.choice([1, 1, 2, 3, 9]), rng.choice(AMOUNTS)
             )
             if (key := (row["day"], row["event_type"], row["item"])) not in seen:
                 seen.add(key)
@@ -277,7 +283,9 @@ def leaves(draw: st.DrawFn) -> nodes.Node:
         name = draw(st.sampled_from(sorted(REALS)))
         return nodes.Compare(nodes.FieldTerm(name), draw(OPS), float(draw(st.sampled_from(REALS[name]))))
     if kind == 9:
-        return nodes.Compare(nodes.SumEvents(draw(st.sampled_from(TYPES)), draw(DAYS)), draw(OPS), draw(st.integers(-4, 80)) / 4)
+        return nodes.Compare(
+            nodes.SumEvents(draw(st.sampled_from(TYPES)), draw(DAYS)), draw(OPS), round(sum(draw(st.lists(st.sampled_from(AMOUNTS), max_size=3))), 2)
+        )
     if kind == 10:
         days = st.builds(nodes.DateValue, st.sampled_from([None, w.DAY]), st.integers(-9, 3))
         return nodes.Compare(nodes.FieldTerm("signup_date"), draw(OPS), draw(days))
