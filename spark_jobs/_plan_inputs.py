@@ -21,6 +21,7 @@ from angelia.planning.night import Arm, Campaign, Cap, Channel, Pairs, Past, Peo
 from spark_jobs._session import in_shard
 
 PLAN_HOURS = 24
+WEEK_DAYS = 9  # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h after them
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,20 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
         previous=lake.head("decisions", ds=before),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
     )
+
+
+def days_needed(terms: Terms, history_days: int) -> int:
+    """Return how many days of pushes a plan must know: those of every cap and of the gap, a week, and all since a campaign that comes once began."""
+    day = date.fromisoformat(terms.ds)
+    # Both ends count, and a local day may begin on the UTC day before.
+    once = [(day - campaign.start_date).days + 2 for campaign in terms.campaigns if campaign.occurrence == "once"]
+    own = [cap.days for campaign in terms.campaigns for cap in campaign.caps]
+    return max([history_days, WEEK_DAYS, _policy_days(terms), *own, *once])
+
+
+def _policy_days(terms: Terms) -> int:
+    """Return for how many days a message counts against those of other campaigns."""
+    return max([1, -(-terms.gap_hours // 24), *(cap.days for cap in terms.caps)])
 
 
 def plan_start(ds: str, lead_hours: int) -> datetime:
@@ -252,9 +267,13 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
     hours: list[np.ndarray] = []
     campaign: list[str] = []
     keys: list[str] = []
+    running = pa.array([one.id for one in terms.campaigns], pa.string())
+    for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
     for commit in inputs.pushes:
         table = _rows(lake, commit, shard, bits, ["ordinal", "campaign_id", "message_id", "kind", "at_ts"])
         table = table.filter(pc.equal(table["kind"], "sent"))
+        if commit.partition["ds"] < for_all:  # memory: older messages matter to their own campaign only
+            table = table.filter(pc.is_in(table["campaign_id"], running))
         user.append(np.searchsorted(people.ordinal, table["ordinal"].to_numpy()))
         hours.append((table["at_ts"].to_numpy().astype("datetime64[us]") - start) / np.timedelta64(1, "h"))
         campaign += table["campaign_id"].to_pylist()

@@ -42,7 +42,7 @@ from angelia.planning import (
     usage,
 )
 from angelia.planning.night import OPEN, Terms, build, draw_slots, thin_drawn
-from spark_jobs._plan_inputs import Inputs, Shard, find_inputs, load_shard, material_locales, terms_of
+from spark_jobs._plan_inputs import Inputs, Shard, days_needed, find_inputs, load_shard, material_locales, terms_of
 from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session
 
 SAMPLE_USERS = 20_000
@@ -221,8 +221,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = load_settings()
     lake = open_lake(args.branch)
     catalog = load_snapshot(lake, args.ds)
-    inputs = find_inputs(lake, args.ds, max([settings.history_days, *(c.days for c in catalog.policy.caps)]))
     terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
+    inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))
     locales = material_locales(catalog)
     limits, reserve = terms.limits(), terms.explore_limits()
     n_users = int(inputs.index.meta["n_users"])
