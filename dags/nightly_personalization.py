@@ -11,7 +11,8 @@ a task that fails leaves the last good commit in place, so yesterday's manifests
 - a Spark job: its log ends with one `error:` line; the same command runs by hand (`spark-submit spark_jobs/<task>.py --ds D`).
 - `plan_guard` found the plan implausible (ten times the usual volume, an audience that collapsed, scores that drifted, messages that cannot be
   rendered): `ask_campaigns` or `ask_night` waits 90 minutes for an answer under *Required actions*, with the numbers. No answer leaves out the
-  campaigns it names; for the whole night it sends nothing, and yesterday's manifests stay. `angelia plan guard --ds D` shows the numbers again.
+  campaigns it names; for the whole night it sends nothing, and yesterday's manifests stay. Who approves the night sends all of it.
+  `angelia plan guard --ds D` shows the numbers again. Its verdict `missing` asks nothing: a campaign that should send plans no message.
 - too late in the night: clear it anyway. Hours that have passed are skipped and counted in the plan.
 
 **Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`), so it asks nobody: what would be held
@@ -35,19 +36,25 @@ DS = ("--ds", "{{ ds }}")
 ON = (*DS, "--branch", BRANCH)
 
 
+ASKS = {"night": "ask_night", "campaigns": "ask_campaigns"}  # verdict of the guard -> the task that asks
 SEND_THEM, LEAVE_OUT = "Send them, too", "Leave them out"
 ANSWER_WITHIN = timedelta(minutes=90)  # the plan's first hour begins two hours after the night does
 NUMBERS = """{% set guard = ti.xcom_pull(task_ids='plan_guard') %}{{ guard.figures.messages.values() | sum }} messages, {{ guard.history }}.
 {% for breach in guard.breaches %}
 - **{{ breach.check }}** ({{ breach.severity }}): {{ breach.says }}{% endfor %}
 
-Held back: {{ guard.held | join(', ') or 'the night' }}. To see more: `angelia plan guard --ds {{ ds }}`, `angelia plan show --ds {{ ds }}`"""
+Held back: {{ 'the night; approved, all of it is sent' if guard.verdict == 'night' else guard.held | join(', ') }}.
+To see more: `angelia plan guard --ds {{ ds }}`, `angelia plan show --ds {{ ds }}`"""
 
 
 def held_back(ti: Any) -> str:
-    """Return the campaigns to leave out, separated by commas: those the guard held back, unless a person wants them."""
-    answer = ti.xcom_pull(task_ids="ask_campaigns") or {}
-    return "" if SEND_THEM in answer.get("chosen_options", ()) else ",".join((ti.xcom_pull(task_ids="plan_guard") or {}).get("held", ()))
+    """Return the campaigns to leave out, separated by commas: those the guard held back, unless a person wants them, or the whole night."""
+    guard = ti.xcom_pull(task_ids="plan_guard")
+    # Only the question that this verdict asks: a night that was cleared may still hold an answer to the other one.
+    asked = ASKS.get(guard["verdict"])
+    answer = (ti.xcom_pull(task_ids=asked) if asked else None) or {}
+    is_wanted = {SEND_THEM, ApprovalOperator.APPROVE}.intersection(answer.get("chosen_options", ()))
+    return "" if is_wanted else ",".join(guard["held"])
 
 
 def gate(name: str):
@@ -112,9 +119,7 @@ def nightly_personalization():
         is_asked = (params or {})["ask"] and branch_of(params or {}, dag_run, ds or "") == "main"
         if guard["verdict"] == "night" and not is_asked:
             raise AirflowFailException("; ".join(breach["says"] for breach in guard["breaches"]))
-        if guard["verdict"] == "open" or not is_asked:
-            return "emit_manifests"
-        return {"night": "ask_night", "campaigns": "ask_campaigns"}[guard["verdict"]]
+        return ASKS.get(guard["verdict"], "emit_manifests") if is_asked else "emit_manifests"
 
     check_sources >> index_users >> aggregate_days >> build_features >> build_send_times >> check_features
     check_features >> build_bitmaps >> select_audiences >> score_materials >> plan_dispatch >> check_plan >> plan_guard

@@ -28,7 +28,7 @@ def render(dag, words, *, run_type="scheduled", **params):
         run_type=run_type, start_date=datetime(2026, 11, 15, 2, 0, 30, tzinfo=UTC), run_after=datetime(2026, 11, 15, 2, tzinfo=UTC), run_id="r"
     )
     answers = {"train": {"version": "2026-11-14-0123"}, "approve": {"responded_by_user": {"id": "1", "name": "ada"}}}
-    answers |= {"plan_guard": {"held": ["win_back", "price_drop"]}, "ask_campaigns": None}
+    answers |= {"plan_guard": {"verdict": "campaigns", "held": ["win_back", "price_drop"]}, "ask_campaigns": None}
     ti = SimpleNamespace(xcom_pull=lambda task_ids: answers[task_ids])
     chosen = {name: dag.params[name] for name in dag.params} | params
     context = {
@@ -131,44 +131,6 @@ def test_rendered_commands_are_the_reviewed_ones(dags):
     if WRITE_GOLDEN:
         GOLDEN.write_text(text)
     assert text == GOLDEN.read_text()
-
-
-@pytest.mark.parametrize(
-    ("verdict", "ask", "run_type", "goes_to"),
-    [
-        ("open", True, "scheduled", "emit_manifests"),
-        ("campaigns", True, "scheduled", "ask_campaigns"),
-        ("night", True, "scheduled", "ask_night"),
-        ("campaigns", False, "scheduled", "emit_manifests"),  # held back without a question
-        ("campaigns", True, "backfill", "emit_manifests"),
-    ],
-)
-def test_a_person_is_asked_where_the_answer_matters(dags, verdict, ask, run_type, goes_to):
-    who_decides = dags["nightly_personalization"].get_task("who_decides").python_callable
-    guard = {"verdict": verdict, "held": ["sale"], "breaches": [{"says": "ten times the usual"}]}
-    assert who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14") == goes_to
-
-
-@pytest.mark.parametrize(("ask", "run_type"), [(False, "scheduled"), (True, "backfill")])
-def test_an_implausible_night_without_anybody_to_ask_fails_with_the_numbers(dags, ask, run_type):
-    from airflow.sdk.exceptions import AirflowFailException
-
-    who_decides = dags["nightly_personalization"].get_task("who_decides").python_callable
-    guard = {"verdict": "night", "held": [], "breaches": [{"says": "ten times the usual"}]}
-    with pytest.raises(AirflowFailException, match="ten times the usual"):
-        who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14")
-
-
-def test_held_campaigns_are_sent_only_if_a_person_says_so(dags):
-    held_back = dags["nightly_personalization"].user_defined_macros["held_back"]
-
-    def ti(answer):
-        said = {"plan_guard": {"held": ["sale", "win_back"]}, "ask_campaigns": answer}
-        return SimpleNamespace(xcom_pull=lambda task_ids: said[task_ids])
-
-    assert held_back(ti(None)) == "sale,win_back"
-    assert held_back(ti({"chosen_options": ["Leave them out"]})) == "sale,win_back"
-    assert held_back(ti({"chosen_options": ["Send them, too"]})) == ""
 
 
 @pytest.mark.parametrize(("mode", "first"), [("replay", "replay"), ("resend", "count_resend")])

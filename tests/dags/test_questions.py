@@ -1,0 +1,164 @@
+"""What a person is asked, what the answers do, and what happens if nobody answers: with the providers' own operators."""
+
+import json
+import warnings
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+DS = "2026-11-14"
+HELD = ["sale", "win_back"]
+BREACHES = [
+    {"check": "volume", "severity": "night", "campaigns": [], "says": "60,000 messages planned, 6,000 is usual"},
+    {"check": "rendering", "severity": "campaign", "campaigns": HELD[:1], "says": "5 of 5 sampled messages of sale cannot be rendered"},
+]
+
+
+def guarded(verdict, breaches=BREACHES):
+    """What plan_guard pushes."""
+    figures = {"messages": {"digest": 40_000, "sale": 15_000, "win_back": 5_000}}
+    return {"verdict": verdict, "held": HELD, "breaches": breaches, "history": "7 nights", "figures": figures}
+
+
+def pushed(task, option, who="ada"):
+    """What the operator pushes when somebody chose an option (nobody: the default, after the timeout): as XCom gives it back."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from airflow.models.hitl import HITLDetail
+        from airflow.sdk.bases.xcom import BaseXCom
+
+    detail = HITLDetail(chosen_options=[option], params_input={}, responded_at=datetime(2026, 11, 15, 3, tzinfo=UTC))
+    event = {**detail.as_resume_event_payload(timedout=who is None), "responded_by_user": {"id": "1", "name": who} if who else None}
+    ti = SimpleNamespace(map_index=-1, xcom_push=lambda key, value: None)
+    value = task.execute_complete({"task": task, "ti": ti}, event)
+    return BaseXCom.deserialize_value(SimpleNamespace(value=json.loads(json.dumps(BaseXCom.serialize_value(value)))))
+
+
+def pulling(**answers):
+    """A task instance that finds these values of other tasks, and nothing of any other."""
+    return SimpleNamespace(xcom_pull=lambda task_ids: answers.get(task_ids))
+
+
+def left_out(dag, **answers):
+    """The words that emit_manifests is given after --without."""
+    task = dag.get_task("emit_manifests")
+    words = task.application_args
+    template = dag.get_template_env().from_string(words[words.index("--without") + 1])
+    return template.render({"ti": pulling(**answers), **dag.user_defined_macros})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ask", "run_type", "goes_to"),
+    [
+        ("open", True, "scheduled", "emit_manifests"),
+        ("campaigns", True, "scheduled", "ask_campaigns"),
+        ("night", True, "scheduled", "ask_night"),
+        ("missing", True, "scheduled", "emit_manifests"),  # nothing to hold back, nothing to ask
+        ("campaigns", False, "scheduled", "emit_manifests"),  # held back without a question
+        ("campaigns", True, "backfill", "emit_manifests"),
+    ],
+)
+def test_a_person_is_asked_where_the_answer_matters(dags, verdict, ask, run_type, goes_to):
+    who_decides = dags["nightly_personalization"].get_task("who_decides").python_callable
+    guard = {"verdict": verdict, "held": ["sale"], "breaches": [{"says": "ten times the usual"}]}
+    assert who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14") == goes_to
+
+
+@pytest.mark.parametrize(("ask", "run_type"), [(False, "scheduled"), (True, "backfill")])
+def test_an_implausible_night_without_anybody_to_ask_fails_with_the_numbers(dags, ask, run_type):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    who_decides = dags["nightly_personalization"].get_task("who_decides").python_callable
+    guard = {"verdict": "night", "held": [], "breaches": [{"says": "ten times the usual"}]}
+    with pytest.raises(AirflowFailException, match="ten times the usual"):
+        who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14")
+
+
+def test_held_campaigns_are_sent_only_if_a_person_says_so(dags):
+    dag = dags["nightly_personalization"]
+    ask = dag.get_task("ask_campaigns")
+    assert left_out(dag, plan_guard=guarded("campaigns")) == "sale,win_back", "nobody was asked"
+    assert left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Leave them out")) == "sale,win_back"
+    assert left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Leave them out", who=None)) == "sale,win_back"
+    assert left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Send them, too")) == ""
+
+
+def test_who_approves_a_night_sends_all_of_it(dags):
+    dag = dags["nightly_personalization"]
+    assert left_out(dag, plan_guard=guarded("night"), ask_night=pushed(dag.get_task("ask_night"), "Approve")) == ""
+
+
+def test_an_answer_counts_for_its_own_question_only(dags):
+    """A night that was approved, cleared and judged again keeps the old answer, since the task that asked is skipped this time."""
+    dag = dags["nightly_personalization"]
+    approved, sent = pushed(dag.get_task("ask_night"), "Approve"), pushed(dag.get_task("ask_campaigns"), "Send them, too")
+    leave = pushed(dag.get_task("ask_campaigns"), "Leave them out")
+    assert left_out(dag, plan_guard=guarded("campaigns"), ask_night=approved, ask_campaigns=leave) == "sale,win_back"
+    assert left_out(dag, plan_guard=guarded("campaigns"), ask_night=approved) == "sale,win_back"
+    assert left_out(dag, plan_guard=guarded("night"), ask_campaigns=sent) == "sale,win_back"
+
+
+def asked(dag, task_id, **answers):
+    """The rendered body of a question."""
+    return dag.get_template_env().from_string(dag.get_task(task_id).body).render({"ti": pulling(**answers), "ds": DS})
+
+
+def test_the_question_names_the_numbers_and_what_is_held_back(dags):
+    dag = dags["nightly_personalization"]
+    night = asked(dag, "ask_night", plan_guard=guarded("night"))
+    assert night.startswith("60000 messages, 7 nights.\n")
+    assert "- **volume** (night): 60,000 messages planned, 6,000 is usual\n- **rendering** (campaign): 5 of 5" in night
+    assert "Held back: the night; approved, all of it is sent.\n" in night
+    campaigns = asked(dag, "ask_campaigns", plan_guard=guarded("campaigns", BREACHES[1:]))
+    assert "- **rendering** (campaign)" in campaigns
+    assert "Held back: sale, win_back.\n" in campaigns
+    assert "the night" not in campaigns
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id", "options", "default"),
+    [
+        ("nightly_personalization", "ask_night", ["Approve", "Reject"], "Reject"),
+        ("nightly_personalization", "ask_campaigns", ["Send them, too", "Leave them out"], "Leave them out"),
+        ("campaign_backfill", "approve_resend", ["Approve", "Reject"], "Reject"),
+        ("weekly_retrain", "approve", ["Approve", "Reject"], "Reject"),
+    ],
+)
+def test_no_answer_is_the_careful_one(dags, dag_id, task_id, options, default):
+    task = dags[dag_id].get_task(task_id)
+    assert (task.options, task.defaults, task.multiple) == (options, [default], False)
+    assert task.response_timeout is not None
+    assert task.execution_timeout is None, "it would end the question instead of answering it"
+
+
+def test_the_nights_questions_are_answered_before_its_first_hour(dags):
+    """It starts at 02:00 and plans from 04:00; the manifests take their time, too."""
+    for task_id in ("ask_night", "ask_campaigns"):
+        assert dags["nightly_personalization"].get_task(task_id).response_timeout == timedelta(minutes=90)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id", "skipped"),
+    [
+        ("nightly_personalization", "ask_night", ["emit_manifests"]),
+        ("campaign_backfill", "approve_resend", ["resend"]),
+        ("weekly_retrain", "approve", ["promote"]),
+    ],
+)
+@pytest.mark.parametrize("who", ["ada", None])
+def test_a_rejection_skips_what_comes_next_whatever_its_trigger_rule(dags, dag_id, task_id, skipped, who):
+    """emit_manifests runs after skipped questions: only the operator's own skipping keeps it from running after one that was rejected."""
+    from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+    task = dags[dag_id].get_task(task_id)
+    with pytest.raises(DownstreamTasksSkipped) as told:
+        pushed(task, "Reject", who)
+    assert told.value.tasks == skipped
+
+
+def test_manifests_are_emitted_after_a_question_that_was_skipped_and_only_directly_after_them(dags):
+    emit = dags["nightly_personalization"].get_task("emit_manifests")
+    assert emit.trigger_rule == "none_failed_min_one_success"
+    assert emit.upstream_task_ids == {"who_decides", "ask_night", "ask_campaigns"}
+    assert emit.downstream_task_ids == set(), "a rejection skips the next task only"
