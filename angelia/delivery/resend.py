@@ -1,8 +1,8 @@
 """`angelia ledger resend`: what of a campaign's decided messages the ledger lacks, and that may still go, is put up to be sent again.
 
 Reads manifests, ledger objects, stops, suppressions and the newest user_preferences; writes follow-up parts, which the next delivery takes. Grain:
-manifest row. A row is left out, under a reason, if it reached its provider or may have (`already_…`), if somebody is still at it (`pending`), if its
-own window has closed, or if the person has refused it since.
+manifest row. A row is left out, under a reason, if its message reached its provider or may have (`already_…`), by whatever plan; if somebody is still
+at it (`pending`), its own window has closed, the person has refused it since, or a later plan has it (`planned_again`).
 What would surprise: a message never leaves the window it was decided for; who wants it later wants another plan.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
+from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +29,8 @@ from angelia.delivery.status import families
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 
-_COLUMNS = ("campaign_id", "user_id", "address", "topic", "guarantee", "not_after")
+_COLUMNS = ("campaign_id", "message_id", "user_id", "address", "topic", "guarantee", "not_after")
+_CHOICE = ["user_id", "kind", "name"]  # what a preference is about
 LACKING = frozenset({SKIPPED, DEFERRED})  # no provider has seen these
 
 
@@ -57,8 +60,9 @@ def resend(lake: Lake, days: Sequence[str], campaigns: Collection[str], now: Mic
         guards = _guards(lake, ds, lease_now)
         if stopped := sorted(guards.stopped & set(campaigns)):
             raise InvalidInput(f"campaign {', '.join(stopped)} is stopped", fix=f"`angelia catalog resume {stopped[0]}` first, if it is to go on")
+        others = _OtherPlans(lake, ledger, ds, campaigns)
         for _, family in families(lake, ds):
-            chosen = _part(lake, ledger, family, campaigns, guards, refused, now, by_campaign, left_out)
+            chosen = _part(lake, ledger, family, campaigns, guards, refused, others, now, by_campaign, left_out)
             if chosen:
                 n_parts += 1
                 if not dry_run:
@@ -85,7 +89,8 @@ def _part(
     family: Sequence[Part],
     campaigns: Collection[str],
     guards: Guards,
-    refused: frozenset[tuple[str, str]],
+    refused: frozenset[tuple[str, str, str]],
+    others: _OtherPlans,
     now: Micros,
     by_campaign: dict[str, Counter[str]],
     left_out: Counter[str],
@@ -96,10 +101,9 @@ def _part(
     wanted = pc.is_in(rows["campaign_id"], pa.array(sorted(campaigns), pa.string())).to_pylist()
     if not any(wanted):
         return []
-    is_open = not all(ledger.is_done(part.id) for part in family)
-    best = compaction.merged(ledger, family, ("row", "outcome", "n_attempts"))
-    outcomes: dict[int, str] = dict(zip(best["row"].to_pylist(), best["outcome"].to_pylist(), strict=True))
-    names, users, topics = (rows[name].to_pylist() for name in ("campaign_id", "user_id", "topic"))
+    is_open = _is_open(ledger, family)
+    outcomes = _outcomes(ledger, family)
+    names, messages, users, topics = (rows[name].to_pylist() for name in ("campaign_id", "message_id", "user_id", "topic"))
     blocked = guards.blocked(names, users, root.channel, rows["address"].to_pylist())
     ends = rows["not_after"].cast(pa.int64()).to_pylist()
     transactional = [word == "at_least_once" for word in rows["guarantee"].to_pylist()]
@@ -112,16 +116,60 @@ def _part(
             reason = "pending"  # a delivery takes it by itself while its window is open
         elif ends[row] <= now:
             reason = "window_closed"
-        elif not transactional[row] and (users[row], topics[row]) in refused:
-            reason = "opted_out"
+        elif (users[row], "channel", root.channel) in refused or (not transactional[row] and (users[row], "topic", topics[row]) in refused):
+            reason = "opted_out"  # as the night sees it: a channel may be refused for everything, a topic for marketing
         else:
-            reason = blocked[row] or "resent"
+            reason = blocked[row] or others.reasons.get(messages[row], "resent")
         by_campaign.setdefault(names[row], Counter())[reason] += 1
         if reason == "resent":
             chosen.append(row)
         else:
             left_out[reason] += 1
     return chosen
+
+
+def _is_open(ledger: Ledger, family: Sequence[Part]) -> bool:
+    return not all(ledger.is_done(part.id) for part in family)
+
+
+def _outcomes(ledger: Ledger, family: Sequence[Part]) -> dict[int, str]:
+    best = compaction.merged(ledger, family, ("row", "outcome", "n_attempts"))
+    return dict(zip(best["row"].to_pylist(), best["outcome"].to_pylist(), strict=True))
+
+
+class _OtherPlans:
+    """Why messages of one plan may not go because of what other plans do with them."""
+
+    def __init__(self, lake: Lake, ledger: Ledger, ds: str, campaigns: Collection[str]) -> None:
+        self._lake, self._ledger, self._ds, self._campaigns = lake, ledger, ds, campaigns
+
+    @cached_property
+    def reasons(self) -> dict[str, str]:
+        """Reason by message_id. Asked for only if a row's window is open still, so later plans are few; earlier ones are those still delivered."""
+        earliest = (date.fromisoformat(self._ds) - timedelta(days=parts.LOOK_BACK_DAYS)).isoformat()
+        found: dict[str, str] = {}
+        for other in (leaf["ds"] for leaf in self._lake.partitions("dispatch_manifest")):
+            if other >= earliest and other != self._ds:
+                for _, family in families(self._lake, other):
+                    found |= self._of(family, is_later=other > self._ds)
+        return found
+
+    def _of(self, family: Sequence[Part], *, is_later: bool) -> dict[str, str]:
+        rows = columns_of(self._lake, family[0].entry, ("campaign_id", "message_id"))
+        ours = pc.is_in(rows["campaign_id"], pa.array(sorted(self._campaigns), pa.string())).to_pylist()
+        if not any(ours):
+            return {}
+        outcomes, is_open = _outcomes(self._ledger, family), _is_open(self._ledger, family)
+        found = {}
+        for row, message in ((row, message) for row, message in enumerate(rows["message_id"].to_pylist()) if ours[row]):
+            outcome = outcomes.get(row)
+            if outcome is not None and outcome not in LACKING:
+                found[message] = f"already_{outcome}"
+            elif is_later:
+                found[message] = "planned_again"
+            elif is_open:
+                found[message] = "pending"
+        return found
 
 
 def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
@@ -131,14 +179,19 @@ def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
     return guards
 
 
-def _refused(lake: Lake) -> frozenset[tuple[str, str]]:
-    """Return (user, topic) of the newest preferences that say no: younger than the plan, if a day has come in since."""
+def _refused(lake: Lake) -> frozenset[tuple[str, str, str]]:
+    """Return (user, kind, name) where the last word of the newest preferences is no: younger than the plan, if a day has come in since."""
     days = lake.partitions("user_preferences")
     if not days:
         return frozenset()
-    table = lake.read(lake.require("user_preferences", **days[-1]), ["user_id", "kind", "name", "is_opted_in"])
-    no = table.filter(pc.and_(pc.equal(table["kind"], "topic"), pc.invert(table["is_opted_in"])))
-    return frozenset(zip(no["user_id"].to_pylist(), no["name"].to_pylist(), strict=True))
+    said = lake.read(lake.require("user_preferences", **days[-1]), [*_CHOICE, "is_opted_in", "updated_ts"])
+    yes, no = (
+        said.filter(pc.equal(said["is_opted_in"], word)).group_by(_CHOICE).aggregate([("updated_ts", "max")]).rename_columns([*_CHOICE, at])
+        for word, at in ((True, "yes_ts"), (False, "no_ts"))
+    )
+    last = no.join(yes, _CHOICE, join_type="left outer")
+    stands = last.filter(pc.fill_null(pc.greater(last["no_ts"], last["yes_ts"]), True))
+    return frozenset(zip(*(stands[name].to_pylist() for name in _CHOICE), strict=True))
 
 
 def lines(result: dict[str, Any]) -> list[str]:

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from angelia.contracts import arrow, dataset
+from angelia.contracts import arrow, dataset, ids
+from angelia.delivery import sample_plan
+from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.resend import lines, resend
 from angelia.delivery.run import lease_now
 from angelia.errors import InvalidInput
@@ -19,8 +21,12 @@ def micros(at):
     return int(at.timestamp() * 1e6)
 
 
-def preferences(lake, *refusing):
-    rows = [{"user_id": user, "kind": "topic", "name": "promo", "is_opted_in": False, "updated_ts": NOON} for user in refusing]
+def preferences(lake, *said):
+    """Each: (user, kind, name, whether they want it, minute of the hour)."""
+    rows = [
+        {"user_id": user, "kind": kind, "name": name, "is_opted_in": wants, "updated_ts": NOON.replace(minute=at)}
+        for user, kind, name, wants, at in said
+    ]
     with lake.attempt("user_preferences", ds="2026-11-15") as attempt:
         attempt.write(pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_preferences"))), "part-0000.parquet")
         attempt.publish()
@@ -59,7 +65,7 @@ def run(bench, *, dry_run=False, days=(DS,), campaigns=("price_drop",), now=NOON
 
 def test_what_was_held_back_goes_once_the_campaign_resumes_and_every_row_is_counted(stopped):
     bench = stopped
-    preferences(bench.lake, "u00000007")
+    preferences(bench.lake, ("u00000007", "topic", "promo", False, 1))
     suppress(bench.lake, "u00000008")
     with pytest.raises(InvalidInput, match="is stopped"):
         run(bench)
@@ -74,6 +80,52 @@ def test_what_was_held_back_goes_once_the_campaign_resumes_and_every_row_is_coun
     outcomes = [row["outcome"] for row in bench.ledger().values()]
     assert (outcomes.count("accepted"), outcomes.count("skipped")) == (15, 5)
     assert len(bench.wire.requests) == 15
+
+
+def test_a_refused_channel_is_refused_for_everything_a_topic_for_marketing_and_the_last_word_counts(bench):
+    bench.plan(6, guarantee=lambda n: "at_least_once" if n < 3 else "at_most_once")
+    say(bench.lake, "stop", 0)
+    bench.deliver()
+    say(bench.lake, "resume", 1)
+    refused = [(f"u{n:08d}", kind, name, False, 1) for n in (0, 3) for kind, name in (("channel", "fcm"), ("channel", "sms"))]
+    refused += [(f"u{n:08d}", "channel", "sms", False, 1) for n in (1, 4)]
+    refused += [("u00000002", "topic", "promo", False, 1), ("u00000005", "channel", "fcm", False, 1), ("u00000005", "channel", "fcm", True, 2)]
+    preferences(bench.lake, *refused)
+    assert run(bench)["campaigns"] == {"price_drop": {"opted_out": 2, "resent": 4}}
+    bench.deliver()
+    assert {row["user_id"] for row in bench.ledger().values() if row["outcome"] == "skipped"} == {"u00000000", "u00000003"}
+
+
+def once(n):
+    return ids.message_id("price_drop", f"u{n:08d}", "once")
+
+
+LONG = {"message_id": once, "guarantee": "at_least_once", "not_after": datetime(2026, 11, 18, 4, tzinfo=UTC)}
+LATER, LATER_HOUR = "2026-11-16", "2026-11-17T04"
+
+
+def test_a_message_that_a_later_plan_has_is_left_to_it(bench):
+    bench.plan(6, **LONG)
+    say(bench.lake, "stop", 0)
+    bench.deliver()
+    say(bench.lake, "resume", 1)
+    sample_plan.make(bench.lake, LATER, 4, changes=LONG)
+    at = datetime(2026, 11, 17, 5, tzinfo=UTC)
+    assert run(bench, now=at, dry_run=True)["campaigns"] == {"price_drop": {"planned_again": 4, "resent": 2}}
+    assert bench.deliver(ds=LATER, hours=(LATER_HOUR,)).delivered == {"accepted": 4}
+    assert run(bench, now=at)["campaigns"] == {"price_drop": {"already_accepted": 4, "resent": 2}}
+    assert bench.deliver(clock=SimulatedClock(micros(at))).delivered == {"accepted": 2, "skipped": -2}
+
+
+def test_a_message_that_an_earlier_plan_brought_late_or_is_still_at_does_not_go_again(bench):
+    bench.plan(6, **LONG)
+    say(bench.lake, "stop", 0)
+    bench.deliver()
+    say(bench.lake, "resume", 1)
+    sample_plan.make(bench.lake, "2026-11-12", 2, changes=LONG)
+    assert run(bench, dry_run=True)["campaigns"] == {"price_drop": {"pending": 2, "resent": 4}}
+    bench.deliver(ds="2026-11-12", hours=("2026-11-13T04",))
+    assert run(bench)["campaigns"] == {"price_drop": {"already_accepted": 2, "resent": 4}}
 
 
 def test_a_second_resend_puts_up_nothing_twice(stopped):
