@@ -20,7 +20,7 @@ from angelia.audience.arrays import Numbers
 from angelia.audience.bitmaps import EVERYONE
 from angelia.audience.blobs import Blobs, Key
 from angelia.audience.daily import event_field, find_item
-from angelia.audience.sets import NOBODY, Set, bitmap_of, intersect, of_positions, ordinals_of, to_bitmap
+from angelia.audience.sets import NOBODY, Set, bitmap_of, intersect, of_positions, ordinals_of, positions_of, to_bitmap
 from angelia.audience.slices import add
 from angelia.contracts import dataset
 from angelia.errors import InvalidInput, NotFound
@@ -199,6 +199,15 @@ class Block:
         self._fields: dict[tuple[str, str | None], tuple[Blobs | None, dict[Key, int], bool]] = {}
         self._sets: dict[tuple[str, str | None, Key], Set] = {}
 
+    @property
+    def shards(self) -> range:
+        """The shards of the block."""
+        return self.index.shards_of(self.number)
+
+    def ordinals(self, found: Set) -> BitMap:
+        """Return the ordinals of a set of the block's people."""
+        return bitmap_of(positions_of(found) + np.uint32(self.base))
+
     def everyone(self) -> Set:
         """Return all users of the block."""
         return self.get(EVERYONE, "known")
@@ -227,6 +236,11 @@ class Block:
             return None
         assert blobs is not None
         return blobs.arrays(row)[0]
+
+    def fields_on(self, day: str) -> set[str]:
+        """Return the fields that anybody in the block has on a day."""
+        blobs, _ = self.index.file_of_day(day, self.number)
+        return {name for block, name in blobs.spans if block == self.number} if blobs is not None else set()
 
     def on_day(self, field_name: str, day: str) -> Set:
         """Return who did something (of a field of `daily`) on a day. Callers must not change it."""

@@ -8,6 +8,7 @@ that file.
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,14 +17,13 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import typer
 
-from angelia.audience import nodes
 from angelia.audience.block import Block
-from angelia.audience.engine import Audience, Line, by_shard
+from angelia.audience.engine import Audience, Line
 from angelia.audience.errors_at import error_at
 from angelia.audience.evaluate import evaluate
 from angelia.audience.fields import FIELDS, Kind
+from angelia.audience.hints import hints
 from angelia.audience.lists import put_list, user_ids
-from angelia.audience.plan import steps
 from angelia.audience.predicate import suggest
 from angelia.audience.sets import Set, intersect, union
 from angelia.config import load_settings
@@ -50,16 +50,15 @@ def count(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> Non
     """Tell how many people match, and how many of them may be reached: not suppressed, on some channel, outside the global holdout."""
     audience, text = _open(ds, predicate)
     counted = audience.measure(text)
-    allowed, holdout = _allowed(audience, text)
-    hints = _hints(audience, text)
-    result = {"predicate": text, "ds": audience.index.ds, **counted.as_dict(), "allowed": allowed, "held_out": holdout, "hints": hints}
-    held = (
-        f", {holdout:,} of the reachable are held out" if holdout is not None else " (the catalog of that night has no snapshot: no holdout applied)"
-    )
+    allowed = _allowed(audience, text)
+    notes = hints(audience, text)
+    result = {"predicate": text, "ds": audience.index.ds, **counted.as_dict(), **asdict(allowed), "hints": notes}
+    left_out = [f"{allowed.suppressed:,} suppressed", f"{allowed.without_channel:,} without a channel"]
+    left_out.append(f"{allowed.held_out:,} held out" if allowed.held_out is not None else "no holdout applied: that night's catalog has no snapshot")
     lines = [
-        f"{counted.count:,} match, {allowed:,} reachable and allowed{held}",
+        f"{counted.count:,} match, {allowed.allowed:,} reachable and allowed ({', '.join(left_out)})",
         f"{counted.engine_ms:.1f} ms, {counted.bitmaps_read:,} bitmaps, {counted.bytes_read:,} bytes read, index of {audience.index.ds}",
-        *hints,
+        *notes,
     ]
     emit(result, lines, as_json)
 
@@ -72,8 +71,9 @@ def explain(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> N
     rows = [_row(line) for line in plan]
     width = max(len(line.text) + 2 * line.depth for line in plan)
     lines = [f"{'  ' * line.depth + line.text:<{width}}  {line.count:>12,}  {_reads(line)}".rstrip() for line in plan]
+    notes = hints(audience, text)
     lines.append(f"{counted.count:,} match; {counted.engine_ms:.1f} ms, {counted.bitmaps_read:,} bitmaps, {counted.bytes_read:,} bytes read")
-    emit({"predicate": text, "ds": audience.index.ds, **counted.as_dict(), "plan": rows}, lines, as_json)
+    emit({"predicate": text, "ds": audience.index.ds, **counted.as_dict(), "plan": rows, "hints": notes}, [*lines, *notes], as_json)
 
 
 @app.command()
@@ -129,8 +129,8 @@ def export(
         # Ids of people: readable by the one who asked for them only.
         partial.touch(mode=0o600, exist_ok=True)
         with pq.ParquetWriter(partial, schema) if file.suffix == ".parquet" else csv.CSVWriter(partial, schema) as writer:
-            for number, members in enumerate(audience.all_members(text)):
-                ids = user_ids(audience.index.lake, index, number, members)
+            for shards, members in audience.members_by_block(text):
+                ids = user_ids(audience.index.lake, index, shards, members)
                 writer.write_table(pa.table([ids], schema=schema))
                 rows += len(ids)
         partial.replace(file)
@@ -165,8 +165,10 @@ def save(
     """Save a predicate as an audience of the catalog, checked like `angelia catalog apply`; campaigns see it from the next snapshot on."""
     from angelia.audience.saving import save_audience
 
-    action, version = save_audience(name, predicate, description)
-    emit({"audience": name, "action": action, "version": version}, [f"audience/{name} {action} (version {version})"], as_json)
+    lake = _lake()
+    action, version = save_audience(lake, name, predicate, description)
+    notes = hints(*_open(None, predicate)) if lake.partitions("bitmap_index") else []
+    emit({"audience": name, "action": action, "version": version, "hints": notes}, [f"audience/{name} {action} (version {version})", *notes], as_json)
 
 
 @app.command()
@@ -223,47 +225,40 @@ def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
     return f"in_audience('{predicate}')"
 
 
-def _allowed(audience: Audience, text: str) -> tuple[int, int | None]:
-    """Return (people who match and may be reached, people held out of them; None = no policy to say)."""
+@dataclass
+class Allowed:
+    """Of the people who match: who may be reached, and why the others may not."""
+
+    allowed: int = 0
+    suppressed: int = 0
+    without_channel: int = 0
+    held_out: int | None = None  # None = no policy to say
+
+
+def _allowed(audience: Audience, text: str) -> Allowed:
     from angelia.audience.saving import holdout_of
 
     plan, holdout = audience.plan(text), holdout_of(audience.index.lake, audience.index.ds)
     index = next((audience.index.lake.cited(name) for name in audience.index.commit.inputs if name.split(":")[-1].startswith("user_index/")), None)
-    allowed = held_out = 0
+    found = Allowed()
     for block in audience.blocks():
-        people = intersect([evaluate(plan, block), _reachable(block)], [], block.width)
-        held = 0
-        if holdout is not None and index is not None and len(people):
+        match = evaluate(plan, block)
+        people = intersect([match, _reachable(block)], [], block.width)
+        suppressed = len(intersect([match, block.get("is_suppressed", "value", "true")], [], block.width))
+        found.suppressed += suppressed
+        found.without_channel += len(match) - len(people) - suppressed
+        found.allowed += len(people)
+        if holdout is not None and index is not None:
             share_pct, salt = holdout
-            for shard, members in by_shard(block, people):
-                keys = user_keys(user_ids(audience.index.lake, index, shard, members).to_pylist())
-                held += int((uniform(keys, "bucket", salt) * 100.0 < share_pct).sum())
-        held_out += held
-        allowed += len(people) - held
-    return allowed, None if holdout is None else held_out
+            ids = user_ids(audience.index.lake, index, block.shards, block.ordinals(people)) if len(people) else pa.array([], pa.string())
+            held = int((uniform(user_keys(ids.to_pylist()), "bucket", salt) * 100.0 < share_pct).sum())
+            found.held_out = (found.held_out or 0) + held
+            found.allowed -= held
+    return found
 
 
 def _reachable(block: Block) -> Set:
     return union([block.get("reachable", "value", channel) for channel in CHANNELS], block.width)
-
-
-def _hints(audience: Audience, text: str) -> list[str]:
-    """Return a line for each value of a text field that nobody has, with the nearest that somebody has."""
-    found = []
-    wanted = [
-        (step.leaf.term.name, str(value))
-        for step in steps(audience.plan(text))
-        if isinstance(step.leaf, nodes.Compare | nodes.OneOf) and isinstance(step.leaf.term, nodes.FieldTerm)
-        if FIELDS[step.leaf.term.name].kind in (Kind.TEXT, Kind.SET)
-        for value in (step.leaf.values if isinstance(step.leaf, nodes.OneOf) else (step.leaf.value,))
-    ]
-    if wanted:
-        there: dict[str, set[str]] = {name: set() for name, _ in wanted}
-        for block in audience.blocks():
-            for name in there:
-                there[name].update(block.values(name))
-        found = [f"note: nobody has {name} = {value!r}; {suggest(value, sorted(there[name]))}" for name, value in wanted if value not in there[name]]
-    return found
 
 
 def _row(line: Line) -> dict[str, object]:

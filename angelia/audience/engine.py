@@ -122,6 +122,12 @@ class Audience:
             for _, members in by_shard(block, evaluate(plan, block)):
                 yield members
 
+    def members_by_block(self, text: str) -> Iterator[tuple[range, BitMap]]:
+        """Yield each block's shards and the ordinals in them that a predicate is true for."""
+        plan = self.plan(text)
+        for block in self.blocks():
+            yield block.shards, block.ordinals(evaluate(plan, block))
+
     def explain(self, text: str) -> tuple[Counted, list[Line]]:
         """Return the count and the plan's nodes from the root, each with its own cardinality and reads over all blocks.
 

@@ -6,9 +6,11 @@ added, drops those users from its own list, and appends the rest; so an ordinal 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +19,7 @@ from angelia.lake import Commit, Lake
 
 CHAIN = "0"
 MAX_ATTEMPTS = 50
+FILE_BITS = 20  # a file holds whole shards, of at most a million people: who wants the ids of some shards reads no others
 
 
 def index_head(lake: Lake) -> Commit | None:
@@ -49,10 +52,12 @@ def append_users(
     inputs = list(inputs)
     for _ in range(MAX_ATTEMPTS):
         first = head.rows if head else 0
-        ordinals = pa.array(range(first, first + len(fresh)), pa.uint32())
-        table = pa.table({"user_id": fresh, "ordinal": ordinals})
+        tables = [
+            pa.table({"user_id": fresh.slice(start - first, stop - start), "ordinal": pa.array(np.arange(start, stop, dtype=np.uint32))})
+            for start, stop in itertools.pairwise(_edges(first, first + len(fresh), max(FILE_BITS, shard_bits)))
+        ]
         try:
-            return lake.append_chain("user_index", [table], expected=head, shard_bits=shard_bits, inputs=inputs, params=params, rejects=rejects)
+            return lake.append_chain("user_index", tables, expected=head, shard_bits=shard_bits, inputs=inputs, params=params, rejects=rejects)
         except Conflict:
             moved = lake.require("user_index", chain=CHAIN)
             old = {entry.path for entry in head.files} if head else set()
@@ -60,3 +65,8 @@ def append_users(
             fresh = fresh.filter(pc.invert(pc.is_in(fresh, added["user_id"].combine_chunks())))
             head = moved
     raise Conflict(f"user_index: the head moved {MAX_ATTEMPTS} times in a row", fix="run index_users again when fewer runs compete")
+
+
+def _edges(first: int, stop: int, bits: int) -> list[int]:
+    """Return where files of the ordinals from `first` to `stop` begin and end: at multiples of 2^bits."""
+    return [first, *range(((first >> bits) + 1) << bits, stop, 1 << bits), stop]

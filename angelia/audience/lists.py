@@ -15,7 +15,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
-from angelia.audience.block import holds
+from angelia.audience.block import holds_any
 from angelia.audience.index import index_head
 from angelia.audience.sets import bitmap_of, ordinals_of
 from angelia.contracts import arrow, dataset
@@ -81,9 +81,9 @@ def put_list(lake: Lake, name: str, path: Path) -> Commit:
         return attempt.publish(inputs=[head], meta={"n_users": len(ordinals)}, rejects={reason: n for reason, n in rejects.items() if n})
 
 
-def user_ids(lake: Lake, index: Commit, shard: int, members: BitMap) -> pa.Array:
-    """Return the user ids of a shard's members, in ordinal order; `index` is the user_index commit the bitmaps were made from."""
-    rows = lake.read(index, ["user_id", "ordinal"], where=holds(shard)).combine_chunks()
+def user_ids(lake: Lake, index: Commit, shards: range, members: BitMap) -> pa.Array:
+    """Return the user ids of members in some shards, in ordinal order; `index` is the user_index commit the bitmaps were made from."""
+    rows = lake.read(index, ["user_id", "ordinal"], where=holds_any(shards)).combine_chunks()
     mine = rows.filter(pc.is_in(rows["ordinal"], pa.array(ordinals_of(members), pa.uint32()))).sort_by("ordinal")
     column = mine["user_id"]
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())

@@ -50,7 +50,7 @@ def holdout_of(lake: Lake, ds: str) -> tuple[float, str] | None:
     return holdout.share_pct, holdout.salt
 
 
-def save_audience(name: str, predicate: str, description: str | None) -> tuple[str, int]:
+def save_audience(lake: Lake, name: str, predicate: str, description: str | None) -> tuple[str, int]:
     """Save a predicate as a catalog document; return what happened (created, changed, unchanged) and its version.
 
     Raises:
@@ -59,7 +59,13 @@ def save_audience(name: str, predicate: str, description: str | None) -> tuple[s
     """
     store = CatalogStore.open(load_settings().catalog_url())
     there = _current()
-    check(predicate, audiences={**{other: document.predicate for other, document in there.items()}, name: predicate})
+    audiences = {**{other: document.predicate for other, document in there.items()}, name: predicate}
+    check(
+        predicate,
+        audiences=audiences,
+        history_days=load_settings().history_days,
+        lists=lambda: [leaf["list"] for leaf in lake.partitions("user_lists")],
+    )
     said = description if description is not None else there[name].description if name in there else ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml" if name.isidentifier() else Path(folder) / "audience.yaml"

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from angelia.catalog.documents import AnyDocument, Audience, Campaign, Experiment, Material, Template, canonical
 from angelia.catalog.problems import Problem, nearest
+from angelia.config import load_settings
 from angelia.contracts.derived import USER_FEATURES
 from angelia.delivery.templates import BUILTINS, CompiledTemplate, RowRejected, choose_locale, field_values, names_used
 from angelia.errors import InvalidInput
@@ -83,7 +84,8 @@ class Whole:
         from angelia.audience.predicate import check  # sqlglot takes a while to load: only where predicates are checked
 
         try:
-            check(audience.predicate, audiences=self.audiences)
+            # What asks for more days than the index has would stop the night.
+            check(audience.predicate, audiences=self.audiences, history_days=load_settings().history_days)
         except InvalidInput as error:
             yield Problem(("predicate",), error.one_line())
 

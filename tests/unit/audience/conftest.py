@@ -53,12 +53,14 @@ def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
             tags=rng.choice([None, [], ["sport"], ["sport", "spa"]]),
             channels=[] if ordinal % 3 == 0 else ["fcm"],
             is_suppressed=ordinal % 5 == 0,
+            opted_out_topics=["promo"] if ordinal % 7 == 0 else [],
         )
         for ordinal in range(500)
     ]
     days = [w.did(ordinal, back, "open") for ordinal in range(0, 500, 2) for back in (1, 4)]
     days += [w.did(ordinal, 0, "purchase", None, 1, 12.5) for ordinal in range(0, 500, 10)]
-    w.write_index(lake, w.World(rows, days), shard_bits=5, block_bits=7)
+    pushes = [w.pushed(ordinal, 1, "sale") for ordinal in range(0, 500, 4)]
+    w.write_index(lake, w.World(rows, days, pushes), shard_bits=5, block_bits=7)
     bodies = [
         ("policy", "default", POLICY),
         ("audience", "women", '{"kind":"audience","id":"women","description":"","predicate":"gender = \'f\'"}'),

@@ -60,14 +60,40 @@ def test_count_tells_who_matches_and_who_may_be_reached(people: People, capsys: 
     assert found["bitmaps_read"]
     code, out, _ = run(capsys, "count", "gender = 'f' AND age_years >= 30")
     assert code == 0
-    assert out.startswith(
-        f"{len(match):,} match, {len(reachable) - held.sum():,} reachable and allowed, {held.sum():,} of the reachable are held out"
-    )
+    suppressed = sum(bool(p["is_suppressed"]) for p in match)
+    without = len(match) - len(reachable) - suppressed
+    assert (found["suppressed"], found["without_channel"]) == (suppressed, without)
+    assert suppressed
+    assert without
+    left_out = f"{suppressed:,} suppressed, {without:,} without a channel, {held.sum():,} held out"
+    assert out.startswith(f"{len(match):,} match, {len(reachable) - held.sum():,} reachable and allowed ({left_out})")
 
 
-def test_count_of_a_saved_audience_and_hints_for_values_nobody_has(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+def test_count_of_a_saved_audience(people: People, capsys: pytest.CaptureFixture[str]) -> None:
     assert asked(capsys, "count", "women")["count"] == sum(p["gender"] == "f" for p in people)
-    assert asked(capsys, "count", "province = 'guandong'")["hints"] == ["note: nobody has province = 'guandong'; did you mean guangdong?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("province = 'guandong'", "note: nobody has province = 'guandong'; did you mean guangdong?"),
+        ("province LIKE 'guandong%' OR gender = 'f'", "note: nobody has province LIKE 'guandong%'; did you mean guangdong?"),
+        ("NOT opted_out('prmo')", "note: nobody has opted out of 'prmo'; did you mean promo?"),
+        ("count_events('purchse', 3) = 0", "note: nobody did 'purchse' in 6 days; did you mean purchase?"),
+        ("days_since('opne') IS NULL", "note: nobody did 'opne' in 6 days; did you mean open?"),
+        ("NOT received('sael', 3)", "note: nobody received 'sael' in 6 days; did you mean sale?"),
+    ],
+)
+def test_names_that_nobody_has_are_told(text: str, note: str, people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("count", "explain"):
+        (found,) = asked(capsys, command, text)["hints"]  # type: ignore[misc]
+        assert str(found).startswith(note)
+    assert note in run(capsys, "count", text)[1]
+
+
+def test_names_that_somebody_has_are_not_told(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "province LIKE 'guang%' AND NOT opted_out('promo') AND days_since('open') <= 3 AND NOT opened('sale', 3)"
+    assert asked(capsys, "count", text)["hints"] == []
 
 
 def test_explain_shows_each_node_with_its_people_and_reads(people: People, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,6 +162,11 @@ def test_save_makes_a_catalog_audience_and_refuses_cycles(people: People, capsys
     apply_policy(capsys, tmp_path)
     assert asked(capsys, "save", "grown_ups", "age_years >= 18")["action"] == "created"
     assert asked(capsys, "save", "seniors", "in_audience('grown_ups') AND age_years >= 60")["version"] == 1
+    assert asked(capsys, "save", "slip", "NOT opted_out('prmo')")["hints"] == ["note: nobody has opted out of 'prmo'; did you mean promo?"]
+    for text, problem in (("count_events('open', 90) > 1", "days is between 1 and 28"), ("in_list('nobody_made_it')", "no list 'nobody_made_it'")):
+        code, _, err = run(capsys, "save", "stops_the_night", text)
+        assert code == 2
+        assert problem in err
     code, _, err = run(capsys, "save", "grown_ups", "in_audience('seniors')")
     assert code == 2
     assert "in a cycle: seniors -> grown_ups -> seniors" in err

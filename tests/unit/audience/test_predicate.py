@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from angelia.audience import nodes
 from angelia.audience.predicate import check, parse
@@ -153,3 +155,50 @@ def test_canonical_text_parses_to_the_same_tree(text: str, canonical: str) -> No
     node = parse(text)
     assert nodes.sql(node) == canonical
     assert parse(canonical) == node
+
+
+WORDS = [
+    *("gender", "age_years", "signup_date", "tag", "is_suppressed", "province", "value_28d", "user_id", "nan", "NULL", "TRUE", "CURRENT_DATE"),
+    *(
+        "AND",
+        "OR",
+        "NOT",
+        "IN",
+        "IS",
+        "LIKE",
+        "BETWEEN",
+        "(",
+        ")",
+        ",",
+        "=",
+        "<>",
+        "<",
+        ">=",
+        "-",
+        "+",
+        "*",
+        ";",
+        ".",
+        "[",
+        "]",
+        "{",
+        "}",
+        "--",
+        "/*",
+    ),
+    *("'f'", "'guang%'", "''", "'", '"', "1", "1e999", "9" * 30, "0x1", "2.5", "DATE", "INTERVAL", "'30'", "DAY", "DATE '2026-11-14'", "CAST", "AS"),
+    *(f"{name}(" for name in ("count_events", "sum_events", "days_since", "opted_out", "received", "in_audience", "in_list", "sum", "exists")),
+    *("SELECT", "CASE", "WHEN", "::", "||", "?", "@", "$1", "\\", "\x00", "é", "\ud7ff"),
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join) | st.text(max_size=40))
+def test_any_text_is_a_predicate_or_refused_in_one_line(text: str) -> None:
+    node, refused = None, ""
+    try:
+        node = parse(text, AUDIENCES, history_days=28)
+    except InvalidInput as error:
+        refused = error.one_line()
+    assert "\n" not in refused
+    assert node is None or parse(nodes.sql(node), AUDIENCES, history_days=28) == node

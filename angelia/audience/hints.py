@@ -1,0 +1,93 @@
+"""What a predicate names and nobody has: most likely a slip of the pen, and `NOT` of it is everyone. One line each, with the nearest there is.
+
+Reads the directories of bitmap_index, and of bitmap_days if events or campaigns are named. Saved audiences are looked into. Items of events are not
+looked at: most of them stand in lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from angelia.audience import nodes
+from angelia.audience.daily import event_field
+from angelia.audience.engine import Audience
+from angelia.audience.fields import FIELDS, Kind
+from angelia.audience.plan import Plan, make_plan, steps
+from angelia.audience.predicate import suggest
+
+EVENT, RECEIVED = event_field("", None), "received:"
+
+
+def hints(audience: Audience, text: str) -> list[str]:
+    """Return a line for each value, prefix, topic, event type and campaign that nobody in the index has."""
+    leaves = list(dict.fromkeys(_leaves(audience.plan(text))))
+    values = dict.fromkeys(pair for leaf in leaves for pair in _values(leaf))
+    names = dict.fromkeys(name for leaf in leaves for name in _names(leaf))
+    there: dict[str, set[str]] = {field: set() for field, _ in values}
+    for block in audience.blocks() if there else ():
+        for field in there:
+            there[field].update(block.values(field))
+    found = [
+        f"note: nobody has {_said(field, value)}; {suggest(value.rstrip('%'), sorted(there[field]))}"
+        for field, value in values
+        if not (any(one.startswith(value[:-1]) for one in there[field]) if value.endswith("%") else value in there[field])
+    ]
+    if names:
+        known = _fields_of_days(audience, set(names))
+        for name in names:
+            if name not in known:
+                start = EVENT if name.startswith(EVENT) else RECEIVED
+                near = {one.removeprefix(start) for one in known if one.startswith(start) and ":" not in one.removeprefix(start)}
+                what = "nobody did" if start == EVENT else "nobody received"
+                found.append(
+                    f"note: {what} {name.removeprefix(start)!r} in {audience.index.history_days} days; {suggest(name.removeprefix(start), near)}"
+                )
+    return found
+
+
+def _leaves(plan: Plan) -> Iterator[nodes.Leaf]:
+    for step in steps(plan):
+        if isinstance(step.leaf, nodes.InAudience):
+            yield from _leaves(make_plan(step.leaf.predicate))
+        else:
+            yield step.leaf
+
+
+def _values(leaf: nodes.Leaf) -> Iterator[tuple[str, str]]:
+    """Yield (field, value) of sets that the leaf reads; a value that ends with % is a prefix."""
+    match leaf:
+        case nodes.OptedOut(topic):
+            yield "opted_out", topic
+        case nodes.Prefix(nodes.FieldTerm(name), prefix):
+            yield name, f"{prefix}%"
+        case nodes.Compare(nodes.FieldTerm(name), _, value) if FIELDS[name].kind in (Kind.TEXT, Kind.SET):
+            yield name, str(value)
+        case nodes.OneOf(nodes.FieldTerm(name), several) if FIELDS[name].kind in (Kind.TEXT, Kind.SET):
+            yield from ((name, str(value)) for value in several)
+
+
+def _names(leaf: nodes.Leaf) -> Iterator[str]:
+    """Yield the fields of bitmap_days that the leaf reads."""
+    match leaf:
+        case nodes.Received(campaign, _) | nodes.Opened(campaign, _):
+            yield RECEIVED + campaign
+        case nodes.Compare(term, _, _) | nodes.OneOf(term, _) | nodes.IsNull(term) if not isinstance(term, nodes.FieldTerm):
+            yield event_field(term.event_type, None)
+
+
+def _fields_of_days(audience: Audience, wanted: set[str]) -> set[str]:
+    """Return the fields that the days have; those of the newest days and first blocks only, if all that is wanted is there."""
+    found: set[str] = set()
+    days = audience.index.last_days(audience.index.history_days)
+    for block in audience.blocks():
+        for day in days:
+            if wanted <= found:
+                return found
+            found |= block.fields_on(day)
+    return found
+
+
+def _said(field: str, value: str) -> str:
+    if field == "opted_out":
+        return f"opted out of {value!r}"
+    return f"{field} LIKE {value!r}" if value.endswith("%") else f"{field} = {value!r}"
