@@ -5,7 +5,8 @@ and breaches to `quality/{branch}/{ds}/guard/{n}.json`. The gate `plan` says whe
 the guard, whether it is *plausible*. A breach holds back a campaign or the whole night until a person has seen the numbers; a guard that could not
 measure or judge has *crashed*: then nobody knows, nothing is emitted, and that is no breach.
 What would surprise: volumes, sizes and scores are compared with the median of earlier nights, so they say `no history` for the first seven. A
-campaign that does not run alike every night is compared with nights of the same weekday, since on its off-days only stragglers are planned.
+campaign that does not run alike every night is compared with nights of the same weekday, since on its off-days only stragglers are planned. Of a
+campaign that should send and plans nothing there is nothing to hold back, so nobody is asked: the verdict is `missing`, and everything is emitted.
 """
 # ruff: noqa: S608 - the statements are made of names and constants of this module; values travel as parameters.
 
@@ -14,13 +15,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from statistics import median
 from typing import Any
 
 import duckdb
 
-from angelia.catalog.documents import Occurrence
+from angelia.catalog.documents import Campaign, Occurrence
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.delivery.templates import CompiledTemplate, RowRejected, field_values, user_columns
 from angelia.errors import AngeliaError, Corrupt, GateClosed, InvalidInput, NotFound
@@ -65,16 +66,29 @@ class Breach:
 
 @dataclass(frozen=True)
 class Running:
-    """What the guard knows of a campaign that may send: its audience, how often it runs, and whether a person must agree each time."""
+    """What the guard knows of a campaign that the plan may send.
+
+    Attributes:
+        audience: whom it addresses.
+        is_nightly: whether one night of it is like the other.
+        needs_approval: whether a person must agree each time.
+        is_due: whether planning nothing would be strange if it usually sends: it runs on the day planned, and not only once.
+    """
 
     audience: str
     is_nightly: bool = True
     needs_approval: bool = False
+    is_due: bool = True
 
 
 def is_nightly(occurrence: Occurrence) -> bool:
     """Return whether one night of a campaign is like the other: it runs every day, and a person may get it on each."""
     return occurrence.every == "daily" and occurrence.weekdays is None
+
+
+def is_due(campaign: Campaign, day: date) -> bool:
+    """Return whether a campaign runs on the day planned; one that comes once runs dry, which is as it should be."""
+    return campaign.occurrence.every != "once" and campaign.occurrence_on(day) is not None
 
 
 def judge(ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]) -> list[Breach]:
@@ -119,10 +133,10 @@ def _against_history(ds: str, figures: Figures, history: Mapping[str, Figures], 
         planned, like = figures.messages.get(campaign, 0), sent_on
         if not its.is_nightly:
             like = [night for day, night in history.items() if night.messages.get(campaign) and _weekday(day) == _weekday(ds)]
-        # A campaign that does not run tonight plans nothing; that is no breach.
         if len(like) >= CAMPAIGN_NIGHTS:
             usual = median(night.messages[campaign] for night in like)
-            if planned and _is_off(planned, usual, FACTOR):
+            # Nothing is compared as one message would be: where a few are usual, none is chance.
+            if (planned or its.is_due) and _is_off(max(planned, 1), usual, FACTOR):
                 days = "" if its.is_nightly else f" on a {_weekday(ds)}"
                 says = f"{planned:,} messages of {campaign} planned, {usual:,.0f} is usual{days}"
                 found.append(Breach("volume", "campaign", (campaign,), says))
@@ -210,7 +224,8 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     """Measure and judge a night's plan, store both, and return them with what to do.
 
     Returns:
-        `verdict`: `open`; `campaigns`: send the night without `held`, unless a person wants them; `night`: send nothing, unless a person wants it.
+        `verdict`: `open`; `missing`: send the night, though campaigns that should be in it plan nothing; `campaigns`: send it without `held`, unless
+        a person wants them; `night`: send nothing, unless a person wants it.
 
     Raises:
         NotFound: the night has no plan yet.
@@ -233,16 +248,20 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
 def _look(lake: Lake, ds: str) -> dict[str, Any]:
     figures, history = measure(lake, ds), _history(lake, ds)
     catalog = load_snapshot(lake, ds)
+    planned = datetime.fromisoformat(lake.require("decisions", ds=ds).meta["start"]).date()
     running = {
-        name: Running(campaign.audience, is_nightly(campaign.occurrence), campaign.approval_required)
-        for name, campaign in catalog.campaigns.items()
-        if name not in catalog.stopped
+        name: Running(campaign.audience, is_nightly(campaign.occurrence), campaign.approval_required, is_due(campaign, planned))
+        # The local days of those 24 hours, somewhere on Earth: a campaign that is over, or has not begun, is not missed.
+        for name, campaign in catalog.running(planned + timedelta(days=shift) for shift in (-1, 0, 1)).items()
     }
     breaches = judge(ds, figures, history, running)
-    held = sorted({name for breach in breaches for name in breach.campaigns if figures.messages.get(name)})
+    named = sorted({name for breach in breaches for name in breach.campaigns})
+    held = [name for name in named if figures.messages.get(name)]
+    is_night = any(breach.severity == "night" for breach in breaches)
     return {
-        "verdict": "night" if any(breach.severity == "night" for breach in breaches) else "campaigns" if held else "open",
+        "verdict": "night" if is_night else "campaigns" if held else "missing" if named else "open",
         "held": held,
+        "missing": [name for name in named if name not in held],
         "breaches": [asdict(breach) for breach in breaches],
         "history": f"{len(history)} nights" if len(history) >= NIGHTS else "no history",
         "figures": asdict(figures),
@@ -254,6 +273,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     planned = result["figures"]["messages"]
     heads = {
         "open": "plausible: nothing is out of bounds",
+        "missing": f"nothing is held back, but look at what plans no message: {', '.join(result['missing'])}",
         "campaigns": f"held back unless a person wants them: {', '.join(f'{name} ({planned[name]:,})' for name in result['held'])}",
         "night": "the night is held back unless a person wants it",
     }

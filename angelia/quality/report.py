@@ -66,8 +66,14 @@ def state(found: Sequence[Verdict]) -> str:
 
 SIGNS = {"ok": "", "warned": "!", "failed": "×", "crashed": "?"}
 WORDS = {"ok": "passed", "warned": "warning", "failed": "failed", "crashed": "check crashed"}
-GUARD_STATES = {"open": "ok", "campaigns": "warned", "night": "failed", "crashed": "crashed"}
-GUARD_WORDS = {"open": "plausible", "campaigns": "campaigns held back", "night": "night held back", "crashed": "crashed"}
+GUARD_STATES = {"open": "ok", "missing": "warned", "campaigns": "warned", "night": "failed", "crashed": "crashed"}
+GUARD_WORDS = {
+    "open": "plausible",
+    "missing": "campaigns missing",
+    "campaigns": "campaigns held back",
+    "night": "night held back",
+    "crashed": "crashed",
+}
 
 
 def _short_day(day: str) -> str:
@@ -105,7 +111,10 @@ def _tiles(history: History) -> str:
 def _held(guard: Mapping[str, Any] | None) -> str:
     if guard is None:
         return "no plan was judged"
-    return ", ".join(guard.get("held") or ()) or f"{number(sum((guard.get('figures') or {}).get('messages', {}).values()))} messages planned"
+    return (
+        ", ".join(guard.get("held") or guard.get("missing") or ())
+        or f"{number(sum((guard.get('figures') or {}).get('messages', {}).values()))} messages planned"
+    )
 
 
 def _matrix(history: History) -> str:

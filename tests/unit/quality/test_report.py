@@ -100,6 +100,18 @@ def test_squares_that_need_a_look_lead_to_what_is_said_of_them(week: Lake) -> No
     assert look.index("user_events.user_id") < look.index("could not run") < look.index("campaigns held back")
 
 
+def test_campaigns_that_are_missing_need_a_look_though_nothing_was_held_back(week: Lake) -> None:
+    breach = {"check": "volume", "severity": "campaign", "campaigns": ["sale"], "says": "0 messages of sale planned, 20 is usual"}
+    figures = {"messages": {"digest": 32}, "unknown_timezones_pct": 1.25}
+    numbered.store(week, "guard", LAST, {"verdict": "missing", "held": [], "missing": ["sale"], "breaches": [breach], "figures": figures})
+    page = render(gather(week, LAST, 28))
+    assert squares(page)["guard"] == ["13 campaigns held back", "14 campaigns missing"]
+    look = page[page.index("What needs a look") : page.index("Row counts")]
+    assert '<span class="verdict warn">campaigns missing</span> 0 messages of sale planned, 20 is usual' in look
+    tiles = page[: page.index("What needs a look")]
+    assert re.search(r"campaigns missing</span>.*?says the guard of the plan.*?sale", tiles, re.DOTALL)
+
+
 def test_lines_follow_the_days_and_break_where_nothing_was_measured(week: Lake) -> None:
     page = render(gather(week, LAST, 5))
     drawing = svgs(page, "Null shares")
