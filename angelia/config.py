@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from angelia.errors import InvalidInput
 
+MAX_LEAD_HOURS = 48
+
 
 class Settings(BaseModel):
     """Where things are and how the night is cut; each field is the variable `ANGELIA_<FIELD>`."""
@@ -22,7 +24,7 @@ class Settings(BaseModel):
     reports: Path = Field(Path(), description="report folder; default HOME/reports")
     branch: str = Field("main", pattern=r"^(main|replay-[A-Za-z0-9_.-]{1,64})$", description="lake branch to write")
     shard_bits: int = Field(18, ge=8, le=24, description="log2 of ordinals per shard; fixed by the first index commit")
-    lead_hours: int = Field(28, ge=24, le=48, description="hours from ds 00:00 UTC to the first planned hour (28 = D+1 04:00)")
+    lead_hours: int = Field(28, ge=24, le=MAX_LEAD_HOURS, description="hours from ds 00:00 UTC to the first planned hour (28 = D+1 04:00)")
     history_days: int = Field(28, ge=1, le=365, description="days of user_days that features, curves and training read")
     default_timezone: str = Field("UTC", description="used for users whose timezone is missing or unknown; counted")
     late_days: int = Field(3, ge=0, le=14, description="how many days back late events may still rebuild")

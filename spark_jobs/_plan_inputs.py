@@ -15,12 +15,12 @@ from angelia.catalog.documents import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import uniform, user_keys
+from angelia.contracts.sending import PLAN_HOURS
 from angelia.lake import Commit, Lake
 from angelia.matching import assign_arms, draw, softmax_epsilon
 from angelia.planning.night import Arm, Campaign, Cap, Channel, Pairs, Past, People, Terms
 from spark_jobs._session import in_shard
 
-PLAN_HOURS = 24
 WEEK_DAYS = 9  # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h after them
 
 

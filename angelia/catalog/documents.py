@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from angelia.catalog.problems import Problem, nearest, problem_of, type_name
+from angelia.contracts.sending import MAX_TTL_HOURS
 from angelia.contracts.sources import CHANNELS, NAME
 from angelia.errors import InvalidInput
 
@@ -251,6 +252,8 @@ class Campaign(Document):
             raise ValueError(f"end_date {self.end_date} is before start_date {self.start_date}")
         if self.is_transactional and self.holdout_pct:
             raise ValueError("holdout_pct: a transactional campaign (at_least_once) has no holdout")
+        if self.is_transactional and self.ttl_hours > MAX_TTL_HOURS:
+            raise ValueError(f"ttl_hours: a transactional campaign (at_least_once) is tried for at most {MAX_TTL_HOURS} hours, not {self.ttl_hours}")
         return self
 
     @property

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
+
+PLAN_HOURS = 24  # a plan is for so many hours
+MAX_TTL_HOURS = 72  # for so long after its slot a transactional message is tried; marketing's windows are shorter
+# So many days, its own the first, a plan of day D may have something to send: delivery looks back over them, and `lake expire` keeps what they need.
+PLAN_LIFE_DAYS = -(-(MAX_LEAD_HOURS + PLAN_HOURS + MAX_TTL_HOURS) // 24)
 
 F64, I16, I32, U32 = pa.float64(), pa.int16(), pa.int32(), pa.uint32()
 

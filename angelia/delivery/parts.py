@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from angelia.contracts.sending import PLAN_LIFE_DAYS
 from angelia.delivery.clock import Micros
 from angelia.delivery.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
@@ -26,7 +27,7 @@ PACED, FALLOVER = "paced", "dispatch_fallover"
 PRIORITIES = ("high", "medium", "low")
 _HOUR = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}$")
 _PART = re.compile(r"part-(\d+)")
-LOOK_BACK_DAYS = 3  # a plan's windows end at most two days after ds (lead 28 h + 24 h); one more for long lateness
+LOOK_BACK_DAYS = PLAN_LIFE_DAYS - 1
 
 
 @dataclass(frozen=True)

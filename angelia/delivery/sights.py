@@ -4,7 +4,7 @@ What decides a payload (channel, address, the template's text, field values, loc
 sent. Takeovers compare with the intent, follow-up parts with the bytes that were sent. Other manifests are found by `sights/{channel}/{n}`: the first
 worker of a manifest part leaves one before its first intent, numbered by conditional create, and looks at those with smaller numbers. Grain: row.
 Surprise: parts of one manifest commit are not compared with each other (its contract says that a dispatch id stands in it once), and what was seen
-more than four days ago is not looked at: no plan is due that long.
+longer ago than a plan may be due is not looked at.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.sending import PLAN_LIFE_DAYS
 from angelia.delivery import compaction, outcomes, parts
 from angelia.delivery.clock import Micros
 from angelia.delivery.ledger import PAYLOAD_BYTES, Ledger
@@ -28,7 +29,7 @@ from angelia.delivery.rows import columns_of
 from angelia.errors import NotFound
 from angelia.lake import Lake
 
-LOOK_BACK_US: Micros = 4 * 86_400 * 1_000_000
+LOOK_BACK_US: Micros = PLAN_LIFE_DAYS * 86_400 * 1_000_000
 _GRACE_US: Micros = 900 * 1_000_000  # after a window closed, the last requests have their answers
 OPEN = "open"  # somebody may still send it
 Ids = npt.NDArray[np.bytes_]

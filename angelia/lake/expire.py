@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from itertools import zip_longest
 
 from angelia.contracts import CONTRACTS, dataset
+from angelia.contracts.sending import PLAN_LIFE_DAYS
 from angelia.errors import NotFound
 from angelia.lake import cache
 from angelia.lake.commit import Commit, leaf_folder
@@ -23,8 +24,7 @@ from angelia.lake.lake import BRANCH, MAIN, Lake
 from angelia.lake.store import Stored
 
 PLANS = ("decisions", "dispatch_manifest")
-# A plan of day D is sent until D + lead (at most 48 h) + 24 h, and its messages may live another day or two: pending for five days.
-PENDING_DAYS = 5
+PENDING_DAYS = PLAN_LIFE_DAYS + 1  # one to spare: a delivery may be at work when the last window closes
 ORPHAN_AGE = timedelta(days=1)  # no writer works longer on one attempt without writing a file
 
 

@@ -52,7 +52,7 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
 
 
 def _recent(now: datetime) -> list[str]:
-    """Return the plan days whose messages may be answered now: a plan is sent until three days after its day."""
+    """Return the plan days whose messages may be answered now: what its last days sent, and what was answered late."""
     return [(now.astimezone(UTC).date() - timedelta(days=back)).isoformat() for back in range(KEEP_DAYS + parts.LOOK_BACK_DAYS)]
 
 

@@ -14,6 +14,7 @@ import angelia
 from angelia.catalog.apply import plan, read_documents
 from angelia.catalog.documents import KINDS, AnyDocument, Campaign, Material, Occurrence, canonical, check_document, parse_document
 from angelia.catalog.store import CatalogStore
+from angelia.contracts.sending import MAX_TTL_HOURS
 from angelia.errors import InvalidInput
 from angelia.world.parameters import parameters
 
@@ -62,6 +63,15 @@ def test_materials_are_valid_from_and_until() -> None:
     material = parse_document({"kind": "material", "id": "m", "template": "t", "valid_from": "2026-11-02", "valid_until": "2026-11-03"})
     assert isinstance(material, Material)
     assert [material.is_valid_on(date(2026, 11, day)) for day in (1, 2, 3, 4)] == [False, True, True, False]
+
+
+def test_a_transactional_message_lives_no_longer_than_its_delivery_is_tried(samples: dict[tuple[str, str], AnyDocument]) -> None:
+    raw = json.loads(canonical(samples["campaign", "order_update"]))
+    assert raw["guarantee"] == "at_least_once"
+    assert parse_document({**raw, "ttl_hours": MAX_TTL_HOURS})
+    assert parse_document({**raw, "ttl_hours": 672, "guarantee": "at_most_once"})  # its window is shorter; the provider may keep it so long
+    with pytest.raises(InvalidInput, match=f"tried for at most {MAX_TTL_HOURS} hours, not {MAX_TTL_HOURS + 1}"):
+        parse_document({**raw, "ttl_hours": MAX_TTL_HOURS + 1})
 
 
 def test_one_channel_is_short_for_a_list() -> None:

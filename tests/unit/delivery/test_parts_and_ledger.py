@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from angelia.config import MAX_LEAD_HOURS
+from angelia.contracts.sending import MAX_TTL_HOURS, PLAN_HOURS
 from angelia.delivery import parts, sample_plan
 from angelia.delivery.ledger import Ledger, Owner
 from angelia.delivery.outcomes import RANK, Outcomes, merge, read
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Lake
+from angelia.lake.expire import expire
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 ELSEWHERE = Owner("elsewhere", "boot", "ns", 1, "1")
@@ -59,6 +62,25 @@ def test_due_parts_are_those_whose_window_is_open_and_which_are_not_done(lake: L
     ledger = Ledger(lake.store, ELSEWHERE, lambda: 0)
     ledger.finish(parts.due_parts(lake, at(4))[0].id, {})
     assert parts.due_parts(lake, at(4)) == []
+
+
+def test_a_message_is_due_and_its_manifest_kept_to_the_end_of_the_longest_life_there_is(lake: Lake) -> None:
+    """The latest slot of the plan that begins latest, of a campaign that is tried longest."""
+    start = datetime.fromisoformat(DS).replace(tzinfo=UTC) + timedelta(hours=MAX_LEAD_HOURS + PLAN_HOURS - 1)
+    hour = start - datetime(2026, 11, 15, tzinfo=UTC)
+    lake = Lake(lake.store, clock=lambda: datetime(2026, 11, 15, 2, tzinfo=UTC))
+    changes = {"guarantee": "at_least_once", "not_after": start + timedelta(hours=MAX_TTL_HOURS)}
+    sealed = sample_plan.make(lake, DS, 3, hours=(hour // timedelta(hours=1),), changes=changes)
+    parts.seal(lake, DS, start.strftime("%Y-%m-%dT%H"), "now")
+    sample_plan.make(lake, DS, 2, changes=changes)  # supersedes it, for all hours but the sealed one
+    for before_end, n_due in ((timedelta(minutes=1), 1), (timedelta(0), 0)):
+        now = start + timedelta(hours=MAX_TTL_HOURS) - before_end
+        due = parts.due_parts(lake, int(now.timestamp() * 1e6))
+        assert [part.n_rows for part in due if part.send_hour == start.strftime("%Y-%m-%dT%H")] == [3] * n_due
+        expire(Lake(lake.store, clock=lambda now=now: now), 0)
+        assert lake.store.exists(sealed.files[0].path)
+    expire(Lake(lake.store, clock=lambda: now + timedelta(days=3)), 0)
+    assert not lake.store.exists(sealed.files[0].path)
 
 
 def test_a_replay_is_never_due(lake: Lake) -> None:
