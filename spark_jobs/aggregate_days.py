@@ -38,12 +38,11 @@ from spark_jobs._valid import first_reason, valid
 
 # A file holds at least this many users, so that small shards (tests, samples) do not make thousands of files.
 USERS_PER_FILE = 1 << 14
-BAD = -1  # the file group of rows that are left out: they travel to be counted
 Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
 
 def classify_events(events: DataFrame, index: DataFrame, known_days: Sequence[date], *, late_days: int, group_bits: int) -> DataFrame:
-    """Return every event with its `ordinal`, UTC `day`, file `group` and `reason` (null = good; else group BAD, and day = arrival).
+    """Return every event with its `ordinal`, UTC `day`, file `group` and `reason` (null = good; else a group below 0, and day = arrival).
 
     Args:
         events: user_events rows with `arrival`, the day of their partition.
@@ -70,9 +69,9 @@ def classify_events(events: DataFrame, index: DataFrame, known_days: Sequence[da
 
 
 def route(classified: DataFrame, *, bad_day: str, group_bits: int) -> DataFrame:
-    """Add the file `group`; rows with a reason go to group BAD, under the day whose commit counts them."""
+    """Add the file `group`; rows with a reason travel to be counted: a group below 0 per partition read, under the day whose commit counts them."""
     is_good = F.col("reason").isNull()
-    group = F.when(is_good, F.shiftright(F.col("ordinal"), group_bits).cast("int")).otherwise(BAD)
+    group = F.when(is_good, F.shiftright(F.col("ordinal"), group_bits).cast("int")).otherwise(-1 - F.spark_partition_id())
     return classified.withColumn("group", group).withColumn("day", F.when(is_good, F.col("day")).otherwise(F.col(bad_day)))
 
 
@@ -102,7 +101,7 @@ def event_writer(target: Target) -> Writer:
 
     def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         day, group = key[0].as_py().isoformat(), key[1].as_py()
-        if group == BAD:
+        if group < 0:
             return _answers([_counts(day, table["reason"])])
         distinct = distinct_events(table)
         entry = target.write(day, group, aggregate_events(distinct))
@@ -118,7 +117,7 @@ def push_writer(target: Target) -> Writer:
 
     def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         days = pc.cast(table["day"], pa.string())
-        if key[0].as_py() == BAD:
+        if key[0].as_py() < 0:
             return _answers([_counts(day, table["reason"].filter(pc.equal(days, day))) for day in sorted(pc.unique(days).to_pylist()) if day])
         distinct = distinct_pushes(table)
         kept, answers = pc.cast(distinct["day"], pa.string()), []
@@ -202,7 +201,8 @@ class Night:
             paths: list[str] = []
             for commit in self.heads(name, day):
                 files = self.lake.paths(commit)
-                if files and (missing := sorted(set(columns) - set(pq.read_schema(files[0]).names))):
+                there = pq.read_schema(files[0]).names if files else columns
+                if missing := [column for column in columns if column not in there]:
                     raise InvalidInput(f"{commit.ref}: column {', '.join(missing)} is missing", fix="mend the source, then import the day again")
                 paths += files
             if paths:

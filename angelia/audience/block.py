@@ -51,11 +51,7 @@ class Index:
             InvalidInput: it was written for another contract version.
         """
         commit = lake.require("bitmap_index", ds=ds) if number is None else lake.as_of("bitmap_index", number, ds=ds)
-        if commit.contract_version != dataset("bitmap_index").version:
-            raise InvalidInput(
-                f"{commit.ref} has contract version {commit.contract_version}, this code reads {dataset('bitmap_index').version}",
-                fix=f"run build_bitmaps --ds {ds} again",
-            )
+        _check_version(commit, f"run build_bitmaps --ds {ds} again")
         meta = commit.meta
         return cls(lake, ds, commit, int(meta["shard_bits"]), int(meta["block_bits"]), int(meta["n_ordinals"]), int(meta["history_days"]))
 
@@ -138,6 +134,7 @@ class Index:
         found = self._days.get(day)
         if isinstance(found, str):
             found = self._days[day] = self.lake.cited(found)
+            _check_version(found, f"run build_bitmaps --ds {self.ds} again")
         return found
 
     @property
@@ -162,6 +159,13 @@ class Index:
     def list_names(self) -> list[str]:
         """The explicit user lists there are."""
         return [leaf["list"] for leaf in self.lake.partitions("user_lists")]
+
+
+def _check_version(commit: Commit, fix: str) -> None:
+    """Refuse a commit that was written for another contract version."""
+    known = dataset(commit.dataset).version
+    if commit.contract_version != known:
+        raise InvalidInput(f"{commit.ref} has contract version {commit.contract_version}, this code reads {known}", fix=fix)
 
 
 @dataclass
@@ -287,6 +291,7 @@ class Block:
         commit = self.index.lake.head("user_lists", list=name)
         if commit is None:
             raise no_list(name, self.index.list_names)
+        _check_version(commit, f"make the list again: `angelia audience list {name} FILE`")
         shards = self.index.shards_of(self.number)
         rows = self.index.lake.read(commit, where=holds_any(shards))
         data = [blob for shard, blob in zip(rows["shard"].to_pylist(), rows["bitmap"].to_pylist(), strict=True) if shard in shards]

@@ -46,7 +46,10 @@ def read_ids(path: Path) -> pa.ChunkedArray:
         raise InvalidInput(f"{path.name}: no column {COLUMN!r} can be read from it: {str(error).splitlines()[0][:120]}") from None
     if COLUMN not in table.column_names:
         raise InvalidInput(f"{path.name} has no column {COLUMN!r}", fix=f"name the column of ids {COLUMN}")
-    return table[COLUMN].cast(pa.string())
+    try:
+        return table[COLUMN].cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise InvalidInput(f"{path.name}: column {COLUMN} is of type {table[COLUMN].type}, not text", fix="write the ids as text") from None
 
 
 def put_list(lake: Lake, name: str, path: Path) -> Commit:

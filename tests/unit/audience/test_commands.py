@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -146,6 +147,30 @@ def test_export_writes_the_ids_and_never_over_a_file(people: People, capsys: pyt
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.csv", "id,name\nu1,a\n", "no column 'user_id'"),
+        ("a.txt", "user_id\nu1\n", "neither .csv nor .parquet"),
+        ("none.csv", None, "no file"),
+        ("a.parquet", "user_id\nu1\n", "a.parquet: no column 'user_id' can be read from it"),
+        ("lists.parquet", pa.table({"user_id": [["u1"], ["u2"]]}), "of type list<element: string>, not text"),
+    ],
+)
+def test_a_file_that_is_no_list_is_refused(
+    name: str, content: str | pa.Table | None, problem: str, people: People, lake: Lake, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    if isinstance(content, str):
+        (tmp_path / name).write_text(content)
+    elif content is not None:
+        pq.write_table(content, tmp_path / name)
+    code, out, err = run(capsys, "list", "vip", tmp_path / name)
+    assert (code, out) == (2, "")
+    assert problem in err
+    assert err.count("\n") == 1
+    assert lake.partitions("user_lists") == []
+
+
 def test_an_explicit_list_counts_what_it_leaves_out(people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "vip.csv"
     file.write_text("user_id,name\nu1,a\nu2,b\nu2,b\nnobody,c\n")
@@ -153,6 +178,10 @@ def test_an_explicit_list_counts_what_it_leaves_out(people: People, capsys: pyte
     assert (found["users"], found["rejects"]) == (2, {"duplicate": 1, "unknown_user": 1})
     assert asked(capsys, "count", "in_list('vip')")["count"] == 2
     assert asked(capsys, "count", "NOT in_list('vip')")["count"] == 498
+    pq.write_table(pa.table({"user_id": ["u3", None, "u4"], "n": [1, 2, 3]}), tmp_path / "vip.parquet")
+    found = asked(capsys, "list", "vip", tmp_path / "vip.parquet")  # replaces the list
+    assert (found["users"], found["rejects"]) == (2, {"null_user_id": 1})
+    assert asked(capsys, "count", "in_list('vip')")["count"] == 2
     code, _, err = run(capsys, "count", "in_list('vpi')")
     assert code == 2
     assert err == "error: predicate at column 1: no list 'vpi' [^in_list('vpi')]; did you mean vip?\n"

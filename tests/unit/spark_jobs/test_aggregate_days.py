@@ -117,6 +117,20 @@ def test_a_night_rebuilds_the_days_that_late_rows_belong_to(sources) -> None:
     assert [[entry.sha256 for entry in lake.require("user_days", ds=ds(day)).files] for day in (0, 1, 2)] == night
 
 
+def test_rows_are_late_up_to_three_days_and_too_late_from_then_on(sources) -> None:
+    lake = sources
+    for back in (4, 3):
+        put(lake, "user_events", [event(f"old{back}", "a", days_ago=back)], ds=ds(back))
+    known = lake.read(lake.require("user_events", ds=DS)).to_pylist()
+    put(lake, "user_events", [*known, *(event(f"late{back}", "b", days_ago=back) for back in (3, 4))], ds=DS)
+    aggregate_days.main(["--ds", ds(1), "--days", "4"])
+    assert [(row[0], row[3]) for row in days_of(lake, 3)] == [(0, 1), (1, 1)]
+    aggregate_days.main(["--ds", DS])
+    assert [(row[0], row[3]) for row in days_of(lake, 3)] == [(0, 1), (1, 2)]
+    assert [(row[0], row[3]) for row in days_of(lake, 4)] == [(0, 1)]
+    assert lake.require("user_days", ds=DS).rejects["too_late"] == 2  # and one that was there before
+
+
 def test_pain_15_receipts_become_pushes_once_and_robots_opens_none(sources) -> None:
     lake = sources
     message, other = ids.message_id("sale", "a", "x"), ids.message_id("sale", "b", "x")
