@@ -2,7 +2,8 @@
 
 The first load is sorted by country, province, timezone, user_id: people who are selected together stand together, and their bitmaps
 shrink. Later users are appended. Users without a valid id, and second rows of one id, are left out and counted. A replay never appends:
-on a replay branch the job does nothing, and the night goes on with main's index.
+on a replay branch the job does nothing, and the night goes on with main's index. What would surprise: the ids of new people, and nothing else,
+pass through the driver, for one process hands out ordinals: some 20 bytes each, all people only on the first load.
 """
 
 from __future__ import annotations
