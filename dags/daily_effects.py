@@ -22,7 +22,6 @@ from _shared import DEFAULTS, CommandOperator, command
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 
 from angelia.config import load_settings
-from angelia.lake import Lake
 
 AGES = (1, 2, 4)  # days between D and the day a plan was made for
 
@@ -46,6 +45,8 @@ def daily_effects():
     @task(task_id="reports")
     def reports(ds: str | None = None, params: dict[str, str] | None = None) -> list[list[str]]:
         """Return one report command for each day that has a plan."""
+        from angelia.lake import Lake  # not where the file is parsed, again and again
+
         settings = load_settings()
         lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
         last = datetime.strptime(ds or "", "%Y-%m-%d")

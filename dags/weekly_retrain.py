@@ -37,7 +37,7 @@ Version **{{ trained.version }}**, on the latest pushes:
 {% set ours = trained.metrics.get('off_policy', {}).get('dr') %}
 {% set theirs = trained.metrics.get('champion', {}).get('off_policy', {}).get('dr') %}
 {% if ours %}Opens a push if it chose (doubly robust, 95 %): {{ '%.5f [%.5f, %.5f]' % (ours.value, ours.low, ours.high) }}{% endif %}
-{% if theirs %}; the champion on the same rounds: {{ '%.5f [%.5f, %.5f]' % (theirs.value, theirs.low, theirs.high) }}{% endif %}
+{%- if theirs %}; the champion on the same rounds: {{ '%.5f [%.5f, %.5f]' % (theirs.value, theirs.low, theirs.high) }}{% endif %}
 
 The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
 """

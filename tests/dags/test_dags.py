@@ -1,9 +1,11 @@
 """Policy of every DAG, and every rendered command parsed by the job's own parser."""
 
+import ast
 import importlib
 import json
 import os
 import re
+import sys
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,6 +20,8 @@ from spark_jobs import JOBS
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "commands.json"
 WRITE_GOLDEN = os.environ.get("ANGELIA_GOLDEN") == "write"  # read now: fixtures clear ANGELIA_*
 PROJECT = Path(__file__).resolve().parents[2]
+DAGS = PROJECT / "dags"
+ENGINES = {f"angelia.contracts.{name}" for name in ("spark", "duckdb", "gx")}
 
 
 def render(dag, words, *, run_type="scheduled", **params):
@@ -115,6 +119,31 @@ def test_a_backfill_replays_and_skips_no_hour(dags):
     assert scheduled["plan_dispatch"][-1] == "2026-11-15T02:00:30+00:00"
     assert commands(dag, clock="simulated")["plan_dispatch"][-1] == ""
     assert commands(dag, run_type="backfill", mode="plan")["check_plan"][0] == "ANGELIA_BRANCH=main"
+
+
+def imported(path):
+    """Yield the modules that a file imports when it is parsed, not those of its functions."""
+    todo = list(ast.parse(path.read_text()).body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+        elif not isinstance(node, ast.FunctionDef):
+            todo += ast.iter_child_nodes(node)
+
+
+def test_parsing_a_dag_imports_nothing_heavy():
+    """Airflow parses each file every few seconds: no engine, no lake, nothing of ours but settings and contracts (docs/architecture.md, 1)."""
+    ours = {path.stem for path in DAGS.glob("*.py")}
+    for path in DAGS.glob("*.py"):
+        for name in imported(path):
+            root = name.partition(".")[0]
+            assert root in {*sys.stdlib_module_names, *ours, "airflow", "jinja2", "angelia"}, f"{path.name} imports {name}"
+            if root == "angelia":
+                assert name == "angelia.config" or name.startswith("angelia.contracts"), f"{path.name} imports {name}"
+                assert name not in ENGINES, f"{path.name} imports {name}"
 
 
 def test_an_undefined_variable_is_loud(dags):

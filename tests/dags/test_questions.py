@@ -5,7 +5,10 @@ import warnings
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+
+from models.evaluate import Estimate, estimates_json, ranking_metrics
 
 DS = "2026-11-14"
 HELD = ["sale", "win_back"]
@@ -162,3 +165,56 @@ def test_manifests_are_emitted_after_a_question_that_was_skipped_and_only_direct
     assert emit.trigger_rule == "none_failed_min_one_success"
     assert emit.upstream_task_ids == {"who_decides", "ask_night", "ask_campaigns"}
     assert emit.downstream_task_ids == set(), "a rejection skips the next task only"
+
+
+def trained(**metrics):
+    """What training pushes: the version and its metrics, by the evaluation's own names."""
+    label = np.array([0.0, 0.0, 0.0, 1.0])
+    test = ranking_metrics(label, np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4), 0.25)
+    return {"version": "2026-11-14-0123", "metrics": {"test": test, **metrics}}
+
+
+def value_of(value):
+    return estimates_json({"dr": Estimate(value, value - 0.01, value + 0.01, 90.0, 100)})
+
+
+@pytest.mark.parametrize(
+    ("metrics", "says"),
+    [
+        ({}, ""),  # no catalog to know the choices by
+        ({"off_policy": value_of(0.08)}, "Opens a push if it chose (doubly robust, 95 %): 0.08000 [0.07000, 0.09000]"),
+        (
+            {"off_policy": value_of(0.08), "champion": {"version": "v0", "off_policy": value_of(0.06)}},
+            "Opens a push if it chose (doubly robust, 95 %): 0.08000 [0.07000, 0.09000]; the champion on the same rounds: 0.06000 [0.05000, 0.07000]",
+        ),
+        (
+            {"off_policy": value_of(0.08), "champion": {"version": "v0", "not_compared": "damaged"}},
+            "Opens a push if it chose (doubly robust, 95 %): 0.08000 [0.07000, 0.09000]",
+        ),
+    ],
+)
+def test_who_promotes_a_model_sees_how_it_ranks_and_what_it_would_earn(dags, metrics, says):
+    dag = dags["weekly_retrain"]
+    body = asked(dag, "approve", train=trained(**metrics))
+    lines = [line for line in body.splitlines() if line]
+    assert lines == [
+        "Version **2026-11-14-0123**, on the latest pushes:",
+        "| | this version | base rate |",
+        "|---|---|---|",
+        "| log loss | 0.40037 | 0.56234 |",
+        "| AUC | 1.0000 | 0.5 |",
+        "| calibration error | 0.3000 | |",
+        *says.splitlines(),
+        "The card: `HOME/models/p_open/versions/2026-11-14-0123/card.md`",
+    ]
+    subject = dag.get_template_env().from_string(dag.get_task("approve").subject)
+    assert subject.render({"ti": pulling(train=trained())}) == "Promote model 2026-11-14-0123?"
+
+
+@pytest.mark.parametrize(("who", "by"), [("ada", "ada"), (None, "airflow")])
+def test_whoever_answers_is_who_promoted(dags, who, by):
+    dag = dags["weekly_retrain"]
+    answer = pushed(dag.get_task("approve"), "Approve", who)
+    argv = dag.get_task("promote").argv
+    template = dag.get_template_env().from_string(argv[argv.index("--by") + 1])
+    assert template.render({"ti": pulling(approve=answer)}) == by
