@@ -1,7 +1,8 @@
 """What a worker writes into the structured log: parts begun and ended, batches concluded, takeovers, breakers, halts. Nothing personal.
 
 One JSON line each (`angelia.logs`), `deliver_…`. A receiver's host is an address and appears only as a keyed hash. Surprise: a reason that does not
-look like a code (letters, no digits but a status) is counted as `other`: its words come from a provider, who may have put anything into them.
+look like a code (letters, no digits but a status) is counted as `other`: its words come from a provider, who may have put
+anything into them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from angelia.delivery.ledger import Claim
 from angelia.delivery.outcomes import Outcomes
 from angelia.delivery.parts import Part
 
-_CODE = re.compile(r"(gone:)?(HTTP_\d{3}|SMTP_\d{3}(_\d\.\d{1,3}\.\d{1,3})?|[A-Z][A-Za-z_]{2,40}(\.[a-z]{2,20})?)|[a-z_]{2,40}(:[a-z][a-z_]{0,40})?")
+_STATUS = r"\d\.\d{1,3}\.\d{1,3}"  # enhanced status code, RFC 3463
+_CODE = re.compile(
+    rf"(gone:)?(HTTP_\d{{3}}|SMTP_\d{{3}}(_{_STATUS})?|{_STATUS}|[A-Z][A-Za-z_]{{2,40}}(\.[a-z]{{2,20}})?)|[a-z_]{{2,40}}(:[a-z][a-z_]{{0,40}})?"
+)
 
 
 def code(reason: str | None) -> str:

@@ -34,6 +34,7 @@ _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint":
 def fold(lake: Lake, now: datetime) -> Counter[str]:
     """Place what can be placed; return counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown."""
     journal, counts = Journal(lake.store), Counter[str]()
+    journal.forget(now)
     pending = list(journal.pending(now))
     events = {event.id: event for _, some in pending for event in some}
     wanted = {event.dispatch_id for event in events.values()}

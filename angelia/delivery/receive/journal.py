@@ -1,7 +1,8 @@
 """What callers said, durable before they are answered, and said twice only once.
 
 Writes `received/{day}/{name}` by conditional create (name = hash of the caller's own request id) and `folded/{day}/{name}` once all of it is in the
-datasets. Grain: request. Surprise: an event may come before its part is committed to the ledger; it stays here until it can be placed.
+datasets. Grain: request. Surprises: an event may come before its part is committed to the ledger; it stays here until it can be placed. No
+address is in here: a reason that is no code becomes `other`, an id with an @ in it its hash. Days are deleted when nobody looks at them any more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from angelia.delivery.events import code
 from angelia.lake.store import Store
 
 KINDS = ("delivered", "opened", "bounced", "unsubscribed", "complaint", "stop")
@@ -68,7 +70,9 @@ def _event(raw: Any, number: int, now: datetime) -> Event:
     reason = raw.get("reason")
     if reason is not None and not (len(reason) <= 64 and reason.isascii() and reason.isprintable()):
         raise ValueError(f"{where}.reason: at most 64 printable ASCII characters")
-    return Event(raw["id"], raw["dispatch_id"], raw["kind"], int(at.timestamp() * 1e6), reason)
+    # Mail systems like to name things after mailboxes.
+    name = hashlib.sha256(raw["id"].encode()).hexdigest()[:32] if "@" in raw["id"] else raw["id"]
+    return Event(name, raw["dispatch_id"], raw["kind"], int(at.timestamp() * 1e6), None if reason is None else code(reason))
 
 
 class Journal:
@@ -94,6 +98,14 @@ class Journal:
             for name in self._store.children(f"received/{day}"):
                 if name not in folded:
                     yield f"{day}/{name}", [Event(**raw) for raw in json.loads(self._store.read(f"received/{day}/{name}"))]
+
+    def forget(self, now: datetime) -> None:
+        """Delete the days that nobody looks at any more."""
+        oldest = str(now.astimezone(UTC).date() - timedelta(days=KEEP_DAYS))
+        for folder in ("received", "folded"):
+            for day in self._store.children(folder):
+                if day < oldest:
+                    self._store.delete_folder(f"{folder}/{day}")
 
     def folded(self, key: str) -> None:
         """Mark a request as wholly placed."""

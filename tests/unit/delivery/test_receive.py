@@ -11,19 +11,22 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from angelia.cli import main
-from angelia.delivery import parts, sample_plan
+from angelia.delivery import outcomes, parts, sample_plan
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import sign
 from angelia.delivery.guards import Guards
 from angelia.delivery.receive import folding
 from angelia.delivery.receive.folding import fold
-from angelia.delivery.receive.journal import Journal, parse
+from angelia.delivery.receive.journal import KEEP_DAYS, Journal, parse
 from angelia.delivery.receive.server import Receiver
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
+from angelia.lake.erase import erase
 
 DS = "2026-11-14"
 NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
@@ -273,3 +276,56 @@ def test_the_command_takes_folds_and_stops(
     assert stop.value.code == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["receipts"] == 1
     assert [row["receipt_id"] for row in receipts(lake)] == ["e1"]
+
+
+def test_of_free_words_and_mailboxes_nothing_is_kept(lake: Lake) -> None:
+    told = [
+        ("hard", "hard"),
+        ("5.1.1", "5.1.1"),
+        ("SMTP_550_5.1.1", "SMTP_550_5.1.1"),
+        (None, None),
+        ("ann@mail.example", "other"),
+        ("+49170123456", "other"),
+    ]
+    body = body_of(*[event("0" * 32, "bounced", f"e{n}", **({"reason": reason} if reason else {})) for n, (reason, _) in enumerate(told)])
+    assert [found.reason for found in parse(body, NOW)] == [kept for _, kept in told]
+    first, again, other = (
+        parse(body_of(event("0" * 32, name=name)), NOW)[0].id for name in ("<1.ann@mail.example>", "<1.ann@mail.example>", "<2.ann@mail>")
+    )
+    assert first == again != other
+    assert "ann" not in first
+
+
+def test_an_erased_person_is_in_no_object_of_ledger_or_journal(bench: Any, lake: Lake, post: Post) -> None:
+    bench.plan(5, address=lambda n: f"ann{n}@mail.example")
+    bench.deliver()
+    rows = sorted(bench.ledger().values(), key=lambda row: row["user_id"])
+    bounces = [
+        event(row["dispatch_id"], "bounced", f"<{n}.ann{n}@mail.example>", reason=f"no mailbox ann{n}@mail.example") for n, row in enumerate(rows)
+    ]
+    body = body_of(*bounces)
+    assert post("/events", body, signed(body))[0] == 200
+    assert fold(lake, NOW)["receipts"] == 5
+    for folder in ("received", "intents", "outcomes", "seals", "done"):
+        assert list(lake.store.list(folder)), folder
+
+    def traces(*texts: str) -> list[str]:
+        found = {key: lake.store.read(key) for key in lake.store.list("")}
+        unpacked = {key: repr(pq.read_table(pa.BufferReader(data)).to_pydict()).encode() for key, data in found.items() if data[:4] == b"PAR1"}
+        unpacked |= {key: repr(outcomes.read(data).to_pydict()).encode() for key, data in found.items() if key.startswith("outcomes/")}
+        return [key for key, data in [*found.items(), *unpacked.items()] if any(text.encode() in data or text in key for text in texts)]
+
+    assert traces("u00000003", "ann3@mail.example")
+    assert {key.split("/")[1] for key in traces("ann3@mail.example")} == {"dispatch_manifest"}
+    erase(lake, ["u00000003"])
+    assert traces("u00000003", "ann3@mail.example") == []
+    assert traces("u00000002")
+
+
+def test_a_journal_that_nobody_looks_at_is_deleted(lake: Lake) -> None:
+    journal = Journal(lake.store)
+    journal.take("a", parse(body_of(event("0" * 32)), NOW), NOW)
+    journal.folded(f"{NOW.date()}/x")
+    for days, n in ((KEEP_DAYS, 2), (KEEP_DAYS + 1, 0)):
+        fold(lake, NOW + timedelta(days=days))
+        assert len([*lake.store.list("received"), *lake.store.list("folded")]) == n
