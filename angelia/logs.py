@@ -3,6 +3,7 @@
 Reads nothing of the data. Appends to HOME/logs/angelia.jsonl (`ANGELIA_LOG`: another file, `-` for stderr, `off`), and replaces
 HOME/metrics/angelia_STEP.prom. Every Spark job, every training, and every `angelia` command that publishes or that Airflow started is a step: it
 leaves one line with the rows that went in by dataset, the rows that came out, and those left out by reason; the commits it published are what counts.
+Gates, guard and training publish none: they name what they read, and what they found as facts of the line.
 What would surprise: no line holds an address, a name or a user id; a person is named by `hashed(user_id)`, whose key stays in this home. A log that
 cannot be written never fails the work.
 """
@@ -71,7 +72,16 @@ def published(dataset: str, rows: int, rejects: Mapping[str, int], inputs: Itera
     if step is None:
         return
     step.rows_out[dataset] = step.rows_out.get(dataset, 0) + rows
-    for reason, count in rejects.items():
+    took(inputs, rejects)
+
+
+def took(inputs: Iterable[tuple[str, str, int]], rejects: Mapping[str, int] | None = None, **facts: Any) -> None:
+    """Count what the step under way read, and what it left out of it; `inputs` are (ref, dataset, rows), each counted once a step."""
+    step = _STEP.get()
+    if step is None:
+        return
+    step.facts.update(facts)
+    for reason, count in (rejects or {}).items():
         step.rejected[reason] = step.rejected.get(reason, 0) + count
     for ref, source, count in inputs:
         if ref not in step.seen:

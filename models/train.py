@@ -82,6 +82,7 @@ def train(
     """
     cutoff = cutoff or (date.fromisoformat(ds) - timedelta(days=7)).isoformat()
     examples = read_examples(lake, ds=ds, cutoff=cutoff, max_rows=max_rows)
+    logs.took([(commit.ref, commit.dataset, commit.rows) for commit in examples.inputs], examples.left_out)
     part = examples.part("train")
     label, weight = examples.label, examples.weight
     if label[part].min() == label[part].max():

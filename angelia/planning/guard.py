@@ -21,6 +21,7 @@ from typing import Any
 
 import duckdb
 
+from angelia import logs
 from angelia.catalog.documents import Campaign, Occurrence
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.delivery.templates import CompiledTemplate, RowRejected, field_values, user_columns
@@ -28,7 +29,7 @@ from angelia.errors import AngeliaError, Corrupt, GateClosed, InvalidInput, NotF
 from angelia.lake import Lake
 from angelia.quality import numbered
 from angelia.quality.gates import short
-from angelia.quality.views import newest, open_views
+from angelia.quality.views import open_views
 
 FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
 DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it
@@ -170,12 +171,11 @@ def measure(lake: Lake, ds: str) -> Figures:
     Raises:
         NotFound: the night has no plan yet.
     """
-    lake.require("decisions", ds=ds)
-    features = lake.require("user_features", ds=ds)
+    decisions, features = lake.require("decisions", ds=ds), lake.require("user_features", ds=ds)
     catalog = load_snapshot(lake, ds)
     with open_views(lake) as views:
-        views.add("decisions", newest(lake, "decisions", ds))
-        views.add("user_features", newest(lake, "user_features", ds))
+        views.add("decisions", [decisions])
+        views.add("user_features", [features])
         run = views.connection.execute
         run("CREATE TEMP VIEW sent AS SELECT ordinal, c.* FROM (SELECT ordinal, unnest(choices) AS c FROM decisions) WHERE c.outcome = 'sent'")
         rows = run("SELECT campaign_id, count(*), avg(p_open) FROM sent GROUP BY 1 ORDER BY 1").fetchall()
@@ -187,7 +187,9 @@ def measure(lake: Lake, ds: str) -> Figures:
             f"SELECT s.campaign_id, s.material_id, {wanted} FROM sent s JOIN user_features f USING (ordinal) "
             f"QUALIFY row_number() OVER (PARTITION BY s.campaign_id ORDER BY s.message_id) <= {SAMPLE}"
         ).fetchall()
+    read = [decisions, features, *([catalog.commit] if catalog.commit else [])]
     rendered, unrendered = _render(catalog, [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in sample])
+    logs.took((commit.ref, commit.dataset, commit.rows) for commit in read)
     n_users = int(features.meta["n_users"])
     unknown = sum(features.rejects.get(reason, 0) for reason in ("timezone_null", "timezone_unknown"))
     sizes = lake.require("audience_members", ds=ds).meta["sizes"]
@@ -242,6 +244,7 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
         fix = fix or f"mend it, then run `angelia plan guard --ds {ds}` again"
         raise GateClosed(f"the guard of {ds} crashed ({said}): the plan may be good or bad, nothing is emitted from it", fix=fix) from error
     numbered.store(lake, TOPIC, ds, result)
+    logs.took((), verdict=result["verdict"], held=result["held"], missing=result["missing"])
     return result
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from angelia import logs
 from angelia.config import load_settings
 from angelia.contracts import dataset, gx
 from angelia.contracts.constraints import FROM_SCHEMA, Constraint, Kind, constraints
@@ -109,6 +110,8 @@ def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -
             for name in chosen.context:
                 _open(run, name, required=False)
             _check_invariants(run, chosen.invariants, load_settings().lead_hours if lead_hours is None else lead_hours)
+    read = [(commit.ref, commit.dataset, commit.rows) for view in run.opened.values() for commit in view.commits]
+    logs.took(read, broken_by={verdict.check: verdict.n_bad for verdict in run.verdicts if verdict.n_bad})
     store(lake, gate, ds, run.verdicts)
     return run.verdicts
 

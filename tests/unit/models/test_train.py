@@ -147,6 +147,14 @@ def test_the_scorer_refuses_other_features(week, registry, monkeypatch) -> None:
 def test_commands(week, settings_home, capsys) -> None:
     assert train_main(["--ds", DS, "--trees", "5", "--json"]) == 0
     version = json.loads(capsys.readouterr().out)["version"]
+    (line,) = map(json.loads, (settings_home / "logs" / "angelia.jsonl").read_text().splitlines())
+    assert (line["step"], line["ds"], line["version"], line["rows_out"]) == ("train", DS, version, {})
+    read = [("user_features", CUTOFF), ("catalog_snapshot", DS), *(("user_pushes", f"2026-11-{day:02d}") for day in range(8, 15))]
+    rows = {name: sum(week.read(week.require(other, ds=ds)).num_rows for other, ds in read if other == name) for name, _ in read}
+    assert line["rows_in"] == rows
+    sent = sum(week.read(week.require("user_pushes", ds=ds))["kind"].to_pylist().count("sent") for name, ds in read if name == "user_pushes")
+    used = json.loads(Registry.open(settings_home / "models").load(version)["metrics.json"])["n"]
+    assert sum(line["rejected"].values()) == sent - sum(used.values()) > 0
     assert promote_main(["--version", version, "--by", "ada", "--reason", "looks fine"]) == 0
     assert version in capsys.readouterr().out
     for argv in (["--ds", "yesterday"], ["--ds", DS, "--cutoff", "2026-11-14"], ["--ds", DS, "--trees", "0"], ["--ds", "2030-01-01"]):

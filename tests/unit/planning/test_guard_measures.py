@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from angelia import cli
 from angelia.catalog.documents import canonical, parse_document
 from angelia.catalog.snapshot import Stored, catalog_of
 from angelia.contracts import arrow, dataset
@@ -226,6 +227,19 @@ def test_a_campaign_that_is_over_is_not_missed(planned):
     result = guard(planned, DS)
     assert (result["verdict"], result["breaches"]) == ("open", [])
     assert "plausible: nothing is out of bounds" in lines(result)[0]
+
+
+def test_the_guard_is_logged_with_what_it_read_and_what_it_said(planned, settings_home, monkeypatch, capsys):
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "nightly_personalization")
+    nobody_in_it(planned)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["plan", "guard", "--ds", DS, "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["held"] == ["sale"]
+    (line,) = map(json.loads, (settings_home / "logs" / "angelia.jsonl").read_text().splitlines())
+    assert (line["step"], line["ds"], line["result"]) == ("plan guard", DS, "ok")
+    assert line["rows_in"] == {"decisions": 8, "user_features": 8, "catalog_snapshot": 6}
+    assert (line["verdict"], line["held"], line["missing"]) == ("campaigns", ["sale"], [])
 
 
 def test_a_guard_that_could_not_measure_crashed_which_is_no_breach_and_blocks(planned):

@@ -146,6 +146,20 @@ def test_a_warning_is_printed_and_leaves_the_gate_open(sources: Lake, settings_h
     assert "user_profiles.birth_year: column missing" in closed(sources, "sources")
 
 
+def test_a_check_is_logged_with_what_it_read_and_the_rows_that_break_a_check(
+    sources: Lake, settings_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(sources, "user_profiles", with_column(valid_rows("user_profiles", N), "timezone", lambda i, _: None if i < 120 else "UTC"))
+    put(sources, "user_events", valid_rows("user_events", 3), valid_rows("user_events", 5).slice(3))
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "nightly_personalization")
+    with pytest.raises(SystemExit):
+        cli.main(["quality", "check", "--gate", "sources", "--ds", DS])
+    (line,) = map(json.loads, (settings_home / "logs" / "angelia.jsonl").read_text().splitlines())
+    assert (line["step"], line["result"], line["rows_out"], line["rejected"]) == ("quality check", "error", {}, {})
+    assert line["rows_in"] == {"user_profiles": N, "user_endpoints": N, "user_preferences": N, "user_events": 5}
+    assert line["broken_by"]["user_profiles.timezone.max_null"] == 120
+
+
 def test_missing_partition_closes_the_gate(sources: Lake, tmp_path: Path) -> None:
     bare = Lake.open(str(tmp_path / "bare"))
     for name in SOURCES[:3]:
