@@ -30,14 +30,17 @@ NOW = "2026-11-16T05:30:00+00:00"  # within the day that a transactional message
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.scheduler]
 
 
-def angelia(home: Path, *words: str, check: bool = True, **env: str) -> dict:
-    """Run a command as an operator would; return its JSON object."""
+def command(home: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as an operator would."""
     given = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": "8", **env}
-    done = subprocess.run(
-        [sys.executable, "-m", "angelia.cli", *words, "--json"], env=given, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False
-    )
-    if check:
-        assert done.returncode == 0, done.stderr[-3000:]
+    argv = [sys.executable, "-m", "angelia.cli", *words, "--json"]
+    return subprocess.run(argv, env=given, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False)
+
+
+def angelia(home: Path, *words: str, **env: str) -> dict:
+    """Run a command that must work; return its JSON object."""
+    done = command(home, *words, **env)
+    assert done.returncode == 0, done.stderr[-3000:]
     last = done.stdout.strip().splitlines()[-1:]
     return json.loads(last[0]) if last and last[0].startswith("{") else {}
 
@@ -158,8 +161,11 @@ class Api:
 
 
 def of_main(home: Path) -> dict[str, str]:
-    """Return what a replay must not touch, with hashes: every file of main, the reports, the models, and what the worker keeps beside them."""
-    roots = [home / "lake" / name for name in ("main", "seals", "claims", "intents", "outcomes", "followups", "done")]
+    """Return what a replay must not touch, with hashes: every file of main, its verdicts, reports, models, and what the worker keeps beside them.
+
+    Not HOME/metrics: `plan replay` is a step of its own, which tells there how its last run went.
+    """
+    roots = [home / "lake" / name for name in ("main", "quality/main", "seals", "claims", "intents", "outcomes", "followups", "done")]
     roots += [home / "reports", home / "models", home / "catalog.db"]
     files = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*"))) if path.is_file()]
     return {path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -193,9 +199,12 @@ def test_airflows_own_backfill_of_three_past_days_replays_on_branches_and_touche
 
 
 def test_a_replay_cannot_be_sent(home):
-    done = angelia(home, "deliver", "--ds", LAST, "--all-hours", "--clock", "simulated", check=False, ANGELIA_BRANCH=f"replay-{LAST}")
-    assert done == {}
-    assert not list((home / "lake" / f"replay-{LAST}").rglob("seals"))
+    before = of_main(home)
+    branch = f"replay-{LAST}"
+    done = command(home, "deliver", "--ds", LAST, "--all-hours", "--clock", "simulated", ANGELIA_BRANCH=branch)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error: branch {branch} is a replay; only main can be sent; unset ANGELIA_BRANCH" in done.stderr.splitlines()
+    assert of_main(home) == before, "seals and claims lie in the lake's root, whatever the branch"
 
 
 def test_one_campaign_with_other_caps_is_decided_again_beside_main(home, api):
