@@ -10,8 +10,10 @@ import email.policy
 import re
 import signal
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,12 +21,14 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.rows import valid_rows
 from angelia.delivery import parts, sample_plan
 from angelia.delivery.channels.base import Message
 from angelia.delivery.channels.smtp import SmtpAdapter, unsubscribe_token
 from angelia.delivery.ledger import Ledger, Owner
 from angelia.delivery.status import release, status
 from angelia.delivery.wire import UNKNOWN, Answer
+from angelia.lake import Lake
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -115,6 +119,33 @@ def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(ben
     assert outcomes["skipped", "stopped"] >= 650
     bench.deliver(lambda *_: OK, hours=(HOUR, "2026-11-15T05"))
     assert bench.wire.requests == []
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_pain_10_lists_that_are_rebuilt_hold_up_no_sending(published: bool, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index and a list are being written from before the first request until after the last, or become the newest in mid-run."""
+    quiet = type(bench)(Lake.open(str(tmp_path / "quiet")), monkeypatch)
+    quiet.plan(450)
+    expected, took = quiet.deliver(), quiet.clock.now()  # simulated: it passes only where the worker waits
+    bench.plan(450)
+    rebuilt = {"user_index": {"chain": "0"}, "bitmap_index": {"ds": DS}, "user_lists": {"list": "vip"}, "audience_members": {"ds": DS}}
+    monkeypatch.setattr("angelia.delivery.run.open_provider", bench._provider)
+    with ExitStack() as stack:
+        attempts = [stack.enter_context(bench.lake.attempt(name, **leaf)) for name, leaf in rebuilt.items()]
+        for attempt in attempts:
+            attempt.write(valid_rows(attempt.name, 50), "part-0000.parquet")
+
+        def script(nth: int, message: dict[str, Any]) -> Answer:
+            if published and len(bench.wire.requests) == 150:
+                for attempt in attempts:
+                    attempt.publish()
+            return OK
+
+        result = bench.deliver(script)
+        assert all((bench.lake.head(name, **leaf) is not None) is published for name, leaf in rebuilt.items())
+    assert (replace(result, seconds=0.0), bench.clock.now()) == (replace(expected, seconds=0.0), took)
+    assert bench.ledger() == quiet.ledger()
+    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
 
 
 def test_pain_11_what_may_have_arrived_counts_towards_caps_exactly_once(bench: Any) -> None:
