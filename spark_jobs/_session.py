@@ -42,6 +42,19 @@ def _ds(value: str) -> str:
         raise argparse.ArgumentTypeError(error.one_line()) from None
 
 
+OPTIONS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "8",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    # What our own readers give Spark has no size it could know: it took ten million addresses for a few, and broadcast them. Measured sizes decide.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
+}
+
+
 @contextmanager
 def spark_session(name: str) -> Iterator[SparkSession]:
     """Yield the session: the running one where there is one, else a new one that is stopped at the end.
@@ -60,19 +73,9 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_HOME", str(Path(spec.origin).parent))
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    builder = (
-        SparkSession.builder.appName(name)
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "8")
-        # What our own readers give Spark has no size it could know: planned joins took ten million addresses for a few. Measured sizes decide.
-        .config("spark.sql.autoBroadcastJoinThreshold", "-1")
-        .config("spark.sql.adaptive.autoBroadcastJoinThreshold", "10MB")
-        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "65536")
-        .config("spark.pyspark.python", sys.executable)
-    )
+    builder = SparkSession.builder.appName(name).config("spark.pyspark.python", sys.executable)
+    for option, value in OPTIONS.items():
+        builder = builder.config(option, value)
     if "SPARK_ENV_LOADED" not in os.environ:  # not under spark-submit: the master is ours to name
         builder = builder.master(os.environ.get("ANGELIA_SPARK_MASTER", "local[2]")).config("spark.driver.memory", "4g")
     session = builder.getOrCreate()

@@ -77,6 +77,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """
     from pyspark.sql import SparkSession
 
+    from spark_jobs._session import OPTIONS
+
     spec = importlib.util.find_spec("pyspark")
     assert spec is not None
     assert spec.origin is not None
@@ -87,15 +89,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     os.environ["SPARK_SUBMIT_OPTS"] = environment(Path())["SPARK_SUBMIT_OPTS"]
     scratch = tmp_path_factory.mktemp("spark")
     options: dict[str, Any] = {
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
+        **OPTIONS,
         "spark.driver.memory": "2g",
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "4",
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
         "spark.pyspark.python": sys.executable,
     }
     builder = SparkSession.builder.master("local[2]").appName("tests")
