@@ -48,7 +48,7 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md
 test: setup ## all tests, with line coverage of angelia and models
 	$(BIN)/python -m pytest -q -m "not scheduler" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
-test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about five minutes)
+test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
 
 golden: setup ## rewrite golden files; review reads the diff
