@@ -6,7 +6,8 @@
   them with what main decided. It needs main's plans of these nights, sends nothing, and touches neither main's commits nor reports nor models. To
   replay nights from their sources up, backfill `nightly_personalization`.
 - **resend** counts what of the named campaigns' messages no provider has seen, no other night has planned, is still in the window it was decided for,
-  and still consented to; asks; and puts exactly that up again. The next `hourly_dispatch` sends it. What was accepted, rejected or is ambiguous is never in it.
+  and still consented to; asks; and puts exactly that up again. The next `hourly_dispatch` sends it. What was accepted, rejected or is ambiguous is
+  never in it.
 
 **Reads** main's plans and their inputs, the ledger, preferences and suppressions; **writes** the replay's branch, or follow-up parts of main.
 
