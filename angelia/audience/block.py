@@ -158,7 +158,7 @@ class Index:
     @cached_property
     def list_names(self) -> list[str]:
         """The explicit user lists there are."""
-        return [leaf["list"] for leaf in self.lake.partitions("user_lists")]
+        return list_names(self.lake)
 
 
 def _check_version(commit: Commit, fix: str) -> None:
@@ -292,7 +292,7 @@ class Block:
         if commit is None:
             raise no_list(name, self.index.list_names)
         _check_version(commit, f"make the list again: `angelia audience list {name} FILE`")
-        shards = self.index.shards_of(self.number)
+        shards = self.shards
         rows = self.index.lake.read(commit, where=holds_any(shards))
         data = [blob for shard, blob in zip(rows["shard"].to_pylist(), rows["bitmap"].to_pylist(), strict=True) if shard in shards]
         for blob in data:
@@ -369,6 +369,11 @@ def holds(shard: int) -> Callable[[FileEntry], bool]:
 def holds_any(shards: range) -> Callable[[FileEntry], bool]:
     """Return the filter that keeps the files that may hold rows of any of these shards."""
     return lambda entry: entry.shards is None or (entry.shards[0] < shards.stop and entry.shards[1] >= shards.start)
+
+
+def list_names(lake: Lake) -> list[str]:
+    """Return the names of the explicit user lists there are."""
+    return [leaf["list"] for leaf in lake.partitions("user_lists")]
 
 
 def no_list(name: str, names: Sequence[str]) -> NotFound:

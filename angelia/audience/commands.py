@@ -30,7 +30,7 @@ from angelia.config import load_settings
 from angelia.contracts.ids import uniform, user_keys
 from angelia.contracts.sources import CHANNELS, NAME
 from angelia.errors import AngeliaError, InvalidInput, NotFound
-from angelia.lake import Lake
+from angelia.lake import Commit, Lake
 from angelia.output import JsonFlag, emit, parse_ds
 
 app = typer.Typer(no_args_is_help=True, help="Count, explain and export audiences: SQL predicates over bitmaps (docs/AUDIENCES.md).")
@@ -122,15 +122,17 @@ def export(
     if not file.parent.is_dir():
         raise InvalidInput(f"no folder {file.parent}")
     audience, text = _open(ds, name)
-    index = next(audience.index.lake.cited(cited) for cited in audience.index.commit.inputs if cited.split(":")[-1].startswith("user_index/"))
+    index = _user_index(audience)
+    if index is None:
+        raise NotFound(f"{audience.index.commit.ref} cites no user_index", fix=f"run build_bitmaps --ds {audience.index.ds} again")
     schema, rows = pa.schema([("user_id", pa.string())]), 0
     partial = file.with_name(f".{file.name}.part")
     try:
         # Ids of people: readable by the one who asked for them only.
         partial.touch(mode=0o600, exist_ok=True)
         with pq.ParquetWriter(partial, schema) if file.suffix == ".parquet" else csv.CSVWriter(partial, schema) as writer:
-            for shards, members in audience.members_by_block(text):
-                ids = user_ids(audience.index.lake, index, shards, members)
+            for number, members in enumerate(audience.all_members(text)):
+                ids = user_ids(audience.index.lake, index, audience.index.shards_of(number), members)
                 writer.write_table(pa.table([ids], schema=schema))
                 rows += len(ids)
         partial.replace(file)
@@ -236,11 +238,11 @@ class Allowed:
 
 
 def _allowed(audience: Audience, text: str) -> Allowed:
+    """Return whom of the people of a predicate the policy of the index's night lets be reached."""
     from angelia.audience.saving import holdout_of
 
     plan, holdout = audience.plan(text), holdout_of(audience.index.lake, audience.index.ds)
-    index = next((audience.index.lake.cited(name) for name in audience.index.commit.inputs if name.split(":")[-1].startswith("user_index/")), None)
-    found = Allowed()
+    index, found = _user_index(audience), Allowed()
     for block in audience.blocks():
         match = evaluate(plan, block)
         people = intersect([match, _reachable(block)], [], block.width)
@@ -255,6 +257,12 @@ def _allowed(audience: Audience, text: str) -> Allowed:
             found.held_out = (found.held_out or 0) + held
             found.allowed -= held
     return found
+
+
+def _user_index(audience: Audience) -> Commit | None:
+    """Return the commit of user_index that the bitmaps were made from."""
+    names = (name for name in audience.index.commit.inputs if name.split(":")[-1].startswith("user_index/"))
+    return next((audience.index.lake.cited(name) for name in names), None)
 
 
 def _reachable(block: Block) -> Set:

@@ -116,17 +116,10 @@ class Audience:
         return dict(by_shard(block, evaluate(self.plan(text), block)))[shard]
 
     def all_members(self, text: str) -> Iterator[BitMap]:
-        """Yield each shard's ordinals that a predicate is true for, shard by shard."""
+        """Yield the ordinals that a predicate is true for, block by block."""
         plan = self.plan(text)
         for block in self.blocks():
-            for _, members in by_shard(block, evaluate(plan, block)):
-                yield members
-
-    def members_by_block(self, text: str) -> Iterator[tuple[range, BitMap]]:
-        """Yield each block's shards and the ordinals in them that a predicate is true for."""
-        plan = self.plan(text)
-        for block in self.blocks():
-            yield block.shards, block.ordinals(evaluate(plan, block))
+            yield block.ordinals(evaluate(plan, block))
 
     def explain(self, text: str) -> tuple[Counted, list[Line]]:
         """Return the count and the plan's nodes from the root, each with its own cardinality and reads over all blocks.
@@ -227,7 +220,7 @@ def cores() -> int:
 def by_shard(block: Block, found: Set) -> Iterator[tuple[int, BitMap]]:
     """Yield (shard, ordinals) of a block's people, an empty set for a shard that has none of them."""
     positions = positions_of(found)
-    bits, shards = block.index.shard_bits, block.index.shards_of(block.number)
+    bits, shards = block.index.shard_bits, block.shards
     edges = np.searchsorted(positions, [(shard << bits) - block.base for shard in (*shards, shards.stop)])
     for i, shard in enumerate(shards):
         yield shard, bitmap_of(positions[edges[i] : edges[i + 1]] + np.uint32(block.base))

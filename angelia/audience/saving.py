@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from angelia.audience.block import list_names
 from angelia.audience.predicate import check
 from angelia.catalog.apply import carry_out, plan
 from angelia.catalog.documents import Audience
@@ -60,12 +61,7 @@ def save_audience(lake: Lake, name: str, predicate: str, description: str | None
     store = CatalogStore.open(load_settings().catalog_url())
     there = _current()
     audiences = {**{other: document.predicate for other, document in there.items()}, name: predicate}
-    check(
-        predicate,
-        audiences=audiences,
-        history_days=load_settings().history_days,
-        lists=lambda: [leaf["list"] for leaf in lake.partitions("user_lists")],
-    )
+    check(predicate, audiences=audiences, history_days=load_settings().history_days, lists=lambda: list_names(lake))
     said = description if description is not None else there[name].description if name in there else ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml" if name.isidentifier() else Path(folder) / "audience.yaml"

@@ -64,6 +64,6 @@ def test_rare_items_and_amounts_below_nought(lake: Lake, spec_world: ModuleType)
         assert [found.tolist() for found in find_item(arrays, name)] == [[i], [i + 1]]
     assert [len(found) for found in find_item(arrays, "common")] == [0, 0]
     assert audience.count("count_events('view', 'common', 1) >= 1") == 20
-    assert [list(found) for found in audience.all_members("count_events('view', 'ee', 1) = 3")] == [[2], [], []]
+    assert [ordinal for found in audience.all_members("count_events('view', 'ee', 1) = 3") for ordinal in found] == [2]
     for text, n in (("< 0", 1), ("= -5000000000", 1), ("> 0", 2), ("= 0.000001", 1), (">= 7000000000", 1), ("= 0", 37)):
         assert audience.count(f"sum_events('refund', field='value', 1) {text}") == n, text
