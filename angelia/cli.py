@@ -14,22 +14,22 @@ from angelia.errors import AngeliaError
 
 # name -> (module, attribute, one line for the list of commands)
 COMMANDS = {
-    "world": ("angelia.world.commands", "app", "A simulated population: create its sources, let it respond."),
-    "catalog": ("angelia.catalog.commands", "app", "Campaigns, audiences, materials, templates, channels, experiments."),
-    "audience": ("angelia.audience.commands", "app", "Count, explain and export audiences: SQL predicates over bitmaps."),
-    "plan": ("angelia.planning.commands", "app", "The joint decision of a night: volumes, prices, gap, reasons."),
-    "why": ("angelia.planning.commands", "why", "Why this message, why then, why not the other."),
-    "bootstrap": ("angelia.bootstrap", "command", "First features, first model, from the history at hand."),
-    "import": ("angelia.importing.commands", "command", "Your CSV or Parquet into the source contracts."),
-    "deliver": ("angelia.delivery.commands", "deliver", "Send committed manifests to the channel providers."),
-    "sandbox": ("angelia.delivery.commands", "sandbox", "Local provider endpoints with real wire shapes and scripted faults."),
-    "receive": ("angelia.delivery.receive.commands", "command", "Callbacks of providers: opens, reports, bounces, unsubscribes."),
-    "ledger": ("angelia.delivery.commands", "ledger", "What happened to every row; release ambiguous ones."),
-    "quality": ("angelia.quality.commands", "app", "Data-quality gates and their verdicts."),
-    "lake": ("angelia.lake.commands", "app", "Commits: log, show, verify, expire."),
-    "report": ("angelia.effects.commands", "report", "Self-contained HTML report of a night."),
-    "loop": ("angelia.loop", "command", "The whole loop on a simulated population: what `make run` does."),
-    "doctor": ("angelia.quality.doctor", "command", "What is installed, reachable, configured."),
+    "world": ("angelia.commands.world", "app", "A simulated population: create its sources, let it respond."),
+    "catalog": ("angelia.commands.catalog", "app", "Campaigns, audiences, materials, templates, channels, experiments."),
+    "audience": ("angelia.commands.audience", "app", "Count, explain and export audiences: SQL predicates over bitmaps."),
+    "plan": ("angelia.commands.plan", "app", "The joint decision of a night: volumes, prices, gap, reasons."),
+    "why": ("angelia.commands.plan", "why", "Why this message, why then, why not the other."),
+    "bootstrap": ("angelia.commands.bootstrap", "command", "First features, first model, from the history at hand."),
+    "import": ("angelia.commands.import_", "command", "Your CSV or Parquet into the source contracts."),
+    "deliver": ("angelia.commands.deliver", "deliver", "Send committed manifests to the channel providers."),
+    "sandbox": ("angelia.commands.deliver", "sandbox", "Local provider endpoints with real wire shapes and scripted faults."),
+    "receive": ("angelia.commands.receive", "command", "Callbacks of providers: opens, reports, bounces, unsubscribes."),
+    "ledger": ("angelia.commands.deliver", "ledger", "What happened to every row; release ambiguous ones."),
+    "quality": ("angelia.commands.quality", "app", "Data-quality gates and their verdicts."),
+    "lake": ("angelia.commands.lake", "app", "Commits: log, show, verify, expire."),
+    "report": ("angelia.commands.report", "report", "Self-contained HTML report of a night."),
+    "loop": ("angelia.commands.loop", "command", "The whole loop on a simulated population: what `make run` does."),
+    "doctor": ("angelia.commands.doctor", "command", "What is installed, reachable, configured."),
 }
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from angelia.errors import InvalidInput
+from angelia.errors import AngeliaError, InvalidInput
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DsOption = Annotated[str, typer.Option("--ds", metavar="YYYY-MM-DD", help="The closed UTC day D.", callback=lambda value: parse_ds(value))]
@@ -66,3 +67,16 @@ def _plain(value: object) -> object:
     if hasattr(value, "item"):
         return value.item()
     return str(value)
+
+
+def run_module(argv: Sequence[str]) -> str:
+    """Run a Python module as a command, let its progress pass, and return what it printed.
+
+    Raises:
+        AngeliaError: it failed; its own error stands above.
+    """
+    progress("+ python -m " + " ".join(argv))
+    done = subprocess.run([sys.executable, "-m", *argv], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise AngeliaError(f"`python -m {argv[0]} …` ended with exit code {done.returncode}", fix="its own error stands above")
+    return done.stdout

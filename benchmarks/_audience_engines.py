@@ -18,7 +18,7 @@ DS = "2026-11-14"
 
 def ours(folder: Path) -> tuple[Ask, list[str]]:
     """Return our engine: resident when hot, opened anew when warm."""
-    from angelia.audience.engine import Audience
+    from angelia.audience.query import Audience
     from angelia.lake import Lake
 
     url = str(folder / "lake")

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from angelia.delivery import batch, client
-from angelia.delivery.rows import spare_memory
-from angelia.delivery.run import Delivery, Options
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.manifest.rows import spare_memory
+from angelia.delivery.transport import client
+from angelia.delivery.transport.wire import Answer, Request
+from angelia.delivery.worker import batch
+from angelia.delivery.worker.run import Delivery, Options
 from angelia.lake import Lake
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
-from angelia.audience.blobs import Blobs
-from angelia.audience.sets import to_dense
+from angelia.audience.bitmaps.blobs import Blobs
+from angelia.audience.bitmaps.sets import to_dense
 from angelia.lake import Commit, Lake
 from benchmarks._index_sources import DS, FRACTIONS
 

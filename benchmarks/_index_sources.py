@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
 from angelia.lake import Commit, Lake
+from angelia.users.chain import append_chain
 
 DS = "2026-11-14"
 DAYS = 28
@@ -84,7 +85,7 @@ def write_sources(lake: Lake, users: int, seed: int) -> Commit:
     """Write the index, features and days; return the features' commit."""
     spans = [(first, min(CHUNK, users - first)) for first in range(0, users, CHUNK)]
     ids = [pa.table({"user_id": [f"u{i}" for i in range(a, a + n)], "ordinal": pa.array(range(a, a + n), pa.uint32())}) for a, n in spans]
-    index = lake.append_chain("user_index", ids, expected=None, shard_bits=SHARD_BITS)
+    index = append_chain(lake, "user_index", ids, expected=None, shard_bits=SHARD_BITS)
     with lake.attempt("user_features", ds=DS) as attempt:
         for shard, (first, n) in enumerate(spans):
             attempt.write(features(first, n, seed), f"shard-{shard:05d}.parquet", shards=(shard, shard))

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from angelia.audience.bitmaps import EVERYONE, block_bits_for, blocks_a_file
-from angelia.audience.blobs import Row, write_rows
-from angelia.audience.sets import Dense, Set, of_flags
+from angelia.audience.bitmaps.bitmaps import EVERYONE, block_bits_for, blocks_a_file
+from angelia.audience.bitmaps.blobs import Row, write_rows
+from angelia.audience.bitmaps.sets import Dense, Set, of_flags
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
@@ -119,7 +119,7 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
 
 
 def _packed(found: Set, width: int) -> npt.NDArray[np.uint8]:
-    from angelia.audience.sets import to_dense
+    from angelia.audience.bitmaps.sets import to_dense
 
     return to_dense(found, width).bits
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from angelia.delivery import sample_plan
+from angelia.delivery.manifest import sample_plan
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 

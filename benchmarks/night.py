@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from angelia.commands.loop import environment
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
-from angelia.loop import environment
 from angelia.output import progress
 from benchmarks._watch import Watch
 

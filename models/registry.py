@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
-from angelia.lake.store import Store, open_store
+from angelia.lake.opening import open_store
+from angelia.lake.store import Store
 
 FILES = ("model.txt", "features.json", "calibration.json", "lineage.json", "metrics.json", "card.md")
 _NAMED_BY = FILES[:4]  # metrics compare with the champion of the moment, so they are no part of a version's identity

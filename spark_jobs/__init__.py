@@ -3,6 +3,9 @@
 Run one with `spark-submit spark_jobs/NAME.py --ds D`, or several in one session with `python -m spark_jobs NAME [NAME ...] --ds D`.
 """
 
+import sys
+from pathlib import Path
+
 JOBS = (
     "index_users",
     "aggregate_days",
@@ -14,3 +17,7 @@ JOBS = (
     "plan_dispatch",
     "emit_manifests",
 )
+
+# Local jobs work for seconds: no deep optimisation, one thread of garbage collection, and classes from an archive (`spark_jobs._archive`).
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+SPARK_ARCHIVE = Path(sys.prefix) / "spark.jsa"

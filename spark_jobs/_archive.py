@@ -1,6 +1,6 @@
 """Make Spark start in less than half the time on this machine: `python -m spark_jobs._archive`, which `make setup` runs.
 
-Writes an archive of the classes that our jobs load (the JVM's class data sharing) beside the environment; `angelia.loop.environment` names it to
+Writes an archive of the classes that our jobs load (the JVM's class data sharing) beside the environment; `commands.loop.environment` names it to
 every JVM that is started for local work. Reads nothing. A small night is mostly JVMs that start, load the same nine thousand classes and compile
 them: the archive and the quick compiler save three fifths of index_users on 100,000 people (27 to 11 CPU seconds; build_features 29 to 17).
 What would surprise: a JVM of another version or class path ignores the archive and starts as it always did.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from angelia.loop import QUICK_JVM, SPARK_ARCHIVE
+from spark_jobs import QUICK_JVM, SPARK_ARCHIVE
 
 
 def _work(folder: str) -> None:

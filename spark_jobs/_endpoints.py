@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from angelia.delivery.guards import address_hash, address_key
 from angelia.lake import Lake
+from angelia.users.suppressions import address_hash, address_key
 
 _KEY = ["user_id", "channel", "address"]
 

@@ -18,7 +18,7 @@ from pyspark.sql.types import StructField, StructType
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
-from spark_jobs._session import in_shard
+from angelia.lake.commit import in_shard
 
 Window = list[tuple[int, Commit]]
 

@@ -124,11 +124,6 @@ def run_shards(spark: SparkSession, shards: Sequence[int], work: Callable[[int],
     return results
 
 
-def in_shard(shard: int) -> Callable[[FileEntry], bool]:
-    """Return the file filter that keeps the files which may hold a shard's rows."""
-    return lambda entry: entry.shards is None or entry.shards[0] <= shard <= entry.shards[1]
-
-
 def all_shards(index: Commit) -> range:
     """Return the shards that an index commit covers."""
     return range(((int(index.meta["n_users"]) - 1) >> int(index.meta["shard_bits"])) + 1 if index.meta["n_users"] else 0)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from angelia.audience.build import Built, Spread
+from angelia.audience.bitmaps.build import Built, Spread
 from angelia.errors import AngeliaError
 from spark_jobs._session import ShardResult, run_shards, spark_session
 

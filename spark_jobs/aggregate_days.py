@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from angelia.audience.days import aggregate_events, distinct_events, distinct_pushes
 from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema
 from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.output import progress
+from angelia.users.days import aggregate_events, distinct_events, distinct_pushes
 from spark_jobs._pushes import classify_pushes
 from spark_jobs._session import arg_parser, open_lake, run_job, spark_session
 from spark_jobs._valid import first_reason, valid

@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from angelia.audience.build import build_index
+from angelia.audience.bitmaps.build import build_index
 from angelia.config import load_settings
 from angelia.output import progress
 from spark_jobs._session import arg_parser, open_lake, run_job

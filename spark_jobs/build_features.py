@@ -23,9 +23,9 @@ from pyspark.sql import functions as F
 from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.errors import NotFound
-from angelia.features.history import PURCHASE, WINDOW_DAYS, event_features, push_features
-from angelia.features.profiles import contact_features, profile_features
 from angelia.lake import Commit, FileEntry, Lake
+from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
+from angelia.users.profiles import contact_features, profile_features
 from spark_jobs._endpoints import living
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
 from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session

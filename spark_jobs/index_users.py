@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from angelia.audience.index import append_users, index_head
 from angelia.config import load_settings
 from angelia.output import progress
+from angelia.users.index import append_users, index_head
 from spark_jobs._session import arg_parser, open_lake, run_job, spark_session
 from spark_jobs._valid import valid
 

@@ -41,8 +41,8 @@ from angelia.planning import (
     next_round,
     usage,
 )
-from angelia.planning.night import OPEN, Terms, build, draw_slots, thin_drawn
-from spark_jobs._plan_inputs import Inputs, Shard, days_needed, find_inputs, load_shard, material_locales, terms_of
+from angelia.planning.eligibility import OPEN, Terms, build, draw_slots, thin_drawn
+from angelia.planning.inputs import Inputs, Shard, days_needed, find_inputs, load_shard, material_locales, terms_of
 from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session
 
 SAMPLE_USERS = 20_000

@@ -18,18 +18,19 @@ import numpy as np
 import pyarrow as pa
 from pyroaring import BitMap
 
-from angelia.audience import nodes
-from angelia.audience.engine import Audience
-from angelia.audience.fields import FIELDS
-from angelia.audience.plan import steps
-from angelia.audience.sets import bitmap_of
+from angelia.audience.bitmaps.sets import bitmap_of
+from angelia.audience.language import nodes
+from angelia.audience.language.fields import FIELDS
+from angelia.audience.language.plan import steps
+from angelia.audience.query import Audience
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.lake.commit import in_shard
 from angelia.output import progress
 from models.lookalike import COLUMNS, LEVELS, MIN_SEED, Lookalike, cut_off, train
-from spark_jobs._session import ShardResult, arg_parser, in_shard, open_lake, run_job, run_shards, spark_session
+from spark_jobs._session import ShardResult, arg_parser, open_lake, run_job, run_shards, spark_session
 
 MAX_SEED = 100_000
 PER_SEED = 4  # people of the population in the sample for each of the seed

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from angelia.audience.build import Built
-from angelia.audience.engine import Audience
+from angelia.audience.bitmaps.build import Built
 from angelia.audience.members import block_members
+from angelia.audience.query import Audience
 from angelia.catalog.snapshot import load_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Lake

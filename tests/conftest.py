@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from angelia.commands.loop import environment
 from angelia.lake import Lake
-from angelia.loop import environment
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,13 +14,13 @@ from decimal import Decimal
 
 import numpy as np
 
-from angelia.audience import nodes
-from angelia.audience.block import Block
-from angelia.audience.daily import MICROS, event_field
-from angelia.audience.fields import FIELDS, Kind
-from angelia.audience.plan import AllOf, AnyOf, Plan, Step, make_plan
-from angelia.audience.sets import NOBODY, Set, intersect, of_flags, union
-from angelia.audience.slices import add, compare, real_key, whole
+from angelia.audience.bitmaps.block import Block
+from angelia.audience.bitmaps.daily import MICROS, event_field
+from angelia.audience.bitmaps.sets import NOBODY, Set, intersect, of_flags, union
+from angelia.audience.bitmaps.slices import add, compare, real_key, whole
+from angelia.audience.language import nodes
+from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
 
 _FLIP = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _HOLDS: dict[str, Callable[[float, float], bool]] = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

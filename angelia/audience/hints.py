@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from angelia.audience import nodes
-from angelia.audience.daily import event_field
-from angelia.audience.engine import Audience
-from angelia.audience.fields import FIELDS, Kind
-from angelia.audience.plan import Plan, make_plan, steps
-from angelia.audience.predicate import suggest
+from angelia.audience.bitmaps.daily import event_field
+from angelia.audience.language import nodes
+from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.plan import Plan, make_plan, steps
+from angelia.audience.language.predicate import suggest
+from angelia.audience.query import Audience
 
 EVENT, RECEIVED = event_field("", None), "received:"
 

@@ -15,13 +15,13 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
-from angelia.audience.block import holds_any
-from angelia.audience.index import index_head
-from angelia.audience.sets import bitmap_of, ordinals_of
+from angelia.audience.bitmaps.block import holds_any
+from angelia.audience.bitmaps.sets import bitmap_of, ordinals_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.sources import NAME
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
+from angelia.users.index import index_head
 
 COLUMN = "user_id"
 

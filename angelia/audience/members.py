@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
-from angelia.audience.block import Block, holds
-from angelia.audience.engine import Audience, by_shard
+from angelia.audience.bitmaps.block import Block, holds
 from angelia.audience.evaluate import evaluate
+from angelia.audience.query import Audience, by_shard
 from angelia.contracts import arrow, dataset
 from angelia.lake import Commit, Lake
 

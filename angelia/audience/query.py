@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from pyroaring import BitMap
 
-from angelia.audience import nodes
-from angelia.audience.bitmaps import blocks_a_file
-from angelia.audience.block import Block, Index, Reads
+from angelia.audience.bitmaps.bitmaps import blocks_a_file
+from angelia.audience.bitmaps.block import Block, Index, Reads
+from angelia.audience.bitmaps.sets import Set, bitmap_of, intersect, positions_of
 from angelia.audience.evaluate import count, evaluate
-from angelia.audience.fields import FIELDS, Kind
-from angelia.audience.plan import AllOf, AnyOf, Plan, Step, make_plan
-from angelia.audience.predicate import parse
-from angelia.audience.sets import Set, bitmap_of, intersect, positions_of
+from angelia.audience.language import nodes
+from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
+from angelia.audience.language.predicate import parse
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from angelia.catalog.documents import Campaign, canonical
 from angelia.catalog.store import CatalogStore
-from angelia.delivery.templates import CompiledTemplate, RowRejected, choose_locale, field_values
 from angelia.errors import NotFound
 from angelia.lake import Lake
+from angelia.templates.rendering import CompiledTemplate, RowRejected, choose_locale, field_values
 
 
 def person_row(lake: Lake, user_id: str, ds: str | None) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from angelia.catalog.documents import AnyDocument, Audience, Campaign, Experimen
 from angelia.catalog.problems import Problem, nearest
 from angelia.config import load_settings
 from angelia.contracts.derived import USER_FEATURES
-from angelia.delivery.templates import BUILTINS, CompiledTemplate, RowRejected, choose_locale, field_values, names_used
 from angelia.errors import InvalidInput
+from angelia.templates.rendering import BUILTINS, CompiledTemplate, RowRejected, choose_locale, field_values, names_used
 
 Key = tuple[str, str]
 Found = Iterator[tuple[Key, Problem]]
@@ -81,7 +81,7 @@ class Whole:
                 yield from self._refer("material", name, "arms", i, "materials", j)
 
     def _audience(self, audience: Audience) -> Iterator[Problem]:
-        from angelia.audience.predicate import check  # sqlglot takes a while to load: only where predicates are checked
+        from angelia.audience.language.predicate import check  # sqlglot takes a while to load: only where predicates are checked
 
         try:
             # What asks for more days than the index has would stop the night.

@@ -17,15 +17,15 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import typer
 
-from angelia.audience.block import Block
-from angelia.audience.engine import Audience, Line
-from angelia.audience.errors_at import error_at
+from angelia.audience.bitmaps.block import Block
+from angelia.audience.bitmaps.sets import Set, intersect, union
 from angelia.audience.evaluate import evaluate
-from angelia.audience.fields import FIELDS, Kind
 from angelia.audience.hints import hints
+from angelia.audience.language.errors_at import error_at
+from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.predicate import suggest
 from angelia.audience.lists import put_list, user_ids
-from angelia.audience.predicate import suggest
-from angelia.audience.sets import Set, intersect, union
+from angelia.audience.query import Audience, Line
 from angelia.config import load_settings
 from angelia.contracts.ids import uniform, user_keys
 from angelia.contracts.sources import CHANNELS, NAME
@@ -165,7 +165,7 @@ def save(
     as_json: JsonFlag = False,
 ) -> None:
     """Save a predicate as an audience of the catalog, checked like `angelia catalog apply`; campaigns see it from the next snapshot on."""
-    from angelia.audience.saving import save_audience
+    from angelia.commands.audience_saving import save_audience
 
     lake = _lake()
     action, version = save_audience(lake, name, predicate, description)
@@ -183,7 +183,7 @@ def lookalike(
     as_json: JsonFlag = False,
 ) -> None:
     """Make a list of the people most like a seed (not in it, not suppressed), by a model trained on it; tell what the model is worth."""
-    from angelia.audience.lookalike import check_name, find, lines
+    from angelia.commands.audience_lookalike import check_name, find, lines
 
     check_name(name)
     audience, text = _open(ds, seed, of_night=True)  # as the job will: an audience saved since is not in that night
@@ -215,7 +215,7 @@ def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
     """Return the predicate's text: a bare name means a saved audience, unless it is a flag field; loads the catalog only if it must."""
     is_name = bool(re.fullmatch(NAME, predicate)) and predicate not in FIELDS and predicate not in ("true", "false")
     if (is_name or "in_audience" in predicate.lower()) and not audience.audiences:
-        from angelia.audience.saving import night_predicates, saved_predicates
+        from angelia.commands.audience_saving import night_predicates, saved_predicates
 
         predicates = night_predicates if of_night else saved_predicates
         audience.audiences.update(predicates(audience.index.lake, audience.index.ds))
@@ -239,7 +239,7 @@ class Allowed:
 
 def _allowed(audience: Audience, text: str) -> Allowed:
     """Return whom of the people of a predicate the policy of the index's night lets be reached."""
-    from angelia.audience.saving import holdout_of
+    from angelia.commands.audience_saving import holdout_of
 
     plan, holdout = audience.plan(text), holdout_of(audience.index.lake, audience.index.ds)
     index, found = _user_index(audience), Allowed()

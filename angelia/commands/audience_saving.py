@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from angelia.audience.block import list_names
-from angelia.audience.predicate import check
+from angelia.audience.bitmaps.block import list_names
+from angelia.audience.language.predicate import check
 from angelia.catalog.apply import carry_out, plan
 from angelia.catalog.documents import Audience
 from angelia.catalog.snapshot import load_snapshot

@@ -6,31 +6,15 @@ Reads the source datasets up to ds; writes user_index, user_days, user_pushes, u
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from angelia.config import load_settings
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.errors import InvalidInput
 from angelia.lake import Lake
-from angelia.output import DsOption, JsonFlag, emit, progress
-
-
-def run(argv: Sequence[str]) -> str:
-    """Run a Python module as a command, let its progress pass, and return what it printed.
-
-    Raises:
-        AngeliaError: it failed; its own error stands above.
-    """
-    progress("+ python -m " + " ".join(argv))
-    done = subprocess.run([sys.executable, "-m", *argv], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise AngeliaError(f"`python -m {argv[0]} …` ended with exit code {done.returncode}", fix="its own error stands above")
-    return done.stdout
+from angelia.output import DsOption, JsonFlag, emit, run_module
 
 
 def command(
@@ -57,11 +41,11 @@ def command(
         *("aggregate_days", "--ds", ds, "--days", str(n_days), "+"),
         *("build_features", "--ds", cutoff),
     ]
-    run(["spark_jobs", *jobs])
-    trained = json.loads(run(["models.train", "--ds", ds, "--cutoff", cutoff, "--json"]).strip().splitlines()[-1])
+    run_module(["spark_jobs", *jobs])
+    trained = json.loads(run_module(["models.train", "--ds", ds, "--cutoff", cutoff, "--json"]).strip().splitlines()[-1])
     # The first model has nobody to beat: it is promoted as `bootstrap`, on record, without approval.
     words = ["--by", "bootstrap", "--reason", f"first model, trained on the history up to {ds}", "--force", "--json"]
-    run(["models.promote", "--version", trained["version"], *words])
+    run_module(["models.promote", "--version", trained["version"], *words])
     index = lake.require("user_index", chain="0")
     result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
     result |= {"model": trained["version"], "auc": trained["metrics"]["test"]["auc"]}

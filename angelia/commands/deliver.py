@@ -59,9 +59,9 @@ def deliver(
     as_json: JsonFlag = False,
 ) -> None:
     """Send a plan's committed manifests; a second run sends nothing."""
-    from angelia.delivery import parts
-    from angelia.delivery.rows import spare_memory
-    from angelia.delivery.run import Delivery, Options, Result
+    from angelia.delivery.manifest import parts
+    from angelia.delivery.manifest.rows import spare_memory
+    from angelia.delivery.worker.run import Delivery, Options, Result
 
     spare_memory()
     if all_hours and clock is not ClockName.SIMULATED:
@@ -113,8 +113,8 @@ def sandbox(
     as_json: JsonFlag = False,
 ) -> None:
     """Run local provider endpoints: real wire shapes, verified signatures, counts per dispatch, scripted faults."""
-    from angelia.delivery.sandbox.phones import Phones
-    from angelia.delivery.sandbox.server import serve
+    from angelia.sandbox.phones import Phones
+    from angelia.sandbox.server import serve
 
     folder = state_dir if state_dir != Path() else load_settings().home / "sandbox"
 
@@ -143,7 +143,7 @@ ledger = typer.Typer(no_args_is_help=True, help="What happened to every row; rel
 @ledger.command("status")
 def ledger_status(ds: DsOption, as_json: JsonFlag = False) -> None:
     """Count a plan's rows by outcome, its parts, and its open intents."""
-    from angelia.delivery.status import status
+    from angelia.delivery.ledger.status import status
 
     result = status(_lake(), ds)
     lines = [f"{name:<12} {number:>12,}" for name, number in result["outcomes"].items()]
@@ -158,8 +158,8 @@ def ledger_due(
     as_json: JsonFlag = False,
 ) -> None:
     """List the unfinished parts whose window is open, of every recent plan; nothing is sealed or claimed by asking."""
-    from angelia.delivery.parts import due_parts
-    from angelia.delivery.run import lease_now
+    from angelia.delivery.manifest.parts import due_parts
+    from angelia.delivery.worker.run import lease_now
 
     found = due_parts(_lake(), parse_instant(now) if now else lease_now())
     rows = [
@@ -192,8 +192,8 @@ def ledger_release(
     as_json: JsonFlag = False,
 ) -> None:
     """Let ambiguous rows be sent again: the operator's choice, since some of them may have arrived."""
-    from angelia.delivery.parts import parse_hour
-    from angelia.delivery.status import release
+    from angelia.delivery.ledger.status import release
+    from angelia.delivery.manifest.parts import parse_hour
 
     result = release(_lake(), ds, parse_hour(send_hour) if send_hour else None, dry_run=not yes)
     done = "released" if yes else "would be released (add --yes)"
@@ -214,8 +214,8 @@ def ledger_resend(
     What was accepted, rejected or ambiguous stays as it is, and so does what a delivery is still at. The next `angelia deliver` (or hourly_dispatch)
     sends what was put up. Running it twice puts up nothing twice.
     """
-    from angelia.delivery.resend import lines, resend
-    from angelia.delivery.run import lease_now
+    from angelia.delivery.ledger.resend import lines, resend
+    from angelia.delivery.worker.run import lease_now
 
     names = sorted({name.strip() for name in campaigns.split(",") if name.strip()})
     if not names:

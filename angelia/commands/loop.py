@@ -29,12 +29,10 @@ from angelia.contracts.sources import CHANNELS
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.output import JsonFlag, emit, parse_ds, progress
+from spark_jobs import QUICK_JVM, SPARK_ARCHIVE
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 SANDBOX_LIFE_S = 1800
-# Local jobs work for seconds: no deep optimisation, one thread of garbage collection, and classes from an archive (`spark_jobs._archive`).
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-SPARK_ARCHIVE = Path(sys.prefix) / "spark.jsa"
 
 
 def environment(home: Path) -> dict[str, str]:

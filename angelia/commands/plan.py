@@ -88,7 +88,7 @@ def replay_command(
 
     Example: angelia plan replay --from 2026-11-10 --to 2026-11-12 --changes '{"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'
     """
-    from angelia import replay
+    from angelia.planning import replay
 
     days, parsed = days_between(first, last), replay.parse_changes(changes)
     where = _branch(branch or replay.branch_for(days, parsed))
@@ -101,7 +101,7 @@ def compare_command(
     ds: DsOption, branch: Annotated[str, typer.Option("--branch", help="Replay branch to compare with main.")], as_json: JsonFlag = False
 ) -> None:
     """Compare a replay's plan of a night with main's: messages by campaign, who gains or loses one, value and gap."""
-    from angelia import replay
+    from angelia.planning import replay
 
     result = replay.compare(_branch("main"), _branch(branch), ds)
     emit(result, replay.lines([result]), as_json)

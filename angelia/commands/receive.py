@@ -43,10 +43,10 @@ def command(
     as_json: JsonFlag = False,
 ) -> None:
     """Take signed callbacks (opens, delivery reports, bounces, STOP) and one-click unsubscribes; SIGTERM folds what came and stops."""
-    from angelia.delivery.parts import require_main
-    from angelia.delivery.receive.folding import fold
-    from angelia.delivery.receive.journal import Journal
-    from angelia.delivery.receive.server import Receiver, utc_now
+    from angelia.delivery.manifest.parts import require_main
+    from angelia.receive.folding import fold
+    from angelia.receive.journal import Journal
+    from angelia.receive.server import Receiver, utc_now
 
     settings = load_settings()
     lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)

@@ -51,8 +51,8 @@ def run_report(
         InvalidInput: a file cannot be written.
         GateClosed: a critical check of a table failed; the page shows it.
     """
+    from angelia.quality import verdicts
     from angelia.quality.publish import publish_report, report_name, reports_folder
-    from angelia.quality.verdicts import verdicts
 
     lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
     sources = find_sources(lake, ds, settings.lead_hours)

@@ -131,11 +131,11 @@ _BITMAPS = (
         "encoding",
         S,
         "words: one bit per ordinal of the block, lowest first; roaring: portable format, counting from the block's first ordinal; "
-        "arrays: of numbers, see angelia.audience.arrays",
+        "arrays: of numbers, see angelia.audience.bitmaps.arrays",
         allowed=("words", "roaring", "arrays"),
     ),
     Column("n_bytes", I64, "length of the bitmap", minimum=0),
-    Column("bitmap", pa.binary(), "the set, stored plain: readable as Parquet, and usable in place (angelia.audience.blobs)"),
+    Column("bitmap", pa.binary(), "the set, stored plain: readable as Parquet, and usable in place (angelia.audience.bitmaps.blobs)"),
 )
 
 BITMAP_INDEX = Dataset(

@@ -8,6 +8,8 @@ from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
+Micros = int  # microseconds since 1970 UTC
+
 PLAN_HOURS = 24  # a plan is for so many hours
 MAX_TTL_HOURS = 72  # for so long after its slot a transactional message is tried; marketing's windows are shorter
 # So many days, its own the first, a plan of day D may have something to send: delivery looks back over them, and `lake expire` keeps what they need.

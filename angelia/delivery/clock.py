@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-Micros = int
+from angelia.contracts.sending import Micros
+
 JUMP_US = 5_000_000  # NTP slews half a millisecond a second at most; an hour without a look is 1.8 s
 
 

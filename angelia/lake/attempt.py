@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +23,6 @@ from angelia.errors import AngeliaError, Conflict, Corrupt, InvalidInput, NotFou
 from angelia.lake.commit import Commit, FileEntry, leaf_folder, plain
 from angelia.lake.failpoint import failpoint
 from angelia.lake.store import Store
-
-if TYPE_CHECKING:
-    from angelia.lake.lake import Lake
 
 AUDIT_THREADS = 8
 TAIL_BYTES = 65_536  # holds the footer of nearly every file; a longer one is fetched in a second read
@@ -125,10 +123,27 @@ def _type(schema: pa.Schema, column: str) -> str:
     return "absent" if index < 0 else str(schema.field(index).type).replace("element: ", "item: ")
 
 
+class Book(Protocol):
+    """What an attempt asks of the lake that began it; a protocol, so that the lake imports attempts and not the reverse."""
+
+    store: Store
+    branch: str
+    clock: Callable[[], datetime]
+
+    def last_number(self, name: str, **leaf: str) -> int:
+        """Return the newest commit number of a leaf partition, 0 for none."""
+
+    def load(self, branch: str, name: str, leaf: Mapping[str, str], number: int) -> Commit:
+        """Return one commit, by its number."""
+
+    def cited(self, citation: str) -> Commit:
+        """Return the commit that a citation names."""
+
+
 class Attempt:
     """One try at writing a leaf partition: files under a folder of its own, then one conditional create."""
 
-    def __init__(self, lake: Lake, name: str, partition: Mapping[str, str]) -> None:
+    def __init__(self, lake: Book, name: str, partition: Mapping[str, str]) -> None:
         self.lake, self.name, self.partition = lake, name, dict(partition)
         self.nonce = secrets.token_hex(8)
         self.folder = f"{leaf_folder(lake.branch, name, partition)}/attempt-{self.nonce}"
@@ -153,7 +168,7 @@ class Attempt:
         conform: bool = True,
     ) -> FileEntry:
         """Write one file of this attempt."""
-        entry = self.lake.write_file(self.name, self.folder, table, file_name, shards=shards, keys=keys, conform=conform)
+        entry = write_file(self.lake.store, self.name, self.folder, table, file_name, shards, keys, conform)
         self.files.append(entry)
         return entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -161,3 +161,8 @@ def plain(values: Mapping[str, Any] | None) -> dict[str, Any]:
         json.dumps(dict(values or {}), default=lambda value: value.item() if hasattr(value, "item") else str(value))
     )
     return plain_values
+
+
+def in_shard(shard: int) -> Callable[[FileEntry], bool]:
+    """Return the file filter that keeps the files which may hold a shard's rows."""
+    return lambda entry: entry.shards is None or entry.shards[0] <= shard <= entry.shards[1]

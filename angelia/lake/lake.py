@@ -1,4 +1,4 @@
-"""The lake: reading newest commits, beginning attempts, logs and chains.
+"""The lake: reading newest commits, beginning attempts, and logs.
 
 Readers see the newest commit of a leaf partition, whole, or the one before it. On a replay branch they see the branch's commits where it
 has any, else main's; logs and chains are always main's.
@@ -9,20 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from angelia.contracts import arrow, dataset
 from angelia.errors import Corrupt, InvalidInput, NotFound
-from angelia.lake import cache, chain
+from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
 from angelia.lake.commit import Commit, FileEntry, leaf_folder
-from angelia.lake.store import Store, open_store
+from angelia.lake.opening import open_store
+from angelia.lake.store import Store
 
 MAIN = "main"
 BRANCH = r"main|replay-[A-Za-z0-9_.-]{1,64}"
@@ -215,28 +215,7 @@ class Lake:
         """
         return write_file(self.store, name, folder, table, file_name, shards, keys, conform, plain, row_group_size, notes)
 
-    # ---- chains and logs
-
-    def append_chain(
-        self,
-        name: str,
-        tables: Sequence[pa.Table],
-        *,
-        expected: Commit | None,
-        shard_bits: int,
-        inputs: Iterable[Commit | str] = (),
-        params: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-        rejects: Mapping[str, int] | None = None,
-    ) -> Commit:
-        """Append to the chain whose head (`expected`) the caller read; see `angelia.lake.chain.append_chain`.
-
-        Raises:
-            Conflict: somebody else appended meanwhile: read the head again.
-        """
-        return chain.append_chain(
-            self, name, tables, expected=expected, shard_bits=shard_bits, inputs=inputs, params=params, meta=meta, rejects=rejects
-        )
+    # ---- logs
 
     def append_log(self, name: str, table: pa.Table) -> Commit:
         """Append rows to an append-only log (`suppressions`, `stops`): every commit holds its own rows only."""

@@ -311,19 +311,3 @@ def _sync_path(path: Path) -> None:
 def _unless_gone(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
-
-
-def open_store(url: str, endpoint: str | None = None) -> Store:
-    """Return the store of a folder path or of s3://bucket/prefix.
-
-    Raises:
-        InvalidInput: the address has a scheme we do not know.
-    """
-    if url.startswith("s3://"):
-        from angelia.lake.s3 import S3Store
-
-        store: Store = S3Store(url, endpoint)
-        return store
-    if "://" in url:
-        raise InvalidInput(f"lake address {url!r} has an unknown scheme", fix="use a folder or s3://bucket/prefix")
-    return LocalStore(Path(url))

@@ -24,12 +24,11 @@ import duckdb
 from angelia import logs
 from angelia.catalog.documents import Campaign, Occurrence
 from angelia.catalog.snapshot import Catalog, load_snapshot
-from angelia.delivery.templates import CompiledTemplate, RowRejected, field_values, user_columns
 from angelia.errors import AngeliaError, Corrupt, GateClosed, InvalidInput, NotFound
-from angelia.lake import Lake
-from angelia.quality import numbered
+from angelia.lake import Lake, numbered
+from angelia.lake.views import open_views
 from angelia.quality.gates import short
-from angelia.quality.views import open_views
+from angelia.templates.rendering import CompiledTemplate, RowRejected, field_values, user_columns
 
 FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
 DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it

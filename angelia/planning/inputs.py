@@ -17,9 +17,9 @@ from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import uniform, user_keys
 from angelia.contracts.sending import PLAN_HOURS
 from angelia.lake import Commit, Lake
+from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms, draw, softmax_epsilon
-from angelia.planning.night import Arm, Campaign, Cap, Channel, Pairs, Past, People, Terms
-from spark_jobs._session import in_shard
+from angelia.planning.eligibility import Arm, Campaign, Cap, Channel, Pairs, Past, People, Terms
 
 WEEK_DAYS = 9  # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h after them
 
@@ -195,11 +195,11 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, f
         names = np.array([*campaign.materials, None], object)
         materials.append(names[picked])
     empty = np.zeros(0, np.int64)
-    user, number = np.concatenate([*users, empty]).astype(np.int64), np.concatenate([*numbers, empty]).astype(np.int64)
-    order = np.lexsort((number, user))
+    user, offer = np.concatenate([*users, empty]).astype(np.int64), np.concatenate([*numbers, empty]).astype(np.int64)
+    order = np.lexsort((offer, user))
     pairs = Pairs(
         user[order],
-        number[order],
+        offer[order],
         np.concatenate([*p_open, np.zeros(0)])[order],
         np.concatenate([*has, np.zeros(0, bool)]).astype(bool)[order],
     )

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from angelia.bootstrap import run
 from angelia.catalog.documents import Campaign, Policy, parse_document
 from angelia.catalog.snapshot import Catalog, Stored, documents_of, read_snapshot, write_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
-from angelia.output import progress
+from angelia.output import progress, run_module
 from angelia.planning.guard import guard
 
 CHANGEABLE = {
@@ -104,7 +103,7 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
         write_snapshot(branch, _Documents(documents), ds, stopped=stopped)
         for job in ("plan_dispatch", "emit_manifests"):
             jobs += [job, "--ds", ds, "--branch", branch.branch, "+"]
-    run(["spark_jobs", *jobs[:-1]])
+    run_module(["spark_jobs", *jobs[:-1]])
     found = []
     for ds in days:
         judged = guard(branch, ds)

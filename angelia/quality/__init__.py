@@ -3,7 +3,7 @@
 Public face: `measure(lake, dataset, ds)`, `run_gate(lake, gate, ds)`, `require_open(gate, ds, verdicts)`, `verdicts(lake, ds)`.
 """
 
-from angelia.quality.gates import GATES, measure, run_gate
-from angelia.quality.verdicts import Verdict, require_open, verdicts
+from angelia.quality.gates import GATES, measure, run_gate, verdicts
+from angelia.quality.verdicts import Verdict, require_open
 
 __all__ = ["GATES", "Verdict", "measure", "require_open", "run_gate", "verdicts"]

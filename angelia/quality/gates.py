@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -28,9 +28,9 @@ from angelia.contracts.duckdb import Measures
 from angelia.contracts.duckdb import measure as count
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.lake.views import View, Views, newest, open_views
 from angelia.quality.invariants import FEATURES, PLAN, Invariant
-from angelia.quality.verdicts import Verdict, store
-from angelia.quality.views import View, Views, newest, open_views
+from angelia.quality.verdicts import Verdict, load, store
 
 _QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.=-]+\.parquet")
@@ -308,3 +308,8 @@ def short(error: Exception) -> str:
     # The first line only: DuckDB repeats the whole statement below it. Of what it quotes, only a file of ours is named.
     said = _QUOTED.sub(lambda match: ", ".join(_FILE_NAME.findall(match.group())) or "…", str(error))
     return f"{type(error).__name__}: {(said.splitlines() or [''])[0][:200]}"
+
+
+def verdicts(lake: Lake, ds: str) -> list[dict[str, Any]]:
+    """Return the newest verdicts of every gate that was checked for a day, as plain dictionaries in the gates' order."""
+    return [asdict(verdict) for gate in GATES for verdict in load(lake, gate, ds)]

@@ -14,8 +14,7 @@ from typing import Any
 
 from angelia.contracts import CONTRACTS
 from angelia.errors import Corrupt
-from angelia.lake import Commit, Lake
-from angelia.quality import numbered
+from angelia.lake import Commit, Lake, numbered
 from angelia.quality.gates import GATES
 from angelia.quality.verdicts import Verdict, load
 

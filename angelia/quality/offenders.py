@@ -22,9 +22,9 @@ from angelia.contracts.constraints import Constraint, Kind, constraints
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.lake.store import Store
+from angelia.lake.views import View, Views, open_views
 from angelia.quality.gates import EXISTS, READABLE, commits_for, gate_of, prepare
 from angelia.quality.invariants import Invariant
-from angelia.quality.views import View, Views, open_views
 
 _PERSONAL = frozenset(column.name for contract in CONTRACTS.values() for column in contract.columns if column.personal)
 _KNOWN = frozenset(column.name for contract in CONTRACTS.values() for column in contract.columns)

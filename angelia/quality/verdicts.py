@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from angelia.contracts.core import Severity
 from angelia.errors import Corrupt, GateClosed
-from angelia.lake import Lake
-from angelia.quality import numbered
+from angelia.lake import Lake, numbered
 
 _SHOWN = 4  # failures that the one line names; `angelia quality show` lists all
 
@@ -78,13 +76,6 @@ def load(lake: Lake, gate: str, ds: str) -> list[Verdict]:
         return [Verdict(**{**raw, "commits": tuple(raw["commits"])}) for raw in listed]
     except (TypeError, KeyError):
         raise Corrupt(f"{key} holds no verdicts", fix=again) from None
-
-
-def verdicts(lake: Lake, ds: str) -> list[dict[str, Any]]:
-    """Return the newest verdicts of every gate that was checked for a day, as plain dictionaries in the gates' order."""
-    from angelia.quality.gates import GATES
-
-    return [asdict(verdict) for gate in GATES for verdict in load(lake, gate, ds)]
 
 
 def require_open(gate: str, ds: str, found: Sequence[Verdict]) -> None:

@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery import parts
 from angelia.delivery.channels.base import GONE
 from angelia.delivery.channels.smtp import ENHANCED
-from angelia.delivery.guards import address_hash, address_key
-from angelia.delivery.receive.journal import KEEP_DAYS, OPT_OUTS, Event, Journal
-from angelia.delivery.rows import batches_of
+from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.rows import batches_of
 from angelia.errors import Conflict
 from angelia.lake import FileEntry, Lake
+from angelia.receive.journal import KEEP_DAYS, OPT_OUTS, Event, Journal
+from angelia.users.suppressions import address_hash, address_key
 
 _FACTS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
 _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint": "complaint"}

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from angelia.delivery.events import code
+from angelia.delivery.worker.events import code
 from angelia.lake.store import Store
 
 KINDS = ("delivered", "opened", "bounced", "unsubscribed", "complaint", "stop")

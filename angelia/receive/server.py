@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import verify
-from angelia.delivery.receive.journal import Event, Journal, parse
 from angelia.errors import AngeliaError
+from angelia.receive.journal import Event, Journal, parse
 
 MAX_BODY = 1 << 20
 _TIMEOUT_S = 10.0

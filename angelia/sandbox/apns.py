@@ -12,11 +12,11 @@ import time
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from angelia.delivery.http2 import Headers
-from angelia.delivery.sandbox.fcm import JSON, Reply
-from angelia.delivery.sandbox.keys import APNS_KEY_ID, APNS_TEAM, APNS_TOPIC
-from angelia.delivery.sandbox.phones import Phones
-from angelia.delivery.sandbox.rules import Rules
+from angelia.delivery.transport.http2 import Headers
+from angelia.sandbox.fcm import JSON, Reply
+from angelia.sandbox.keys import APNS_KEY_ID, APNS_TEAM, APNS_TOPIC
+from angelia.sandbox.phones import Phones
+from angelia.sandbox.rules import Rules
 
 PATH = b"/3/device/"
 _TOKEN_MAX_S = 3600

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from angelia.delivery.http2 import Headers
-from angelia.delivery.sandbox import apns, webhook
-from angelia.delivery.sandbox.fcm import FcmSandbox, Reply
+from angelia.delivery.transport.http2 import Headers
+from angelia.sandbox import apns, webhook
+from angelia.sandbox.fcm import FcmSandbox, Reply
 
 
 class Front:

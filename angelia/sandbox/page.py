@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
-from angelia.delivery.sandbox.phones import Phones
+from angelia.sandbox.phones import Phones
 
 _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}

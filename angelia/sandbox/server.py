@@ -16,17 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from angelia.delivery import http2
-from angelia.delivery.sandbox import keys
-from angelia.delivery.sandbox.apns import ApnsSandbox
-from angelia.delivery.sandbox.fcm import FcmSandbox, Reply
-from angelia.delivery.sandbox.front import Front
-from angelia.delivery.sandbox.phones import Phones
-from angelia.delivery.sandbox.raw import RawFront
-from angelia.delivery.sandbox.rules import Rules
-from angelia.delivery.sandbox.smtp import SmtpSandbox
-from angelia.delivery.sandbox.webhook import WebhookSandbox
+from angelia.delivery.transport import http2
 from angelia.errors import AngeliaError
+from angelia.sandbox import keys
+from angelia.sandbox.apns import ApnsSandbox
+from angelia.sandbox.fcm import FcmSandbox, Reply
+from angelia.sandbox.front import Front
+from angelia.sandbox.phones import Phones
+from angelia.sandbox.raw import RawFront
+from angelia.sandbox.rules import Rules
+from angelia.sandbox.smtp import SmtpSandbox
+from angelia.sandbox.webhook import WebhookSandbox
 
 _BODY_LIMIT = 1 << 20
 _DRIP_S = 0.5

@@ -13,8 +13,8 @@ import email.policy
 import hmac
 import ssl
 
-from angelia.delivery.sandbox.phones import Phones
-from angelia.delivery.sandbox.rules import Rules, Then
+from angelia.sandbox.phones import Phones
+from angelia.sandbox.rules import Rules, Then
 
 _LIMIT = 1 << 20
 

@@ -6,10 +6,10 @@ import json
 import time
 
 from angelia.delivery.channels.webhook import verify
-from angelia.delivery.http2 import Headers
-from angelia.delivery.sandbox.fcm import Reply
-from angelia.delivery.sandbox.phones import Phones
-from angelia.delivery.sandbox.rules import Rules
+from angelia.delivery.transport.http2 import Headers
+from angelia.sandbox.fcm import Reply
+from angelia.sandbox.phones import Phones
+from angelia.sandbox.rules import Rules
 
 PATH = b"/hook/"
 

@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from angelia.delivery.liquid_sandbox import CompiledText, Fields, RowRejected
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.templates.liquid_sandbox import CompiledText, Fields, RowRejected
 
 BUILTINS = ("campaign_id", "material_id", "category")
 """Variables every template has without declaring them; a material without category has the empty text."""

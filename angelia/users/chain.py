@@ -7,17 +7,14 @@ and `shard_bits` never changes: ordinals and shards are promised to every file t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.errors import InvalidInput
-from angelia.lake.commit import Commit
-
-if TYPE_CHECKING:
-    from angelia.lake.lake import Lake
+from angelia.lake import Commit, Lake
 
 CHAIN = "0"
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from angelia.errors import Conflict
 from angelia.lake import Commit, Lake
+from angelia.users.chain import append_chain
 
 CHAIN = "0"
 MAX_ATTEMPTS = 50
@@ -57,7 +58,7 @@ def append_users(
             for start, stop in itertools.pairwise(_edges(first, first + len(fresh), max(FILE_BITS, shard_bits)))
         ]
         try:
-            return lake.append_chain("user_index", tables, expected=head, shard_bits=shard_bits, inputs=inputs, params=params, rejects=rejects)
+            return append_chain(lake, "user_index", tables, expected=head, shard_bits=shard_bits, inputs=inputs, params=params, rejects=rejects)
         except Conflict:
             moved = lake.require("user_index", chain=CHAIN)
             old = {entry.path for entry in head.files} if head else set()

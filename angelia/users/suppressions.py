@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from angelia.delivery.clock import Micros
+from angelia.contracts.sending import Micros
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.lake.store import Store

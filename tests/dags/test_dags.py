@@ -174,7 +174,7 @@ def test_a_campaigns_backfill_replays_unless_a_resend_is_wanted_and_approved(dag
 
 
 def test_changes_reach_the_command_as_json(dags):
-    from angelia.replay import parse_changes
+    from angelia.planning.replay import parse_changes
 
     changes = {"price_drop": {"caps": [{"messages": 1, "days": 7}]}, "policy": {"min_gap_hours": 6}}
     words = commands(dags["campaign_backfill"], changes=changes, first="2026-11-10", last="2026-11-12")["replay"]

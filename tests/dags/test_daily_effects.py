@@ -45,7 +45,7 @@ def test_the_report_takes_the_words_it_is_given(dags, lake, monkeypatch):
         taken.append((ds, given["conversion"]))
         raise NotFound("a test needs no page")
 
-    monkeypatch.setattr("angelia.effects.commands.run_report", run_report)
+    monkeypatch.setattr("angelia.commands.report.run_report", run_report)
     assert words[0] == "angelia"
     with pytest.raises(SystemExit):
         cli.main(words[1:])

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from angelia.delivery import sample_plan
-from angelia.delivery.run import Delivery, Options, Result
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.worker.run import Delivery, Options, Result
 from angelia.lake import Lake
 
 DS, HOUR, ROWS, BATCH = "2026-11-14", "2026-11-15T04", 600, 60
@@ -177,7 +177,7 @@ class Site:
     def fork(self, failpoint: str = "", limit: int | None = None, **options: Any) -> multiprocessing.process.BaseProcess:
         """Start a worker process that has its imports already: a few hundred of them are affordable."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["angelia.delivery.run", "pandas"])
+        context.set_forkserver_preload(["angelia.delivery.worker.run", "pandas"])
         given = {"ds": DS, "hours": (HOUR,), "simulated": True, "batch_rows": BATCH, **options}
         environment = {**self.environment(), "ANGELIA_FAILPOINT": failpoint}
         process = context.Process(target=worker, args=(str(self.home / "lake"), given, environment, limit))

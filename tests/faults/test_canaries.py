@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from angelia.cli import main
-from angelia.delivery import sample_plan
+from angelia.delivery.manifest import sample_plan
 from angelia.lake import Lake
 
 pytestmark = pytest.mark.integration

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from angelia.delivery import sample_plan
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig
+from angelia.delivery.manifest import sample_plan
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 

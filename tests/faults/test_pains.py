@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from angelia.delivery import sample_plan
+from angelia.delivery.manifest import sample_plan
 
 pytestmark = pytest.mark.integration
 DS = "2026-11-14"

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from angelia.delivery import sample_plan
-from angelia.delivery.run import Delivery, Options
-from angelia.delivery.sandbox.phones import Phones
-from angelia.delivery.sandbox.server import serve
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.worker.run import Delivery, Options
 from angelia.lake import Lake
+from angelia.sandbox.phones import Phones
+from angelia.sandbox.server import serve
 
 DS, HOUR, ROWS = "2026-11-14", "2026-11-15T04", 60
 IN_FLIGHT = 200  # requests under way at once on FCM

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from angelia.delivery import safe_http
 from angelia.delivery.channels.base import Message, MessageRejected
 from angelia.delivery.channels.webhook import WebhookAdapter
-from angelia.delivery.safe_http import SafeHttp
-from angelia.delivery.sandbox import keys
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.transport import safe_http
+from angelia.delivery.transport.safe_http import SafeHttp
+from angelia.delivery.transport.wire import Answer, Request
+from angelia.sandbox import keys
 
 INSIDE = [
     "127.0.0.1", "127.255.255.254", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254", "169.254.170.2",

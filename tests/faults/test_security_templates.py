@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from angelia.delivery.liquid_sandbox import MAX_OUTPUT_BYTES
-from angelia.delivery.templates import RowRejected, render
 from angelia.errors import InvalidInput
+from angelia.templates.liquid_sandbox import MAX_OUTPUT_BYTES
+from angelia.templates.rendering import RowRejected, render
 
 FOLDER = Path(__file__).with_name("corpora")
 WRAPPINGS = [

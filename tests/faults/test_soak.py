@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from angelia.delivery import sample_plan
+from angelia.delivery.manifest import sample_plan
 from angelia.lake import Lake
 
 pytestmark = [

@@ -21,8 +21,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
+from angelia.commands.loop import PROJECT, Steps, environment, prepare_airflow, sandbox
 from angelia.lake import Lake
-from angelia.loop import PROJECT, Steps, environment, prepare_airflow, sandbox
 from spark_jobs import JOBS
 
 DAYS = ("2026-11-12", "2026-11-13", "2026-11-14")

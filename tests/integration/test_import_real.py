@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from angelia.catalog.documents import parse_document
+from angelia.commands.import_ import run_import
 from angelia.config import load_settings
-from angelia.importing.commands import run_import
 from angelia.lake import Lake
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

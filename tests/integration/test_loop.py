@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pytest
 
 from angelia.catalog.snapshot import load_snapshot
+from angelia.commands.loop import PROJECT, Steps, environment, sandbox
 from angelia.lake import Lake
-from angelia.loop import PROJECT, Steps, environment, sandbox
 from angelia.planning.guard import is_nightly
 
 DS, NEXT = "2026-11-14", "2026-11-15"

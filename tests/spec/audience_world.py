@@ -13,13 +13,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from angelia.audience import nodes
-from angelia.audience.bitmaps import feature_rows
-from angelia.audience.blobs import write_rows
-from angelia.audience.daily import event_rows, push_rows
-from angelia.audience.fields import FIELDS, Kind
+from angelia.audience.bitmaps.bitmaps import feature_rows
+from angelia.audience.bitmaps.blobs import write_rows
+from angelia.audience.bitmaps.daily import event_rows, push_rows
+from angelia.audience.language import nodes
+from angelia.audience.language.fields import FIELDS, Kind
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
+from angelia.users.chain import append_chain
 
 DS = "2026-11-14"
 DAY = date.fromisoformat(DS)
@@ -71,7 +72,7 @@ def write_index(lake: Lake, world: World, shard_bits: int = 4, block_bits: int =
     features = pa.Table.from_pylist(world.people, schema=arrow.schema(dataset("user_features")))
     n_ordinals = max(row["ordinal"] for row in world.people) + 1
     ids = pa.table({"user_id": [f"u{o}" for o in range(n_ordinals)], "ordinal": pa.array(range(n_ordinals), pa.uint32())})
-    inputs = [lake.append_chain("user_index", [ids], expected=None, shard_bits=shard_bits)]
+    inputs = [append_chain(lake, "user_index", [ids], expected=None, shard_bits=shard_bits)]
     n_blocks, per_block = -(-n_ordinals >> block_bits), block_bits - shard_bits
     for back in range(HISTORY):
         day = (DAY - timedelta(days=back)).isoformat()

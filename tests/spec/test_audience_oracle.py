@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angelia.audience import nodes
-from angelia.audience.engine import Audience
-from angelia.audience.fields import FIELDS, Kind
-from angelia.audience.predicate import parse
+from angelia.audience.language import nodes
+from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.predicate import parse
+from angelia.audience.query import Audience
 from angelia.lake import Lake
 
 

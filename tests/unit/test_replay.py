@@ -3,13 +3,13 @@
 import pyarrow as pa
 import pytest
 
-from angelia import replay
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import Stored, catalog_of, documents_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.derived import DECISION
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
+from angelia.planning import replay
 
 DS = "2026-11-14"
 POLICY = {

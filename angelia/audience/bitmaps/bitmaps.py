@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.audience.arrays import encode
-from angelia.audience.blobs import Row
-from angelia.audience.columns import Flags, numbers, of_mask, of_reals, texts, true, valid
-from angelia.audience.fields import FIELDS, Kind
-from angelia.audience.sets import NOBODY, SPARSE, Set, of_flags, of_positions
-from angelia.audience.slices import real_keys, slice_numbers
+from angelia.audience.bitmaps.arrays import encode
+from angelia.audience.bitmaps.blobs import Row
+from angelia.audience.bitmaps.columns import Flags, numbers, of_mask, of_reals, texts, true, valid
+from angelia.audience.bitmaps.sets import NOBODY, SPARSE, Set, of_flags, of_positions
+from angelia.audience.bitmaps.slices import real_keys, slice_numbers
+from angelia.audience.language.fields import FIELDS, Kind
 
 EVERYONE = "user"
 BLOCKS = 16

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
-from angelia.audience.arrays import Numbers, decode
-from angelia.audience.columns import numbers, of_binary, of_numbers
-from angelia.audience.sets import NOBODY, Dense, Set
+from angelia.audience.bitmaps.arrays import Numbers, decode
+from angelia.audience.bitmaps.columns import numbers, of_binary, of_numbers
+from angelia.audience.bitmaps.sets import NOBODY, Dense, Set
 from angelia.contracts import arrow, dataset
 from angelia.errors import Corrupt
 from angelia.lake import FileEntry, Lake

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from angelia.audience.arrays import Numbers
-from angelia.audience.bitmaps import EVERYONE
-from angelia.audience.blobs import Blobs, Key
-from angelia.audience.daily import event_field, find_item
-from angelia.audience.sets import NOBODY, Set, bitmap_of, intersect, of_positions, ordinals_of, positions_of, to_bitmap
-from angelia.audience.slices import add
+from angelia.audience.bitmaps.arrays import Numbers
+from angelia.audience.bitmaps.bitmaps import EVERYONE
+from angelia.audience.bitmaps.blobs import Blobs, Key
+from angelia.audience.bitmaps.daily import event_field, find_item
+from angelia.audience.bitmaps.sets import NOBODY, Set, bitmap_of, intersect, of_positions, ordinals_of, positions_of, to_bitmap
+from angelia.audience.bitmaps.slices import add
 from angelia.contracts import dataset
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake

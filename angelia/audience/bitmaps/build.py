@@ -18,11 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from angelia.audience.bitmaps import block_bits_for, blocks_a_file, feature_rows
-from angelia.audience.blobs import write_rows
-from angelia.audience.block import holds_any
-from angelia.audience.columns import numbers, of_mask
-from angelia.audience.daily import MAX_ITEMS, event_rows, push_rows
+from angelia.audience.bitmaps.bitmaps import block_bits_for, blocks_a_file, feature_rows
+from angelia.audience.bitmaps.blobs import write_rows
+from angelia.audience.bitmaps.block import holds_any
+from angelia.audience.bitmaps.columns import numbers, of_mask
+from angelia.audience.bitmaps.daily import MAX_ITEMS, event_rows, push_rows
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from angelia.audience.arrays import Numbers, encode, narrow
-from angelia.audience.blobs import Row
-from angelia.audience.columns import numbers, texts
-from angelia.audience.sets import U32, Set, of_positions
+from angelia.audience.bitmaps.arrays import Numbers, encode, narrow
+from angelia.audience.bitmaps.blobs import Row
+from angelia.audience.bitmaps.columns import numbers, texts
+from angelia.audience.bitmaps.sets import U32, Set, of_positions
 
 MAX_ITEMS = 200
 MICROS = 1_000_000

@@ -14,7 +14,7 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
-from angelia.audience.sets import SPARSE, Set, exclusive, intersect, of_positions, of_words, union
+from angelia.audience.bitmaps.sets import SPARSE, Set, exclusive, intersect, of_positions, of_words, union
 
 I64 = npt.NDArray[np.int64]
 

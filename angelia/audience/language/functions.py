@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from angelia.audience import nodes
-from angelia.audience.errors_at import error_at
-from angelia.audience.literals import interval_days, position
+from angelia.audience.language import nodes
+from angelia.audience.language.errors_at import error_at
+from angelia.audience.language.literals import interval_days, position
 from angelia.contracts.sources import CHANNELS, NAME
 
 _NAME = re.compile(NAME)

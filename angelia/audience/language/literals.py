@@ -8,9 +8,9 @@ from decimal import Decimal, InvalidOperation
 
 from sqlglot import exp
 
-from angelia.audience.errors_at import error_at
-from angelia.audience.fields import FIELDS, Kind
-from angelia.audience.nodes import DateValue, FieldTerm, SumEvents, Term, Value
+from angelia.audience.language.errors_at import error_at
+from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.nodes import DateValue, FieldTerm, SumEvents, Term, Value
 
 MAX_NUMBER = 10**15
 MAX_SHIFT_DAYS = 100_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from angelia.audience import nodes
+from angelia.audience.language import nodes
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.tokens import TokenType
 
-from angelia.audience import nodes
-from angelia.audience.errors_at import error_at
-from angelia.audience.fields import BEHIND_FUNCTIONS, FIELDS, Kind
-from angelia.audience.functions import FUNCTIONS, bind_function, is_function
-from angelia.audience.literals import bind_value, position
+from angelia.audience.language import nodes
+from angelia.audience.language.errors_at import error_at
+from angelia.audience.language.fields import BEHIND_FUNCTIONS, FIELDS, Kind
+from angelia.audience.language.functions import FUNCTIONS, bind_function, is_function
+from angelia.audience.language.literals import bind_value, position
 from angelia.errors import InvalidInput
 
 MAX_CHARS = 100_000

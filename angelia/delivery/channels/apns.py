@@ -30,7 +30,7 @@ from angelia.delivery.channels.base import (
     header_value,
     load_credentials,
 )
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import AngeliaError, InvalidInput
 
 # Source: developer.apple.com/documentation/usernotifications, "Sending notification requests to APNs", read 2026-11-21.

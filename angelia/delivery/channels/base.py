@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from angelia.delivery.wire import Answer, Request, Transport
+from angelia.delivery.transport.wire import Answer, Request, Transport
 from angelia.errors import InvalidInput
 
 # What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the whole channel down.

@@ -16,8 +16,8 @@ from urllib.parse import urlencode, urlsplit
 import jwt
 
 from angelia.delivery.channels.base import ChannelConfig
-from angelia.delivery.client import Http2Client
-from angelia.delivery.wire import Request
+from angelia.delivery.transport.client import Http2Client
+from angelia.delivery.transport.wire import Request
 from angelia.errors import AngeliaError, InvalidInput
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -30,8 +30,8 @@ from angelia.delivery.channels.base import (
     header_value,
     load_credentials,
 )
-from angelia.delivery.smtp_transport import CONNECTIONS, SmtpTransport
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.transport.smtp_transport import CONNECTIONS, SmtpTransport
+from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
 
 # Enhanced status code (RFC 3463 and its registry, read 2026-11-21), then plain reply code (RFC 5321 4.2, written down 2026-11-21) -> meaning.

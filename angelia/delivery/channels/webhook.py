@@ -26,8 +26,8 @@ from angelia.delivery.channels.base import (
     header_value,
     load_credentials,
 )
-from angelia.delivery.safe_http import REFUSED_ADDRESS, SafeHttp, parse_url
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.transport.safe_http import REFUSED_ADDRESS, SafeHttp, parse_url
+from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
 
 PAYLOAD_LIMIT = 20_000

@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.core import TIMESTAMP
-from angelia.delivery import outcomes
-from angelia.delivery.guards import address_hash, address_key
-from angelia.delivery.ledger import Ledger
-from angelia.delivery.parts import Part
-from angelia.delivery.rows import PartRows
+from angelia.delivery.ledger import outcomes
+from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.manifest.parts import Part
+from angelia.delivery.manifest.rows import PartRows
 from angelia.lake import Attempt, Commit, Lake
+from angelia.users.suppressions import address_hash, address_key
 
 _FILE_ROWS = 50_000
 _IDS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")

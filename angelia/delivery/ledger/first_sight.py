@@ -20,12 +20,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.contracts.sending import PLAN_LIFE_DAYS
-from angelia.delivery import compaction, outcomes, parts
-from angelia.delivery.clock import Micros
-from angelia.delivery.ledger import PAYLOAD_BYTES, Ledger
-from angelia.delivery.parts import Part
-from angelia.delivery.rows import columns_of
+from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
+from angelia.delivery.ledger import compaction, outcomes
+from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Ledger
+from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.parts import Part
+from angelia.delivery.manifest.rows import columns_of
 from angelia.errors import NotFound
 from angelia.lake import Lake
 

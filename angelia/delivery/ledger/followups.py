@@ -11,13 +11,14 @@ from collections.abc import Collection
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.delivery import compaction, parts
-from angelia.delivery.batch import PAYLOAD_CHANGED
-from angelia.delivery.clock import Micros
-from angelia.delivery.ledger import Ledger
-from angelia.delivery.outcomes import AMBIGUOUS, COUNTED, DEFERRED
-from angelia.delivery.parts import Part
-from angelia.delivery.rows import columns_of
+from angelia.contracts.sending import Micros
+from angelia.delivery.ledger import compaction
+from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.ledger.outcomes import AMBIGUOUS, COUNTED, DEFERRED
+from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.parts import Part
+from angelia.delivery.manifest.rows import columns_of
+from angelia.delivery.worker.batch import PAYLOAD_CHANGED
 from angelia.lake import Lake
 
 

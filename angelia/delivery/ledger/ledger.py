@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from angelia.delivery.clock import Micros
-from angelia.delivery.objects import read_json
-from angelia.delivery.parts import Part
+from angelia.contracts.sending import Micros
+from angelia.delivery.manifest.objects import read_json
+from angelia.delivery.manifest.parts import Part
 from angelia.errors import Corrupt, NotFound
 from angelia.lake.store import Store
 

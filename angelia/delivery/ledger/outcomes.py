@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from angelia.delivery.objects import open_bytes, seal_bytes
+from angelia.delivery.manifest.objects import open_bytes, seal_bytes
 from angelia.errors import Corrupt
 
 ACCEPTED, REJECTED, AMBIGUOUS, SKIPPED, DEFERRED = "accepted", "rejected", "ambiguous", "skipped", "deferred"

@@ -18,16 +18,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.delivery import compaction, parts
-from angelia.delivery.clock import Micros
-from angelia.delivery.guards import Guards
-from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.outcomes import DEFERRED, SKIPPED
-from angelia.delivery.parts import Part
-from angelia.delivery.rows import columns_of
-from angelia.delivery.status import families
+from angelia.contracts.sending import Micros
+from angelia.delivery.ledger import compaction
+from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.ledger.outcomes import DEFERRED, SKIPPED
+from angelia.delivery.ledger.status import families
+from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.parts import Part
+from angelia.delivery.manifest.rows import columns_of
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
+from angelia.users.suppressions import Guards
 
 _COLUMNS = ("campaign_id", "message_id", "user_id", "address", "topic", "guarantee", "not_after")
 _CHOICE = ["user_id", "kind", "name"]  # what a preference is about

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from angelia.delivery import compaction, parts
-from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.outcomes import AMBIGUOUS
-from angelia.delivery.parts import Part
-from angelia.delivery.run import lease_now
+from angelia.delivery.ledger import compaction
+from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.ledger.outcomes import AMBIGUOUS
+from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.parts import Part
+from angelia.delivery.worker.run import lease_now
 from angelia.lake import Commit, Lake
 
 

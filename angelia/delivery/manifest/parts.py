@@ -17,9 +17,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from angelia.contracts.sending import PLAN_LIFE_DAYS
-from angelia.delivery.clock import Micros
-from angelia.delivery.objects import read_json
+from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
+from angelia.delivery.manifest.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from angelia.delivery import http2
-from angelia.delivery.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.delivery.transport import http2
+from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 from angelia.errors import AngeliaError, InvalidInput
 
 Done = Callable[[Any, Answer], None]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from angelia.delivery.sights import payload_hash
+from angelia.delivery.ledger.first_sight import payload_hash
 
 COLUMNS = (
     "dispatch_id", "user_id", "campaign_id", "address", "template_id", "template_version", "fields", "locale", "priority", "guarantee",

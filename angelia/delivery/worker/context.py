@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from angelia.delivery.clock import Clock, Micros
-from angelia.delivery.failpoints import Failpoints
-from angelia.delivery.gates import CampaignPace
-from angelia.delivery.guards import Guards
-from angelia.delivery.ledger import Ledger
+from angelia.contracts.sending import Micros
+from angelia.delivery.clock import Clock
+from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.worker.failpoints import Failpoints
+from angelia.delivery.worker.holds import CampaignPace
+from angelia.users.suppressions import Guards
 
 
 class Render(Protocol):

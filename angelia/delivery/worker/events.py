@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from angelia import logs
-from angelia.delivery.ledger import Claim
-from angelia.delivery.outcomes import Outcomes
-from angelia.delivery.parts import Part
+from angelia.delivery.ledger.ledger import Claim
+from angelia.delivery.ledger.outcomes import Outcomes
+from angelia.delivery.manifest.parts import Part
 
 _STATUS = r"\d\.\d{1,3}\.\d{1,3}"  # enhanced status code, RFC 3463
 _CODE = re.compile(

@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id
-from angelia.delivery import outcomes
-from angelia.delivery.clock import Micros
-from angelia.delivery.guards import address_hash, address_key
-from angelia.delivery.ledger import Ledger
-from angelia.delivery.night import Night
-from angelia.delivery.parts import FALLOVER, Part
-from angelia.delivery.rows import PartRows, batches_of
+from angelia.contracts.sending import Micros
+from angelia.delivery.ledger import outcomes
+from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.manifest.parts import FALLOVER, Part
+from angelia.delivery.manifest.rows import PartRows, batches_of
+from angelia.delivery.worker.plan_snapshot import Night
 from angelia.lake import Commit, FileEntry, Lake
+from angelia.users.suppressions import address_hash, address_key
 
 # Words for "this address, not this message": whatever the provider's code after `gone:`.
 UNREACHABLE = ("bad_address", "address_refused", "address_gone")

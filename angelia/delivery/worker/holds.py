@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from angelia.delivery.clock import Micros
-from angelia.delivery.pacing import Breaker, TokenBucket
+from angelia.contracts.sending import Micros
+from angelia.delivery.worker.pacing import Breaker, TokenBucket
 
 SPEED_LIMIT, RECEIVER_DOWN = "speed_limit", "receiver_down"
 _FAILURES_OF_ONE = 5  # in a row, until one receiver's breaker opens

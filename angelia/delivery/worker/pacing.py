@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from angelia.delivery.clock import Micros
+from angelia.contracts.sending import Micros
 
 _DECREASE, _RECOVER_PER_S, _FLOOR = 0.5, 0.05, 0.01
 _OPEN_AFTER = 20  # failures in a row

@@ -13,17 +13,17 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from angelia.delivery import events
-from angelia.delivery import outcomes as words
-from angelia.delivery.batch import Batch
-from angelia.delivery.clock import Micros
-from angelia.delivery.columns import COLUMNS, payload_hashes, plain_columns
-from angelia.delivery.ledger import PAYLOAD_BYTES, Claim, Intent
-from angelia.delivery.parts import PACED, Part
-from angelia.delivery.rows import PartRows, repeated_dispatches
-from angelia.delivery.sender import Sender
-from angelia.delivery.sights import Earlier, SentBefore, Sights
-from angelia.delivery.work import Work
+from angelia.contracts.sending import Micros
+from angelia.delivery.ledger import outcomes as words
+from angelia.delivery.ledger.first_sight import Earlier, SentBefore, Sights
+from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Claim, Intent
+from angelia.delivery.manifest.parts import PACED, Part
+from angelia.delivery.manifest.rows import PartRows, repeated_dispatches
+from angelia.delivery.worker import events
+from angelia.delivery.worker.batch import Batch
+from angelia.delivery.worker.columns import COLUMNS, payload_hashes, plain_columns
+from angelia.delivery.worker.context import Work
+from angelia.delivery.worker.sender import Sender
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from angelia.delivery.channels.base import ChannelConfig
-from angelia.delivery.gates import CampaignPace, Paces
-from angelia.delivery.rendering import Renderer
-from angelia.delivery.templates import TemplateSet
+from angelia.delivery.worker.holds import CampaignPace, Paces
+from angelia.delivery.worker.rendering import Renderer
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.templates.rendering import TemplateSet
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 
 from angelia.delivery.channels.base import MessageRejected
-from angelia.delivery.liquid_sandbox import RowRejected
-from angelia.delivery.templates import TemplateSet
+from angelia.templates.liquid_sandbox import RowRejected
+from angelia.templates.rendering import TemplateSet
 
 _CACHE = 8_192
 Words = tuple[str, str, str | None]

@@ -19,25 +19,29 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from angelia.delivery import compaction, events, fallover, metrics, parts
+from angelia.contracts.sending import Micros
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Provider
-from angelia.delivery.client import Http2Client
-from angelia.delivery.clock import Clock, Micros, SimulatedClock, WallClock
-from angelia.delivery.followups import follow_up
-from angelia.delivery.gates import Paces
-from angelia.delivery.guards import Guards
-from angelia.delivery.ledger import Claim, Ledger, Owner
-from angelia.delivery.night import Night, channel_config
-from angelia.delivery.parts import Part
-from angelia.delivery.sender import Sender
-from angelia.delivery.sights import Sights
-from angelia.delivery.wire import Transport
-from angelia.delivery.work import Work
-from angelia.delivery.worker import PartRun
+from angelia.delivery.clock import Clock, SimulatedClock, WallClock
+from angelia.delivery.ledger import compaction
+from angelia.delivery.ledger.first_sight import Sights
+from angelia.delivery.ledger.followups import follow_up
+from angelia.delivery.ledger.ledger import Claim, Ledger, Owner
+from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.parts import Part
+from angelia.delivery.transport.client import Http2Client
+from angelia.delivery.transport.wire import Transport
+from angelia.delivery.worker import events, fallover
+from angelia.delivery.worker import worker_metrics as metrics
+from angelia.delivery.worker.context import Work
+from angelia.delivery.worker.holds import Paces
+from angelia.delivery.worker.part import PartRun
+from angelia.delivery.worker.plan_snapshot import Night, channel_config
+from angelia.delivery.worker.sender import Sender
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.output import progress
+from angelia.users.suppressions import Guards
 
 log = logging.getLogger(__name__)
 FOLLOW_UP_ROUNDS = 5

@@ -6,12 +6,13 @@ import asyncio
 import random
 from collections import Counter, deque
 
-from angelia.delivery import events
+from angelia.contracts.sending import Micros
 from angelia.delivery.channels.base import Adapter, Credentials, Provider
-from angelia.delivery.clock import Clock, Micros
-from angelia.delivery.gates import Receivers
-from angelia.delivery.pacing import Breaker, TokenBucket
-from angelia.delivery.wire import Transport
+from angelia.delivery.clock import Clock
+from angelia.delivery.transport.wire import Transport
+from angelia.delivery.worker import events
+from angelia.delivery.worker.holds import Receivers
+from angelia.delivery.worker.pacing import Breaker, TokenBucket
 from angelia.errors import AngeliaError
 
 _HALT_AFTER = 10  # configuration answers in a row, with no success between

@@ -10,7 +10,7 @@ import zoneinfo
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from angelia.delivery.clock import Micros
+from angelia.contracts.sending import Micros
 from angelia.timing.local_time import in_quiet
 
 _QUARTER = 900_000_000  # µs; every IANA offset in use today is a multiple of 15 minutes

@@ -8,10 +8,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from angelia.audience.arrays import decode, encode, narrow
-from angelia.audience.block import Block
-from angelia.audience.daily import find_item
-from angelia.audience.engine import Audience
+from angelia.audience.bitmaps.arrays import decode, encode, narrow
+from angelia.audience.bitmaps.block import Block
+from angelia.audience.bitmaps.daily import find_item
+from angelia.audience.query import Audience
 from angelia.lake import Lake
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from angelia.audience import blobs
-from angelia.audience.blobs import Blobs, Row, write_rows
-from angelia.audience.sets import of_flags, positions_of
+from angelia.audience.bitmaps import blobs
+from angelia.audience.bitmaps.blobs import Blobs, Row, write_rows
+from angelia.audience.bitmaps.sets import of_flags, positions_of
 from angelia.errors import Corrupt
 from angelia.lake import FileEntry, Lake
 

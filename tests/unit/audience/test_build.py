@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from angelia.audience import build, engine
-from angelia.audience.bitmaps import blocks_a_file
-from angelia.audience.build import build_index, one_by_one
-from angelia.audience.engine import Audience
+from angelia.audience import query as engine
+from angelia.audience.bitmaps import build
+from angelia.audience.bitmaps.bitmaps import blocks_a_file
+from angelia.audience.bitmaps.build import build_index, one_by_one
+from angelia.audience.query import Audience
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Commit, Lake
+from angelia.users.chain import append_chain
 from spark_jobs._spread import in_processes
 
 DS, NEXT = "2026-11-14", "2026-11-15"
@@ -80,7 +82,7 @@ def people(lake: Lake, ds: str, n: int) -> None:
     known = head.rows if head else 0
     if n > known:
         fresh = pa.table({"user_id": [f"u{i}" for i in range(known, n)], "ordinal": pa.array(range(known, n), pa.uint32())})
-        head = lake.append_chain("user_index", [fresh], expected=head, shard_bits=SHARD_BITS)
+        head = append_chain(lake, "user_index", [fresh], expected=head, shard_bits=SHARD_BITS)
     rng = np.random.default_rng(7)
     rows = valid_rows("user_features", 100, ds=ds)
     rows = rows.take(pa.array(rng.integers(0, 100, n)))

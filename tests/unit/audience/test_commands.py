@@ -278,7 +278,7 @@ def test_a_damaged_file_is_one_line(people: People, lake: Lake, capsys: pytest.C
 def test_a_count_imports_neither_pandas_nor_the_catalog(people: People, settings_home: Path) -> None:
     # Half a second of imports is more than the count itself takes.
     code = (
-        "import sys; from angelia.audience.engine import Audience; from angelia.lake import Lake\n"
+        "import sys; from angelia.audience.query import Audience; from angelia.lake import Lake\n"
         f"print(Audience(Lake.open({str(settings_home / 'lake')!r}), '2026-11-14').count(\"gender = 'f' OR sum_events('purchase', 6) > 1\"))\n"
         "print([name for name in ('pandas', 'sqlalchemy', 'pyspark', 'duckdb', 'lightgbm') if name in sys.modules])"
     )
@@ -294,7 +294,7 @@ def test_a_lookalikes_seed_means_the_audiences_of_that_night(
     assert run(capsys, "save", "men", "gender = 'm'")[0] == 0  # the live catalog has men only, the night's women only
     seeds: list[str] = []
     answer = {"list": "x", "users": 5, "auc": 0.7, "lift_by_decile": [], "top_features": [], "left_out": []}
-    monkeypatch.setattr("angelia.audience.lookalike.find", lambda name, seed, *rest: seeds.append(seed) or answer)
+    monkeypatch.setattr("angelia.commands.audience_lookalike.find", lambda name, seed, *rest: seeds.append(seed) or answer)
     for seed in ("women", "in_audience('women') AND age_years > 20"):
         assert run(capsys, "lookalike", "x", "--seed", seed, "--size", "5")[0] == 0
     assert seeds == ["in_audience('women')", "in_audience('women') AND age_years > 20"]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from angelia.audience.commands import app
-from angelia.audience.fields import FIELDS
-from angelia.audience.functions import FUNCTIONS
-from angelia.audience.predicate import parse
+from angelia.audience.language.fields import FIELDS
+from angelia.audience.language.functions import FUNCTIONS
+from angelia.audience.language.predicate import parse
+from angelia.commands.audience import app
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "AUDIENCES.md").read_text()
 EXAMPLES = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from angelia.audience.index import append_users, index_head
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
+from angelia.users.index import append_users, index_head
 
 
 def _append(url: str, users: list[str], barrier: threading.Barrier) -> None:

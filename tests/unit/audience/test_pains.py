@@ -7,11 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from angelia.audience.bitmaps import EVERYONE
-from angelia.audience.blobs import Row, write_rows
-from angelia.audience.engine import Audience
+from angelia.audience.bitmaps.bitmaps import EVERYONE
+from angelia.audience.bitmaps.blobs import Row, write_rows
+from angelia.audience.bitmaps.sets import of_flags
 from angelia.audience.members import block_members
-from angelia.audience.sets import of_flags
+from angelia.audience.query import Audience
 from angelia.lake import Lake
 
 DS = "2026-11-14"

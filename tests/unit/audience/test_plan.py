@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from angelia.audience.plan import AllOf, AnyOf, Plan, make_plan
-from angelia.audience.predicate import parse
+from angelia.audience.language.plan import AllOf, AnyOf, Plan, make_plan
+from angelia.audience.language.predicate import parse
 
 F, OLD, TAG = "gender = 'f'", "age_years >= 60", "tag = 'spa'"
 

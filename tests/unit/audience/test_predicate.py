@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angelia.audience import nodes
-from angelia.audience.predicate import check, parse
+from angelia.audience.language import nodes
+from angelia.audience.language.predicate import check, parse
 from angelia.errors import InvalidInput
 
 AUDIENCES = {"a": "in_audience('b')", "b": "in_audience('a')", "fine": "gender = 'f'", "broken": "gendr = 'f'", "self": "NOT in_audience('self')"}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from angelia.audience.sets import (
+from angelia.audience.bitmaps.sets import (
     Dense,
     Set,
     bitmap_of,

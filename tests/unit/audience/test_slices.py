@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angelia.audience.sets import Set, intersect, of_positions, positions_of
-from angelia.audience.slices import add, compare, real_key, real_keys, slice_numbers, whole
+from angelia.audience.bitmaps.sets import Set, intersect, of_positions, positions_of
+from angelia.audience.bitmaps.slices import add, compare, real_key, real_keys, slice_numbers, whole
 
 OPS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -18,9 +18,9 @@ from sqlalchemy.schema import CreateTable
 from angelia.catalog import schema, tables
 from angelia.catalog.documents import AnyDocument, parse_document
 from angelia.catalog.store import CatalogStore, Change, changed_paths
+from angelia.commands import doctor
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, Conflict, Corrupt, InvalidInput, NotFound
-from angelia.quality import doctor
 
 AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from angelia.delivery import parts, sample_plan
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.clock import Clock, SimulatedClock
-from angelia.delivery.run import Delivery, Options, Result
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.manifest import parts, sample_plan
+from angelia.delivery.transport.wire import Answer, Request
+from angelia.delivery.worker.run import Delivery, Options, Result
 from angelia.lake import Lake
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
@@ -75,7 +75,7 @@ class Bench:
         self.wire: FakeWire | None = None
         self.clock: Clock | None = None
         self.delivery: Delivery | None = None
-        monkeypatch.setattr("angelia.delivery.run.open_provider", self._provider)
+        monkeypatch.setattr("angelia.delivery.worker.run.open_provider", self._provider)
 
     def _provider(self, config: ChannelConfig) -> Provider:
         return Provider(FcmAdapter("p"), "https://sandbox.test", self.keys, concurrency=50)

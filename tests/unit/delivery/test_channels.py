@@ -18,17 +18,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angelia.delivery import sample_plan
 from angelia.delivery.channels import apns, smtp, webhook
 from angelia.delivery.channels.base import ChannelConfig, Message, MessageRejected, Verdict
-from angelia.delivery.run import Delivery, Options, Result
-from angelia.delivery.sandbox.keys import make_tls
-from angelia.delivery.sandbox.phones import Phones
-from angelia.delivery.sandbox.server import serve
-from angelia.delivery.smtp_transport import SmtpTransport
-from angelia.delivery.wire import NOT_SENT, Answer
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.transport.smtp_transport import SmtpTransport
+from angelia.delivery.transport.wire import NOT_SENT, Answer
+from angelia.delivery.worker.run import Delivery, Options, Result
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
+from angelia.sandbox.keys import make_tls
+from angelia.sandbox.phones import Phones
+from angelia.sandbox.server import serve
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 MESSAGE = Message("ab" * 32, "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, "price_drop", 3600, False)

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery import sample_plan
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import FcmAdapter
-from angelia.delivery.run import Delivery, Options, Result
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.transport.wire import Answer, Request
+from angelia.delivery.worker.run import Delivery, Options, Result
 from angelia.lake import Lake
 
 DS = "2026-11-14"
@@ -39,7 +39,9 @@ def plan(lake: Lake, parts: list[tuple[int, str, str]], n: int = 40) -> None:
 
 def deliver(lake: Lake, monkeypatch: pytest.MonkeyPatch, wire: Callable[[str], Any]) -> Result:
     """Deliver on the wall clock."""
-    monkeypatch.setattr("angelia.delivery.run.open_provider", lambda config: Provider(FcmAdapter("p"), "https://sandbox.test", None, concurrency=10))
+    monkeypatch.setattr(
+        "angelia.delivery.worker.run.open_provider", lambda config: Provider(FcmAdapter("p"), "https://sandbox.test", None, concurrency=10)
+    )
     hours = tuple(f"2026-11-15T{hour:02d}" for hour in (4, 5) if lake.partitions("dispatch_manifest"))
     return asyncio.run(Delivery(lake, Options(DS, hours), transport=lambda _, config: wire(config.channel)).run())
 

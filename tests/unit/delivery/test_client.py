@@ -12,8 +12,8 @@ import h2.events
 import h2.settings
 import pytest
 
-from angelia.delivery.client import Http2Client
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.transport.client import Http2Client
+from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
 
 Act = Callable[["Reference", int, bytes, dict[bytes, bytes]], None]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery.clock import JUMP_US, WallClock
-from angelia.delivery.wire import Answer
+from angelia.delivery.transport.wire import Answer
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 START_US = int(START.timestamp() * 1e6)
@@ -48,7 +48,7 @@ class Night:
     def __init__(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bench, self.machine = bench, Machine()
         self.sent: list[tuple[int, int, int]] = []
-        monkeypatch.setattr("angelia.delivery.run.lease_now", self.machine.now)
+        monkeypatch.setattr("angelia.delivery.worker.run.lease_now", self.machine.now)
 
     def deliver(self, at_request: Callable[[int], Answer | None], **options: Any) -> Any:
         def script(nth: int, message: dict[str, Any]) -> Answer:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from angelia.cli import main
-from angelia.delivery import sample_plan
-from angelia.delivery.wire import UNKNOWN, Answer
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.transport.wire import UNKNOWN, Answer
 from angelia.lake import Lake
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from angelia import logs
-from angelia.delivery import compaction, events, sample_plan
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.webhook import WebhookAdapter, host_of
-from angelia.delivery.ledger import Ledger
-from angelia.delivery.outcomes import Outcomes
-from angelia.delivery.run import Delivery, Options
-from angelia.delivery.wire import NOT_SENT, UNKNOWN, Answer
+from angelia.delivery.ledger import compaction
+from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.ledger.outcomes import Outcomes
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer
+from angelia.delivery.worker import events
+from angelia.delivery.worker.run import Delivery, Options
 from angelia.errors import AngeliaError
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
@@ -97,7 +99,7 @@ def test_a_receiver_is_named_by_a_hash(lake: Any, told: Any, monkeypatch: pytest
             pass
 
     provider = Provider(WebhookAdapter(b"x" * 32), "", None, receiver_of=host_of)
-    monkeypatch.setattr("angelia.delivery.run.open_provider", lambda _: provider)
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: provider)
     sample_plan.make(lake, DS, 20, changes={"channel": "webhook", "address": lambda n: f"https://canary-{n % 2}.example/secret-{n}"})
     asyncio.run(Delivery(lake, Options(DS, (HOUR,), simulated=True), transport=lambda *_: Wire()).run())
     lines = told()

@@ -11,14 +11,15 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery import sample_plan
-from angelia.delivery.guards import address_hash, address_key
-from angelia.delivery.ledger import Ledger
-from angelia.delivery.parts import FALLOVER
-from angelia.delivery.status import release, status
-from angelia.delivery.wire import UNKNOWN, Answer
+from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.ledger.status import release, status
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.manifest.parts import FALLOVER
+from angelia.delivery.transport.wire import UNKNOWN, Answer
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
+from angelia.users.chain import append_chain
+from angelia.users.suppressions import address_hash, address_key
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -51,7 +52,7 @@ def plan(lake: Lake, n: int, *, route: list[str] | None = None, mail: dict[int, 
     documents.append({"kind": "campaign", "id": "price_drop", "version": 1, "body": json.dumps({"id": "price_drop", "channels": route})})
     snapshot = write(lake, "catalog_snapshot", pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))))
     people = [f"u{k:08d}" for k in range(n)]
-    lake.append_chain("user_index", [pa.table({"user_id": people, "ordinal": pa.array(range(n), pa.uint32())})], expected=None, shard_bits=14)
+    append_chain(lake, "user_index", [pa.table({"user_id": people, "ordinal": pa.array(range(n), pa.uint32())})], expected=None, shard_bits=14)
     refused = {k for k, facts in (mail or {}).items() if facts == "refused"}
     features = [
         {"ordinal": k, "user_id": user, "timezone": "UTC", "channels": ["fcm"] if k in refused else ["email", "fcm", "webhook"]}
@@ -189,11 +190,11 @@ def test_a_channel_nobody_set_up_keeps_no_other_from_going(bench: Any, monkeypat
             raise InvalidInput("channel email has no credentials")
         return provider(config)
 
-    monkeypatch.setattr("angelia.delivery.run.open_provider", only_fcm)
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", only_fcm)
     result = bench.deliver()
     assert result.halted == {"email": "channel email has no credentials"}
     assert status(bench.lake, DS)["rows_open"] == 2
-    monkeypatch.setattr("angelia.delivery.run.open_provider", provider)
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", provider)
     assert bench.deliver().delivered == {"accepted": 2}
 
 

@@ -19,8 +19,8 @@ from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.delivery.clock import SimulatedClock
-from angelia.delivery.run import Delivery, Options
-from angelia.delivery.wire import NOT_SENT, Answer
+from angelia.delivery.transport.wire import NOT_SENT, Answer
+from angelia.delivery.worker.run import Delivery, Options
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')
@@ -92,7 +92,7 @@ def test_an_address_that_is_none_costs_its_own_row_only(channel: str, bench: Any
         async def close(self) -> None:
             pass
 
-    monkeypatch.setattr("angelia.delivery.run.open_provider", lambda _: Provider(adapter, "https://sandbox.test", None, concurrency=50))
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: Provider(adapter, "https://sandbox.test", None, concurrency=50))
     address = lambda n: BAD[n // 4] if n % 4 == 1 and n // 4 < len(BAD) else good(n)  # noqa: E731
     bench.plan(100, channel=channel, address=address)
     delivery = Delivery(bench.lake, Options("2026-11-14", ("2026-11-15T04",), simulated=True), clock=SimulatedClock(0), transport=lambda *_: Wire())
@@ -109,7 +109,7 @@ def test_an_address_that_is_none_costs_its_own_row_only(channel: str, bench: Any
 def test_whoever_unsubscribes_while_a_part_is_sent_gets_nothing_more(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.plan(1000)
     lease = [1_000_000_000]
-    monkeypatch.setattr("angelia.delivery.run.lease_now", lambda: lease[0])
+    monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lambda: lease[0])
     leaving = {f"u{n:08d}" for n in range(0, 1000, 2)}
     sent: list[str] = []
 

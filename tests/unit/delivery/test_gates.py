@@ -13,13 +13,14 @@ import pytest
 
 from angelia.catalog.documents import parse_document
 from angelia.contracts import arrow, dataset
-from angelia.delivery import metrics, sample_plan
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.webhook import WebhookAdapter, host_of
 from angelia.delivery.clock import SimulatedClock
-from angelia.delivery.gates import Paces, Receivers
-from angelia.delivery.run import Delivery, Options
-from angelia.delivery.wire import UNKNOWN, Answer, Request
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.transport.wire import UNKNOWN, Answer, Request
+from angelia.delivery.worker import worker_metrics as metrics
+from angelia.delivery.worker.holds import Paces, Receivers
+from angelia.delivery.worker.run import Delivery, Options
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.metrics import render
@@ -96,7 +97,7 @@ def test_a_run_does_not_stay_for_a_slow_campaign_and_the_next_goes_on(lake: Lake
     """On the wall clock, a run leaves paced parts after a while; that is no failure."""
     from angelia.delivery.channels.fcm import FcmAdapter
 
-    monkeypatch.setattr("angelia.delivery.run.open_provider", lambda _: Provider(FcmAdapter("p"), "https://sandbox.test", None))
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: Provider(FcmAdapter("p"), "https://sandbox.test", None))
     plan(lake, [("slow", 40)], {"slow": 60}, hours=24 * 365 * 70)
 
     class Wire:
@@ -186,7 +187,7 @@ class Hosts:
 
 def deliver(lake: Lake, monkeypatch: pytest.MonkeyPatch, wire: Hosts, **options: Any) -> tuple[Any, Delivery]:
     provider = Provider(WebhookAdapter(b"x" * 32), "", None, concurrency=20, receiver_of=host_of)
-    monkeypatch.setattr("angelia.delivery.run.open_provider", lambda _: provider)
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: provider)
     delivery = Delivery(lake, Options(DS, (HOUR,), simulated=True, batch_rows=100, **options), transport=lambda *_: wire)
     return asyncio.run(delivery.run()), delivery
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery import outcomes
-from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.outcomes import Outcomes
-from angelia.delivery.wire import Answer
+from angelia.delivery.ledger import outcomes
+from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.ledger.outcomes import Outcomes
+from angelia.delivery.transport.wire import Answer
 from angelia.errors import Corrupt
 
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')
@@ -117,8 +117,8 @@ def test_a_stop_list_that_cannot_be_read_in_mid_run_stops_the_sending(how: str, 
         lease[0] += step[0]
         return lease[0]
 
-    monkeypatch.setattr("angelia.delivery.run.lease_now", lease_now)
-    monkeypatch.setattr("angelia.delivery.batch.GUARD_PAUSE_S", 0.001)
+    monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lease_now)
+    monkeypatch.setattr("angelia.delivery.worker.batch.GUARD_PAUSE_S", 0.001)
     damaged: list[tuple[Path, bytes]] = []
 
     def script(nth: int, message: dict[str, Any]) -> Answer:

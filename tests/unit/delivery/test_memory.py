@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from angelia.delivery import compaction, outcomes
-from angelia.delivery.outcomes import Outcomes, merge, read
-from angelia.delivery.rows import PartRows
+from angelia.delivery.ledger import compaction, outcomes
+from angelia.delivery.ledger.outcomes import Outcomes, merge, read
+from angelia.delivery.manifest.rows import PartRows
 
 
 def test_a_worker_does_not_load_pandas() -> None:

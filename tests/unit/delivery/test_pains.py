@@ -22,12 +22,12 @@ import pytest
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
-from angelia.delivery import parts, sample_plan
 from angelia.delivery.channels.base import Message
 from angelia.delivery.channels.smtp import SmtpAdapter, unsubscribe_token
-from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.status import release, status
-from angelia.delivery.wire import UNKNOWN, Answer
+from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.ledger.status import release, status
+from angelia.delivery.manifest import parts, sample_plan
+from angelia.delivery.transport.wire import UNKNOWN, Answer
 from angelia.lake import Lake
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
@@ -101,7 +101,7 @@ def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(ben
     """In this hour, in the next, and in the follow-up part of what the provider had put off."""
     sample_plan.make(bench.lake, DS, 1000, hours=(4, 5))
     lease = [1_000_000_000]
-    monkeypatch.setattr("angelia.delivery.run.lease_now", lambda: lease[0])
+    monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lambda: lease[0])
     after: list[int] = []
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
@@ -129,7 +129,7 @@ def test_pain_10_lists_that_are_rebuilt_hold_up_no_sending(published: bool, benc
     expected, took = quiet.deliver(), quiet.clock.now()  # simulated: it passes only where the worker waits
     bench.plan(450)
     rebuilt = {"user_index": {"chain": "0"}, "bitmap_index": {"ds": DS}, "user_lists": {"list": "vip"}, "audience_members": {"ds": DS}}
-    monkeypatch.setattr("angelia.delivery.run.open_provider", bench._provider)
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", bench._provider)
     with ExitStack() as stack:
         attempts = [stack.enter_context(bench.lake.attempt(name, **leaf)) for name, leaf in rebuilt.items()]
         for attempt in attempts:

@@ -11,9 +11,9 @@ import pytest
 
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.sending import MAX_TTL_HOURS, PLAN_HOURS
-from angelia.delivery import parts, sample_plan
-from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.outcomes import RANK, Outcomes, merge, read
+from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.ledger.outcomes import RANK, Outcomes, merge, read
+from angelia.delivery.manifest import parts, sample_plan
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.lake.expire import expire

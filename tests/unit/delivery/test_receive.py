@@ -16,17 +16,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from angelia.cli import main
-from angelia.delivery import outcomes, parts, sample_plan
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import sign
-from angelia.delivery.guards import Guards
-from angelia.delivery.receive import folding
-from angelia.delivery.receive.folding import fold
-from angelia.delivery.receive.journal import KEEP_DAYS, Journal, parse
-from angelia.delivery.receive.server import Receiver
+from angelia.delivery.ledger import outcomes
+from angelia.delivery.manifest import parts, sample_plan
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.lake.erase import erase
+from angelia.receive import folding
+from angelia.receive.folding import fold
+from angelia.receive.journal import KEEP_DAYS, Journal, parse
+from angelia.receive.server import Receiver
+from angelia.users.suppressions import Guards
 
 DS = "2026-11-14"
 NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)

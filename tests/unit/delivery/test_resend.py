@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset, ids
-from angelia.delivery import sample_plan
 from angelia.delivery.clock import SimulatedClock
-from angelia.delivery.resend import lines, resend
-from angelia.delivery.run import lease_now
+from angelia.delivery.ledger.resend import lines, resend
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.worker.run import lease_now
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 

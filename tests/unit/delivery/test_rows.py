@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from angelia.delivery import rows as module
-from angelia.delivery import sample_plan
-from angelia.delivery.rows import PartRows, columns_of, repeated_dispatches
+from angelia.delivery.manifest import rows as module
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.manifest.rows import PartRows, columns_of, repeated_dispatches
 from angelia.errors import Corrupt
 
 DS = "2026-11-14"

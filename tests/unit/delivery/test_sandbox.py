@@ -17,12 +17,12 @@ from pyreqwest.client import ClientBuilder
 
 from angelia.delivery.channels.base import ChannelConfig, Message
 from angelia.delivery.channels.fcm import open_provider
-from angelia.delivery.client import Http2Client
-from angelia.delivery.sandbox.phones import Phones
-from angelia.delivery.sandbox.rules import Rules
-from angelia.delivery.sandbox.server import serve
-from angelia.delivery.wire import Answer
+from angelia.delivery.transport.client import Http2Client
+from angelia.delivery.transport.wire import Answer
 from angelia.errors import InvalidInput
+from angelia.sandbox.phones import Phones
+from angelia.sandbox.rules import Rules
+from angelia.sandbox.server import serve
 
 
 def around(state: Path, use: Callable[[dict[str, Any]], Awaitable[Any]], rules: str = "", **options: Any) -> tuple[Any, Phones]:
@@ -130,7 +130,7 @@ def test_what_goaway_calls_unprocessed_is_not_received_either(tmp_path: Path) ->
 
 
 def test_rules_count_and_draw_as_written() -> None:
-    from angelia.delivery.sandbox.rules import RuleFile
+    from angelia.sandbox.rules import RuleFile
 
     rules = Rules(RuleFile.model_validate({"rules": [{"match": {"nth": 2}}, {"match": {"every": 3, "max": 2}, "then": {"status": 503}}]}))
     found = [rules.find("t", "d") for _ in range(12)]

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery import metrics, parts, sample_plan
-from angelia.delivery.ledger import Ledger, Owner
-from angelia.delivery.rendering import Renderer
-from angelia.delivery.sights import LOOK_BACK_US, OPEN, Sights
-from angelia.delivery.wire import UNKNOWN, Answer
+from angelia.delivery.ledger.first_sight import LOOK_BACK_US, OPEN, Sights
+from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.manifest import parts, sample_plan
+from angelia.delivery.transport.wire import UNKNOWN, Answer
+from angelia.delivery.worker import worker_metrics as metrics
+from angelia.delivery.worker.rendering import Renderer
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.metrics import render
@@ -93,7 +94,7 @@ def test_a_follow_up_refuses_other_bytes_than_were_sent(bench: Any, monkeypatch:
 
 
 def test_a_released_row_whose_bytes_changed_stays_ambiguous(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from angelia.delivery.status import release
+    from angelia.delivery.ledger.status import release
 
     bench.plan(2)
     bench.deliver(lambda *_: LOST)

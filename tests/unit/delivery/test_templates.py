@@ -9,8 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from angelia.delivery.liquid_sandbox import FILTERS, MAX_ITERATIONS, MAX_OUTPUT_BYTES, CompiledText
-from angelia.delivery.templates import (
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
+from angelia.templates.liquid_sandbox import FILTERS, MAX_ITERATIONS, MAX_OUTPUT_BYTES, CompiledText
+from angelia.templates.rendering import (
     CompiledTemplate,
     Rendered,
     RowRejected,
@@ -21,8 +23,6 @@ from angelia.delivery.templates import (
     render,
     user_columns,
 )
-from angelia.errors import InvalidInput
-from angelia.lake import Lake
 
 
 def template(title: str = "Sale: {{ item }}", body: str = "{{ item }} for less", **more: Any) -> dict[str, Any]:

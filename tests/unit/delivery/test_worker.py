@@ -14,14 +14,14 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery import sample_plan
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import BASE_URL, FcmAdapter
-from angelia.delivery.guards import Guards
-from angelia.delivery.rendering import Renderer
-from angelia.delivery.run import Delivery, Options
-from angelia.delivery.wire import NOT_SENT, UNKNOWN, Answer
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer
+from angelia.delivery.worker.rendering import Renderer
+from angelia.delivery.worker.run import Delivery, Options
 from angelia.errors import Corrupt, InvalidInput
+from angelia.users.suppressions import Guards
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -151,7 +151,7 @@ def test_gone_addresses_are_disabled_and_not_tried_by_a_later_part(bench: Any, f
 def test_a_stop_in_mid_run_stops_what_is_not_yet_sent(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.plan(1000)
     lease = [1_000_000_000]
-    monkeypatch.setattr("angelia.delivery.run.lease_now", lambda: lease[0])
+    monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lambda: lease[0])
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
         if len(bench.wire.requests) == 300:
@@ -183,7 +183,7 @@ def test_suppressions_hold_for_their_channel_or_all(bench: Any) -> None:
 
 def test_an_unreadable_stop_list_means_nothing_is_sent(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.plan(10)
-    monkeypatch.setattr("angelia.delivery.guards.Guards._read", lambda self: (_ for _ in ()).throw(OSError("gone")))
+    monkeypatch.setattr("angelia.users.suppressions.Guards._read", lambda self: (_ for _ in ()).throw(OSError("gone")))
     result = bench.deliver(batch_deadline_s=0.6)
     assert bench.wire.requests == []
     assert result.delivered == {"deferred": 10}
@@ -321,7 +321,7 @@ def test_a_flipped_byte_is_found_before_anything_is_sent(bench: Any) -> None:
 
 def test_the_simulated_clock_refuses_the_provider_itself(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sample_plan.make(lake, DS, 1)
-    monkeypatch.setattr("angelia.delivery.run.open_provider", lambda _: Provider(FcmAdapter("p"), BASE_URL, None))
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: Provider(FcmAdapter("p"), BASE_URL, None))
     with pytest.raises(InvalidInput, match="real provider"):
         asyncio.run(Delivery(lake, Options(DS, (HOUR,), simulated=True)).run())
 

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pytest
 
 from angelia.cli import main
+from angelia.commands.report import run_report
 from angelia.config import load_settings
 from angelia.contracts import arrow, dataset
 from angelia.effects import summary
-from angelia.effects.commands import run_report
 from angelia.effects.tables import ORDER, SQL, parse_checks
 from angelia.errors import GateClosed, InvalidInput
 from angelia.lake import Lake

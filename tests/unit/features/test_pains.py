@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angelia.contracts import arrow, dataset
-from angelia.features.profiles import profile_features
+from angelia.users.profiles import profile_features
 
 SOURCE = arrow.schema(dataset("user_profiles"))
 ODD = ["Mars/Olympus", "GMT+8", "Asia/Beijing", "", " ", "utc", "Europe/Berlin ", "../etc/passwd", "EST5EDT4", "\x00", "0", "Local", "null"]

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from angelia.cli import main
+from angelia.commands.import_ import run_import
 from angelia.config import load_settings
 from angelia.contracts import ids
 from angelia.errors import InvalidInput
-from angelia.importing.commands import run_import
 from angelia.lake import Lake
 
 PEOPLE = "id,sex,born,country,since,tags\n"

@@ -10,7 +10,8 @@ import pytest
 
 from angelia.lake import Lake
 from angelia.lake.lake import MAIN
-from angelia.lake.store import Store, open_store
+from angelia.lake.opening import open_store
+from angelia.lake.store import Store
 
 
 @pytest.fixture(scope="session")

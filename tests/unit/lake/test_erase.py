@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from angelia import cli
-from angelia.audience.index import append_users
 from angelia.contracts import CONTRACTS
 from angelia.contracts.rows import valid_rows
-from angelia.delivery import parts
+from angelia.delivery.manifest import parts
 from angelia.errors import Conflict, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.erase import erase
 from angelia.lake.expire import expire
 from angelia.lake.store import LocalStore, Store
 from angelia.lake.verify import verify
+from angelia.users.index import append_users
 
 WHO, OTHER = "u0000003", "u0000030"
 DAYS = ("2026-11-13", "2026-11-14")

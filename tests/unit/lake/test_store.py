@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from angelia.errors import AngeliaError, InvalidInput, NotFound
-from angelia.lake.store import LocalStore, Store, Unsettled, open_store
+from angelia.lake.opening import open_store
+from angelia.lake.store import LocalStore, Store, Unsettled
 
 
 def test_create_happens_once(store: Store) -> None:

@@ -18,6 +18,7 @@ from angelia.lake import attempt as attempts
 from angelia.lake.expire import expire
 from angelia.lake.store import LocalStore, Store
 from angelia.lake.verify import verify
+from angelia.users.chain import append_chain
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -47,7 +48,7 @@ def test_a_whole_lake_has_no_problems(store: Store) -> None:
     head = None
     for first in (0, 10):
         table = pa.table({"user_id": [f"u{i}" for i in range(first, first + 10)], "ordinal": pa.array(range(first, first + 10), pa.uint32())})
-        head = lake.append_chain("user_index", [table], expected=head, shard_bits=8)
+        head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
     verdict = verify(lake)
     assert verdict.problems == []
     assert (verdict.commits, verdict.files, verdict.expired) == (5, 5, 0)  # the chain's second commit lists a file known from the first
@@ -178,7 +179,7 @@ def test_logs_and_chain_files_never_expire(store: Store) -> None:
     head = None
     for first in (0, 10):
         table = pa.table({"user_id": [f"u{i}" for i in range(first, first + 10)], "ordinal": pa.array(range(first, first + 10), pa.uint32())})
-        head = lake.append_chain("user_index", [table], expected=head, shard_bits=8)
+        head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
     result = expire(lake_at(store), 1)
     assert (result.commits, result.files) == (["user_index/chain=0@1"], 0)
     assert lake_at(store).read_log("stops").num_rows == 4

@@ -13,8 +13,8 @@ from angelia.catalog.snapshot import Stored, catalog_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.errors import GateClosed, NotFound
+from angelia.lake import numbered
 from angelia.planning.guard import Figures, _render, guard, is_due, judge, lines, measure
-from angelia.quality import numbered
 
 DS = "2026-11-14"
 

@@ -8,7 +8,7 @@ import pytest
 
 from angelia.contracts.ids import message_id, user_keys
 from angelia.planning import Choice
-from angelia.planning.night import OPEN, Campaign, Cap, Channel, Pairs, Past, People, Terms, build, draw_slots, room_for, thin_drawn
+from angelia.planning.eligibility import OPEN, Campaign, Cap, Channel, Pairs, Past, People, Terms, build, draw_slots, room_for, thin_drawn
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 CAMPAIGN = Campaign(

@@ -14,8 +14,8 @@ from angelia.catalog.snapshot import Catalog, catalog_of
 from angelia.catalog.store import Stored
 from angelia.contracts.ids import message_id, user_keys
 from angelia.planning import MAX_ROUNDS, Choice, Round, bid_histogram, decide, final, fit_prices, is_settled, next_round, usage
-from angelia.planning.night import Arm, Campaign, Channel, Pairs, Past, People, Terms, build, draw_slots
-from spark_jobs._plan_inputs import terms_of
+from angelia.planning.eligibility import Arm, Campaign, Channel, Pairs, Past, People, Terms, build, draw_slots
+from angelia.planning.inputs import terms_of
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 N = 40

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from angelia import cli
-from angelia.quality.doctor import Finding, examine
+from angelia.commands.doctor import Finding, examine
 
 
 def found() -> dict[str, Finding]:

@@ -14,10 +14,10 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.errors import GateClosed
 from angelia.lake import Lake
+from angelia.lake.views import newest, open_views
 from angelia.quality import GATES, require_open, run_gate
 from angelia.quality.gates import count_invariants
 from angelia.quality.offenders import offending_rows
-from angelia.quality.views import newest, open_views
 
 DS = "2026-11-14"
 N = 100

@@ -7,8 +7,7 @@ import threading
 import pytest
 
 from angelia.errors import Corrupt
-from angelia.lake import Lake
-from angelia.quality import numbered
+from angelia.lake import Lake, numbered
 from angelia.quality.verdicts import load
 
 DS = "2026-11-14"

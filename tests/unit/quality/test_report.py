@@ -15,8 +15,8 @@ from angelia import cli
 from angelia.config import load_settings
 from angelia.contracts.rows import valid_rows
 from angelia.errors import NotFound
-from angelia.lake import Lake
-from angelia.quality import Verdict, numbered, run_gate
+from angelia.lake import Lake, numbered
+from angelia.quality import Verdict, run_gate
 from angelia.quality.history import gather
 from angelia.quality.publish import publish_report
 from angelia.quality.report import render

@@ -9,6 +9,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset, ids
 from angelia.lake import Lake
+from angelia.users.chain import append_chain
 
 DS = "2026-11-14"
 N_USERS = 600
@@ -45,7 +46,7 @@ def small_night(settings_home: Path, lake: Lake) -> Lake:
     """Return a lake with sources, index, days and pushes. Even users open in the morning, odd ones in the evening (UTC); user 5 is cold."""
     rng = np.random.default_rng(11)
     index = pa.table({"user_id": [user(i) for i in range(N_USERS)], "ordinal": pa.array(range(N_USERS), pa.uint32())})
-    lake.append_chain("user_index", [index], expected=None, shard_bits=SHARD_BITS)
+    append_chain(lake, "user_index", [index], expected=None, shard_bits=SHARD_BITS)
     profiles: list[dict[str, object]] = [
         {
             "user_id": user(i), "gender": "f" if i % 3 else "m", "birth_year": 1990, "country": "DE", "province": "berlin", "locale": "de-DE",

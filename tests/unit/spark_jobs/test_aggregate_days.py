@@ -7,6 +7,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset, ids
 from angelia.errors import InvalidInput
+from angelia.users.chain import append_chain
 from spark_jobs import aggregate_days
 
 TODAY = datetime(2026, 11, 14, tzinfo=UTC)
@@ -49,7 +50,7 @@ def receipt(message, user, kind, at):
 def sources(spark, settings_home, lake, monkeypatch):
     """Three days of sources; users a and b are known, with shards of 256 people."""
     monkeypatch.setenv("ANGELIA_SHARD_BITS", "8")
-    lake.append_chain("user_index", [pa.table({"user_id": ["a", "b"], "ordinal": pa.array([0, 1], pa.uint32())})], expected=None, shard_bits=8)
+    append_chain(lake, "user_index", [pa.table({"user_id": ["a", "b"], "ordinal": pa.array([0, 1], pa.uint32())})], expected=None, shard_bits=8)
     put(lake, "user_events", [event("e1", "a", days_ago=2), event("e2", "a", days_ago=2, hour=10), event("e0", "b", days_ago=3)], ds=ds(2))
     put(lake, "user_events", [event("e3", "b", "purchase", "book", 0.1, 1), event("e4", "b", "purchase", "book", 0.2, 1, 23)], ds=ds(1))
     put(lake, "user_events", [
@@ -154,14 +155,14 @@ def test_pain_15_receipts_become_pushes_once_and_robots_opens_none(sources) -> N
 
 
 def test_days_without_sources_are_refused(spark, settings_home, lake) -> None:
-    lake.append_chain("user_index", [pa.table({"user_id": ["a"], "ordinal": pa.array([0], pa.uint32())})], expected=None, shard_bits=14)
+    append_chain(lake, "user_index", [pa.table({"user_id": ["a"], "ordinal": pa.array([0], pa.uint32())})], expected=None, shard_bits=14)
     with pytest.raises(InvalidInput, match="user_events has no rows"):
         aggregate_days.main(["--ds", DS])
     assert lake.head("user_days", ds=DS) is None
 
 
 def test_a_source_without_a_column_is_refused_by_name(spark, settings_home, lake) -> None:
-    lake.append_chain("user_index", [pa.table({"user_id": ["a"], "ordinal": pa.array([0], pa.uint32())})], expected=None, shard_bits=14)
+    append_chain(lake, "user_index", [pa.table({"user_id": ["a"], "ordinal": pa.array([0], pa.uint32())})], expected=None, shard_bits=14)
     with lake.attempt("user_events", ds=DS) as attempt:
         attempt.write(pa.table({"event_id": ["e"], "user_id": ["a"]}), "part-0000.parquet", conform=False)
         attempt.publish()

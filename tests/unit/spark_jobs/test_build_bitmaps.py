@@ -2,8 +2,8 @@
 
 import pytest
 
-from angelia.audience.engine import Audience
 from angelia.audience.members import read_members
+from angelia.audience.query import Audience
 from angelia.errors import InvalidInput
 from spark_jobs import _spread, build_bitmaps, build_features, select_audiences
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery.guards import address_hash, address_key
+from angelia.users.suppressions import address_hash, address_key
 from spark_jobs._endpoints import gone_by, living
 
 DS = "2026-11-14"

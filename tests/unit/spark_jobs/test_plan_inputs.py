@@ -16,8 +16,9 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
-from angelia.planning.night import Terms, build
-from spark_jobs._plan_inputs import days_needed, find_inputs, load_shard, terms_of
+from angelia.planning.eligibility import Terms, build
+from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
+from angelia.users.chain import append_chain
 
 DS = "2026-11-14"
 POLICY = {"kind": "policy", "id": "default", "caps": [{"messages": 9, "days": 7}], "salt": "s", "holdout": {"share_pct": 0, "salt": "h"},
@@ -62,7 +63,7 @@ def push(campaign: str, user: int, occurrence: str, at: datetime) -> dict[str, o
 @pytest.fixture
 def night(lake: Lake) -> Lake:
     """Return a night of four people, all in the audience; user 1 got `welcome` 40 days ago, and another campaign's message with it."""
-    lake.append_chain("user_index", [valid_rows("user_index", 4)], expected=None, shard_bits=14)
+    append_chain(lake, "user_index", [valid_rows("user_index", 4)], expected=None, shard_bits=14)
     features = valid_rows("user_features", 4, ds=DS)
     free = {"opted_out_topics": pa.array([[]] * 4, pa.list_(pa.string())), "is_suppressed": pa.array([False] * 4),
             "channels": pa.array([["fcm"]] * 4, pa.list_(pa.string()))}  # fmt: skip

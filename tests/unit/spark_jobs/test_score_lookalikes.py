@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyroaring import BitMap
 
-from angelia.audience.engine import Audience
+from angelia.audience.query import Audience
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
 from spark_jobs import build_bitmaps, build_features, score_lookalikes

@@ -9,6 +9,7 @@ from pyroaring import BitMap
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
+from angelia.users.chain import append_chain
 from models.features import FEATURES, Context
 from models.registry import FILES, Registry
 from models.scorer import Scorer, features_json
@@ -64,7 +65,7 @@ def files() -> dict[str, bytes]:
 def night(lake, settings_home, files):
     """Return a lake ready to be scored, shard_bits 8, and a registry with a champion."""
     index = pa.table({"user_id": [f"u{i:07d}" for i in range(N)], "ordinal": pa.array(range(N), pa.uint32())})
-    lake.append_chain("user_index", [index], expected=None, shard_bits=8)
+    append_chain(lake, "user_index", [index], expected=None, shard_bits=8)
     people = valid_rows("user_features", N, ds=DS)
     members = {"even": BitMap(range(0, N, 2)), "low": BitMap(range(300))}
     with lake.attempt("user_features", ds=DS) as features, lake.attempt("audience_members", ds=DS) as audiences:

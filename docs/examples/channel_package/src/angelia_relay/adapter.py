@@ -27,7 +27,7 @@ from angelia.delivery.channels.base import (
     load_credentials,
 )
 from angelia.delivery.channels.webhook import sign
-from angelia.delivery.wire import Answer, Request
+from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
 
 PAYLOAD_LIMIT = 8_192
