@@ -40,10 +40,12 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	$(BIN)/sqlfluff lint --processes 2 sql
 	$(BIN)/python -m angelia.contracts.markdown --check
 	$(BIN)/python dags/_document.py --check
+	$(BIN)/python docs/house.py --check
 
-docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md
+docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, the packages in docs/architecture.md
 	$(BIN)/python -m angelia.contracts.markdown
 	$(BIN)/python dags/_document.py
+	$(BIN)/python docs/house.py
 
 test: setup ## all tests, with line coverage of angelia and models
 	$(BIN)/python -m pytest -q -m "not scheduler" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from angelia.delivery.manifest.rows import spare_memory
-from angelia.delivery.transport import client
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.delivery.worker import batch
 from angelia.delivery.worker.run import Delivery, Options
 from angelia.lake import Lake
+from angelia.transport import client
+from angelia.transport.wire import Answer, Request
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 FIRST = 100_000  # memory is compared with what it was after this many

@@ -1,1 +1,1 @@
-"""(see docs/architecture.md)"""
+"""The operators' pages inside the Airflow UI: not built yet."""

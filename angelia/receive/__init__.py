@@ -1,1 +1,4 @@
-"""What comes back: opens, delivery reports, bounces, unsubscribes, STOP; into push_receipts and suppressions."""
+"""What comes back by callback: signature-checked HTTP, a journal, and its folding into receipts and suppressions.
+
+Enter at `server.py` and `folding.py`. Writes `receive/` journals, `push_receipts`, `suppressions`.
+"""

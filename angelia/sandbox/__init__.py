@@ -1,1 +1,4 @@
-"""Local provider endpoints with real wire shapes: what `angelia sandbox` runs. It verifies, answers, counts, and fails on request."""
+"""Local provider endpoints that speak the real wire formats, count what arrives and answer by scripted rules.
+
+Enter at `server.py`. Reads and writes nothing in the lake.
+"""

@@ -14,11 +14,11 @@ from urllib.parse import parse_qs
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from angelia.delivery.transport.http2 import Headers
 from angelia.sandbox import page
 from angelia.sandbox.keys import ACCOUNT, PROJECT
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules, Then
+from angelia.transport.http2 import Headers
 
 AUDIENCE = "https://oauth2.googleapis.com/token"  # google-auth signs for it whatever token_uri says
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from angelia.delivery.transport.http2 import Headers
 from angelia.sandbox import apns, webhook
 from angelia.sandbox.fcm import FcmSandbox, Reply
+from angelia.transport.http2 import Headers
 
 
 class Front:

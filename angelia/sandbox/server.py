@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from angelia.delivery.transport import http2
 from angelia.errors import AngeliaError
 from angelia.sandbox import keys
 from angelia.sandbox.apns import ApnsSandbox
@@ -27,6 +26,7 @@ from angelia.sandbox.raw import RawFront
 from angelia.sandbox.rules import Rules
 from angelia.sandbox.smtp import SmtpSandbox
 from angelia.sandbox.webhook import WebhookSandbox
+from angelia.transport import http2
 
 _BODY_LIMIT = 1 << 20
 _DRIP_S = 0.5

@@ -6,10 +6,10 @@ import json
 import time
 
 from angelia.delivery.channels.webhook import verify
-from angelia.delivery.transport.http2 import Headers
 from angelia.sandbox.fcm import Reply
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules
+from angelia.transport.http2 import Headers
 
 PATH = b"/hook/"
 

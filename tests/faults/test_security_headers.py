@@ -18,9 +18,9 @@ from angelia.delivery.channels.base import ChannelConfig, Message, MessageReject
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
-from angelia.delivery.transport.safe_http import SafeHttp
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
+from angelia.transport.safe_http import SafeHttp
+from angelia.transport.wire import Answer, Request
 
 ENDS = ["\r\n", "\n", "\r", "\n\r", "\r\r\n", "\x00", "\x00\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\u560d\u560a"]
 ENDS += [
@@ -166,8 +166,8 @@ def test_what_an_adapter_from_outside_puts_into_a_header_cannot_end_it(text: str
             return Reader(), Writer()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("angelia.delivery.transport.safe_http.asyncio.open_connection", open_connection)
-            patch.setattr("angelia.delivery.transport.safe_http.tls_context", lambda _: type("C", (), {"set_alpn_protocols": lambda *_: None})())
+            patch.setattr("angelia.transport.safe_http.asyncio.open_connection", open_connection)
+            patch.setattr("angelia.transport.safe_http.tls_context", lambda _: type("C", (), {"set_alpn_protocols": lambda *_: None})())
             client = SafeHttp(1.0, resolver=resolver)
             done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             client.submit(Request(b"https://h.example/", ((b"x-a", value),), b"{}"), b"", lambda _, answer: done.set_result(answer), None)

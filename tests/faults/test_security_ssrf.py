@@ -18,10 +18,10 @@ import pytest
 
 from angelia.delivery.channels.base import Message, MessageRejected
 from angelia.delivery.channels.webhook import WebhookAdapter
-from angelia.delivery.transport import safe_http
-from angelia.delivery.transport.safe_http import SafeHttp
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.sandbox import keys
+from angelia.transport import safe_http
+from angelia.transport.safe_http import SafeHttp
+from angelia.transport.wire import Answer, Request
 
 INSIDE = [
     "127.0.0.1", "127.255.255.254", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254", "169.254.170.2",

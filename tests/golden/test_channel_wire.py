@@ -14,7 +14,7 @@ from angelia.delivery.channels.base import Message
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
-from angelia.delivery.transport.wire import Request
+from angelia.transport.wire import Request
 
 WRITE_GOLDEN = os.environ.get("ANGELIA_GOLDEN") == "write"  # read now: fixtures clear ANGELIA_*
 GOLDEN = Path(__file__).parent

@@ -30,8 +30,8 @@ from angelia.delivery.channels.base import (
     header_value,
     load_credentials,
 )
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import AngeliaError, InvalidInput
+from angelia.transport.wire import Answer, Request
 
 # Source: developer.apple.com/documentation/usernotifications, "Sending notification requests to APNs", read 2026-11-21.
 HOSTS = {"production": "https://api.push.apple.com", "development": "https://api.sandbox.push.apple.com"}

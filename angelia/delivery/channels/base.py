@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from angelia.delivery.transport.wire import Answer, Request, Transport
 from angelia.errors import InvalidInput
+from angelia.transport.wire import Answer, Request, Transport
 
 # What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the whole channel down.
 ACCEPTED, RETRY, THROTTLED, GONE, REJECTED, HALT, AUTH, AMBIGUOUS = "accepted", "retry", "throttled", "gone", "rejected", "halt", "auth", "ambiguous"

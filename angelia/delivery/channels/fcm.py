@@ -25,7 +25,7 @@ from angelia.delivery.channels.base import (
     Verdict,
 )
 from angelia.delivery.channels.oauth import ServiceAccount
-from angelia.delivery.transport.wire import Answer, Request
+from angelia.transport.wire import Answer, Request
 
 # Source: firebase.google.com/docs/cloud-messaging, "Message types", written down 2026-11-21.
 PAYLOAD_LIMIT = 4096

@@ -16,9 +16,9 @@ from urllib.parse import urlencode, urlsplit
 import jwt
 
 from angelia.delivery.channels.base import ChannelConfig
-from angelia.delivery.transport.client import Http2Client
-from angelia.delivery.transport.wire import Request
 from angelia.errors import AngeliaError, InvalidInput
+from angelia.transport.client import Http2Client
+from angelia.transport.wire import Request
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _EARLY_S = 300.0  # refreshed this long before it ends, so that no request carries a token about to expire

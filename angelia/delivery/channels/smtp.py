@@ -30,9 +30,9 @@ from angelia.delivery.channels.base import (
     header_value,
     load_credentials,
 )
-from angelia.delivery.transport.smtp_transport import CONNECTIONS, SmtpTransport
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
+from angelia.transport.smtp_transport import CONNECTIONS, SmtpTransport
+from angelia.transport.wire import Answer, Request
 
 # Enhanced status code (RFC 3463 and its registry, read 2026-11-21), then plain reply code (RFC 5321 4.2, written down 2026-11-21) -> meaning.
 # 5.7.x is policy or reputation: it is about us, not about the person, and a run of it halts the channel.

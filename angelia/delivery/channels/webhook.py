@@ -26,9 +26,9 @@ from angelia.delivery.channels.base import (
     header_value,
     load_credentials,
 )
-from angelia.delivery.transport.safe_http import REFUSED_ADDRESS, SafeHttp, parse_url
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
+from angelia.transport.safe_http import REFUSED_ADDRESS, SafeHttp, parse_url
+from angelia.transport.wire import Answer, Request
 
 PAYLOAD_LIMIT = 20_000
 TOLERANCE_S = 300.0  # Source: github.com/standard-webhooks/standard-webhooks, spec, "Webhook timestamp", written down 2026-11-21

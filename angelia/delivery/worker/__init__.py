@@ -1,1 +1,4 @@
-"""(see docs/architecture.md)"""
+"""One part from claim to the last outcome: re-check, render, pace, send, settle.
+
+Enter at `run.py`; `part.py` is one part, `batch.py` one batch of it, `sender.py` one request.
+"""

@@ -18,12 +18,12 @@ from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
 from angelia.delivery.ledger import outcomes as words
 from angelia.delivery.ledger.outcomes import Outcomes
-from angelia.delivery.transport.wire import NOT_SENT, Answer
 from angelia.delivery.worker.context import Work
 from angelia.delivery.worker.holds import Aside, Gate
 from angelia.delivery.worker.pacing import backoff, retry_after
 from angelia.delivery.worker.sender import Sender
 from angelia.delivery.worker.windows import quiet_now
+from angelia.transport.wire import NOT_SENT, Answer
 
 log = logging.getLogger(__name__)
 # Waits for tokens last at least this long, so that requests leave together, not one a turn of the loop (measured: a third less CPU).

@@ -29,8 +29,6 @@ from angelia.delivery.ledger.followups import follow_up
 from angelia.delivery.ledger.ledger import Claim, Ledger, Owner
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
-from angelia.delivery.transport.client import Http2Client
-from angelia.delivery.transport.wire import Transport
 from angelia.delivery.worker import events, fallover
 from angelia.delivery.worker import worker_metrics as metrics
 from angelia.delivery.worker.context import Work
@@ -41,6 +39,8 @@ from angelia.delivery.worker.sender import Sender
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.output import progress
+from angelia.transport.client import Http2Client
+from angelia.transport.wire import Transport
 from angelia.users.suppressions import Guards
 
 log = logging.getLogger(__name__)

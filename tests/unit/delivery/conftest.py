@@ -14,9 +14,9 @@ from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.clock import Clock, SimulatedClock
 from angelia.delivery.manifest import parts, sample_plan
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.delivery.worker.run import Delivery, Options, Result
 from angelia.lake import Lake
+from angelia.transport.wire import Answer, Request
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from angelia.delivery.channels import apns, smtp, webhook
 from angelia.delivery.channels.base import ChannelConfig, Message, MessageRejected, Verdict
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.transport.smtp_transport import SmtpTransport
-from angelia.delivery.transport.wire import NOT_SENT, Answer
 from angelia.delivery.worker.run import Delivery, Options, Result
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.sandbox.keys import make_tls
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.server import serve
+from angelia.transport.smtp_transport import SmtpTransport
+from angelia.transport.wire import NOT_SENT, Answer
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 MESSAGE = Message("ab" * 32, "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, "price_drop", 3600, False)

@@ -14,9 +14,9 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.delivery.worker.run import Delivery, Options, Result
 from angelia.lake import Lake
+from angelia.transport.wire import Answer, Request
 
 DS = "2026-11-14"
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')

@@ -12,9 +12,9 @@ import h2.events
 import h2.settings
 import pytest
 
-from angelia.delivery.transport.client import Http2Client
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
+from angelia.transport.client import Http2Client
+from angelia.transport.wire import Answer, Request
 
 Act = Callable[["Reference", int, bytes, dict[bytes, bytes]], None]
 

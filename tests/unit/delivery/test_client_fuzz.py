@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from angelia.delivery.transport import http2
-from angelia.delivery.transport.client import Connection, Http2Client
-from angelia.delivery.transport.http2 import frame, plain_block
-from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.transport import http2
+from angelia.transport.client import Connection, Http2Client
+from angelia.transport.http2 import frame, plain_block
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 CASES, STREAMS = int((os.environ.get("ANGELIA_SOAK") and 5000) or 300), 6
 

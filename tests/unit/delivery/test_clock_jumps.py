@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery.clock import JUMP_US, WallClock
-from angelia.delivery.transport.wire import Answer
+from angelia.transport.wire import Answer
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 START_US = int(START.timestamp() * 1e6)

@@ -10,8 +10,8 @@ import pytest
 
 from angelia.cli import main
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.transport.wire import UNKNOWN, Answer
 from angelia.lake import Lake
+from angelia.transport.wire import UNKNOWN, Answer
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 

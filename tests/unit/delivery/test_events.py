@@ -17,10 +17,10 @@ from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.ledger.outcomes import Outcomes
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer
 from angelia.delivery.worker import events
 from angelia.delivery.worker.run import Delivery, Options
 from angelia.errors import AngeliaError
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')

@@ -15,9 +15,9 @@ from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.ledger.status import release, status
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.manifest.parts import FALLOVER
-from angelia.delivery.transport.wire import UNKNOWN, Answer
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
+from angelia.transport.wire import UNKNOWN, Answer
 from angelia.users.chain import append_chain
 from angelia.users.suppressions import address_hash, address_key
 

@@ -19,8 +19,8 @@ from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.delivery.clock import SimulatedClock
-from angelia.delivery.transport.wire import NOT_SENT, Answer
 from angelia.delivery.worker.run import Delivery, Options
+from angelia.transport.wire import NOT_SENT, Answer
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')

@@ -8,7 +8,7 @@ import pytest
 
 from angelia.delivery.channels.base import Message, MessageRejected
 from angelia.delivery.channels.fcm import ERRORS, FcmAdapter
-from angelia.delivery.transport.wire import Answer
+from angelia.transport.wire import Answer
 
 FCM, BAD = "type.googleapis.com/google.firebase.fcm.v1.FcmError", "type.googleapis.com/google.rpc.BadRequest"
 MESSAGES = {

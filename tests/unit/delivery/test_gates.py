@@ -17,13 +17,13 @@ from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.webhook import WebhookAdapter, host_of
 from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.transport.wire import UNKNOWN, Answer, Request
 from angelia.delivery.worker import worker_metrics as metrics
 from angelia.delivery.worker.holds import Paces, Receivers
 from angelia.delivery.worker.run import Delivery, Options
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.metrics import render
+from angelia.transport.wire import UNKNOWN, Answer, Request
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)

@@ -15,8 +15,8 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.ledger import outcomes
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.outcomes import Outcomes
-from angelia.delivery.transport.wire import Answer
 from angelia.errors import Corrupt
+from angelia.transport.wire import Answer
 
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 ROWS = 450

@@ -12,8 +12,8 @@ import pytest
 from angelia.delivery import channels
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
-from angelia.delivery.transport.wire import Answer
 from angelia.errors import InvalidInput
+from angelia.transport.wire import Answer
 
 SAMPLE = re.compile(r'^angelia_deliver_[a-z_]+\{ds="[0-9-]+",channel="[a-z]+"(,outcome="[a-z]+")?\} [0-9.e+-]+$')
 

@@ -27,8 +27,8 @@ from angelia.delivery.channels.smtp import SmtpAdapter, unsubscribe_token
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.status import release, status
 from angelia.delivery.manifest import parts, sample_plan
-from angelia.delivery.transport.wire import UNKNOWN, Answer
 from angelia.lake import Lake
+from angelia.transport.wire import UNKNOWN, Answer
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)

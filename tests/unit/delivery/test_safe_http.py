@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from angelia.delivery.transport import safe_http
-from angelia.delivery.transport.safe_http import REFUSED_ADDRESS, SafeHttp, is_public, parse_url
-from angelia.delivery.transport.wire import NOT_SENT, Answer, Request
+from angelia.transport import safe_http
+from angelia.transport.safe_http import REFUSED_ADDRESS, SafeHttp, is_public, parse_url
+from angelia.transport.wire import NOT_SENT, Answer, Request
 
 ODD = [
     "http://example.com/", "ftp://example.com/", "//example.com/", "https://", "https:///x", "https://user@example.com/", "https://u:p@example.com/",

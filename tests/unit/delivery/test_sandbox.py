@@ -17,12 +17,12 @@ from pyreqwest.client import ClientBuilder
 
 from angelia.delivery.channels.base import ChannelConfig, Message
 from angelia.delivery.channels.fcm import open_provider
-from angelia.delivery.transport.client import Http2Client
-from angelia.delivery.transport.wire import Answer
 from angelia.errors import InvalidInput
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules
 from angelia.sandbox.server import serve
+from angelia.transport.client import Http2Client
+from angelia.transport.wire import Answer
 
 
 def around(state: Path, use: Callable[[dict[str, Any]], Awaitable[Any]], rules: str = "", **options: Any) -> tuple[Any, Phones]:

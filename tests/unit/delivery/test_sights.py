@@ -14,12 +14,12 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.ledger.first_sight import LOOK_BACK_US, OPEN, Sights
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.manifest import parts, sample_plan
-from angelia.delivery.transport.wire import UNKNOWN, Answer
 from angelia.delivery.worker import worker_metrics as metrics
 from angelia.delivery.worker.rendering import Renderer
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.metrics import render
+from angelia.transport.wire import UNKNOWN, Answer
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 NEXT, NEXT_HOUR = "2026-11-15", "2026-11-16T04"

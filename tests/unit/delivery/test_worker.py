@@ -17,10 +17,10 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import BASE_URL, FcmAdapter
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer
 from angelia.delivery.worker.rendering import Renderer
 from angelia.delivery.worker.run import Delivery, Options
 from angelia.errors import Corrupt, InvalidInput
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer
 from angelia.users.suppressions import Guards
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"

@@ -27,8 +27,8 @@ from angelia.delivery.channels.base import (
     load_credentials,
 )
 from angelia.delivery.channels.webhook import sign
-from angelia.delivery.transport.wire import Answer, Request
 from angelia.errors import InvalidInput
+from angelia.transport.wire import Answer, Request
 
 PAYLOAD_LIMIT = 8_192
 # HTTP status -> meaning. Source: this relay's own manual; yours says something else. What is not listed is rejected, under its own code.

@@ -18,8 +18,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-from angelia.delivery.transport.client import tls_context
-from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.transport.client import tls_context
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 CONNECTIONS = 8
 _STUFF = re.compile(rb"^\.", re.MULTILINE)

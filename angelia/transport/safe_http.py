@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from angelia.delivery.transport.client import tls_context
-from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.transport.client import tls_context
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 REFUSED_ADDRESS = "address_refused"
 PORTS = (443, 8443)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from angelia.delivery.transport import http2
-from angelia.delivery.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 from angelia.errors import AngeliaError, InvalidInput
+from angelia.transport import http2
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 Done = Callable[[Any, Answer], None]
 _BODY_LIMIT = 1 << 20

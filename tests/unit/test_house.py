@@ -1,0 +1,75 @@
+"""The house keeps its shape: no circle between files, no folder too full, no package too large."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES_AT_MOST = 15
+# Rooms that are over the limit; the list may only become shorter. Channels are one module per provider by design.
+ROOMY = {"angelia/delivery/channels": 99, "angelia/world": 18}
+SHARE_AT_MOST = 0.15
+
+
+def modules(*roots: str) -> dict[str, Path]:
+    """Return dotted name -> file of every module below the roots."""
+    named = {}
+    for path in (path for root in roots for path in (ROOT / root).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
+
+
+def imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """Return the known modules that a file imports, also inside functions and for type checking."""
+    wanted: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            wanted |= {name if name in known else node.module for name in whole}
+        elif isinstance(node, ast.Import):
+            wanted |= {alias.name for alias in node.names}
+    return wanted & known.keys()
+
+
+def graph(known: dict[str, Path]) -> dict[str, set[str]]:
+    """Return module -> modules that it imports; a package's face hands names on and imports only its own."""
+    return {name: imports(path, known) - {name} for name, path in known.items()}
+
+
+def test_no_circle_between_files() -> None:
+    known = modules("angelia", "models", "spark_jobs", "dags")
+    assert len(known) > 200
+    list(TopologicalSorter(graph(known)).static_order())
+
+
+def test_a_circle_would_be_seen() -> None:
+    arrows = graph(modules("angelia"))
+    arrows["angelia.errors"] |= {"angelia.lake.lake"}
+    with pytest.raises(CycleError):
+        list(TopologicalSorter(arrows).static_order())
+
+
+def test_no_folder_over_fifteen_modules() -> None:
+    folders: dict[str, int] = {}
+    for path in modules("angelia", "models", "dags").values():
+        if path.name != "__init__.py":
+            folder = path.parent.relative_to(ROOT).as_posix()
+            folders[folder] = folders.get(folder, 0) + 1
+    over = {folder: n for folder, n in folders.items() if n > ROOMY.get(folder, MODULES_AT_MOST)}
+    assert not over
+
+
+def test_no_package_over_its_share_of_lines() -> None:
+    lines: dict[str, int] = {}
+    for name, path in modules("angelia", "models", "spark_jobs", "dags").items():
+        parts = name.split(".")
+        package = ".".join(parts[:2]) if parts[0] == "angelia" else parts[0]
+        lines[package] = lines.get(package, 0) + len(path.read_text("utf-8").splitlines())
+    whole = sum(lines.values())
+    over = {package: round(n / whole, 3) for package, n in lines.items() if n > SHARE_AT_MOST * whole}
+    assert not over
