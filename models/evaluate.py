@@ -1,6 +1,6 @@
 """Evaluation kernels: ranking, calibration, and off-policy value from logged propensities.
 
-Pure functions on arrays; read and write nothing. n rows are examples, or rounds of the logging policy.
+Reads and writes nothing. Kernels take arrays; `policy_value` also takes a Scorer and a Catalog. n rows are examples, or rounds of the logging policy.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def gather(written: DataFrame) -> dict[date, Day]:
     return days
 
 
-class Night:
+class ClosedDay:
     """What one run reads: the index, the days it covers, and the source commits there are."""
 
     def __init__(self, lake: Lake, spark: SparkSession, ds: date, n_days: int, late_days: int) -> None:
@@ -220,7 +220,7 @@ class Night:
         return Target(self.lake.store.url, self.lake.branch, endpoint, name, folders, self.group_bits, self.shard_bits)
 
 
-def run_events(night: Night) -> list[Commit]:
+def run_events(night: ClosedDay) -> list[Commit]:
     """Write user_days."""
     before = [night.covered[0] - timedelta(days=back) for back in range(night.late_days, 0, -1)]
     arrivals = [day for day in [*before, *night.covered] if night.heads("user_events", day)]
@@ -250,13 +250,13 @@ def run_events(night: Night) -> list[Commit]:
     return commits
 
 
-def event_sources(night: Night, day: date) -> list[Commit]:
+def event_sources(night: ClosedDay, day: date) -> list[Commit]:
     """Return the commits that one day of user_days is made from: its own arrivals and the late ones known by now."""
     arrivals = [day + timedelta(days=back) for back in range(night.late_days + 1)]
     return [commit for arrival in arrivals if arrival <= night.ds for commit in night.heads("user_events", arrival)]
 
 
-def run_pushes(night: Night) -> list[Commit]:
+def run_pushes(night: ClosedDay) -> list[Commit]:
     """Write user_pushes."""
     targets = list(night.covered)
     for back in range(1, night.late_days + 1):
@@ -294,7 +294,7 @@ def run_pushes(night: Night) -> list[Commit]:
     return commits
 
 
-def push_sources(night: Night, day: date) -> list[Commit]:
+def push_sources(night: ClosedDay, day: date) -> list[Commit]:
     """Return the commits that one day of user_pushes is made from."""
     found = [commit for back in (1, 0) for commit in night.heads("push_history", day - timedelta(days=back))]
     for back in range(night.late_days, -1, -1):
@@ -321,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     lake = open_lake(args.branch)
     with spark_session("aggregate_days") as spark:
-        night = Night(lake, spark, date.fromisoformat(args.ds), args.days, load_settings().late_days)
+        night = ClosedDay(lake, spark, date.fromisoformat(args.ds), args.days, load_settings().late_days)
         for run in (run_events, run_pushes):
             report(run(night))
 

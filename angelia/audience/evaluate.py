@@ -75,7 +75,7 @@ def _parts(plan: Plan, block: Block) -> Parts:
 
 
 def cost(plan: Plan) -> int:
-    """Return a rank of how dear a part is: bitmaps of values, slices, days, and last what must be counted from user_days."""
+    """Return the estimated cost rank of a part; cheap leaves run first, counts over many days last."""
     if not isinstance(plan, Step):
         return 3 + max(cost(child) for child in plan.children)
     match plan.leaf:

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from angelia.catalog.documents import AnyDocument, canonical, check_document
-from angelia.catalog.problems import Problem
+from angelia.catalog.problems import DocumentProblem
 from angelia.catalog.store import CatalogStore, Change, Head, generation_of
 from angelia.catalog.validate import Key, Whole
 from angelia.catalog.yaml_files import Raw, find_files, read_file
@@ -78,7 +78,7 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
             key = (document.kind, document.id)
             if key in found:
                 first = found[key][1]
-                problems.append(raw.at(Problem(("id",), f"is given twice, first in {first.file}:{first.line}")))
+                problems.append(raw.at(DocumentProblem(("id",), f"is given twice, first in {first.file}:{first.line}")))
             else:
                 found[key] = (document, raw)
     if problems:
@@ -88,14 +88,14 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
     return found
 
 
-def _check(raw: Raw) -> tuple[AnyDocument | None, list[Problem]]:
+def _check(raw: Raw) -> tuple[AnyDocument | None, list[DocumentProblem]]:
     """Return the document without the version it was made from, and everything that is wrong with either."""
     if not isinstance(raw.value, dict) or VERSION not in raw.value:
         return check_document(raw.value)
     document, wrong = check_document({key: value for key, value in raw.value.items() if key != VERSION})
     version = raw.value[VERSION]
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
-        return None, [*wrong, Problem((VERSION,), "is the number of the version this was made from, as `angelia catalog show` prints it")]
+        return None, [*wrong, DocumentProblem((VERSION,), "is the number of the version this was made from, as `angelia catalog show` prints it")]
     return document, wrong
 
 

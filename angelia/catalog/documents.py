@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from angelia.catalog.problems import Problem, nearest, problem_of, type_name
+from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
 from angelia.contracts.sending import MAX_TTL_HOURS
 from angelia.contracts.sources import CHANNELS, NAME
 from angelia.errors import InvalidInput
@@ -44,26 +44,26 @@ def _distinct(values: Sequence[Any]) -> Any:
 Ids = Annotated[tuple[Id, ...], AfterValidator(_distinct)]
 
 
-class Part(BaseModel):
+class DocumentPart(BaseModel):
     """What every model here shares: no unknown fields, strict values, immutable, no NaN."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Document(Part):
+class Document(DocumentPart):
     """A document of the catalog."""
 
     id: Id
 
 
-class Cap(Part):
+class Cap(DocumentPart):
     """At most `messages` in any `days` x 24 hours (a sliding window)."""
 
     messages: int = Field(ge=0)
     days: int = Field(ge=1, le=90)
 
 
-class QuietHours(Part):
+class QuietHours(DocumentPart):
     """Local hours in which nothing is sent: from `start` up to `end`; may cross midnight."""
 
     start: Hour
@@ -76,14 +76,14 @@ class QuietHours(Part):
         return self
 
 
-class Holdout(Part):
+class Holdout(DocumentPart):
     """A share of all users who get no marketing at all, drawn by `salt`: the yardstick of everything."""
 
     share_pct: Pct
     salt: Salt
 
 
-class Explore(Part):
+class Explore(DocumentPart):
     """How much is drawn rather than chosen: a stratum for slots, and softmax with an epsilon mix for materials."""
 
     slot_share_pct: Pct
@@ -130,14 +130,14 @@ class Audience(Document):
     predicate: str = Field(min_length=1, max_length=20_000)
 
 
-class Variable(Part):
+class Variable(DocumentPart):
     """A template variable: from the material's `fields`, else from `source` (user.<column>), else `default`."""
 
     default: Scalar | None = None
     source: Annotated[str, Field(pattern=r"^user\.[a-z][a-z0-9_]*$")] | None = None
 
 
-class Variant(Part):
+class Variant(DocumentPart):
     """The words in one language (liquid)."""
 
     title: str = Field(min_length=1, max_length=2000)
@@ -184,7 +184,7 @@ class Material(Document):
         return (self.valid_from is None or self.valid_from <= day) and (self.valid_until is None or day <= self.valid_until)
 
 
-class Occurrence(Part):
+class Occurrence(DocumentPart):
     """How often a person may get it: `once`, once a day, or once an ISO week; `weekdays` limits the days."""
 
     every: Literal["once", "daily", "weekly"]
@@ -202,7 +202,7 @@ class Occurrence(Part):
         return f"{year}-W{week:02d}"
 
 
-class SendWindow(Part):
+class SendWindow(DocumentPart):
     """Local hours in which it may arrive: from `start` up to `end` of the same day."""
 
     start: Hour
@@ -215,7 +215,7 @@ class SendWindow(Part):
         return self
 
 
-class Budget(Part):
+class Budget(DocumentPart):
     """At most so many messages of the campaign in one plan."""
 
     max_messages: int = Field(ge=1)
@@ -271,7 +271,7 @@ class Campaign(Document):
         return self.occurrence.key(day) if self.start_date <= day <= self.end_date else None
 
 
-class Arm(Part):
+class Arm(DocumentPart):
     """One arm; `materials` narrows the campaign's materials, none given = all of them."""
 
     name: Id
@@ -307,17 +307,17 @@ KINDS: dict[str, type[AnyDocument]] = {
 }
 
 
-def check_document(raw: object) -> tuple[AnyDocument | None, list[Problem]]:
+def check_document(raw: object) -> tuple[AnyDocument | None, list[DocumentProblem]]:
     """Return the document, or None and everything that is wrong with it."""
     if not isinstance(raw, Mapping):
-        return None, [Problem((), f"a document is a mapping with kind and id, not {type_name(raw)}")]
+        return None, [DocumentProblem((), f"a document is a mapping with kind and id, not {type_name(raw)}")]
     kind = raw.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         what = "kind is missing" if "kind" not in raw else f"unknown kind {kind!r}"
-        return None, [Problem(("kind",) if "kind" in raw else (), f"{what}{nearest(str(kind), KINDS)}")]
+        return None, [DocumentProblem(("kind",) if "kind" in raw else (), f"{what}{nearest(str(kind), KINDS)}")]
     if kind == "template" and "channel" in raw:
         if "channels" in raw:
-            return None, [Problem(("channel",), "give channel or channels, not both")]
+            return None, [DocumentProblem(("channel",), "give channel or channels, not both")]
         raw = {**{key: value for key, value in raw.items() if key != "channel"}, "channels": [raw["channel"]]}
     try:
         # JSON mode: strict about types, yet dates and lists come as YAML and JSON write them.

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True)
-class Problem:
+class DocumentProblem:
     """One thing wrong with one document: the path inside it (keys and list positions) and the message."""
 
     path: tuple[str | int, ...]
@@ -28,19 +28,19 @@ class Problem:
         return f"{self.dotted}: {self.message}" if self.path else self.message
 
 
-def problem_of(model: type[BaseModel], detail: ErrorDetails) -> Problem:
+def problem_of(model: type[BaseModel], detail: ErrorDetails) -> DocumentProblem:
     """Return what a pydantic error of `model` says, in an operator's words."""
     kind, path = detail["type"], tuple(step for step in detail["loc"] if step != "[key]")
     if path and path[-1] in ("str", "int", "float"):  # a member of a union of scalars: the person wrote one value
-        return Problem(path[:-1], "should be a text or a number")
+        return DocumentProblem(path[:-1], "should be a text or a number")
     if kind == "extra_forbidden":
-        return Problem(path, f"unknown field{nearest(str(path[-1]), _fields_at(model, path[:-1]))}")
+        return DocumentProblem(path, f"unknown field{nearest(str(path[-1]), _fields_at(model, path[:-1]))}")
     if kind == "missing":
-        return Problem(path, "is required")
+        return DocumentProblem(path, "is required")
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if kind != "value_error" and isinstance(detail.get("input"), str | int | float | None):
         message += f", got {detail['input']!r}"
-    return Problem(path, message[:1].lower() + message[1:])
+    return DocumentProblem(path, message[:1].lower() + message[1:])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -12,14 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from angelia.catalog.documents import AnyDocument, Audience, Campaign, Experiment, Material, Template, canonical
-from angelia.catalog.problems import Problem, nearest
+from angelia.catalog.problems import DocumentProblem, nearest
 from angelia.config import load_settings
 from angelia.contracts.derived import USER_FEATURES
 from angelia.errors import InvalidInput
 from angelia.templates.rendering import BUILTINS, CompiledTemplate, RowRejected, choose_locale, field_values, names_used
 
 Key = tuple[str, str]
-Found = Iterator[tuple[Key, Problem]]
+Found = Iterator[tuple[Key, DocumentProblem]]
 
 
 class Whole:
@@ -31,11 +31,11 @@ class Whole:
         self._compiled: dict[str, CompiledTemplate | None] = {}
         self.audiences = {name: document.predicate for (_, name), document in self.by_key.items() if isinstance(document, Audience)}
 
-    def problems(self) -> list[tuple[Key, Problem]]:
+    def problems(self) -> list[tuple[Key, DocumentProblem]]:
         """Return everything that does not fit, by document."""
-        found: list[tuple[Key, Problem]] = []
+        found: list[tuple[Key, DocumentProblem]] = []
         if ("policy", "default") not in self.by_key:
-            found.append((("policy", "default"), Problem((), "there is no policy; exactly one document of kind policy is needed")))
+            found.append((("policy", "default"), DocumentProblem((), "there is no policy; exactly one document of kind policy is needed")))
         checks = {
             Campaign: self._campaign,
             Material: self._material,
@@ -49,13 +49,13 @@ class Whole:
                 found += [(key, problem) for problem in check(document)]  # type: ignore[operator]
         return found
 
-    def _refer(self, kind: str, name: str, *path: str | int) -> Iterator[Problem]:
+    def _refer(self, kind: str, name: str, *path: str | int) -> Iterator[DocumentProblem]:
         if (kind, name) not in self.by_key:
             there = sorted(other for its_kind, other in self.by_key if its_kind == kind)
             near = nearest(name, there)
-            yield Problem(path, f"no {kind} {name!r}" + (near if len(near) < 200 else ""))
+            yield DocumentProblem(path, f"no {kind} {name!r}" + (near if len(near) < 200 else ""))
 
-    def _campaign(self, campaign: Campaign) -> Iterator[Problem]:
+    def _campaign(self, campaign: Campaign) -> Iterator[DocumentProblem]:
         yield from self._refer("audience", campaign.audience, "audience")
         for i, channel in enumerate(campaign.channels):
             yield from self._refer("channel", channel, "channels", i)
@@ -65,7 +65,9 @@ class Whole:
             template = self.by_key.get(("template", material.template)) if isinstance(material, Material) else None
             if isinstance(template, Template) and not set(template.channels) & set(campaign.channels):
                 said = ", ".join(template.channels)
-                yield Problem(("materials", i), f"{name}'s template {template.id} is for {said}, the campaign for {', '.join(campaign.channels)}")
+                yield DocumentProblem(
+                    ("materials", i), f"{name}'s template {template.id} is for {said}, the campaign for {', '.join(campaign.channels)}"
+                )
         if campaign.experiment is None:
             return
         yield from self._refer("experiment", campaign.experiment, "experiment")
@@ -73,34 +75,36 @@ class Whole:
         if isinstance(experiment, Experiment):
             for arm in experiment.arms:
                 for name in sorted(set(arm.materials or ()) - set(campaign.materials)):
-                    yield Problem(("experiment",), f"arm {arm.name} of {experiment.id} names {name}, which is not among the campaign's materials")
+                    yield DocumentProblem(
+                        ("experiment",), f"arm {arm.name} of {experiment.id} names {name}, which is not among the campaign's materials"
+                    )
 
-    def _experiment(self, experiment: Experiment) -> Iterator[Problem]:
+    def _experiment(self, experiment: Experiment) -> Iterator[DocumentProblem]:
         for i, arm in enumerate(experiment.arms):
             for j, name in enumerate(arm.materials or ()):
                 yield from self._refer("material", name, "arms", i, "materials", j)
 
-    def _audience(self, audience: Audience) -> Iterator[Problem]:
+    def _audience(self, audience: Audience) -> Iterator[DocumentProblem]:
         from angelia.audience.language.predicate import check  # sqlglot takes a while to load: only where predicates are checked
 
         try:
             # What asks for more days than the index has would stop the night.
             check(audience.predicate, audiences=self.audiences, history_days=load_settings().history_days)
         except InvalidInput as error:
-            yield Problem(("predicate",), error.one_line())
+            yield DocumentProblem(("predicate",), error.one_line())
 
-    def _template(self, template: Template) -> Iterator[Problem]:
+    def _template(self, template: Template) -> Iterator[DocumentProblem]:
         columns = _sources()
         for name, variable in template.variables.items():
             if name in BUILTINS:
-                yield Problem(("variables", name), "is always there and cannot be declared")
+                yield DocumentProblem(("variables", name), "is always there and cannot be declared")
             if variable.source is None:
                 continue
             column = variable.source.removeprefix("user.")
             if column not in columns:
-                yield Problem(("variables", name, "source"), f"user_features has no column {column!r} for this{nearest(column, columns)}")
+                yield DocumentProblem(("variables", name, "source"), f"user_features has no column {column!r} for this{nearest(column, columns)}")
             elif columns[column] and variable.default is None:
-                yield Problem(("variables", name), f"needs a default: {variable.source} is unknown for some people")
+                yield DocumentProblem(("variables", name), f"needs a default: {variable.source} is unknown for some people")
         try:
             used = names_used(self.bodies["template", template.id])
         except InvalidInput as error:
@@ -110,9 +114,9 @@ class Whole:
             if name not in template.variables and name not in BUILTINS:
                 known = [*template.variables, *BUILTINS]
                 for part in sorted(parts):
-                    yield Problem(tuple(part.split(".")), f"variable {name!r} is not declared{nearest(name, known)}")
+                    yield DocumentProblem(tuple(part.split(".")), f"variable {name!r} is not declared{nearest(name, known)}")
 
-    def _material(self, material: Material) -> Iterator[Problem]:
+    def _material(self, material: Material) -> Iterator[DocumentProblem]:
         if material.audience is not None:
             yield from self._refer("audience", material.audience, "audience")
         yield from self._refer("template", material.template, "template")
@@ -120,21 +124,23 @@ class Whole:
         if not isinstance(template, Template):
             return
         for name in sorted(set(material.fields) - set(template.variables)):
-            yield Problem(("fields", name), f"template {template.id} declares no such variable{nearest(name, template.variables)}")
+            yield DocumentProblem(("fields", name), f"template {template.id} declares no such variable{nearest(name, template.variables)}")
         for i, locale in enumerate(material.locales or ()):
             if choose_locale(locale, template.variants, "") == "":
-                yield Problem(("locales", i), f"template {template.id} has no variant for {locale} (there are {', '.join(template.variants)})")
+                yield DocumentProblem(
+                    ("locales", i), f"template {template.id} has no variant for {locale} (there are {', '.join(template.variants)})"
+                )
         missing = [
             name
             for name, variable in sorted(template.variables.items())
             if name not in material.fields and variable.default is None and variable.source is None
         ]
         if missing:
-            yield Problem(("fields",), f"template {template.id} needs {', '.join(missing)}: no field here, no default and no source there")
+            yield DocumentProblem(("fields",), f"template {template.id} needs {', '.join(missing)}: no field here, no default and no source there")
         else:
             yield from self._sample(material, template)
 
-    def _sample(self, material: Material, template: Template) -> Iterator[Problem]:
+    def _sample(self, material: Material, template: Template) -> Iterator[DocumentProblem]:
         """Render every variant as for a person about whom nothing is known."""
         body = self.bodies["template", template.id]
         if template.id not in self._compiled:  # a template with problems of its own is not tried: they are said there
@@ -148,12 +154,12 @@ class Whole:
             try:
                 compiled.render(locale, values)
             except RowRejected as error:
-                yield Problem(("template",), f"cannot be rendered with {template.id} in {locale}: {error.reason}")
+                yield DocumentProblem(("template",), f"cannot be rendered with {template.id} in {locale}: {error.reason}")
 
 
-def _liquid_problem(template: Template, error: InvalidInput) -> Problem:
+def _liquid_problem(template: Template, error: InvalidInput) -> DocumentProblem:
     where, _, message = error.message.removeprefix(f"template/{template.id}: ").partition(": ")
-    return Problem(tuple(where.split(".")), f"{message}; {error.fix}" if error.fix else message)
+    return DocumentProblem(tuple(where.split(".")), f"{message}; {error.fix}" if error.fix else message)
 
 
 def _sources() -> Mapping[str, bool]:

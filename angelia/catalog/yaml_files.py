@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from angelia.catalog.problems import Problem
+from angelia.catalog.problems import DocumentProblem
 from angelia.errors import InvalidInput
 
 MAX_BYTES = 1_000_000
@@ -49,7 +49,7 @@ class Raw:
     value: Any
     lines: dict[PathInside, int] = field(default_factory=dict, compare=False)
 
-    def at(self, problem: Problem) -> str:
+    def at(self, problem: DocumentProblem) -> str:
         """Return `file:line: kind/id: problem`, with the line of the innermost known step of the problem's path."""
         path = problem.path
         while path and path not in self.lines:

@@ -18,7 +18,7 @@ from angelia.lake import Lake
 from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 from angelia.quality.gates import GATES, gate_of, run_gate
 from angelia.quality.offenders import columns_first, offending_rows
-from angelia.quality.verdicts import Verdict, load, require_open
+from angelia.quality.verdicts import CheckVerdict, load, require_open
 
 app = typer.Typer(no_args_is_help=True, help="Data-quality gates and their verdicts.")
 GateOption = Annotated[str, typer.Option("--gate", help=f"One of: {', '.join(GATES)}.")]
@@ -42,7 +42,7 @@ def check(gate: GateOption, ds: DsOption, as_json: JsonFlag = False) -> None:
     require_open(gate, ds, found)
 
 
-def _summary(gate: str, ds: str, found: Sequence[Verdict]) -> Iterator[str]:
+def _summary(gate: str, ds: str, found: Sequence[CheckVerdict]) -> Iterator[str]:
     by_dataset = Counter(verdict.dataset for verdict in found)
     for name, checks in by_dataset.items():
         rows = max((verdict.n_rows or 0 for verdict in found if verdict.dataset == name), default=0)
@@ -97,7 +97,7 @@ def show(
     emit({"ds": ds, "gates": {name: [asdict(v) for v in found] for name, found in by_gate.items() if found}}, _listing(by_gate), as_json)
 
 
-def _listing(by_gate: dict[str, list[Verdict]]) -> Iterator[str]:
+def _listing(by_gate: dict[str, list[CheckVerdict]]) -> Iterator[str]:
     for name, found in by_gate.items():
         if not found:
             yield f"{name}: not checked"

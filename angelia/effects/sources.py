@@ -24,7 +24,7 @@ LATE_DAYS = 3
 
 
 @dataclass(frozen=True)
-class Night:
+class NightScope:
     """A night's instants: the planned hours and the end of the window in which effects count."""
 
     ds: str
@@ -33,7 +33,7 @@ class Night:
     window_end: datetime
 
     @classmethod
-    def of(cls, ds: str, lead_hours: int, decisions: Commit | None) -> Night:
+    def of(cls, ds: str, lead_hours: int, decisions: Commit | None) -> NightScope:
         """Return the instants the plan itself states, else those of the settings."""
         start = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(hours=lead_hours)
         if decisions is not None and "start" in decisions.meta:
@@ -51,7 +51,7 @@ class Night:
 class Sources:
     """The commits a report reads, by dataset."""
 
-    night: Night
+    night: NightScope
     commits: Mapping[str, tuple[Commit, ...]]
 
     def one(self, name: str) -> Commit | None:
@@ -76,7 +76,7 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
         commits[name] = tuple(commit for leaf in leaves if (commit := lake.head(name, **leaf)) is not None)
     index = lake.head("user_index", chain="0")
     commits["user_index"] = (index,) if index else ()
-    night = Night.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
+    night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
     days = [lake.head("user_events", ds=day) for day in night.event_days()]
     commits["user_events"] = tuple(commit for commit in days if commit is not None)
     return Sources(night, commits)

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 import angelia
-from angelia.effects.sources import Night
+from angelia.effects.sources import NightScope
 from angelia.errors import AngeliaError, InvalidInput
 
 SQL = Path(angelia.__file__).parent.parent / "sql"
@@ -64,13 +64,13 @@ class Table:
     rows: tuple[dict[str, Any], ...]
 
 
-def parameters(sql: str, night: Night, conversion: str) -> dict[str, Any]:
+def parameters(sql: str, night: NightScope, conversion: str) -> dict[str, Any]:
     """Return the parameters that a statement names."""
     every = {"ds": night.ds, "plan_start": night.plan_start, "plan_end": night.plan_end, "window_end": night.window_end, "conversion": conversion}
     return {name: value for name, value in every.items() if re.search(rf"\${name}\b", sql)}
 
 
-def run_tables(connection: duckdb.DuckDBPyConnection, night: Night, conversion: str) -> tuple[dict[str, Table], list[Check]]:
+def run_tables(connection: duckdb.DuckDBPyConnection, night: NightScope, conversion: str) -> tuple[dict[str, Table], list[Check]]:
     """Run every table's query and checks, in order.
 
     Raises:
@@ -108,7 +108,7 @@ def parse_checks(table: str, text: str) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def _run(connection: duckdb.DuckDBPyConnection, check: tuple[str, str, str, str, str], night: Night, conversion: str) -> Check:
+def _run(connection: duckdb.DuckDBPyConnection, check: tuple[str, str, str, str, str], night: NightScope, conversion: str) -> Check:
     table, name, severity, says, statement = check
     cursor = connection.execute(statement, parameters(statement, night, conversion))
     columns = [column[0] for column in cursor.description or ()]

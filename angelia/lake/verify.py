@@ -16,7 +16,7 @@ VERIFY_THREADS = 4
 
 
 @dataclass(frozen=True)
-class Problem:
+class Damage:
     """One thing that is not as its commit says."""
 
     commit: str
@@ -25,17 +25,17 @@ class Problem:
 
 
 @dataclass
-class Verdict:
+class Integrity:
     """What was looked at, and what was wrong."""
 
     commits: int
     files: int
     bytes: int
     expired: int
-    problems: list[Problem]
+    problems: list[Damage]
 
 
-def verify(lake: Lake, name: str | None = None, ds: str | None = None, progress: Callable[[str], None] = lambda _: None) -> Verdict:
+def verify(lake: Lake, name: str | None = None, ds: str | None = None, progress: Callable[[str], None] = lambda _: None) -> Integrity:
     """Check the commits of this lake's branch: of one dataset or all, of one day or all.
 
     Per file: there, equal size and sha256, readable footer with the rows and columns promised. Per commit: its inputs exist with the content
@@ -44,7 +44,7 @@ def verify(lake: Lake, name: str | None = None, ds: str | None = None, progress:
     Raises:
         NotFound: there is no such dataset.
     """
-    verdict = Verdict(0, 0, 0, 0, [])
+    verdict = Integrity(0, 0, 0, 0, [])
     checked: set[tuple[str, str]] = set()  # chains list the same files again and again
     cited: dict[str, str | None] = {}
     for dataset_name in [dataset(name).name] if name else CONTRACTS:
@@ -61,7 +61,7 @@ def verify(lake: Lake, name: str | None = None, ds: str | None = None, progress:
                     commit = lake.load(lake.branch, dataset_name, leaf, number)
                 except AngeliaError as error:
                     where = "/".join(f"{key}={value}" for key, value in leaf.items())
-                    verdict.problems.append(Problem(f"{dataset_name}/{where}@{number}", "", error.message))
+                    verdict.problems.append(Damage(f"{dataset_name}/{where}@{number}", "", error.message))
                     continue
                 verdict.problems += _citations(lake, commit, cited)
                 fresh = [entry for entry in commit.files if (entry.path, entry.sha256) not in checked]
@@ -74,7 +74,7 @@ def verify(lake: Lake, name: str | None = None, ds: str | None = None, progress:
     return verdict
 
 
-def _files(lake: Lake, commit: Commit, entries: list[FileEntry]) -> Iterator[Problem]:
+def _files(lake: Lake, commit: Commit, entries: list[FileEntry]) -> Iterator[Damage]:
     current = commit.contract_version == dataset(commit.dataset).version
 
     def look(entry: FileEntry) -> str | None:
@@ -92,10 +92,10 @@ def _files(lake: Lake, commit: Commit, entries: list[FileEntry]) -> Iterator[Pro
     with ThreadPoolExecutor(VERIFY_THREADS) as pool:
         for entry, problem in zip(entries, pool.map(look, entries), strict=True):
             if problem:
-                yield Problem(commit.ref, entry.path, problem)
+                yield Damage(commit.ref, entry.path, problem)
 
 
-def _citations(lake: Lake, commit: Commit, known: dict[str, str | None]) -> Iterator[Problem]:
+def _citations(lake: Lake, commit: Commit, known: dict[str, str | None]) -> Iterator[Damage]:
     for citation in commit.inputs:
         if citation not in known:
             try:
@@ -105,4 +105,4 @@ def _citations(lake: Lake, commit: Commit, known: dict[str, str | None]) -> Iter
                 known[citation] = error.message
         problem = known[citation]
         if problem:
-            yield Problem(commit.ref, "", f"cites {citation}: {problem}")
+            yield Damage(commit.ref, "", f"cites {citation}: {problem}")

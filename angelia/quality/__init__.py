@@ -4,6 +4,6 @@ Public face: `measure(lake, dataset, ds)`, `run_gate(lake, gate, ds)`, `require_
 """
 
 from angelia.quality.gates import GATES, measure, run_gate, verdicts
-from angelia.quality.verdicts import Verdict, require_open
+from angelia.quality.verdicts import CheckVerdict, require_open
 
-__all__ = ["GATES", "Verdict", "measure", "require_open", "run_gate", "verdicts"]
+__all__ = ["GATES", "CheckVerdict", "measure", "require_open", "run_gate", "verdicts"]

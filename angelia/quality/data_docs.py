@@ -28,7 +28,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.quality.gates import EXISTS, GATES, READABLE
 from angelia.quality.history import History
 from angelia.quality.report import WORDS, state
-from angelia.quality.verdicts import Verdict
+from angelia.quality.verdicts import CheckVerdict
 
 FOLDER = "data_docs"
 STYLE = BASE_STYLE + (Path(__file__).parent / "data_docs.css").read_text("utf-8")
@@ -64,9 +64,9 @@ def build(history: History, folder: Path) -> dict[str, int]:
     return {"suites": len(groups), "validations": sum(map(len, groups.values())), "pages": pages}
 
 
-def _groups(history: History) -> dict[Group, dict[str, list[Verdict]]]:
+def _groups(history: History) -> dict[Group, dict[str, list[CheckVerdict]]]:
     """Return the verdicts by (gate, dataset) and day, in the gates' order."""
-    found: dict[Group, dict[str, list[Verdict]]] = {}
+    found: dict[Group, dict[str, list[CheckVerdict]]] = {}
     for gate in GATES:
         for day in reversed(history.days):
             for verdict in history.verdicts.get((day, gate), ()):
@@ -85,7 +85,7 @@ def _checks(gate: str, name: str) -> list[Constraint]:
     return [*whole, *(constraints(contract) if contract else ()), *invariants]
 
 
-def _write_site(groups: Mapping[Group, Mapping[str, Sequence[Verdict]]], site: Path) -> dict[tuple[str, str, str], str]:
+def _write_site(groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], site: Path) -> dict[tuple[str, str, str], str]:
     """Let Great Expectations write its pages, clean them, and return their addresses by (gate, dataset, day); day empty: the suite."""
     library = gx.great_expectations()
     from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
@@ -138,7 +138,7 @@ def _write_site(groups: Mapping[Group, Mapping[str, Sequence[Verdict]]], site: P
     return addresses
 
 
-def _result(verdict: Verdict, expected: Mapping[str, Constraint]) -> Any:
+def _result(verdict: CheckVerdict, expected: Mapping[str, Constraint]) -> Any:
     """Return what Great Expectations said of a check, as it would have said it then; of a crash only that it was one."""
     from great_expectations.core import ExpectationValidationResult
 
@@ -185,7 +185,7 @@ def clean(text: str) -> str:
     return _BLANK.sub("\n", _OUTWARDS.sub(r"\1", text)).replace("<head>\n", _HEAD, 1)
 
 
-def _index(history: History, groups: Mapping[Group, Mapping[str, Sequence[Verdict]]], addresses: Mapping[tuple[str, str, str], str]) -> str:
+def _index(history: History, groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], addresses: Mapping[tuple[str, str, str], str]) -> str:
     """Return the site's first page: a table of validations, days to the right, and the suites."""
     days = [day for day in reversed(history.days) if any(day in by_day for by_day in groups.values())]
     rows = []

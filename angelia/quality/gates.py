@@ -30,7 +30,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.views import View, Views, newest, open_views
 from angelia.quality.invariants import FEATURES, PLAN, Invariant
-from angelia.quality.verdicts import Verdict, load, store
+from angelia.quality.verdicts import CheckVerdict, load, store
 
 _QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.=-]+\.parquet")
@@ -66,7 +66,7 @@ class _Run:
     views: Views
     opened: dict[str, View] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[CheckVerdict] = field(default_factory=list)
 
 
 def gate_of(name: str) -> Gate:
@@ -92,7 +92,7 @@ def measure(lake: Lake, name: str, ds: str) -> Measures:
         return _measure(views, view, ds)
 
 
-def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -> list[Verdict]:
+def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -> list[CheckVerdict]:
     """Measure and judge all datasets and invariants of a gate, store the verdicts, return them in a fixed order.
 
     Args:
@@ -279,9 +279,9 @@ def _whole(run: _Run, name: str, check: str, *, success: bool, breach: str, cras
 
 def _verdict(
     run: _Run, name: str, check: Constraint, outcome: gx.Outcome, n_rows: int | None, n_bad: int | None, bad_pct: float | None, column: str | None
-) -> Verdict:
+) -> CheckVerdict:
     full = check.name if check.name.startswith(f"{name}.") else f"{name}.{check.name}"
-    return Verdict(
+    return CheckVerdict(
         gate=run.gate,
         ds=run.ds,
         dataset=name,

@@ -16,7 +16,7 @@ from angelia.contracts import CONTRACTS
 from angelia.errors import Corrupt
 from angelia.lake import Commit, Lake, numbered
 from angelia.quality.gates import GATES
-from angelia.quality.verdicts import Verdict, load
+from angelia.quality.verdicts import CheckVerdict, load
 
 GUARD = "guard"
 LIST_THREADS = 8
@@ -39,13 +39,13 @@ class History:
 
     branch: str
     days: tuple[str, ...]
-    verdicts: Mapping[tuple[str, str], Sequence[Verdict]]
+    verdicts: Mapping[tuple[str, str], Sequence[CheckVerdict]]
     guard: Mapping[str, Mapping[str, Any]]
     rows: Mapping[str, Sequence[int | None]]
     rejects: Mapping[tuple[str, str], Sequence[int | None]]
     unreadable: Sequence[str] = field(default=())
 
-    def of(self, day: str) -> list[Verdict]:
+    def of(self, day: str) -> list[CheckVerdict]:
         """Return all verdicts of a day, in the gates' order."""
         return [verdict for gate in GATES for verdict in self.verdicts.get((day, gate), ())]
 
@@ -83,8 +83,8 @@ def _is_day(name: str) -> bool:
 
 def _verdicts(
     lake: Lake, days: Sequence[str], unreadable: list[str]
-) -> tuple[dict[tuple[str, str], Sequence[Verdict]], dict[str, Mapping[str, Any]]]:
-    verdicts: dict[tuple[str, str], Sequence[Verdict]] = {}
+) -> tuple[dict[tuple[str, str], Sequence[CheckVerdict]], dict[str, Mapping[str, Any]]]:
+    verdicts: dict[tuple[str, str], Sequence[CheckVerdict]] = {}
     guard: dict[str, Mapping[str, Any]] = {}
     there = set(days_checked(lake))
     for day in days:

@@ -17,7 +17,7 @@ from angelia.drawing.charts import Cell, Trend, number
 from angelia.drawing.page import Html, details, empty, facts, figure, legend, links, listed, page, section, table, tiles
 from angelia.quality.gates import GATES
 from angelia.quality.history import History
-from angelia.quality.verdicts import Verdict
+from angelia.quality.verdicts import CheckVerdict
 
 FEWEST_DAYS = 7  # the matrix begins with the first day that was checked, but shows at least so many
 SHOWN, SHOWN_TRENDS = 20, 14
@@ -55,7 +55,7 @@ def render(history: History, *, reports: Collection[str] = (), docs: bool = Fals
     return page(title, head, sections, "<p>Counts only: no line of this page is about one person. Days are UTC.</p>")
 
 
-def state(found: Sequence[Verdict]) -> str:
+def state(found: Sequence[CheckVerdict]) -> str:
     """Return what some verdicts amount to: crashed, failed, warned, or ok."""
     if any(verdict.crashed for verdict in found):
         return "crashed"
@@ -144,7 +144,7 @@ def _matrix_label(rows: Sequence[tuple[str, Sequence[Cell | None]]], days: Seque
     return f"Verdicts of {len(rows)} datasets on {len(days)} days: " + ("; ".join(bad[:20]) or "all passed")
 
 
-def _cell(day: str, gate: str, name: str, found: Sequence[Verdict]) -> Cell | None:
+def _cell(day: str, gate: str, name: str, found: Sequence[CheckVerdict]) -> Cell | None:
     if not found:
         return None
     its = state(found)
@@ -161,14 +161,14 @@ def _guard_cell(day: str, kept: Mapping[str, Any] | None) -> Cell | None:
     return Cell(its, SIGNS[its], f"guard, {day}: {GUARD_WORDS.get(str(kept.get('verdict')), 'unknown')}{said}", "#guard" if its != "ok" else "")
 
 
-def _breach(verdict: Verdict) -> str:
+def _breach(verdict: CheckVerdict) -> str:
     """Return what is wrong; of a crash only that it was one: what a program said in its distress does not belong on a page."""
     return f"{verdict.check} crashed" if verdict.crashed else verdict.sentence()
 
 
 def _look(history: History) -> str:
     lead = "Checks that did not hold and what the guard found out of bounds, those of the newest day first."
-    wrong: dict[tuple[str, str], dict[str, list[Verdict]]] = {}
+    wrong: dict[tuple[str, str], dict[str, list[CheckVerdict]]] = {}
     for day in reversed(history.days):
         for verdict in history.of(day):
             if not verdict.success:
@@ -187,7 +187,7 @@ def _look(history: History) -> str:
     return section("look", "What needs a look", lead, *(parts or [empty("Every check of these days held.")]))
 
 
-def _found(found: Sequence[Verdict], history: History) -> Html:
+def _found(found: Sequence[CheckVerdict], history: History) -> Html:
     """Return what is to be said of one check: its verdicts that were not good, newest first."""
     newest = found[0]
     its = state([newest])

@@ -16,7 +16,7 @@ _SHOWN = 4  # failures that the one line names; `angelia quality show` lists all
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckVerdict:
     """What one check said. `n_bad` None: not measured, since the column it is about is missing (that is its own verdict)."""
 
     gate: str
@@ -53,12 +53,12 @@ class Verdict:
         return f"{where}: {self.breach} in {self.n_bad or 0:,} of {self.n_rows:,} rows{share}"
 
 
-def store(lake: Lake, gate: str, ds: str, found: Sequence[Verdict]) -> str:
+def store(lake: Lake, gate: str, ds: str, found: Sequence[CheckVerdict]) -> str:
     """Write a gate's verdicts as the next numbered object; return its key."""
     return numbered.store(lake, gate, ds, [asdict(verdict) for verdict in found])
 
 
-def load(lake: Lake, gate: str, ds: str) -> list[Verdict]:
+def load(lake: Lake, gate: str, ds: str) -> list[CheckVerdict]:
     """Return the newest verdicts of a gate on this branch, or none.
 
     Raises:
@@ -73,12 +73,12 @@ def load(lake: Lake, gate: str, ds: str) -> list[Verdict]:
         return []
     key, listed = stored
     try:
-        return [Verdict(**{**raw, "commits": tuple(raw["commits"])}) for raw in listed]
+        return [CheckVerdict(**{**raw, "commits": tuple(raw["commits"])}) for raw in listed]
     except (TypeError, KeyError):
         raise Corrupt(f"{key} holds no verdicts", fix=again) from None
 
 
-def require_open(gate: str, ds: str, found: Sequence[Verdict]) -> None:
+def require_open(gate: str, ds: str, found: Sequence[CheckVerdict]) -> None:
     """Do nothing if no verdict blocks.
 
     Raises:

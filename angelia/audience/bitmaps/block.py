@@ -273,11 +273,11 @@ class Block:
         """Return (positions, millionths): one row a day for everyone whose events of a type had values that do not sum to 0."""
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for day in days:
-            arrays, is_open = self._arrays(event_field(event_type, None), "amounts", day)
+            arrays, may_have_unindexed = self._arrays(event_field(event_type, None), "amounts", day)
             if arrays:
                 unit, positions, amounts = arrays
                 micros = amounts.astype(np.int64) * int(unit[0])
-                keep = self._known(positions) if is_open else slice(None)
+                keep = self._known(positions) if may_have_unindexed else slice(None)
                 parts.append((positions[keep].astype(np.int64), micros[keep]))
         positions, micros = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return positions, micros
@@ -307,20 +307,20 @@ class Block:
         """Return the file a field stands in (its sets of a day, if given), the row of each of its sets, and whether strangers may be in them."""
         found = self._fields.get((field_name, day))
         if found is None:
-            blobs, is_open = (self.index.file(self.number), False) if day is None else self.index.file_of_day(day, self.number)
-            found = self._fields[field_name, day] = (blobs, blobs.keys(self.number, field_name) if blobs is not None else {}, is_open)
+            blobs, may_have_unindexed = (self.index.file(self.number), False) if day is None else self.index.file_of_day(day, self.number)
+            found = self._fields[field_name, day] = (blobs, blobs.keys(self.number, field_name) if blobs is not None else {}, may_have_unindexed)
         return found
 
     def _get(self, field_name: str, day: str | None, key: Key) -> Set:
         found = self._sets.get((field_name, day, key))
         if found is None:
-            blobs, keys, is_open = self._rows(field_name, day)
+            blobs, keys, may_have_unindexed = self._rows(field_name, day)
             row = keys.get(key)
             if row is None:
                 return NOBODY
             assert blobs is not None
             found = blobs.get(row)
-            if is_open:
+            if may_have_unindexed:
                 found = intersect([found, self.everyone()], [], self.width)
             self._sets[field_name, day, key] = found
             self.reads.add(field_name, int(blobs.sizes[row]))
@@ -336,22 +336,22 @@ class Block:
 
     def _arrays(self, field_name: str, kind: str, day: str) -> tuple[list[Numbers], bool]:
         """Return the arrays of a list of a day, none if there is none; and whether strangers may be in it."""
-        blobs, keys, is_open = self._rows(field_name, day)
+        blobs, keys, may_have_unindexed = self._rows(field_name, day)
         row = keys.get((kind, None, None))
         if row is None:
             return [], False
         assert blobs is not None
         self.reads.rows += int(blobs.cardinalities[row])
         self.reads.bytes += int(blobs.sizes[row])
-        return blobs.arrays(row), is_open
+        return blobs.arrays(row), may_have_unindexed
 
     def _rare(self, event_type: str, item: str, day: str) -> tuple[U32, Numbers]:
         """Return (positions, how often) of an item that has no set of its own on a day."""
-        arrays, is_open = self._arrays(event_field(event_type, None), "items", day)
+        arrays, may_have_unindexed = self._arrays(event_field(event_type, None), "items", day)
         if not arrays:
             return np.zeros(0, np.uint32), np.zeros(0, np.int64)
         positions, counts = find_item(arrays, item)
-        if is_open:
+        if may_have_unindexed:
             keep = self._known(positions)
             positions, counts = positions[keep], counts[keep]
         return positions, counts

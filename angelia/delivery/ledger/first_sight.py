@@ -81,7 +81,7 @@ class SentBefore:
         return dict(zip(found.tolist(), self._digests.take(pa.array(at[found])).to_pylist(), strict=True))
 
 
-class Sights:
+class FirstSeen:
     """The first sights of one lake; headers are read once a process. `now` is plan time."""
 
     def __init__(self, lake: Lake, ledger: Ledger, now: Callable[[], Micros]) -> None:

@@ -18,8 +18,8 @@ from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
 from angelia.delivery.ledger import outcomes as words
 from angelia.delivery.ledger.outcomes import Outcomes
-from angelia.delivery.worker.context import Work
-from angelia.delivery.worker.holds import Aside, Gate
+from angelia.delivery.worker.context import DeliveryContext
+from angelia.delivery.worker.holds import Hold, ParkedRows
 from angelia.delivery.worker.pacing import backoff, retry_after
 from angelia.delivery.worker.sender import Sender
 from angelia.delivery.worker.windows import quiet_now
@@ -36,7 +36,7 @@ PAYLOAD_CHANGED = "payload_changed"
 class Batch:
     """Rows of one intent on their way out. One task feeds requests; answers arrive as callbacks."""
 
-    def __init__(self, work: Work, sender: Sender, column: dict[str, list[Any]], rows: Sequence[int], deadline: Micros) -> None:
+    def __init__(self, work: DeliveryContext, sender: Sender, column: dict[str, list[Any]], rows: Sequence[int], deadline: Micros) -> None:
         self.work, self.sender, self.column, self.deadline = work, sender, column, deadline
         self.out = Outcomes(rows)
         self.retries: list[tuple[Micros, int]] = []
@@ -45,7 +45,7 @@ class Batch:
         self.last: dict[int, tuple[str, str | None]] = {}  # row -> (deferred or ambiguous, reason) if nothing better comes
         self.is_released = False  # every row was ambiguous before
         self.is_paced = False  # of a part that is there to wait for its campaign's speed limit
-        self._aside = Aside()
+        self._aside = ParkedRows()
         self._auth_tries: dict[int, int] = {}
         self._guards_version = -1
         self._blocked: list[str | None] = []
@@ -120,9 +120,9 @@ class Batch:
                 return row
             self._aside.put(row, gate, now)
 
-    def _gates(self, i: int) -> list[Gate]:
+    def _gates(self, i: int) -> list[Hold]:
         """Return what may hold this row up and not the others: its campaign's speed limit, and its receiver."""
-        gates: list[Gate] = []
+        gates: list[Hold] = []
         pace = self.work.paces.get(self.column["campaign_id"][i])
         if pace is not None:
             gates.append(pace)
@@ -130,7 +130,7 @@ class Batch:
             gates.append(self.sender.receivers.of(self.column["address"][i]))
         return gates
 
-    def _closed_gate(self, i: int, now: Micros) -> Gate | None:
+    def _closed_gate(self, i: int, now: Micros) -> Hold | None:
         pace = self.work.paces.get(self.column["campaign_id"][i])
         if pace is not None and pace.wait(now):
             return pace

@@ -26,7 +26,7 @@ class Render(Protocol):
 
 
 @dataclass
-class Work:
+class DeliveryContext:
     """What a part's delivery needs; everything that touches the outside is injected."""
 
     ledger: Ledger

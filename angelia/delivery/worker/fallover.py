@@ -21,7 +21,7 @@ from angelia.delivery.ledger import outcomes
 from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.manifest.parts import FALLOVER, Part
 from angelia.delivery.manifest.rows import PartRows, batches_of
-from angelia.delivery.worker.plan_snapshot import Night
+from angelia.delivery.worker.plan_snapshot import PlanSnapshot
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.users.suppressions import address_hash, address_key
 
@@ -30,7 +30,7 @@ UNREACHABLE = ("bad_address", "address_refused", "address_gone")
 _AT_ONCE = 2_000
 
 
-def fall_over(lake: Lake, ledger: Ledger, part: Part, family: Sequence[Part], night: Night, manifest: Commit, now: Micros) -> int:
+def fall_over(lake: Lake, ledger: Ledger, part: Part, family: Sequence[Part], night: PlanSnapshot, manifest: Commit, now: Micros) -> int:
     """Commit a concluded part's unreachable rows as parts of their next channels, once; return how many rows."""
     leaf = {"ds": part.ds, "send_hour": part.send_hour, "part": part.id[:32]}
     if not any(len(channels) > 1 for channels in night.routes.values()) or lake.head(FALLOVER, **leaf) is not None:
@@ -68,7 +68,7 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int
     return [row for row in rows if mine is None or row in mine]
 
 
-def _redirected(lake: Lake, part: Part, rows: Sequence[int], night: Night, reach: Reach, now: Micros) -> Iterator[pa.Table]:
+def _redirected(lake: Lake, part: Part, rows: Sequence[int], night: PlanSnapshot, reach: Reach, now: Micros) -> Iterator[pa.Table]:
     """Yield the rows as they go to their next channel; those without one, or whose window is over, are left out."""
     contract = dataset(FALLOVER)
     with PartRows(lake, part.entry, contract.names) as source:

@@ -20,7 +20,7 @@ _LOOK_S = 1.0  # gates are looked at again after this long at the latest
 _PATIENCE_S = 5.0  # longer than this a batch does not stay open for rows at a gate alone: they go into a follow-up part
 
 
-class Gate(Protocol):
+class Hold(Protocol):
     """One thing that some rows wait for."""
 
     reason: str
@@ -47,23 +47,23 @@ class CampaignPace:
         self.bucket = TokenBucket(per_minute, now)
 
     def wait(self, now: Micros) -> float:
-        """See `Gate.wait`."""
+        """See `Hold.wait`."""
         return self.bucket.wait(now)
 
     def clears_in(self, rows: int, now: Micros) -> float:
-        """See `Gate.clears_in`."""
+        """See `Hold.clears_in`."""
         return max(0.0, rows - self.bucket.tokens) / self.bucket.limit
 
     def enter(self, now: Micros) -> None:
-        """See `Gate.enter`."""
+        """See `Hold.enter`."""
         self.bucket.take(now)
 
     def back(self) -> None:
-        """See `Gate.back`."""
+        """See `Hold.back`."""
         self.bucket.give_back()
 
 
-class Paces:
+class SpeedLimits:
     """The speed limits of one process, by campaign; the same gate for all channels."""
 
     def __init__(self, slots: int, now: Callable[[], Micros]) -> None:
@@ -88,20 +88,20 @@ class Receiver:
         self.in_flight, self._share = 0, share
 
     def wait(self, now: Micros) -> float:
-        """See `Gate.wait`."""
+        """See `Hold.wait`."""
         return self.breaker.pause(now) or (_ROOM_S if self.in_flight >= self._share else 0.0)
 
     def clears_in(self, rows: int, now: Micros) -> float:
-        """See `Gate.clears_in`."""
+        """See `Hold.clears_in`."""
         return self.breaker.pause(now)
 
     def enter(self, now: Micros) -> None:
-        """See `Gate.enter`."""
+        """See `Hold.enter`."""
         self.breaker.wait(now)
         self.in_flight += 1
 
     def back(self) -> None:
-        """See `Gate.back`."""
+        """See `Hold.back`."""
         self.breaker.abandoned()
         self.in_flight -= 1
 
@@ -151,17 +151,17 @@ class Receivers:
         return opened
 
 
-class Aside:
+class ParkedRows:
     """The rows of one batch that wait at gates."""
 
     def __init__(self) -> None:
-        self._rows: dict[Gate, deque[int]] = {}
+        self._rows: dict[Hold, deque[int]] = {}
         self._look_at: Micros = 0
 
     def __bool__(self) -> bool:
         return bool(self._rows)
 
-    def put(self, i: int, gate: Gate, now: Micros) -> None:
+    def put(self, i: int, gate: Hold, now: Micros) -> None:
         """Put a row aside."""
         self._rows.setdefault(gate, deque()).append(i)
         self._look_at = min(self._look_at, now + int(gate.wait(now) * 1e6))

@@ -15,14 +15,14 @@ import pyarrow as pa
 
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import outcomes as words
-from angelia.delivery.ledger.first_sight import Earlier, SentBefore, Sights
+from angelia.delivery.ledger.first_sight import Earlier, FirstSeen, SentBefore
 from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Claim, Intent
 from angelia.delivery.manifest.parts import PACED, Part
 from angelia.delivery.manifest.rows import PartRows, repeated_dispatches
 from angelia.delivery.worker import events
 from angelia.delivery.worker.batch import Batch
 from angelia.delivery.worker.columns import COLUMNS, payload_hashes, plain_columns
-from angelia.delivery.worker.context import Work
+from angelia.delivery.worker.context import DeliveryContext
 from angelia.delivery.worker.sender import Sender
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
@@ -34,7 +34,9 @@ HEARTBEAT_S = 15.0
 class PartRun:
     """One claimed part on its way to being done."""
 
-    def __init__(self, work: Work, sender: Sender, part: Part, claim: Claim, lake: Lake, sights: Sights, family: Sequence[Part]) -> None:
+    def __init__(
+        self, work: DeliveryContext, sender: Sender, part: Part, claim: Claim, lake: Lake, sights: FirstSeen, family: Sequence[Part]
+    ) -> None:
         self.work, self.sender, self.part, self.claim, self.lake = work, sender, part, claim, lake
         self.sights, self.family = sights, family
         self.fenced = False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from angelia.delivery.channels.base import ChannelConfig
-from angelia.delivery.worker.holds import CampaignPace, Paces
+from angelia.delivery.worker.holds import CampaignPace, SpeedLimits
 from angelia.delivery.worker.rendering import Renderer
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
@@ -20,7 +20,7 @@ from angelia.templates.rendering import TemplateSet
 
 
 @dataclass(frozen=True)
-class Night:
+class PlanSnapshot:
     """Channel documents by id, templates, and the gates of campaigns that have a speed limit."""
 
     channels: dict[str, dict[str, Any]]
@@ -41,7 +41,7 @@ class Night:
         ]
 
     @classmethod
-    def read(cls, lake: Lake, manifest: Commit, paces: Paces) -> Self:
+    def read(cls, lake: Lake, manifest: Commit, paces: SpeedLimits) -> Self:
         """Return the night of a manifest commit. Raises: NotFound."""
         cited = next((name for name in manifest.inputs if name.startswith("catalog_snapshot/")), None)
         snapshot = lake.cited(cited) if cited else lake.require("catalog_snapshot", ds=manifest.partition["ds"])

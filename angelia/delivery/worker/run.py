@@ -24,17 +24,17 @@ from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.clock import Clock, SimulatedClock, WallClock
 from angelia.delivery.ledger import compaction
-from angelia.delivery.ledger.first_sight import Sights
+from angelia.delivery.ledger.first_sight import FirstSeen
 from angelia.delivery.ledger.followups import follow_up
 from angelia.delivery.ledger.ledger import Claim, Ledger, Owner
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.worker import events, fallover
 from angelia.delivery.worker import worker_metrics as metrics
-from angelia.delivery.worker.context import Work
-from angelia.delivery.worker.holds import Paces
+from angelia.delivery.worker.context import DeliveryContext
+from angelia.delivery.worker.holds import SpeedLimits
 from angelia.delivery.worker.part import PartRun
-from angelia.delivery.worker.plan_snapshot import Night, channel_config
+from angelia.delivery.worker.plan_snapshot import PlanSnapshot, channel_config
 from angelia.delivery.worker.sender import Sender
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
@@ -123,10 +123,10 @@ class Delivery:
         self.draining = asyncio.Event()
         self._transport = transport or self._open_transport
         self._senders: dict[str, Sender] = {}
-        self._catalog: dict[int, Night] = {}
-        self._paces = Paces(options.slots, self.clock.steady)
+        self._catalog: dict[int, PlanSnapshot] = {}
+        self._paces = SpeedLimits(options.slots, self.clock.steady)
         self._guards = Guards(lake, options.ds, lease_now)
-        self._sights = Sights(lake, self.ledger, self.clock.now)
+        self._sights = FirstSeen(lake, self.ledger, self.clock.now)
         self._before: dict[str, Counter[str]] = {}
         self._families: dict[str, list[Part]] = {}
         self._choosing = threading.Lock()
@@ -285,7 +285,7 @@ class Delivery:
         """Deliver a part that is ours; return how that ended."""
         root, options, night = part.entry.identity, self.options, self._documents(commit)
         family = self._families[root]
-        work = Work(
+        work = DeliveryContext(
             ledger=self.ledger, guards=self._guards, render=night.render, clock=self.clock, lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s, draining=self.draining, paces=night.paces,
         )  # fmt: skip
@@ -343,9 +343,9 @@ class Delivery:
 
     # ---- what is needed for it
 
-    def _documents(self, commit: Commit) -> Night:
+    def _documents(self, commit: Commit) -> PlanSnapshot:
         if commit.number not in self._catalog:
-            self._catalog[commit.number] = Night.read(self.lake, commit, self._paces)
+            self._catalog[commit.number] = PlanSnapshot.read(self.lake, commit, self._paces)
         return self._catalog[commit.number]
 
     def _sender(self, channel: str, commit: Commit) -> Sender:

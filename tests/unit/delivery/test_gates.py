@@ -18,7 +18,7 @@ from angelia.delivery.channels.webhook import WebhookAdapter, host_of
 from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker import worker_metrics as metrics
-from angelia.delivery.worker.holds import Paces, Receivers
+from angelia.delivery.worker.holds import Receivers, SpeedLimits
 from angelia.delivery.worker.run import Delivery, Options
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
@@ -121,7 +121,7 @@ def test_a_run_does_not_stay_for_a_slow_campaign_and_the_next_goes_on(lake: Lake
 
 
 def test_a_limit_is_one_gate_for_all_channels_of_a_campaign() -> None:
-    paces = Paces(1, lambda: 0)
+    paces = SpeedLimits(1, lambda: 0)
     one, other = paces.of({"slow": 60})["slow"], paces.of({"slow": 60})["slow"]
     assert one is other
     assert paces.of({"slow": 30})["slow"] is not one

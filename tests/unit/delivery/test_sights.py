@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery.ledger.first_sight import LOOK_BACK_US, OPEN, Sights
+from angelia.delivery.ledger.first_sight import LOOK_BACK_US, OPEN, FirstSeen
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.worker import worker_metrics as metrics
@@ -148,8 +148,8 @@ def test_of_two_at_once_the_first_to_be_seen_has_the_dispatch(lake: Lake) -> Non
     ledger = Ledger(lake.store, Owner("elsewhere", "boot", "ns", 1, "1"), lambda: now[0])
     one, two, other = parts_of(lake, DS, HOUR), parts_of(lake, NEXT, NEXT_HOUR), parts_of(lake, "2026-11-16", "2026-11-17T04")
 
-    def fresh() -> Sights:
-        return Sights(lake, ledger, lambda: 0)
+    def fresh() -> FirstSeen:
+        return FirstSeen(lake, ledger, lambda: 0)
 
     assert fresh().first(two) == {}
     found = fresh().first(one)

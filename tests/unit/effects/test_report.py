@@ -267,10 +267,10 @@ def test_a_holdout_share_that_no_hash_gives_is_a_warning(lake: Lake, night: Any)
 
 
 def test_verdicts_of_the_gates_are_shown(lake: Lake, night: Any) -> None:
-    from angelia.quality.verdicts import Verdict, store
+    from angelia.quality.verdicts import CheckVerdict, store
 
     common = {"gate": "sources", "ds": DS, "dataset": "user_profiles", "crashed": False, "n_rows": 2000, "command": "angelia quality rows --x"}
-    bad = Verdict(check="timezone.rule", column="timezone", severity="critical", success=False, n_bad=600, bad_pct=30.0, tolerated_pct=5.0,
+    bad = CheckVerdict(check="timezone.rule", column="timezone", severity="critical", success=False, n_bad=600, bad_pct=30.0, tolerated_pct=5.0,
                   breach="no iana timezone", **common)  # fmt: skip
     store(lake, "sources", DS, [bad])
     page = page_of(lake)

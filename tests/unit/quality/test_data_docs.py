@@ -17,7 +17,7 @@ from angelia.contracts import CONTRACTS, gx
 from angelia.contracts.rows import valid_rows
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
-from angelia.quality import Verdict, run_gate
+from angelia.quality import CheckVerdict, run_gate
 from angelia.quality.data_docs import clean
 from angelia.quality.publish import publish_docs, publish_report
 from angelia.quality.verdicts import store
@@ -41,7 +41,7 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
             attempt.write(table, "part-0000.parquet", conform=False)
             attempt.publish()
     run_gate(lake, "sources", DS)
-    crashed = Verdict(
+    crashed = CheckVerdict(
         "features", DS, "user_days", "user_days.ordinal.not_null", "ordinal", "critical", False, True, None, None, None, 0.0, "null", "angelia …",
         error=f"ConversionException: Could not convert string '{CANARY}'",
     )  # fmt: skip

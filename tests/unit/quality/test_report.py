@@ -16,14 +16,14 @@ from angelia.config import load_settings
 from angelia.contracts.rows import valid_rows
 from angelia.errors import NotFound
 from angelia.lake import Lake, numbered
-from angelia.quality import Verdict, run_gate
+from angelia.quality import CheckVerdict, run_gate
 from angelia.quality.history import gather
 from angelia.quality.publish import publish_report
 from angelia.quality.report import render
 from angelia.quality.verdicts import store
 
 LAST = "2026-11-14"
-GOOD = Verdict(
+GOOD = CheckVerdict(
     "sources",
     LAST,
     "user_events",
@@ -42,12 +42,12 @@ GOOD = Verdict(
 NULLS = replace(GOOD, check="user_events.user_id.not_null", column="user_id", breach="null", bad_pct=0.5, n_bad=5)
 
 
-def keep(lake: Lake, ds: str, *found: Verdict) -> None:
+def keep(lake: Lake, ds: str, *found: CheckVerdict) -> None:
     for gate in dict.fromkeys(one.gate for one in found):
         store(lake, gate, ds, [replace(one, ds=ds) for one in found if one.gate == gate])
 
 
-def failing(of: Verdict, **changes: Any) -> Verdict:
+def failing(of: CheckVerdict, **changes: Any) -> CheckVerdict:
     return replace(of, success=False, n_bad=300, bad_pct=30.0, **changes)
 
 
