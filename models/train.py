@@ -22,6 +22,7 @@ from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.attempt import code_version
+from angelia.lake.configured import open_lake
 from angelia.output import emit, parse_ds, progress
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
@@ -162,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.trees < 1 or args.max_rows < 1:
             raise InvalidInput("--trees and --max-rows must be at least 1")
         settings = load_settings()
-        lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+        lake = open_lake(settings=settings)
         cutoff = parse_ds(args.cutoff) if args.cutoff else None
         registry = Registry.open(settings.models_dir())
         with logs.step("train", ["--ds", args.ds]) as step:

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from angelia import logs
-from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake import Commit, FileEntry
 from angelia.output import parse_ds, progress
 
 if TYPE_CHECKING:  # a job that runs in processes needs no Spark, nor the second it takes to import
@@ -84,12 +83,6 @@ def spark_session(name: str) -> Iterator[SparkSession]:
         yield session
     finally:
         session.stop()
-
-
-def open_lake(branch: str | None = None) -> Lake:
-    """Return the lake of the settings, on the given branch or the settings' own."""
-    settings = load_settings()
-    return Lake.open(settings.lake_url(), branch=branch or settings.branch, endpoint=settings.s3_endpoint)
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ from angelia.contracts import dataset
 from angelia.contracts.spark import schema
 from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, FileEntry, Lake
+from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.users.days import aggregate_events, distinct_events, distinct_pushes
 from spark_jobs._pushes import classify_pushes
-from spark_jobs._session import arg_parser, open_lake, run_job, spark_session
+from spark_jobs._session import arg_parser, run_job, spark_session
 from spark_jobs._valid import first_reason, valid
 
 # A file holds at least this many users, so that small shards (tests, samples) do not make thousands of files.

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from angelia.audience.bitmaps.build import build_index
 from angelia.config import load_settings
+from angelia.lake.configured import open_lake
 from angelia.output import progress
-from spark_jobs._session import arg_parser, open_lake, run_job
+from spark_jobs._session import arg_parser, run_job
 from spark_jobs._spread import spreading
 
 

@@ -24,11 +24,12 @@ from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake.configured import open_lake
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
 from angelia.users.profiles import contact_features, profile_features
 from spark_jobs._endpoints import living
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
-from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session
+from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
 
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
 

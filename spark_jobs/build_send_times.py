@@ -24,6 +24,7 @@ from angelia.contracts import dataset
 from angelia.contracts.ids import mix
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
+from angelia.lake.configured import open_lake
 from angelia.timing.curves import (
     STRENGTHS,
     CohortSums,
@@ -39,7 +40,7 @@ from angelia.timing.curves import (
 )
 from angelia.timing.evidence import CELLS, MATURITY_H, Clock, Floats, PushCounts, count_activity, count_pushes, read_clock
 from spark_jobs._reading import Window, ints, read_window, window_commits
-from spark_jobs._session import ShardResult, arg_parser, open_lake, run_job, run_shards, spark_session
+from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
 
 BLOCK_BITS = 8  # users are sampled in blocks of 256 ordinals: whole blocks lie in one shard, whatever shard_bits (at least 8)
 SAMPLE_USERS = 20_000

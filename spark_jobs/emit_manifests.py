@@ -28,11 +28,12 @@ from angelia.contracts.spark import schema as spark_schema
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.commit import in_shard
+from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.templates.rendering import field_values, user_columns
 from spark_jobs._endpoints import living
 from spark_jobs._reading import read_dataset
-from spark_jobs._session import all_shards, arg_parser, open_lake, run_job, spark_session
+from spark_jobs._session import all_shards, arg_parser, run_job, spark_session
 
 PART_ROWS = 100_000
 MARKETING_WINDOW_H = 2  # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late

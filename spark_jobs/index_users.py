@@ -16,9 +16,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from angelia.config import load_settings
+from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.users.index import append_users, index_head
-from spark_jobs._session import arg_parser, open_lake, run_job, spark_session
+from spark_jobs._session import arg_parser, run_job, spark_session
 from spark_jobs._valid import valid
 
 CLUSTERING = ("country", "province", "timezone", "user_id")

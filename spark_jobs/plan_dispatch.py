@@ -25,6 +25,7 @@ from angelia.contracts.derived import DECISION
 from angelia.contracts.ids import message_id, uniform
 from angelia.errors import Conflict
 from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.planning import (
     MAX_ROUNDS,
@@ -43,7 +44,7 @@ from angelia.planning import (
 )
 from angelia.planning.eligibility import OPEN, Terms, build, draw_slots, thin_drawn
 from angelia.planning.inputs import Inputs, Shard, days_needed, find_inputs, load_shard, material_locales, terms_of
-from spark_jobs._session import ShardResult, all_shards, arg_parser, open_lake, run_job, run_shards, spark_session
+from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
 
 SAMPLE_USERS = 20_000
 

@@ -25,10 +25,11 @@ from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
+from angelia.lake.configured import open_lake
 from models.features import Context
 from models.registry import Registry
 from models.scorer import COLUMNS, Scorer
-from spark_jobs._session import ShardResult, arg_parser, open_lake, run_job, run_shards, spark_session
+from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
 
 Ordinals = npt.NDArray[np.int64]
 

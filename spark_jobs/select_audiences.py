@@ -18,8 +18,9 @@ from angelia.audience.query import Audience
 from angelia.catalog.snapshot import load_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import progress
-from spark_jobs._session import arg_parser, open_lake, run_job
+from spark_jobs._session import arg_parser, run_job
 from spark_jobs._spread import spreading
 
 

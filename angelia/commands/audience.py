@@ -26,11 +26,11 @@ from angelia.audience.language.fields import FIELDS, Kind
 from angelia.audience.language.predicate import suggest
 from angelia.audience.lists import put_list, user_ids
 from angelia.audience.query import Audience, Line
-from angelia.config import load_settings
 from angelia.contracts.ids import uniform, user_keys
 from angelia.contracts.sources import CHANNELS, NAME
 from angelia.errors import AngeliaError, InvalidInput, NotFound
-from angelia.lake import Commit, Lake
+from angelia.lake import Commit
+from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds
 
 app = typer.Typer(no_args_is_help=True, help="Count, explain and export audiences: SQL predicates over bitmaps (docs/AUDIENCES.md).")
@@ -150,7 +150,7 @@ def list_(
     as_json: JsonFlag = False,
 ) -> None:
     """Make an explicit user list from a file; unknown ids are counted and left out."""
-    commit = put_list(_lake(), name, file)
+    commit = put_list(open_lake(), name, file)
     rejects = dict(commit.rejects)
     left_out = ", ".join(f"{reason} {n:,}" for reason, n in rejects.items()) or "none"
     lines = [f"{name}: {commit.meta['n_users']:,} users; left out: {left_out}", f"use it as in_list('{name}')"]
@@ -167,7 +167,7 @@ def save(
     """Save a predicate as an audience of the catalog, checked like `angelia catalog apply`; campaigns see it from the next snapshot on."""
     from angelia.commands.audience_saving import save_audience
 
-    lake = _lake()
+    lake = open_lake()
     action, version = save_audience(lake, name, predicate, description)
     notes = hints(*_open(None, predicate)) if lake.partitions("bitmap_index") else []
     emit({"audience": name, "action": action, "version": version, "hints": notes}, [f"audience/{name} {action} (version {version})", *notes], as_json)
@@ -192,14 +192,9 @@ def lookalike(
     emit(found, lines(found), as_json)
 
 
-def _lake() -> Lake:
-    settings = load_settings()
-    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
-
-
 def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[Audience, str]:
     """Return the day's index with the saved audiences it may name (now, or in that night's snapshot), and the predicate's text."""
-    lake = _lake()
+    lake = open_lake()
     if ds is None or lake.head("bitmap_index", ds=ds) is None:
         days = [leaf["ds"] for leaf in lake.partitions("bitmap_index")]
         if not days:

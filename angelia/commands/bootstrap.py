@@ -13,7 +13,7 @@ import typer
 
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
-from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, run_module
 
 
@@ -28,7 +28,7 @@ def command(
     settings = load_settings()
     if settings.branch != "main":
         raise InvalidInput("bootstrap writes to main only", fix="unset ANGELIA_BRANCH")
-    lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+    lake = open_lake("main", settings)
     lake.require("user_profiles", ds=ds)
     last = date.fromisoformat(ds)
     cutoff = (last - timedelta(days=train_days)).isoformat()

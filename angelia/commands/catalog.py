@@ -21,7 +21,7 @@ from angelia.catalog.stops import set_stopped
 from angelia.catalog.store import CatalogStore
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
-from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 
 app = typer.Typer(
@@ -34,11 +34,6 @@ DEFAULT_PATHS = (Path("campaigns"),)
 
 def _store() -> CatalogStore:
     return CatalogStore.open(load_settings().catalog_url())
-
-
-def _lake() -> Lake:
-    settings = load_settings()
-    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
 
 
 def _actor(given: str | None) -> str:
@@ -110,7 +105,7 @@ def list_(
     """List documents: version, who changed them last and when; stopped campaigns say so."""
     if kind is not None and kind not in KINDS:
         raise InvalidInput(f"unknown kind {kind!r}{nearest(kind, KINDS)}")
-    stopped = stopped_campaigns(_lake())
+    stopped = stopped_campaigns(open_lake())
     heads = [head for head in _store().heads().values() if head.document is not None and kind in (None, head.kind)]
     rows = [
         {
@@ -183,7 +178,7 @@ def resume(
 
 def _stop_or_resume(action: str, campaign: str, reason: str | None, actor: str | None, as_json: bool) -> None:
     who, at = _actor(actor), datetime.now(UTC)
-    done = set_stopped(_lake(), _store(), campaign, action, actor=who, at=at, reason=reason)
+    done = set_stopped(open_lake(), _store(), campaign, action, actor=who, at=at, reason=reason)
     word = "stopped" if action == "stop" else "running"
     line = f"{campaign} is {word}" if done else f"{campaign} was {word} already"
     emit({"campaign": campaign, "action": action, "changed": done, "actor": who, "at_ts": at, "reason": reason}, [line], as_json)
@@ -197,7 +192,7 @@ def preview(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the words of every material of a campaign: in all languages, or as one person would read them."""
-    person = person_row(_lake(), user, parse_ds(ds) if ds else None) if user else None
+    person = person_row(open_lake(), user, parse_ds(ds) if ds else None) if user else None
     shown = preview_campaign(_store(), campaign, person)
     lines = []
     for item in shown:
@@ -212,7 +207,7 @@ def snapshot(ds: DsOption, as_json: JsonFlag = False) -> None:
 
     A replay branch keeps the catalog as it stood on that night, where main has it.
     """
-    lake = _lake()
+    lake = open_lake()
     standing = lake.head("catalog_snapshot", ds=ds) if lake.branch != "main" else None
     commit = standing or write_snapshot(lake, _store(), ds)
     stopped = list(commit.meta["stopped"])

@@ -13,7 +13,7 @@ import typer
 
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
-from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit, progress
 
 PARTIAL = 3
@@ -32,11 +32,6 @@ class ClockName(StrEnum):
 
     WALL = "wall"
     SIMULATED = "simulated"
-
-
-def _lake() -> Lake:
-    settings = load_settings()
-    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
 
 
 def deliver(
@@ -68,7 +63,7 @@ def deliver(
         raise InvalidInput("--all-hours needs --clock simulated", fix="real time is delivered hour by hour: --send-hour, or nothing for what is due")
     if all_hours and send_hour:
         raise InvalidInput("--all-hours and --send-hour exclude each other")
-    lake = _lake()
+    lake = open_lake()
     parts.require_main(lake)
     hours = tuple(parts.parse_hour(hour) for hour in send_hour) if send_hour else None
     if clock is ClockName.SIMULATED and hours is None:
@@ -145,7 +140,7 @@ def ledger_status(ds: DsOption, as_json: JsonFlag = False) -> None:
     """Count a plan's rows by outcome, its parts, and its open intents."""
     from angelia.delivery.ledger.status import status
 
-    result = status(_lake(), ds)
+    result = status(open_lake(), ds)
     lines = [f"{name:<12} {number:>12,}" for name, number in result["outcomes"].items()]
     lines.append(f"parts: {result['parts_done']} done of {result['parts']}; rows without outcome: {result['rows_open']:,} of {result['rows']:,}")
     lines.append(f"open intents: {result['open_intents']} ({result['rows_intended']:,} rows)")
@@ -161,7 +156,7 @@ def ledger_due(
     from angelia.delivery.manifest.parts import due_parts
     from angelia.delivery.worker.run import lease_now
 
-    found = due_parts(_lake(), parse_instant(now) if now else lease_now())
+    found = due_parts(open_lake(), parse_instant(now) if now else lease_now())
     rows = [
         {"ds": p.ds, "send_hour": p.send_hour, "channel": p.channel, "priority": p.priority, "part": p.number, "kind": p.kind, "rows": p.n_rows}
         for p in found
@@ -195,7 +190,7 @@ def ledger_release(
     from angelia.delivery.ledger.status import release
     from angelia.delivery.manifest.parts import parse_hour
 
-    result = release(_lake(), ds, parse_hour(send_hour) if send_hour else None, dry_run=not yes)
+    result = release(open_lake(), ds, parse_hour(send_hour) if send_hour else None, dry_run=not yes)
     done = "released" if yes else "would be released (add --yes)"
     emit(result, [f"{result['rows']:,} ambiguous rows in {result['parts']} parts {done}"], as_json)
 
@@ -221,5 +216,5 @@ def ledger_resend(
     if not names:
         raise InvalidInput("--campaigns names none", fix="write them as price_drop,win_back")
     at = parse_instant(now) if now else lease_now()
-    result = resend(_lake(), days_between(first, last), names, at, lease_now(), dry_run=not yes)
+    result = resend(open_lake(), days_between(first, last), names, at, lease_now(), dry_run=not yes)
     emit(result, lines(result), as_json)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from angelia.config import Settings, load_settings
 from angelia.errors import AngeliaError
+from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit
 
 JAVA_LEAST = 17  # Source: Spark 4.3 documentation, "Spark runs on Java 17/21"
@@ -180,10 +181,9 @@ def _folder(name: str, path: Path, variable: str) -> Finding:
 
 
 def _lake(settings: Settings) -> Finding:
-    from angelia.lake import Lake
 
     url = settings.lake_url()
-    lake = Lake.open(url, branch=settings.branch, endpoint=settings.s3_endpoint)
+    lake = open_lake(settings=settings)
     if not url.startswith("s3://") and not Path(url).exists():
         return _folder("lake", Path(url), "ANGELIA_LAKE")
     key = f"doctor/{secrets.token_hex(8)}"

@@ -19,7 +19,7 @@ from angelia.config import Settings, load_settings
 from angelia.errors import InvalidInput
 from angelia.importing import inputs, rejects, staging, writing
 from angelia.importing.mapping import Mapping, load_mapping
-from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds, progress
 
 
@@ -68,7 +68,7 @@ def run_import(
                     window,
                 )
                 progress(f"writing partitions up to {window.ds}")
-                lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+                lake = open_lake(settings=settings)
                 for name, (commits, n_new) in writing.publish(connection, lake, staged, lineage).items():
                     result["datasets"][name] |= {"commits": [commit.ref for commit in commits], "n_new_commits": n_new}
         finally:

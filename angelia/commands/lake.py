@@ -8,24 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import erase as erasure
 from angelia.lake import expire as expiry
 from angelia.lake import verify as verification
 from angelia.lake.commit import Commit
-from angelia.lake.lake import MAIN, Lake
+from angelia.lake.configured import open_lake
+from angelia.lake.lake import MAIN
 from angelia.output import JsonFlag, emit, parse_ds, progress
 
 app = typer.Typer(no_args_is_help=True, help="Commits: what is in the lake, whether its bytes are whole, and what may go.")
 
 MAX_LISTED = 20  # problems that the text form lists; --json lists all
-
-
-def _lake() -> Lake:
-    settings = load_settings()
-    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
 
 
 def _mib(n_bytes: int) -> str:
@@ -53,7 +48,7 @@ def log(
     as_json: JsonFlag = False,
 ) -> None:
     """List the commits of a dataset, oldest first, with rows, rejects and code."""
-    lake = _lake()
+    lake = open_lake()
     keys = dataset(name).partition
     given: dict[str, str] = {}
     for text in partition or []:
@@ -83,7 +78,7 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show one commit: files, inputs, parameters, meta, rejects."""
-    lake = _lake()
+    lake = open_lake()
     commit = lake.cited(ref)
     live = commit.number in lake.numbers(commit.branch, commit.dataset, commit.partition)
     result = {**_summary(commit, not live), **asdict(commit), "partition": dict(commit.partition), "n_files": len(commit.files)}
@@ -114,7 +109,7 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare all bytes with their commits, contracts and citations; exit 2 if anything differs."""
-    verdict = verification.verify(_lake(), name, parse_ds(ds) if ds else None, progress)
+    verdict = verification.verify(open_lake(), name, parse_ds(ds) if ds else None, progress)
     counts = f"{verdict.commits:,} commits, {verdict.files:,} files, {_mib(verdict.bytes)} checked"
     lines = [f"{one.commit}  {one.path + ': ' if one.path else ''}{one.problem}" for one in verdict.problems[:MAX_LISTED]]
     if len(verdict.problems) > MAX_LISTED:
@@ -132,7 +127,7 @@ def expire(
     as_json: JsonFlag = False,
 ) -> None:
     """Delete what nobody needs: superseded commits, days beyond retention, leftovers of crashed writers; never what a pending plan cites."""
-    result = expiry.expire(_lake(), older_than, dry_run)
+    result = expiry.expire(open_lake(), older_than, dry_run)
     verb = "would expire" if dry_run else "expired"
     lines = [
         *(f"{verb} {ref}" for ref in result.commits),
@@ -154,7 +149,7 @@ def erase(
     users = [*(user or []), *(_ids(user_file) if user_file else [])]
     if not users:
         raise InvalidInput("nobody to erase", fix="give --user or --user-file")
-    result = erasure.erase(_lake(), users, progress, takeover)
+    result = erasure.erase(open_lake(), users, progress, takeover)
     rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))
     lines = [
         f"erased {result.people:,} {'person' if result.people == 1 else 'people'}{f' ({result.resumed:,} begun before)' if result.resumed else ''}:"

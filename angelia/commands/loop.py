@@ -28,6 +28,7 @@ from angelia.config import load_settings
 from angelia.contracts.sources import CHANNELS
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds, progress
 from spark_jobs import QUICK_JVM, SPARK_ARCHIVE
 
@@ -197,7 +198,7 @@ def command(
         progress(f"Airflow is prepared; before calling it: . {shlex.quote(str(home / 'airflow' / 'env.sh'))}")
         return
     steps.run("catalog", ["angelia", "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "loop", "--json"])
-    lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+    lake = open_lake("main", settings)
     _world(steps, lake, users, days, seed, ds)
     if not any((settings.models_dir() / "p_open" / "champions").glob("*.json")):
         steps.run("bootstrap", ["angelia", "bootstrap", "--ds", ds, "--json"])

@@ -13,6 +13,7 @@ import typer
 from angelia.config import load_settings
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
+from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit
 from angelia.planning.guard import guard, lines
 
@@ -36,11 +37,6 @@ REASONS = {
 }
 
 
-def _lake() -> Lake:
-    settings = load_settings()
-    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
-
-
 def _certificate(commit: Commit) -> dict[str, Any]:
     meta = commit.meta
     names = ("outcomes", "primal_micros", "bound_micros", "gap_pct", "n_explore", "by_campaign", "by_hour", "constraints", "start", "hours_passed")
@@ -50,7 +46,7 @@ def _certificate(commit: Commit) -> dict[str, Any]:
 @app.command("show")
 def show(ds: DsOption, as_json: JsonFlag = False) -> None:
     """Volumes, value, gap, full hours and their prices, and the top reasons for not sending."""
-    shown = _certificate(_lake().require("decisions", ds=ds))
+    shown = _certificate(open_lake().require("decisions", ds=ds))
     total = sum(shown["outcomes"].values())
     width = max(map(len, shown["outcomes"]), default=0)
     lines = [f"{shown['commit']}: 24 hours from {shown['start']}, {total:,} considered pairs"]
@@ -70,7 +66,7 @@ def guard_command(ds: DsOption, as_json: JsonFlag = False) -> None:
     Out of bounds: ten times the median of the last seven nights or a tenth of it, twice the mean score or half of it, an empty audience, a message
     that cannot be rendered. It holds back the campaign, or the night; who answers for it decides in Airflow.
     """
-    result = guard(_lake(), ds)
+    result = guard(open_lake(), ds)
     emit(result, lines(result), as_json)
 
 
@@ -109,7 +105,7 @@ def compare_command(
 
 def _branch(name: str) -> Lake:
     settings = load_settings()
-    return Lake.open(settings.lake_url(), branch=name, endpoint=settings.s3_endpoint)
+    return open_lake(name, settings)
 
 
 def why(
@@ -119,7 +115,7 @@ def why(
     as_json: JsonFlag = False,
 ) -> None:
     """Why this message, why then, why not the other: every campaign that considered a person, and what became of it."""
-    lake = _lake()
+    lake = open_lake()
     commit = lake.require("decisions", ds=ds)
     choices: list[dict[str, Any]] = []
     for entry in commit.files:

@@ -14,7 +14,7 @@ import typer
 
 from angelia.config import load_settings
 from angelia.errors import NotFound
-from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 from angelia.quality.gates import GATES, gate_of, run_gate
 from angelia.quality.offenders import columns_first, offending_rows
@@ -24,17 +24,12 @@ app = typer.Typer(no_args_is_help=True, help="Data-quality gates and their verdi
 GateOption = Annotated[str, typer.Option("--gate", help=f"One of: {', '.join(GATES)}.")]
 
 
-def _lake() -> Lake:
-    settings = load_settings()
-    return Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
-
-
 @app.command()
 def check(gate: GateOption, ds: DsOption, as_json: JsonFlag = False) -> None:
     """Check a gate: measure its datasets, store the verdicts; exit 2 if a critical check fails or any crashes."""
     gate_of(gate)
     progress(f"quality: checking gate {gate} of {ds}")
-    found = run_gate(_lake(), gate, ds)
+    found = run_gate(open_lake(), gate, ds)
     is_open = not any(verdict.blocks for verdict in found)
     result = {"gate": gate, "ds": ds, "open": is_open, "checks": len(found), "verdicts": [asdict(verdict) for verdict in found]}
     if is_open or as_json:
@@ -65,7 +60,7 @@ def rows(
     as_json: JsonFlag = False,
 ) -> None:
     """Print rows that break a check, personal columns as keyed-hash prefixes."""
-    found = columns_first(offending_rows(_lake(), gate, check, ds, limit=limit, show_personal=show_personal), check)
+    found = columns_first(offending_rows(open_lake(), gate, check, ds, limit=limit, show_personal=show_personal), check)
     emit({"gate": gate, "check": check, "ds": ds, "rows": found}, _table(found) if found else ["no row breaks this check"], as_json)
 
 
@@ -90,7 +85,7 @@ def show(
     """List the newest verdicts of a day: what failed, crashed or was tolerated, and how many checks hold."""
     if gate is not None:
         gate_of(gate)
-    lake = _lake()
+    lake = open_lake()
     by_gate = {name: load(lake, name, ds) for name in GATES if gate in (None, name)}
     if not any(by_gate.values()):
         raise NotFound(f"no gate was checked for {ds}", fix=f"run `angelia quality check --gate {gate or 'sources'} --ds {ds}`")

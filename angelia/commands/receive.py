@@ -18,7 +18,7 @@ from angelia import logs
 from angelia.config import load_settings
 from angelia.delivery.channels.base import ChannelConfig, load_credentials
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, progress
 
 _AGAIN_S = 60.0  # what could not be placed (its part is not done) is looked for again after this long
@@ -49,7 +49,7 @@ def command(
     from angelia.receive.server import Receiver, utc_now
 
     settings = load_settings()
-    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    lake = open_lake(settings=settings)
     require_main(lake)
     secret, mail_secret = secret_of("receive", "secret"), secret_of("email", "unsubscribe_secret")
     if secret is None and mail_secret is None:

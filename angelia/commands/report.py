@@ -26,6 +26,7 @@ from angelia.effects.summary import summary
 from angelia.effects.tables import Table, run_tables
 from angelia.errors import GateClosed, NotFound
 from angelia.lake import Commit, Lake
+from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit
 
 
@@ -54,7 +55,7 @@ def run_report(
     from angelia.quality import verdicts
     from angelia.quality.publish import publish_report, report_name, reports_folder
 
-    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    lake = open_lake(settings=settings)
     sources = find_sources(lake, ds, settings.lead_hours)
     if sources.one("decisions") is None:
         raise NotFound(f"nothing was decided for {ds}", fix="run the night first, or name a day that `angelia lake log decisions` lists")

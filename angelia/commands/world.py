@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from angelia.config import load_settings
-from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 
 app = typer.Typer(no_args_is_help=True, help="A simulated population with a known truth.")
@@ -27,7 +27,7 @@ def create(
     from angelia.world.create import create_world
 
     settings = load_settings()
-    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    lake = open_lake(settings=settings)
     made = create_world(
         lake,
         settings.lake_url(),
@@ -56,7 +56,7 @@ def respond(
     from angelia.world.respond import respond as answer_plan
 
     settings = load_settings()
-    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    lake = open_lake(settings=settings)
     done = answer_plan(lake, settings.lake_url(), ds, next_day=next_day, processes=processes, endpoint=settings.s3_endpoint, note=progress)
     lines = [f"world: receipts for {ds}: " + ", ".join(f"{kind} {n}" for kind, n in done["receipts"].items())]
     if next_day:

@@ -13,6 +13,7 @@ from angelia.config import Settings
 from angelia.drawing.files import write_text
 from angelia.errors import NotFound
 from angelia.lake import Lake
+from angelia.lake.configured import open_lake
 from angelia.quality.data_docs import FOLDER, build
 from angelia.quality.history import days_checked, gather
 from angelia.quality.report import render
@@ -37,7 +38,7 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
         NotFound: no gate was ever checked.
         InvalidInput: the file cannot be written.
     """
-    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    lake = open_lake(settings=settings)
     last = ds or _newest(lake)
     history = gather(lake, last, days)
     folder = reports_folder(settings)
@@ -65,7 +66,7 @@ def publish_docs(settings: Settings, ds: str | None = None, days: int = DOCS_DAY
         NotFound: no gate was ever checked.
         InvalidInput: the folder cannot be written.
     """
-    lake = Lake.open(settings.lake_url(), branch=settings.branch, endpoint=settings.s3_endpoint)
+    lake = open_lake(settings=settings)
     last = ds or _newest(lake)
     folder = reports_folder(settings) / FOLDER
     counts = build(gather(lake, last, days), folder)
