@@ -14,10 +14,20 @@ import pytest
 
 pytestmark = pytest.mark.integration
 ROWS, BATCH, OPEN_BATCHES = 600, 60, 4
-POINTS = ["before_intent:3", "after_intent:4", "after_send:137", "before_ack:251", "before_outcome:2", "after_outcome:3", "before_done:1"]
+POINTS = [
+    "before_intent:3",
+    "after_intent:4",
+    "after_send:137",
+    "before_ack:251",
+    "before_outcome:2",
+    "after_outcome:3",
+    "before_done:1",
+    "create.before_link:6",
+    "create.after_link:9",
+]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", POINTS + LAKE_POINTS)
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(point: str, sandbox: Any, new_site: Any) -> None:
     site = new_site("at_most_once")
     killed = site.fork(point)

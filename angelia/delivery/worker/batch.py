@@ -23,6 +23,7 @@ from angelia.delivery.worker.holds import Hold, ParkedRows
 from angelia.delivery.worker.pacing import backoff, retry_after
 from angelia.delivery.worker.sender import Sender
 from angelia.delivery.worker.windows import quiet_now
+from angelia.lake.failpoint import failpoint
 from angelia.transport.wire import NOT_SENT, Answer
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Batch:
         self._look_at_clock(self.work.clock.now())
         opens = self.column["not_before"]
         todo = deque(sorted((i for i, outcome in enumerate(self.out.outcome) if outcome is None), key=lambda i: opens[i]))
-        work, clock = self.work, self.work.clock
+        clock = self.work.clock
         while True:
             stop = self._must_stop()
             if stop:
@@ -101,9 +102,9 @@ class Batch:
             if not await self._admit(row):
                 continue
             self._send(row)
-            if work.failpoints.active:
+            if self.work.is_armed:
                 await asyncio.sleep(0)  # lets the queued bytes leave
-                work.failpoints.hit("after_send")
+                failpoint("after_send")
 
     def _next(self, todo: deque[int], now: Micros) -> int | None:
         """Return the row to try now, putting those aside whose gate is closed."""
@@ -291,8 +292,8 @@ class Batch:
         self.in_flight -= 1
         address = self.column["address"][i]
         sender.left(address)
-        if self.work.failpoints.active:
-            self.work.failpoints.hit("before_ack")
+        if self.work.is_armed:
+            failpoint("before_ack")
         if answer.status:
             try:
                 verdict = sender.adapter.classify(answer)

@@ -10,8 +10,8 @@ from typing import Protocol
 from angelia.contracts.sending import Micros
 from angelia.delivery.clock import Clock
 from angelia.delivery.ledger.ledger import Ledger
-from angelia.delivery.worker.failpoints import Failpoints
 from angelia.delivery.worker.holds import CampaignPace
+from angelia.lake.failpoint import armed
 from angelia.users.suppressions import Guards
 
 
@@ -40,5 +40,5 @@ class DeliveryContext:
     request_timeout_s: float = 10.0
     max_attempts: int = 8
     paces: Mapping[str, CampaignPace] = field(default_factory=dict)  # of the campaigns that have a speed limit
-    failpoints: Failpoints = field(default_factory=Failpoints)
     draining: asyncio.Event = field(default_factory=asyncio.Event)  # set: start nothing more, wait for answers (at most request_timeout_s), leave
+    is_armed: bool = field(default_factory=lambda: armed() is not None)  # looked up once, not at every row

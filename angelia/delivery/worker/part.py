@@ -26,6 +26,7 @@ from angelia.delivery.worker.context import DeliveryContext
 from angelia.delivery.worker.sender import Sender
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
+from angelia.lake.failpoint import failpoint
 
 log = logging.getLogger(__name__)
 HEARTBEAT_S = 15.0
@@ -124,19 +125,19 @@ class PartRun:
         payloads = await payload_hashes(column, self.part.channel, work.render.digest)
         self._compare(batch, payloads, standing)
         if None in batch.out.outcome:
-            work.failpoints.hit("before_intent")
+            failpoint("before_intent")
             if not await asyncio.to_thread(ledger.intend, self.claim, k, len(rows), size, deadline, payloads=payloads, again=bool(standing)):
                 return  # another worker owns this batch
-            work.failpoints.hit("after_intent")
+            failpoint("after_intent")
             await batch.run()
-        work.failpoints.hit("before_outcome")
+        failpoint("before_outcome")
         data = await asyncio.to_thread(batch.out.to_bytes)
         stands = await asyncio.to_thread(ledger.conclude, self.claim, k, data)
         await asyncio.to_thread(events.batch_concluded, self.part, k, batch.out, is_late=not stands)
         if not stands:
             log.warning("batch %d was resolved by another worker; its true outcomes are appended", k)
             self.fenced = True
-        work.failpoints.hit("after_outcome")
+        failpoint("after_outcome")
 
     async def _wait_for_owner(self, standing: list[Intent]) -> bool:
         """Wait until no owner of this batch can have a request under way: provably dead, or deadline and request timeout have passed."""

@@ -38,6 +38,7 @@ from angelia.delivery.worker.plan_snapshot import PlanSnapshot, channel_config
 from angelia.delivery.worker.sender import Sender
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.lake.failpoint import failpoint
 from angelia.output import progress
 from angelia.transport.client import Http2Client
 from angelia.transport.wire import Transport
@@ -297,7 +298,7 @@ class Delivery:
         async with self._concluding.setdefault(root, asyncio.Lock()):  # parts of one file may be under way side by side
             if done:
                 await asyncio.to_thread(self._conclude, part, commit)
-                work.failpoints.hit("before_done")
+                failpoint("before_done")
             after = await asyncio.to_thread(compaction.counts, self.ledger, family)
             if done:
                 summary = {"ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf, "rows": part.n_rows}
