@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from contextlib import closing, suppress
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from _notify import FailureNotifier
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -39,6 +42,30 @@ def spark_home() -> str:
     """Return the installed pyspark folder, without importing it: pip's spark-submit cannot find itself in a path with a space."""
     spec = importlib.util.find_spec("pyspark")
     return str(Path(spec.origin).parent) if spec and spec.origin else ""
+
+
+# The day of a run that has a date, as it always was; a run without one (how the command line and the API trigger) takes the last closed day.
+DAY = "(ds | default(none) or last_closed(dag_run))"
+
+
+def last_closed(dag_run: Any) -> str:
+    """Return the last UTC day that had closed when a run was due."""
+    return str((dag_run.run_after.astimezone(UTC) - timedelta(days=1)).strftime("%Y-%m-%d"))
+
+
+def known_campaigns() -> dict[str, Any]:
+    """Return the catalog's campaigns as choices of a form's field; nothing, for a field of free lines, where it is no local file.
+
+    Only to offer them: the command that takes the ids checks them.
+    """
+    address = load_settings().catalog_url()
+    found: list[str] = []
+    if address.startswith("sqlite:///"):
+        path = quote(address.removeprefix("sqlite:///"))
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            query = "SELECT id FROM catalog_documents WHERE kind = 'campaign' AND body IS NOT NULL ORDER BY id"
+            found = [name for (name,) in connection.execute(query)]
+    return {"examples": found} if found else {}
 
 
 def branch_of(params: dict[str, Any], dag_run: Any, ds: str) -> str:

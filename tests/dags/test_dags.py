@@ -165,7 +165,7 @@ def test_rendered_commands_are_the_reviewed_ones(dags):
 @pytest.mark.parametrize(("mode", "first"), [("replay", "replay"), ("resend", "count_resend")])
 def test_a_campaigns_backfill_replays_unless_a_resend_is_wanted_and_approved(dags, mode, first):
     dag = dags["campaign_backfill"]
-    assert dag.get_task("which").python_callable({"mode": mode}) == first
+    assert dag.get_task("choose_mode").python_callable({"mode": mode, "campaigns": ["price_drop"]}) == first
     approval = dag.get_task("approve_resend")
     assert approval.defaults == ["Reject"]
     assert approval.response_timeout is not None
@@ -246,7 +246,7 @@ def test_each_due_part_is_delivered_by_one_command_of_its_channel_with_its_share
         ]
     }
     for channel in CHANNELS:
-        words = dag.get_task(f"words_{channel}").python_callable(due, channel, {"clock": "wall"})
+        words = dag.get_task(f"list_parts_{channel}").python_callable(due, channel, {"clock": "wall"})
         assert [one[one.index("--part") + 1] for one in words] == {"fcm": ["0"], "sms": ["1"]}.get(channel, [])
         for one in words:
             assert one[one.index("--slots") + 1] == "2"
