@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -53,7 +54,8 @@ def environment(home: Path) -> dict[str, str]:
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__CORE__MAX_MAP_LENGTH": "4096",
         "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # one machine, loopback only
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(airflow / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # one machine, loopback only, known hosts only (dags/_host_check.py)
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
         "SPARK_HOME": spark_home,
         "SPARK_SUBMIT_OPTS": os.environ.get("SPARK_SUBMIT_OPTS", QUICK_JVM + archived),
@@ -106,12 +108,15 @@ class Steps:
 
 
 def prepare_airflow(steps: Steps) -> None:
-    """Create Airflow's database and pools under HOME/airflow, once."""
+    """Create Airflow's database and pools under HOME/airflow, once; its settings and its check of hosts are written anew each time."""
     folder = steps.home / "airflow"
     ready = folder / "ready"
+    (folder / "plugins").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(PROJECT / "dags" / "_host_check.py", folder / "plugins" / "angelia_host_check.py")
+    wanted = environment(steps.home)
+    (folder / "env.sh").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items()))
     if ready.exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
     slots = load_settings().delivery_slots
     pools = {
         "spark": {"slots": 1, "description": "Spark jobs at a time on this machine", "include_deferred": False},
@@ -126,8 +131,6 @@ def prepare_airflow(steps: Steps) -> None:
         },
     }
     (folder / "pools.json").write_text(json.dumps(pools))
-    wanted = environment(steps.home)
-    (folder / "env.sh").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items()))
     steps.run("airflow", [sys.executable, "-m", "airflow", "db", "migrate"])
     steps.run("airflow", [sys.executable, "-m", "airflow", "pools", "import", str(folder / "pools.json")])
     ready.write_text("ok\n")

@@ -1,5 +1,6 @@
 """Every form as it opens: its values are valid, and a run without a date renders commands that their own parsers take."""
 
+import copy
 import importlib
 import json
 import warnings
@@ -29,6 +30,7 @@ def context_of(task, *, conf=None, logical_date=None):
         from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+    task = copy.deepcopy(task.dag).get_task(task.task_id)  # a run's own values are written into the DAG's form
     names = {"dag_id": task.dag.dag_id, "run_id": "manual__1"}
     run = DagRun(
         **names,
