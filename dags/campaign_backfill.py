@@ -11,7 +11,8 @@
 
 **Reads** main's plans and their inputs, the ledger, preferences and suppressions; **writes** the replay's branch, or follow-up parts of main.
 
-**Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no answer is a no.
+**Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no answer is a no. Where nothing would
+go again, nobody is asked, and the rest is skipped. Replays go on while it waits.
 
 **When it fails.**
 - `replay` says that main has no plan of a night: name other nights, or run that night first.
@@ -24,7 +25,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator, known_campaigns, last_closed
+from _shared import DEFAULTS, CommandOperator, answer_by, asking, known_campaigns, last_closed
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
@@ -47,11 +48,11 @@ Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_
     schedule=None,
     start_date=datetime(2022, 1, 1),
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=4,  # a resend that waits for its answer holds back neither a replay nor another resend
     dagrun_timeout=timedelta(hours=12),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
-    user_defined_macros={"last_closed": last_closed},
+    user_defined_macros={"last_closed": last_closed, "answer_by": answer_by},
     tags=["angelia", "campaigns"],
     params={
         "mode": Param(
@@ -99,12 +100,9 @@ def campaign_backfill():
     approve_resend = ApprovalOperator(
         task_id="approve_resend",
         subject="Send {{ ti.xcom_pull(task_ids='count_resend').resent }} messages of {{ (params.campaigns or []) | join(', ') }} again?",
-        body=NUMBERS,
-        defaults="Reject",
-        response_timeout=timedelta(hours=1),
-        execution_timeout=None,
+        **asking(NUMBERS, "Reject", timedelta(hours=1)),
     )
-    resend = CommandOperator(task_id="resend", argv=[*RESEND, "--yes", "--json"], execution_timeout=timedelta(minutes=30))
+    resend = CommandOperator(task_id="resend", argv=[*RESEND, "--yes", "--json"], pool="plan", execution_timeout=timedelta(minutes=30))
 
     @task.branch(task_id="choose_mode")
     def choose_mode(params: dict[str, Any] | None = None) -> str:
@@ -114,8 +112,13 @@ def campaign_backfill():
             raise AirflowFailException("error: a resend needs campaigns; fill in the form's field Campaigns")
         return {"replay": "replay", "resend": "count_resend"}[chosen["mode"]]
 
+    @task.short_circuit(task_id="anything_to_resend")
+    def anything_to_resend(found: dict[str, Any]) -> bool:
+        """Return whether there is a question to ask: of no message, nobody is asked."""
+        return found["resent"] > 0
+
     choose_mode() >> [replay, count_resend]
-    count_resend >> approve_resend >> resend
+    anything_to_resend(count_resend.output) >> approve_resend >> resend
 
 
 campaign_backfill()

@@ -16,7 +16,8 @@ a task that fails leaves the last good commit in place, so yesterday's manifests
 - too late in the night: clear it anyway. Hours that have passed are skipped and counted in the plan.
 
 **Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`), so it asks nobody: what would be held
-back is left out. `mode=plan` on a manual run writes main.
+back is left out. `mode=plan` on a manual run writes main. A night that waits for an answer
+holds back the next run of this DAG on main, but neither a backfill nor a replay by `campaign_backfill`.
 
 **Without a date.** A run triggered without a logical date decides the last closed UTC day.
 """
@@ -27,7 +28,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from _shared import DAY, DEFAULTS, CommandOperator, branch_of, command, last_closed, skip_before, spark_job
+from _shared import DAY, DEFAULTS, CommandOperator, answer_by, asking, branch_of, command, last_closed, skip_before, spark_job
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
@@ -75,7 +76,13 @@ def gate(name: str):
     dagrun_timeout=timedelta(hours=6),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
-    user_defined_macros={"branch_of": branch_of, "skip_before": skip_before, "held_back": held_back, "last_closed": last_closed},
+    user_defined_macros={
+        "branch_of": branch_of,
+        "skip_before": skip_before,
+        "held_back": held_back,
+        "last_closed": last_closed,
+        "answer_by": answer_by,
+    },
     tags=["angelia", "nightly"],
     params={
         "mode": Param("auto", enum=["auto", "plan", "replay"], title="Mode", description="auto: scheduled runs plan, backfills replay on a branch."),
@@ -100,10 +107,14 @@ def nightly_personalization():
     plan_guard = CommandOperator(
         task_id="plan_guard", argv=["angelia", "plan", "guard", *DS, "--json"], branch=BRANCH, execution_timeout=timedelta(minutes=20)
     )
-    asking = {"body": NUMBERS, "response_timeout": ANSWER_WITHIN, "execution_timeout": None}
-    ask_night = ApprovalOperator(task_id="ask_night", subject="Send the night of {{ " + DAY + " }} all the same?", defaults="Reject", **asking)
+    ask_night = ApprovalOperator(
+        task_id="ask_night", subject="Send the night of {{ " + DAY + " }} all the same?", **asking(NUMBERS, "Reject", ANSWER_WITHIN)
+    )
     ask_campaigns = HITLOperator(
-        task_id="ask_campaigns", subject="Campaigns held back on {{ " + DAY + " }}", options=[SEND_THEM, LEAVE_OUT], defaults=LEAVE_OUT, **asking
+        task_id="ask_campaigns",
+        subject="Campaigns held back on {{ " + DAY + " }}",
+        options=[SEND_THEM, LEAVE_OUT],
+        **asking(NUMBERS, LEAVE_OUT, ANSWER_WITHIN),
     )
     emit_manifests = spark_job(
         "emit_manifests",

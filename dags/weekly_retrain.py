@@ -20,7 +20,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator, last_closed
+from _shared import DEFAULTS, CommandOperator, answer_by, asking, last_closed
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
@@ -54,7 +54,7 @@ The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
     dagrun_timeout=timedelta(days=4),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
-    user_defined_macros={"last_closed": last_closed},
+    user_defined_macros={"last_closed": last_closed, "answer_by": answer_by},
     tags=["angelia", "models"],
     params={
         "ds": Param(
@@ -75,10 +75,7 @@ def weekly_retrain():
     approve = ApprovalOperator(
         task_id="approve",
         subject="Promote model {{ " + TRAINED + ".version }}?",
-        body=QUESTION,
-        defaults="Reject",
-        response_timeout=timedelta(days=3),
-        execution_timeout=None,
+        **asking(QUESTION, "Reject", timedelta(days=3)),
     )
     promote = CommandOperator(
         task_id="promote",
