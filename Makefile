@@ -85,7 +85,9 @@ up: setup ## start Airflow on http://localhost:8080 with the sample catalog (NIG
 	  { setsid nohup airflow standalone > standalone.log 2>&1 & echo $$! > standalone.pid; } && \
 	  end=$$((SECONDS + $(UP_SECONDS))) && while [ $$SECONDS -lt $$end ]; do \
 	    if python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:8080/api/v2/version", timeout=5)' 2>/dev/null; then \
-	      echo "Airflow is on http://localhost:8080 (no password, this machine only); log: $$AIRFLOW_HOME/standalone.log; make down stops it"; \
+	      if [ -n "$$ANGELIA_AIRFLOW_USER" ]; then who="log in as $$ANGELIA_AIRFLOW_USER, password in $$AIRFLOW_HOME/passwords.json"; \
+	      else who="no password, this machine only"; fi; \
+	      echo "Airflow is on http://localhost:8080 ($$who); log: $$AIRFLOW_HOME/standalone.log; make down stops it"; \
 	      if [ "$(NIGHTS)" = on ]; then echo "Its DAGs are switched on: nights, deliveries, effects and training run by themselves"; \
 	      else echo "New DAGs are paused: no night runs by itself until the switch beside it is on; make down up NIGHTS=on switches on all"; fi; exit 0; fi; \
 	    if ! kill -0 "$$(cat standalone.pid)" 2>/dev/null; then \
