@@ -73,17 +73,25 @@ test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installe
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"
 
 UP_SECONDS ?= 240
-up: setup ## start Airflow on http://localhost:8080 with the sample catalog; fails if it does not answer within UP_SECONDS
+NIGHTS ?=
+up: setup ## start Airflow on http://localhost:8080 with the sample catalog (NIGHTS=on switches its DAGs on); fails if it does not answer within UP_SECONDS
+	@[ -z "$(NIGHTS)" ] || [ "$(NIGHTS)" = on ] || { echo "error: NIGHTS is on, or left out" >&2; exit 2; }
 	@$(BIN)/angelia loop --airflow-only
 	@$(BIN)/angelia catalog apply campaigns --actor make
 	@. "$$(realpath "$(ANGELIA_HOME)")/airflow/env.sh" && cd "$$AIRFLOW_HOME" && \
 	  { [ ! -f standalone.pid ] || ! kill -0 "$$(cat standalone.pid)" 2>/dev/null || { echo "error: it is running; make down stops it" >&2; exit 2; }; } && \
 	  { ! python -c 'import socket; socket.create_connection(("127.0.0.1", 8080), 2)' 2>/dev/null || \
 	    { echo "error: something else listens on port 8080; stop it first" >&2; exit 2; }; } && \
+	  { [ "$(NIGHTS)" != on ] || { airflow dags reserialize && airflow dags unpause --yes --treat-dag-id-as-regex '.*'; } > nights.log 2>&1 || \
+	    { echo "error: the DAGs could not be switched on; see $$AIRFLOW_HOME/nights.log" >&2; exit 2; }; } && \
 	  { setsid nohup airflow standalone > standalone.log 2>&1 & echo $$! > standalone.pid; } && \
 	  end=$$((SECONDS + $(UP_SECONDS))) && while [ $$SECONDS -lt $$end ]; do \
 	    if python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:8080/api/v2/version", timeout=5)' 2>/dev/null; then \
-	      echo "Airflow is on http://localhost:8080 (no password, this machine only); log: $$AIRFLOW_HOME/standalone.log; make down stops it"; exit 0; fi; \
+	      if [ -n "$$ANGELIA_AIRFLOW_USER" ]; then who="log in as $$ANGELIA_AIRFLOW_USER, password in $$AIRFLOW_HOME/passwords.json"; \
+	      else who="no password, this machine only"; fi; \
+	      echo "Airflow is on http://localhost:8080 ($$who); log: $$AIRFLOW_HOME/standalone.log; make down stops it"; \
+	      if [ "$(NIGHTS)" = on ]; then echo "Its DAGs are switched on: nights, deliveries, effects and training run by themselves"; \
+	      else echo "New DAGs are paused: no night runs by itself until the switch beside it is on; make down up NIGHTS=on switches on all"; fi; exit 0; fi; \
 	    if ! kill -0 "$$(cat standalone.pid)" 2>/dev/null; then \
 	      echo "error: Airflow ended while starting; its last words are in $$AIRFLOW_HOME/standalone.log" >&2; exit 2; fi; \
 	    sleep 1; done && \

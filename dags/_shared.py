@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from _notify import FailureNotifier
+from _notify import FailureNotifier, QuestionNotifier
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
@@ -39,6 +42,52 @@ def spark_home() -> str:
     """Return the installed pyspark folder, without importing it: pip's spark-submit cannot find itself in a path with a space."""
     spec = importlib.util.find_spec("pyspark")
     return str(Path(spec.origin).parent) if spec and spec.origin else ""
+
+
+# The day of a run that has a date, as it always was; a run without one (how the command line and the API trigger) takes the last closed day.
+DAY = "(ds | default(none) or last_closed(dag_run))"
+
+
+def last_closed(dag_run: Any) -> str:
+    """Return the last UTC day that had closed when a run was due."""
+    return str((dag_run.run_after.astimezone(UTC) - timedelta(days=1)).strftime("%Y-%m-%d"))
+
+
+def answer_by(minutes: int) -> str:
+    """Return the instant until which a question that is asked now can be answered."""
+    return f"{datetime.now(UTC) + timedelta(minutes=minutes):%Y-%m-%d %H:%M} UTC"
+
+
+def asking(body: str, default: str, within: timedelta) -> dict[str, Any]:
+    """Return what every question has: numbers and terms, a careful default, a deadline, and a notice to whoever listens.
+
+    The DAG's macros need `answer_by`.
+    """
+    minutes = int(within.total_seconds() // 60)
+    until = f"\n\nAnswer by {{{{ answer_by({minutes}) }}}}; no answer counts as **{default}**. "
+    terms = until + "Whoever may edit *Required actions* of this DAG may answer, and is recorded."
+    return {
+        "body": body + terms,
+        "defaults": default,
+        "response_timeout": within,
+        "execution_timeout": None,
+        "notifiers": QuestionNotifier(),
+    }
+
+
+def known_campaigns() -> dict[str, Any]:
+    """Return the catalog's campaigns as choices of a form's field; nothing, for a field of free lines, where it is no local file.
+
+    Only to offer them: the command that takes the ids checks them.
+    """
+    address = load_settings().catalog_url()
+    found: list[str] = []
+    if address.startswith("sqlite:///"):
+        path = quote(address.removeprefix("sqlite:///"))
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            query = "SELECT id FROM catalog_documents WHERE kind = 'campaign' AND body IS NOT NULL ORDER BY id"
+            found = [name for (name,) in connection.execute(query)]
+    return {"examples": found} if found else {}
 
 
 def branch_of(params: dict[str, Any], dag_run: Any, ds: str) -> str:

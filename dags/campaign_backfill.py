@@ -11,7 +11,8 @@
 
 **Reads** main's plans and their inputs, the ledger, preferences and suppressions; **writes** the replay's branch, or follow-up parts of main.
 
-**Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no answer is a no.
+**Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no answer is a no. Where nothing would
+go again, nobody is asked, and the rest is skipped. Replays go on while it waits.
 
 **When it fails.**
 - `replay` says that main has no plan of a night: name other nights, or run that night first.
@@ -24,18 +25,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator
+from _shared import DEFAULTS, CommandOperator, answer_by, asking, known_campaigns, last_closed
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, task
+from airflow.sdk.exceptions import AirflowFailException
 
-DAYS = ("--from", "{{ params.first }}", "--to", "{{ params.last }}")
-RESEND = ("angelia", "ledger", "resend", *DAYS, "--campaigns", "{{ params.campaigns | join(',') }}", "--now", "{{ params.now }}")
+from angelia.contracts.sources import NAME
+
+LAST = "params.last or last_closed(dag_run)"
+DAYS = ("--from", "{{ params.first or " + LAST + " }}", "--to", "{{ " + LAST + " }}")
+RESEND = ("angelia", "ledger", "resend", *DAYS, "--campaigns", "{{ (params.campaigns or []) | join(',') }}", "--now", "{{ params.now or '' }}")
 NUMBERS = """{% set found = ti.xcom_pull(task_ids='count_resend') %}**{{ found.resent }} messages** in {{ found.parts }} parts would go again.
 {% for campaign, counts in found.campaigns.items() %}
 - **{{ campaign }}**: {% for reason, n in counts.items() %}{{ reason }} {{ n }}{{ ', ' if not loop.last }}{% endfor %}{% endfor %}
 
 Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_plan | join(', ') }}{% endif %}"""
-DAY = r"^\d{4}-\d{2}-\d{2}$"
 
 
 @dag(
@@ -44,25 +48,47 @@ DAY = r"^\d{4}-\d{2}-\d{2}$"
     schedule=None,
     start_date=datetime(2022, 1, 1),
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=4,  # a resend that waits for its answer holds back neither a replay nor another resend
     dagrun_timeout=timedelta(hours=12),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
+    user_defined_macros={"last_closed": last_closed, "answer_by": answer_by},
     tags=["angelia", "campaigns"],
     params={
         "mode": Param(
             "replay", enum=["replay", "resend"], title="Mode", description="replay: decide again on a branch. resend: send what is lacking."
         ),
-        "first": Param("2026-01-01", type="string", pattern=DAY, title="First night", description="ds of the first plan."),
-        "last": Param("2026-01-01", type="string", pattern=DAY, title="Last night", description="ds of the last plan, included."),
-        "campaigns": Param([], type="array", items={"type": "string"}, title="Campaigns", description="Ids; needed to resend."),
+        "first": Param(
+            None, type=["null", "string"], format="date", title="First night", description="Day of the first plan; empty = the last night."
+        ),
+        "last": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Last night",
+            description="Day of the last plan, included; empty = the last closed day.",
+        ),
+        "campaigns": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string", "pattern": NAME},
+            **known_campaigns(),
+            title="Campaigns",
+            description="Ids, as price_drop; needed to resend.",
+        ),
         "changes": Param(
             {},
             type="object",
             title="Changes",
             description='Replay only: fields by campaign, e.g. {"price_drop": {"caps": [{"messages": 1, "days": 7}]}}',
         ),
-        "now": Param("", type="string", title="As of", description="Resend only: instant by which windows are judged; empty = now."),
+        "now": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="As of",
+            description="Resend only: instant by which windows are judged; empty = now.",
+        ),
     },
 )
 def campaign_backfill():
@@ -73,21 +99,26 @@ def campaign_backfill():
     count_resend = CommandOperator(task_id="count_resend", argv=[*RESEND, "--json"], execution_timeout=timedelta(minutes=30))
     approve_resend = ApprovalOperator(
         task_id="approve_resend",
-        subject="Send {{ ti.xcom_pull(task_ids='count_resend').resent }} messages of {{ params.campaigns | join(', ') }} again?",
-        body=NUMBERS,
-        defaults="Reject",
-        response_timeout=timedelta(hours=1),
-        execution_timeout=None,
+        subject="Send {{ ti.xcom_pull(task_ids='count_resend').resent }} messages of {{ (params.campaigns or []) | join(', ') }} again?",
+        **asking(NUMBERS, "Reject", timedelta(hours=1)),
     )
-    resend = CommandOperator(task_id="resend", argv=[*RESEND, "--yes", "--json"], execution_timeout=timedelta(minutes=30))
+    resend = CommandOperator(task_id="resend", argv=[*RESEND, "--yes", "--json"], pool="plan", execution_timeout=timedelta(minutes=30))
 
-    @task.branch(task_id="which")
-    def which(params: dict[str, Any] | None = None) -> str:
+    @task.branch(task_id="choose_mode")
+    def choose_mode(params: dict[str, Any] | None = None) -> str:
         """Return the first task of the mode."""
-        return {"replay": "replay", "resend": "count_resend"}[(params or {})["mode"]]
+        chosen = params or {}
+        if chosen["mode"] == "resend" and not chosen["campaigns"]:
+            raise AirflowFailException("error: a resend needs campaigns; fill in the form's field Campaigns")
+        return {"replay": "replay", "resend": "count_resend"}[chosen["mode"]]
 
-    which() >> [replay, count_resend]
-    count_resend >> approve_resend >> resend
+    @task.short_circuit(task_id="anything_to_resend")
+    def anything_to_resend(found: dict[str, Any]) -> bool:
+        """Return whether there is a question to ask: of no message, nobody is asked."""
+        return found["resent"] > 0
+
+    choose_mode() >> [replay, count_resend]
+    anything_to_resend(count_resend.output) >> approve_resend >> resend
 
 
 campaign_backfill()

@@ -5,7 +5,7 @@ hours and conversions and delivery reports come later still.
 
 **Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts` and `user_events` of branch main; **writes** HOME/reports/DAY.html and one
 commit of `campaign_effects` for every day read. Days without a plan are left out. The pages of the gates' checks (HOME/reports/data_docs) are built
-anew, too.
+anew, too. A run without a date takes the last closed UTC day as D.
 
 **When it fails.**
 - `report` says that critical checks of a table failed: the page is there and shows them, but no effects were published. Find out why (the message
@@ -16,12 +16,14 @@ anew, too.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator, command
+from _shared import DEFAULTS, CommandOperator, command, last_closed
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 
 from angelia.config import load_settings
+from angelia.contracts.sources import NAME
 
 AGES = (1, 2, 4)  # days between D and the day a plan was made for
 
@@ -37,19 +39,21 @@ AGES = (1, 2, 4)  # days between D and the day a plan was made for
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
     tags=["angelia", "effects"],
-    params={"conversion": Param("purchase", type="string", minLength=1, title="Conversion", description="Event type that counts as one.")},
+    params={
+        "conversion": Param("purchase", type="string", pattern=NAME, title="Conversion", description="Event type that counts as one, as purchase.")
+    },
 )
 def daily_effects():
     """Chain the day."""
 
     @task(task_id="reports")
-    def reports(ds: str | None = None, params: dict[str, str] | None = None) -> list[list[str]]:
+    def reports(ds: str | None = None, params: dict[str, str] | None = None, dag_run: Any = None) -> list[list[str]]:
         """Return one report command for each day that has a plan."""
         from angelia.lake import Lake  # not where the file is parsed, again and again
 
         settings = load_settings()
         lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
-        last = datetime.strptime(ds or "", "%Y-%m-%d")
+        last = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d")
         days = [(last - timedelta(days=age)).strftime("%Y-%m-%d") for age in AGES]
         conversion = (params or {})["conversion"]
         return [["angelia", "report", "--ds", day, "--conversion", conversion, "--json"] for day in days if lake.head("decisions", ds=day)]

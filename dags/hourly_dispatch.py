@@ -40,7 +40,13 @@ NOW = "{{ params.now or dag_run.run_after.isoformat() }}"
     template_undefined=jinja2.StrictUndefined,
     tags=["angelia", "delivery"],
     params={
-        "now": Param("", type="string", title="As of", description="ISO instant to rehearse against a sandbox; empty = the run's own time."),
+        "now": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="As of",
+            description="Instant to rehearse against a sandbox; empty = the run's own time.",
+        ),
         "clock": Param("wall", enum=["wall", "simulated"], title="Clock", description="simulated: a rehearsal, refused by real providers."),
     },
 )
@@ -48,8 +54,8 @@ def hourly_dispatch():
     """Chain the hour."""
     due_parts = CommandOperator(task_id="due_parts", argv=["angelia", "ledger", "due", "--now", NOW, "--json"])
 
-    @task(task_id="words")
-    def words(due: dict[str, Any], channel: str, params: dict[str, Any] | None = None) -> list[list[str]]:
+    @task(task_id="list_parts")
+    def list_parts(due: dict[str, Any], channel: str, params: dict[str, Any] | None = None) -> list[list[str]]:
         """Return one delivery command for each part that is due, its follow-ups included."""
         clock = (params or {}).get("clock", "wall")
         which = dict.fromkeys((part["ds"], part["send_hour"], str(part["part"])) for part in due["parts"] if part["channel"] == channel)
@@ -59,7 +65,7 @@ def hourly_dispatch():
     for channel in CHANNELS:
         CommandOperator.partial(
             task_id=f"fan_out_{channel}", pool=f"deliver_{channel}", execution_timeout=timedelta(hours=1), do_xcom_push=False
-        ).expand(argv=words.override(task_id=f"words_{channel}")(due_parts.output, channel))
+        ).expand(argv=list_parts.override(task_id=f"list_parts_{channel}")(due_parts.output, channel))
 
 
 hourly_dispatch()

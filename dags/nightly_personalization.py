@@ -16,7 +16,10 @@ a task that fails leaves the last good commit in place, so yesterday's manifests
 - too late in the night: clear it anyway. Hours that have passed are skipped and counted in the plan.
 
 **Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`), so it asks nobody: what would be held
-back is left out. `mode=plan` on a manual run writes main.
+back is left out. `mode=plan` on a manual run writes main. A night that waits for an answer
+holds back the next run of this DAG on main, but neither a backfill nor a replay by `campaign_backfill`.
+
+**Without a date.** A run triggered without a logical date decides the last closed UTC day.
 """
 
 from __future__ import annotations
@@ -25,14 +28,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator, branch_of, command, skip_before, spark_job
+from _shared import DAY, DEFAULTS, CommandOperator, answer_by, asking, branch_of, command, last_closed, skip_before, spark_job
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
-BRANCH = "{{ branch_of(params, dag_run, ds) }}"
-SKIP_BEFORE = "{{ skip_before(params, dag_run, branch_of(params, dag_run, ds)) }}"
-DS = ("--ds", "{{ ds }}")
+BRANCH = "{{ branch_of(params, dag_run, " + DAY + ") }}"
+SKIP_BEFORE = "{{ skip_before(params, dag_run, branch_of(params, dag_run, " + DAY + ")) }}"
+DS = ("--ds", "{{ " + DAY + " }}")
 ON = (*DS, "--branch", BRANCH)
 
 
@@ -44,7 +47,7 @@ NUMBERS = """{% set guard = ti.xcom_pull(task_ids='plan_guard') %}{{ guard.figur
 - **{{ breach.check }}** ({{ breach.severity }}): {{ breach.says }}{% endfor %}
 
 Held back: {{ 'the night; approved, all of it is sent' if guard.verdict == 'night' else guard.held | join(', ') }}.
-To see more: `angelia plan guard --ds {{ ds }}`, `angelia plan show --ds {{ ds }}`"""
+{% set day = ds | default(none) or last_closed(dag_run) %}To see more: `angelia plan guard --ds {{ day }}`, `angelia plan show --ds {{ day }}`"""
 
 
 def held_back(ti: Any) -> str:
@@ -73,7 +76,13 @@ def gate(name: str):
     dagrun_timeout=timedelta(hours=6),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
-    user_defined_macros={"branch_of": branch_of, "skip_before": skip_before, "held_back": held_back},
+    user_defined_macros={
+        "branch_of": branch_of,
+        "skip_before": skip_before,
+        "held_back": held_back,
+        "last_closed": last_closed,
+        "answer_by": answer_by,
+    },
     tags=["angelia", "nightly"],
     params={
         "mode": Param("auto", enum=["auto", "plan", "replay"], title="Mode", description="auto: scheduled runs plan, backfills replay on a branch."),
@@ -98,10 +107,14 @@ def nightly_personalization():
     plan_guard = CommandOperator(
         task_id="plan_guard", argv=["angelia", "plan", "guard", *DS, "--json"], branch=BRANCH, execution_timeout=timedelta(minutes=20)
     )
-    asking = {"body": NUMBERS, "response_timeout": ANSWER_WITHIN, "execution_timeout": None}
-    ask_night = ApprovalOperator(task_id="ask_night", subject="Send the night of {{ ds }} all the same?", defaults="Reject", **asking)
+    ask_night = ApprovalOperator(
+        task_id="ask_night", subject="Send the night of {{ " + DAY + " }} all the same?", **asking(NUMBERS, "Reject", ANSWER_WITHIN)
+    )
     ask_campaigns = HITLOperator(
-        task_id="ask_campaigns", subject="Campaigns held back on {{ ds }}", options=[SEND_THEM, LEAVE_OUT], defaults=LEAVE_OUT, **asking
+        task_id="ask_campaigns",
+        subject="Campaigns held back on {{ " + DAY + " }}",
+        options=[SEND_THEM, LEAVE_OUT],
+        **asking(NUMBERS, LEAVE_OUT, ANSWER_WITHIN),
     )
     emit_manifests = spark_job(
         "emit_manifests",
@@ -116,7 +129,7 @@ def nightly_personalization():
     @task.branch(task_id="who_decides")
     def who_decides(guard: dict[str, Any], params: dict[str, Any] | None = None, dag_run: Any = None, ds: str | None = None) -> str:
         """Return the task that goes on: a person is asked only where an answer would change what is sent."""
-        is_asked = (params or {})["ask"] and branch_of(params or {}, dag_run, ds or "") == "main"
+        is_asked = (params or {})["ask"] and branch_of(params or {}, dag_run, ds or last_closed(dag_run)) == "main"
         if guard["verdict"] == "night" and not is_asked:
             raise AirflowFailException("; ".join(breach["says"] for breach in guard["breaches"]))
         return ASKS.get(guard["verdict"], "emit_manifests") if is_asked else "emit_manifests"

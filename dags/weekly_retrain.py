@@ -20,11 +20,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator
+from _shared import DEFAULTS, CommandOperator, answer_by, asking, last_closed
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
-LAST_DAY = "{{ params.ds or macros.ds_add(data_interval_end | ds, -1) }}"
+# A run without a date has no interval: it takes the last closed day.
+LAST_DAY = "{{ params.ds or (macros.ds_add(data_interval_end | ds, -1) if data_interval_end | default(none) else last_closed(dag_run)) }}"
 TRAINED = "ti.xcom_pull(task_ids='train')"
 QUESTION = """{% set trained = ti.xcom_pull(task_ids='train') %}{% set test = trained.metrics.test %}
 Version **{{ trained.version }}**, on the latest pushes:
@@ -53,10 +54,15 @@ The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
     dagrun_timeout=timedelta(days=4),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
+    user_defined_macros={"last_closed": last_closed, "answer_by": answer_by},
     tags=["angelia", "models"],
     params={
         "ds": Param(
-            "", type="string", pattern=r"^(\d{4}-\d{2}-\d{2})?$", title="Last day", description="Pushes up to it; empty = the Sunday before."
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Last day",
+            description="Pushes up to it; empty = the Sunday before, or the last closed day where the run has no date.",
         ),
         "trees": Param(100, type="integer", minimum=1, maximum=2000, title="Trees", description="More trees score slower."),
     },
@@ -69,10 +75,7 @@ def weekly_retrain():
     approve = ApprovalOperator(
         task_id="approve",
         subject="Promote model {{ " + TRAINED + ".version }}?",
-        body=QUESTION,
-        defaults="Reject",
-        response_timeout=timedelta(days=3),
-        execution_timeout=None,
+        **asking(QUESTION, "Reject", timedelta(days=3)),
     )
     promote = CommandOperator(
         task_id="promote",

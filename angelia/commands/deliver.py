@@ -97,7 +97,7 @@ def sandbox(
     state_dir: Annotated[Path, typer.Option("--state-dir", help="Folder for CA, service account and counts; default HOME/sandbox.")] = Path(),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TLS port (HTTP/2 and HTTP/1.1); 0 = any.")] = 8443,
-    http_port: Annotated[int, typer.Option("--http-port", min=0, max=65535, help="Cleartext port and live page; 0 = any.")] = 8080,
+    http_port: Annotated[int, typer.Option("--http-port", min=0, max=65535, help="Cleartext port and live page; 0 = any.")] = 8085,
     raw_port: Annotated[int, typer.Option("--raw-port", min=0, max=65535, help="Port of the front end that breaks as scripted; 0 = any.")] = 0,
     rules: Annotated[Path | None, typer.Option("--rules", help="YAML of scripted faults.")] = None,
     ready_file: Annotated[

@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -52,7 +54,8 @@ def environment(home: Path) -> dict[str, str]:
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__CORE__MAX_MAP_LENGTH": "4096",
         "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # one machine, loopback only
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(airflow / "plugins"),
+        **_who_may(os.environ.get("ANGELIA_AIRFLOW_USER", ""), airflow),
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
         "SPARK_HOME": spark_home,
         "SPARK_SUBMIT_OPTS": os.environ.get("SPARK_SUBMIT_OPTS", QUICK_JVM + archived),
@@ -60,6 +63,23 @@ def environment(home: Path) -> dict[str, str]:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": str(PROJECT),
+    }
+
+
+def _who_may(user: str, airflow: Path) -> dict[str, str]:
+    """Return Airflow's settings for one administrator with a generated password; without a name, whoever is on this machine is one.
+
+    Raises:
+        InvalidInput: the name holds more than letters, digits, dots, dashes and underscores.
+    """
+    if not user:
+        return {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}  # loopback only, known hosts only (dags/_host_check.py)
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", user):
+        raise InvalidInput("ANGELIA_AIRFLOW_USER is no user name", fix="use letters, digits, dots, dashes and underscores")
+    return {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{user}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow / "passwords.json"),
     }
 
 
@@ -105,12 +125,17 @@ class Steps:
 
 
 def prepare_airflow(steps: Steps) -> None:
-    """Create Airflow's database and pools under HOME/airflow, once."""
+    """Create Airflow's database and pools under HOME/airflow, once; its settings and its check of hosts are written anew each time."""
     folder = steps.home / "airflow"
     ready = folder / "ready"
+    (folder / "plugins").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(PROJECT / "dags" / "_host_check.py", folder / "plugins" / "angelia_host_check.py")
+    wanted = environment(steps.home)
+    (folder / "env.sh").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items()))
+    if "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" in wanted:
+        (folder / "passwords.json").touch(mode=0o600)  # Airflow writes the password into it; nobody else reads it
     if ready.exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
     slots = load_settings().delivery_slots
     pools = {
         "spark": {"slots": 1, "description": "Spark jobs at a time on this machine", "include_deferred": False},
@@ -125,8 +150,6 @@ def prepare_airflow(steps: Steps) -> None:
         },
     }
     (folder / "pools.json").write_text(json.dumps(pools))
-    wanted = environment(steps.home)
-    (folder / "env.sh").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items()))
     steps.run("airflow", [sys.executable, "-m", "airflow", "db", "migrate"])
     steps.run("airflow", [sys.executable, "-m", "airflow", "pools", "import", str(folder / "pools.json")])
     ready.write_text("ok\n")

@@ -1,9 +1,12 @@
 """Airflow with a home of its own, and the DAGs as Python objects: no database, no scheduler."""
 
+import json
 import os
 import sys
 import tempfile
+import threading
 import warnings
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,3 +31,28 @@ def dags():
         bag = DagBag(dag_folder=str(DAGS))
         assert not bag.import_errors
     return {Path(dag.fileloc).stem: dag for dag in bag.dags.values()}
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes notices."""
+
+    def do_POST(self):
+        self.server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *words):
+        """Stay silent."""
+
+
+@pytest.fixture
+def receiver():
+    """Yield a server that keeps the notices it receives."""
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    server.received = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()

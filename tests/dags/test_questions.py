@@ -104,7 +104,7 @@ def test_an_answer_counts_for_its_own_question_only(dags):
 
 def asked(dag, task_id, **answers):
     """The rendered body of a question."""
-    return dag.get_template_env().from_string(dag.get_task(task_id).body).render({"ti": pulling(**answers), "ds": DS})
+    return dag.get_template_env().from_string(dag.get_task(task_id).body).render({"ti": pulling(**answers), "ds": DS, **dag.user_defined_macros})
 
 
 def test_the_question_names_the_numbers_and_what_is_held_back(dags):
@@ -206,7 +206,9 @@ def test_who_promotes_a_model_sees_how_it_ranks_and_what_it_would_earn(dags, met
         "| calibration error | 0.3000 | |",
         *says.splitlines(),
         "The card: `HOME/models/p_open/versions/2026-11-14-0123/card.md`",
+        lines[-1],
     ]
+    assert lines[-1].startswith("Answer by ")
     subject = dag.get_template_env().from_string(dag.get_task("approve").subject)
     assert subject.render({"ti": pulling(train=trained())}) == "Promote model 2026-11-14-0123?"
 
@@ -218,3 +220,59 @@ def test_whoever_answers_is_who_promoted(dags, who, by):
     argv = dag.get_task("promote").argv
     template = dag.get_template_env().from_string(argv[argv.index("--by") + 1])
     assert template.render({"ti": pulling(approve=answer)}) == by
+
+
+QUESTIONS = [
+    ("nightly_personalization", "ask_night", 90, "Reject"),
+    ("nightly_personalization", "ask_campaigns", 90, "Leave them out"),
+    ("campaign_backfill", "approve_resend", 60, "Reject"),
+    ("weekly_retrain", "approve", 3 * 24 * 60, "Reject"),
+]
+
+
+def test_every_question_is_known_here(dags):
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    found = {(dag.dag_id, task.task_id) for dag in dags.values() for task in dag.tasks if isinstance(task, HITLOperator)}
+    assert found == {(dag_id, task_id) for dag_id, task_id, _, _ in QUESTIONS}
+
+
+@pytest.mark.parametrize(("dag_id", "task_id", "minutes", "silence"), QUESTIONS)
+def test_a_question_says_until_when_what_silence_means_and_who_answers(dags, dag_id, task_id, minutes, silence):
+    resend = {"resent": 3, "parts": 1, "campaigns": {}, "days": [DS], "no_plan": []}
+    before = datetime.now(UTC)
+    body = asked(dags[dag_id], task_id, plan_guard=guarded("night"), train=trained(), count_resend=resend)
+    last = body.splitlines()[-1]
+    by = datetime.strptime(last[len("Answer by ") :][:16], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    assert before.replace(second=0, microsecond=0) + timedelta(minutes=minutes) <= by <= datetime.now(UTC) + timedelta(minutes=minutes)
+    assert f"no answer counts as **{silence}**. Whoever may edit *Required actions* of this DAG may answer, and is recorded." in last
+    assert dags[dag_id].get_task(task_id).response_timeout == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(("dag_id", "task_id", "minutes", "silence"), QUESTIONS)
+def test_a_question_is_told_to_whoever_listens(dags, receiver, monkeypatch, dag_id, task_id, minutes, silence):
+    monkeypatch.setenv("ANGELIA_NOTIFY_URL", f"http://127.0.0.1:{receiver.server_port}/hook")
+    task = dags[dag_id].get_task(task_id)
+    ti = SimpleNamespace(dag_id=dag_id, task_id=task_id, log_url="http://localhost/log")
+    for notifier in task.notifiers:
+        notifier({"ti": ti, "task": task, "dag": dags[dag_id]})
+    [notice] = receiver.received
+    assert notice["text"].startswith(f"{dag_id}.{task_id} asks: ")
+    assert f"no answer counts as '{silence}'. http://localhost/log" in notice["text"]
+
+
+def test_of_no_message_nobody_is_asked(dags):
+    dag = dags["campaign_backfill"]
+    ask = dag.get_task("anything_to_resend")
+    assert dag.get_task("approve_resend").upstream_task_ids == {"anything_to_resend"}
+    assert ask.upstream_task_ids == {"count_resend"}
+    assert ask.python_callable({"resent": 0}) is False
+    assert ask.python_callable({"resent": 1}) is True
+
+
+def test_a_resend_that_waits_holds_back_no_replay(dags):
+    """Runs may stand side by side; what writes takes its turn in the pool of one slot."""
+    dag = dags["campaign_backfill"]
+    assert dag.max_active_runs > 1
+    assert {dag.get_task(name).pool for name in ("replay", "resend")} == {"plan"}
+    assert dag.get_task("approve_resend").pool != "plan"

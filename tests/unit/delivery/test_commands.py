@@ -96,3 +96,19 @@ def test_status_due_and_release(bench: Any, settings_home: Path, capsys: pytest.
     assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z") == 0
     assert "nothing is due" in capsys.readouterr().out
     assert run("ledger", "due", "--now", "2026-11-15 04:30") == 2
+
+
+def test_no_server_listens_where_another_does_by_default() -> None:
+    """Airflow has 8080; a sandbox and a receiver run beside it, and beside each other."""
+    import inspect
+
+    from angelia.delivery.commands import sandbox
+    from angelia.delivery.receive import commands as receiving
+
+    ports = [8080]
+    for command in (sandbox, *(value for value in vars(receiving).values() if inspect.isfunction(value))):
+        found = inspect.signature(command).parameters.items()
+        ports += [parameter.default for name, parameter in found if name.endswith("port") and isinstance(parameter.default, int)]
+    ports = [port for port in ports if port]
+    assert len(ports) >= 4, ports
+    assert len(set(ports)) == len(ports), ports
