@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from angelia.loop import Steps, environment, prepare_airflow
+from angelia.commands.loop import Steps, environment, prepare_airflow
 
 # As the API server does: its plugins are integrated into an application, which is then asked under several names.
 SCRIPT = """

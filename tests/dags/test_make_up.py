@@ -10,8 +10,8 @@ from contextlib import closing
 
 import pytest
 
+from angelia.commands.loop import PROJECT, Steps, environment, prepare_airflow
 from angelia.errors import InvalidInput
-from angelia.loop import PROJECT, Steps, environment, prepare_airflow
 
 
 def recipe(nights: str = "") -> str:

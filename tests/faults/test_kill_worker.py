@@ -14,6 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.integration
 ROWS, BATCH, OPEN_BATCHES = 600, 60, 4
+LAKE_POINTS = ["create.before_link:6", "create.after_link:9"]  # inside a conditional create of the ledger
 POINTS = [
     "before_intent:3",
     "after_intent:4",

@@ -61,7 +61,7 @@ def test_concurrent_runs_never_move_or_reuse_an_ordinal(tmp_path: Path, seed: in
 RUN = """
 import json, sys
 import pyarrow as pa
-from angelia.audience.index import append_users, index_head
+from angelia.users.index import append_users, index_head
 from angelia.lake import Lake
 lake = Lake.open(sys.argv[1])
 for line in sys.stdin:  # a run: its users, in order

@@ -102,8 +102,8 @@ def test_no_server_listens_where_another_does_by_default() -> None:
     """Airflow has 8080; a sandbox and a receiver run beside it, and beside each other."""
     import inspect
 
-    from angelia.delivery.commands import sandbox
-    from angelia.delivery.receive import commands as receiving
+    from angelia.commands import receive as receiving
+    from angelia.commands.deliver import sandbox
 
     ports = [8080]
     for command in (sandbox, *(value for value in vars(receiving).values() if inspect.isfunction(value))):

@@ -16,8 +16,8 @@ from angelia.delivery.manifest.rows import PartRows
 
 def test_a_worker_does_not_load_pandas() -> None:
     code = """
-import sys, angelia.delivery.run
-from angelia.delivery.rows import spare_memory
+import sys, angelia.delivery.worker.run
+from angelia.delivery.manifest.rows import spare_memory
 spare_memory()
 import pyarrow as pa
 assert pa.table({"a": [1]}).to_pylist() == [{"a": 1}]

@@ -50,7 +50,7 @@ def test_first_load_is_clustered_and_later_users_are_appended(spark, settings_ho
 APPEND = """
 import sys
 import pyarrow as pa
-from angelia.audience.index import append_users, index_head
+from angelia.users.index import append_users, index_head
 from angelia.lake import Lake
 lake = Lake.open(sys.argv[1])
 append_users(lake, pa.table({"user_id": sys.argv[2:]}), seen=index_head(lake), shard_bits=14)
