@@ -1,4 +1,4 @@
-"""Two whole jobs race for the user index, each with a Spark of its own (`make soak`); tests/unit/audience/test_index.py has many small races."""
+"""Two whole jobs race for the user index, each with a Spark of its own (`make soak`); tests/unit/users/test_index.py has many small races."""
 
 from __future__ import annotations
 
