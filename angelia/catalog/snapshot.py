@@ -13,12 +13,12 @@ from datetime import date
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from angelia.catalog.documents import KINDS, AnyDocument, Audience, Campaign, Channel, Experiment, Material, Policy, Template, canonical
 from angelia.contracts import arrow, dataset
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.users.suppressions import fold_stops
 
 D = TypeVar("D", Policy, Channel, Audience, Template, Material, Campaign, Experiment)
 
@@ -172,7 +172,6 @@ def read_snapshot(lake: Lake, commit: Commit) -> Catalog:
 
 def stopped_campaigns(lake: Lake) -> set[str]:
     """Return the campaigns whose newest entry in the log `stops` says stop."""
-    log = lake.read_log("stops")
-    order = pc.sort_indices(log["at_ts"])  # stable: of two entries at one instant the later appended one holds
-    state = dict(zip(log["campaign_id"].take(order).to_pylist(), log["action"].take(order).to_pylist(), strict=True))
-    return {campaign for campaign, action in state.items() if action == "stop"}
+    state: dict[str, bool] = {}
+    fold_stops(state, lake.read_log("stops").select(["campaign_id", "action"]).to_pylist())
+    return {campaign for campaign, is_stopped in state.items() if is_stopped}

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from angelia.contracts.sending import Micros
@@ -38,6 +38,15 @@ def address_hash(key: bytes, channel: str, address: str) -> str:
     return hmac.new(key, f"{channel}\x1f{address}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
+def fold_stops(state: dict[str, bool], entries: Iterable[Mapping[str, object]]) -> None:
+    """Update campaign -> is stopped by entries of the log `stops`, in the order in which they were appended.
+
+    The log's order decides, never `at_ts`: machines' clocks differ, and a stop must hold though an earlier resume bears a later time.
+    """
+    for entry in entries:
+        state[str(entry["campaign_id"])] = entry["action"] == "stop"
+
+
 class Guards:
     """Both logs in memory; `version` changes when an entry arrived. Only new commits are read."""
 
@@ -45,7 +54,7 @@ class Guards:
         self._lake, self._lease_now = lake, lease_now
         self._planned_until = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
         self._seen = {"stops": 0, "suppressions": 0}
-        self._state: dict[str, tuple[datetime, bool]] = {}
+        self._state: dict[str, bool] = {}
         self.stopped: frozenset[str] = frozenset()
         self.people: set[tuple[str, str | None]] = set()  # (user, channel or None for all)
         self.addresses: set[str] = set()
@@ -90,12 +99,8 @@ class Guards:
         return changed
 
     def _stops(self, entries: Sequence[dict[str, object]]) -> None:
-        for entry in entries:
-            campaign, at = str(entry["campaign_id"]), entry["at_ts"]
-            assert isinstance(at, datetime)
-            if campaign not in self._state or at >= self._state[campaign][0]:
-                self._state[campaign] = (at, entry["action"] == "stop")
-        self.stopped = frozenset(name for name, (_, stopped) in self._state.items() if stopped)
+        fold_stops(self._state, entries)
+        self.stopped = frozenset(name for name, stopped in self._state.items() if stopped)
 
     def _suppressions(self, entries: Sequence[dict[str, object]]) -> None:
         for entry in entries:

@@ -29,13 +29,39 @@ class Message(NamedTuple):
     is_urgent: bool
 
 
-class Verdict(NamedTuple):
-    """What an answer means, why (the provider's code), the provider's id of the message; of a gone address since when (microseconds), if told."""
+REASON_CHARS, PROVIDER_ID_CHARS = 64, 256
+_LAST_MOMENT_US = 4_102_444_800_000_000  # 2100: a later moment is a unit mistaken, and a later year breaks dates
+
+
+def _text(value: object, chars: int) -> str | None:
+    """Return what can be stored of a provider's text: valid Unicode without control characters, cut; None for nothing."""
+    if value is None:
+        return None
+    clean = str(value).encode("utf-8", "replace").decode("utf-8")
+    return "".join(one if one.isprintable() else "?" for one in clean[:chars])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an answer means: a kind, why (the provider's code), the provider's id of the message.
+
+    A gone address carries since when (microseconds), if the provider says so. Providers' texts and numbers are bounded here, once for
+    all channels: whatever an answer holds, a verdict can be written to the ledger.
+    """
 
     kind: str
     reason: str | None = None
     provider_id: str | None = None
     gone_us: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.reason is not None:
+            object.__setattr__(self, "reason", _text(self.reason, REASON_CHARS))
+        if self.provider_id is not None:
+            object.__setattr__(self, "provider_id", _text(self.provider_id, PROVIDER_ID_CHARS))
+        moment = self.gone_us
+        if moment is not None and not (isinstance(moment, int) and 0 <= moment < _LAST_MOMENT_US):
+            object.__setattr__(self, "gone_us", None)
 
 
 class MessageRejected(Exception):

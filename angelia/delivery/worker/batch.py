@@ -294,14 +294,25 @@ class Batch:
         sender.left(address)
         if self.work.is_armed:
             failpoint("before_ack")
+        try:
+            self._take_answer(i, authorization, answer)
+        except Exception as error:  # noqa: BLE001 - the message is out: whatever the answer is, this row alone must bear it
+            log.error("an answer could not be handled: %s", type(error).__name__)
+            queued = any(row == i for _, row in self.retries)
+            if self.out.outcome[i] is None and not queued:
+                self._ambiguous(i, "answer_error")
+        if not self.in_flight or self.retries or self._aside:
+            self.progress.set()
+
+    def _take_answer(self, i: int, authorization: bytes, answer: Answer) -> None:
+        sender, address = self.sender, self.column["address"][i]
         if answer.status:
             try:
                 verdict = sender.adapter.classify(answer)
-            except Exception as error:  # noqa: BLE001 - the message is out: whatever the answer is, the row must be accounted for
+            except Exception as error:  # noqa: BLE001 - adapters may be anybody's, and the message is out
                 log.error("an answer could not be classified: %s", type(error).__name__)
                 verdict = base.Verdict(base.AMBIGUOUS, "classify_error")
-            kind = verdict.kind
-            if kind == base.ACCEPTED:
+            if verdict.kind == base.ACCEPTED:
                 sender.answered(address)
                 self.settle(i, words.ACCEPTED, None, verdict.provider_id)
             else:
@@ -312,8 +323,6 @@ class Batch:
         else:
             sender.failed(address, self.work.clock.steady())
             self._ambiguous(i, "no_answer")
-        if not self.in_flight or self.retries or self._aside:
-            self.progress.set()
 
     def _not_accepted(self, i: int, authorization: bytes, answer: Answer, verdict: base.Verdict) -> None:
         sender, kind, reason = self.sender, verdict.kind, verdict.reason

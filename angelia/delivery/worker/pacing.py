@@ -127,11 +127,11 @@ def retry_after(value: str | None, now: Micros) -> float | None:
         return min(float(text), 3600.0)
     try:
         when = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        return min(max(0.0, when.timestamp() - now / 1e6), 3600.0)
+    except (ValueError, TypeError, OverflowError):  # a zone of a million hours, the year 1 in a zone east of Greenwich
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return min(max(0.0, when.timestamp() - now / 1e6), 3600.0)
 
 
 def backoff(attempt: int, uniform: Callable[[], float], base_s: float = 0.5, cap_s: float = 16.0) -> float:

@@ -359,3 +359,21 @@ def test_webhook_signatures_are_those_of_the_specification() -> None:
 )  # fmt: skip
 def test_webhook_answers(answer: Answer, kind: str) -> None:
     assert webhook.WebhookAdapter(b"s").classify(answer).kind == kind
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(410, b'{"reason":"Unregistered","timestamp":99999999999999999999}'),
+        Answer(410, b'{"reason":"Unregistered","timestamp":1000000000000000}'),
+        Answer(410, b'{"reason":"Unregistered","timestamp":-5}'),
+        Answer(410, b'{"reason":"Unregistered\\ud83d","timestamp":true}'),
+        Answer(400, b'{"reason":"' + b"x" * 9000 + b'"}'),
+        Answer(200, b"", ((b"apns-id", b"\xff" * 9000),)),
+    ],
+)
+def test_a_verdict_holds_what_a_ledger_can_store(answer: Answer) -> None:
+    verdict = apns.ApnsAdapter("topic").classify(answer)
+    assert verdict.gone_us is None or 0 <= verdict.gone_us < 4_102_444_800_000_000
+    for text, most in ((verdict.reason, 64), (verdict.provider_id, 256)):
+        assert text is None or (len(text.encode()) <= 4 * most and len(text) <= most)

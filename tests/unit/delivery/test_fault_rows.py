@@ -57,6 +57,47 @@ def test_a_provider_that_flaps_loses_nothing_and_gets_no_storm(seed: int, bench:
     assert all(row["n_attempts"] == len(tried[dispatch]) for dispatch, row in rows.items())
 
 
+FAR = b"Sun, 06 Nov 1994 08:49:37 +99999999999999999999999"
+HOSTILE = [
+    Answer(503, b"{}", ((b"retry-after", FAR),)),
+    Answer(429, b"{}", ((b"retry-after", FAR),)),
+    Answer(200, b'{"name": "\\ud800"}'),
+    Answer(200, b"[" * 100_000),
+    Answer(400, b'{"error": {"status": "\\ud83d"}}'),
+    Answer(400, b'{"error": {"details": [{"errorCode": "' + b"x" * 100_000 + b'"}]}}'),
+    Answer(200, b'{"name": "' + b"n" * 100_000 + b'"}'),
+]
+
+
+@pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
+def test_a_hostile_answer_costs_its_own_row_only(guarantee: str, bench: Any) -> None:
+    bench.plan(60, not_after=datetime(2100, 1, 1, tzinfo=UTC), guarantee=guarantee)
+    arrived: Counter[str] = Counter()
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        arrived[message["data"]["dispatch_id"]] += 1
+        number = int(message["token"].split("-")[1])
+        return HOSTILE[number // 4 % len(HOSTILE)] if number % 4 == 0 and nth == 1 else OK
+
+    bench.deliver(script)
+    rows = bench.ledger()
+    assert len(rows) == 60
+    assert sum(row["outcome"] == "accepted" for row in rows.values()) >= 45
+    assert all(arrived[dispatch] == 1 for dispatch, row in rows.items() if row["outcome"] == "accepted" and row["n_attempts"] == 1)
+    assert guarantee == "at_least_once" or all(row["outcome"] != "ambiguous" or arrived[dispatch] == 1 for dispatch, row in rows.items())
+
+
+def test_a_defect_met_by_an_answer_costs_its_own_row_only(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> float:
+        raise OverflowError("a@b.example")
+
+    monkeypatch.setattr("angelia.delivery.worker.batch.retry_after", broken)
+    bench.plan(60)
+    bench.deliver(lambda nth, message: Answer(503, b"{}") if message["token"].split("-")[1].endswith("7") else OK)
+    outcomes = Counter((row["outcome"], row["reason"]) for row in bench.ledger().values())
+    assert outcomes == {("accepted", None): 54, ("ambiguous", "answer_error"): 6}
+
+
 BAD = [
     "\r\nx: y",
     "a\x00b",

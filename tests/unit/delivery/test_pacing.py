@@ -61,6 +61,21 @@ def test_retry_after_reads_seconds_and_dates_and_nothing_else() -> None:
         assert retry_after(text, now) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sun, 06 Nov 1994 08:49:37 +99999999999999999999999",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+        "9" * 5000,
+    ],
+)
+def test_a_hostile_retry_after_is_bounded_or_ignored(text: str) -> None:
+    wait = retry_after(text, int(datetime(2026, 11, 15, 4, tzinfo=UTC).timestamp() * 1e6))
+    assert wait is None or 0.0 <= wait <= 3600.0
+
+
 @given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
 def test_backoff_is_capped_and_never_zero(attempt: int, draw: float) -> None:
     assert 0.05 <= backoff(attempt, lambda: draw) <= 16.0

@@ -172,6 +172,13 @@ def test_a_resumed_campaign_is_sent(bench: Any) -> None:
     assert bench.deliver().delivered == {"accepted": 5}
 
 
+def test_a_stop_holds_though_a_resume_bears_a_later_clock(bench: Any) -> None:
+    bench.plan(5)
+    stop(bench.lake, action="resume", n=3600)
+    stop(bench.lake, n=0)
+    assert bench.deliver().delivered == {"skipped": 5}
+
+
 def test_suppressions_hold_for_their_channel_or_all(bench: Any) -> None:
     bench.plan(10)
     suppress(bench.lake, "u00000001")
