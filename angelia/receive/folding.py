@@ -2,15 +2,18 @@
 
 Reads the journal, seals, manifests, `delivery_ledger`. Grain: event. A receipt needs the ledger (when was it sent), an opt-out only the manifest: it
 holds before its part is done. Surprises: everything may be folded again without effect (receipt id = the provider's id; entries are named after it);
-a dispatch that no plan of the last days has is counted as unknown and looked for again until its day is over. A bounce ends an address only if its
+a dispatch that no plan of the last days has is counted as unknown and looked for again until its day is over; opt-outs are looked for in every
+ledger there is, and kept until they are placed. A bounce ends an address only if its
 reason says so: `hard`, or an enhanced status code (RFC 3463) that e-mail calls gone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,31 +25,47 @@ from angelia.delivery.channels.base import GONE
 from angelia.delivery.channels.smtp import ENHANCED
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.rows import batches_of
-from angelia.errors import Conflict
+from angelia.errors import AngeliaError, Conflict
 from angelia.lake import FileEntry, Lake
 from angelia.receive.journal import KEEP_DAYS, OPT_OUTS, Event, Journal
 from angelia.users.suppressions import address_hash, address_key
+
+log = logging.getLogger(__name__)
 
 _FACTS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
 _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint": "complaint"}
 
 
 def fold(lake: Lake, now: datetime) -> Counter[str]:
-    """Place what can be placed; return counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown."""
+    """Place what can be placed; return counts.
+
+    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, and unreadable (days that could not be read).
+    """
     journal, counts = Journal(lake.store), Counter[str]()
-    journal.forget(now)
-    pending = list(journal.pending(now))
-    events = {event.id: event for _, some in pending for event in some}
+    pending = list(journal.pending())
+    # Callers number their events as they like: the same id may name an open of one message and a stop of another.
+    events = {(event.dispatch_id, event.kind, event.id): event for _, some in pending for event in some}
     wanted = {event.dispatch_id for event in events.values()}
     if not wanted:
+        journal.forget(now)
         return counts
-    sent = _in_ledger(lake, wanted, now)
-    planned = sent | _in_manifests(lake, wanted - set(sent), now, _FACTS)
+    days = _recent(now)
+    sent = _in_ledger(lake, wanted, days, counts)
+    planned = sent | _in_manifests(lake, wanted - set(sent), days, _FACTS, counts)
+    # An opt-out is honoured whatever its message's age: people unsubscribe from a mail weeks later. Ledgers hold no address and stay.
+    late = {event.dispatch_id for event in events.values() if event.kind in OPT_OUTS} - set(planned)
+    if late:
+        older = sorted({leaf["ds"] for leaf in lake.partitions("delivery_ledger")} - set(days), reverse=True)
+        found = _in_ledger(lake, late, older, counts)
+        sent, planned = sent | found, planned | found
     counts["suppressions"] = _suppress(lake, events.values(), planned, now)
     counts["receipts"] = _receipts(lake, [event for event in events.values() if event.dispatch_id in sent], sent)
     for key, some in pending:
-        if all(event.dispatch_id in sent for event in some):
+        # Beyond its days a request waits for its opt-outs alone; once they are placed, nothing of it is looked for any more.
+        awaited = [event for event in some if event.kind in OPT_OUTS] if journal.is_old(key, now) else some
+        if all(event.dispatch_id in (planned if awaited is not some else sent) for event in awaited):
             journal.folded(key)
+    journal.forget(now)
     counts["waiting"] = sum(event.dispatch_id in planned and event.dispatch_id not in sent for event in events.values())
     counts["unknown"] = sum(event.dispatch_id not in planned for event in events.values())
     return counts
@@ -57,27 +76,41 @@ def _recent(now: datetime) -> list[str]:
     return [(now.astimezone(UTC).date() - timedelta(days=back)).isoformat() for back in range(KEEP_DAYS + parts.LOOK_BACK_DAYS)]
 
 
-def _in_ledger(lake: Lake, wanted: set[str], now: datetime) -> dict[str, dict[str, Any]]:
-    """Return the facts of dispatches that a committed ledger has, with plan day and first sending instant."""
+def _in_ledger(lake: Lake, wanted: set[str], days: Iterable[str], counts: Counter[str]) -> dict[str, dict[str, Any]]:
+    """Return the facts of dispatches that a committed ledger has, with plan day and first sending instant; days are read newest first."""
     found: dict[str, dict[str, Any]] = {}
-    for ds in _recent(now):
-        for leaf in lake.partitions("delivery_ledger", ds=ds):
-            for entry in lake.require("delivery_ledger", **leaf).files:
-                for row in _rows(lake, entry, (*_FACTS, "sent_ts"), wanted):
-                    if row["sent_ts"] is not None or row["dispatch_id"] not in found:
-                        found[row["dispatch_id"]] = {**row, "ds": ds}
+    for ds in days:
+        if wanted <= found.keys():
+            break
+        with _one_day(counts):
+            for leaf in lake.partitions("delivery_ledger", ds=ds):
+                for entry in lake.require("delivery_ledger", **leaf).files:
+                    for row in _rows(lake, entry, (*_FACTS, "sent_ts"), wanted):
+                        if row["sent_ts"] is not None or row["dispatch_id"] not in found:
+                            found[row["dispatch_id"]] = {**row, "ds": ds}
     return found
 
 
-def _in_manifests(lake: Lake, wanted: set[str], now: datetime, columns: Iterable[str]) -> dict[str, dict[str, Any]]:
+def _in_manifests(lake: Lake, wanted: set[str], days: Iterable[str], columns: Iterable[str], counts: Counter[str]) -> dict[str, dict[str, Any]]:
     """Return columns of dispatches that stand in sealed hours."""
     found: dict[str, dict[str, Any]] = {}
-    for ds in _recent(now) if wanted else ():
-        for hour, number in parts.sealed_hours(lake, ds).items():
-            for part in parts.parts_of(lake, lake.as_of("dispatch_manifest", number, ds=ds), hour):
-                if part.rows is None:
-                    found |= {row["dispatch_id"]: {**row, "ds": ds} for row in _rows(lake, part.entry, columns, wanted)}
+    for ds in days if wanted else ():
+        with _one_day(counts):
+            for hour, number in parts.sealed_hours(lake, ds).items():
+                for part in parts.parts_of(lake, lake.as_of("dispatch_manifest", number, ds=ds), hour):
+                    if part.rows is None:
+                        found |= {row["dispatch_id"]: {**row, "ds": ds} for row in _rows(lake, part.entry, columns, wanted)}
     return found
+
+
+@contextmanager
+def _one_day(counts: Counter[str]) -> Iterator[None]:
+    """Count a day that cannot be read and go on: it must not hold back the opt-outs of all others, which are looked for again."""
+    try:
+        yield
+    except (AngeliaError, OSError) as error:
+        log.error("a plan day could not be read while folding: %s", type(error).__name__)
+        counts["unreadable"] += 1
 
 
 def _rows(lake: Lake, entry: FileEntry, columns: Iterable[str], wanted: set[str]) -> list[dict[str, Any]]:
@@ -92,8 +125,13 @@ def _suppress(lake: Lake, events: Iterable[Event], facts: Mapping[str, Mapping[s
     """Append an entry for each opt-out (this person, through the channel it came back on) and each dead address (this address of this person)."""
     told = [event for event in events if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts]
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if told else set()
-    fresh = {entry: event for event in told if (entry := hashlib.sha256(f"receive:{event.id}".encode()).hexdigest()[:32]) not in known}
-    addressed = _in_manifests(lake, {event.dispatch_id for event in fresh.values() if _is_gone(event)}, now, ("dispatch_id", "address"))
+    fresh = {
+        entry: event
+        for event in told
+        if (entry := hashlib.sha256(f"receive:{event.dispatch_id}:{event.kind}:{event.id}".encode()).hexdigest()[:32]) not in known
+    }
+    dead = {event.dispatch_id for event in fresh.values() if _is_gone(event)}
+    addressed = _in_manifests(lake, dead, _recent(now), ("dispatch_id", "address"), Counter())
     key, entries = address_key(lake.store) if addressed else b"", []
     for entry, event in fresh.items():
         row, hashed, reason = facts[event.dispatch_id], None, _REASONS.get(event.kind, "gone")
@@ -119,7 +157,10 @@ def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, 
         row, at = facts[event.dispatch_id], datetime.fromtimestamp(event.at_us / 1e6, UTC)
         kind = "unsubscribed" if event.kind in OPT_OUTS else event.kind
         told = {"receipt_id": event.id, "kind": kind, "reason": event.reason, "receipt_ts": at, "sent_ts": row["sent_ts"]}
-        leaves.setdefault((row["ds"], at.strftime("%Y-%m-%dT%H")), {})[event.id] = {name: row[name] for name in _FACTS} | told
+        rows = leaves.setdefault((row["ds"], at.strftime("%Y-%m-%dT%H")), {})
+        if event.id in rows:  # of another message or kind, see `fold`
+            told["receipt_id"] = hashlib.sha256(f"{event.dispatch_id}:{event.kind}:{event.id}".encode()).hexdigest()[:32]
+        rows[told["receipt_id"]] = {name: row[name] for name in _FACTS} | told
     return sum(_add(lake, {"ds": ds, "source": "receive", "part": hour}, rows) for (ds, hour), rows in leaves.items())
 
 

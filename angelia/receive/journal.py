@@ -2,13 +2,15 @@
 
 Writes `received/{day}/{name}` by conditional create (name = hash of the caller's own request id) and `folded/{day}/{name}` once all of it is in the
 datasets. Grain: request. Surprises: an event may come before its part is committed to the ledger; it stays here until it can be placed. No
-address is in here: a reason that is no code becomes `other`, an id with an @ in it its hash. Days are deleted when nobody looks at them any more.
+address is in here: a reason that is no code becomes `other`, an id with an @ in it its hash. Days are deleted when nobody
+looks at them any more, those with an opt-out not yet placed never.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,18 +37,26 @@ class Event:
     reason: str | None = None
 
 
-def parse(body: bytes, now: datetime) -> list[Event]:
-    """Return the events of a request body `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`.
+def parse(body: bytes, now: datetime) -> tuple[list[Event], list[str]]:
+    """Return the events of a body `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`, and why each other item was refused.
+
+    One bad item refuses itself only: a complaint beside it must not be lost. Refusals name position and field, never a value.
 
     Raises:
-        ValueError: it is anything else; the text names the field and never its value.
+        ValueError: the body is no such list at all.
     """
     document = json.loads(body)
     if not isinstance(document, dict) or set(document) != {"events"} or not isinstance(document["events"], list):
         raise ValueError("the body is not an object with a list called events")
     if not 1 <= len(document["events"]) <= MAX_EVENTS:
         raise ValueError(f"events: 1 to {MAX_EVENTS} at a time")
-    return [_event(raw, number, now) for number, raw in enumerate(document["events"])]
+    events, refused = [], []
+    for number, raw in enumerate(document["events"]):
+        try:
+            events.append(_event(raw, number, now))
+        except (ValueError, OverflowError) as error:
+            refused.append(str(error) if type(error) is ValueError else f"events[{number}]: a value is out of range")
+    return events, refused
 
 
 def _event(raw: Any, number: int, now: datetime) -> Event:
@@ -68,11 +78,19 @@ def _event(raw: Any, number: int, now: datetime) -> Event:
     if at.tzinfo is None or not now - timedelta(days=KEEP_DAYS) <= at <= now + _AHEAD:
         raise ValueError(f"{where}.at: an ISO time with a zone, of the last {KEEP_DAYS} days")
     reason = raw.get("reason")
-    if reason is not None and not (len(reason) <= 64 and reason.isascii() and reason.isprintable()):
-        raise ValueError(f"{where}.reason: at most 64 printable ASCII characters")
     # Mail systems like to name things after mailboxes.
     name = hashlib.sha256(raw["id"].encode()).hexdigest()[:32] if "@" in raw["id"] else raw["id"]
-    return Event(name, raw["dispatch_id"], raw["kind"], int(at.timestamp() * 1e6), None if reason is None else code(reason))
+    return Event(name, raw["dispatch_id"], raw["kind"], int(at.timestamp() * 1e6), None if reason is None else reason_code(reason))
+
+
+_ENHANCED = re.compile(r"(?<![0-9.])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
+
+
+def reason_code(text: str) -> str:
+    """Return a reason as a code: as it is if it is one, the enhanced status code (RFC 3463) within a text, else `other`."""
+    word = code(text[:64]) if len(text) <= 64 and text.isascii() and text.isprintable() else "other"
+    within = _ENHANCED.search(text[:1000]) if word == "other" else None
+    return within[0] if within else word
 
 
 class Journal:
@@ -89,22 +107,25 @@ class Journal:
             return False
         return self._store.create(f"received/{today}/{name}", json.dumps([asdict(event) for event in events]).encode())
 
-    def pending(self, now: datetime) -> Iterator[tuple[str, list[Event]]]:
+    def pending(self) -> Iterator[tuple[str, list[Event]]]:
         """Yield the requests not yet folded, oldest day first: (key, events)."""
-        today = now.astimezone(UTC).date()
-        for back in reversed(range(KEEP_DAYS)):
-            day = str(today - timedelta(days=back))
+        for day in sorted(self._store.children("received")):
             folded = set(self._store.children(f"folded/{day}"))
             for name in self._store.children(f"received/{day}"):
                 if name not in folded:
                     yield f"{day}/{name}", [Event(**raw) for raw in json.loads(self._store.read(f"received/{day}/{name}"))]
 
+    @staticmethod
+    def is_old(key: str, now: datetime) -> bool:
+        """Say whether a request is of a day that is looked at for its opt-outs only."""
+        return key.partition("/")[0] < str(now.astimezone(UTC).date() - timedelta(days=KEEP_DAYS))
+
     def forget(self, now: datetime) -> None:
-        """Delete the days that nobody looks at any more."""
-        oldest = str(now.astimezone(UTC).date() - timedelta(days=KEEP_DAYS))
+        """Delete the days that nobody looks at any more; one that holds an opt-out not yet placed stays."""
+        waiting = {key.partition("/")[0] for key, events in self.pending() if any(event.kind in OPT_OUTS for event in events)}
         for folder in ("received", "folded"):
             for day in self._store.children(folder):
-                if day < oldest:
+                if self.is_old(day, now) and day not in waiting:
                     self._store.delete_folder(f"{folder}/{day}")
 
     def folded(self, key: str) -> None:

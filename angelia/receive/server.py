@@ -93,11 +93,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(401, {"error": "signature"})
             return
         try:
-            events = parse(body, now)
+            events, refused = parse(body, now)
         except (ValueError, RecursionError) as error:
             self._answer(400, {"error": str(error) if type(error) is ValueError else "no JSON"})
             return
-        self._take(f"events:{name}", events)
+        if refused and not events:
+            self._answer(400, {"error": refused[0], "refused": refused})
+            return
+        self._take(f"events:{name}", events, refused)
 
     def _unsubscribe(self, body: bytes) -> None:
         query = parse_qs(urlsplit(self.path).query)
@@ -112,12 +115,13 @@ class _Handler(BaseHTTPRequestHandler):
             at = int(self.server.now().timestamp() * 1e6)
             self._take(f"unsubscribe:{dispatch}", [Event(f"unsubscribe:{dispatch}", dispatch, "unsubscribed", at)])
 
-    def _take(self, name: str, events: list[Event]) -> None:
+    def _take(self, name: str, events: list[Event], refused: list[str] | None = None) -> None:
         is_new = self.server.journal.take(name, events, self.server.now())
         self.server.counts["requests" if is_new else "repeated"] += 1
         self.server.counts["events"] += len(events) if is_new else 0
         self.server.told.set()
-        self._answer(200, {"taken": len(events), "repeated": not is_new})
+        self.server.counts["refused"] += len(refused or ()) if is_new else 0
+        self._answer(200, {"taken": len(events), "repeated": not is_new} | ({"refused": refused} if refused else {}))
 
     def _answer(self, status: int, document: dict[str, object]) -> None:
         self.server.counts[str(status)] += 1
