@@ -1,4 +1,4 @@
-"""Addresses that a provider called gone are used no more: `user_endpoints` without those that `suppressions` names by hash.
+"""Which addresses may be used: `user_endpoints` without those that a provider called gone, and each address for one person only.
 
 Timestamp rule: an address that was registered, or confirmed, after the provider's word is alive again. Entries count up to the end of ds, so that a
 replay of a night chooses as that night did; younger ones are checked by delivery just before it sends.
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from angelia.lake import Lake
@@ -55,3 +55,38 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
     )
     dead = suspects.select(*_KEY, "address_hash").mapInArrow(matching, "user_id string, channel string, address string")
     return endpoints.join(dead.distinct(), _KEY, how="left_anti")
+
+
+def same_address(channel: Column, address: Column) -> Column:
+    """Return what is equal for two spellings of one address: channels differ in what they ignore.
+
+    Mail systems ignore case in practice (the domain's by RFC 5321 2.3.11, the mailbox's by custom), phone numbers have blanks, dashes,
+    dots and brackets for the eye only; of tokens and URLs every character counts.
+    """
+    bare = F.trim(address)
+    return F.when(channel == "email", F.lower(bare)).when(channel == "sms", F.regexp_replace(bare, r"[\s().\-]", "")).otherwise(bare)
+
+
+def of_another(endpoints: DataFrame) -> DataFrame:
+    """Return (user_id, channel, address) of active addresses that somebody else registered later: a phone that changed hands.
+
+    The newest registration owns the address; of two at one instant the larger user id, so that every run decides alike.
+    """
+    active = endpoints.where("is_active AND address IS NOT NULL AND user_id IS NOT NULL").withColumn(
+        "same", same_address(F.col("channel"), F.col("address"))
+    )
+    # Eight bytes a row travel; only what collides is looked at in full.
+    keyed = active.select("channel", "user_id", F.xxhash64("channel", "same").alias("key"))
+    crowded = keyed.groupBy("key").agg(F.min("user_id").alias("first"), F.max("user_id").alias("last")).where("first <> last").select("key")
+    suspects = active.withColumn("key", F.xxhash64("channel", "same")).join(F.broadcast(crowded), "key", how="left_semi")
+    owners = suspects.groupBy("channel", "same").agg(F.max_by("user_id", F.struct("registered_ts", "user_id")).alias("owner"))
+    return suspects.join(owners, ["channel", "same"]).where("user_id <> owner").select(*_KEY).distinct()
+
+
+def owned(endpoints: DataFrame) -> tuple[DataFrame, DataFrame | None]:
+    """Return the endpoints whose person is their newest owner, and (user_id, channel, address) of the others, None if there are none."""
+    others = of_another(endpoints).persist()
+    if others.isEmpty():
+        others.unpersist()
+        return endpoints, None
+    return endpoints.join(F.broadcast(others), _KEY, how="left_anti"), others

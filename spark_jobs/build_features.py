@@ -27,7 +27,7 @@ from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.configured import open_lake
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
 from angelia.users.profiles import contact_features, profile_features
-from spark_jobs._endpoints import living
+from spark_jobs._endpoints import living, owned
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
 from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
 
@@ -135,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         reach = ["user_id", "channel", "address", "registered_ts", "is_active"]
         columns = (["user_id", *PROFILE], reach, ["user_id", "kind", "name", "is_opted_in", "updated_ts"])
         tables = [read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)]
-        tables[1] = living(spark, lake, tables[1], ds)
+        tables[1], others = owned(living(spark, lake, tables[1], ds))
+        n_others = others.count() if others is not None else 0
         people = build_features(read_dataset(spark, lake, index, ["user_id", "ordinal"]), *tables, ds=ds, shard_bits=bits)
         folder, zone = attempt.folder, settings.default_timezone
 
@@ -161,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             inputs=[index, *sources, *(commit for _, commit in (*days, *pushes)), *lake.history("suppressions", log="0")],
             params={"default_timezone": zone, "history_days": WINDOW_DAYS},
             meta={"n_users": int(index.meta["n_users"]), "open_rate": rate},
-            rejects=refused,
+            rejects=refused | ({"address_of_another": n_others} if n_others else {}),
         )
 
 

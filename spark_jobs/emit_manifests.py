@@ -31,7 +31,7 @@ from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.templates.rendering import field_values, user_columns
-from spark_jobs._endpoints import living
+from spark_jobs._endpoints import living, owned
 from spark_jobs._reading import read_dataset
 from spark_jobs._session import all_shards, arg_parser, run_job, spark_session
 
@@ -207,7 +207,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             messages = open_hours.join(intended(spark, lake, carried), "message_id", how="left_anti")
             rejects |= {"hour_sealed": planned - rejects["held_back"] - n_open, "message_sealed": n_open - messages.count()}
         every = read_dataset(spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"])
-        known = addresses(living(spark, lake, every, args.ds))
+        usable, others = owned(living(spark, lake, every, args.ds))
+        known = addresses(usable)
+        if others is not None:
+            theirs = messages.join(F.broadcast(others.select("user_id", "channel").distinct()), ["user_id", "channel"], how="left_semi")
+            rejects["address_of_another"] = theirs.join(known, ["user_id", "channel"], how="left_anti").count()
         addressed = messages.join(known, ["user_id", "channel"], how="inner").select(*dataset("dispatch_manifest").names)
         where_to = [StructField("send_hour", StringType()), StructField("part", IntegerType())]
         identified = addressed.mapInArrow(identify(parts), StructType([*_nullable(schema).fields, *where_to]))

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
 from angelia.users.suppressions import address_hash, address_key
-from spark_jobs._endpoints import gone_by, living
+from spark_jobs._endpoints import gone_by, living, owned
 
 DS = "2026-11-14"
 AT = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -47,3 +47,25 @@ def test_gone_addresses_are_left_out_by_the_timestamp_rule(spark, settings_home,
         ("u1", "fcm", "b"),
     }
     assert {(row.user_id, row.channel, row.address) for row in left} == kept
+
+
+def test_an_address_belongs_to_its_newest_owner_only(spark) -> None:
+    later, schema = AT + timedelta(days=11), "user_id string, channel string, address string, registered_ts timestamp, is_active boolean"
+    rows = [
+        ("u1", "fcm", "t", AT, True),
+        ("u2", "fcm", "t", later, True),
+        ("u3", "email", " Ann@Shop.example", AT, True),
+        ("u4", "email", "ann@shop.example ", later, True),
+        ("u5", "sms", "+49 (170) 12-34", AT, True),
+        ("u6", "sms", "+491701234", AT, True),  # the same instant: the larger id
+        ("u7", "fcm", "T", AT, True),  # of a token every character counts
+        ("u8", "apns", "t", AT, True),  # another channel
+        ("u9", "fcm", "z", AT, True),
+        ("u9", "fcm", "z", later, True),  # twice the same person
+        ("v1", "fcm", "y", AT, True),
+        ("v2", "fcm", "y", later, False),  # no longer active: takes nothing away
+    ]
+    kept, others = owned(spark.createDataFrame(rows, schema))
+    assert {(row.user_id, row.channel) for row in others.collect()} == {("u1", "fcm"), ("u3", "email"), ("u5", "sms")}
+    assert sorted(row.user_id for row in kept.collect()) == ["u2", "u4", "u6", "u7", "u8", "u9", "u9", "v1", "v2"]
+    assert owned(kept)[1] is None
