@@ -24,6 +24,7 @@ from angelia.importing.inputs import FILE, ROW, Opened, quote
 from angelia.importing.mapping import Mapping, Output, nearest
 
 BEYOND_DS = "after --ds"
+EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # no moment of a person or a push lies outside
 
 
 @dataclass
@@ -129,7 +130,27 @@ def _map_rows(connection: duckdb.DuckDBPyConnection, mapping: Mapping, inputs: M
     except duckdb.Error as error:
         # The engine's own words may quote a value of a row; its kind may not.
         raise InvalidInput(f"{output.dataset}: the mapping cannot be run ({type(error).__name__})", fix="check column types and patterns") from None
+    _refuse_far_moments(connection, output, number)
     return compiler
+
+
+def _refuse_far_moments(connection: duckdb.DuckDBPyConnection, output: Output, number: int) -> None:
+    """Reject rows with moments that Python, or a night's arithmetic, cannot hold: infinity, the year 1, the year 99999."""
+    table = f"mapped_{number}"
+    for column in output.contract.columns:
+        if column.type != TIMESTAMP or column.name not in output.columns:
+            continue
+        name = quote(column.name)
+        ((kind,),) = connection.sql(f"SELECT typeof({name}) FROM {table} LIMIT 1").fetchall() or [("",)]
+        if not kind.startswith("TIMESTAMP"):
+            continue  # days before --ds
+        reason = rules.literal(f"{column.name}: moment out of range")
+        if output.columns[column.name].invalid == "null":
+            change = f"__nulled = list_append(__nulled, {reason})"
+        else:
+            change = f"__rejected = coalesce(__rejected, {reason})"
+        far = f"({name} < TIMESTAMP '{EARLIEST}' OR {name} >= TIMESTAMP '{LATEST}')"
+        connection.execute(f"UPDATE {table} SET {change}, {name} = NULL WHERE {far}")
 
 
 def _first(layers: Layers, cases: list[tuple[str, str]]) -> str:
@@ -140,13 +161,14 @@ def _first(layers: Layers, cases: list[tuple[str, str]]) -> str:
 
 
 def _window(connection: duckdb.DuckDBPyConnection, mapping: Mapping, staged: list[Staged], ds: str | None) -> Window:
-    """Return the last day and the shift: the data's own last day unless `--ds` says otherwise."""
-    last: date | None = None
+    """Return the last day and the shift: the data's own last day up to today unless `--ds` says otherwise."""
+    last, today = None, datetime.now(UTC).date()
     for number, item in enumerate(staged):
         rule = item.output.day_of
         if rule and not item.output.empty:
             ((moment,),) = connection.sql(
-                f"SELECT max(CAST({quote(rule.day_of)} AS DATE)) FROM mapped_{number} WHERE __filtered IS NULL AND __rejected IS NULL"
+                f"SELECT max(CAST({quote(rule.day_of)} AS DATE)) FROM mapped_{number} WHERE __filtered IS NULL AND __rejected IS NULL "
+                f"AND CAST({quote(rule.day_of)} AS DATE) <= DATE '{today}'"  # a typo year must not move everybody's days
             ).fetchall()
             if moment is not None:
                 day = moment - timedelta(days=rule.minus_days)

@@ -125,6 +125,23 @@ def test_rows_go_to_the_day_of_their_moment_and_later_ones_are_left_out(tmp_path
     assert run_import(load_settings(), mapping(tmp_path, EVENTS), [file], dry_run=True)["ds"] == "2022-05-09"  # the data's own last day
 
 
+def test_a_typo_year_defines_no_window(tmp_path: Path, lake: Lake) -> None:
+    in_2062 = NOON + 40 * 366 * DAY
+    file = events(tmp_path, f"a,u,open,{NOON}", f"b,u,open,{in_2062}")
+    assert run_import(load_settings(), mapping(tmp_path, EVENTS), [file], dry_run=True)["ds"] == "2022-05-07"
+    result = run_import(load_settings(), mapping(tmp_path, EVENTS, shift="to_ds"), [file], ds="2022-05-08")
+    assert result["shift_days"] == 1
+    assert result["outputs"][0]["filtered"] == {"after --ds": 1}
+
+
+@pytest.mark.parametrize("moment", ["-infinity", "infinity", "9999-12-31", "0001-01-01", "99999-01-01", "2200-01-01", "1899-12-31"])
+def test_moments_out_of_range_are_rejected(tmp_path: Path, lake: Lake, moment: str) -> None:
+    file = people(tmp_path, f"1,1,1990,CN,{moment},t", "2,1,1990,CN,2022-05-01,t")
+    result = run_import(load_settings(), mapping(tmp_path, PROFILES), [file], ds="2022-05-08", max_reject_pct=60.0)
+    assert sum(result["outputs"][0]["rejected"].values()) == 1
+    assert [row["user_id"] for row in read(lake, "user_profiles", ds="2022-05-08")] == ["p2"]
+
+
 def test_times_can_be_moved_to_end_at_ds(tmp_path: Path, lake: Lake) -> None:
     file = events(tmp_path, f"a,u,open,{NOON}", f"b,u,open,{NOON + DAY}")
     result = run_import(load_settings(), mapping(tmp_path, EVENTS, shift="to_ds"), [file], ds="2026-11-14")
