@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run check docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases
+.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,12 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	$(BIN)/python -m angelia.contracts.markdown --check
 	$(BIN)/python dags/_document.py --check
 	$(BIN)/python docs/house.py --check
+
+audit: setup ## look the locked packages up among known vulnerabilities; says so and passes where the service is out of reach
+	@$(BIN)/python -m tests.audit
+
+mutants: setup ## break the code in one place after the other, and tell which breakages no test catches (slow)
+	@$(BIN)/python -m tests.mutants
 
 docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, the packages in docs/architecture.md
 	$(BIN)/python -m angelia.contracts.markdown

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from angelia.errors import AngeliaError
-from benchmarks import _machine
+from benchmarks import _guard, _machine, _result
 
 
 def names() -> list[str]:
@@ -35,11 +35,12 @@ def main(argv: Sequence[str]) -> int:
         parser.print_usage(sys.stderr)
         return 2
     try:
-        result = importlib.import_module(f"benchmarks.{args.name}").main(argv[cut:])
+        with _guard.guarded():
+            result = importlib.import_module(f"benchmarks.{args.name}").main(argv[cut:])
     except AngeliaError as error:
         sys.stderr.write(f"{error.one_line()}\n")
         return 2
-    sys.stdout.write(json.dumps({"benchmark": args.name, **result, "machine": _machine.facts()}) + "\n")
+    sys.stdout.write(json.dumps(_result.line(args.name, result, _machine.facts())) + "\n")
     return 0
 
 

@@ -30,6 +30,7 @@ from angelia.audience.bitmaps.sets import Dense, Set, of_flags
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
+from benchmarks._result import Result
 
 ROOT = Path(__file__).parent.parent
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
@@ -210,7 +211,7 @@ def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]
     }
 
 
-def main(argv: Sequence[str]) -> dict[str, Any]:
+def main(argv: Sequence[str]) -> Result:
     """Build the sets, measure, and clean up."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks audience", description=__doc__, allow_abbrev=False)
     parser.add_argument("--users", type=int, default=1_000_000_000)
@@ -233,4 +234,10 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     found["ours"] |= {"build_s": round(built_s, 1), "index_bytes": built["index_bytes"], "files": built["files"]}
-    return {"params": {"users": args.users, "density": args.density, "seed": args.seed}, **found, "runs": args.runs}
+    return {
+        "params": {"users": args.users, "density": args.density, "seed": args.seed},
+        "ours": found["ours"],
+        "peers": found["peers"],
+        "runs": args.runs,
+        "notes": {"skipped": found["skipped"], "counts": found["counts"]},
+    }

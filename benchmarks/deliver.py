@@ -23,6 +23,7 @@ from typing import Any
 from angelia.delivery.manifest import sample_plan
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
+from benchmarks._result import Result
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -107,10 +108,10 @@ def run_peer(channel: str, messages: int, names: dict[str, Any]) -> dict[str, An
         sys.stderr.write(f"{peer} failed: {done.stderr.strip().splitlines()[-1:]}\n")
         return {}
     measured = json.loads(done.stdout.splitlines()[-1])
-    return {f"{peer}_messages_per_cpu_s": round(measured["sent"] / measured["cpu_s"]), f"{peer}_version": measured["version"]}
+    return {f"{channel}_messages_per_cpu_s": round(measured["sent"] / measured["cpu_s"]), "version": measured["version"]}
 
 
-def main(argv: Sequence[str]) -> dict[str, Any]:
+def main(argv: Sequence[str]) -> Result:
     """Measure; return the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks deliver", description=__doc__, allow_abbrev=False)
     parser.add_argument("--messages", type=int, default=200_000, help="messages of the throughput run of FCM (default 200000)")
@@ -119,16 +120,19 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--channels", nargs="+", default=["fcm", "apns"], choices=sorted(PEER_OF), help="channels to measure")
     parser.add_argument("--profile", type=Path, help="write the worker's cProfile here (slows it down)")
     args = parser.parse_args(argv)
-    figures: dict[str, Any] = {"messages": args.messages}
+    ours: dict[str, Any] = {}
+    peers: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="angelia-bench-") as name:
         folder = Path(name)
         for channel in args.channels:
-            figures |= measure(folder, channel, args)
-    return figures
+            ours |= measure(folder, channel, args, peers)
+    params = {"messages": args.messages, "latency_messages": args.latency_messages, "peer_messages": args.peer_messages}
+    versions = {f"{name}_version": figures.pop("version") for name, figures in peers.items()}
+    return {"params": {**params, "channels": args.channels}, "ours": ours, "peers": peers, "runs": 1, "notes": versions}
 
 
-def measure(folder: Path, channel: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Measure one channel."""
+def measure(folder: Path, channel: str, args: argparse.Namespace, peers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Measure one channel; its peer's figures go to `peers`."""
     figures: dict[str, Any] = {}
     is_first = channel == args.channels[0]
     plan = make_plan(str(folder / f"{channel}-lake"), args.messages, channel, UNLIMITED)
@@ -149,8 +153,9 @@ def measure(folder: Path, channel: str, args: argparse.Namespace) -> dict[str, A
         figures["latency_messages_per_s"] = round(args.latency_messages / run["seconds"])
     if args.peer_messages:
         with sandbox(folder / f"{channel}-peer-sandbox") as names:
-            figures |= run_peer(channel, args.peer_messages, names)
-        key = f"{PEER_OF[channel]}_messages_per_cpu_s"
-        if key in figures:
-            figures[f"times_{PEER_OF[channel]}"] = round(figures[f"{channel}_messages_per_cpu_s"] / figures[key], 1)
+            found = run_peer(channel, args.peer_messages, names)
+        if found:
+            peers[PEER_OF[channel]] = found
+            key = f"{channel}_messages_per_cpu_s"
+            figures[f"times_{PEER_OF[channel]}"] = round(figures[key] / found[key], 1)
     return figures

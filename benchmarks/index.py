@@ -19,13 +19,13 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
 from benchmarks import _index_content
 from benchmarks._index_sources import DAYS, DS, SHARD_BITS, write_sources
+from benchmarks._result import Result
 from benchmarks._watch import Watch
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +50,7 @@ def run(command: Sequence[str], folder: Path, extra: Mapping[str, str] | None = 
     return seconds, watch.cpu_s, watch.peak_kib / 2**20
 
 
-def main(argv: Sequence[str]) -> dict[str, Any]:
+def main(argv: Sequence[str]) -> Result:
     """Write the sources, build in turn with each, and clean up."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks index", description=__doc__, allow_abbrev=False)
     parser.add_argument("--users", type=int, default=1_000_000)
@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> dict[str, Any]:
         "ours": medians.pop("ours"),
         "peers": medians,
         "runs": args.runs,
-        "sets_compared": n_sets,
+        "notes": {"sets_compared": n_sets},
     }
 
 

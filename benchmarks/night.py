@@ -16,12 +16,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from angelia.commands.loop import environment
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
+from benchmarks._result import Result
 from benchmarks._watch import Watch
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +74,7 @@ def words_of(step: str, command: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", f"spark_jobs.{step}", "--ds", DS]
 
 
-def main(argv: Sequence[str]) -> dict[str, Any]:
+def main(argv: Sequence[str]) -> Result:
     """Run the benchmark; return its result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks night", description=__doc__, allow_abbrev=False)
     parser.add_argument("--users", type=int, default=1_000_000)

@@ -7,6 +7,7 @@ A failed critical check of a table still leaves the page, which shows it, but pu
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +19,14 @@ import typer
 
 from angelia.config import Settings, load_settings
 from angelia.contracts import arrow, dataset
+from angelia.contracts.sources import NAME
 from angelia.drawing.files import require_writable, write_text
 from angelia.effects.findings import Findings
 from angelia.effects.report import render
 from angelia.effects.sources import Sources, find_sources, register
 from angelia.effects.summary import summary
 from angelia.effects.tables import Table, run_tables
-from angelia.errors import GateClosed, NotFound
+from angelia.errors import GateClosed, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit
@@ -49,12 +51,14 @@ def run_report(
 
     Raises:
         NotFound: nothing was decided for the day.
-        InvalidInput: a file cannot be written.
+        InvalidInput: a file cannot be written, or the conversion is no event type.
         GateClosed: a critical check of a table failed; the page shows it.
     """
     from angelia.quality import verdicts
     from angelia.quality.publish import publish_report, report_name, reports_folder
 
+    if not re.fullmatch(NAME, conversion):
+        raise InvalidInput("--conversion is no event type", fix=f"give a type that events carry, such as purchase; it matches {NAME}")
     lake = open_lake(settings=settings)
     sources = find_sources(lake, ds, settings.lead_hours)
     if sources.one("decisions") is None:

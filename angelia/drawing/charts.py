@@ -188,8 +188,8 @@ def bars(rows: Sequence[tuple[str, float, str]], label: str, css: str = "s2") ->
     return responsive(draw)
 
 
-def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str) -> str:
-    """Return estimates with intervals around a line at zero: (name, estimate, low, high, note), all on one scale."""
+def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, coloured: Sequence[bool]) -> str:
+    """Return estimates with intervals around zero: (name, estimate, low, high, note); `coloured` says which are settled."""
 
     def draw(width: int) -> str:
         reach = max((max(abs(low), abs(high)) for _, _, low, high, _ in rows), default=0.0) or 1.0
@@ -209,7 +209,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str) 
         for i, (name, estimate, low, high, note) in enumerate(rows):
             y = i * step
             body.append(f'<line x1="{middle:.2f}" x2="{middle:.2f}" y1="{y + drop + 20}" y2="{y + drop + 42}" class="zero"/>')
-            css = "up" if low > 0 else "down" if high < 0 else "flat"
+            css = ("up" if estimate > 0 else "down") if coloured[i] else "flat"
             body.append(_text(0, y + 15, _fit(name, width if stacked else width - CHARACTER * len(note)), "name"))
             body.append(_text(0, y + 33, note, "value") if stacked else _text(width, y + 15, note, "value", "end"))
             at = y + drop + 31

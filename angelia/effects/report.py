@@ -14,6 +14,7 @@ from angelia.drawing.charts import Series, number
 from angelia.drawing.page import Html, details, empty, figure, legend, links, page, section, table, tiles
 from angelia.effects.evidence import certificate, made_from, quality
 from angelia.effects.findings import Findings
+from angelia.effects.multiple import holm
 from angelia.effects.sources import AFTER_HOURS
 
 REASONS = {
@@ -30,7 +31,7 @@ REASONS = {
     "gap": "too near to another message",
     "not_chosen": "another message, or none, was worth more to this person",
     "no_value": "worth no more than it costs",
-    "no_capacity": "the hours were full",
+    "no_capacity": "others were worth more in the hours it wanted, three times; other hours may have had room",
     "no_budget": "the campaign's budget was spent",
     "expired": "its window had passed",
 }
@@ -70,7 +71,10 @@ def _step(found: Findings, name: str) -> int:
 def _tiles(found: Findings) -> str:
     planned, accepted, opened = (_step(found, name) for name in ("planned", "accepted", "opened"))
     index, decisions = found.sources.one("user_index"), found.sources.one("decisions")
-    failed = [check for check in found.checks if check.failed] + [v for v in found.verdicts if not v["success"]]
+    # A warning is no failure: the page says "failed" of what is critical or crashed only, as its quality section does.
+    severities = [check.severity for check in found.checks if check.failed]
+    severities += ["critical" if v["crashed"] else v["severity"] for v in found.verdicts if not v["success"]]
+    n_failed = severities.count("critical")
     meta = decisions.meta if decisions else {}
     entries = [
         (number(index.rows if index else 0), "people known", f"{number(decisions.rows if decisions else 0)} considered for a campaign"),
@@ -78,7 +82,11 @@ def _tiles(found: Findings) -> str:
         (number(accepted), "accepted by providers", f"{_pct(accepted, _step(found, 'in manifests'))} of what was to be sent"),
         (number(opened), "opened within 24 h", f"{_pct(opened, accepted)} of accepted" if opened else "none reported so far"),
         (f"{meta['gap_pct']:.2f} %" if "gap_pct" in meta else "–", "from the best possible plan", "at most: gap to the proven bound"),
-        (number(len(failed)), "checks that failed", f"of {number(len(found.checks) + len(found.verdicts))}"),
+        (
+            number(n_failed),
+            "checks that failed",
+            f"of {number(len(found.checks) + len(found.verdicts))}, the gates' and this report's; {number(len(severities) - n_failed)} more warn",
+        ),
     ]
     return tiles(entries)
 
@@ -141,11 +149,15 @@ def _lift(found: Findings) -> str:
         )
         return section("lift", "What the messages caused", lead, empty(why))
     parts = []
+    # Colour says that a difference is settled: the window is over, and it stands out among all the intervals of the section.
+    is_growing = until is not None and until < night.window_end.date()
+    stands_out = [not is_growing and held for held in holm([(row["difference"], row["low"], row["high"]) for row in rows])]
     for metric, heading, unit in (
         ("converted", f"People with a `{found.conversion}` event, difference in percentage points", 100.0),
         ("active_days", "Days with activity per person, difference in days", 1.0),
     ):
         chosen = [row for row in rows if row["metric"] == metric]
+        coloured = [held for row, held in zip(rows, stands_out, strict=True) if row["metric"] == metric]
         if not chosen:
             continue
         drawn = [
@@ -159,7 +171,7 @@ def _lift(found: Findings) -> str:
             for row in chosen
         ]
         label = "; ".join(f"{name}: {note}" for name, _, _, _, note in drawn)
-        parts.append(f"<h3>{heading.replace('`', '')}</h3>" + figure(charts.intervals(drawn, f"{heading}: {label}")))
+        parts.append(f"<h3>{escape(heading.replace('`', ''))}</h3>" + figure(charts.intervals(drawn, f"{heading}: {label}", coloured)))
     columns = [
         ("scope", "scope"),
         ("metric", "metric"),
@@ -172,8 +184,10 @@ def _lift(found: Findings) -> str:
         ("high", "to"),
     ]
     window = f"Counted from {night.plan_start:%d %b %H:%M} to {night.window_end:%d %b %H:%M} UTC ({AFTER_HOURS} h after the planned day)"
-    if until is not None and until < night.window_end.date():
-        window += f"; events have arrived up to {until:%d %b} only, so these figures will still grow"
+    if is_growing:
+        window += f"; events have arrived up to {until:%d %b} only, so these figures will still grow, and none is coloured"
+    else:
+        window += f". Coloured is what stands out among all {number(len(rows))} intervals (Holm's correction, 5 % in all)"
     return section(
         "lift", "What the messages caused", lead, *parts, f'<p class="soft">{window}.</p>', details("Numbers", table(columns, rows, "Lift"))
     )

@@ -35,6 +35,7 @@ def test_a_small_run_gives_every_figure() -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     names = ("fcm_messages_per_cpu_s", "apns_messages_per_cpu_s", "messages_per_s", "worker_added_p99_ms", "peak_rss_mib", "rss_growth_pct")
-    assert all(isinstance(found[name], int | float) for name in names)
+    assert all(isinstance(found["ours"][name], int | float) for name in names)
     assert found["benchmark"] == "deliver"
+    assert set(found) == {"benchmark", "params", "machine", "ours", "peers", "runs", "notes"}
     assert found["machine"]["cores"] >= 1

@@ -31,7 +31,7 @@ def test_the_tallest_column_is_in_proportion() -> None:
 
 
 def test_an_interval_stands_where_its_numbers_are() -> None:
-    (wide, _) = svgs(charts.intervals([("all", 1.0, -2.0, 4.0, "+1")], "lift"))
+    (wide, _) = svgs(charts.intervals([("all", 1.0, -2.0, 4.0, "+1")], "lift", [False]))
     (circle,) = wide.iter("circle")
     middle = float(wide.get("width", "0")) / 2
     assert float(circle.get("cx", "0")) == pytest.approx(middle + (middle - 14) / 4, abs=0.02)
@@ -55,4 +55,9 @@ def test_heat_and_lines_parse_and_show_every_cell() -> None:
 
 
 def test_nothing_to_draw_is_no_error() -> None:
-    assert svgs(charts.bars([], "none") + charts.columns([], [], "none") + charts.intervals([], "none"))
+    assert svgs(charts.bars([], "none") + charts.columns([], [], "none") + charts.intervals([], "none", []))
+
+
+def test_an_interval_is_coloured_only_where_it_is_settled() -> None:
+    html = charts.intervals([("up", 2.0, 1.0, 3.0, ""), ("open", 2.0, 1.0, 3.0, ""), ("down", -2.0, -3.0, -1.0, "")], "lift", [True, False, True])
+    assert [circle.get("class") for circle in svgs(html)[0].iter("circle")] == ["dot up", "dot flat", "dot down"]

@@ -316,3 +316,38 @@ def test_a_replay_does_not_take_the_place_of_the_report_of_what_was_sent(
 ) -> None:
     monkeypatch.setenv("ANGELIA_BRANCH", "replay-1")
     assert Path(run_report(load_settings(), DS)["report"]) == settings_home / "reports" / "replay-1" / f"{DS}.html"
+
+
+def test_a_warning_is_not_counted_as_a_failed_check(lake: Lake, night: Any) -> None:
+    test_a_holdout_share_that_no_hash_gives_is_a_warning(lake, night)
+    page = page_of(lake)
+    assert re.search(r"<b>0</b><span>checks that failed<br>[^<]*; 1 more warn<", page)
+
+
+def test_a_conversion_that_is_no_event_type_is_refused(lake: Lake, night: Any, settings_home: Path) -> None:
+    with pytest.raises(InvalidInput, match="--conversion"):
+        run_report(load_settings(), DS, conversion='<meta http-equiv="refresh" content="0">')
+    assert not list(settings_home.rglob("*.html"))
+
+
+def test_lift_that_will_still_grow_is_not_coloured(lake: Lake, night: Any) -> None:
+    page = page_of(lake)
+    grows = "will still grow" in page
+    assert grows != ("Holm&#x27;s correction" in page or "Holm's correction" in page)
+    assert not (grows and re.search(r'class="dot (up|down)"', page))
+
+
+def test_headings_and_labels_escape_the_conversion(lake: Lake, night: Any) -> None:
+    from angelia.commands.report import _connection
+    from angelia.effects.findings import Findings
+    from angelia.effects.report import render
+    from angelia.effects.sources import find_sources, register
+    from angelia.effects.tables import run_tables
+
+    conversion, sources = "<meta name=x>", find_sources(lake, DS, load_settings().lead_hours)
+    with _connection() as connection:
+        register(connection, lake, sources)
+        tables, checks = run_tables(connection, sources.night, conversion)
+    page = render(Findings(sources, tables, checks, [], conversion))
+    assert conversion not in page
+    assert "&lt;meta name=x&gt;" in page

@@ -1,0 +1,29 @@
+"""Which of many differences stand out: Holm's correction, from the 95 % intervals that the report's tables hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_Z = 1.959963984540054  # half the width of a 95 % interval, in standard errors
+
+
+def holm(rows: Sequence[tuple[float, float, float]], level: float = 0.05) -> list[bool]:
+    """Return which of (difference, low, high) differ from zero, with at most `level` chance of any error.
+
+    The standard error is that of the interval's side towards zero, so that a single interval stands out exactly where it leaves out zero.
+    """
+    ranked = sorted((_p_value(*row), i) for i, row in enumerate(rows))
+    found = [False] * len(rows)
+    for rank, (p, i) in enumerate(ranked):
+        if p > level / (len(rows) - rank):
+            break
+        found[i] = True
+    return found
+
+
+def _p_value(difference: float, low: float, high: float) -> float:
+    side = difference - low if difference > 0 else high - difference
+    if difference == 0 or not math.isfinite(difference) or not math.isfinite(side):
+        return 1.0
+    return math.erfc(_Z * abs(difference) / side / math.sqrt(2)) if side > 0 else 0.0

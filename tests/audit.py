@@ -1,0 +1,46 @@
+"""`make audit`: look the locked packages up among known vulnerabilities with pip-audit, which runs in an environment of its own.
+
+Exit code 1: a locked package has a known vulnerability. 0: none has, or the service was out of reach, which is said: a machine without a network
+can build all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 300
+
+
+def main(command: list[str] | None = None) -> int:
+    """Run the audit, say what came of it, and return the exit code."""
+    uv = str(Path(sys.executable).parent / "uv")
+    options = ["--disable-pip", "--require-hashes", "--progress-spinner", "off", "--format", "json", "-r", str(ROOT / "requirements.lock")]
+    words = command or [uv, "tool", "run", "pip-audit", *options]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"audit: not done: {type(error).__name__}; nothing was looked up")
+        return 0
+    try:
+        listed = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        print(f"audit: not done: pip-audit gave no result, the service or the registry is likely out of reach: {last[:200]}")
+        return 0
+    found = [(one["name"], one["version"], vuln) for one in listed for vuln in one.get("vulns", [])]
+    for name, version, vuln in found:
+        print(f"{name} {version}: {vuln['id']}, fixed in {', '.join(vuln['fix_versions']) or 'no version yet'}")
+    skipped = sum("skip_reason" in one for one in listed)
+    if skipped == len(listed):
+        print(f"audit: not done: the service knew none of {skipped} packages; it is likely out of reach")
+        return 0
+    print(f"audit: {len(listed) - skipped} packages looked up, {skipped} not known to the service, {len(found)} vulnerabilities")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

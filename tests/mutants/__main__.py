@@ -1,0 +1,69 @@
+"""`python -m tests.mutants [WORDS]`: break a copy of the code in one place after the other, and say which breakages no test catches.
+
+WORDS choose breakages by their names. Prints a table on stderr and one JSON line on stdout; exit code 1 if one survived or no longer applies.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.mutants.table import TABLE, Mutant
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("angelia", "models", "spark_jobs", "benchmarks", "sql", "dags", "campaigns", "tests", "docs", "pyproject.toml")
+SECONDS = 300
+
+
+def place(root: Path, code: str) -> Path | None:
+    """Return the one file of `angelia` that holds the code, once; None if none or several do."""
+    found = [(path, path.read_text("utf-8").count(code)) for path in sorted((root / "angelia").rglob("*.py"))]
+    holding = [(path, n) for path, n in found if n]
+    return holding[0][0] if len(holding) == 1 and holding[0][1] == 1 else None
+
+
+def try_one(root: Path, mutant: Mutant) -> str:
+    """Break the copy, run the nearest tests, mend it, and return what came of it."""
+    path = place(root, mutant.code)
+    if path is None:
+        return "does not apply"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace(mutant.code, mutant.broken), "utf-8")
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+    try:
+        files = [f"tests/unit/{name}" for name in mutant.tests]
+        code = subprocess.run([*command, *files], cwd=root, capture_output=True, timeout=SECONDS, check=False).returncode
+    except subprocess.TimeoutExpired:
+        return "caught"  # hanging is noticed too
+    finally:
+        path.write_text(text, "utf-8")
+    # 1: a test failed; anything above: the tests did not run, which catches nothing.
+    return {0: "survived", 1: "caught"}.get(code, "does not apply")
+
+
+def main(words: list[str]) -> int:
+    """Try all that the words choose."""
+    chosen = [mutant for mutant in TABLE if not words or any(word in mutant.name for word in words)]
+    results: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="angelia-mutants-") as name:
+        root = Path(name)
+        for part in COPIED:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, root / part)
+        for mutant in chosen:
+            results[mutant.name] = try_one(root, mutant)
+            sys.stderr.write(f"{results[mutant.name]:<15} {mutant.name}\n")
+    counts = {word: sum(result == word for result in results.values()) for word in ("caught", "survived", "does not apply")}
+    sys.stdout.write(json.dumps({**counts, "mutants": results}) + "\n")
+    return 0 if counts["caught"] == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
