@@ -6,6 +6,7 @@ Reads the catalog store, and `user_features` for a person. Prints to the operato
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow.compute as pc
@@ -26,6 +27,8 @@ def person_row(lake: Lake, user_id: str, ds: str | None) -> dict[str, Any]:
     if ds is None:
         nights = lake.partitions("user_features")
         ds = nights[-1]["ds"] if nights else ""
+        # A night after today comes of a mistyped year or a trial: it is the default only where there is no other.
+        ds = max((night["ds"] for night in nights if night["ds"] <= datetime.now(UTC).date().isoformat()), default=ds)
     commit = lake.require("user_features", ds=ds) if ds else None
     if commit is None:
         raise NotFound("there are no user features yet", fix="run the night (build_features), or preview without --user")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -201,7 +202,8 @@ def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[Au
             raise NotFound("there is no audience index yet", fix="run build_bitmaps, or `angelia bootstrap`")
         if ds is not None:
             raise NotFound(f"there is no audience index of {ds}", fix=f"the newest is of {days[-1]}; build_bitmaps --ds {ds} makes it")
-        ds = days[-1]
+        # A day after today comes of a mistyped year or a trial: it is the default only where there is no other.
+        ds = max((day for day in days if day <= datetime.now(UTC).date().isoformat()), default=days[-1])
     audience = Audience(lake, ds)
     return audience, _text(audience, predicate, of_night=of_night)
 

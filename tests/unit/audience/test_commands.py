@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from angelia import cli
+from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import uniform, user_keys
 from angelia.lake import Lake
 
@@ -48,6 +49,15 @@ def asked(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, object
     assert (code, err) == (0, "")
     found: dict[str, object] = json.loads(out)
     return found
+
+
+def test_a_day_of_a_mistyped_year_is_no_default(people: People, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    before = asked(capsys, "count", "gender = 'f'")
+    with lake.attempt("bitmap_index", ds="2062-05-08") as attempt:
+        attempt.write(arrow.schema(dataset("bitmap_index")).empty_table(), "blocks-00000-00000.parquet")
+        attempt.publish()
+    after = asked(capsys, "count", "gender = 'f'")
+    assert (after["ds"], after["count"]) == ("2026-11-14", before["count"])
 
 
 def test_count_tells_who_matches_and_who_may_be_reached(people: People, capsys: pytest.CaptureFixture[str]) -> None:

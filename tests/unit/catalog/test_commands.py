@@ -129,6 +129,9 @@ def test_preview_for_a_person_uses_their_fields_and_language(applied: Path, lake
         attempt.write(rows.slice(0, 3), "part-0000.parquet", shards=(0, 0))
         attempt.write(rows.slice(3), "part-0001.parquet", shards=(1, 1))
         attempt.publish()
+    with lake.attempt("user_features", ds="2062-05-08") as attempt:  # of a mistyped year: no default
+        attempt.write(rows.slice(0, 0), "part-0000.parquet", shards=(0, 0))
+        attempt.publish()
 
     def read(user: str) -> tuple[str, str]:
         first = json.loads(run(capsys, "preview", "--campaign", "sale", "--user", user, "--json")[1])["previews"][0]
