@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -181,11 +181,17 @@ def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
 
 
 def _refused(lake: Lake) -> frozenset[tuple[str, str, str]]:
-    """Return (user, kind, name) where the last word of the newest preferences is no: younger than the plan, if a day has come in since."""
-    days = lake.partitions("user_preferences")
-    if not days:
-        return frozenset()
-    said = lake.read(lake.require("user_preferences", **days[-1]), [*_CHOICE, "is_opted_in", "updated_ts"])
+    """Return (user, kind, name) where the last word of the newest preferences is no: younger than the plan, if a day has come in since.
+
+    A day after today may be of a mistyped year: it hides no refusal of the newest day up to today, and its own refusals count too.
+    """
+    days, today = [leaf["ds"] for leaf in lake.partitions("user_preferences")], datetime.now(UTC).date().isoformat()
+    newest = {max(some) for some in (days, [day for day in days if day <= today]) if some}
+    return frozenset().union(*(_refused_on(lake, day) for day in newest))
+
+
+def _refused_on(lake: Lake, ds: str) -> frozenset[tuple[str, str, str]]:
+    said = lake.read(lake.require("user_preferences", ds=ds), [*_CHOICE, "is_opted_in", "updated_ts"])
     yes, no = (
         said.filter(pc.equal(said["is_opted_in"], word)).group_by(_CHOICE).aggregate([("updated_ts", "max")]).rename_columns([*_CHOICE, at])
         for word, at in ((True, "yes_ts"), (False, "no_ts"))

@@ -7,7 +7,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset, ids
 from angelia.delivery.clock import SimulatedClock
-from angelia.delivery.ledger.resend import lines, resend
+from angelia.delivery.ledger.resend import _refused, lines, resend
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker.run import lease_now
 from angelia.errors import InvalidInput
@@ -164,3 +164,13 @@ def test_a_replay_is_never_resent(bench):
     bench.plan(2)
     with pytest.raises(InvalidInput, match="only main"):
         resend(Lake(bench.lake.store, branch="replay-x"), [DS], {"price_drop"}, micros(NOON), lease_now(), dry_run=True)
+
+
+def test_preferences_of_a_mistyped_year_hide_no_refusal(lake: Lake) -> None:
+    at = datetime(2026, 11, 14, 12, tzinfo=UTC)
+    for ds, user in (("2026-11-15", "u1"), ("2062-05-08", "u2")):
+        row = {"user_id": user, "kind": "channel", "name": "fcm", "is_opted_in": False, "updated_ts": at}
+        with lake.attempt("user_preferences", ds=ds) as attempt:
+            attempt.write(pa.Table.from_pylist([row], schema=arrow.schema(dataset("user_preferences"))), "part-0000.parquet")
+            attempt.publish()
+    assert _refused(lake) == {("u1", "channel", "fcm"), ("u2", "channel", "fcm")}
