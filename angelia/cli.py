@@ -1,4 +1,6 @@
-"""The command line: `angelia COMMAND …`; each room of the house brings its own commands, loaded only when named."""
+"""The command line: `angelia COMMAND …`; each room of the house brings its own commands, loaded only when
+named.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +17,57 @@ from angelia.errors import AngeliaError
 # name -> (module, attribute, one line for the list of commands)
 COMMANDS = {
     "world": ("angelia.commands.world", "app", "A simulated population: create its sources, let it respond."),
-    "catalog": ("angelia.commands.catalog", "app", "Campaigns, audiences, materials, templates, channels, experiments."),
-    "audience": ("angelia.commands.audience", "app", "Count, explain and export audiences: SQL predicates over bitmaps."),
+    "catalog": (
+        "angelia.commands.catalog",
+        "app",
+        "Campaigns, audiences, materials, templates, channels, experiments.",
+    ),
+    "audience": (
+        "angelia.commands.audience",
+        "app",
+        "Count, explain and export audiences: SQL predicates over bitmaps.",
+    ),
     "plan": ("angelia.commands.plan", "app", "The joint decision of a night: volumes, prices, gap, reasons."),
     "why": ("angelia.commands.plan", "why", "Why this message, why then, why not the other."),
-    "bootstrap": ("angelia.commands.bootstrap", "command", "First features, first model, from the history at hand."),
+    "bootstrap": (
+        "angelia.commands.bootstrap",
+        "command",
+        "First features, first model, from the history at hand.",
+    ),
     "import": ("angelia.commands.import_", "command", "Your CSV or Parquet into the source contracts."),
     "deliver": ("angelia.commands.deliver", "deliver", "Send committed manifests to the channel providers."),
-    "sandbox": ("angelia.commands.deliver", "sandbox", "Local provider endpoints with real wire shapes and scripted faults."),
-    "receive": ("angelia.commands.receive", "command", "Callbacks of providers: opens, reports, bounces, unsubscribes."),
+    "sandbox": (
+        "angelia.commands.deliver",
+        "sandbox",
+        "Local provider endpoints with real wire shapes and scripted faults.",
+    ),
+    "receive": (
+        "angelia.commands.receive",
+        "command",
+        "Callbacks of providers: opens, reports, bounces, unsubscribes.",
+    ),
     "ledger": ("angelia.commands.deliver", "ledger", "What happened to every row; release ambiguous ones."),
     "quality": ("angelia.commands.quality", "app", "Data-quality gates and their verdicts."),
     "lake": ("angelia.commands.lake", "app", "Commits: log, show, verify, expire."),
     "report": ("angelia.commands.report", "report", "Self-contained HTML report of a night."),
-    "loop": ("angelia.commands.loop", "command", "The whole loop on a simulated population: what `make run` does."),
+    "loop": (
+        "angelia.commands.loop",
+        "command",
+        "The whole loop on a simulated population: what `make run` does.",
+    ),
     "doctor": ("angelia.commands.doctor", "command", "What is installed, reachable, configured."),
 }
 
 
 def build(names: Sequence[str]) -> typer.Typer:
     """Return the application with the named commands mounted."""
-    app = typer.Typer(name="angelia", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Who gets what, when, how.")
+    app = typer.Typer(
+        name="angelia",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Who gets what, when, how.",
+    )
     app.callback()(lambda: None)
     for name in names:
         module, attribute, line = COMMANDS[name]
@@ -52,7 +84,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("--help", "-h", "help"):
         width = max(map(len, COMMANDS))
-        sys.stdout.write("Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help teaches each; --json prints one JSON object)\n\n")
+        sys.stdout.write(
+            "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help teaches each; --json "
+            "prints one JSON object)\n\n"
+        )
         sys.stdout.writelines(f"  {name:<{width}}  {line}\n" for name, (_, _, line) in COMMANDS.items())
         sys.exit(0)
     if args[0] not in COMMANDS:

@@ -1,4 +1,6 @@
-"""Settings, read from the environment once per process (`ANGELIA_*`), so that a task run by hand equals the scheduled one."""
+"""Settings, read from the environment once per process (`ANGELIA_*`), so that a task run by hand equals the
+scheduled one.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,31 @@ class Settings(BaseModel):
     catalog: str = Field("", description="SQLAlchemy URL of the catalog; default sqlite in HOME/catalog.db")
     models: Path = Field(Path(), description="model registry folder; default HOME/models")
     reports: Path = Field(Path(), description="report folder; default HOME/reports")
-    branch: str = Field("main", pattern=r"^(main|replay-[A-Za-z0-9_.-]{1,64})$", description="lake branch to write")
-    shard_bits: int = Field(18, ge=8, le=24, description="log2 of ordinals per shard; fixed by the first index commit")
-    lead_hours: int = Field(28, ge=24, le=MAX_LEAD_HOURS, description="hours from ds 00:00 UTC to the first planned hour (28 = D+1 04:00)")
-    history_days: int = Field(28, ge=1, le=365, description="days of user_days that features, curves and training read")
-    default_timezone: str = Field("UTC", description="used for users whose timezone is missing or unknown; counted")
+    branch: str = Field(
+        "main", pattern=r"^(main|replay-[A-Za-z0-9_.-]{1,64})$", description="lake branch to write"
+    )
+    shard_bits: int = Field(
+        18, ge=8, le=24, description="log2 of ordinals per shard; fixed by the first index commit"
+    )
+    lead_hours: int = Field(
+        28,
+        ge=24,
+        le=MAX_LEAD_HOURS,
+        description="hours from ds 00:00 UTC to the first planned hour (28 = D+1 04:00)",
+    )
+    history_days: int = Field(
+        28, ge=1, le=365, description="days of user_days that features, curves and training read"
+    )
+    default_timezone: str = Field(
+        "UTC", description="used for users whose timezone is missing or unknown; counted"
+    )
     late_days: int = Field(3, ge=0, le=14, description="how many days back late events may still rebuild")
-    delivery_slots: int = Field(2, ge=1, le=64, description="slots of each Airflow pool deliver_<channel>: workers that share a provider's quota")
+    delivery_slots: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="slots of each Airflow pool deliver_<channel>: workers that share a provider's quota",
+    )
     s3_endpoint: str | None = Field(None, description="S3 endpoint URL where it is not the provider's own")
 
     def lake_url(self) -> str:
@@ -54,9 +74,15 @@ def load_settings() -> Settings:
     Raises:
         InvalidInput: a value is out of range, naming the variable.
     """
-    given = {name: os.environ[f"ANGELIA_{name.upper()}"] for name in Settings.model_fields if os.environ.get(f"ANGELIA_{name.upper()}")}
+    given = {
+        name: os.environ[f"ANGELIA_{name.upper()}"]
+        for name in Settings.model_fields
+        if os.environ.get(f"ANGELIA_{name.upper()}")
+    }
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidInput(f"ANGELIA_{str(first['loc'][0]).upper()}: {first['msg']}, got {first.get('input')!r}") from None
+        raise InvalidInput(
+            f"ANGELIA_{str(first['loc'][0]).upper()}: {first['msg']}, got {first.get('input')!r}"
+        ) from None

@@ -1,6 +1,7 @@
 """Errors an operator can act on.
 
-Every `AngeliaError` is printed as one line on stderr, and the command exits with code 2. A traceback is a defect.
+Every `AngeliaError` is printed as one line on stderr, and the command exits with code 2. A traceback is a
+defect.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Structured logs and the last run's metrics: one JSON line an event, one Prometheus textfile a step.
 
-Reads nothing of the data. Appends to HOME/logs/angelia.jsonl (`ANGELIA_LOG`: another file, `-` for stderr, `off`), and replaces
-HOME/metrics/angelia_STEP.prom. Every Spark job, every training, and every `angelia` command that publishes or that Airflow started is a step: it
-leaves one line with the rows that went in by dataset, the rows that came out, and those left out by reason; the commits it published are what counts.
+Reads nothing of the data. Appends to HOME/logs/angelia.jsonl (`ANGELIA_LOG`: another file, `-` for stderr,
+`off`), and replaces HOME/metrics/angelia_STEP.prom. Every Spark job, every training, and every `angelia`
+command that publishes or that Airflow started is a step: it leaves one line with the rows that went in by
+dataset, the rows that came out, and those left out by reason; the commits it published are what counts.
 Gates, guard and training publish none: they name what they read, and what they found as facts of the line.
-What would surprise: no line holds an address, a name or a user id; a person is named by `hashed(user_id)`, whose key stays in this home. A log that
-cannot be written never fails the work.
+What would surprise: no line holds an address, a name or a user id; a person is named by `hashed(user_id)`,
+whose key stays in this home. A log that cannot be written never fails the work.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ from angelia import metrics
 from angelia.config import load_settings
 from angelia.errors import AngeliaError
 
-_RUN = {"dag": "AIRFLOW_CTX_DAG_ID", "task": "AIRFLOW_CTX_TASK_ID", "run": "AIRFLOW_CTX_DAG_RUN_ID", "try": "AIRFLOW_CTX_TRY_NUMBER"}
+_RUN = {
+    "dag": "AIRFLOW_CTX_DAG_ID",
+    "task": "AIRFLOW_CTX_TASK_ID",
+    "run": "AIRFLOW_CTX_DAG_RUN_ID",
+    "try": "AIRFLOW_CTX_TRY_NUMBER",
+}
 
 
 @dataclass
@@ -62,11 +68,15 @@ def event(name: str, **facts: Any) -> None:
 
 
 def hashed(identifier: str) -> str:
-    """Return 12 hex digits that name a person within this home's logs, and tell nothing to whoever lacks the home's key."""
+    """Return 12 hex digits that name a person within this home's logs, and tell nothing to whoever lacks the
+    home's key.
+    """
     return hashlib.blake2b(identifier.encode(), key=_key(), digest_size=6).hexdigest()
 
 
-def published(dataset: str, rows: int, rejects: Mapping[str, int], inputs: Iterable[tuple[str, str, int]]) -> None:
+def published(
+    dataset: str, rows: int, rejects: Mapping[str, int], inputs: Iterable[tuple[str, str, int]]
+) -> None:
     """Count a commit into the step under way; `inputs` are (ref, dataset, rows), each counted once a step."""
     step = _STEP.get()
     if step is None:
@@ -75,8 +85,12 @@ def published(dataset: str, rows: int, rejects: Mapping[str, int], inputs: Itera
     took(inputs, rejects)
 
 
-def took(inputs: Iterable[tuple[str, str, int]], rejects: Mapping[str, int] | None = None, **facts: Any) -> None:
-    """Count what the step under way read, and what it left out of it; `inputs` are (ref, dataset, rows), each counted once a step."""
+def took(
+    inputs: Iterable[tuple[str, str, int]], rejects: Mapping[str, int] | None = None, **facts: Any
+) -> None:
+    """Count what the step under way read, and what it left out of it; `inputs` are (ref, dataset, rows), each
+    counted once a step.
+    """
     step = _STEP.get()
     if step is None:
         return
@@ -96,12 +110,14 @@ def is_step() -> bool:
 
 @contextmanager
 def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterator[Step]:
-    """Run the block as a step: one line and one textfile when it ends, however it does. A step within a step is part of the outer one.
+    """Run the block as a step: one line and one textfile when it ends, however it does. A step within a step
+    is part of the outer one.
 
     Args:
         name: `aggregate_days`, `plan guard`.
         argv: its words, of which `--ds` and `--branch` are kept.
-        always: if not, nothing is written of a block that published no commit and was not started by Airflow: somebody only looked.
+        always: if not, nothing is written of a block that published no commit and was not started by Airflow:
+            somebody only looked.
     """
     outer = _STEP.get()
     if outer is not None:
@@ -130,10 +146,23 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
 
 def _told(step: Step, words: list[str], seconds: float, said: str | None) -> None:
     """Write the step's line, and its textfile if it worked on main."""
-    ds, branch = _option(words, "--ds"), _option(words, "--branch") or os.environ.get("ANGELIA_BRANCH") or "main"
+    ds, branch = (
+        _option(words, "--ds"),
+        _option(words, "--branch") or os.environ.get("ANGELIA_BRANCH") or "main",
+    )
     counts = {"rows_in": step.rows_in, "rows_out": step.rows_out, "rejected": step.rejected}
     error = {"error": _without_person(said, words)} if said else {}
-    event("step", step=step.name, ds=ds, branch=branch, result=step.result, **error, seconds=seconds, **counts, **step.facts)
+    event(
+        "step",
+        step=step.name,
+        ds=ds,
+        branch=branch,
+        result=step.result,
+        **error,
+        seconds=seconds,
+        **counts,
+        **step.facts,
+    )
     if branch == "main":
         _textfile(step, ds, seconds)
 
@@ -158,13 +187,40 @@ def _textfile(step: Step, ds: str | None, seconds: float) -> None:
     with suppress(ValueError):
         day = [(which, datetime.fromisoformat(f"{ds}T00:00+00:00").timestamp())] if ds else []
         families = [
-            metrics.Family("angelia_step_ok", "gauge", "1 if the step's last run ended well.", [(which, float(step.result == "ok"))]),
-            metrics.Family("angelia_step_end_timestamp_seconds", "gauge", "When the step's last run ended.", [(which, time.time())]),
+            metrics.Family(
+                "angelia_step_ok",
+                "gauge",
+                "1 if the step's last run ended well.",
+                [(which, float(step.result == "ok"))],
+            ),
+            metrics.Family(
+                "angelia_step_end_timestamp_seconds",
+                "gauge",
+                "When the step's last run ended.",
+                [(which, time.time())],
+            ),
             metrics.Family("angelia_step_seconds", "gauge", "How long it took.", [(which, seconds)]),
-            metrics.Family("angelia_step_day_timestamp_seconds", "gauge", "Midnight UTC of the day it worked on.", day),
-            metrics.Family("angelia_step_rows_in", "gauge", "Rows read.", [({**which, "dataset": k}, n) for k, n in step.rows_in.items()]),
-            metrics.Family("angelia_step_rows_out", "gauge", "Rows published.", [({**which, "dataset": k}, n) for k, n in step.rows_out.items()]),
-            metrics.Family("angelia_step_rejected_rows", "gauge", "Rows left out.", [({**which, "reason": k}, n) for k, n in step.rejected.items()]),
+            metrics.Family(
+                "angelia_step_day_timestamp_seconds", "gauge", "Midnight UTC of the day it worked on.", day
+            ),
+            metrics.Family(
+                "angelia_step_rows_in",
+                "gauge",
+                "Rows read.",
+                [({**which, "dataset": k}, n) for k, n in step.rows_in.items()],
+            ),
+            metrics.Family(
+                "angelia_step_rows_out",
+                "gauge",
+                "Rows published.",
+                [({**which, "dataset": k}, n) for k, n in step.rows_out.items()],
+            ),
+            metrics.Family(
+                "angelia_step_rejected_rows",
+                "gauge",
+                "Rows left out.",
+                [({**which, "reason": k}, n) for k, n in step.rejected.items()],
+            ),
         ]
         home = load_settings().home
         if home.is_dir():
@@ -195,7 +251,9 @@ def _append(line: str) -> None:
 
 @cache
 def _key() -> bytes:
-    """Return the key of this home's hashes (`ANGELIA_LOG_KEY`, else HOME/logs/key, made on first use); a random one where no home is."""
+    """Return the key of this home's hashes (`ANGELIA_LOG_KEY`, else HOME/logs/key, made on first use); a
+    random one where no home is.
+    """
     if given := os.environ.get("ANGELIA_LOG_KEY"):
         return hashlib.sha256(given.encode()).digest()
     fresh = secrets.token_bytes(32)

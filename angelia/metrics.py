@@ -1,6 +1,8 @@
-"""The Prometheus text format, written for a node exporter's textfile collector. Source: prometheus.io/docs/instrumenting/exposition_formats.
+"""The Prometheus text format, written for a node exporter's textfile collector. Source:
+prometheus.io/docs/instrumenting/exposition_formats.
 
-A file is replaced whole, so the collector never reads half of one. No label holds an address, a user or a message.
+A file is replaced whole, so the collector never reads half of one. No label holds an address, a user or a
+message.
 """
 
 from __future__ import annotations

@@ -14,7 +14,12 @@ import typer
 from angelia.errors import AngeliaError, InvalidInput
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-DsOption = Annotated[str, typer.Option("--ds", metavar="YYYY-MM-DD", help="The closed UTC day D.", callback=lambda value: parse_ds(value))]
+DsOption = Annotated[
+    str,
+    typer.Option(
+        "--ds", metavar="YYYY-MM-DD", help="The closed UTC day D.", callback=lambda value: parse_ds(value)
+    ),
+]
 
 
 def parse_ds(value: str) -> str:
@@ -76,7 +81,16 @@ def run_module(argv: Sequence[str]) -> str:
         AngeliaError: it failed; its own error stands above.
     """
     progress("+ python -m " + " ".join(argv))
-    done = subprocess.run([sys.executable, "-m", *argv], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", *argv],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     if done.returncode:
-        raise AngeliaError(f"`python -m {argv[0]} …` ended with exit code {done.returncode}", fix="its own error stands above")
+        raise AngeliaError(
+            f"`python -m {argv[0]} …` ended with exit code {done.returncode}",
+            fix="its own error stands above",
+        )
     return done.stdout

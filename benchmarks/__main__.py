@@ -24,7 +24,9 @@ def main(argv: Sequence[str]) -> int:
     """List, or run one; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
     parser.add_argument("--list", action="store_true", help="print the names and leave")
-    parser.add_argument("name", nargs="?", choices=names(), help="which benchmark; NAME --help shows its options")
+    parser.add_argument(
+        "name", nargs="?", choices=names(), help="which benchmark; NAME --help shows its options"
+    )
     # What follows the name belongs to the benchmark, --help included.
     cut = next((i + 1 for i, word in enumerate(argv) if not word.startswith("-")), len(argv))
     args = parser.parse_args(argv[:cut])

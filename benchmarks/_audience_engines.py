@@ -1,4 +1,6 @@
-"""The processes of the audience benchmark: our engine, NumPy on packed bits, DuckDB on boolean columns. Asked by lines of JSON on stdin."""
+"""The processes of the audience benchmark: our engine, NumPy on packed bits, DuckDB on boolean columns. Asked
+by lines of JSON on stdin.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,12 @@ def duckdb(folder: Path) -> tuple[Ask, list[str]]:
     width = min(facts["width"], 1 << 23)
     for first in range(0, facts["users"], width):
         n = min(width, facts["users"] - first)
-        columns = [pa.Array.from_buffers(pa.bool_(), n, [None, pa.py_buffer(bits[first >> 3 : (first + n + 7) >> 3])]) for bits in maps]
+        columns = [
+            pa.Array.from_buffers(
+                pa.bool_(), n, [None, pa.py_buffer(bits[first >> 3 : (first + n + 7) >> 3])]
+            )
+            for bits in maps
+        ]
         batch = pa.table(dict(zip("abc", columns, strict=True)))  # noqa: F841 - DuckDB finds it by its name
         connection.execute("INSERT INTO users SELECT * FROM batch")
     connection.execute("CHECKPOINT")
@@ -75,11 +82,24 @@ def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2])
     began = time.perf_counter()
     ask, states = {"ours": ours, "numpy_bits": numpy_bits, "duckdb": duckdb}[name](folder)
-    print(json.dumps({"states": states, **({} if name == "ours" else {"build_s": round(time.perf_counter() - began, 1)})}), flush=True)
+    print(
+        json.dumps(
+            {
+                "states": states,
+                **({} if name == "ours" else {"build_s": round(time.perf_counter() - began, 1)}),
+            }
+        ),
+        flush=True,
+    )
     for line in sys.stdin:
         question = json.loads(line)
         if question.get("stop"):
-            print(json.dumps({"peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)}), flush=True)
+            print(
+                json.dumps(
+                    {"peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)}
+                ),
+                flush=True,
+            )
             return
         began = time.perf_counter()
         count = ask(question["state"], question["text"])

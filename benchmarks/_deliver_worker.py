@@ -1,4 +1,5 @@
-"""The worker process of the delivery benchmark: one real `Delivery`, its own CPU and memory, and the time it adds to each message.
+"""The worker process of the delivery benchmark: one real `Delivery`, its own CPU and memory, and the time it
+adds to each message.
 
 Its own process, so that making the plan and receiving the messages cost it nothing. Prints one JSON object.
 """
@@ -55,17 +56,23 @@ class Memory(threading.Thread):
 
 
 class Stopwatch:
-    """Times what the worker adds: row through its last check -> bytes handed to the socket, and answer read -> row settled.
+    """Times what the worker adds: row through its last check -> bytes handed to the socket, and answer read
+    -> row settled.
 
-    The answer's own time begins when the sandbox wrote it (it stamps the message name with the shared wall clock), so the wire, the kernel and
-    any hold-up of our event loop count as ours: an upper bound.
+    The answer's own time begins when the sandbox wrote it (it stamps the message name with the shared wall
+    clock), so the wire, the kernel and any hold-up of our event loop count as ours: an upper bound.
     """
 
     def __init__(self) -> None:
         self.before: list[float] = []
         self.after: list[float] = []
         self._leaving: list[float] = []
-        send, answered, flush, submit = batch.Batch._send, batch.Batch._answered, client.Connection.flush, client.Connection.send
+        send, answered, flush, submit = (
+            batch.Batch._send,
+            batch.Batch._answered,
+            client.Connection.flush,
+            client.Connection.send,
+        )
         watch = self
         began = [0.0]
 
@@ -96,7 +103,11 @@ class Stopwatch:
     def p99_ms(self) -> dict[str, float]:
         """Return the two parts and their sum, ms."""
         out, back = (float(np.percentile(values, 99)) * 1e3 for values in (self.before, self.after))
-        return {"worker_added_p99_ms": round(out + back, 3), "p99_to_socket_ms": round(out, 3), "p99_from_answer_ms": round(back, 3)}
+        return {
+            "worker_added_p99_ms": round(out + back, 3),
+            "p99_to_socket_ms": round(out, 3),
+            "p99_from_answer_ms": round(back, 3),
+        }
 
 
 def main(argv: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Nothing that a benchmark started outlives it, however it ends.
 
-Its children carry a mark in their environment, also those in sessions of their own. A guard in its own session waits for the end of a pipe, which
-comes with the benchmark's end, SIGKILL included, and then ends all that is marked. Reads /proc: where there is none, only signals are handled.
+Its children carry a mark in their environment, also those in sessions of their own. A guard in its own
+session waits for the end of a pipe, which comes with the benchmark's end, SIGKILL included, and then ends all
+that is marked. Reads /proc: where there is none, only signals are handled.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def guarded() -> Iterator[None]:
     """End all that is started within, on leaving, on SIGTERM, SIGINT and SIGHUP, and after a SIGKILL."""
     mark = uuid.uuid4().hex
     command = [sys.executable, str(Path(__file__)), mark]
-    guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+    guard = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     os.environ[MARK] = mark
 
     def leave(number: int, _: FrameType | None) -> None:
@@ -33,7 +36,9 @@ def guarded() -> Iterator[None]:
         end_marked(mark)
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
-"""What an index says, counted from its own sets, so that engines of the index benchmark can be held to the same content.
+"""What an index says, counted from its own sets, so that engines of the index benchmark can be held to the
+same content.
 
-`cards`: people of each set of people (texts, lists, flags, who is known, who did what on a day). `totals`: sums of numbers, and of counts of events,
-that the bit slices amount to.
+`cards`: people of each set of people (texts, lists, flags, who is known, who did what on a day). `totals`:
+sums of numbers, and of counts of events, that the bit slices amount to.
 """
 
 from __future__ import annotations
@@ -35,23 +36,31 @@ def ours(lake: Lake) -> Content:
                 if kind == "known":
                     cards[f"{NAMES.get(field, field)}?"] += int(blobs.cardinalities[row])
                 elif kind == "value":
-                    cards[field if value == "true" else f"{NAMES.get(field, field)}={value}"] += int(blobs.cardinalities[row])
+                    cards[field if value == "true" else f"{NAMES.get(field, field)}={value}"] += int(
+                        blobs.cardinalities[row]
+                    )
             slices = {bit: row for (kind, _, bit), row in keys.items() if kind == "slice" and bit is not None}
             if field in FRACTIONS:
                 people = blobs.keys(block, "user")["known", None, None]
                 known = to_dense(blobs.get(keys.get(("known", None, None), people)), width)
                 found = np.zeros(width, np.uint64)
                 for bit, row in slices.items():
-                    found |= np.unpackbits(to_dense(blobs.get(row), width).bits, bitorder="little").astype(np.uint64) << np.uint64(bit)
+                    found |= np.unpackbits(to_dense(blobs.get(row), width).bits, bitorder="little").astype(
+                        np.uint64
+                    ) << np.uint64(bit)
                 mine = found[np.unpackbits(known.bits, bitorder="little").view(bool)]
-                if (levels := keys.get(("levels", None, None))) is not None:  # slices hold places among the levels
+                if (
+                    levels := keys.get(("levels", None, None))
+                ) is not None:  # slices hold places among the levels
                     values = blobs.arrays(levels)[0][mine]
                 else:  # they hold the bits of the numbers, which are not negative
                     offset = blobs.rows["offset"][min(slices.values())].as_py()
                     values = (mine + np.uint64(offset)).view(np.float64)
                 totals[field] += int(np.rint(values * 100).astype(np.int64).sum())
             elif slices:
-                known_row = keys.get(("known", None, None), blobs.keys(block, "user").get(("known", None, None)))
+                known_row = keys.get(
+                    ("known", None, None), blobs.keys(block, "user").get(("known", None, None))
+                )
                 offset = int(blobs.rows["offset"][min(slices.values())].as_py())
                 totals[field] += offset * int(blobs.cardinalities[known_row]) + sum(
                     int(blobs.cardinalities[row]) << bit for bit, row in slices.items()
@@ -84,7 +93,11 @@ def peer(folder: Path) -> Content:
             for batch in file.iter_batches(batch_size=1000):
                 is_words = "bucket" in batch.schema.names
                 for key, data in zip(batch["k"].to_pylist(), batch["bitmap"].to_pylist(), strict=True):
-                    counts[key] += int(np.bitwise_count(np.frombuffer(data, np.uint8)).sum()) if is_words else len(BitMap.deserialize(data))
+                    counts[key] += (
+                        int(np.bitwise_count(np.frombuffer(data, np.uint8)).sum())
+                        if is_words
+                        else len(BitMap.deserialize(data))
+                    )
     cards = {key: n for key, n in counts.items() if "#" not in key}
     totals = defaultdict[str, int](int)
     for key, n in counts.items():

@@ -1,8 +1,9 @@
-"""The peers of the index benchmark, each in a process of its own: Spark's bitmap_construct_agg, and DuckDB's list() with pyroaring.
+"""The peers of the index benchmark, each in a process of its own: Spark's bitmap_construct_agg, and DuckDB's
+list() with pyroaring.
 
-They make sets of the same content from the same stored files, as (k, bitmap) rows in Parquet: a set a value, who is known of each field that may be
-NULL, numbers bit by bit (fractions in hundredths, which is all there is in them), and of events, by type and by (type, item), each day's presence and
-its count bit by bit.
+They make sets of the same content from the same stored files, as (k, bitmap) rows in Parquet: a set a value,
+who is known of each field that may be NULL, numbers bit by bit (fractions in hundredths, which is all there
+is in them), and of events, by type and by (type, item), each day's presence and its count bit by bit.
 """
 
 from __future__ import annotations
@@ -25,29 +26,51 @@ COUNT_BITS = 6
 
 
 def selects(unnest: str, bit: str) -> list[str]:
-    """Return one SELECT of (k, ordinal) per field, or bit of it; `unnest` and `bit` are the engine's spelling."""
+    """Return one SELECT of (k, ordinal) per field, or bit of it; `unnest` and `bit` are the engine's
+    spelling.
+    """
     contract = dataset("user_features")
     found = ["SELECT 'user?' AS k, ordinal FROM f"]
-    found += [f"SELECT concat('{name}=', {name}) AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in TEXTS]
-    found += [f"SELECT concat('{name}=', v) AS k, ordinal FROM f {unnest.format(name)}" for name in LISTS if name != "channels"]
-    found.append(f"SELECT concat('channels=', v) AS k, ordinal FROM f {unnest.format('channels')} WHERE NOT is_suppressed")
+    found += [
+        f"SELECT concat('{name}=', {name}) AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in TEXTS
+    ]
+    found += [
+        f"SELECT concat('{name}=', v) AS k, ordinal FROM f {unnest.format(name)}"
+        for name in LISTS
+        if name != "channels"
+    ]
+    found.append(
+        f"SELECT concat('channels=', v) AS k, ordinal FROM f {unnest.format('channels')} WHERE "
+        f"NOT is_suppressed"
+    )
     found += [f"SELECT '{name}' AS k, ordinal FROM f WHERE {name}" for name in FLAGS]
     nullable = [name for name in (*TEXTS, *NUMBERS, *FRACTIONS, "tags") if contract[name].nullable]
     found += [f"SELECT '{name}?' AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in nullable]
     whole = {name: (name, bits) for name, bits in NUMBERS.items()}
     whole |= {name: (f"CAST(round({name} * 100) AS INT)", bits) for name, bits in FRACTIONS.items()}
     found += [
-        f"SELECT '{name}#{i}' AS k, ordinal FROM f WHERE {bit.format(text, i)} = 1" for name, (text, bits) in whole.items() for i in range(bits)
+        f"SELECT '{name}#{i}' AS k, ordinal FROM f WHERE {bit.format(text, i)} = 1"
+        for name, (text, bits) in whole.items()
+        for i in range(bits)
     ]
     for key, rows in (
         (
             "concat(event_type, ':', day)",
-            "(SELECT event_type, day, ordinal, CAST(sum(n_events) AS INT) AS n FROM d GROUP BY event_type, day, ordinal)",
+            (
+                "(SELECT event_type, day, ordinal, CAST(sum(n_events) AS INT) AS n FROM d GROUP BY "
+                "event_type, day, ordinal)"
+            ),
         ),
-        ("concat(event_type, ':', item, ':', day)", "(SELECT event_type, item, day, ordinal, n_events AS n FROM d)"),
+        (
+            "concat(event_type, ':', item, ':', day)",
+            "(SELECT event_type, item, day, ordinal, n_events AS n FROM d)",
+        ),
     ):
         found.append(f"SELECT {key} AS k, ordinal FROM {rows}")
-        found += [f"SELECT concat({key}, '#{i}') AS k, ordinal FROM {rows} WHERE {bit.format('n', i)} = 1" for i in range(COUNT_BITS)]
+        found += [
+            f"SELECT concat({key}, '#{i}') AS k, ordinal FROM {rows} WHERE {bit.format('n', i)} = 1"
+            for i in range(COUNT_BITS)
+        ]
     return found
 
 
@@ -62,14 +85,31 @@ def duckdb_list(lake: Lake, out: Path) -> None:
     import duckdb
 
     connection = duckdb.connect(config={"threads": 2})
-    connection.execute(f"CREATE VIEW f AS SELECT * FROM read_parquet({lake.paths(lake.require('user_features', ds=DS))}, hive_partitioning = false)")
-    views = [f"SELECT *, '{day}' AS day FROM read_parquet({paths}, hive_partitioning = false)" for day, paths in day_sources(lake).items()]
+    connection.execute(
+        f"CREATE VIEW f AS SELECT * FROM "
+        f"read_parquet({lake.paths(lake.require('user_features', ds=DS))}, hive_partitioning = false)"
+    )
+    views = [
+        f"SELECT *, '{day}' AS day FROM read_parquet({paths}, hive_partitioning = false)"
+        for day, paths in day_sources(lake).items()
+    ]
     connection.execute(f"CREATE VIEW d AS {' UNION ALL '.join(views)}")
-    with pq.ParquetWriter(out / "bitmaps.parquet", pa.schema([("k", pa.string()), ("bitmap", pa.binary())]), compression="none") as writer:
+    with pq.ParquetWriter(
+        out / "bitmaps.parquet", pa.schema([("k", pa.string()), ("bitmap", pa.binary())]), compression="none"
+    ) as writer:
         for select in selects(", unnest({0}) AS u(v)", "(({0} >> {1}) & 1)"):
-            reader = connection.execute(f"SELECT k, list(ordinal) AS members FROM ({select}) GROUP BY k").to_arrow_reader(1000)
+            reader = connection.execute(
+                f"SELECT k, list(ordinal) AS members FROM ({select}) GROUP BY k"
+            ).to_arrow_reader(1000)
             for batch in reader:
-                writer.write_table(pa.table({"k": batch.column(0), "bitmap": pa.array(list(serialized(batch.column(1))), pa.binary())}))
+                writer.write_table(
+                    pa.table(
+                        {
+                            "k": batch.column(0),
+                            "bitmap": pa.array(list(serialized(batch.column(1))), pa.binary()),
+                        }
+                    )
+                )
 
 
 def serialized(members: pa.ListArray) -> list[bytes]:
@@ -97,7 +137,8 @@ def spark_bitmap_construct_agg(lake: Lake, out: Path) -> None:
         rows = " UNION ALL ".join(selects("LATERAL VIEW explode({0}) u AS v", "(shiftright({0}, {1}) & 1)"))
         spark.sql(
             "SELECT k, bitmap_bucket_number(cast(ordinal AS bigint)) AS bucket,"
-            f" bitmap_construct_agg(bitmap_bit_position(cast(ordinal AS bigint))) AS bitmap FROM ({rows}) GROUP BY ALL"
+            f" bitmap_construct_agg(bitmap_bit_position(cast(ordinal AS bigint))) AS bitmap FROM "
+            f"({rows}) GROUP BY ALL"
         ).write.mode("overwrite").parquet(str(out))
 
 

@@ -1,4 +1,6 @@
-"""The stored files that the index benchmark builds from: an index of users, their features, and their days; written through the lake."""
+"""The stored files that the index benchmark builds from: an index of users, their features, and their days;
+written through the lake.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,19 @@ TEXTS = {"gender": 3, "country": 40, "province": 300, "locale": 30, "timezone": 
 LISTS = {"tags": 20, "channels": 5, "opted_out_topics": 6}
 TOPS = {"age_years": 90, "membership_level": 6, "days_since_signup": 2000, "n_active_days_28d": 28}
 NUMBERS = {
-    "age_years": 7, "membership_level": 3, "days_since_signup": 11, "n_events_1d": 6, "n_events_7d": 6, "n_events_28d": 6,
-    "n_active_days_28d": 5, "n_purchases_28d": 6, "days_since_event": 6, "days_since_purchase": 6, "n_pushes_7d": 6, "n_pushes_28d": 6,
+    "age_years": 7, "membership_level": 3, "days_since_signup": 11, "n_events_1d": 6, "n_events_7d": 6,
+    "n_events_28d": 6,
+    "n_active_days_28d": 5, "n_purchases_28d": 6, "days_since_event": 6, "days_since_purchase": 6,
+    "n_pushes_7d": 6, "n_pushes_28d": 6,
     "n_opens_28d": 6, "days_since_push": 6,
 }  # fmt: skip
 FRACTIONS = {"value_28d": 14, "open_rate_28d": 7}  # bits of their hundredths
 
 
 def features(first: int, n: int, seed: int) -> pa.Table:
-    """Return user_features rows of n people from ordinal `first` on; a tenth of every nullable value is NULL, places come in stretches."""
+    """Return user_features rows of n people from ordinal `first` on; a tenth of every nullable value is NULL,
+    places come in stretches.
+    """
     rng = np.random.default_rng([seed, first])
     columns: dict[str, pa.Array] = {}
     for field in arrow.schema(dataset("user_features")):
@@ -48,7 +54,9 @@ def features(first: int, n: int, seed: int) -> pa.Table:
             sizes = rng.integers(0, 4, n)
             names = pa.array([f"{field.name}_{i}" for i in range(LISTS[field.name])])
             flat = names.take(pa.array(rng.integers(0, LISTS[field.name], sizes.sum())))
-            values = pa.ListArray.from_arrays(pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)), flat)
+            values = pa.ListArray.from_arrays(
+                pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)), flat
+            )
             null = None
         elif pa.types.is_boolean(field.type):
             values = pa.array(rng.random(n) < 0.03)
@@ -63,7 +71,9 @@ def features(first: int, n: int, seed: int) -> pa.Table:
 
 
 def events(first: int, n: int, seed: int, day: int) -> pa.Table:
-    """Return user_days rows of one day: five events a person over the window, in 34 pairs; a pair of a person is one row."""
+    """Return user_days rows of one day: five events a person over the window, in 34 pairs; a pair of a person
+    is one row.
+    """
     rng = np.random.default_rng([seed, first, day])
     size = round(n * 5 / DAYS)
     keys = np.unique(rng.integers(first, first + n, size) * 34 + rng.zipf(1.3, size) % 34)
@@ -84,15 +94,24 @@ def events(first: int, n: int, seed: int, day: int) -> pa.Table:
 def write_sources(lake: Lake, users: int, seed: int) -> Commit:
     """Write the index, features and days; return the features' commit."""
     spans = [(first, min(CHUNK, users - first)) for first in range(0, users, CHUNK)]
-    ids = [pa.table({"user_id": [f"u{i}" for i in range(a, a + n)], "ordinal": pa.array(range(a, a + n), pa.uint32())}) for a, n in spans]
+    ids = [
+        pa.table(
+            {"user_id": [f"u{i}" for i in range(a, a + n)], "ordinal": pa.array(range(a, a + n), pa.uint32())}
+        )
+        for a, n in spans
+    ]
     index = append_chain(lake, "user_index", ids, expected=None, shard_bits=SHARD_BITS)
     with lake.attempt("user_features", ds=DS) as attempt:
         for shard, (first, n) in enumerate(spans):
             attempt.write(features(first, n, seed), f"shard-{shard:05d}.parquet", shards=(shard, shard))
         commit = attempt.publish(inputs=[index])
     for day in range(DAYS):
-        with lake.attempt("user_days", ds=(date.fromisoformat(DS) - timedelta(days=day)).isoformat()) as attempt:
+        with lake.attempt(
+            "user_days", ds=(date.fromisoformat(DS) - timedelta(days=day)).isoformat()
+        ) as attempt:
             for shard, (first, n) in enumerate(spans):
-                attempt.write(events(first, n, seed, day), f"shard-{shard:05d}.parquet", shards=(shard, shard))
+                attempt.write(
+                    events(first, n, seed, day), f"shard-{shard:05d}.parquet", shards=(shard, shard)
+                )
             attempt.publish(inputs=[index])
     return commit

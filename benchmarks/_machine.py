@@ -10,7 +10,9 @@ from typing import Any
 
 def facts() -> dict[str, Any]:
     """Return processor, cores, memory, system, Python, and the load when asked."""
-    names = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    names = [
+        line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")
+    ]
     kib = [int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")]
     return {
         "cpu": names[0] if names else platform.processor() or platform.machine(),

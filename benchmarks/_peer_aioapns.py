@@ -1,4 +1,6 @@
-"""aioapns to a sandbox: arguments are the base address, the token credentials file and the number of messages."""
+"""aioapns to a sandbox: arguments are the base address, the token credentials file and the number of
+messages.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +23,28 @@ WINDOW = 200  # requests at once, as ours
 async def run(base_url: str, account: dict[str, str], messages: int) -> tuple[int, float]:
     """Send; return messages accepted and CPU seconds."""
     address = urlsplit(base_url)
-    APNsProductionClientProtocol.APNS_SERVER, APNsProductionClientProtocol.APNS_PORT = address.hostname, address.port  # the one change
+    APNsProductionClientProtocol.APNS_SERVER, APNsProductionClientProtocol.APNS_PORT = (
+        address.hostname,
+        address.port,
+    )  # the one change
     context = ssl.create_default_context()
     client = APNs(
-        key=account["private_key"], key_id=account["key_id"], team_id=account["team_id"], topic=account["topic"], max_connections=2,
+        key=account["private_key"], key_id=account["key_id"], team_id=account["team_id"],
+        topic=account["topic"], max_connections=2,
         ssl_context=context,
     )  # fmt: skip
     sent = 0
 
     def make(number: int) -> NotificationRequest:
-        alert = {"title": "Price drop: camera", "body": f"Hello Ann{number % 997}, your camera costs less today."}
+        alert = {
+            "title": "Price drop: camera",
+            "body": f"Hello Ann{number % 997}, your camera costs less today.",
+        }
         return NotificationRequest(
-            device_token=f"{number:064x}", message={"aps": {"alert": alert}, "link": "https://shop.example/sale?c=price_drop"},
-            notification_id=f"{number:08x}-0000-4000-8000-000000000000", time_to_live=43_200, priority=5, collapse_key="price_drop",
+            device_token=f"{number:064x}",
+            message={"aps": {"alert": alert}, "link": "https://shop.example/sale?c=price_drop"},
+            notification_id=f"{number:08x}-0000-4000-8000-000000000000", time_to_live=43_200, priority=5,
+            collapse_key="price_drop",
             push_type=PushType.ALERT,
         )  # fmt: skip
 

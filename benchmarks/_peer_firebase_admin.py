@@ -1,4 +1,6 @@
-"""firebase-admin's send_each_async to a sandbox: arguments are the base address, the service account file and the number of messages."""
+"""firebase-admin's send_each_async to a sandbox: arguments are the base address, the service account file and
+the number of messages.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def main(base_url: str, account: str, messages: int) -> None:
     def make(number: int) -> messaging.Message:
         return messaging.Message(
             token=f"sandbox-{number:08d}-" + "x" * 120,
-            notification=messaging.Notification(title="Price drop: camera", body=f"Hello Ann{number % 997}, your camera costs less today."),
+            notification=messaging.Notification(
+                title="Price drop: camera", body=f"Hello Ann{number % 997}, your camera costs less today."
+            ),
             data={"dispatch_id": f"{number:032x}", "link": "https://shop.example/sale?c=price_drop"},
             android=messaging.AndroidConfig(collapse_key="price_drop", ttl=43_200, priority="normal"),
             apns=messaging.APNSConfig(headers={"apns-priority": "5", "apns-collapse-id": "price_drop"}),
@@ -33,7 +37,9 @@ def main(base_url: str, account: str, messages: int) -> None:
         await messaging.send_each_async([make(0)], app=app)  # connection and token are not counted
         begin.append(resource.getrusage(resource.RUSAGE_SELF))
         for first in range(1, messages + 1, CHUNK):
-            answer = await messaging.send_each_async([make(number) for number in range(first, min(first + CHUNK, messages + 1))], app=app)
+            answer = await messaging.send_each_async(
+                [make(number) for number in range(first, min(first + CHUNK, messages + 1))], app=app
+            )
             sent += answer.success_count
         return sent
 

@@ -21,6 +21,10 @@ def line(name: str, found: Result, machine: dict[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError: the result has another form.
     """
-    if set(found) - {"notes"} != {"params", "ours", "peers", "runs"} or not all(isinstance(one, dict) for one in found["peers"].values()):
-        raise TypeError(f"benchmark {name} returned another form than docs/architecture.md says: {sorted(found)}")
+    if set(found) - {"notes"} != {"params", "ours", "peers", "runs"} or not all(
+        isinstance(one, dict) for one in found["peers"].values()
+    ):
+        raise TypeError(
+            f"benchmark {name} returned another form than docs/architecture.md says: {sorted(found)}"
+        )
     return {"benchmark": name, **found, "machine": machine}

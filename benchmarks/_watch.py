@@ -9,7 +9,8 @@ from pathlib import Path
 
 
 class Watch(threading.Thread):
-    """Samples a process and all below it: processor time ten times a second, memory (shared pages counted once: PSS) twice.
+    """Samples a process and all below it: processor time ten times a second, memory (shared pages counted
+    once: PSS) twice.
 
     Summing the pages of 4 GiB takes the kernel tens of milliseconds, which the watched do not get.
     """

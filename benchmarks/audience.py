@@ -1,10 +1,12 @@
-"""Set algebra over a billion people: how long a count takes with our engine, and with ClickHouse, DuckDB and NumPy on the same sets.
+"""Set algebra over a billion people: how long a count takes with our engine, and with ClickHouse, DuckDB and
+NumPy on the same sets.
 
-The sets are synthetic (random bits: the hardest case, no runs to gain from) and written through the lake as `build_bitmaps` writes them; what is
-timed is `angelia.audience.Audience.measure`, planning included. *Hot*: one resident audience, asked before. *Warm*: files in the page cache;
-lake, commit, files and sets are opened by the call. Every engine is a process of its own; they are asked in turn, round after round, and must
-give the same count. Peers answer `A AND B AND NOT C` only. Building is timed apart (`build_s`).
-ClickHouse (chdb) lives in `.venv-peers` (`make bench-peers`); a peer that is not there is skipped, saying so.
+The sets are synthetic (random bits: the hardest case, no runs to gain from) and written through the lake as
+`build_bitmaps` writes them; what is timed is `angelia.audience.Audience.measure`, planning included. *Hot*:
+one resident audience, asked before. *Warm*: files in the page cache; lake, commit, files and sets are opened
+by the call. Every engine is a process of its own; they are asked in turn, round after round, and must give
+the same count. Peers answer `A AND B AND NOT C` only. Building is timed apart (`build_s`). ClickHouse (chdb)
+lives in `.venv-peers` (`make bench-peers`); a peer that is not there is skipped, saying so.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ THREE = "tag = 't00' AND tag = 't01' AND NOT tag = 't02'"
 QUERIES = {
     "count_3_leaves": THREE,
     "count_range": "tag = 't00' AND NOT tag = 't02' AND age_years >= 37",
-    "count_10_leaves": "(tag = 't00' OR tag = 't01' OR tag = 't02' OR tag = 't03') AND (tag = 't04' OR tag = 't05' OR tag = 't06')"
+    "count_10_leaves": "(tag = 't00' OR tag = 't01' OR tag = 't02' OR tag = 't03') AND (tag = 't04' OR "
+    "tag = 't05' "
+    "OR tag = 't06')"
     " AND NOT (tag = 't07' OR tag = 't08' OR tag = 't09')",
     "count_30_leaves": " AND ".join(
         ["(" + " OR ".join(f"tag = 't{i:02d}'" for i in range(first, first + 12)) + ")" for first in (0, 12)]
@@ -55,7 +59,9 @@ QUERIES = {
 
 
 def random_words(rng: np.random.Generator, n_words: int, density: float) -> U64:
-    """Return words whose bits are 1 with probability `density`, to 1/1024: AND for a 0 of the binary fraction, OR for a 1, lowest digit first."""
+    """Return words whose bits are 1 with probability `density`, to 1/1024: AND for a 0 of the binary
+    fraction, OR for a 1, lowest digit first.
+    """
     digits = round(density * (1 << PRECISION_BITS))
     found = np.zeros(n_words, np.uint64)
     started = False
@@ -77,11 +83,17 @@ def block_set(words: U64, n: int) -> Set:
         bits[(n + 7) >> 3 :] = 0
         if n & 7:
             bits[n >> 3] &= (1 << (n & 7)) - 1
-    return of_flags(np.unpackbits(bits, bitorder="little").view(bool)) if np.bitwise_count(words[:1024]).sum() < 1024 * 2 else Dense(bits)
+    return (
+        of_flags(np.unpackbits(bits, bitorder="little").view(bool))
+        if np.bitwise_count(words[:1024]).sum() < 1024 * 2
+        else Dense(bits)
+    )
 
 
 def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[str, Any]:
-    """Write the index of `users` people: tags of the given density and a 7-bit number; and the peers' three sets as plain words."""
+    """Write the index of `users` people: tags of the given density and a 7-bit number; and the peers' three
+    sets as plain words.
+    """
     block_bits = block_bits_for(users, SHARD_BITS)
     width = 1 << block_bits
     raw.mkdir()
@@ -95,23 +107,38 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
             everyone[:n] = True
             rows.append(Row(block, EVERYONE, "known", of_flags(everyone)))
             for i in range(N_TAGS):
-                words = random_words(np.random.Generator(np.random.SFC64([seed, block, i])), max(1, width >> 6), density)
+                words = random_words(
+                    np.random.Generator(np.random.SFC64([seed, block, i])), max(1, width >> 6), density
+                )
                 found = block_set(words, n)
                 rows.append(Row(block, "tag", "value", found, f"t{i:02d}"))
                 if (tag := f"t{i:02d}") in files:
                     plain = block_set(words, n) if isinstance(found, Dense) else None
                     (plain.bits if plain is not None else _packed(found, width)).tofile(files[tag])
             for bit in range(RANGE_BITS):
-                words = random_words(np.random.Generator(np.random.SFC64([seed, block, N_TAGS + bit])), max(1, width >> 6), 0.5)
+                words = random_words(
+                    np.random.Generator(np.random.SFC64([seed, block, N_TAGS + bit])), max(1, width >> 6), 0.5
+                )
                 rows.append(Row(block, "age_years", "slice", block_set(words, n), bit=bit, offset=0))
             if (block + 1) % together == 0 or block == n_blocks - 1:
                 blocks = range(block // together * together, block + 1)
-                shards = (blocks.start << (block_bits - SHARD_BITS), (blocks.stop << (block_bits - SHARD_BITS)) - 1)
-                attempt.add(write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=blocks, shards=shards))
+                shards = (
+                    blocks.start << (block_bits - SHARD_BITS),
+                    (blocks.stop << (block_bits - SHARD_BITS)) - 1,
+                )
+                attempt.add(
+                    write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=blocks, shards=shards)
+                )
                 rows = []
             if block % 16 == 0:
                 progress(f"audience: built {min(users, (block + 1) * width):,} of {users:,} users")
-        meta = {"shard_bits": SHARD_BITS, "block_bits": block_bits, "n_ordinals": users, "n_users": users, "history_days": 28}
+        meta = {
+            "shard_bits": SHARD_BITS,
+            "block_bits": block_bits,
+            "n_ordinals": users,
+            "n_users": users,
+            "history_days": 28,
+        }
         commit = attempt.publish(meta=meta)
     for file in files.values():
         file.close()
@@ -130,7 +157,9 @@ class Engine:
 
     def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
         self.name = name
-        self.process = subprocess.Popen([*command, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self.process = subprocess.Popen(
+            [*command, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
         self.ready = self._answer()
 
     def ask(self, **question: Any) -> dict[str, Any]:
@@ -159,10 +188,19 @@ class Engine:
 
 def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
     """Return the command of each peer that can run here; say which cannot."""
-    commands = {name: [sys.executable, "-m", "benchmarks._audience_engines", name] for name in ("numpy_bits", "duckdb")}
+    commands = {
+        name: [sys.executable, "-m", "benchmarks._audience_engines", name]
+        for name in ("numpy_bits", "duckdb")
+    }
     found = {name: commands[name] for name in wanted if name in commands}
     if "clickhouse" in wanted:
-        has_it = PEERS_PYTHON.exists() and subprocess.run([PEERS_PYTHON, "-c", "import chdb"], capture_output=True, check=False).returncode == 0
+        has_it = (
+            PEERS_PYTHON.exists()
+            and subprocess.run(
+                [PEERS_PYTHON, "-c", "import chdb"], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
         if has_it:
             found["clickhouse"] = [str(PEERS_PYTHON), str(ROOT / "benchmarks" / "_audience_clickhouse.py")]
         else:
@@ -185,7 +223,13 @@ def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]
         for turn in range(repeats + 1):  # the first round warms up and is not counted
             for name, engine in engines.items():
                 for query, text in QUERIES.items():
-                    for state in ("warm", "hot") if name == "ours" else engine.ready["states"] if query == "count_3_leaves" else ():
+                    for state in (
+                        ("warm", "hot")
+                        if name == "ours"
+                        else engine.ready["states"]
+                        if query == "count_3_leaves"
+                        else ()
+                    ):
                         answer = engine.ask(state=state, text=text)
                         counts[query][f"{name}, {state}"] = answer["count"]
                         if turn:
@@ -213,14 +257,21 @@ def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]
 
 def main(argv: Sequence[str]) -> Result:
     """Build the sets, measure, and clean up."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks audience", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks audience", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--users", type=int, default=1_000_000_000)
     parser.add_argument("--density", type=float, default=0.1)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--peers", default="clickhouse,duckdb,numpy_bits", help="comma-separated, or empty for none")
     parser.add_argument(
-        "--folder", type=Path, default=None, help="where to put some 6 GB for a billion users; default: the system's temporary folder"
+        "--peers", default="clickhouse,duckdb,numpy_bits", help="comma-separated, or empty for none"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=None,
+        help="where to put some 6 GB for a billion users; default: the system's temporary folder",
     )
     args = parser.parse_args(argv)
     if not 1 <= args.users <= 1 << 32 or not 1 / 1024 <= args.density <= 1 or args.runs < 1:
@@ -233,7 +284,11 @@ def main(argv: Sequence[str]) -> Result:
         found = measure(folder, args.runs, [name for name in args.peers.split(",") if name])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    found["ours"] |= {"build_s": round(built_s, 1), "index_bytes": built["index_bytes"], "files": built["files"]}
+    found["ours"] |= {
+        "build_s": round(built_s, 1),
+        "index_bytes": built["index_bytes"],
+        "files": built["files"],
+    }
     return {
         "params": {"users": args.users, "density": args.density, "seed": args.seed},
         "ours": found["ours"],

@@ -1,8 +1,10 @@
-"""How much one worker sends: messages per worker CPU-second, time added to each, memory; and what firebase-admin and aioapns need for the same.
+"""How much one worker sends: messages per worker CPU-second, time added to each, memory; and what
+firebase-admin and aioapns need for the same.
 
-Everything is as in production: TLS HTTP/2, tokens, rendering, ledger, compaction, wall clock. The other side is `angelia sandbox` in a process of its
-own. `messages_per_s` is what both processes reach together on this machine; `…_per_cpu_s` counts the worker's own CPU alone.
-Peers live in `.venv-peers` (`make bench-peers`); only their base address is changed.
+Everything is as in production: TLS HTTP/2, tokens, rendering, ledger, compaction, wall clock. The other side
+    is `angelia sandbox` in a process of its own. `messages_per_s` is what both processes reach together on
+    this machine; `…_per_cpu_s` counts the worker's own CPU alone. Peers live in `.venv-peers` (`make
+    bench-peers`); only their base address is changed.
 """
 
 from __future__ import annotations
@@ -37,7 +39,16 @@ def sandbox(folder: Path) -> Iterator[dict[str, Any]]:
     """Run `angelia sandbox` and give its ready file."""
     folder.mkdir()
     ready = folder / "ready.json"
-    command = [sys.executable, "-c", "from angelia.cli import main; main()", "sandbox", "--port", "0", "--http-port", "0"]
+    command = [
+        sys.executable,
+        "-c",
+        "from angelia.cli import main; main()",
+        "sandbox",
+        "--port",
+        "0",
+        "--http-port",
+        "0",
+    ]
     process = subprocess.Popen(
         [*command, "--state-dir", str(folder), "--ready-file", str(ready), "--max-seconds", "3600"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -59,7 +70,8 @@ def environment(names: dict[str, Any], channel: str) -> dict[str, str]:
     name = channel.upper()
     credentials = names["credentials"] if channel == "fcm" else names[f"{channel}_credentials"]
     return {
-        **os.environ, "PYTHONPATH": str(ROOT), "ANGELIA_CA_FILE": names["ca_file"], f"ANGELIA_{name}_URL": names["url"],
+        **os.environ, "PYTHONPATH": str(ROOT), "ANGELIA_CA_FILE": names["ca_file"],
+        f"ANGELIA_{name}_URL": names["url"],
         f"ANGELIA_{name}_CREDENTIALS": credentials,
     }  # fmt: skip
 
@@ -72,7 +84,10 @@ def this_hour(now: datetime) -> tuple[str, int]:
 def make_plan(lake: str, messages: int, channel: str, per_minute: int) -> list[str]:
     """Write the plan in a process of its own and return the worker's arguments."""
     ds, hour = this_hour(datetime.now(UTC))
-    code = "import sys; from benchmarks.deliver import write_plan as w; w(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]), sys.argv[6])"
+    code = (
+        "import sys; from benchmarks.deliver import write_plan as w; w(sys.argv[1], sys.argv[2], "
+        "*map(int, sys.argv[3:6]), sys.argv[6])"
+    )
     command = [sys.executable, "-c", code, lake, ds, str(messages), str(hour), str(per_minute), channel]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     day = datetime.fromisoformat(ds) + timedelta(days=1)
@@ -82,7 +97,9 @@ def make_plan(lake: str, messages: int, channel: str, per_minute: int) -> list[s
 def write_plan(lake: str, ds: str, messages: int, hour: int, per_minute: int, channel: str) -> None:
     """Write a plan of `messages` rows."""
     changes = {} if channel == "fcm" else {"channel": channel, "address": lambda number: f"{number:064x}"}
-    sample_plan.make(Lake.open(lake), ds, messages, hours=(hour,), quota_per_minute=per_minute, changes=changes)
+    sample_plan.make(
+        Lake.open(lake), ds, messages, hours=(hour,), quota_per_minute=per_minute, changes=changes
+    )
 
 
 def run_worker(arguments: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
@@ -90,7 +107,9 @@ def run_worker(arguments: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks._deliver_worker", *arguments]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise AngeliaError(f"the worker ended with exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
+        raise AngeliaError(
+            f"the worker ended with exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}"
+        )
     return dict(json.loads(done.stdout))
 
 
@@ -100,7 +119,10 @@ def run_peer(channel: str, messages: int, names: dict[str, Any]) -> dict[str, An
     if not PEERS.exists():
         sys.stderr.write(f"{peer} skipped: no .venv-peers here; `make bench-peers` makes it\n")
         return {}
-    env = environment(names, channel) | {"SSL_CERT_FILE": names["ca_file"], "REQUESTS_CA_BUNDLE": names["ca_file"]}
+    env = environment(names, channel) | {
+        "SSL_CERT_FILE": names["ca_file"],
+        "REQUESTS_CA_BUNDLE": names["ca_file"],
+    }
     arguments = [names["url"], env[f"ANGELIA_{channel.upper()}_CREDENTIALS"], str(messages)]
     command = [str(PEERS), str(Path(__file__).parent / f"_peer_{peer}.py"), *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -108,16 +130,32 @@ def run_peer(channel: str, messages: int, names: dict[str, Any]) -> dict[str, An
         sys.stderr.write(f"{peer} failed: {done.stderr.strip().splitlines()[-1:]}\n")
         return {}
     measured = json.loads(done.stdout.splitlines()[-1])
-    return {f"{channel}_messages_per_cpu_s": round(measured["sent"] / measured["cpu_s"]), "version": measured["version"]}
+    return {
+        f"{channel}_messages_per_cpu_s": round(measured["sent"] / measured["cpu_s"]),
+        "version": measured["version"],
+    }
 
 
 def main(argv: Sequence[str]) -> Result:
     """Measure; return the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks deliver", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--messages", type=int, default=200_000, help="messages of the throughput run of FCM (default 200000)")
-    parser.add_argument("--latency-messages", type=int, default=20_000, help=f"messages of the run at {LATENCY_RATE}/s (0 = leave it out)")
-    parser.add_argument("--peer-messages", type=int, default=5_000, help="messages of each peer's run (0 = leave peers out)")
-    parser.add_argument("--channels", nargs="+", default=["fcm", "apns"], choices=sorted(PEER_OF), help="channels to measure")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks deliver", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--messages", type=int, default=200_000, help="messages of the throughput run of FCM (default 200000)"
+    )
+    parser.add_argument(
+        "--latency-messages",
+        type=int,
+        default=20_000,
+        help=f"messages of the run at {LATENCY_RATE}/s (0 = leave it out)",
+    )
+    parser.add_argument(
+        "--peer-messages", type=int, default=5_000, help="messages of each peer's run (0 = leave peers out)"
+    )
+    parser.add_argument(
+        "--channels", nargs="+", default=["fcm", "apns"], choices=sorted(PEER_OF), help="channels to measure"
+    )
     parser.add_argument("--profile", type=Path, help="write the worker's cProfile here (slows it down)")
     args = parser.parse_args(argv)
     ours: dict[str, Any] = {}
@@ -126,12 +164,24 @@ def main(argv: Sequence[str]) -> Result:
         folder = Path(name)
         for channel in args.channels:
             ours |= measure(folder, channel, args, peers)
-    params = {"messages": args.messages, "latency_messages": args.latency_messages, "peer_messages": args.peer_messages}
+    params = {
+        "messages": args.messages,
+        "latency_messages": args.latency_messages,
+        "peer_messages": args.peer_messages,
+    }
     versions = {f"{name}_version": figures.pop("version") for name, figures in peers.items()}
-    return {"params": {**params, "channels": args.channels}, "ours": ours, "peers": peers, "runs": 1, "notes": versions}
+    return {
+        "params": {**params, "channels": args.channels},
+        "ours": ours,
+        "peers": peers,
+        "runs": 1,
+        "notes": versions,
+    }
 
 
-def measure(folder: Path, channel: str, args: argparse.Namespace, peers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def measure(
+    folder: Path, channel: str, args: argparse.Namespace, peers: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Measure one channel; its peer's figures go to `peers`."""
     figures: dict[str, Any] = {}
     is_first = channel == args.channels[0]
@@ -144,12 +194,17 @@ def measure(folder: Path, channel: str, args: argparse.Namespace, peers: dict[st
     figures[f"{channel}_messages_per_cpu_s"] = round(args.messages / run["cpu_s"])
     if is_first:
         figures["messages_per_s"] = round(args.messages / run["seconds"])
-        figures |= {key: run[key] for key in ("peak_rss_mib", "rss_growth_pct", "rss_first_mib", "seconds", "cpu_s", "system_cpu_s")}
+        figures |= {
+            key: run[key]
+            for key in ("peak_rss_mib", "rss_growth_pct", "rss_first_mib", "seconds", "cpu_s", "system_cpu_s")
+        }
     if is_first and args.latency_messages:
         plan = make_plan(str(folder / "latency-lake"), args.latency_messages, channel, LATENCY_RATE * 60)
         with sandbox(folder / "latency-sandbox") as names:
             run = run_worker([*plan, "--latency"], environment(names, channel))
-        figures |= {key: run[key] for key in ("worker_added_p99_ms", "p99_to_socket_ms", "p99_from_answer_ms")}
+        figures |= {
+            key: run[key] for key in ("worker_added_p99_ms", "p99_to_socket_ms", "p99_from_answer_ms")
+        }
         figures["latency_messages_per_s"] = round(args.latency_messages / run["seconds"])
     if args.peer_messages:
         with sandbox(folder / f"{channel}-peer-sandbox") as names:

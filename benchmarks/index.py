@@ -1,11 +1,14 @@
-"""Building the bitmap index: people a second, bytes a person, peak memory of the whole process tree; and two other ways to build the same sets.
+"""Building the bitmap index: people a second, bytes a person, peak memory of the whole process tree; and two
+other ways to build the same sets.
 
-Sources are synthetic and written through the lake (not timed): 26 stored fields of a person (14 whole numbers and 2 fractions among them), and
-5 events a person over 28 days in 34 (type, item) pairs: 60 fields. Ours is the job itself, `python -m spark_jobs.build_bitmaps`, commits included:
-as it runs by itself (`ours`), and in a Spark session of its own (`ours_on_spark`, among the peers for comparison). The peers make the same sets from
-the same files and write them to disk: `spark_bitmap_construct_agg` with Spark's own bitmap aggregate on the product's session, `duckdb_list` with
-DuckDB's list() and pyroaring, field by field. Afterwards the cardinality of every set of people, and the sum of every number and count, as its
-slices tell it, must be the same with all of them.
+Sources are synthetic and written through the lake (not timed): 26 stored fields of a person (14 whole numbers
+and 2 fractions among them), and 5 events a person over 28 days in 34 (type, item) pairs: 60 fields. Ours is
+the job itself, `python -m spark_jobs.build_bitmaps`, commits included: as it runs by itself (`ours`), and in
+a Spark session of its own (`ours_on_spark`, among the peers for comparison). The peers make the same sets
+from the same files and write them to disk: `spark_bitmap_construct_agg` with Spark's own bitmap aggregate on
+the product's session, `duckdb_list` with DuckDB's list() and pyroaring, field by field. Afterwards the
+cardinality of every set of people, and the sum of every number and count, as its slices tell it, must be the
+same with all of them.
 """
 
 from __future__ import annotations
@@ -32,12 +35,23 @@ ROOT = Path(__file__).parent.parent
 PEERS = ("spark_bitmap_construct_agg", "duckdb_list", "ours_on_spark")
 
 
-def run(command: Sequence[str], folder: Path, extra: Mapping[str, str] | None = None) -> tuple[float, float, float]:
+def run(
+    command: Sequence[str], folder: Path, extra: Mapping[str, str] | None = None
+) -> tuple[float, float, float]:
     """Run a command on the benchmark's lake and return (seconds, seconds of processor time, peak GiB)."""
-    settings = {"ANGELIA_HOME": str(folder), "ANGELIA_SHARD_BITS": str(SHARD_BITS), "ANGELIA_HISTORY_DAYS": str(DAYS)}
+    settings = {
+        "ANGELIA_HOME": str(folder),
+        "ANGELIA_SHARD_BITS": str(SHARD_BITS),
+        "ANGELIA_HISTORY_DAYS": str(DAYS),
+    }
     began = time.perf_counter()
     process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | settings | dict(extra or {}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | settings | dict(extra or {}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     watch = Watch(process.pid)
     watch.start()
@@ -46,22 +60,34 @@ def run(command: Sequence[str], folder: Path, extra: Mapping[str, str] | None = 
     watch.over.set()
     watch.join()
     if process.returncode:
-        raise AngeliaError(f"{' '.join(command[1:4])} failed: {err.strip().splitlines()[-1] if err.strip() else process.returncode}")
+        raise AngeliaError(
+            f"{' '.join(command[1:4])} failed: "
+            f"{err.strip().splitlines()[-1] if err.strip() else process.returncode}"
+        )
     return seconds, watch.cpu_s, watch.peak_kib / 2**20
 
 
 def main(argv: Sequence[str]) -> Result:
     """Write the sources, build in turn with each, and clean up."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks index", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks index", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated, or empty for none")
-    parser.add_argument("--folder", type=Path, default=None, help="where to put some 500 bytes a person; default: the system's temporary folder")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=None,
+        help="where to put some 500 bytes a person; default: the system's temporary folder",
+    )
     args = parser.parse_args(argv)
     wanted = [name for name in args.peers.split(",") if name]
     if not 1 <= args.users <= 1 << 32 or args.runs < 1 or set(wanted) - set(PEERS):
-        raise InvalidInput(f"--users is between 1 and 2^32, --runs at least 1, --peers some of {', '.join(PEERS)}")
+        raise InvalidInput(
+            f"--users is between 1 and 2^32, --runs at least 1, --peers some of {', '.join(PEERS)}"
+        )
     folder = Path(tempfile.mkdtemp(prefix="angelia-index-", dir=args.folder))
     found: dict[str, list[dict[str, float]]] = {}
     contents: dict[str, _index_content.Content] = {}
@@ -72,10 +98,15 @@ def main(argv: Sequence[str]) -> Result:
         for _ in range(args.runs):
             for name in ("ours", *wanted):
                 if name.startswith("ours"):
-                    for dataset_name in ("bitmap_index", "bitmap_days"):  # days would be taken from the run before
+                    for dataset_name in (
+                        "bitmap_index",
+                        "bitmap_days",
+                    ):  # days would be taken from the run before
                         shutil.rmtree(folder / "lake" / "main" / dataset_name, ignore_errors=True)
                     master = {"ANGELIA_SPARK_MASTER": "local[2]"} if name == "ours_on_spark" else {}
-                    spent = run([sys.executable, "-m", "spark_jobs.build_bitmaps", "--ds", DS], folder, master)
+                    spent = run(
+                        [sys.executable, "-m", "spark_jobs.build_bitmaps", "--ds", DS], folder, master
+                    )
                     size = sum(
                         path.stat().st_size
                         for part in ("bitmap_index", "bitmap_days")
@@ -85,16 +116,23 @@ def main(argv: Sequence[str]) -> Result:
                 else:
                     out = folder / name
                     shutil.rmtree(out, ignore_errors=True)
-                    spent = run([sys.executable, "-m", "benchmarks._index_peers", name, str(folder), str(out)], folder)
+                    spent = run(
+                        [sys.executable, "-m", "benchmarks._index_peers", name, str(folder), str(out)], folder
+                    )
                     size = sum(path.stat().st_size for path in out.glob("*.parquet"))
                     content = _index_content.peer(out)
                 found.setdefault(name, []).append(_facts(args.users, *spent, size))
                 progress(f"index: {name} {spent[0]:.1f} s, {spent[1]:.1f} s of processor time")
                 if content != contents.setdefault("ours", content):
-                    raise InvalidInput(f"{name} made other sets than ours: {_difference(contents['ours'], content)}")
+                    raise InvalidInput(
+                        f"{name} made other sets than ours: {_difference(contents['ours'], content)}"
+                    )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    medians = {name: {metric: sorted(one[metric] for one in runs)[len(runs) // 2] for metric in runs[0]} for name, runs in found.items()}
+    medians = {
+        name: {metric: sorted(one[metric] for one in runs)[len(runs) // 2] for metric in runs[0]}
+        for name, runs in found.items()
+    }
     n_sets = sum(map(len, contents["ours"]))
     return {
         "params": {"users": args.users, "seed": args.seed},
@@ -107,7 +145,12 @@ def main(argv: Sequence[str]) -> Result:
 
 def _difference(one: _index_content.Content, other: _index_content.Content) -> str:
     """Return the first few keys that differ, with both values."""
-    pairs = [(key, a.get(key), b.get(key)) for a, b in zip(one, other, strict=True) for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+    pairs = [
+        (key, a.get(key), b.get(key))
+        for a, b in zip(one, other, strict=True)
+        for key in sorted({*a, *b})
+        if a.get(key) != b.get(key)
+    ]
     return f"{len(pairs)} differ, such as {pairs[:3]}"
 
 

@@ -1,8 +1,9 @@
 """A whole night of a simulated population: seconds a step, peak memory of the process tree, bytes a user.
 
-World, catalog and bootstrap come first and are reported apart. The night is the commands that `nightly_personalization` runs, in its order, each in
-a process of its own, as Airflow starts them; Airflow's own seconds (about three a task) are not in it. Nothing else does a night's work as one, so
-there is no peer; what a step costs a user is comparable between sizes.
+World, catalog and bootstrap come first and are reported apart. The night is the commands that
+`nightly_personalization` runs, in its order, each in a process of its own, as Airflow starts them; Airflow's
+own seconds (about three a task) are not in it. Nothing else does a night's work as one, so there is no peer;
+what a step costs a user is comparable between sizes.
 """
 
 from __future__ import annotations
@@ -43,7 +44,15 @@ NIGHT = (
     ("emit_manifests", ()),
 )
 WRITTEN = (
-    *("user_index", "user_days", "user_pushes", "user_features", "send_times", "bitmap_index", "audience_members"),
+    *(
+        "user_index",
+        "user_days",
+        "user_pushes",
+        "user_features",
+        "send_times",
+        "bitmap_index",
+        "audience_members",
+    ),
     *("material_scores", "decisions", "dispatch_manifest"),
 )
 
@@ -56,14 +65,19 @@ def run(words: Sequence[str], env: dict[str, str], log: Path) -> tuple[float, fl
     """
     began = time.perf_counter()
     with log.open("a") as file:
-        process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=ROOT)
+        process = subprocess.Popen(
+            words, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=ROOT
+        )
         watch = Watch(process.pid)
         watch.start()
         code = process.wait()
     watch.over.set()
     watch.join()
     if code:
-        raise AngeliaError(f"{' '.join(words[1:])} ended with exit code {code}", fix=f"see {log.name} in the home (keep it with --home)")
+        raise AngeliaError(
+            f"{' '.join(words[1:])} ended with exit code {code}",
+            fix=f"see {log.name} in the home (keep it with --home)",
+        )
     return time.perf_counter() - began, watch.cpu_s, watch.peak_kib / 2**20
 
 
@@ -76,13 +90,20 @@ def words_of(step: str, command: Sequence[str]) -> list[str]:
 
 def main(argv: Sequence[str]) -> Result:
     """Run the benchmark; return its result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks night", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks night", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=28, help="days of history")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--shard-bits", type=int, default=17, help="log2 of users a shard")
     parser.add_argument(
-        "--home", type=Path, help="an empty folder to work in, kept; default a temporary one. One with a world in it goes on from there"
+        "--home",
+        type=Path,
+        help=(
+            "an empty folder to work in, kept; default a temporary one. One with a world in it goes "
+            "on from there"
+        ),
     )
     args = parser.parse_args(argv)
     if args.users < 1000:
@@ -106,7 +127,10 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
     before: list[tuple[str, list[str]]] = []
     if lake.head("user_profiles", ds=DS) is None:
         size = ["--users", str(users), "--days", str(days), "--seed", str(seed), "--ds", DS]
-        before = [("world", ["world", "create", *size]), ("catalog", ["catalog", "apply", str(ROOT / "campaigns"), "--actor", "benchmark"])]
+        before = [
+            ("world", ["world", "create", *size]),
+            ("catalog", ["catalog", "apply", str(ROOT / "campaigns"), "--actor", "benchmark"]),
+        ]
     if not (home / "models").is_dir():
         before.append(("bootstrap", ["bootstrap", "--ds", DS]))
     for name, words in before:
@@ -116,7 +140,11 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
     total = total_cpu = most = 0.0
     for step, command in NIGHT:
         seconds, cpu, peak = run(words_of(step, command), env, log)
-        ours |= {f"{step}_s": round(seconds, 1), f"{step}_cpu_s": round(cpu, 1), f"{step}_peak_rss_gib": round(peak, 2)}
+        ours |= {
+            f"{step}_s": round(seconds, 1),
+            f"{step}_cpu_s": round(cpu, 1),
+            f"{step}_peak_rss_gib": round(peak, 2),
+        }
         total, total_cpu, most = total + seconds, total_cpu + cpu, max(most, peak)
         progress(f"{step}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB")
     n_users = int(lake.require("user_index", chain="0").meta["n_users"])
@@ -128,6 +156,11 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
         for leaf in lake.partitions(name)
         for entry in lake.require(name, **leaf).files
     )
-    ours |= {"total_s": round(total, 1), "total_cpu_s": round(total_cpu, 1), "peak_rss_gib": round(most, 2), "users": n_users}
+    ours |= {
+        "total_s": round(total, 1),
+        "total_cpu_s": round(total_cpu, 1),
+        "peak_rss_gib": round(most, 2),
+        "users": n_users,
+    }
     ours |= {"bytes_per_user": round(size / n_users, 1), "source_bytes_per_user": round(sources / n_users, 1)}
     return ours

@@ -1,7 +1,9 @@
-"""Airflow's plugin that answers requests to known hosts only: `angelia loop` copies it to HOME/airflow/plugins, where Airflow finds it.
+"""Airflow's plugin that answers requests to known hosts only: `angelia loop` copies it to
+HOME/airflow/plugins, where Airflow finds it.
 
-Where everybody is an administrator, the machine's own address is the only lock. A page on the web can have its name resolve to 127.0.0.1, and so
-reach Airflow's API from the operator's browser: its requests still carry the page's own name as Host, and are refused here, for every path.
+Where everybody is an administrator, the machine's own address is the only lock. A page on the web can have
+its name resolve to 127.0.0.1, and so reach Airflow's API from the operator's browser: its requests still
+carry the page's own name as Host, and are refused here, for every path.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ def allowed_hosts() -> list[str]:
 
 def check_host(app: Any) -> Any:
     """Return the application behind the check."""
-    from starlette.middleware.trustedhost import TrustedHostMiddleware  # only the API server needs it; schedulers load plugins, too
+    from starlette.middleware.trustedhost import (
+        TrustedHostMiddleware,
+    )  # only the API server needs it; schedulers load plugins, too
 
     return TrustedHostMiddleware(app, allowed_hosts=allowed_hosts(), www_redirect=False)
 

@@ -1,8 +1,9 @@
-"""Who hears of a failed task or a question: one line to a webhook (`ANGELIA_NOTIFY_URL`), as Slack, Mattermost and most others take it.
+"""Who hears of a failed task or a question: one line to a webhook (`ANGELIA_NOTIFY_URL`), as Slack,
+Mattermost and most others take it.
 
-The line names the DAG, the task, the day and the command's own `error:` line, or the question with its deadline and what silence means. It holds
-counts and names of datasets, never a person. Without an address, it goes to the task's log only. A notice that cannot be delivered is logged, and
-fails nothing.
+The line names the DAG, the task, the day and the command's own `error:` line, or the question with its
+deadline and what silence means. It holds counts and names of datasets, never a person. Without an address, it
+goes to the task's log only. A notice that cannot be delivered is logged, and fails nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class FailureNotifier(BaseNotifier):
         if not url.startswith(("https://", "http://")):
             self.log.error("ANGELIA_NOTIFY_URL is no http address; nobody was told")
             return
-        request = urllib.request.Request(url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}
+        )
         try:
             urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
         except OSError as error:
@@ -43,7 +46,8 @@ class FailureNotifier(BaseNotifier):
 
 
 class QuestionNotifier(FailureNotifier):
-    """Post `{"text": …}` when a person is asked: silence is an answer, too, so it says until when and which."""
+    """Post `{"text": …}` when a person is asked: silence is an answer, too, so it says until when and
+    which."""
 
     def notify(self, context: Context) -> None:
         """Tell."""
@@ -58,7 +62,10 @@ def question(context: Any) -> str:
     by = f"{datetime.now(UTC) + task.response_timeout:%Y-%m-%d %H:%M} UTC"
     where = f" {ti.log_url}" if getattr(ti, "log_url", None) else ""
     silence = ", ".join(task.defaults)
-    return f"{ti.dag_id}.{ti.task_id} asks: {task.subject} Answer by {by} under Required actions; no answer counts as {silence!r}.{where}"
+    return (
+        f"{ti.dag_id}.{ti.task_id} asks: {task.subject} Answer by {by} under Required actions; no "
+        f"answer counts as {silence!r}.{where}"
+    )
 
 
 def line(context: Any) -> str:
@@ -67,6 +74,10 @@ def line(context: Any) -> str:
     day = context.get("ds") or context["run_id"]
     said = str(context.get("exception") or "")
     # Only our own one-line errors are repeated: a foreign error's text may hold anything.
-    why = said.removeprefix("error: ") if said.startswith(("error:", "exit code")) else type(context.get("exception")).__name__
+    why = (
+        said.removeprefix("error: ")
+        if said.startswith(("error:", "exit code"))
+        else type(context.get("exception")).__name__
+    )
     link = f" {ti.log_url}" if getattr(ti, "log_url", None) else ""
     return f"{ti.dag_id}.{ti.task_id} of {day} failed (try {ti.try_number}): {why[:500]}{link}"

@@ -1,4 +1,6 @@
-"""What the DAGs share: defaults, the command operator, the Spark task, assets, and the branch a run may write to."""
+"""What the DAGs share: defaults, the command operator, the Spark task, assets, and the branch a run may write
+to.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +41,15 @@ ASSETS = {name: Asset(name) for name in CONTRACTS}
 
 
 def spark_home() -> str:
-    """Return the installed pyspark folder, without importing it: pip's spark-submit cannot find itself in a path with a space."""
+    """Return the installed pyspark folder, without importing it: pip's spark-submit cannot find itself in a
+    path with a space.
+    """
     spec = importlib.util.find_spec("pyspark")
     return str(Path(spec.origin).parent) if spec and spec.origin else ""
 
 
-# The day of a run that has a date, as it always was; a run without one (how the command line and the API trigger) takes the last closed day.
+# The day of a run that has a date, as it always was; a run without one (how the command line and the API
+# trigger) takes the last closed day.
 DAY = "(ds | default(none) or last_closed(dag_run))"
 
 
@@ -59,7 +64,8 @@ def answer_by(minutes: int) -> str:
 
 
 def asking(body: str, default: str, within: timedelta) -> dict[str, Any]:
-    """Return what every question has: numbers and terms, a careful default, a deadline, and a notice to whoever listens.
+    """Return what every question has: numbers and terms, a careful default, a deadline, and a notice to
+    whoever listens.
 
     The DAG's macros need `answer_by`.
     """
@@ -76,7 +82,8 @@ def asking(body: str, default: str, within: timedelta) -> dict[str, Any]:
 
 
 def known_campaigns() -> dict[str, Any]:
-    """Return the catalog's campaigns as choices of a form's field; nothing, for a field of free lines, where it is no local file.
+    """Return the catalog's campaigns as choices of a form's field; nothing, for a field of free lines, where
+    it is no local file.
 
     Only to offer them: the command that takes the ids checks them.
     """
@@ -84,21 +91,30 @@ def known_campaigns() -> dict[str, Any]:
     found: list[str] = []
     if address.startswith("sqlite:///"):
         path = quote(address.removeprefix("sqlite:///"))
-        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            query = "SELECT id FROM catalog_documents WHERE kind = 'campaign' AND body IS NOT NULL ORDER BY id"
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection,
+        ):
+            query = (
+                "SELECT id FROM catalog_documents WHERE kind = 'campaign' AND body IS NOT NULL ORDER BY id"
+            )
             found = [name for (name,) in connection.execute(query)]
     return {"examples": found} if found else {}
 
 
 def branch_of(params: dict[str, Any], dag_run: Any, ds: str) -> str:
-    """Return the lake branch of a run: a backfill, or `mode=replay`, decides again on a branch of its own and never sends."""
+    """Return the lake branch of a run: a backfill, or `mode=replay`, decides again on a branch of its own and
+    never sends.
+    """
     is_backfill = str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "backfill"
     replay = params["mode"] == "replay" or (params["mode"] == "auto" and is_backfill)
     return f"replay-{ds}" if replay else "main"
 
 
 def skip_before(params: dict[str, Any], dag_run: Any, branch: str) -> str:
-    """Return the instant before which hours have passed; empty on a simulated clock and in replays, which decide as of that night."""
+    """Return the instant before which hours have passed; empty on a simulated clock and in replays, which
+    decide as of that night.
+    """
     if params["clock"] == "simulated" or branch != "main":
         return ""
     started = dag_run.start_date or dag_run.run_after
@@ -108,8 +124,8 @@ def skip_before(params: dict[str, Any], dag_run: Any, branch: str) -> str:
 class CommandOperator(BaseOperator):
     """Run one command given as a list of words, so that no shell ever sees a parameter.
 
-    Exit code 2 is an error an operator must put right (bad input, a closed gate): it is not retried. The last line of standard output is
-    returned, parsed, when the command printed JSON: counts, dates and ids only.
+    Exit code 2 is an error an operator must put right (bad input, a closed gate): it is not retried. The last
+    line of standard output is returned, parsed, when the command printed JSON: counts, dates and ids only.
     """
 
     template_fields = ("argv", "branch")
@@ -124,7 +140,15 @@ class CommandOperator(BaseOperator):
         self.log.info("+ %s", " ".join(self.argv))
         words = [*PROGRAMS[self.argv[0]], *self.argv[1:]]
         env = {**os.environ, "ANGELIA_BRANCH": self.branch}
-        done = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT, env=env)
+        done = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            cwd=PROJECT,
+            env=env,
+        )
         self._process = done
         lines: list[str] = []
         assert done.stdout is not None
@@ -134,7 +158,9 @@ class CommandOperator(BaseOperator):
         code = done.wait()
         if code == 2:
             said = [line.strip() for line in lines if line.strip()] or ["exit code 2"]
-            raise AirflowFailException(next((line for line in reversed(said) if line.startswith("error:")), said[-1]))
+            raise AirflowFailException(
+                next((line for line in reversed(said) if line.startswith("error:")), said[-1])
+            )
         if code:
             raise RuntimeError(f"exit code {code}")
         last = lines[-1].strip() if lines else ""
@@ -146,9 +172,13 @@ class CommandOperator(BaseOperator):
             self._process.terminate()
 
 
-def command(task_id: str, argv: Sequence[str], *, outlets: Sequence[str] = (), **kwargs: Any) -> CommandOperator:
+def command(
+    task_id: str, argv: Sequence[str], *, outlets: Sequence[str] = (), **kwargs: Any
+) -> CommandOperator:
     """Return a task that runs `argv`; outlets are dataset names."""
-    return CommandOperator(task_id=task_id, argv=argv, outlets=[ASSETS[name] for name in outlets], do_xcom_push=False, **kwargs)
+    return CommandOperator(
+        task_id=task_id, argv=argv, outlets=[ASSETS[name] for name in outlets], do_xcom_push=False, **kwargs
+    )
 
 
 def spark_job(job: str, *arguments: str, outlets: Sequence[str], **kwargs: Any) -> SparkSubmitOperator:
@@ -160,7 +190,12 @@ def spark_job(job: str, *arguments: str, outlets: Sequence[str], **kwargs: Any) 
         conn_id="spark_default",
         name=job,
         driver_memory=os.environ.get("ANGELIA_DRIVER_MEMORY", "4g"),
-        env_vars={"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "SPARK_HOME": spark_home(), "PYTHONPATH": str(PROJECT)},
+        env_vars={
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+            "SPARK_HOME": spark_home(),
+            "PYTHONPATH": str(PROJECT),
+        },
         verbose=False,
         outlets=[ASSETS[name] for name in outlets],
         **kwargs,

@@ -2,17 +2,20 @@
 
 **When.** By hand: *Trigger* opens a form.
 
-- **replay** decides the nights from `first` to `last` again on a branch, with `changes` in campaigns' caps, budgets, values or windows, and compares
-  them with what main decided. It needs main's plans of these nights, sends nothing, and touches neither main's commits nor reports nor models. To
-  replay nights from their sources up, backfill `nightly_personalization`.
-- **resend** counts what of the named campaigns' messages no provider has seen, no other night has planned, is still in the window it was decided for,
-  and still consented to; asks; and puts exactly that up again. The next `hourly_dispatch` sends it. What was accepted, rejected or is ambiguous is
-  never in it.
+- **replay** decides the nights from `first` to `last` again on a branch, with `changes` in campaigns' caps,
+  budgets, values or windows, and compares them with what main decided. It needs main's plans of these nights,
+  sends nothing, and touches neither main's commits nor reports nor models. To replay nights from their
+  sources up, backfill `nightly_personalization`.
+- **resend** counts what of the named campaigns' messages no provider has seen, no other night has planned, is
+  still in the window it was decided for, and still consented to; asks; and puts exactly that up again. The
+  next `hourly_dispatch` sends it. What was accepted, rejected or is ambiguous is never in it.
 
-**Reads** main's plans and their inputs, the ledger, preferences and suppressions; **writes** the replay's branch, or follow-up parts of main.
+**Reads** main's plans and their inputs, the ledger, preferences and suppressions; **writes** the replay's
+branch, or follow-up parts of main.
 
-**Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no answer is a no. Where nothing would
-go again, nobody is asked, and the rest is skipped. Replays go on while it waits.
+**Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no
+answer is a no. Where nothing would go again, nobody is asked, and the rest is skipped. Replays go on while it
+waits.
 
 **When it fails.**
 - `replay` says that main has no plan of a night: name other nights, or run that night first.
@@ -34,7 +37,16 @@ from angelia.contracts.sources import NAME
 
 LAST = "params.last or last_closed(dag_run)"
 DAYS = ("--from", "{{ params.first or " + LAST + " }}", "--to", "{{ " + LAST + " }}")
-RESEND = ("angelia", "ledger", "resend", *DAYS, "--campaigns", "{{ (params.campaigns or []) | join(',') }}", "--now", "{{ params.now or '' }}")
+RESEND = (
+    "angelia",
+    "ledger",
+    "resend",
+    *DAYS,
+    "--campaigns",
+    "{{ (params.campaigns or []) | join(',') }}",
+    "--now",
+    "{{ params.now or '' }}",
+)
 NUMBERS = """{% set found = ti.xcom_pull(task_ids='count_resend') %}**{{ found.resent }} messages** in {{ found.parts }} parts would go again.
 {% for campaign, counts in found.campaigns.items() %}
 - **{{ campaign }}**: {% for reason, n in counts.items() %}{{ reason }} {{ n }}{{ ', ' if not loop.last }}{% endfor %}{% endfor %}
@@ -56,10 +68,17 @@ Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_
     tags=["angelia", "campaigns"],
     params={
         "mode": Param(
-            "replay", enum=["replay", "resend"], title="Mode", description="replay: decide again on a branch. resend: send what is lacking."
+            "replay",
+            enum=["replay", "resend"],
+            title="Mode",
+            description="replay: decide again on a branch. resend: send what is lacking.",
         ),
         "first": Param(
-            None, type=["null", "string"], format="date", title="First night", description="Day of the first plan; empty = the last night."
+            None,
+            type=["null", "string"],
+            format="date",
+            title="First night",
+            description="Day of the first plan; empty = the last night.",
         ),
         "last": Param(
             None,
@@ -80,7 +99,9 @@ Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_
             {},
             type="object",
             title="Changes",
-            description='Replay only: fields by campaign, e.g. {"price_drop": {"caps": [{"messages": 1, "days": 7}]}}',
+            description=(
+                'Replay only: fields by campaign, e.g. {"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'
+            ),
         ),
         "now": Param(
             None,
@@ -94,15 +115,27 @@ Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_
 def campaign_backfill():
     """Chain either."""
     replay = CommandOperator(
-        task_id="replay", argv=["angelia", "plan", "replay", *DAYS, "--changes", "{{ params.changes | tojson }}", "--json"], pool="plan"
+        task_id="replay",
+        argv=["angelia", "plan", "replay", *DAYS, "--changes", "{{ params.changes | tojson }}", "--json"],
+        pool="plan",
     )
-    count_resend = CommandOperator(task_id="count_resend", argv=[*RESEND, "--json"], execution_timeout=timedelta(minutes=30))
+    count_resend = CommandOperator(
+        task_id="count_resend", argv=[*RESEND, "--json"], execution_timeout=timedelta(minutes=30)
+    )
     approve_resend = ApprovalOperator(
         task_id="approve_resend",
-        subject="Send {{ ti.xcom_pull(task_ids='count_resend').resent }} messages of {{ (params.campaigns or []) | join(', ') }} again?",
+        subject=(
+            "Send {{ ti.xcom_pull(task_ids='count_resend').resent }} messages of {{ (params.campaigns "
+            "or []) | join(', ') }} again?"
+        ),
         **asking(NUMBERS, "Reject", timedelta(hours=1)),
     )
-    resend = CommandOperator(task_id="resend", argv=[*RESEND, "--yes", "--json"], pool="plan", execution_timeout=timedelta(minutes=30))
+    resend = CommandOperator(
+        task_id="resend",
+        argv=[*RESEND, "--yes", "--json"],
+        pool="plan",
+        execution_timeout=timedelta(minutes=30),
+    )
 
     @task.branch(task_id="choose_mode")
     def choose_mode(params: dict[str, Any] | None = None) -> str:

@@ -1,15 +1,17 @@
 """## What the last plans caused
 
-**When.** 06:00 UTC on D+1. The plan made for D-1 has sent its last hour by then; the plans of D-2 and D-4 are read again, since opens count for 24
-hours and conversions and delivery reports come later still.
+**When.** 06:00 UTC on D+1. The plan made for D-1 has sent its last hour by then; the plans of D-2 and D-4 are
+read again, since opens count for 24 hours and conversions and delivery reports come later still.
 
-**Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts` and `user_events` of branch main; **writes** HOME/reports/DAY.html and one
-commit of `campaign_effects` for every day read. Days without a plan are left out. The pages of the gates' checks (HOME/reports/data_docs) are built
-anew, too. A run without a date takes the last closed UTC day as D.
+**Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts` and `user_events` of branch main;
+**writes** HOME/reports/DAY.html and one commit of `campaign_effects` for every day read. Days without a plan
+are left out. The pages of the gates' checks (HOME/reports/data_docs) are built anew, too. A run without a
+date takes the last closed UTC day as D.
 
 **When it fails.**
-- `report` says that critical checks of a table failed: the page is there and shows them, but no effects were published. Find out why (the message
-  names the table and the check, its SQL stands in `sql/TABLE/checks.sql`), then clear the task.
+- `report` says that critical checks of a table failed: the page is there and shows them, but no effects were
+  published. Find out why (the message names the table and the check, its SQL stands in
+  `sql/TABLE/checks.sql`), then clear the task.
 - nothing to do at all: no plan was made for any of these days; see `nightly_personalization`.
 """
 
@@ -40,14 +42,22 @@ AGES = (1, 2, 4)  # days between D and the day a plan was made for
     template_undefined=jinja2.StrictUndefined,
     tags=["angelia", "effects"],
     params={
-        "conversion": Param("purchase", type="string", pattern=NAME, title="Conversion", description="Event type that counts as one, as purchase.")
+        "conversion": Param(
+            "purchase",
+            type="string",
+            pattern=NAME,
+            title="Conversion",
+            description="Event type that counts as one, as purchase.",
+        )
     },
 )
 def daily_effects():
     """Chain the day."""
 
     @task(task_id="reports")
-    def reports(ds: str | None = None, params: dict[str, str] | None = None, dag_run: Any = None) -> list[list[str]]:
+    def reports(
+        ds: str | None = None, params: dict[str, str] | None = None, dag_run: Any = None
+    ) -> list[list[str]]:
         """Return one report command for each day that has a plan."""
         from angelia.lake import Lake  # not where the file is parsed, again and again
 
@@ -56,10 +66,16 @@ def daily_effects():
         last = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d")
         days = [(last - timedelta(days=age)).strftime("%Y-%m-%d") for age in AGES]
         conversion = (params or {})["conversion"]
-        return [["angelia", "report", "--ds", day, "--conversion", conversion, "--json"] for day in days if lake.head("decisions", ds=day)]
+        return [
+            ["angelia", "report", "--ds", day, "--conversion", conversion, "--json"]
+            for day in days
+            if lake.head("decisions", ds=day)
+        ]
 
     command("data_docs", ["angelia", "quality", "docs", "--json"], execution_timeout=timedelta(minutes=20))
-    CommandOperator.partial(task_id="report", execution_timeout=timedelta(minutes=30), do_xcom_push=False).expand(argv=reports())
+    CommandOperator.partial(
+        task_id="report", execution_timeout=timedelta(minutes=30), do_xcom_push=False
+    ).expand(argv=reports())
 
 
 daily_effects()

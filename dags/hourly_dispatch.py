@@ -1,15 +1,18 @@
 """## Send every unfinished part whose window is open
 
-**When.** Five minutes past every hour. A run is not bound to its hour: it sends *whatever is due*, so an outage loses nothing that is still worth
-sending, and a backfill of this DAG is harmless.
+**When.** Five minutes past every hour. A run is not bound to its hour: it sends *whatever is due*, so an
+outage loses nothing that is still worth sending, and a backfill of this DAG is harmless.
 
-**Reads** committed `dispatch_manifest` parts of branch main, `stops` and `suppressions`; **writes** seals, claims, intents and outcomes beside the
-lake, and `delivery_ledger` and `push_receipts`.
+**Reads** committed `dispatch_manifest` parts of branch main, `stops` and `suppressions`; **writes** seals,
+claims, intents and outcomes beside the lake, and `delivery_ledger` and `push_receipts`.
 
 **When it fails.**
-- `fan_out_*` says a channel halted: its credentials or configuration are wrong. Mend them and clear the task; what was deferred goes on.
-- a worker was killed: its claim is taken over after 300 s without a heartbeat (`angelia deliver … --takeover` at once). Rows in flight become
-  `ambiguous` and are not sent again, unless the campaign is transactional. `angelia ledger status --ds D` accounts for every row.
+- `fan_out_*` says a channel halted: its credentials or configuration are wrong. Mend them and clear the task;
+  what was deferred goes on.
+- a worker was killed: its claim is taken over after 300 s without a heartbeat (`angelia deliver … --takeover`
+  at once). Rows in flight become
+  `ambiguous` and are not sent again, unless the campaign is transactional. `angelia ledger status --ds D`
+  accounts for every row.
 - to stop a campaign now: `angelia catalog stop CAMPAIGN --reason "…"`. Workers see it within ten seconds.
 """
 
@@ -47,24 +50,43 @@ NOW = "{{ params.now or dag_run.run_after.isoformat() }}"
             title="As of",
             description="Instant to rehearse against a sandbox; empty = the run's own time.",
         ),
-        "clock": Param("wall", enum=["wall", "simulated"], title="Clock", description="simulated: a rehearsal, refused by real providers."),
+        "clock": Param(
+            "wall",
+            enum=["wall", "simulated"],
+            title="Clock",
+            description="simulated: a rehearsal, refused by real providers.",
+        ),
     },
 )
 def hourly_dispatch():
     """Chain the hour."""
-    due_parts = CommandOperator(task_id="due_parts", argv=["angelia", "ledger", "due", "--now", NOW, "--json"])
+    due_parts = CommandOperator(
+        task_id="due_parts", argv=["angelia", "ledger", "due", "--now", NOW, "--json"]
+    )
 
     @task(task_id="list_parts")
-    def list_parts(due: dict[str, Any], channel: str, params: dict[str, Any] | None = None) -> list[list[str]]:
+    def list_parts(
+        due: dict[str, Any], channel: str, params: dict[str, Any] | None = None
+    ) -> list[list[str]]:
         """Return one delivery command for each part that is due, its follow-ups included."""
         clock = (params or {}).get("clock", "wall")
-        which = dict.fromkeys((part["ds"], part["send_hour"], str(part["part"])) for part in due["parts"] if part["channel"] == channel)
+        which = dict.fromkeys(
+            (part["ds"], part["send_hour"], str(part["part"]))
+            for part in due["parts"]
+            if part["channel"] == channel
+        )
         how = ("--channel", channel, "--slots", SLOTS, "--clock", clock, "--json")
-        return [["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, *how] for ds, hour, part in which]
+        return [
+            ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, *how]
+            for ds, hour, part in which
+        ]
 
     for channel in CHANNELS:
         CommandOperator.partial(
-            task_id=f"fan_out_{channel}", pool=f"deliver_{channel}", execution_timeout=timedelta(hours=1), do_xcom_push=False
+            task_id=f"fan_out_{channel}",
+            pool=f"deliver_{channel}",
+            execution_timeout=timedelta(hours=1),
+            do_xcom_push=False,
         ).expand(argv=list_parts.override(task_id=f"list_parts_{channel}")(due_parts.output, channel))
 
 

@@ -2,22 +2,27 @@
 
 **When.** 02:00 UTC on D+1, for the UTC day D just closed (`ds`); it plans the 24 UTC hours from D+1 04:00.
 
-**Reads** the source datasets of D and the catalog; **writes** everything from `user_index` to `dispatch_manifest`. Each task publishes one commit;
-a task that fails leaves the last good commit in place, so yesterday's manifests stay and are still sent.
+**Reads** the source datasets of D and the catalog; **writes** everything from `user_index` to
+`dispatch_manifest`. Each task publishes one commit; a task that fails leaves the last good commit in place,
+so yesterday's manifests stay and are still sent.
 
 **When it fails.**
-- `check_sources`, `check_features` or `check_plan`: the message names dataset, column, count and the command that shows the rows. Mend the source,
-  then clear the task. Nothing is sent from a plan that did not pass.
-- a Spark job: its log ends with one `error:` line; the same command runs by hand (`spark-submit spark_jobs/<task>.py --ds D`).
-- `plan_guard` found the plan implausible (ten times the usual volume, an audience that collapsed, scores that drifted, messages that cannot be
-  rendered): `ask_campaigns` or `ask_night` waits 90 minutes for an answer under *Required actions*, with the numbers. No answer leaves out the
-  campaigns it names; for the whole night it sends nothing, and yesterday's manifests stay. Who approves the night sends all of it.
-  `angelia plan guard --ds D` shows the numbers again. Its verdict `missing` asks nothing: a campaign that should send plans no message.
+- `check_sources`, `check_features` or `check_plan`: the message names dataset, column, count and the command
+  that shows the rows. Mend the source, then clear the task. Nothing is sent from a plan that did not pass.
+- a Spark job: its log ends with one `error:` line; the same command runs by hand (`spark-submit
+  spark_jobs/<task>.py --ds D`).
+- `plan_guard` found the plan implausible (ten times the usual volume, an audience that collapsed, scores that
+  drifted, messages that cannot be rendered): `ask_campaigns` or `ask_night` waits 90 minutes for an answer
+  under *Required actions*, with the numbers. No answer leaves out the campaigns it names; for the whole night
+  it sends nothing, and yesterday's manifests stay. Who approves the night sends all of it.
+  `angelia plan guard --ds D` shows the numbers again. Its verdict `missing` asks nothing: a campaign that
+  should send plans no message.
 - too late in the night: clear it anyway. Hours that have passed are skipped and counted in the plan.
 
-**Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`), so it asks nobody: what would be held
-back is left out. `mode=plan` on a manual run writes main. A night that waits for an answer
-holds back the next run of this DAG on main, but neither a backfill nor a replay by `campaign_backfill`.
+**Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`), so
+it asks nobody: what would be held back is left out. `mode=plan` on a manual run writes main. A night that
+waits for an answer holds back the next run of this DAG on main, but neither a backfill nor a replay by
+`campaign_backfill`.
 
 **Without a date.** A run triggered without a logical date decides the last closed UTC day.
 """
@@ -28,7 +33,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from _shared import DAY, DEFAULTS, CommandOperator, answer_by, asking, branch_of, command, last_closed, skip_before, spark_job
+from _shared import (
+    DAY,
+    DEFAULTS,
+    CommandOperator,
+    answer_by,
+    asking,
+    branch_of,
+    command,
+    last_closed,
+    skip_before,
+    spark_job,
+)
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
@@ -51,9 +67,12 @@ Held back: {{ 'the night; approved, all of it is sent' if guard.verdict == 'nigh
 
 
 def held_back(ti: Any) -> str:
-    """Return the campaigns to leave out, separated by commas: those the guard held back, unless a person wants them, or the whole night."""
+    """Return the campaigns to leave out, separated by commas: those the guard held back, unless a person
+    wants them, or the whole night.
+    """
     guard = ti.xcom_pull(task_ids="plan_guard")
-    # Only the question that this verdict asks: a night that was cleared may still hold an answer to the other one.
+    # Only the question that this verdict asks: a night that was cleared may still hold an answer to the other
+    # one.
     asked = ASKS.get(guard["verdict"])
     answer = (ti.xcom_pull(task_ids=asked) if asked else None) or {}
     is_wanted = {SEND_THEM, ApprovalOperator.APPROVE}.intersection(answer.get("chosen_options", ()))
@@ -85,15 +104,35 @@ def gate(name: str):
     },
     tags=["angelia", "nightly"],
     params={
-        "mode": Param("auto", enum=["auto", "plan", "replay"], title="Mode", description="auto: scheduled runs plan, backfills replay on a branch."),
-        "ask": Param(True, type="boolean", title="Ask", description="off: nobody is asked; what the guard holds back is left out (samples, tests)."),
-        "clock": Param("real", enum=["real", "simulated"], title="Clock", description="simulated: no hour counts as passed (samples and tests)."),
+        "mode": Param(
+            "auto",
+            enum=["auto", "plan", "replay"],
+            title="Mode",
+            description="auto: scheduled runs plan, backfills replay on a branch.",
+        ),
+        "ask": Param(
+            True,
+            type="boolean",
+            title="Ask",
+            description="off: nobody is asked; what the guard holds back is left out (samples, tests).",
+        ),
+        "clock": Param(
+            "real",
+            enum=["real", "simulated"],
+            title="Clock",
+            description="simulated: no hour counts as passed (samples and tests).",
+        ),
     },
 )
 def nightly_personalization():
     """Chain the night."""
     check_sources = gate("sources")
-    snapshot_catalog = command("snapshot_catalog", ["angelia", "catalog", "snapshot", *DS], branch=BRANCH, outlets=["catalog_snapshot"])
+    snapshot_catalog = command(
+        "snapshot_catalog",
+        ["angelia", "catalog", "snapshot", *DS],
+        branch=BRANCH,
+        outlets=["catalog_snapshot"],
+    )
     index_users = spark_job("index_users", *ON, outlets=["user_index"], pool="spark")
     aggregate_days = spark_job("aggregate_days", *ON, outlets=["user_days", "user_pushes"], pool="spark")
     build_features = spark_job("build_features", *ON, outlets=["user_features"], pool="spark")
@@ -102,13 +141,20 @@ def nightly_personalization():
     build_bitmaps = spark_job("build_bitmaps", *ON, outlets=["bitmap_days", "bitmap_index"], pool="spark")
     select_audiences = spark_job("select_audiences", *ON, outlets=["audience_members"], pool="spark")
     score_materials = spark_job("score_materials", *ON, outlets=["material_scores"], pool="spark")
-    plan_dispatch = spark_job("plan_dispatch", *ON, "--skip-before", SKIP_BEFORE, outlets=["decisions"], pool="plan")
+    plan_dispatch = spark_job(
+        "plan_dispatch", *ON, "--skip-before", SKIP_BEFORE, outlets=["decisions"], pool="plan"
+    )
     check_plan = gate("plan")
     plan_guard = CommandOperator(
-        task_id="plan_guard", argv=["angelia", "plan", "guard", *DS, "--json"], branch=BRANCH, execution_timeout=timedelta(minutes=20)
+        task_id="plan_guard",
+        argv=["angelia", "plan", "guard", *DS, "--json"],
+        branch=BRANCH,
+        execution_timeout=timedelta(minutes=20),
     )
     ask_night = ApprovalOperator(
-        task_id="ask_night", subject="Send the night of {{ " + DAY + " }} all the same?", **asking(NUMBERS, "Reject", ANSWER_WITHIN)
+        task_id="ask_night",
+        subject="Send the night of {{ " + DAY + " }} all the same?",
+        **asking(NUMBERS, "Reject", ANSWER_WITHIN),
     )
     ask_campaigns = HITLOperator(
         task_id="ask_campaigns",
@@ -127,15 +173,30 @@ def nightly_personalization():
     )
 
     @task.branch(task_id="who_decides")
-    def who_decides(guard: dict[str, Any], params: dict[str, Any] | None = None, dag_run: Any = None, ds: str | None = None) -> str:
+    def who_decides(
+        guard: dict[str, Any],
+        params: dict[str, Any] | None = None,
+        dag_run: Any = None,
+        ds: str | None = None,
+    ) -> str:
         """Return the task that goes on: a person is asked only where an answer would change what is sent."""
-        is_asked = (params or {})["ask"] and branch_of(params or {}, dag_run, ds or last_closed(dag_run)) == "main"
+        is_asked = (params or {})["ask"] and branch_of(
+            params or {}, dag_run, ds or last_closed(dag_run)
+        ) == "main"
         if guard["verdict"] == "night" and not is_asked:
             raise AirflowFailException("; ".join(breach["says"] for breach in guard["breaches"]))
         return ASKS.get(guard["verdict"], "emit_manifests") if is_asked else "emit_manifests"
 
     check_sources >> index_users >> aggregate_days >> build_features >> build_send_times >> check_features
-    check_features >> build_bitmaps >> select_audiences >> score_materials >> plan_dispatch >> check_plan >> plan_guard
+    (
+        check_features
+        >> build_bitmaps
+        >> select_audiences
+        >> score_materials
+        >> plan_dispatch
+        >> check_plan
+        >> plan_guard
+    )
     who_decides(plan_guard.output) >> [emit_manifests, ask_night, ask_campaigns]
     [ask_night, ask_campaigns] >> emit_manifests
     snapshot_catalog >> select_audiences

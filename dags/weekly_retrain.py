@@ -1,18 +1,21 @@
 """## A new model every week, if a person wants it
 
-**When.** Mondays 05:00 UTC, on the pushes up to Sunday. Start it by hand after a change of features or of the catalog; `ds` in the form names
-another day.
+**When.** Mondays 05:00 UTC, on the pushes up to Sunday. Start it by hand after a change of features or of the
+catalog; `ds` in the form names another day.
 
-**Reads** `user_features`, `user_pushes` and the catalog's snapshot of branch main; **writes** one version into the registry (HOME/models), and the
-champion if somebody approves. `train` reports how the version ranks, and how its choices compare with the champion's on the same logged rounds.
+**Reads** `user_features`, `user_pushes` and the catalog's snapshot of branch main; **writes** one version
+into the registry (HOME/models), and the champion if somebody approves. `train` reports how the version ranks,
+and how its choices compare with the champion's on the same logged rounds.
 
-**Approval.** `approve` waits three days for an answer under *Required actions*, showing those numbers; no answer is a no. Whoever answers is
-recorded as who promoted. The night goes on scoring with the standing champion meanwhile.
+**Approval.** `approve` waits three days for an answer under *Required actions*, showing those numbers; no
+answer is a no. Whoever answers is recorded as who promoted. The night goes on scoring with the standing
+champion meanwhile.
 
 **When it fails.**
 - `train` says that a dataset has no commit: the night of that day has not run. Clear `train` once it has.
-- `promote` says that the version does not beat the base rate, or is credibly worse than the champion: approval is not enough for that. Read its
-  card (HOME/models/p_open/versions/VERSION/card.md); `python -m models.promote --force` is there for whoever answers for it.
+- `promote` says that the version does not beat the base rate, or is credibly worse than the champion:
+  approval is not enough for that. Read its card (HOME/models/p_open/versions/VERSION/card.md); `python -m
+  models.promote --force` is there for whoever answers for it.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
 # A run without a date has no interval: it takes the last closed day.
-LAST_DAY = "{{ params.ds or (macros.ds_add(data_interval_end | ds, -1) if data_interval_end | default(none) else last_closed(dag_run)) }}"
+LAST_DAY = (
+    "{{ params.ds or (macros.ds_add(data_interval_end | ds, -1) if data_interval_end | default(none) "
+    "else last_closed(dag_run)) }}"
+)
 TRAINED = "ti.xcom_pull(task_ids='train')"
 QUESTION = """{% set trained = ti.xcom_pull(task_ids='train') %}{% set test = trained.metrics.test %}
 Version **{{ trained.version }}**, on the latest pushes:
@@ -62,15 +68,27 @@ The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
             type=["null", "string"],
             format="date",
             title="Last day",
-            description="Pushes up to it; empty = the Sunday before, or the last closed day where the run has no date.",
+            description=(
+                "Pushes up to it; empty = the Sunday before, or the last closed day where the run "
+                "has no date."
+            ),
         ),
-        "trees": Param(100, type="integer", minimum=1, maximum=2000, title="Trees", description="More trees score slower."),
+        "trees": Param(
+            100,
+            type="integer",
+            minimum=1,
+            maximum=2000,
+            title="Trees",
+            description="More trees score slower.",
+        ),
     },
 )
 def weekly_retrain():
     """Chain the week."""
     train = CommandOperator(
-        task_id="train", argv=["python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}", "--json"], pool="spark"
+        task_id="train",
+        argv=["python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}", "--json"],
+        pool="spark",
     )
     approve = ApprovalOperator(
         task_id="approve",
@@ -81,7 +99,10 @@ def weekly_retrain():
         task_id="promote",
         argv=[
             *("python", "-m", "models.promote", "--version", "{{ " + TRAINED + ".version }}"),
-            *("--by", "{{ (ti.xcom_pull(task_ids='approve').responded_by_user or {}).get('name', 'airflow') }}"),
+            *(
+                "--by",
+                "{{ (ti.xcom_pull(task_ids='approve').responded_by_user or {}).get('name', 'airflow') }}",
+            ),
             *("--reason", "weekly retrain, approved in Airflow", "--json"),
         ],
     )

@@ -1,4 +1,6 @@
-"""Write the tree of packages in docs/architecture.md from the packages' docstrings, or check it: `python docs/house.py [--check]`."""
+"""Write the tree of packages in docs/architecture.md from the packages' docstrings, or check it: `python
+docs/house.py [--check]`.
+"""
 
 from __future__ import annotations
 

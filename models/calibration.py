@@ -1,7 +1,8 @@
 """Calibration of raw scores to probabilities: two numbers, kept as JSON.
 
-Source: Platt (1999), Probabilistic outputs for support vector machines, §2.2, fitted by Newton's method on the raw log-odds.
-Two numbers rather than a step function: ranking stays strict, and a small calibration set cannot overfit.
+Source: Platt (1999), Probabilistic outputs for support vector machines, §2.2, fitted by Newton's method on
+    the raw log-odds. Two numbers rather than a step function: ranking stays strict, and a small calibration
+    set cannot overfit.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ def sigmoid(x: Floats) -> Floats:
 
 
 def fit_platt(raw: Floats, label: Floats, weight: Floats, ridge: float = 1.0) -> tuple[float, float]:
-    """Return (slope, offset) of p = sigmoid(slope * raw + offset); shrunk a little to (1, 0), which is returned if there is one class only.
+    """Return (slope, offset) of p = sigmoid(slope * raw + offset); shrunk a little to (1, 0), which is
+    returned if there is one class only.
 
     Args:
         raw: (n,) log-odds.
@@ -34,7 +36,9 @@ def fit_platt(raw: Floats, label: Floats, weight: Floats, ridge: float = 1.0) ->
 
     def loss(at: Floats) -> float:
         z = design @ at
-        return float((weight * (np.logaddexp(0.0, z) - label * z)).sum() + 0.5 * ridge * ((at - prior) ** 2).sum())
+        return float(
+            (weight * (np.logaddexp(0.0, z) - label * z)).sum() + 0.5 * ridge * ((at - prior) ** 2).sum()
+        )
 
     for _ in range(100):
         p = sigmoid(design @ theta)

@@ -14,22 +14,33 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
     better = test["logloss_base_rate"] - test["logloss"]
     total = sum(gain.values()) or 1.0
     top = sorted(gain.items(), key=lambda item: (-item[1], item[0]))[:_TOP]
+    left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(lineage["left_out"].items()))
     lines = [
         f"# p(open) as of {lineage['ds']}",
         "",
-        "Probability that a person opens a push within 24 hours, given person, campaign and material, at a mean hour of those pushed in.",
+        (
+            "Probability that a person opens a push within 24 hours, given person, campaign and "
+            "material, at a mean hour of those pushed in."
+        ),
         "",
-        f"- **Data**: pushes after {lineage['cutoff']} up to {lineage['ds']}: {n['train']} to train, {n['calibration']} later ones to calibrate, "
+        f"- **Data**: pushes after {lineage['cutoff']} up to {lineage['ds']}: {n['train']} to "
+        f"train, {n['calibration']} later ones to calibrate, "
         f"{n['test']} latest to test. Features as of {lineage['cutoff']}.",
-        f"- **Left out**: {', '.join(f'{count} {reason}' for reason, count in sorted(lineage['left_out'].items())) or 'nothing'}.",
-        f"- **Made by**: code {lineage['code_version']}, LightGBM {lineage['lightgbm']}, seed {lineage['seed']}, {lineage['trees']} trees.",
+        f"- **Left out**: {left_out or 'nothing'}.",
+        (
+            f"- **Made by**: code {lineage['code_version']}, LightGBM {lineage['lightgbm']}, seed "
+            f"{lineage['seed']}, {lineage['trees']} trees."
+        ),
         "",
         "## Is it any good?",
         "",
         "| on the latest pushes | this model | always the base rate | the user's own open rate |",
         "|---|---|---|---|",
         f"| AUC | {test['auc']:.4f} | 0.5 | {metrics['test_user_rate_alone']['auc']:.4f} |",
-        f"| log loss | {test['logloss']:.4f} | {test['logloss_base_rate']:.4f} | {metrics['test_user_rate_alone']['logloss']:.4f} |",
+        (
+            f"| log loss | {test['logloss']:.4f} | {test['logloss_base_rate']:.4f} | "
+            f"{metrics['test_user_rate_alone']['logloss']:.4f} |"
+        ),
         f"| calibration error | {test['calibration_error']:.4f} | | |",
         f"| mean predicted / opened | {test['mean_prediction']:.4f} / {test['mean_label']:.4f} | | |",
         "",
@@ -40,7 +51,10 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
         lines += [
             "## What would drawing materials with it have earned?",
             "",
-            "Opens per push on the latest logged rounds, with 95 % intervals; *logging* is what was really drawn.",
+            (
+                "Opens per push on the latest logged rounds, with 95 % intervals; *logging* is what "
+                "was really drawn."
+            ),
             "",
             "| policy | estimator | value | 95 % | effective rounds |",
             "|---|---|---|---|---|",
@@ -58,7 +72,10 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
         "## When not to trust it",
         "",
         "- New campaigns and materials are scored as average ones until they have been pushed.",
-        "- Opens are of people who were sent something: a logging policy that left people out leaves them out here, too.",
+        (
+            "- Opens are of people who were sent something: a logging policy that left people out "
+            "leaves them out here, too."
+        ),
         "- Off-policy values need logged material propensities; without them this card has none.",
         "",
     ]

@@ -1,8 +1,10 @@
-"""Training examples: pushes after a cutoff day, labelled by opens within 24 hours, with features as of the cutoff.
+"""Training examples: pushes after a cutoff day, labelled by opens within 24 hours, with features as of the
+cutoff.
 
-Grain: push. Reads user_pushes of (cutoff, ds], user_features of the cutoff, catalog_snapshot (topics and categories); writes nothing.
-No leakage by construction: every feature is known at the end of the cutoff day, every push comes after it. Labels are mature: pushes of the last
-24 hours of ds are left out, and an open later than 24 hours is none. Train, calibration and test follow each other in time.
+Grain: push. Reads user_pushes of (cutoff, ds], user_features of the cutoff, catalog_snapshot (topics and
+    categories); writes nothing. No leakage by construction: every feature is known at the end of the cutoff
+    day, every push comes after it. Labels are mature: pushes of the last 24 hours of ds are left out, and an
+    open later than 24 hours is none. Train, calibration and test follow each other in time.
 """
 
 from __future__ import annotations
@@ -25,10 +27,22 @@ from models.features import USER_COLUMNS
 
 DAY_US = 86_400_000_000
 SHARES = (0.6, 0.8)  # of the examples in time order: train before, calibration between, test after
-_PUSH = ["ordinal", "message_id", "campaign_id", "material_id", "kind", "at_ts", "sent_ts", "slot_propensity", "material_propensity"]
+_PUSH = [
+    "ordinal",
+    "message_id",
+    "campaign_id",
+    "material_id",
+    "kind",
+    "at_ts",
+    "sent_ts",
+    "slot_propensity",
+    "material_propensity",
+]
 _JOIN = f"""
-SELECT s.message_id, s.ordinal, s.campaign_id, s.material_id, s.sent_us, s.slot_propensity, s.material_propensity,
-       (o.at_us IS NOT NULL)::TINYINT AS label, c.topic, m.category, f.tags, {", ".join(f"f.{name}" for name in USER_COLUMNS)}
+SELECT s.message_id, s.ordinal, s.campaign_id, s.material_id, s.sent_us,
+       s.slot_propensity, s.material_propensity,
+       (o.at_us IS NOT NULL)::TINYINT AS label, c.topic, m.category, f.tags,
+       {", ".join(f"f.{name}" for name in USER_COLUMNS)}
 FROM sent AS s
 INNER JOIN features AS f ON f.ordinal = s.ordinal
 LEFT JOIN (SELECT message_id, min(at_us) AS at_us FROM opened GROUP BY message_id) AS o
@@ -44,13 +58,11 @@ class Examples:
     """Labelled pushes in time order.
 
     Attributes:
-        rows: message_id, ordinal, campaign_id, material_id, sent_us, propensities, label, and every feature's source column.
-        label: (n,) 0 or 1.
-        weight: (n,) weights that make sending hours as if drawn evenly, mean about 1.
-        bounds: row numbers where calibration and test begin.
-        inputs: commits read.
-        catalog: the catalog they were described with, None if there is none.
-        left_out: pushes left out, by reason.
+        rows: message_id, ordinal, campaign_id, material_id, sent_us, propensities, label, and every feature's
+            source column. label: (n,) 0 or 1. weight: (n,) weights that make sending hours as if drawn
+            evenly, mean about 1. bounds: row numbers where calibration and test begin. inputs: commits read.
+            catalog: the catalog they were described with, None if there is none. left_out: pushes left out,
+            by reason.
     """
 
     rows: pa.Table
@@ -77,14 +89,24 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
     """
     first, last = date.fromisoformat(cutoff) + timedelta(days=1), date.fromisoformat(ds)
     if (last - first).days < 1:
-        raise InvalidInput(f"cutoff {cutoff} leaves no day of mature pushes up to {ds}", fix="choose a cutoff at least two days before --ds")
+        raise InvalidInput(
+            f"cutoff {cutoff} leaves no day of mature pushes up to {ds}",
+            fix="choose a cutoff at least two days before --ds",
+        )
     features = lake.head("user_features", ds=cutoff)
     if features is None:
-        raise NotFound(f"user_features has no commit for ds={cutoff}", fix=f"run spark_jobs/build_features.py --ds {cutoff}")
+        raise NotFound(
+            f"user_features has no commit for ds={cutoff}",
+            fix=f"run spark_jobs/build_features.py --ds {cutoff}",
+        )
     days = [(first + timedelta(days=k)).isoformat() for k in range((last - first).days + 1)]
     commits = [commit for commit in (lake.head("user_pushes", ds=day) for day in days) if commit is not None]
     share = min(1.0, max_rows / max(sum(commit.rows for commit in commits), 1))
-    pushes = pa.concat_tables([_sample(lake.read(commit, _PUSH), share) for commit in commits]) if commits else None
+    pushes = (
+        pa.concat_tables([_sample(lake.read(commit, _PUSH), share) for commit in commits])
+        if commits
+        else None
+    )
     if pushes is None or not pushes.num_rows:
         raise InvalidInput(f"no push was sent after {cutoff} and up to {ds}", fix="choose an earlier cutoff")
     catalog = nearest_catalog(lake, ds)
@@ -92,19 +114,31 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
     people = _sample(lake.read(features, ["ordinal", "tags", *USER_COLUMNS]), share)
     rows, left_out = join_examples(pushes, people, catalog, since=_us(first), until=_us(last) + DAY_US)
     if rows.num_rows < 100:
-        raise InvalidInput(f"only {rows.num_rows} mature pushes after {cutoff}; 100 are the least to train on", fix="choose an earlier cutoff")
+        raise InvalidInput(
+            f"only {rows.num_rows} mature pushes after {cutoff}; 100 are the least to train on",
+            fix="choose an earlier cutoff",
+        )
     bounds = split_bounds(rows["sent_us"].to_numpy())
     if bounds[1] == rows.num_rows:
-        raise InvalidInput(f"the pushes after {cutoff} were all sent at one instant: no later ones to test on", fix="choose an earlier cutoff")
+        raise InvalidInput(
+            f"the pushes after {cutoff} were all sent at one instant: no later ones to test on",
+            fix="choose an earlier cutoff",
+        )
     propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     label = rows["label"].to_numpy().astype(np.float64)
     return Examples(rows, label, slot_weights(propensity), bounds, inputs, catalog, left_out)
 
 
-def join_examples(pushes: pa.Table, people: pa.Table, catalog: Catalog | None, *, since: int, until: int) -> tuple[pa.Table, dict[str, int]]:
-    """Join sent pushes of [since, until - 24 h) with their opens within 24 h, the people's features, topics and categories; microseconds UTC."""
+def join_examples(
+    pushes: pa.Table, people: pa.Table, catalog: Catalog | None, *, since: int, until: int
+) -> tuple[pa.Table, dict[str, int]]:
+    """Join sent pushes of [since, until - 24 h) with their opens within 24 h, the people's features, topics
+    and categories; microseconds UTC.
+    """
     table = pushes.drop_columns(["at_ts", "sent_ts"])
-    table = table.append_column("at_us", pushes["at_ts"].cast(pa.int64())).append_column("sent_us", pushes["sent_ts"].cast(pa.int64()))
+    table = table.append_column("at_us", pushes["at_ts"].cast(pa.int64())).append_column(
+        "sent_us", pushes["sent_ts"].cast(pa.int64())
+    )
     sent, opened = (table.filter(pc.equal(table["kind"], kind)) for kind in ("sent", "opened"))
     before, young = pc.less(sent["sent_us"], since), pc.greater_equal(sent["sent_us"], until - DAY_US)
     left_out = {"sent_before_cutoff": _count(before), "not_mature": _count(young)}
@@ -124,11 +158,15 @@ def join_examples(pushes: pa.Table, people: pa.Table, catalog: Catalog | None, *
 
 
 def split_bounds(sent_us: npt.NDArray[np.int64]) -> tuple[int, int]:
-    """Return where calibration and test begin in ascending sending times; pushes of one instant stay together, and train is never empty."""
+    """Return where calibration and test begin in ascending sending times; pushes of one instant stay
+    together, and train is never empty.
+    """
     bounds = []
     for share in SHARES:
         instant = sent_us[min(int(len(sent_us) * share), len(sent_us) - 1)]
-        bounds.append(int(np.searchsorted(sent_us, instant) or np.searchsorted(sent_us, instant, side="right")))
+        bounds.append(
+            int(np.searchsorted(sent_us, instant) or np.searchsorted(sent_us, instant, side="right"))
+        )
     return bounds[0], bounds[1]
 
 
@@ -148,7 +186,9 @@ def _sample(table: pa.Table, share: float) -> pa.Table:
 
 
 def _names(key: str, value: str, names: dict[str, str] | dict[str, str | None]) -> pa.Table:
-    return pa.table({key: pa.array(list(names), pa.string()), value: pa.array(list(names.values()), pa.string())})
+    return pa.table(
+        {key: pa.array(list(names), pa.string()), value: pa.array(list(names.values()), pa.string())}
+    )
 
 
 def _count(flags: pa.ChunkedArray) -> int:

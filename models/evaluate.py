@@ -1,6 +1,7 @@
 """Evaluation kernels: ranking, calibration, and off-policy value from logged propensities.
 
-Reads and writes nothing. Kernels take arrays; `policy_value` also takes a Scorer and a Catalog. n rows are examples, or rounds of the logging policy.
+Reads and writes nothing. Kernels take arrays; `policy_value` also takes a Scorer and a Catalog. n rows are
+examples, or rounds of the logging policy.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ Z95 = 1.959963984540054
 
 
 def auc(label: Floats, score: Floats) -> float:
-    """Return the chance that an opened push scores above one that was not, ties half; nan if there is one class only.
+    """Return the chance that an opened push scores above one that was not, ties half; nan if there is one
+    class only.
 
-    Source: Mann & Whitney (1947), On a test of whether one of two random variables is stochastically larger than the other, eq. 1.
+    Source: Mann & Whitney (1947), On a test of whether one of two random variables is stochastically larger
+        than the other, eq. 1.
     """
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
@@ -44,7 +47,8 @@ def logloss(label: Floats, p: Floats, weight: Floats | None = None) -> float:
 def calibration_error(label: Floats, p: Floats, weight: Floats | None = None, bins: int = 10) -> float:
     """Return the expected calibration error over bins of equal mass.
 
-    Source: Naeini, Cooper & Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning, eq. 1 (here equal-mass bins).
+    Source: Naeini, Cooper & Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian
+        binning, eq. 1 (here equal-mass bins).
     """
     w = np.ones_like(p) if weight is None else weight
     total = 0.0
@@ -135,14 +139,20 @@ def contexts_of(catalog: Catalog, campaign_id: str) -> list[Context]:
     campaign = catalog.campaigns[campaign_id]
     names = set(campaign.materials)
     if campaign.experiment:
-        names.update(name for arm in catalog.experiments[campaign.experiment].arms for name in arm.materials or ())
-    return [Context(campaign_id, name, campaign.topic, catalog.materials[name].category) for name in sorted(names)]
+        names.update(
+            name for arm in catalog.experiments[campaign.experiment].arms for name in arm.materials or ()
+        )
+    return [
+        Context(campaign_id, name, campaign.topic, catalog.materials[name].category) for name in sorted(names)
+    ]
 
 
 def policy_value(scorer: Scorer, rows: pa.Table, reward: Floats, catalog: Catalog) -> dict[str, Estimate]:
-    """Estimate what drawing materials with a model's scores would have earned on logged rounds, opens per push.
+    """Estimate what drawing materials with a model's scores would have earned on logged rounds, opens per
+    push.
 
-    Rounds without a known material propensity, or of a campaign or material that the catalog does not have, take no part.
+    Rounds without a known material propensity, or of a campaign or material that the catalog does not have,
+    take no part.
     """
     propensity = rows["material_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     campaigns = np.array(rows["campaign_id"].to_pylist(), dtype=object)
@@ -153,7 +163,9 @@ def policy_value(scorer: Scorer, rows: pa.Table, reward: Floats, catalog: Catalo
     for campaign in sorted(set(campaigns.tolist()) & set(catalog.campaigns)):
         contexts = contexts_of(catalog, campaign)
         position = {context.material_id: k for k, context in enumerate(contexts)}
-        here = np.flatnonzero((campaigns == campaign) & (propensity > 0) & np.isin(materials.astype(str), list(position)))
+        here = np.flatnonzero(
+            (campaigns == campaign) & (propensity > 0) & np.isin(materials.astype(str), list(position))
+        )
         scores = scorer.predict(users, contexts, here)
         chances = softmax_epsilon(scores, explore.temperature, explore.epsilon)
         action = np.array([position[name] for name in materials[here]], dtype=np.int64)
@@ -175,4 +187,7 @@ def policy_value(scorer: Scorer, rows: pa.Table, reward: Floats, catalog: Catalo
 
 def estimates_json(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
     """Return estimates as plain numbers, rounded to 6 digits."""
-    return {name: {key: round(float(value), 6) for key, value in vars(estimate).items()} for name, estimate in estimates.items()}
+    return {
+        name: {key: round(float(value), 6) for key, value in vars(estimate).items()}
+        for name, estimate in estimates.items()
+    }

@@ -1,8 +1,10 @@
-"""The features of the p(open) model, declared once and versioned; training and scoring encode through the same functions.
+"""The features of the p(open) model, declared once and versioned; training and scoring encode through the
+same functions.
 
-Grain: user x campaign x material. Reads and writes nothing. A change of `FEATURES` needs a new `VERSION`: the scorer refuses models of another one.
-Numbers and flags go in as they are (missing = NaN); categories become their place in a vocabulary learned in training, and values outside it,
-like missing ones, NaN: LightGBM sends those down its missing branch, so a new campaign or city scores as an average one.
+Grain: user x campaign x material. Reads and writes nothing. A change of `FEATURES` needs a new `VERSION`: the
+    scorer refuses models of another one. Numbers and flags go in as they are (missing = NaN); categories
+    become their place in a vocabulary learned in training, and values outside it, like missing ones, NaN:
+    LightGBM sends those down its missing branch, so a new campaign or city scores as an average one.
 """
 
 from __future__ import annotations
@@ -93,7 +95,9 @@ def learn_vocabulary(rows: pa.Table) -> dict[str, list[str]]:
 
 
 def encode_rows(rows: pa.Table, vocabulary: Vocabulary) -> Matrix:
-    """Return examples as (n, features); `rows` has every user column, `tags`, and campaign_id, topic, material_id, category."""
+    """Return examples as (n, features); `rows` has every user column, `tags`, and campaign_id, topic,
+    material_id, category.
+    """
     matrix = np.empty((rows.num_rows, len(FEATURES)), dtype=np.float32)
     for position, feature in enumerate(FEATURES):
         if feature.of == "pair":
@@ -129,7 +133,9 @@ def encode_users(users: pa.Table, vocabulary: Vocabulary) -> EncodedUsers:
     return EncodedUsers(matrix.astype(np.float32), has)
 
 
-def encode_pairs(users: EncodedUsers, rows: npt.NDArray[np.int64], context: Context, vocabulary: Vocabulary) -> Matrix:
+def encode_pairs(
+    users: EncodedUsers, rows: npt.NDArray[np.int64], context: Context, vocabulary: Vocabulary
+) -> Matrix:
     """Return (len(rows), features): the given users, each with the same campaign and material."""
     matrix = np.empty((len(rows), len(FEATURES)), dtype=np.float32)
     matrix[:, :N_USER] = users.matrix[rows]

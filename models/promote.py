@@ -1,7 +1,8 @@
-"""Make a registered version the champion that the nights score with: `python -m models.promote --version V --by NAME --reason WHY`.
+"""Make a registered version the champion that the nights score with: `python -m models.promote --version V
+--by NAME --reason WHY`.
 
-Reads and writes the registry. A person answers for it: without `--force` a version that does not beat the base rate, or whose off-policy value is
-credibly below the champion's on the same rounds, is refused.
+Reads and writes the registry. A person answers for it: without `--force` a version that does not beat the
+base rate, or whose off-policy value is credibly below the champion's on the same rounds, is refused.
 """
 
 from __future__ import annotations
@@ -25,14 +26,25 @@ def objections(metrics: dict[str, Any]) -> list[str]:
     found = []
     test = metrics["test"]
     if test["logloss"] >= test["logloss_base_rate"]:
-        found.append(f"its log loss {test['logloss']:.4f} is no better than the base rate's {test['logloss_base_rate']:.4f}")
-    ours, theirs = metrics.get("off_policy", {}).get("dr"), metrics.get("champion", {}).get("off_policy", {}).get("dr")
+        found.append(
+            f"its log loss {test['logloss']:.4f} is no better than the base rate's "
+            f"{test['logloss_base_rate']:.4f}"
+        )
+    ours, theirs = (
+        metrics.get("off_policy", {}).get("dr"),
+        metrics.get("champion", {}).get("off_policy", {}).get("dr"),
+    )
     if ours and theirs and ours["high"] < theirs["low"]:
-        found.append(f"its off-policy value {ours['value']:.5f} is below the champion's {theirs['value']:.5f} beyond both intervals")
+        found.append(
+            f"its off-policy value {ours['value']:.5f} is below the champion's "
+            f"{theirs['value']:.5f} beyond both intervals"
+        )
     return found
 
 
-def promote(registry: Registry, version: str, *, actor: str, reason: str, at: str, force: bool = False) -> Champion:
+def promote(
+    registry: Registry, version: str, *, actor: str, reason: str, at: str, force: bool = False
+) -> Champion:
     """Check a version and make it champion.
 
     Raises:
@@ -44,8 +56,13 @@ def promote(registry: Registry, version: str, *, actor: str, reason: str, at: st
     current = registry.champion()
     found = objections(json.loads(registry.load(version)["metrics.json"]))
     if found and not force:
-        raise GateClosed(f"model {version} is not promoted: {'; '.join(found)}", fix="train again, or take the responsibility with --force")
-    return registry.promote(version, actor=actor, reason=reason, at=at, expected=current.number if current else 0)
+        raise GateClosed(
+            f"model {version} is not promoted: {'; '.join(found)}",
+            fix="train again, or take the responsibility with --force",
+        )
+    return registry.promote(
+        version, actor=actor, reason=reason, at=at, expected=current.number if current else 0
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,11 +79,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         with logs.step("promote") as step:
             step.facts["version"] = args.version
-            champion = promote(registry, args.version, actor=args.by, reason=args.reason, at=at, force=args.force)
+            champion = promote(
+                registry, args.version, actor=args.by, reason=args.reason, at=at, force=args.force
+            )
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
         return 2
-    emit(vars(champion), [f"champion {champion.number}: {champion.version}, by {champion.actor}: {champion.reason}"], args.json)
+    emit(
+        vars(champion),
+        [f"champion {champion.number}: {champion.version}, by {champion.actor}: {champion.reason}"],
+        args.json,
+    )
     return 0
 
 

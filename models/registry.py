@@ -1,9 +1,10 @@
 """The model registry: one folder a version, readable files, a hash of each, and a chain of champions.
 
-Layout: `p_open/versions/{version}/` with model.txt, features.json, calibration.json, metrics.json, lineage.json, card.md and, last, manifest.json
-(sha256 of each); `p_open/champions/00000001.json` names a version, who promoted it and why. Both appear by conditional create, so a version
-is whole or absent, and of two promotions at once one is refused. A version is named by its day and a hash of model, features, calibration and
-lineage: training the same again finds it there and leaves it as it is.
+Layout: `p_open/versions/{version}/` with model.txt, features.json, calibration.json, metrics.json,
+    lineage.json, card.md and, last, manifest.json (sha256 of each); `p_open/champions/00000001.json` names a
+    version, who promoted it and why. Both appear by conditional create, so a version is whole or absent, and
+    of two promotions at once one is refused. A version is named by its day and a hash of model, features,
+    calibration and lineage: training the same again finds it there and leaves it as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from angelia.lake.opening import open_store
 from angelia.lake.store import Store
 
 FILES = ("model.txt", "features.json", "calibration.json", "lineage.json", "metrics.json", "card.md")
-_NAMED_BY = FILES[:4]  # metrics compare with the champion of the moment, so they are no part of a version's identity
+_NAMED_BY = FILES[
+    :4
+]  # metrics compare with the champion of the moment, so they are no part of a version's identity
 _MEND = "remove the version's folder and train again, or promote another version"
 _ROOT = "p_open"
 
@@ -55,7 +58,9 @@ class Registry:
             Corrupt: the version is there already, and damaged.
         """
         if set(files) != set(FILES):
-            raise InvalidInput(f"a model version has the files {', '.join(FILES)}, not {', '.join(sorted(files))}")
+            raise InvalidInput(
+                f"a model version has the files {', '.join(FILES)}, not {', '.join(sorted(files))}"
+            )
         hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
         version = f"{ds}-{_identity(hashes)}"
         if self.store.exists(f"{_ROOT}/versions/{version}/manifest.json"):
@@ -85,7 +90,10 @@ class Registry:
             hashes = {name: str(manifest["sha256"][name]) for name in FILES}
         except (NotFound, InvalidInput):
             have = ", ".join(self.versions()) or "none"
-            raise NotFound(f"no model version {version!r}", fix=f"versions: {have}; make one with `python -m models.train --ds D`") from None
+            raise NotFound(
+                f"no model version {version!r}",
+                fix=f"versions: {have}; make one with `python -m models.train --ds D`",
+            ) from None
         except (ValueError, KeyError, TypeError):
             raise Corrupt(f"model {version}: manifest.json is damaged", fix=_MEND) from None
         if version.rsplit("-", 1)[-1] != _identity(hashes):
@@ -107,7 +115,9 @@ class Registry:
             try:
                 found.append(Champion(**json.loads(self.store.read(f"{_ROOT}/champions/{name}"))))
             except (ValueError, TypeError):
-                raise Corrupt(f"model registry: champions/{name} is damaged", fix="remove it, then promote again") from None
+                raise Corrupt(
+                    f"model registry: champions/{name} is damaged", fix="remove it, then promote again"
+                ) from None
         return found
 
     def champion(self) -> Champion | None:
@@ -124,11 +134,17 @@ class Registry:
         found = self.champion()
         if found is None:
             raise NotFound(
-                "no model has been promoted", fix="run `angelia bootstrap --ds D`, or `python -m models.train` and `python -m models.promote`"
+                "no model has been promoted",
+                fix=(
+                    "run `angelia bootstrap --ds D`, or `python -m models.train` and `python -m "
+                    "models.promote`"
+                ),
             )
         return found
 
-    def promote(self, version: str, *, actor: str, reason: str, at: str, expected: int | None = None) -> Champion:
+    def promote(
+        self, version: str, *, actor: str, reason: str, at: str, expected: int | None = None
+    ) -> Champion:
         """Make a version champion; promoting the champion again changes nothing.
 
         Args:
@@ -148,7 +164,9 @@ class Registry:
             return current
         entry = Champion((number if expected is None else expected) + 1, version, actor, reason, at)
         if not self.store.create(f"{_ROOT}/champions/{entry.number:08d}.json", to_json(asdict(entry))):
-            raise Conflict("another model was promoted meanwhile", fix="look at the new champion, then promote again")
+            raise Conflict(
+                "another model was promoted meanwhile", fix="look at the new champion, then promote again"
+            )
         return entry
 
 

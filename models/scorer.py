@@ -1,6 +1,7 @@
 """Score users x materials with a registered model.
 
-Grain: user x campaign x material. Reads a model version's files; writes nothing. Refuses a model whose feature list is not the declared one.
+Grain: user x campaign x material. Reads a model version's files; writes nothing. Refuses a model whose
+    feature list is not the declared one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ import pyarrow as pa
 
 from angelia.errors import Corrupt, InvalidInput
 from models.calibration import sigmoid
-from models.features import FEATURES, NAMES, USER_COLUMNS, VERSION, Context, EncodedUsers, Matrix, encode_pairs, encode_users
+from models.features import (
+    FEATURES,
+    NAMES,
+    USER_COLUMNS,
+    VERSION,
+    Context,
+    EncodedUsers,
+    Matrix,
+    encode_pairs,
+    encode_users,
+)
 
 Floats = npt.NDArray[np.float64]
 COLUMNS = (*USER_COLUMNS, "tags")
@@ -33,7 +44,10 @@ class Scorer:
         declared = json.loads(files["features.json"])
         if declared["version"] != VERSION or declared["features"] != features_json()["features"]:
             raise InvalidInput(
-                f"the model was trained on feature list version {declared['version']}, this code has version {VERSION} ({len(FEATURES)} features)",
+                (
+                    f"the model was trained on feature list version {declared['version']}, this code "
+                    f"has version {VERSION} ({len(FEATURES)} features)"
+                ),
                 fix="train again with `python -m models.train`, or run the code version in the model's card",
             )
         self.vocabulary: dict[str, list[str]] = declared["vocabulary"]
@@ -45,7 +59,10 @@ class Scorer:
         except lgb.basic.LightGBMError as error:
             raise Corrupt(f"model.txt: {error}") from None
         if tuple(self.booster.feature_name()) != NAMES:
-            raise InvalidInput("model.txt has other features than its features.json", fix="train again with `python -m models.train`")
+            raise InvalidInput(
+                "model.txt has other features than its features.json",
+                fix="train again with `python -m models.train`",
+            )
 
     def encode_users(self, users: pa.Table) -> EncodedUsers:
         """Return rows of user_features (at least `COLUMNS`) ready for `predict`."""
@@ -58,7 +75,9 @@ class Scorer:
         raw = self.booster.predict(matrix, raw_score=True, num_threads=self.threads)
         return sigmoid(self.slope * np.asarray(raw, dtype=np.float64) + self.offset)
 
-    def predict(self, users: EncodedUsers, contexts: Sequence[Context], rows: npt.NDArray[np.int64] | None = None) -> Floats:
+    def predict(
+        self, users: EncodedUsers, contexts: Sequence[Context], rows: npt.NDArray[np.int64] | None = None
+    ) -> Floats:
         """Return calibrated p(open), (rows, contexts), of the given users (all if None) for each material."""
         chosen = np.arange(len(users)) if rows is None else rows
         scores = np.empty((len(chosen), len(contexts)))
@@ -70,4 +89,8 @@ class Scorer:
 def features_json(vocabulary: Mapping[str, Sequence[str]] | None = None) -> dict[str, object]:
     """Return what features.json holds: version, declared features in order, and the vocabulary."""
     listed = [{"name": feature.name, "kind": feature.kind, "of": feature.of} for feature in FEATURES]
-    return {"version": VERSION, "features": listed, "vocabulary": {name: list(values) for name, values in (vocabulary or {}).items()}}
+    return {
+        "version": VERSION,
+        "features": listed,
+        "vocabulary": {name: list(values) for name, values in (vocabulary or {}).items()},
+    }

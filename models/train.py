@@ -1,7 +1,8 @@
 """Train, calibrate, evaluate and register a p(open) model: `python -m models.train --ds D [--cutoff C]`.
 
-Reads the lake (see `models.dataset`); writes one version to the registry. It does not promote: `python -m models.promote` does.
-Deterministic: the same commits, seed and code give the same bytes, and so the same version.
+Reads the lake (see `models.dataset`); writes one version to the registry. It does not promote: `python -m
+models.promote` does. Deterministic: the same commits, seed and code give the same bytes, and so the same
+version.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Trained:
 def parameters(seed: int, n_train: int) -> dict[str, Any]:
     """Return LightGBM's parameters: few, small and shy trees, and everything that makes training repeatable.
 
-    An open is one push in sixteen and mostly luck: 31 leaves fitted the training days (AUC .75) and lost on the next (.579 against .585).
+    An open is one push in sixteen and mostly luck: 31 leaves fitted the training days (AUC .75) and lost on
+    the next (.579 against .585).
     """
     return {
         "objective": "binary",
@@ -66,16 +68,33 @@ def parameters(seed: int, n_train: int) -> dict[str, Any]:
     }
 
 
-def fit(matrix: npt.NDArray[np.float32], label: Floats, weight: Floats, *, seed: int, trees: int) -> lgb.Booster:
+def fit(
+    matrix: npt.NDArray[np.float32], label: Floats, weight: Floats, *, seed: int, trees: int
+) -> lgb.Booster:
     """Return a booster trained on (n, features) examples."""
-    data = lgb.Dataset(matrix, label, weight=weight, feature_name=list(NAMES), categorical_feature=list(CATEGORICAL), params={"verbosity": -1})
+    data = lgb.Dataset(
+        matrix,
+        label,
+        weight=weight,
+        feature_name=list(NAMES),
+        categorical_feature=list(CATEGORICAL),
+        params={"verbosity": -1},
+    )
     return lgb.train(parameters(seed, len(label)), data, num_boost_round=trees)
 
 
 def train(
-    lake: Lake, registry: Registry, *, ds: str, cutoff: str | None = None, seed: int = 7, trees: int = 100, max_rows: int = 2_000_000
+    lake: Lake,
+    registry: Registry,
+    *,
+    ds: str,
+    cutoff: str | None = None,
+    seed: int = 7,
+    trees: int = 100,
+    max_rows: int = 2_000_000,
 ) -> Trained:
-    """Train on pushes of (cutoff, ds], register the version, and return it with its metrics; the default cutoff is seven days before ds.
+    """Train on pushes of (cutoff, ds], register the version, and return it with its metrics; the default
+    cutoff is seven days before ds.
 
     Raises:
         InvalidInput: too few pushes, or none was opened.
@@ -87,7 +106,10 @@ def train(
     part = examples.part("train")
     label, weight = examples.label, examples.weight
     if label[part].min() == label[part].max():
-        raise InvalidInput(f"all pushes of the training days have the same label (opened: {bool(label[0])})", fix="choose an earlier cutoff")
+        raise InvalidInput(
+            f"all pushes of the training days have the same label (opened: {bool(label[0])})",
+            fix="choose an earlier cutoff",
+        )
     progress(f"train: {examples.rows.num_rows} pushes after {cutoff}, {label.mean():.4f} opened")
     vocabulary = learn_vocabulary(examples.rows.slice(0, part.stop))
     matrix = encode_rows(examples.rows, vocabulary)
@@ -98,7 +120,9 @@ def train(
     files = {
         "model.txt": booster.model_to_string().encode(),
         "features.json": to_json(features_json(vocabulary)),
-        "calibration.json": to_json({"method": "platt", "slope": slope, "offset": offset, "n": calibration.stop - calibration.start}),
+        "calibration.json": to_json(
+            {"method": "platt", "slope": slope, "offset": offset, "n": calibration.stop - calibration.start}
+        ),
     }
     metrics = evaluate(examples, sigmoid(slope * raw + offset), Scorer(files, threads=2), registry)
     files["metrics.json"] = to_json(metrics)
@@ -121,13 +145,18 @@ def train(
 
 
 def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) -> dict[str, Any]:
-    """Return metrics of the last part in time: ranking, calibration, and the off-policy value beside the champion's on the same rounds."""
+    """Return metrics of the last part in time: ranking, calibration, and the off-policy value beside the
+    champion's on the same rounds.
+    """
     test, seen = examples.part("test"), examples.part("train")
     label, weight = examples.label, examples.weight
     base = float(np.average(label[seen], weights=weight[seen]))
     rows = examples.rows.slice(test.start, test.stop - test.start)
     metrics: dict[str, Any] = {
-        "n": {name: examples.part(name).stop - examples.part(name).start for name in ("train", "calibration", "test")},
+        "n": {
+            name: examples.part(name).stop - examples.part(name).start
+            for name in ("train", "calibration", "test")
+        },
         "base_rate": round(base, 6),
         "test": ranking_metrics(label[test], p[test], weight[test], base),
         "train": ranking_metrics(label[seen], p[seen], weight[seen], base),
@@ -152,11 +181,19 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--ds", required=True, metavar="YYYY-MM-DD", help="the closed UTC day D: pushes up to it are used")
-    parser.add_argument("--cutoff", metavar="YYYY-MM-DD", help="features are as of this day, pushes come after it; default seven days before --ds")
+    parser.add_argument(
+        "--ds", required=True, metavar="YYYY-MM-DD", help="the closed UTC day D: pushes up to it are used"
+    )
+    parser.add_argument(
+        "--cutoff",
+        metavar="YYYY-MM-DD",
+        help="features are as of this day, pushes come after it; default seven days before --ds",
+    )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--trees", type=int, default=100, help="more trees score slower")
-    parser.add_argument("--max-rows", type=int, default=2_000_000, help="of more pushes, a share of the users is drawn")
+    parser.add_argument(
+        "--max-rows", type=int, default=2_000_000, help="of more pushes, a share of the users is drawn"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
     try:
@@ -167,7 +204,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         cutoff = parse_ds(args.cutoff) if args.cutoff else None
         registry = Registry.open(settings.models_dir())
         with logs.step("train", ["--ds", args.ds]) as step:
-            trained = train(lake, registry, ds=parse_ds(args.ds), cutoff=cutoff, seed=args.seed, trees=args.trees, max_rows=args.max_rows)
+            trained = train(
+                lake,
+                registry,
+                ds=parse_ds(args.ds),
+                cutoff=cutoff,
+                seed=args.seed,
+                trees=args.trees,
+                max_rows=args.max_rows,
+            )
             step.facts["version"] = trained.version
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
@@ -175,7 +220,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     test = trained.metrics["test"]
     lines = [
         f"version   {trained.version}",
-        f"test      auc {test['auc']:.4f}, log loss {test['logloss']:.4f} (base rate {test['logloss_base_rate']:.4f}), "
+        f"test      auc {test['auc']:.4f}, log loss {test['logloss']:.4f} (base rate "
+        f"{test['logloss_base_rate']:.4f}), "
         f"calibration error {test['calibration_error']:.4f}",
         f"promote   python -m models.promote --version {trained.version} --by NAME --reason WHY",
     ]

@@ -1,6 +1,7 @@
 """One file per Spark job, verb_noun == task_id: a pure transform and a four-line main.
 
-Run one with `spark-submit spark_jobs/NAME.py --ds D`, or several in one session with `python -m spark_jobs NAME [NAME ...] --ds D`.
+Run one with `spark-submit spark_jobs/NAME.py --ds D`, or several in one session with `python -m spark_jobs
+NAME [NAME ...] --ds D`.
 """
 
 import sys
@@ -18,6 +19,7 @@ JOBS = (
     "emit_manifests",
 )
 
-# Local jobs work for seconds: no deep optimisation, one thread of garbage collection, and classes from an archive (`spark_jobs._archive`).
+# Local jobs work for seconds: no deep optimisation, one thread of garbage collection, and classes from an
+# archive (`spark_jobs._archive`).
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 SPARK_ARCHIVE = Path(sys.prefix) / "spark.jsa"

@@ -1,4 +1,6 @@
-"""Run several jobs, in the order given, in one Spark session: `python -m spark_jobs index_users --ds D + aggregate_days --ds D --days 28`."""
+"""Run several jobs, in the order given, in one Spark session: `python -m spark_jobs index_users --ds D +
+aggregate_days --ds D --days 28`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from spark_jobs._session import run_job, spark_session
 
 def main(argv: list[str]) -> int:
     """Run the named jobs in one session; return the first exit code that is not 0."""
-    calls = [list(group) for is_plus, group in itertools.groupby(argv, lambda word: word == "+") if not is_plus]
+    calls = [
+        list(group) for is_plus, group in itertools.groupby(argv, lambda word: word == "+") if not is_plus
+    ]
     names = [call[0] for call in calls]
     if not calls or any(name not in JOBS for name in names):
         unknown = ", ".join(name for name in names if name not in JOBS)
@@ -20,7 +24,9 @@ def main(argv: list[str]) -> int:
         return 2
     modules = [importlib.import_module(f"spark_jobs.{name}") for name in names]
     for module, call in zip(modules, calls, strict=True):
-        module.arg_parser_for_job().parse_args(call[1:])  # every command line is checked before the first job runs
+        module.arg_parser_for_job().parse_args(
+            call[1:]
+        )  # every command line is checked before the first job runs
     with spark_session("+".join(names)):
         for module, call in zip(modules, calls, strict=True):
             if code := run_job(module.main, call[1:]):

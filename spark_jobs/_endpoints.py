@@ -1,7 +1,9 @@
-"""Which addresses may be used: `user_endpoints` without those that a provider called gone, and each address for one person only.
+"""Which addresses may be used: `user_endpoints` without those that a provider called gone, and each address
+for one person only.
 
-Timestamp rule: an address that was registered, or confirmed, after the provider's word is alive again. Entries count up to the end of ds, so that a
-replay of a night chooses as that night did; younger ones are checked by delivery just before it sends.
+Timestamp rule: an address that was registered, or confirmed, after the provider's word is alive again.
+    Entries count up to the end of ds, so that a replay of a night chooses as that night did; younger ones are
+    checked by delivery just before it sends.
 """
 
 from __future__ import annotations
@@ -21,15 +23,22 @@ _KEY = ["user_id", "channel", "address"]
 
 
 def gone_by(lake: Lake, ds: str) -> pa.Table:
-    """Return the entries about single addresses up to the end of ds: user_id, channel, address_hash, since_ts."""
+    """Return the entries about single addresses up to the end of ds: user_id, channel, address_hash,
+    since_ts.
+    """
     log = lake.read_log("suppressions")
     end = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
-    known = pc.and_(pc.is_valid(log["address_hash"]), pc.less(log["since_ts"].cast(pa.int64()), int(end.timestamp() * 1e6)))
+    known = pc.and_(
+        pc.is_valid(log["address_hash"]),
+        pc.less(log["since_ts"].cast(pa.int64()), int(end.timestamp() * 1e6)),
+    )
     return log.filter(known).select(["user_id", "channel", "address_hash", "since_ts"])
 
 
 def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> DataFrame:
-    """Return the endpoints (user_id, channel, address, registered_ts, …) whose provider has not called them gone since they were registered."""
+    """Return the endpoints (user_id, channel, address, registered_ts, …) whose provider has not called them
+    gone since they were registered.
+    """
     gone = gone_by(lake, ds)
     if not gone.num_rows:
         return endpoints
@@ -39,9 +48,13 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
         for batch in batches:
             hashes = [
                 address_hash(key, channel, address)
-                for channel, address in zip(batch.column("channel").to_pylist(), batch.column("address").to_pylist(), strict=True)
+                for channel, address in zip(
+                    batch.column("channel").to_pylist(), batch.column("address").to_pylist(), strict=True
+                )
             ]
-            yield batch.filter(pc.equal(pa.array(hashes, pa.string()), batch.column("address_hash"))).select(_KEY)
+            yield batch.filter(pc.equal(pa.array(hashes, pa.string()), batch.column("address_hash"))).select(
+                _KEY
+            )
 
     entries = (
         spark.createDataFrame(gone)
@@ -53,38 +66,58 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
     suspects = endpoints.join(entries, "user_id", how="inner").where(
         "(of IS NULL OR of = channel) AND registered_ts <= since_ts AND address IS NOT NULL"
     )
-    dead = suspects.select(*_KEY, "address_hash").mapInArrow(matching, "user_id string, channel string, address string")
+    dead = suspects.select(*_KEY, "address_hash").mapInArrow(
+        matching, "user_id string, channel string, address string"
+    )
     return endpoints.join(dead.distinct(), _KEY, how="left_anti")
 
 
 def same_address(channel: Column, address: Column) -> Column:
     """Return what is equal for two spellings of one address: channels differ in what they ignore.
 
-    Mail systems ignore case in practice (the domain's by RFC 5321 2.3.11, the mailbox's by custom), phone numbers have blanks, dashes,
-    dots and brackets for the eye only; of tokens and URLs every character counts.
+    Mail systems ignore case in practice (the domain's by RFC 5321 2.3.11, the mailbox's by custom), phone
+    numbers have blanks, dashes, dots and brackets for the eye only; of tokens and URLs every character
+    counts.
     """
     bare = F.trim(address)
-    return F.when(channel == "email", F.lower(bare)).when(channel == "sms", F.regexp_replace(bare, r"[\s().\-]", "")).otherwise(bare)
+    return (
+        F.when(channel == "email", F.lower(bare))
+        .when(channel == "sms", F.regexp_replace(bare, r"[\s().\-]", ""))
+        .otherwise(bare)
+    )
 
 
 def of_another(endpoints: DataFrame) -> DataFrame:
-    """Return (user_id, channel, address) of active addresses that somebody else registered later: a phone that changed hands.
+    """Return (user_id, channel, address) of active addresses that somebody else registered later: a phone
+    that changed hands.
 
-    The newest registration owns the address; of two at one instant the larger user id, so that every run decides alike.
+    The newest registration owns the address; of two at one instant the larger user id, so that every run
+    decides alike.
     """
     active = endpoints.where("is_active AND address IS NOT NULL AND user_id IS NOT NULL").withColumn(
         "same", same_address(F.col("channel"), F.col("address"))
     )
     # Eight bytes a row travel; only what collides is looked at in full.
     keyed = active.select("channel", "user_id", F.xxhash64("channel", "same").alias("key"))
-    crowded = keyed.groupBy("key").agg(F.min("user_id").alias("first"), F.max("user_id").alias("last")).where("first <> last").select("key")
-    suspects = active.withColumn("key", F.xxhash64("channel", "same")).join(F.broadcast(crowded), "key", how="left_semi")
-    owners = suspects.groupBy("channel", "same").agg(F.max_by("user_id", F.struct("registered_ts", "user_id")).alias("owner"))
+    crowded = (
+        keyed.groupBy("key")
+        .agg(F.min("user_id").alias("first"), F.max("user_id").alias("last"))
+        .where("first <> last")
+        .select("key")
+    )
+    suspects = active.withColumn("key", F.xxhash64("channel", "same")).join(
+        F.broadcast(crowded), "key", how="left_semi"
+    )
+    owners = suspects.groupBy("channel", "same").agg(
+        F.max_by("user_id", F.struct("registered_ts", "user_id")).alias("owner")
+    )
     return suspects.join(owners, ["channel", "same"]).where("user_id <> owner").select(*_KEY).distinct()
 
 
 def owned(endpoints: DataFrame) -> tuple[DataFrame, DataFrame | None]:
-    """Return the endpoints whose person is their newest owner, and (user_id, channel, address) of the others, None if there are none."""
+    """Return the endpoints whose person is their newest owner, and (user_id, channel, address) of the others,
+    None if there are none.
+    """
     others = of_another(endpoints).persist()
     if others.isEmpty():
         others.unpersist()

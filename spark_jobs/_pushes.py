@@ -1,4 +1,6 @@
-"""Pushes by user and day: push_history and push_receipts as one list of sent and opened messages (part of aggregate_days)."""
+"""Pushes by user and day: push_history and push_receipts as one list of sent and opened messages (part of
+aggregate_days).
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,41 @@ from pyspark.sql import functions as F
 
 from spark_jobs._valid import first_reason
 
-COLUMNS = ("message_id", "user_id", "campaign_id", "material_id", "channel", "kind", "at_ts", "sent_ts", "slot_propensity", "material_propensity")
-SENT = ("accepted", "ambiguous")  # a push that may have arrived counts as sent: nobody is to be tired by one too many
+COLUMNS = (
+    "message_id",
+    "user_id",
+    "campaign_id",
+    "material_id",
+    "channel",
+    "kind",
+    "at_ts",
+    "sent_ts",
+    "slot_propensity",
+    "material_propensity",
+)
+SENT = (
+    "accepted",
+    "ambiguous",
+)  # a push that may have arrived counts as sent: nobody is to be tired by one too many
 
 
 def from_history(history: DataFrame) -> DataFrame:
     """Return one row per past push, and one per open."""
     sent = history.withColumn("kind", F.lit("sent")).withColumn("at_ts", F.col("sent_ts"))
-    opened = history.where(F.col("opened_ts").isNotNull()).withColumn("kind", F.lit("opened")).withColumn("at_ts", F.col("opened_ts"))
-    return sent.unionByName(opened).select(*COLUMNS, "arrival", F.lit(False).alias("is_receipt"), F.lit(False).alias("is_machine"))
+    opened = (
+        history.where(F.col("opened_ts").isNotNull())
+        .withColumn("kind", F.lit("opened"))
+        .withColumn("at_ts", F.col("opened_ts"))
+    )
+    return sent.unionByName(opened).select(
+        *COLUMNS, "arrival", F.lit(False).alias("is_receipt"), F.lit(False).alias("is_machine")
+    )
 
 
 def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame:
-    """Return one row per receipt that says sent or opened; propensities come from the manifest it answers, where there is one."""
+    """Return one row per receipt that says sent or opened; propensities come from the manifest it answers,
+    where there is one.
+    """
     told = receipts.where(F.col("kind").isin(*SENT, "opened")).select(
         "message_id",
         "user_id",
@@ -33,17 +57,25 @@ def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame
         ((F.col("kind") == "opened") & F.col("reason").eqNullSafe("machine")).alias("is_machine"),
     )
     if manifests is None:
-        told = told.withColumn("slot_propensity", F.lit(None).cast("double")).withColumn("material_propensity", F.lit(None).cast("double"))
+        told = told.withColumn("slot_propensity", F.lit(None).cast("double")).withColumn(
+            "material_propensity", F.lit(None).cast("double")
+        )
     else:
         drawn = manifests.groupBy("message_id").agg(
-            F.max("slot_propensity").alias("slot_propensity"), F.max("material_propensity").alias("material_propensity")
+            F.max("slot_propensity").alias("slot_propensity"),
+            F.max("material_propensity").alias("material_propensity"),
         )
         told = told.join(drawn, on="message_id", how="left")
     return told.select(*COLUMNS, "arrival", F.lit(True).alias("is_receipt"), "is_machine")
 
 
 def classify_pushes(
-    history: DataFrame | None, receipts: DataFrame | None, manifests: DataFrame | None, index: DataFrame, *, late_days: int
+    history: DataFrame | None,
+    receipts: DataFrame | None,
+    manifests: DataFrame | None,
+    index: DataFrame,
+    *,
+    late_days: int,
 ) -> DataFrame | None:
     """Return every sent or opened push with `ordinal`, UTC `day` of at_ts, `reason`
     (null = good) and `counted`, the day whose commit counts it; None without a source.
@@ -61,7 +93,10 @@ def classify_pushes(
     reason = first_reason(
         {
             "unknown_user": F.col("ordinal").isNull(),
-            "null_key": F.col("message_id").isNull() | F.col("campaign_id").isNull() | F.col("material_id").isNull() | F.col("sent_ts").isNull(),
+            "null_key": F.col("message_id").isNull()
+            | F.col("campaign_id").isNull()
+            | F.col("material_id").isNull()
+            | F.col("sent_ts").isNull(),
             "machine_open": F.col("is_machine"),
             "opened_before_sent": (F.col("kind") == "opened") & (F.col("at_ts") < F.col("sent_ts")),
             "wrong_day": ~F.col("is_receipt") & (F.to_date("sent_ts") != F.col("arrival")),
@@ -69,7 +104,8 @@ def classify_pushes(
         }
     )
     known = pushes.join(index, on="user_id", how="left")
-    # What is left out is counted once: a row of the history under the day it stands in, a receipt under its own day.
+    # What is left out is counted once: a row of the history under the day it stands in, a receipt under its
+    # own day.
     counted = F.when(F.col("is_receipt"), day).otherwise(F.col("arrival"))
     rest = (name for name in COLUMNS if name != "user_id")
     return known.select(*rest, "ordinal", day.alias("day"), counted.alias("counted"), reason.alias("reason"))

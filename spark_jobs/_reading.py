@@ -26,7 +26,8 @@ Window = list[tuple[int, Commit]]
 def read_dataset(spark: SparkSession, lake: Lake, commit: Commit, columns: Sequence[str]) -> DataFrame:
     """Return columns of a commit as a DataFrame, one partition a file."""
     whole = spark_schema(dataset(commit.dataset))
-    # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was promised none.
+    # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was
+    # promised none.
     wanted = StructType([StructField(name, whole[name].dataType, True) for name in columns])
     if not commit.files:
         return spark.createDataFrame([], wanted)
@@ -44,7 +45,9 @@ def read_dataset(spark: SparkSession, lake: Lake, commit: Commit, columns: Seque
 
 
 def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
-    """Return (day, commit) for the days up to and with ds that have a commit; day 0 is the first of the window."""
+    """Return (day, commit) for the days up to and with ds that have a commit; day 0 is the first of the
+    window.
+    """
     last = date.fromisoformat(ds)
     found = []
     for day in range(days):
@@ -54,8 +57,12 @@ def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
     return found
 
 
-def read_window(lake: Lake, name: str, window: Window, columns: Sequence[str], shard: int, shard_bits: int) -> pa.Table:
-    """Return one shard's rows of a dataset over a window, with `day` (int64) and `row` (int64, ordinal within the shard) beside the columns."""
+def read_window(
+    lake: Lake, name: str, window: Window, columns: Sequence[str], shard: int, shard_bits: int
+) -> pa.Table:
+    """Return one shard's rows of a dataset over a window, with `day` (int64) and `row` (int64, ordinal within
+    the shard) beside the columns.
+    """
     lo, hi = shard << shard_bits, (shard + 1) << shard_bits
     tables = []
     for day, commit in window:
@@ -64,7 +71,11 @@ def read_window(lake: Lake, name: str, window: Window, columns: Sequence[str], s
         keep = pc.and_(pc.greater_equal(ordinal, lo), pc.less(ordinal, hi))
         table = table.append_column("row", pc.subtract(ordinal, lo)).drop_columns(["ordinal"]).filter(keep)
         tables.append(table.append_column("day", pa.array(np.full(table.num_rows, day))))
-    fields = [*(pa.field(column, dataset(name)[column].type) for column in columns), pa.field("row", pa.int64()), pa.field("day", pa.int64())]
+    fields = [
+        *(pa.field(column, dataset(name)[column].type) for column in columns),
+        pa.field("row", pa.int64()),
+        pa.field("day", pa.int64()),
+    ]
     return pa.concat_tables([pa.schema(fields).empty_table(), *tables], promote_options="permissive")
 
 

@@ -1,4 +1,5 @@
-"""What every job shares: its parser, its session, the lake it writes to, and the spreading of per-shard work."""
+"""What every job shares: its parser, its session, the lake it writes to, and the spreading of per-shard
+work."""
 
 from __future__ import annotations
 
@@ -27,10 +28,18 @@ if TYPE_CHECKING:  # a job that runs in processes needs no Spark, nor the second
 
 
 def arg_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return the parser every job starts from; abbreviations are refused, so a misspelt option can never pass."""
-    parser = argparse.ArgumentParser(description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Return the parser every job starts from; abbreviations are refused, so a misspelt option can never
+    pass.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--ds", required=True, type=_ds, metavar="YYYY-MM-DD", help="the closed UTC day D")
-    parser.add_argument("--branch", default=None, help="lake branch to write: main, or replay-<id>; default ANGELIA_BRANCH or main")
+    parser.add_argument(
+        "--branch",
+        default=None,
+        help="lake branch to write: main, or replay-<id>; default ANGELIA_BRANCH or main",
+    )
     return parser
 
 
@@ -48,7 +57,8 @@ OPTIONS = {
     "spark.sql.shuffle.partitions": "8",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
-    # What our own readers give Spark has no size it could know: it took ten million addresses for a few, and broadcast them. Measured sizes decide.
+    # What our own readers give Spark has no size it could know: it took ten million addresses for a few, and
+    # broadcast them. Measured sizes decide.
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
 }
@@ -76,7 +86,9 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     for option, value in OPTIONS.items():
         builder = builder.config(option, value)
     if "SPARK_ENV_LOADED" not in os.environ:  # not under spark-submit: the master is ours to name
-        builder = builder.master(os.environ.get("ANGELIA_SPARK_MASTER", "local[2]")).config("spark.driver.memory", "4g")
+        builder = builder.master(os.environ.get("ANGELIA_SPARK_MASTER", "local[2]")).config(
+            "spark.driver.memory", "4g"
+        )
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     try:
@@ -94,7 +106,9 @@ class ShardResult:
     stats: dict[str, Any] = field(default_factory=dict)
 
 
-def run_shards(spark: SparkSession, shards: Sequence[int], work: Callable[[int], ShardResult]) -> list[ShardResult]:
+def run_shards(
+    spark: SparkSession, shards: Sequence[int], work: Callable[[int], ShardResult]
+) -> list[ShardResult]:
     """Run `work(shard)` once per shard on the workers and return what they sent back, by shard.
 
     Only file entries and statistics travel; rows stay in the files that the workers write.
@@ -104,22 +118,36 @@ def run_shards(spark: SparkSession, shards: Sequence[int], work: Callable[[int],
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 result = work(shards[index])
-                answer = json.dumps({"files": [entry.to_json() for entry in result.files], "stats": result.stats})
-                yield pa.RecordBatch.from_pydict({"shard": pa.array([result.shard], pa.int64()), "answer": pa.array([answer], pa.string())})
+                answer = json.dumps(
+                    {"files": [entry.to_json() for entry in result.files], "stats": result.stats}
+                )
+                yield pa.RecordBatch.from_pydict(
+                    {"shard": pa.array([result.shard], pa.int64()), "answer": pa.array([answer], pa.string())}
+                )
 
     if not shards:
         return []
-    rows = spark.range(len(shards), numPartitions=len(shards)).mapInArrow(spread, "shard long, answer string").collect()
+    rows = (
+        spark.range(len(shards), numPartitions=len(shards))
+        .mapInArrow(spread, "shard long, answer string")
+        .collect()
+    )
     results = []
     for row in sorted(rows, key=lambda row: row.shard):
         answer = json.loads(row.answer)
-        results.append(ShardResult(row.shard, [FileEntry.from_json(text) for text in answer["files"]], answer["stats"]))
+        results.append(
+            ShardResult(row.shard, [FileEntry.from_json(text) for text in answer["files"]], answer["stats"])
+        )
     return results
 
 
 def all_shards(index: Commit) -> range:
     """Return the shards that an index commit covers."""
-    return range(((int(index.meta["n_users"]) - 1) >> int(index.meta["shard_bits"])) + 1 if index.meta["n_users"] else 0)
+    return range(
+        ((int(index.meta["n_users"]) - 1) >> int(index.meta["shard_bits"])) + 1
+        if index.meta["n_users"]
+        else 0
+    )
 
 
 def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,10 @@
-"""Who does the pieces of a job that has no exchange: Spark where there is one, else the cores of this machine.
+"""Who does the pieces of a job that has no exchange: Spark where there is one, else the cores of this
+machine.
 
-Under spark-submit, in a running session, or with ANGELIA_SPARK_MASTER set, pieces are Spark tasks. A job started by itself on one machine needs
-no session, whose start takes longer than building the index of a million people: it does the first pieces itself, and if that is not the whole work
-after a second, starts a process a core for the others. Results are the same bytes either way.
+Under spark-submit, in a running session, or with ANGELIA_SPARK_MASTER set, pieces are Spark tasks. A job
+started by itself on one machine needs no session, whose start takes longer than building the index of a
+million people: it does the first pieces itself, and if that is not the whole work after a second, starts a
+process a core for the others. Results are the same bytes either way.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ def on_spark(spark: SparkSession, n: int, work: Work) -> list[Built]:
 
 
 def in_processes(n: int, work: Work, alone_s: float = ALONE_S) -> list[Built]:
-    """Do n pieces on this machine's cores and return their results in order; alone for the first `alone_s` seconds.
+    """Do n pieces on this machine's cores and return their results in order; alone for the first `alone_s`
+    seconds.
 
     Raises:
         AngeliaError: a process died.
@@ -68,7 +71,9 @@ def in_processes(n: int, work: Work, alone_s: float = ALONE_S) -> list[Built]:
     while len(found) < n and time.monotonic() - began < alone_s:
         found.append(work(len(found)))
     rest = range(len(found), n)
-    cores = min(len(rest), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    cores = min(
+        len(rest), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     if cores < 2:
         return found + [work(number) for number in rest]
     # Spawned, not forked: Arrow has threads, and a fork would copy their locks as they stand.
@@ -77,7 +82,9 @@ def in_processes(n: int, work: Work, alone_s: float = ALONE_S) -> list[Built]:
         try:
             return found + list(pool.map(_do, rest))
         except BrokenProcessPool:
-            raise AngeliaError("a worker process died, most likely for want of memory", fix="free memory, then run it again") from None
+            raise AngeliaError(
+                "a worker process died, most likely for want of memory", fix="free memory, then run it again"
+            ) from None
 
 
 _work: Work | None = None

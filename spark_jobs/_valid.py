@@ -1,4 +1,6 @@
-"""Value rules of the contracts as Spark conditions, never null: a row that breaks one is left out and counted by its job."""
+"""Value rules of the contracts as Spark conditions, never null: a row that breaks one is left out and counted
+by its job.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from angelia.contracts import dataset
 
 
 def valid(name: str, column: str) -> Column:
-    """Return the condition that a row's value satisfies its column's contract: null only where allowed, pattern, allowed values, range."""
+    """Return the condition that a row's value satisfies its column's contract: null only where allowed,
+    pattern, allowed values, range.
+    """
     rule, value = dataset(name)[column], F.col(column)
     holds = F.lit(True)
     if rule.pattern is not None:
@@ -21,7 +25,11 @@ def valid(name: str, column: str) -> Column:
         holds &= value >= rule.minimum
     if rule.maximum is not None:
         holds &= value <= rule.maximum  # NaN is greater than any number, so it fails here
-    return F.coalesce(holds, F.lit(False)) | value.isNull() if rule.nullable else F.coalesce(holds & value.isNotNull(), F.lit(False))
+    return (
+        F.coalesce(holds, F.lit(False)) | value.isNull()
+        if rule.nullable
+        else F.coalesce(holds & value.isNotNull(), F.lit(False))
+    )
 
 
 def first_reason(reasons: dict[str, Column]) -> Column:

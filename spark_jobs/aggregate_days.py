@@ -1,9 +1,12 @@
-"""Aggregate source rows by user and UTC day. Grain: user x day x event type x item, and push x (sent or opened).
+"""Aggregate source rows by user and UTC day. Grain: user x day x event type x item, and push x (sent or
+opened).
 
-Reads user_events, push_history, push_receipts, dispatch_manifest (for the propensities of our own sends) and user_index; writes user_days
-and user_pushes, one commit per UTC day. `--ds X` rebuilds day X, and those of the three days before for which rows arrived on X;
-`--days N` does the N days up to X in one go. What would surprise: a duplicate is a second row of one event id of one user on one UTC day;
-values are summed in millionths, so that sums do not depend on row order; a day that the source begins after is not made up from late rows.
+Reads user_events, push_history, push_receipts, dispatch_manifest (for the propensities of our own sends) and
+user_index; writes user_days and user_pushes, one commit per UTC day. `--ds X` rebuilds day X, and those of
+the three days before for which rows arrived on X;
+`--days N` does the N days up to X in one go. What would surprise: a duplicate is a second row of one event id
+of one user on one UTC day; values are summed in millionths, so that sums do not depend on row order; a day
+that the source begins after is not made up from late rows.
 """
 
 from __future__ import annotations
@@ -42,8 +45,11 @@ USERS_PER_FILE = 1 << 14
 Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
 
-def classify_events(events: DataFrame, index: DataFrame, known_days: Sequence[date], *, late_days: int, group_bits: int) -> DataFrame:
-    """Return every event with its `ordinal`, UTC `day`, file `group` and `reason` (null = good; else a group below 0, and day = arrival).
+def classify_events(
+    events: DataFrame, index: DataFrame, known_days: Sequence[date], *, late_days: int, group_bits: int
+) -> DataFrame:
+    """Return every event with its `ordinal`, UTC `day`, file `group` and `reason` (null = good; else a group
+    below 0, and day = arrival).
 
     Args:
         events: user_events rows with `arrival`, the day of their partition.
@@ -66,19 +72,31 @@ def classify_events(events: DataFrame, index: DataFrame, known_days: Sequence[da
         }
     )
     kept = ("event_id", "ordinal", "event_type", "item", "value", "event_ts", "arrival")
-    return route(known.select(*kept, day.alias("day"), reason.alias("reason")), bad_day="arrival", group_bits=group_bits)
+    return route(
+        known.select(*kept, day.alias("day"), reason.alias("reason")),
+        bad_day="arrival",
+        group_bits=group_bits,
+    )
 
 
 def route(classified: DataFrame, *, bad_day: str, group_bits: int) -> DataFrame:
-    """Add the file `group`; rows with a reason travel to be counted: a group below 0 per partition read, under the day whose commit counts them."""
+    """Add the file `group`; rows with a reason travel to be counted: a group below 0 per partition read,
+    under the day whose commit counts them.
+    """
     is_good = F.col("reason").isNull()
-    group = F.when(is_good, F.shiftright(F.col("ordinal"), group_bits).cast("int")).otherwise(-1 - F.spark_partition_id())
-    return classified.withColumn("group", group).withColumn("day", F.when(is_good, F.col("day")).otherwise(F.col(bad_day)))
+    group = F.when(is_good, F.shiftright(F.col("ordinal"), group_bits).cast("int")).otherwise(
+        -1 - F.spark_partition_id()
+    )
+    return classified.withColumn("group", group).withColumn(
+        "day", F.when(is_good, F.col("day")).otherwise(F.col(bad_day))
+    )
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where workers write: the lake, the attempt folder of each day, and the widths that name a group's shards."""
+    """Where workers write: the lake, the attempt folder of each day, and the widths that name a group's
+    shards.
+    """
 
     url: str
     branch: str
@@ -98,7 +116,9 @@ class Target:
 
 
 def event_writer(target: Target) -> Writer:
-    """Return the function that turns one (day, group) of classified events into a file, or into counts of what is left out."""
+    """Return the function that turns one (day, group) of classified events into a file, or into counts of
+    what is left out.
+    """
 
     def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         day, group = key[0].as_py().isoformat(), key[1].as_py()
@@ -106,20 +126,34 @@ def event_writer(target: Target) -> Writer:
             return _answers([_counts(day, table["reason"])])
         distinct = distinct_events(table)
         entry = target.write(day, group, aggregate_events(distinct))
-        rejects = {"duplicate_event": table.num_rows - distinct.num_rows} if distinct.num_rows < table.num_rows else {}
+        rejects = (
+            {"duplicate_event": table.num_rows - distinct.num_rows}
+            if distinct.num_rows < table.num_rows
+            else {}
+        )
         latest = pc.max(table["arrival"]).as_py().isoformat()
-        return _answers([{"day": day, "entry": entry, "n": distinct.num_rows, "latest": latest, "rejects": rejects}])
+        return _answers(
+            [{"day": day, "entry": entry, "n": distinct.num_rows, "latest": latest, "rejects": rejects}]
+        )
 
     return write
 
 
 def push_writer(target: Target) -> Writer:
-    """Return the function that turns one group of classified pushes into a file a day, or into counts of what is left out."""
+    """Return the function that turns one group of classified pushes into a file a day, or into counts of what
+    is left out.
+    """
 
     def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         days = pc.cast(table["day"], pa.string())
         if key[0].as_py() < 0:
-            return _answers([_counts(day, table["reason"].filter(pc.equal(days, day))) for day in sorted(pc.unique(days).to_pylist()) if day])
+            return _answers(
+                [
+                    _counts(day, table["reason"].filter(pc.equal(days, day)))
+                    for day in sorted(pc.unique(days).to_pylist())
+                    if day
+                ]
+            )
         distinct = distinct_pushes(table)
         kept, answers = pc.cast(distinct["day"], pa.string()), []
         order = [(name, "ascending") for name in ("ordinal", "at_ts", "message_id", "kind")]
@@ -127,7 +161,14 @@ def push_writer(target: Target) -> Writer:
             rows = distinct.filter(pc.equal(kept, day)).select(dataset("user_pushes").names).sort_by(order)
             twice = pc.sum(pc.equal(days, day)).as_py() - rows.num_rows
             entry = target.write(day, key[0].as_py(), rows) if rows.num_rows else None
-            answers.append({"day": day, "entry": entry, "n": rows.num_rows, "rejects": {"duplicate_push": twice} if twice else {}})
+            answers.append(
+                {
+                    "day": day,
+                    "entry": entry,
+                    "n": rows.num_rows,
+                    "rejects": {"duplicate_push": twice} if twice else {},
+                }
+            )
         return _answers(answers)
 
     return write
@@ -135,7 +176,12 @@ def push_writer(target: Target) -> Writer:
 
 def _counts(day: str, reasons: pa.ChunkedArray) -> dict[str, Any]:
     counted = reasons.value_counts().to_pylist()
-    return {"day": day, "entry": None, "n": 0, "rejects": {item["values"]: item["counts"] for item in counted}}
+    return {
+        "day": day,
+        "entry": None,
+        "n": 0,
+        "rejects": {item["values"]: item["counts"] for item in counted},
+    }
 
 
 def _answers(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -176,11 +222,15 @@ class ClosedDay:
         self.group_bits = max(self.shard_bits, USERS_PER_FILE.bit_length() - 1)
         self.covered = [ds - timedelta(days=back) for back in range(n_days - 1, -1, -1)]
         self.partitions = int(spark.conf.get("spark.sql.shuffle.partitions") or 8)
-        self.users = spark.read.parquet(*lake.paths(self.index)).select("user_id", F.col("ordinal").cast("long").alias("ordinal"))
+        self.users = spark.read.parquet(*lake.paths(self.index)).select(
+            "user_id", F.col("ordinal").cast("long").alias("ordinal")
+        )
         self._heads: dict[tuple[str, date], list[Commit]] = {}
 
     def heads(self, name: str, day: date) -> list[Commit]:
-        """Return the newest commits of every leaf of a source on one day (none, if the source has no such day)."""
+        """Return the newest commits of every leaf of a source on one day (none, if the source has no such
+        day).
+        """
         key = (name, day)
         if key not in self._heads:
             if dataset(name).partition == ("ds",):
@@ -192,7 +242,8 @@ class ClosedDay:
         return self._heads[key]
 
     def read(self, name: str, days: Iterable[date], columns: Sequence[str]) -> DataFrame | None:
-        """Return the rows of several days with `arrival`, the day of their partition; None if no day has files.
+        """Return the rows of several days with `arrival`, the day of their partition; None if no day has
+        files.
 
         Raises:
             InvalidInput: a file lacks a column.
@@ -204,10 +255,14 @@ class ClosedDay:
                 files = self.lake.paths(commit)
                 there = pq.read_schema(files[0]).names if files else columns
                 if missing := [column for column in columns if column not in there]:
-                    raise InvalidInput(f"{commit.ref}: column {', '.join(missing)} is missing", fix="mend the source, then import the day again")
+                    raise InvalidInput(
+                        f"{commit.ref}: column {', '.join(missing)} is missing",
+                        fix="mend the source, then import the day again",
+                    )
                 paths += files
             if paths:
-                # One scan a day, however many hours its receipts came in; a schema given spares an inference job.
+                # One scan a day, however many hours its receipts came in; a schema given spares an inference
+                # job.
                 rows = self.spark.read.schema(whole).parquet(*paths)
                 parts.append(rows.select(*columns, F.lit(day).alias("arrival")))
         if not parts:
@@ -218,7 +273,9 @@ class ClosedDay:
         """Return where the workers write."""
         folders = {day.isoformat(): attempt.folder for day, attempt in attempts.items()}
         endpoint = load_settings().s3_endpoint
-        return Target(self.lake.store.url, self.lake.branch, endpoint, name, folders, self.group_bits, self.shard_bits)
+        return Target(
+            self.lake.store.url, self.lake.branch, endpoint, name, folders, self.group_bits, self.shard_bits
+        )
 
 
 def run_events(night: ClosedDay) -> list[Commit]:
@@ -226,17 +283,29 @@ def run_events(night: ClosedDay) -> list[Commit]:
     before = [night.covered[0] - timedelta(days=back) for back in range(night.late_days, 0, -1)]
     arrivals = [day for day in [*before, *night.covered] if night.heads("user_events", day)]
     if not set(arrivals) & set(night.covered):
-        raise InvalidInput(f"user_events has no rows for {night.covered[0]} to {night.ds}", fix="import the events of these days first")
+        raise InvalidInput(
+            f"user_events has no rows for {night.covered[0]} to {night.ds}",
+            fix="import the events of these days first",
+        )
     candidates = sorted({*arrivals, *night.covered})
-    events = night.read("user_events", arrivals, ("event_id", "user_id", "event_type", "item", "value", "event_ts"))
+    events = night.read(
+        "user_events", arrivals, ("event_id", "user_id", "event_type", "item", "value", "event_ts")
+    )
     older = [night.covered[0] - timedelta(days=back) for back in range(2 * night.late_days, 0, -1)]
     known = [*(day for day in older if night.heads("user_events", day)), *night.covered]
     with ExitStack() as stack:
-        attempts = {day: stack.enter_context(night.lake.attempt("user_days", ds=day.isoformat())) for day in candidates}
+        attempts = {
+            day: stack.enter_context(night.lake.attempt("user_days", ds=day.isoformat()))
+            for day in candidates
+        }
         days: dict[date, Day] = {}
         if events is not None:
-            classified = classify_events(events, night.users, known, late_days=night.late_days, group_bits=night.group_bits)
-            wanted = classified.where(F.col("day").isin(*candidates)).repartition(night.partitions, "day", "group")
+            classified = classify_events(
+                events, night.users, known, late_days=night.late_days, group_bits=night.group_bits
+            )
+            wanted = classified.where(F.col("day").isin(*candidates)).repartition(
+                night.partitions, "day", "group"
+            )
             write = event_writer(night.target("user_days", attempts))
             days = gather(wanted.groupBy("day", "group").applyInArrow(write, "answer string"))
         commits = []
@@ -247,14 +316,28 @@ def run_events(night: ClosedDay) -> list[Commit]:
             for entry in found.files:
                 attempt.add(entry)
             inputs, rejects = [night.index, *event_sources(night, day)], dict(sorted(found.rejects.items()))
-            commits.append(attempt.publish(inputs=inputs, params={"late_days": night.late_days}, meta={"n_events": found.n}, rejects=rejects))
+            commits.append(
+                attempt.publish(
+                    inputs=inputs,
+                    params={"late_days": night.late_days},
+                    meta={"n_events": found.n},
+                    rejects=rejects,
+                )
+            )
     return commits
 
 
 def event_sources(night: ClosedDay, day: date) -> list[Commit]:
-    """Return the commits that one day of user_days is made from: its own arrivals and the late ones known by now."""
+    """Return the commits that one day of user_days is made from: its own arrivals and the late ones known by
+    now.
+    """
     arrivals = [day + timedelta(days=back) for back in range(night.late_days + 1)]
-    return [commit for arrival in arrivals if arrival <= night.ds for commit in night.heads("user_events", arrival)]
+    return [
+        commit
+        for arrival in arrivals
+        if arrival <= night.ds
+        for commit in night.heads("user_events", arrival)
+    ]
 
 
 def run_pushes(night: ClosedDay) -> list[Commit]:
@@ -264,34 +347,70 @@ def run_pushes(night: ClosedDay) -> list[Commit]:
         day = night.covered[0] - timedelta(days=back)
         old = night.lake.head("user_pushes", ds=day.isoformat())
         # The index grows every night: only a change of the pushes themselves is a reason to rebuild.
-        if old and {name for name in old.inputs if not name.startswith("user_index/")} != {commit.citation() for commit in push_sources(night, day)}:
+        if old and {name for name in old.inputs if not name.startswith("user_index/")} != {
+            commit.citation() for commit in push_sources(night, day)
+        }:
             targets.append(day)
     targets.sort()
     reach = sorted({day - timedelta(days=back) for day in targets for back in range(night.late_days + 1)})
     history = night.read(
         "push_history",
         [day for day in reach if any(day in (target, target - timedelta(days=1)) for target in targets)],
-        ("message_id", "user_id", "campaign_id", "material_id", "channel", "sent_ts", "slot_propensity", "material_propensity", "opened_ts"),
+        (
+            "message_id",
+            "user_id",
+            "campaign_id",
+            "material_id",
+            "channel",
+            "sent_ts",
+            "slot_propensity",
+            "material_propensity",
+            "opened_ts",
+        ),
     )
     receipts = night.read(
-        "push_receipts", reach, ("message_id", "user_id", "campaign_id", "material_id", "channel", "kind", "receipt_ts", "sent_ts", "reason")
+        "push_receipts",
+        reach,
+        (
+            "message_id",
+            "user_id",
+            "campaign_id",
+            "material_id",
+            "channel",
+            "kind",
+            "receipt_ts",
+            "sent_ts",
+            "reason",
+        ),
     )
-    manifests = night.read("dispatch_manifest", reach, ("message_id", "slot_propensity", "material_propensity"))
+    manifests = night.read(
+        "dispatch_manifest", reach, ("message_id", "slot_propensity", "material_propensity")
+    )
     with ExitStack() as stack:
-        attempts = {day: stack.enter_context(night.lake.attempt("user_pushes", ds=day.isoformat())) for day in targets}
+        attempts = {
+            day: stack.enter_context(night.lake.attempt("user_pushes", ds=day.isoformat())) for day in targets
+        }
         classified = classify_pushes(history, receipts, manifests, night.users, late_days=night.late_days)
         days: dict[date, Day] = {}
         if classified is not None:
             # Grouped by people alone: a receipt may repeat one of another day.
-            wanted = route(classified, bad_day="counted", group_bits=night.group_bits).repartition(night.partitions, "group")
-            days = gather(wanted.groupBy("group").applyInArrow(push_writer(night.target("user_pushes", attempts)), "answer string"))
+            wanted = route(classified, bad_day="counted", group_bits=night.group_bits).repartition(
+                night.partitions, "group"
+            )
+            days = gather(
+                wanted.groupBy("group").applyInArrow(
+                    push_writer(night.target("user_pushes", attempts)), "answer string"
+                )
+            )
         commits = []
         for day, attempt in attempts.items():
             found = days.get(day, Day())
             for entry in found.files:
                 attempt.add(entry)
             inputs, rejects = [night.index, *push_sources(night, day)], dict(sorted(found.rejects.items()))
-            commits.append(attempt.publish(inputs=inputs, params={"late_days": night.late_days}, rejects=rejects))
+            commits.append(
+                attempt.publish(inputs=inputs, params={"late_days": night.late_days}, rejects=rejects)
+            )
     return commits
 
 
@@ -307,7 +426,13 @@ def push_sources(night: ClosedDay, day: date) -> list[Commit]:
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__)
-    parser.add_argument("--days", type=_positive, default=1, metavar="N", help="aggregate the N days up to ds (first night); default 1")
+    parser.add_argument(
+        "--days",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="aggregate the N days up to ds (first night); default 1",
+    )
     return parser
 
 
@@ -335,7 +460,10 @@ def report(commits: Sequence[Commit]) -> None:
             rejects[reason] += n
     if commits:
         left_out = ", ".join(f"{reason} {n:,}" for reason, n in sorted(rejects.items())) or "none"
-        progress(f"{commits[0].dataset}: {len(commits)} days, {sum(commit.rows for commit in commits):,} rows; left out: {left_out}")
+        progress(
+            f"{commits[0].dataset}: {len(commits)} days, "
+            f"{sum(commit.rows for commit in commits):,} rows; left out: {left_out}"
+        )
 
 
 if __name__ == "__main__":

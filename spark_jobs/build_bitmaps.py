@@ -1,8 +1,10 @@
-"""Build the bitmap index. Grain: field x value (or bit slice) x block of shards. Reads user_features, user_days, user_pushes; writes bitmap_index,
+"""Build the bitmap index. Grain: field x value (or bit slice) x block of shards. Reads user_features,
+user_days, user_pushes; writes bitmap_index,
 bitmap_days.
 
-Covers ANGELIA_HISTORY_DAYS days up to ds; only days that are new, or whose rows have changed, are read and made. Every event type gets daily sets; of
-the (type, item) pairs of a day the commonest, the others stand in lists. NaN feature values are taken as NULL and counted.
+Covers ANGELIA_HISTORY_DAYS days up to ds; only days that are new, or whose rows have changed, are read and
+made. Every event type gets daily sets; of the (type, item) pairs of a day the commonest, the others stand in
+lists. NaN feature values are taken as NULL and counted.
 """
 
 from __future__ import annotations
@@ -28,9 +30,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Build the index of one day."""
     args = arg_parser_for_job().parse_args(argv)
     with spreading("build_bitmaps") as spread:
-        commit, made = build_index(open_lake(args.branch), args.ds, history_days=load_settings().history_days, spread=spread)
+        commit, made = build_index(
+            open_lake(args.branch), args.ds, history_days=load_settings().history_days, spread=spread
+        )
     progress(
-        f"build_bitmaps: {commit.rows:,} bitmaps of {commit.meta['n_users']:,} users, {sum(entry.bytes for entry in commit.files):,} bytes; "
+        f"build_bitmaps: {commit.rows:,} bitmaps of {commit.meta['n_users']:,} users, "
+        f"{sum(entry.bytes for entry in commit.files):,} bytes; "
         f"days made: {(', '.join(made) if len(made) < 5 else len(made)) or 'none'}"
     )
 

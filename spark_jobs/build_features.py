@@ -1,9 +1,11 @@
-"""Build user features. Grain: user. Reads user_index, user_profiles, user_endpoints, user_preferences, suppressions, user_days, user_pushes;
+"""Build user features. Grain: user. Reads user_index, user_profiles, user_endpoints, user_preferences,
+suppressions, user_days, user_pushes;
 writes user_features.
 
 Every user of the index gets a row. Bad profile values become null and are counted in the commit's rejects.
-`--ds` may lie before the oldest snapshot (a first night trains on features as of a week ago): events, pushes, preferences and suppressions are
-those up to ds, while profiles and endpoints come from the newest snapshot up to ds or else the oldest after it, since who people are changes slowly.
+`--ds` may lie before the oldest snapshot (a first night trains on features as of a week ago): events, pushes,
+preferences and suppressions are those up to ds, while profiles and endpoints come from the newest snapshot up
+to ds or else the oldest after it, since who people are changes slowly.
 """
 
 from __future__ import annotations
@@ -34,12 +36,24 @@ from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, ru
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
 
 
-def build_features(index: DataFrame, profiles: DataFrame, endpoints: DataFrame, preferences: DataFrame, *, ds: str, shard_bits: int) -> DataFrame:
-    """Join what the outside says onto the index: one row a user with profile columns, channels, refusals, n_profiles and shard."""
+def build_features(
+    index: DataFrame,
+    profiles: DataFrame,
+    endpoints: DataFrame,
+    preferences: DataFrame,
+    *,
+    ds: str,
+    shard_bits: int,
+) -> DataFrame:
+    """Join what the outside says onto the index: one row a user with profile columns, channels, refusals,
+    n_profiles and shard.
+    """
     end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
-    # max() of a struct is deterministic, whatever the order of duplicates: the latest signup, then the largest values.
+    # max() of a struct is deterministic, whatever the order of duplicates: the latest signup, then the
+    # largest values.
     person = profiles.groupBy("user_id").agg(
-        F.max(F.struct("signup_ts", *[name for name in PROFILE if name != "signup_ts"])).alias("profile"), F.count("*").alias("n_profiles")
+        F.max(F.struct("signup_ts", *[name for name in PROFILE if name != "signup_ts"])).alias("profile"),
+        F.count("*").alias("n_profiles"),
     )
     reach = endpoints.where("is_active").groupBy("user_id").agg(F.collect_set("channel").alias("channels"))
     said = (
@@ -70,11 +84,24 @@ def build_features(index: DataFrame, profiles: DataFrame, endpoints: DataFrame, 
 
 
 def shard_features(
-    people: pa.Table, days: pa.Table, pushes: pa.Table, suppressions: pa.Table, *, ds: str, last: int, population_rate: float, default_timezone: str
+    people: pa.Table,
+    days: pa.Table,
+    pushes: pa.Table,
+    suppressions: pa.Table,
+    *,
+    ds: str,
+    last: int,
+    population_rate: float,
+    default_timezone: str,
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Return one shard's user_features and the refused values by reason; `people` in ordinal order, `last` = day number of ds in the window."""
+    """Return one shard's user_features and the refused values by reason; `people` in ordinal order, `last` =
+    day number of ds in the window.
+    """
     n, when = people.num_rows, date.fromisoformat(ds)
-    days, pushes = days.filter(pc.less(days["row"], n)), pushes.filter(pc.less(pushes["row"], n))  # users that joined the index meanwhile
+    days, pushes = (
+        days.filter(pc.less(days["row"], n)),
+        pushes.filter(pc.less(pushes["row"], n)),
+    )  # users that joined the index meanwhile
     columns, refused = profile_features(people, when, default_timezone)
     ids = people["user_id"].combine_chunks()
     lists = [people[name].combine_chunks() for name in ("channels", "refused_channels", "refused_topics")]
@@ -89,11 +116,20 @@ def shard_features(
     )
     sent = pushes.filter(pc.equal(pushes["kind"], "sent"))
     opened = pushes.filter(pc.equal(pushes["kind"], "opened"))
-    columns |= push_features(ints(sent["row"]), last - ints(sent["day"]), ints(opened["row"]), last - ints(opened["day"]), population_rate, n)
+    columns |= push_features(
+        ints(sent["row"]),
+        last - ints(sent["day"]),
+        ints(opened["row"]),
+        last - ints(opened["day"]),
+        population_rate,
+        n,
+    )
     refused["duplicate_profile"] = int(np.maximum(people["n_profiles"].to_numpy() - 1, 0).sum())
     refused["no_profile"] = int((people["n_profiles"].to_numpy() == 0).sum())
     columns |= {"ordinal": people["ordinal"].cast(pa.uint32()), "user_id": ids}
-    return pa.table({name: columns[name] for name in dataset("user_features").names}), {reason: count for reason, count in refused.items() if count}
+    return pa.table({name: columns[name] for name in dataset("user_features").names}), {
+        reason: count for reason, count in refused.items() if count
+    }
 
 
 def snapshot(lake: Lake, name: str, ds: str) -> Commit:
@@ -104,7 +140,9 @@ def snapshot(lake: Lake, name: str, ds: str) -> Commit:
     """
     days = [part["ds"] for part in lake.partitions(name)]
     if not days:
-        raise NotFound(f"{name} has no snapshot", fix=f"it is written by: {', '.join(dataset(name).written_by)}")
+        raise NotFound(
+            f"{name} has no snapshot", fix=f"it is written by: {', '.join(dataset(name).written_by)}"
+        )
     until = [day for day in days if day <= ds]
     return lake.require(name, ds=until[-1] if until else days[0])
 
@@ -112,7 +150,9 @@ def snapshot(lake: Lake, name: str, ds: str) -> Commit:
 def count_pushes(lake: Lake, window: Window, shard_bits: int, shard: int) -> ShardResult:
     """Count one shard's sent and opened pushes."""
     kinds = read_window(lake, "user_pushes", window, ["kind"], shard, shard_bits)["kind"]
-    return ShardResult(shard, [], {kind: pc.sum(pc.equal(kinds, kind)).as_py() or 0 for kind in ("sent", "opened")})
+    return ShardResult(
+        shard, [], {kind: pc.sum(pc.equal(kinds, kind)).as_py() or 0 for kind in ("sent", "opened")}
+    )
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -127,17 +167,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     index = lake.require("user_index", chain="0")
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
-    days, pushes = window_commits(lake, "user_days", ds, WINDOW_DAYS), window_commits(lake, "user_pushes", ds, WINDOW_DAYS)
+    days, pushes = (
+        window_commits(lake, "user_days", ds, WINDOW_DAYS),
+        window_commits(lake, "user_pushes", ds, WINDOW_DAYS),
+    )
     with spark_session("build_features") as spark, lake.attempt("user_features", ds=ds) as attempt:
-        counts = [result.stats for result in run_shards(spark, shards, lambda shard: count_pushes(lake, pushes, bits, shard))]
+        counts = [
+            result.stats
+            for result in run_shards(spark, shards, lambda shard: count_pushes(lake, pushes, bits, shard))
+        ]
         n_sent = sum(count["sent"] for count in counts)
         rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
         reach = ["user_id", "channel", "address", "registered_ts", "is_active"]
         columns = (["user_id", *PROFILE], reach, ["user_id", "kind", "name", "is_opted_in", "updated_ts"])
-        tables = [read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)]
+        tables = [
+            read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)
+        ]
         tables[1], others = owned(living(spark, lake, tables[1], ds))
         n_others = others.count() if others is not None else 0
-        people = build_features(read_dataset(spark, lake, index, ["user_id", "ordinal"]), *tables, ds=ds, shard_bits=bits)
+        people = build_features(
+            read_dataset(spark, lake, index, ["user_id", "ordinal"]), *tables, ds=ds, shard_bits=bits
+        )
         folder, zone = attempt.folder, settings.default_timezone
 
         def write(group: pa.Table) -> pa.Table:
@@ -149,17 +199,29 @@ def main(argv: Sequence[str] | None = None) -> None:
                 lake.read_log("suppressions"),
                 ds=ds, last=WINDOW_DAYS - 1, population_rate=rate, default_timezone=zone,
             )  # fmt: skip
-            entry = lake.write_file("user_features", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard))
+            entry = lake.write_file(
+                "user_features", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard)
+            )
             return pa.table({"entry": [entry.to_json()], "refused": [json.dumps(refused)]})
 
-        rows = people.repartition(max(len(shards), 1), "shard").groupBy("shard").applyInArrow(write, "entry string, refused string").collect()
+        rows = (
+            people.repartition(max(len(shards), 1), "shard")
+            .groupBy("shard")
+            .applyInArrow(write, "entry string, refused string")
+            .collect()
+        )
         refused: dict[str, int] = {}
         for row in sorted(rows, key=lambda row: FileEntry.from_json(row.entry).path):
             attempt.add(FileEntry.from_json(row.entry))
             for reason, count in json.loads(row.refused).items():
                 refused[reason] = refused.get(reason, 0) + count
         attempt.publish(
-            inputs=[index, *sources, *(commit for _, commit in (*days, *pushes)), *lake.history("suppressions", log="0")],
+            inputs=[
+                index,
+                *sources,
+                *(commit for _, commit in (*days, *pushes)),
+                *lake.history("suppressions", log="0"),
+            ],
             params={"default_timezone": zone, "history_days": WINDOW_DAYS},
             meta={"n_users": int(index.meta["n_users"]), "open_rate": rate},
             rejects=refused | ({"address_of_another": n_others} if n_others else {}),

@@ -1,9 +1,10 @@
-"""Build response curves. Grain: user. Reads user_features (timezone, country), user_days, user_pushes of the last history_days; writes send_times.
+"""Build response curves. Grain: user. Reads user_features (timezone, country), user_days, user_pushes of the
+last history_days; writes send_times.
 
-Three passes over the shards: sum evidence by cohort; choose how strongly to believe a user's own evidence, by predicting the last quarter of the
-window on a hash-chosen sample of users; write the curves. Only sums and scores travel to the driver.
-Surprising: curves have mean 1 over the hours pushes were sent in (meta `reference`), not over all 24; hours nobody was ever pushed in rest on
-activity alone.
+Three passes over the shards: sum evidence by cohort; choose how strongly to believe a user's own evidence, by
+    predicting the last quarter of the window on a hash-chosen sample of users; write the curves. Only sums
+    and scores travel to the driver. Surprising: curves have mean 1 over the hours pushes were sent in (meta
+    `reference`), not over all 24; hours nobody was ever pushed in rest on activity alone.
 """
 
 from __future__ import annotations
@@ -38,11 +39,21 @@ from angelia.timing.curves import (
     score_strengths,
     user_curves,
 )
-from angelia.timing.evidence import CELLS, MATURITY_H, Clock, Floats, PushCounts, count_activity, count_pushes, read_clock
+from angelia.timing.evidence import (
+    CELLS,
+    MATURITY_H,
+    Clock,
+    Floats,
+    PushCounts,
+    count_activity,
+    count_pushes,
+    read_clock,
+)
 from spark_jobs._reading import Window, ints, read_window, window_commits
 from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
 
-BLOCK_BITS = 8  # users are sampled in blocks of 256 ordinals: whole blocks lie in one shard, whatever shard_bits (at least 8)
+# users are sampled in blocks of 256 ordinals: whole blocks lie in one shard, whatever shard_bits (at least 8)
+BLOCK_BITS = 8
 SAMPLE_USERS = 20_000
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 
@@ -68,22 +79,36 @@ class Shard:
         self.inputs, self.shard = inputs, shard
         lo, hi = shard << inputs.shard_bits, (shard + 1) << inputs.shard_bits
         users = inputs.lake.read(inputs.features, ["ordinal", "timezone", "country"], where=in_shard(shard))
-        users = users.filter(pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))).sort_by("ordinal")
+        users = users.filter(
+            pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))
+        ).sort_by("ordinal")
         self.ordinal = ints(users["ordinal"])
         n = len(self.ordinal)
         self.timezones: list[str] = users["timezone"].to_pylist()
         last_day = np.datetime64(inputs.ds, "D")
-        self.clock: Clock = read_clock(self.timezones, users["country"].to_pylist(), last_day, inputs.n_days, inputs.half_life_days)
+        self.clock: Clock = read_clock(
+            self.timezones, users["country"].to_pylist(), last_day, inputs.n_days, inputs.half_life_days
+        )
         days = read_window(inputs.lake, "user_days", inputs.days, ["hours"], shard, inputs.shard_bits)
         days = days.filter(pc.less(days["row"], n))  # the index may have grown since the features were built
         self._day_user, self._day, self._hours = ints(days["row"]), ints(days["day"]), ints(days["hours"])
-        rows = read_window(inputs.lake, "user_pushes", inputs.pushes, ["kind", "at_ts", "sent_ts", "slot_propensity"], shard, inputs.shard_bits)
+        rows = read_window(
+            inputs.lake,
+            "user_pushes",
+            inputs.pushes,
+            ["kind", "at_ts", "sent_ts", "slot_propensity"],
+            shard,
+            inputs.shard_bits,
+        )
         rows = rows.filter(pc.less(rows["row"], n))
         sent_us, at_us = ints(rows["sent_ts"].cast(pa.int64())), ints(rows["at_ts"].cast(pa.int64()))
         is_sent = np.asarray(pc.equal(rows["kind"], "sent").to_numpy()).astype(bool)
         is_open = ~is_sent & (at_us - sent_us <= MATURITY_H * HOUR_US)
         propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
-        self._sent, self._opened = ((ints(rows["row"])[some], sent_us[some] // HOUR_US, propensity[some]) for some in (is_sent, is_open))
+        self._sent, self._opened = (
+            (ints(rows["row"])[some], sent_us[some] // HOUR_US, propensity[some])
+            for some in (is_sent, is_open)
+        )
 
     def activity(self, before: int | None = None) -> Floats:
         """Return active hours by cell, of all days or those before a day of the window."""
@@ -92,7 +117,9 @@ class Shard:
 
     def counts(self, first: int = 0, last: int | None = None) -> tuple[PushCounts, PushCounts]:
         """Return pushes and opens by cell of sending."""
-        return count_pushes(self.clock, *self._sent, first=first, last=last), count_pushes(self.clock, *self._opened, first=first, last=last)
+        return count_pushes(self.clock, *self._sent, first=first, last=last), count_pushes(
+            self.clock, *self._opened, first=first, last=last
+        )
 
 
 def sum_cohorts(inputs: Inputs, shard: int) -> ShardResult:
@@ -104,27 +131,39 @@ def sum_cohorts(inputs: Inputs, shard: int) -> ShardResult:
 
 
 def score_sample(inputs: Inputs, sums: CohortSums, blocks: frozenset[int], shard: int) -> ShardResult:
-    """Second pass: how well each strength predicts the last quarter of the window for the sampled users of a shard."""
+    """Second pass: how well each strength predicts the last quarter of the window for the sampled users of a
+    shard.
+    """
     part = Shard(inputs, shard)
     split = inputs.n_days * 3 // 4
     sampled = np.isin(part.ordinal >> BLOCK_BITS, list(blocks))
     activity = part.activity(before=split)
-    cohorts = [name for name, keep in zip(cohort_names(part.timezones, activity), sampled, strict=True) if keep]
+    cohorts = [
+        name for name, keep in zip(cohort_names(part.timezones, activity), sampled, strict=True) if keep
+    ]
     earlier, later = part.counts(last=split), part.counts(first=split)
 
     def some(counts: tuple[PushCounts, PushCounts]) -> tuple[PushCounts, PushCounts]:
-        pushes, opens = (PushCounts(c.unknown[sampled], c.known[sampled], c.known_plain[sampled]) for c in counts)
+        pushes, opens = (
+            PushCounts(c.unknown[sampled], c.known[sampled], c.known_plain[sampled]) for c in counts
+        )
         return pushes, opens
 
-    return ShardResult(shard, [], {"scores": score_strengths(cohorts, activity[sampled], some(earlier), some(later), sums)})
+    return ShardResult(
+        shard, [], {"scores": score_strengths(cohorts, activity[sampled], some(earlier), some(later), sums)}
+    )
 
 
-def write_curves(inputs: Inputs, sums: CohortSums, strength: Strength, folder: str, shard: int) -> ShardResult:
+def write_curves(
+    inputs: Inputs, sums: CohortSums, strength: Strength, folder: str, shard: int
+) -> ShardResult:
     """Third pass: every user's curve, written to one file."""
     part = Shard(inputs, shard)
     table = curve_table(part.ordinal, part.timezones, part.activity(), part.counts(), sums, strength)
     name = f"shard-{shard:05d}.parquet"
-    return ShardResult(shard, [inputs.lake.write_file("send_times", folder, table, name, shards=(shard, shard))])
+    return ShardResult(
+        shard, [inputs.lake.write_file("send_times", folder, table, name, shards=(shard, shard))]
+    )
 
 
 def curve_table(
@@ -183,17 +222,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     settings, lake = load_settings(), open_lake(args.branch)
     features = lake.require("user_features", ds=args.ds)
-    windows = [window_commits(lake, name, args.ds, settings.history_days) for name in ("user_days", "user_pushes")]
+    windows = [
+        window_commits(lake, name, args.ds, settings.history_days) for name in ("user_days", "user_pushes")
+    ]
     bits = int(lake.require("user_index", chain="0").meta["shard_bits"])
     inputs = Inputs(lake, features, *windows, args.ds, settings.history_days, args.half_life_days, bits)
-    shards = sorted({shard for entry in features.files if entry.shards for shard in range(entry.shards[0], entry.shards[1] + 1)})
+    shards = sorted(
+        {
+            shard
+            for entry in features.files
+            if entry.shards
+            for shard in range(entry.shards[0], entry.shards[1] + 1)
+        }
+    )
     blocks = sample_blocks(features.rows)
     sampled = sorted({block >> (bits - BLOCK_BITS) for block in blocks})
     with spark_session("build_send_times") as spark, lake.attempt("send_times", ds=args.ds) as attempt:
         sums = merge_sums(result.stats for result in run_shards(spark, shards, partial(sum_cohorts, inputs)))
-        scores = [result.stats["scores"] for result in run_shards(spark, sampled, partial(score_sample, inputs, sums, blocks))]
+        scores = [
+            result.stats["scores"]
+            for result in run_shards(spark, sampled, partial(score_sample, inputs, sums, blocks))
+        ]
         strength = choose_strength(scores)
-        for result in run_shards(spark, shards, partial(write_curves, inputs, sums, strength, attempt.folder)):
+        for result in run_shards(
+            spark, shards, partial(write_curves, inputs, sums, strength, attempt.folder)
+        ):
             for entry in result.files:
                 attempt.add(entry)
         tables = cohort_tables(sums, strength.elasticity, strength.waiting)

@@ -1,9 +1,11 @@
-"""Write what is to be sent. Grain: message. Reads decisions, user_features, user_endpoints and the catalog snapshot; writes dispatch_manifest.
+"""Write what is to be sent. Grain: message. Reads decisions, user_features, user_endpoints and the catalog
+snapshot; writes dispatch_manifest.
 
-A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one sorts rows into parts of about 100,000 per
-hour, channel and priority. Hours that a worker has sealed are carried over as they are, and every message that stands in one is left out elsewhere.
-Campaigns that are held back (`--without`) are left out and counted. What surprises: which address of several is used: the newest active one of the
-channel that its provider has not called gone.
+A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one
+sorts rows into parts of about 100,000 per hour, channel and priority. Hours that a worker has sealed are
+carried over as they are, and every message that stands in one is left out elsewhere. Campaigns that are held
+back (`--without`) are left out and counted. What surprises: which address of several is used: the newest
+active one of the channel that its provider has not called gone.
 """
 
 from __future__ import annotations
@@ -36,19 +38,26 @@ from spark_jobs._reading import read_dataset
 from spark_jobs._session import all_shards, arg_parser, run_job, spark_session
 
 PART_ROWS = 100_000
-MARKETING_WINDOW_H = 2  # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
+# hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
+MARKETING_WINDOW_H = 2
 ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"
 
 
 def addresses(endpoints: DataFrame) -> DataFrame:
-    """Return one address per user and channel: the newest active one that the contract allows (ties: the smallest)."""
+    """Return one address per user and channel: the newest active one that the contract allows (ties: the
+    smallest).
+    """
     usable = endpoints.where(F.col("is_active") & F.col("address").rlike(ADDRESS))
     newest = F.max_by(F.struct("address"), F.struct("registered_ts", F.col("address")))
     return usable.groupBy("user_id", "channel").agg(newest["address"].alias("address"))
 
 
-def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: Catalog, held: Sequence[str], shard: int) -> pa.Table:
-    """Return the manifest columns of a shard's messages of campaigns that are not held back, but for the address and what follows from it."""
+def messages_of_shard(
+    lake: Lake, decisions: Commit, features: Commit, catalog: Catalog, held: Sequence[str], shard: int
+) -> pa.Table:
+    """Return the manifest columns of a shard's messages of campaigns that are not held back, but for the
+    address and what follows from it.
+    """
     table = lake.read(decisions, ["ordinal", "user_id", "choices"], where=in_shard(shard))
     lists = table["choices"].combine_chunks()
     flat = lists.flatten()
@@ -59,7 +68,9 @@ def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: 
     templates_json = {name: template.model_dump(mode="json") for name, template in catalog.templates.items()}
     materials_json = {name: material.model_dump(mode="json") for name, material in catalog.materials.items()}
     needed = sorted({column for template in templates_json.values() for column in user_columns(template)})
-    users = lake.read(features, list(dict.fromkeys(["ordinal", "locale", "timezone", *needed])), where=in_shard(shard)).sort_by("ordinal")
+    users = lake.read(
+        features, list(dict.fromkeys(["ordinal", "locale", "timezone", *needed])), where=in_shard(shard)
+    ).sort_by("ordinal")
     at = np.searchsorted(users["ordinal"].to_numpy(), table["ordinal"].take(owner).to_numpy())
     users = users.take(pa.array(at))
     people = users.select(needed).to_pylist() if needed else [{}] * len(users)
@@ -69,7 +80,10 @@ def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: 
     templates = [catalog.template_of(name) for name in materials]
     slots = choice["slot"].to_pylist()
     quiet = catalog.policy.quiet_hours
-    windows = [timedelta(hours=c.ttl_hours if c.is_transactional else min(c.ttl_hours, MARKETING_WINDOW_H)) for c in campaigns]
+    windows = [
+        timedelta(hours=c.ttl_hours if c.is_transactional else min(c.ttl_hours, MARKETING_WINDOW_H))
+        for c in campaigns
+    ]
     values = {
         "dispatch_id": pa.nulls(len(names), pa.string()),
         "message_id": choice["message_id"],
@@ -84,7 +98,11 @@ def messages_of_shard(lake: Lake, decisions: Commit, features: Commit, catalog: 
         "template_id": [template.id for template, _ in templates],
         "template_version": [version for _, version in templates],
         "fields": [
-            json.dumps(field_values(templates_json[template.id], materials_json[material], name, user), sort_keys=True, ensure_ascii=False)
+            json.dumps(
+                field_values(templates_json[template.id], materials_json[material], name, user),
+                sort_keys=True,
+                ensure_ascii=False,
+            )
             for (template, _), material, name, user in zip(templates, materials, names, people, strict=True)
         ],
         "locale": users["locale"],
@@ -110,7 +128,9 @@ def _typed(values: object, kind: pa.DataType) -> object:
 
 
 def part_counts(messages: dict[str, int], catalog: Catalog) -> dict[str, int]:
-    """Return how many parts each `hour|channel|priority` gets, from the plan's counts by `hour|channel|campaign`."""
+    """Return how many parts each `hour|channel|priority` gets, from the plan's counts by
+    `hour|channel|campaign`.
+    """
     rows: dict[str, int] = {}
     for key, count in messages.items():
         hour, channel, campaign = key.split("|")
@@ -125,12 +145,22 @@ def identify(parts: dict[str, int]) -> Callable[[Iterable[pa.RecordBatch]], Iter
     def step(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = batch.select(["message_id", "channel", "address", "send_ts", "priority"]).to_pydict()
-            ids = [dispatch_id(m, c, a) for m, c, a in zip(rows["message_id"], rows["channel"], rows["address"], strict=True)]
+            ids = [
+                dispatch_id(m, c, a)
+                for m, c, a in zip(rows["message_id"], rows["channel"], rows["address"], strict=True)
+            ]
             hours = [slot.strftime("%Y-%m-%dT%H") for slot in rows["send_ts"]]
-            counts = [parts[f"{h}|{c}|{p}"] for h, c, p in zip(hours, rows["channel"], rows["priority"], strict=True)]
+            counts = [
+                parts[f"{h}|{c}|{p}"]
+                for h, c, p in zip(hours, rows["channel"], rows["priority"], strict=True)
+            ]
             numbers = [hash64(one) % count for one, count in zip(ids, counts, strict=True)]
-            batch = batch.set_column(batch.schema.get_field_index("dispatch_id"), "dispatch_id", pa.array(ids))
-            yield batch.append_column("send_hour", pa.array(hours)).append_column("part", pa.array(numbers, pa.int32()))
+            batch = batch.set_column(
+                batch.schema.get_field_index("dispatch_id"), "dispatch_id", pa.array(ids)
+            )
+            yield batch.append_column("send_hour", pa.array(hours)).append_column(
+                "part", pa.array(numbers, pa.int32())
+            )
 
     return step
 
@@ -139,22 +169,38 @@ def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
     """Return the step that writes one part, sorted by dispatch_id, and answers with its file entry."""
 
     def step(table: pa.Table) -> pa.Table:
-        send_hour, channel, priority, part = (table[name][0].as_py() for name in ("send_hour", "channel", "priority", "part"))
+        send_hour, channel, priority, part = (
+            table[name][0].as_py() for name in ("send_hour", "channel", "priority", "part")
+        )
         keys = {"send_hour": send_hour, "channel": channel, "priority": priority, "part": f"{part:04d}"}
         name = f"send_hour={send_hour}/channel={channel}/priority={priority}/part-{part:04d}.parquet"
         contract = dataset("dispatch_manifest")
         rows = table.select(contract.names).sort_by("dispatch_id")
-        return pa.table({"entry": [lake.write_file(contract.name, folder, rows.cast(arrow.schema(contract)), name, keys=keys).to_json()]})
+        return pa.table(
+            {
+                "entry": [
+                    lake.write_file(
+                        contract.name, folder, rows.cast(arrow.schema(contract)), name, keys=keys
+                    ).to_json()
+                ]
+            }
+        )
 
     return step
 
 
 def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
-    """Return the files of each sealed hour of a plan, from the manifest commit that its seal names: they are sent, whatever is decided now."""
+    """Return the files of each sealed hour of a plan, from the manifest commit that its seal names: they are
+    sent, whatever is decided now.
+    """
     found = {}
     for hour in lake.store.children(f"seals/{ds}") if lake.branch == "main" else ():
         number = int(json.loads(lake.store.read(f"seals/{ds}/{hour}"))["manifest"])
-        found[hour] = [entry for entry in lake.as_of("dispatch_manifest", number, ds=ds).files if entry.keys["send_hour"] == hour]
+        found[hour] = [
+            entry
+            for entry in lake.as_of("dispatch_manifest", number, ds=ds).files
+            if entry.keys["send_hour"] == hour
+        ]
     return found
 
 
@@ -167,7 +213,12 @@ def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> Dat
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__)
-    parser.add_argument("--without", default="", metavar="CAMPAIGNS", help="campaigns to hold back, separated by commas; empty = none")
+    parser.add_argument(
+        "--without",
+        default="",
+        metavar="CAMPAIGNS",
+        help="campaigns to hold back, separated by commas; empty = none",
+    )
     return parser
 
 
@@ -178,10 +229,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     catalog = load_snapshot(lake, args.ds)
     held = sorted({name for name in args.without.split(",") if name})
     if unknown := [name for name in held if name not in catalog.campaigns]:
-        raise InvalidInput(f"--without names no campaign of the night: {', '.join(unknown)}", fix=f"they are {', '.join(catalog.campaigns)}")
+        raise InvalidInput(
+            f"--without names no campaign of the night: {', '.join(unknown)}",
+            fix=f"they are {', '.join(catalog.campaigns)}",
+        )
     decisions = lake.require("decisions", ds=args.ds)
     index = lake.cited(next(c for c in decisions.inputs if c.partition("/")[0].endswith("user_index")))
-    features, endpoints = lake.require("user_features", ds=args.ds), lake.require("user_endpoints", ds=args.ds)
+    features, endpoints = (
+        lake.require("user_features", ds=args.ds),
+        lake.require("user_endpoints", ds=args.ds),
+    )
     shards = list(all_shards(index))
     parts = part_counts(decisions.meta["messages"], catalog)
     planned = sum(decisions.meta["messages"].values())
@@ -191,32 +248,57 @@ def main(argv: Sequence[str] | None = None) -> None:
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 table = messages_of_shard(lake, decisions, features, catalog, held, shards[index])
-                yield from table.set_column(3, "ordinal", table["ordinal"].cast(pa.int64())).to_batches(max_chunksize=65_536)
+                yield from table.set_column(3, "ordinal", table["ordinal"].cast(pa.int64())).to_batches(
+                    max_chunksize=65_536
+                )
 
     with spark_session("emit_manifests") as spark, lake.attempt("dispatch_manifest", ds=args.ds) as attempt:
         if not shards:
             raise NotFound("the user index is empty", fix="run index_users on a day with user_profiles")
         standing = sealed_files(lake, args.ds)
         carried = [entry for files in standing.values() for entry in files]
-        messages = spark.range(len(shards), numPartitions=len(shards)).mapInArrow(spread, _nullable(schema)).drop("address")
-        rejects = {"held_back": sum(count for key, count in decisions.meta["messages"].items() if key.rpartition("|")[2] in held)}
+        messages = (
+            spark.range(len(shards), numPartitions=len(shards))
+            .mapInArrow(spread, _nullable(schema))
+            .drop("address")
+        )
+        rejects = {
+            "held_back": sum(
+                count for key, count in decisions.meta["messages"].items() if key.rpartition("|")[2] in held
+            )
+        }
         if standing:
             hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
             open_hours = messages.where(~hour.isin(list(standing)))
             n_open = open_hours.count()
             messages = open_hours.join(intended(spark, lake, carried), "message_id", how="left_anti")
-            rejects |= {"hour_sealed": planned - rejects["held_back"] - n_open, "message_sealed": n_open - messages.count()}
-        every = read_dataset(spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"])
+            rejects |= {
+                "hour_sealed": planned - rejects["held_back"] - n_open,
+                "message_sealed": n_open - messages.count(),
+            }
+        every = read_dataset(
+            spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"]
+        )
         usable, others = owned(living(spark, lake, every, args.ds))
         known = addresses(usable)
         if others is not None:
-            theirs = messages.join(F.broadcast(others.select("user_id", "channel").distinct()), ["user_id", "channel"], how="left_semi")
-            rejects["address_of_another"] = theirs.join(known, ["user_id", "channel"], how="left_anti").count()
-        addressed = messages.join(known, ["user_id", "channel"], how="inner").select(*dataset("dispatch_manifest").names)
+            theirs = messages.join(
+                F.broadcast(others.select("user_id", "channel").distinct()),
+                ["user_id", "channel"],
+                how="left_semi",
+            )
+            rejects["address_of_another"] = theirs.join(
+                known, ["user_id", "channel"], how="left_anti"
+            ).count()
+        addressed = messages.join(known, ["user_id", "channel"], how="inner").select(
+            *dataset("dispatch_manifest").names
+        )
         where_to = [StructField("send_hour", StringType()), StructField("part", IntegerType())]
         identified = addressed.mapInArrow(identify(parts), StructType([*_nullable(schema).fields, *where_to]))
         entries = (
-            identified.groupBy("send_hour", "channel", "priority", "part").applyInArrow(write_parts(lake, attempt.folder), "entry string").collect()
+            identified.groupBy("send_hour", "channel", "priority", "part")
+            .applyInArrow(write_parts(lake, attempt.folder), "entry string")
+            .collect()
         )
         for row in sorted(entries, key=lambda row: row.entry):
             attempt.add(FileEntry.from_json(row.entry))
@@ -225,12 +307,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         for entry in carried:
             attempt.add(entry)
         commit = attempt.publish(
-            inputs=[decisions, features, endpoints, lake.require("catalog_snapshot", ds=args.ds), *lake.history("suppressions", log="0")],
+            inputs=[
+                decisions,
+                features,
+                endpoints,
+                lake.require("catalog_snapshot", ds=args.ds),
+                *lake.history("suppressions", log="0"),
+            ],
             rejects={name: count for name, count in rejects.items() if count},
             params={"held_back": held} if held else {},
             meta={"start": decisions.meta["start"], "sealed_hours": sorted(standing)},
         )
-        progress(f"emit_manifests: {commit.ref}: {planned} planned, {commit.rows} rows in {len(commit.files)} parts, left out {dict(commit.rejects)}")
+        progress(
+            f"emit_manifests: {commit.ref}: {planned} planned, {commit.rows} rows in "
+            f"{len(commit.files)} parts, left out {dict(commit.rejects)}"
+        )
 
 
 def _nullable(schema: StructType) -> StructType:

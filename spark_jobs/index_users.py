@@ -1,9 +1,10 @@
 """Give every user a stable dense ordinal. Grain: user. Reads user_profiles; appends to user_index.
 
-The first load is sorted by country, province, timezone, user_id: people who are selected together stand together, and their bitmaps
-shrink. Later users are appended. Users without a valid id, and second rows of one id, are left out and counted. A replay never appends:
-on a replay branch the job does nothing, and the night goes on with main's index. What would surprise: the ids of new people, and nothing else,
-pass through the driver, for one process hands out ordinals: some 20 bytes each, all people only on the first load.
+The first load is sorted by country, province, timezone, user_id: people who are selected together stand
+together, and their bitmaps shrink. Later users are appended. Users without a valid id, and second rows of one
+id, are left out and counted. A replay never appends: on a replay branch the job does nothing, and the night
+goes on with main's index. What would surprise: the ids of new people, and nothing else, pass through the
+driver, for one process hands out ordinals: some 20 bytes each, all people only on the first load.
 """
 
 from __future__ import annotations
@@ -26,18 +27,27 @@ CLUSTERING = ("country", "province", "timezone", "user_id")
 
 
 def distinct_users(profiles: DataFrame) -> DataFrame:
-    """Return one row per valid user id, with its clustering columns and `n_rows`; which duplicate counts does not depend on row order."""
+    """Return one row per valid user id, with its clustering columns and `n_rows`; which duplicate counts does
+    not depend on row order.
+    """
     return (
         profiles.where(valid("user_profiles", "user_id"))
         .groupBy("user_id")
-        .agg(F.min(F.struct("country", "province", "timezone")).alias("place"), F.count(F.lit(1)).alias("n_rows"))
+        .agg(
+            F.min(F.struct("country", "province", "timezone")).alias("place"),
+            F.count(F.lit(1)).alias("n_rows"),
+        )
         .select("user_id", "place.country", "place.province", "place.timezone", "n_rows")
     )
 
 
 def unknown_users(users: DataFrame, index: DataFrame) -> DataFrame:
     """Return the ids that the index does not hold, in clustering order."""
-    return users.join(index.select("user_id"), on="user_id", how="left_anti").orderBy(*CLUSTERING).select("user_id")
+    return (
+        users.join(index.select("user_id"), on="user_id", how="left_anti")
+        .orderBy(*CLUSTERING)
+        .select("user_id")
+    )
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -56,16 +66,40 @@ def main(argv: Sequence[str] | None = None) -> None:
     with spark_session("index_users") as spark:
         rows = spark.read.parquet(*lake.paths(profiles)).select("user_id", "country", "province", "timezone")
         head = index_head(lake)
-        known = spark.read.parquet(*lake.paths(head)) if head else spark.createDataFrame([], "user_id string, ordinal long")
+        known = (
+            spark.read.parquet(*lake.paths(head))
+            if head
+            else spark.createDataFrame([], "user_id string, ordinal long")
+        )
         users = distinct_users(rows)
-        counts = rows.agg(F.count(F.lit(1)).alias("n"), F.count_if(~valid("user_profiles", "user_id")).alias("invalid")).first()
+        counts = rows.agg(
+            F.count(F.lit(1)).alias("n"), F.count_if(~valid("user_profiles", "user_id")).alias("invalid")
+        ).first()
         fresh = unknown_users(users, known).toArrow()
         n_users = users.count()
     assert counts is not None
-    rejects = {name: n for name, n in {"invalid_user_id": counts.invalid, "duplicate_user_id": counts.n - counts.invalid - n_users}.items() if n}
+    rejects = {
+        name: n
+        for name, n in {
+            "invalid_user_id": counts.invalid,
+            "duplicate_user_id": counts.n - counts.invalid - n_users,
+        }.items()
+        if n
+    }
     shard_bits = int(head.meta["shard_bits"]) if head else load_settings().shard_bits
-    commit = append_users(lake, fresh, seen=head, shard_bits=shard_bits, inputs=[profiles], params={"ds": args.ds}, rejects=rejects)
-    progress(f"index_users: {commit.meta['n_users']:,} users, {fresh.num_rows:,} new; left out: {rejects or 'none'}")
+    commit = append_users(
+        lake,
+        fresh,
+        seen=head,
+        shard_bits=shard_bits,
+        inputs=[profiles],
+        params={"ds": args.ds},
+        rejects=rejects,
+    )
+    progress(
+        f"index_users: {commit.meta['n_users']:,} users, {fresh.num_rows:,} new; left out: "
+        f"{rejects or 'none'}"
+    )
 
 
 if __name__ == "__main__":

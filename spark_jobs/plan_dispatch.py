@@ -1,10 +1,11 @@
-"""Decide who gets what, when and by which channel. Grain: user. Reads user_features, send_times, audience_members, material_scores, user_pushes,
+"""Decide who gets what, when and by which channel. Grain: user. Reads user_features, send_times,
+audience_members, material_scores, user_pushes,
 last night's decisions and the catalog snapshot; writes decisions.
 
-Passes over the shards: one builds each shard's problem, puts it beside the attempt and draws the price sample, up to three offer and admit, one
-writes. Every pass reads its shard's problem back and replays the finished rounds, so a worker keeps no state and a lost one costs its shard only.
-What surprises: a plan is for the 24 hours that begin
-ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC), not for ds itself.
+Passes over the shards: one builds each shard's problem, puts it beside the attempt and draws the price
+    sample, up to three offer and admit, one writes. Every pass reads its shard's problem back and replays the
+    finished rounds, so a worker keeps no state and a lost one costs its shard only. What surprises: a plan is
+    for the 24 hours that begin ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC), not for ds itself.
 """
 
 from __future__ import annotations
@@ -43,7 +44,15 @@ from angelia.planning import (
     usage,
 )
 from angelia.planning.eligibility import OPEN, Terms, build, draw_slots, thin_drawn
-from angelia.planning.inputs import Inputs, Shard, days_needed, find_inputs, load_shard, material_locales, terms_of
+from angelia.planning.inputs import (
+    Inputs,
+    Shard,
+    days_needed,
+    find_inputs,
+    load_shard,
+    material_locales,
+    terms_of,
+)
 from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
 
 SAMPLE_USERS = 20_000
@@ -61,7 +70,9 @@ class Planned:
     slot_propensity: np.ndarray
 
 
-def prepare(lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, frozenset[str]], number: int) -> Planned:
+def prepare(
+    lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, frozenset[str]], number: int
+) -> Planned:
     """Return a shard's problem and its exploration stratum's draws, before any drop."""
     shard = load_shard(lake, inputs, terms, locales, number)
     problem, outcome, arm = build(terms, shard.people, shard.pairs, shard.past)
@@ -78,7 +89,9 @@ def explore_usage(planned: Planned, terms: Terms) -> np.ndarray:
 
 
 def sample_of(planned: Planned, terms: Terms, share: float) -> Problem:
-    """Return the part of a shard's problem whose users are in the price sample: a hash of the user, whatever the shard."""
+    """Return the part of a shard's problem whose users are in the price sample: a hash of the user, whatever
+    the shard.
+    """
     problem = planned.problem
     chosen = uniform(planned.shard.people.keys, terms.salt, "price sample", terms.ds) < share
     rows = chosen[problem.pair_user] & problem.allowed.any(axis=1)
@@ -97,14 +110,26 @@ def sample_of(planned: Planned, terms: Terms, share: float) -> Problem:
     )
 
 
-ARRAYS = ("pair_user", "pair_campaign", "value", "allowed", "channels", "is_exempt", "is_explore", "room", "tie")
+ARRAYS = (
+    "pair_user",
+    "pair_campaign",
+    "value",
+    "allowed",
+    "channels",
+    "is_exempt",
+    "is_explore",
+    "room",
+    "tie",
+)
 DRAWN = ("slot", "channel", "bid")
 
 
 def pack(problem: Problem, drawn: Choice) -> bytes:
     """Return a problem and its drawn messages as bytes (npz, no pickles)."""
     sink = io.BytesIO()
-    arrays = {name: getattr(problem, name) for name in ARRAYS} | {f"drawn_{name}": getattr(drawn, name) for name in DRAWN}
+    arrays = {name: getattr(problem, name) for name in ARRAYS} | {
+        f"drawn_{name}": getattr(drawn, name) for name in DRAWN
+    }
     arrays["allowed"] = np.packbits(problem.allowed, axis=1)
     np.savez(sink, n_users=np.int64(problem.n_users), **arrays)
     return sink.getvalue()
@@ -115,18 +140,33 @@ def unpack(data: bytes) -> tuple[Problem, Choice]:
     found = np.load(io.BytesIO(data), allow_pickle=False)
     arrays = {name: found[name] for name in ARRAYS}
     arrays["allowed"] = np.unpackbits(arrays["allowed"], axis=1, count=arrays["value"].shape[1]).astype(bool)
-    return Problem(n_users=int(found["n_users"]), **arrays), Choice(*(found[f"drawn_{name}"] for name in DRAWN))
+    return Problem(n_users=int(found["n_users"]), **arrays), Choice(
+        *(found[f"drawn_{name}"] for name in DRAWN)
+    )
 
 
 def joined(problems: Sequence[Problem]) -> Problem:
     """Return the problems of several shards as one."""
     first = np.cumsum([0, *(problem.n_users for problem in problems)])
-    arrays = {name: np.concatenate([getattr(problem, name) for problem in problems]) for name in ARRAYS if name != "pair_user"}
-    users = np.concatenate([problem.pair_user + start for problem, start in zip(problems, first[:-1], strict=True)])
+    arrays = {
+        name: np.concatenate([getattr(problem, name) for problem in problems])
+        for name in ARRAYS
+        if name != "pair_user"
+    }
+    users = np.concatenate(
+        [problem.pair_user + start for problem, start in zip(problems, first[:-1], strict=True)]
+    )
     return Problem(n_users=int(first[-1]), pair_user=users, **arrays)
 
 
-def decisions_table(planned: Planned, terms: Terms, prices: np.ndarray, rounds: Sequence[Round], thinned: Choice, dropped: np.ndarray) -> pa.Table:
+def decisions_table(
+    planned: Planned,
+    terms: Terms,
+    prices: np.ndarray,
+    rounds: Sequence[Round],
+    thinned: Choice,
+    dropped: np.ndarray,
+) -> pa.Table:
     """Return the shard's decisions: every considered pair with its outcome, grouped by user."""
     problem, shard, limits = planned.problem, planned.shard, terms.limits()
     choice, displaced = final(problem, limits, prices, thinned, rounds)
@@ -144,8 +184,15 @@ def decisions_table(planned: Planned, terms: Terms, prices: np.ndarray, rounds: 
     hours, campaigns = problem.constraints(choice, np.flatnonzero(is_sent), limits)
     paid = np.zeros(problem.n_pairs, np.int64)
     paid[is_sent] = np.where(problem.is_explore[is_sent], 0, prices[hours] + prices[campaigns])
-    keys = [message_id(terms.campaigns[k].id, shard.people.user_id[u], terms.campaigns[k].occurrence) for u, k in _each(problem)]
-    slots = np.where(is_sent, terms.slots()[np.maximum(choice.slot, 0)].astype("datetime64[us]"), np.datetime64("NaT", "us"))
+    keys = [
+        message_id(terms.campaigns[k].id, shard.people.user_id[u], terms.campaigns[k].occurrence)
+        for u, k in _each(problem)
+    ]
+    slots = np.where(
+        is_sent,
+        terms.slots()[np.maximum(choice.slot, 0)].astype("datetime64[us]"),
+        np.datetime64("NaT", "us"),
+    )
     channels = np.array([*(c.id for c in terms.channels), None], object)[choice.channel]
     values = {
         "campaign_id": [terms.campaigns[k].id for k in problem.pair_campaign.tolist()],
@@ -154,16 +201,24 @@ def decisions_table(planned: Planned, terms: Terms, prices: np.ndarray, rounds: 
         "material_id": shard.material,
         "material_propensity": pa.array(shard.material_propensity, pa.float64(), from_pandas=True),
         "slot": pa.array(slots, pa.timestamp("us", "UTC"), from_pandas=True),
-        "slot_propensity": pa.array(np.where(is_sent & problem.is_explore, planned.slot_propensity, np.nan), pa.float64(), from_pandas=True),
+        "slot_propensity": pa.array(
+            np.where(is_sent & problem.is_explore, planned.slot_propensity, np.nan),
+            pa.float64(),
+            from_pandas=True,
+        ),
         "channel": channels.tolist(),
         "outcome": outcome.tolist(),
         "p_open": shard.pairs.p_open,
-        "value_micros": np.where(is_sent, choice.bid, problem.value.max(axis=1, initial=0, where=problem.allowed)),
+        "value_micros": np.where(
+            is_sent, choice.bid, problem.value.max(axis=1, initial=0, where=problem.allowed)
+        ),
         "price_micros": paid,
         "arm": planned.arm.tolist(),
         "is_explore": problem.is_explore,
     }
-    flat = pa.StructArray.from_arrays([pa.array(values[f.name], f.type) for f in DECISION], fields=list(DECISION))
+    flat = pa.StructArray.from_arrays(
+        [pa.array(values[f.name], f.type) for f in DECISION], fields=list(DECISION)
+    )
     counts = np.bincount(problem.pair_user, minlength=problem.n_users)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     table = pa.table(
@@ -181,7 +236,9 @@ def _each(problem: Problem) -> zip[tuple[int, int]]:
 
 
 def summarise(table: pa.Table) -> dict[str, object]:
-    """Return a shard's counts: decisions by outcome, messages by hour, channel and campaign, and the value of what is sent."""
+    """Return a shard's counts: decisions by outcome, messages by hour, channel and campaign, and the value of
+    what is sent.
+    """
     flat = table["choices"].combine_chunks().flatten().flatten()
     column = {field.name: flat[i] for i, field in enumerate(DECISION)}
     counts: dict[str, dict[str, int]] = {"outcomes": {}, "hours": {}}
@@ -202,7 +259,13 @@ def summarise(table: pa.Table) -> dict[str, object]:
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__)
-    parser.add_argument("--skip-before", type=_instant, default=None, metavar="ISO", help="hours that end before this instant have passed")
+    parser.add_argument(
+        "--skip-before",
+        type=_instant,
+        default=None,
+        metavar="ISO",
+        help="hours that end before this instant have passed",
+    )
     return parser
 
 
@@ -212,7 +275,9 @@ def _instant(value: str) -> datetime | None:
     try:
         parsed = datetime.fromisoformat(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{value!r} is no instant; write it as 2026-11-15T05:00:00+00:00") from None
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is no instant; write it as 2026-11-15T05:00:00+00:00"
+        ) from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
@@ -240,16 +305,25 @@ def main(argv: Sequence[str] | None = None) -> None:
             return ShardResult(number, [], {"explore": explore_usage(planned, terms).tolist()})
 
         sampled = run_shards(spark, shards, sample)
-        demand = np.sum([r.stats["explore"] for r in sampled], axis=0, dtype=np.int64) if sampled else np.zeros(limits.n_constraints, np.int64)
+        demand = (
+            np.sum([r.stats["explore"] for r in sampled], axis=0, dtype=np.int64)
+            if sampled
+            else np.zeros(limits.n_constraints, np.int64)
+        )
         problem = joined([unpack(lake.store.read(f"{work}/{number:06d}.sample.npz"))[0] for number in shards])
         prices = fit_prices(problem, limits, n_users / max(problem.n_users, 1))
-        progress(f"plan_dispatch: {problem.n_users} users sampled, {int((prices > 0).sum())} of {limits.n_constraints} limits priced")
+        progress(
+            f"plan_dispatch: {problem.n_users} users sampled, {int((prices > 0).sum())} of "
+            f"{limits.n_constraints} limits priced"
+        )
 
         rounds: list[Round] = []
         bound = 0
         for turn in range(MAX_ROUNDS):
 
-            def offer(number: int, rounds: Sequence[Round] = tuple(rounds), first: bool = turn == 0) -> ShardResult:
+            def offer(
+                number: int, rounds: Sequence[Round] = tuple(rounds), first: bool = turn == 0
+            ) -> ShardResult:
                 problem, drawn = unpack(lake.store.read(f"{work}/{number:06d}.npz"))
                 thinned, _ = thin_drawn(problem, limits, drawn, demand, reserve)
                 choice, _ = decide(problem, limits, prices, thinned, rounds)
@@ -272,9 +346,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             planned = prepare(lake, inputs, terms, locales, number)
             thinned, dropped = thin_drawn(planned.problem, limits, planned.drawn, demand, reserve)
             table = decisions_table(planned, terms, prices, rounds, thinned, dropped)
-            entry = lake.write_file("decisions", folder, table, f"shard-{number:06d}.parquet", shards=(number, number))
+            entry = lake.write_file(
+                "decisions", folder, table, f"shard-{number:06d}.parquet", shards=(number, number)
+            )
             explored = planned.problem.is_explore & (thinned.slot >= 0)
-            return ShardResult(number, [entry], {**summarise(table), "explore_value": int(thinned.bid[explored].sum())})
+            return ShardResult(
+                number, [entry], {**summarise(table), "explore_value": int(thinned.bid[explored].sum())}
+            )
 
         written = run_shards(spark, shards, write)
         for number in shards:
@@ -288,13 +366,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
             meta=meta,
-            params={"lead_hours": settings.lead_hours, "skip_before": args.skip_before.isoformat() if args.skip_before else None},
+            params={
+                "lead_hours": settings.lead_hours,
+                "skip_before": args.skip_before.isoformat() if args.skip_before else None,
+            },
         )
         progress(f"plan_dispatch: {commit.ref}: {meta['outcomes']}, gap {meta['gap_pct']} %")
 
 
 def _refuse_if_moved(lake: Lake, inputs: Inputs, ds: str) -> None:
-    """Caps hold over plans because each counts the one before: if that one was replaced meanwhile, this plan counted the wrong one.
+    """Caps hold over plans because each counts the one before: if that one was replaced meanwhile, this plan
+    counted the wrong one.
 
     Raises:
         Conflict: last night's decisions have a newer commit than the one read.

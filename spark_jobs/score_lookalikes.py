@@ -1,8 +1,10 @@
-"""Find the people most like a seed and keep them as a list. Grain: user. Reads bitmap_index, user_features, catalog_snapshot; writes user_lists.
+"""Find the people most like a seed and keep them as a list. Grain: user. Reads bitmap_index, user_features,
+catalog_snapshot; writes user_lists.
 
-Not part of the night: `angelia audience lookalike` runs it. The model is trained on a sample, then every shard is scored by its own task, twice:
-once to count people by score, once, when the cut-off is known, to keep those above it. Only counts travel, and the top is exact; ties at the
-cut-off go to the lower ordinals. People of the seed, and suppressed ones, are never chosen.
+Not part of the night: `angelia audience lookalike` runs it. The model is trained on a sample, then every
+    shard is scored by its own task, twice: once to count people by score, once, when the cut-off is known, to
+    keep those above it. Only counts travel, and the top is exact; ties at the cut-off go to the lower
+    ordinals. People of the seed, and suppressed ones, are never chosen.
 """
 
 from __future__ import annotations
@@ -53,8 +55,16 @@ class Scoring:
     def people(self, shard: int) -> tuple[pa.Table, np.ndarray]:
         """Return (rows that may be chosen, in ordinal order; their scores)."""
         rows = self.rows(shard)
-        seed = np.fromiter(Audience(self.lake, self.ds, self.audiences, commit=self.index).members(self.seed, shard), np.int64)
-        rows = rows.filter(pa.array(~np.isin(rows["ordinal"].to_numpy(), seed) & ~rows["is_suppressed"].to_numpy(zero_copy_only=False).astype(bool)))
+        seed = np.fromiter(
+            Audience(self.lake, self.ds, self.audiences, commit=self.index).members(self.seed, shard),
+            np.int64,
+        )
+        rows = rows.filter(
+            pa.array(
+                ~np.isin(rows["ordinal"].to_numpy(), seed)
+                & ~rows["is_suppressed"].to_numpy(zero_copy_only=False).astype(bool)
+            )
+        )
         return rows, Lookalike.from_text(self.model).score(rows)
 
     def rows(self, shard: int) -> pa.Table:
@@ -75,15 +85,24 @@ def keep_top(scoring: Scoring, folder: str, level: int, at_level: dict[int, int]
     """Write the shard's people above the level, and the first of those at it."""
     rows, scores = scoring.people(shard)
     ordinals = rows["ordinal"].to_numpy()
-    chosen: BitMap = bitmap_of(np.concatenate((ordinals[scores > level], ordinals[scores == level][: at_level.get(shard, 0)])))
+    chosen: BitMap = bitmap_of(
+        np.concatenate((ordinals[scores > level], ordinals[scores == level][: at_level.get(shard, 0)]))
+    )
     if not chosen:
         return ShardResult(shard, [], {"n": 0})
     chosen.run_optimize()
     table = pa.Table.from_pydict(
-        {"shard": [shard], "cardinality": [len(chosen)], "bitmap": [chosen.serialize()]}, schema=arrow.schema(dataset("user_lists"))
+        {"shard": [shard], "cardinality": [len(chosen)], "bitmap": [chosen.serialize()]},
+        schema=arrow.schema(dataset("user_lists")),
     )
     return ShardResult(
-        shard, [scoring.lake.write_file("user_lists", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard))], {"n": len(chosen)}
+        shard,
+        [
+            scoring.lake.write_file(
+                "user_lists", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard)
+            )
+        ],
+        {"n": len(chosen)},
     )
 
 
@@ -100,7 +119,9 @@ def named_columns(audience: Audience, seed: str) -> set[str]:
     return found
 
 
-def sample(scoring: Scoring, audience: Audience, n_shards: int, random_seed: int) -> tuple[pa.Table, pa.Table]:
+def sample(
+    scoring: Scoring, audience: Audience, n_shards: int, random_seed: int
+) -> tuple[pa.Table, pa.Table]:
     """Return (rows of the seed, rows of the rest), from shards in random order until there are enough.
 
     Raises:
@@ -110,17 +131,26 @@ def sample(scoring: Scoring, audience: Audience, n_shards: int, random_seed: int
     seeds, rest, n_seed = [], [], 0
     for shard in rng.permutation(n_shards).tolist():
         rows = scoring.rows(shard)
-        is_seed = np.isin(rows["ordinal"].to_numpy(), np.fromiter(audience.members(scoring.seed, shard), np.int64))
+        is_seed = np.isin(
+            rows["ordinal"].to_numpy(), np.fromiter(audience.members(scoring.seed, shard), np.int64)
+        )
         seeds.append(rows.filter(pa.array(is_seed)))
         others = np.flatnonzero(~is_seed)
-        rest.append(rows.take(pa.array(np.sort(rng.permutation(others)[: max(10_000, PER_SEED * int(is_seed.sum()))]))))
+        rest.append(
+            rows.take(
+                pa.array(np.sort(rng.permutation(others)[: max(10_000, PER_SEED * int(is_seed.sum()))]))
+            )
+        )
         n_seed += int(is_seed.sum())
         if n_seed >= MAX_SEED:
             break
     seed, population = pa.concat_tables(seeds), pa.concat_tables(rest)
     if seed.num_rows < MIN_SEED or population.num_rows < MIN_SEED:
         raise InvalidInput(
-            f"the seed has {seed.num_rows:,} people and leaves {population.num_rows:,} to compare them with: each needs at least {MIN_SEED}",
+            (
+                f"the seed has {seed.num_rows:,} people and leaves {population.num_rows:,} to compare "
+                f"them with: each needs at least {MIN_SEED}"
+            ),
             fix="widen (or narrow) the seed",
         )
     return seed, population
@@ -141,14 +171,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     lake = open_lake(args.branch)
     snapshot = load_snapshot(lake, args.ds)
-    audience = Audience(lake, args.ds, {name: document.predicate for name, document in snapshot.audiences.items()})
+    audience = Audience(
+        lake, args.ds, {name: document.predicate for name, document in snapshot.audiences.items()}
+    )
     hidden = named_columns(audience, args.seed)
-    features = next(lake.cited(name) for name in audience.index.commit.inputs if name.split(":")[-1].startswith("user_features/"))
+    features = next(
+        lake.cited(name)
+        for name in audience.index.commit.inputs
+        if name.split(":")[-1].startswith("user_features/")
+    )
     common = (lake, features, args.ds, audience.index.commit.number, args.seed, audience.audiences)
     n_shards = audience.index.n_shards
-    seed, population = sample(Scoring(*common, "", audience.index.shard_bits), audience, n_shards, args.random_seed)
+    seed, population = sample(
+        Scoring(*common, "", audience.index.shard_bits), audience, n_shards, args.random_seed
+    )
     model, read_out = train(seed, population, left_out=hidden, random_seed=args.random_seed)
-    progress(f"score_lookalikes: trained on {seed.num_rows:,} of the seed and {population.num_rows:,} others, AUC {read_out.auc:.3f}")
+    progress(
+        f"score_lookalikes: trained on {seed.num_rows:,} of the seed and {population.num_rows:,} "
+        f"others, AUC {read_out.auc:.3f}"
+    )
     scoring = Scoring(*common, model.to_text(), audience.index.shard_bits)
     with spark_session("score_lookalikes") as spark, lake.attempt("user_lists", list=args.name) as attempt:
         counted = run_shards(spark, range(n_shards), partial(count_scores, scoring))
@@ -156,7 +197,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         for result in counted:
             totals[result.stats["levels"]] += result.stats["counts"]
         if not 1 <= args.size <= totals.sum():
-            raise InvalidInput(f"--size is between 1 and {int(totals.sum()):,}, the people outside the seed who are not suppressed")
+            raise InvalidInput(
+                f"--size is between 1 and {int(totals.sum()):,}, the people outside the seed who "
+                f"are not suppressed"
+            )
         level, n_at_level = cut_off(totals, args.size)
         at_level: dict[int, int] = {}
         for result in counted:  # shards are in ordinal order, so ties go to the lower ordinals
@@ -168,7 +212,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             for entry in result.files:
                 attempt.add(entry)
         n_users = sum(result.stats["n"] for result in kept)
-        told = {"seed": args.seed, "left_out": sorted(hidden), "lowest_score": round(level / LEVELS, 5), **read_out.as_dict()}
+        told = {
+            "seed": args.seed,
+            "left_out": sorted(hidden),
+            "lowest_score": round(level / LEVELS, 5),
+            **read_out.as_dict(),
+        }
         commit = attempt.publish(
             inputs=[audience.index.commit, features],
             params={"seed": args.seed, "size": args.size, "random_seed": args.random_seed},

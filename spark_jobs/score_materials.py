@@ -1,8 +1,10 @@
-"""Score materials. Grain: user x campaign x material. Reads user_features, audience_members, catalog_snapshot and the champion model;
+"""Score materials. Grain: user x campaign x material. Reads user_features, audience_members, catalog_snapshot
+and the champion model;
 writes material_scores.
 
-Only members of a campaign's audience are scored, only campaigns that run in the 24 planned hours, and only materials valid then; a material with
-an audience of its own only for those in both. The commit's meta names the model version; a model of other features is refused.
+Only members of a campaign's audience are scored, only campaigns that run in the 24 planned hours, and only
+materials valid then; a material with an audience of its own only for those in both. The commit's meta names
+the model version; a model of other features is refused.
 """
 
 from __future__ import annotations
@@ -43,21 +45,37 @@ class Candidate:
 
 
 def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
-    """Return the materials of the campaigns running on any of the days, an experiment's arms included, by campaign and material."""
+    """Return the materials of the campaigns running on any of the days, an experiment's arms included, by
+    campaign and material.
+    """
     found = []
     for name, campaign in catalog.running(days).items():
         materials = set(campaign.materials)
         if campaign.experiment:
-            materials.update(material for arm in catalog.experiments[campaign.experiment].arms for material in arm.materials or ())
+            materials.update(
+                material
+                for arm in catalog.experiments[campaign.experiment].arms
+                for material in arm.materials or ()
+            )
         for material in (catalog.materials[identity] for identity in sorted(materials)):
             if any(material.is_valid_on(day) for day in days):
-                audiences = (campaign.audience,) if material.audience is None else (campaign.audience, material.audience)
-                found.append(Candidate(Context(name, material.id, campaign.topic, material.category), audiences))
+                audiences = (
+                    (campaign.audience,)
+                    if material.audience is None
+                    else (campaign.audience, material.audience)
+                )
+                found.append(
+                    Candidate(Context(name, material.id, campaign.topic, material.category), audiences)
+                )
     return found
 
 
-def score_shard(users: pa.Table, members: Mapping[str, BitMap], wanted: Sequence[Candidate], scorer: Scorer) -> pa.Table:
-    """Return one shard's material_scores; `users` are rows of user_features in ordinal order, `members` the audiences' ordinals."""
+def score_shard(
+    users: pa.Table, members: Mapping[str, BitMap], wanted: Sequence[Candidate], scorer: Scorer
+) -> pa.Table:
+    """Return one shard's material_scores; `users` are rows of user_features in ordinal order, `members` the
+    audiences' ordinals.
+    """
     ordinal = users["ordinal"].to_numpy().astype(np.int64)
     encoded = scorer.encode_users(users)
     parts: list[tuple[Ordinals, npt.NDArray[np.int32], npt.NDArray[np.float64]]] = []
@@ -65,11 +83,15 @@ def score_shard(users: pa.Table, members: Mapping[str, BitMap], wanted: Sequence
     for number, candidate in enumerate(wanted):
         if candidate.audiences not in rows_of:
             both = BitMap.intersection(*(members.get(name, BitMap()) for name in candidate.audiences))
-            rows_of[candidate.audiences] = np.flatnonzero(np.isin(ordinal, np.array(both, dtype=np.int64), assume_unique=True))
+            rows_of[candidate.audiences] = np.flatnonzero(
+                np.isin(ordinal, np.array(both, dtype=np.int64), assume_unique=True)
+            )
         rows = rows_of[candidate.audiences]
         scores = scorer.predict(encoded, [candidate.context], rows)[:, 0]
         parts.append((ordinal[rows], np.full(len(rows), number, np.int32), scores))
-    who, which, scores = (np.concatenate([part[k] for part in parts]) if parts else np.zeros(0) for k in range(3))
+    who, which, scores = (
+        np.concatenate([part[k] for part in parts]) if parts else np.zeros(0) for k in range(3)
+    )
     order = np.lexsort((which, who))  # candidates are in order of campaign and material
     which = which[order].astype(np.int32)
     names = [[getattr(c.context, name) for c in wanted] for name in ("campaign_id", "material_id")]
@@ -85,23 +107,44 @@ def score_shard(users: pa.Table, members: Mapping[str, BitMap], wanted: Sequence
 
 
 def write_scores(
-    lake: Lake, features: Commit, audiences: Commit, wanted: Sequence[Candidate], files: Mapping[str, bytes], shard_bits: int, folder: str, shard: int
+    lake: Lake,
+    features: Commit,
+    audiences: Commit,
+    wanted: Sequence[Candidate],
+    files: Mapping[str, bytes],
+    shard_bits: int,
+    folder: str,
+    shard: int,
 ) -> ShardResult:
     """Score one shard and write its file."""
     lo, hi = shard << shard_bits, (shard + 1) << shard_bits
     users = lake.read(features, ["ordinal", *COLUMNS], where=in_shard(shard))
-    users = users.filter(pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))).sort_by("ordinal")
+    users = users.filter(
+        pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))
+    ).sort_by("ordinal")
     rows = lake.read(audiences, where=in_shard(shard))
     rows = rows.filter(pc.equal(rows["shard"], shard))
-    members = {row["audience"]: BitMap.deserialize(row["bitmap"]) for row in rows.select(["audience", "bitmap"]).to_pylist()}
+    members = {
+        row["audience"]: BitMap.deserialize(row["bitmap"])
+        for row in rows.select(["audience", "bitmap"]).to_pylist()
+    }
     table = score_shard(users, members, wanted, Scorer(files))
-    return ShardResult(shard, [lake.write_file("material_scores", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard))])
+    return ShardResult(
+        shard,
+        [
+            lake.write_file(
+                "material_scores", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard)
+            )
+        ],
+    )
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__)
-    parser.add_argument("--model", default=None, metavar="VERSION", help="score with this version instead of the champion")
+    parser.add_argument(
+        "--model", default=None, metavar="VERSION", help="score with this version instead of the champion"
+    )
     return parser
 
 
@@ -119,7 +162,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     # The plan's 24 hours begin on D+1 and touch three local dates, from Hawaii to Kiribati.
     first = date.fromisoformat(ds) + timedelta(days=settings.lead_hours // 24)
     wanted = candidates(catalog, [first + timedelta(days=shift) for shift in (-1, 0, 1)])
-    shards = sorted({shard for entry in features.files if entry.shards for shard in range(entry.shards[0], entry.shards[1] + 1)})
+    shards = sorted(
+        {
+            shard
+            for entry in features.files
+            if entry.shards
+            for shard in range(entry.shards[0], entry.shards[1] + 1)
+        }
+    )
     with spark_session("score_materials") as spark, lake.attempt("material_scores", ds=ds) as attempt:
         work = partial(write_scores, lake, features, audiences, wanted, files, bits, attempt.folder)
         for result in run_shards(spark, shards, work):
@@ -128,7 +178,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         attempt.publish(
             inputs=[features, audiences, *([catalog.commit] if catalog.commit else [])],
             params={"model": version},
-            meta={"model": version, "campaigns": len({c.context.campaign_id for c in wanted}), "materials": len(wanted)},
+            meta={
+                "model": version,
+                "campaigns": len({c.context.campaign_id for c in wanted}),
+                "materials": len(wanted),
+            },
         )
 
 

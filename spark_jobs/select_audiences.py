@@ -1,8 +1,10 @@
-"""Select the members of every saved audience. Grain: audience x shard. Reads bitmap_index, catalog_snapshot; writes audience_members.
+"""Select the members of every saved audience. Grain: audience x shard. Reads bitmap_index, catalog_snapshot;
+writes audience_members.
 
-Evaluates all audiences of the night's catalog on each block's bitmaps; an audience inside another is evaluated once. The commit's meta
-carries the sizes. What would surprise: one predicate that cannot be answered (a list that is gone, more days than the index has) stops the job,
-naming the audience, before anything is written.
+Evaluates all audiences of the night's catalog on each block's bitmaps; an audience inside another is
+evaluated once. The commit's meta carries the sizes. What would surprise: one predicate that cannot be
+answered (a list that is gone, more days than the index has) stops the job, naming the audience, before
+anything is written.
 """
 
 from __future__ import annotations
@@ -24,12 +26,20 @@ from spark_jobs._session import arg_parser, run_job
 from spark_jobs._spread import spreading
 
 
-def select_block(lake: Lake, folder: str, ds: str, number: int, predicates: Mapping[str, str], block: int) -> Built:
+def select_block(
+    lake: Lake, folder: str, ds: str, number: int, predicates: Mapping[str, str], block: int
+) -> Built:
     """Write one block's members of every audience."""
     audience = Audience(lake, ds, predicates, commit=number)
     table = block_members(audience, block)
     shards = audience.index.shards_of(block)
-    entry = lake.write_file("audience_members", folder, table, f"block-{block:05d}.parquet", shards=(shards.start, shards.stop - 1))
+    entry = lake.write_file(
+        "audience_members",
+        folder,
+        table,
+        f"block-{block:05d}.parquet",
+        shards=(shards.start, shards.stop - 1),
+    )
     sizes = dict.fromkeys(predicates, 0)
     for name, n in zip(table["audience"].to_pylist(), table["cardinality"].to_pylist(), strict=True):
         sizes[name] += n
@@ -70,8 +80,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             for entry in result.files:
                 attempt.add(entry)
         sizes = {name: sum(result.stats[name] for result in results) for name in sorted(predicates)}
-        attempt.publish(inputs=[audience.index.commit, snapshot], params={"ds": args.ds}, meta={"sizes": sizes})
-    progress("select_audiences: " + (", ".join(f"{name} {n:,}" for name, n in sizes.items()) or "the catalog has no audiences"))
+        attempt.publish(
+            inputs=[audience.index.commit, snapshot], params={"ds": args.ds}, meta={"sizes": sizes}
+        )
+    progress(
+        "select_audiences: "
+        + (", ".join(f"{name} {n:,}" for name, n in sizes.items()) or "the catalog has no audiences")
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""`make audit`: look the locked packages up among known vulnerabilities with pip-audit, which runs in an environment of its own.
+"""`make audit`: look the locked packages up among known vulnerabilities with pip-audit, which runs in an
+environment of its own.
 
-Exit code 1: a locked package has a known vulnerability. 0: none has, or the service was out of reach, which is said: a machine without a network
-can build all the same.
+Exit code 1: a locked package has a known vulnerability. 0: none has, or the service was out of reach, which
+    is said: a machine without a network can build all the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ SECONDS = 300
 def main(command: list[str] | None = None) -> int:
     """Run the audit, say what came of it, and return the exit code."""
     uv = str(Path(sys.executable).parent / "uv")
-    options = ["--disable-pip", "--require-hashes", "--progress-spinner", "off", "--format", "json", "-r", str(ROOT / "requirements.lock")]
+    options = [
+        "--disable-pip",
+        "--require-hashes",
+        "--progress-spinner",
+        "off",
+        "--format",
+        "json",
+        "-r",
+        str(ROOT / "requirements.lock"),
+    ]
     words = command or [uv, "tool", "run", "pip-audit", *options]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -29,16 +39,24 @@ def main(command: list[str] | None = None) -> int:
         listed = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError, TypeError):
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        print(f"audit: not done: pip-audit gave no result, the service or the registry is likely out of reach: {last[:200]}")
+        print(
+            f"audit: not done: pip-audit gave no result, the service or the registry is likely "
+            f"out of reach: {last[:200]}"
+        )
         return 0
     found = [(one["name"], one["version"], vuln) for one in listed for vuln in one.get("vulns", [])]
     for name, version, vuln in found:
-        print(f"{name} {version}: {vuln['id']}, fixed in {', '.join(vuln['fix_versions']) or 'no version yet'}")
+        print(
+            f"{name} {version}: {vuln['id']}, fixed in {', '.join(vuln['fix_versions']) or 'no version yet'}"
+        )
     skipped = sum("skip_reason" in one for one in listed)
     if skipped == len(listed):
         print(f"audit: not done: the service knew none of {skipped} packages; it is likely out of reach")
         return 0
-    print(f"audit: {len(listed) - skipped} packages looked up, {skipped} not known to the service, {len(found)} vulnerabilities")
+    print(
+        f"audit: {len(listed) - skipped} packages looked up, {skipped} not known to the service, "
+        f"{len(found)} vulnerabilities"
+    )
     return 1 if found else 0
 
 

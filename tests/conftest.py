@@ -1,4 +1,6 @@
-"""Fixtures every test may ask for: one lazy Spark session, a settings home of the test's own, and a lake in it."""
+"""Fixtures every test may ask for: one lazy Spark session, a settings home of the test's own, and a lake in
+it.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 
 
 # A busy machine draws slowly, which is no fault of the code under test.
-hypothesis.settings.register_profile("busy", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None)
+hypothesis.settings.register_profile(
+    "busy", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None
+)
 hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the workers of pytest-xdist a main file: pyspark.sql.connect, which Great Expectations imports, ends a process without one."""
+    """Give the workers of pytest-xdist a main file: pyspark.sql.connect, which Great Expectations imports,
+    ends a process without one.
+    """
     main = sys.modules["__main__"]
     if hasattr(config, "workerinput") and not hasattr(main, "__file__"):
         main.__file__ = __file__
@@ -33,7 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove `ANGELIA_*` of the calling shell, so that no test reads or writes a developer's lake (ANGELIA_DATA stays: the real data sets)."""
+    """Remove `ANGELIA_*` of the calling shell, so that no test reads or writes a developer's lake
+    (ANGELIA_DATA stays: the real data sets).
+    """
     for name in list(os.environ):
         if name.startswith("ANGELIA_") and name != "ANGELIA_DATA":
             monkeypatch.delenv(name)
@@ -41,7 +49,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Callable[..., Path]:
-    """Return a function from the names of real data sets to the folder ANGELIA_DATA that holds them; without them skip, in CI fail."""
+    """Return a function from the names of real data sets to the folder ANGELIA_DATA that holds them; without
+    them skip, in CI fail.
+    """
 
     def folder(*names: str) -> Path:
         data = Path(os.environ.get("ANGELIA_DATA") or os.devnull)
@@ -58,9 +68,11 @@ def real_data() -> Callable[..., Path]:
 
 @pytest.fixture
 def settings_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point ANGELIA_HOME at an empty folder (its path has a space), with 14 shard bits as in samples; return the folder.
+    """Point ANGELIA_HOME at an empty folder (its path has a space), with 14 shard bits as in samples; return
+    the folder.
 
-    Spark's workers were started with the environment of the first Spark test: jobs must read settings on the driver only.
+    Spark's workers were started with the environment of the first Spark test: jobs must read settings on the
+    driver only.
     """
     home = tmp_path / "angelia home"
     home.mkdir(exist_ok=True)
@@ -77,7 +89,8 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Yield the one session of the test run: local[2], no UI, UTC, 4 shuffle partitions, Arrow on; about 10 s on first use.
+    """Yield the one session of the test run: local[2], no UI, UTC, 4 shuffle partitions, Arrow on; about 10 s
+    on first use.
 
     It is the active session, so `spark_jobs._session.spark_session` takes it up, and never stops it.
     """

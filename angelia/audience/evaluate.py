@@ -1,8 +1,9 @@
 """Evaluate a plan on one block: sets in, one set or only its cardinality out.
 
-What would surprise: the order of work follows cost, not the text. Every AND is first flattened into sets to intersect and sets to take away
-(a NOT, a range and its known people included), cheap leaves come first, and an empty operand ends the AND before dearer leaves are read;
-then small roaring sets go first and packed words follow, blocks being narrow enough for the words in hand to stay in the processor's cache.
+What would surprise: the order of work follows cost, not the text. Every AND is first flattened into sets to
+    intersect and sets to take away (a NOT, a range and its known people included), cheap leaves come first,
+    and an empty operand ends the AND before dearer leaves are read; then small roaring sets go first and
+    packed words follow, blocks being narrow enough for the words in hand to stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -23,12 +24,20 @@ from angelia.audience.language.fields import FIELDS, Kind
 from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
 
 _FLIP = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_HOLDS: dict[str, Callable[[float, float], bool]] = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_HOLDS: dict[str, Callable[[float, float], bool]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 @dataclass
 class Parts:
-    """An AND before it is carried out: the members of all of `plus` (everyone, if there are none) that are in none of `minus`."""
+    """An AND before it is carried out: the members of all of `plus` (everyone, if there are none) that are in
+    none of `minus`.
+    """
 
     plus: list[Set] = field(default_factory=list)
     minus: list[Set] = field(default_factory=list)
@@ -42,7 +51,9 @@ NO_ONE = Parts([NOBODY])
 
 
 def evaluate(plan: Plan, block: Block) -> Set:
-    """Return the people of one block for whom the plan is true. The result may be a set of the block: do not change it."""
+    """Return the people of one block for whom the plan is true. The result may be a set of the block: do not
+    change it.
+    """
     return _parts(plan, block).all_in(block)
 
 
@@ -58,9 +69,18 @@ def _parts(plan: Plan, block: Block) -> Parts:
             if not negated:
                 return Parts(true.plus + ([known] if known is not None and not true.plus else []), true.minus)
             keep = [] if known is None else [known]
-            if not true.plus and len(true.minus) == 1:  # known AND NOT (known AND NOT x): those who are known to be x
+            if (
+                not true.plus and len(true.minus) == 1
+            ):  # known AND NOT (known AND NOT x): those who are known to be x
                 return Parts([*keep, *true.minus])
-            return Parts(keep, [true.plus[0] if len(true.plus) == 1 and not true.minus else Parts(true.plus or keep, true.minus).all_in(block)])
+            return Parts(
+                keep,
+                [
+                    true.plus[0]
+                    if len(true.plus) == 1 and not true.minus
+                    else Parts(true.plus or keep, true.minus).all_in(block)
+                ],
+            )
         case AnyOf(children):
             return Parts([union([evaluate(child, block) for child in children], block.width)])
         case AllOf(children):
@@ -82,7 +102,13 @@ def cost(plan: Plan) -> int:
         case nodes.Compare(term, _, _) | nodes.OneOf(term, _) | nodes.IsNull(term):
             if isinstance(term, nodes.FieldTerm):
                 return 1 if FIELDS[term.name].kind in (Kind.INTEGER, Kind.REAL, Kind.DATE) else 0
-            return 9 if isinstance(term, nodes.SumEvents) else 5 if isinstance(term, nodes.CountEvents) and term.item else 4
+            return (
+                9
+                if isinstance(term, nodes.SumEvents)
+                else 5
+                if isinstance(term, nodes.CountEvents) and term.item
+                else 4
+            )
         case nodes.InAudience():
             return 4
         case nodes.Received() | nodes.Opened() | nodes.Prefix():
@@ -94,7 +120,8 @@ def cost(plan: Plan) -> int:
 def _leaf(leaf: nodes.Leaf, block: Block) -> tuple[Parts, Set | None]:
     """Return (people it is true for, people it is known for; None = everyone).
 
-    All of the first are among the second, except where its `plus` is empty: then it means the known people less its `minus`.
+    All of the first are among the second, except where its `plus` is empty: then it means the known people
+    less its `minus`.
     """
     match leaf:
         case nodes.Const(value):
@@ -106,7 +133,11 @@ def _leaf(leaf: nodes.Leaf, block: Block) -> tuple[Parts, Set | None]:
             known = each[0][1]
             return _any([_within(true, known, block) for true, _ in each], block), known
         case nodes.Prefix(term, prefix):
-            found = [block.get(term.name, "value", value) for value in block.values(term.name) if value.startswith(prefix)]
+            found = [
+                block.get(term.name, "value", value)
+                for value in block.values(term.name)
+                if value.startswith(prefix)
+            ]
             return _any(found, block), block.known(term.name)
         case nodes.IsNull(term):
             known = _known(term, block)
@@ -146,7 +177,9 @@ def _known(term: nodes.Term, block: Block) -> Set | None:
 def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tuple[Parts, Set | None]:
     match term:
         case nodes.CountEvents(event_type, item, days):
-            return _count_events(event_type, item, block.index.last_days(days), op, _number(value), block), None
+            return _count_events(
+                event_type, item, block.index.last_days(days), op, _number(value), block
+            ), None
         case nodes.SumEvents(event_type, days):
             return _sum_events(event_type, block.index.last_days(days), op, _number(value), block), None
         case nodes.DaysSince(event_type):
@@ -165,7 +198,11 @@ def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tup
     offset, slices = block.slices(column)
     target: int | None
     if here.kind is Kind.REAL:
-        op, target = _level(levels, op, _number(value)) if (levels := block.levels(column)) is not None else (op, real_key(_number(value)))
+        op, target = (
+            _level(levels, op, _number(value))
+            if (levels := block.levels(column)) is not None
+            else (op, real_key(_number(value)))
+        )
     else:
         op, target = whole(op, _number(value))
     if target is None or not slices:
@@ -179,11 +216,21 @@ def _number(value: nodes.Value) -> float:
 
 
 def _level(levels: np.ndarray, op: str, value: float) -> tuple[str, int | None]:
-    """Return the comparison with a number as one of places among the distinct numbers; None if it is none of them."""
+    """Return the comparison with a number as one of places among the distinct numbers; None if it is none of
+    them.
+    """
     first, after = np.searchsorted(levels, [value], "left")[0], np.searchsorted(levels, [value], "right")[0]
     if op == "=":
         return op, int(first) if first < after else None
-    return ("<", int(first)) if op == "<" else ("<", int(after)) if op == "<=" else (">=", int(after)) if op == ">" else (">=", int(first))
+    return (
+        ("<", int(first))
+        if op == "<"
+        else ("<", int(after))
+        if op == "<="
+        else (">=", int(after))
+        if op == ">"
+        else (">=", int(first))
+    )
 
 
 def _sliced(slices: list[Set], op: str, target: int, block: Block) -> Parts:
@@ -195,7 +242,9 @@ def _any_day(name: str, days: int, block: Block) -> Parts:
     return _any([block.on_day(name, day) for day in block.index.last_days(days)], block)
 
 
-def _count_events(event_type: str, item: str | None, days: list[str], op: str, value: float, block: Block) -> Parts:
+def _count_events(
+    event_type: str, item: str | None, days: list[str], op: str, value: float, block: Block
+) -> Parts:
     op, target = whole(op, value)
     if target is None:
         return NO_ONE
@@ -210,7 +259,10 @@ def _count_events(event_type: str, item: str | None, days: list[str], op: str, v
         return Parts([present]) if op == ">=" else Parts([], [present])
     daily = [block.day_counts(event_type, item, day) for day in days]
     while len(daily) > 1:  # a tree of additions: operands stay narrow
-        daily = [add(daily[i], daily[i + 1], block.width) if i + 1 < len(daily) else daily[i] for i in range(0, len(daily), 2)]
+        daily = [
+            add(daily[i], daily[i + 1], block.width) if i + 1 < len(daily) else daily[i]
+            for i in range(0, len(daily), 2)
+        ]
     if not daily[0]:
         return NO_ONE if op in (">=", "=") else Parts()
     return _sliced(daily[0], op, target, block)

@@ -1,7 +1,8 @@
-"""What a predicate names and nobody has: most likely a slip of the pen, and `NOT` of it is everyone. One line each, with the nearest there is.
+"""What a predicate names and nobody has: most likely a slip of the pen, and `NOT` of it is everyone. One line
+each, with the nearest there is.
 
-Reads the directories of bitmap_index, and of bitmap_days if events or campaigns are named. Saved audiences are looked into. Items of events are not
-looked at: most of them stand in lists.
+Reads the directories of bitmap_index, and of bitmap_days if events or campaigns are named. Saved audiences
+are looked into. Items of events are not looked at: most of them stand in lists.
 """
 
 from __future__ import annotations
@@ -30,17 +31,26 @@ def hints(audience: Audience, text: str) -> list[str]:
     found = [
         f"note: nobody has {_said(field, value)}; {suggest(value.rstrip('%'), sorted(there[field]))}"
         for field, value in values
-        if not (any(one.startswith(value[:-1]) for one in there[field]) if value.endswith("%") else value in there[field])
+        if not (
+            any(one.startswith(value[:-1]) for one in there[field])
+            if value.endswith("%")
+            else value in there[field]
+        )
     ]
     if names:
         known = _fields_of_days(audience, set(names))
         for name in names:
             if name not in known:
                 start = EVENT if name.startswith(EVENT) else RECEIVED
-                near = {one.removeprefix(start) for one in known if one.startswith(start) and ":" not in one.removeprefix(start)}
+                near = {
+                    one.removeprefix(start)
+                    for one in known
+                    if one.startswith(start) and ":" not in one.removeprefix(start)
+                }
                 what = "nobody did" if start == EVENT else "nobody received"
                 found.append(
-                    f"note: {what} {name.removeprefix(start)!r} in {audience.index.history_days} days; {suggest(name.removeprefix(start), near)}"
+                    f"note: {what} {name.removeprefix(start)!r} in {audience.index.history_days} "
+                    f"days; {suggest(name.removeprefix(start), near)}"
                 )
     return found
 
@@ -71,12 +81,16 @@ def _names(leaf: nodes.Leaf) -> Iterator[str]:
     match leaf:
         case nodes.Received(campaign, _) | nodes.Opened(campaign, _):
             yield RECEIVED + campaign
-        case nodes.Compare(term, _, _) | nodes.OneOf(term, _) | nodes.IsNull(term) if not isinstance(term, nodes.FieldTerm):
+        case nodes.Compare(term, _, _) | nodes.OneOf(term, _) | nodes.IsNull(term) if not isinstance(
+            term, nodes.FieldTerm
+        ):
             yield event_field(term.event_type, None)
 
 
 def _fields_of_days(audience: Audience, wanted: set[str]) -> set[str]:
-    """Return the fields that the days have; those of the newest days and first blocks only, if all that is wanted is there."""
+    """Return the fields that the days have; those of the newest days and first blocks only, if all that is
+    wanted is there.
+    """
     found: set[str] = set()
     days = audience.index.last_days(audience.index.history_days)
     for block in audience.blocks():

@@ -1,4 +1,6 @@
-"""Members of saved audiences as rows: one bitmap per audience and shard, and the way back from rows to a bitmap."""
+"""Members of saved audiences as rows: one bitmap per audience and shard, and the way back from rows to a
+bitmap.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from angelia.lake import Commit, Lake
 
 
 def block_members(audience: Audience, number: int) -> pa.Table:
-    """Return audience_members rows of one block, one per shard and saved audience, sorted by name; empty audiences have rows too."""
+    """Return audience_members rows of one block, one per shard and saved audience, sorted by name; empty
+    audiences have rows too.
+    """
     block = Block(audience.index, number)
     rows: dict[str, list[object]] = {"audience": [], "shard": [], "cardinality": [], "bitmap": []}
     for name in sorted(audience.audiences):
@@ -29,4 +33,7 @@ def read_members(lake: Lake, commit: Commit, shard: int) -> dict[str, BitMap]:
     """Return the members of every audience in one shard of an audience_members commit."""
     rows = lake.read(commit, where=holds(shard))
     rows = rows.filter(pc.equal(rows["shard"], shard))
-    return {name: BitMap.deserialize(data) for name, data in zip(rows["audience"].to_pylist(), rows["bitmap"].to_pylist(), strict=True)}
+    return {
+        name: BitMap.deserialize(data)
+        for name, data in zip(rows["audience"].to_pylist(), rows["bitmap"].to_pylist(), strict=True)
+    }

@@ -1,12 +1,14 @@
-"""Count and select people by predicate, from the bitmap index of one day: the Python API behind `angelia audience`.
+"""Count and select people by predicate, from the bitmap index of one day: the Python API behind `angelia
+audience`.
 
     audience = Audience(lake, "2026-11-14", audiences=catalog_predicates)
     audience.count("gender = 'f' AND days_since('open') <= 7")      -> 1204
     audience.members("gender = 'f'", shard=0)                       -> roaring bitmap of ordinals
 
-Reads bitmap_index, and the commits of bitmap_days that it cites. Writes nothing. Blocks are evaluated on all cores, each dropped when it is
-answered, its file with the last of its blocks: memory is that of a file a core. A `resident` audience, for a long-lived process, keeps what it read
-(of packed words only the memory map): the next question on the same fields opens and reads nothing. Ask it one question at a time.
+Reads bitmap_index, and the commits of bitmap_days that it cites. Writes nothing. Blocks are evaluated on all
+cores, each dropped when it is answered, its file with the last of its blocks: memory is that of a file a
+core. A `resident` audience, for a long-lived process, keeps what it read (of packed words only the memory
+map): the next question on the same fields opens and reads nothing. Ask it one question at a time.
 """
 
 from __future__ import annotations
@@ -83,7 +85,15 @@ class Audience:
         resident: keep what was read for the next question.
     """
 
-    def __init__(self, lake: Lake, ds: str, audiences: Mapping[str, str] | None = None, *, commit: int | None = None, resident: bool = False) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        ds: str,
+        audiences: Mapping[str, str] | None = None,
+        *,
+        commit: int | None = None,
+        resident: bool = False,
+    ) -> None:
         self.index = Index.open(lake, ds, commit)
         self.audiences = dict(audiences or {})
         self.resident = resident
@@ -94,9 +104,17 @@ class Audience:
         """Return the simplified plan of a predicate.
 
         Raises:
-            InvalidInput: the predicate is not in the language, asks for more history than the index has, or names a list nobody made.
+            InvalidInput: the predicate is not in the language, asks for more history than the index has, or
+                names a list nobody made.
         """
-        return make_plan(parse(text, self.audiences, history_days=self.index.history_days, lists=lambda: self.index.list_names))
+        return make_plan(
+            parse(
+                text,
+                self.audiences,
+                history_days=self.index.history_days,
+                lists=lambda: self.index.list_names,
+            )
+        )
 
     def count(self, text: str) -> int:
         """Return how many people a predicate is true for."""
@@ -122,7 +140,8 @@ class Audience:
             yield block.ordinals(evaluate(plan, block))
 
     def explain(self, text: str) -> tuple[Counted, list[Line]]:
-        """Return the count and the plan's nodes from the root, each with its own cardinality and reads over all blocks.
+        """Return the count and the plan's nodes from the root, each with its own cardinality and reads over
+        all blocks.
 
         A saved audience inside the predicate is one node: its own nodes are below it.
         """
@@ -132,18 +151,25 @@ class Audience:
         reads = Reads()
         for block in self.blocks(reads):
             _measure(plan, root, block)
-        counted = Counted(root.count, (time.perf_counter() - began) * 1000, reads.bitmaps, reads.bytes, reads.rows)
+        counted = Counted(
+            root.count, (time.perf_counter() - began) * 1000, reads.bitmaps, reads.bytes, reads.rows
+        )
         return counted, list(_flatten(root))
 
     def breakdown(self, text: str, by: str) -> dict[str, int]:
-        """Return the people of a predicate by the values of a text, flag or set field, largest first; `(null)` for the unknown.
+        """Return the people of a predicate by the values of a text, flag or set field, largest first;
+        `(null)` for the unknown.
 
         Raises:
             InvalidInput: no such field, or it is a number or a date.
         """
         by = by.lower()
         if by not in FIELDS or FIELDS[by].kind not in (Kind.TEXT, Kind.FLAG, Kind.SET):
-            allowed = ", ".join(sorted(name for name, found in FIELDS.items() if found.kind in (Kind.TEXT, Kind.FLAG, Kind.SET)))
+            allowed = ", ".join(
+                sorted(
+                    name for name, found in FIELDS.items() if found.kind in (Kind.TEXT, Kind.FLAG, Kind.SET)
+                )
+            )
             raise InvalidInput(f"cannot break down by {by!r}", fix=f"one of {allowed}")
         plan, found = self.plan(text), dict[str, int]()
         for block in self.blocks():
@@ -152,11 +178,17 @@ class Audience:
                 both = intersect([people, block.get(by, "value", value)], [], block.width)
                 found[value] = found.get(value, 0) + len(both)
             if FIELDS[by].kind is Kind.FLAG:
-                no = intersect([people] if known is None else [people, known], [block.get(by, "value", "true")], block.width)
+                no = intersect(
+                    [people] if known is None else [people, known],
+                    [block.get(by, "value", "true")],
+                    block.width,
+                )
                 found["false"] = found.get("false", 0) + len(no)
             if known is not None:
                 found["(null)"] = found.get("(null)", 0) + len(intersect([people], [known], block.width))
-        return dict(sorted(((value, n) for value, n in found.items() if n), key=lambda item: (-item[1], item[0])))
+        return dict(
+            sorted(((value, n) for value, n in found.items() if n), key=lambda item: (-item[1], item[0]))
+        )
 
     def overlap(self, first: str, second: str) -> dict[str, int]:
         """Return how many people two predicates select, alone and together."""
@@ -190,7 +222,9 @@ class Audience:
             self.index.release(number)
 
     def _each(self, work: Callable[[Block], int], reads: Reads) -> list[int]:
-        """Return `work` of every block. Blocks run in threads, as many as there are cores: packed words leave the GIL alone."""
+        """Return `work` of every block. Blocks run in threads, as many as there are cores: packed words leave
+        the GIL alone.
+        """
         if self.index.n_blocks < MIN_PARALLEL_BLOCKS:
             return [work(block) for block in self.blocks(reads)]
         threads = min(cores(), self.index.n_blocks)

@@ -1,8 +1,10 @@
-"""`apply`: documents in files become the catalog's documents. Everything is checked first; then all changes are made, or none.
+"""`apply`: documents in files become the catalog's documents. Everything is checked first; then all changes
+are made, or none.
 
-Reads YAML files and the store, writes the store. Documents of the catalog that no file names stay, unless `prune` is asked for.
-Applying the same files again changes nothing. What would surprise: a document may name the `version` it was made from, as `catalog show` prints
-it; if the catalog has moved on since, its change is a conflict. One without it says how the catalog shall be, whatever it was.
+Reads YAML files and the store, writes the store. Documents of the catalog that no file names stay, unless
+`prune` is asked for. Applying the same files again changes nothing. What would surprise: a document may name
+the `version` it was made from, as `catalog show` prints it; if the catalog has moved on since, its change is
+a conflict. One without it says how the catalog shall be, whatever it was.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class InvalidDocuments(InvalidInput):
         self.problems = list(dict.fromkeys(problems))
         count = len(self.problems)
         super().__init__(
-            self.problems[0] if count == 1 else f"{count} problems, nothing was written", fix="nothing was written" if count == 1 else None
+            self.problems[0] if count == 1 else f"{count} problems, nothing was written",
+            fix="nothing was written" if count == 1 else None,
         )
 
 
@@ -63,7 +66,8 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
     """Return the documents of files and folders.
 
     Raises:
-        InvalidDocuments: unreadable YAML, unknown fields, wrong values, an id given twice: everything that is wrong, at once.
+        InvalidDocuments: unreadable YAML, unknown fields, wrong values, an id given twice: everything that is
+            wrong, at once.
     """
     found: dict[Key, tuple[AnyDocument, Raw]] = {}
     problems: list[str] = []
@@ -78,7 +82,9 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
             key = (document.kind, document.id)
             if key in found:
                 first = found[key][1]
-                problems.append(raw.at(DocumentProblem(("id",), f"is given twice, first in {first.file}:{first.line}")))
+                problems.append(
+                    raw.at(DocumentProblem(("id",), f"is given twice, first in {first.file}:{first.line}"))
+                )
             else:
                 found[key] = (document, raw)
     if problems:
@@ -95,20 +101,34 @@ def _check(raw: Raw) -> tuple[AnyDocument | None, list[DocumentProblem]]:
     document, wrong = check_document({key: value for key, value in raw.value.items() if key != VERSION})
     version = raw.value[VERSION]
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
-        return None, [*wrong, DocumentProblem((VERSION,), "is the number of the version this was made from, as `angelia catalog show` prints it")]
+        return None, [
+            *wrong,
+            DocumentProblem(
+                (VERSION,),
+                "is the number of the version this was made from, as `angelia catalog show` prints it",
+            ),
+        ]
     return document, wrong
 
 
-def plan(store: CatalogStore, paths: Sequence[Path], *, prune: bool = False, expect: Mapping[Key, int] | None = None) -> Plan:
+def plan(
+    store: CatalogStore,
+    paths: Sequence[Path],
+    *,
+    prune: bool = False,
+    expect: Mapping[Key, int] | None = None,
+) -> Plan:
     """Return what applying these files would do, after checking that the whole catalog would fit together.
 
     Args:
         prune: remove documents that no file names.
-        expect: versions the files were made from, where the editor knows them; they hold for unchanged documents, too.
+        expect: versions the files were made from, where the editor knows them; they hold for unchanged
+            documents, too.
 
     Raises:
         InvalidDocuments: see `read_documents`; references, predicates and templates that do not fit.
-        Conflict: a document is not at the version in `expect`, or one that would change is not at the version it says it was made from.
+        Conflict: a document is not at the version in `expect`, or one that would change is not at the version
+            it says it was made from.
     """
     read = read_documents(paths)
     heads = store.heads()
@@ -120,11 +140,15 @@ def plan(store: CatalogStore, paths: Sequence[Path], *, prune: bool = False, exp
     standing = {key: head.document for key, head in heads.items() if head.document is not None}
     after = {**({} if prune else standing), **{key: document for key, (document, _) in read.items()}}
     problems = [
-        read[key][1].at(problem) if key in read else f"catalog: {key[0]}/{key[1]}: {problem}" for key, problem in Whole(after.values()).problems()
+        read[key][1].at(problem) if key in read else f"catalog: {key[0]}/{key[1]}: {problem}"
+        for key, problem in Whole(after.values()).problems()
     ]
     if problems:
         raise InvalidDocuments(problems)
-    items = [_planned(key, heads.get(key), read[key][0] if key in read else None, prune) for key in sorted({*standing, *read})]
+    items = [
+        _planned(key, heads.get(key), read[key][0] if key in read else None, prune)
+        for key in sorted({*standing, *read})
+    ]
     return Plan(tuple(items), generation_of(heads))
 
 
@@ -152,14 +176,21 @@ def carry_out(store: CatalogStore, planned: Plan, *, actor: str, at: datetime) -
 
 
 def as_yaml(document: AnyDocument | None, version: int | None = None) -> str:
-    """Return a document as YAML, its fields in the model's order and what is null left out; empty for no document.
+    """Return a document as YAML, its fields in the model's order and what is null left out; empty for no
+    document.
 
-    With a version, it is named: edited and applied, the document is refused if the catalog has moved on since.
+    With a version, it is named: edited and applied, the document is refused if the catalog has moved on
+        since.
     """
     if document is None:
         return ""
     body = document.model_dump(mode="json", exclude_none=True)
-    first = {"kind": body.pop("kind"), "id": body.pop("id"), **({} if version is None else {VERSION: version}), **body}
+    first = {
+        "kind": body.pop("kind"),
+        "id": body.pop("id"),
+        **({} if version is None else {VERSION: version}),
+        **body,
+    }
     return yaml.safe_dump(first, sort_keys=False, allow_unicode=True, width=140)
 
 
@@ -172,6 +203,9 @@ def _planned(key: Key, head: Head | None, new: AnyDocument | None, prune: bool) 
     if new is not None and _is_same(head, new):
         return Planned(kind, name, "unchanged", "", None)
     action = "removed" if new is None else "created" if old is None else "changed"
-    labels = (f"{kind}/{name}@{expected}" if old else "/dev/null", f"{kind}/{name}@{expected + 1}" if new else "/dev/null")
+    labels = (
+        f"{kind}/{name}@{expected}" if old else "/dev/null",
+        f"{kind}/{name}@{expected + 1}" if new else "/dev/null",
+    )
     lines = difflib.unified_diff(as_yaml(old).splitlines(), as_yaml(new).splitlines(), *labels, lineterm="")
     return Planned(kind, name, action, "\n".join(lines), Change(kind, name, expected, new))

@@ -1,8 +1,9 @@
 """The catalog's documents: what an operator writes, one pydantic model per kind.
 
-Grain: one document = one (kind, id). Unknown fields are refused and the nearest known name is offered; values are strict (`"2"` is no number),
-so that what is stored is what was meant. `canonical(document)` is the one JSON text that is stored, compared, hashed and put into snapshots:
-defaults are written out, so that a later change of a default cannot change a document that somebody approved.
+Grain: one document = one (kind, id). Unknown fields are refused and the nearest known name is offered; values
+    are strict (`"2"` is no number), so that what is stored is what was meant. `canonical(document)` is the
+    one JSON text that is stored, compared, hashed and put into snapshots: defaults are written out, so that a
+    later change of a default cannot change a document that somebody approved.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ class Holdout(DocumentPart):
 
 
 class Explore(DocumentPart):
-    """How much is drawn rather than chosen: a stratum for slots, and softmax with an epsilon mix for materials."""
+    """How much is drawn rather than chosen: a stratum for slots, and softmax with an epsilon mix for
+    materials.
+    """
 
     slot_share_pct: Pct
     epsilon: float = Field(ge=0, le=1)
@@ -131,7 +134,8 @@ class Audience(Document):
 
 
 class Variable(DocumentPart):
-    """A template variable: from the material's `fields`, else from `source` (user.<column>), else `default`."""
+    """A template variable: from the material's `fields`, else from `source` (user.<column>), else
+    `default`."""
 
     default: Scalar | None = None
     source: Annotated[str, Field(pattern=r"^user\.[a-z][a-z0-9_]*$")] | None = None
@@ -157,7 +161,9 @@ class Template(Document):
     @model_validator(mode="after")
     def _has_default(self) -> Self:
         if self.default_locale not in self.variants:
-            raise ValueError(f"default_locale {self.default_locale} has no variant (there are {', '.join(self.variants)})")
+            raise ValueError(
+                f"default_locale {self.default_locale} has no variant (there are {', '.join(self.variants)})"
+            )
         return self
 
 
@@ -181,7 +187,9 @@ class Material(Document):
 
     def is_valid_on(self, day: date) -> bool:
         """Return whether the material may be shown on a day."""
-        return (self.valid_from is None or self.valid_from <= day) and (self.valid_until is None or day <= self.valid_until)
+        return (self.valid_from is None or self.valid_from <= day) and (
+            self.valid_until is None or day <= self.valid_until
+        )
 
 
 class Occurrence(DocumentPart):
@@ -191,7 +199,9 @@ class Occurrence(DocumentPart):
     weekdays: Annotated[tuple[Weekday, ...], AfterValidator(_distinct), Field(min_length=1)] | None = None
 
     def key(self, day: date) -> str | None:
-        """Return the occurrence a day belongs to (`once`, `2026-11-15`, `2026-W46`), or None if the weekday is not served."""
+        """Return the occurrence a day belongs to (`once`, `2026-11-15`, `2026-W46`), or None if the weekday
+        is not served.
+        """
         if self.weekdays is not None and WEEKDAYS[day.weekday()] not in self.weekdays:
             return None
         if self.every == "once":
@@ -222,7 +232,9 @@ class Budget(DocumentPart):
 
 
 class Campaign(Document):
-    """Who is told what, when and how often; `at_least_once` = transactional: exempt from caps, holdouts and quiet hours."""
+    """Who is told what, when and how often; `at_least_once` = transactional: exempt from caps, holdouts and
+    quiet hours.
+    """
 
     kind: Literal["campaign"] = "campaign"
     name: str = Field(min_length=1, max_length=200)
@@ -253,7 +265,10 @@ class Campaign(Document):
         if self.is_transactional and self.holdout_pct:
             raise ValueError("holdout_pct: a transactional campaign (at_least_once) has no holdout")
         if self.is_transactional and self.ttl_hours > MAX_TTL_HOURS:
-            raise ValueError(f"ttl_hours: a transactional campaign (at_least_once) is tried for at most {MAX_TTL_HOURS} hours, not {self.ttl_hours}")
+            raise ValueError(
+                f"ttl_hours: a transactional campaign (at_least_once) is tried for at most "
+                f"{MAX_TTL_HOURS} hours, not {self.ttl_hours}"
+            )
         return self
 
     @property
@@ -314,7 +329,9 @@ def check_document(raw: object) -> tuple[AnyDocument | None, list[DocumentProble
     kind = raw.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         what = "kind is missing" if "kind" not in raw else f"unknown kind {kind!r}"
-        return None, [DocumentProblem(("kind",) if "kind" in raw else (), f"{what}{nearest(str(kind), KINDS)}")]
+        return None, [
+            DocumentProblem(("kind",) if "kind" in raw else (), f"{what}{nearest(str(kind), KINDS)}")
+        ]
     if kind == "template" and "channel" in raw:
         if "channels" in raw:
             return None, [DocumentProblem(("channel",), "give channel or channels, not both")]
@@ -323,7 +340,9 @@ def check_document(raw: object) -> tuple[AnyDocument | None, list[DocumentProble
         # JSON mode: strict about types, yet dates and lists come as YAML and JSON write them.
         return KINDS[kind].model_validate_json(json.dumps(raw, default=str)), []
     except ValidationError as error:
-        return None, list(dict.fromkeys(problem_of(KINDS[kind], detail) for detail in error.errors(include_url=False)))
+        return None, list(
+            dict.fromkeys(problem_of(KINDS[kind], detail) for detail in error.errors(include_url=False))
+        )
 
 
 def parse_document(raw: object) -> AnyDocument:
@@ -341,4 +360,6 @@ def parse_document(raw: object) -> AnyDocument:
 
 def canonical(document: AnyDocument) -> str:
     """Return the one JSON text of a document: sorted keys, defaults written out, no spaces."""
-    return json.dumps(document.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(
+        document.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )

@@ -1,4 +1,6 @@
-"""What is wrong with a document, said with the path inside it and the nearest known name, so that an operator can find and mend it."""
+"""What is wrong with a document, said with the path inside it and the nearest known name, so that an operator
+can find and mend it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ class DocumentProblem:
 def problem_of(model: type[BaseModel], detail: ErrorDetails) -> DocumentProblem:
     """Return what a pydantic error of `model` says, in an operator's words."""
     kind, path = detail["type"], tuple(step for step in detail["loc"] if step != "[key]")
-    if path and path[-1] in ("str", "int", "float"):  # a member of a union of scalars: the person wrote one value
+    if path and path[-1] in (
+        "str",
+        "int",
+        "float",
+    ):  # a member of a union of scalars: the person wrote one value
         return DocumentProblem(path[:-1], "should be a text or a number")
     if kind == "extra_forbidden":
         return DocumentProblem(path, f"unknown field{nearest(str(path[-1]), _fields_at(model, path[:-1]))}")
@@ -52,7 +58,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def type_name(raw: object) -> str:
     """Return what people call a YAML value's type."""
-    return {NoneType: "nothing", str: "a text", list: "a list", dict: "a mapping"}.get(type(raw), f"a {type(raw).__name__}")
+    return {NoneType: "nothing", str: "a text", list: "a list", dict: "a mapping"}.get(
+        type(raw), f"a {type(raw).__name__}"
+    )
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:

@@ -1,7 +1,8 @@
 """The catalog database: connecting, and creating or upgrading its schema on first use.
 
-Two processes may arrive at an empty database at once: each dialect's own lock lets one migrate and the other wait.
-SQLite begins explicitly (`BEGIN IMMEDIATE` for writes), because its driver would neither put DDL into a transaction nor take the lock early.
+Two processes may arrive at an empty database at once: each dialect's own lock lets one migrate and the other
+wait. SQLite begins explicitly (`BEGIN IMMEDIATE` for writes), because its driver would neither put DDL into a
+transaction nor take the lock early.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def reachable(engine: Engine) -> Iterator[None]:
     except OperationalError as error:
         shown = engine.url.render_as_string(hide_password=True)
         raise AngeliaError(
-            f"the catalog at {shown} does not answer: {_one_line(error)}", fix="check ANGELIA_CATALOG, the server and its disk"
+            f"the catalog at {shown} does not answer: {_one_line(error)}",
+            fix="check ANGELIA_CATALOG, the server and its disk",
         ) from None
     except DBAPIError as error:
         if isinstance(error, sa.exc.IntegrityError):
@@ -117,10 +119,17 @@ def locked(engine: Engine) -> Iterator[Connection]:
     with engine.execution_options(angelia_write=True).begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        elif engine.dialect.name in ("mysql", "mariadb"):  # its DDL commits at once, so the lock belongs to the connection
-            got = connection.execute(sa.text("SELECT GET_LOCK('angelia_catalog', :wait)"), {"wait": _WAIT_S}).scalar()
+        elif engine.dialect.name in (
+            "mysql",
+            "mariadb",
+        ):  # its DDL commits at once, so the lock belongs to the connection
+            got = connection.execute(
+                sa.text("SELECT GET_LOCK('angelia_catalog', :wait)"), {"wait": _WAIT_S}
+            ).scalar()
             if got != 1:
-                raise AngeliaError(f"the catalog was locked by another writer for {_WAIT_S} s", fix="try again")
+                raise AngeliaError(
+                    f"the catalog was locked by another writer for {_WAIT_S} s", fix="try again"
+                )
         yield connection
 
 
@@ -131,7 +140,10 @@ def _engine(url: str) -> Engine:
         options: dict[str, Any] = {"poolclass": NullPool}
         if parsed.get_backend_name() == "sqlite":
             if not parsed.database or parsed.database == ":memory:":
-                raise InvalidInput("the catalog cannot live in memory", fix="give ANGELIA_CATALOG a file: sqlite:////path/catalog.db")
+                raise InvalidInput(
+                    "the catalog cannot live in memory",
+                    fix="give ANGELIA_CATALOG a file: sqlite:////path/catalog.db",
+                )
             Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": _WAIT_S}
         elif parsed.get_driver_name() in ("psycopg", "pymysql"):
@@ -140,7 +152,9 @@ def _engine(url: str) -> Engine:
     except (ArgumentError, NoSuchModuleError):
         raise _no_url() from None
     except ModuleNotFoundError as error:
-        raise InvalidInput(f"ANGELIA_CATALOG needs the driver {error.name}", fix=f"pip install {error.name}") from None
+        raise InvalidInput(
+            f"ANGELIA_CATALOG needs the driver {error.name}", fix=f"pip install {error.name}"
+        ) from None
     except OSError as error:
         raise AngeliaError(f"cannot make the folder of the catalog: {error.strerror}") from None
     if engine.dialect.name == "sqlite":
@@ -150,11 +164,17 @@ def _engine(url: str) -> Engine:
 
 
 def _newer(revision: str) -> AngeliaError:
-    return AngeliaError(f"the catalog's schema {revision} is not known here", fix="it was upgraded by a newer angelia: install that one")
+    return AngeliaError(
+        f"the catalog's schema {revision} is not known here",
+        fix="it was upgraded by a newer angelia: install that one",
+    )
 
 
 def _no_url() -> InvalidInput:
-    return InvalidInput("ANGELIA_CATALOG is no SQLAlchemy URL", fix="e.g. sqlite:////path/catalog.db or postgresql+psycopg://…")
+    return InvalidInput(
+        "ANGELIA_CATALOG is no SQLAlchemy URL",
+        fix="e.g. sqlite:////path/catalog.db or postgresql+psycopg://…",
+    )
 
 
 def _one_line(error: DBAPIError) -> str:
@@ -168,7 +188,9 @@ def _explicit_transactions(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("angelia_write") else "BEGIN")
+    connection.exec_driver_sql(
+        "BEGIN IMMEDIATE" if connection.get_execution_options().get("angelia_write") else "BEGIN"
+    )
 
 
 def _revision(connection: Connection) -> str | None:

@@ -1,7 +1,9 @@
-"""The catalog as of a night: one commit of `catalog_snapshot`, and the object that every job of that night reads instead of the database.
+"""The catalog as of a night: one commit of `catalog_snapshot`, and the object that every job of that night
+reads instead of the database.
 
-Grain: one row = one document (kind, id) with its version and canonical JSON. Reads the catalog store and the log `stops`; writes `catalog_snapshot`.
-Equal catalogs give equal bytes. The campaigns that were stopped at that moment stand in the commit's meta, so a replay of the night stops the same.
+Grain: one row = one document (kind, id) with its version and canonical JSON. Reads the catalog store and the
+    log `stops`; writes `catalog_snapshot`. Equal catalogs give equal bytes. The campaigns that were stopped
+    at that moment stand in the commit's meta, so a replay of the night stops the same.
 """
 
 from __future__ import annotations
@@ -14,7 +16,18 @@ from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
-from angelia.catalog.documents import KINDS, AnyDocument, Audience, Campaign, Channel, Experiment, Material, Policy, Template, canonical
+from angelia.catalog.documents import (
+    KINDS,
+    AnyDocument,
+    Audience,
+    Campaign,
+    Channel,
+    Experiment,
+    Material,
+    Policy,
+    Template,
+    canonical,
+)
 from angelia.contracts import arrow, dataset
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Commit, Lake
@@ -45,7 +58,9 @@ class Documents(Protocol):
 
 @dataclass(frozen=True)
 class Catalog:
-    """All documents of one snapshot, by id; `stopped` holds the campaigns that were stopped when it was taken."""
+    """All documents of one snapshot, by id; `stopped` holds the campaigns that were stopped when it was
+    taken.
+    """
 
     policy: Policy
     campaigns: Mapping[str, Campaign]
@@ -59,7 +74,8 @@ class Catalog:
     commit: Commit | None = field(default=None, compare=False)
 
     def running(self, days: Iterable[date]) -> dict[str, Campaign]:
-        """Return the campaigns that are not stopped and serve at least one of the (local) days, sorted by id."""
+        """Return the campaigns that are not stopped and serve at least one of the (local) days, sorted by
+        id."""
         wanted = list(days)
         return {
             name: campaign
@@ -73,7 +89,9 @@ class Catalog:
         return template, self.versions["template", template.id]
 
 
-def catalog_of(documents: Iterable[Stored], stopped: Iterable[str] = (), commit: Commit | None = None) -> Catalog:
+def catalog_of(
+    documents: Iterable[Stored], stopped: Iterable[str] = (), commit: Commit | None = None
+) -> Catalog:
     """Return the catalog that these documents make.
 
     Raises:
@@ -86,7 +104,10 @@ def catalog_of(documents: Iterable[Stored], stopped: Iterable[str] = (), commit:
         versions[stored.key] = stored.version
     policy = by_kind["policy"].get("default")
     if not isinstance(policy, Policy):
-        raise InvalidInput("the catalog has no policy", fix="apply a document of kind policy, e.g. `angelia catalog apply campaigns/`")
+        raise InvalidInput(
+            "the catalog has no policy",
+            fix="apply a document of kind policy, e.g. `angelia catalog apply campaigns/`",
+        )
 
     def of(model: type[D]) -> dict[str, D]:
         found = by_kind[model.model_fields["kind"].default]
@@ -108,9 +129,21 @@ def catalog_of(documents: Iterable[Stored], stopped: Iterable[str] = (), commit:
 
 def documents_of(catalog: Catalog) -> list[Stored]:
     """Return a catalog's documents with their versions, by kind and id."""
-    kinds = (catalog.campaigns, catalog.audiences, catalog.materials, catalog.templates, catalog.channels, catalog.experiments)
-    documents: list[AnyDocument] = [catalog.policy, *(document for kind in kinds for document in kind.values())]
-    return sorted((Stored(one, catalog.versions[one.kind, one.id]) for one in documents), key=lambda stored: stored.key)
+    kinds = (
+        catalog.campaigns,
+        catalog.audiences,
+        catalog.materials,
+        catalog.templates,
+        catalog.channels,
+        catalog.experiments,
+    )
+    documents: list[AnyDocument] = [
+        catalog.policy,
+        *(document for kind in kinds for document in kind.values()),
+    ]
+    return sorted(
+        (Stored(one, catalog.versions[one.kind, one.id]) for one in documents), key=lambda stored: stored.key
+    )
 
 
 def write_snapshot(lake: Lake, store: Documents, ds: str, *, stopped: Iterable[str] | None = None) -> Commit:
@@ -141,7 +174,8 @@ def write_snapshot(lake: Lake, store: Documents, ds: str, *, stopped: Iterable[s
     digest.update("\x1f".join(stopped).encode())
     with lake.attempt("catalog_snapshot", ds=ds) as attempt:
         attempt.write(table, "documents.parquet")
-        # The content is among the parameters: a racer with another catalog must not be taken for an equal run.
+        # The content is among the parameters: a racer with another catalog must not be taken for an equal
+        # run.
         return attempt.publish(params={"catalog_sha256": digest.hexdigest()}, meta={"stopped": stopped})
 
 
@@ -166,7 +200,10 @@ def read_snapshot(lake: Lake, commit: Commit) -> Catalog:
         try:
             documents.append(Stored(KINDS[row["kind"]].model_validate_json(row["body"]), row["version"]))
         except (KeyError, ValueError):
-            raise Corrupt(f"{commit.ref}: {row['kind']}/{row['id']} does not follow its model", fix="take the snapshot again") from None
+            raise Corrupt(
+                f"{commit.ref}: {row['kind']}/{row['id']} does not follow its model",
+                fix="take the snapshot again",
+            ) from None
     return catalog_of(documents, commit.meta.get("stopped", ()), commit)
 
 

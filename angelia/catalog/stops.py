@@ -1,4 +1,6 @@
-"""Stopping and resuming a campaign. Writes one entry of the lake's log `stops` (which delivery obeys), then the catalog's audit trail."""
+"""Stopping and resuming a campaign. Writes one entry of the lake's log `stops` (which delivery obeys), then
+the catalog's audit trail.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ from angelia.errors import InvalidInput
 from angelia.lake import Lake
 
 
-def set_stopped(lake: Lake, store: CatalogStore, campaign: str, action: str, *, actor: str, at: datetime, reason: str | None) -> bool:
+def set_stopped(
+    lake: Lake,
+    store: CatalogStore,
+    campaign: str,
+    action: str,
+    *,
+    actor: str,
+    at: datetime,
+    reason: str | None,
+) -> bool:
     """Stop or resume (`action`) a campaign; return whether that changed anything.
 
     Raises:

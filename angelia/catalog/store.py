@@ -1,7 +1,9 @@
-"""The catalog store: versioned documents in a SQL database, every change audited, and no change lost to another.
+"""The catalog store: versioned documents in a SQL database, every change audited, and no change lost to
+another.
 
-Grain: one document = one (kind, id). Reads and writes the database at `ANGELIA_CATALOG`. Every change names the version it was made from; if
-somebody changed the document meanwhile, the whole call is refused with `Conflict` and nothing is written. A removed document keeps its versions.
+Grain: one document = one (kind, id). Reads and writes the database at `ANGELIA_CATALOG`. Every change names
+    the version it was made from; if somebody changed the document meanwhile, the whole call is refused with
+    `Conflict` and nothing is written. A removed document keeps its versions.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class Head:
 
 @dataclass(frozen=True)
 class Change:
-    """One change to make: the new document (None = remove) and the version it was made from (0 = there was none)."""
+    """One change to make: the new document (None = remove) and the version it was made from (0 = there was
+    none).
+    """
 
     kind: str
     id: str
@@ -47,7 +51,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Version:
-    """One past or present state of a document; `changed` lists the paths that differ from the version before."""
+    """One past or present state of a document; `changed` lists the paths that differ from the version
+    before."""
 
     version: int
     action: str
@@ -86,14 +91,18 @@ class CatalogStore:
         return cls(schema.connect(url))
 
     def heads(self) -> dict[tuple[str, str], Head]:
-        """Return the newest state of every document there ever was, removed ones included, sorted by kind and id."""
+        """Return the newest state of every document there ever was, removed ones included, sorted by kind and
+        id.
+        """
         with schema.reachable(self.engine), self.engine.connect() as connection:
             rows = connection.execute(sa.select(documents)).all()
         return {(row.kind, row.id): _head(row) for row in sorted(rows, key=lambda row: (row.kind, row.id))}
 
     def current(self) -> list[Stored]:
         """Return the newest version of every document that is not removed, sorted by kind and id."""
-        return [Stored(head.document, head.version) for head in self.heads().values() if head.document is not None]
+        return [
+            Stored(head.document, head.version) for head in self.heads().values() if head.document is not None
+        ]
 
     def get(self, kind: str, name: str) -> Head:
         """Return one document.
@@ -106,18 +115,36 @@ class CatalogStore:
         if head is None or head.document is None:
             if kind not in KINDS:
                 raise InvalidInput(f"unknown kind {kind!r}{nearest(kind, KINDS)}")
-            there = [other for (its_kind, other), its_head in heads.items() if its_kind == kind and its_head.document is not None]
+            there = [
+                other
+                for (its_kind, other), its_head in heads.items()
+                if its_kind == kind and its_head.document is not None
+            ]
             gone = " (it was removed)" if head else ""
-            raise NotFound(f"no {kind} {name!r}{gone}", fix=nearest(name, there).removeprefix("; ") or "see `angelia catalog list`")
+            raise NotFound(
+                f"no {kind} {name!r}{gone}",
+                fix=nearest(name, there).removeprefix("; ") or "see `angelia catalog list`",
+            )
         return head
 
     def history(self, kind: str, name: str) -> list[Version]:
         """Return all versions of a document, oldest first."""
-        query = sa.select(versions).where(versions.c.kind == kind, versions.c.id == name).order_by(versions.c.version)
+        query = (
+            sa.select(versions)
+            .where(versions.c.kind == kind, versions.c.id == name)
+            .order_by(versions.c.version)
+        )
         with schema.reachable(self.engine), self.engine.connect() as connection:
             rows = connection.execute(query).all()
         return [
-            Version(row.version, row.action, row.actor, row.at_ts, tuple(json.loads(row.changed)), json.loads(row.body) if row.body else None)
+            Version(
+                row.version,
+                row.action,
+                row.actor,
+                row.at_ts,
+                tuple(json.loads(row.changed)),
+                json.loads(row.body) if row.body else None,
+            )
             for row in rows
         ]
 
@@ -129,16 +156,23 @@ class CatalogStore:
         if name is not None:
             query = query.where(audit.c.id == name)
         with schema.reachable(self.engine), self.engine.connect() as connection:
-            return [AuditEntry(row.at_ts, row.actor, row.action, row.kind, row.id, row.version, row.detail) for row in connection.execute(query)]
+            return [
+                AuditEntry(row.at_ts, row.actor, row.action, row.kind, row.id, row.version, row.detail)
+                for row in connection.execute(query)
+            ]
 
-    def save(self, changes: Sequence[Change], *, actor: str, at: datetime, generation: int | None = None) -> None:
+    def save(
+        self, changes: Sequence[Change], *, actor: str, at: datetime, generation: int | None = None
+    ) -> None:
         """Make all changes, or none.
 
         Args:
-            generation: what `generation_of(heads())` was when the changes were checked against the rest of the catalog.
+            generation: what `generation_of(heads())` was when the changes were checked against the rest of
+                the catalog.
 
         Raises:
-            Conflict: a document is not at the version its change was made from (the message says who changed it, and when),
+            Conflict: a document is not at the version its change was made from (the message says who changed
+                it, and when),
                 or anything else changed since `generation`.
         """
         at_ts = _instant(at)
@@ -149,38 +183,78 @@ class CatalogStore:
             for change in changes:
                 self._write(connection, change, actor, at_ts)
 
-    def record(self, action: str, kind: str, name: str, *, actor: str, at: datetime, detail: str | None) -> None:
+    def record(
+        self, action: str, kind: str, name: str, *, actor: str, at: datetime, detail: str | None
+    ) -> None:
         """Write an audit entry for something that is no new version (a stop, a resume)."""
-        row = {"at_ts": _instant(at), "actor": actor, "action": action, "kind": kind, "id": name, "version": None, "detail": detail}
+        row = {
+            "at_ts": _instant(at),
+            "actor": actor,
+            "action": action,
+            "kind": kind,
+            "id": name,
+            "version": None,
+            "detail": detail,
+        }
         with schema.reachable(self.engine), schema.locked(self.engine) as connection:
             connection.execute(sa.insert(audit).values(**row))
 
-    def _moved(self, connection: Connection, changes: Sequence[Change], generation: int | None) -> Conflict | None:
-        """Return what to say if the catalog is not what the changes were made from. The lock is held: what is read here stands."""
-        rows = connection.execute(sa.select(documents.c.kind, documents.c.id, documents.c.version, documents.c.actor, documents.c.at_ts)).all()
+    def _moved(
+        self, connection: Connection, changes: Sequence[Change], generation: int | None
+    ) -> Conflict | None:
+        """Return what to say if the catalog is not what the changes were made from. The lock is held: what is
+        read here stands.
+        """
+        rows = connection.execute(
+            sa.select(
+                documents.c.kind, documents.c.id, documents.c.version, documents.c.actor, documents.c.at_ts
+            )
+        ).all()
         there = {(row.kind, row.id): row for row in rows}
         for change in changes:
             head, what = there.get((change.kind, change.id)), f"{change.kind}/{change.id}"
             if (head.version if head else 0) == change.expected:
                 continue
             if head is None:
-                return Conflict(f"{what} is not there; version {change.expected} was expected", fix="read the catalog again")
+                return Conflict(
+                    f"{what} is not there; version {change.expected} was expected",
+                    fix="read the catalog again",
+                )
             return Conflict(
-                f"{what} was changed meanwhile: {head.actor} made version {head.version} at {head.at_ts}, yours was made from {change.expected}",
-                fix=f"see `angelia catalog show {change.kind} {change.id}`, put both together, apply again; nothing was written",
+                (
+                    f"{what} was changed meanwhile: {head.actor} made version {head.version} at "
+                    f"{head.at_ts}, yours was made from {change.expected}"
+                ),
+                fix=(
+                    f"see `angelia catalog show {change.kind} {change.id}`, put both together, apply "
+                    f"again; nothing was written"
+                ),
             )
         if generation is not None and generation != sum(row.version for row in rows):
-            # The trail's own order, not the latest instant: instants may be equal, and editors' clocks differ.
-            last = connection.execute(sa.select(audit).where(audit.c.version.is_not(None)).order_by(audit.c.entry.desc()).limit(1)).one()
+            # The trail's own order, not the latest instant: instants may be equal, and editors' clocks
+            # differ.
+            last = connection.execute(
+                sa.select(audit).where(audit.c.version.is_not(None)).order_by(audit.c.entry.desc()).limit(1)
+            ).one()
             said = f"{last.actor} changed {last.kind}/{last.id} at {last.at_ts}, after yours was checked"
             return Conflict(said, fix="apply again, it is checked against the new state; nothing was written")
         return None
 
     def _write(self, connection: Connection, change: Change, actor: str, at_ts: str) -> None:
         body = None if change.document is None else canonical(change.document)
-        same = (versions.c.kind == change.kind, versions.c.id == change.id, versions.c.version == change.expected)
+        same = (
+            versions.c.kind == change.kind,
+            versions.c.id == change.id,
+            versions.c.version == change.expected,
+        )
         before = connection.execute(sa.select(versions.c.body).where(*same)).scalar()
-        row = {"kind": change.kind, "id": change.id, "version": change.expected + 1, "actor": actor, "at_ts": at_ts}
+        row = {
+            "kind": change.kind,
+            "id": change.id,
+            "version": change.expected + 1,
+            "actor": actor,
+            "at_ts": at_ts,
+        }
         if change.expected == 0:
             connection.execute(sa.insert(documents).values(**row, body=body))
         else:
@@ -198,7 +272,8 @@ def generation_of(heads: Mapping[tuple[str, str], Head]) -> int:
 
 
 def changed_paths(before: str | None, after: str | None) -> list[str]:
-    """Return the dotted paths at which two canonical bodies differ, sorted; empty if one of them is absent."""
+    """Return the dotted paths at which two canonical bodies differ, sorted; empty if one of them is
+    absent."""
     if before is None or after is None:
         return []
     return sorted(_differences(json.loads(before), json.loads(after), ""))
@@ -209,7 +284,9 @@ def _differences(before: object, after: object, path: str) -> list[str]:
         found = []
         for key in {*before, *after}:
             inner = f"{path}.{key}" if path else str(key)
-            found += _differences(before[key], after[key], inner) if key in before and key in after else [inner]
+            found += (
+                _differences(before[key], after[key], inner) if key in before and key in after else [inner]
+            )
         return found
     return [] if before == after else [path]
 
@@ -220,7 +297,10 @@ def _head(row: Row[Any]) -> Head:
         try:
             document = KINDS[row.kind].model_validate_json(row.body)
         except (KeyError, ValueError):
-            raise Corrupt(f"catalog: {row.kind}/{row.id} version {row.version} does not follow its model", fix="apply it again") from None
+            raise Corrupt(
+                f"catalog: {row.kind}/{row.id} version {row.version} does not follow its model",
+                fix="apply it again",
+            ) from None
     return Head(row.kind, row.id, row.version, document, row.actor, row.at_ts)
 
 

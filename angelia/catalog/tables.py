@@ -1,6 +1,8 @@
-"""Tables of the catalog store. The same on SQLite, PostgreSQL and MariaDB: short key strings, ISO instants as text, bodies as canonical JSON text.
+"""Tables of the catalog store. The same on SQLite, PostgreSQL and MariaDB: short key strings, ISO instants as
+text, bodies as canonical JSON text.
 
-`catalog_documents` holds the newest state (body NULL = removed; the version counts on, so a version never names two texts),
+`catalog_documents` holds the newest state (body NULL = removed; the version counts on, so a version never
+names two texts),
 `catalog_versions` every state there was, `catalog_audit` who did what when, stops and resumes included.
 """
 
@@ -16,7 +18,12 @@ REVISION = "0002"
 VERSION_TABLE = "catalog_schema"  # of its own: the database may be shared with other tools that use alembic
 
 _LONG = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
-_MYSQL: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_bin"}
+_MYSQL: dict[str, Any] = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
 
 metadata = MetaData()
 

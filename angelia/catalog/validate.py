@@ -1,6 +1,8 @@
-"""Whether documents fit each other: references, predicates, template variables, rendered samples. Nothing is read or written here.
+"""Whether documents fit each other: references, predicates, template variables, rendered samples. Nothing is
+read or written here.
 
-What a single document must be is in `documents`; this looks at the whole catalog as it would be after an `apply`.
+What a single document must be is in `documents`; this looks at the whole catalog as it would be after an
+`apply`.
 """
 
 from __future__ import annotations
@@ -11,12 +13,27 @@ from typing import Any
 
 import pyarrow as pa
 
-from angelia.catalog.documents import AnyDocument, Audience, Campaign, Experiment, Material, Template, canonical
+from angelia.catalog.documents import (
+    AnyDocument,
+    Audience,
+    Campaign,
+    Experiment,
+    Material,
+    Template,
+    canonical,
+)
 from angelia.catalog.problems import DocumentProblem, nearest
 from angelia.config import load_settings
 from angelia.contracts.derived import USER_FEATURES
 from angelia.errors import InvalidInput
-from angelia.templates.rendering import BUILTINS, CompiledTemplate, RowRejected, choose_locale, field_values, names_used
+from angelia.templates.rendering import (
+    BUILTINS,
+    CompiledTemplate,
+    RowRejected,
+    choose_locale,
+    field_values,
+    names_used,
+)
 
 Key = tuple[str, str]
 Found = Iterator[tuple[Key, DocumentProblem]]
@@ -26,16 +43,29 @@ class Whole:
     """All documents of a catalog, looked at together."""
 
     def __init__(self, documents: Iterable[AnyDocument]) -> None:
-        self.by_key: dict[Key, AnyDocument] = {(document.kind, document.id): document for document in documents}
-        self.bodies: dict[Key, dict[str, Any]] = {key: json.loads(canonical(document)) for key, document in self.by_key.items()}
+        self.by_key: dict[Key, AnyDocument] = {
+            (document.kind, document.id): document for document in documents
+        }
+        self.bodies: dict[Key, dict[str, Any]] = {
+            key: json.loads(canonical(document)) for key, document in self.by_key.items()
+        }
         self._compiled: dict[str, CompiledTemplate | None] = {}
-        self.audiences = {name: document.predicate for (_, name), document in self.by_key.items() if isinstance(document, Audience)}
+        self.audiences = {
+            name: document.predicate
+            for (_, name), document in self.by_key.items()
+            if isinstance(document, Audience)
+        }
 
     def problems(self) -> list[tuple[Key, DocumentProblem]]:
         """Return everything that does not fit, by document."""
         found: list[tuple[Key, DocumentProblem]] = []
         if ("policy", "default") not in self.by_key:
-            found.append((("policy", "default"), DocumentProblem((), "there is no policy; exactly one document of kind policy is needed")))
+            found.append(
+                (
+                    ("policy", "default"),
+                    DocumentProblem((), "there is no policy; exactly one document of kind policy is needed"),
+                )
+            )
         checks = {
             Campaign: self._campaign,
             Material: self._material,
@@ -62,11 +92,17 @@ class Whole:
         for i, name in enumerate(campaign.materials):
             yield from self._refer("material", name, "materials", i)
             material = self.by_key.get(("material", name))
-            template = self.by_key.get(("template", material.template)) if isinstance(material, Material) else None
+            template = (
+                self.by_key.get(("template", material.template)) if isinstance(material, Material) else None
+            )
             if isinstance(template, Template) and not set(template.channels) & set(campaign.channels):
                 said = ", ".join(template.channels)
                 yield DocumentProblem(
-                    ("materials", i), f"{name}'s template {template.id} is for {said}, the campaign for {', '.join(campaign.channels)}"
+                    ("materials", i),
+                    (
+                        f"{name}'s template {template.id} is for {said}, the campaign for "
+                        f"{', '.join(campaign.channels)}"
+                    ),
                 )
         if campaign.experiment is None:
             return
@@ -76,7 +112,11 @@ class Whole:
             for arm in experiment.arms:
                 for name in sorted(set(arm.materials or ()) - set(campaign.materials)):
                     yield DocumentProblem(
-                        ("experiment",), f"arm {arm.name} of {experiment.id} names {name}, which is not among the campaign's materials"
+                        ("experiment",),
+                        (
+                            f"arm {arm.name} of {experiment.id} names {name}, which is not among the "
+                            f"campaign's materials"
+                        ),
                     )
 
     def _experiment(self, experiment: Experiment) -> Iterator[DocumentProblem]:
@@ -85,7 +125,9 @@ class Whole:
                 yield from self._refer("material", name, "arms", i, "materials", j)
 
     def _audience(self, audience: Audience) -> Iterator[DocumentProblem]:
-        from angelia.audience.language.predicate import check  # sqlglot takes a while to load: only where predicates are checked
+        from angelia.audience.language.predicate import (
+            check,
+        )  # sqlglot takes a while to load: only where predicates are checked
 
         try:
             # What asks for more days than the index has would stop the night.
@@ -102,9 +144,14 @@ class Whole:
                 continue
             column = variable.source.removeprefix("user.")
             if column not in columns:
-                yield DocumentProblem(("variables", name, "source"), f"user_features has no column {column!r} for this{nearest(column, columns)}")
+                yield DocumentProblem(
+                    ("variables", name, "source"),
+                    f"user_features has no column {column!r} for this{nearest(column, columns)}",
+                )
             elif columns[column] and variable.default is None:
-                yield DocumentProblem(("variables", name), f"needs a default: {variable.source} is unknown for some people")
+                yield DocumentProblem(
+                    ("variables", name), f"needs a default: {variable.source} is unknown for some people"
+                )
         try:
             used = names_used(self.bodies["template", template.id])
         except InvalidInput as error:
@@ -114,7 +161,9 @@ class Whole:
             if name not in template.variables and name not in BUILTINS:
                 known = [*template.variables, *BUILTINS]
                 for part in sorted(parts):
-                    yield DocumentProblem(tuple(part.split(".")), f"variable {name!r} is not declared{nearest(name, known)}")
+                    yield DocumentProblem(
+                        tuple(part.split(".")), f"variable {name!r} is not declared{nearest(name, known)}"
+                    )
 
     def _material(self, material: Material) -> Iterator[DocumentProblem]:
         if material.audience is not None:
@@ -124,11 +173,18 @@ class Whole:
         if not isinstance(template, Template):
             return
         for name in sorted(set(material.fields) - set(template.variables)):
-            yield DocumentProblem(("fields", name), f"template {template.id} declares no such variable{nearest(name, template.variables)}")
+            yield DocumentProblem(
+                ("fields", name),
+                f"template {template.id} declares no such variable{nearest(name, template.variables)}",
+            )
         for i, locale in enumerate(material.locales or ()):
             if choose_locale(locale, template.variants, "") == "":
                 yield DocumentProblem(
-                    ("locales", i), f"template {template.id} has no variant for {locale} (there are {', '.join(template.variants)})"
+                    ("locales", i),
+                    (
+                        f"template {template.id} has no variant for {locale} (there are "
+                        f"{', '.join(template.variants)})"
+                    ),
                 )
         missing = [
             name
@@ -136,15 +192,25 @@ class Whole:
             if name not in material.fields and variable.default is None and variable.source is None
         ]
         if missing:
-            yield DocumentProblem(("fields",), f"template {template.id} needs {', '.join(missing)}: no field here, no default and no source there")
+            yield DocumentProblem(
+                ("fields",),
+                (
+                    f"template {template.id} needs {', '.join(missing)}: no field here, no default "
+                    f"and no source there"
+                ),
+            )
         else:
             yield from self._sample(material, template)
 
     def _sample(self, material: Material, template: Template) -> Iterator[DocumentProblem]:
         """Render every variant as for a person about whom nothing is known."""
         body = self.bodies["template", template.id]
-        if template.id not in self._compiled:  # a template with problems of its own is not tried: they are said there
-            self._compiled[template.id] = None if any(True for _ in self._template(template)) else CompiledTemplate(body)
+        if (
+            template.id not in self._compiled
+        ):  # a template with problems of its own is not tried: they are said there
+            self._compiled[template.id] = (
+                None if any(True for _ in self._template(template)) else CompiledTemplate(body)
+            )
         compiled = self._compiled[template.id]
         if compiled is None:
             return
@@ -154,7 +220,9 @@ class Whole:
             try:
                 compiled.render(locale, values)
             except RowRejected as error:
-                yield DocumentProblem(("template",), f"cannot be rendered with {template.id} in {locale}: {error.reason}")
+                yield DocumentProblem(
+                    ("template",), f"cannot be rendered with {template.id} in {locale}: {error.reason}"
+                )
 
 
 def _liquid_problem(template: Template, error: InvalidInput) -> DocumentProblem:
@@ -167,9 +235,15 @@ def _sources() -> Mapping[str, bool]:
     return {
         column.name: column.nullable
         for column in USER_FEATURES.columns
-        if not column.personal and not pa.types.is_nested(column.type) and column.name not in USER_FEATURES.key
+        if not column.personal
+        and not pa.types.is_nested(column.type)
+        and column.name not in USER_FEATURES.key
     }
 
 
 def _sample_person() -> Mapping[str, bool]:
-    return {column.name: pa.types.is_string(column.type) for column in USER_FEATURES.columns if column.name in _sources() and not column.nullable}
+    return {
+        column.name: pa.types.is_string(column.type)
+        for column in USER_FEATURES.columns
+        if column.name in _sources() and not column.nullable
+    }

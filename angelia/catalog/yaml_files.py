@@ -1,7 +1,8 @@
 """YAML files to raw documents, each value with its line, so that an error can point at it.
 
-YAML 1.2 scalars only: `no` is a language and not false, `2026-11-14` a text that the model reads as a date, `12:30` no number. A key given twice,
-a tag, an alias and a file of more than a megabyte are refused: what is read must be what is seen.
+YAML 1.2 scalars only: `no` is a language and not false, `2026-11-14` a text that the model reads as a date,
+`12:30` no number. A key given twice, a tag, an alias and a file of more than a megabyte are refused: what is
+read must be what is seen.
 """
 
 from __future__ import annotations
@@ -28,15 +29,22 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):  # ten lines of aliases of aliases make a gigabyte
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not accepted: write the value out", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, "aliases (*name) are not accepted: write the value out", mark
+            )
         return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"), list("-+.0123456789")
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
 )
 
 
@@ -50,11 +58,17 @@ class Raw:
     lines: dict[PathInside, int] = field(default_factory=dict, compare=False)
 
     def at(self, problem: DocumentProblem) -> str:
-        """Return `file:line: kind/id: problem`, with the line of the innermost known step of the problem's path."""
+        """Return `file:line: kind/id: problem`, with the line of the innermost known step of the problem's
+        path.
+        """
         path = problem.path
         while path and path not in self.lines:
             path = path[:-1]
-        name = f"{self.value.get('kind', '?')}/{self.value.get('id', '?')}" if isinstance(self.value, dict) else "document"
+        name = (
+            f"{self.value.get('kind', '?')}/{self.value.get('id', '?')}"
+            if isinstance(self.value, dict)
+            else "document"
+        )
         return f"{self.file}:{self.lines.get(path, self.line)}: {name}: {problem}"
 
 
@@ -67,7 +81,9 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix in (".yaml", ".yml") and file.is_file())
+            inside = sorted(
+                file for file in path.rglob("*") if file.suffix in (".yaml", ".yml") and file.is_file()
+            )
             if not inside:
                 raise InvalidInput(f"no YAML file in {path}")
             found.update(dict.fromkeys(inside))

@@ -1,8 +1,8 @@
 """`angelia audience`: count, explain, breakdown, overlap, export, list, save, lookalike.
 
-A PREDICATE may be the name of a saved audience. Reads bitmap_index (and bitmap_days), the catalog's audiences, user_index; `list` and `lookalike`
-write user_lists, `save` the catalog, `export` the file it is given and nothing else. Export is the only command that shows user ids, and only in
-that file.
+A PREDICATE may be the name of a saved audience. Reads bitmap_index (and bitmap_days), the catalog's
+audiences, user_index; `list` and `lookalike` write user_lists, `save` the catalog, `export` the file it is
+given and nothing else. Export is the only command that shows user ids, and only in that file.
 """
 
 from __future__ import annotations
@@ -34,31 +34,59 @@ from angelia.lake import Commit
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds
 
-app = typer.Typer(no_args_is_help=True, help="Count, explain and export audiences: SQL predicates over bitmaps (docs/AUDIENCES.md).")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Count, explain and export audiences: SQL predicates over bitmaps (docs/AUDIENCES.md).",
+)
 
-Predicate = Annotated[str, typer.Argument(metavar="PREDICATE", help="A condition, or the name of a saved audience.", show_default=False)]
+Predicate = Annotated[
+    str,
+    typer.Argument(
+        metavar="PREDICATE", help="A condition, or the name of a saved audience.", show_default=False
+    ),
+]
 
 
 def _parse_ds(value: str | None) -> str | None:
     return parse_ds(value) if value else None
 
 
-Ds = Annotated[str | None, typer.Option("--ds", metavar="YYYY-MM-DD", help="Day of the index; default: the newest.", callback=_parse_ds)]
+Ds = Annotated[
+    str | None,
+    typer.Option(
+        "--ds", metavar="YYYY-MM-DD", help="Day of the index; default: the newest.", callback=_parse_ds
+    ),
+]
 
 
 @app.command()
 def count(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> None:
-    """Tell how many people match, and how many of them may be reached: not suppressed, on some channel, outside the global holdout."""
+    """Tell how many people match, and how many of them may be reached: not suppressed, on some channel,
+    outside the global holdout.
+    """
     audience, text = _open(ds, predicate)
     counted = audience.measure(text)
     allowed = _allowed(audience, text)
     notes = hints(audience, text)
-    result = {"predicate": text, "ds": audience.index.ds, **counted.as_dict(), **asdict(allowed), "hints": notes}
+    result = {
+        "predicate": text,
+        "ds": audience.index.ds,
+        **counted.as_dict(),
+        **asdict(allowed),
+        "hints": notes,
+    }
     left_out = [f"{allowed.suppressed:,} suppressed", f"{allowed.without_channel:,} without a channel"]
-    left_out.append(f"{allowed.held_out:,} held out" if allowed.held_out is not None else "no holdout applied: that night's catalog has no snapshot")
+    left_out.append(
+        f"{allowed.held_out:,} held out"
+        if allowed.held_out is not None
+        else "no holdout applied: that night's catalog has no snapshot"
+    )
     lines = [
         f"{counted.count:,} match, {allowed.allowed:,} reachable and allowed ({', '.join(left_out)})",
-        f"{counted.engine_ms:.1f} ms, {counted.bitmaps_read:,} bitmaps, {counted.bytes_read:,} bytes read, index of {audience.index.ds}",
+        (
+            f"{counted.engine_ms:.1f} ms, {counted.bitmaps_read:,} bitmaps, {counted.bytes_read:,} "
+            f"bytes read, index of {audience.index.ds}"
+        ),
         *notes,
     ]
     emit(result, lines, as_json)
@@ -71,10 +99,20 @@ def explain(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> N
     counted, plan = audience.explain(text)
     rows = [_row(line) for line in plan]
     width = max(len(line.text) + 2 * line.depth for line in plan)
-    lines = [f"{'  ' * line.depth + line.text:<{width}}  {line.count:>12,}  {_reads(line)}".rstrip() for line in plan]
+    lines = [
+        f"{'  ' * line.depth + line.text:<{width}}  {line.count:>12,}  {_reads(line)}".rstrip()
+        for line in plan
+    ]
     notes = hints(audience, text)
-    lines.append(f"{counted.count:,} match; {counted.engine_ms:.1f} ms, {counted.bitmaps_read:,} bitmaps, {counted.bytes_read:,} bytes read")
-    emit({"predicate": text, "ds": audience.index.ds, **counted.as_dict(), "plan": rows, "hints": notes}, [*lines, *notes], as_json)
+    lines.append(
+        f"{counted.count:,} match; {counted.engine_ms:.1f} ms, {counted.bitmaps_read:,} bitmaps, "
+        f"{counted.bytes_read:,} bytes read"
+    )
+    emit(
+        {"predicate": text, "ds": audience.index.ds, **counted.as_dict(), "plan": rows, "hints": notes},
+        [*lines, *notes],
+        as_json,
+    )
 
 
 @app.command()
@@ -90,12 +128,19 @@ def breakdown(
     lines = [f"{n:>12,}  {100 * n / total:5.1f} %  {value}" for value, n in parts.items()]
     if FIELDS[by.lower()].kind is Kind.SET:
         lines.append(f"{total:,} match; a person may have several")
-    emit({"predicate": text, "ds": audience.index.ds, "by": by.lower(), "count": total, "parts": parts}, lines or ["0 match"], as_json)
+    emit(
+        {"predicate": text, "ds": audience.index.ds, "by": by.lower(), "count": total, "parts": parts},
+        lines or ["0 match"],
+        as_json,
+    )
 
 
 @app.command()
 def overlap(
-    first: Annotated[str, typer.Argument(metavar="A", help="A condition, or the name of a saved audience.", show_default=False)],
+    first: Annotated[
+        str,
+        typer.Argument(metavar="A", help="A condition, or the name of a saved audience.", show_default=False),
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
     ds: Ds = None,
     as_json: JsonFlag = False,
@@ -104,14 +149,27 @@ def overlap(
     audience, one = _open(ds, first)
     two = _text(audience, second)
     sizes = audience.overlap(one, two)
-    lines = [f"{sizes[name]:>12,}  {what}" for name, what in (("first", "in A"), ("second", "in B"), ("both", "in both"), ("either", "in A or B"))]
+    lines = [
+        f"{sizes[name]:>12,}  {what}"
+        for name, what in (
+            ("first", "in A"),
+            ("second", "in B"),
+            ("both", "in both"),
+            ("either", "in A or B"),
+        )
+    ]
     emit({"ds": audience.index.ds, "a": one, "b": two, **sizes}, lines, as_json)
 
 
 @app.command()
 def export(
     name: Predicate,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .parquet file to write; it must not exist.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A .csv or .parquet file to write; it must not exist.", show_default=False
+        ),
+    ],
     ds: Ds = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -125,13 +183,20 @@ def export(
     audience, text = _open(ds, name)
     index = _user_index(audience)
     if index is None:
-        raise NotFound(f"{audience.index.commit.ref} cites no user_index", fix=f"run build_bitmaps --ds {audience.index.ds} again")
+        raise NotFound(
+            f"{audience.index.commit.ref} cites no user_index",
+            fix=f"run build_bitmaps --ds {audience.index.ds} again",
+        )
     schema, rows = pa.schema([("user_id", pa.string())]), 0
     partial = file.with_name(f".{file.name}.part")
     try:
         # Ids of people: readable by the one who asked for them only.
         partial.touch(mode=0o600, exist_ok=True)
-        with pq.ParquetWriter(partial, schema) if file.suffix == ".parquet" else csv.CSVWriter(partial, schema) as writer:
+        with (
+            pq.ParquetWriter(partial, schema)
+            if file.suffix == ".parquet"
+            else csv.CSVWriter(partial, schema) as writer
+        ):
             for number, members in enumerate(audience.all_members(text)):
                 ids = user_ids(audience.index.lake, index, audience.index.shards_of(number), members)
                 writer.write_table(pa.table([ids], schema=schema))
@@ -141,76 +206,123 @@ def export(
         raise AngeliaError(f"cannot write {file}: {error.strerror}") from None
     finally:
         partial.unlink(missing_ok=True)
-    emit({"predicate": text, "ds": audience.index.ds, "file": str(file), "users": rows}, [f"{rows:,} user ids written to {file}"], as_json)
+    emit(
+        {"predicate": text, "ds": audience.index.ds, "file": str(file), "users": rows},
+        [f"{rows:,} user ids written to {file}"],
+        as_json,
+    )
 
 
 @app.command("list")
 def list_(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name for in_list('NAME').", show_default=False)],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet with a column user_id.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name for in_list('NAME').", show_default=False)
+    ],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV or Parquet with a column user_id.", show_default=False)
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Make an explicit user list from a file; unknown ids are counted and left out."""
     commit = put_list(open_lake(), name, file)
     rejects = dict(commit.rejects)
     left_out = ", ".join(f"{reason} {n:,}" for reason, n in rejects.items()) or "none"
-    lines = [f"{name}: {commit.meta['n_users']:,} users; left out: {left_out}", f"use it as in_list('{name}')"]
-    emit({"list": name, "users": commit.meta["n_users"], "rejects": rejects, "commit": commit.ref}, lines, as_json)
+    lines = [
+        f"{name}: {commit.meta['n_users']:,} users; left out: {left_out}",
+        f"use it as in_list('{name}')",
+    ]
+    emit(
+        {"list": name, "users": commit.meta["n_users"], "rejects": rejects, "commit": commit.ref},
+        lines,
+        as_json,
+    )
 
 
 @app.command()
 def save(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the audience in the catalog.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the audience in the catalog.", show_default=False)
+    ],
     predicate: Annotated[str, typer.Argument(metavar="PREDICATE", help="The condition.", show_default=False)],
     description: Annotated[str | None, typer.Option("--description", help="What it is for.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Save a predicate as an audience of the catalog, checked like `angelia catalog apply`; campaigns see it from the next snapshot on."""
+    """Save a predicate as an audience of the catalog, checked like `angelia catalog apply`; campaigns see it
+    from the next snapshot on.
+    """
     from angelia.commands.audience_saving import save_audience
 
     lake = open_lake()
     action, version = save_audience(lake, name, predicate, description)
     notes = hints(*_open(None, predicate)) if lake.partitions("bitmap_index") else []
-    emit({"audience": name, "action": action, "version": version, "hints": notes}, [f"audience/{name} {action} (version {version})", *notes], as_json)
+    emit(
+        {"audience": name, "action": action, "version": version, "hints": notes},
+        [f"audience/{name} {action} (version {version})", *notes],
+        as_json,
+    )
 
 
 @app.command()
 def lookalike(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the list to make, for in_list('NAME').", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of the list to make, for in_list('NAME').", show_default=False
+        ),
+    ],
     seed: Annotated[str, typer.Option("--seed", metavar="PREDICATE", help="Who the people shall be like.")],
     size: Annotated[int, typer.Option("--size", min=1, help="How many people.")],
     ds: Ds = None,
-    random_seed: Annotated[int, typer.Option("--random-seed", help="Of the sample and of the hold-out: the same gives the same list.")] = 1,
+    random_seed: Annotated[
+        int,
+        typer.Option(
+            "--random-seed", help="Of the sample and of the hold-out: the same gives the same list."
+        ),
+    ] = 1,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a list of the people most like a seed (not in it, not suppressed), by a model trained on it; tell what the model is worth."""
+    """Make a list of the people most like a seed (not in it, not suppressed), by a model trained on it; tell
+    what the model is worth.
+    """
     from angelia.commands.audience_lookalike import check_name, find, lines
 
     check_name(name)
-    audience, text = _open(ds, seed, of_night=True)  # as the job will: an audience saved since is not in that night
+    audience, text = _open(
+        ds, seed, of_night=True
+    )  # as the job will: an audience saved since is not in that night
     audience.plan(text)
     found = find(name, text, size, audience.index.ds, random_seed)
     emit(found, lines(found), as_json)
 
 
 def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[Audience, str]:
-    """Return the day's index with the saved audiences it may name (now, or in that night's snapshot), and the predicate's text."""
+    """Return the day's index with the saved audiences it may name (now, or in that night's snapshot), and the
+    predicate's text.
+    """
     lake = open_lake()
     if ds is None or lake.head("bitmap_index", ds=ds) is None:
         days = [leaf["ds"] for leaf in lake.partitions("bitmap_index")]
         if not days:
             raise NotFound("there is no audience index yet", fix="run build_bitmaps, or `angelia bootstrap`")
         if ds is not None:
-            raise NotFound(f"there is no audience index of {ds}", fix=f"the newest is of {days[-1]}; build_bitmaps --ds {ds} makes it")
-        # A day after today comes of a mistyped year or a trial: it is the default only where there is no other.
+            raise NotFound(
+                f"there is no audience index of {ds}",
+                fix=f"the newest is of {days[-1]}; build_bitmaps --ds {ds} makes it",
+            )
+        # A day after today comes of a mistyped year or a trial: it is the default only where there is no
+        # other.
         ds = max((day for day in days if day <= datetime.now(UTC).date().isoformat()), default=days[-1])
     audience = Audience(lake, ds)
     return audience, _text(audience, predicate, of_night=of_night)
 
 
 def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
-    """Return the predicate's text: a bare name means a saved audience, unless it is a flag field; loads the catalog only if it must."""
-    is_name = bool(re.fullmatch(NAME, predicate)) and predicate not in FIELDS and predicate not in ("true", "false")
+    """Return the predicate's text: a bare name means a saved audience, unless it is a flag field; loads the
+    catalog only if it must.
+    """
+    is_name = (
+        bool(re.fullmatch(NAME, predicate)) and predicate not in FIELDS and predicate not in ("true", "false")
+    )
     if (is_name or "in_audience" in predicate.lower()) and not audience.audiences:
         from angelia.commands.audience_saving import night_predicates, saved_predicates
 
@@ -220,7 +332,9 @@ def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
         return predicate
     if predicate not in audience.audiences:
         where = f" in the catalog of the night of {audience.index.ds}" if of_night else ""
-        raise error_at(predicate, 0, f"no audience {predicate!r}{where}", suggest(predicate, audience.audiences))
+        raise error_at(
+            predicate, 0, f"no audience {predicate!r}{where}", suggest(predicate, audience.audiences)
+        )
     return f"in_audience('{predicate}')"
 
 
@@ -249,7 +363,11 @@ def _allowed(audience: Audience, text: str) -> Allowed:
         found.allowed += len(people)
         if holdout is not None and index is not None:
             share_pct, salt = holdout
-            ids = user_ids(audience.index.lake, index, block.shards, block.ordinals(people)) if len(people) else pa.array([], pa.string())
+            ids = (
+                user_ids(audience.index.lake, index, block.shards, block.ordinals(people))
+                if len(people)
+                else pa.array([], pa.string())
+            )
             held = int((uniform(user_keys(ids.to_pylist()), "bucket", salt) * 100.0 < share_pct).sum())
             found.held_out = (found.held_out or 0) + held
             found.allowed -= held

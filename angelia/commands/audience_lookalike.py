@@ -1,4 +1,6 @@
-"""`angelia audience lookalike`: the command around the Spark job that finds and keeps the people most like a seed."""
+"""`angelia audience lookalike`: the command around the Spark job that finds and keeps the people most like a
+seed.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,22 @@ def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str
         InvalidInput: what the job says cannot be done.
         AngeliaError: the job failed otherwise.
     """
-    options = ["--ds", ds, "--name", name, "--seed", seed, "--size", str(size), "--random-seed", str(random_seed)]
+    options = [
+        "--ds",
+        ds,
+        "--name",
+        name,
+        "--seed",
+        seed,
+        "--size",
+        str(size),
+        "--random-seed",
+        str(random_seed),
+    ]
     command = [sys.executable, "-m", "spark_jobs.score_lookalikes", *options]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     assert process.stdout is not None
     said = ""
@@ -43,7 +58,11 @@ def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str
             progress(line.rstrip())
     out = process.stdout.read()
     if code := process.wait():
-        raise InvalidInput(said) if code == 2 and said else AngeliaError(f"score_lookalikes ended with exit code {code}", fix=" ".join(command[1:3]))
+        raise (
+            InvalidInput(said)
+            if code == 2 and said
+            else AngeliaError(f"score_lookalikes ended with exit code {code}", fix=" ".join(command[1:3]))
+        )
     found: dict[str, Any] = json.loads(out.splitlines()[-1])
     return found
 
@@ -53,8 +72,18 @@ def lines(found: dict[str, Any]) -> list[str]:
     features = ", ".join(f"{one['feature']} {one['gain_pct']:.0f} %" for one in found["top_features"][:5])
     lift = " ".join(f"{value:.1f}" for value in found["lift_by_decile"])
     return [
-        f"{found['list']}: {found['users']:,} people most like the seed; use it as in_list('{found['list']}')",
-        f"on people held out: AUC {found['auc']:.3f} (0.5 = no better than chance), lift by tenth from the top: {lift}",
+        (
+            f"{found['list']}: {found['users']:,} people most like the seed; use it as "
+            f"in_list('{found['list']}')"
+        ),
+        (
+            f"on people held out: AUC {found['auc']:.3f} (0.5 = no better than chance), lift by tenth "
+            f"from the top: {lift}"
+        ),
         f"told apart by {features or 'nothing'}"
-        + (f"; not looked at, since the seed names them: {', '.join(found['left_out'])}" if found["left_out"] else ""),
+        + (
+            f"; not looked at, since the seed names them: {', '.join(found['left_out'])}"
+            if found["left_out"]
+            else ""
+        ),
     ]

@@ -1,6 +1,7 @@
 """Where the audience commands meet the catalog: saved predicates, the global holdout, and saving an audience.
 
-The only module of this package that knows the catalog; loaded when a command needs it, so that a plain count opens no database.
+The only module of this package that knows the catalog; loaded when a command needs it, so that a plain count
+opens no database.
 """
 
 from __future__ import annotations
@@ -25,17 +26,27 @@ from angelia.lake import Lake
 
 def _current() -> dict[str, Audience]:
     store = CatalogStore.open(load_settings().catalog_url())
-    return {item.document.id: item.document for item in store.current() if isinstance(item.document, Audience)}
+    return {
+        item.document.id: item.document for item in store.current() if isinstance(item.document, Audience)
+    }
 
 
 def saved_predicates(lake: Lake, ds: str) -> dict[str, str]:
-    """Return the catalog's audiences as they are now; where the catalog is empty, those of the day's snapshot."""
+    """Return the catalog's audiences as they are now; where the catalog is empty, those of the day's
+    snapshot.
+    """
     documents = _current()
-    return {name: document.predicate for name, document in documents.items()} if documents else night_predicates(lake, ds)
+    return (
+        {name: document.predicate for name, document in documents.items()}
+        if documents
+        else night_predicates(lake, ds)
+    )
 
 
 def night_predicates(lake: Lake, ds: str) -> dict[str, str]:
-    """Return the audiences of the day's catalog snapshot, as its night's jobs see them; none without a snapshot."""
+    """Return the audiences of the day's catalog snapshot, as its night's jobs see them; none without a
+    snapshot.
+    """
     try:
         return {name: document.predicate for name, document in load_snapshot(lake, ds).audiences.items()}
     except NotFound:
@@ -43,7 +54,8 @@ def night_predicates(lake: Lake, ds: str) -> dict[str, str]:
 
 
 def holdout_of(lake: Lake, ds: str) -> tuple[float, str] | None:
-    """Return (share in percent, salt) of the global holdout in the night's catalog; None without a snapshot."""
+    """Return (share in percent, salt) of the global holdout in the night's catalog; None without a
+    snapshot."""
     try:
         holdout = load_snapshot(lake, ds).policy.holdout
     except NotFound:
@@ -52,7 +64,8 @@ def holdout_of(lake: Lake, ds: str) -> tuple[float, str] | None:
 
 
 def save_audience(lake: Lake, name: str, predicate: str, description: str | None) -> tuple[str, int]:
-    """Save a predicate as a catalog document; return what happened (created, changed, unchanged) and its version.
+    """Save a predicate as a catalog document; return what happened (created, changed, unchanged) and its
+    version.
 
     Raises:
         InvalidInput: the predicate cannot be read, or the catalog would not fit together.
@@ -61,7 +74,12 @@ def save_audience(lake: Lake, name: str, predicate: str, description: str | None
     store = CatalogStore.open(load_settings().catalog_url())
     there = _current()
     audiences = {**{other: document.predicate for other, document in there.items()}, name: predicate}
-    check(predicate, audiences=audiences, history_days=load_settings().history_days, lists=lambda: list_names(lake))
+    check(
+        predicate,
+        audiences=audiences,
+        history_days=load_settings().history_days,
+        lists=lambda: list_names(lake),
+    )
     said = description if description is not None else there[name].description if name in there else ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml" if name.isidentifier() else Path(folder) / "audience.yaml"

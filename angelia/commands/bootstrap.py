@@ -1,6 +1,8 @@
-"""First night: aggregate the history at hand in one go, train the first model on it, and promote that model as `bootstrap`.
+"""First night: aggregate the history at hand in one go, train the first model on it, and promote that model
+as `bootstrap`.
 
-Reads the source datasets up to ds; writes user_index, user_days, user_pushes, user_features of the training cut-off, and the model registry.
+Reads the source datasets up to ds; writes user_index, user_days, user_pushes, user_features of the training
+cut-off, and the model registry.
 """
 
 from __future__ import annotations
@@ -20,7 +22,12 @@ from angelia.output import DsOption, JsonFlag, emit, run_module
 def command(
     ds: DsOption,
     train_days: Annotated[
-        int, typer.Option(min=2, max=90, help="Train on the pushes of the last so many days; features are as of the day before.")
+        int,
+        typer.Option(
+            min=2,
+            max=90,
+            help="Train on the pushes of the last so many days; features are as of the day before.",
+        ),
     ] = 7,
     as_json: JsonFlag = False,
 ) -> None:
@@ -32,9 +39,17 @@ def command(
     lake.require("user_profiles", ds=ds)
     last = date.fromisoformat(ds)
     cutoff = (last - timedelta(days=train_days)).isoformat()
-    days = [part["ds"] for name in ("user_events", "push_history") for part in lake.partitions(name) if part["ds"] <= ds]
+    days = [
+        part["ds"]
+        for name in ("user_events", "push_history")
+        for part in lake.partitions(name)
+        if part["ds"] <= ds
+    ]
     if not days:
-        raise InvalidInput(f"no user_events and no push_history up to {ds}", fix="run `angelia world create` or `angelia import` first")
+        raise InvalidInput(
+            f"no user_events and no push_history up to {ds}",
+            fix="run `angelia world create` or `angelia import` first",
+        )
     n_days = (last - date.fromisoformat(min(days))).days + 1
     jobs = [
         *("index_users", "--ds", ds, "+"),
@@ -42,11 +57,29 @@ def command(
         *("build_features", "--ds", cutoff),
     ]
     run_module(["spark_jobs", *jobs])
-    trained = json.loads(run_module(["models.train", "--ds", ds, "--cutoff", cutoff, "--json"]).strip().splitlines()[-1])
+    trained = json.loads(
+        run_module(["models.train", "--ds", ds, "--cutoff", cutoff, "--json"]).strip().splitlines()[-1]
+    )
     # The first model has nobody to beat: it is promoted as `bootstrap`, on record, without approval.
-    words = ["--by", "bootstrap", "--reason", f"first model, trained on the history up to {ds}", "--force", "--json"]
+    words = [
+        "--by",
+        "bootstrap",
+        "--reason",
+        f"first model, trained on the history up to {ds}",
+        "--force",
+        "--json",
+    ]
     run_module(["models.promote", "--version", trained["version"], *words])
     index = lake.require("user_index", chain="0")
     result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
     result |= {"model": trained["version"], "auc": trained["metrics"]["test"]["auc"]}
-    emit(result, [f"{result['users']} users indexed, {n_days} days aggregated, {trained['version']} trained and promoted"], as_json)
+    emit(
+        result,
+        [
+            (
+                f"{result['users']} users indexed, {n_days} days aggregated, {trained['version']} "
+                f"trained and promoted"
+            )
+        ],
+        as_json,
+    )

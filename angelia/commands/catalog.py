@@ -1,6 +1,7 @@
 """`angelia catalog`: apply, list, show, stop, resume, preview, snapshot.
 
-Reads and writes the catalog store (ANGELIA_CATALOG); stop, resume and snapshot write to the lake; preview reads `user_features`.
+Reads and writes the catalog store (ANGELIA_CATALOG); stop, resume and snapshot write to the lake; preview
+reads `user_features`.
 """
 
 from __future__ import annotations
@@ -25,10 +26,19 @@ from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 
 app = typer.Typer(
-    no_args_is_help=True, help="Campaigns, audiences, materials, templates, channels, experiments: what is sent, to whom, and who changed it."
+    no_args_is_help=True,
+    help=(
+        "Campaigns, audiences, materials, templates, channels, experiments: what is sent, to whom, "
+        "and who changed it."
+    ),
 )
 
-ActorOption = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who does this, for the audit trail; default: the login name.")]
+ActorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--actor", metavar="NAME", help="Who does this, for the audit trail; default: the login name."
+    ),
+]
 DEFAULT_PATHS = (Path("campaigns"),)
 
 
@@ -53,18 +63,30 @@ def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
         name, _, version = text.partition("=")
         kind, _, document = name.partition("/")
         if kind not in KINDS or not document or not version.isdigit():
-            raise InvalidInput(f"--expect {text!r} is not KIND/ID=VERSION", fix="e.g. --expect campaign/price_drop=3")
+            raise InvalidInput(
+                f"--expect {text!r} is not KIND/ID=VERSION", fix="e.g. --expect campaign/price_drop=3"
+            )
         found[kind, document] = int(version)
     return found
 
 
 @app.command()
 def apply(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]…", help="YAML files and folders; default campaigns/.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the difference; write nothing.")] = False,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]…", help="YAML files and folders; default campaigns/."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show the difference; write nothing.")
+    ] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents that no file names.")] = False,
     expect: Annotated[
-        list[str] | None, typer.Option("--expect", metavar="KIND/ID=VERSION", help="Version the file was made from; refused if it moved on.")
+        list[str] | None,
+        typer.Option(
+            "--expect",
+            metavar="KIND/ID=VERSION",
+            help="Version the file was made from; refused if it moved on.",
+        ),
     ] = None,
     actor: ActorOption = None,
     as_json: JsonFlag = False,
@@ -90,23 +112,35 @@ def apply(
         "kept": planned.having("kept"),
         "diff": {f"{item.kind}/{item.id}": item.diff for item in planned.items if item.diff},
     }
-    lines = [item.diff for item in planned.items if item.action in ("changed", "removed") or (item.action == "created" and dry_run)]
-    lines += [f"created {item.kind}/{item.id}" for item in planned.items if item.action == "created" and not dry_run]
-    counts = ", ".join(f"{len(planned.having(action))} {action}" for action in ("created", "changed", "removed", "unchanged"))
+    lines = [
+        item.diff
+        for item in planned.items
+        if item.action in ("changed", "removed") or (item.action == "created" and dry_run)
+    ]
+    lines += [
+        f"created {item.kind}/{item.id}" for item in planned.items if item.action == "created" and not dry_run
+    ]
+    counts = ", ".join(
+        f"{len(planned.having(action))} {action}" for action in ("created", "changed", "removed", "unchanged")
+    )
     kept = f"; {len(planned.having('kept'))} in no file, left alone" if planned.having("kept") else ""
     emit(result, [*lines, f"{'would be: ' if dry_run else ''}{counts}{kept}"], as_json)
 
 
 @app.command("list")
 def list_(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}; default all.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}; default all.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List documents: version, who changed them last and when; stopped campaigns say so."""
     if kind is not None and kind not in KINDS:
         raise InvalidInput(f"unknown kind {kind!r}{nearest(kind, KINDS)}")
     stopped = stopped_campaigns(open_lake())
-    heads = [head for head in _store().heads().values() if head.document is not None and kind in (None, head.kind)]
+    heads = [
+        head for head in _store().heads().values() if head.document is not None and kind in (None, head.kind)
+    ]
     rows = [
         {
             "kind": head.kind,
@@ -132,7 +166,9 @@ def show(
     name: Annotated[str, typer.Argument(metavar="ID")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a document as YAML, and its history: versions, stops and resumes; what is printed can be edited and applied."""
+    """Show a document as YAML, and its history: versions, stops and resumes; what is printed can be edited
+    and applied.
+    """
     store = _store()
     head = store.get(kind, name)
     assert head.document is not None
@@ -144,13 +180,29 @@ def show(
         "version": head.version,
         "body": head.document.model_dump(mode="json"),
         "history": [
-            {"version": item.version, "action": item.action, "actor": item.actor, "at_ts": item.at_ts, "changed": item.changed} for item in history
+            {
+                "version": item.version,
+                "action": item.action,
+                "actor": item.actor,
+                "at_ts": item.at_ts,
+                "changed": item.changed,
+            }
+            for item in history
         ],
-        "events": [{"action": entry.action, "actor": entry.actor, "at_ts": entry.at_ts, "reason": entry.detail} for entry in trail],
+        "events": [
+            {"action": entry.action, "actor": entry.actor, "at_ts": entry.at_ts, "reason": entry.detail}
+            for entry in trail
+        ],
     }
     lines = as_yaml(head.document, head.version).splitlines()
-    lines += [f"# v{item.version} {item.at_ts[:19]}Z {item.actor}: {item.action} {', '.join(item.changed)}".rstrip() for item in history]
-    lines += [f"# {entry.at_ts[:19]}Z {entry.actor}: {entry.action}{f' ({entry.detail})' if entry.detail else ''}" for entry in trail]
+    lines += [
+        f"# v{item.version} {item.at_ts[:19]}Z {item.actor}: {item.action} {', '.join(item.changed)}".rstrip()
+        for item in history
+    ]
+    lines += [
+        f"# {entry.at_ts[:19]}Z {entry.actor}: {entry.action}{f' ({entry.detail})' if entry.detail else ''}"
+        for entry in trail
+    ]
     emit(result, lines, as_json)
 
 
@@ -181,14 +233,33 @@ def _stop_or_resume(action: str, campaign: str, reason: str | None, actor: str |
     done = set_stopped(open_lake(), _store(), campaign, action, actor=who, at=at, reason=reason)
     word = "stopped" if action == "stop" else "running"
     line = f"{campaign} is {word}" if done else f"{campaign} was {word} already"
-    emit({"campaign": campaign, "action": action, "changed": done, "actor": who, "at_ts": at, "reason": reason}, [line], as_json)
+    emit(
+        {
+            "campaign": campaign,
+            "action": action,
+            "changed": done,
+            "actor": who,
+            "at_ts": at,
+            "reason": reason,
+        },
+        [line],
+        as_json,
+    )
 
 
 @app.command()
 def preview(
     campaign: Annotated[str, typer.Option("--campaign", metavar="CAMPAIGN", help="Campaign in the catalog.")],
-    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="Render for this person, with their fields and language.")] = None,
-    ds: Annotated[str | None, typer.Option("--ds", metavar="YYYY-MM-DD", help="Night whose features are used; default the newest.")] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user", metavar="USER", help="Render for this person, with their fields and language."
+        ),
+    ] = None,
+    ds: Annotated[
+        str | None,
+        typer.Option("--ds", metavar="YYYY-MM-DD", help="Night whose features are used; default the newest."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the words of every material of a campaign: in all languages, or as one person would read them."""
@@ -196,7 +267,10 @@ def preview(
     shown = preview_campaign(_store(), campaign, person)
     lines = []
     for item in shown:
-        lines.append(f"{item['material']} [{item['locale']}]" + (f"  cannot be sent: {item['rejected']}" if item["rejected"] else ""))
+        lines.append(
+            f"{item['material']} [{item['locale']}]"
+            + (f"  cannot be sent: {item['rejected']}" if item["rejected"] else "")
+        )
         lines += [f"  {item[part]}" for part in ("title", "body", "link") if item[part]]
     emit({"campaign": campaign, "previews": shown}, lines, as_json)
 
@@ -212,4 +286,13 @@ def snapshot(ds: DsOption, as_json: JsonFlag = False) -> None:
     commit = standing or write_snapshot(lake, _store(), ds)
     stopped = list(commit.meta["stopped"])
     line = f"{commit.ref}: {commit.rows} documents" + (f", stopped: {', '.join(stopped)}" if stopped else "")
-    emit({"commit": commit.ref, "documents": commit.rows, "sha256": commit.params["catalog_sha256"], "stopped": stopped}, [line], as_json)
+    emit(
+        {
+            "commit": commit.ref,
+            "documents": commit.rows,
+            "sha256": commit.params["catalog_sha256"],
+            "stopped": stopped,
+        },
+        [line],
+        as_json,
+    )

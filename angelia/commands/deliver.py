@@ -37,20 +37,46 @@ class ClockName(StrEnum):
 def deliver(
     ds: DsOption,
     send_hour: Annotated[
-        list[str] | None, typer.Option("--send-hour", metavar="2026-11-15T04", help="UTC hour; repeatable. Default: what is due.")
+        list[str] | None,
+        typer.Option(
+            "--send-hour", metavar="2026-11-15T04", help="UTC hour; repeatable. Default: what is due."
+        ),
     ] = None,
-    all_hours: Annotated[bool, typer.Option("--all-hours", help="The plan's 24 hours in one process; needs --clock simulated.")] = False,
-    clock: Annotated[ClockName, typer.Option("--clock", help="simulated = a rehearsal against a sandbox, without waiting.")] = ClockName.WALL,
+    all_hours: Annotated[
+        bool, typer.Option("--all-hours", help="The plan's 24 hours in one process; needs --clock simulated.")
+    ] = False,
+    clock: Annotated[
+        ClockName, typer.Option("--clock", help="simulated = a rehearsal against a sandbox, without waiting.")
+    ] = ClockName.WALL,
     channel: Annotated[str | None, typer.Option("--channel", help="Only this channel.")] = None,
     part: Annotated[int | None, typer.Option("--part", min=0, help="Only this part number.")] = None,
     priority: Annotated[Priority | None, typer.Option("--priority", help="Only this priority.")] = None,
-    endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", metavar="URL", help="Provider base address instead of its own.")] = None,
-    takeover: Annotated[bool, typer.Option("--takeover", help="Take parts over from a worker that is gone, without waiting 300 s.")] = False,
-    slots: Annotated[int, typer.Option("--slots", min=1, help="Workers that share the provider's quota.")] = 1,
-    batch_rows: Annotated[int, typer.Option("--batch-rows", min=1, max=100_000, help="Rows of one intent.")] = 2_000,
-    batch_deadline_s: Annotated[float, typer.Option("--batch-deadline", min=0.1, max=3600, help="Seconds until a batch defers what is left.")] = 60.0,
-    request_timeout_s: Annotated[float, typer.Option("--request-timeout", min=0.1, max=300, help="Seconds to wait for one answer.")] = 10.0,
-    metrics_file: Annotated[Path | None, typer.Option("--metrics-file", help="Prometheus text, rewritten every two seconds.")] = None,
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option("--endpoint-url", metavar="URL", help="Provider base address instead of its own."),
+    ] = None,
+    takeover: Annotated[
+        bool,
+        typer.Option("--takeover", help="Take parts over from a worker that is gone, without waiting 300 s."),
+    ] = False,
+    slots: Annotated[
+        int, typer.Option("--slots", min=1, help="Workers that share the provider's quota.")
+    ] = 1,
+    batch_rows: Annotated[
+        int, typer.Option("--batch-rows", min=1, max=100_000, help="Rows of one intent.")
+    ] = 2_000,
+    batch_deadline_s: Annotated[
+        float,
+        typer.Option(
+            "--batch-deadline", min=0.1, max=3600, help="Seconds until a batch defers what is left."
+        ),
+    ] = 60.0,
+    request_timeout_s: Annotated[
+        float, typer.Option("--request-timeout", min=0.1, max=300, help="Seconds to wait for one answer.")
+    ] = 10.0,
+    metrics_file: Annotated[
+        Path | None, typer.Option("--metrics-file", help="Prometheus text, rewritten every two seconds.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Send a plan's committed manifests; a second run sends nothing."""
@@ -60,7 +86,10 @@ def deliver(
 
     spare_memory()
     if all_hours and clock is not ClockName.SIMULATED:
-        raise InvalidInput("--all-hours needs --clock simulated", fix="real time is delivered hour by hour: --send-hour, or nothing for what is due")
+        raise InvalidInput(
+            "--all-hours needs --clock simulated",
+            fix="real time is delivered hour by hour: --send-hour, or nothing for what is due",
+        )
     if all_hours and send_hour:
         raise InvalidInput("--all-hours and --send-hour exclude each other")
     lake = open_lake()
@@ -69,8 +98,10 @@ def deliver(
     if clock is ClockName.SIMULATED and hours is None:
         hours = tuple(parts.send_hours(lake, ds))
     options = Options(
-        ds=ds, hours=hours, channel=channel, part=part, priority=priority.value if priority else None, simulated=clock is ClockName.SIMULATED,
-        takeover=takeover, endpoint_url=endpoint_url, slots=slots, batch_rows=batch_rows, batch_deadline_s=batch_deadline_s,
+        ds=ds, hours=hours, channel=channel, part=part, priority=priority.value if priority else None,
+        simulated=clock is ClockName.SIMULATED,
+        takeover=takeover, endpoint_url=endpoint_url, slots=slots, batch_rows=batch_rows,
+        batch_deadline_s=batch_deadline_s,
         request_timeout_s=request_timeout_s, metrics_file=metrics_file,
     )  # fmt: skip
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -79,11 +110,19 @@ def deliver(
         return await Delivery(lake, options).run()
 
     result = asyncio.run(main())
-    lines = [f"delivered: {', '.join(f'{name} {n:,}' for name, n in sorted(result.delivered.items())) or 'nothing'}"]
+    lines = [
+        "delivered: "
+        + (", ".join(f"{name} {n:,}" for name, n in sorted(result.delivered.items())) or "nothing")
+    ]
     lines.append(f"already delivered: {result.already_delivered}")
-    lines.append(f"parts finished: {result.parts}, held by others: {result.busy}, unfinished: {result.unfinished}; {result.seconds:.1f} s")
+    lines.append(
+        f"parts finished: {result.parts}, held by others: {result.busy}, unfinished: "
+        f"{result.unfinished}; {result.seconds:.1f} s"
+    )
     if result.waiting:
-        lines.append(f"parts that keep to their campaign's speed limit and go on in the next run: {result.waiting}")
+        lines.append(
+            f"parts that keep to their campaign's speed limit and go on in the next run: {result.waiting}"
+        )
     emit(result.to_json(), lines, as_json)
     for name, why in result.halted.items():
         progress(f"channel {name} halted: {why}")
@@ -94,42 +133,79 @@ def deliver(
 
 
 def sandbox(
-    state_dir: Annotated[Path, typer.Option("--state-dir", help="Folder for CA, service account and counts; default HOME/sandbox.")] = Path(),
+    state_dir: Annotated[
+        Path,
+        typer.Option("--state-dir", help="Folder for CA, service account and counts; default HOME/sandbox."),
+    ] = Path(),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TLS port (HTTP/2 and HTTP/1.1); 0 = any.")] = 8443,
-    http_port: Annotated[int, typer.Option("--http-port", min=0, max=65535, help="Cleartext port and live page; 0 = any.")] = 8085,
-    raw_port: Annotated[int, typer.Option("--raw-port", min=0, max=65535, help="Port of the front end that breaks as scripted; 0 = any.")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="TLS port (HTTP/2 and HTTP/1.1); 0 = any.")
+    ] = 8443,
+    http_port: Annotated[
+        int, typer.Option("--http-port", min=0, max=65535, help="Cleartext port and live page; 0 = any.")
+    ] = 8085,
+    raw_port: Annotated[
+        int,
+        typer.Option(
+            "--raw-port", min=0, max=65535, help="Port of the front end that breaks as scripted; 0 = any."
+        ),
+    ] = 0,
     rules: Annotated[Path | None, typer.Option("--rules", help="YAML of scripted faults.")] = None,
     ready_file: Annotated[
-        Path | None, typer.Option("--ready-file", help="Written when listening: JSON with ports, pid, ca_file, credentials.")
+        Path | None,
+        typer.Option(
+            "--ready-file", help="Written when listening: JSON with ports, pid, ca_file, credentials."
+        ),
     ] = None,
-    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0.1, help="Stop by itself after this long.")] = None,
-    token_seconds: Annotated[int, typer.Option("--token-seconds", min=1, help="Life of a bearer token.")] = 3600,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", min=0.1, help="Stop by itself after this long.")
+    ] = None,
+    token_seconds: Annotated[
+        int, typer.Option("--token-seconds", min=1, help="Life of a bearer token.")
+    ] = 3600,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run local provider endpoints: real wire shapes, verified signatures, counts per dispatch, scripted faults."""
+    """Run local provider endpoints: real wire shapes, verified signatures, counts per dispatch, scripted
+    faults.
+    """
     from angelia.sandbox.phones import Phones
     from angelia.sandbox.server import serve
 
     folder = state_dir if state_dir != Path() else load_settings().home / "sandbox"
 
     def announce(names: dict[str, object]) -> None:
-        lines = [f"sandbox: {names['url']}  raw: {names['raw_url']}  live page: {names['http_url']}/", f"  ANGELIA_CA_FILE={names['ca_file']}"]
+        lines = [
+            f"sandbox: {names['url']}  raw: {names['raw_url']}  live page: {names['http_url']}/",
+            f"  ANGELIA_CA_FILE={names['ca_file']}",
+        ]
         for channel, url in (("FCM", "url"), ("APNS", "url"), ("EMAIL", "smtp_url")):
             credentials = names["credentials" if channel == "FCM" else f"{channel.lower()}_credentials"]
             lines.append(f"  ANGELIA_{channel}_URL={names[url]} ANGELIA_{channel}_CREDENTIALS={credentials}")
-        lines.append(f"  ANGELIA_WEBHOOK_CREDENTIALS={names['webhook_credentials']}  (addresses: {names['url']}/hook/NAME)")
+        lines.append(
+            f"  ANGELIA_WEBHOOK_CREDENTIALS={names['webhook_credentials']}  (addresses: "
+            f"{names['url']}/hook/NAME)"
+        )
         progress("\n".join(lines))
 
     async def main() -> Phones:
         return await serve(
-            folder, host=host, port=port, http_port=http_port, raw_port=raw_port, rules=rules, ready=ready_file, max_seconds=max_seconds,
+            folder, host=host, port=port, http_port=http_port, raw_port=raw_port, rules=rules,
+            ready=ready_file, max_seconds=max_seconds,
             token_seconds=token_seconds, announce=announce,
         )  # fmt: skip
 
     phones = asyncio.run(main())
     stats = phones.stats()
-    emit(stats, [f"received {stats['received']:,} messages, {stats['unique']:,} unique, {stats['doubled']:,} doubled"], as_json)
+    emit(
+        stats,
+        [
+            (
+                f"received {stats['received']:,} messages, {stats['unique']:,} unique, "
+                f"{stats['doubled']:,} doubled"
+            )
+        ],
+        as_json,
+    )
 
 
 ledger = typer.Typer(no_args_is_help=True, help="What happened to every row; release ambiguous ones.")
@@ -142,26 +218,48 @@ def ledger_status(ds: DsOption, as_json: JsonFlag = False) -> None:
 
     result = status(open_lake(), ds)
     lines = [f"{name:<12} {number:>12,}" for name, number in result["outcomes"].items()]
-    lines.append(f"parts: {result['parts_done']} done of {result['parts']}; rows without outcome: {result['rows_open']:,} of {result['rows']:,}")
+    lines.append(
+        f"parts: {result['parts_done']} done of {result['parts']}; rows without outcome: "
+        f"{result['rows_open']:,} of {result['rows']:,}"
+    )
     lines.append(f"open intents: {result['open_intents']} ({result['rows_intended']:,} rows)")
     emit(result, lines, as_json)
 
 
 @ledger.command("due")
 def ledger_due(
-    now: Annotated[str | None, typer.Option("--now", metavar="TIME", help="Instant to ask about, as 2026-11-15T04:30:00Z; default: now.")] = None,
+    now: Annotated[
+        str | None,
+        typer.Option(
+            "--now", metavar="TIME", help="Instant to ask about, as 2026-11-15T04:30:00Z; default: now."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the unfinished parts whose window is open, of every recent plan; nothing is sealed or claimed by asking."""
+    """List the unfinished parts whose window is open, of every recent plan; nothing is sealed or claimed by
+    asking.
+    """
     from angelia.delivery.manifest.parts import due_parts
     from angelia.delivery.worker.run import lease_now
 
     found = due_parts(open_lake(), parse_instant(now) if now else lease_now())
     rows = [
-        {"ds": p.ds, "send_hour": p.send_hour, "channel": p.channel, "priority": p.priority, "part": p.number, "kind": p.kind, "rows": p.n_rows}
+        {
+            "ds": p.ds,
+            "send_hour": p.send_hour,
+            "channel": p.channel,
+            "priority": p.priority,
+            "part": p.number,
+            "kind": p.kind,
+            "rows": p.n_rows,
+        }
         for p in found
     ]
-    emit({"parts": rows}, ["  ".join(str(value) for value in row.values()) for row in rows] or ["nothing is due"], as_json)
+    emit(
+        {"parts": rows},
+        ["  ".join(str(value) for value in row.values()) for row in rows] or ["nothing is due"],
+        as_json,
+    )
 
 
 def parse_instant(text: str) -> int:
@@ -197,17 +295,22 @@ def ledger_release(
 
 @ledger.command("resend")
 def ledger_resend(
-    campaigns: Annotated[str, typer.Option("--campaigns", metavar="IDS", help="Campaign ids, separated by commas.")],
+    campaigns: Annotated[
+        str, typer.Option("--campaigns", metavar="IDS", help="Campaign ids, separated by commas.")
+    ],
     first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First plan (ds).")],
     last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last plan (ds), included.")],
-    now: Annotated[str | None, typer.Option("--now", metavar="TIME", help="Instant to judge windows by; default: now.")] = None,
+    now: Annotated[
+        str | None, typer.Option("--now", metavar="TIME", help="Instant to judge windows by; default: now.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only counted.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Put up again what the ledger lacks of a campaign's decided messages, is still in its window, and still consented to.
+    """Put up again what the ledger lacks of a campaign's decided messages, is still in its window, and still
+    consented to.
 
-    What was accepted, rejected or ambiguous stays as it is, and so does what a delivery is still at. The next `angelia deliver` (or hourly_dispatch)
-    sends what was put up. Running it twice puts up nothing twice.
+    What was accepted, rejected or ambiguous stays as it is, and so does what a delivery is still at. The next
+    `angelia deliver` (or hourly_dispatch) sends what was put up. Running it twice puts up nothing twice.
     """
     from angelia.delivery.ledger.resend import lines, resend
     from angelia.delivery.worker.run import lease_now

@@ -1,8 +1,9 @@
 """`angelia doctor`: what is installed, reachable and configured, and how to get what is missing.
 
-Reads this machine and the places that the settings name; leaves nothing behind (a probe object in the lake is created and deleted again; a folder
-that is not there yet is only asked about). Exit code 2 if something essential is missing. What would surprise: Airflow and Spark are looked up,
-not imported, so it answers in a second or two.
+Reads this machine and the places that the settings name; leaves nothing behind (a probe object in the lake is
+created and deleted again; a folder that is not there yet is only asked about). Exit code 2 if something
+essential is missing. What would surprise: Airflow and Spark are looked up, not imported, so it answers in a
+second or two.
 """
 
 from __future__ import annotations
@@ -28,7 +29,17 @@ from angelia.output import JsonFlag, emit
 
 JAVA_LEAST = 17  # Source: Spark 4.3 documentation, "Spark runs on Java 17/21"
 VECTOR_MODULE = "jdk.incubator.vector"
-PACKAGES = ("apache-airflow", "pyspark", "pyarrow", "duckdb", "lightgbm", "pyroaring", "great-expectations", "sqlalchemy", "boto3")
+PACKAGES = (
+    "apache-airflow",
+    "pyspark",
+    "pyarrow",
+    "duckdb",
+    "lightgbm",
+    "pyroaring",
+    "great-expectations",
+    "sqlalchemy",
+    "boto3",
+)
 GIB = 2**30
 DISK_LEAST, DISK_GOOD, MEMORY_GOOD = 1 * GIB, 10 * GIB, 6 * GIB
 SETUP = "run `make setup`"
@@ -58,7 +69,14 @@ def examine() -> list[Finding]:
     except AngeliaError as error:
         return [*found, Finding("settings", False, error.message, error.fix or "mend or unset the variable")]
     found.append(
-        Finding("settings", True, f"branch {settings.branch}, shard bits {settings.shard_bits}, plan starts {settings.lead_hours} h after ds")
+        Finding(
+            "settings",
+            True,
+            (
+                f"branch {settings.branch}, shard bits {settings.shard_bits}, plan starts "
+                f"{settings.lead_hours} h after ds"
+            ),
+        )
     )
     probes: tuple[Callable[[Settings], Finding], ...] = (_disk, _memory, _lake, _catalog, _models)
     return found + [_guarded(probe, settings) for probe in probes]
@@ -68,7 +86,11 @@ def command(as_json: JsonFlag = False) -> None:
     """Tell what is installed, reachable and configured, and how to get what is missing."""
     found = examine()
     missing = [one for one in found if not one.ok and one.essential]
-    emit({"ok": not missing, "findings": [asdict(one) for one in found]}, (one.line() for one in found), as_json)
+    emit(
+        {"ok": not missing, "findings": [asdict(one) for one in found]},
+        (one.line() for one in found),
+        as_json,
+    )
     if missing:
         raise AngeliaError(f"missing: {', '.join(one.name for one in missing)}", fix=missing[0].fix or None)
 
@@ -79,14 +101,28 @@ def _guarded(probe: Callable[[Settings], Finding], settings: Settings) -> Findin
     except AngeliaError as error:
         return Finding(probe.__name__.strip("_"), False, error.message, error.fix or "")
     except Exception as error:  # noqa: BLE001 - drivers of stores raise what they like; the doctor reports, it does not fall ill
-        return Finding(probe.__name__.strip("_"), False, f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}")
+        return Finding(
+            probe.__name__.strip("_"),
+            False,
+            f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}",
+        )
 
 
 def _python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), version, "install Python 3.11, 3.12 or 3.13, then `make setup`")
+    yield Finding(
+        "python",
+        (3, 11) <= sys.version_info[:2] <= (3, 13),
+        version,
+        "install Python 3.11, 3.12 or 3.13, then `make setup`",
+    )
     zones = len(zoneinfo.available_timezones())
-    yield Finding("timezones", zones > 300, f"{zones} IANA names", "install the system package tzdata (or `pip install tzdata`)")
+    yield Finding(
+        "timezones",
+        zones > 300,
+        f"{zones} IANA names",
+        "install the system package tzdata (or `pip install tzdata`)",
+    )
 
 
 def _version(package: str) -> str | None:
@@ -112,9 +148,17 @@ def _packages() -> Iterator[Finding]:
 def _java() -> Iterator[Finding]:
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
-    get = f"install a full JDK {JAVA_LEAST} or later (for example the system package openjdk-{JAVA_LEAST}-jdk-headless), or point JAVA_HOME at one"
+    get = (
+        f"install a full JDK {JAVA_LEAST} or later (for example the system package "
+        f"openjdk-{JAVA_LEAST}-jdk-headless), or point JAVA_HOME at one"
+    )
     if java is None or not Path(java).is_file():
-        yield Finding("java", False, f"not at {java} (JAVA_HOME)" if home else "not on the PATH, and JAVA_HOME is not set", get)
+        yield Finding(
+            "java",
+            False,
+            f"not at {java} (JAVA_HOME)" if home else "not on the PATH, and JAVA_HOME is not set",
+            get,
+        )
         return
     said = _run([java, "-version"])
     match = re.search(r'version "(\d+)(?:\.(\d+))?', said)
@@ -122,10 +166,18 @@ def _java() -> Iterator[Finding]:
         yield Finding("java", False, "does not tell its version", get)
         return
     major = int(match[2] or 0) if match[1] == "1" else int(match[1])  # "1.8.0" is Java 8
-    yield Finding("java", major >= JAVA_LEAST, f"Java {major}" + ("" if major >= JAVA_LEAST else f", Spark needs {JAVA_LEAST}"), get)
+    yield Finding(
+        "java",
+        major >= JAVA_LEAST,
+        f"Java {major}" + ("" if major >= JAVA_LEAST else f", Spark needs {JAVA_LEAST}"),
+        get,
+    )
     has_vector = VECTOR_MODULE in _run([java, "--list-modules"])
     yield Finding(
-        "java modules", has_vector, f"{VECTOR_MODULE} {'present' if has_vector else 'absent: a trimmed runtime, Spark will not start'}", get
+        "java modules",
+        has_vector,
+        f"{VECTOR_MODULE} {'present' if has_vector else 'absent: a trimmed runtime, Spark will not start'}",
+        get,
     )
 
 
@@ -147,14 +199,25 @@ def _spark() -> Iterator[Finding]:
     jars = sorted((home / "jars").glob("spark-core_*.jar"))
     found = [match[1] for jar in jars if (match := re.search(r"-(\d[^-]*)\.jar$", jar.name))]
     detail = f"pyspark {version}, jars {', '.join(found) or 'none'}" + (" (SPARK_HOME)" if given else "")
-    yield Finding("spark jars", found == [version], detail, "unset SPARK_HOME" if given else "reinstall pyspark: run `make setup`")
+    yield Finding(
+        "spark jars",
+        found == [version],
+        detail,
+        "unset SPARK_HOME" if given else "reinstall pyspark: run `make setup`",
+    )
 
 
 def _disk(settings: Settings) -> Finding:
     place = _nearest(settings.home.absolute())
     free = shutil.disk_usage(place).free
     get = "free space, or point ANGELIA_HOME elsewhere"
-    return Finding("disk", free >= DISK_GOOD, f"{free / GIB:.1f} GiB free at ANGELIA_HOME", get, essential=free < DISK_LEAST)
+    return Finding(
+        "disk",
+        free >= DISK_GOOD,
+        f"{free / GIB:.1f} GiB free at ANGELIA_HOME",
+        get,
+        essential=free < DISK_LEAST,
+    )
 
 
 def _memory(settings: Settings) -> Finding:
@@ -163,7 +226,13 @@ def _memory(settings: Settings) -> Finding:
     if listed.is_file():  # counts what caches give back, unlike the pages that are free this instant
         match = re.search(r"^MemAvailable:\s+(\d+) kB", listed.read_text(), re.MULTILINE)
         free = int(match[1]) * 1024 if match else free
-    return Finding("memory", free >= MEMORY_GOOD, f"{free / GIB:.1f} GiB available", "Spark alone takes 4 GiB by default", essential=False)
+    return Finding(
+        "memory",
+        free >= MEMORY_GOOD,
+        f"{free / GIB:.1f} GiB available",
+        "Spark alone takes 4 GiB by default",
+        essential=False,
+    )
 
 
 def _nearest(path: Path) -> Path:
@@ -176,7 +245,9 @@ def _folder(name: str, path: Path, variable: str) -> Finding:
     """Say whether a folder can be written, or made where it is missing; make nothing."""
     nearest = _nearest(path)
     writable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-    detail = ("writable" if path.exists() else "not there yet, will be made") if writable else "cannot be written"
+    detail = (
+        ("writable" if path.exists() else "not there yet, will be made") if writable else "cannot be written"
+    )
     return Finding(name, writable, detail, f"mend permissions, or set {variable}")
 
 
@@ -188,7 +259,12 @@ def _lake(settings: Settings) -> Finding:
         return _folder("lake", Path(url), "ANGELIA_LAKE")
     key = f"doctor/{secrets.token_hex(8)}"
     if not lake.store.create(key, b"probe"):
-        return Finding("lake", False, "a conditional create of a fresh name was refused", "use a store that honours conditional creates")
+        return Finding(
+            "lake",
+            False,
+            "a conditional create of a fresh name was refused",
+            "use a store that honours conditional creates",
+        )
     second = lake.store.create(key, b"other")
     lake.store.delete(key)
     local = lake.store.local_path(key)
@@ -196,8 +272,14 @@ def _lake(settings: Settings) -> Finding:
         with suppress(OSError):  # another doctor's probe is in it
             local.parent.rmdir()
     kind = "S3" if url.startswith("s3://") else "local folder"
-    detail = f"{kind}, writable, conditional create honoured" if not second else f"{kind}: a second create of one name was accepted"
-    return Finding("lake", not second, detail, "messages could be sent twice: use a store that honours If-None-Match")
+    detail = (
+        f"{kind}, writable, conditional create honoured"
+        if not second
+        else f"{kind}: a second create of one name was accepted"
+    )
+    return Finding(
+        "lake", not second, detail, "messages could be sent twice: use a store that honours If-None-Match"
+    )
 
 
 def _catalog(settings: Settings) -> Finding:
@@ -208,7 +290,9 @@ def _catalog(settings: Settings) -> Finding:
         return _folder("catalog", file, "ANGELIA_CATALOG")
     kind, said = schema.standing(settings.catalog_url())
     if file is not None and not os.access(file, os.W_OK):
-        return Finding("catalog", False, "sqlite file cannot be written", "mend its permissions, or set ANGELIA_CATALOG")
+        return Finding(
+            "catalog", False, "sqlite file cannot be written", "mend its permissions, or set ANGELIA_CATALOG"
+        )
     return Finding("catalog", True, f"{kind}, {said}", "")
 
 

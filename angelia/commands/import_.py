@@ -1,7 +1,8 @@
 """`angelia import`: CSV and Parquet into the source contracts, by a mapping.
 
-Reads the files and the mapping; writes source partitions, and samples of rejected rows in HOME/rejects. Nothing is written to the lake before
-every row of every output has been mapped and checked, and nothing at all where too many are bad.
+Reads the files and the mapping; writes source partitions, and samples of rejected rows in HOME/rejects.
+Nothing is written to the lake before every row of every output has been mapped and checked, and nothing at
+all where too many are bad.
 """
 
 from __future__ import annotations
@@ -24,28 +25,52 @@ from angelia.output import JsonFlag, emit, parse_ds, progress
 
 
 def command(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="CSV or Parquet files; the mapping's patterns say which is which.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES…", help="CSV or Parquet files; the mapping's patterns say which is which."
+        ),
+    ],
     mapping: Annotated[Path, typer.Option("--mapping", help="YAML mapping; reference: docs/IMPORT.md.")],
     ds: Annotated[
-        str | None, typer.Option("--ds", metavar="YYYY-MM-DD", help="Last day, and day of snapshots; default: the data's last day.")
+        str | None,
+        typer.Option(
+            "--ds", metavar="YYYY-MM-DD", help="Last day, and day of snapshots; default: the data's last day."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Map, check and count; write nothing to the lake.")] = False,
-    max_reject_pct: Annotated[float, typer.Option(min=0.0, max=100.0, help="Refuse when an output rejects more than this share of its rows.")] = 5.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Map, check and count; write nothing to the lake.")
+    ] = False,
+    max_reject_pct: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=100.0, help="Refuse when an output rejects more than this share of its rows."
+        ),
+    ] = 5.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Map CSV or Parquet files into the source contracts."""
     day = None if ds is None else parse_ds(ds)
-    result = run_import(load_settings(), mapping, files, ds=day, dry_run=dry_run, max_reject_pct=max_reject_pct)
+    result = run_import(
+        load_settings(), mapping, files, ds=day, dry_run=dry_run, max_reject_pct=max_reject_pct
+    )
     emit(result, _lines(result), as_json)
 
 
 def run_import(
-    settings: Settings, mapping_path: Path, files: Sequence[Path], *, ds: str | None = None, dry_run: bool = False, max_reject_pct: float = 5.0
+    settings: Settings,
+    mapping_path: Path,
+    files: Sequence[Path],
+    *,
+    ds: str | None = None,
+    dry_run: bool = False,
+    max_reject_pct: float = 5.0,
 ) -> dict[str, Any]:
     """Import files and return what happened, per output and dataset.
 
     Raises:
-        InvalidInput: the mapping, a file or a column is wrong, or more than `max_reject_pct` percent of an output's rows; nothing was written.
+        InvalidInput: the mapping, a file or a column is wrong, or more than `max_reject_pct` percent of an
+            output's rows; nothing was written.
     """
     mapping = load_mapping(mapping_path)
     matched = inputs.match_files(mapping, files)
@@ -57,7 +82,9 @@ def run_import(
                 progress(f"reading {name}: {', '.join(path.name for path in matched[name])}")
                 opened[name] = inputs.open_input(connection, number, declared, matched[name])
             window, staged = staging.stage(connection, mapping, opened, ds)
-            samples = rejects.write_samples(connection, staged, settings.home.absolute() / "rejects", f"{mapping.name}-{window.ds}")
+            samples = rejects.write_samples(
+                connection, staged, settings.home.absolute() / "rejects", f"{mapping.name}-{window.ds}"
+            )
             result = _result(mapping, window, staged, samples)
             _refuse(staged, max_reject_pct, samples)
             if not dry_run:
@@ -70,13 +97,18 @@ def run_import(
                 progress(f"writing partitions up to {window.ds}")
                 lake = open_lake(settings=settings)
                 for name, (commits, n_new) in writing.publish(connection, lake, staged, lineage).items():
-                    result["datasets"][name] |= {"commits": [commit.ref for commit in commits], "n_new_commits": n_new}
+                    result["datasets"][name] |= {
+                        "commits": [commit.ref for commit in commits],
+                        "n_new_commits": n_new,
+                    }
         finally:
             connection.close()
     return result | {"dry_run": dry_run}
 
 
-def _result(mapping: Mapping, window: staging.Window, staged: Sequence[staging.Staged], samples: Path | None) -> dict[str, Any]:
+def _result(
+    mapping: Mapping, window: staging.Window, staged: Sequence[staging.Staged], samples: Path | None
+) -> dict[str, Any]:
     datasets: dict[str, dict[str, Any]] = {}
     for item in staged:
         entry = datasets.setdefault(item.output.dataset, {"rows": 0, "commits": [], "n_new_commits": 0})
@@ -111,19 +143,31 @@ def _refuse(staged: Sequence[staging.Staged], max_reject_pct: float, samples: Pa
         if item.reject_pct > max_reject_pct:
             reason, n = max(item.rejected.items(), key=lambda entry: entry[1])
             raise InvalidInput(
-                f"{name}: {sum(item.rejected.values()):,} of {item.n_read:,} rows rejected ({item.reject_pct:.1f} % > {max_reject_pct:g} %), "
+                f"{name}: {sum(item.rejected.values()):,} of {item.n_read:,} rows rejected "
+                f"({item.reject_pct:.1f} % > {max_reject_pct:g} %), "
                 f"most for {reason!r} ({n:,}); nothing was written",
                 fix=f"samples are in {samples}" if samples else None,
             )
         if not item.n_kept and not any(other.n_kept for other in staged if other.output.dataset == name):
-            raise InvalidInput(f"{name}: none of {item.n_read:,} rows is left; nothing was written", fix="check filters and --ds")
+            raise InvalidInput(
+                f"{name}: none of {item.n_read:,} rows is left; nothing was written",
+                fix="check filters and --ds",
+            )
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
     moved = f", times moved by {result['shift_days']} days" if result["shift_days"] else ""
-    lines = [f"{result['mapping']}: up to {result['ds']}{moved}{' (dry run: nothing written to the lake)' if result['dry_run'] else ''}"]
+    lines = [
+        (
+            f"{result['mapping']}: up to "
+            f"{result['ds']}{moved}{' (dry run: nothing written to the lake)' if result['dry_run'] else ''}"
+        )
+    ]
     for output in result["outputs"]:
-        lines.append(f"  {output['dataset']:<17} {output['rows']:>10,} rows of {output['read']:,} from {output['input'] or '(empty)'}")
+        lines.append(
+            f"  {output['dataset']:<17} {output['rows']:>10,} rows of {output['read']:,} from "
+            f"{output['input'] or '(empty)'}"
+        )
         for word in ("filtered", "rejected", "nulled"):
             lines += [f"    {word} {n:>10,}  {reason}" for reason, n in output[word].items()]
     if not result["dry_run"]:

@@ -1,4 +1,6 @@
-"""`angelia lake log | show | verify | expire | erase`: what is committed, whether it is whole, what may go, and who."""
+"""`angelia lake log | show | verify | expire | erase`: what is committed, whether it is whole, what may go,
+and who.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from angelia.lake.configured import open_lake
 from angelia.lake.lake import MAIN
 from angelia.output import JsonFlag, emit, parse_ds, progress
 
-app = typer.Typer(no_args_is_help=True, help="Commits: what is in the lake, whether its bytes are whole, and what may go.")
+app = typer.Typer(
+    no_args_is_help=True, help="Commits: what is in the lake, whether its bytes are whole, and what may go."
+)
 
 MAX_LISTED = 20  # problems that the text form lists; --json lists all
 
@@ -44,7 +48,10 @@ def _summary(commit: Commit, expired: bool) -> dict[str, Any]:
 @app.command()
 def log(
     name: Annotated[str, typer.Argument(metavar="DATASET", help="Name of a dataset, e.g. user_events.")],
-    partition: Annotated[list[str] | None, typer.Option("--partition", metavar="KEY=VALUE", help="Only this part, e.g. ds=2026-11-14.")] = None,
+    partition: Annotated[
+        list[str] | None,
+        typer.Option("--partition", metavar="KEY=VALUE", help="Only this part, e.g. ds=2026-11-14."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List the commits of a dataset, oldest first, with rows, rejects and code."""
@@ -54,7 +61,10 @@ def log(
     for text in partition or []:
         key, equals, value = text.partition("=")
         if not equals or key not in keys:
-            raise InvalidInput(f"--partition {text!r} is not KEY=VALUE with KEY of {', '.join(keys)}", fix=f"write it as {keys[0]}=…")
+            raise InvalidInput(
+                f"--partition {text!r} is not KEY=VALUE with KEY of {', '.join(keys)}",
+                fix=f"write it as {keys[0]}=…",
+            )
         given[key] = parse_ds(value) if key == "ds" else value
     found = []
     for branch in dict.fromkeys((MAIN, lake.branch)):
@@ -64,29 +74,46 @@ def log(
                 for number in lake.numbers(branch, name, leaf, expired=True):
                     found.append(_summary(lake.load(branch, name, leaf, number), number not in live))
     lines = [
-        f"{one['commit']:<48} {one['created_ts'][:19]}  {one['rows']:>12,} rows  {one['files']:>4} files  {_mib(one['bytes']):>12}"
+        (
+            f"{one['commit']:<48} {one['created_ts'][:19]}  {one['rows']:>12,} rows  "
+            f"{one['files']:>4} files  {_mib(one['bytes']):>12}"
+        )
         + (f"  rejected {sum(one['rejects'].values()):,}" if one["rejects"] else "")
         + ("" if one["state"] == "live" else f"  {one['state']}")
         for one in found
     ]
-    emit({"dataset": name, "branch": lake.branch, "commits": found}, lines or [f"{name}: nothing committed"], as_json)
+    emit(
+        {"dataset": name, "branch": lake.branch, "commits": found},
+        lines or [f"{name}: nothing committed"],
+        as_json,
+    )
 
 
 @app.command()
 def show(
-    ref: Annotated[str, typer.Argument(metavar="COMMIT", help="As `lake log` prints it: user_events/ds=2026-11-14@7.")],
+    ref: Annotated[
+        str, typer.Argument(metavar="COMMIT", help="As `lake log` prints it: user_events/ds=2026-11-14@7.")
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Show one commit: files, inputs, parameters, meta, rejects."""
     lake = open_lake()
     commit = lake.cited(ref)
     live = commit.number in lake.numbers(commit.branch, commit.dataset, commit.partition)
-    result = {**_summary(commit, not live), **asdict(commit), "partition": dict(commit.partition), "n_files": len(commit.files)}
+    result = {
+        **_summary(commit, not live),
+        **asdict(commit),
+        "partition": dict(commit.partition),
+        "n_files": len(commit.files),
+    }
     one = _summary(commit, not live)
     lines = [
         f"{commit.ref}  {one['state']}",
         f"  content   {commit.sha256}",
-        f"  created   {commit.created_ts}  by code {commit.code_version}, contract version {commit.contract_version}",
+        (
+            f"  created   {commit.created_ts}  by code {commit.code_version}, contract version "
+            f"{commit.contract_version}"
+        ),
         f"  rows      {commit.rows:,} in {len(commit.files)} files, {_mib(one['bytes'])}",
         *(f"  input     {citation}" for citation in commit.inputs),
         *(f"  param     {key} = {value}" for key, value in sorted(commit.params.items())),
@@ -111,28 +138,42 @@ def verify(
     """Compare all bytes with their commits, contracts and citations; exit 2 if anything differs."""
     verdict = verification.verify(open_lake(), name, parse_ds(ds) if ds else None, progress)
     counts = f"{verdict.commits:,} commits, {verdict.files:,} files, {_mib(verdict.bytes)} checked"
-    lines = [f"{one.commit}  {one.path + ': ' if one.path else ''}{one.problem}" for one in verdict.problems[:MAX_LISTED]]
+    lines = [
+        f"{one.commit}  {one.path + ': ' if one.path else ''}{one.problem}"
+        for one in verdict.problems[:MAX_LISTED]
+    ]
     if len(verdict.problems) > MAX_LISTED:
         lines.append(f"… and {len(verdict.problems) - MAX_LISTED} more (--json lists all)")
     lines.append(f"{counts}, {verdict.expired:,} expired, {len(verdict.problems):,} problems")
     emit(asdict(verdict), lines, as_json)
     if verdict.problems:
-        raise Corrupt(f"{len(verdict.problems)} problems in the lake", fix="rerun the jobs that wrote the commits named above")
+        raise Corrupt(
+            f"{len(verdict.problems)} problems in the lake",
+            fix="rerun the jobs that wrote the commits named above",
+        )
 
 
 @app.command()
 def expire(
-    older_than: Annotated[int, typer.Option("--older-than", min=1, metavar="DAYS", help="Superseded commits go after this many days.")] = 30,
+    older_than: Annotated[
+        int,
+        typer.Option(
+            "--older-than", min=1, metavar="DAYS", help="Superseded commits go after this many days."
+        ),
+    ] = 30,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Delete what nobody needs: superseded commits, days beyond retention, leftovers of crashed writers; never what a pending plan cites."""
+    """Delete what nobody needs: superseded commits, days beyond retention, leftovers of crashed writers;
+    never what a pending plan cites.
+    """
     result = expiry.expire(open_lake(), older_than, dry_run)
     verb = "would expire" if dry_run else "expired"
     lines = [
         *(f"{verb} {ref}" for ref in result.commits),
         *(f"{verb} orphan {folder}" for folder in result.orphans),
-        f"{verb} {len(result.commits):,} commits and {len(result.orphans):,} orphan attempts: {result.files:,} files, {_mib(result.bytes)};"
+        f"{verb} {len(result.commits):,} commits and {len(result.orphans):,} orphan attempts: "
+        f"{result.files:,} files, {_mib(result.bytes)};"
         f" {result.kept_for_plans:,} commits kept for pending plans",
     ]
     emit({"dry_run": dry_run, **asdict(result)}, lines, as_json)
@@ -140,22 +181,35 @@ def expire(
 
 @app.command()
 def erase(
-    user: Annotated[list[str] | None, typer.Option("--user", metavar="USER", help="Id of a person, as the sources write it; repeatable.")] = None,
-    user_file: Annotated[Path | None, typer.Option("--user-file", metavar="FILE", help="Ids, one a line: one pass over the lake for all.")] = None,
-    takeover: Annotated[bool, typer.Option("--takeover", help="Take over an erasure whose process died on another machine.")] = False,
+    user: Annotated[
+        list[str] | None,
+        typer.Option("--user", metavar="USER", help="Id of a person, as the sources write it; repeatable."),
+    ] = None,
+    user_file: Annotated[
+        Path | None,
+        typer.Option("--user-file", metavar="FILE", help="Ids, one a line: one pass over the lake for all."),
+    ] = None,
+    takeover: Annotated[
+        bool, typer.Option("--takeover", help="Take over an erasure whose process died on another machine.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Erase people: suppressed at once, their ids and addresses out of every file of every branch. Killed in the middle: run it again."""
+    """Erase people: suppressed at once, their ids and addresses out of every file of every branch. Killed in
+    the middle: run it again.
+    """
     users = [*(user or []), *(_ids(user_file) if user_file else [])]
     if not users:
         raise InvalidInput("nobody to erase", fix="give --user or --user-file")
     result = erasure.erase(open_lake(), users, progress, takeover)
     rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))
+    people = f"{result.people:,} {'person' if result.people == 1 else 'people'}"
+    resumed = f" ({result.resumed:,} begun before)" if result.resumed else ""
+    more = " …" if len(result.tombstones) > MAX_LISTED else ""
     lines = [
-        f"erased {result.people:,} {'person' if result.people == 1 else 'people'}{f' ({result.resumed:,} begun before)' if result.resumed else ''}:"
-        f" {len(result.commits):,} commits rewritten, {result.files_deleted:,} old files deleted ({_mib(result.bytes_deleted)})",
+        f"erased {people}{resumed}: {len(result.commits):,} commits rewritten, "
+        f"{result.files_deleted:,} old files deleted ({_mib(result.bytes_deleted)})",
         f"rows: {rows or 'none were left'}",
-        f"their rows stand under {', '.join(result.tombstones[:MAX_LISTED])}{' …' if len(result.tombstones) > MAX_LISTED else ''}",
+        f"their rows stand under {', '.join(result.tombstones[:MAX_LISTED])}{more}",
     ]
     emit(asdict(result), lines, as_json)
 

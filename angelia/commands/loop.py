@@ -1,6 +1,8 @@
-"""The whole loop on a simulated population, as `make run` does it: world, bootstrap, night, delivery, receipts, report.
+"""The whole loop on a simulated population, as `make run` does it: world, bootstrap, night, delivery,
+receipts, report.
 
-Everything runs as the commands an operator would paste. A second run reuses HOME, decides the same bytes and sends nothing twice.
+Everything runs as the commands an operator would paste. A second run reuses HOME, decides the same bytes and
+sends nothing twice.
 """
 
 from __future__ import annotations
@@ -39,11 +41,16 @@ SANDBOX_LIFE_S = 1800
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the environment of every step: one home, Airflow beside the lake, workers on this interpreter."""
+    """Return the environment of every step: one home, Airflow beside the lake, workers on this
+    interpreter."""
     spec = importlib.util.find_spec("pyspark")
     spark_home = str(Path(spec.origin).parent) if spec and spec.origin else ""
     airflow = home / "airflow"
-    archived = f' "-XX:SharedArchiveFile={SPARK_ARCHIVE}" -Xlog:cds=off -Xlog:cds+dynamic=off' if SPARK_ARCHIVE.is_file() else ""
+    archived = (
+        f' "-XX:SharedArchiveFile={SPARK_ARCHIVE}" -Xlog:cds=off -Xlog:cds+dynamic=off'
+        if SPARK_ARCHIVE.is_file()
+        else ""
+    )
     return {
         "ANGELIA_HOME": str(home),
         "ANGELIA_SHARD_BITS": os.environ.get("ANGELIA_SHARD_BITS", "14"),
@@ -67,15 +74,20 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def _who_may(user: str, airflow: Path) -> dict[str, str]:
-    """Return Airflow's settings for one administrator with a generated password; without a name, whoever is on this machine is one.
+    """Return Airflow's settings for one administrator with a generated password; without a name, whoever is
+    on this machine is one.
 
     Raises:
         InvalidInput: the name holds more than letters, digits, dots, dashes and underscores.
     """
     if not user:
-        return {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}  # loopback only, known hosts only (dags/_host_check.py)
+        return {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"
+        }  # loopback only, known hosts only (dags/_host_check.py)
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", user):
-        raise InvalidInput("ANGELIA_AIRFLOW_USER is no user name", fix="use letters, digits, dots, dashes and underscores")
+        raise InvalidInput(
+            "ANGELIA_AIRFLOW_USER is no user name", fix="use letters, digits, dots, dashes and underscores"
+        )
     return {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{user}:admin",
@@ -84,15 +96,23 @@ def _who_may(user: str, airflow: Path) -> dict[str, str]:
 
 
 class Steps:
-    """Runs commands one after the other, each with its time; output of quiet ones goes to a log that is shown only on failure."""
+    """Runs commands one after the other, each with its time; output of quiet ones goes to a log that is shown
+    only on failure.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.env = {**os.environ, **environment(home), "ANGELIA_TASK_RETRIES": "0"}  # a person is watching: fail at once
+        self.env = {
+            **os.environ,
+            **environment(home),
+            "ANGELIA_TASK_RETRIES": "0",
+        }  # a person is watching: fail at once
         self.seconds: dict[str, float] = {}
         (home / "logs").mkdir(parents=True, exist_ok=True)
 
-    def run(self, step: str, argv: Sequence[str], *, extra: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def run(
+        self, step: str, argv: Sequence[str], *, extra: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Run one command and return the JSON object that its last line of output holds, if it does.
 
         Raises:
@@ -118,28 +138,45 @@ class Steps:
         if done.returncode:
             said = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-15:]
             progress("\n".join(said))
-            raise AngeliaError(f"step {step!r} ended with exit code {done.returncode}", fix=f"see {log.relative_to(self.home.parent)}")
+            raise AngeliaError(
+                f"step {step!r} ended with exit code {done.returncode}",
+                fix=f"see {log.relative_to(self.home.parent)}",
+            )
         progress(f"  {self.seconds[step]:.0f} s")
         last = done.stdout.strip().splitlines()[-1:] or [""]
         return dict(json.loads(last[0])) if last[0].startswith("{") else {}
 
 
 def prepare_airflow(steps: Steps) -> None:
-    """Create Airflow's database and pools under HOME/airflow, once; its settings and its check of hosts are written anew each time."""
+    """Create Airflow's database and pools under HOME/airflow, once; its settings and its check of hosts are
+    written anew each time.
+    """
     folder = steps.home / "airflow"
     ready = folder / "ready"
     (folder / "plugins").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PROJECT / "dags" / "_host_check.py", folder / "plugins" / "angelia_host_check.py")
     wanted = environment(steps.home)
-    (folder / "env.sh").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items()))
+    (folder / "env.sh").write_text(
+        "".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items())
+    )
     if "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" in wanted:
-        (folder / "passwords.json").touch(mode=0o600)  # Airflow writes the password into it; nobody else reads it
+        (folder / "passwords.json").touch(
+            mode=0o600
+        )  # Airflow writes the password into it; nobody else reads it
     if ready.exists():
         return
     slots = load_settings().delivery_slots
     pools = {
-        "spark": {"slots": 1, "description": "Spark jobs at a time on this machine", "include_deferred": False},
-        "plan": {"slots": 1, "description": "one plan at a time: caps count the plan before", "include_deferred": False},
+        "spark": {
+            "slots": 1,
+            "description": "Spark jobs at a time on this machine",
+            "include_deferred": False,
+        },
+        "plan": {
+            "slots": 1,
+            "description": "one plan at a time: caps count the plan before",
+            "include_deferred": False,
+        },
         **{
             f"deliver_{channel}": {
                 "slots": slots,
@@ -177,17 +214,26 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
     ]
     with (steps.home / "logs" / "sandbox.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "angelia.cli", *words], env=steps.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=PROJECT
+            [sys.executable, "-m", "angelia.cli", *words],
+            env=steps.env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=PROJECT,
         )
         try:
             for _ in range(300):
                 if ready.exists() and ready.stat().st_size:
                     break
                 if process.poll() is not None:
-                    raise AngeliaError("the sandbox did not start", fix="see logs/sandbox.log in ANGELIA_HOME")
+                    raise AngeliaError(
+                        "the sandbox did not start", fix="see logs/sandbox.log in ANGELIA_HOME"
+                    )
                 time.sleep(0.1)
             else:
-                raise AngeliaError("the sandbox was not ready within 30 s", fix="see logs/sandbox.log in ANGELIA_HOME")
+                raise AngeliaError(
+                    "the sandbox was not ready within 30 s", fix="see logs/sandbox.log in ANGELIA_HOME"
+                )
             at = json.loads(ready.read_text())
             yield {
                 "ANGELIA_FCM_URL": f"https://127.0.0.1:{at['port']}",
@@ -207,10 +253,14 @@ def command(
     days: Annotated[int, typer.Option(min=10, max=90, help="Days of history.")] = 28,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the population.")] = 7,
     ds: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The last closed day.")] = "2026-11-14",
-    airflow_only: Annotated[bool, typer.Option("--airflow-only", help="Only prepare Airflow under HOME/airflow.")] = False,
+    airflow_only: Annotated[
+        bool, typer.Option("--airflow-only", help="Only prepare Airflow under HOME/airflow.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the whole loop on a simulated population and print what happened; the same stands in HOME/summary.json."""
+    """Run the whole loop on a simulated population and print what happened; the same stands in
+    HOME/summary.json.
+    """
     began = time.monotonic()
     ds = parse_ds(ds)
     settings = load_settings()
@@ -220,7 +270,9 @@ def command(
     if airflow_only:
         progress(f"Airflow is prepared; before calling it: . {shlex.quote(str(home / 'airflow' / 'env.sh'))}")
         return
-    steps.run("catalog", ["angelia", "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "loop", "--json"])
+    steps.run(
+        "catalog", ["angelia", "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "loop", "--json"]
+    )
     lake = open_lake("main", settings)
     _world(steps, lake, users, days, seed, ds)
     if not any((settings.models_dir() / "p_open" / "champions").glob("*.json")):
@@ -237,9 +289,21 @@ def _world(steps: Steps, lake: Lake, users: int, days: int, seed: int, ds: str) 
     standing = lake.head("user_profiles", ds=ds)
     wanted = {"users": users, "days": days, "seed": seed}
     if standing is None:
-        steps.run("world", ["angelia", "world", "create", *("--users", str(users), "--days", str(days), "--seed", str(seed), "--ds", ds), "--json"])
+        steps.run(
+            "world",
+            [
+                "angelia",
+                "world",
+                "create",
+                *("--users", str(users), "--days", str(days), "--seed", str(seed), "--ds", ds),
+                "--json",
+            ],
+        )
     elif any(standing.params.get(name, standing.meta.get(name)) != value for name, value in wanted.items()):
-        raise InvalidInput(f"{steps.home.name}/ holds another population", fix="set ANGELIA_HOME to a new folder, or remove this one")
+        raise InvalidInput(
+            f"{steps.home.name}/ holds another population",
+            fix="set ANGELIA_HOME to a new folder, or remove this one",
+        )
     else:
         steps.seconds["world"] = 0.0
 
@@ -256,20 +320,30 @@ def night(steps: Steps, lake: Lake, ds: str) -> None:
     with tasks_as_they_end(steps.home / "airflow" / "airflow.db"):
         steps.run("night", [sys.executable, "-m", *words])
     after = lake.head("dispatch_manifest", ds=ds)
-    if after is None or (before is not None and after.number == before.number and after.nonce != before.nonce):
+    if after is None or (
+        before is not None and after.number == before.number and after.nonce != before.nonce
+    ):
         raise AngeliaError("the night ended without manifests", fix="see logs/night.log in ANGELIA_HOME")
 
 
 @contextmanager
 def tasks_as_they_end(database: Path) -> Iterator[None]:
-    """Print a line for every task that ends while the block runs: `airflow dags test` itself is silent for minutes."""
+    """Print a line for every task that ends while the block runs: `airflow dags test` itself is silent for
+    minutes.
+    """
     began, stop, told = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), threading.Event(), set[str]()
-    query = "SELECT task_id, state, duration FROM task_instance WHERE start_date >= ? AND end_date IS NOT NULL ORDER BY end_date"
+    query = (
+        "SELECT task_id, state, duration FROM task_instance WHERE start_date >= ? AND end_date IS NOT "
+        "NULL ORDER BY end_date"
+    )
 
     def watch() -> None:
         while not stop.wait(1.0):
             # Only to look: a busy database is asked again a second later.
-            with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
+            with (
+                suppress(sqlite3.Error),
+                closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection,
+            ):
                 for task, state, seconds in connection.execute(query, (began,)):
                     if task not in told:
                         told.add(task)
@@ -287,7 +361,11 @@ def tasks_as_they_end(database: Path) -> Iterator[None]:
 def deliver(steps: Steps, ds: str) -> dict[str, Any]:
     """Deliver the plan's 24 hours to the sandbox, on a simulated clock."""
     with sandbox(steps) as env:
-        return steps.run("deliver", ["angelia", "deliver", "--ds", ds, "--all-hours", "--clock", "simulated", "--json"], extra=env)
+        return steps.run(
+            "deliver",
+            ["angelia", "deliver", "--ds", ds, "--all-hours", "--clock", "simulated", "--json"],
+            extra=env,
+        )
 
 
 def finish(steps: Steps, ds: str, seconds: float) -> dict[str, Any]:
@@ -305,9 +383,14 @@ def finish(steps: Steps, ds: str, seconds: float) -> dict[str, Any]:
 def describe(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yield the summary as lines for people."""
     yield f"users            {summary['users']:,}"
-    yield "audiences        " + ", ".join(f"{name} {size:,}" for name, size in sorted(summary["audiences"].items()))
+    yield "audiences        " + ", ".join(
+        f"{name} {size:,}" for name, size in sorted(summary["audiences"].items())
+    )
     yield "decisions        " + ", ".join(f"{name} {n:,}" for name, n in sorted(summary["decisions"].items()))
-    yield f"manifest         {summary['manifest_parts']} parts, {summary['manifest_rows']:,} rows, sha256 {summary['manifest_sha256'][:16]}…"
+    yield (
+        f"manifest         {summary['manifest_parts']} parts, {summary['manifest_rows']:,} rows, "
+        f"sha256 {summary['manifest_sha256'][:16]}…"
+    )
     yield "delivered        " + ", ".join(f"{name} {n:,}" for name, n in sorted(summary["delivered"].items()))
     if summary.get("already_delivered"):
         yield f"already delivered: {summary['already_delivered']:,}"

@@ -1,4 +1,5 @@
-"""`angelia plan show`, `guard`, `replay`, `compare`, and `angelia why`: what a night decided, whether it is plausible, what if, and why.
+"""`angelia plan show`, `guard`, `replay`, `compare`, and `angelia why`: what a night decided, whether it is
+plausible, what if, and why.
 
 Reads decisions; replay writes a branch.
 """
@@ -39,7 +40,18 @@ REASONS = {
 
 def _certificate(commit: Commit) -> dict[str, Any]:
     meta = commit.meta
-    names = ("outcomes", "primal_micros", "bound_micros", "gap_pct", "n_explore", "by_campaign", "by_hour", "constraints", "start", "hours_passed")
+    names = (
+        "outcomes",
+        "primal_micros",
+        "bound_micros",
+        "gap_pct",
+        "n_explore",
+        "by_campaign",
+        "by_hour",
+        "constraints",
+        "start",
+        "hours_passed",
+    )
     return {"commit": commit.ref, **{name: meta[name] for name in names}}
 
 
@@ -50,21 +62,37 @@ def show(ds: DsOption, as_json: JsonFlag = False) -> None:
     total = sum(shown["outcomes"].values())
     width = max(map(len, shown["outcomes"]), default=0)
     lines = [f"{shown['commit']}: 24 hours from {shown['start']}, {total:,} considered pairs"]
-    lines += [f"  {name:<{width}}  {count:>12,}  {REASONS.get(name, '')}" for name, count in sorted(shown["outcomes"].items(), key=lambda kv: -kv[1])]
+    lines += [
+        f"  {name:<{width}}  {count:>12,}  {REASONS.get(name, '')}"
+        for name, count in sorted(shown["outcomes"].items(), key=lambda kv: -kv[1])
+    ]
     value, bound = shown["primal_micros"] / 1e6, shown["bound_micros"] / 1e6
-    lines.append(f"value {value:,.2f} of at most {bound:,.2f}: gap {shown['gap_pct']} %; {shown['n_explore']:,} exploration messages beside it")
-    lines += [f"  {name}: {count:,}" for name, count in sorted(shown["by_campaign"].items(), key=lambda kv: -kv[1])]
+    lines.append(
+        f"value {value:,.2f} of at most {bound:,.2f}: gap {shown['gap_pct']} %; "
+        f"{shown['n_explore']:,} exploration messages beside it"
+    )
+    lines += [
+        f"  {name}: {count:,}" for name, count in sorted(shown["by_campaign"].items(), key=lambda kv: -kv[1])
+    ]
     priced = [one for one in shown["constraints"] if one["price_micros"]]
-    lines += [f"  full: {one['limit']}: {one['used']:,} of {one['capacity']:,}, price {one['price_micros'] / 1e6:.4f}" for one in priced]
+    lines += [
+        (
+            f"  full: {one['limit']}: {one['used']:,} of {one['capacity']:,}, price "
+            f"{one['price_micros'] / 1e6:.4f}"
+        )
+        for one in priced
+    ]
     emit(shown, lines, as_json)
 
 
 @app.command("guard")
 def guard_command(ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Is the plan what a person would expect? Volumes, audiences, scores, timezones, and a rendered sample of each campaign.
+    """Is the plan what a person would expect? Volumes, audiences, scores, timezones, and a rendered sample of
+    each campaign.
 
-    Out of bounds: ten times the median of the last seven nights or a tenth of it, twice the mean score or half of it, an empty audience, a message
-    that cannot be rendered. It holds back the campaign, or the night; who answers for it decides in Airflow.
+    Out of bounds: ten times the median of the last seven nights or a tenth of it, twice the mean score or
+        half of it, an empty audience, a message that cannot be rendered. It holds back the campaign, or the
+        night; who answers for it decides in Airflow.
     """
     result = guard(open_lake(), ds)
     emit(result, lines(result), as_json)
@@ -75,28 +103,46 @@ def replay_command(
     first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First night (ds).")],
     last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last night (ds), included.")],
     changes: Annotated[
-        str, typer.Option("--changes", metavar="JSON", help="Fields by campaign, or of `policy`; none = decide again as it was.")
+        str,
+        typer.Option(
+            "--changes",
+            metavar="JSON",
+            help="Fields by campaign, or of `policy`; none = decide again as it was.",
+        ),
     ] = "",
-    branch: Annotated[str, typer.Option("--branch", help="Replay branch to write; default: one that follows from the question.")] = "",
+    branch: Annotated[
+        str,
+        typer.Option("--branch", help="Replay branch to write; default: one that follows from the question."),
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Decide past nights again with changed caps, budgets, values or windows, on a branch, and compare: nothing is sent, main stays as it is.
+    """Decide past nights again with changed caps, budgets, values or windows, on a branch, and compare:
+    nothing is sent, main stays as it is.
 
-    Example: angelia plan replay --from 2026-11-10 --to 2026-11-12 --changes '{"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'
+    Example: angelia plan replay --from 2026-11-10 --to 2026-11-12 --changes '{"price_drop": {"caps":
+        [{"messages": 1, "days": 7}]}}'
     """
     from angelia.planning import replay
 
     days, parsed = days_between(first, last), replay.parse_changes(changes)
     where = _branch(branch or replay.branch_for(days, parsed))
     result = replay.replay(_branch("main"), where, days, parsed)
-    emit({"branch": where.branch, "changes": parsed, "days": result}, [f"branch {where.branch}", *replay.lines(result)], as_json)
+    emit(
+        {"branch": where.branch, "changes": parsed, "days": result},
+        [f"branch {where.branch}", *replay.lines(result)],
+        as_json,
+    )
 
 
 @app.command("compare")
 def compare_command(
-    ds: DsOption, branch: Annotated[str, typer.Option("--branch", help="Replay branch to compare with main.")], as_json: JsonFlag = False
+    ds: DsOption,
+    branch: Annotated[str, typer.Option("--branch", help="Replay branch to compare with main.")],
+    as_json: JsonFlag = False,
 ) -> None:
-    """Compare a replay's plan of a night with main's: messages by campaign, who gains or loses one, value and gap."""
+    """Compare a replay's plan of a night with main's: messages by campaign, who gains or loses one, value and
+    gap.
+    """
     from angelia.planning import replay
 
     result = replay.compare(_branch("main"), _branch(branch), ds)
@@ -114,7 +160,9 @@ def why(
     campaign: Annotated[str | None, typer.Option("--campaign", help="Only this campaign.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Why this message, why then, why not the other: every campaign that considered a person, and what became of it."""
+    """Why this message, why then, why not the other: every campaign that considered a person, and what became
+    of it.
+    """
     lake = open_lake()
     commit = lake.require("decisions", ds=ds)
     choices: list[dict[str, Any]] = []
@@ -125,17 +173,37 @@ def why(
             choices = mine["choices"][0].as_py()
             break
     else:
-        raise NotFound(f"no audience of {ds} names this user", fix="look up the id, and the audiences with `angelia audience explain`")
+        raise NotFound(
+            f"no audience of {ds} names this user",
+            fix="look up the id, and the audiences with `angelia audience explain`",
+        )
     wanted = [choice for choice in choices if campaign in (None, choice["campaign_id"])]
     if not wanted:
-        raise NotFound(f"campaign {campaign} did not consider this user on {ds}", fix="its audience does not contain them, or it did not run")
+        raise NotFound(
+            f"campaign {campaign} did not consider this user on {ds}",
+            fix="its audience does not contain them, or it did not run",
+        )
     lines = []
     for choice in sorted(wanted, key=lambda one: (one["outcome"] != "sent", one["campaign_id"])):
-        chance = f"p(open) {choice['p_open']:.3f}, material {choice['material_id']}" if choice["material_id"] else "no material"
+        chance = (
+            f"p(open) {choice['p_open']:.3f}, material {choice['material_id']}"
+            if choice["material_id"]
+            else "no material"
+        )
         if choice["outcome"] == "sent":
             worth, price = choice["value_micros"] / 1e6, choice["price_micros"] / 1e6
-            drawn = ", slot drawn for exploration" if choice["is_explore"] else f", worth {worth:.4f} against a price of {price:.4f}"
-            lines.append(f"{choice['campaign_id']}: sent by {choice['channel']} at {choice['slot']:%Y-%m-%d %H:00} UTC; {chance}{drawn}")
+            drawn = (
+                ", slot drawn for exploration"
+                if choice["is_explore"]
+                else f", worth {worth:.4f} against a price of {price:.4f}"
+            )
+            lines.append(
+                f"{choice['campaign_id']}: sent by {choice['channel']} at "
+                f"{choice['slot']:%Y-%m-%d %H:00} UTC; {chance}{drawn}"
+            )
         else:
-            lines.append(f"{choice['campaign_id']}: {choice['outcome']}: {REASONS.get(choice['outcome'], '')}; {chance}")
+            lines.append(
+                f"{choice['campaign_id']}: {choice['outcome']}: "
+                f"{REASONS.get(choice['outcome'], '')}; {chance}"
+            )
     emit({"ds": ds, "choices": wanted}, lines, as_json)

@@ -1,6 +1,8 @@
-"""`angelia quality`: check a gate, look at the rows it counted, list verdicts, write the quality report and Data Docs.
+"""`angelia quality`: check a gate, look at the rows it counted, list verdicts, write the quality report and
+Data Docs.
 
-Reads the lake; `check` writes verdicts, and exits with code 2 and one line if the gate is closed; `report` and `docs` write below HOME/reports.
+Reads the lake; `check` writes verdicts, and exits with code 2 and one line if the gate is closed; `report`
+and `docs` write below HOME/reports.
 """
 
 from __future__ import annotations
@@ -26,12 +28,20 @@ GateOption = Annotated[str, typer.Option("--gate", help=f"One of: {', '.join(GAT
 
 @app.command()
 def check(gate: GateOption, ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Check a gate: measure its datasets, store the verdicts; exit 2 if a critical check fails or any crashes."""
+    """Check a gate: measure its datasets, store the verdicts; exit 2 if a critical check fails or any
+    crashes.
+    """
     gate_of(gate)
     progress(f"quality: checking gate {gate} of {ds}")
     found = run_gate(open_lake(), gate, ds)
     is_open = not any(verdict.blocks for verdict in found)
-    result = {"gate": gate, "ds": ds, "open": is_open, "checks": len(found), "verdicts": [asdict(verdict) for verdict in found]}
+    result = {
+        "gate": gate,
+        "ds": ds,
+        "open": is_open,
+        "checks": len(found),
+        "verdicts": [asdict(verdict) for verdict in found],
+    }
     if is_open or as_json:
         emit(result, _summary(gate, ds, found), as_json)
     require_open(gate, ds, found)
@@ -46,22 +56,41 @@ def _summary(gate: str, ds: str, found: Sequence[CheckVerdict]) -> Iterator[str]
         if not verdict.success:
             yield f"  warning: {verdict.sentence()}; see the rows: {verdict.command}"
     dirty = sum(1 for verdict in found if verdict.success and verdict.n_bad)
-    more = f", {dirty} of them with rows that are dirty but tolerated (angelia quality show --ds {ds})" if dirty else ""
-    yield f"gate {gate} of {ds} is open: {sum(verdict.success for verdict in found)} of {len(found)} checks hold{more}"
+    more = (
+        f", {dirty} of them with rows that are dirty but tolerated (angelia quality show --ds {ds})"
+        if dirty
+        else ""
+    )
+    yield (
+        f"gate {gate} of {ds} is open: {sum(verdict.success for verdict in found)} of {len(found)} "
+        f"checks hold{more}"
+    )
 
 
 @app.command()
 def rows(
     gate: GateOption,
-    check: Annotated[str, typer.Option("--check", help="A check's name, as verdicts give it: user_profiles.timezone.max_null.")],
+    check: Annotated[
+        str,
+        typer.Option("--check", help="A check's name, as verdicts give it: user_profiles.timezone.max_null."),
+    ],
     ds: DsOption,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows to print.")] = 20,
-    show_personal: Annotated[bool, typer.Option("--show-personal", help="Print ids and addresses as they are, not as keyed hashes.")] = False,
+    show_personal: Annotated[
+        bool,
+        typer.Option("--show-personal", help="Print ids and addresses as they are, not as keyed hashes."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Print rows that break a check, personal columns as keyed-hash prefixes."""
-    found = columns_first(offending_rows(open_lake(), gate, check, ds, limit=limit, show_personal=show_personal), check)
-    emit({"gate": gate, "check": check, "ds": ds, "rows": found}, _table(found) if found else ["no row breaks this check"], as_json)
+    found = columns_first(
+        offending_rows(open_lake(), gate, check, ds, limit=limit, show_personal=show_personal), check
+    )
+    emit(
+        {"gate": gate, "check": check, "ds": ds, "rows": found},
+        _table(found) if found else ["no row breaks this check"],
+        as_json,
+    )
 
 
 def _table(found: Sequence[Any]) -> Iterator[str]:
@@ -88,8 +117,15 @@ def show(
     lake = open_lake()
     by_gate = {name: load(lake, name, ds) for name in GATES if gate in (None, name)}
     if not any(by_gate.values()):
-        raise NotFound(f"no gate was checked for {ds}", fix=f"run `angelia quality check --gate {gate or 'sources'} --ds {ds}`")
-    emit({"ds": ds, "gates": {name: [asdict(v) for v in found] for name, found in by_gate.items() if found}}, _listing(by_gate), as_json)
+        raise NotFound(
+            f"no gate was checked for {ds}",
+            fix=f"run `angelia quality check --gate {gate or 'sources'} --ds {ds}`",
+        )
+    emit(
+        {"ds": ds, "gates": {name: [asdict(v) for v in found] for name, found in by_gate.items() if found}},
+        _listing(by_gate),
+        as_json,
+    )
 
 
 def _listing(by_gate: dict[str, list[CheckVerdict]]) -> Iterator[str]:
@@ -110,7 +146,12 @@ def _listing(by_gate: dict[str, list[CheckVerdict]]) -> Iterator[str]:
 
 LastDay = Annotated[
     str | None,
-    typer.Option("--ds", metavar="YYYY-MM-DD", help="Last day; default the newest that was checked.", callback=lambda v: parse_ds(v) if v else v),
+    typer.Option(
+        "--ds",
+        metavar="YYYY-MM-DD",
+        help="Last day; default the newest that was checked.",
+        callback=lambda v: parse_ds(v) if v else v,
+    ),
 ]
 
 
@@ -120,7 +161,8 @@ def report(
     days: Annotated[int, typer.Option(min=1, max=366, help="How many days.")] = 28,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the quality report: verdicts by dataset and day, and how row counts, nulls and rejected rows move.
+    """Write the quality report: verdicts by dataset and day, and how row counts, nulls and rejected rows
+    move.
 
     HOME/reports/quality.html; with --ds HOME/reports/DAY-quality.html, to which the night's report links.
     """
@@ -128,7 +170,14 @@ def report(
 
     result = publish_report(load_settings(), ds, days)
     state = "closed" if result["closed"] else "open"
-    emit(result, [f"gates of {result['ds']}: {state}; {result['checks']} checks, {result['failed']} failed", f"report  {result['report']}"], as_json)
+    emit(
+        result,
+        [
+            f"gates of {result['ds']}: {state}; {result['checks']} checks, {result['failed']} failed",
+            f"report  {result['report']}",
+        ],
+        as_json,
+    )
 
 
 @app.command()
@@ -145,4 +194,6 @@ def docs(
 
     progress("quality: writing Data Docs")
     result = publish_docs(load_settings(), ds, days)
-    emit(result, [f"{result['suites']} suites, {result['validations']} validations: {result['docs']}"], as_json)
+    emit(
+        result, [f"{result['suites']} suites, {result['validations']} validations: {result['docs']}"], as_json
+    )

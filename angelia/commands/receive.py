@@ -25,24 +25,42 @@ _AGAIN_S = 60.0  # what could not be placed (its part is not done) is looked for
 
 
 def secret_of(channel: str, field: str) -> bytes | None:
-    """Return a secret from the JSON file that `ANGELIA_<CHANNEL>_CREDENTIALS` names, or None if it names none.
+    """Return a secret from the JSON file that `ANGELIA_<CHANNEL>_CREDENTIALS` names, or None if it names
+    none.
 
     Raises:
         InvalidInput: the file is unreadable, or lacks the field.
     """
     path = os.environ.get(f"ANGELIA_{channel.upper()}_CREDENTIALS")
-    return str(load_credentials(ChannelConfig(channel, "", 1.0, credentials=Path(path)), (field,))[field]).encode() if path else None
+    return (
+        str(
+            load_credentials(ChannelConfig(channel, "", 1.0, credentials=Path(path)), (field,))[field]
+        ).encode()
+        if path
+        else None
+    )
 
 
 def command(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; TLS and the public name are a reverse proxy's.")] = "127.0.0.1",
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Address to listen on; TLS and the public name are a reverse proxy's."),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 = any.")] = 8090,
-    ready_file: Annotated[Path | None, typer.Option("--ready-file", help="Written when listening: JSON with port and pid.")] = None,
-    fold_seconds: Annotated[float, typer.Option("--fold-seconds", min=0.1, help="Seconds from an event to the datasets, at most.")] = 5.0,
-    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0.1, help="Stop by itself after this long.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Written when listening: JSON with port and pid.")
+    ] = None,
+    fold_seconds: Annotated[
+        float, typer.Option("--fold-seconds", min=0.1, help="Seconds from an event to the datasets, at most.")
+    ] = 5.0,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", min=0.1, help="Stop by itself after this long.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take signed callbacks (opens, delivery reports, bounces, STOP) and one-click unsubscribes; SIGTERM folds what came and stops."""
+    """Take signed callbacks (opens, delivery reports, bounces, STOP) and one-click unsubscribes; SIGTERM
+    folds what came and stops.
+    """
     from angelia.delivery.manifest.parts import require_main
     from angelia.receive.folding import fold
     from angelia.receive.journal import Journal
@@ -53,11 +71,16 @@ def command(
     require_main(lake)
     secret, mail_secret = secret_of("receive", "secret"), secret_of("email", "unsubscribe_secret")
     if secret is None and mail_secret is None:
-        raise InvalidInput("nobody could be believed: no secret is set", fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both")
+        raise InvalidInput(
+            "nobody could be believed: no secret is set",
+            fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both",
+        )
     try:
         server = Receiver((host, port), Journal(lake.store), secret, mail_secret, utc_now)
     except OSError as error:
-        raise InvalidInput(f"cannot listen on port {port}: {error.strerror}", fix="give another --port") from None
+        raise InvalidInput(
+            f"cannot listen on port {port}: {error.strerror}", fix="give another --port"
+        ) from None
     over, totals = threading.Event(), Counter[str]()
     before = signal.signal(signal.SIGTERM, lambda *_: over.set())
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -80,7 +103,10 @@ def command(
     signal.signal(signal.SIGTERM, before)
     last = _fold(lambda: fold(lake, utc_now()))
     totals += last
-    result = {**{name: totals[name] for name in ("receipts", "suppressions")}, **{name: last[name] for name in ("waiting", "unknown")}}
+    result = {
+        **{name: totals[name] for name in ("receipts", "suppressions")},
+        **{name: last[name] for name in ("waiting", "unknown")},
+    }
     result |= {name: server.counts[name] for name in ("events", "requests", "repeated", "401", "400")}
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
 

@@ -1,7 +1,8 @@
 """`angelia report`: the night as one HTML page, and its effects as a dataset.
 
-Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects` through the lake, and --summary-json.
-A failed critical check of a table still leaves the page, which shows it, but publishes no effects and ends with exit code 2.
+Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
+through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
+it, but publishes no effects and ends with exit code 2.
 """
 
 from __future__ import annotations
@@ -34,9 +35,18 @@ from angelia.output import DsOption, JsonFlag, emit
 
 def report(
     ds: DsOption,
-    out: Annotated[Path | None, typer.Option("--out", help="HTML file; default HOME/reports/<ds>.html, with <ds>-quality.html beside it.")] = None,
-    conversion: Annotated[str, typer.Option("--conversion", help="Event type that counts as a conversion.")] = "purchase",
-    summary_json: Annotated[Path | None, typer.Option("--summary-json", help="Also write the night's numbers to this file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="HTML file; default HOME/reports/<ds>.html, with <ds>-quality.html beside it."
+        ),
+    ] = None,
+    conversion: Annotated[
+        str, typer.Option("--conversion", help="Event type that counts as a conversion.")
+    ] = "purchase",
+    summary_json: Annotated[
+        Path | None, typer.Option("--summary-json", help="Also write the night's numbers to this file.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write the report of a night: funnel, hours, lift, audiences, reasons, certificate, data quality."""
@@ -45,7 +55,12 @@ def report(
 
 
 def run_report(
-    settings: Settings, ds: str, *, out: Path | None = None, conversion: str = "purchase", summary_json: Path | None = None
+    settings: Settings,
+    ds: str,
+    *,
+    out: Path | None = None,
+    conversion: str = "purchase",
+    summary_json: Path | None = None,
 ) -> dict[str, Any]:
     """Write the page and the effects, and return the night's summary with the report's path.
 
@@ -58,11 +73,17 @@ def run_report(
     from angelia.quality.publish import publish_report, report_name, reports_folder
 
     if not re.fullmatch(NAME, conversion):
-        raise InvalidInput("--conversion is no event type", fix=f"give a type that events carry, such as purchase; it matches {NAME}")
+        raise InvalidInput(
+            "--conversion is no event type",
+            fix=f"give a type that events carry, such as purchase; it matches {NAME}",
+        )
     lake = open_lake(settings=settings)
     sources = find_sources(lake, ds, settings.lead_hours)
     if sources.one("decisions") is None:
-        raise NotFound(f"nothing was decided for {ds}", fix="run the night first, or name a day that `angelia lake log decisions` lists")
+        raise NotFound(
+            f"nothing was decided for {ds}",
+            fix="run the night first, or name a day that `angelia lake log decisions` lists",
+        )
     folder = reports_folder(settings)
     target = out or folder / f"{ds}.html"
     for path in filter(None, (target, summary_json)):
@@ -77,7 +98,9 @@ def run_report(
     critical = [check for check in checks if check.failed and check.severity == "critical"]
     if critical:
         named = "; ".join(f"{check.table}.{check.name}: {check.n_rows}" for check in critical)
-        raise GateClosed(f"critical checks of the report failed: {named}", fix=f"see {target}; no effects were published")
+        raise GateClosed(
+            f"critical checks of the report failed: {named}", fix=f"see {target}; no effects were published"
+        )
     effects = publish_effects(lake, sources, tables["campaign_effects"], conversion)
     result = summary(lake, ds) | {
         "report": str(target),
@@ -95,7 +118,12 @@ def publish_effects(lake: Lake, sources: Sources, table: Table, conversion: str)
     """Publish the table as `campaign_effects` of the night."""
     contract = dataset("campaign_effects")
     rows = pa.Table.from_pylist(list(table.rows), schema=arrow.schema(contract))
-    inputs = [commit for name, commits in sources.commits.items() for commit in commits if name not in ("audience_members", "user_index")]
+    inputs = [
+        commit
+        for name, commits in sources.commits.items()
+        for commit in commits
+        if name not in ("audience_members", "user_index")
+    ]
     with lake.attempt(contract.name, ds=sources.night.ds) as attempt:
         attempt.write(rows, "part-0000.parquet")
         return attempt.publish(inputs=inputs, params={"conversion": conversion})
@@ -115,13 +143,21 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _lines(result: dict[str, Any]) -> list[str]:
     def counts(found: dict[str, int]) -> str:
-        return ", ".join(f"{name} {n:,}" for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))) or "none"
+        return (
+            ", ".join(
+                f"{name} {n:,}" for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+            )
+            or "none"
+        )
 
     lines = [
         f"users       {result['users']:,}",
         f"audiences   {counts(result['audiences'])}",
         f"decisions   {counts(result['decisions'])}",
-        f"manifest    {result['manifest_parts']:,} parts, {result['manifest_rows']:,} rows, sha256 {result['manifest_sha256']}",
+        (
+            f"manifest    {result['manifest_parts']:,} parts, {result['manifest_rows']:,} rows, "
+            f"sha256 {result['manifest_sha256']}"
+        ),
         f"delivered   {counts(result['delivered'])}",
         f"opens       {result['opens']:,}",
         f"checks      {result['checks']} run, {len(result['warnings'])} warnings"

@@ -18,8 +18,12 @@ def create(
     users: Annotated[int, typer.Option(help="People on the last day.")] = 100_000,
     days: Annotated[int, typer.Option(help="Days of events and past pushes.")] = 28,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
-    ds: Annotated[str, typer.Option("--ds", metavar="YYYY-MM-DD", help="The last day.", callback=parse_ds)] = "2026-11-14",
-    processes: Annotated[int, typer.Option(min=1, help="Worker processes; the bytes do not depend on them.")] = 2,
+    ds: Annotated[
+        str, typer.Option("--ds", metavar="YYYY-MM-DD", help="The last day.", callback=parse_ds)
+    ] = "2026-11-14",
+    processes: Annotated[
+        int, typer.Option(min=1, help="Worker processes; the bytes do not depend on them.")
+    ] = 2,
     as_json: JsonFlag = False,
 ) -> None:
     """Write profiles, endpoints, preferences, events and randomised past pushes of a new population."""
@@ -49,7 +53,9 @@ def create(
 def respond(
     ds: DsOption,
     next_day: Annotated[bool, typer.Option(help="Also write the sources of the day after.")] = True,
-    processes: Annotated[int, typer.Option(min=1, help="Worker processes; the bytes do not depend on them.")] = 2,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Worker processes; the bytes do not depend on them.")
+    ] = 2,
     as_json: JsonFlag = False,
 ) -> None:
     """Answer what was delivered for plan day D with receipts from the truth; asking again changes nothing."""
@@ -57,8 +63,19 @@ def respond(
 
     settings = load_settings()
     lake = open_lake(settings=settings)
-    done = answer_plan(lake, settings.lake_url(), ds, next_day=next_day, processes=processes, endpoint=settings.s3_endpoint, note=progress)
+    done = answer_plan(
+        lake,
+        settings.lake_url(),
+        ds,
+        next_day=next_day,
+        processes=processes,
+        endpoint=settings.s3_endpoint,
+        note=progress,
+    )
     lines = [f"world: receipts for {ds}: " + ", ".join(f"{kind} {n}" for kind, n in done["receipts"].items())]
     if next_day:
-        lines.append(f"  {done['next_day']['ds']}: " + ", ".join(f"{name} {n} rows" for name, n in done["next_day"]["rows"].items()))
+        lines.append(
+            f"  {done['next_day']['ds']}: "
+            + ", ".join(f"{name} {n} rows" for name, n in done["next_day"]["rows"].items())
+        )
     emit(done, lines, as_json)

@@ -1,7 +1,9 @@
 """Every dataset declared once; schemas, checks, documents and test rows are derived.
 
-Public face: `CONTRACTS` (name -> Dataset), `dataset(name)`, `Column`, `Dataset`, `Severity`. Translators live beside it, one per engine:
-`contracts.arrow`, `contracts.spark`, `contracts.duckdb`, `contracts.gx`, `contracts.markdown`; ids and draws in `contracts.ids`.
+Public face: `CONTRACTS` (name -> Dataset), `dataset(name)`, `Column`, `Dataset`, `Severity`. Translators live
+    beside it, one per engine:
+`contracts.arrow`, `contracts.spark`, `contracts.duckdb`, `contracts.gx`, `contracts.markdown`; ids and draws
+in `contracts.ids`.
 """
 
 from angelia.contracts.core import Column, Dataset, Severity
@@ -22,7 +24,9 @@ def dataset(name: str) -> Dataset:
 
     if name not in CONTRACTS:
         near = difflib.get_close_matches(name, CONTRACTS, n=3)
-        raise NotFound(f"no dataset {name!r}", fix=f"did you mean {', '.join(near) or 'one of ' + ', '.join(CONTRACTS)}?")
+        raise NotFound(
+            f"no dataset {name!r}", fix=f"did you mean {', '.join(near) or 'one of ' + ', '.join(CONTRACTS)}?"
+        )
     return CONTRACTS[name]
 
 

@@ -11,7 +11,10 @@ from angelia.errors import InvalidInput
 def schema(contract: Dataset) -> pa.Schema:
     """Return the Arrow schema: declared order, types and nullability, meanings as field metadata."""
     return pa.schema(
-        [pa.field(c.name, c.type, nullable=c.nullable, metadata={"meaning": c.meaning}) for c in contract.columns],
+        [
+            pa.field(c.name, c.type, nullable=c.nullable, metadata={"meaning": c.meaning})
+            for c in contract.columns
+        ],
         metadata={"dataset": contract.name, "contract_version": str(contract.version)},
     )
 
@@ -35,6 +38,8 @@ def conform(table: pa.Table, contract: Dataset) -> pa.Table:
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise InvalidInput(f"{contract.name}.{column.name}: {error}") from None
         if not column.nullable and values.null_count:
-            raise InvalidInput(f"{contract.name}.{column.name}: {values.null_count} nulls where none is allowed")
+            raise InvalidInput(
+                f"{contract.name}.{column.name}: {values.null_count} nulls where none is allowed"
+            )
         columns.append(values)
     return pa.Table.from_arrays(columns, schema=schema(contract))

@@ -1,9 +1,12 @@
-"""Contract -> the list of its constraints: one name each, the same in measures, expectations, verdicts and documents.
+"""Contract -> the list of its constraints: one name each, the same in measures, expectations, verdicts and
+documents.
 
-Engine-free: `contracts.duckdb` counts the rows that break a constraint, `contracts.gx` turns the count into an expectation. A new kind of
-constraint is added here, given a condition in `contracts.duckdb` and a breaking value in tests/unit/contracts; nothing else changes.
-What would surprise: a NaN or an infinity breaks the range (or `finite`) of a float column, not its `not_null`; a null breaks only
-`not_null` or `max_null`; rows with a null in a not-null key column are not counted as duplicates. So one fault breaks one constraint.
+Engine-free: `contracts.duckdb` counts the rows that break a constraint, `contracts.gx` turns the count into
+an expectation. A new kind of constraint is added here, given a condition in `contracts.duckdb` and a breaking
+value in tests/unit/contracts; nothing else changes. What would surprise: a NaN or an infinity breaks the
+range (or `finite`) of a float column, not its `not_null`; a null breaks only
+`not_null` or `max_null`; rows with a null in a not-null key column are not counted as duplicates. So one
+fault breaks one constraint.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from angelia.contracts.core import Column, Dataset, Severity
 
 
 class Kind(StrEnum):
-    """What a constraint says; `PRESENT` and `TYPE` are read off the files' schemas, the others off their rows."""
+    """What a constraint says; `PRESENT` and `TYPE` are read off the files' schemas, the others off their
+    rows.
+    """
 
     PRESENT = "present"
     TYPE = "type"
@@ -40,9 +45,11 @@ FROM_SCHEMA = (Kind.PRESENT, Kind.TYPE)
 
 @dataclass(frozen=True)
 class Constraint:
-    """One thing that must hold for a dataset: `tolerated_pct` percent of its rows may break it before its expectation fails.
+    """One thing that must hold for a dataset: `tolerated_pct` percent of its rows may break it before its
+    expectation fails.
 
-    `name` is `column.kind`, or `key.unique` and `rows.min`; `breach` says in a few words what a breaking row is.
+    `name` is `column.kind`, or `key.unique` and `rows.min`; `breach` says in a few words what a breaking row
+    is.
     """
 
     name: str
@@ -60,27 +67,47 @@ def is_float(kind: pa.DataType) -> bool:
 
 
 def constraints(contract: Dataset) -> tuple[Constraint, ...]:
-    """Return every constraint of a contract, in a fixed order: columns as declared, then key, day and rows."""
+    """Return every constraint of a contract, in a fixed order: columns as declared, then key, day and
+    rows."""
     found = [constraint for column in contract.columns for constraint in _of_column(column)]
     if contract.key:
         breach = f"duplicate ({', '.join(contract.key)})"
-        found.append(Constraint("key.unique", Kind.UNIQUE, contract.key, contract.key_tolerated_pct, Severity.CRITICAL, breach))
+        found.append(
+            Constraint(
+                "key.unique", Kind.UNIQUE, contract.key, contract.key_tolerated_pct, Severity.CRITICAL, breach
+            )
+        )
     if contract.day_column:
         name, tolerated = contract.day_column, contract.day_tolerated_pct
-        found.append(Constraint(f"{name}.not_future", Kind.NOT_FUTURE, (name,), tolerated, Severity.CRITICAL, "after the end of ds"))
+        found.append(
+            Constraint(
+                f"{name}.not_future",
+                Kind.NOT_FUTURE,
+                (name,),
+                tolerated,
+                Severity.CRITICAL,
+                "after the end of ds",
+            )
+        )
         if contract.late_days is not None:
             breach = f"more than {contract.late_days} days before ds" if contract.late_days else "before ds"
-            found.append(Constraint(f"{name}.not_late", Kind.NOT_LATE, (name,), tolerated, Severity.CRITICAL, breach))
+            found.append(
+                Constraint(f"{name}.not_late", Kind.NOT_LATE, (name,), tolerated, Severity.CRITICAL, breach)
+            )
     if contract.min_rows:
         breach = f"fewer than {contract.min_rows} rows"
-        found.append(Constraint("rows.min", Kind.MIN_ROWS, (), 0.0, Severity.CRITICAL, breach, contract.min_rows))
+        found.append(
+            Constraint("rows.min", Kind.MIN_ROWS, (), 0.0, Severity.CRITICAL, breach, contract.min_rows)
+        )
     return tuple(found)
 
 
 def _of_column(column: Column) -> list[Constraint]:
     found: list[Constraint] = []
 
-    def add(kind: Kind, breach: str, tolerated: float = column.tolerated_pct, severity: Severity = column.severity) -> None:
+    def add(
+        kind: Kind, breach: str, tolerated: float = column.tolerated_pct, severity: Severity = column.severity
+    ) -> None:
         found.append(Constraint(f"{column.name}.{kind}", kind, (column.name,), tolerated, severity, breach))
 
     # Whatever a column's values are worth, the jobs that read it need it there.

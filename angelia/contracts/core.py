@@ -1,4 +1,6 @@
-"""What a contract is: one declaration per dataset, from which every schema, check, document and test row is derived."""
+"""What a contract is: one declaration per dataset, from which every schema, check, document and test row is
+derived.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Column:
     """One column of a dataset.
 
     `tolerated_pct` is the share of rows, in percent, that may break a *value* rule of this column before its
-    expectation fails; rows that break it are dropped and counted by the job that reads them. Zero for everything we write.
+    expectation fails; rows that break it are dropped and counted by the job that reads them. Zero for
+    everything we write.
     """
 
     name: str
@@ -40,7 +43,9 @@ class Column:
     length: int | None = None  # of a list column: each list has exactly this many elements
     max_null_pct: float | None = None  # for nullable columns: more nulls than this is a breach
     tolerated_pct: float = 0.0
-    severity: Severity = Severity.CRITICAL  # of its value rules; a missing or mistyped column is always critical
+    severity: Severity = (
+        Severity.CRITICAL
+    )  # of its value rules; a missing or mistyped column is always critical
     personal: bool = False  # an address or id of a person: never in logs, reports, quality results
 
 
@@ -48,8 +53,10 @@ class Column:
 class Dataset:
     """One dataset: grain, key, partitioning and columns.
 
-    `partition` names the keys of the leaf that one commit covers; `layout` the further keys that appear in its file paths.
-    `day_column` is the timestamp whose UTC day may be at most `ds` (the future is a breach) and at least `ds - late_days`.
+    `partition` names the keys of the leaf that one commit covers; `layout` the further keys that appear in
+    its file paths.
+    `day_column` is the timestamp whose UTC day may be at most `ds` (the future is a breach) and at least `ds
+    - late_days`.
     """
 
     name: str

@@ -24,7 +24,10 @@ USER_INDEX = Dataset(
     ("chain",),
     (user_id(), ordinal()),
     ("index_users",),
-    notes="One append-only chain (chain=0): every commit adds users and lists all earlier files. Meta: shard_bits, n_users.",
+    notes=(
+        "One append-only chain (chain=0): every commit adds users and lists all earlier files. Meta: "
+        "shard_bits, n_users."
+    ),
 )
 
 USER_DAYS = Dataset(
@@ -39,7 +42,13 @@ USER_DAYS = Dataset(
         Column("item", S, "item or category; null = none given", nullable=True),
         Column("n_events", I32, "number of events", minimum=1),
         Column("value_sum", F64, "sum of the events' values (null values count 0)"),
-        Column("hours", I32, "bit h set = at least one event in UTC hour h of the day", minimum=0, maximum=2**24 - 1),
+        Column(
+            "hours",
+            I32,
+            "bit h set = at least one event in UTC hour h of the day",
+            minimum=0,
+            maximum=2**24 - 1,
+        ),
     ),
     ("aggregate_days",),
     layout=("shards",),
@@ -58,12 +67,29 @@ USER_PUSHES = Dataset(
         campaign_id(),
         material_id(),
         channel(),
-        Column("kind", S, "sent (accepted, or ambiguous, which counts as sent) or opened", allowed=("sent", "opened")),
+        Column(
+            "kind",
+            S,
+            "sent (accepted, or ambiguous, which counts as sent) or opened",
+            allowed=("sent", "opened"),
+        ),
         Column("at_ts", TIMESTAMP, "when it was sent, or opened"),
         Column("sent_ts", TIMESTAMP, "when it was sent"),
-        Column("slot_propensity", F64, "probability of the slot under the logging policy; null = unknown", nullable=True, minimum=0, maximum=1),
         Column(
-            "material_propensity", F64, "probability of the material under the logging policy; null = unknown", nullable=True, minimum=0, maximum=1
+            "slot_propensity",
+            F64,
+            "probability of the slot under the logging policy; null = unknown",
+            nullable=True,
+            minimum=0,
+            maximum=1,
+        ),
+        Column(
+            "material_propensity",
+            F64,
+            "probability of the material under the logging policy; null = unknown",
+            nullable=True,
+            minimum=0,
+            maximum=1,
         ),
     ),
     ("aggregate_days",),
@@ -97,13 +123,34 @@ USER_FEATURES = Dataset(
         Column("n_active_days_28d", I32, "days with an event in 28 days", minimum=0, maximum=28),
         Column("n_purchases_28d", I32, "purchases in 28 days", minimum=0),
         Column("value_28d", F64, "sum of purchase values in 28 days"),
-        Column("days_since_event", I32, "days since the last event; null = none in the window", unit="day", nullable=True, minimum=0),
-        Column("days_since_purchase", I32, "days since the last purchase; null = none", unit="day", nullable=True, minimum=0),
+        Column(
+            "days_since_event",
+            I32,
+            "days since the last event; null = none in the window",
+            unit="day",
+            nullable=True,
+            minimum=0,
+        ),
+        Column(
+            "days_since_purchase",
+            I32,
+            "days since the last purchase; null = none",
+            unit="day",
+            nullable=True,
+            minimum=0,
+        ),
         Column("n_pushes_7d", I32, "pushes in 7 days", minimum=0),
         Column("n_pushes_28d", I32, "pushes in 28 days", minimum=0),
         Column("n_opens_28d", I32, "opened pushes in 28 days", minimum=0),
         p("open_rate_28d", "opens per push, shrunk to the population's mean"),
-        Column("days_since_push", I32, "days since the last push; null = none", unit="day", nullable=True, minimum=0),
+        Column(
+            "days_since_push",
+            I32,
+            "days since the last push; null = none",
+            unit="day",
+            nullable=True,
+            minimum=0,
+        ),
         Column("channels", pa.list_(S), "channels with an active address and no opt-out"),
         Column("opted_out_topics", pa.list_(S), "topics refused"),
         Column("is_suppressed", pa.bool_(), "suppressed for all channels"),
@@ -118,24 +165,41 @@ _BITMAPS = (
     Column(
         "kind",
         S,
-        "value: users with this value, or of this day; slice: bit of the number; known: users whose field is not null; levels: the distinct numbers "
-        "of the block, ascending, whose places the slices hold; amounts: who, and what their values sum to; items: who, and how often, by rare item",
+        "value: users with this value, or of this day; slice: bit of the number; known: users "
+        "whose field is not null; levels: the distinct numbers "
+        "of the block, ascending, whose places the slices hold; amounts: who, and what their "
+        "values sum to; items: who, and how often, by rare item",
         allowed=("value", "slice", "known", "levels", "amounts", "items"),
     ),
     Column("value", S, "the value as text; null for what has none, and for days", nullable=True),
-    Column("bit", I16, "number of the slice, 0 = lowest; null otherwise", nullable=True, minimum=0, maximum=63),
+    Column(
+        "bit", I16, "number of the slice, 0 = lowest; null otherwise", nullable=True, minimum=0, maximum=63
+    ),
     Column("offset", I64, "slices hold number - offset (of the people who have one)", nullable=True),
-    Column("block", I32, "block: the ordinals from block x 2^block_bits on (block_bits: meta of the commit); a whole number of shards", minimum=0),
+    Column(
+        "block",
+        I32,
+        (
+            "block: the ordinals from block x 2^block_bits on (block_bits: meta of the commit); a "
+            "whole number of shards"
+        ),
+        minimum=0,
+    ),
     Column("cardinality", I64, "users in the bitmap; rows, or levels", minimum=0),
     Column(
         "encoding",
         S,
-        "words: one bit per ordinal of the block, lowest first; roaring: portable format, counting from the block's first ordinal; "
+        "words: one bit per ordinal of the block, lowest first; roaring: portable format, "
+        "counting from the block's first ordinal; "
         "arrays: of numbers, see angelia.audience.bitmaps.arrays",
         allowed=("words", "roaring", "arrays"),
     ),
     Column("n_bytes", I64, "length of the bitmap", minimum=0),
-    Column("bitmap", pa.binary(), "the set, stored plain: readable as Parquet, and usable in place (angelia.audience.bitmaps.blobs)"),
+    Column(
+        "bitmap",
+        pa.binary(),
+        "the set, stored plain: readable as Parquet, and usable in place (angelia.audience.bitmaps.blobs)",
+    ),
 )
 
 BITMAP_INDEX = Dataset(
@@ -147,7 +211,10 @@ BITMAP_INDEX = Dataset(
     _BITMAPS,
     ("build_bitmaps",),
     layout=("shards",),
-    notes="The fields of a person as of ds. What happened on each day of the window stands in bitmap_days; the commit cites those it was made with.",
+    notes=(
+        "The fields of a person as of ds. What happened on each day of the window stands in "
+        "bitmap_days; the commit cites those it was made with."
+    ),
 )
 
 BITMAP_DAYS = Dataset(
@@ -159,7 +226,8 @@ BITMAP_DAYS = Dataset(
     _BITMAPS,
     ("build_bitmaps",),
     layout=("shards",),
-    notes="Made once from that day's user_days and user_pushes, and again only when those change (late rows). Fields: event:TYPE, event:TYPE:ITEM, "
+    notes="Made once from that day's user_days and user_pushes, and again only when those change (late "
+    "rows). Fields: event:TYPE, event:TYPE:ITEM, "
     "received:CAMPAIGN, opened:CAMPAIGN.",
 )
 
@@ -191,7 +259,10 @@ USER_LISTS = Dataset(
     ),
     ("angelia audience list",),
     layout=("shards",),
-    notes="One partition per list name: what in_list('name') means. Meta: n_users. Unknown ids are counted in the commit's rejects.",
+    notes=(
+        "One partition per list name: what in_list('name') means. Meta: n_users. Unknown ids are "
+        "counted in the commit's rejects."
+    ),
 )
 
 CURVE = pa.list_(F32)
@@ -204,7 +275,12 @@ SEND_TIMES = Dataset(
     (
         ordinal(),
         Column("timezone", S, "IANA timezone the curves' hours are in"),
-        Column("workday", CURVE, "24 values: response at a local hour of a workday relative to the user's mean (1 = mean)", length=24),
+        Column(
+            "workday",
+            CURVE,
+            "24 values: response at a local hour of a workday relative to the user's mean (1 = mean)",
+            length=24,
+        ),
         Column("day_off", CURVE, "24 values: the same for weekends and holidays", length=24),
         Column("cohort", S, "cohort it shrinks to: timezone x activity cluster"),
         Column("evidence", F32, "effective number of observations behind the user's own curve", minimum=0),
@@ -219,7 +295,12 @@ MATERIAL_SCORES = Dataset(
     "user x campaign x material",
     ("ordinal", "campaign_id", "material_id"),
     ("ds",),
-    (ordinal(), campaign_id(), material_id(), p("p_open", "calibrated probability of an open within 24 h of a push at a mean hour")),
+    (
+        ordinal(),
+        campaign_id(),
+        material_id(),
+        p("p_open", "calibrated probability of an open within 24 h of a push at a mean hour"),
+    ),
     ("score_materials",),
     layout=("shards",),
     notes="Meta: model version.",
@@ -267,7 +348,15 @@ DECISIONS = Dataset(
     "user: list of considered campaigns",
     ("ordinal",),
     ("ds",),
-    (ordinal(), user_id(), Column("choices", pa.list_(DECISION), "one entry per considered campaign: outcome `sent`, or the reason why not")),
+    (
+        ordinal(),
+        user_id(),
+        Column(
+            "choices",
+            pa.list_(DECISION),
+            "one entry per considered campaign: outcome `sent`, or the reason why not",
+        ),
+    ),
     ("plan_dispatch",),
     layout=("shards",),
     notes=f"Outcomes: {', '.join(OUTCOMES)}. Meta: primal, dual bound, gap, prices.",
@@ -280,7 +369,12 @@ CATALOG_SNAPSHOT = Dataset(
     ("kind", "id"),
     ("ds",),
     (
-        Column("kind", S, "document kind", allowed=("campaign", "audience", "material", "template", "channel", "experiment", "policy")),
+        Column(
+            "kind",
+            S,
+            "document kind",
+            allowed=("campaign", "audience", "material", "template", "channel", "experiment", "policy"),
+        ),
         Column("id", S, "document id", pattern=NAME),
         Column("version", I32, "version, from 1", minimum=1),
         Column("body", S, "the document as canonical JSON"),

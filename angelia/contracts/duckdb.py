@@ -1,8 +1,10 @@
-"""Contract -> DuckDB: DDL, and the one statement per dataset that counts, for each constraint, the rows that break it.
+"""Contract -> DuckDB: DDL, and the one statement per dataset that counts, for each constraint, the rows that
+break it.
 
-Parameters of the statements: `$day_start` and `$day_end` (the UTC day ds, end exclusive) and `$timezones` (the IANA names of this machine).
-Reads a relation of the given name; writes nothing. What would surprise: DuckDB's RE2 refuses repetitions above 1,000, so such bounds
-become a check of the length; columns that are missing or of another type are left out and their measures are NULL (no verdict).
+Parameters of the statements: `$day_start` and `$day_end` (the UTC day ds, end exclusive) and `$timezones`
+    (the IANA names of this machine). Reads a relation of the given name; writes nothing. What would surprise:
+    DuckDB's RE2 refuses repetitions above 1,000, so such bounds become a check of the length; columns that
+    are missing or of another type are left out and their measures are NULL (no verdict).
 """
 # ruff: noqa: S608 - the statements are made of quoted identifiers and literals of the contracts; values travel as parameters.
 
@@ -58,7 +60,9 @@ def sql_type(kind: pa.DataType) -> str:
 
 
 def ddl(contract: Dataset, table: str | None = None) -> str:
-    """Return CREATE TABLE with types, NOT NULL and the value rules that hold for every row (none that tolerates some)."""
+    """Return CREATE TABLE with types, NOT NULL and the value rules that hold for every row (none that
+    tolerates some).
+    """
     lines = []
     for column in contract.columns:
         parts = [identifier(column.name), sql_type(column.type)]
@@ -78,7 +82,8 @@ def _in_ddl(constraint: Constraint, column: Column) -> bool:
 
 
 def condition(contract: Dataset, constraint: Constraint) -> str:
-    """Return the SQL that is true for a row that breaks a constraint on one column (false or NULL: it does not).
+    """Return the SQL that is true for a row that breaks a constraint on one column (false or NULL: it does
+    not).
 
     Raises:
         ValueError: the constraint is not about single rows (schema, key, number of rows).
@@ -129,7 +134,10 @@ def matches(expression: str, pattern: str) -> str:
     """
     long = _LONG.match(pattern)
     if long and int(long["high"]) > _RE2_MOST:
-        return f"(regexp_full_match({expression}, {literal(long['one'] + '*')}) AND length({expression}) BETWEEN {long['low']} AND {long['high']})"
+        return (
+            f"(regexp_full_match({expression}, {literal(long['one'] + '*')}) AND length({expression}) "
+            f"BETWEEN {long['low']} AND {long['high']})"
+        )
     if any(int(most) > _RE2_MOST for most in re.findall(r"\{\d*,?(\d+)\}", pattern)):
         raise ValueError(f"RE2 cannot repeat more than {_RE2_MOST} times: {pattern}")
     return f"regexp_full_match({expression}, {literal(pattern)})"
@@ -137,7 +145,12 @@ def matches(expression: str, pattern: str) -> str:
 
 def complete_key(contract: Dataset) -> str:
     """Return the SQL for "no not-null key column is null": only such rows can be duplicates."""
-    return " AND ".join(f"{identifier(name)} IS NOT NULL" for name in contract.key if not contract[name].nullable) or "TRUE"
+    return (
+        " AND ".join(
+            f"{identifier(name)} IS NOT NULL" for name in contract.key if not contract[name].nullable
+        )
+        or "TRUE"
+    )
 
 
 def usable(constraint: Constraint, columns: Collection[str]) -> bool:
@@ -163,7 +176,8 @@ def measures_sql(contract: Dataset, relation: str, columns: Collection[str] | No
             value = "CAST(NULL AS BIGINT)"
         elif constraint.kind is Kind.UNIQUE:
             value = (
-                f"(SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (SELECT count(*) AS n FROM {identifier(relation)} "
+                f"(SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (SELECT count(*) AS n FROM "
+                f"{identifier(relation)} "
                 f"WHERE {complete_key(contract)} GROUP BY {keys} HAVING count(*) > 1))"
             )
         else:
@@ -173,10 +187,15 @@ def measures_sql(contract: Dataset, relation: str, columns: Collection[str] | No
 
 
 def breaking_rows_sql(contract: Dataset, constraint: Constraint, relation: str) -> str:
-    """Return the statement that gives the rows breaking a row-level constraint (for keys: every row of a duplicated key)."""
+    """Return the statement that gives the rows breaking a row-level constraint (for keys: every row of a
+    duplicated key).
+    """
     if constraint.kind is Kind.UNIQUE:
         keys = ", ".join(identifier(name) for name in contract.key)
-        return f"SELECT * FROM {identifier(relation)} WHERE {complete_key(contract)} QUALIFY count(*) OVER (PARTITION BY {keys}) > 1 ORDER BY {keys}"
+        return (
+            f"SELECT * FROM {identifier(relation)} WHERE {complete_key(contract)} QUALIFY count(*) "
+            f"OVER (PARTITION BY {keys}) > 1 ORDER BY {keys}"
+        )
     return f"SELECT * FROM {identifier(relation)} WHERE {condition(contract, constraint)}"
 
 
@@ -189,13 +208,19 @@ def timezones() -> tuple[str, ...]:
 def parameters(statement: str, ds: str) -> dict[str, Any]:
     """Return the parameters that a statement of this module names, for the day `ds`."""
     start = datetime.fromisoformat(ds).replace(tzinfo=UTC)
-    every: dict[str, Any] = {"day_start": start, "day_end": start + timedelta(days=1), "timezones": list(timezones())}
+    every: dict[str, Any] = {
+        "day_start": start,
+        "day_end": start + timedelta(days=1),
+        "timezones": list(timezones()),
+    }
     return {name: value for name, value in every.items() if f"${name}" in statement}
 
 
 @dataclass(frozen=True)
 class Measures:
-    """How many rows there are, and how many break each constraint (None: its column is missing or of another type)."""
+    """How many rows there are, and how many break each constraint (None: its column is missing or of another
+    type).
+    """
 
     n_rows: int
     n_bad: Mapping[str, int | None]
@@ -210,7 +235,9 @@ class Measures:
 
 def expected_types(connection: Any, contract: Dataset) -> dict[str, str]:
     """Return DuckDB's own spelling of each column's type."""
-    columns = ", ".join(f"CAST(NULL AS {sql_type(column.type)}) AS {identifier(column.name)}" for column in contract.columns)
+    columns = ", ".join(
+        f"CAST(NULL AS {sql_type(column.type)}) AS {identifier(column.name)}" for column in contract.columns
+    )
     return given_types(connection, f"SELECT {columns}")
 
 
@@ -220,7 +247,9 @@ def given_types(connection: Any, select: str) -> dict[str, str]:
     return dict(zip(relation.columns, map(str, relation.types), strict=True))
 
 
-def measure(connection: Any, contract: Dataset, parts: Sequence[tuple[str, int]], relation: str, ds: str) -> Measures:
+def measure(
+    connection: Any, contract: Dataset, parts: Sequence[tuple[str, int]], relation: str, ds: str
+) -> Measures:
     """Count the rows that break each constraint.
 
     Args:
@@ -238,7 +267,9 @@ def measure(connection: Any, contract: Dataset, parts: Sequence[tuple[str, int]]
             missing[name] += rows if name not in given else 0
             mistyped[name] += rows if name in given and given[name] != kind else 0
     n_bad: dict[str, int | None] = {}
-    statement = measures_sql(contract, relation, [name for name in expected if not missing[name] and not mistyped[name]])
+    statement = measures_sql(
+        contract, relation, [name for name in expected if not missing[name] and not mistyped[name]]
+    )
     if parts:
         cursor = connection.execute(statement, parameters(statement, ds))
         names = [entry[0] for entry in cursor.description[1:]]

@@ -1,9 +1,11 @@
 """Contract -> Great Expectations suite over measures: one expectation per constraint, with its severity.
 
-A suite does not read the dataset. It validates a small frame of measures: per constraint one column `<name>.bad_pct`, the percent of rows
-that break it (`rows.min` looks at `n_rows`); one row per measured dataset. So it runs in constant time and sees no personal value. A NaN
-measure (the column is missing, so nothing could be counted) is neutral. See docs/adr/0002-gx-on-measures.md.
-What would surprise: importing Great Expectations takes about eight seconds, so it is imported inside functions; its usage statistics are off.
+A suite does not read the dataset. It validates a small frame of measures: per constraint one column
+`<name>.bad_pct`, the percent of rows that break it (`rows.min` looks at `n_rows`); one row per measured
+dataset. So it runs in constant time and sees no personal value. A NaN measure (the column is missing, so
+nothing could be counted) is neutral. See docs/adr/0002-gx-on-measures.md. What would surprise: importing
+Great Expectations takes about eight seconds, so it is imported inside functions; its usage statistics are
+off.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def suite(contract: Dataset) -> Any:
 def suite_of(name: str, version: int, checks: Iterable[Constraint]) -> Any:
     """Return the ExpectationSuite of some checks."""
     meta = {"dataset": name, "contract_version": version}
-    return great_expectations().ExpectationSuite(name=name, meta=meta, expectations=[expectation(check) for check in checks])
+    return great_expectations().ExpectationSuite(
+        name=name, meta=meta, expectations=[expectation(check) for check in checks]
+    )
 
 
 def expectation(check: Constraint) -> Any:
@@ -56,7 +60,9 @@ def expectation(check: Constraint) -> Any:
     counts = check.kind is Kind.MIN_ROWS
     return great_expectations().expectations.ExpectColumnValuesToBeBetween(
         column=measure_column(check),
-        description=f"at least {check.minimum:,} rows" if counts else f"{check.breach}: in at most {check.tolerated_pct:g} % of rows",
+        description=f"at least {check.minimum:,} rows"
+        if counts
+        else f"{check.breach}: in at most {check.tolerated_pct:g} % of rows",
         min_value=check.minimum if counts else None,
         max_value=None if counts else check.tolerated_pct,
         severity=str(check.severity),
@@ -64,14 +70,17 @@ def expectation(check: Constraint) -> Any:
     )
 
 
-def validate(name: str, checks: Sequence[Constraint], measures: Sequence[Mapping[str, Any]], version: int = 1) -> list[Outcome]:
-    """Validate measured rows against the expectations of some checks, in one run; outcomes are in the order of `checks`.
+def validate(
+    name: str, checks: Sequence[Constraint], measures: Sequence[Mapping[str, Any]], version: int = 1
+) -> list[Outcome]:
+    """Validate measured rows against the expectations of some checks, in one run; outcomes are in the order
+    of `checks`.
 
     Args:
         name: what was measured: a dataset or a gate.
         checks: constraints of a contract, or invariants.
-        measures: one mapping per row: `measured` (its name), `n_rows`, and `<check>.bad_pct` per check (None = not measured).
-        version: of the contract.
+        measures: one mapping per row: `measured` (its name), `n_rows`, and `<check>.bad_pct` per check (None
+            = not measured). version: of the contract.
     """
     if not checks:
         return []
@@ -79,16 +88,27 @@ def validate(name: str, checks: Sequence[Constraint], measures: Sequence[Mapping
     import pandas as pd
 
     columns = list(dict.fromkeys(column for row in measures for column in row if column != ROW))
-    frame = pd.DataFrame({column: pd.array([row.get(column) for row in measures], dtype="Float64").astype("float64") for column in columns})
+    frame = pd.DataFrame(
+        {
+            column: pd.array([row.get(column) for row in measures], dtype="Float64").astype("float64")
+            for column in columns
+        }
+    )
     frame.insert(0, ROW, [row[ROW] for row in measures])
     with warnings.catch_warnings():
         # Its own use of pandas is not ours to mend; a warning there must not become a crashed check.
         warnings.simplefilter("ignore")
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
-        batch = context.data_sources.add_pandas("measures").add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+        batch = (
+            context.data_sources.add_pandas("measures")
+            .add_dataframe_asset(name)
+            .add_batch_definition_whole_dataframe("all")
+        )
         expected = context.suites.add(suite_of(name, version, checks))
-        validation = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=expected))
+        validation = context.validation_definitions.add(
+            gx.ValidationDefinition(name=name, data=batch, suite=expected)
+        )
         result = validation.run(
             batch_parameters={"dataframe": frame},
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [ROW]},
@@ -120,7 +140,9 @@ def _crash(info: Any) -> str | None:
 
 def great_expectations() -> Any:
     """Return the library, imported, with its usage statistics off."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # no usage statistics: batch hosts have no way out, and need none
+    os.environ["GX_ANALYTICS_ENABLED"] = (
+        "false"  # no usage statistics: batch hosts have no way out, and need none
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it imports sre_constants
         import great_expectations as gx

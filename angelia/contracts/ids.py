@@ -1,8 +1,9 @@
 """Identities and draws: hashes that are the same on every machine, shard, attempt and day.
 
-`message_id` is the once-only key of a message, `dispatch_id` one attempt at one address. Draws are counter-based: a user's
-64-bit key mixed with a salt, so that a rerun repeats them and no shard boundary can change them.
-Source of the mixer: splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014).
+`message_id` is the once-only key of a message, `dispatch_id` one attempt at one address. Draws are
+counter-based: a user's 64-bit key mixed with a salt, so that a rerun repeats them and no shard boundary can
+change them. Source of the mixer: splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
+generators, OOPSLA 2014).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ U64 = npt.NDArray[np.uint64]
 
 
 def _hash(*parts: str, size: int = 16) -> str:
-    # The unit separator cannot occur in an id (contracts forbid control characters), so no two part lists collide.
+    # The unit separator cannot occur in an id (contracts forbid control characters), so no two part lists
+    # collide.
     return blake2b("\x1f".join(parts).encode(), digest_size=size).hexdigest()
 
 

@@ -1,4 +1,6 @@
-"""Contracts -> docs/DATASETS.md. `python -m angelia.contracts.markdown` writes it; a test compares it with the contracts."""
+"""Contracts -> docs/DATASETS.md. `python -m angelia.contracts.markdown` writes it; a test compares it with
+the contracts.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ def document(contracts: Iterable[Dataset]) -> str:
     every = list(contracts)
     lines = [HEAD, "| dataset | grain | partition | written by |", "|---|---|---|---|"]
     lines += [
-        f"| [{one.name}](#{one.name}) | {_text(one.grain)} | {_codes((*one.partition, *one.layout))} | {_text(', '.join(one.written_by))} |"
+        (
+            f"| [{one.name}](#{one.name}) | {_text(one.grain)} | "
+            f"{_codes((*one.partition, *one.layout))} | {_text(', '.join(one.written_by))} |"
+        )
         for one in every
     ]
     for one in every:
@@ -47,9 +52,25 @@ def _section(contract: Dataset) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     checks = constraints(contract)
     for column in contract.columns:
-        own = [check for check in checks if check.columns == (column.name,) and check.kind not in FROM_SCHEMA and not check.name.startswith("key.")]
-        meaning = column.meaning + (f" ({column.unit})" if column.unit else "") + ("; **personal**" if column.personal else "")
-        row = (f"`{column.name}`", type_name(column.type), "yes" if column.nullable else "no", _text(meaning), "; ".join(map(_check, own)))
+        own = [
+            check
+            for check in checks
+            if check.columns == (column.name,)
+            and check.kind not in FROM_SCHEMA
+            and not check.name.startswith("key.")
+        ]
+        meaning = (
+            column.meaning
+            + (f" ({column.unit})" if column.unit else "")
+            + ("; **personal**" if column.personal else "")
+        )
+        row = (
+            f"`{column.name}`",
+            type_name(column.type),
+            "yes" if column.nullable else "no",
+            _text(meaning),
+            "; ".join(map(_check, own)),
+        )
         yield f"| {' | '.join(row)} |"
     rest = [check for check in checks if check.name in ("key.unique", "rows.min")]
     if rest:
@@ -77,13 +98,17 @@ def _codes(names: Iterable[str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the document, or with --check say whether it is current."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 2 if the file differs from the contracts")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 2 if the file differs from the contracts"
+    )
     parser.add_argument("--out", type=Path, default=TARGET)
     args = parser.parse_args(argv)
     text = document(CONTRACTS.values())
     if args.check:
         if not args.out.is_file() or args.out.read_text(encoding="utf-8") != text:
-            sys.stderr.write(f"error: {args.out} differs from the contracts; run `python -m angelia.contracts.markdown`\n")
+            sys.stderr.write(
+                f"error: {args.out} differs from the contracts; run `python -m angelia.contracts.markdown`\n"
+            )
             return 2
         return 0
     args.out.write_text(text, encoding="utf-8")

@@ -1,10 +1,12 @@
 """Valid rows of any dataset, made from its contract: the factory behind every test's sample data.
 
-`valid_rows("user_events", 100, seed=7, ds="2026-11-14")` satisfies every constraint of the contract: types, nulls, allowed values, ranges,
-patterns, unique keys, the day column. The same arguments give the same rows. Datasets fit together: user number i is `u000000i` with
-ordinal i everywhere, message ids are those of `contracts.ids`, bitmaps are serialised roaring with the stated cardinality. Datasets of user
-grain hold users 0..n-1; the others several rows a user. A column nobody described below is generated from its own declaration, so a new
-column needs no change here unless its pattern is new. What would surprise: values are plausible, not realistic; `angelia.world` is for that.
+`valid_rows("user_events", 100, seed=7, ds="2026-11-14")` satisfies every constraint of the contract: types,
+nulls, allowed values, ranges, patterns, unique keys, the day column. The same arguments give the same rows.
+Datasets fit together: user number i is `u000000i` with ordinal i everywhere, message ids are those of
+`contracts.ids`, bitmaps are serialised roaring with the stated cardinality. Datasets of user grain hold users
+0..n-1; the others several rows a user. A column nobody described below is generated from its own declaration,
+so a new column needs no change here unless its pattern is new. What would surprise: values are plausible, not
+realistic; `angelia.world` is for that.
 """
 
 from __future__ import annotations
@@ -23,7 +25,14 @@ from angelia.contracts.core import TIMEZONE_RULE, Column, Dataset
 from angelia.contracts.sources import CHANNELS, ID, NAME
 
 DEFAULT_DS = "2026-11-14"
-TIMEZONES = ("Asia/Shanghai", "Europe/Berlin", "Asia/Kolkata", "America/New_York", "Australia/Lord_Howe", "UTC")
+TIMEZONES = (
+    "Asia/Shanghai",
+    "Europe/Berlin",
+    "Asia/Kolkata",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "UTC",
+)
 CAMPAIGNS = ("price_drop", "win_back", "cart_reminder", "weekly_digest")
 MATERIALS = ("camera", "shoes", "phone", "book")
 EVENT_TYPES = ("open", "view", "cart", "purchase")
@@ -42,10 +51,20 @@ class _Row:
         self.contract, self.n, self.ds = contract, n, ds
         self.rng = np.random.default_rng([seed, *contract.name.encode()])
         self.day = datetime.fromisoformat(ds).replace(tzinfo=UTC)
-        per_user = {"user_preferences": 4, "user_days": 4, "material_scores": 4, "push_history": 3, "user_events": 5, "user_endpoints": 2}
+        per_user = {
+            "user_preferences": 4,
+            "user_days": 4,
+            "material_scores": 4,
+            "push_history": 3,
+            "user_events": 5,
+            "user_endpoints": 2,
+        }
         self.user = [i // per_user.get(contract.name, 1) for i in range(n)]
         self.campaign = [CAMPAIGNS[i % 4] for i in range(n)]
-        self.message = [ids.message_id(c, user_name(u), f"{ds}.{i}") for i, (c, u) in enumerate(zip(self.campaign, self.user, strict=True))]
+        self.message = [
+            ids.message_id(c, user_name(u), f"{ds}.{i}")
+            for i, (c, u) in enumerate(zip(self.campaign, self.user, strict=True))
+        ]
         # Seconds after midnight; instants of one row keep their order through offsets from it.
         self.second = self.rng.integers(0, 80_000, n).tolist()
 
@@ -75,7 +94,9 @@ def valid_rows(dataset: str, n: int, seed: int = 7, ds: str = DEFAULT_DS) -> pa.
 def _with_nulls(column: Column, values: Values, row: _Row) -> Values:
     if not column.nullable:
         return values
-    step = 20 if column.max_null_pct is None else max(20, int(200 / max(column.max_null_pct, 1e-9)))  # at most half of what is allowed
+    step = (
+        20 if column.max_null_pct is None else max(20, int(200 / max(column.max_null_pct, 1e-9)))
+    )  # at most half of what is allowed
     return [None if i % step == step - 1 else value for i, value in enumerate(values)]
 
 
@@ -88,7 +109,10 @@ def _values(column: Column, row: _Row) -> Values:
         return row.pick(TIMEZONES)
     if column.pattern is not None:
         if column.pattern not in _BY_PATTERN:
-            raise ValueError(f"{row.contract.name}.{column.name}: tell contracts.rows how to make a value for the pattern {column.pattern}")
+            raise ValueError(
+                f"{row.contract.name}.{column.name}: tell contracts.rows how to make a value for "
+                f"the pattern {column.pattern}"
+            )
         return [_BY_PATTERN[column.pattern](column.name, i) for i in range(row.n)]
     return _by_type(column, row)
 
@@ -100,7 +124,9 @@ def _by_type(column: Column, row: _Row) -> Values:
             return [[f"{column.name}_{i % 5}"] for i in range(row.n)]
         length = column.length or 2
         draws = row.rng.uniform(0.5, 1.5, (row.n, length))
-        return [list(line) for line in (draws / draws.mean(axis=1, keepdims=True)).astype(np.float32).tolist()]
+        return [
+            list(line) for line in (draws / draws.mean(axis=1, keepdims=True)).astype(np.float32).tolist()
+        ]
     if pa.types.is_string(kind):
         return [f"{column.name}_{i % 7}" for i in range(row.n)]
     if pa.types.is_binary(kind):
@@ -121,12 +147,17 @@ def _by_type(column: Column, row: _Row) -> Values:
 def roaring(values: list[int]) -> bytes:
     """Serialise ordinals below 65,536 (at most 4,096 of them) as a portable roaring bitmap.
 
-    Written out by hand since contracts import no engine. Source: RoaringFormatSpec, "cookie 12346, array container".
+    Written out by hand since contracts import no engine. Source: RoaringFormatSpec, "cookie 12346, array
+    container".
     """
     if not values:
         return np.array([12346, 0], "<u4").tobytes()
     ordered = np.unique(np.array(values, "<u2"))
-    header = np.array([12346, 1], "<u4").tobytes() + np.array([0, len(ordered) - 1], "<u2").tobytes() + np.array([16], "<u4").tobytes()
+    header = (
+        np.array([12346, 1], "<u4").tobytes()
+        + np.array([0, len(ordered) - 1], "<u2").tobytes()
+        + np.array([16], "<u4").tobytes()
+    )
     return header + ordered.tobytes()
 
 
@@ -146,7 +177,9 @@ _BY_NAME: dict[str, Callable[[_Row], Values]] = {
     "ordinal": lambda row: list(row.user),
     "campaign_id": lambda row: list(row.campaign),
     "message_id": lambda row: list(row.message),
-    "dispatch_id": lambda row: [ids.dispatch_id(m, "fcm", f"sandbox-token-{i:07d}") for i, m in enumerate(row.message)],
+    "dispatch_id": lambda row: [
+        ids.dispatch_id(m, "fcm", f"sandbox-token-{i:07d}") for i, m in enumerate(row.message)
+    ],
     "material_id": lambda row: [f"{c}_{MATERIALS[i % 4]}" for i, c in enumerate(row.campaign)],
     "event_type": lambda row: [EVENT_TYPES[i % 4] for i in range(row.n)],
     "item": lambda row: [MATERIALS[(i // 4) % 4] for i in range(row.n)],
@@ -176,24 +209,37 @@ def _user_events(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
     return {
         "event_id": [f"e-{row.ds}-{i:07d}" for i in range(row.n)],
         "event_ts": [instant + timedelta(days=days) for instant, days in zip(row.at(), late, strict=True)],
-        "value": [float(np.round(row.rng.gamma(2.0, 20.0), 2)) if kind == "purchase" else None for kind in columns["event_type"]],
+        "value": [
+            float(np.round(row.rng.gamma(2.0, 20.0), 2)) if kind == "purchase" else None
+            for kind in columns["event_type"]
+        ],
     }
 
 
 def _user_endpoints(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
     return {
         "channel": [("fcm", "email")[i % 2] for i in range(row.n)],
-        "address": [(f"sandbox-token-{u:07d}", f"u{u:07d}@example.org")[i % 2] for i, u in enumerate(row.user)],
+        "address": [
+            (f"sandbox-token-{u:07d}", f"u{u:07d}@example.org")[i % 2] for i, u in enumerate(row.user)
+        ],
         "is_active": [i % 10 != 9 for i in range(row.n)],
     }
 
 
 def _push_history(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
-    return {"sent_ts": row.at(), "opened_ts": [t if i % 5 == 0 else None for i, t in enumerate(row.at(seconds=900))], "channel": ["fcm"] * row.n}
+    return {
+        "sent_ts": row.at(),
+        "opened_ts": [t if i % 5 == 0 else None for i, t in enumerate(row.at(seconds=900))],
+        "channel": ["fcm"] * row.n,
+    }
 
 
 def _push_receipts(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
-    return {"sent_ts": row.at(days=1, seconds=14_400), "receipt_ts": row.at(days=1, seconds=15_000), "channel": ["fcm"] * row.n}
+    return {
+        "sent_ts": row.at(days=1, seconds=14_400),
+        "receipt_ts": row.at(days=1, seconds=15_000),
+        "channel": ["fcm"] * row.n,
+    }
 
 
 def _user_pushes(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
@@ -246,7 +292,11 @@ def _audience_members(row: _Row, columns: dict[str, Values]) -> dict[str, Values
 
 def _user_lists(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
     members = [list(range(i % 50)) for i in range(row.n)]
-    return {"shard": list(range(row.n)), "cardinality": [len(m) for m in members], "bitmap": [roaring(m) for m in members]}
+    return {
+        "shard": list(range(row.n)),
+        "cardinality": [len(m) for m in members],
+        "bitmap": [roaring(m) for m in members],
+    }
 
 
 def _decisions(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
@@ -306,11 +356,21 @@ def _delivery_ledger(row: _Row, columns: dict[str, Values]) -> dict[str, Values]
 
 def _catalog_snapshot(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
     names = [f"document_{i}" for i in range(row.n)]
-    return {"id": names, "body": [json.dumps({"id": name, "kind": kind}, sort_keys=True) for name, kind in zip(names, columns["kind"], strict=True)]}
+    return {
+        "id": names,
+        "body": [
+            json.dumps({"id": name, "kind": kind}, sort_keys=True)
+            for name, kind in zip(names, columns["kind"], strict=True)
+        ],
+    }
 
 
 def _campaign_effects(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
-    return {"campaign_id": [f"campaign_{i}" for i in range(row.n)], "arm": row.pick(("treated", "holdout")), "channel": row.pick(CHANNELS)}
+    return {
+        "campaign_id": [f"campaign_{i}" for i in range(row.n)],
+        "arm": row.pick(("treated", "holdout")),
+        "channel": row.pick(CHANNELS),
+    }
 
 
 _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {

@@ -11,8 +11,11 @@ from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, ma
 Micros = int  # microseconds since 1970 UTC
 
 PLAN_HOURS = 24  # a plan is for so many hours
-MAX_TTL_HOURS = 72  # for so long after its slot a transactional message is tried; marketing's windows are shorter
-# So many days, its own the first, a plan of day D may have something to send: delivery looks back over them, and `lake expire` keeps what they need.
+MAX_TTL_HOURS = (
+    72  # for so long after its slot a transactional message is tried; marketing's windows are shorter
+)
+# So many days, its own the first, a plan of day D may have something to send: delivery looks back over them,
+# and `lake expire` keeps what they need.
 PLAN_LIFE_DAYS = -(-(MAX_LEAD_HOURS + PLAN_HOURS + MAX_TTL_HOURS) // 24)
 
 F64, I16, I32, U32 = pa.float64(), pa.int16(), pa.int32(), pa.uint32()
@@ -39,28 +42,60 @@ DISPATCH_MANIFEST = Dataset(
         material_id(),
         Column("topic", S, "topic the person may refuse", pattern=NAME),
         channel(),
-        Column("address", S, "device token, phone number or mail address", personal=True, pattern=r"^[^\x00-\x1f\x7f]{1,4096}$"),
+        Column(
+            "address",
+            S,
+            "device token, phone number or mail address",
+            personal=True,
+            pattern=r"^[^\x00-\x1f\x7f]{1,4096}$",
+        ),
         Column("template_id", S, "template in the catalog", pattern=NAME),
         Column("template_version", I32, "its version", minimum=1),
         Column("fields", S, "template variables, a JSON object of strings and numbers", personal=True),
         Column("locale", S, "language tag for the variant", nullable=True),
         Column("priority", S, "order within a channel", allowed=("high", "medium", "low")),
-        Column("guarantee", S, "marketing: at most once; transactional: at least once", allowed=("at_most_once", "at_least_once")),
+        Column(
+            "guarantee",
+            S,
+            "marketing: at most once; transactional: at least once",
+            allowed=("at_most_once", "at_least_once"),
+        ),
         Column("send_ts", TIMESTAMP, "planned instant"),
         Column("not_before", TIMESTAMP, "window opens"),
         Column("not_after", TIMESTAMP, "window closes (exclusive)"),
         Column("timezone", S, "IANA timezone for quiet hours"),
-        Column("quiet_start", I16, "first quiet local hour; null = none", nullable=True, minimum=0, maximum=23),
+        Column(
+            "quiet_start", I16, "first quiet local hour; null = none", nullable=True, minimum=0, maximum=23
+        ),
         Column("quiet_end", I16, "first local hour after quiet", nullable=True, minimum=0, maximum=23),
-        Column("collapse_key", S, "messages with the same key replace each other on the phone", nullable=True),
+        Column(
+            "collapse_key", S, "messages with the same key replace each other on the phone", nullable=True
+        ),
         Column("ttl_s", I32, "time to live at the provider", unit="s", minimum=0, maximum=2419200),
-        Column("material_propensity", F64, "probability of the drawn material", minimum=0, maximum=1, nullable=True),
-        Column("slot_propensity", F64, "probability of the drawn slot; null = chosen, not drawn", minimum=0, maximum=1, nullable=True),
+        Column(
+            "material_propensity",
+            F64,
+            "probability of the drawn material",
+            minimum=0,
+            maximum=1,
+            nullable=True,
+        ),
+        Column(
+            "slot_propensity",
+            F64,
+            "probability of the drawn slot; null = chosen, not drawn",
+            minimum=0,
+            maximum=1,
+            nullable=True,
+        ),
     ),
     ("emit_manifests",),
     layout=("send_hour", "channel", "priority", "part"),
     retention_days=30,
-    notes="One commit per ds; file paths carry send_hour=2026-11-15T04/channel=fcm/priority=high/part-0000.parquet, rows sorted by dispatch_id.",
+    notes=(
+        "One commit per ds; file paths carry "
+        "send_hour=2026-11-15T04/channel=fcm/priority=high/part-0000.parquet, rows sorted by dispatch_id."
+    ),
 )
 
 DISPATCH_FALLOVER = Dataset(
@@ -73,7 +108,8 @@ DISPATCH_FALLOVER = Dataset(
     ("angelia deliver",),
     layout=DISPATCH_MANIFEST.layout,
     retention_days=30,
-    notes="Rows of dispatch_manifest whose address was no use, readdressed to their campaign's next channel; part = where they were. message_id "
+    notes="Rows of dispatch_manifest whose address was no use, readdressed to their campaign's next "
+    "channel; part = where they were. message_id "
     "stays, dispatch_id is new. Sent by the next `angelia deliver`, in the window they had.",
 )
 

@@ -14,7 +14,14 @@ S = pa.string()
 
 def user_id(tolerated_pct: float = 0.0) -> Column:
     """Return the user id column, the same in every dataset."""
-    return Column("user_id", S, "stable id of a person in the source systems", pattern=ID, personal=True, tolerated_pct=tolerated_pct)
+    return Column(
+        "user_id",
+        S,
+        "stable id of a person in the source systems",
+        pattern=ID,
+        personal=True,
+        tolerated_pct=tolerated_pct,
+    )
 
 
 def campaign_id() -> Column:
@@ -24,7 +31,9 @@ def campaign_id() -> Column:
 
 def material_id(nullable: bool = False) -> Column:
     """Return the material id column."""
-    return Column("material_id", S, "material (content variant) in the catalog", pattern=NAME, nullable=nullable)
+    return Column(
+        "material_id", S, "material (content variant) in the catalog", pattern=NAME, nullable=nullable
+    )
 
 
 def channel() -> Column:
@@ -45,8 +54,11 @@ USER_PROFILES = Dataset(
     ("ds",),
     (
         user_id(tolerated_pct=1.0),
-        Column("gender", S, "self-declared gender", nullable=True, allowed=("f", "m", "x"), tolerated_pct=1.0),
-        # Warnings: a bad value here becomes null, so an audience loses the person; it never gains a wrong one.
+        Column(
+            "gender", S, "self-declared gender", nullable=True, allowed=("f", "m", "x"), tolerated_pct=1.0
+        ),
+        # Warnings: a bad value here becomes null, so an audience loses the person; it never gains a wrong
+        # one.
         Column(
             "birth_year",
             pa.int16(),
@@ -58,9 +70,23 @@ USER_PROFILES = Dataset(
             tolerated_pct=1.0,
             severity=Severity.WARNING,
         ),
-        Column("country", S, "ISO 3166-1 alpha-2 country", nullable=True, pattern=r"^[A-Z]{2}$", tolerated_pct=1.0),
+        Column(
+            "country",
+            S,
+            "ISO 3166-1 alpha-2 country",
+            nullable=True,
+            pattern=r"^[A-Z]{2}$",
+            tolerated_pct=1.0,
+        ),
         Column("province", S, "first-level region, lower case", nullable=True),
-        Column("locale", S, "BCP 47 language tag", nullable=True, pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$", tolerated_pct=1.0),
+        Column(
+            "locale",
+            S,
+            "BCP 47 language tag",
+            nullable=True,
+            pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$",
+            tolerated_pct=1.0,
+        ),
         Column(
             "timezone",
             S,
@@ -71,7 +97,12 @@ USER_PROFILES = Dataset(
             tolerated_pct=5.0,
         ),
         Column("signup_ts", TIMESTAMP, "when the account was made", nullable=True),
-        Column("device_vendor", S, "phone maker, lower case; vendors limit marketing messages a day", nullable=True),
+        Column(
+            "device_vendor",
+            S,
+            "phone maker, lower case; vendors limit marketing messages a day",
+            nullable=True,
+        ),
         Column(
             "membership_level",
             pa.int16(),
@@ -100,7 +131,14 @@ USER_ENDPOINTS = Dataset(
     (
         user_id(tolerated_pct=1.0),
         channel(),
-        Column("address", S, "device token, phone number or mail address", personal=True, pattern=r"^[^\x00-\x1f\x7f]{1,4096}$", tolerated_pct=1.0),
+        Column(
+            "address",
+            S,
+            "device token, phone number or mail address",
+            personal=True,
+            pattern=r"^[^\x00-\x1f\x7f]{1,4096}$",
+            tolerated_pct=1.0,
+        ),
         Column("registered_ts", TIMESTAMP, "when this address was registered or last confirmed"),
         Column("is_active", pa.bool_(), "false once the provider said the address is gone"),
     ),
@@ -140,9 +178,19 @@ USER_EVENTS = Dataset(
     (
         Column("event_id", S, "id given by the source", pattern=ID, tolerated_pct=1.0),
         user_id(tolerated_pct=1.0),
-        Column("event_type", S, "what happened: open, view, cart, purchase, ...", pattern=NAME, tolerated_pct=1.0),
+        Column(
+            "event_type", S, "what happened: open, view, cart, purchase, ...", pattern=NAME, tolerated_pct=1.0
+        ),
         Column("item", S, "item or category it happened to", nullable=True, pattern=NAME, tolerated_pct=1.0),
-        Column("value", pa.float64(), "amount of money, or another quantity", nullable=True, minimum=-1e9, maximum=1e9, tolerated_pct=1.0),
+        Column(
+            "value",
+            pa.float64(),
+            "amount of money, or another quantity",
+            nullable=True,
+            minimum=-1e9,
+            maximum=1e9,
+            tolerated_pct=1.0,
+        ),
         Column("event_ts", TIMESTAMP, "when it happened"),
     ),
     ("outside", "angelia world create", "angelia import"),
@@ -190,7 +238,17 @@ PUSH_HISTORY = Dataset(
     notes="ds is the UTC day it was sent. opened_ts may lie on the next day.",
 )
 
-RECEIPT_KINDS = ("accepted", "rejected", "skipped", "deferred", "ambiguous", "delivered", "opened", "bounced", "unsubscribed")
+RECEIPT_KINDS = (
+    "accepted",
+    "rejected",
+    "skipped",
+    "deferred",
+    "ambiguous",
+    "delivered",
+    "opened",
+    "bounced",
+    "unsubscribed",
+)
 
 PUSH_RECEIPTS = Dataset(
     "push_receipts",
@@ -199,7 +257,12 @@ PUSH_RECEIPTS = Dataset(
     ("receipt_id",),
     ("ds", "source", "part"),
     (
-        Column("receipt_id", S, "provider's or sender's id of this receipt; the idempotency key", pattern=r"^[^\x00-\x1f\x7f]{1,256}$"),
+        Column(
+            "receipt_id",
+            S,
+            "provider's or sender's id of this receipt; the idempotency key",
+            pattern=r"^[^\x00-\x1f\x7f]{1,256}$",
+        ),
         hash_id("dispatch_id", "attempt it answers"),
         hash_id("message_id", "message it answers"),
         user_id(),
@@ -208,7 +271,9 @@ PUSH_RECEIPTS = Dataset(
         channel(),
         Column("kind", S, "what the receipt says", allowed=RECEIPT_KINDS),
         Column("receipt_ts", TIMESTAMP, "when it happened at the provider or phone"),
-        Column("sent_ts", TIMESTAMP, "when the message it answers was sent; null = never sent", nullable=True),
+        Column(
+            "sent_ts", TIMESTAMP, "when the message it answers was sent; null = never sent", nullable=True
+        ),
         Column("reason", S, "provider code or reason word", nullable=True),
     ),
     ("angelia deliver", "angelia receive", "angelia world respond", "angelia import"),
@@ -230,7 +295,10 @@ SUPPRESSIONS = Dataset(
         Column("reason", S, "unsubscribed, complaint, gone, erased, operator"),
     ),
     ("angelia receive", "angelia deliver", "angelia lake erase"),
-    notes="Append-only: one leaf, log=0, one commit an entry; read all of them. Delivery re-reads it at most 10 s before a send.",
+    notes=(
+        "Append-only: one leaf, log=0, one commit an entry; read all of them. Delivery re-reads it at "
+        "most 10 s before a send."
+    ),
 )
 
 STOPS = Dataset(
@@ -251,5 +319,26 @@ STOPS = Dataset(
     notes="Append-only; the newest entry of a campaign holds.",
 )
 
-SOURCES = (USER_PROFILES, USER_ENDPOINTS, USER_PREFERENCES, USER_EVENTS, PUSH_HISTORY, PUSH_RECEIPTS, SUPPRESSIONS, STOPS)
-__all__ = ["CHANNELS", "ID", "NAME", "RECEIPT_KINDS", "SOURCES", "Severity", "campaign_id", "channel", "hash_id", "material_id", "user_id"]
+SOURCES = (
+    USER_PROFILES,
+    USER_ENDPOINTS,
+    USER_PREFERENCES,
+    USER_EVENTS,
+    PUSH_HISTORY,
+    PUSH_RECEIPTS,
+    SUPPRESSIONS,
+    STOPS,
+)
+__all__ = [
+    "CHANNELS",
+    "ID",
+    "NAME",
+    "RECEIPT_KINDS",
+    "SOURCES",
+    "Severity",
+    "campaign_id",
+    "channel",
+    "hash_id",
+    "material_id",
+    "user_id",
+]

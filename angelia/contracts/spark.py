@@ -1,4 +1,6 @@
-"""Contract -> Spark schema. What would surprise: Spark has no unsigned integers, so uint32 ordinals are LongType there."""
+"""Contract -> Spark schema. What would surprise: Spark has no unsigned integers, so uint32 ordinals are
+LongType there.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ def schema(contract: Dataset) -> Any:
     from pyspark.sql import types
 
     return types.StructType(
-        [types.StructField(column.name, spark_type(column.type), column.nullable, {"comment": column.meaning}) for column in contract.columns]
+        [
+            types.StructField(
+                column.name, spark_type(column.type), column.nullable, {"comment": column.meaning}
+            )
+            for column in contract.columns
+        ]
     )
 
 
@@ -38,10 +45,15 @@ def spark_type(kind: pa.DataType) -> Any:
     if pa.types.is_list(kind):
         return types.ArrayType(spark_type(kind.value_type), True)
     if pa.types.is_struct(kind):
-        return types.StructType([types.StructField(part.name, spark_type(part.type), part.nullable) for part in kind])
+        return types.StructType(
+            [types.StructField(part.name, spark_type(part.type), part.nullable) for part in kind]
+        )
     return simple[kind]
 
 
 def ddl(contract: Dataset) -> str:
     """Return the schema as the DDL text that `mapInArrow` and `createDataFrame` take."""
-    return ", ".join(f"`{field.name}` {field.dataType.simpleString()}{'' if field.nullable else ' NOT NULL'}" for field in schema(contract).fields)
+    return ", ".join(
+        f"`{field.name}` {field.dataType.simpleString()}{'' if field.nullable else ' NOT NULL'}"
+        for field in schema(contract).fields
+    )

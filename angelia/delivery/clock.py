@@ -1,10 +1,12 @@
 """Time, injected: what the plan's windows and pacing are read on, and what leases are read on.
 
-Two clocks, because a rehearsal of the plan's 24 hours runs in minutes: *plan time* (rows' windows, quiet hours, pacing, backoff) may be simulated;
+Two clocks, because a rehearsal of the plan's 24 hours runs in minutes: *plan time* (rows' windows, quiet
+hours, pacing, backoff) may be simulated;
 *lease time* (claims, deadlines, age of the stop list) concerns other processes and is always real.
 
-Surprise: a machine's clock may be set while a part is sent, and nobody can say which of the two times is right. The wall clock is therefore compared
-with one that nobody can set; where they part, nothing is sent that either of them calls too early or too late.
+Surprise: a machine's clock may be set while a part is sent, and nobody can say which of the two times is
+right. The wall clock is therefore compared with one that nobody can set; where they part, nothing is sent
+that either of them calls too early or too late.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Clock(Protocol):
         """Return the present instant, or the later one of two that may be: ends are compared with it."""
 
     def earliest(self) -> Micros:
-        """Return the present instant, or the earlier one of two that may be: beginnings are compared with it."""
+        """Return the present instant, or the earlier one of two that may be: beginnings are compared with
+        it."""
 
     def steady(self) -> Micros:
         """Return an instant that nobody sets: pacing and backoff are counted on it."""
@@ -39,24 +42,33 @@ class Clock(Protocol):
         """Wait."""
 
     async def wait(self, event: asyncio.Event, seconds: float, *, busy: Callable[[], bool]) -> None:
-        """Wait until the event, at most `seconds`; `busy` says that answers from outside are under way, which take real time."""
+        """Wait until the event, at most `seconds`; `busy` says that answers from outside are under way, which
+        take real time.
+        """
 
 
 def steady_ns() -> int:
-    """Return nanoseconds on a clock that nobody sets and that goes on while the machine or this process sleeps."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
+    """Return nanoseconds on a clock that nobody sets and that goes on while the machine or this process
+    sleeps.
+    """
+    return (
+        time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
+    )
 
 
 class WallClock:
-    """The machine's clock beside a steady one; durations are measured monotonically, so that a jump of the wall clock shortens no wait.
+    """The machine's clock beside a steady one; durations are measured monotonically, so that a jump of the
+    wall clock shortens no wait.
 
-    Small differences (a clock being slewed) are followed; one of more than `JUMP_US` between two looks is a jump, and until the clock is set back
-    both times count.
+    Small differences (a clock being slewed) are followed; one of more than `JUMP_US` between two looks is a
+    jump, and until the clock is set back both times count.
     """
 
     simulated = False
 
-    def __init__(self, wall_ns: Callable[[], int] = time.time_ns, steady: Callable[[], int] = steady_ns) -> None:
+    def __init__(
+        self, wall_ns: Callable[[], int] = time.time_ns, steady: Callable[[], int] = steady_ns
+    ) -> None:
         self._wall_ns, self._steady_ns = wall_ns, steady
         self._offset = self._wall_ns() // 1000 - self._steady_ns() // 1000
         self._is_disputed = False
@@ -131,7 +143,9 @@ class SimulatedClock:
         self._now = max(self._now, instant)
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass without waiting. Of several sleepers the one whose time comes first wakes first, so that their waits do not add up."""
+        """Let time pass without waiting. Of several sleepers the one whose time comes first wakes first, so
+        that their waits do not add up.
+        """
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._n_sleeps += 1
         heapq.heappush(self._sleepers, (self._now + max(0, int(seconds * 1e6)), self._n_sleeps, woken))
@@ -141,7 +155,8 @@ class SimulatedClock:
         await woken
 
     def _tick(self) -> None:
-        """Move on to the next sleeper's time and wake it; the others have their turn when it has had its own."""
+        """Move on to the next sleeper's time and wake it; the others have their turn when it has had its
+        own."""
         while self._sleepers and self._sleepers[0][2].done():  # cancelled
             heapq.heappop(self._sleepers)
         self._is_ticking = bool(self._sleepers)

@@ -1,8 +1,10 @@
-"""Charts as inline SVG text: columns over hours, bars, intervals, heat, a matrix of states, trends. No script, no style attributes, colours by
+"""Charts as inline SVG text: columns over hours, bars, intervals, heat, a matrix of states, trends. No
+script, no style attributes, colours by
 CSS class.
 
-Input is plain numbers and labels; output is deterministic text with two decimals. Labels inside an SVG are drawn at their real size: a chart
-is drawn once wide and once narrow, and the page's style sheet shows the one that fits, so that a phone never shrinks text.
+Input is plain numbers and labels; output is deterministic text with two decimals. Labels inside an SVG are
+drawn at their real size: a chart is drawn once wide and once narrow, and the page's style sheet shows the one
+that fits, so that a phone never shrinks text.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a matrix: its colour class, a sign that tells it without colour, and what hovering says; `target` is where a click leads."""
+    """One cell of a matrix: its colour class, a sign that tells it without colour, and what hovering says;
+    `target` is where a click leads.
+    """
 
     css: str
     sign: str
@@ -37,7 +41,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Trend:
-    """One small line over days: None is a gap; `limit` is drawn where it is in sight; `is_bad` colours the newest value."""
+    """One small line over days: None is a gap; `limit` is drawn where it is in sight; `is_bad` colours the
+    newest value.
+    """
 
     name: str
     values: Sequence[float | None]
@@ -93,8 +99,16 @@ def responsive(draw: Callable[[int], str]) -> str:
     return f'<div class="wide">{draw(WIDE)}</div><div class="narrow">{draw(NARROW)}</div>'
 
 
-def columns(labels: Sequence[str], series: Sequence[Series], label: str, *, mark: Sequence[str] = (), height: int = 260) -> str:
-    """Return overlapping columns per label, the first series the widest and behind: what was planned, of it sent, of it opened.
+def columns(
+    labels: Sequence[str],
+    series: Sequence[Series],
+    label: str,
+    *,
+    mark: Sequence[str] = (),
+    height: int = 260,
+) -> str:
+    """Return overlapping columns per label, the first series the widest and behind: what was planned, of it
+    sent, of it opened.
 
     Args:
         labels: one per column, e.g. hours.
@@ -120,7 +134,10 @@ def columns(labels: Sequence[str], series: Sequence[Series], label: str, *, mark
                     continue
                 x = left + slot * (i + 0.5 - share / 2)
                 title = f"<title>{escape(labels[i])}: {escape(one.name)} {number(value)}</title>"
-                place = f'x="{x:.2f}" y="{top + span_y - tall:.2f}" width="{slot * share:.2f}" height="{max(tall, 0.8):.2f}"'
+                place = (
+                    f'x="{x:.2f}" y="{top + span_y - tall:.2f}" width="{slot * share:.2f}" '
+                    f'height="{max(tall, 0.8):.2f}"'
+                )
                 body.append(f'<rect {place} class="{one.css}">{title}</rect>')
         every = max(1, math.ceil(30 / slot))
         every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 48, 96, every) if k >= every)
@@ -131,13 +148,23 @@ def columns(labels: Sequence[str], series: Sequence[Series], label: str, *, mark
                 body.append(_text(left + slot * i, height - bottom + 33, mark[i], "axis strong"))
                 if i:
                     x = left + slot * i
-                    body.append(f'<line x1="{x:.2f}" x2="{x:.2f}" y1="{top}" y2="{height - bottom + 20}" class="day"/>')
+                    body.append(
+                        f'<line x1="{x:.2f}" x2="{x:.2f}" y1="{top}" y2="{height - bottom + 20}" '
+                        f'class="day"/>'
+                    )
         return _svg(width, height, label, body)
 
     return responsive(draw)
 
 
-def lines(labels: Sequence[str], series: Sequence[Series], label: str, *, mark: Sequence[str] = (), height: int = 200) -> str:
+def lines(
+    labels: Sequence[str],
+    series: Sequence[Series],
+    label: str,
+    *,
+    mark: Sequence[str] = (),
+    height: int = 200,
+) -> str:
     """Return stepped lines over labels; each label is an hour, a step holds for it."""
 
     def draw(width: int) -> str:
@@ -149,14 +176,18 @@ def lines(labels: Sequence[str], series: Sequence[Series], label: str, *, mark: 
         for tick in ticks:
             y = top + span_y * (1 - tick / ticks[-1])
             body.append(
-                f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" class="grid"/>{_text(left - 6, y + 4, short(tick), "axis", "end")}'
+                f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" '
+                f'class="grid"/>{_text(left - 6, y + 4, short(tick), "axis", "end")}'
             )
         for one in series:
             points = []
             for i, value in enumerate(one.values):
                 y = top + span_y * (1 - value / ticks[-1])
                 points += [f"{left + slot * i:.2f},{y:.2f}", f"{left + slot * (i + 1):.2f},{y:.2f}"]
-            body.append(f'<polyline points="{" ".join(points)}" class="line {one.css}"><title>{escape(one.name)}</title></polyline>')
+            body.append(
+                f'<polyline points="{" ".join(points)}" class="line '
+                f'{one.css}"><title>{escape(one.name)}</title></polyline>'
+            )
         every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 10**9) if k * slot >= 30)
         for i, text in enumerate(labels):
             if i % every == 0:
@@ -169,7 +200,9 @@ def lines(labels: Sequence[str], series: Sequence[Series], label: str, *, mark: 
 
 
 def bars(rows: Sequence[tuple[str, float, str]], label: str, css: str = "s2") -> str:
-    """Return horizontal bars: (name, value, note); the name stands above its bar, so that long names fit on a phone."""
+    """Return horizontal bars: (name, value, note); the name stands above its bar, so that long names fit on a
+    phone.
+    """
 
     def draw(width: int) -> str:
         most = max((value for _, value, _ in rows), default=0) or 1
@@ -182,14 +215,20 @@ def bars(rows: Sequence[tuple[str, float, str]], label: str, css: str = "s2") ->
             body.append(_text(width, y + 15, note, "value", "end"))
             body.append(f'<rect x="0" y="{y + 22}" width="{width}" height="10" class="track"/>')
             if value > 0:
-                body.append(f'<rect x="0" y="{y + 22}" width="{max(wide, 1.5):.2f}" height="10" class="{css}"/>')
+                body.append(
+                    f'<rect x="0" y="{y + 22}" width="{max(wide, 1.5):.2f}" height="10" class="{css}"/>'
+                )
         return _svg(width, step * len(rows), label, body)
 
     return responsive(draw)
 
 
-def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, coloured: Sequence[bool]) -> str:
-    """Return estimates with intervals around zero: (name, estimate, low, high, note); `coloured` says which are settled."""
+def intervals(
+    rows: Sequence[tuple[str, float, float, float, str]], label: str, coloured: Sequence[bool]
+) -> str:
+    """Return estimates with intervals around zero: (name, estimate, low, high, note); `coloured` says which
+    are settled.
+    """
 
     def draw(width: int) -> str:
         reach = max((max(abs(low), abs(high)) for _, _, low, high, _ in rows), default=0.0) or 1.0
@@ -208,13 +247,29 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, 
         body = []
         for i, (name, estimate, low, high, note) in enumerate(rows):
             y = i * step
-            body.append(f'<line x1="{middle:.2f}" x2="{middle:.2f}" y1="{y + drop + 20}" y2="{y + drop + 42}" class="zero"/>')
+            body.append(
+                f'<line x1="{middle:.2f}" x2="{middle:.2f}" y1="{y + drop + 20}" '
+                f'y2="{y + drop + 42}" class="zero"/>'
+            )
             css = ("up" if estimate > 0 else "down") if coloured[i] else "flat"
-            body.append(_text(0, y + 15, _fit(name, width if stacked else width - CHARACTER * len(note)), "name"))
-            body.append(_text(0, y + 33, note, "value") if stacked else _text(width, y + 15, note, "value", "end"))
+            body.append(
+                _text(0, y + 15, _fit(name, width if stacked else width - CHARACTER * len(note)), "name")
+            )
+            body.append(
+                _text(0, y + 33, note, "value") if stacked else _text(width, y + 15, note, "value", "end")
+            )
             at = y + drop + 31
-            body.append(f'<line x1="{place(low):.2f}" x2="{place(high):.2f}" y1="{at}" y2="{at}" class="interval {css}"/>')
-            body += [f'<line x1="{place(x):.2f}" x2="{place(x):.2f}" y1="{at - 5}" y2="{at + 5}" class="interval {css}"/>' for x in (low, high)]
+            body.append(
+                f'<line x1="{place(low):.2f}" x2="{place(high):.2f}" y1="{at}" y2="{at}" '
+                f'class="interval {css}"/>'
+            )
+            body += [
+                (
+                    f'<line x1="{place(x):.2f}" x2="{place(x):.2f}" y1="{at - 5}" y2="{at + 5}" '
+                    f'class="interval {css}"/>'
+                )
+                for x in (low, high)
+            ]
             body.append(f'<circle cx="{place(estimate):.2f}" cy="{at}" r="5" class="dot {css}"/>')
         for tick, anchor in ((-edge, "start"), (0.0, "middle"), (edge, "end")):
             x = {"start": 0.0, "middle": middle, "end": float(width)}[anchor]
@@ -224,8 +279,14 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, 
     return responsive(draw)
 
 
-def heat(row_names: Sequence[str], column_names: Sequence[str], values: Sequence[Sequence[float | None]], label: str) -> str:
-    """Return a grid of shaded cells (five steps of the highest value), the number in each cell where it fits."""
+def heat(
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    label: str,
+) -> str:
+    """Return a grid of shaded cells (five steps of the highest value), the number in each cell where it
+    fits."""
 
     def draw(width: int) -> str:
         cell_h, head = 30, 18
@@ -240,10 +301,19 @@ def heat(row_names: Sequence[str], column_names: Sequence[str], values: Sequence
                 level = 0 if not value else max(1, math.ceil(5 * value / most))
                 title = f"<title>{escape(name)}, {escape(column_names[k])}: {number(value)}</title>"
                 body.append(
-                    f'<rect x="{k * slot:.2f}" y="{y + head}" width="{slot - gap:.2f}" height="{cell_h}" rx="2" class="h{level}">{title}</rect>'
+                    f'<rect x="{k * slot:.2f}" y="{y + head}" width="{slot - gap:.2f}" '
+                    f'height="{cell_h}" rx="2" class="h{level}">{title}</rect>'
                 )
                 if value and slot >= 28:
-                    body.append(_text(k * slot + (slot - gap) / 2, y + head + 20, short(value), f"cell c{level}", "middle"))
+                    body.append(
+                        _text(
+                            k * slot + (slot - gap) / 2,
+                            y + head + 20,
+                            short(value),
+                            f"cell c{level}",
+                            "middle",
+                        )
+                    )
         height = len(row_names) * (cell_h + head + 6) + 16
         every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 10**9) if k * slot >= 28)
         for k, name in enumerate(column_names):
@@ -254,8 +324,16 @@ def heat(row_names: Sequence[str], column_names: Sequence[str], values: Sequence
     return responsive(draw)
 
 
-def matrix(rows: Sequence[tuple[str, Sequence[Cell | None]]], column_names: Sequence[str], label: str, *, groups: Sequence[str] = ()) -> str:
-    """Return a grid of states: (name, one cell per column, None where there is nothing); `groups` heads rows where it changes."""
+def matrix(
+    rows: Sequence[tuple[str, Sequence[Cell | None]]],
+    column_names: Sequence[str],
+    label: str,
+    *,
+    groups: Sequence[str] = (),
+) -> str:
+    """Return a grid of states: (name, one cell per column, None where there is nothing); `groups` heads rows
+    where it changes.
+    """
 
     def draw(width: int) -> str:
         is_wide = width >= WIDE
@@ -272,12 +350,26 @@ def matrix(rows: Sequence[tuple[str, Sequence[Cell | None]]], column_names: Sequ
             for k, cell in enumerate(cells):
                 x, top = left + k * slot, y + drop
                 if cell is None:
-                    body.append(f'<rect x="{x + slot / 2 - 1.5:.2f}" y="{top + cell_h / 2 - 2:.2f}" width="3" height="3" rx="1.5" class="track"/>')
+                    body.append(
+                        f'<rect x="{x + slot / 2 - 1.5:.2f}" y="{top + cell_h / 2 - 2:.2f}" '
+                        f'width="3" height="3" rx="1.5" class="track"/>'
+                    )
                     continue
-                square = f'<rect x="{x:.2f}" y="{top:.2f}" width="{slot - 2:.2f}" height="{cell_h - 2}" rx="3" class="{cell.css}"/>'
-                sign = _text(x + (slot - 2) / 2, top + cell_h - 7, cell.sign, f"sign {cell.css}", "middle") if cell.sign else ""
+                square = (
+                    f'<rect x="{x:.2f}" y="{top:.2f}" width="{slot - 2:.2f}" height="{cell_h - 2}" '
+                    f'rx="3" class="{cell.css}"/>'
+                )
+                sign = (
+                    _text(x + (slot - 2) / 2, top + cell_h - 7, cell.sign, f"sign {cell.css}", "middle")
+                    if cell.sign
+                    else ""
+                )
                 inner = f"{square}{sign}<title>{escape(cell.title)}</title>"
-                body.append(f'<a href="{escape(cell.target, quote=True)}">{inner}</a>' if cell.target else f"<g>{inner}</g>")
+                body.append(
+                    f'<a href="{escape(cell.target, quote=True)}">{inner}</a>'
+                    if cell.target
+                    else f"<g>{inner}</g>"
+                )
             y += cell_h + drop + 2
         body += _days_axis(column_names, left, slot, y + 14)
         return _svg(width, int(y) + 20, label, body)
@@ -294,7 +386,15 @@ def _days_axis(names: Sequence[str], left: float, slot: float, y: float) -> list
         x = left + k * slot + (slot - 2) / 2
         # The newest label ends with its column, so that it does not hang over the edge.
         is_last = k == len(names) - 1 and len(names) > 1
-        found.append(_text(left + (k + 1) * slot - 2 if is_last else x, y, names[k], "axis", "end" if is_last else "middle" if k else "start"))
+        found.append(
+            _text(
+                left + (k + 1) * slot - 2 if is_last else x,
+                y,
+                names[k],
+                "axis",
+                "end" if is_last else "middle" if k else "start",
+            )
+        )
     return found
 
 
@@ -308,8 +408,23 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
         body: list[str] = []
         for i, row in enumerate(rows):
             y = i * (tall + drop + gap)
-            body.append(_text(0, y + (18 if is_wide else 14), _fit(row.name, (left or width - CHARACTER * len(row.note)) - 12), "name"))
-            body.append(_text(width, y + (18 if is_wide else 14), row.note, "value bad" if row.is_bad else "value", "end"))
+            body.append(
+                _text(
+                    0,
+                    y + (18 if is_wide else 14),
+                    _fit(row.name, (left or width - CHARACTER * len(row.note)) - 12),
+                    "name",
+                )
+            )
+            body.append(
+                _text(
+                    width,
+                    y + (18 if is_wide else 14),
+                    row.note,
+                    "value bad" if row.is_bad else "value",
+                    "end",
+                )
+            )
             body += _spark(row, column_names, left, y + drop, slot, tall)
         height = len(rows) * (tall + drop + gap)
         body += _days_axis(column_names, left, slot, height + 10)
@@ -318,7 +433,9 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
     return responsive(draw)
 
 
-def _spark(row: Trend, column_names: Sequence[str], left: float, y: float, slot: float, tall: float) -> list[str]:
+def _spark(
+    row: Trend, column_names: Sequence[str], left: float, y: float, slot: float, tall: float
+) -> list[str]:
     known = [(k, value) for k, value in enumerate(row.values) if value is not None]
     most = max((value for _, value in known), default=0.0)
     limit = row.limit if row.limit is not None and 0 < row.limit <= 4 * most else None
@@ -327,24 +444,42 @@ def _spark(row: Trend, column_names: Sequence[str], left: float, y: float, slot:
     def at(k: int, value: float) -> tuple[float, float]:
         return left + (k + 0.5) * slot, y + tall - 2 - (tall - 5) * value / scale
 
-    found = [f'<line x1="{left:.2f}" x2="{left + slot * len(row.values):.2f}" y1="{y + tall - 1:.2f}" y2="{y + tall - 1:.2f}" class="grid"/>']
+    found = [
+        (
+            f'<line x1="{left:.2f}" x2="{left + slot * len(row.values):.2f}" y1="{y + tall - 1:.2f}" '
+            f'y2="{y + tall - 1:.2f}" class="grid"/>'
+        )
+    ]
     if limit is not None:
         height = at(0, limit)[1]
-        found.append(f'<line x1="{left:.2f}" x2="{left + slot * len(row.values):.2f}" y1="{height:.2f}" y2="{height:.2f}" class="limit"/>')
+        found.append(
+            f'<line x1="{left:.2f}" x2="{left + slot * len(row.values):.2f}" y1="{height:.2f}" '
+            f'y2="{height:.2f}" class="limit"/>'
+        )
     run: list[tuple[float, float]] = []
     for k, value in [*enumerate(row.values), (len(row.values), None)]:
         if value is not None:
             run.append(at(k, value))
             continue
         if len(run) > 1:
-            found.append(f'<polyline points="{" ".join(f"{x:.2f},{h:.2f}" for x, h in run)}" class="line s2 thin"/>')
+            found.append(
+                f'<polyline points="{" ".join(f"{x:.2f},{h:.2f}" for x, h in run)}" class="line s2 thin"/>'
+            )
         elif run:
             found.append(f'<circle cx="{run[0][0]:.2f}" cy="{run[0][1]:.2f}" r="2" class="s2"/>')
         run = []
     if known:
         x, height = at(*known[-1])
-        found.append(f'<circle cx="{x:.2f}" cy="{height:.2f}" r="3.5" class="{"dot down" if row.is_bad else "s2"}"/>')
+        found.append(
+            f'<circle cx="{x:.2f}" cy="{height:.2f}" r="3.5" class="{"dot down" if row.is_bad else "s2"}"/>'
+        )
     for k, value in known:
-        title = f"<title>{escape(row.name)}, {escape(column_names[k])}: {number(value, row.digits)}{row.unit}</title>"
-        found.append(f'<rect x="{left + k * slot:.2f}" y="{y:.2f}" width="{slot:.2f}" height="{tall:.2f}" class="hit">{title}</rect>')
+        title = (
+            f"<title>{escape(row.name)}, {escape(column_names[k])}: "
+            f"{number(value, row.digits)}{row.unit}</title>"
+        )
+        found.append(
+            f'<rect x="{left + k * slot:.2f}" y="{y:.2f}" width="{slot:.2f}" height="{tall:.2f}" '
+            f'class="hit">{title}</rect>'
+        )
     return found

@@ -1,7 +1,8 @@
 """A report as one HTML page: no script, no outside file.
 
-Input is texts, rows and charts; output is text that depends on nothing else (no clock), so equal inputs give equal bytes.
-The page forbids everything in its own Content-Security-Policy but its one style sheet, named by hash.
+Input is texts, rows and charts; output is text that depends on nothing else (no clock), so equal inputs give
+equal bytes. The page forbids everything in its own Content-Security-Policy but its one style sheet, named by
+hash.
 """
 
 from __future__ import annotations
@@ -19,16 +20,25 @@ STYLE = (Path(__file__).parent / "style.css").read_text("utf-8")
 
 
 def table(columns: Sequence[tuple[str, str]], rows: Iterable[Mapping[str, Any]], caption: str) -> str:
-    """Return a table; a column is (key, heading), numbers stand to the right, the first column heads its row."""
+    """Return a table; a column is (key, heading), numbers stand to the right, the first column heads its
+    row."""
     listed = list(rows)
-    numeric = {key for key, _ in columns if any(isinstance(row.get(key), int | float) and not isinstance(row.get(key), bool) for row in listed)}
+    numeric = {
+        key
+        for key, _ in columns
+        if any(isinstance(row.get(key), int | float) and not isinstance(row.get(key), bool) for row in listed)
+    }
     head = "".join(f'<th scope="col"{_n(key in numeric)}>{escape(title)}</th>' for key, title in columns)
     body = []
     for row in listed:
         first, *others = [key for key, _ in columns]
-        cells = f'<th scope="row">{_cell(row.get(first))}</th>' + "".join(f"<td{_n(key in numeric)}>{_cell(row.get(key))}</td>" for key in others)
+        cells = f'<th scope="row">{_cell(row.get(first))}</th>' + "".join(
+            f"<td{_n(key in numeric)}>{_cell(row.get(key))}</td>" for key in others
+        )
         body.append(f"<tr>{cells}</tr>")
-    inner = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+    inner = (
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+    )
     return f'<div class="scroll"><table>{inner}</table></div>'
 
 
@@ -57,7 +67,10 @@ def _cell(value: Any) -> str:
 def legend(entries: Sequence[tuple[str, str]]) -> str:
     """Return the key of a chart: (colour class, name)."""
     items = "".join(
-        f'<li><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" class="{css}"/></svg>{escape(name)}</li>'
+        (
+            f'<li><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" '
+            f'class="{css}"/></svg>{escape(name)}</li>'
+        )
         for css, name in entries
     )
     return f'<ul class="legend">{items}</ul>'
@@ -87,7 +100,8 @@ def figure(chart: str) -> str:
 def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
     """Return the row of key figures: (figure, what it counts, note)."""
     items = "".join(
-        f'<div class="tile"><b>{_cell(value)}</b><span>{escape(what)}{"<br>" + escape(note) if note else ""}</span></div>'
+        f'<div class="tile"><b>{_cell(value)}</b><span>{escape(what)}'
+        f"{'<br>' + escape(note) if note else ''}</span></div>"
         for value, what, note in entries
     )
     return f'<div class="tiles">{items}</div>'
@@ -95,12 +109,18 @@ def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
 
 def facts(entries: Sequence[tuple[str, str]]) -> str:
     """Return names and values of what the page was made from."""
-    return '<dl class="facts">' + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in entries) + "</dl>"
+    return (
+        '<dl class="facts">'
+        + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in entries)
+        + "</dl>"
+    )
 
 
 def links(entries: Sequence[tuple[str, str]]) -> str:
     """Return links to pages beside this one: (relative address, text); nothing for no links."""
-    items = "".join(f'<a href="{escape(address, quote=True)}">{escape(text)}</a>' for address, text in entries)
+    items = "".join(
+        f'<a href="{escape(address, quote=True)}">{escape(text)}</a>' for address, text in entries
+    )
     return f"<nav>{items}</nav>" if items else ""
 
 
@@ -121,6 +141,7 @@ def page(title: str, head: str, sections: Sequence[str], foot: str) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="color-scheme" content="light dark">\n<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n'
+        f'<meta name="color-scheme" content="light '
+        f'dark">\n<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n'
         f"<header>{head}</header>\n<main>\n{chr(10).join(sections)}\n</main>\n<footer>{foot}</footer>\n</body>\n</html>\n"
     )

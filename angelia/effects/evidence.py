@@ -1,6 +1,7 @@
 """The report's evidence: the plan's certificate, the data's verdicts, and the commits it was made from.
 
-Reads the meta of the decisions commit, the gates' verdicts and the checks of the report's tables; returns HTML sections.
+Reads the meta of the decisions commit, the gates' verdicts and the checks of the report's tables; returns
+HTML sections.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ def certificate(found: Findings) -> str:
     """Return the section on how near the plan is to the best one, and what was scarce."""
     decisions = found.sources.one("decisions")
     lead = (
-        "How near the plan is to the best possible one, and which hours were scarce: an hour's shadow price is what one more message in it is worth."
+        "How near the plan is to the best possible one, and which hours were scarce: an hour's shadow "
+        "price is what one more message in it is worth."
     )
     if decisions is None or "bound_micros" not in decisions.meta:
-        return section("plan", "The plan's certificate", lead, empty("This night's decisions carry no certificate."))
+        return section(
+            "plan", "The plan's certificate", lead, empty("This night's decisions carry no certificate.")
+        )
     meta = decisions.meta
     rows = [
         ("Value of the plan", f"{meta['primal_micros'] / 1e6:,.2f}"),
@@ -45,11 +49,27 @@ def certificate(found: Findings) -> str:
         parts.append(f"<h3>{channel}: use of capacity, %</h3>")
         use = [100 * row["used"] / row["capacity"] if row["capacity"] else 0.0 for row in own]
         parts.append(
-            figure(charts.columns(labels, [Series("use of capacity, %", use, "s2")], f"{channel}: use of capacity by hour, percent", height=150))
+            figure(
+                charts.columns(
+                    labels,
+                    [Series("use of capacity, %", use, "s2")],
+                    f"{channel}: use of capacity by hour, percent",
+                    height=150,
+                )
+            )
         )
         if any(prices):
             parts.append(f"<h3>{channel}: shadow price of an hour</h3>")
-            parts.append(figure(charts.lines(labels, [Series("shadow price", prices, "s3")], f"{channel}: shadow price by hour", height=150)))
+            parts.append(
+                figure(
+                    charts.lines(
+                        labels,
+                        [Series("shadow price", prices, "s3")],
+                        f"{channel}: shadow price by hour",
+                        height=150,
+                    )
+                )
+            )
         else:
             parts.append(f'<p class="soft">No hour of {channel} was scarce: all shadow prices are zero.</p>')
     shown = [
@@ -62,8 +82,20 @@ def certificate(found: Findings) -> str:
         }
         for row in limits
     ]
-    columns = [("limit", "limit"), ("used", "used"), ("capacity", "at most"), ("use", "use, %"), ("price", "shadow price")]
-    return section("plan", "The plan's certificate", lead, *parts, details("Every limit", table(columns, shown, "Limits of the plan")))
+    columns = [
+        ("limit", "limit"),
+        ("used", "used"),
+        ("capacity", "at most"),
+        ("use", "use, %"),
+        ("price", "shadow price"),
+    ]
+    return section(
+        "plan",
+        "The plan's certificate",
+        lead,
+        *parts,
+        details("Every limit", table(columns, shown, "Limits of the plan")),
+    )
 
 
 def _word(success: bool, crashed: bool, severity: str) -> Html:
@@ -71,13 +103,20 @@ def _word(success: bool, crashed: bool, severity: str) -> Html:
         return Html('<span class="verdict good">passed</span>')
     if crashed:
         return Html('<span class="verdict bad">check crashed</span>')
-    return Html(f'<span class="verdict {"bad" if severity == "critical" else "warn"}">{"failed" if severity == "critical" else "warning"}</span>')
+    kind, word = ("bad", "failed") if severity == "critical" else ("warn", "warning")
+    return Html(f'<span class="verdict {kind}">{word}</span>')
 
 
 def quality(found: Findings) -> str:
     """Return the section on what gates and the report's own checks found."""
     lead = "What the gates found in the night's data, and what this report's own checks found in its tables."
-    parts = [links([(found.quality_page, "Verdicts, row counts and nulls of the last days")] if found.quality_page else [])]
+    parts = [
+        links(
+            [(found.quality_page, "Verdicts, row counts and nulls of the last days")]
+            if found.quality_page
+            else []
+        )
+    ]
     gates: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for verdict in found.verdicts:
         gates.setdefault((verdict["gate"], verdict["dataset"]), []).append(verdict)
@@ -93,7 +132,14 @@ def quality(found: Findings) -> str:
             }
             for (gate, dataset), own in gates.items()
         ]
-        columns = [("gate", "gate"), ("dataset", "dataset"), ("rows", "rows"), ("checks", "checks"), ("failed", "failed"), ("verdict", "verdict")]
+        columns = [
+            ("gate", "gate"),
+            ("dataset", "dataset"),
+            ("rows", "rows"),
+            ("checks", "checks"),
+            ("failed", "failed"),
+            ("verdict", "verdict"),
+        ]
         parts.append(table(columns, rows, "Gates"))
     else:
         parts.append(empty("No gate was checked for this day."))
@@ -121,13 +167,36 @@ def quality(found: Findings) -> str:
             ("command", "see the rows"),
         ]
         failed = any(not v["success"] for v in bad)
-        inner = table(columns, shown, "Rows that break a rule; those within what the contract tolerates are dropped and counted by the jobs")
-        parts.append(inner if failed else details(f"{len(bad)} rules with rows that break them, all within what is tolerated", inner))
+        inner = table(
+            columns,
+            shown,
+            (
+                "Rows that break a rule; those within what the contract tolerates are dropped and "
+                "counted by the jobs"
+            ),
+        )
+        parts.append(
+            inner
+            if failed
+            else details(f"{len(bad)} rules with rows that break them, all within what is tolerated", inner)
+        )
     rows = [
-        {"table": c.table, "says": c.says, "found": c.n_rows, "verdict": _word(not c.failed, False, c.severity), "example": _example(c)}
+        {
+            "table": c.table,
+            "says": c.says,
+            "found": c.n_rows,
+            "verdict": _word(not c.failed, False, c.severity),
+            "example": _example(c),
+        }
         for c in sorted(found.checks, key=lambda check: not check.failed)
     ]
-    columns = [("table", "table"), ("says", "what holds"), ("found", "exceptions"), ("verdict", "verdict"), ("example", "first exception")]
+    columns = [
+        ("table", "table"),
+        ("says", "what holds"),
+        ("found", "exceptions"),
+        ("verdict", "verdict"),
+        ("example", "first exception"),
+    ]
     n_failed = sum(check.failed for check in found.checks)
     inner = table(columns, rows, "Checks of the report's tables")
     parts.append(f"<h3>This report's own checks: {len(rows) - n_failed} of {len(rows)} passed</h3>")
@@ -136,11 +205,16 @@ def quality(found: Findings) -> str:
 
 
 def _worst(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    return "critical" if any(v["severity"] == "critical" and not v["success"] for v in verdicts) else "warning"
+    return (
+        "critical" if any(v["severity"] == "critical" and not v["success"] for v in verdicts) else "warning"
+    )
 
 
 def _example(check: Check) -> str:
-    return ", ".join(f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in check.example.items())
+    return ", ".join(
+        f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in check.example.items()
+    )
 
 
 def made_from(found: Findings) -> str:
@@ -150,10 +224,21 @@ def made_from(found: Findings) -> str:
     entries = [
         ("Plan", decisions.citation() if decisions else "none"),
         ("Decided by", decisions.code_version if decisions else "–"),
-        ("Manifest", f"{manifest.citation()}, {number(len(manifest.files))} parts, {number(manifest.rows)} rows" if manifest else "none"),
+        (
+            "Manifest",
+            f"{manifest.citation()}, {number(len(manifest.files))} parts, {number(manifest.rows)} rows"
+            if manifest
+            else "none",
+        ),
         ("Manifest sha256", manifest_sha256(manifest) or "–"),
     ]
     refs = sources.refs()
-    listed = table([("ref", "commit")], [{"ref": Html(f"<code>{escape(ref)}</code>")} for ref in refs], "Commits this page was made from")
+    listed = table(
+        [("ref", "commit")],
+        [{"ref": Html(f"<code>{escape(ref)}</code>")} for ref in refs],
+        "Commits this page was made from",
+    )
     lead = "The same commits give the same page, byte for byte."
-    return section("source", "Made from", lead, facts(entries), details(f"All {number(len(refs))} commits", listed))
+    return section(
+        "source", "Made from", lead, facts(entries), details(f"All {number(len(refs))} commits", listed)
+    )

@@ -1,7 +1,7 @@
 """Put a night's report together: which figure stands where, and in which words.
 
-Reads the tables of `sql/`, the plan's certificate (meta of the decisions commit) and the gates' verdicts; returns HTML. Nothing here computes a
-figure: numbers come from SQL, from the plan, or from a verdict.
+Reads the tables of `sql/`, the plan's certificate (meta of the decisions commit) and the gates' verdicts;
+returns HTML. Nothing here computes a figure: numbers come from SQL, from the plan, or from a verdict.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ REASONS = {
     "gap": "too near to another message",
     "not_chosen": "another message, or none, was worth more to this person",
     "no_value": "worth no more than it costs",
-    "no_capacity": "others were worth more in the hours it wanted, three times; other hours may have had room",
+    "no_capacity": (
+        "others were worth more in the hours it wanted, three times; other hours may have had room"
+    ),
     "no_budget": "the campaign's budget was spent",
     "expired": "its window had passed",
 }
@@ -43,7 +45,8 @@ def render(found: Findings) -> str:
     title = f"Angelia: the night of {night.ds}"
     head = (
         f"<h1>The night of {night.ds}</h1>"
-        f'<p class="lead">What was decided for {night.plan_start:%a %d %b %Y %H:%M} to {night.plan_end:%a %d %b %H:%M} UTC, and what came of it.</p>'
+        f'<p class="lead">What was decided for {night.plan_start:%a %d %b %Y %H:%M} to '
+        f"{night.plan_end:%a %d %b %H:%M} UTC, and what came of it.</p>"
         + links([(found.quality_page, "Data quality of the last days")] if found.quality_page else [])
     )
     sections = [
@@ -71,21 +74,45 @@ def _step(found: Findings, name: str) -> int:
 def _tiles(found: Findings) -> str:
     planned, accepted, opened = (_step(found, name) for name in ("planned", "accepted", "opened"))
     index, decisions = found.sources.one("user_index"), found.sources.one("decisions")
-    # A warning is no failure: the page says "failed" of what is critical or crashed only, as its quality section does.
+    # A warning is no failure: the page says "failed" of what is critical or crashed only, as its quality
+    # section does.
     severities = [check.severity for check in found.checks if check.failed]
     severities += ["critical" if v["crashed"] else v["severity"] for v in found.verdicts if not v["success"]]
     n_failed = severities.count("critical")
     meta = decisions.meta if decisions else {}
     entries = [
-        (number(index.rows if index else 0), "people known", f"{number(decisions.rows if decisions else 0)} considered for a campaign"),
-        (number(planned), "messages planned", f"for {number(len(found.tables['campaigns'].rows))} campaigns in the catalog"),
-        (number(accepted), "accepted by providers", f"{_pct(accepted, _step(found, 'in manifests'))} of what was to be sent"),
-        (number(opened), "opened within 24 h", f"{_pct(opened, accepted)} of accepted" if opened else "none reported so far"),
-        (f"{meta['gap_pct']:.2f} %" if "gap_pct" in meta else "–", "from the best possible plan", "at most: gap to the proven bound"),
+        (
+            number(index.rows if index else 0),
+            "people known",
+            f"{number(decisions.rows if decisions else 0)} considered for a campaign",
+        ),
+        (
+            number(planned),
+            "messages planned",
+            f"for {number(len(found.tables['campaigns'].rows))} campaigns in the catalog",
+        ),
+        (
+            number(accepted),
+            "accepted by providers",
+            f"{_pct(accepted, _step(found, 'in manifests'))} of what was to be sent",
+        ),
+        (
+            number(opened),
+            "opened within 24 h",
+            f"{_pct(opened, accepted)} of accepted" if opened else "none reported so far",
+        ),
+        (
+            f"{meta['gap_pct']:.2f} %" if "gap_pct" in meta else "–",
+            "from the best possible plan",
+            "at most: gap to the proven bound",
+        ),
         (
             number(n_failed),
             "checks that failed",
-            f"of {number(len(found.checks) + len(found.verdicts))}, the gates' and this report's; {number(len(severities) - n_failed)} more warn",
+            (
+                f"of {number(len(found.checks) + len(found.verdicts))}, the gates' and this report's; "
+                f"{number(len(severities) - n_failed)} more warn"
+            ),
         ),
     ]
     return tiles(entries)
@@ -98,26 +125,43 @@ def _pct(part: float, whole: float) -> str:
 def _funnel(found: Findings) -> str:
     rows = found.tables["funnel"].rows
     bars = [
-        (row["name"], float(row["n"]), number(row["n"]) + (f"  ({row['of_previous_pct']:.1f} %)" if row["of_previous_pct"] is not None else ""))
+        (
+            row["name"],
+            float(row["n"]),
+            number(row["n"])
+            + (f"  ({row['of_previous_pct']:.1f} %)" if row["of_previous_pct"] is not None else ""),
+        )
         for row in rows
     ]
-    columns = [("name", "step"), ("meaning", "what it counts"), ("n", "number"), ("of_previous_pct", "% of the step before")]
+    columns = [
+        ("name", "step"),
+        ("meaning", "what it counts"),
+        ("n", "number"),
+        ("of_previous_pct", "% of the step before"),
+    ]
     return section(
         "funnel",
         "From everyone considered to those who opened",
         "Each step with its share of the step before. A pair is one person and one campaign.",
-        figure(charts.bars(bars, "Funnel: " + ", ".join(f"{row['name']} {number(row['n'])}" for row in rows))),
+        figure(
+            charts.bars(bars, "Funnel: " + ", ".join(f"{row['name']} {number(row['n'])}" for row in rows))
+        ),
         details("Numbers", table(columns, rows, "The funnel, step by step")),
     )
 
 
 def _hours(found: Findings) -> str:
     rows = found.tables["sends_by_hour"].rows
-    lead = "Messages by the UTC hour they were planned for and left in; opens count at the hour of their send."
+    lead = (
+        "Messages by the UTC hour they were planned for and left in; opens count at the hour of their send."
+    )
     if not any(row["planned"] or row["sent"] for row in rows):
         return section("hours", "Sends by hour", lead, empty("No message is planned for this day."))
     labels = [f"{row['hour']:%H}" for row in rows]
-    series = [Series(name, [float(row[name]) for row in rows], css) for name, css in (("planned", "s1"), ("sent", "s2"), ("opened", "s3"))]
+    series = [
+        Series(name, [float(row[name]) for row in rows], css)
+        for name, css in (("planned", "s1"), ("sent", "s2"), ("opened", "s3"))
+    ]
     busiest = max(rows, key=lambda row: row["planned"])
     chart = charts.columns(
         labels,
@@ -126,7 +170,13 @@ def _hours(found: Findings) -> str:
         mark=[f"{row['hour']:%d %b}" for row in rows],
     )
     shown = [{**row, "hour": f"{row['hour']:%Y-%m-%d %H:00}"} for row in rows]
-    columns = [("hour", "hour (UTC)"), ("planned", "planned"), ("sent", "sent"), ("opened", "opened"), ("open_pct", "open rate, %")]
+    columns = [
+        ("hour", "hour (UTC)"),
+        ("planned", "planned"),
+        ("sent", "sent"),
+        ("opened", "opened"),
+        ("open_pct", "open rate, %"),
+    ]
     return section(
         "hours",
         "Sends by hour",
@@ -139,19 +189,29 @@ def _hours(found: Findings) -> str:
 
 def _lift(found: Findings) -> str:
     night, rows = found.sources.night, found.tables["holdout_lift"].rows
-    lead = "Everyone eligible, told or not, against those a hash held out before planning. A difference whose interval crosses zero may be chance."
+    lead = (
+        "Everyone eligible, told or not, against those a hash held out before planning. A difference "
+        "whose interval crosses zero may be chance."
+    )
     until = found.sources.observed_until()
     if not rows:
         why = (
             "No holdout group to compare with."
             if until is not None
-            else f"Not measurable yet: no events have arrived for the planned day ({night.plan_start:%Y-%m-%d}) or after."
+            else (
+                f"Not measurable yet: no events have arrived for the planned day "
+                f"({night.plan_start:%Y-%m-%d}) or after."
+            )
         )
         return section("lift", "What the messages caused", lead, empty(why))
     parts = []
-    # Colour says that a difference is settled: the window is over, and it stands out among all the intervals of the section.
+    # Colour says that a difference is settled: the window is over, and it stands out among all the intervals
+    # of the section.
     is_growing = until is not None and until < night.window_end.date()
-    stands_out = [not is_growing and held for held in holm([(row["difference"], row["low"], row["high"]) for row in rows])]
+    stands_out = [
+        not is_growing and held
+        for held in holm([(row["difference"], row["low"], row["high"]) for row in rows])
+    ]
     for metric, heading, unit in (
         ("converted", f"People with a `{found.conversion}` event, difference in percentage points", 100.0),
         ("active_days", "Days with activity per person, difference in days", 1.0),
@@ -171,7 +231,10 @@ def _lift(found: Findings) -> str:
             for row in chosen
         ]
         label = "; ".join(f"{name}: {note}" for name, _, _, _, note in drawn)
-        parts.append(f"<h3>{escape(heading.replace('`', ''))}</h3>" + figure(charts.intervals(drawn, f"{heading}: {label}", coloured)))
+        parts.append(
+            f"<h3>{escape(heading.replace('`', ''))}</h3>"
+            + figure(charts.intervals(drawn, f"{heading}: {label}", coloured))
+        )
     columns = [
         ("scope", "scope"),
         ("metric", "metric"),
@@ -183,13 +246,27 @@ def _lift(found: Findings) -> str:
         ("low", "95 % from"),
         ("high", "to"),
     ]
-    window = f"Counted from {night.plan_start:%d %b %H:%M} to {night.window_end:%d %b %H:%M} UTC ({AFTER_HOURS} h after the planned day)"
+    window = (
+        f"Counted from {night.plan_start:%d %b %H:%M} to {night.window_end:%d %b %H:%M} UTC "
+        f"({AFTER_HOURS} h after the planned day)"
+    )
     if is_growing:
-        window += f"; events have arrived up to {until:%d %b} only, so these figures will still grow, and none is coloured"
+        window += (
+            f"; events have arrived up to {until:%d %b} only, so these figures will still grow, and "
+            f"none is coloured"
+        )
     else:
-        window += f". Coloured is what stands out among all {number(len(rows))} intervals (Holm's correction, 5 % in all)"
+        window += (
+            f". Coloured is what stands out among all {number(len(rows))} intervals (Holm's "
+            f"correction, 5 % in all)"
+        )
     return section(
-        "lift", "What the messages caused", lead, *parts, f'<p class="soft">{window}.</p>', details("Numbers", table(columns, rows, "Lift"))
+        "lift",
+        "What the messages caused",
+        lead,
+        *parts,
+        f'<p class="soft">{window}.</p>',
+        details("Numbers", table(columns, rows, "Lift")),
     )
 
 
@@ -208,7 +285,15 @@ def _experiments(found: Findings) -> str:
         ("low_pct", "95 % from"),
         ("high_pct", "to"),
     ]
-    shown = [{**row, "open_pct": 100 * row["open_rate"], "low_pct": 100 * row["low"], "high_pct": 100 * row["high"]} for row in rows]
+    shown = [
+        {
+            **row,
+            "open_pct": 100 * row["open_rate"],
+            "low_pct": 100 * row["low"],
+            "high_pct": 100 * row["high"],
+        }
+        for row in rows
+    ]
     return section(
         "experiments",
         "Experiments",
@@ -226,7 +311,8 @@ def _audiences(found: Findings) -> str:
         (
             row["audience"],
             float(row["n_users"]),
-            number(row["n_users"]) + (f"  ({row['of_users_pct']:.1f} %)" if row["of_users_pct"] is not None else ""),
+            number(row["n_users"])
+            + (f"  ({row['of_users_pct']:.1f} %)" if row["of_users_pct"] is not None else ""),
         )
         for row in rows
     ]
@@ -237,14 +323,28 @@ def _audiences(found: Findings) -> str:
         ("description", "description"),
         ("predicate", "predicate"),
     ]
-    shown = [{**row, "predicate": Html(f"<code>{escape(row['predicate'])}</code>") if row["predicate"] else None} for row in rows]
-    chart = charts.bars(bars, "Audiences by size: " + ", ".join(f"{row['audience']} {number(row['n_users'])}" for row in rows))
-    return section("audiences", "Audiences", lead, figure(chart), details("Numbers and predicates", table(columns, shown, "Audiences")))
+    shown = [
+        {**row, "predicate": Html(f"<code>{escape(row['predicate'])}</code>") if row["predicate"] else None}
+        for row in rows
+    ]
+    chart = charts.bars(
+        bars, "Audiences by size: " + ", ".join(f"{row['audience']} {number(row['n_users'])}" for row in rows)
+    )
+    return section(
+        "audiences",
+        "Audiences",
+        lead,
+        figure(chart),
+        details("Numbers and predicates", table(columns, shown, "Audiences")),
+    )
 
 
 def _reasons(found: Findings) -> str:
     rows = found.tables["not_sent_reasons"].rows
-    lead = "Every considered pair of person and campaign ends with one outcome. These are the ones that did not end in a message."
+    lead = (
+        "Every considered pair of person and campaign ends with one outcome. These are the ones that "
+        "did not end in a message."
+    )
     totals: dict[str, int] = {}
     for row in rows:
         totals[row["outcome"]] = totals.get(row["outcome"], 0) + row["n"]
@@ -252,17 +352,39 @@ def _reasons(found: Findings) -> str:
     missed = sorted(((n, name) for name, n in totals.items() if name != "sent"), reverse=True)
     if not missed:
         return section(
-            "reasons", "Reasons for not sending", lead, empty("Nothing was considered." if not every else "Everything considered was sent.")
+            "reasons",
+            "Reasons for not sending",
+            lead,
+            empty("Nothing was considered." if not every else "Everything considered was sent."),
         )
-    bars = [(f"{name}: {REASONS.get(name, name)}", float(n), f"{number(n)}  ({_pct(n, every)})") for n, name in missed]
+    bars = [
+        (f"{name}: {REASONS.get(name, name)}", float(n), f"{number(n)}  ({_pct(n, every)})")
+        for n, name in missed
+    ]
     names = [name for _, name in sorted(((n, name) for name, n in totals.items()), reverse=True)]
     campaigns = sorted({row["campaign_id"] for row in rows})
     counts = {(row["campaign_id"], row["outcome"]): row["n"] for row in rows}
-    shown = [{"campaign": campaign, **{name: counts.get((campaign, name), 0) for name in names}} for campaign in campaigns]
-    grid = table([("campaign", "campaign"), *((name, name) for name in names)], shown, "Pairs by campaign and outcome")
+    shown = [
+        {"campaign": campaign, **{name: counts.get((campaign, name), 0) for name in names}}
+        for campaign in campaigns
+    ]
+    grid = table(
+        [("campaign", "campaign"), *((name, name) for name in names)], shown, "Pairs by campaign and outcome"
+    )
     chart = charts.bars(bars, "Reasons: " + ", ".join(f"{name} {number(n)}" for n, name in missed), "s1")
-    meaning = table([("outcome", "outcome"), ("says", "means")], [{"outcome": n, "says": REASONS.get(n, n)} for n in names], "What the outcomes mean")
-    return section("reasons", "Reasons for not sending", lead, figure(chart), details("By campaign", grid), details("What they mean", meaning))
+    meaning = table(
+        [("outcome", "outcome"), ("says", "means")],
+        [{"outcome": n, "says": REASONS.get(n, n)} for n in names],
+        "What the outcomes mean",
+    )
+    return section(
+        "reasons",
+        "Reasons for not sending",
+        lead,
+        figure(chart),
+        details("By campaign", grid),
+        details("What they mean", meaning),
+    )
 
 
 def _channels(found: Findings) -> str:
@@ -288,10 +410,16 @@ def _effects(found: Findings) -> str:
     totals: dict[tuple[str, str], dict[str, Any]] = {}
     names = ("n_users", "n_sent", "n_opened", "n_converted", "n_unsubscribed")
     for row in rows:
-        total = totals.setdefault((row["campaign_id"], row["arm"]), {"campaign": row["campaign_id"], "arm": row["arm"], **dict.fromkeys(names, 0)})
+        total = totals.setdefault(
+            (row["campaign_id"], row["arm"]),
+            {"campaign": row["campaign_id"], "arm": row["arm"], **dict.fromkeys(names, 0)},
+        )
         for name in names:
             total[name] += row[name]
-    shown = [{**row, "open_pct": 100 * row["n_opened"] / row["n_sent"] if row["n_sent"] else None} for row in totals.values()]
+    shown = [
+        {**row, "open_pct": 100 * row["n_opened"] / row["n_sent"] if row["n_sent"] else None}
+        for row in totals.values()
+    ]
     columns = [
         ("campaign", "campaign"),
         ("arm", "arm"),
@@ -303,7 +431,9 @@ def _effects(found: Findings) -> str:
         ("n_unsubscribed", "unsubscribed"),
     ]
     materials = [
-        {**row, "open_pct": 100 * row["n_opened"] / row["n_sent"] if row["n_sent"] else None} for row in rows if row["material_id"] is not None
+        {**row, "open_pct": 100 * row["n_opened"] / row["n_sent"] if row["n_sent"] else None}
+        for row in rows
+        if row["material_id"] is not None
     ]
     by_material = [
         ("campaign_id", "campaign"),
@@ -314,7 +444,10 @@ def _effects(found: Findings) -> str:
         ("n_opened", "opened"),
         ("open_pct", "open rate, %"),
     ]
-    lead = "People sent to and held out. Open rates differ between campaigns because their audiences do; what a campaign causes stands under lift."
+    lead = (
+        "People sent to and held out. Open rates differ between campaigns because their audiences do; "
+        "what a campaign causes stands under lift."
+    )
     return section(
         "effects",
         "Campaigns",

@@ -1,7 +1,7 @@
 """Fix what a report reads: one commit per partition, as DuckDB views of the dataset's name.
 
-Reads the lake's newest commits of the night (and, for what people did afterwards, the days that follow it). Everything a report shows comes
-from these views, so two reports with the same list of commits are the same.
+Reads the lake's newest commits of the night (and, for what people did afterwards, the days that follow it).
+Everything a report shows comes from these views, so two reports with the same list of commits are the same.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers of contracts and paths of our own commits.
 
@@ -17,7 +17,14 @@ from angelia.contracts import dataset
 from angelia.contracts.duckdb import identifier, literal, sql_type
 from angelia.lake import Commit, Lake
 
-NIGHT = ("decisions", "dispatch_manifest", "delivery_ledger", "push_receipts", "audience_members", "catalog_snapshot")
+NIGHT = (
+    "decisions",
+    "dispatch_manifest",
+    "delivery_ledger",
+    "push_receipts",
+    "audience_members",
+    "catalog_snapshot",
+)
 PLAN_HOURS = 24
 AFTER_HOURS = 24  # how long after the planned day conversions and active days still count
 LATE_DAYS = 3
@@ -83,15 +90,25 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
 
 
 def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: Sources) -> None:
-    """Make one view per dataset over its commits' files: the contract's columns and types; empty where nothing is committed."""
+    """Make one view per dataset over its commits' files: the contract's columns and types; empty where
+    nothing is committed.
+    """
     connection.execute("SET TimeZone = 'UTC'")
     for name, commits in sources.commits.items():
-        columns = ", ".join(f"CAST({identifier(c.name)} AS {sql_type(c.type)}) AS {identifier(c.name)}" for c in dataset(name).columns)
+        columns = ", ".join(
+            f"CAST({identifier(c.name)} AS {sql_type(c.type)}) AS {identifier(c.name)}"
+            for c in dataset(name).columns
+        )
         paths = [path for commit in commits for path in lake.paths(commit)]
         if paths:
             files = ", ".join(map(literal, paths))
-            body = f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
+            body = (
+                f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false, "
+                f"union_by_name = true)"
+            )
         else:
-            nothing = ", ".join(f"CAST(NULL AS {sql_type(c.type)}) AS {identifier(c.name)}" for c in dataset(name).columns)
+            nothing = ", ".join(
+                f"CAST(NULL AS {sql_type(c.type)}) AS {identifier(c.name)}" for c in dataset(name).columns
+            )
             body = f"SELECT {nothing} WHERE FALSE"
         connection.execute(f"CREATE VIEW {identifier(name)} AS {body}")

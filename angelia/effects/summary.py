@@ -1,7 +1,7 @@
 """The night in numbers: what `make run` prints and keeps.
 
-Reads the newest commits of a night; writes nothing. The manifest's hash covers content only (parts and their bytes), so two runs that decided
-the same have the same hash whatever attempt folders their files lie in.
+Reads the newest commits of a night; writes nothing. The manifest's hash covers content only (parts and their
+bytes), so two runs that decided the same have the same hash whatever attempt folders their files lie in.
 """
 
 from __future__ import annotations
@@ -17,16 +17,23 @@ from angelia.lake import Commit, Lake
 
 
 def manifest_sha256(manifest: Commit | None) -> str | None:
-    """Return one hash over the sorted `part sha256` lines of a manifest; part = its layout keys, e.g. `send_hour=…/channel=…/priority=…/part=…`."""
+    """Return one hash over the sorted `part sha256` lines of a manifest; part = its layout keys, e.g.
+    `send_hour=…/channel=…/priority=…/part=…`.
+    """
     if manifest is None:
         return None
     layout = dataset("dispatch_manifest").layout
-    lines = [f"{'/'.join(f'{key}={entry.keys[key]}' for key in layout if key in entry.keys)} {entry.sha256}" for entry in manifest.files]
+    lines = [
+        f"{'/'.join(f'{key}={entry.keys[key]}' for key in layout if key in entry.keys)} {entry.sha256}"
+        for entry in manifest.files
+    ]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def summary(lake: Lake, ds: str) -> dict[str, Any]:
-    """Return a night's counts: users, audiences, decisions and deliveries by outcome, manifest parts, rows and hash, opens."""
+    """Return a night's counts: users, audiences, decisions and deliveries by outcome, manifest parts, rows
+    and hash, opens.
+    """
     index = lake.head("user_index", chain="0")
     members = lake.head("audience_members", ds=ds)
     decisions = lake.head("decisions", ds=ds)
@@ -55,7 +62,10 @@ def _audiences(lake: Lake, members: Commit | None) -> dict[str, int]:
 
 
 def _counted(values: Any) -> dict[str, int]:
-    return {item["values"]: item["counts"] for item in sorted(pc.value_counts(values).to_pylist(), key=lambda item: str(item["values"]))}
+    return {
+        item["values"]: item["counts"]
+        for item in sorted(pc.value_counts(values).to_pylist(), key=lambda item: str(item["values"]))
+    }
 
 
 def _decisions(lake: Lake, decisions: Commit | None) -> dict[str, int]:

@@ -1,7 +1,10 @@
-"""Run the report's tables: `sql/<table>/query.sql` into a table of that name, then `sql/<table>/checks.sql` on it.
+"""Run the report's tables: `sql/<table>/query.sql` into a table of that name, then `sql/<table>/checks.sql`
+on it.
 
-A check is a query whose rows are what is wrong; comments above it give its name, its severity (`critical` ends the report with exit code 2,
-`warning` is shown) and what it says. Values reach the SQL as parameters: $ds, $plan_start, $plan_end, $window_end, $conversion.
+A check is a query whose rows are what is wrong; comments above it give its name, its severity (`critical`
+ends the report with exit code 2,
+`warning` is shown) and what it says. Values reach the SQL as parameters: $ds, $plan_start, $plan_end,
+$window_end, $conversion.
 """
 # ruff: noqa: S608 - the statements come from files of the repository; values are parameters.
 
@@ -35,7 +38,10 @@ ORDER = (
     "campaign_effects",
 )
 INNER = ("considered", "opened")  # a row per person or message: read by other tables, never shown
-_CHECK = re.compile(r"^-- check: (?P<name>[a-z_]+)\n-- severity: (?P<severity>critical|warning)\n-- (?P<says>.+)\n", re.MULTILINE)
+_CHECK = re.compile(
+    r"^-- check: (?P<name>[a-z_]+)\n-- severity: (?P<severity>critical|warning)\n-- (?P<says>.+)\n",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,19 @@ class Table:
 
 def parameters(sql: str, night: NightScope, conversion: str) -> dict[str, Any]:
     """Return the parameters that a statement names."""
-    every = {"ds": night.ds, "plan_start": night.plan_start, "plan_end": night.plan_end, "window_end": night.window_end, "conversion": conversion}
+    every = {
+        "ds": night.ds,
+        "plan_start": night.plan_start,
+        "plan_end": night.plan_end,
+        "window_end": night.window_end,
+        "conversion": conversion,
+    }
     return {name: value for name, value in every.items() if re.search(rf"\${name}\b", sql)}
 
 
-def run_tables(connection: duckdb.DuckDBPyConnection, night: NightScope, conversion: str) -> tuple[dict[str, Table], list[Check]]:
+def run_tables(
+    connection: duckdb.DuckDBPyConnection, night: NightScope, conversion: str
+) -> tuple[dict[str, Table], list[Check]]:
     """Run every table's query and checks, in order.
 
     Raises:
@@ -84,11 +98,19 @@ def run_tables(connection: duckdb.DuckDBPyConnection, night: NightScope, convers
             if name not in INNER:
                 cursor = connection.execute(f"SELECT * FROM {name}")  # a table keeps the order it was made in
                 columns = tuple(column[0] for column in cursor.description or ())
-                tables[name] = Table(name, columns, tuple(dict(zip(columns, row, strict=True)) for row in cursor.fetchall()))
-            checks += [_run(connection, check, night, conversion) for check in parse_checks(name, (SQL / name / "checks.sql").read_text("utf-8"))]
+                tables[name] = Table(
+                    name, columns, tuple(dict(zip(columns, row, strict=True)) for row in cursor.fetchall())
+                )
+            checks += [
+                _run(connection, check, night, conversion)
+                for check in parse_checks(name, (SQL / name / "checks.sql").read_text("utf-8"))
+            ]
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
-            raise AngeliaError(f"sql/{name} cannot be run: {first}", fix="do the night's commits fit the contracts? `angelia lake verify`") from None
+            raise AngeliaError(
+                f"sql/{name} cannot be run: {first}",
+                fix="do the night's commits fit the contracts? `angelia lake verify`",
+            ) from None
     return tables, checks
 
 
@@ -100,15 +122,29 @@ def parse_checks(table: str, text: str) -> list[tuple[str, str, str, str, str]]:
     """
     heads = list(_CHECK.finditer(text))
     if not heads or text[: heads[0].start()].strip():
-        raise InvalidInput(f"sql/{table}/checks.sql: each check begins with `-- check:`, `-- severity:` and a line that says what holds")
+        raise InvalidInput(
+            f"sql/{table}/checks.sql: each check begins with `-- check:`, `-- severity:` and a "
+            f"line that says what holds"
+        )
     ends = [*(head.start() for head in heads[1:]), len(text)]
     return [
-        (table, head["name"], head["severity"], head["says"], text[head.end() : end].strip().removesuffix(";"))
+        (
+            table,
+            head["name"],
+            head["severity"],
+            head["says"],
+            text[head.end() : end].strip().removesuffix(";"),
+        )
         for head, end in zip(heads, ends, strict=True)
     ]
 
 
-def _run(connection: duckdb.DuckDBPyConnection, check: tuple[str, str, str, str, str], night: NightScope, conversion: str) -> Check:
+def _run(
+    connection: duckdb.DuckDBPyConnection,
+    check: tuple[str, str, str, str, str],
+    night: NightScope,
+    conversion: str,
+) -> Check:
     table, name, severity, says, statement = check
     cursor = connection.execute(statement, parameters(statement, night, conversion))
     columns = [column[0] for column in cursor.description or ()]

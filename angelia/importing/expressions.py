@@ -1,7 +1,8 @@
 """Turn a column's description into SQL: small steps in layers, each naming what can go wrong with it.
 
-Identifiers are quoted, every value of the mapping is a bound parameter. A step that cannot be done yields null and a reason, so that a
-bad value rejects its row under a name an operator understands instead of ending the import.
+Identifiers are quoted, every value of the mapping is a bound parameter. A step that cannot be done yields
+null and a reason, so that a bad value rejects its row under a name an operator understands instead of ending
+the import.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 @dataclass
 class Layers:
-    """A query grown step by step: a step may use steps of earlier layers, so no expression is ever repeated inside another."""
+    """A query grown step by step: a step may use steps of earlier layers, so no expression is ever repeated
+    inside another.
+    """
 
     base: str
     params: dict[str, object] = field(default_factory=dict)
@@ -75,7 +78,9 @@ class Value:
 class Compiler:
     """Compiles the columns of one output over one base relation with known columns and types."""
 
-    def __init__(self, output: Output, layers: Layers, columns: Mapping[str, tuple[str, str]], timezone: str) -> None:
+    def __init__(
+        self, output: Output, layers: Layers, columns: Mapping[str, tuple[str, str]], timezone: str
+    ) -> None:
         """Take the file columns as name -> (SQL expression, type)."""
         self.output, self.layers, self.columns, self.timezone = output, layers, columns, timezone
         self.used: dict[str, str] = {}  # file column -> step, in order of first use
@@ -91,7 +96,9 @@ class Compiler:
             InvalidInput: no such column; the nearest is offered.
         """
         if name not in self.columns:
-            raise InvalidInput(f"{self.output.dataset}: the file has no column {name!r}", fix=nearest(name, self.columns))
+            raise InvalidInput(
+                f"{self.output.dataset}: the file has no column {name!r}", fix=nearest(name, self.columns)
+            )
         if name not in self.used:
             self.used[name] = self.layers.add(self.columns[name][0])
         for target in self._open:
@@ -103,7 +110,11 @@ class Compiler:
         if name not in self._targets:
             self._open.append(name)
             spec = self.output.columns[name]
-            self._targets[name] = self._hash(name, spec.hash_id) if spec.hash_id else self._column(name, spec, self.output.contract[name])
+            self._targets[name] = (
+                self._hash(name, spec.hash_id)
+                if spec.hash_id
+                else self._column(name, spec, self.output.contract[name])
+            )
             self._open.pop()
         for target in self._open:
             self.reads.setdefault(target, set()).update(self.reads.get(name, ()))
@@ -135,7 +146,9 @@ class Compiler:
     # ---- one column
 
     def _resolve(self, name: str) -> str:
-        """Return the text step of a name in a template: a mapped column if there is one (and it is not being made), else a file column."""
+        """Return the text step of a name in a template: a mapped column if there is one (and it is not being
+        made), else a file column.
+        """
         is_target = name in self.output.columns and name not in self._open
         step = self.target(name).step if is_target else self.raw(name)
         return self.layers.add(f"CAST({step} AS VARCHAR)", [step])
@@ -157,7 +170,9 @@ class Compiler:
         tests = [hashed.get(part, f"{step} IS NULL") for part, step in zip(parts, steps, strict=True)]
         missing = self.layers.add(" OR ".join(tests), [*steps, *hashed.values()])
         self.hash_parts[name] = steps
-        return Value(self.layers.add("CAST(NULL AS VARCHAR)"), ((missing, f"{name}: a part of its hash is missing"),))
+        return Value(
+            self.layers.add("CAST(NULL AS VARCHAR)"), ((missing, f"{name}: a part of its hash is missing"),)
+        )
 
     def _source(self, name: str, spec: ColumnSpec) -> tuple[str, str]:
         """Return the step and SQL type of a column's source."""
@@ -168,7 +183,9 @@ class Compiler:
             return self._template(spec.template), "VARCHAR"
         if spec.product is not None:
             factors = [self.raw(factor) for factor in spec.product]
-            return layers.add(" * ".join(f"TRY_CAST({factor} AS DOUBLE)" for factor in factors), factors), "DOUBLE"
+            return layers.add(
+                " * ".join(f"TRY_CAST({factor} AS DOUBLE)" for factor in factors), factors
+            ), "DOUBLE"
         if isinstance(spec.constant, list):
             raise InvalidInput(f"{self.output.dataset}.{name}: a list of constants belongs to a list column")
         return layers.add(f"CAST({layers.bind(raw_text(spec.constant))} AS VARCHAR)"), "VARCHAR"
@@ -189,7 +206,9 @@ class Compiler:
             step = changed
         else:
             if spec.timestamp:
-                raise InvalidInput(f"{self.output.dataset}.{name}: is no moment, so it takes no timestamp rule")
+                raise InvalidInput(
+                    f"{self.output.dataset}.{name}: is no moment, so it takes no timestamp rule"
+                )
             changed = self.layers.add(_cast(step, SQL_TYPES[column.type]), [step])
             self._failed(problems, step, changed, f"{name}: not {_article(SQL_TYPES[column.type])}")
             step = changed
@@ -199,13 +218,20 @@ class Compiler:
             fallback = f"CAST({self.layers.bind(raw_text(spec.default))} AS {SQL_TYPES[column.type]})"
             step = self.layers.add(f"coalesce({step}, {fallback})", [step])
         # A constant moment (a consent recorded today) is not the data's time; all others move with a shift.
-        return Value(step, tuple(problems), column.type == TIMESTAMP and not days_before and spec.constant is None, days_before)
+        return Value(
+            step,
+            tuple(problems),
+            column.type == TIMESTAMP and not days_before and spec.constant is None,
+            days_before,
+        )
 
     @staticmethod
     def _rewrites(spec: ColumnSpec) -> bool:
         return bool(spec.type_ or spec.split or spec.transform or spec.map_ or spec.scale)
 
-    def _prepare(self, name: str, spec: ColumnSpec, step: str, kind: str, problems: list[tuple[str, str]]) -> str:
+    def _prepare(
+        self, name: str, spec: ColumnSpec, step: str, kind: str, problems: list[tuple[str, str]]
+    ) -> str:
         """Apply when, type, split, transforms, map and scale, in this order."""
         layers = self.layers
         if spec.when:
@@ -219,7 +245,10 @@ class Compiler:
             self._failed(problems, step, changed, f"{name}: not {_article(target)}")
             step = changed
         if spec.split:
-            part = f"nullif(trim(split_part(CAST({step} AS VARCHAR), {layers.bind(spec.split.by)}, {int(spec.split.part)})), '')"
+            part = (
+                f"nullif(trim(split_part(CAST({step} AS VARCHAR), {layers.bind(spec.split.by)}, "
+                f"{int(spec.split.part)})), '')"
+            )
             step = layers.add(part, [step])
         for transform in spec.transform:
             step = layers.add(_TRANSFORMS[transform].format(f"CAST({step} AS VARCHAR)"), [step])
@@ -243,9 +272,16 @@ class Compiler:
         else:
             other = text if spec.unmapped == "keep" else "NULL"
         mapped = f"CAST({layers.bind(values)} AS VARCHAR[])[{position}]"
-        step = layers.add(f"CASE WHEN coalesce({position}, 0) > 0 THEN {mapped} ELSE {other} END", [text, position])
+        step = layers.add(
+            f"CASE WHEN coalesce({position}, 0) > 0 THEN {mapped} ELSE {other} END", [text, position]
+        )
         if spec.unmapped == "reject":
-            problems.append((layers.add(f"{text} IS NOT NULL AND coalesce({position}, 0) = 0", [text, position]), f"{name}: value not in its map"))
+            problems.append(
+                (
+                    layers.add(f"{text} IS NOT NULL AND coalesce({position}, 0) = 0", [text, position]),
+                    f"{name}: value not in its map",
+                )
+            )
         return step
 
     def _list(self, name: str, spec: ColumnSpec) -> Value:
@@ -253,7 +289,9 @@ class Compiler:
         if isinstance(spec.constant, list):
             return Value(layers.add(f"CAST({layers.bind(spec.constant)} AS VARCHAR[])"))
         if spec.list_ is None:
-            raise InvalidInput(f"{self.output.dataset}.{name}: is a list", fix="give `list:` with one entry per element")
+            raise InvalidInput(
+                f"{self.output.dataset}.{name}: is a list", fix="give `list:` with one entry per element"
+            )
         problems: list[tuple[str, str]] = []
         steps = []
         for element in spec.list_:
@@ -262,10 +300,15 @@ class Compiler:
             step, kind = self._source(name, element)
             step = self._prepare(name, element, step, kind, problems)
             if element.default is not None:
-                step = layers.add(f"coalesce(CAST({step} AS VARCHAR), {layers.bind(raw_text(element.default))})", [step])
+                step = layers.add(
+                    f"coalesce(CAST({step} AS VARCHAR), {layers.bind(raw_text(element.default))})", [step]
+                )
             steps.append(step)
         elements = ", ".join(f"CAST({step} AS VARCHAR)" for step in steps)
-        return Value(layers.add(f"list_filter([{elements}], lambda element: element IS NOT NULL)", steps), tuple(problems))
+        return Value(
+            layers.add(f"list_filter([{elements}], lambda element: element IS NOT NULL)", steps),
+            tuple(problems),
+        )
 
     def _timestamp(self, step: str, kind: str, rule: Timestamp) -> str:
         """Return the step of a moment as naive UTC (or, for days_before_ds, the number of days)."""
@@ -275,20 +318,32 @@ class Compiler:
         if rule.unit != "iso":
             factor = _MICROSECONDS[rule.unit]
             # Whole numbers stay exact; only seconds with a fraction go through a double.
-            whole = f"TRY_CAST({step} AS BIGINT) * {factor}" if rule.unit != "s" else f"CAST(round(TRY_CAST({step} AS DOUBLE) * {factor}) AS BIGINT)"
+            whole = (
+                f"TRY_CAST({step} AS BIGINT) * {factor}"
+                if rule.unit != "s"
+                else f"CAST(round(TRY_CAST({step} AS DOUBLE) * {factor}) AS BIGINT)"
+            )
             number = layers.add(f"TRY({whole})", [step])
-            return layers.add(f"CASE WHEN {number} BETWEEN 0 AND 7258118400000000 THEN make_timestamp({number}) END", [number])
+            return layers.add(
+                f"CASE WHEN {number} BETWEEN 0 AND 7258118400000000 THEN make_timestamp({number}) END",
+                [number],
+            )
         zone = layers.bind(rule.timezone or self.timezone)
         if kind == "TIMESTAMP WITH TIME ZONE":
             return layers.add(f"timezone('UTC', {step})", [step])
         local = f"timezone('UTC', timezone({zone}, TRY_CAST({step} AS TIMESTAMP)))"
         if kind == "VARCHAR":
             with_offset = f"regexp_matches({step}, '\\d:\\d\\d.*(Z|[+-]\\d\\d(:?\\d\\d)?)$')"
-            local = f"CASE WHEN {with_offset} THEN timezone('UTC', TRY_CAST({step} AS TIMESTAMPTZ)) ELSE {local} END"
+            local = (
+                f"CASE WHEN {with_offset} THEN timezone('UTC', TRY_CAST({step} AS TIMESTAMPTZ)) ELSE "
+                f"{local} END"
+            )
         return layers.add(local, [step])
 
     def _failed(self, problems: list[tuple[str, str]], before: str, after: str, reason: str) -> None:
-        problems.append((self.layers.add(f"{before} IS NOT NULL AND {after} IS NULL", [before, after]), reason))
+        problems.append(
+            (self.layers.add(f"{before} IS NOT NULL AND {after} IS NULL", [before, after]), reason)
+        )
 
 
 _TRANSFORMS = {
@@ -302,11 +357,16 @@ _TRANSFORMS = {
 
 def _cast(step: str, kind: str) -> str:
     if kind in WHOLE:  # 13085.0 is a whole number, 3.5 is not, and neither is silently rounded
-        return f"CASE WHEN TRY_CAST({step} AS DOUBLE) = trunc(TRY_CAST({step} AS DOUBLE)) THEN TRY_CAST({step} AS {kind}) END"
+        return (
+            f"CASE WHEN TRY_CAST({step} AS DOUBLE) = trunc(TRY_CAST({step} AS DOUBLE)) THEN "
+            f"TRY_CAST({step} AS {kind}) END"
+        )
     if kind == "DOUBLE":
         return f"CASE WHEN isfinite(TRY_CAST({step} AS DOUBLE)) THEN TRY_CAST({step} AS DOUBLE) END"
     return f"TRY_CAST({step} AS {kind})"
 
 
 def _article(kind: str) -> str:
-    return {"BOOLEAN": "true or false", "DOUBLE": "a finite number", "VARCHAR": "a text"}.get(kind, "a whole number in range")
+    return {"BOOLEAN": "true or false", "DOUBLE": "a finite number", "VARCHAR": "a text"}.get(
+        kind, "a whole number in range"
+    )

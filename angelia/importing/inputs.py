@@ -1,7 +1,7 @@
 """Open the files of a mapping in DuckDB: one relation per input, every row with its file and row number.
 
-Reads CSV and Parquet from local disk. CSV is read as text (a mapping, not a guess, decides types); lines that are no CSV rows are
-counted, not fatal.
+Reads CSV and Parquet from local disk. CSV is read as text (a mapping, not a guess, decides types); lines that
+are no CSV rows are counted, not fatal.
 """
 
 from __future__ import annotations
@@ -47,17 +47,30 @@ def match_files(mapping: Mapping, files: Sequence[Path]) -> dict[str, list[Path]
         if not path.is_file():
             raise InvalidInput(f"{path.name} is no file")
         if names.count(path.name) > 1:
-            raise InvalidInput(f"two files are named {path.name}", fix="rename one: rejects and lineage name files")
+            raise InvalidInput(
+                f"two files are named {path.name}", fix="rename one: rejects and lineage name files"
+            )
         if any(character in str(path) for character in "*?[]"):
-            raise InvalidInput(f"the path of {path.name} holds one of * ? [ ]", fix="rename it: these are pattern characters to the reader")
-        owners = [name for name, declared in mapping.inputs.items() if fnmatch.fnmatchcase(path.name, declared.match)]
+            raise InvalidInput(
+                f"the path of {path.name} holds one of * ? [ ]",
+                fix="rename it: these are pattern characters to the reader",
+            )
+        owners = [
+            name
+            for name, declared in mapping.inputs.items()
+            if fnmatch.fnmatchcase(path.name, declared.match)
+        ]
         if not owners:
-            raise InvalidInput(f"{path.name} belongs to no input of {mapping.name}", fix=f"patterns: {_patterns(mapping)}")
+            raise InvalidInput(
+                f"{path.name} belongs to no input of {mapping.name}", fix=f"patterns: {_patterns(mapping)}"
+            )
         for owner in owners:
             found[owner].append(path)
     for name, paths in found.items():
         if not paths:
-            raise InvalidInput(f"no file for input {name!r}", fix=f"give one named like {mapping.inputs[name].match}")
+            raise InvalidInput(
+                f"no file for input {name!r}", fix=f"give one named like {mapping.inputs[name].match}"
+            )
     return found
 
 
@@ -71,11 +84,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_input(connection: duckdb.DuckDBPyConnection, number: int, declared: Input, files: Sequence[Path]) -> Opened:
+def open_input(
+    connection: duckdb.DuckDBPyConnection, number: int, declared: Input, files: Sequence[Path]
+) -> Opened:
     """Make the relation `input_<number>` with all columns of the files, plus `__file` and `__row` (from 1).
 
     Raises:
-        InvalidInput: a file is neither CSV nor Parquet, is damaged, or its columns differ from the first file's.
+        InvalidInput: a file is neither CSV nor Parquet, is damaged, or its columns differ from the first
+            file's.
     """
     relation = f"input_{number}"
     broken = 0
@@ -89,10 +105,16 @@ def open_input(connection: duckdb.DuckDBPyConnection, number: int, declared: Inp
             broken += _csv(connection, part, declared, path)
         else:
             raise InvalidInput(f"{path.name} is neither .csv nor .parquet")
-        here = {name: kind for name, kind, *_ in connection.sql(f"DESCRIBE {part}").fetchall() if name not in (FILE, ROW)}
+        here = {
+            name: kind
+            for name, kind, *_ in connection.sql(f"DESCRIBE {part}").fetchall()
+            if name not in (FILE, ROW)
+        }
         if columns is not None and list(here) != list(columns):
             differing = sorted(set(here) ^ set(columns)) or list(here)
-            raise InvalidInput(f"{path.name} has other columns than {files[0].name}: {', '.join(differing[:5])}")
+            raise InvalidInput(
+                f"{path.name} has other columns than {files[0].name}: {', '.join(differing[:5])}"
+            )
         columns = columns or here
         parts.append(part)
     union = " UNION ALL ".join(f"SELECT * FROM {part}" for part in parts)  # noqa: S608
@@ -101,14 +123,17 @@ def open_input(connection: duckdb.DuckDBPyConnection, number: int, declared: Inp
 
 
 def _literal(text: str) -> str:
-    # A view cannot hold a bound parameter; this is the only literal made from a name, and it doubles its quotes.
+    # A view cannot hold a bound parameter; this is the only literal made from a name, and it doubles its
+    # quotes.
     return "'" + text.replace("'", "''") + "'"
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, part: str, path: Path) -> None:
     try:
         connection.execute(
-            f"CREATE VIEW {part} AS SELECT * EXCLUDE (file_row_number), {_literal(path.name)} AS {FILE}, file_row_number + 1 AS {ROW} "  # noqa: S608
+            f"CREATE VIEW {part} AS "  # noqa: S608
+            f"SELECT * EXCLUDE (file_row_number), {_literal(path.name)} AS {FILE}, "
+            f"file_row_number + 1 AS {ROW} "
             f"FROM read_parquet({_literal(str(path))}, file_row_number = true, hive_partitioning = false)"
         )
     except duckdb.Error:
@@ -119,12 +144,23 @@ def _csv(connection: duckdb.DuckDBPyConnection, part: str, declared: Input, path
     """Load one CSV as text and return the number of lines that were none."""
     try:
         connection.execute(
-            f"CREATE TEMP TABLE {part} AS SELECT *, $name AS {FILE}, row_number() OVER () AS {ROW} FROM read_csv($path, all_varchar = true, "  # noqa: S608
-            "header = true, delim = $delimiter, quote = '\"', escape = '\"', nullstr = $nulls, strict_mode = true, "
-            f"store_rejects = true, rejects_table = '{part}_errors', rejects_scan = '{part}_scans', rejects_limit = 0, hive_partitioning = false)",
-            {"name": path.name, "path": str(path), "delimiter": declared.delimiter, "nulls": declared.null_values},
+            f"CREATE TEMP TABLE {part} AS SELECT *, $name AS {FILE}, row_number() OVER () AS {ROW} "  # noqa: S608
+            "FROM read_csv($path, all_varchar = true, "
+            "header = true, delim = $delimiter, quote = '\"', escape = '\"', nullstr = $nulls, "
+            "strict_mode = true, "
+            f"store_rejects = true, rejects_table = '{part}_errors', rejects_scan = "
+            f"'{part}_scans', rejects_limit = 0, hive_partitioning = false)",
+            {
+                "name": path.name,
+                "path": str(path),
+                "delimiter": declared.delimiter,
+                "nulls": declared.null_values,
+            },
         )
         (row,) = connection.sql(f"SELECT count(DISTINCT line) FROM {part}_errors").fetchall()  # noqa: S608
     except duckdb.Error:
-        raise InvalidInput(f"{path.name} cannot be read as CSV", fix="a header line, UTF-8, and the mapping's delimiter are expected") from None
+        raise InvalidInput(
+            f"{path.name} cannot be read as CSV",
+            fix="a header line, UTF-8, and the mapping's delimiter are expected",
+        ) from None
     return int(row[0])

@@ -1,6 +1,7 @@
 """The mapping document: which file columns become which contract columns, and how. Reference: docs/IMPORT.md.
 
-Everything in it is data: names are quoted and values bound when SQL is made from it, and unknown keys are refused with the nearest one.
+Everything in it is data: names are quoted and values bound when SQL is made from it, and unknown keys are
+    refused with the nearest one.
 """
 
 from __future__ import annotations
@@ -58,7 +59,22 @@ class Condition(_Document):
     """A comparison of one file column with given values; a null is different from every value."""
 
     column: str
-    op: Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "not_in", "is_null", "not_null", "starts_with", "not_starts_with", "matches", "not_matches"]
+    op: Literal[
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "in",
+        "not_in",
+        "is_null",
+        "not_null",
+        "starts_with",
+        "not_starts_with",
+        "matches",
+        "not_matches",
+    ]
     value: Scalar | list[Scalar] | None = None
 
     @model_validator(mode="after")
@@ -83,7 +99,9 @@ class Filter(Condition):
 
 
 class Timestamp(_Document):
-    """How a moment is written in the file; `days_before_ds` is a number of days that had passed at the end of the import."""
+    """How a moment is written in the file; `days_before_ds` is a number of days that had passed at the end of
+    the import.
+    """
 
     unit: Literal["s", "ms", "us", "iso", "days_before_ds"] = "iso"
     timezone: str | None = None
@@ -97,7 +115,9 @@ class Split(_Document):
 
 
 class ColumnSpec(_Document):
-    """Where a contract column's value comes from (exactly one source), and what is done to it, in the order of the fields."""
+    """Where a contract column's value comes from (exactly one source), and what is done to it, in the order
+    of the fields.
+    """
 
     from_: str | None = Field(None, alias="from")
     constant: Scalar | list[str] | None = None
@@ -156,7 +176,8 @@ def template_names(template: str) -> list[str]:
 
 
 class Join(_Document):
-    """Columns of another input, found by equal values; they are named `input.column`. The first match counts."""
+    """Columns of another input, found by equal values; they are named `input.column`. The first match
+    counts."""
 
     input: str
     keys: dict[str, str] = Field(min_length=1)
@@ -198,12 +219,16 @@ class Output(_Document):
     @model_validator(mode="after")
     def _fits_contract(self) -> Output:
         if self.dataset not in IMPORTABLE:
-            raise ValueError(f"dataset {self.dataset!r} cannot be imported; {nearest(self.dataset, IMPORTABLE)}")
+            raise ValueError(
+                f"dataset {self.dataset!r} cannot be imported; {nearest(self.dataset, IMPORTABLE)}"
+            )
         if self.empty:
             if self.columns or self.input or self.filter or self.join:
                 raise ValueError("an empty output has no input, filter or columns")
             if self.contract.min_rows:
-                raise ValueError(f"{self.dataset} cannot be empty: its contract asks for {self.contract.min_rows} rows")
+                raise ValueError(
+                    f"{self.dataset} cannot be empty: its contract asks for {self.contract.min_rows} rows"
+                )
             if self.dataset not in SNAPSHOTS:
                 raise ValueError(f"{self.dataset} is no snapshot; leave the output out instead")
             return self
@@ -211,7 +236,9 @@ class Output(_Document):
             raise ValueError("names no input")
         for name in self.columns:
             if name not in self.contract:
-                raise ValueError(f"{self.dataset} has no column {name!r}; {nearest(name, self.contract.names)}")
+                raise ValueError(
+                    f"{self.dataset} has no column {name!r}; {nearest(name, self.contract.names)}"
+                )
         missing = [c.name for c in self.contract.columns if not c.nullable and c.name not in self.columns]
         if missing:
             raise ValueError(f"{self.dataset} needs a value for {', '.join(missing)}")
@@ -258,14 +285,24 @@ class Mapping(_Document):
         for output in self.outputs:
             for name in filter(None, [output.input, *(join.input for join in output.join)]):
                 if name not in self.inputs:
-                    raise ValueError(f"output {output.dataset}: no input {name!r}; {nearest(name, self.inputs)}")
+                    raise ValueError(
+                        f"output {output.dataset}: no input {name!r}; {nearest(name, self.inputs)}"
+                    )
         emptied = {output.dataset for output in self.outputs if output.empty}
         for output in self.outputs:
             if output.dataset in emptied and not output.empty:
                 raise ValueError(f"{output.dataset} is both empty and filled")
         if isinstance(self.shift, int) and abs(self.shift) > 36_600:
             raise ValueError("shift moves by at most 36600 days")
-        zones = [self.timezone, *(spec.timestamp.timezone for out in self.outputs for spec in out.columns.values() if spec.timestamp)]
+        zones = [
+            self.timezone,
+            *(
+                spec.timestamp.timezone
+                for out in self.outputs
+                for spec in out.columns.values()
+                if spec.timestamp
+            ),
+        ]
         import zoneinfo
 
         for zone in filter(None, zones):
@@ -283,16 +320,24 @@ class _Strict(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable):
                 if key in seen:
-                    raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark
+                    )
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 def _explain(error: ValidationError) -> str:
-    """Return the first problem of a document as one line, with where it stands and what was probably meant."""
+    """Return the first problem of a document as one line, with where it stands and what was probably
+    meant."""
     first = error.errors()[0]
-    # The names of the union's branches mean nothing to the author; keep keys and list positions that occur in the document.
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "dict[", "list[", "literal[")))
+    # The names of the union's branches mean nothing to the author; keep keys and list positions that occur in
+    # the document.
+    where = ".".join(
+        str(part)
+        for part in first["loc"]
+        if not str(part).startswith(("function-", "dict[", "list[", "literal["))
+    )
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])
@@ -316,7 +361,8 @@ def load_mapping(path: Path) -> Mapping:
     """Read and validate a mapping file.
 
     Raises:
-        InvalidInput: unreadable, no YAML, or against the reference; the first problem, where it stands, and what was probably meant.
+        InvalidInput: unreadable, no YAML, or against the reference; the first problem, where it stands, and
+            what was probably meant.
     """
     try:
         raw = yaml.load(path.read_text("utf-8"), Loader=_Strict)

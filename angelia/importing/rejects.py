@@ -1,7 +1,9 @@
-"""Samples of rejected rows, for the person who has to mend the source: file, row, reason and the values the mapping read.
+"""Samples of rejected rows, for the person who has to mend the source: file, row, reason and the values the
+mapping read.
 
-Writes HOME/rejects/<mapping>-<ds>.jsonl. Values that make a personal column (ids, addresses) are keyed hashes: equal values look equal,
-and nobody reads them back without the key in HOME/rejects/.key, which never leaves the machine.
+Writes HOME/rejects/<mapping>-<ds>.jsonl. Values that make a personal column (ids, addresses) are keyed
+hashes: equal values look equal, and nobody reads them back without the key in HOME/rejects/.key, which never
+leaves the machine.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers and names of our own.
 
@@ -22,13 +24,20 @@ from angelia.importing.staging import Staged
 PER_REASON = 5
 
 
-def write_samples(connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], folder: Path, name: str) -> Path | None:
+def write_samples(
+    connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], folder: Path, name: str
+) -> Path | None:
     """Write up to five rows per output and reason; return the file, or None where nothing was rejected."""
     if not any(item.rejected for item in staged):
         return None
     folder.mkdir(parents=True, exist_ok=True)
     key = _key(folder / ".key")
-    lines = [json.dumps(sample, ensure_ascii=False, sort_keys=True) for item in staged if item.rejected for sample in _samples(connection, item, key)]
+    lines = [
+        json.dumps(sample, ensure_ascii=False, sort_keys=True)
+        for item in staged
+        if item.rejected
+        for sample in _samples(connection, item, key)
+    ]
     path = folder / f"{name}.jsonl"
     path.write_text("".join(line + "\n" for line in lines), "utf-8")
     return path
@@ -37,12 +46,15 @@ def write_samples(connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged
 def _samples(connection: duckdb.DuckDBPyConnection, item: Staged, key: bytes) -> list[dict[str, object]]:
     if not item.base:
         return []
-    columns = ", ".join(f"CAST(base.{short} AS VARCHAR) AS {quote(name)}" for name, short, _ in item.raw_columns)
+    columns = ", ".join(
+        f"CAST(base.{short} AS VARCHAR) AS {quote(name)}" for name, short, _ in item.raw_columns
+    )
     query = (
         f"WITH picked AS (SELECT {FILE} AS file, {ROW} AS row, __rejected AS reason FROM {item.table} "
         f"WHERE __filtered IS NULL AND __rejected IS NOT NULL "
         f"QUALIFY row_number() OVER (PARTITION BY __rejected ORDER BY {FILE}, {ROW}) <= {PER_REASON}) "
-        f"SELECT picked.file, picked.row, picked.reason, {columns} FROM picked JOIN ({item.base}) AS base ON base.{FILE} = picked.file "
+        f"SELECT picked.file, picked.row, picked.reason, {columns} FROM picked JOIN ({item.base}) "
+        f"AS base ON base.{FILE} = picked.file "
         f"AND base.{ROW} = picked.row ORDER BY picked.reason, picked.file, picked.row"
     )
     personal = {name for name, _, is_personal in item.raw_columns if is_personal}
@@ -52,7 +64,15 @@ def _samples(connection: duckdb.DuckDBPyConnection, item: Staged, key: bytes) ->
             name: _hidden(value, key) if name in personal and value is not None else value
             for (name, _, _), value in zip(item.raw_columns, row[3:], strict=True)
         }
-        samples.append({"dataset": item.output.dataset, "reason": row[2], "file": row[0], "row": row[1], "values": values})
+        samples.append(
+            {
+                "dataset": item.output.dataset,
+                "reason": row[2],
+                "file": row[0],
+                "row": row[1],
+                "values": values,
+            }
+        )
     return samples
 
 

@@ -1,7 +1,9 @@
-"""Run a mapping over its files: every row ends as kept, filtered (asked for) or rejected (bad), each under a reason, and nothing is written yet.
+"""Run a mapping over its files: every row ends as kept, filtered (asked for) or rejected (bad), each under a
+reason, and nothing is written yet.
 
-Reads the opened inputs; leaves tables `ready_<k>` in the connection, one per output: contract columns, partition day, reason. What would
-surprise: a row has one reason, the first that applies (filters first, then columns in the contract's order, the contract's own rules, duplicates).
+Reads the opened inputs; leaves tables `ready_<k>` in the connection, one per output: contract columns,
+partition day, reason. What would surprise: a row has one reason, the first that applies (filters first, then
+columns in the contract's order, the contract's own rules, duplicates).
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers and names of our own; every value is a parameter.
 
@@ -39,7 +41,9 @@ class Staged:
     rejected: dict[str, int] = field(default_factory=dict)
     nulled: dict[str, int] = field(default_factory=dict)
     base: str = ""  # the rows as they stand in the files
-    raw_columns: list[tuple[str, str, bool]] = field(default_factory=list)  # file column, its name in `base`, whether a personal one is made of it
+    raw_columns: list[tuple[str, str, bool]] = field(
+        default_factory=list
+    )  # file column, its name in `base`, whether a personal one is made of it
 
     @property
     def reject_pct(self) -> float:
@@ -56,7 +60,9 @@ class Window:
     shift_days: int
 
 
-def stage(connection: duckdb.DuckDBPyConnection, mapping: Mapping, inputs: MappingType[str, Opened], ds: str | None) -> tuple[Window, list[Staged]]:
+def stage(
+    connection: duckdb.DuckDBPyConnection, mapping: Mapping, inputs: MappingType[str, Opened], ds: str | None
+) -> tuple[Window, list[Staged]]:
     """Map, check and sort the rows of every output.
 
     Raises:
@@ -79,7 +85,9 @@ def stage(connection: duckdb.DuckDBPyConnection, mapping: Mapping, inputs: Mappi
     return window, staged
 
 
-def _base(mapping: Mapping, inputs: MappingType[str, Opened], output: Output) -> tuple[str, dict[str, tuple[str, str]]]:
+def _base(
+    mapping: Mapping, inputs: MappingType[str, Opened], output: Output
+) -> tuple[str, dict[str, tuple[str, str]]]:
     """Return the relation an output reads, and its columns as name -> (SQL, type)."""
     assert output.input is not None
     main = inputs[output.input]
@@ -92,50 +100,98 @@ def _base(mapping: Mapping, inputs: MappingType[str, Opened], output: Output) ->
         for left, right in join.keys.items():
             for name, types, where in ((left, main.types, output.input), (right, other.types, join.input)):
                 if name not in types:
-                    raise InvalidInput(f"{output.dataset}: input {where} has no column {name!r} to join on", fix=nearest(name, types))
-            conditions.append(f"CAST(main.{quote(left)} AS VARCHAR) = CAST(other{number}.{quote(right)} AS VARCHAR)")
+                    raise InvalidInput(
+                        f"{output.dataset}: input {where} has no column {name!r} to join on",
+                        fix=nearest(name, types),
+                    )
+            conditions.append(
+                f"CAST(main.{quote(left)} AS VARCHAR) = CAST(other{number}.{quote(right)} AS VARCHAR)"
+            )
         keys = ", ".join(quote(right) for right in join.keys.values())
-        first = f"SELECT * FROM {other.relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {FILE}, {ROW}) = 1"
+        first = (
+            f"SELECT * FROM {other.relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "
+            f"{FILE}, {ROW}) = 1"
+        )
         relation += f" LEFT JOIN ({first}) AS other{number} ON {' AND '.join(conditions)}"
-        columns.update({f"{join.input}.{name}": (f"other{number}.{quote(name)}", kind) for name, kind in other.types.items()})
+        columns.update(
+            {
+                f"{join.input}.{name}": (f"other{number}.{quote(name)}", kind)
+                for name, kind in other.types.items()
+            }
+        )
     return relation, columns
 
 
-def _map_rows(connection: duckdb.DuckDBPyConnection, mapping: Mapping, inputs: MappingType[str, Opened], item: Staged, number: int) -> Compiler:
+def _map_rows(
+    connection: duckdb.DuckDBPyConnection,
+    mapping: Mapping,
+    inputs: MappingType[str, Opened],
+    item: Staged,
+    number: int,
+) -> Compiler:
     """Make `mapped_<k>`: the columns as mapped, before days are known."""
     output = item.output
     relation, columns = _base(mapping, inputs, output)
-    # The layers see the file's columns under short names of ours, so that a file column can be called anything.
+    # The layers see the file's columns under short names of ours, so that a file column can be called
+    # anything.
     names = {name: f"f{position}" for position, name in enumerate(columns)}
     listed = ", ".join(f"{sql} AS {names[name]}" for name, (sql, _) in columns.items())
     layers = Layers(f"SELECT {listed}, main.{FILE}, main.{ROW} FROM {relation}")
-    compiler = Compiler(output, layers, {name: (names[name], kind) for name, (_, kind) in columns.items()}, mapping.timezone)
+    compiler = Compiler(
+        output, layers, {name: (names[name], kind) for name, (_, kind) in columns.items()}, mapping.timezone
+    )
     filters = [(compiler.condition(condition), condition.reason) for condition in output.filter]
-    values = {column.name: compiler.target(column.name) for column in output.contract.columns if column.name in output.columns}
-    personal = set().union(*(compiler.reads.get(column.name, set()) for column in output.contract.columns if column.personal))
+    values = {
+        column.name: compiler.target(column.name)
+        for column in output.contract.columns
+        if column.name in output.columns
+    }
+    personal = set().union(
+        *(compiler.reads.get(column.name, set()) for column in output.contract.columns if column.personal)
+    )
     item.raw_columns = [(name, names[name], name in personal) for name in compiler.used]
     item.base = layers.base
-    problems = [(name, condition, reason) for name, value in values.items() for condition, reason in value.problems]
+    problems = [
+        (name, condition, reason) for name, value in values.items() for condition, reason in value.problems
+    ]
     reject = [(c, r) for name, c, r in problems if output.columns[name].invalid == "reject"]
     selected = [f"{FILE}", f"{ROW}"]
     selected += [f"{value.step} AS {quote(name)}" for name, value in values.items()]
-    selected += [f"{step} AS hash_{name}_{position}" for name, steps in compiler.hash_parts.items() for position, step in enumerate(steps)]
-    selected.append(f"{_first(layers, [(f'NOT {condition}', reason) for condition, reason in filters])} AS __filtered")
+    selected += [
+        f"{step} AS hash_{name}_{position}"
+        for name, steps in compiler.hash_parts.items()
+        for position, step in enumerate(steps)
+    ]
+    selected.append(
+        f"{_first(layers, [(f'NOT {condition}', reason) for condition, reason in filters])} AS __filtered"
+    )
     selected.append(f"{_first(layers, reject)} AS __rejected")
     nulled = [(c, r) for name, c, r in problems if output.columns[name].invalid == "null"]
-    listed = ", ".join(f"CASE WHEN {condition} THEN {layers.bind(reason)} END" for condition, reason in nulled)
-    selected.append(f"list_filter(CAST([{listed}] AS VARCHAR[]), lambda reason: reason IS NOT NULL) AS __nulled")
+    listed = ", ".join(
+        f"CASE WHEN {condition} THEN {layers.bind(reason)} END" for condition, reason in nulled
+    )
+    selected.append(
+        f"list_filter(CAST([{listed}] AS VARCHAR[]), lambda reason: reason IS NOT NULL) AS __nulled"
+    )
     try:
-        connection.execute(f"CREATE TEMP TABLE mapped_{number} AS SELECT {', '.join(selected)} FROM ({layers.sql()})", layers.params)
+        connection.execute(
+            f"CREATE TEMP TABLE mapped_{number} AS SELECT {', '.join(selected)} FROM ({layers.sql()})",
+            layers.params,
+        )
     except duckdb.Error as error:
         # The engine's own words may quote a value of a row; its kind may not.
-        raise InvalidInput(f"{output.dataset}: the mapping cannot be run ({type(error).__name__})", fix="check column types and patterns") from None
+        raise InvalidInput(
+            f"{output.dataset}: the mapping cannot be run ({type(error).__name__})",
+            fix="check column types and patterns",
+        ) from None
     _refuse_far_moments(connection, output, number)
     return compiler
 
 
 def _refuse_far_moments(connection: duckdb.DuckDBPyConnection, output: Output, number: int) -> None:
-    """Reject rows with moments that Python, or a night's arithmetic, cannot hold: infinity, the year 1, the year 99999."""
+    """Reject rows with moments that Python, or a night's arithmetic, cannot hold: infinity, the year 1, the
+    year 99999.
+    """
     table = f"mapped_{number}"
     for column in output.contract.columns:
         if column.type != TIMESTAMP or column.name not in output.columns:
@@ -157,35 +213,50 @@ def _first(layers: Layers, cases: list[tuple[str, str]]) -> str:
     """Return the SQL of the first reason whose condition holds, else null."""
     if not cases:
         return "CAST(NULL AS VARCHAR)"
-    return "CASE " + " ".join(f"WHEN {condition} THEN {layers.bind(reason)}" for condition, reason in cases) + " END"
+    return (
+        "CASE "
+        + " ".join(f"WHEN {condition} THEN {layers.bind(reason)}" for condition, reason in cases)
+        + " END"
+    )
 
 
-def _window(connection: duckdb.DuckDBPyConnection, mapping: Mapping, staged: list[Staged], ds: str | None) -> Window:
+def _window(
+    connection: duckdb.DuckDBPyConnection, mapping: Mapping, staged: list[Staged], ds: str | None
+) -> Window:
     """Return the last day and the shift: the data's own last day up to today unless `--ds` says otherwise."""
     last, today = None, datetime.now(UTC).date()
     for number, item in enumerate(staged):
         rule = item.output.day_of
         if rule and not item.output.empty:
             ((moment,),) = connection.sql(
-                f"SELECT max(CAST({quote(rule.day_of)} AS DATE)) FROM mapped_{number} WHERE __filtered IS NULL AND __rejected IS NULL "
-                f"AND CAST({quote(rule.day_of)} AS DATE) <= DATE '{today}'"  # a typo year must not move everybody's days
+                f"SELECT max(CAST({quote(rule.day_of)} AS DATE)) FROM mapped_{number} WHERE "
+                f"__filtered IS NULL AND __rejected IS NULL "
+                f"AND CAST({quote(rule.day_of)} AS DATE) <= "
+                f"DATE '{today}'"  # a typo year must not move everybody's days
             ).fetchall()
             if moment is not None:
                 day = moment - timedelta(days=rule.minus_days)
                 last = day if last is None else max(last, day)
     if mapping.shift == "to_ds":
         if ds is None or last is None:
-            raise InvalidInput(f"{mapping.name} moves its times to end at --ds", fix="give --ds" if ds is None else "no row has a time")
+            raise InvalidInput(
+                f"{mapping.name} moves its times to end at --ds",
+                fix="give --ds" if ds is None else "no row has a time",
+            )
         return Window(ds, (date.fromisoformat(ds) - last).days)
     shift = mapping.shift if isinstance(mapping.shift, int) else 0
     if ds is None:
         if last is None:
-            raise InvalidInput(f"no row of {mapping.name} has a time that would give the day", fix="give --ds")
+            raise InvalidInput(
+                f"no row of {mapping.name} has a time that would give the day", fix="give --ds"
+            )
         ds = (last + timedelta(days=shift)).isoformat()
     return Window(ds, shift)
 
 
-def _check_rows(connection: duckdb.DuckDBPyConnection, item: Staged, number: int, compiler: Compiler, window: Window) -> None:
+def _check_rows(
+    connection: duckdb.DuckDBPyConnection, item: Staged, number: int, compiler: Compiler, window: Window
+) -> None:
     """Make `ready_<k>`: final types, times moved, ids hashed, the contract's rules applied."""
     output, contract = item.output, item.output.contract
     end = datetime.fromisoformat(window.ds).replace(tzinfo=UTC)
@@ -201,7 +272,10 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, item: Staged, number: int
             if value.days_before_ds:
                 columns.append(f"timezone('UTC', CAST($ds AS TIMESTAMP) - to_days(m.{name})) AS {name}")
             else:
-                columns.append(f"timezone('UTC', m.{name} + to_days({int(window.shift_days) if value.from_data_time else 0})) AS {name}")
+                columns.append(
+                    f"timezone('UTC', m.{name} + "
+                    f"to_days({int(window.shift_days) if value.from_data_time else 0})) AS {name}"
+                )
         else:
             columns.append(f"m.{name}")
     hashes = ""
@@ -219,7 +293,11 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, item: Staged, number: int
         if constraint.kind is Kind.NOT_FUTURE and rule:
             continue  # a row of a later day is left out as such below
         name = constraint.columns[0]
-        if name in output.columns and output.columns[name].invalid == "null" and constraint.kind is not Kind.NOT_NULL:
+        if (
+            name in output.columns
+            and output.columns[name].invalid == "null"
+            and constraint.kind is not Kind.NOT_NULL
+        ):
             continue
         broken.append((rules.condition(contract, constraint), f"{name}: {constraint.breach}"))
     beyond = f"WHEN __day > CAST($ds AS DATE) THEN '{BEYOND_DS}' " if rule else ""
@@ -230,69 +308,113 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, item: Staged, number: int
             bad = [
                 c
                 for c in constraints(contract)
-                if c.columns == (column.name,) and c.kind not in (*FROM_SCHEMA, Kind.UNIQUE, Kind.MAX_NULL, Kind.NOT_NULL)
+                if c.columns == (column.name,)
+                and c.kind not in (*FROM_SCHEMA, Kind.UNIQUE, Kind.MAX_NULL, Kind.NOT_NULL)
             ]
             for constraint in bad:
-                replaced.append((column.name, rules.condition(contract, constraint), f"{column.name}: {constraint.breach}"))
+                replaced.append(
+                    (
+                        column.name,
+                        rules.condition(contract, constraint),
+                        f"{column.name}: {constraint.breach}",
+                    )
+                )
     if replaced:
-        lost = ", ".join(f"CASE WHEN {condition} THEN {rules.literal(reason)} END" for _, condition, reason in replaced)
-        by_column = {name: " OR ".join(f"coalesce({c}, false)" for other, c, _ in replaced if other == name) for name, _, _ in replaced}
-        nulls = ", ".join(f"CASE WHEN {conditions} THEN NULL ELSE {quote(name)} END AS {quote(name)}" for name, conditions in by_column.items())
+        lost = ", ".join(
+            f"CASE WHEN {condition} THEN {rules.literal(reason)} END" for _, condition, reason in replaced
+        )
+        by_column = {
+            name: " OR ".join(f"coalesce({c}, false)" for other, c, _ in replaced if other == name)
+            for name, _, _ in replaced
+        }
+        nulls = ", ".join(
+            f"CASE WHEN {conditions} THEN NULL ELSE {quote(name)} END AS {quote(name)}"
+            for name, conditions in by_column.items()
+        )
         text = (
-            f"SELECT * REPLACE ({nulls}, list_concat(__nulled, list_filter([{lost}], lambda reason: reason IS NOT NULL)) AS __nulled) FROM ({text})"
+            f"SELECT * REPLACE ({nulls}, list_concat(__nulled, list_filter([{lost}], lambda reason: "
+            f"reason IS NOT NULL)) AS __nulled) FROM ({text})"
         )
     query = (
         f"SELECT * REPLACE (CASE WHEN __filtered IS NOT NULL THEN __filtered {beyond}END AS __filtered, "
-        f"CASE WHEN __rejected IS NOT NULL THEN __rejected {cases} END AS __rejected) FROM (SELECT *, {day} AS __day FROM ({text}))"
+        f"CASE WHEN __rejected IS NOT NULL THEN __rejected {cases} END AS __rejected) FROM "
+        f"(SELECT *, {day} AS __day FROM ({text}))"
     )
     parameters = {"ds": window.ds, **rules.parameters(query, window.ds), "day_end": end + timedelta(days=1)}
-    connection.execute(f"CREATE TEMP TABLE {item.table} AS {query}", {name: value for name, value in parameters.items() if f"${name}" in query})
+    connection.execute(
+        f"CREATE TEMP TABLE {item.table} AS {query}",
+        {name: value for name, value in parameters.items() if f"${name}" in query},
+    )
     connection.execute(f"DROP TABLE mapped_{number}")
     if compiler.hash_parts:
         connection.unregister("hashes")
 
 
-def _hash_table(connection: duckdb.DuckDBPyConnection, number: int, parts: MappingType[str, list[str]]) -> pa.Table:
-    """Return row number -> message_id and dispatch_id, by the one definition of them (contracts.ids); null where a part is missing."""
-    listed = ", ".join(f"hash_{name}_{position}" for name, steps in parts.items() for position in range(len(steps)))
+def _hash_table(
+    connection: duckdb.DuckDBPyConnection, number: int, parts: MappingType[str, list[str]]
+) -> pa.Table:
+    """Return row number -> message_id and dispatch_id, by the one definition of them (contracts.ids); null
+    where a part is missing.
+    """
+    listed = ", ".join(
+        f"hash_{name}_{position}" for name, steps in parts.items() for position in range(len(steps))
+    )
     table = connection.sql(f"SELECT rowid AS at, {listed} FROM mapped_{number}").to_arrow_table()
     hashed: dict[str, pa.Array] = {"at": table["at"]}
     for name in sorted(parts, reverse=True):  # message_id before dispatch_id, which may be made from it
         columns = [table[f"hash_{name}_{position}"].to_pylist() for position in range(len(parts[name]))]
         if name == "dispatch_id" and "message_id" in hashed:
             columns[0] = hashed["message_id"].to_pylist()
-        hashed[name] = pa.array([None if None in row else _hash_of(name, row) for row in zip(*columns, strict=True)], pa.string())
+        hashed[name] = pa.array(
+            [None if None in row else _hash_of(name, row) for row in zip(*columns, strict=True)], pa.string()
+        )
     return pa.table(hashed)
 
 
 def _hash_of(name: str, row: tuple[str, ...]) -> str:
-    return ids.message_id(row[0], row[1], "-".join(row[2:])) if name == "message_id" else ids.dispatch_id(*row)
+    return (
+        ids.message_id(row[0], row[1], "-".join(row[2:])) if name == "message_id" else ids.dispatch_id(*row)
+    )
 
 
 def _mark_duplicates(connection: duckdb.DuckDBPyConnection, staged: list[Staged]) -> None:
-    """Leave the first row of each key within a partition: the others are filtered where `distinct` asks for it, else rejected."""
+    """Leave the first row of each key within a partition: the others are filtered where `distinct` asks for
+    it, else rejected.
+    """
     for dataset in dict.fromkeys(item.output.dataset for item in staged if not item.output.empty):
         same = [item for item in staged if item.output.dataset == dataset and not item.output.empty]
         contract = same[0].output.contract
         keys = ", ".join(quote(name) for name in contract.key)
         union = " UNION ALL BY NAME ".join(
-            f"SELECT {keys}, __day, {position} AS __output, rowid AS __at, {FILE}, {ROW}, {_order(item.output)} "
+            f"SELECT {keys}, __day, {position} AS __output, rowid AS __at, {FILE}, {ROW}, "
+            f"{_order(item.output)} "
             f"FROM {item.table} WHERE __filtered IS NULL AND __rejected IS NULL"
             for position, item in enumerate(same)
         )
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE later AS SELECT __output, __at FROM ({union}) "
-            f"QUALIFY row_number() OVER (PARTITION BY {keys}, __day ORDER BY __moment NULLS LAST, __answer NULLS LAST, __output, {FILE}, {ROW}) > 1"
+            f"QUALIFY row_number() OVER (PARTITION BY {keys}, __day ORDER BY __moment NULLS LAST, "
+            f"__answer NULLS LAST, __output, {FILE}, {ROW}) > 1"
         )
         for position, item in enumerate(same):
-            column, reason = ("__filtered", "duplicate") if item.output.distinct else ("__rejected", f"duplicate ({', '.join(contract.key)})")
+            column, reason = (
+                ("__filtered", "duplicate")
+                if item.output.distinct
+                else ("__rejected", f"duplicate ({', '.join(contract.key)})")
+            )
             connection.execute(
-                f"UPDATE {item.table} SET {column} = $reason WHERE rowid IN (SELECT __at FROM later WHERE __output = {position})", {"reason": reason}
+                (
+                    f"UPDATE {item.table} SET {column} = $reason WHERE rowid IN (SELECT __at FROM "
+                    f"later WHERE __output = {position})"
+                ),
+                {"reason": reason},
             )
 
 
 def _order(output: Output) -> str:
-    """Return what decides which of several rows of a key is kept: the earliest moment, then one with an answer, else the first of the files."""
+    """Return what decides which of several rows of a key is kept: the earliest moment, then one with an
+    answer, else the first of the files.
+    """
     day = output.contract.day_column
     moment = quote(day) if day and day in output.columns else "CAST(NULL AS TIMESTAMPTZ)"
     answer = '"opened_ts"' if "opened_ts" in output.columns else "CAST(NULL AS TIMESTAMPTZ)"
@@ -302,16 +424,26 @@ def _order(output: Output) -> str:
 def _count(connection: duckdb.DuckDBPyConnection, item: Staged, inputs: MappingType[str, Opened]) -> None:
     """Count how the rows ended; lines that were no CSV rows count as read and rejected."""
     assert item.output.input is not None
-    (row,) = connection.sql(f"SELECT count(*), count(*) FILTER (WHERE __filtered IS NULL AND __rejected IS NULL) FROM {item.table}").fetchall()
+    (row,) = connection.sql(
+        f"SELECT count(*), count(*) FILTER (WHERE __filtered IS NULL AND __rejected IS NULL) FROM "
+        f"{item.table}"
+    ).fetchall()
     broken = inputs[item.output.input].n_broken_lines
     item.n_read, item.n_kept = row[0] + broken, row[1]
     by = f"SELECT {{column}}, count(*) FROM {item.table} WHERE {{where}} GROUP BY 1 ORDER BY 2 DESC, 1"
-    item.filtered = dict(connection.sql(by.format(column="__filtered", where="__filtered IS NOT NULL")).fetchall())
-    item.rejected = dict(connection.sql(by.format(column="__rejected", where="__filtered IS NULL AND __rejected IS NOT NULL")).fetchall())
+    item.filtered = dict(
+        connection.sql(by.format(column="__filtered", where="__filtered IS NOT NULL")).fetchall()
+    )
+    item.rejected = dict(
+        connection.sql(
+            by.format(column="__rejected", where="__filtered IS NULL AND __rejected IS NOT NULL")
+        ).fetchall()
+    )
     if broken:
         item.rejected["line is no CSV row"] = broken
     item.nulled = dict(
         connection.sql(
-            f"SELECT unnest(__nulled) AS reason, count(*) FROM {item.table} WHERE __filtered IS NULL AND __rejected IS NULL GROUP BY 1 ORDER BY 1"
+            f"SELECT unnest(__nulled) AS reason, count(*) FROM {item.table} WHERE __filtered IS "
+            f"NULL AND __rejected IS NULL GROUP BY 1 ORDER BY 1"
         ).fetchall()
     )

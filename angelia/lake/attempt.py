@@ -1,4 +1,6 @@
-"""Write, audit, publish: files under a fresh attempt folder, a look at every one of them, then one conditional create of the commit file."""
+"""Write, audit, publish: files under a fresh attempt folder, a look at every one of them, then one
+conditional create of the commit file.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ TAIL_BYTES = 65_536  # holds the footer of nearly every file; a longer one is fe
 
 @functools.cache
 def code_version() -> str:
-    """Return the version written into commits: the package's, and a hash of its source, so that a change of code is a change of input."""
+    """Return the version written into commits: the package's, and a hash of its source, so that a change of
+    code is a change of input.
+    """
     digest = hashlib.sha256()
     root = Path(angelia.__file__).parent
     for folder in (root, root.parent / "models", root.parent / "spark_jobs"):
@@ -66,7 +70,9 @@ def write_file(
             "data_page_size": 1 << 30,
             "max_rows_per_page": 1 << 30,
         }
-    with pq.ParquetWriter(sink, table.schema, write_page_checksum=True, store_schema=True, **layout) as writer:
+    with pq.ParquetWriter(
+        sink, table.schema, write_page_checksum=True, store_schema=True, **layout
+    ) as writer:
         writer.write_table(table, row_group_size=row_group_size)
         if notes:
             writer.add_key_value_metadata(dict(notes))
@@ -74,7 +80,9 @@ def write_file(
     key = f"{folder}/{file_name}"
     store.put(key, data)
     failpoint("write.file")
-    return FileEntry(key, len(data), hashlib.sha256(data).hexdigest(), table.num_rows, shards, dict(keys or {}), conform)
+    return FileEntry(
+        key, len(data), hashlib.sha256(data).hexdigest(), table.num_rows, shards, dict(keys or {}), conform
+    )
 
 
 def footer(store: Store, entry: FileEntry) -> pq.FileMetaData:
@@ -124,7 +132,9 @@ def _type(schema: pa.Schema, column: str) -> str:
 
 
 class Book(Protocol):
-    """What an attempt asks of the lake that began it; a protocol, so that the lake imports attempts and not the reverse."""
+    """What an attempt asks of the lake that began it; a protocol, so that the lake imports attempts and not
+    the reverse.
+    """
 
     store: Store
     branch: str
@@ -153,7 +163,9 @@ class Attempt:
     def __enter__(self) -> Attempt:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if not self._keep:
             with suppress(AngeliaError):  # what is left here is invisible, and `expire` collects it
                 self.lake.store.delete_folder(self.folder)
@@ -173,11 +185,14 @@ class Attempt:
         return entry
 
     def add(self, entry: FileEntry) -> None:
-        """Take over a file that a worker wrote below `folder`, or one of an earlier commit of this leaf (chains)."""
+        """Take over a file that a worker wrote below `folder`, or one of an earlier commit of this leaf
+        (chains).
+        """
         self.files.append(entry)
 
     def audit(self) -> None:
-        """Look at every file: there, of the entry's size and rows, of the contract's columns; then make them durable.
+        """Look at every file: there, of the entry's size and rows, of the contract's columns; then make them
+        durable.
 
         Raises:
             Corrupt: one is not what its writer said.
@@ -187,7 +202,8 @@ class Attempt:
         paths = [entry.path for entry in self.files]
         foreign = [path for path in paths if not path.startswith(leaf)]
         if foreign or len(set(paths)) != len(paths):
-            raise InvalidInput(f"{self.name}: {foreign[0] + ' is not of this partition' if foreign else 'a file is named twice'}")
+            fault = f"{foreign[0]} is not of this partition" if foreign else "a file is named twice"
+            raise InvalidInput(f"{self.name}: {fault}")
 
         def look(entry: FileEntry) -> None:
             check_schema(self.name, entry, footer(self.lake.store, entry))
@@ -205,7 +221,8 @@ class Attempt:
         rejects: Mapping[str, int] | None = None,
         expected: int | None = None,
     ) -> Commit:
-        """Audit this attempt and make it the newest commit; return it, or the winner of a race that was made in the same way.
+        """Audit this attempt and make it the newest commit; return it, or the winner of a race that was made
+        in the same way.
 
         A rerun makes the next commit, even from the same inputs: that is how a damaged one is mended.
 
@@ -256,8 +273,15 @@ class Attempt:
     def _counted(self, commit: Commit, made_from: Iterable[Commit | str]) -> Commit:
         if logs.is_step():
             sources = [self.lake.cited(item) if isinstance(item, str) else item for item in made_from]
-            logs.published(commit.dataset, commit.rows, commit.rejects, [(source.ref, source.dataset, source.rows) for source in sources])
+            logs.published(
+                commit.dataset,
+                commit.rows,
+                commit.rejects,
+                [(source.ref, source.dataset, source.rows) for source in sources],
+            )
         return commit
 
     def _moved(self, number: int) -> Conflict:
-        return Conflict(f"{self.name}: the head moved to {number} meanwhile", fix="read the head again and append to it")
+        return Conflict(
+            f"{self.name}: the head moved to {number} meanwhile", fix="read the head again and append to it"
+        )

@@ -1,7 +1,10 @@
-"""Local copies of S3 objects for readers that open files themselves (DuckDB, Spark), named by content, checked on arrival, bounded.
+"""Local copies of S3 objects for readers that open files themselves (DuckDB, Spark), named by content,
+checked on arrival, bounded.
 
-DuckDB and Spark need a plug-in each to read S3, which a closed network does not have; a copy needs nothing, and its sha256 is checked.
-`ANGELIA_CACHE` names the folder (default: in the system's folder for temporary files), `ANGELIA_CACHE_GIB` its size (default 20).
+DuckDB and Spark need a plug-in each to read S3, which a closed network does not have; a copy needs nothing,
+and its sha256 is checked.
+`ANGELIA_CACHE` names the folder (default: in the system's folder for temporary files), `ANGELIA_CACHE_GIB`
+its size (default 20).
 """
 
 from __future__ import annotations
@@ -40,7 +43,10 @@ def fetch(store: Store, entries: Sequence[FileEntry]) -> list[str]:
         if any(is_new for _, is_new in found):
             trim()
     except OSError as error:
-        raise AngeliaError(f"cannot keep lake files in {folder}: {error.strerror}", fix="free space, or point ANGELIA_CACHE elsewhere") from None
+        raise AngeliaError(
+            f"cannot keep lake files in {folder}: {error.strerror}",
+            fix="free space, or point ANGELIA_CACHE elsewhere",
+        ) from None
     return [path for path, _ in found]
 
 
@@ -55,9 +61,13 @@ def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]
     try:
         data = store.read(entry.path)
     except NotFound:
-        raise Corrupt(f"{entry.path}: missing", fix="run `angelia lake verify`, then rerun the job that wrote it") from None
+        raise Corrupt(
+            f"{entry.path}: missing", fix="run `angelia lake verify`, then rerun the job that wrote it"
+        ) from None
     if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise Corrupt(f"{entry.path}: bytes differ from its commit's sha256", fix="rerun the job that wrote it")
+        raise Corrupt(
+            f"{entry.path}: bytes differ from its commit's sha256", fix="rerun the job that wrote it"
+        )
     path.parent.mkdir(exist_ok=True)
     temporary = folder / f".tmp-{secrets.token_hex(8)}"
     temporary.write_bytes(data)
@@ -66,7 +76,8 @@ def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]
 
 
 def trim() -> None:
-    """Drop what was not used for a week, and the files longest unused beyond the bound, but none used within the hour.
+    """Drop what was not used for a week, and the files longest unused beyond the bound, but none used within
+    the hour.
 
     Raises:
         InvalidInput: ANGELIA_CACHE_GIB is no number.
@@ -98,4 +109,6 @@ def forget(contents: Iterable[str]) -> None:
 
 
 def _folder() -> Path:
-    return Path(os.environ.get("ANGELIA_CACHE") or Path(tempfile.gettempdir()) / f"angelia-cache-{getpass.getuser()}")
+    return Path(
+        os.environ.get("ANGELIA_CACHE") or Path(tempfile.gettempdir()) / f"angelia-cache-{getpass.getuser()}"
+    )

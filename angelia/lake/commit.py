@@ -1,4 +1,6 @@
-"""A commit: what one leaf partition holds, where it came from, and how to tell whether its bytes are still the same."""
+"""A commit: what one leaf partition holds, where it came from, and how to tell whether its bytes are still
+the same.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a commit; `path` is relative to the lake root, `shards` an inclusive range, `keys` the layout keys of its path.
+    """One file of a commit; `path` is relative to the lake root, `shards` an inclusive range, `keys` the
+    layout keys of its path.
 
-    `conforms` is False for files from the outside that were taken as they came: their schema is the gate's business. `replaces` is set on a file
-    that an erasure wrote: the sha256 of the file it stands for, row by row.
+    `conforms` is False for files from the outside that were taken as they came: their schema is the gate's
+    business. `replaces` is set on a file that an erasure wrote: the sha256 of the file it stands for, row by
+    row.
     """
 
     path: str
@@ -57,7 +61,9 @@ class FileEntry:
 
     @property
     def name(self) -> str:
-        """File name within its attempt folder (`send_hour=…/part-0000.parquet`): what orders the files of a commit."""
+        """File name within its attempt folder (`send_hour=…/part-0000.parquet`): what orders the files of a
+        commit.
+        """
         return self.path.partition("/attempt-")[2].partition("/")[2] or self.path
 
 
@@ -65,8 +71,8 @@ class FileEntry:
 class Commit:
     """One published state of a leaf partition.
 
-    `inputs` are the refs (with content hash) it was made from; `content_sha256` covers files' hashes, inputs, parameters and code version,
-    and so is equal for two runs that did the same thing.
+    `inputs` are the refs (with content hash) it was made from; `content_sha256` covers files' hashes, inputs,
+    parameters and code version, and so is equal for two runs that did the same thing.
     """
 
     branch: str
@@ -117,7 +123,10 @@ class Commit:
             "dataset": self.dataset,
             "partition": dict(self.partition),
             "contract_version": self.contract_version,
-            "files": sorted(json.dumps([entry.sha256, entry.rows, sorted(entry.keys.items()), entry.shards]) for entry in self.files),
+            "files": sorted(
+                json.dumps([entry.sha256, entry.rows, sorted(entry.keys.items()), entry.shards])
+                for entry in self.files
+            ),
             "inputs": sorted(self.inputs),
             "params": self.params,
             "meta": self.meta,
@@ -128,8 +137,15 @@ class Commit:
 
     @property
     def made_by(self) -> str:
-        """Hash of inputs, code version and parameters: two racers with equal ones may adopt each other's result."""
-        what = {"inputs": sorted(self.inputs), "params": self.params, "code": self.code_version, "contract_version": self.contract_version}
+        """Hash of inputs, code version and parameters: two racers with equal ones may adopt each other's
+        result.
+        """
+        what = {
+            "inputs": sorted(self.inputs),
+            "params": self.params,
+            "code": self.code_version,
+            "contract_version": self.contract_version,
+        }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def citation(self) -> str:
@@ -156,9 +172,13 @@ def leaf_folder(branch: str, dataset: str, partition: Mapping[str, str]) -> str:
 
 
 def plain(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return `values` as JSON gives them back, so that a commit's hash is the same before and after it was stored."""
+    """Return `values` as JSON gives them back, so that a commit's hash is the same before and after it was
+    stored.
+    """
     plain_values: dict[str, Any] = json.loads(
-        json.dumps(dict(values or {}), default=lambda value: value.item() if hasattr(value, "item") else str(value))
+        json.dumps(
+            dict(values or {}), default=lambda value: value.item() if hasattr(value, "item") else str(value)
+        )
     )
     return plain_values
 

@@ -1,10 +1,13 @@
-"""Erase people: their id and addresses leave every file of every branch; what they did stays, under a number that is nobody's any more.
+"""Erase people: their id and addresses leave every file of every branch; what they did stays, under a number
+that is nobody's any more.
 
-Reads all commits of all branches; rewrites the files that hold the person (rows keep their place: ledgers point at rows), replaces those entries in
-the commit files and marks these `erased`, then deletes the old bytes. Appends to `suppressions`; writes `erasing/…` while it works and
-`erasures/{tombstone}` for good, which tells when, and not who. A person becomes a tombstone, one random id in all files: joins give the same counts
-as before, and the ordinal stays taken. Killed at any moment, the same call completes it. What would surprise: a person whom the sources deliver
-again is a new person here; erase them there first.
+Reads all commits of all branches; rewrites the files that hold the person (rows keep their place: ledgers
+point at rows), replaces those entries in the commit files and marks these `erased`, then deletes the old
+bytes. Appends to `suppressions`; writes `erasing/…` while it works and
+`erasures/{tombstone}` for good, which tells when, and not who. A person becomes a tombstone, one random id in
+all files: joins give the same counts as before, and the ordinal stays taken. Killed at any moment, the same
+call completes it. What would surprise: a person whom the sources deliver again is a new person here; erase
+them there first.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ from angelia.lake.expire import ORPHAN_AGE, attempts
 from angelia.lake.failpoint import failpoint
 from angelia.lake.lake import BRANCH, MAIN, Lake
 
-PASSES = 4  # the last that changes something is followed by one that finds nothing; more means that a job writes them again and again
+# the last that changes something is followed by one that finds nothing; more means that a job writes them
+# again and again
+PASSES = 4
 _USER = "user_id"
 
 
@@ -48,8 +53,11 @@ class Erased:
     tombstones: list[str] = field(default_factory=list)
 
 
-def erase(lake: Lake, users: Sequence[str], progress: Callable[[str], None] = lambda _: None, takeover: bool = False) -> Erased:
-    """Erase these people, or complete an erasure of them that was begun; returns once a last pass over the whole lake found nothing of them.
+def erase(
+    lake: Lake, users: Sequence[str], progress: Callable[[str], None] = lambda _: None, takeover: bool = False
+) -> Erased:
+    """Erase these people, or complete an erasure of them that was begun; returns once a last pass over the
+    whole lake found nothing of them.
 
     Args:
         takeover: take an erasure over whose process does not live on this machine, and is known to be dead.
@@ -57,8 +65,8 @@ def erase(lake: Lake, users: Sequence[str], progress: Callable[[str], None] = la
     Raises:
         NotFound: one of them is nowhere in the lake; nothing was written.
         InvalidInput: no user, an empty id, or a replay branch.
-        Conflict: another erasure is under way, or a job is writing files that hold them: run it again when that ended.
-        Corrupt: a commit or a file cannot be read; run it again once it is mended.
+        Conflict: another erasure is under way, or a job is writing files that hold them: run it again when
+            that ended. Corrupt: a commit or a file cannot be read; run it again once it is mended.
     """
     if lake.branch != MAIN:
         raise InvalidInput("people are erased from all branches at once", fix="unset ANGELIA_BRANCH")
@@ -72,12 +80,23 @@ def erase(lake: Lake, users: Sequence[str], progress: Callable[[str], None] = la
         if missing:
             progress("looking for them")
             found = _present(lake, set(missing))
-            unknown = [position for position, name in enumerate(names, 1) if name in missing and name not in found]
+            unknown = [
+                position for position, name in enumerate(names, 1) if name in missing and name not in found
+            ]
             if unknown:
-                which = "this person is" if len(names) == 1 else f"{len(unknown)} of {len(names)} (number {', '.join(map(str, unknown[:10]))}) are"
-                raise NotFound(f"{which} nowhere in the lake, or erased already; nothing was written", fix="check the id, as the sources write it")
+                which = (
+                    "this person is"
+                    if len(names) == 1
+                    else f"{len(unknown)} of {len(names)} (number {', '.join(map(str, unknown[:10]))}) are"
+                )
+                raise NotFound(
+                    f"{which} nowhere in the lake, or erased already; nothing was written",
+                    fix="check the id, as the sources write it",
+                )
         people = {name: begun.get(name) or journal.begin(name) for name in names}
-        result = Erased(len(names), len(begun), tombstones=sorted(person.tombstone for person in people.values()))
+        result = Erased(
+            len(names), len(begun), tombstones=sorted(person.tombstone for person in people.values())
+        )
         _suppress(lake, journal, people)
         failpoint("erase.suppressed")
         _all_passes(lake, journal, people, result, progress)
@@ -86,7 +105,13 @@ def erase(lake: Lake, users: Sequence[str], progress: Callable[[str], None] = la
     return result
 
 
-def _all_passes(lake: Lake, journal: Journal, people: Mapping[str, Person], result: Erased, progress: Callable[[str], None]) -> None:
+def _all_passes(
+    lake: Lake,
+    journal: Journal,
+    people: Mapping[str, Person],
+    result: Erased,
+    progress: Callable[[str], None],
+) -> None:
     for number in range(1, PASSES + 1):
         commits, files = len(result.commits), result.files_deleted
         _finish_drops(lake, journal, result)
@@ -96,17 +121,35 @@ def _all_passes(lake: Lake, journal: Journal, people: Mapping[str, Person], resu
         if (len(result.commits), result.files_deleted) == (commits, files):
             if under_way:
                 raise Conflict(
-                    f"all commits are clean, but {len(under_way)} unfinished attempts hold them still (the first in {under_way[0]})",
-                    fix="run the same command again when the job that writes there has ended, or a day after it died",
+                    (
+                        f"all commits are clean, but {len(under_way)} unfinished attempts hold them "
+                        f"still (the first in {under_way[0]})"
+                    ),
+                    fix=(
+                        "run the same command again when the job that writes there has ended, or a "
+                        "day after it died"
+                    ),
                 )
             return
-        progress(f"pass {number}: {len(result.commits) - commits} commits rewritten, {result.files_deleted - files} files deleted")
-    raise Conflict("a job goes on writing them into new commits", fix="erase them at the source, then run the same command again")
+        progress(
+            f"pass {number}: {len(result.commits) - commits} commits rewritten, "
+            f"{result.files_deleted - files} files deleted"
+        )
+    raise Conflict(
+        "a job goes on writing them into new commits",
+        fix="erase them at the source, then run the same command again",
+    )
 
 
 def _leaves(lake: Lake) -> Iterator[tuple[Lake, str, dict[str, str]]]:
-    """Yield every leaf that can hold a person; suppressions last, so that no worker finds an id in a manifest that is in the log no more."""
-    branches = [Lake(lake.store, branch, lake.clock) for branch in lake.store.children("") if re.fullmatch(BRANCH, branch)]
+    """Yield every leaf that can hold a person; suppressions last, so that no worker finds an id in a manifest
+    that is in the log no more.
+    """
+    branches = [
+        Lake(lake.store, branch, lake.clock)
+        for branch in lake.store.children("")
+        if re.fullmatch(BRANCH, branch)
+    ]
     for name in sorted(CONTRACTS, key=lambda name: (name == "suppressions", name != "dispatch_manifest")):
         if _USER in dataset(name):
             for on_branch in branches:
@@ -127,12 +170,18 @@ def _present(lake: Lake, wanted: set[str]) -> set[str]:
                 if entry.path not in seen:
                     seen.add(entry.path)
                     users = _users(on_branch, entry)
-                    found |= {users[row].as_py() for row in _rows_of(users, wanted)} if users is not None else set()
+                    found |= (
+                        {users[row].as_py() for row in _rows_of(users, wanted)}
+                        if users is not None
+                        else set()
+                    )
     return found
 
 
 def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> None:
-    """Suppress the ids, which workers obey within ten seconds, and the tombstones, which stand in the pending manifests soon."""
+    """Suppress the ids, which workers obey within ten seconds, and the tombstones, which stand in the pending
+    manifests soon.
+    """
     there = set(lake.read_log("suppressions")[_USER].to_pylist())
     fresh = [name for name, person in people.items() if person.tombstone not in there]
     if not fresh:
@@ -149,13 +198,21 @@ def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> Non
         "reason": ["erased"] * n,
     }
     with lake.attempt("suppressions", log="0") as attempt:
-        journal.note_drops([f"{attempt.folder}/entries.parquet"])  # it names them: killed before the commit, a rerun must know whose it was
+        journal.note_drops(
+            [f"{attempt.folder}/entries.parquet"]
+        )  # it names them: killed before the commit, a rerun must know whose it was
         attempt.write(pa.table(columns, schema=arrow.schema(dataset("suppressions"))), "entries.parquet")
         attempt.publish(params={"entry": attempt.nonce})
 
 
 def _erase_leaf(
-    lake: Lake, name: str, leaf: dict[str, str], journal: Journal, people: Mapping[str, Person], result: Erased, under_way: list[str]
+    lake: Lake,
+    name: str,
+    leaf: dict[str, str],
+    journal: Journal,
+    people: Mapping[str, Person],
+    result: Erased,
+    under_way: list[str],
 ) -> None:
     live = lake.numbers(lake.branch, name, leaf)
     commits = [lake.load(lake.branch, name, leaf, number) for number in live]
@@ -171,8 +228,12 @@ def _erase_leaf(
         if number not in live
         for entry in lake.load(lake.branch, name, leaf, number).files
     }
-    for folder, objects in attempts(lake, name, leaf).items():  # what crashed writers left is invisible, but it is there
-        held = [item.key for item in objects if item.key not in entries and _file_holds(lake, item.key, people)]
+    for folder, objects in attempts(
+        lake, name, leaf
+    ).items():  # what crashed writers left is invisible, but it is there
+        held = [
+            item.key for item in objects if item.key not in entries and _file_holds(lake, item.key, people)
+        ]
         is_fresh = max(item.modified for item in objects) > lake.clock() - ORPHAN_AGE
         if is_fresh and not expired.issuperset(held):
             under_way.append(folder)
@@ -190,14 +251,18 @@ def _rewrite(
     people: Mapping[str, Person],
     result: Erased,
 ) -> None:
-    """Write the leaf's files anew, then name them in the commits; the old ones are noted first, so that a rerun knows whom to delete."""
+    """Write the leaf's files anew, then name them in the commits; the old ones are noted first, so that a
+    rerun knows whom to delete.
+    """
     folders: dict[str, str] = {}  # one new folder per old one: names are unique within an attempt only
     written: dict[str, FileEntry] = {}
     for path, entry in holding.items():
         old = path.removesuffix(f"/{entry.name}")
         folder = folders.setdefault(old, Attempt(lake, name, leaf).folder)
         table, n = _without(lake.read_file(entry), name, people)
-        fresh = write_file(lake.store, name, folder, table, entry.name, entry.shards, entry.keys, conform=entry.conforms)
+        fresh = write_file(
+            lake.store, name, folder, table, entry.name, entry.shards, entry.keys, conform=entry.conforms
+        )
         written[path] = replace(fresh, replaces=entry.identity)
         result.rows[name] = result.rows.get(name, 0) + n
         result.files_rewritten += 1
@@ -206,7 +271,10 @@ def _rewrite(
     failpoint("erase.before_commits")
     for commit in commits:
         if any(entry.path in written for entry in commit.files):
-            files = sorted((written.get(entry.path, entry) for entry in commit.files), key=lambda entry: (entry.name, entry.path))
+            files = sorted(
+                (written.get(entry.path, entry) for entry in commit.files),
+                key=lambda entry: (entry.name, entry.path),
+            )
             lake.store.put(commit.key, replace(commit, files=tuple(files), erased=True).to_bytes())
             lake.store.sync([commit.key])
             result.commits.append(commit.ref)
@@ -251,7 +319,11 @@ def _users(lake: Lake, entry: FileEntry) -> pa.Array | None:
 
 
 def _texts(column: pa.ChunkedArray) -> pa.Array | None:
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_dictionary(column.type)):
+    if not (
+        pa.types.is_string(column.type)
+        or pa.types.is_large_string(column.type)
+        or pa.types.is_dictionary(column.type)
+    ):
         return None
     return pc.utf8_trim_whitespace(column.cast(pa.string()).combine_chunks())
 
@@ -281,16 +353,19 @@ def _file_holds(lake: Lake, key: str, people: Mapping[str, Person]) -> bool:
 
 
 def _without(table: pa.Table, name: str, people: Mapping[str, Person]) -> tuple[pa.Table, int]:
-    """Return the table with these people's rows under their tombstones, in place, and how many rows that were.
+    """Return the table with these people's rows under their tombstones, in place, and how many rows that
+    were.
 
-    Ids and addresses are replaced; other texts of such a row lose the id where it is a part of them (`sandbox-{user_id}`).
+    Ids and addresses are replaced; other texts of such a row lose the id where it is a part of them
+    (`sandbox-{user_id}`).
     """
     users = _texts(table[_USER])
     assert users is not None
     rows = _rows_of(users, people)
     owners = [users[row].as_py() for row in rows]
     contract = dataset(name)
-    # Row n + i of a column with the new values behind it is the new value of rows[i]: any type, and only these rows become Python objects.
+    # Row n + i of a column with the new values behind it is the new value of rows[i]: any type, and only
+    # these rows become Python objects.
     order = np.arange(table.num_rows)
     order[rows] = table.num_rows + np.arange(len(rows))
     for position, column in enumerate(table.schema):
@@ -303,7 +378,11 @@ def _without(table: pa.Table, name: str, people: Mapping[str, Person]) -> tuple[
             _new_value(column.name, value, is_personal, owner, people[owner].tombstone, row)
             for value, owner, row in zip(old.take(pa.array(rows)).to_pylist(), owners, rows, strict=True)
         ]
-        table = table.set_column(position, pa.field(column.name, kind), pa.concat_arrays([old, pa.array(values, kind)]).take(pa.array(order)))
+        table = table.set_column(
+            position,
+            pa.field(column.name, kind),
+            pa.concat_arrays([old, pa.array(values, kind)]).take(pa.array(order)),
+        )
     return table, len(rows)
 
 
@@ -328,7 +407,11 @@ def _cleared(value: object, owner: str, tombstone: str) -> object:
     """Return a value without the owner's id: a text, or a list or record of them."""
     if isinstance(value, str):
         # Whole words only: u1 is no part of u12.
-        return re.sub(rf"(?<![A-Za-z0-9]){re.escape(owner)}(?![A-Za-z0-9])", tombstone, value) if owner in value else value
+        return (
+            re.sub(rf"(?<![A-Za-z0-9]){re.escape(owner)}(?![A-Za-z0-9])", tombstone, value)
+            if owner in value
+            else value
+        )
     if isinstance(value, list):
         return [_cleared(one, owner, tombstone) for one in value]
     if isinstance(value, dict):

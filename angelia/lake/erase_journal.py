@@ -1,8 +1,10 @@
-"""What an erasure remembers while it works: who becomes which tombstone, and which old files are to be deleted.
+"""What an erasure remembers while it works: who becomes which tombstone, and which old files are to be
+deleted.
 
-Grain: person; list of files. Writes `erasing/people/{keyed hash}`, `erasing/drops/{n}`, `erasing/locks/{epoch}`, and at the end
-`erasures/{tombstone}`. The key is `keys/erasure`. At the end the link from the hash to the tombstone is deleted: afterwards nobody, the id in hand,
-finds out which tombstone it was.
+Grain: person; list of files. Writes `erasing/people/{keyed hash}`, `erasing/drops/{n}`,
+    `erasing/locks/{epoch}`, and at the end
+`erasures/{tombstone}`. The key is `keys/erasure`. At the end the link from the hash to the tombstone is
+deleted: afterwards nobody, the id in hand, finds out which tombstone it was.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class Journal:
 
     @contextmanager
     def alone(self, takeover: bool) -> Iterator[None]:
-        """Hold the lock: two erasures that rewrite one commit would undo each other. One of a process that died on this machine is taken over.
+        """Hold the lock: two erasures that rewrite one commit would undo each other. One of a process that
+        died on this machine is taken over.
 
         Raises:
             Conflict: another erasure is under way.
@@ -59,7 +62,10 @@ class Journal:
                 holder = json.loads(self.store.read(f"{LOCKS}/{newest:08d}"))
                 if not takeover and (holder["host"] != mine["host"] or _lives(holder["pid"])):
                     raise Conflict(
-                        f"another erasure is under way, on {holder['host']} since {holder['since_ts']} (process {holder['pid']})",
+                        (
+                            f"another erasure is under way, on {holder['host']} since "
+                            f"{holder['since_ts']} (process {holder['pid']})"
+                        ),
                         fix="wait for it; if that process is dead, --takeover",
                     )
             if self.store.create(f"{LOCKS}/{newest + 1:08d}", body):  # else somebody was faster: look again
@@ -102,7 +108,8 @@ class Journal:
     def _note(self, user: str) -> str:
         if not self.store.exists("keys/erasure"):
             self.store.create("keys/erasure", secrets.token_hex(32).encode())
-        return f"erasing/people/{hmac.new(self.store.read('keys/erasure'), user.encode(), hashlib.sha256).hexdigest()[:32]}"
+        digest = hmac.new(self.store.read("keys/erasure"), user.encode(), hashlib.sha256).hexdigest()
+        return f"erasing/people/{digest[:32]}"
 
 
 def _lives(pid: int) -> bool:

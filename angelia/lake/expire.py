@@ -1,8 +1,10 @@
-"""Give back the space of what nobody needs: old commits, days beyond their retention, and what crashed writers left.
+"""Give back the space of what nobody needs: old commits, days beyond their retention, and what crashed
+writers left.
 
-An expired commit keeps its commit file (lineage, `lake log` and `lake show` go on working) and gets a marker `00000007.expired` beside it; its
-files are deleted after the marker stands, so a reader never finds a commit without files. Rerun after a crash: it ends the same.
-Never touched: the newest commit of a leaf within its retention, logs, and all that a pending plan cites, however indirectly.
+An expired commit keeps its commit file (lineage, `lake log` and `lake show` go on working) and gets a marker
+`00000007.expired` beside it; its files are deleted after the marker stands, so a reader never finds a commit
+without files. Rerun after a crash: it ends the same. Never touched: the newest commit of a leaf within its
+retention, logs, and all that a pending plan cites, however indirectly.
 """
 
 from __future__ import annotations
@@ -41,14 +43,16 @@ class Expired:
 
 
 def expire(lake: Lake, older_than_days: int, dry_run: bool = False) -> Expired:
-    """Expire on every branch (a replay's manifests hold addresses too); times are measured by the lake's clock.
+    """Expire on every branch (a replay's manifests hold addresses too); times are measured by the lake's
+    clock.
 
     Args:
         older_than_days: commits go when they were superseded longer ago than this.
         dry_run: only list; nothing is deleted.
 
     Raises:
-        Corrupt: a commit file cannot be read, so that what it names is unknown; nothing of its leaf was deleted.
+        Corrupt: a commit file cannot be read, so that what it names is unknown; nothing of its leaf was
+            deleted.
     """
     now = lake.clock()
     keep = _pending(Lake(lake.store, MAIN), now)
@@ -58,7 +62,8 @@ def expire(lake: Lake, older_than_days: int, dry_run: bool = False) -> Expired:
             continue  # seals, claims, ledger objects: not ours
         on_branch = Lake(lake.store, branch, lake.clock)
         for name in CONTRACTS:
-            # Leaves without a live commit too: their attempt folders may hold orphans, and a crashed `expire` may have left files.
+            # Leaves without a live commit too: their attempt folders may hold orphans, and a crashed `expire`
+            # may have left files.
             for leaf in on_branch.leaves(branch, name, {}, expired=True):
                 _expire_leaf(on_branch, name, leaf, keep, now, older_than_days, dry_run, result)
     if not dry_run:
@@ -68,23 +73,41 @@ def expire(lake: Lake, older_than_days: int, dry_run: bool = False) -> Expired:
 
 
 def _expire_leaf(
-    lake: Lake, name: str, leaf: dict[str, str], keep: set[str], now: datetime, older_than_days: int, dry_run: bool, result: Expired
+    lake: Lake,
+    name: str,
+    leaf: dict[str, str],
+    keep: set[str],
+    now: datetime,
+    older_than_days: int,
+    dry_run: bool,
+    result: Expired,
 ) -> None:
     numbers = lake.numbers(lake.branch, name, leaf)
     retention = dataset(name).retention_days
-    is_past = retention is not None and "ds" in leaf and date.fromisoformat(leaf["ds"]) < (now - timedelta(days=retention)).date()
+    is_past = (
+        retention is not None
+        and "ds" in leaf
+        and date.fromisoformat(leaf["ds"]) < (now - timedelta(days=retention)).date()
+    )
     commits = [lake.load(lake.branch, name, leaf, number) for number in numbers]
     live: list[Commit] = []
     for commit, successor in zip_longest(commits, commits[1:]):
         # Counted from the successor: a reader may have begun on this one just before.
-        is_old = successor is not None and now - datetime.fromisoformat(successor.created_ts) > timedelta(days=older_than_days)
+        is_old = successor is not None and now - datetime.fromisoformat(successor.created_ts) > timedelta(
+            days=older_than_days
+        )
         if "log" in leaf or commit.ref in keep or not (is_past or is_old):
             live.append(commit)
             continue
         result.commits.append(commit.ref)
         if not dry_run:
-            why = {"expired_ts": now.isoformat(timespec="seconds"), "reason": "retention" if is_past else "superseded"}
-            lake.store.create(commit.key.removesuffix(".json") + ".expired", (json.dumps(why) + "\n").encode())
+            why = {
+                "expired_ts": now.isoformat(timespec="seconds"),
+                "reason": "retention" if is_past else "superseded",
+            }
+            lake.store.create(
+                commit.key.removesuffix(".json") + ".expired", (json.dumps(why) + "\n").encode()
+            )
     named_by_live = {entry.path for commit in live for entry in commit.files}
     ever_named = {
         entry.path
@@ -126,7 +149,9 @@ def _delete(lake: Lake, folder: str, objects: list[Stored], going: list[Stored])
 
 
 def _pending(lake: Lake, now: datetime) -> set[str]:
-    """Return the refs of the plans that may still be sent, of every number (a seal names one), and of all they cite, transitively."""
+    """Return the refs of the plans that may still be sent, of every number (a seal names one), and of all
+    they cite, transitively.
+    """
     first = (now - timedelta(days=PENDING_DAYS)).date()
     roots = [
         commit

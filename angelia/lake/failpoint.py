@@ -1,7 +1,7 @@
 """Named places at which a fault test kills the process, to see what a crash there leaves behind.
 
-`ANGELIA_FAILPOINT=name` kills (SIGKILL) at the first passage of that name, `name:3` at the third. Unset (always, outside tests) it costs
-one look-up.
+`ANGELIA_FAILPOINT=name` kills (SIGKILL) at the first passage of that name, `name:3` at the third. Unset
+(always, outside tests) it costs one look-up.
 """
 
 from __future__ import annotations
@@ -12,8 +12,22 @@ from collections import Counter
 
 from angelia.errors import InvalidInput
 
-WORKER = ("before_intent", "after_intent", "after_send", "before_ack", "before_outcome", "after_outcome", "before_done")
-LAKE = ("create.before_link", "create.after_link", "write.file", "publish.before_audit", "publish.before_create")
+WORKER = (
+    "before_intent",
+    "after_intent",
+    "after_send",
+    "before_ack",
+    "before_outcome",
+    "after_outcome",
+    "before_done",
+)
+LAKE = (
+    "create.before_link",
+    "create.after_link",
+    "write.file",
+    "publish.before_audit",
+    "publish.before_create",
+)
 ERASURE = ("erase.begun", "erase.suppressed", "erase.before_commits", "erase.commit", "erase.dropped")
 POINTS = (*WORKER, *LAKE, *ERASURE)
 
@@ -31,7 +45,10 @@ def armed() -> tuple[str, int] | None:
         return None
     name, _, nth = text.partition(":")
     if name not in POINTS or not (nth or "1").isdigit():
-        raise InvalidInput(f"ANGELIA_FAILPOINT={text!r} is no failpoint", fix=f"write NAME or NAME:NTH with NAME one of {', '.join(POINTS)}")
+        raise InvalidInput(
+            f"ANGELIA_FAILPOINT={text!r} is no failpoint",
+            fix=f"write NAME or NAME:NTH with NAME one of {', '.join(POINTS)}",
+        )
     return name, int(nth or 1)
 
 

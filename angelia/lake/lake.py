@@ -1,7 +1,7 @@
 """The lake: reading newest commits, beginning attempts, and logs.
 
-Readers see the newest commit of a leaf partition, whole, or the one before it. On a replay branch they see the branch's commits where it
-has any, else main's; logs and chains are always main's.
+Readers see the newest commit of a leaf partition, whole, or the one before it. On a replay branch they see
+the branch's commits where it has any, else main's; logs and chains are always main's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def utc_now() -> datetime:
 
 
 class Lake:
-    """All datasets on one branch of one store. Cheap to open or to pickle; also opened inside Spark workers."""
+    """All datasets on one branch of one store. Cheap to open or to pickle; also opened inside Spark
+    workers."""
 
     def __init__(self, store: Store, branch: str = MAIN, clock: Callable[[], datetime] = utc_now) -> None:
         if not re.fullmatch(BRANCH, branch):
@@ -47,7 +48,9 @@ class Lake:
         self.store = store
         self.branch = branch
         self.clock = clock
-        self._log_entries: dict[tuple[str, int], pa.Table] = {}  # immutable, so what was read once need not be read again
+        self._log_entries: dict[
+            tuple[str, int], pa.Table
+        ] = {}  # immutable, so what was read once need not be read again
 
     @classmethod
     def open(cls, url: str, branch: str = MAIN, endpoint: str | None = None) -> Lake:
@@ -71,7 +74,10 @@ class Lake:
         commit = self.head(name, **partition)
         if commit is None:
             where = "/".join(f"{key}={value}" for key, value in partition.items())
-            raise NotFound(f"{name} has no commit for {where}", fix=f"it is written by: {', '.join(dataset(name).written_by)}")
+            raise NotFound(
+                f"{name} has no commit for {where}",
+                fix=f"it is written by: {', '.join(dataset(name).written_by)}",
+            )
         return commit
 
     def as_of(self, name: str, number: int, **partition: str) -> Commit:
@@ -83,7 +89,10 @@ class Lake:
         leaf = self._leaf(name, partition)
         branch, numbers = self._live(name, leaf)
         if number not in numbers:
-            raise NotFound(f"{leaf_folder(branch, name, leaf)} has no commit {number}", fix=f"`angelia lake log {name}` lists them")
+            raise NotFound(
+                f"{leaf_folder(branch, name, leaf)} has no commit {number}",
+                fix=f"`angelia lake log {name}` lists them",
+            )
         return self.load(branch, name, leaf, number)
 
     def cited(self, citation: str) -> Commit:
@@ -100,24 +109,37 @@ class Lake:
         leaf = self._leaf(name, dict(part.split("=", 1) for part in parts.split("/")))
         commit = self.load(branch or MAIN, name, leaf, int(number))
         if content and not commit.sha256.startswith(content) and not commit.erased:
-            raise Corrupt(f"{commit.ref} is not the commit that was cited (content {commit.sha256[:16]}, cited {content})")
+            raise Corrupt(
+                f"{commit.ref} is not the commit that was cited (content {commit.sha256[:16]}, "
+                f"cited {content})"
+            )
         return commit
 
     def history(self, name: str, **partition: str) -> list[Commit]:
-        """Return all commits of a leaf partition that have not expired, oldest first: this branch's if it has any there, else main's."""
+        """Return all commits of a leaf partition that have not expired, oldest first: this branch's if it has
+        any there, else main's.
+        """
         leaf = self._leaf(name, partition)
         branch, numbers = self._live(name, leaf)
         return [self.load(branch, name, leaf, number) for number in numbers]
 
     def partitions(self, name: str, **prefix: str) -> list[dict[str, str]]:
-        """Return the leaf partitions with a commit, sorted; `prefix` fixes leading keys. A replay branch sees main's too."""
-        found = {tuple(leaf.values()): leaf for branch in dict.fromkeys((self.branch, MAIN)) for leaf in self.leaves(branch, name, prefix)}
+        """Return the leaf partitions with a commit, sorted; `prefix` fixes leading keys. A replay branch sees
+        main's too.
+        """
+        found = {
+            tuple(leaf.values()): leaf
+            for branch in dict.fromkeys((self.branch, MAIN))
+            for leaf in self.leaves(branch, name, prefix)
+        }
         return [found[values] for values in sorted(found)]
 
     def paths(self, commit: Commit, where: Callable[[FileEntry], bool] = lambda _: True) -> list[str]:
-        """Return local paths of the files that `where` keeps, for DuckDB and Spark; objects on S3 are first copied into a checked, bounded cache.
+        """Return local paths of the files that `where` keeps, for DuckDB and Spark; objects on S3 are first
+        copied into a checked, bounded cache.
 
-        Tell DuckDB `hive_partitioning = false`: it would add the path's keys as columns on local disk, and not on S3.
+        Tell DuckDB `hive_partitioning = false`: it would add the path's keys as columns on local disk, and
+        not on S3.
         """
         entries = [entry for entry in commit.files if where(entry)]
         local = [self.store.local_path(entry.path) for entry in entries]
@@ -139,16 +161,23 @@ class Lake:
         where: Callable[[FileEntry], bool] = lambda _: True,
         codes: Sequence[str] = (),
     ) -> pa.Table:
-        """Return the rows of a commit's files, in file order; the texts of the columns `codes` as dictionaries."""
+        """Return the rows of a commit's files, in file order; the texts of the columns `codes` as
+        dictionaries.
+        """
         contract = dataset(commit.dataset)
         tables = [self.read_file(entry, columns, codes) for entry in commit.files if where(entry)]
         if tables:
             return pa.concat_tables(tables, promote_options="permissive")
         wanted = arrow.schema(contract)
-        return (wanted if columns is None else pa.schema([wanted.field(name) for name in columns])).empty_table()
+        return (
+            wanted if columns is None else pa.schema([wanted.field(name) for name in columns])
+        ).empty_table()
 
-    def read_file(self, entry: FileEntry, columns: Sequence[str] | None = None, codes: Sequence[str] = ()) -> pa.Table:
-        """Return one file's rows; the texts of the columns `codes` as dictionaries, as they stand in the file.
+    def read_file(
+        self, entry: FileEntry, columns: Sequence[str] | None = None, codes: Sequence[str] = ()
+    ) -> pa.Table:
+        """Return one file's rows; the texts of the columns `codes` as dictionaries, as they stand in the
+        file.
 
         Raises:
             Corrupt: the file is missing, a page's checksum is wrong, or it is no Parquet any more.
@@ -158,10 +187,18 @@ class Lake:
             local = self.store.local_path(entry.path)
             source = pa.memory_map(str(local)) if local else pa.BufferReader(self.store.read(entry.path))
             # ParquetFile, not read_table: the latter would add hive columns from the path.
-            with source, pq.ParquetFile(source, page_checksum_verification=True, read_dictionary=list(codes) or None) as file:
+            with (
+                source,
+                pq.ParquetFile(
+                    source, page_checksum_verification=True, read_dictionary=list(codes) or None
+                ) as file,
+            ):
                 missing = [name for name in columns or () if name not in file.schema_arrow.names]
                 if missing:
-                    raise InvalidInput(f"{entry.path} has no column {', '.join(missing)}", fix=f"it has {', '.join(file.schema_arrow.names)}")
+                    raise InvalidInput(
+                        f"{entry.path} has no column {', '.join(missing)}",
+                        fix=f"it has {', '.join(file.schema_arrow.names)}",
+                    )
                 return file.read(columns=list(columns) if columns is not None else None)
         except (OSError, NotFound, pa.ArrowInvalid) as error:
             raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
@@ -187,7 +224,9 @@ class Lake:
         """Begin writing a leaf partition; nothing is visible before `publish`."""
         leaf = self._leaf(name, partition)
         if self.branch != MAIN and set(leaf) & {"log", "chain"}:
-            raise InvalidInput(f"{name} is main's, and never written on {self.branch}", fix="a replay reads main's")
+            raise InvalidInput(
+                f"{name} is main's, and never written on {self.branch}", fix="a replay reads main's"
+            )
         return Attempt(self, name, leaf)
 
     def write_file(
@@ -204,39 +243,60 @@ class Lake:
         row_group_size: int = 131_072,
         notes: Mapping[str, str] | None = None,
     ) -> FileEntry:
-        """Write one Parquet file below an attempt folder (also from a Spark worker) and return its entry; same rows, same bytes.
+        """Write one Parquet file below an attempt folder (also from a Spark worker) and return its entry;
+        same rows, same bytes.
 
         Args:
-            plain: columns stored uncompressed, one page a row group, so that their values can be used where they stand in the file.
-            notes: texts for the file's footer, for readers that know of them.
+            plain: columns stored uncompressed, one page a row group, so that their values can be used where
+                they stand in the file. notes: texts for the file's footer, for readers that know of them.
 
         Raises:
-            InvalidInput: the table breaks the contract (`conform=False`, for files from the outside, leaves that to the gate).
+            InvalidInput: the table breaks the contract (`conform=False`, for files from the outside, leaves
+                that to the gate).
         """
-        return write_file(self.store, name, folder, table, file_name, shards, keys, conform, plain, row_group_size, notes)
+        return write_file(
+            self.store, name, folder, table, file_name, shards, keys, conform, plain, row_group_size, notes
+        )
 
     # ---- logs
 
     def append_log(self, name: str, table: pa.Table) -> Commit:
-        """Append rows to an append-only log (`suppressions`, `stops`): every commit holds its own rows only."""
+        """Append rows to an append-only log (`suppressions`, `stops`): every commit holds its own rows
+        only."""
         with self.attempt(name, log="0") as attempt:
             attempt.write(table, "entries.parquet")
             return attempt.publish(params={"entry": attempt.nonce})
 
     def read_log(self, name: str) -> pa.Table:
-        """Return all rows of an append-only log of main, oldest first; what this lake read before is not read again."""
+        """Return all rows of an append-only log of main, oldest first; what this lake read before is not read
+        again.
+        """
         leaf = self._leaf(name, {"log": "0"})
-        unread = [number for number in self.numbers(MAIN, name, leaf) if (name, number) not in self._log_entries]
+        unread = [
+            number for number in self.numbers(MAIN, name, leaf) if (name, number) not in self._log_entries
+        ]
         with ThreadPoolExecutor(LIST_THREADS) as pool:
-            for number, table in zip(unread, pool.map(lambda number: self.read(self.load(MAIN, name, leaf, number)), unread), strict=True):
+            for number, table in zip(
+                unread,
+                pool.map(lambda number: self.read(self.load(MAIN, name, leaf, number)), unread),
+                strict=True,
+            ):
                 self._log_entries[name, number] = table
-        tables = [table for (log, _), table in sorted(self._log_entries.items(), key=lambda item: item[0]) if log == name]
+        tables = [
+            table
+            for (log, _), table in sorted(self._log_entries.items(), key=lambda item: item[0])
+            if log == name
+        ]
         return pa.concat_tables(tables) if tables else arrow.schema(dataset(name)).empty_table()
 
     # ---- commit files (for this package)
 
-    def leaves(self, branch: str, name: str, prefix: Mapping[str, str], *, expired: bool = False) -> list[dict[str, str]]:
-        """Return a branch's own leaf partitions with a commit (or, with `expired`, with any trace of one), sorted."""
+    def leaves(
+        self, branch: str, name: str, prefix: Mapping[str, str], *, expired: bool = False
+    ) -> list[dict[str, str]]:
+        """Return a branch's own leaf partitions with a commit (or, with `expired`, with any trace of one),
+        sorted.
+        """
         keys = dataset(name).partition
         if tuple(prefix) != keys[: len(prefix)]:
             raise InvalidInput(f"{name} is partitioned by {', '.join(keys)}, not by {', '.join(prefix)}")
@@ -252,16 +312,30 @@ class Lake:
                 ]
             if expired:
                 return level
-            return [leaf for leaf, numbers in zip(level, pool.map(lambda leaf: self.numbers(branch, name, leaf), level), strict=True) if numbers]
+            return [
+                leaf
+                for leaf, numbers in zip(
+                    level, pool.map(lambda leaf: self.numbers(branch, name, leaf), level), strict=True
+                )
+                if numbers
+            ]
 
     def numbers(self, branch: str, name: str, leaf: Mapping[str, str], *, expired: bool = False) -> list[int]:
         """Return the numbers of a leaf's commits, sorted; those that expired only if asked for."""
-        found = [match.groups() for match in map(_COMMIT.match, self.store.children(leaf_folder(branch, name, leaf) + "/_commits")) if match]
+        found = [
+            match.groups()
+            for match in map(
+                _COMMIT.match, self.store.children(leaf_folder(branch, name, leaf) + "/_commits")
+            )
+            if match
+        ]
         gone = set() if expired else {number for number, kind in found if kind == "expired"}
         return sorted(int(number) for number, kind in found if kind == "json" and number not in gone)
 
     def last_number(self, name: str, **leaf: str) -> int:
-        """Return the highest number ever given in a leaf of this branch, expired ones included: no number means two commits."""
+        """Return the highest number ever given in a leaf of this branch, expired ones included: no number
+        means two commits.
+        """
         return max(self.numbers(self.branch, name, leaf, expired=True), default=0)
 
     def load(self, branch: str, name: str, leaf: Mapping[str, str], number: int) -> Commit:
@@ -291,11 +365,14 @@ class Lake:
         """Return the partition in the contract's order, its values checked."""
         keys = dataset(name).partition
         if set(partition) != set(keys):
-            raise InvalidInput(f"{name} is partitioned by {', '.join(keys)}, not by {', '.join(partition) or 'nothing'}")
+            raise InvalidInput(
+                f"{name} is partitioned by {', '.join(keys)}, not by {', '.join(partition) or 'nothing'}"
+            )
         for key, value in partition.items():
             if not isinstance(value, str) or not _is_value(key, value):
                 raise InvalidInput(
-                    f"{name}: {key}={value!r} cannot be a partition value", fix="days are written as 2026-11-14" if key == "ds" else None
+                    f"{name}: {key}={value!r} cannot be a partition value",
+                    fix="days are written as 2026-11-14" if key == "ds" else None,
                 )
         return {key: partition[key] for key in keys}
 

@@ -1,6 +1,8 @@
-"""Numbered JSON objects below `quality/{branch}/{ds}/{topic}`: nothing is ever overwritten, the newest number wins.
+"""Numbered JSON objects below `quality/{branch}/{ds}/{topic}`: nothing is ever overwritten, the newest number
+wins.
 
-What gates and the guard say is kept this way, one topic each. Reads and writes the lake's store; never Parquet.
+What gates and the guard say is kept this way, one topic each. Reads and writes the lake's store; never
+Parquet.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ def store(lake: Lake, topic: str, ds: str, value: Any) -> str:
 
 
 def load(lake: Lake, topic: str, ds: str, branch: str | None = None) -> tuple[str, Any] | None:
-    """Return key and value of the newest object of a topic, of this branch if no other is named; None if there is none.
+    """Return key and value of the newest object of a topic, of this branch if no other is named; None if
+    there is none.
 
     Raises:
         Corrupt: the newest object is no JSON.
@@ -39,7 +42,10 @@ def load(lake: Lake, topic: str, ds: str, branch: str | None = None) -> tuple[st
     try:
         return key, json.loads(lake.store.read(key))
     except ValueError:
-        raise Corrupt(f"{key} is no JSON", fix="write it again, the newest number wins: check the gate, or run the guard") from None
+        raise Corrupt(
+            f"{key} is no JSON",
+            fix="write it again, the newest number wins: check the gate, or run the guard",
+        ) from None
 
 
 def _folder(branch: str, topic: str, ds: str) -> str:
@@ -47,4 +53,7 @@ def _folder(branch: str, topic: str, ds: str) -> str:
 
 
 def _newest(lake: Lake, folder: str) -> int:
-    return max((int(match.group(1)) for name in lake.store.children(folder) if (match := _NUMBER.match(name))), default=0)
+    return max(
+        (int(match.group(1)) for name in lake.store.children(folder) if (match := _NUMBER.match(name))),
+        default=0,
+    )

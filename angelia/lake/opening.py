@@ -21,5 +21,7 @@ def open_store(url: str, endpoint: str | None = None) -> Store:
         store: Store = S3Store(url, endpoint)
         return store
     if "://" in url:
-        raise InvalidInput(f"lake address {url!r} has an unknown scheme", fix="use a folder or s3://bucket/prefix")
+        raise InvalidInput(
+            f"lake address {url!r} has an unknown scheme", fix="use a folder or s3://bucket/prefix"
+        )
     return LocalStore(Path(url))

@@ -1,7 +1,9 @@
-"""The S3 store: boto3, conditional creates by `If-None-Match: *`, read-back of the writer's nonce where the answer is unknown.
+"""The S3 store: boto3, conditional creates by `If-None-Match: *`, read-back of the writer's nonce where the
+answer is unknown.
 
-Source: Amazon S3 User Guide, "Add preconditions to S3 operations with conditional requests" (412 = exists, 409 = conflict, retry).
-Credentials and region come from the usual AWS chain (environment, profile, role); nothing of them is logged or kept.
+Source: Amazon S3 User Guide, "Add preconditions to S3 operations with conditional requests" (412 = exists,
+    409 = conflict, retry). Credentials and region come from the usual AWS chain (environment, profile, role);
+    nothing of them is logged or kept.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+)
 
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake.failpoint import failpoint
@@ -24,12 +32,19 @@ from angelia.lake.store import Stored, Unsettled, check_key
 
 # Seconds before each try of a conditional create; inside each, botocore retries by itself.
 CREATE_WAITS_S = (0.0, 0.2, 0.4, 0.8, 1.6)
-CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10, read_timeout=60, max_pool_connections=32)
+CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 5},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=32,
+)
 DELETE_BATCH = 1000  # the most that DeleteObjects takes
 
 
 class S3Store:
-    """A bucket and prefix. May be pickled to Spark workers: the client is made on first use, once per process."""
+    """A bucket and prefix. May be pickled to Spark workers: the client is made on first use, once per
+    process.
+    """
 
     def __init__(self, url: str, endpoint: str | None = None) -> None:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
@@ -57,9 +72,14 @@ class S3Store:
 
                 try:
                     # A session of its own: boto3's default one keeps the credentials it first saw.
-                    self._client = boto3.session.Session().client("s3", endpoint_url=self.endpoint, config=CONFIG)
+                    self._client = boto3.session.Session().client(
+                        "s3", endpoint_url=self.endpoint, config=CONFIG
+                    )
                 except (BotoCoreError, ValueError) as error:
-                    raise InvalidInput(f"cannot set up S3 for {self.url}: {error}", fix="check ANGELIA_S3_ENDPOINT and the AWS settings") from None
+                    raise InvalidInput(
+                        f"cannot set up S3 for {self.url}: {error}",
+                        fix="check ANGELIA_S3_ENDPOINT and the AWS settings",
+                    ) from None
         return self._client
 
     def _key(self, key: str) -> str:
@@ -82,21 +102,37 @@ class S3Store:
 
     def _refusal(self, what: str, error: Exception) -> AngeliaError:
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            return AngeliaError(f"no S3 credentials for {self.url}", fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role")
+            return AngeliaError(
+                f"no S3 credentials for {self.url}",
+                fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
+            )
         if isinstance(error, ClientError):
-            fix = {"NoSuchBucket": "create the bucket, or correct ANGELIA_LAKE", "AccessDenied": "grant list, get, put and delete on it"}
-            return AngeliaError(f"S3 answered {_status(error)} {_code(error)} for {what} in {self.url}", fix=fix.get(_code(error)))
-        return AngeliaError(f"S3 cannot be reached for {what} in {self.url}: {error}", fix="check ANGELIA_S3_ENDPOINT and the network")
+            fix = {
+                "NoSuchBucket": "create the bucket, or correct ANGELIA_LAKE",
+                "AccessDenied": "grant list, get, put and delete on it",
+            }
+            return AngeliaError(
+                f"S3 answered {_status(error)} {_code(error)} for {what} in {self.url}",
+                fix=fix.get(_code(error)),
+            )
+        return AngeliaError(
+            f"S3 cannot be reached for {what} in {self.url}: {error}",
+            fix="check ANGELIA_S3_ENDPOINT and the network",
+        )
 
     def create(self, key: str, data: bytes) -> bool:
-        """See `Store.create`. Every call writes a nonce of its own into the object's metadata, and reads it back unless told 200."""
+        """See `Store.create`. Every call writes a nonce of its own into the object's metadata, and reads it
+        back unless told 200.
+        """
         full, nonce = self._key(key), secrets.token_hex(16)
         problem: Exception | None = None
         failpoint("create.before_link")
         for wait_s in CREATE_WAITS_S:
             time.sleep(wait_s)
             try:
-                self.client.put_object(Bucket=self.bucket, Key=full, Body=data, IfNoneMatch="*", Metadata={"nonce": nonce})
+                self.client.put_object(
+                    Bucket=self.bucket, Key=full, Body=data, IfNoneMatch="*", Metadata={"nonce": nonce}
+                )
             except (NoCredentialsError, PartialCredentialsError, ParamValidationError) as error:
                 raise self._refusal(key, error) from None  # nothing was sent
             except ClientError as error:
@@ -108,14 +144,20 @@ class S3Store:
             else:
                 failpoint("create.after_link")
                 return True
-            # "Exists" may be the echo of our own write (botocore repeats requests), 5xx and broken connections may hide a success.
+            # "Exists" may be the echo of our own write (botocore repeats requests), 5xx and broken
+            # connections may hide a success.
             standing = self._nonce(full)
             if standing is not None:
                 return standing == nonce
-        raise Unsettled(f"S3 did not settle the creation of {key} in {self.url}: {problem}", fix="rerun: it finds out what stands")
+        raise Unsettled(
+            f"S3 did not settle the creation of {key} in {self.url}: {problem}",
+            fix="rerun: it finds out what stands",
+        )
 
     def _nonce(self, full: str) -> str | None:
-        """Return the nonce of the object that stands, "" if it carries none, None if there is no object or no answer."""
+        """Return the nonce of the object that stands, "" if it carries none, None if there is no object or no
+        answer.
+        """
         try:
             answer = self.client.head_object(Bucket=self.bucket, Key=full)
         except (ClientError, BotoCoreError):
@@ -135,7 +177,9 @@ class S3Store:
             try:
                 self.client.upload_file(str(path), self.bucket, self._key(key))
             except S3UploadFailedError as error:
-                raise AngeliaError(f"upload of {key} to {self.url} failed: {error.__cause__ or error}", fix="rerun") from None
+                raise AngeliaError(
+                    f"upload of {key} to {self.url} failed: {error.__cause__ or error}", fix="rerun"
+                ) from None
         path.unlink()
 
     def sync(self, keys: Iterable[str]) -> None:
@@ -183,7 +227,9 @@ class S3Store:
         """See `Store.stored`."""
         folder, strip = self._folder(prefix), len(self._folder(""))
         with self._asking(prefix or "the lake"):
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder):
+            for page in self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=folder
+            ):
                 for item in page.get("Contents", []):
                     yield Stored(item["Key"][strip:], item["Size"], item["LastModified"])
 
@@ -192,8 +238,12 @@ class S3Store:
         folder = self._folder(prefix)
         found: set[str] = set()
         with self._asking(prefix or "the lake"):
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder, Delimiter="/"):
-                found |= {item["Prefix"][len(folder) :].rstrip("/") for item in page.get("CommonPrefixes", [])}
+            for page in self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=folder, Delimiter="/"
+            ):
+                found |= {
+                    item["Prefix"][len(folder) :].rstrip("/") for item in page.get("CommonPrefixes", [])
+                }
                 found |= {item["Key"][len(folder) :] for item in page.get("Contents", [])}
         return sorted(found)
 
@@ -209,19 +259,30 @@ class S3Store:
         for start in range(0, len(keys), DELETE_BATCH):
             batch = [{"Key": key} for key in keys[start : start + DELETE_BATCH]]
             with self._asking(prefix):
-                answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True}
+                )
             if answer.get("Errors"):
                 first = answer["Errors"][0]
-                raise AngeliaError(f"S3 did not delete {len(answer['Errors'])} objects below {prefix} in {self.url}: {first.get('Code')}")
+                raise AngeliaError(
+                    f"S3 did not delete {len(answer['Errors'])} objects below {prefix} in "
+                    f"{self.url}: {first.get('Code')}"
+                )
 
     def sweep(self, before: datetime) -> int:
-        """See `Store.sweep`: abort the multipart uploads of crashed writers, which cost money and are in no listing."""
+        """See `Store.sweep`: abort the multipart uploads of crashed writers, which cost money and are in no
+        listing.
+        """
         n = 0
         with self._asking("uploads"):
-            for page in self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self._folder("")):
+            for page in self.client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=self._folder("")
+            ):
                 for upload in page.get("Uploads", []):
                     if upload["Initiated"] < before:
-                        self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                        self.client.abort_multipart_upload(
+                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
                         n += 1
         return n
 

@@ -19,7 +19,8 @@ from typing import NamedTuple, Protocol
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake.failpoint import failpoint
 
-# A key's parts begin with a letter, digit or underscore: no "..", no absolute path, no hidden file, on any store.
+# A key's parts begin with a letter, digit or underscore: no "..", no absolute path, no hidden file, on any
+# store.
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:=+,@-]{0,254}$")
 SYNC_THREADS = 8
 
@@ -33,7 +34,9 @@ class Stored(NamedTuple):
 
 
 class Unsettled(AngeliaError):
-    """A conditional create whose outcome could not be learnt: it may or may not stand, and whatever it names must stay."""
+    """A conditional create whose outcome could not be learnt: it may or may not stand, and whatever it names
+    must stay.
+    """
 
 
 class Store(Protocol):
@@ -42,7 +45,8 @@ class Store(Protocol):
     url: str
 
     def create(self, key: str, data: bytes) -> bool:
-        """Create an object durably if none is there; return whether *this call's* object is the one that stands.
+        """Create an object durably if none is there; return whether *this call's* object is the one that
+        stands.
 
         Raises:
             Unsettled: the store gave no clear answer, not even when asked again.
@@ -107,10 +111,11 @@ def check_key(key: str) -> str:
 
 
 class LocalStore:
-    """A folder. Objects appear by `os.link` or rename, so that they are whole or absent, and only one creator wins.
+    """A folder. Objects appear by `os.link` or rename, so that they are whole or absent, and only one creator
+    wins.
 
-    Temporary files live in `.tmp/` below the root (the same file system, or neither link nor rename would work), so that a crash leaves
-    nothing beside the objects.
+    Temporary files live in `.tmp/` below the root (the same file system, or neither link nor rename would
+    work), so that a crash leaves nothing beside the objects.
     """
 
     def __init__(self, root: Path) -> None:
@@ -126,7 +131,8 @@ class LocalStore:
             yield
         except OSError as error:
             raise AngeliaError(
-                f"cannot write to the lake at {self.url}: {error.strerror or error}", fix="free space or mend permissions, then rerun"
+                f"cannot write to the lake at {self.url}: {error.strerror or error}",
+                fix="free space or mend permissions, then rerun",
             ) from None
 
     @contextmanager
@@ -136,7 +142,10 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no object {key} in {self.url}") from None
         except OSError as error:
-            raise AngeliaError(f"cannot read {key} in the lake at {self.url}: {error.strerror or error}", fix="mend permissions or disk") from None
+            raise AngeliaError(
+                f"cannot read {key} in the lake at {self.url}: {error.strerror or error}",
+                fix="mend permissions or disk",
+            ) from None
 
     def _make_folder(self, folder: Path, durable: bool) -> None:
         if folder.is_dir():
@@ -174,8 +183,9 @@ class LocalStore:
             try:
                 os.link(temporary, path)
             except OSError:
-                # "Exists" may be the echo of our own link (network file systems repeat calls), and other errors may hide a success:
-                # our own inode under the name means we won. It says what a nonce would, for any content.
+                # "Exists" may be the echo of our own link (network file systems repeat calls), and other
+                # errors may hide a success: our own inode under the name means we won. It says what a nonce
+                # would, for any content.
                 if not path.exists():
                     raise
                 if not path.samefile(temporary):
@@ -186,7 +196,10 @@ class LocalStore:
         try:
             _sync_path(path.parent)
         except OSError as error:
-            raise Unsettled(f"created {key} in {self.url}, but its folder cannot be synced: {error.strerror}", fix="check the disk") from None
+            raise Unsettled(
+                f"created {key} in {self.url}, but its folder cannot be synced: {error.strerror}",
+                fix="check the disk",
+            ) from None
         return True
 
     def put(self, key: str, data: bytes) -> None:
@@ -208,9 +221,16 @@ class LocalStore:
             temporary.replace(target)
 
     def sync(self, keys: Iterable[str]) -> None:
-        """See `Store.sync`. In parallel: concurrent fsyncs share journal commits (measured 3x faster on ext4)."""
+        """See `Store.sync`. In parallel: concurrent fsyncs share journal commits (measured 3x faster on
+        ext4).
+        """
         paths = [self._path(key) for key in keys]
-        folders = {parent for path in paths for parent in path.parents if parent == self.root or self.root in parent.parents}
+        folders = {
+            parent
+            for path in paths
+            for parent in path.parents
+            if parent == self.root or self.root in parent.parents
+        }
         with self._writing(), ThreadPoolExecutor(SYNC_THREADS) as pool:
             list(pool.map(_sync_path, paths))
             list(pool.map(_sync_path, sorted(folders)))

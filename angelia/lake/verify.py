@@ -1,4 +1,6 @@
-"""Compare every commit with its bytes, its contract and what it cites. Reads all bytes of what it checks; writes nothing."""
+"""Compare every commit with its bytes, its contract and what it cites. Reads all bytes of what it checks;
+writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,17 @@ class Integrity:
     problems: list[Damage]
 
 
-def verify(lake: Lake, name: str | None = None, ds: str | None = None, progress: Callable[[str], None] = lambda _: None) -> Integrity:
+def verify(
+    lake: Lake,
+    name: str | None = None,
+    ds: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Integrity:
     """Check the commits of this lake's branch: of one dataset or all, of one day or all.
 
-    Per file: there, equal size and sha256, readable footer with the rows and columns promised. Per commit: its inputs exist with the content
-    that was cited. Commits that expired are only counted: their files are gone by intent.
+    Per file: there, equal size and sha256, readable footer with the rows and columns promised. Per commit:
+        its inputs exist with the content that was cited. Commits that expired are only counted: their files
+        are gone by intent.
 
     Raises:
         NotFound: there is no such dataset.
@@ -70,7 +78,9 @@ def verify(lake: Lake, name: str | None = None, ds: str | None = None, progress:
                 verdict.bytes += sum(entry.bytes for entry in fresh)
                 verdict.problems += _files(lake, commit, fresh)
         if verdict.commits > began:
-            progress(f"{dataset_name}: {verdict.commits - began} commits, {len(verdict.problems)} problems so far")
+            progress(
+                f"{dataset_name}: {verdict.commits - began} commits, {len(verdict.problems)} problems so far"
+            )
     return verdict
 
 

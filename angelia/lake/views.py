@@ -1,7 +1,7 @@
 """Committed partitions as DuckDB views, for counting and for looking at rows.
 
-Reads the newest commits of datasets; writes nothing but DuckDB's temporary files. What would surprise: files on S3 are read from the lake's
-local copies (`Lake.paths`), so that much disk must be free.
+Reads the newest commits of datasets; writes nothing but DuckDB's temporary files. What would surprise: files
+on S3 are read from the lake's local copies (`Lake.paths`), so that much disk must be free.
 """
 # ruff: noqa: S608 - the statements are made of quoted identifiers and literals; paths are those of our own commits.
 
@@ -21,7 +21,9 @@ from angelia.lake import Commit, Lake
 
 @dataclass(frozen=True)
 class View:
-    """One dataset's rows on a connection: the view bears the dataset's name; `parts` are (SELECT, rows) per file."""
+    """One dataset's rows on a connection: the view bears the dataset's name; `parts` are (SELECT, rows) per
+    file.
+    """
 
     name: str
     commits: tuple[Commit, ...]
@@ -34,11 +36,19 @@ class View:
 
 
 def newest(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
-    """Return the newest commits that hold a dataset on a day: one, or one per leaf; all entries of a log; the head of a chain."""
+    """Return the newest commits that hold a dataset on a day: one, or one per leaf; all entries of a log; the
+    head of a chain.
+    """
     keys = dataset(name).partition
     if keys[0] == "log":
         return tuple(lake.history(name, log="0"))
-    leaves = [{"chain": "0"}] if keys[0] == "chain" else [{"ds": ds}] if len(keys) == 1 else lake.partitions(name, ds=ds)
+    leaves = (
+        [{"chain": "0"}]
+        if keys[0] == "chain"
+        else [{"ds": ds}]
+        if len(keys) == 1
+        else lake.partitions(name, ds=ds)
+    )
     return tuple(commit for leaf in leaves if (commit := lake.head(name, **leaf)) is not None)
 
 
@@ -53,12 +63,18 @@ class Views:
         # hive_partitioning would add `ds` from the path; a column of that name must come from the file.
         paths = [path for commit in commits for path in self.lake.paths(commit)]
         rows = [entry.rows for commit in commits for entry in commit.files]
-        parts = tuple((f"SELECT * FROM read_parquet({literal(path)}, hive_partitioning=false)", n) for path, n in zip(paths, rows, strict=True))
+        parts = tuple(
+            (f"SELECT * FROM read_parquet({literal(path)}, hive_partitioning=false)", n)
+            for path, n in zip(paths, rows, strict=True)
+        )
         if parts:
             files = ", ".join(map(literal, paths))
             body = f"SELECT * FROM read_parquet([{files}], hive_partitioning=false, union_by_name=true)"
         else:
-            nothing = ", ".join(f"CAST(NULL AS {sql_type(column.type)}) AS {identifier(column.name)}" for column in dataset(name).columns)
+            nothing = ", ".join(
+                f"CAST(NULL AS {sql_type(column.type)}) AS {identifier(column.name)}"
+                for column in dataset(name).columns
+            )
             body = f"SELECT {nothing} WHERE FALSE"
         self.connection.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {body}")
         return View(name, tuple(commits), parts)

@@ -1,6 +1,7 @@
 """WHAT: experiments and holdouts, material draws with their exact propensity.
 
-Public face: `buckets`, `assign_arms` (assign.py); `softmax_epsilon`, `draw` (draw.py). Pure functions on arrays of one shard.
+Public face: `buckets`, `assign_arms` (assign.py); `softmax_epsilon`, `draw` (draw.py). Pure functions on
+    arrays of one shard.
 """
 
 from angelia.matching.assign import assign_arms, buckets

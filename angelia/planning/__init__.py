@@ -1,7 +1,8 @@
 """PLAN: one joint decision of who gets what, when and by which channel, under capacity.
 
-Public face: `Problem`, `Limits`, `Choice` (problem.py), `fit_prices` (prices.py), `decide`, `final`, `Round` (decide.py), `next_round`, `is_settled`.
-Pure functions on the arrays of one shard; `spark_jobs/plan_dispatch.py` spreads them.
+Public face: `Problem`, `Limits`, `Choice` (problem.py), `fit_prices` (prices.py), `decide`, `final`, `Round`
+    (decide.py), `next_round`, `is_settled`. Pure functions on the arrays of one shard;
+    `spark_jobs/plan_dispatch.py` spreads them.
 """
 
 from angelia.planning.admit import bid_histogram

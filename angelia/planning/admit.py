@@ -1,7 +1,8 @@
-"""Admission: full constraints admit the highest bids, ties by hash, from per-shard histograms that simply add up.
+"""Admission: full constraints admit the highest bids, ties by hash, from per-shard histograms that simply add
+up.
 
-A message's rank at a constraint is one integer: its bid's logarithmic class, then hash bits. A cut-off is the lowest rank that still fits, so a
-constraint is never exceeded, whatever the shards.
+A message's rank at a constraint is one integer: its bid's logarithmic class, then hash bits. A cut-off is the
+lowest rank that still fits, so a constraint is never exceeded, whatever the shards.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def ranks(bid: I64, tie: npt.NDArray[np.uint64]) -> I64:
     return np.asarray((octave << HASH_BITS) + (tie >> np.uint64(64 - HASH_BITS)).astype(np.int64))
 
 
-def bid_histogram(problem: Problem, limits: Limits, choice: Choice, watched: Iterable[int]) -> dict[str, dict[str, int]]:
+def bid_histogram(
+    problem: Problem, limits: Limits, choice: Choice, watched: Iterable[int]
+) -> dict[str, dict[str, int]]:
     """Return, per watched constraint, how many chosen messages have each rank; JSON-ready."""
     chosen = problem.priced(choice)
     rank = ranks(choice.bid[chosen], problem.tie[chosen])

@@ -1,7 +1,8 @@
 """The per-user step: given prices, every user's best set of messages, found exactly and independently.
 
-For at most two marketing messages with a minimum gap the best pair is found in O(campaigns x slots): the earlier message is summarised by the
-best and second-best campaign over all slots at least `gap` hours before, so that the later one never meets itself.
+For at most two marketing messages with a minimum gap the best pair is found in O(campaigns x slots): the
+earlier message is summarised by the best and second-best campaign over all slots at least `gap` hours before,
+so that the later one never meets itself.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import numpy.typing as npt
 from angelia.planning.problem import I64, NEVER, Choice, Limits, Problem
 
 
-def net_values(problem: Problem, limits: Limits, prices: I64, closed: npt.NDArray[np.bool_] | None = None) -> tuple[I64, I64]:
-    """Return each pair's net value per slot after cost and prices, and the channel that gives it; both (m, h).
+def net_values(
+    problem: Problem, limits: Limits, prices: I64, closed: npt.NDArray[np.bool_] | None = None
+) -> tuple[I64, I64]:
+    """Return each pair's net value per slot after cost and prices, and the channel that gives it; both (m,
+    h).
 
     `closed` marks constraints (c*h + k,) that take nobody any more. Infeasible options are `NEVER`.
     """
@@ -23,7 +27,11 @@ def net_values(problem: Problem, limits: Limits, prices: I64, closed: npt.NDArra
     best = np.full((problem.n_pairs, h), NEVER, np.int64)
     by = np.full((problem.n_pairs, h), -1, np.int64)
     for channel in range(c):
-        open_hours = problem.allowed & ~shut[channel * h : (channel + 1) * h][None, :] & problem.channels[:, channel][:, None]
+        open_hours = (
+            problem.allowed
+            & ~shut[channel * h : (channel + 1) * h][None, :]
+            & problem.channels[:, channel][:, None]
+        )
         net = np.where(open_hours, problem.value - limits.cost[channel] - hour_price[channel][None, :], NEVER)
         better = net > best
         best = np.where(better, net, best)
@@ -33,13 +41,24 @@ def net_values(problem: Problem, limits: Limits, prices: I64, closed: npt.NDArra
     return net, np.where(net > NEVER, by, -1)
 
 
-def best_sets(problem: Problem, limits: Limits, prices: I64, closed: npt.NDArray[np.bool_] | None = None, held: Choice | None = None) -> Choice:
-    """Return every user's best set at these prices; `held` messages stay as they are, and a user who holds one may add one.
+def best_sets(
+    problem: Problem,
+    limits: Limits,
+    prices: I64,
+    closed: npt.NDArray[np.bool_] | None = None,
+    held: Choice | None = None,
+) -> Choice:
+    """Return every user's best set at these prices; `held` messages stay as they are, and a user who holds
+    one may add one.
 
     Exploration pairs are not chosen here (their slot was drawn); they come in as `held`.
     """
     net, by = net_values(problem, limits, prices, closed)
-    choice = Choice.none(problem.n_pairs) if held is None else Choice(held.slot.copy(), held.channel.copy(), held.bid.copy())
+    choice = (
+        Choice.none(problem.n_pairs)
+        if held is None
+        else Choice(held.slot.copy(), held.channel.copy(), held.bid.copy())
+    )
     _choose_exempt(problem, net, by, choice)
     free = ~problem.is_exempt & ~problem.is_explore & (choice.slot < 0)
     if free.any():
@@ -56,7 +75,9 @@ def _choose_exempt(problem: Problem, net: I64, by: I64, choice: Choice) -> None:
     choice.slot[rows], choice.channel[rows] = slot, by[rows, slot]
 
 
-def _choose_marketing(problem: Problem, limits: Limits, net: I64, by: I64, choice: Choice, free: npt.NDArray[np.bool_]) -> None:
+def _choose_marketing(
+    problem: Problem, limits: Limits, net: I64, by: I64, choice: Choice, free: npt.NDArray[np.bool_]
+) -> None:
     h, gap = problem.n_slots, limits.gap_slots
     rows = np.flatnonzero(free)
     users, place = _places(problem.pair_user[rows])
@@ -74,7 +95,9 @@ def _choose_marketing(problem: Problem, limits: Limits, net: I64, by: I64, choic
     single = np.argmax(flat, axis=1)
     single_value = flat[np.arange(len(users)), single]
 
-    can_pair = (n_held[users] == 0) & (limits.max_messages >= 2) & (single_value > 0) & (width >= 2) & (gap < h)
+    can_pair = (
+        (n_held[users] == 0) & (limits.max_messages >= 2) & (single_value > 0) & (width >= 2) & (gap < h)
+    )
     some = np.flatnonzero(can_pair)
     first, second, pair_value = _best_pair(grid[some], room[some] >= 2, gap)
     is_pair = pair_value > single_value[some]
@@ -88,7 +111,9 @@ def _choose_marketing(problem: Problem, limits: Limits, net: I64, by: I64, choic
 
 
 def _best_pair(grid: I64, room_two: npt.NDArray[np.bool_], gap: int) -> tuple[I64, I64, I64]:
-    """Return the best (earlier cell, later cell, value) of each user; cells index (campaign place, slot), grid is (u, w, h)."""
+    """Return the best (earlier cell, later cell, value) of each user; cells index (campaign place, slot),
+    grid is (u, w, h).
+    """
     u, w, h = grid.shape
     if u == 0:
         empty = np.zeros(0, np.int64)
@@ -104,7 +129,9 @@ def _best_pair(grid: I64, room_two: npt.NDArray[np.bool_], gap: int) -> tuple[I6
     np.put_along_axis(rest, top[:, None, :], NEVER, 1)
     runner = np.argmax(rest, axis=1)
     runner_value = np.take_along_axis(rest, runner[:, None, :], 1)[:, 0]
-    later = np.where(room_two[:, None, gap:], grid[:, :, gap:], NEVER)  # (u, w, h-gap), slot t+gap meets prefix t
+    later = np.where(
+        room_two[:, None, gap:], grid[:, :, gap:], NEVER
+    )  # (u, w, h-gap), slot t+gap meets prefix t
     is_top = np.arange(w)[None, :, None] == top[:, None, :]
     other = np.where(is_top, runner_value[:, None, :], top_value[:, None, :])
     total = np.where((later > 0) & (other > 0), later + other, NEVER)
@@ -117,7 +144,8 @@ def _best_pair(grid: I64, room_two: npt.NDArray[np.bool_], gap: int) -> tuple[I6
 
 
 def _held(problem: Problem, limits: Limits, choice: Choice) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Return how many marketing messages each user already holds, (n,), and which slots that closes for one more, (n, h).
+    """Return how many marketing messages each user already holds, (n,), and which slots that closes for one
+    more, (n, h).
 
     Caps read in time order: a message beside a held one needs room for two at the later of both.
     """
@@ -138,7 +166,9 @@ def _places(owner: I64) -> tuple[I64, I64]:
 
 
 def _set_bids(problem: Problem, limits: Limits, prices: I64, choice: Choice, held: Choice | None) -> None:
-    """A bid is what a message is worth after its cost, before prices: the order in which a full constraint admits."""
+    """A bid is what a message is worth after its cost, before prices: the order in which a full constraint
+    admits.
+    """
     new = np.flatnonzero((choice.slot >= 0) & ((held.slot < 0) if held is not None else True))
     choice.bid[new] = problem.value[new, choice.slot[new]] - limits.cost[choice.channel[new]]
 

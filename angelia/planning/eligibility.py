@@ -1,7 +1,9 @@
-"""From a night's terms and one shard's people to a `Problem`: who is eligible, which hours are open, what a message is worth.
+"""From a night's terms and one shard's people to a `Problem`: who is eligible, which hours are open, what a
+message is worth.
 
-Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every pair that an audience names gets an outcome word, so that nobody
-disappears without a reason; pairs that remain `open` are decided by `decide`.
+Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every pair that an audience names
+    gets an outcome word, so that nobody disappears without a reason; pairs that remain `open` are decided by
+    `decide`.
 """
 
 from __future__ import annotations
@@ -101,7 +103,9 @@ class Terms:
         return np.datetime64(self.start.replace(tzinfo=None), "h") + np.arange(self.n_slots)
 
     def limits(self) -> Limits:
-        """Return what the priced part of the plan may use: the exploration stratum's share is set aside first."""
+        """Return what the priced part of the plan may use: the exploration stratum's share is set aside
+        first.
+        """
         rest = 1.0 - self.explore_pct / 100.0
         capacity = np.zeros((len(self.channels), self.n_slots), np.int64)
         for c, channel in enumerate(self.channels):
@@ -109,7 +113,9 @@ class Terms:
         budget = [NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns]
         return Limits(
             capacity=np.floor(capacity * rest).astype(np.int64),
-            budget=np.array([b if b == NO_BUDGET else int(b * rest) for b in budget], np.int64).reshape(len(self.campaigns)),
+            budget=np.array([b if b == NO_BUDGET else int(b * rest) for b in budget], np.int64).reshape(
+                len(self.campaigns)
+            ),
             cost=np.array([channel.cost_micros for channel in self.channels], np.int64),
             gap_slots=self.gap_hours,
             max_messages=min([2, *(cap.messages for cap in self.caps)]),
@@ -121,7 +127,9 @@ class Terms:
         whole = [np.full(self.n_slots, channel.capacity_per_hour, np.int64) for channel in self.channels]
         for hours in whole:
             hours[: self.first_slot] = 0
-        budget = np.array([NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns], np.int64)
+        budget = np.array(
+            [NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns], np.int64
+        )
         return np.concatenate([*whole, budget]) - priced.flat() * (priced.flat() < NO_BUDGET)
 
 
@@ -129,7 +137,8 @@ class Terms:
 class People:
     """One shard's users; lists and arrays have length n and the same order.
 
-    `workday` and `day_off` are the response curves over local hours, (n, 24); `channels` says which of the night's channels reach a user, (n, c).
+    `workday` and `day_off` are the response curves over local hours, (n, 24); `channels` says which of the
+    night's channels reach a user, (n, c).
     """
 
     ordinal: npt.NDArray[np.uint32]
@@ -148,7 +157,9 @@ class People:
 
 @dataclass(frozen=True)
 class Past:
-    """Messages already sent or pending: user row, campaign id, hours relative to the plan's start, once-only key."""
+    """Messages already sent or pending: user row, campaign id, hours relative to the plan's start, once-only
+    key.
+    """
 
     user: I64
     campaign: list[str]
@@ -158,7 +169,8 @@ class Past:
 
 @dataclass(frozen=True)
 class Pairs:
-    """User x campaign pairs in user order, with the drawn material's score; `outcome` is a reason, or `open`."""
+    """User x campaign pairs in user order, with the drawn material's score; `outcome` is a reason, or
+    `open`."""
 
     user: I64
     campaign: I64
@@ -166,8 +178,12 @@ class Pairs:
     has_material: Bools
 
 
-def room_for(caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: Bools | None = None) -> npt.NDArray[np.int16]:
-    """Return how many messages the caps leave each user at each slot, (n, h); windows slide and are read at the slot's first instant."""
+def room_for(
+    caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: Bools | None = None
+) -> npt.NDArray[np.int16]:
+    """Return how many messages the caps leave each user at each slot, (n, h); windows slide and are read at
+    the slot's first instant.
+    """
     room = np.full((n_users, n_slots), np.iinfo(np.int16).max, np.int16)
     user, hours = (past.user, past.hours) if keep is None else (past.user[keep], past.hours[keep])
     for cap in caps:
@@ -179,7 +195,9 @@ def room_for(caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: 
 
 
 def open_hours(terms: Terms, people: People) -> tuple[LocalHours, Bools, Bools]:
-    """Return the local reading of each user's slots, which are quiet, and which fall on a day off; all (n, h)."""
+    """Return the local reading of each user's slots, which are quiet, and which fall on a day off; all (n,
+    h).
+    """
     local = local_grid(people.timezone, terms.slots())
     quiet = np.zeros(local.hour.shape, bool)
     if terms.quiet is not None:
@@ -198,14 +216,20 @@ def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
     return np.array([known[name] for name in timezones], bool)
 
 
-def build(terms: Terms, people: People, pairs: Pairs, past: Past) -> tuple[Problem, npt.NDArray[np.object_], npt.NDArray[np.object_]]:
-    """Return the shard's problem, each pair's outcome so far (`open` where still to be decided), and each pair's arm."""
+def build(
+    terms: Terms, people: People, pairs: Pairs, past: Past
+) -> tuple[Problem, npt.NDArray[np.object_], npt.NDArray[np.object_]]:
+    """Return the shard's problem, each pair's outcome so far (`open` where still to be decided), and each
+    pair's arm.
+    """
     n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
     outcome = np.full(m, OPEN, object)
     arm = np.full(m, None, object)
     local, quiet, off = open_hours(terms, people)
     curve = np.where(
-        off, np.take_along_axis(people.day_off, local.hour.astype(np.int64), 1), np.take_along_axis(people.workday, local.hour.astype(np.int64), 1)
+        off,
+        np.take_along_axis(people.day_off, local.hour.astype(np.int64), 1),
+        np.take_along_axis(people.workday, local.hour.astype(np.int64), 1),
     )
     past_campaign = np.array(past.campaign, object)
     exempt_ids = [c.id for c in terms.campaigns if c.is_exempt]
@@ -225,7 +249,9 @@ def build(terms: Terms, people: People, pairs: Pairs, past: Past) -> tuple[Probl
         users = pairs.user[rows]
         exempt[rows] = campaign.is_exempt
         weight[rows] = weights[campaign.priority] * campaign.value_micros
-        channels[rows] = people.channels[users] & np.array([channel.id in campaign.channels for channel in terms.channels])
+        channels[rows] = people.channels[users] & np.array(
+            [channel.id in campaign.channels for channel in terms.channels]
+        )
         if campaign.arms:
             number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
             arm[rows] = np.array([a.name for a in campaign.arms], object)[number]
@@ -233,15 +259,27 @@ def build(terms: Terms, people: People, pairs: Pairs, past: Past) -> tuple[Probl
         if not campaign.is_exempt:
             hours &= ~quiet[users] & ~blocked[users]
         own = np.asarray(past_campaign == campaign.id, bool)
-        capped = (room_for(campaign.caps, past, n, h, own) < 1)[users] if campaign.caps else np.zeros((len(rows), h), bool)
+        capped = (
+            (room_for(campaign.caps, past, n, h, own) < 1)[users]
+            if campaign.caps
+            else np.zeros((len(rows), h), bool)
+        )
         no_room = (room < 1)[users] if not campaign.is_exempt else np.zeros((len(rows), h), bool)
         sent = _already_sent(campaign, people, users, past, own)
         reasons = [
             ("suppressed", people.is_suppressed[users]),
-            ("opted_out", np.array([campaign.topic in people.opted_out[u] for u in users], bool) & (not campaign.is_exempt)),
+            (
+                "opted_out",
+                np.array([campaign.topic in people.opted_out[u] for u in users], bool)
+                & (not campaign.is_exempt),
+            ),
             ("unreachable", ~channels[rows].any(axis=1)),
             ("holdout_global", global_out[users] & (not campaign.is_exempt)),
-            ("holdout_campaign", (buckets(people.keys[users], f"holdout {campaign.id}") < campaign.holdout_pct) & (not campaign.is_exempt)),
+            (
+                "holdout_campaign",
+                (buckets(people.keys[users], f"holdout {campaign.id}") < campaign.holdout_pct)
+                & (not campaign.is_exempt),
+            ),
             ("already_intended", sent),
             ("capped", (capped | no_room).all(axis=1)),
             ("no_material", ~pairs.has_material[rows]),
@@ -263,17 +301,24 @@ def build(terms: Terms, people: People, pairs: Pairs, past: Past) -> tuple[Probl
         allowed=allowed,
         channels=channels,
         is_exempt=exempt,
-        is_explore=~exempt & (uniform(people.keys, terms.salt, "slot stratum", terms.ds) < terms.explore_pct / 100.0)[pairs.user],
+        is_explore=~exempt
+        & (uniform(people.keys, terms.salt, "slot stratum", terms.ds) < terms.explore_pct / 100.0)[
+            pairs.user
+        ],
         room=np.maximum(room, 0),
         tie=_ties(terms, people, pairs),
     )
     return problem, outcome, arm
 
 
-def draw_slots(terms: Terms, people: People, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64) -> tuple[Choice, F64]:
-    """Return the exploration stratum's messages and their slot propensity, (m,): campaign by score alone, slot uniformly among the open ones.
+def draw_slots(
+    terms: Terms, people: People, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
+) -> tuple[Choice, F64]:
+    """Return the exploration stratum's messages and their slot propensity, (m,): campaign by score alone,
+    slot uniformly among the open ones.
 
-    The campaign is chosen without looking at hours, so the slot says nothing about the person: unbiased evidence for the response curves.
+    The campaign is chosen without looking at hours, so the slot says nothing about the person: unbiased
+    evidence for the response curves.
     """
     choice = Choice.none(problem.n_pairs)
     propensity = np.full(problem.n_pairs, np.nan)
@@ -287,7 +332,9 @@ def draw_slots(terms: Terms, people: People, problem: Problem, outcome: npt.NDAr
     rows = rows[order]
     rows = rows[np.unique(problem.pair_user[rows], return_index=True)[1]]
     count = open_slots[rows].sum(axis=1)
-    wanted = np.floor(uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds) * count).astype(np.int64)
+    wanted = np.floor(
+        uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds) * count
+    ).astype(np.int64)
     slot = (np.cumsum(open_slots[rows], axis=1) <= wanted[:, None]).sum(axis=1)
     channel = np.argmax(problem.channels[rows], axis=1)
     cost = np.array([c.cost_micros for c in terms.channels], np.int64)
@@ -297,23 +344,35 @@ def draw_slots(terms: Terms, people: People, problem: Problem, outcome: npt.NDAr
     return choice, propensity
 
 
-def thin_drawn(problem: Problem, limits: Limits, drawn: Choice, demand: I64, reserve: I64) -> tuple[Choice, Bools]:
-    """Return the drawn messages that fit the reserve, and which were dropped, (m,): dropped at a rate that no score enters."""
+def thin_drawn(
+    problem: Problem, limits: Limits, drawn: Choice, demand: I64, reserve: I64
+) -> tuple[Choice, Bools]:
+    """Return the drawn messages that fit the reserve, and which were dropped, (m,): dropped at a rate that no
+    score enters.
+    """
     rows = np.flatnonzero(drawn.slot >= 0)
     hours, campaigns = problem.constraints(drawn, rows, limits)
     rate = np.minimum(1.0, reserve / np.maximum(demand, 1))
     # Three standard deviations below the reserve, since dropping is by hash and only right on average.
-    rate = np.where(rate < 1.0, np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1)), 1.0)
+    rate = np.where(
+        rate < 1.0, np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1)), 1.0
+    )
     lot = (problem.tie[rows] >> np.uint64(11)).astype(np.float64) * 2.0**-53
     gone = rows[lot >= np.minimum(rate[hours], rate[campaigns])]
     dropped = np.zeros(problem.n_pairs, bool)
     dropped[gone] = True
-    return Choice(np.where(dropped, -1, drawn.slot), np.where(dropped, -1, drawn.channel), np.where(dropped, 0, drawn.bid)), dropped
+    return Choice(
+        np.where(dropped, -1, drawn.slot),
+        np.where(dropped, -1, drawn.channel),
+        np.where(dropped, 0, drawn.bid),
+    ), dropped
 
 
 def _campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools:
     """Return which slots a campaign may use by every user's own clock, (n, h)."""
-    days = (local.date >= np.datetime64(campaign.start_date)) & (local.date <= np.datetime64(campaign.end_date))
+    days = (local.date >= np.datetime64(campaign.start_date)) & (
+        local.date <= np.datetime64(campaign.end_date)
+    )
     if campaign.weekdays:
         days = days & np.isin(local.weekday, list(campaign.weekdays))
     if campaign.send_window is not None:
@@ -327,13 +386,17 @@ def _too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
     near = np.zeros((n, h), bool)
     recent = np.flatnonzero(keep & (past.hours > -gap))
     # A slot's hour is [t, t + 1): the whole of it must lie `gap` away.
-    close = (np.arange(h)[None, :] - past.hours[recent][:, None] < gap) & (past.hours[recent][:, None] - np.arange(h)[None, :] < gap + 1)
+    close = (np.arange(h)[None, :] - past.hours[recent][:, None] < gap) & (
+        past.hours[recent][:, None] - np.arange(h)[None, :] < gap + 1
+    )
     np.logical_or.at(near, past.user[recent], close)
     return near
 
 
 def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: npt.NDArray[np.int16]) -> None:
-    """Lower the room of users whose phone maker limits marketing messages a day (the lowest limit over the night's channels)."""
+    """Lower the room of users whose phone maker limits marketing messages a day (the lowest limit over the
+    night's channels).
+    """
     limits: dict[str, int] = {}
     for channel in terms.channels:
         for vendor, most in channel.max_per_vendor_day:
@@ -341,11 +404,15 @@ def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: np
     for vendor, most in limits.items():
         rows = np.array([name == vendor for name in people.vendor], bool)
         if rows.any():
-            room[rows] = np.minimum(room[rows], room_for((Cap(most, 1),), past, len(people.user_id), room.shape[1], keep)[rows])
+            room[rows] = np.minimum(
+                room[rows], room_for((Cap(most, 1),), past, len(people.user_id), room.shape[1], keep)[rows]
+            )
 
 
 def _already_sent(campaign: Campaign, people: People, users: I64, past: Past, own: Bools) -> Bools:
-    """Return which users already got, or are about to get, this occurrence, by its once-only key; `own` = the past messages of this campaign."""
+    """Return which users already got, or are about to get, this occurrence, by its once-only key; `own` = the
+    past messages of this campaign.
+    """
     sent = np.zeros(len(users), bool)
     keys = {past.message_id[i] for i in np.flatnonzero(own).tolist()}
     # Hashing is the cost: only those who ever got one of its messages can have got this one.

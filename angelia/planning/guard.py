@@ -1,12 +1,15 @@
 """Guardrails between a plan and its manifests: is this what a person would expect to be sent tonight?
 
-Grain: night. Reads decisions, audience_members, user_features, the catalog snapshot and the figures of earlier nights; writes this night's figures
-and breaches to `quality/{branch}/{ds}/guard/{n}.json`. The gate `plan` says whether the plan is *valid* (nobody who refused, nobody suppressed);
-the guard, whether it is *plausible*. A breach holds back a campaign or the whole night until a person has seen the numbers; a guard that could not
-measure or judge has *crashed*: then nobody knows, nothing is emitted, and that is no breach.
-What would surprise: volumes, sizes and scores are compared with the median of earlier nights, so they say `no history` for the first seven. A
-campaign that does not run alike every night is compared with nights of the same weekday, since on its off-days only stragglers are planned. Of a
-campaign that should send and plans nothing there is nothing to hold back, so nobody is asked: the verdict is `missing`, and everything is emitted.
+Grain: night. Reads decisions, audience_members, user_features, the catalog snapshot and the figures of
+    earlier nights; writes this night's figures and breaches to `quality/{branch}/{ds}/guard/{n}.json`. The
+    gate `plan` says whether the plan is *valid* (nobody who refused, nobody suppressed); the guard, whether
+    it is *plausible*. A breach holds back a campaign or the whole night until a person has seen the numbers;
+    a guard that could not measure or judge has *crashed*: then nobody knows, nothing is emitted, and that is
+    no breach. What would surprise: volumes, sizes and scores are compared with the median of earlier nights,
+    so they say `no history` for the first seven. A campaign that does not run alike every night is compared
+    with nights of the same weekday, since on its off-days only stragglers are planned. Of a campaign that
+    should send and plans nothing there is nothing to hold back, so nobody is asked: the verdict is `missing`,
+    and everything is emitted.
 """
 # ruff: noqa: S608 - the statements are made of names and constants of this module; values travel as parameters.
 
@@ -32,7 +35,10 @@ from angelia.templates.rendering import CompiledTemplate, RowRejected, field_val
 
 FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
 DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it
-NIGHTS, LOOK_BACK_DAYS = 7, 28  # nights that history needs (the last so many are compared with), and how far back they are looked for
+NIGHTS, LOOK_BACK_DAYS = (
+    7,
+    28,
+)  # nights that history needs (the last so many are compared with), and how far back they are looked for
 CAMPAIGN_NIGHTS = 3  # nights a campaign must have sent on before its own volume is compared
 SCORED_LEAST = 100  # messages whose mean p(open) says something: a handful of stragglers differ by chance
 UNKNOWN_TIMEZONES_PCT = 20.0
@@ -72,7 +78,8 @@ class Running:
         audience: whom it addresses.
         is_nightly: whether one night of it is like the other.
         needs_approval: whether a person must agree each time.
-        is_due: whether planning nothing would be strange if it usually sends: it runs on the day planned, and not only once.
+        is_due: whether planning nothing would be strange if it usually sends: it runs on the day planned, and
+            not only once.
     """
 
     audience: str
@@ -82,16 +89,22 @@ class Running:
 
 
 def is_nightly(occurrence: Occurrence) -> bool:
-    """Return whether one night of a campaign is like the other: it runs every day, and a person may get it on each."""
+    """Return whether one night of a campaign is like the other: it runs every day, and a person may get it on
+    each.
+    """
     return occurrence.every == "daily" and occurrence.weekdays is None
 
 
 def is_due(campaign: Campaign, day: date) -> bool:
-    """Return whether a campaign runs on the day planned; one that comes once runs dry, which is as it should be."""
+    """Return whether a campaign runs on the day planned; one that comes once runs dry, which is as it should
+    be.
+    """
     return campaign.occurrence.every != "once" and campaign.occurrence_on(day) is not None
 
 
-def judge(ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]) -> list[Breach]:
+def judge(
+    ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]
+) -> list[Breach]:
     """Return what a person should see first, the night's own before the campaigns'. Pure.
 
     Args:
@@ -102,37 +115,69 @@ def judge(ds: str, figures: Figures, history: Mapping[str, Figures], running: Ma
     """
     found = []
     if figures.unknown_timezones_pct > UNKNOWN_TIMEZONES_PCT:
-        says = f"{figures.unknown_timezones_pct:.1f} % of people have no known timezone, at most {UNKNOWN_TIMEZONES_PCT:g} % are allowed"
+        says = (
+            f"{figures.unknown_timezones_pct:.1f} % of people have no known timezone, at most "
+            f"{UNKNOWN_TIMEZONES_PCT:g} % are allowed"
+        )
         found.append(Breach("timezones", "night", (), says))
     if len(history) >= NIGHTS:
         found += _against_history(ds, figures, history, running)
     for campaign, its in sorted(running.items()):
         if figures.audiences.get(its.audience) == 0:
-            found.append(Breach("audience_empty", "campaign", (campaign,), f"audience {its.audience} of campaign {campaign} is empty"))
+            found.append(
+                Breach(
+                    "audience_empty",
+                    "campaign",
+                    (campaign,),
+                    f"audience {its.audience} of campaign {campaign} is empty",
+                )
+            )
         count = figures.messages.get(campaign)
         if its.needs_approval and count:
-            found.append(Breach("approval_required", "campaign", (campaign,), f"{campaign} asks for approval: {count:,} messages planned"))
+            found.append(
+                Breach(
+                    "approval_required",
+                    "campaign",
+                    (campaign,),
+                    f"{campaign} asks for approval: {count:,} messages planned",
+                )
+            )
     for campaign, reasons in sorted(figures.unrendered.items()):
         bad, of = sum(reasons.values()), figures.rendered.get(campaign, 0)
         if bad * 100.0 > of * UNRENDERED_PCT:
             named = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-            found.append(Breach("rendering", "campaign", (campaign,), f"{bad} of {of} sampled messages of {campaign} cannot be rendered: {named}"))
+            found.append(
+                Breach(
+                    "rendering",
+                    "campaign",
+                    (campaign,),
+                    f"{bad} of {of} sampled messages of {campaign} cannot be rendered: {named}",
+                )
+            )
     return sorted(found, key=lambda breach: breach.severity != "night")
 
 
-def _against_history(ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]) -> list[Breach]:
+def _against_history(
+    ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]
+) -> list[Breach]:
     found = []
     last = [history[day] for day in sorted(history)[-NIGHTS:]]
     total, usual = sum(figures.messages.values()), median(sum(night.messages.values()) for night in last)
     if _is_off(total, usual, FACTOR):
         found.append(Breach("volume", "night", (), f"{total:,} messages planned, {usual:,.0f} is usual"))
     for campaign, its in sorted(running.items()):
-        sent_on = [night for night in (last if its.is_nightly else history.values()) if night.messages.get(campaign)]
+        sent_on = [
+            night for night in (last if its.is_nightly else history.values()) if night.messages.get(campaign)
+        ]
         if len(sent_on) < CAMPAIGN_NIGHTS:
             continue
         planned, like = figures.messages.get(campaign, 0), sent_on
         if not its.is_nightly:
-            like = [night for day, night in history.items() if night.messages.get(campaign) and _weekday(day) == _weekday(ds)]
+            like = [
+                night
+                for day, night in history.items()
+                if night.messages.get(campaign) and _weekday(day) == _weekday(ds)
+            ]
         if len(like) >= CAMPAIGN_NIGHTS:
             usual = median(night.messages[campaign] for night in like)
             # Nothing is compared as one message would be: where a few are usual, none is chance.
@@ -142,17 +187,32 @@ def _against_history(ds: str, figures: Figures, history: Mapping[str, Figures], 
                 found.append(Breach("volume", "campaign", (campaign,), says))
         elif planned >= FACTOR * (most := max(night.messages[campaign] for night in sent_on)):
             # Too few nights like this one to say what is little; what is much can be said.
-            says = f"{planned:,} messages of {campaign} planned, {most:,} is the most of {len(sent_on)} nights"
+            says = (
+                f"{planned:,} messages of {campaign} planned, {most:,} is the most of {len(sent_on)} nights"
+            )
             found.append(Breach("volume", "campaign", (campaign,), says))
-        size, usual = figures.audiences.get(its.audience), median(night.audiences.get(its.audience, 0) for night in sent_on)
+        size, usual = (
+            figures.audiences.get(its.audience),
+            median(night.audiences.get(its.audience, 0) for night in sent_on),
+        )
         if size and _is_off(size, usual, FACTOR):
             says = f"audience {its.audience} of {campaign} holds {size:,}, {usual:,.0f} is usual"
             found.append(Breach("audience_size", "campaign", (campaign,), says))
         scored = [night for night in sent_on if night.messages[campaign] >= SCORED_LEAST]
         if planned >= SCORED_LEAST and len(scored) >= CAMPAIGN_NIGHTS:
-            score, usual = figures.mean_p_open.get(campaign, 0.0), median(night.mean_p_open.get(campaign, 0.0) for night in scored)
+            score, usual = (
+                figures.mean_p_open.get(campaign, 0.0),
+                median(night.mean_p_open.get(campaign, 0.0) for night in scored),
+            )
             if _is_off(score, usual, DRIFT):
-                found.append(Breach("score_drift", "campaign", (campaign,), f"mean p(open) of {campaign} is {score:.4f}, {usual:.4f} is usual"))
+                found.append(
+                    Breach(
+                        "score_drift",
+                        "campaign",
+                        (campaign,),
+                        f"mean p(open) of {campaign} is {score:.4f}, {usual:.4f} is usual",
+                    )
+                )
     return found
 
 
@@ -176,10 +236,19 @@ def measure(lake: Lake, ds: str) -> Figures:
         views.add("decisions", [decisions])
         views.add("user_features", [features])
         run = views.connection.execute
-        run("CREATE TEMP VIEW sent AS SELECT ordinal, c.* FROM (SELECT ordinal, unnest(choices) AS c FROM decisions) WHERE c.outcome = 'sent'")
+        run(
+            "CREATE TEMP VIEW sent AS SELECT ordinal, c.* FROM (SELECT ordinal, unnest(choices) "
+            "AS c FROM decisions) WHERE c.outcome = 'sent'"
+        )
         rows = run("SELECT campaign_id, count(*), avg(p_open) FROM sent GROUP BY 1 ORDER BY 1").fetchall()
         messages, mean_p = {name: n for name, n, _ in rows}, {name: round(mean, 6) for name, _, mean in rows}
-        columns = sorted({column for template in catalog.templates.values() for column in user_columns(template.model_dump(mode="json"))})
+        columns = sorted(
+            {
+                column
+                for template in catalog.templates.values()
+                for column in user_columns(template.model_dump(mode="json"))
+            }
+        )
         names = list(dict.fromkeys(["locale", *columns]))
         wanted = ", ".join(f'f."{name}"' for name in names)
         sample = run(
@@ -187,7 +256,9 @@ def measure(lake: Lake, ds: str) -> Figures:
             f"QUALIFY row_number() OVER (PARTITION BY s.campaign_id ORDER BY s.message_id) <= {SAMPLE}"
         ).fetchall()
     read = [decisions, features, *([catalog.commit] if catalog.commit else [])]
-    rendered, unrendered = _render(catalog, [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in sample])
+    rendered, unrendered = _render(
+        catalog, [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in sample]
+    )
     logs.took((commit.ref, commit.dataset, commit.rows) for commit in read)
     n_users = int(features.meta["n_users"])
     unknown = sum(features.rejects.get(reason, 0) for reason in ("timezone_null", "timezone_unknown"))
@@ -196,8 +267,12 @@ def measure(lake: Lake, ds: str) -> Figures:
     return Figures(messages, mean_p, dict(sizes), share, rendered, unrendered)
 
 
-def _render(catalog: Catalog, sample: Sequence[tuple[str, str, Mapping[str, object]]]) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Render each sampled message as the worker would; return how many were tried, and the reasons of those that failed, by campaign."""
+def _render(
+    catalog: Catalog, sample: Sequence[tuple[str, str, Mapping[str, object]]]
+) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Render each sampled message as the worker would; return how many were tried, and the reasons of those
+    that failed, by campaign.
+    """
     compiled: dict[str, CompiledTemplate] = {}
     tried: Counter[str] = Counter()
     failed: dict[str, Counter[str]] = {}
@@ -225,12 +300,14 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     """Measure and judge a night's plan, store both, and return them with what to do.
 
     Returns:
-        `verdict`: `open`; `missing`: send the night, though campaigns that should be in it plan nothing; `campaigns`: send it without `held`, unless
-        a person wants them; `night`: send nothing, unless a person wants it.
+        `verdict`: `open`; `missing`: send the night, though campaigns that should be in it plan nothing;
+        `campaigns`: send it without `held`, unless a person wants them; `night`: send nothing, unless a
+        person wants it.
 
     Raises:
         NotFound: the night has no plan yet.
-        GateClosed: the guard crashed: the plan may be good or bad. That is stored, too, as the verdict `crashed` without figures.
+        GateClosed: the guard crashed: the plan may be good or bad. That is stored, too, as the verdict
+            `crashed` without figures.
     """
     decisions = lake.require("decisions", ds=ds)
     try:
@@ -239,9 +316,14 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
         if isinstance(error, NotFound):
             raise  # a task that has not run yet: an operator's mistake, and the message says which
         said, fix = (error.message, error.fix) if isinstance(error, AngeliaError) else (short(error), None)
-        numbered.store(lake, TOPIC, ds, {"ds": ds, "decisions": decisions.ref, "verdict": "crashed", "error": said})
+        numbered.store(
+            lake, TOPIC, ds, {"ds": ds, "decisions": decisions.ref, "verdict": "crashed", "error": said}
+        )
         fix = fix or f"mend it, then run `angelia plan guard --ds {ds}` again"
-        raise GateClosed(f"the guard of {ds} crashed ({said}): the plan may be good or bad, nothing is emitted from it", fix=fix) from error
+        raise GateClosed(
+            f"the guard of {ds} crashed ({said}): the plan may be good or bad, nothing is emitted from it",
+            fix=fix,
+        ) from error
     numbered.store(lake, TOPIC, ds, result)
     logs.took((), verdict=result["verdict"], held=result["held"], missing=result["missing"])
     return result
@@ -252,8 +334,14 @@ def _look(lake: Lake, ds: str) -> dict[str, Any]:
     catalog = load_snapshot(lake, ds)
     planned = datetime.fromisoformat(lake.require("decisions", ds=ds).meta["start"]).date()
     running = {
-        name: Running(campaign.audience, is_nightly(campaign.occurrence), campaign.approval_required, is_due(campaign, planned))
-        # The local days of those 24 hours, somewhere on Earth: a campaign that is over, or has not begun, is not missed.
+        name: Running(
+            campaign.audience,
+            is_nightly(campaign.occurrence),
+            campaign.approval_required,
+            is_due(campaign, planned),
+        )
+        # The local days of those 24 hours, somewhere on Earth: a campaign that is over, or has not begun, is
+        # not missed.
         for name, campaign in catalog.running(planned + timedelta(days=shift) for shift in (-1, 0, 1)).items()
     }
     breaches = judge(ds, figures, history, running)
@@ -276,15 +364,23 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     heads = {
         "open": "plausible: nothing is out of bounds",
         "missing": f"nothing is held back, but look at what plans no message: {', '.join(result['missing'])}",
-        "campaigns": f"held back unless a person wants them: {', '.join(f'{name} ({planned[name]:,})' for name in result['held'])}",
+        "campaigns": (
+            f"held back unless a person wants them: "
+            f"{', '.join(f'{name} ({planned[name]:,})' for name in result['held'])}"
+        ),
         "night": "the night is held back unless a person wants it",
     }
-    head = f"{result['decisions']}: {sum(planned.values()):,} messages, {result['history']}; {heads[result['verdict']]}"
+    head = (
+        f"{result['decisions']}: {sum(planned.values()):,} messages, {result['history']}; "
+        f"{heads[result['verdict']]}"
+    )
     return [head, *(f"  {breach['severity']}: {breach['says']}" for breach in result["breaches"])]
 
 
 def _history(lake: Lake, ds: str) -> dict[str, Figures]:
-    """Return the newest figures of the nights of main before `ds`, as far as they are looked for: replays are compared with what was sent."""
+    """Return the newest figures of the nights of main before `ds`, as far as they are looked for: replays are
+    compared with what was sent.
+    """
     found: dict[str, Figures] = {}
     for back in range(1, LOOK_BACK_DAYS + 1):
         day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()

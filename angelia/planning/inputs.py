@@ -1,4 +1,6 @@
-"""What `plan_dispatch` reads: the night's terms from the catalog snapshot, and one shard's people, pairs and past from the lake."""
+"""What `plan_dispatch` reads: the night's terms from the catalog snapshot, and one shard's people, pairs and
+past from the lake.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,15 @@ from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms, draw, softmax_epsilon
 from angelia.planning.eligibility import Arm, Campaign, Cap, Channel, Pairs, Past, People, Terms
 
-WEEK_DAYS = 9  # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h after them
+# an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h
+# after them
+WEEK_DAYS = 9
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The commits a plan is made from; `pushes` may be empty on a first night, `previous` is last night's plan, which is still pending but for the
+    """The commits a plan is made from; `pushes` may be empty on a first night, `previous` is last night's
+    plan, which is still pending but for the
     campaigns `held` back from its manifests."""
 
     index: Commit
@@ -60,17 +65,23 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
         send_times=lake.require("send_times", ds=ds),
         audiences=lake.require("audience_members", ds=ds),
         scores=lake.require("material_scores", ds=ds),
-        pushes=tuple(commit for commit in (lake.head("user_pushes", ds=back) for back in recent) if commit is not None),
+        pushes=tuple(
+            commit for commit in (lake.head("user_pushes", ds=back) for back in recent) if commit is not None
+        ),
         previous=lake.head("decisions", ds=before),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
     )
 
 
 def days_needed(terms: Terms, history_days: int) -> int:
-    """Return how many days of pushes a plan must know: those of every cap and of the gap, a week, and all since a campaign that comes once began."""
+    """Return how many days of pushes a plan must know: those of every cap and of the gap, a week, and all
+    since a campaign that comes once began.
+    """
     day = date.fromisoformat(terms.ds)
     # Both ends count, and a local day may begin on the UTC day before.
-    once = [(day - campaign.start_date).days + 2 for campaign in terms.campaigns if campaign.occurrence == "once"]
+    once = [
+        (day - campaign.start_date).days + 2 for campaign in terms.campaigns if campaign.occurrence == "once"
+    ]
     own = [cap.days for campaign in terms.campaigns for cap in campaign.caps]
     return max([history_days, WEEK_DAYS, _policy_days(terms), *own, *once])
 
@@ -89,7 +100,9 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
     """Return the night's terms; hours that end before `skip_before` have passed and are not planned."""
     start = plan_start(ds, lead_hours)
     days = [start.date() + timedelta(days=shift) for shift in (0, 1, -1)]
-    passed = 0 if skip_before is None else min(PLAN_HOURS, max(0, int((skip_before - start) / timedelta(hours=1))))
+    passed = (
+        0 if skip_before is None else min(PLAN_HOURS, max(0, int((skip_before - start) / timedelta(hours=1))))
+    )
     policy = catalog.policy
     return Terms(
         ds=ds,
@@ -129,24 +142,34 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         weekdays=frozenset(WEEKDAYS.index(name) for name in weekdays or ()),
         start_date=document.start_date,
         end_date=document.end_date,
-        send_window=None if document.send_window is None else (document.send_window.start, document.send_window.end),
+        send_window=None
+        if document.send_window is None
+        else (document.send_window.start, document.send_window.end),
         holdout_pct=document.holdout_pct,
         max_messages=document.budget.max_messages if document.budget else None,
         caps=tuple(Cap(cap.messages, cap.days) for cap in document.caps),
         is_exempt=document.is_transactional,
         salt=experiment.salt if experiment else "",
-        arms=tuple(Arm(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms) if experiment else (),
+        arms=tuple(Arm(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
+        if experiment
+        else (),
     )
 
 
 def material_locales(catalog: Catalog) -> dict[str, frozenset[str]]:
     """Return the languages of the materials that are not for everybody."""
-    return {name: frozenset(material.locales) for name, material in catalog.materials.items() if material.locales is not None}
+    return {
+        name: frozenset(material.locales)
+        for name, material in catalog.materials.items()
+        if material.locales is not None
+    }
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard's arrays, and what was drawn for each pair: material (None = none eligible) and its propensity."""
+    """One shard's arrays, and what was drawn for each pair: material (None = none eligible) and its
+    propensity.
+    """
 
     people: People
     pairs: Pairs
@@ -155,8 +178,11 @@ class Shard:
     material_propensity: np.ndarray
 
 
-def load_shard(lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, frozenset[str]], shard: int) -> Shard:
-    """Return one shard's people, their candidate pairs with a drawn material, and the messages that count against caps.
+def load_shard(
+    lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, frozenset[str]], shard: int
+) -> Shard:
+    """Return one shard's people, their candidate pairs with a drawn material, and the messages that count
+    against caps.
 
     `locales` names the materials made for certain languages only; people of others cannot draw them.
     """
@@ -164,7 +190,10 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, f
     people = _people(lake, inputs, terms, shard, bits)
     scores = _rows(lake, inputs.scores, shard, bits)
     members = _members(lake, inputs.audiences, shard, sorted({c.audience for c in terms.campaigns}))
-    speaks = {name: np.array([locale in wanted for locale in people.locale], bool) for name, wanted in locales.items()}
+    speaks = {
+        name: np.array([locale in wanted for locale in people.locale], bool)
+        for name, wanted in locales.items()
+    }
     users, numbers, p_open, has, materials, propensities = [], [], [], [], [], []
     for k, campaign in enumerate(terms.campaigns):
         wanted = np.fromiter(members.get(campaign.audience, BitMap()), np.uint32)
@@ -185,7 +214,9 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, f
             if name in locales:
                 grid[~speaks[name][rows], column] = np.nan
         probability = softmax_epsilon(grid, terms.temperature, terms.epsilon)
-        picked = draw(probability, uniform(people.keys[rows], terms.salt, campaign.id, campaign.occurrence, "material"))
+        picked = draw(
+            probability, uniform(people.keys[rows], terms.salt, campaign.id, campaign.occurrence, "material")
+        )
         at = np.maximum(picked, 0)[:, None]
         users.append(rows)
         numbers.append(np.full(len(rows), k, np.int64))
@@ -195,7 +226,10 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, f
         names = np.array([*campaign.materials, None], object)
         materials.append(names[picked])
     empty = np.zeros(0, np.int64)
-    user, offer = np.concatenate([*users, empty]).astype(np.int64), np.concatenate([*numbers, empty]).astype(np.int64)
+    user, offer = (
+        np.concatenate([*users, empty]).astype(np.int64),
+        np.concatenate([*numbers, empty]).astype(np.int64),
+    )
     order = np.lexsort((offer, user))
     pairs = Pairs(
         user[order],
@@ -214,7 +248,17 @@ def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] 
 
 
 def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> People:
-    columns = ["ordinal", "user_id", "timezone", "country", "locale", "device_vendor", "channels", "opted_out_topics", "is_suppressed"]
+    columns = [
+        "ordinal",
+        "user_id",
+        "timezone",
+        "country",
+        "locale",
+        "device_vendor",
+        "channels",
+        "opted_out_topics",
+        "is_suppressed",
+    ]
     table = _rows(lake, inputs.features, shard, bits, columns).sort_by("ordinal")
     curves = _rows(lake, inputs.send_times, shard, bits, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
     ordinal = table["ordinal"].to_numpy()
@@ -232,7 +276,9 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
         country=table["country"].to_pylist(),
         locale=table["locale"].to_pylist(),
         vendor=table["device_vendor"].to_pylist(),
-        channels=np.array([[channel.id in has for channel in terms.channels] for has in reach], bool).reshape(len(ids), len(terms.channels)),
+        channels=np.array([[channel.id in has for channel in terms.channels] for has in reach], bool).reshape(
+            len(ids), len(terms.channels)
+        ),
         opted_out=[frozenset(topics) for topics in table["opted_out_topics"].to_pylist()],
         is_suppressed=table["is_suppressed"].to_numpy(zero_copy_only=False),
         workday=workday,
@@ -242,7 +288,9 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
 
 def _members(lake: Lake, commit: Commit, shard: int, names: list[str]) -> dict[str, BitMap]:
     table = lake.read(commit, ["audience", "shard", "bitmap"])
-    table = table.filter(pc.and_(pc.equal(table["shard"], shard), pc.is_in(table["audience"], pa.array(names, pa.string()))))
+    table = table.filter(
+        pc.and_(pc.equal(table["shard"], shard), pc.is_in(table["audience"], pa.array(names, pa.string())))
+    )
     return {row["audience"]: BitMap.deserialize(row["bitmap"]) for row in table.to_pylist()}
 
 
@@ -261,7 +309,9 @@ def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> n
 
 
 def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, bits: int) -> Past:
-    """Return messages sent, and those last night's plan decided to send, once per message: what is pending counts as sent."""
+    """Return messages sent, and those last night's plan decided to send, once per message: what is pending
+    counts as sent.
+    """
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
     user: list[np.ndarray] = []
     hours: list[np.ndarray] = []
@@ -284,7 +334,9 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
         lists = table["choices"].combine_chunks()
         flat = lists.flatten()
         is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(inputs.held, pa.string()))
-        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), "sent"), is_held).to_numpy(zero_copy_only=False)
+        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), "sent"), is_held).to_numpy(
+            zero_copy_only=False
+        )
         rows = owner[lists.value_parent_indices().to_numpy()]
         user.append(rows[sent])
         slots = pc.struct_field(flat, "slot").to_numpy(zero_copy_only=False)[sent].astype("datetime64[us]")
@@ -293,6 +345,9 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
         keys += pc.struct_field(flat, "message_id").filter(pa.array(sent)).to_pylist()
     users = np.concatenate([*user, np.zeros(0, np.int64)]).astype(np.int64)
     when = np.concatenate([*hours, np.zeros(0)]).astype(np.float64)
-    # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes) stays.
-    first = np.unique(np.array(keys, object).astype(str), return_index=True)[1] if keys else np.zeros(0, np.int64)
+    # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes)
+    # stays.
+    first = (
+        np.unique(np.array(keys, object).astype(str), return_index=True)[1] if keys else np.zeros(0, np.int64)
+    )
     return Past(users[first], [campaign[i] for i in first], when[first], [keys[i] for i in first])

@@ -1,7 +1,9 @@
-"""Prices: the Lagrangian dual, minimised on a deterministic sample of users by an averaged, projected subgradient.
+"""Prices: the Lagrangian dual, minimised on a deterministic sample of users by an averaged, projected
+subgradient.
 
-Source: Held, Wolfe, Crowder: Validation of subgradient optimization (1974); iterate averaging after Nemirovski and Yudin. The dual value of *any*
-non-negative prices bounds the optimum from above, so an inexact descent costs quality, never truth.
+Source: Held, Wolfe, Crowder: Validation of subgradient optimization (1974); iterate averaging after
+    Nemirovski and Yudin. The dual value of *any* non-negative prices bounds the optimum from above, so an
+    inexact descent costs quality, never truth.
 """
 
 from __future__ import annotations
@@ -14,13 +16,16 @@ from angelia.planning.problem import I64, Choice, Limits, Problem
 
 
 def usage(problem: Problem, limits: Limits, choice: Choice) -> I64:
-    """Return how many messages use each constraint, shape (c*h + k,); the exploration stratum is not counted."""
+    """Return how many messages use each constraint, shape (c*h + k,); the exploration stratum is not
+    counted."""
     hours, campaigns = problem.constraints(choice, problem.priced(choice), limits)
     return np.bincount(np.concatenate([hours, campaigns]), minlength=limits.n_constraints).astype(np.int64)
 
 
 def fit_prices(problem: Problem, limits: Limits, scale: float, *, rounds: int = 60) -> I64:
-    """Return prices in micro-units per message, shape (c*h + k,), fitted on a sample that stands for `scale` times as many users."""
+    """Return prices in micro-units per message, shape (c*h + k,), fitted on a sample that stands for `scale`
+    times as many users.
+    """
     limit = limits.flat().astype(np.float64)
     zero = np.zeros(limits.n_constraints, np.int64)
     choice = best_sets(problem, limits, zero)
@@ -39,7 +44,8 @@ def fit_prices(problem: Problem, limits: Limits, scale: float, *, rounds: int = 
         if dual < best_dual:
             best, best_dual = whole, dual
         demand = usage(problem, limits, choice) * scale
-        # Relative overload, so that a small campaign and a large channel move alike; capped, so that one empty limit cannot throw the rest.
+        # Relative overload, so that a small campaign and a large channel move alike; capped, so that one
+        # empty limit cannot throw the rest.
         excess = np.clip((demand - limit) / np.maximum(limit, 1.0), -1.0, 1.0)
         price = np.maximum(price + step * excess / np.sqrt(k + 4.0), 0.0)
         if k >= rounds // 2:

@@ -1,7 +1,8 @@
-"""One shard's planning problem as arrays: who may get which campaign, what each hour is worth, and what each constraint allows.
+"""One shard's planning problem as arrays: who may get which campaign, what each hour is worth, and what each
+constraint allows.
 
-Shapes: n users, m pairs (user x campaign, grouped by user), h slots (UTC hours), c channels. Money is int64 micro-units, so that sums do not
-depend on order.
+Shapes: n users, m pairs (user x campaign, grouped by user), h slots (UTC hours), c channels. Money is int64
+    micro-units, so that sums do not depend on order.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ class Limits:
 
     Attributes:
         capacity: messages a channel may send in an hour, (c, h).
-        budget: messages a campaign may send in this plan, (k,); campaigns without one carry a number no plan reaches.
-        cost: micro-units per message and channel, (c,).
-        gap_slots: hours between two marketing messages to one person.
-        max_messages: marketing messages one person may get in this plan: 1 or 2 (the per-user step is exact up to 2).
+        budget: messages a campaign may send in this plan, (k,); campaigns without one carry a number no plan
+            reaches. cost: micro-units per message and channel, (c,). gap_slots: hours between two marketing
+            messages to one person. max_messages: marketing messages one person may get in this plan: 1 or 2
+            (the per-user step is exact up to 2).
     """
 
     capacity: I64
@@ -53,13 +54,12 @@ class Problem:
     Attributes:
         pair_user: user row of each pair, ascending, (m,).
         pair_campaign: campaign number, (m,).
-        value: weighted value of a message of the pair in each slot before costs, (m, h); only read where `allowed`.
-        allowed: slot is feasible for the pair (windows, quiet hours, campaign caps, recent pushes), (m, h).
-        channels: channel may carry the pair, (m, c).
-        is_exempt: transactional: outside caps, gap and the choice between campaigns, (m,).
-        is_explore: pair belongs to the slot exploration stratum; its slot is drawn, not chosen, (m,).
-        room: marketing messages the caps still leave a user at each slot, (n, h).
-        tie: per pair 64 hash bits that settle ties, (m,).
+        value: weighted value of a message of the pair in each slot before costs, (m, h); only read where
+            `allowed`. allowed: slot is feasible for the pair (windows, quiet hours, campaign caps, recent
+            pushes), (m, h). channels: channel may carry the pair, (m, c). is_exempt: transactional: outside
+            caps, gap and the choice between campaigns, (m,). is_explore: pair belongs to the slot exploration
+            stratum; its slot is drawn, not chosen, (m,). room: marketing messages the caps still leave a user
+            at each slot, (n, h). tie: per pair 64 hash bits that settle ties, (m,).
     """
 
     n_users: int
@@ -84,7 +84,8 @@ class Problem:
         return int(self.value.shape[1])
 
     def priced(self, choice: Choice) -> I64:
-        """Return the chosen pairs that compete for capacity; the exploration stratum has capacity of its own."""
+        """Return the chosen pairs that compete for capacity; the exploration stratum has capacity of its
+        own."""
         return np.flatnonzero((choice.slot >= 0) & ~self.is_explore)
 
     def constraints(self, choice: Choice, rows: I64, limits: Limits) -> tuple[I64, I64]:
@@ -95,7 +96,9 @@ class Problem:
 
 @dataclass
 class Choice:
-    """What was chosen per pair: slot and channel (-1 = not chosen), and the bid, its net value before its own constraints' prices, (m,)."""
+    """What was chosen per pair: slot and channel (-1 = not chosen), and the bid, its net value before its own
+    constraints' prices, (m,).
+    """
 
     slot: I64
     channel: I64
@@ -104,4 +107,6 @@ class Choice:
     @classmethod
     def none(cls, n_pairs: int) -> Choice:
         """Return the empty choice."""
-        return cls(np.full(n_pairs, -1, np.int64), np.full(n_pairs, -1, np.int64), np.zeros(n_pairs, np.int64))
+        return cls(
+            np.full(n_pairs, -1, np.int64), np.full(n_pairs, -1, np.int64), np.zeros(n_pairs, np.int64)
+        )

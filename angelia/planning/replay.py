@@ -1,9 +1,12 @@
-"""`angelia plan replay` and `angelia plan compare`: decide past nights again with changed campaigns, on a branch, beside what main decided.
+"""`angelia plan replay` and `angelia plan compare`: decide past nights again with changed campaigns, on a
+branch, beside what main decided.
 
-Reads the catalog snapshot, features, curves, audiences, scores and pushes that main's plan of each night was made from; writes catalog_snapshot,
-decisions and dispatch_manifest of the branch. Grain: night. Only what the plan itself weighs can be changed here (caps, budgets, values, windows …):
-another audience or material needs another selection and other scores, which a backfill of the whole night makes.
-What would surprise: each night counts the branch's own plan of the night before as pending, but opens and pushes are those that really happened.
+Reads the catalog snapshot, features, curves, audiences, scores and pushes that main's plan of each night was
+made from; writes catalog_snapshot, decisions and dispatch_manifest of the branch. Grain: night. Only what the
+plan itself weighs can be changed here (caps, budgets, values, windows …): another audience or material needs
+another selection and other scores, which a backfill of the whole night makes. What would surprise: each night
+counts the branch's own plan of the night before as pending, but opens and pushes are those that really
+happened.
 """
 
 from __future__ import annotations
@@ -26,7 +29,16 @@ from angelia.planning.guard import guard
 
 CHANGEABLE = {
     "campaign": (
-        *("caps", "budget", "priority", "value_per_open", "send_window", "holdout_pct", "channels", "ttl_hours"),
+        *(
+            "caps",
+            "budget",
+            "priority",
+            "value_per_open",
+            "send_window",
+            "holdout_pct",
+            "channels",
+            "ttl_hours",
+        ),
         *("start_date", "end_date", "occurrence"),
     ),
     "policy": ("caps", "min_gap_hours", "quiet_hours", "holdout", "explore"),
@@ -45,13 +57,19 @@ def parse_changes(text: str) -> dict[str, dict[str, Any]]:
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(fields, dict) for fields in found.values()):
-        raise InvalidInput("--changes is no JSON object of objects", fix="""write it as '{"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'""")
+        raise InvalidInput(
+            "--changes is no JSON object of objects",
+            fix="""write it as '{"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'""",
+        )
     for name, fields in found.items():
         allowed = CHANGEABLE["policy" if name == "policy" else "campaign"]
         if wrong := sorted(set(fields) - set(allowed)):
             raise InvalidInput(
                 f"--changes: {wrong[0]} of {name} is not the plan's alone",
-                fix=f"these are: {', '.join(allowed)}; for others apply the document and backfill nightly_personalization",
+                fix=(
+                    f"these are: {', '.join(allowed)}; for others apply the document and backfill "
+                    f"nightly_personalization"
+                ),
             )
     return found
 
@@ -70,11 +88,19 @@ def changed(catalog: Catalog, changes: Changes) -> list[Stored]:
     """
     unknown = sorted(set(changes) - set(catalog.campaigns) - {"policy"})
     if unknown:
-        raise InvalidInput(f"--changes: the night had no campaign {unknown[0]}", fix=f"it had {', '.join(catalog.campaigns)}")
+        raise InvalidInput(
+            f"--changes: the night had no campaign {unknown[0]}", fix=f"it had {', '.join(catalog.campaigns)}"
+        )
     found = []
     for stored in documents_of(catalog):
         document = stored.document
-        fields = changes.get("policy" if isinstance(document, Policy) else document.id if isinstance(document, Campaign) else "")
+        fields = changes.get(
+            "policy"
+            if isinstance(document, Policy)
+            else document.id
+            if isinstance(document, Campaign)
+            else ""
+        )
         if fields:
             parsed = parse_document({**document.model_dump(mode="json"), **fields})
             found.append(replace(stored, document=parsed))
@@ -84,7 +110,8 @@ def changed(catalog: Catalog, changes: Changes) -> list[Stored]:
 
 
 def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> list[dict[str, Any]]:
-    """Decide nights again, one after the other, in one Spark session; return each night's comparison with main.
+    """Decide nights again, one after the other, in one Spark session; return each night's comparison with
+    main.
 
     Raises:
         NotFound: main has no plan of one of these nights.
@@ -107,7 +134,13 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
     found = []
     for ds in days:
         judged = guard(branch, ds)
-        found.append({**compare(main, branch, ds), "guard": judged["verdict"], "breaches": [one["says"] for one in judged["breaches"]]})
+        found.append(
+            {
+                **compare(main, branch, ds),
+                "guard": judged["verdict"],
+                "breaches": [one["says"] for one in judged["breaches"]],
+            }
+        )
     return found
 
 
@@ -125,17 +158,25 @@ def cited(lake: Lake, commit: Commit, dataset: str) -> Commit:
 
 
 def moved(lake: Lake, plan: Commit) -> list[str]:
-    """Return a line for each input of a plan that has a newer commit now: a replay reads the newer one, and says so."""
+    """Return a line for each input of a plan that has a newer commit now: a replay reads the newer one, and
+    says so.
+    """
     found = []
     for commit in map(lake.cited, plan.inputs):
         head = lake.head(commit.dataset, **commit.partition)
-        if head is not None and head.number != commit.number and "chain" not in commit.partition and commit.dataset != "catalog_snapshot":
+        if (
+            head is not None
+            and head.number != commit.number
+            and "chain" not in commit.partition
+            and commit.dataset != "catalog_snapshot"
+        ):
             found.append(f"{plan.ref} was made from {commit.ref}, this one is from {head.ref}")
     return found
 
 
 def compare(main: Lake, branch: Lake, ds: str) -> dict[str, Any]:
-    """Return what two plans of one night have in common: messages by campaign, who gained and lost one, value and gap.
+    """Return what two plans of one night have in common: messages by campaign, who gained and lost one, value
+    and gap.
 
     Raises:
         NotFound: one of them has no plan of that night.
@@ -143,13 +184,21 @@ def compare(main: Lake, branch: Lake, ds: str) -> dict[str, Any]:
     """
     ours, theirs = main.require("decisions", ds=ds), branch.require("decisions", ds=ds)
     if theirs.branch != branch.branch:
-        raise InvalidInput(f"{branch.branch} has no plan of {ds} of its own", fix="`angelia plan replay` makes one")
+        raise InvalidInput(
+            f"{branch.branch} has no plan of {ds} of its own", fix="`angelia plan replay` makes one"
+        )
     here, there = _sent(main, ours), _sent(branch, theirs)
     campaigns = {}
     for name in sorted({*here, *there}):
         a, b = here.get(name, np.zeros(0, "S1")), there.get(name, np.zeros(0, "S1"))
         both = int(np.isin(a, b, assume_unique=True).sum())
-        campaigns[name] = {"main": len(a), "replay": len(b), "both": both, "gained": len(b) - both, "lost": len(a) - both}
+        campaigns[name] = {
+            "main": len(a),
+            "replay": len(b),
+            "both": both,
+            "gained": len(b) - both,
+            "lost": len(a) - both,
+        }
     return {
         "ds": ds,
         "main": ours.ref,
@@ -168,7 +217,9 @@ def _sent(lake: Lake, commit: Commit) -> dict[str, np.ndarray]:
         sent = flat.filter(pc.equal(pc.struct_field(flat, "outcome"), "sent"))
         names, keys = pc.struct_field(sent, "campaign_id"), pc.struct_field(sent, "message_id")
         for name in pc.unique(names).to_pylist():
-            found.setdefault(name, []).append(keys.filter(pc.equal(names, name)).to_numpy(zero_copy_only=False).astype("S"))
+            found.setdefault(name, []).append(
+                keys.filter(pc.equal(names, name)).to_numpy(zero_copy_only=False).astype("S")
+            )
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
@@ -178,10 +229,15 @@ def lines(days: Iterable[Mapping[str, Any]]) -> list[str]:
     for day in days:
         value, gap = day["value_micros"], day["gap_pct"]
         found.append(f"{day['ds']}: {day['replay']} beside {day['main']}")
-        found.append(f"  value {value['replay'] / 1e6:,.2f} (main {value['main'] / 1e6:,.2f}), gap {gap['replay']} % (main {gap['main']} %)")
+        found.append(
+            f"  value {value['replay'] / 1e6:,.2f} (main {value['main'] / 1e6:,.2f}), gap "
+            f"{gap['replay']} % (main {gap['main']} %)"
+        )
         width = max(map(len, day["campaigns"]), default=0)
         for name, one in day["campaigns"].items():
             counts = f"{one['replay']:>9,} messages, {one['replay'] - one['main']:+,}"
-            found.append(f"  {name:<{width}}  {counts}; {one['gained']:,} people gain one, {one['lost']:,} lose it")
+            found.append(
+                f"  {name:<{width}}  {counts}; {one['gained']:,} people gain one, {one['lost']:,} lose it"
+            )
         found += [f"  guard: {says}" for says in day.get("breaches", ())]
     return found

@@ -1,8 +1,10 @@
-"""Great Expectations' Data Docs of the gates' checks: its own pages of suites and validation results, which hold measures and never a row.
+"""Great Expectations' Data Docs of the gates' checks: its own pages of suites and validation results, which
+hold measures and never a row.
 
-Reads the newest verdicts of the last days on this branch; writes HOME/reports/data_docs. Nothing is validated again: a page shows what the gate
-said when it was checked, a crash as a crash. What would surprise: the site as Great Expectations writes it asks half a dozen servers for styles and
-scripts, shows nothing without them, and prints tracebacks with paths; here everything of that is taken out, one style of our own is put in, and
+Reads the newest verdicts of the last days on this branch; writes HOME/reports/data_docs. Nothing is validated
+again: a page shows what the gate said when it was checked, a crash as a crash. What would surprise: the site
+as Great Expectations writes it asks half a dozen servers for styles and scripts, shows nothing without them,
+and prints tracebacks with paths; here everything of that is taken out, one style of our own is put in, and
 the index is ours. Building imports Great Expectations (about eight seconds).
 """
 
@@ -38,7 +40,8 @@ Group = tuple[str, str]
 
 
 def build(history: History, folder: Path) -> dict[str, int]:
-    """Write the site of a history's verdicts in place of an older one; return how many suites, validations and pages it has.
+    """Write the site of a history's verdicts in place of an older one; return how many suites, validations
+    and pages it has.
 
     Raises:
         InvalidInput: the folder cannot be written.
@@ -54,13 +57,18 @@ def build(history: History, folder: Path) -> dict[str, int]:
         pages = len(list(site.rglob("*.html")))
         missing = [address for address in addresses.values() if not (site / address).is_file()]
         if missing:  # it logs what it cannot render, and goes on
-            raise AngeliaError(f"Great Expectations wrote {len(missing)} of {len(addresses)} pages not at all, the first is {missing[0]}")
+            raise AngeliaError(
+                f"Great Expectations wrote {len(missing)} of {len(addresses)} pages not at all, "
+                f"the first is {missing[0]}"
+            )
         try:
             if folder.exists():
                 folder.rename(Path(temporary) / "older")  # deleted with the temporary folder
             site.rename(folder)
         except OSError as error:
-            raise InvalidInput(f"cannot replace {folder}: {error.strerror}", fix="somebody else writes it; run it again") from None
+            raise InvalidInput(
+                f"cannot replace {folder}: {error.strerror}", fix="somebody else writes it; run it again"
+            ) from None
     return {"suites": len(groups), "validations": sum(map(len, groups.values())), "pages": pages}
 
 
@@ -75,7 +83,9 @@ def _groups(history: History) -> dict[Group, dict[str, list[CheckVerdict]]]:
 
 
 def _checks(gate: str, name: str) -> list[Constraint]:
-    """Return every check of a dataset in a gate: its contract's, the invariants on it, and that its partition is there and can be read."""
+    """Return every check of a dataset in a gate: its contract's, the invariants on it, and that its partition
+    is there and can be read.
+    """
     whole = [
         Constraint(EXISTS, Kind.RULE, (), 0.0, Severity.CRITICAL, "no commit"),
         Constraint(READABLE, Kind.RULE, (), 0.0, Severity.CRITICAL, "unreadable"),
@@ -85,11 +95,18 @@ def _checks(gate: str, name: str) -> list[Constraint]:
     return [*whole, *(constraints(contract) if contract else ()), *invariants]
 
 
-def _write_site(groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], site: Path) -> dict[tuple[str, str, str], str]:
-    """Let Great Expectations write its pages, clean them, and return their addresses by (gate, dataset, day); day empty: the suite."""
+def _write_site(
+    groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], site: Path
+) -> dict[tuple[str, str, str], str]:
+    """Let Great Expectations write its pages, clean them, and return their addresses by (gate, dataset, day);
+    day empty: the suite.
+    """
     library = gx.great_expectations()
     from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
-    from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier, ValidationResultIdentifier
+    from great_expectations.data_context.types.resource_identifiers import (
+        ExpectationSuiteIdentifier,
+        ValidationResultIdentifier,
+    )
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own use of pandas and marshmallow is not ours to mend
@@ -109,14 +126,22 @@ def _write_site(groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], si
         addresses: dict[tuple[str, str, str], str] = {}
         for (gate, name), by_day in groups.items():
             expected = {check.name: check for check in _checks(gate, name)}
-            suite = context.suites.add(gx.suite_of(f"{gate}.{name}", CONTRACTS[name].version if name in CONTRACTS else 0, expected.values()))
+            suite = context.suites.add(
+                gx.suite_of(
+                    f"{gate}.{name}", CONTRACTS[name].version if name in CONTRACTS else 0, expected.values()
+                )
+            )
             addresses[gate, name, ""] = f"expectations/{gate}/{name}.html"
             for day, found in by_day.items():
                 results = [_result(verdict, expected) for verdict in found]
                 at = datetime.fromisoformat(day).replace(tzinfo=UTC)
                 run = RunIdentifier(run_name=day, run_time=at)
-                addresses[gate, name, day] = f"validations/{gate}/{name}/{day}/{at:%Y%m%dT%H%M%S.%fZ}/{gate}-{name}.html"
-                key = ValidationResultIdentifier(ExpectationSuiteIdentifier(suite.name), run, f"{gate}-{name}")
+                addresses[gate, name, day] = (
+                    f"validations/{gate}/{name}/{day}/{at:%Y%m%dT%H%M%S.%fZ}/{gate}-{name}.html"
+                )
+                key = ValidationResultIdentifier(
+                    ExpectationSuiteIdentifier(suite.name), run, f"{gate}-{name}"
+                )
                 good = sum(verdict.success for verdict in found)
                 statistics = {
                     "evaluated_expectations": len(found),
@@ -124,11 +149,19 @@ def _write_site(groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], si
                     "unsuccessful_expectations": len(found) - good,
                     "success_percent": 100.0 * good / len(found),
                 }
-                meta = {"run_id": run, "great_expectations_version": library.__version__, "commits": list(found[0].commits)}
+                meta = {
+                    "run_id": run,
+                    "great_expectations_version": library.__version__,
+                    "commits": list(found[0].commits),
+                }
                 context.validation_results_store.set(
                     key,
                     ExpectationSuiteValidationResult(
-                        success=good == len(found), results=results, suite_name=suite.name, statistics=statistics, meta=meta
+                        success=good == len(found),
+                        results=results,
+                        suite_name=suite.name,
+                        statistics=statistics,
+                        meta=meta,
                     ),
                 )
         context.build_data_docs(site_names=[FOLDER])
@@ -139,17 +172,25 @@ def _write_site(groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], si
 
 
 def _result(verdict: CheckVerdict, expected: Mapping[str, Constraint]) -> Any:
-    """Return what Great Expectations said of a check, as it would have said it then; of a crash only that it was one."""
+    """Return what Great Expectations said of a check, as it would have said it then; of a crash only that it
+    was one.
+    """
     from great_expectations.core import ExpectationValidationResult
 
     name = verdict.check.removeprefix(f"{verdict.dataset}.")
     check = expected.get(name) or expected.get(verdict.check)
     if check is None:  # the contract has moved on since
-        check = Constraint(name, Kind.RULE, (), verdict.tolerated_pct, Severity(verdict.severity), verdict.breach)
+        check = Constraint(
+            name, Kind.RULE, (), verdict.tolerated_pct, Severity(verdict.severity), verdict.breach
+        )
     observed = "not measured" if verdict.bad_pct is None else f"{verdict.bad_pct:g} %"
     if verdict.n_bad is not None and verdict.n_rows is not None:
         observed = f"{verdict.n_bad:,} of {verdict.n_rows:,} rows: {observed}"
-    info = {"raised_exception": verdict.crashed, "exception_message": CRASHED if verdict.crashed else "", "exception_traceback": ""}
+    info = {
+        "raised_exception": verdict.crashed,
+        "exception_message": CRASHED if verdict.crashed else "",
+        "exception_traceback": "",
+    }
     return ExpectationValidationResult(
         success=verdict.success,
         expectation_config=gx.expectation(check).configuration,
@@ -166,7 +207,9 @@ _DROPPED = (
     re.compile(r"<(?:link|img|input)\b[^>]*>", re.IGNORECASE),
     re.compile(r"\s(?:style|on\w+|data-[\w-]+)=(?:\"[^\"]*\"|'[^']*')", re.IGNORECASE),
     re.compile(r"<title>\s*</title>"),
-    re.compile(r"-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),  # drawn anew each time; nothing refers to it any more
+    re.compile(
+        r"-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    ),  # drawn anew each time; nothing refers to it any more
     re.compile(r"<a\b[^>]*>\s*Show more info\.*\s*</a>"),
 )
 _OUTWARDS = re.compile(r"<a\b[^>]*\bhref=[\"']?(?:https?:)?//[^>]*>(.*?)</a>", re.DOTALL | re.IGNORECASE)
@@ -179,27 +222,47 @@ _HEAD = (
 
 
 def clean(text: str) -> str:
-    """Return a page of Great Expectations that needs nothing but itself: no script, nothing from elsewhere, one style sheet, named by hash."""
+    """Return a page of Great Expectations that needs nothing but itself: no script, nothing from elsewhere,
+    one style sheet, named by hash.
+    """
     for pattern in _DROPPED:
         text = pattern.sub("", text)
     return _BLANK.sub("\n", _OUTWARDS.sub(r"\1", text)).replace("<head>\n", _HEAD, 1)
 
 
-def _index(history: History, groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], addresses: Mapping[tuple[str, str, str], str]) -> str:
+def _index(
+    history: History,
+    groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]],
+    addresses: Mapping[tuple[str, str, str], str],
+) -> str:
     """Return the site's first page: a table of validations, days to the right, and the suites."""
     days = [day for day in reversed(history.days) if any(day in by_day for by_day in groups.values())]
     rows = []
     for (gate, name), by_day in groups.items():
-        row: dict[str, Any] = {"gate": gate, "dataset": name, "suite": _to(addresses[gate, name, ""], str(len(_checks(gate, name))))}
+        row: dict[str, Any] = {
+            "gate": gate,
+            "dataset": name,
+            "suite": _to(addresses[gate, name, ""], str(len(_checks(gate, name)))),
+        }
         for day in days:
-            row[day] = _to(addresses[gate, name, day], WORDS[state(by_day[day])], state(by_day[day])) if day in by_day else None
+            row[day] = (
+                _to(addresses[gate, name, day], WORDS[state(by_day[day])], state(by_day[day]))
+                if day in by_day
+                else None
+            )
         rows.append(row)
     columns = [("dataset", "dataset"), ("gate", "gate"), ("suite", "checks"), *((day, day) for day in days)]
     lead = "What each gate said of each dataset's checks, day by day; a suite lists the checks themselves."
-    body = table(columns, rows, "Suites and validations") if rows else empty("No gate was checked in these days.")
+    body = (
+        table(columns, rows, "Suites and validations")
+        if rows
+        else empty("No gate was checked in these days.")
+    )
     head = f"<h1>Data Docs</h1>{links([('../quality.html', 'Data quality')])}"
     foot = "<p>Pages by Great Expectations, over measures: counts and percents, no row of any dataset.</p>"
-    return page("Angelia: Data Docs", head, [section("validations", "Suites and validations", lead, body)], foot)
+    return page(
+        "Angelia: Data Docs", head, [section("validations", "Suites and validations", lead, body)], foot
+    )
 
 
 def _to(address: str, text: str, its: str = "") -> Html:

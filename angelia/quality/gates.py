@@ -1,8 +1,9 @@
 """The three gates of a night: sources, features, plan. Measure, judge, store the verdicts.
 
-Grain: one verdict per check. Reads the newest commits of the gate's datasets; writes `quality/{branch}/{ds}/{gate}/{n}.json`.
-What would surprise: a column that is missing fails one check, its own presence; what else was to be said about it is not measured. A check that
-could not run is `crashed`, apart from data that is bad; both close the gate.
+Grain: one verdict per check. Reads the newest commits of the gate's datasets; writes
+    `quality/{branch}/{ds}/{gate}/{n}.json`. What would surprise: a column that is missing fails one check,
+    its own presence; what else was to be said about it is not measured. A check that could not run is
+    `crashed`, apart from data that is bad; both close the gate.
 """
 # ruff: noqa: S608 - the statements are made of the names and constants of this package.
 
@@ -39,7 +40,9 @@ EXISTS, READABLE = "partition.exists", "partition.readable"
 
 @dataclass(frozen=True)
 class Gate:
-    """What a gate looks at: `required` and `optional` datasets by their contracts, then invariants, which may read `context` too."""
+    """What a gate looks at: `required` and `optional` datasets by their contracts, then invariants, which may
+    read `context` too.
+    """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
@@ -48,10 +51,13 @@ class Gate:
 
 
 GATES: Mapping[str, Gate] = {
-    "sources": Gate(("user_profiles", "user_endpoints", "user_preferences", "user_events"), ("push_history", "push_receipts")),
-    "features": Gate(("user_features", "send_times", "user_days"), context=("user_index",), invariants=FEATURES),
+    "sources": Gate(("user_profiles", "user_endpoints", "user_preferences", "user_events"),
+    ("push_history", "push_receipts")),
+    "features": Gate(("user_features", "send_times", "user_days"), context=("user_index",),
+    invariants=FEATURES),
     "plan": Gate(
-        ("decisions", "audience_members", "material_scores"), context=("user_features", "catalog_snapshot"), invariants=PLAN
+        ("decisions", "audience_members", "material_scores"), context=("user_features", "catalog_snapshot"),
+        invariants=PLAN
     ),
 }  # fmt: skip
 
@@ -93,7 +99,8 @@ def measure(lake: Lake, name: str, ds: str) -> Measures:
 
 
 def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -> list[CheckVerdict]:
-    """Measure and judge all datasets and invariants of a gate, store the verdicts, return them in a fixed order.
+    """Measure and judge all datasets and invariants of a gate, store the verdicts, return them in a fixed
+    order.
 
     Args:
         lake: where the data is.
@@ -109,19 +116,29 @@ def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -
         if chosen.invariants:
             for name in chosen.context:
                 _open(run, name, required=False)
-            _check_invariants(run, chosen.invariants, load_settings().lead_hours if lead_hours is None else lead_hours)
-    read = [(commit.ref, commit.dataset, commit.rows) for view in run.opened.values() for commit in view.commits]
+            _check_invariants(
+                run, chosen.invariants, load_settings().lead_hours if lead_hours is None else lead_hours
+            )
+    read = [
+        (commit.ref, commit.dataset, commit.rows) for view in run.opened.values() for commit in view.commits
+    ]
     logs.took(read, broken_by={verdict.check: verdict.n_bad for verdict in run.verdicts if verdict.n_bad})
     store(lake, gate, ds, run.verdicts)
     return run.verdicts
 
 
 def commits_for(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
-    """Return the commits that a gate of `ds` looks at; of receipts, those of the plans that a night of `ds` reads (ds-3 to ds)."""
+    """Return the commits that a gate of `ds` looks at; of receipts, those of the plans that a night of `ds`
+    reads (ds-3 to ds).
+    """
     if name != "push_receipts":
         return newest(lake, name, ds)
     last = date.fromisoformat(ds)
-    return tuple(commit for back in range(3, -1, -1) for commit in newest(lake, name, (last - timedelta(days=back)).isoformat()))
+    return tuple(
+        commit
+        for back in range(3, -1, -1)
+        for commit in newest(lake, name, (last - timedelta(days=back)).isoformat())
+    )
 
 
 def command(lake: Lake, gate: str, check: str, ds: str) -> str:
@@ -162,12 +179,22 @@ def _check_dataset(run: _Run, name: str, *, required: bool) -> None:
     contract = dataset(name)
     checks = constraints(contract)
     row: dict[str, Any] = {gx.ROW: name, gx.N_ROWS: measures.n_rows}
-    row.update({gx.measure_column(check): measures.bad_pct(check.name) for check in checks if check.kind is not Kind.MIN_ROWS})
+    row.update(
+        {
+            gx.measure_column(check): measures.bad_pct(check.name)
+            for check in checks
+            if check.kind is not Kind.MIN_ROWS
+        }
+    )
     for check, outcome in zip(checks, gx.validate(name, checks, [row], contract.version), strict=True):
         if check.kind in FROM_SCHEMA and not outcome.success:
             run.broken.add(name)
         bad, percent = measures.n_bad[check.name], measures.bad_pct(check.name)
-        run.verdicts.append(_verdict(run, name, check, outcome, measures.n_rows, bad, percent, ", ".join(check.columns) or None))
+        run.verdicts.append(
+            _verdict(
+                run, name, check, outcome, measures.n_rows, bad, percent, ", ".join(check.columns) or None
+            )
+        )
 
 
 def _measure(views: Views, view: View, ds: str) -> Measures:
@@ -183,12 +210,25 @@ def _check_invariants(run: _Run, invariants: Sequence[Invariant], lead_hours: in
         invariant = one.invariant
         if one.crashed is not None:
             outcome = gx.Outcome(invariant.name, (), one.crashed)
-        run.verdicts.append(_verdict(run, invariant.dataset, invariant.constraint, outcome, one.n_rows, one.n_bad, one.bad_pct, invariant.column))
+        run.verdicts.append(
+            _verdict(
+                run,
+                invariant.dataset,
+                invariant.constraint,
+                outcome,
+                one.n_rows,
+                one.n_bad,
+                one.bad_pct,
+                invariant.column,
+            )
+        )
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What an invariant counted; both None: a dataset it needs is not readable (which is another check's verdict), or it crashed."""
+    """What an invariant counted; both None: a dataset it needs is not readable (which is another check's
+    verdict), or it crashed.
+    """
 
     invariant: Invariant
     n_rows: int | None = None
@@ -204,7 +244,12 @@ class Counted:
 
 
 def count_invariants(
-    views: Views, opened: Mapping[str, View], broken: Collection[str], invariants: Sequence[Invariant], ds: str, lead_hours: int
+    views: Views,
+    opened: Mapping[str, View],
+    broken: Collection[str],
+    invariants: Sequence[Invariant],
+    ds: str,
+    lead_hours: int,
 ) -> list[Counted]:
     """Count the rows that break each invariant.
 
@@ -237,30 +282,49 @@ def count_invariants(
 
 
 def prepare(views: Views, opened: Mapping[str, View], ds: str, lead_hours: int) -> dict[str, Any]:
-    """Make the views `choices` and `campaigns` where their datasets are open; return the parameters that invariants name."""
+    """Make the views `choices` and `campaigns` where their datasets are open; return the parameters that
+    invariants name.
+    """
     if "decisions" in opened:
-        views.connection.execute("CREATE OR REPLACE VIEW choices AS SELECT ordinal, user_id, unnest(choices, max_depth := 2) FROM decisions")
+        views.connection.execute(
+            "CREATE OR REPLACE VIEW choices AS SELECT ordinal, user_id, unnest(choices, max_depth "
+            ":= 2) FROM decisions"
+        )
     if "catalog_snapshot" in opened:
         views.connection.register("campaigns", _campaigns(views.lake, opened["catalog_snapshot"].commits))
     start = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(hours=lead_hours)
     index = _index_users(views.lake, opened)
-    return {"plan_start": start, "plan_end": start + timedelta(hours=24), "outcomes": list(OUTCOMES), "index_users": index}
+    return {
+        "plan_start": start,
+        "plan_end": start + timedelta(hours=24),
+        "outcomes": list(OUTCOMES),
+        "index_users": index,
+    }
 
 
 def _campaigns(lake: Lake, commits: Sequence[Commit]) -> pa.Table:
-    rows = [row for commit in commits for row in lake.read(commit, columns=["kind", "id", "body"]).to_pylist() if row["kind"] == "campaign"]
+    rows = [
+        row
+        for commit in commits
+        for row in lake.read(commit, columns=["kind", "id", "body"]).to_pylist()
+        if row["kind"] == "campaign"
+    ]
     bodies = [json.loads(row["body"]) for row in rows]
     return pa.table(
         {
             "campaign_id": pa.array([row["id"] for row in rows], pa.string()),
             "topic": pa.array([body.get("topic") for body in bodies], pa.string()),
-            "is_transactional": pa.array([body.get("guarantee") == "at_least_once" for body in bodies], pa.bool_()),
+            "is_transactional": pa.array(
+                [body.get("guarantee") == "at_least_once" for body in bodies], pa.bool_()
+            ),
         }
     )
 
 
 def _index_users(lake: Lake, opened: Mapping[str, View]) -> int:
-    """Return how many users the index held that the features were built from: users appended since have no row yet, and need none."""
+    """Return how many users the index held that the features were built from: users appended since have no
+    row yet, and need none.
+    """
     features, index = opened.get("user_features"), opened.get("user_index")
     if features is None or index is None:
         return 0
@@ -270,7 +334,9 @@ def _index_users(lake: Lake, opened: Mapping[str, View]) -> int:
     return int(index.commits[-1].meta["n_users"])
 
 
-def _whole(run: _Run, name: str, check: str, *, success: bool, breach: str, crashed: str | None = None) -> None:
+def _whole(
+    run: _Run, name: str, check: str, *, success: bool, breach: str, crashed: str | None = None
+) -> None:
     """Add the verdict on a partition as a whole."""
     constraint = Constraint(check, Kind.RULE, (), 0.0, Severity.CRITICAL, breach)
     outcome = gx.Outcome(check, () if success or crashed else (name,), crashed)
@@ -278,7 +344,14 @@ def _whole(run: _Run, name: str, check: str, *, success: bool, breach: str, cras
 
 
 def _verdict(
-    run: _Run, name: str, check: Constraint, outcome: gx.Outcome, n_rows: int | None, n_bad: int | None, bad_pct: float | None, column: str | None
+    run: _Run,
+    name: str,
+    check: Constraint,
+    outcome: gx.Outcome,
+    n_rows: int | None,
+    n_bad: int | None,
+    bad_pct: float | None,
+    column: str | None,
 ) -> CheckVerdict:
     full = check.name if check.name.startswith(f"{name}.") else f"{name}.{check.name}"
     return CheckVerdict(
@@ -295,7 +368,9 @@ def _verdict(
         bad_pct=None if bad_pct is None else round(bad_pct, 6),
         tolerated_pct=check.tolerated_pct,
         breach=check.breach,
-        command=command(run.lake, run.gate, full, run.ds) if n_rows is not None else f"angelia lake log {name}",
+        command=command(run.lake, run.gate, full, run.ds)
+        if n_rows is not None
+        else f"angelia lake log {name}",
         commits=tuple(run.opened[name].refs) if name in run.opened else (),
         error=outcome.crashed,
     )
@@ -305,11 +380,14 @@ def short(error: Exception) -> str:
     """Return what crashed a check, in one line that holds no value of a row and no path of this machine."""
     if isinstance(error, duckdb.DataError):
         return f"{type(error).__name__}: a value could not be converted"
-    # The first line only: DuckDB repeats the whole statement below it. Of what it quotes, only a file of ours is named.
+    # The first line only: DuckDB repeats the whole statement below it. Of what it quotes, only a file of ours
+    # is named.
     said = _QUOTED.sub(lambda match: ", ".join(_FILE_NAME.findall(match.group())) or "…", str(error))
     return f"{type(error).__name__}: {(said.splitlines() or [''])[0][:200]}"
 
 
 def verdicts(lake: Lake, ds: str) -> list[dict[str, Any]]:
-    """Return the newest verdicts of every gate that was checked for a day, as plain dictionaries in the gates' order."""
+    """Return the newest verdicts of every gate that was checked for a day, as plain dictionaries in the
+    gates' order.
+    """
     return [asdict(verdict) for gate in GATES for verdict in load(lake, gate, ds)]

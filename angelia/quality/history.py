@@ -1,7 +1,8 @@
 """Verdicts, row counts and rejected rows of the last days, gathered for the quality report.
 
-Grain: day. Reads the newest verdicts of each gate and of the guard on this branch, and the newest commits of every dataset that is kept by day
-alone; writes nothing. What would surprise: a verdict or a commit that cannot be read is named among `unreadable`, and the rest is still shown.
+Grain: day. Reads the newest verdicts of each gate and of the guard on this branch, and the newest commits of
+    every dataset that is kept by day alone; writes nothing. What would surprise: a verdict or a commit that
+    cannot be read is named among `unreadable`, and the rest is still shown.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ BY_DAY = tuple(name for name, contract in CONTRACTS.items() if contract.partitio
 
 @dataclass(frozen=True)
 class History:
-    """What is known of the last days; sequences have one entry per day, oldest first, None where nothing was committed.
+    """What is known of the last days; sequences have one entry per day, oldest first, None where nothing was
+    committed.
 
     Args:
         branch: whose verdicts these are.
@@ -69,7 +71,9 @@ def gather(lake: Lake, ds: str, days: int) -> History:
         if not any(own):
             continue
         rows[name] = [commit.rows if commit else None for commit in own]
-        for reason in sorted({reason for commit in own if commit for reason, n in commit.rejects.items() if n}):
+        for reason in sorted(
+            {reason for commit in own if commit for reason, n in commit.rejects.items() if n}
+        ):
             rejects[name, reason] = [commit.rejects.get(reason, 0) if commit else None for commit in own]
     return History(lake.branch, every, verdicts, guard, rows, rejects, tuple(unreadable))
 
@@ -106,7 +110,9 @@ def _verdicts(
 
 
 def _commits(lake: Lake, days: Sequence[str], unreadable: list[str]) -> dict[tuple[str, str], Commit]:
-    """Return the newest commits by (dataset, day): some requests each, so many at a time (a store far away answers in 20 ms)."""
+    """Return the newest commits by (dataset, day): some requests each, so many at a time (a store far away
+    answers in 20 ms).
+    """
     wanted = []
     for name in BY_DAY:
         there = {leaf["ds"] for leaf in lake.partitions(name)}

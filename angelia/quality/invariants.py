@@ -1,7 +1,10 @@
-"""What must hold between rows and between datasets, beyond each contract: the SQL that finds the rows that break it.
+"""What must hold between rows and between datasets, beyond each contract: the SQL that finds the rows that
+break it.
 
-Grain: one invariant = one check of a gate. Reads views named as datasets, plus `choices` (decisions, one row per considered campaign) and
-`campaigns` (campaign_id, topic, is_transactional of the night's snapshot). Parameters: `$plan_start`, `$plan_end`, `$outcomes`, `$index_users`.
+Grain: one invariant = one check of a gate. Reads views named as datasets, plus `choices` (decisions, one row
+    per considered campaign) and
+`campaigns` (campaign_id, topic, is_transactional of the night's snapshot). Parameters: `$plan_start`,
+`$plan_end`, `$outcomes`, `$index_users`.
 """
 # ruff: noqa: S608 - made of names and constants of this module; values travel as parameters.
 
@@ -15,7 +18,9 @@ from angelia.contracts.core import Severity
 
 @dataclass(frozen=True)
 class Invariant:
-    """One check: `sql` selects the breaking rows; `of` is the dataset or view that its percentage is of; `needs` must be readable."""
+    """One check: `sql` selects the breaking rows; `of` is the dataset or view that its percentage is of;
+    `needs` must be readable.
+    """
 
     name: str
     dataset: str
@@ -43,13 +48,18 @@ def _known(name: str) -> Invariant:
 FEATURES = (
     _known("user_features"),
     Invariant(
-        "user_features.ordinal.complete", "user_features", "ordinal", "user of the index it was built from without a row",
-        "SELECT user_id, ordinal FROM user_index WHERE ordinal < $index_users AND ordinal NOT IN (SELECT ordinal FROM user_features)",
+        "user_features.ordinal.complete", "user_features", "ordinal", ("user of the index it was built from "
+        "without a row"),
+        ("SELECT user_id, ordinal FROM user_index WHERE ordinal < $index_users AND ordinal NOT IN "
+        "(SELECT ordinal FROM user_features)"),
         ("user_features", "user_index"), "user_index",
     ),
     Invariant(
-        "user_features.user_id.same_user", "user_features", "user_id", "another user id than the index gives this ordinal",
-        "SELECT f.user_id, f.ordinal FROM user_features f JOIN user_index i USING (ordinal) WHERE f.user_id <> i.user_id",
+        "user_features.user_id.same_user", "user_features", "user_id", ("another user id than the "
+        "index gives "
+        "this ordinal"),
+        ("SELECT f.user_id, f.ordinal FROM user_features f JOIN user_index i USING (ordinal) WHERE "
+        "f.user_id <> i.user_id"),
         ("user_features", "user_index"), "user_features",
     ),
     Invariant(
@@ -69,8 +79,11 @@ PLAN = (
         ("decisions",), "choices",
     ),
     Invariant(
-        "decisions.sent.complete", "decisions", "choices", "sent without campaign, message id, material, channel, slot or a probability",
-        "SELECT * FROM choices WHERE outcome = 'sent' AND (campaign_id IS NULL OR message_id IS NULL OR material_id IS NULL OR channel IS NULL "
+        "decisions.sent.complete", "decisions", "choices", ("sent without campaign, message id, material, "
+        "channel, slot or a "
+        "probability"),
+        "SELECT * FROM choices WHERE outcome = 'sent' AND (campaign_id IS NULL OR message_id IS "
+        "NULL OR material_id IS NULL OR channel IS NULL "
         "OR slot IS NULL OR p_open IS NULL OR NOT (p_open BETWEEN 0 AND 1))",
         ("decisions",), "choices",
     ),
@@ -85,20 +98,28 @@ PLAN = (
         ("decisions",), "choices",
     ),
     Invariant(
-        "decisions.sent.not_held_out", "decisions", "choices", "marketing sent to a user in the global holdout",
-        "SELECT s.* FROM choices s LEFT JOIN campaigns c USING (campaign_id) WHERE s.outcome = 'sent' AND " + _MARKETING +
+        "decisions.sent.not_held_out", "decisions", "choices", ("marketing sent to a user in the "
+        "global holdout"),
+        ("SELECT s.* FROM choices s LEFT JOIN campaigns c USING (campaign_id) WHERE s.outcome = "
+        "'sent' AND ") + _MARKETING +
         " AND s.ordinal IN (SELECT ordinal FROM choices WHERE outcome = 'holdout_global')",
         ("decisions", "catalog_snapshot"), "choices",
     ),
     Invariant(
-        "decisions.sent.not_refused", "decisions", "choices", "sent although the same campaign was held out, refused or suppressed for this user",
-        "SELECT * FROM choices WHERE outcome = 'sent' AND (ordinal, campaign_id) IN (SELECT (ordinal, campaign_id) FROM choices "
+        "decisions.sent.not_refused", "decisions", "choices", ("sent although the same campaign "
+        "was held out, "
+        "refused or "
+        "suppressed "
+        "for this user"),
+        "SELECT * FROM choices WHERE outcome = 'sent' AND (ordinal, campaign_id) IN (SELECT "
+        "(ordinal, campaign_id) FROM choices "
         "WHERE outcome IN ('holdout_global', 'holdout_campaign', 'opted_out', 'suppressed'))",
         ("decisions",), "choices",
     ),
     Invariant(
         "decisions.sent.not_suppressed", "decisions", "choices", "sent to a user who is suppressed",
-        "SELECT s.* FROM choices s JOIN user_features f USING (ordinal) WHERE s.outcome = 'sent' AND f.is_suppressed",
+        ("SELECT s.* FROM choices s JOIN user_features f USING (ordinal) WHERE s.outcome = 'sent' "
+        "AND f.is_suppressed"),
         ("decisions", "user_features"), "choices",
     ),
     Invariant(
@@ -108,13 +129,18 @@ PLAN = (
         ("decisions", "user_features", "catalog_snapshot"), "choices",
     ),
     Invariant(
-        "decisions.sent.reachable", "decisions", "choices", "sent through a channel the user has no address for or refused",
-        "SELECT s.* FROM choices s JOIN user_features f USING (ordinal) WHERE s.outcome = 'sent' AND NOT list_contains(f.channels, s.channel)",
+        "decisions.sent.reachable", "decisions", "choices", ("sent through a channel the user has no address "
+        "for or refused"),
+        ("SELECT s.* FROM choices s JOIN user_features f USING (ordinal) WHERE s.outcome = 'sent' "
+        "AND NOT list_contains(f.channels, s.channel)"),
         ("decisions", "user_features"), "choices",
     ),
     Invariant(
-        "decisions.sent.known_campaign", "decisions", "choices", "sent for a campaign that the night's catalog does not hold",
-        "SELECT s.* FROM choices s WHERE s.outcome = 'sent' AND s.campaign_id NOT IN (SELECT campaign_id FROM campaigns)",
+        "decisions.sent.known_campaign", "decisions", "choices", ("sent for a campaign that the "
+        "night's catalog "
+        "does not hold"),
+        ("SELECT s.* FROM choices s WHERE s.outcome = 'sent' AND s.campaign_id NOT IN (SELECT "
+        "campaign_id FROM campaigns)"),
         ("decisions", "catalog_snapshot"), "choices",
     ),
     Invariant(

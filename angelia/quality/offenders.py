@@ -1,7 +1,8 @@
 """The rows a check counted, for a person to look at: at most a few, personal columns as keyed-hash prefixes.
 
-Reads the newest commits of the gate's datasets and the key `keys/quality` (made once in the lake, so that equal values look equal in every run);
-writes nothing else. What would surprise: a column that no contract declares is treated as personal, for nobody knows what is in it.
+Reads the newest commits of the gate's datasets and the key `keys/quality` (made once in the lake, so that
+equal values look equal in every run); writes nothing else. What would surprise: a column that no contract
+declares is treated as personal, for nobody knows what is in it.
 """
 # ruff: noqa: S608 - the statements are made of the names and constants of this package.
 
@@ -26,12 +27,16 @@ from angelia.lake.views import View, Views, open_views
 from angelia.quality.gates import EXISTS, READABLE, commits_for, gate_of, prepare
 from angelia.quality.invariants import Invariant
 
-_PERSONAL = frozenset(column.name for contract in CONTRACTS.values() for column in contract.columns if column.personal)
+_PERSONAL = frozenset(
+    column.name for contract in CONTRACTS.values() for column in contract.columns if column.personal
+)
 _KNOWN = frozenset(column.name for contract in CONTRACTS.values() for column in contract.columns)
 _DECLARED_ELSEWHERE = frozenset({"n_sent"})  # counts that an invariant's statement makes itself
 
 
-def offending_rows(lake: Lake, gate: str, check: str, ds: str, *, limit: int = 20, show_personal: bool = False) -> list[dict[str, Any]]:
+def offending_rows(
+    lake: Lake, gate: str, check: str, ds: str, *, limit: int = 20, show_personal: bool = False
+) -> list[dict[str, Any]]:
     """Return up to `limit` rows that break a check, in no promised order.
 
     Args:
@@ -56,14 +61,20 @@ def offending_rows(lake: Lake, gate: str, check: str, ds: str, *, limit: int = 2
             view = _open(views, name, ds)
             statement = _statement(views, view, constraint)
             parameters = sql.parameters(statement, ds)
-            rows = views.connection.sql(f"SELECT * FROM ({statement}) LIMIT {limit:d}", params=parameters or None).to_arrow_table()
+            rows = views.connection.sql(
+                f"SELECT * FROM ({statement}) LIMIT {limit:d}", params=parameters or None
+            ).to_arrow_table()
     return _readable(rows, None if show_personal else _key(lake.store))
 
 
 def check_names(gate: str) -> list[str]:
     """Return the names of all checks of a gate."""
     chosen = gate_of(gate)
-    of_contracts = [f"{name}.{check.name}" for name in (*chosen.required, *chosen.optional) for check in constraints(dataset(name))]
+    of_contracts = [
+        f"{name}.{check.name}"
+        for name in (*chosen.required, *chosen.optional)
+        for check in constraints(dataset(name))
+    ]
     return [*of_contracts, *(one.name for one in chosen.invariants)]
 
 
@@ -72,49 +83,71 @@ def _find(gate: str, check: str) -> tuple[str, Constraint]:
     name, _, rest = check.partition(".")
     if name in (*chosen.required, *chosen.optional):
         if rest in (EXISTS, READABLE):
-            raise InvalidInput(f"{check} is about the partition as a whole: there are no rows to show", fix=f"look at `angelia lake log {name}`")
+            raise InvalidInput(
+                f"{check} is about the partition as a whole: there are no rows to show",
+                fix=f"look at `angelia lake log {name}`",
+            )
         for constraint in constraints(dataset(name)):
             if constraint.name == rest:
                 if constraint.kind is Kind.MIN_ROWS:
-                    raise InvalidInput(f"{check} counts rows that are not there", fix=f"look at `angelia lake log {name}`")
+                    raise InvalidInput(
+                        f"{check} counts rows that are not there", fix=f"look at `angelia lake log {name}`"
+                    )
                 return name, constraint
     import difflib
 
     near = difflib.get_close_matches(check, check_names(gate), n=3)
     raise InvalidInput(
-        f"gate {gate} has no check {check!r}", fix=f"did you mean {', '.join(near)}?" if near else f"try `angelia quality show --gate {gate}`"
+        f"gate {gate} has no check {check!r}",
+        fix=f"did you mean {', '.join(near)}?" if near else f"try `angelia quality show --gate {gate}`",
     )
 
 
 def _open(views: Views, name: str, ds: str) -> View:
     commits = commits_for(views.lake, name, ds)
     if not commits:
-        raise NotFound(f"{name} has no commit for ds={ds}", fix=f"it is written by: {', '.join(dataset(name).written_by)}")
+        raise NotFound(
+            f"{name} has no commit for ds={ds}",
+            fix=f"it is written by: {', '.join(dataset(name).written_by)}",
+        )
     return views.add(name, commits)
 
 
 def _of_invariant(views: Views, invariant: Invariant, ds: str, limit: int) -> pa.Table:
-    wanted = {*invariant.needs, invariant.dataset, *({"user_features"} if "$index_users" in invariant.sql else ())}
+    wanted = {
+        *invariant.needs,
+        invariant.dataset,
+        *({"user_features"} if "$index_users" in invariant.sql else ()),
+    }
     opened = {name: _open(views, name, ds) for name in sorted(wanted)}
     every = prepare(views, opened, ds, load_settings().lead_hours)
     named = {name: value for name, value in every.items() if f"${name}" in invariant.sql}
-    return views.connection.sql(f"SELECT * FROM ({invariant.sql}) LIMIT {limit:d}", params=named or None).to_arrow_table()
+    return views.connection.sql(
+        f"SELECT * FROM ({invariant.sql}) LIMIT {limit:d}", params=named or None
+    ).to_arrow_table()
 
 
 def _statement(views: Views, view: View, constraint: Constraint) -> str:
-    """Return the statement that gives the breaking rows; for presence and type: the rows of the files at fault."""
+    """Return the statement that gives the breaking rows; for presence and type: the rows of the files at
+    fault.
+    """
     contract = dataset(view.name)
     expected = sql.expected_types(views.connection, contract)
     if constraint.kind in (Kind.PRESENT, Kind.TYPE):
         column = constraint.columns[0]
         for select, _ in view.parts:
             given = sql.given_types(views.connection, select)
-            if (constraint.kind is Kind.PRESENT and column not in given) or (column in given and given[column] != expected[column]):
+            if (constraint.kind is Kind.PRESENT and column not in given) or (
+                column in given and given[column] != expected[column]
+            ):
                 return select
         return f"SELECT * FROM {sql.identifier(view.name)} WHERE FALSE"
     given = sql.given_types(views.connection, f"SELECT * FROM {sql.identifier(view.name)}")
     if any(given.get(column) != expected[column] for column in constraint.columns):
-        raise InvalidInput(f"{view.name}: {', '.join(constraint.columns)} is missing or of another type, so {constraint.name} cannot be looked at")
+        raise InvalidInput(
+            f"{view.name}: {', '.join(constraint.columns)} is missing or of another type, so "
+            f"{constraint.name} cannot be looked at"
+        )
     return sql.breaking_rows_sql(contract, constraint, view.name)
 
 
@@ -142,6 +175,8 @@ def _key(store: Store) -> bytes:
 
 
 def columns_first(rows: list[dict[str, Any]], check: str) -> list[Mapping[str, Any]]:
-    """Return the rows with the column that the check is about in front, so that it is seen in a narrow terminal."""
+    """Return the rows with the column that the check is about in front, so that it is seen in a narrow
+    terminal.
+    """
     about = check.split(".")[1] if check.count(".") >= 2 else ""
     return [{**({about: row[about]} if about in row else {}), **row} for row in rows]

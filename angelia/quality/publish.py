@@ -1,7 +1,8 @@
-"""Where the quality report is written: HOME/reports/quality.html for now, HOME/reports/DAY-quality.html for a night; and Data Docs beside them.
+"""Where the quality report is written: HOME/reports/quality.html for now, HOME/reports/DAY-quality.html for a
+night; and Data Docs beside them.
 
-Reads the lake and the report folder (which nights have a report to link); writes one HTML file, and for the newest night both. Replays have a
-folder of their own.
+Reads the lake and the report folder (which nights have a report to link); writes one HTML file, and for the
+newest night both. Replays have a folder of their own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ DAYS, DOCS_DAYS = 28, 7
 
 
 def reports_folder(settings: Settings) -> Path:
-    """Return the folder of this branch's reports: what a replay decided must not take the place of what was sent."""
+    """Return the folder of this branch's reports: what a replay decided must not take the place of what was
+    sent.
+    """
     return settings.reports_dir() if settings.branch == "main" else settings.reports_dir() / settings.branch
 
 
@@ -60,7 +63,8 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
 
 
 def publish_docs(settings: Settings, ds: str | None = None, days: int = DOCS_DAYS) -> dict[str, Any]:
-    """Write Great Expectations' Data Docs of the days up to `ds` (default: the newest that was checked) and return where, and how many pages.
+    """Write Great Expectations' Data Docs of the days up to `ds` (default: the newest that was checked) and
+    return where, and how many pages.
 
     Raises:
         NotFound: no gate was ever checked.
@@ -76,5 +80,8 @@ def publish_docs(settings: Settings, ds: str | None = None, days: int = DOCS_DAY
 def _newest(lake: Lake) -> str:
     checked = days_checked(lake)
     if not checked:
-        raise NotFound(f"no gate was ever checked on branch {lake.branch}", fix="run `angelia quality check --gate sources --ds D`, or a night")
+        raise NotFound(
+            f"no gate was ever checked on branch {lake.branch}",
+            fix="run `angelia quality check --gate sources --ds D`, or a night",
+        )
     return checked[-1]

@@ -1,6 +1,7 @@
 """Verdicts: what a gate said about each check, stored as numbered JSON objects, newest wins.
 
-Grain: check of a gate of a day. Writes and reads `quality/{branch}/{ds}/{gate}/{n}.json` in the lake's store. They hold counts, never values.
+Grain: check of a gate of a day. Writes and reads `quality/{branch}/{ds}/{gate}/{n}.json` in the lake's store.
+    They hold counts, never values.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ _SHOWN = 4  # failures that the one line names; `angelia quality show` lists all
 
 @dataclass(frozen=True)
 class CheckVerdict:
-    """What one check said. `n_bad` None: not measured, since the column it is about is missing (that is its own verdict)."""
+    """What one check said. `n_bad` None: not measured, since the column it is about is missing (that is its
+    own verdict).
+    """
 
     gate: str
     ds: str
@@ -38,7 +41,9 @@ class CheckVerdict:
 
     @property
     def blocks(self) -> bool:
-        """Return whether it closes the gate: a critical check that failed, or any that crashed (then nobody knows)."""
+        """Return whether it closes the gate: a critical check that failed, or any that crashed (then nobody
+        knows).
+        """
         return not self.success and (self.crashed or self.severity == Severity.CRITICAL)
 
     def sentence(self) -> str:
@@ -82,13 +87,18 @@ def require_open(gate: str, ds: str, found: Sequence[CheckVerdict]) -> None:
     """Do nothing if no verdict blocks.
 
     Raises:
-        GateClosed: one line: each blocking dataset, column and count, and the command that shows the first one's rows.
+        GateClosed: one line: each blocking dataset, column and count, and the command that shows the first
+            one's rows.
     """
     blocking = [verdict for verdict in found if verdict.blocks]
     if not blocking:
         return
     named = "; ".join(verdict.sentence() for verdict in blocking[:_SHOWN])
-    more = f"; and {len(blocking) - _SHOWN} more (angelia quality show --ds {ds})" if len(blocking) > _SHOWN else ""
+    more = (
+        f"; and {len(blocking) - _SHOWN} more (angelia quality show --ds {ds})"
+        if len(blocking) > _SHOWN
+        else ""
+    )
     first = blocking[0]
     look = "see the rows" if first.n_rows is not None else "see its commits"
     raise GateClosed(f"gate {gate} of {ds} is closed: {named}{more}", fix=f"{look}: {first.command}")

@@ -1,10 +1,11 @@
 """Journalled events into `push_receipts` (source=receive) and `suppressions`.
 
-Reads the journal, seals, manifests, `delivery_ledger`. Grain: event. A receipt needs the ledger (when was it sent), an opt-out only the manifest: it
-holds before its part is done. Surprises: everything may be folded again without effect (receipt id = the provider's id; entries are named after it);
-a dispatch that no plan of the last days has is counted as unknown and looked for again until its day is over; opt-outs are looked for in every
-ledger there is, and kept until they are placed. A bounce ends an address only if its
-reason says so: `hard`, or an enhanced status code (RFC 3463) that e-mail calls gone.
+Reads the journal, seals, manifests, `delivery_ledger`. Grain: event. A receipt needs the ledger (when was it
+sent), an opt-out only the manifest: it holds before its part is done. Surprises: everything may be folded
+again without effect (receipt id = the provider's id; entries are named after it); a dispatch that no plan of
+the last days has is counted as unknown and looked for again until its day is over; opt-outs are looked for in
+every ledger there is, and kept until they are placed. A bounce ends an address only if its reason says so:
+`hard`, or an enhanced status code (RFC 3463) that e-mail calls gone.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint":
 def fold(lake: Lake, now: datetime) -> Counter[str]:
     """Place what can be placed; return counts.
 
-    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, and unreadable (days that could not be read).
+    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, and unreadable (days that
+        could not be read).
     """
     journal, counts = Journal(lake.store), Counter[str]()
     pending = list(journal.pending())
-    # Callers number their events as they like: the same id may name an open of one message and a stop of another.
+    # Callers number their events as they like: the same id may name an open of one message and a stop of
+    # another.
     events = {(event.dispatch_id, event.kind, event.id): event for _, some in pending for event in some}
     wanted = {event.dispatch_id for event in events.values()}
     if not wanted:
@@ -52,32 +55,47 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
     days = _recent(now)
     sent = _in_ledger(lake, wanted, days, counts)
     planned = sent | _in_manifests(lake, wanted - set(sent), days, _FACTS, counts)
-    # An opt-out is honoured whatever its message's age: people unsubscribe from a mail weeks later. Ledgers hold no address and stay.
+    # An opt-out is honoured whatever its message's age: people unsubscribe from a mail weeks later. Ledgers
+    # hold no address and stay.
     late = {event.dispatch_id for event in events.values() if event.kind in OPT_OUTS} - set(planned)
     if late:
         older = sorted({leaf["ds"] for leaf in lake.partitions("delivery_ledger")} - set(days), reverse=True)
         found = _in_ledger(lake, late, older, counts)
         sent, planned = sent | found, planned | found
     counts["suppressions"] = _suppress(lake, events.values(), planned, now)
-    counts["receipts"] = _receipts(lake, [event for event in events.values() if event.dispatch_id in sent], sent)
+    counts["receipts"] = _receipts(
+        lake, [event for event in events.values() if event.dispatch_id in sent], sent
+    )
     for key, some in pending:
-        # Beyond its days a request waits for its opt-outs alone; once they are placed, nothing of it is looked for any more.
+        # Beyond its days a request waits for its opt-outs alone; once they are placed, nothing of it is
+        # looked for any more.
         awaited = [event for event in some if event.kind in OPT_OUTS] if journal.is_old(key, now) else some
         if all(event.dispatch_id in (planned if awaited is not some else sent) for event in awaited):
             journal.folded(key)
     journal.forget(now)
-    counts["waiting"] = sum(event.dispatch_id in planned and event.dispatch_id not in sent for event in events.values())
+    counts["waiting"] = sum(
+        event.dispatch_id in planned and event.dispatch_id not in sent for event in events.values()
+    )
     counts["unknown"] = sum(event.dispatch_id not in planned for event in events.values())
     return counts
 
 
 def _recent(now: datetime) -> list[str]:
-    """Return the plan days whose messages may be answered now: what its last days sent, and what was answered late."""
-    return [(now.astimezone(UTC).date() - timedelta(days=back)).isoformat() for back in range(KEEP_DAYS + parts.LOOK_BACK_DAYS)]
+    """Return the plan days whose messages may be answered now: what its last days sent, and what was answered
+    late.
+    """
+    return [
+        (now.astimezone(UTC).date() - timedelta(days=back)).isoformat()
+        for back in range(KEEP_DAYS + parts.LOOK_BACK_DAYS)
+    ]
 
 
-def _in_ledger(lake: Lake, wanted: set[str], days: Iterable[str], counts: Counter[str]) -> dict[str, dict[str, Any]]:
-    """Return the facts of dispatches that a committed ledger has, with plan day and first sending instant; days are read newest first."""
+def _in_ledger(
+    lake: Lake, wanted: set[str], days: Iterable[str], counts: Counter[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the facts of dispatches that a committed ledger has, with plan day and first sending instant;
+    days are read newest first.
+    """
     found: dict[str, dict[str, Any]] = {}
     for ds in days:
         if wanted <= found.keys():
@@ -91,7 +109,9 @@ def _in_ledger(lake: Lake, wanted: set[str], days: Iterable[str], counts: Counte
     return found
 
 
-def _in_manifests(lake: Lake, wanted: set[str], days: Iterable[str], columns: Iterable[str], counts: Counter[str]) -> dict[str, dict[str, Any]]:
+def _in_manifests(
+    lake: Lake, wanted: set[str], days: Iterable[str], columns: Iterable[str], counts: Counter[str]
+) -> dict[str, dict[str, Any]]:
     """Return columns of dispatches that stand in sealed hours."""
     found: dict[str, dict[str, Any]] = {}
     for ds in days if wanted else ():
@@ -99,13 +119,18 @@ def _in_manifests(lake: Lake, wanted: set[str], days: Iterable[str], columns: It
             for hour, number in parts.sealed_hours(lake, ds).items():
                 for part in parts.parts_of(lake, lake.as_of("dispatch_manifest", number, ds=ds), hour):
                     if part.rows is None:
-                        found |= {row["dispatch_id"]: {**row, "ds": ds} for row in _rows(lake, part.entry, columns, wanted)}
+                        found |= {
+                            row["dispatch_id"]: {**row, "ds": ds}
+                            for row in _rows(lake, part.entry, columns, wanted)
+                        }
     return found
 
 
 @contextmanager
 def _one_day(counts: Counter[str]) -> Iterator[None]:
-    """Count a day that cannot be read and go on: it must not hold back the opt-outs of all others, which are looked for again."""
+    """Count a day that cannot be read and go on: it must not hold back the opt-outs of all others, which are
+    looked for again.
+    """
     try:
         yield
     except (AngeliaError, OSError) as error:
@@ -121,14 +146,27 @@ def _rows(lake: Lake, entry: FileEntry, columns: Iterable[str], wanted: set[str]
     return rows
 
 
-def _suppress(lake: Lake, events: Iterable[Event], facts: Mapping[str, Mapping[str, Any]], now: datetime) -> int:
-    """Append an entry for each opt-out (this person, through the channel it came back on) and each dead address (this address of this person)."""
-    told = [event for event in events if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts]
+def _suppress(
+    lake: Lake, events: Iterable[Event], facts: Mapping[str, Mapping[str, Any]], now: datetime
+) -> int:
+    """Append an entry for each opt-out (this person, through the channel it came back on) and each dead
+    address (this address of this person).
+    """
+    told = [
+        event
+        for event in events
+        if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts
+    ]
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if told else set()
     fresh = {
         entry: event
         for event in told
-        if (entry := hashlib.sha256(f"receive:{event.dispatch_id}:{event.kind}:{event.id}".encode()).hexdigest()[:32]) not in known
+        if (
+            entry := hashlib.sha256(
+                f"receive:{event.dispatch_id}:{event.kind}:{event.id}".encode()
+            ).hexdigest()[:32]
+        )
+        not in known
     }
     dead = {event.dispatch_id for event in fresh.values() if _is_gone(event)}
     addressed = _in_manifests(lake, dead, _recent(now), ("dispatch_id", "address"), Counter())
@@ -136,18 +174,33 @@ def _suppress(lake: Lake, events: Iterable[Event], facts: Mapping[str, Mapping[s
     for entry, event in fresh.items():
         row, hashed, reason = facts[event.dispatch_id], None, _REASONS.get(event.kind, "gone")
         if reason == "gone":
-            if event.dispatch_id not in addressed:  # its hour's manifest has been expired: whose address it was is not known any more
+            if (
+                event.dispatch_id not in addressed
+            ):  # its hour's manifest has been expired: whose address it was is not known any more
                 continue
             hashed = address_hash(key, row["channel"], addressed[event.dispatch_id]["address"])
         who = {"user_id": row["user_id"], "channel": row["channel"], "address_hash": hashed}
-        entries.append({"entry_id": entry, **who, "since_ts": datetime.fromtimestamp(event.at_us / 1e6, UTC), "reason": reason})
+        entries.append(
+            {
+                "entry_id": entry,
+                **who,
+                "since_ts": datetime.fromtimestamp(event.at_us / 1e6, UTC),
+                "reason": reason,
+            }
+        )
     if entries:
-        lake.append_log("suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions"))))
+        lake.append_log(
+            "suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+        )
     return len(entries)
 
 
 def _is_gone(event: Event) -> bool:
-    return event.kind == "bounced" and event.reason is not None and (event.reason == "hard" or ENHANCED.get(event.reason) == GONE)
+    return (
+        event.kind == "bounced"
+        and event.reason is not None
+        and (event.reason == "hard" or ENHANCED.get(event.reason) == GONE)
+    )
 
 
 def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, Any]]) -> int:
@@ -156,16 +209,28 @@ def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, 
     for event in events:
         row, at = facts[event.dispatch_id], datetime.fromtimestamp(event.at_us / 1e6, UTC)
         kind = "unsubscribed" if event.kind in OPT_OUTS else event.kind
-        told = {"receipt_id": event.id, "kind": kind, "reason": event.reason, "receipt_ts": at, "sent_ts": row["sent_ts"]}
+        told = {
+            "receipt_id": event.id,
+            "kind": kind,
+            "reason": event.reason,
+            "receipt_ts": at,
+            "sent_ts": row["sent_ts"],
+        }
         rows = leaves.setdefault((row["ds"], at.strftime("%Y-%m-%dT%H")), {})
         if event.id in rows:  # of another message or kind, see `fold`
-            told["receipt_id"] = hashlib.sha256(f"{event.dispatch_id}:{event.kind}:{event.id}".encode()).hexdigest()[:32]
+            told["receipt_id"] = hashlib.sha256(
+                f"{event.dispatch_id}:{event.kind}:{event.id}".encode()
+            ).hexdigest()[:32]
         rows[told["receipt_id"]] = {name: row[name] for name in _FACTS} | told
-    return sum(_add(lake, {"ds": ds, "source": "receive", "part": hour}, rows) for (ds, hour), rows in leaves.items())
+    return sum(
+        _add(lake, {"ds": ds, "source": "receive", "part": hour}, rows) for (ds, hour), rows in leaves.items()
+    )
 
 
 def _add(lake: Lake, leaf: dict[str, str], rows: dict[str, dict[str, Any]]) -> int:
-    """Commit the rows of a leaf that it does not have yet; if somebody else commits between our reading and ours, both are kept."""
+    """Commit the rows of a leaf that it does not have yet; if somebody else commits between our reading and
+    ours, both are kept.
+    """
     schema, n_new = arrow.schema(dataset("push_receipts")), 0
     for attempt_number in range(20):
         head = lake.head("push_receipts", **leaf)

@@ -1,9 +1,10 @@
 """What callers said, durable before they are answered, and said twice only once.
 
-Writes `received/{day}/{name}` by conditional create (name = hash of the caller's own request id) and `folded/{day}/{name}` once all of it is in the
-datasets. Grain: request. Surprises: an event may come before its part is committed to the ledger; it stays here until it can be placed. No
-address is in here: a reason that is no code becomes `other`, an id with an @ in it its hash. Days are deleted when nobody
-looks at them any more, those with an opt-out not yet placed never.
+Writes `received/{day}/{name}` by conditional create (name = hash of the caller's own request id) and
+`folded/{day}/{name}` once all of it is in the datasets. Grain: request. Surprises: an event may come before
+its part is committed to the ledger; it stays here until it can be placed. No address is in here: a reason
+that is no code becomes `other`, an id with an @ in it its hash. Days are deleted when nobody looks at them
+any more, those with an opt-out not yet placed never.
 """
 
 from __future__ import annotations
@@ -38,15 +39,21 @@ class Event:
 
 
 def parse(body: bytes, now: datetime) -> tuple[list[Event], list[str]]:
-    """Return the events of a body `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`, and why each other item was refused.
+    """Return the events of a body `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`, and why each other
+    item was refused.
 
-    One bad item refuses itself only: a complaint beside it must not be lost. Refusals name position and field, never a value.
+    One bad item refuses itself only: a complaint beside it must not be lost. Refusals name position and
+    field, never a value.
 
     Raises:
         ValueError: the body is no such list at all.
     """
     document = json.loads(body)
-    if not isinstance(document, dict) or set(document) != {"events"} or not isinstance(document["events"], list):
+    if (
+        not isinstance(document, dict)
+        or set(document) != {"events"}
+        or not isinstance(document["events"], list)
+    ):
         raise ValueError("the body is not an object with a list called events")
     if not 1 <= len(document["events"]) <= MAX_EVENTS:
         raise ValueError(f"events: 1 to {MAX_EVENTS} at a time")
@@ -55,13 +62,21 @@ def parse(body: bytes, now: datetime) -> tuple[list[Event], list[str]]:
         try:
             events.append(_event(raw, number, now))
         except (ValueError, OverflowError) as error:
-            refused.append(str(error) if type(error) is ValueError else f"events[{number}]: a value is out of range")
+            refused.append(
+                str(error) if type(error) is ValueError else f"events[{number}]: a value is out of range"
+            )
     return events, refused
 
 
 def _event(raw: Any, number: int, now: datetime) -> Event:
     where = f"events[{number}]"
-    if not isinstance(raw, dict) or not {"id", "dispatch_id", "kind", "at"} <= set(raw) <= {"id", "dispatch_id", "kind", "at", "reason"}:
+    if not isinstance(raw, dict) or not {"id", "dispatch_id", "kind", "at"} <= set(raw) <= {
+        "id",
+        "dispatch_id",
+        "kind",
+        "at",
+        "reason",
+    }:
         raise ValueError(f"{where}: it has id, dispatch_id, kind, at, and maybe reason")
     if not all(isinstance(raw[name], str) for name in raw):
         raise ValueError(f"{where}: every value is a text")
@@ -80,14 +95,22 @@ def _event(raw: Any, number: int, now: datetime) -> Event:
     reason = raw.get("reason")
     # Mail systems like to name things after mailboxes.
     name = hashlib.sha256(raw["id"].encode()).hexdigest()[:32] if "@" in raw["id"] else raw["id"]
-    return Event(name, raw["dispatch_id"], raw["kind"], int(at.timestamp() * 1e6), None if reason is None else reason_code(reason))
+    return Event(
+        name,
+        raw["dispatch_id"],
+        raw["kind"],
+        int(at.timestamp() * 1e6),
+        None if reason is None else reason_code(reason),
+    )
 
 
 _ENHANCED = re.compile(r"(?<![0-9.])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 
 
 def reason_code(text: str) -> str:
-    """Return a reason as a code: as it is if it is one, the enhanced status code (RFC 3463) within a text, else `other`."""
+    """Return a reason as a code: as it is if it is one, the enhanced status code (RFC 3463) within a text,
+    else `other`.
+    """
     word = code(text[:64]) if len(text) <= 64 and text.isascii() and text.isprintable() else "other"
     within = _ENHANCED.search(text[:1000]) if word == "other" else None
     return within[0] if within else word
@@ -103,9 +126,13 @@ class Journal:
         """Keep a request's events; False = it was taken before. When this returns they are durable."""
         name = hashlib.sha256(request.encode()).hexdigest()[:32]
         today = now.astimezone(UTC).date()
-        if any(self._store.exists(f"received/{today - timedelta(days=back)}/{name}") for back in range(KEEP_DAYS)):
+        if any(
+            self._store.exists(f"received/{today - timedelta(days=back)}/{name}") for back in range(KEEP_DAYS)
+        ):
             return False
-        return self._store.create(f"received/{today}/{name}", json.dumps([asdict(event) for event in events]).encode())
+        return self._store.create(
+            f"received/{today}/{name}", json.dumps([asdict(event) for event in events]).encode()
+        )
 
     def pending(self) -> Iterator[tuple[str, list[Event]]]:
         """Yield the requests not yet folded, oldest day first: (key, events)."""
@@ -113,7 +140,10 @@ class Journal:
             folded = set(self._store.children(f"folded/{day}"))
             for name in self._store.children(f"received/{day}"):
                 if name not in folded:
-                    yield f"{day}/{name}", [Event(**raw) for raw in json.loads(self._store.read(f"received/{day}/{name}"))]
+                    yield (
+                        f"{day}/{name}",
+                        [Event(**raw) for raw in json.loads(self._store.read(f"received/{day}/{name}"))],
+                    )
 
     @staticmethod
     def is_old(key: str, now: datetime) -> bool:
@@ -122,7 +152,11 @@ class Journal:
 
     def forget(self, now: datetime) -> None:
         """Delete the days that nobody looks at any more; one that holds an opt-out not yet placed stays."""
-        waiting = {key.partition("/")[0] for key, events in self.pending() if any(event.kind in OPT_OUTS for event in events)}
+        waiting = {
+            key.partition("/")[0]
+            for key, events in self.pending()
+            if any(event.kind in OPT_OUTS for event in events)
+        }
         for folder in ("received", "folded"):
             for day in self._store.children(folder):
                 if self.is_old(day, now) and day not in waiting:

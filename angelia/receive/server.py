@@ -1,8 +1,9 @@
 """A small HTTP server for callbacks: signed events, and one-click unsubscribing (RFC 8058).
 
-`POST /events` is signed as Standard Webhooks says, `POST /unsubscribe?d=…&t=…` carries the token that the e-mail's link was made with. An answer of
-200 means durable. Surprises: it speaks plain HTTP, on this machine only unless told otherwise: TLS and the public name are a reverse proxy's; a GET
-never unsubscribes anybody, for mail scanners follow links; nothing of a request is logged or sent back.
+`POST /events` is signed as Standard Webhooks says, `POST /unsubscribe?d=…&t=…` carries the token that the
+e-mail's link was made with. An answer of 200 means durable. Surprises: it speaks plain HTTP, on this machine
+only unless told otherwise: TLS and the public name are a reverse proxy's; a GET never unsubscribes anybody,
+for mail scanners follow links; nothing of a request is logged or sent back.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ class Receiver(ThreadingHTTPServer):
     request_queue_size = 256
 
     def __init__(
-        self, address: tuple[str, int], journal: Journal, secret: bytes | None, mail_secret: bytes | None, now: Callable[[], datetime]
+        self,
+        address: tuple[str, int],
+        journal: Journal,
+        secret: bytes | None,
+        mail_secret: bytes | None,
+        now: Callable[[], datetime],
     ) -> None:
         self.journal, self.secret, self.mail_secret, self.now = journal, secret, mail_secret, now
         self.counts: Counter[str] = Counter()
@@ -59,7 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
         if urlsplit(self.path).path == "/health":
             self._answer(200, {"ok": True})
         else:
-            self._answer(405 if urlsplit(self.path).path in ("/events", "/unsubscribe") else 404, {"error": "POST"})
+            self._answer(
+                405 if urlsplit(self.path).path in ("/events", "/unsubscribe") else 404, {"error": "POST"}
+            )
 
     def do_POST(self) -> None:
         server = self.server
@@ -89,7 +97,11 @@ class _Handler(BaseHTTPRequestHandler):
         names = ("webhook-id", "webhook-timestamp", "webhook-signature")
         name, stamp, signature = (self.headers.get(header, "") for header in names)
         now = self.server.now()
-        if self.server.secret is None or not name or not verify(self.server.secret, name, stamp, body, signature, now.timestamp()):
+        if (
+            self.server.secret is None
+            or not name
+            or not verify(self.server.secret, name, stamp, body, signature, now.timestamp())
+        ):
             self._answer(401, {"error": "signature"})
             return
         try:
@@ -113,7 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, {"error": "List-Unsubscribe=One-Click"})
         else:
             at = int(self.server.now().timestamp() * 1e6)
-            self._take(f"unsubscribe:{dispatch}", [Event(f"unsubscribe:{dispatch}", dispatch, "unsubscribed", at)])
+            self._take(
+                f"unsubscribe:{dispatch}", [Event(f"unsubscribe:{dispatch}", dispatch, "unsubscribed", at)]
+            )
 
     def _take(self, name: str, events: list[Event], refused: list[str] | None = None) -> None:
         is_new = self.server.journal.take(name, events, self.server.now())
@@ -121,7 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.counts["events"] += len(events) if is_new else 0
         self.server.told.set()
         self.server.counts["refused"] += len(refused or ()) if is_new else 0
-        self._answer(200, {"taken": len(events), "repeated": not is_new} | ({"refused": refused} if refused else {}))
+        self._answer(
+            200, {"taken": len(events), "repeated": not is_new} | ({"refused": refused} if refused else {})
+        )
 
     def _answer(self, status: int, document: dict[str, object]) -> None:
         self.server.counts[str(status)] += 1

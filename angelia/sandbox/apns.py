@@ -1,6 +1,8 @@
-"""The APNs front end: checks the ES256 provider token and the headers as APNs does, then hands the notification to its phone.
+"""The APNs front end: checks the ES256 provider token and the headers as APNs does, then hands the
+notification to its phone.
 
-Answer shapes: developer.apple.com/documentation/usernotifications, "Handling notification responses from APNs", read 2026-11-21.
+Answer shapes: developer.apple.com/documentation/usernotifications, "Handling notification responses from
+    APNs", read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ class ApnsSandbox:
         self._key, self.phones, self._rules = public_key, phones, rules
         self._known: dict[bytes, int] = {}  # verified header -> when it was issued
 
-    def answer(self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes) -> Reply:
+    def answer(
+        self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes
+    ) -> Reply:
         """Return the answer to one request."""
         self.phones.n_requests += 1
         given = dict(headers)
@@ -45,7 +49,9 @@ class ApnsSandbox:
         if not _HEX.fullmatch(token):
             return self._refused(400, "BadDeviceToken", name)
         if given.get(b"apns-topic") != APNS_TOPIC.encode():
-            return self._refused(400, "MissingTopic" if b"apns-topic" not in given else "DeviceTokenNotForTopic", name)
+            return self._refused(
+                400, "MissingTopic" if b"apns-topic" not in given else "DeviceTokenNotForTopic", name
+            )
         if name and not _UUID.fullmatch(name):
             return self._refused(400, "BadMessageId", name)
         if given.get(b"apns-push-type") not in (b"alert", b"background"):
@@ -75,7 +81,11 @@ class ApnsSandbox:
             if then.status != 200:
                 reply = self._refused(then.status, then.error or "InternalServerError", name, then.gone_s)
                 retry = then.retry_after.encode() if then.retry_after else None
-                return reply._replace(then=then, retry_after=retry, body=then.body.encode() if then.body is not None else reply.body)
+                return reply._replace(
+                    then=then,
+                    retry_after=retry,
+                    body=then.body.encode() if then.body is not None else reply.body,
+                )
         self.phones.receive(dispatch, token, title, text)
         self.phones.outcomes["accepted"] += 1
         return Reply(200, b"", then=then, headers=((b"apns-id", name),))
@@ -89,7 +99,13 @@ class ApnsSandbox:
             try:
                 if jwt.get_unverified_header(token).get("kid") != APNS_KEY_ID:
                     return "InvalidProviderToken"
-                claims = jwt.decode(token, self._key, algorithms=["ES256"], issuer=APNS_TEAM, options={"require": ["iat", "iss"]})
+                claims = jwt.decode(
+                    token,
+                    self._key,
+                    algorithms=["ES256"],
+                    issuer=APNS_TEAM,
+                    options={"require": ["iat", "iss"]},
+                )
             except jwt.InvalidTokenError:
                 return "InvalidProviderToken"
             issued = self._known[token] = int(claims["iat"])
@@ -100,4 +116,6 @@ class ApnsSandbox:
         document: dict[str, object] = {"reason": reason}
         if status == 410:
             document["timestamp"] = int((time.time() - gone_s) * 1000)
-        return Reply(status, json.dumps(document).encode(), JSON, headers=((b"apns-id", name),) if name else ())
+        return Reply(
+            status, json.dumps(document).encode(), JSON, headers=((b"apns-id", name),) if name else ()
+        )

@@ -1,6 +1,7 @@
 """FCM's side of the wire: token endpoint and messages:send, with the real error shapes.
 
-Source of the shapes: firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send and .../ErrorCode, read 2026-11-21.
+Source of the shapes: firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send and .../ErrorCode,
+    read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from angelia.transport.http2 import Headers
 
 AUDIENCE = "https://oauth2.googleapis.com/token"  # google-auth signs for it whatever token_uri says
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-# Either is enough; firebase-admin asks for several. Source: .../fcm/rest/v1/projects.messages/send, "Authorization scopes", read 2026-11-21.
-SCOPES = {"https://www.googleapis.com/auth/firebase.messaging", "https://www.googleapis.com/auth/cloud-platform"}
+# Either is enough; firebase-admin asks for several. Source: .../fcm/rest/v1/projects.messages/send,
+# "Authorization scopes", read 2026-11-21.
+SCOPES = {
+    "https://www.googleapis.com/auth/firebase.messaging",
+    "https://www.googleapis.com/auth/cloud-platform",
+}
 JSON, HTML = b"application/json; charset=UTF-8", b"text/html; charset=utf-8"
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 _STATUS = {
-    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL",
+    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED", 500: "INTERNAL",
     503: "UNAVAILABLE",
 }  # fmt: skip
 
@@ -50,8 +56,14 @@ def error(status: int, message: str, code: str | None = None, violation: str | N
     if code:
         details.append({"@type": _FCM_ERROR, "errorCode": code})
     if violation:
-        details.append({"@type": _BAD_REQUEST, "fieldViolations": [{"field": violation, "description": message}]})
-    document: dict[str, object] = {"code": status, "message": message, "status": _STATUS.get(status, "UNKNOWN")}
+        details.append(
+            {"@type": _BAD_REQUEST, "fieldViolations": [{"field": violation, "description": message}]}
+        )
+    document: dict[str, object] = {
+        "code": status,
+        "message": message,
+        "status": _STATUS.get(status, "UNKNOWN"),
+    }
     if details:
         document["details"] = details
     return json.dumps({"error": document}, indent=1).encode()
@@ -60,8 +72,16 @@ def error(status: int, message: str, code: str | None = None, violation: str | N
 class FcmSandbox:
     """Answers requests, whatever carried them."""
 
-    def __init__(self, public_key: RSAPublicKey, audience: str, phones: Phones, rules: Rules, token_seconds: int = 3600) -> None:
-        self._key, self._audience, self.phones, self._rules, self._token_seconds = public_key, audience, phones, rules, token_seconds
+    def __init__(
+        self, public_key: RSAPublicKey, audience: str, phones: Phones, rules: Rules, token_seconds: int = 3600
+    ) -> None:
+        self._key, self._audience, self.phones, self._rules, self._token_seconds = (
+            public_key,
+            audience,
+            phones,
+            rules,
+            token_seconds,
+        )
         self._tokens: dict[bytes, float] = {}
         self._send_path = f"/v1/projects/{PROJECT}/messages:send".encode()
         self._number = 0
@@ -89,7 +109,8 @@ class FcmSandbox:
             if form.get("grant_type") != [GRANT]:
                 raise jwt.InvalidTokenError
             claims = jwt.decode(
-                form["assertion"][0], self._key, algorithms=["RS256"], audience=[self._audience, AUDIENCE], issuer=ACCOUNT,
+                form["assertion"][0], self._key, algorithms=["RS256"], audience=[self._audience, AUDIENCE],
+                issuer=ACCOUNT,
                 options={"require": ["exp", "iat"]},
             )  # fmt: skip
             if not SCOPES.intersection(str(claims.get("scope")).split()):
@@ -100,7 +121,12 @@ class FcmSandbox:
         token = f"ya29.{secrets.token_urlsafe(48)}"
         self._tokens[f"Bearer {token}".encode()] = time.monotonic() + self._token_seconds
         self.phones.outcomes["token_granted"] += 1
-        return Reply(200, json.dumps({"access_token": token, "expires_in": self._token_seconds, "token_type": "Bearer"}).encode())
+        return Reply(
+            200,
+            json.dumps(
+                {"access_token": token, "expires_in": self._token_seconds, "token_type": "Bearer"}
+            ).encode(),
+        )
 
     def _send(self, authorization: bytes, body: bytes) -> Reply:
         phones = self.phones
@@ -115,35 +141,67 @@ class FcmSandbox:
             dispatch = data.get("dispatch_id", "")
             ttl = message.get("android", {}).get("ttl", "0s")
             texts = (token, title, text, dispatch, ttl)
-            if not all(type(value) is str for value in texts) or not all(type(value) is str for value in data.values()):
+            if not all(type(value) is str for value in texts) or not all(
+                type(value) is str for value in data.values()
+            ):
                 raise ValueError
             if ttl[-1:] != "s" or not ttl[:-1].replace(".", "", 1).isdigit():
                 raise ValueError
         except (ValueError, KeyError, TypeError, AttributeError):
-            return self._refused(400, "Invalid JSON payload received.", "INVALID_ARGUMENT", violation="message")
+            return self._refused(
+                400, "Invalid JSON payload received.", "INVALID_ARGUMENT", violation="message"
+            )
         if not token or len(token) > 4096 or not token.isascii() or " " in token:
-            return self._refused(400, "The registration token is not a valid FCM registration token", "INVALID_ARGUMENT", "INVALID_ARGUMENT")
-        if len(text) + len(title) > 1000 and len(title.encode()) + len(text.encode()) + sum(map(len, data.values())) > 4096:
-            return self._refused(400, "Android message is too big", "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message")
+            return self._refused(
+                400,
+                "The registration token is not a valid FCM registration token",
+                "INVALID_ARGUMENT",
+                "INVALID_ARGUMENT",
+            )
+        if (
+            len(text) + len(title) > 1000
+            and len(title.encode()) + len(text.encode()) + sum(map(len, data.values())) > 4096
+        ):
+            return self._refused(
+                400, "Android message is too big", "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message"
+            )
         then = self._rules.find(token, dispatch) if self._rules.active else None
         if then is not None:
             if then.is_unseen:
                 phones.outcomes["broken_before"] += 1
                 return Reply(200, b"", then=then)
             if then.status != 200:
-                reply = self._refused(then.status, "Scripted.", then.error or str(then.status), then.error, token_only=True)
+                reply = self._refused(
+                    then.status, "Scripted.", then.error or str(then.status), then.error, token_only=True
+                )
                 retry = then.retry_after.encode() if then.retry_after else None
-                return reply._replace(then=then, retry_after=retry, body=then.body.encode() if then.body is not None else reply.body)
+                return reply._replace(
+                    then=then,
+                    retry_after=retry,
+                    body=then.body.encode() if then.body is not None else reply.body,
+                )
         if document.get("validate_only") is not True:
             phones.receive(dispatch, token, title, text)
         phones.outcomes["accepted"] += 1
         self._number += 1
-        # As FCM's own names: microseconds since 1970, then something unique. The benchmark reads the time of the answer from it.
-        name = b'{\n  "name": "projects/%b/messages/0:%016d%%%016x"\n}' % (PROJECT.encode(), time.time_ns() // 1000, self._number)
+        # As FCM's own names: microseconds since 1970, then something unique. The benchmark reads the time of
+        # the answer from it.
+        name = b'{\n  "name": "projects/%b/messages/0:%016d%%%016x"\n}' % (
+            PROJECT.encode(),
+            time.time_ns() // 1000,
+            self._number,
+        )
         return Reply(200, name if then is None or then.body is None else then.body.encode(), then=then)
 
     def _refused(
-        self, status: int, message: str, outcome: str, code: str | None = None, violation: str | None = None, *, token_only: bool = False
+        self,
+        status: int,
+        message: str,
+        outcome: str,
+        code: str | None = None,
+        violation: str | None = None,
+        *,
+        token_only: bool = False,
     ) -> Reply:
         self.phones.outcomes[outcome] += 1
         return Reply(status, error(status, message, code, None if token_only else violation))

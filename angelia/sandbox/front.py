@@ -10,11 +10,15 @@ from angelia.transport.http2 import Headers
 class Front:
     """All HTTP front ends of the sandbox."""
 
-    def __init__(self, fcm_front: FcmSandbox, apns_front: apns.ApnsSandbox, webhook_front: webhook.WebhookSandbox) -> None:
+    def __init__(
+        self, fcm_front: FcmSandbox, apns_front: apns.ApnsSandbox, webhook_front: webhook.WebhookSandbox
+    ) -> None:
         self.fcm, self.apns, self.webhook = fcm_front, apns_front, webhook_front
         self.phones = fcm_front.phones
 
-    def answer(self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes) -> Reply:
+    def answer(
+        self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes
+    ) -> Reply:
         """Return the answer to one request; `headers` are in lower case."""
         if path.startswith(apns.PATH):
             return self.apns.answer(method, path, authorization, headers, body)

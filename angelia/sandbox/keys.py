@@ -1,4 +1,6 @@
-"""The sandbox's own authority, server certificate and service account, made fresh in its state folder; none of them is valid anywhere else."""
+"""The sandbox's own authority, server certificate and service account, made fresh in its state folder; none
+of them is valid anywhere else.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +32,25 @@ def make_tls(folder: Path, hosts: tuple[str, ...]) -> ssl.SSLContext:
 
     def begin(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(ca_name).public_key(public)
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(hours=1))
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(
+            now - timedelta(hours=1)
+        )
         return builder.not_valid_after(now + timedelta(days=30))
 
     usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
+        key_encipherment=False, data_encipherment=False,
         key_agreement=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
-    ca = begin(ca_name, ca_key.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    ca = begin(ca_name, ca_key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
     identifier = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
-    ca_certificate = ca.add_extension(usage, critical=True).add_extension(identifier, critical=False).sign(ca_key, hashes.SHA256())
+    ca_certificate = (
+        ca.add_extension(usage, critical=True)
+        .add_extension(identifier, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
     names: list[x509.GeneralName] = []
     for host in hosts:
         try:
@@ -49,7 +60,9 @@ def make_tls(folder: Path, hosts: tuple[str, ...]) -> ssl.SSLContext:
     leaf = begin(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Angelia sandbox")]), key.public_key())
     leaf = leaf.add_extension(x509.SubjectAlternativeName(names), critical=False)
     leaf = leaf.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    leaf = leaf.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+    leaf = leaf.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+    )
     certificate = leaf.sign(ca_key, hashes.SHA256())
     (folder / "ca.pem").write_bytes(ca_certificate.public_bytes(_PEM))
     server = folder / "server.pem"
@@ -81,12 +94,17 @@ def make_apns_account(folder: Path) -> ec.EllipticCurvePublicKey:
     """Write `apns.json` and return the public key that verifies its tokens."""
     key = ec.generate_private_key(ec.SECP256R1())
     text = key.private_bytes(_PEM, _PKCS8, _PLAIN).decode()
-    _write(folder / "apns.json", {"team_id": APNS_TEAM, "key_id": APNS_KEY_ID, "topic": APNS_TOPIC, "private_key": text})
+    _write(
+        folder / "apns.json",
+        {"team_id": APNS_TEAM, "key_id": APNS_KEY_ID, "topic": APNS_TOPIC, "private_key": text},
+    )
     return key.public_key()
 
 
 def make_webhook_account(folder: Path) -> bytes:
-    """Write `webhook.json` and return the secret that signs; it allows this machine's own addresses, which no other secret should."""
+    """Write `webhook.json` and return the secret that signs; it allows this machine's own addresses, which no
+    other secret should.
+    """
     secret = secrets.token_hex(32)
     _write(folder / "webhook.json", {"secret": secret, "allow_private": True})
     return secret.encode()
@@ -95,7 +113,12 @@ def make_webhook_account(folder: Path) -> bytes:
 def make_mail_account(folder: Path, unsubscribe_url: str) -> tuple[str, str]:
     """Write `email.json` and return user and password."""
     user, password = "sandbox", secrets.token_hex(16)
-    document: dict[str, object] = {"from": "Angelia <news@sandbox.example>", "user": user, "password": password, "unsubscribe_url": unsubscribe_url}
+    document: dict[str, object] = {
+        "from": "Angelia <news@sandbox.example>",
+        "user": user,
+        "password": password,
+        "unsubscribe_url": unsubscribe_url,
+    }
     _write(folder / "email.json", {**document, "unsubscribe_secret": secrets.token_hex(32)})
     return user, password
 

@@ -1,6 +1,7 @@
 """The live page: what phones would have received and how often, by dispatch; refreshed every two seconds.
 
-Everything shown comes from outside and is escaped; the policy sent with it lets no script run even if it were not.
+Everything shown comes from outside and is escaped; the policy sent with it lets no script run even if it were
+not.
 """
 
 from __future__ import annotations
@@ -24,28 +25,40 @@ _SHOWN = 20
 def render(phones: Phones) -> bytes:
     """Return the page as HTML. Texts come from outside: everything is escaped, nothing is executed."""
     stats = phones.stats()
-    figures = [("requests", stats["requests"]), ("received", stats["received"]), ("unique", stats["unique"]), ("doubled", stats["doubled"])]
+    figures = [
+        ("requests", stats["requests"]),
+        ("received", stats["received"]),
+        ("unique", stats["unique"]),
+        ("doubled", stats["doubled"]),
+    ]
     figures += [(name, number) for name, number in stats["outcomes"].items()]
     numbers = "".join(
-        f"<div><dt>{escape(name)}</dt><dd{' class=bad' if name == 'doubled' and number else ''}>{number:,}</dd></div>" for name, number in figures
+        f"<div><dt>{escape(name)}</dt><dd{' class=bad' if name == 'doubled' and number else ''}>{number:,}</dd></div>"
+        for name, number in figures
     )
     cards = "".join(
         f"<li><b>{escape(title)}</b>{escape(body)}<br>"
-        f"<small>to {escape(token[:10])}… · dispatch {escape(dispatch[:8])}… · {_times(phones, dispatch)}</small></li>"
+        f"<small>to {escape(token[:10])}… · dispatch {escape(dispatch[:8])}… · "
+        f"{_times(phones, dispatch)}</small></li>"
         for dispatch, token, title, body in reversed(phones.recent)
     )
     rows = "".join(
-        f"<tr><td><code>{escape(dispatch[:32])}</code><td class=bad>{count:,} times" for dispatch, count in list(phones.repeated.items())[-_SHOWN:]
+        f"<tr><td><code>{escape(dispatch[:32])}</code><td class=bad>{count:,} times"
+        for dispatch, count in list(phones.repeated.items())[-_SHOWN:]
     )
     doubled = f"<h2>Dispatches received more than once</h2><table>{rows}</table>" if rows else ""
     empty = "" if cards else "<p>No message yet.</p>"
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=2><link rel=icon href=data:,>"
-        f"<meta name=viewport content='width=device-width,initial-scale=1'><title>Angelia sandbox</title><style>{_STYLE}</style>"
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh "
+        f"content=2><link rel=icon href=data:,>"
+        f"<meta name=viewport content='width=device-width,initial-scale=1'><title>Angelia "
+        f"sandbox</title><style>{_STYLE}</style>"
         f"<h1>What the phones received</h1><dl>{numbers}</dl>{doubled}{empty}<ol>{cards}</ol></html>"
     ).encode()
 
 
 def _times(phones: Phones, dispatch: str) -> str:
     count = phones.received.get(dispatch, 0)
-    return "without an id" if not count else "once" if count == 1 else f"<span class=bad>{count:,} times</span>"
+    return (
+        "without an id" if not count else "once" if count == 1 else f"<span class=bad>{count:,} times</span>"
+    )

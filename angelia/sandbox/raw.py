@@ -1,8 +1,10 @@
-"""The raw front end of the sandbox: HTTP/2 and HTTP/1.1 over sockets and frames made by hand, to break where an orderly server cannot.
+"""The raw front end of the sandbox: HTTP/2 and HTTP/1.1 over sockets and frames made by hand, to break where
+an orderly server cannot.
 
-It shares no framing code with the client under test. Signatures are verified and messages counted by the same front ends, so its counts are the
-witness too. Which message or connection is broken, and how, says the rule file (`rules.py`).
-Surprise: it is slow (one read and one write a frame) and grants windows once; it is for breaking, not for throughput.
+It shares no framing code with the client under test. Signatures are verified and messages counted by the same
+front ends, so its counts are the witness too. Which message or connection is broken, and how, says the rule
+file (`rules.py`). Surprise: it is slow (one read and one write a frame) and grants windows once; it is for
+breaking, not for throughput.
 """
 
 from __future__ import annotations
@@ -24,7 +26,14 @@ from angelia.transport.http2 import PREFACE, Headers, frame, plain_block
 
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
-_CODES = {"NO_ERROR": 0, "PROTOCOL_ERROR": 1, "INTERNAL_ERROR": 2, "REFUSED_STREAM": 7, "CANCEL": 8, "ENHANCE_YOUR_CALM": 11}
+_CODES = {
+    "NO_ERROR": 0,
+    "PROTOCOL_ERROR": 1,
+    "INTERNAL_ERROR": 2,
+    "REFUSED_STREAM": 7,
+    "CANCEL": 8,
+    "ENHANCE_YOUR_CALM": 11,
+}
 _LAST_POSSIBLE = 2**31 - 1
 _BODY_LIMIT, _FRAME, _DRIP_S = 1 << 20, 16_384, 0.2
 
@@ -98,8 +107,12 @@ class _Http2:
         """Answer until the connection ends. Raises: Ended."""
         if await self._wire.exactly(len(PREFACE)) != PREFACE:
             raise Ended
-        settings = b"".join(key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in ((3, 1000), (4, _BODY_LIMIT)))
-        await self._wire.write(frame(_SETTINGS, 0, 0, settings) + frame(_WINDOW, 0, 0, (1 << 30).to_bytes(4, "big")))
+        settings = b"".join(
+            key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in ((3, 1000), (4, _BODY_LIMIT))
+        )
+        await self._wire.write(
+            frame(_SETTINGS, 0, 0, settings) + frame(_WINDOW, 0, 0, (1 << 30).to_bytes(4, "big"))
+        )
         try:
             while True:
                 head = await self._wire.exactly(9)
@@ -113,7 +126,11 @@ class _Http2:
         if kind in (_DATA, _HEADERS) and flags & _PADDED:
             payload = payload[1 : len(payload) - payload[0]]
         if kind == _HEADERS:
-            self._block = (stream, bool(flags & _END_STREAM), bytearray(payload[5 if flags & _PRIORITY else 0 :]))
+            self._block = (
+                stream,
+                bool(flags & _END_STREAM),
+                bytearray(payload[5 if flags & _PRIORITY else 0 :]),
+            )
         elif kind == _CONTINUATION and self._block is not None:
             self._block[2].extend(payload)
         elif kind == _DATA and stream in self._requests:
@@ -130,7 +147,9 @@ class _Http2:
         if kind in (_HEADERS, _CONTINUATION) and flags & _END_HEADERS and self._block is not None:
             stream, is_whole, block = self._block
             self._block = None
-            headers = tuple((bytes(name), bytes(value)) for name, value in self._decoder.decode(bytes(block), raw=True))
+            headers = tuple(
+                (bytes(name), bytes(value)) for name, value in self._decoder.decode(bytes(block), raw=True)
+            )
             if stream <= self._final:
                 self._requests[stream] = (headers, bytearray())
                 if is_whole:
@@ -139,7 +158,13 @@ class _Http2:
     async def _answer(self, stream: int) -> None:
         headers, body = self._requests.pop(stream)
         given = dict(headers)
-        reply = self._front.answer(given.get(b":method", b""), given.get(b":path", b""), given.get(b"authorization", b""), headers, bytes(body))
+        reply = self._front.answer(
+            given.get(b":method", b""),
+            given.get(b":path", b""),
+            given.get(b"authorization", b""),
+            headers,
+            bytes(body),
+        )
         before, self._last = self._last, max(self._last, stream)
         if reply.then is None:
             await self._wire.write(self._head(stream, reply) + self._body(stream, reply))
@@ -147,14 +172,21 @@ class _Http2:
             await self._misfortune(stream, reply, reply.then, before)
 
     def _head(self, stream: int, reply: Reply, more: Headers = ()) -> bytes:
-        pairs = [(b":status", str(reply.status).encode()), (b"content-type", reply.content_type), *reply.headers, *more]
+        pairs = [
+            (b":status", str(reply.status).encode()),
+            (b"content-type", reply.content_type),
+            *reply.headers,
+            *more,
+        ]
         if reply.retry_after:
             pairs.append((b"retry-after", reply.retry_after))
         block = plain_block(pairs)
         chunks = [block[i : i + _FRAME] for i in range(0, len(block), _FRAME)]
         kinds = [_HEADERS, *[_CONTINUATION] * (len(chunks) - 1)]
         flags = [*[0] * (len(chunks) - 1), _END_HEADERS]
-        return b"".join(frame(kind, flag, stream, chunk) for kind, flag, chunk in zip(kinds, flags, chunks, strict=True))
+        return b"".join(
+            frame(kind, flag, stream, chunk) for kind, flag, chunk in zip(kinds, flags, chunks, strict=True)
+        )
 
     @staticmethod
     def _body(stream: int, reply: Reply) -> bytes:
@@ -184,10 +216,14 @@ class _Http2:
         elif then.goaway:
             await self._farewell(stream, reply, then, before)
         elif then.header_bytes:
-            await wire.write(self._head(stream, reply, ((b"x-filler", b"x" * then.header_bytes),)) + self._body(stream, reply))
+            await wire.write(
+                self._head(stream, reply, ((b"x-filler", b"x" * then.header_bytes),))
+                + self._body(stream, reply)
+            )
         elif then.garbage:  # a status that is no number, then an index that no table has
             await wire.write(
-                frame(_HEADERS, _END_HEADERS, stream, plain_block([(b":status", b"2xx")])) + frame(_HEADERS, _END_HEADERS, stream, b"\xff" * 7)
+                frame(_HEADERS, _END_HEADERS, stream, plain_block([(b":status", b"2xx")]))
+                + frame(_HEADERS, _END_HEADERS, stream, b"\xff" * 7)
             )
         elif then.drip:
             self._start(self._drip(stream, reply))
@@ -195,13 +231,17 @@ class _Http2:
             self._start(self._reply_later(stream, reply, then.delay_s))
 
     async def _farewell(self, stream: int, reply: Reply, then: Then, before: int) -> None:
-        if then.goaway == "graceful":  # RFC 9113, 6.8: first a warning, then, once nothing more comes, the truth
+        if (
+            then.goaway == "graceful"
+        ):  # RFC 9113, 6.8: first a warning, then, once nothing more comes, the truth
             await self._goaway(_LAST_POSSIBLE)
             await self._wire.write(self._head(stream, reply) + self._body(stream, reply))
             return
         self._final = before if then.goaway is True else stream
         self._last = self._final
-        self._requests = {number: request for number, request in self._requests.items() if number <= self._final}
+        self._requests = {
+            number: request for number, request in self._requests.items() if number <= self._final
+        }
         await self._goaway(self._final)
         if then.goaway == "after":
             await self._wire.write(self._head(stream, reply) + self._body(stream, reply))
@@ -210,7 +250,9 @@ class _Http2:
 
     async def _end(self, *, abruptly: bool) -> None:
         if abruptly:
-            await asyncio.sleep(0.05)  # a RST overtakes what the peer has not read yet: it shall have read the first half
+            await asyncio.sleep(
+                0.05
+            )  # a RST overtakes what the peer has not read yet: it shall have read the first half
             self._wire.reset()
         else:
             await self._wire.hang_up()
@@ -226,7 +268,9 @@ class _Http2:
             await self._wire.write(self._head(stream, reply))
             for position in range(len(reply.body)):
                 is_last = position == len(reply.body) - 1
-                await self._wire.write(frame(_DATA, _END_STREAM if is_last else 0, stream, reply.body[position : position + 1]))
+                await self._wire.write(
+                    frame(_DATA, _END_STREAM if is_last else 0, stream, reply.body[position : position + 1])
+                )
                 await asyncio.sleep(_DRIP_S)
         except Ended:
             pass
@@ -249,7 +293,9 @@ class _Http1:
             if not 0 <= size <= _BODY_LIMIT:
                 raise Ended
             body = await self._wire.exactly(size)
-            reply = self._front.answer(method, path, headers.get(b"authorization", b""), tuple(headers.items()), body)
+            reply = self._front.answer(
+                method, path, headers.get(b"authorization", b""), tuple(headers.items()), body
+            )
             await self._deliver(reply, reply.then or Then())
 
     async def _deliver(self, reply: Reply, then: Then) -> None:
@@ -257,8 +303,18 @@ class _Http1:
         more = [(b"retry-after", reply.retry_after)] if reply.retry_after else []
         if then.header_bytes:
             more.append((b"x-filler", b"x" * then.header_bytes))
-        lines = [(b"content-type", reply.content_type), (b"content-length", str(len(reply.body)).encode()), *reply.headers, *more]
-        data = b"HTTP/1.1 %d -\r\n" % reply.status + b"".join(b"%b: %b\r\n" % pair for pair in lines) + b"\r\n" + reply.body
+        lines = [
+            (b"content-type", reply.content_type),
+            (b"content-length", str(len(reply.body)).encode()),
+            *reply.headers,
+            *more,
+        ]
+        data = (
+            b"HTTP/1.1 %d -\r\n" % reply.status
+            + b"".join(b"%b: %b\r\n" % pair for pair in lines)
+            + b"\r\n"
+            + reply.body
+        )
         if then.silent:
             await asyncio.sleep(3600)
         elif then.reset in ("before", "after") or then.refuse or then.goaway is True:

@@ -1,4 +1,6 @@
-"""A TCP connection with TLS done by hand over it, to be broken anywhere: within the handshake or an answer, with RST or end of file."""
+"""A TCP connection with TLS done by hand over it, to be broken anywhere: within the handshake or an answer,
+with RST or end of file.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +125,9 @@ class Wire:
         self.close()
 
     async def hang_up(self) -> None:
-        """End our side without a TLS goodbye, and read on until the peer has gone: closing at once would be a RST that overtakes our last bytes."""
+        """End our side without a TLS goodbye, and read on until the peer has gone: closing at once would be a
+        RST that overtakes our last bytes.
+        """
         with contextlib.suppress(OSError, TimeoutError):
             self._socket.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(_LINGER_S):

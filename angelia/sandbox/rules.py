@@ -4,16 +4,20 @@ A rule file is YAML:
 
     seed: 7
     rules:
-      - match: {token_prefix: gone-}                 # also: nth: 5 | every: 10 | probability: 0.1 | dispatch_prefix: … | max: 100
+      - match: {token_prefix: gone-}
+        # also: nth: 5 | every: 10 | probability: 0.1 | dispatch_prefix: … | max: 100
         then: {status: 404, error: UNREGISTERED}
-        # also: retry_after: "2" | delay_s: 1.5 | drip: true | reset: before|after | goaway: true | refuse: true | silent: true
-        # raw front only: reset: body|cut | goaway: after|graceful|lost | rst: CANCEL | header_bytes: 100000 | garbage: true
-    connections:                                       # raw front only: what befalls a connection, before any message
+        # also: retry_after: "2" | delay_s: 1.5 | drip: true | reset: before|after | goaway: true
+        # also: refuse: true | silent: true
+        # raw front only: reset: body|cut | goaway: after|graceful|lost | rst: CANCEL
+        # raw front only: header_bytes: 100000 | garbage: true
+    connections:                                       # raw front only: what befalls it, before any message
       - match: {nth: 1}                                # also: every, probability, max
         then: {handshake: close}                       # or: silent, reset, cut, clear, after
 
-The first rule that matches holds. What is broken after the message was read (`reset: after`, `drip`, `silent`, …) counts as received by the phone:
-the answer is lost, the push is not. Only `reset: before`, `goaway: true` and `refuse` leave the phone without it.
+The first rule that matches holds. What is broken after the message was read (`reset: after`, `drip`,
+`silent`, …) counts as received by the phone: the answer is lost, the push is not. Only `reset: before`,
+`goaway: true` and `refuse` leave the phone without it.
 """
 
 from __future__ import annotations
@@ -29,7 +33,9 @@ from angelia.errors import InvalidInput
 
 
 class Match(BaseModel):
-    """Which messages; all that is given must hold. `nth` and `every` count the messages that match the prefixes."""
+    """Which messages; all that is given must hold. `nth` and `every` count the messages that match the
+    prefixes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     token_prefix: str = ""
@@ -50,9 +56,11 @@ class Then(BaseModel):
     retry_after: str | None = None
     delay_s: float = Field(default=0.0, ge=0, le=3600)
     drip: bool = False
-    reset: Literal["before", "after", "body", "cut"] | None = None  # body: RST within the answer; cut: end of file within it, no TLS goodbye
-    # true: this message and later ones were not processed. after: it was, later ones not, and it is answered. graceful: nothing is lost, no new
-    # requests here. lost: it was processed, and no answer comes.
+    reset: Literal["before", "after", "body", "cut"] | None = (
+        None  # body: RST within the answer; cut: end of file within it, no TLS goodbye
+    )
+    # true: this message and later ones were not processed. after: it was, later ones not, and it is answered.
+    # graceful: nothing is lost, no new requests here. lost: it was processed, and no answer comes.
     goaway: bool | Literal["after", "graceful", "lost"] = False
     refuse: bool = False
     rst: Literal["NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "CANCEL", "ENHANCE_YOUR_CALM"] | None = None
@@ -70,7 +78,13 @@ class Then(BaseModel):
     @property
     def needs_raw(self) -> bool:
         """Say whether only the raw front end can break this way."""
-        return bool(self.reset in ("body", "cut") or isinstance(self.goaway, str) or self.rst or self.header_bytes or self.garbage)
+        return bool(
+            self.reset in ("body", "cut")
+            or isinstance(self.goaway, str)
+            or self.rst
+            or self.header_bytes
+            or self.garbage
+        )
 
 
 class ConnectionMatch(BaseModel):
@@ -84,7 +98,9 @@ class ConnectionMatch(BaseModel):
 
 
 class Handshake(BaseModel):
-    """What happens to a connection: never a word, FIN or RST after the client's hello, half of ours, no TLS at all, RST once it stands."""
+    """What happens to a connection: never a word, FIN or RST after the client's hello, half of ours, no TLS
+    at all, RST once it stands.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     handshake: Literal["silent", "close", "reset", "cut", "clear", "after"]
@@ -125,7 +141,9 @@ class Rules:
         self._applied = [0] * len(file.rules)
         self.active = bool(file.rules)
         self._connections = file.connections
-        self._connection_random = random.Random(file.seed + 1)  # of its own: a connection more must not move the messages' draws
+        self._connection_random = random.Random(
+            file.seed + 1
+        )  # of its own: a connection more must not move the messages' draws
         self._connected = [0] * len(file.connections)
         self._broken = [0] * len(file.connections)
 

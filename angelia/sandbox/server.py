@@ -1,4 +1,5 @@
-"""The sandbox process: HTTP/2 over TLS and in clear (prior knowledge), HTTP/1.1 on both, the raw front end for what breaks; one event loop.
+"""The sandbox process: HTTP/2 over TLS and in clear (prior knowledge), HTTP/1.1 on both, the raw front end
+for what breaks; one event loop.
 
 Counts stay in memory and are dumped to the state folder at the end (SIGTERM, SIGINT, or `--max-seconds`).
 """
@@ -30,7 +31,15 @@ from angelia.transport import http2
 
 _BODY_LIMIT = 1 << 20
 _DRIP_S = 0.5
-_REASONS = {200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found", 429: b"Too Many Requests", 500: b"Error"}
+_REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    429: b"Too Many Requests",
+    500: b"Error",
+}
 
 
 class H2Server(http2.Http2Protocol):
@@ -47,7 +56,12 @@ class H2Server(http2.Http2Protocol):
 
     def hello(self) -> bytes:
         """Return our settings. 1,000 streams, as a front end of a large provider allows."""
-        return http2.settings({http2.SETTINGS_MAX_CONCURRENT_STREAMS: 1000, http2.SETTINGS_INITIAL_WINDOW_SIZE: http2.OUR_STREAM_WINDOW})
+        return http2.settings(
+            {
+                http2.SETTINGS_MAX_CONCURRENT_STREAMS: 1000,
+                http2.SETTINGS_INITIAL_WINDOW_SIZE: http2.OUR_STREAM_WINDOW,
+            }
+        )
 
     def data_received(self, data: bytes) -> None:
         """Take the preface off, then frames."""
@@ -64,7 +78,9 @@ class H2Server(http2.Http2Protocol):
         super().data_received(data)
 
     def on_headers(self, stream: int, headers: http2.Headers, ended: bool) -> None:
-        """A request begins; after GOAWAY none does: the client was told that it is not processed (RFC 9113, 6.8)."""
+        """A request begins; after GOAWAY none does: the client was told that it is not processed (RFC 9113,
+        6.8).
+        """
         if self._final is not None and stream > self._final:
             return
         if ended:
@@ -85,9 +101,13 @@ class H2Server(http2.Http2Protocol):
             entry[1].append(payload)
             if sum(map(len, entry[1])) > _BODY_LIMIT:
                 del self._open[stream]
-                self.push(http2.frame(http2.RST_STREAM, 0, stream, http2.ENHANCE_YOUR_CALM.to_bytes(4, "big")))
+                self.push(
+                    http2.frame(http2.RST_STREAM, 0, stream, http2.ENHANCE_YOUR_CALM.to_bytes(4, "big"))
+                )
             else:  # large bodies need more of the stream's window
-                self.push(http2.frame(http2.WINDOW_UPDATE, 0, stream, len(payload).to_bytes(4, "big"))) if payload else None
+                self.push(
+                    http2.frame(http2.WINDOW_UPDATE, 0, stream, len(payload).to_bytes(4, "big"))
+                ) if payload else None
 
     def on_reset(self, stream: int, code: int) -> None:
         """The client gave up."""
@@ -183,11 +203,21 @@ class H1Server(asyncio.Protocol):
                     self.transport.close()
                 return
             lines = bytes(self._buffer[:end]).split(b"\r\n")
-            headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
+            headers = {
+                name.strip().lower(): value.strip()
+                for name, _, value in (line.partition(b":") for line in lines[1:])
+            }
             length = headers.get(b"content-length", b"0")
             request = lines[0].split(b" ")
-            if len(request) != 3 or not length.isdigit() or int(length) > _BODY_LIMIT or b"transfer-encoding" in headers:
-                self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            if (
+                len(request) != 3
+                or not length.isdigit()
+                or int(length) > _BODY_LIMIT
+                or b"transfer-encoding" in headers
+            ):
+                self.transport.write(
+                    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+                )
                 self.transport.close()
                 return
             total = end + 4 + int(length)
@@ -195,7 +225,11 @@ class H1Server(asyncio.Protocol):
                 return
             body = bytes(self._buffer[end + 4 : total])
             del self._buffer[:total]
-            self._write(self._sandbox.answer(request[0], request[1], headers.get(b"authorization", b""), tuple(headers.items()), body))
+            self._write(
+                self._sandbox.answer(
+                    request[0], request[1], headers.get(b"authorization", b""), tuple(headers.items()), body
+                )
+            )
 
     def _write(self, reply: Reply) -> None:
         assert self.transport is not None
@@ -226,7 +260,9 @@ class H1Server(asyncio.Protocol):
 
 
 class Chooser(asyncio.Protocol):
-    """Hands a connection to HTTP/2 or HTTP/1.1: by ALPN, or by its first bytes where the client offered none (aioapns does not)."""
+    """Hands a connection to HTTP/2 or HTTP/1.1: by ALPN, or by its first bytes where the client offered none
+    (aioapns does not).
+    """
 
     def __init__(self, sandbox: Front, connections: weakref.WeakSet[asyncio.Transport]) -> None:
         self._sandbox, self._connections = sandbox, connections
@@ -240,13 +276,19 @@ class Chooser(asyncio.Protocol):
         self._sandbox.phones.connected()
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() is not None:
-            self._hand_over(H2Server(self._sandbox) if tls.selected_alpn_protocol() == "h2" else H1Server(self._sandbox), b"")
+            self._hand_over(
+                H2Server(self._sandbox) if tls.selected_alpn_protocol() == "h2" else H1Server(self._sandbox),
+                b"",
+            )
 
     def data_received(self, data: bytes) -> None:
         """Choose by the first four bytes."""
         self._seen += data
         if len(self._seen) >= 4:
-            self._hand_over(H2Server(self._sandbox) if self._seen.startswith(b"PRI ") else H1Server(self._sandbox), self._seen)
+            self._hand_over(
+                H2Server(self._sandbox) if self._seen.startswith(b"PRI ") else H1Server(self._sandbox),
+                self._seen,
+            )
 
     def _hand_over(self, protocol: H2Server | H1Server, data: bytes) -> None:
         assert self._transport is not None
@@ -281,7 +323,14 @@ async def serve(
     state.mkdir(parents=True, exist_ok=True)
     loop = asyncio.get_running_loop()
     phones, script = Phones(), Rules.load(rules)
-    tls = keys.make_tls(state, tuple(dict.fromkeys(("127.0.0.1", "localhost", "sandbox", *((host,) if host not in ("0.0.0.0", "::") else ())))))
+    tls = keys.make_tls(
+        state,
+        tuple(
+            dict.fromkeys(
+                ("127.0.0.1", "localhost", "sandbox", *((host,) if host not in ("0.0.0.0", "::") else ()))
+            )
+        ),
+    )
     names: dict[str, object] = {"pid": os.getpid(), "ca_file": str((state / "ca.pem").absolute())}
     sandbox: Front
 
@@ -292,9 +341,14 @@ async def serve(
 
     try:
         secure = await loop.create_server(choose, host, port, ssl=tls, backlog=512)
-        clear = await loop.create_server(choose, host, http_port, backlog=512) if http_port is not None else None
+        clear = (
+            await loop.create_server(choose, host, http_port, backlog=512) if http_port is not None else None
+        )
     except OSError as error:
-        raise AngeliaError(f"the sandbox cannot listen on {host}: {error.strerror}", fix="choose another --port, or 0 for any") from None
+        raise AngeliaError(
+            f"the sandbox cannot listen on {host}: {error.strerror}",
+            fix="choose another --port, or 0 for any",
+        ) from None
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     names["port"] = secure.sockets[0].getsockname()[1]
     names["url"] = f"https://{shown}:{names['port']}"
@@ -318,7 +372,10 @@ async def serve(
     try:
         names["raw_port"] = raw.listen(host, raw_port)
     except OSError as error:
-        raise AngeliaError(f"the sandbox cannot listen on {host}: {error.strerror}", fix="choose another --raw-port, or 0 for any") from None
+        raise AngeliaError(
+            f"the sandbox cannot listen on {host}: {error.strerror}",
+            fix="choose another --raw-port, or 0 for any",
+        ) from None
     names["raw_url"] = f"https://{shown}:{names['raw_port']}"
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,9 @@
-"""The mail server of the sandbox: TLS at once, AUTH PLAIN, every message to the phones; broken by the same rules as the other front ends.
+"""The mail server of the sandbox: TLS at once, AUTH PLAIN, every message to the phones; broken by the same
+rules as the other front ends.
 
-Rules match the recipient as token; `status` is the reply code, `error` its text (for example "5.1.1 no such user"), said at RCPT below 600 and at the
-end of DATA when `drip` is set. `reset: before` hangs up before DATA, `reset: after` after the message was taken; `silent` takes it and never says so.
+Rules match the recipient as token; `status` is the reply code, `error` its text (for example "5.1.1 no such
+user"), said at RCPT below 600 and at the end of DATA when `drip` is set. `reset: before` hangs up before
+DATA, `reset: after` after the message was taken; `silent` takes it and never says so.
 """
 
 from __future__ import annotations
@@ -99,5 +101,7 @@ class SmtpSandbox:
         mail = email.message_from_bytes(data.replace(b"\r\n..", b"\r\n."), policy=email.policy.default)
         dispatch = str(mail["Message-ID"] or "").strip("<>").partition("@")[0]
         body = mail.get_body(("plain",))
-        self.phones.receive(dispatch, recipient, str(mail["Subject"]), body.get_content() if body is not None else "")
+        self.phones.receive(
+            dispatch, recipient, str(mail["Subject"]), body.get_content() if body is not None else ""
+        )
         self.phones.outcomes["accepted"] += 1

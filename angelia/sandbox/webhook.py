@@ -26,7 +26,10 @@ class WebhookSandbox:
         given = dict(headers)
         if method != b"POST":
             return self._refused(405, "method")
-        name, stamp, signature = (given.get(key, b"").decode("latin-1") for key in (b"webhook-id", b"webhook-timestamp", b"webhook-signature"))
+        name, stamp, signature = (
+            given.get(key, b"").decode("latin-1")
+            for key in (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
+        )
         if not verify(self._secret, name, stamp, body, signature, time.time()):
             return self._refused(401, "signature")
         try:

@@ -1,10 +1,12 @@
 """The box templates run in: a small part of Liquid, without files, clock, attributes or unbounded work.
 
-Template text comes from operators, values from materials and people. Values are never parsed as template. What bounds a render:
-tags and filters are allow-lists; ranges, includes and the clock (`now`, `today`) do not exist; all loops of one render share one budget of
-iterations; results of filters, assigned values and output have a size limit; a lookup that finds nothing ends the render.
-`compile_text` gives a function for one text. Texts of only words and plain `{{ name }}` outputs run on a fast path (one `%` formatting,
-see docs/adr/0004-liquid-templates.md for the measurement); whatever it cannot do exactly as Liquid would, it leaves to Liquid.
+Template text comes from operators, values from materials and people. Values are never parsed as template.
+What bounds a render: tags and filters are allow-lists; ranges, includes and the clock (`now`, `today`) do not
+exist; all loops of one render share one budget of iterations; results of filters, assigned values and output
+have a size limit; a lookup that finds nothing ends the render.
+`compile_text` gives a function for one text. Texts of only words and plain `{{ name }}` outputs run on a fast
+path (one `%` formatting, see docs/adr/0004-liquid-templates.md for the measurement); whatever it cannot do
+exactly as Liquid would, it leaves to Liquid.
 """
 
 from __future__ import annotations
@@ -18,8 +20,22 @@ from liquid.ast import Node
 from liquid.builtin import content, illegal, output
 from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.expressions.primitive import RangeLiteral
-from liquid.builtin.tags import assign_tag, case_tag, comment_tag, for_tag, if_tag, inline_comment_tag, unless_tag
-from liquid.exceptions import LiquidError, LoopIterationLimitError, OutputStreamLimitError, ResourceLimitError, UndefinedError
+from liquid.builtin.tags import (
+    assign_tag,
+    case_tag,
+    comment_tag,
+    for_tag,
+    if_tag,
+    inline_comment_tag,
+    unless_tag,
+)
+from liquid.exceptions import (
+    LiquidError,
+    LoopIterationLimitError,
+    OutputStreamLimitError,
+    ResourceLimitError,
+    UndefinedError,
+)
 from liquid.expression import Expression
 from liquid.output import LimitedStringIO
 from liquid.token import Token
@@ -34,20 +50,35 @@ MAX_ITERATIONS = 1_000
 MAX_LOOPS = 10
 MAX_DEPTH = 10
 MAX_SOURCE = 20_000
-MAX_MARKUP = 1_000  # characters of one {{ … }} or {% … %}: Liquid's lexer takes quadratic time on long and on unclosed ones
+# characters of one {{ … }} or {% … %}: Liquid's lexer takes quadratic time on long and on unclosed ones
+MAX_MARKUP = 1_000
 
 _TAGS = (
-    content.Literal, output.Output, illegal.Illegal, if_tag.IfTag, unless_tag.UnlessTag, case_tag.CaseTag, for_tag.ForTag, for_tag.BreakTag,
+    content.Literal, output.Output, illegal.Illegal, if_tag.IfTag, unless_tag.UnlessTag, case_tag.CaseTag,
+    for_tag.ForTag, for_tag.BreakTag,
     for_tag.ContinueTag, assign_tag.AssignTag, comment_tag.CommentTag, inline_comment_tag.InlineCommentTag,
 )  # fmt: skip
-# Left out: what reads a clock (date), decodes, needs arrays of mappings, or uses regular expressions on values (strip_html, squish).
+# Left out: what reads a clock (date), decodes, needs arrays of mappings, or uses regular expressions on
+# values (strip_html, squish).
 FILTERS = (
-    "abs", "append", "at_least", "at_most", "capitalize", "ceil", "default", "divided_by", "downcase", "escape", "first", "floor", "join", "last",
-    "lstrip", "minus", "modulo", "plus", "prepend", "remove", "remove_first", "replace", "replace_first", "round", "rstrip", "size", "slice",
+    "abs", "append", "at_least", "at_most", "capitalize", "ceil", "default", "divided_by", "downcase",
+    "escape", "first", "floor", "join", "last",
+    "lstrip", "minus", "modulo", "plus", "prepend", "remove", "remove_first", "replace", "replace_first",
+    "round", "rstrip", "size", "slice",
     "split", "strip", "strip_newlines", "times", "truncate", "truncatewords", "upcase", "url_encode",
 )  # fmt: skip
-# What a render of a template that parsed may raise: Liquid's own, and Python's where its filters let them through (huge integers, NaN).
-_RENDER_ERRORS = (LiquidError, ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# What a render of a template that parsed may raise: Liquid's own, and Python's where its filters let them
+# through (huge integers, NaN).
+_RENDER_ERRORS = (
+    LiquidError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 Fields = Mapping[str, object]
 Render = Callable[[Fields], str]
@@ -62,7 +93,9 @@ class RowRejected(Exception):
 
 
 class _Context(RenderContext):
-    """A context without Liquid's builtins (`now`, `today`) that ends the render at the first name it cannot find."""
+    """A context without Liquid's builtins (`now`, `today`) that ends the render at the first name it cannot
+    find.
+    """
 
     __slots__ = ("iterations",)
 
@@ -104,10 +137,15 @@ class _Environment(Environment):
 
 
 def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that refuses to make a long result, before making it where one value multiplies another."""
+    """Return a filter that refuses to make a long result, before making it where one value multiplies
+    another.
+    """
 
     def bounded(value: Any, *args: Any, **kwargs: Any) -> Any:
-        if name in ("replace", "join") and _repeats(name, value, args) * len(str(args[-1]) if args else " ") > MAX_OUTPUT_BYTES:
+        if (
+            name in ("replace", "join")
+            and _repeats(name, value, args) * len(str(args[-1]) if args else " ") > MAX_OUTPUT_BYTES
+        ):
             raise OutputStreamLimitError(f"{name}: result too long", token=None)
         result = function(value, *args, **kwargs)
         if isinstance(result, str | list) and len(result) > MAX_OUTPUT_BYTES:
@@ -153,13 +191,17 @@ class CompiledText:
         return self._slow(fields)
 
     def _slow(self, fields: Fields) -> str:
-        buffer = LimitedStringIO(limit=MAX_OUTPUT_BYTES, newline="")  # as written: no carriage return is turned into a newline
+        buffer = LimitedStringIO(
+            limit=MAX_OUTPUT_BYTES, newline=""
+        )  # as written: no carriage return is turned into a newline
         try:
             self._template.render_with_context(_Context(self._template, globals=fields), buffer)
         except UndefinedError as error:
             # A name from the text may be told; one that was computed from a value may not.
             name = str(error.args[0])
-            raise RowRejected(f"undefined_variable:{name}" if name in self.names else "undefined_variable") from None
+            raise RowRejected(
+                f"undefined_variable:{name}" if name in self.names else "undefined_variable"
+            ) from None
         except LoopIterationLimitError:
             raise RowRejected("template_loop_limit") from None
         except ResourceLimitError:
@@ -176,7 +218,9 @@ def _parse(source: str) -> BoundTemplate:
         analysis = template.analyze(include_partials=False)
     except LiquidError as error:
         where = error.context()
-        raise InvalidInput(f"liquid: {error.message}" + (f" (line {where[0]}, column {where[1] + 1})" if where else "")) from None
+        raise InvalidInput(
+            f"liquid: {error.message}" + (f" (line {where[0]}, column {where[1] + 1})" if where else "")
+        ) from None
     except RecursionError:
         raise InvalidInput("liquid: nested too deeply") from None
     for name in analysis.filters:
@@ -186,7 +230,9 @@ def _parse(source: str) -> BoundTemplate:
     if sum(isinstance(node, for_tag.ForNode) for node in nodes) > MAX_LOOPS:
         raise InvalidInput(f"liquid: more than {MAX_LOOPS} loops")
     if any(isinstance(node, RangeLiteral) for node in nodes):
-        raise InvalidInput("liquid: ranges like (1..9) are not available", fix="loop over a text that was split")
+        raise InvalidInput(
+            "liquid: ranges like (1..9) are not available", fix="loop over a text that was split"
+        )
     return template
 
 
@@ -197,7 +243,10 @@ def _check_shape(source: str) -> None:
         closing = "}}" if opening.group() == "{{" else "%}"
         if source.find(closing, opening.end(), opening.end() + MAX_MARKUP) < 0:
             line = source.count("\n", 0, opening.start()) + 1
-            raise InvalidInput(f"liquid: {opening.group()} is not closed by {closing} within {MAX_MARKUP} characters (line {line})")
+            raise InvalidInput(
+                f"liquid: {opening.group()} is not closed by {closing} within {MAX_MARKUP} "
+                f"characters (line {line})"
+            )
 
 
 def _walk(nodes: list[Node]) -> Iterator[Node | Expression]:
@@ -226,7 +275,11 @@ def _fast(template: BoundTemplate, slow: Render) -> Render | None:
             pattern += node.text.replace("%", "%%")
             continue
         expression = node.expression if isinstance(node, output.OutputNode) else None
-        if not isinstance(expression, FilteredExpression) or expression.filters or not isinstance(expression.left, Path):
+        if (
+            not isinstance(expression, FilteredExpression)
+            or expression.filters
+            or not isinstance(expression.left, Path)
+        ):
             return None
         path = expression.left.path
         if len(path) != 1 or not isinstance(path[0], str):

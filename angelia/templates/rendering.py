@@ -1,8 +1,10 @@
 """Rendering: a template document, a locale and field values in; title, body and link out.
 
-Works on the plain bodies of `catalog_snapshot` (dicts), so delivery needs no catalog database. A template is compiled once per (id, version);
-locales fall back `de-AT -> de -> default_locale`. A message that cannot be rendered raises `RowRejected` with a reason for counting:
-`undefined_variable:NAME`, `template_error`, `template_loop_limit`, `template_output_limit`, `control_character:title|body|link`,
+Works on the plain bodies of `catalog_snapshot` (dicts), so delivery needs no catalog database. A template is
+compiled once per (id, version); locales fall back `de-AT -> de -> default_locale`. A message that cannot be
+rendered raises `RowRejected` with a reason for counting:
+`undefined_variable:NAME`, `template_error`, `template_loop_limit`, `template_output_limit`,
+`control_character:title|body|link`,
 `empty:title|body`, `invalid_link`, `unknown_template`.
 """
 
@@ -24,11 +26,13 @@ BUILTINS = ("campaign_id", "material_id", "category")
 # C0, C1, line and paragraph separators, lone surrogates (no UTF-8). A body may hold line breaks and tabs.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FORBIDDEN_IN_BODY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-# A web address needs a host, and none in front of an @, which would not be the one it seems to be. Other schemes open apps.
+# A web address needs a host, and none in front of an @, which would not be the one it seems to be. Other
+# schemes open apps.
 _HOST = r"(?:\[[0-9a-f:.]+\]|[^\W_][\w.-]*)(?::[0-9]{1,5})?"
 _REST = r"[^\s\"<>\\^`{|}]"
 _LINK = re.compile(
-    rf"https?://{_HOST}(?:[/?#]{_REST}*)?|(?!(?:https?|javascript|data|vbscript|file|about|blob):)[a-z][a-z0-9+.-]*://{_REST}+", re.IGNORECASE
+    rf"https?://{_HOST}(?:[/?#]{_REST}*)?|(?!(?:https?|javascript|data|vbscript|file|about|blob):)[a-z][a-z0-9+.-]*://{_REST}+",
+    re.IGNORECASE,
 )
 _LOCALES_REMEMBERED = 1_000
 
@@ -56,9 +60,15 @@ class CompiledTemplate:
         self.id = str(document["id"])
         self.default_locale = str(document["default_locale"])
         declared = {name: variable.get("default") for name, variable in document.get("variables", {}).items()}
-        self.defaults = {"category": "", **{name: value for name, value in declared.items() if value is not None}}
+        self.defaults = {
+            "category": "",
+            **{name: value for name, value in declared.items() if value is not None},
+        }
         self.variants = {
-            locale: (self._compile(variant["title"], f"variants.{locale}.title"), self._compile(variant["body"], f"variants.{locale}.body"))
+            locale: (
+                self._compile(variant["title"], f"variants.{locale}.title"),
+                self._compile(variant["body"], f"variants.{locale}.body"),
+            )
             for locale, variant in document["variants"].items()
         }
         self.link = self._compile(document["link"], "link") if document.get("link") else None
@@ -180,12 +190,15 @@ def choose_locale(locale: str | None, available: Iterable[str], default: str) ->
 def field_values(
     template: Mapping[str, Any], material: Mapping[str, Any], campaign_id: str, user: Mapping[str, object]
 ) -> dict[str, str | int | float]:
-    """Return what a manifest row carries for one person: the material's fields, else the person's column, else the default.
+    """Return what a manifest row carries for one person: the material's fields, else the person's column,
+    else the default.
 
     Args:
-        template: body of the template; material: body of the material; user: the person's row of `user_features`.
+        template: body of the template; material: body of the material; user: the person's row of
+            `user_features`.
 
-    A variable that has none of the three is left out: rendering rejects the row under `undefined_variable:NAME`.
+    A variable that has none of the three is left out: rendering rejects the row under
+    `undefined_variable:NAME`.
     """
     values: dict[str, str | int | float] = {
         "campaign_id": campaign_id,
@@ -219,7 +232,9 @@ def names_used(document: Mapping[str, Any]) -> dict[str, set[str]]:
     compiled = CompiledTemplate(document)
     found: dict[str, set[str]] = {}
     parts = [
-        (f"variants.{locale}.{part}", text) for locale, pair in compiled.variants.items() for part, text in zip(("title", "body"), pair, strict=True)
+        (f"variants.{locale}.{part}", text)
+        for locale, pair in compiled.variants.items()
+        for part, text in zip(("title", "body"), pair, strict=True)
     ]
     if compiled.link:
         parts.append(("link", compiled.link))

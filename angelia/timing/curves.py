@@ -1,18 +1,23 @@
-"""Response curves by hierarchical empirical Bayes: population, cohort, the user's own activity, the user's own opens.
+"""Response curves by hierarchical empirical Bayes: population, cohort, the user's own activity, the user's
+own opens.
 
-Grain: user; a curve has 48 values: 24 local hours of a workday, then of a day off, each the chance of an open there relative to the user's mean.
-Pure functions on arrays for one shard, given sums over cohorts; reads and writes nothing.
+Grain: user; a curve has 48 values: 24 local hours of a workday, then of a day off, each the chance of an open
+    there relative to the user's mean. Pure functions on arrays for one shard, given sums over cohorts; reads
+    and writes nothing.
 
 Every level refines the curve of the level above by the same two steps (`refine`):
-1. Activity: where somebody is active more than the level above, in the hour of the push and those after it, they respond more:
-   prior = parent x (own / parent activity)^elasticity.
-2. Opens: Poisson counts under a gamma prior with mean `prior`: posterior = prior x (opens + strength) / (expected opens + strength).
-   Source: Clayton & Kaldor (1987), Empirical Bayes estimates of age-standardized relative risks, Biometrics 43, eq. 2.
-Counts are smoothed around the clock first, workdays and days off lending each other half, so neighbours share evidence. Strengths and elasticity
-of the user level are chosen by predicting the last quarter of the window from the rest (`STRENGTHS`, `predictive_score`).
+1. Activity: where somebody is active more than the level above, in the hour of the push and those after it,
+   they respond more: prior = parent x (own / parent activity)^elasticity.
+2. Opens: Poisson counts under a gamma prior with mean `prior`: posterior = prior x (opens + strength) /
+   (expected opens + strength). Source: Clayton & Kaldor (1987), Empirical Bayes estimates of age-standardized
+   relative risks, Biometrics 43, eq. 2.
+Counts are smoothed around the clock first, workdays and days off lending each other half, so neighbours share
+evidence. Strengths and elasticity of the user level are chosen by predicting the last quarter of the window
+from the rest (`STRENGTHS`, `predictive_score`).
 
-The mean is taken over the hours pushes were sent in (weighted to even draws where propensities are known), as the model of p(open) is trained on
-those: so p_open x curve is calibrated, and a curve's plain average over 24 hours is usually below 1.
+The mean is taken over the hours pushes were sent in (weighted to even draws where propensities are known), as
+the model of p(open) is trained on those: so p_open x curve is calibrated, and a curve's plain average over 24
+hours is usually below 1.
 """
 
 from __future__ import annotations
@@ -44,7 +49,8 @@ class Strength:
         hours: pseudo active hours behind the activity of the level above.
         elasticity: of response to activity.
         opens: pseudo opens behind the prior.
-        waiting: how much an active hour counts for a push that came an hour earlier, its square for two, ...: a push waits to be seen.
+        waiting: how much an active hour counts for a push that came an hour earlier, its square for two, ...:
+            a push waits to be seen.
     """
 
     hours: float
@@ -53,11 +59,14 @@ class Strength:
     waiting: float = 0.0
 
 
-# The first is the default where nothing can be predicted (no opens). Measured in the simulated world, `waiting` is worth a third of what personal
-# curves gain over everybody's: people look at the phone hours after the push, so the hours after it matter more than the one it came in.
+# The first is the default where nothing can be predicted (no opens). Measured in the simulated world,
+# `waiting` is worth a third of what personal curves gain over everybody's: people look at the phone hours
+# after the push, so the hours after it matter more than the one it came in.
 STRENGTHS = tuple(
     Strength(hours, elasticity, opens, waiting)
-    for elasticity, hours, waiting, opens in itertools.product((0.5, 0.25, 0.75, 1.0), (10.0, 3.0, 30.0), (0.6, 0.0), (80.0, 20.0))
+    for elasticity, hours, waiting, opens in itertools.product(
+        (0.5, 0.25, 0.75, 1.0), (10.0, 3.0, 30.0), (0.6, 0.0), (80.0, 20.0)
+    )
 )
 COHORT = (200.0, 20.0)  # pseudo hours and opens of the levels above the user, where evidence is plenty
 
@@ -65,15 +74,22 @@ CohortSums = dict[str, Floats]
 
 
 def cohort_names(timezones: Iterable[str], activity: Floats) -> list[str]:
-    """Name each user's cohort: timezone, and the part of the day with most activity (`sparse` below five active hours). Activity is (n, 48)."""
+    """Name each user's cohort: timezone, and the part of the day with most activity (`sparse` below five
+    active hours). Activity is (n, 48).
+    """
     parts = activity.reshape(-1, 2, 4, 6).sum(axis=(1, 3))
     best = parts.argmax(axis=1)
     few = parts.sum(axis=1) < MIN_ACTIVE_HOURS
-    return [f"{zone}|{SPARSE if none else DAYPARTS[part]}" for zone, part, none in zip(timezones, best, few, strict=True)]
+    return [
+        f"{zone}|{SPARSE if none else DAYPARTS[part]}"
+        for zone, part, none in zip(timezones, best, few, strict=True)
+    ]
 
 
 def cohort_sums(cohorts: list[str], activity: Floats, pushes: PushCounts, opens: PushCounts) -> CohortSums:
-    """Sum a shard's evidence by cohort, (6, 48) each with rows `SUM_ROWS`; exact, so that any cut into shards adds up to the same."""
+    """Sum a shard's evidence by cohort, (6, 48) each with rows `SUM_ROWS`; exact, so that any cut into shards
+    adds up to the same.
+    """
     names, member = np.unique(np.array(cohorts, dtype=object).astype(str), return_inverse=True)
     layers = (activity, pushes.unknown, pushes.known, pushes.known_plain, opens.unknown, opens.known)
     sums = np.zeros((len(names), len(layers), CELLS))
@@ -132,10 +148,27 @@ def cohort_tables(sums: Mapping[str, Floats], elasticity: float, waiting: float 
     n_pushes, n_opens = float(pushes.sum()), float(opens.sum())
     reference = pushes[0] / n_pushes if n_pushes > 0 else even
     rate = n_opens / n_pushes if n_pushes > 0 else 0.0
-    everybody, habit = refine(np.ones((1, CELLS)), even[None], activity, rate * pushes, opens, strength, reference)
+    everybody, habit = refine(
+        np.ones((1, CELLS)), even[None], activity, rate * pushes, opens, strength, reference
+    )
     activity, pushes, opens = split(stacked)
-    curves, habits = refine(everybody, habit, activity, shrunk_rates(pushes, opens, rate)[:, None] * pushes, opens, strength, reference)
-    return Tables(scale, rate, reference, tuple(sums), np.concatenate([curves, everybody]), np.concatenate([habits, habit]))
+    curves, habits = refine(
+        everybody,
+        habit,
+        activity,
+        shrunk_rates(pushes, opens, rate)[:, None] * pushes,
+        opens,
+        strength,
+        reference,
+    )
+    return Tables(
+        scale,
+        rate,
+        reference,
+        tuple(sums),
+        np.concatenate([curves, everybody]),
+        np.concatenate([habits, habit]),
+    )
 
 
 def shrunk_rates(pushes: Floats, opens: Floats, rate: float) -> Floats:
@@ -144,9 +177,16 @@ def shrunk_rates(pushes: Floats, opens: Floats, rate: float) -> Floats:
 
 
 def refine(
-    parent: Floats, parent_activity: Floats, activity: Floats, expected: Floats, opens: Floats, strength: Strength, reference: Floats
+    parent: Floats,
+    parent_activity: Floats,
+    activity: Floats,
+    expected: Floats,
+    opens: Floats,
+    strength: Strength,
+    reference: Floats,
 ) -> tuple[Floats, Floats]:
-    """Refine the curve of the level above by own evidence; return curves of mean 1 over `reference`, and shares of activity, both (n, 48).
+    """Refine the curve of the level above by own evidence; return curves of mean 1 over `reference`, and
+    shares of activity, both (n, 48).
 
     Args:
         parent: (n or 1, 48) curves of the level above, mean 1.
@@ -161,13 +201,18 @@ def refine(
     total = activity.sum(axis=1, keepdims=True) + strength.hours
     share = parent_activity * (own + strength.hours * usual) / (total * usual)
     seen, usually_seen = ahead(own, strength.waiting), ahead(usual, strength.waiting)
-    prior = _mean_one(parent * ((seen + strength.hours * usually_seen) / (total * usually_seen)) ** strength.elasticity, reference)
+    prior = _mean_one(
+        parent * ((seen + strength.hours * usually_seen) / (total * usually_seen)) ** strength.elasticity,
+        reference,
+    )
     curve = prior * (smooth(opens) + strength.opens) / (smooth(expected * prior) + strength.opens)
     return np.clip(_mean_one(curve, reference), *CURVE_RANGE), share / share.sum(axis=1, keepdims=True)
 
 
 def ahead(values: Floats, waiting: float) -> Floats:
-    """Add to each cell of (n, 48) the following hours of the same day type, each `waiting` times the one before it."""
+    """Add to each cell of (n, 48) the following hours of the same day type, each `waiting` times the one
+    before it.
+    """
     if waiting == 0.0:
         return values
     clock = values.reshape(-1, 2, 24)
@@ -193,12 +238,21 @@ def _mean_one(curve: Floats, reference: Floats) -> Floats:
     return np.asarray(curve / (curve * reference).sum(axis=1, keepdims=True))
 
 
-def user_curves(cohorts: list[str], activity: Floats, pushes: PushCounts, opens: PushCounts, tables: Tables, strength: Strength) -> Floats:
+def user_curves(
+    cohorts: list[str],
+    activity: Floats,
+    pushes: PushCounts,
+    opens: PushCounts,
+    tables: Tables,
+    strength: Strength,
+) -> Floats:
     """Return every user's curve, (n, 48); a user without evidence has the cohort's."""
     row = tables.rows(cohorts)
     sent, opened = pushes.weighted(tables.scale), opens.weighted(tables.scale)
     expected = shrunk_rates(sent, opened, tables.rate)[:, None] * sent
-    return refine(tables.curves[row], tables.activity[row], activity, expected, opened, strength, tables.reference)[0]
+    return refine(
+        tables.curves[row], tables.activity[row], activity, expected, opened, strength, tables.reference
+    )[0]
 
 
 def evidence(pushes: PushCounts, scale: float) -> npt.NDArray[np.float32]:
@@ -229,14 +283,17 @@ def score_strengths(
 ) -> list[float]:
     """Score each option on one shard: curves from `earlier` (pushes, opens) predict `later`.
 
-    Cohort sums hold the later days too; a cohort is thousands of users, so what one user's future tells it is small.
+    Cohort sums hold the later days too; a cohort is thousands of users, so what one user's future tells it is
+    small.
     """
     scores = []
     for option in options:
         tables = cohort_tables(sums, option.elasticity, option.waiting)
         curve = user_curves(cohorts, activity, *earlier, tables, option)
         rate = shrunk_rates(earlier[0].weighted(tables.scale), earlier[1].weighted(tables.scale), tables.rate)
-        scores.append(predictive_score(curve, rate, later[0].weighted(tables.scale), later[1].weighted(tables.scale)))
+        scores.append(
+            predictive_score(curve, rate, later[0].weighted(tables.scale), later[1].weighted(tables.scale))
+        )
     return scores
 
 

@@ -1,8 +1,10 @@
-"""What a user's history says about hours: pushes, opens and activity counted into cells of local time, for one shard.
+"""What a user's history says about hours: pushes, opens and activity counted into cells of local time, for
+one shard.
 
-Grain: user x cell; a cell is a local hour on a workday (0..23) or on a day off (24..47). Pure functions on arrays; reads and writes nothing.
-Old evidence is halved every `half_life_days`. All weights are multiples of 2**-20, so that sums over users are exact in float64 and do not depend
-on how users are cut into shards. Surprising: a push younger than a day is left out, because it may still be opened.
+Grain: user x cell; a cell is a local hour on a workday (0..23) or on a day off (24..47). Pure functions on
+    arrays; reads and writes nothing. Old evidence is halved every `half_life_days`. All weights are multiples
+    of 2**-20, so that sums over users are exact in float64 and do not depend on how users are cut into
+    shards. Surprising: a push younger than a day is left out, because it may still be opened.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class Clock:
         group: (n,) row of `cells` for each user.
         cells: (groups, hours) int8, the cell of each UTC hour.
         decay: (days,) half-life weight of each UTC day of the window, 1 for the last.
-        day_balance: (groups, 2) factor that makes workdays and days off count 5 : 2 whatever the window holds.
+        day_balance: (groups, 2) factor that makes workdays and days off count 5 : 2 whatever the window
+            holds.
     """
 
     first_hour: int
@@ -54,11 +57,21 @@ class Clock:
         return len(self.group)
 
 
-def read_clock(timezones: Sequence[str], countries: Sequence[str | None], last_day: np.datetime64, days: int, half_life_days: float) -> Clock:
-    """Return the clock of `days` UTC days up to and with `last_day`, for users given by timezone and country, both (n,)."""
+def read_clock(
+    timezones: Sequence[str],
+    countries: Sequence[str | None],
+    last_day: np.datetime64,
+    days: int,
+    half_life_days: float,
+) -> Clock:
+    """Return the clock of `days` UTC days up to and with `last_day`, for users given by timezone and country,
+    both (n,).
+    """
     position: dict[tuple[str, str | None], int] = {}
     group = np.fromiter(
-        (position.setdefault(pair, len(position)) for pair in zip(timezones, countries, strict=True)), dtype=np.int64, count=len(timezones)
+        (position.setdefault(pair, len(position)) for pair in zip(timezones, countries, strict=True)),
+        dtype=np.int64,
+        count=len(timezones),
     )
     first = last_day.astype("datetime64[D]") - np.timedelta64(days - 1, "D")
     hours = first.astype("datetime64[h]") + np.arange(24 * days)
@@ -104,7 +117,9 @@ def inverse_propensity(slot_propensity: Floats) -> Floats:
 
 
 def slot_weights(slot_propensity: Floats) -> Floats:
-    """Weigh pushes as if their hour had been drawn evenly: known propensities inversely, with mean 1; unknown ones 1. Shape (m,)."""
+    """Weigh pushes as if their hour had been drawn evenly: known propensities inversely, with mean 1; unknown
+    ones 1. Shape (m,).
+    """
     inverse = inverse_propensity(slot_propensity)
     known = inverse > 0
     return np.where(known, inverse / inverse[known].mean(), 1.0) if known.any() else np.ones(len(inverse))
@@ -125,20 +140,29 @@ class PushCounts:
     known_plain: Floats
 
     def weighted(self, scale: float) -> Floats:
-        """Return (n, 48) counts in units of pushes, `scale` = mean decay / mean weight of known ones over everybody."""
+        """Return (n, 48) counts in units of pushes, `scale` = mean decay / mean weight of known ones over
+        everybody.
+        """
         return self.unknown + scale * self.known
 
 
-def count_pushes(clock: Clock, user: Ints, sent_hour: Ints, slot_propensity: Floats, *, first: int = 0, last: int | None = None) -> PushCounts:
+def count_pushes(
+    clock: Clock,
+    user: Ints,
+    sent_hour: Ints,
+    slot_propensity: Floats,
+    *,
+    first: int = 0,
+    last: int | None = None,
+) -> PushCounts:
     """Count pushes by the cell they were sent in.
 
     Args:
         clock: The shard's clock.
         user: (m,) row of the user.
-        sent_hour: (m,) UTC hour of sending, hours since 1970; those outside the window, or younger than a day at its end, are left out.
-        slot_propensity: (m,) nan = unknown.
-        first: first day of the window to count.
-        last: day of the window to stop before.
+        sent_hour: (m,) UTC hour of sending, hours since 1970; those outside the window, or younger than a day
+            at its end, are left out. slot_propensity: (m,) nan = unknown. first: first day of the window to
+            count. last: day of the window to stop before.
     """
     at = sent_hour - clock.first_hour
     stop = 24 * len(clock.decay) - MATURITY_H
@@ -155,4 +179,6 @@ def count_pushes(clock: Clock, user: Ints, sent_hour: Ints, slot_propensity: Flo
 
 
 def _table(user: Ints, cell: Ints, weight: Floats, n: int) -> Floats:
-    return np.asarray(np.bincount(user * CELLS + cell, weights=weight, minlength=n * CELLS), dtype=np.float64).reshape(n, CELLS)
+    return np.asarray(
+        np.bincount(user * CELLS + cell, weights=weight, minlength=n * CELLS), dtype=np.float64
+    ).reshape(n, CELLS)

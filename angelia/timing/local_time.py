@@ -1,11 +1,13 @@
 """Local time for arrays: UTC hours to wall-clock hours, quiet hours, windows, days off.
 
-Grain: one UTC hour of one timezone. Reads the IANA database of the machine (else the `tzdata` package) and the `holidays` calendars; writes nothing.
+Grain: one UTC hour of one timezone. Reads the IANA database of the machine (else the `tzdata` package) and
+    the `holidays` calendars; writes nothing.
 
-A UTC hour belongs to the local hour in which it *begins*: in Asia/Kolkata 08:00 UTC is 13:30, local hour 13. Where clocks go forward the missing
-local hour simply never occurs (a wish for it moves to the first instant after the gap); where they go back, the second of two UTC hours with the
-same local hour is marked `is_repeat`, so that a plan can let each local hour happen once. Unknown timezones become the default and are flagged,
-never dropped.
+A UTC hour belongs to the local hour in which it *begins*: in Asia/Kolkata 08:00 UTC is 13:30, local hour 13.
+Where clocks go forward the missing local hour simply never occurs (a wish for it moves to the first instant
+after the gap); where they go back, the second of two UTC hours with the same local hour is marked
+`is_repeat`, so that a plan can let each local hour happen once. Unknown timezones become the default and are
+flagged, never dropped.
 """
 
 from __future__ import annotations
@@ -53,14 +55,18 @@ def known_timezones() -> frozenset[str]:
 
 
 def resolve_timezones(names: Sequence[str | None], default: str) -> tuple[list[str], Bools]:
-    """Replace null and unknown names by `default`; return the names and which of them were unknown, shape (n,).
+    """Replace null and unknown names by `default`; return the names and which of them were unknown, shape
+    (n,).
 
     Raises:
         InvalidInput: the default itself is no IANA name.
     """
     known = known_timezones()
     if default not in known:
-        raise InvalidInput(f"default timezone {default!r} is no IANA name", fix="set ANGELIA_DEFAULT_TIMEZONE, for example to UTC or Asia/Shanghai")
+        raise InvalidInput(
+            f"default timezone {default!r} is no IANA name",
+            fix="set ANGELIA_DEFAULT_TIMEZONE, for example to UTC or Asia/Shanghai",
+        )
     unknown = np.fromiter((name not in known for name in names), dtype=bool, count=len(names))
     return [default if bad else str(name) for name, bad in zip(names, unknown, strict=True)], unknown
 
@@ -77,7 +83,8 @@ def _day_offsets(zone: str, day: int) -> tuple[int, ...]:
         return int(found.total_seconds())
 
     first, last = offset(0), offset(24)
-    # No zone has changed twice within one UTC day since 1970 and come back; equal ends mean a day without a change (24x fewer look-ups).
+    # No zone has changed twice within one UTC day since 1970 and come back; equal ends mean a day without a
+    # change (24x fewer look-ups).
     return (first,) * 24 if first == last else tuple(offset(h) for h in range(24))
 
 
@@ -89,7 +96,9 @@ def _offsets(zone: str, hours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return table[inverse.reshape(hours.shape), hour]
 
 
-def _read_clock(zones: Sequence[str], zone_of: npt.NDArray[np.int64], hours: npt.NDArray[np.int64]) -> LocalHours:
+def _read_clock(
+    zones: Sequence[str], zone_of: npt.NDArray[np.int64], hours: npt.NDArray[np.int64]
+) -> LocalHours:
     local = np.empty(hours.shape, dtype=np.int64)
     before = np.empty(hours.shape, dtype=np.int64)
     for index, zone in enumerate(zones):
@@ -142,12 +151,15 @@ def local_grid(timezones: Sequence[str], hours: Dates) -> LocalHours:
 
 
 def local_hour_to_utc(timezone: str, day: date, hour: int) -> np.datetime64:
-    """Return the first UTC minute (datetime64[m]) at which the clock shows this local hour, or the end of the gap that swallowed it."""
+    """Return the first UTC minute (datetime64[m]) at which the clock shows this local hour, or the end of the
+    gap that swallowed it.
+    """
     _unique_zones([timezone])
     info = zoneinfo.ZoneInfo(timezone)
     wanted = datetime(day.year, day.month, day.day, hour)
-    # fold=0 reads an ambiguous time as its first occurrence. In a gap it keeps the offset before it, which lands as far behind the gap's end as
-    # the wish lies behind its start: hence the walk back to the first minute that is not before the wish.
+    # fold=0 reads an ambiguous time as its first occurrence. In a gap it keeps the offset before it, which
+    # lands as far behind the gap's end as the wish lies behind its start: hence the walk back to the first
+    # minute that is not before the wish.
     instant = wanted.replace(tzinfo=info, fold=0).astimezone(UTC)
     if instant.astimezone(info).replace(tzinfo=None) != wanted:
         while (instant - timedelta(minutes=1)).astimezone(info).replace(tzinfo=None) >= wanted:
@@ -156,7 +168,9 @@ def local_hour_to_utc(timezone: str, day: date, hour: int) -> np.datetime64:
 
 
 def in_hours(local_hour: npt.ArrayLike, start: int, end: int) -> Bools:
-    """Say which local hours lie in [start, end), across midnight if end <= start; start == end is the whole day."""
+    """Say which local hours lie in [start, end), across midnight if end <= start; start == end is the whole
+    day.
+    """
     hour = np.asarray(local_hour)
     if start < end:
         return np.asarray((hour >= start) & (hour < end))
@@ -164,7 +178,8 @@ def in_hours(local_hour: npt.ArrayLike, start: int, end: int) -> Bools:
 
 
 def in_quiet(local_hour: npt.ArrayLike, start: int | None, end: int | None) -> Bools:
-    """Say which local hours are quiet, across midnight if end < start; start == end, or none given, is never."""
+    """Say which local hours are quiet, across midnight if end < start; start == end, or none given, is
+    never."""
     hour = np.asarray(local_hour)
     if start is None or end is None or start == end:
         return np.zeros(hour.shape, dtype=bool)
@@ -172,9 +187,11 @@ def in_quiet(local_hour: npt.ArrayLike, start: int | None, end: int | None) -> B
 
 
 def is_day_off(dates: npt.ArrayLike, countries: Sequence[str | None] | str | None) -> Bools:
-    """Say which dates (datetime64[D], any shape) are weekend or public holiday; one country for all, or one per leading row.
+    """Say which dates (datetime64[D], any shape) are weekend or public holiday; one country for all, or one
+    per leading row.
 
-    Unknown or missing countries have weekends on Saturday and Sunday and no holidays. Working Saturdays before long holidays count as workdays.
+    Unknown or missing countries have weekends on Saturday and Sunday and no holidays. Working Saturdays
+    before long holidays count as workdays.
     """
     days = np.asarray(dates, dtype="datetime64[D]")
     if countries is None or isinstance(countries, str):
@@ -219,8 +236,12 @@ def _countries() -> frozenset[str]:
 
 def _unique_zones(timezones: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
     position: dict[str, int] = {}
-    zone_of = np.fromiter((position.setdefault(name, len(position)) for name in timezones), dtype=np.int64, count=len(timezones))
+    zone_of = np.fromiter(
+        (position.setdefault(name, len(position)) for name in timezones), dtype=np.int64, count=len(timezones)
+    )
     for name in position:
         if name not in known_timezones():
-            raise InvalidInput(f"{name!r} is no IANA timezone", fix="pass names through resolve_timezones first")
+            raise InvalidInput(
+                f"{name!r} is no IANA timezone", fix="pass names through resolve_timezones first"
+            )
     return list(position), zone_of

@@ -1,7 +1,9 @@
-"""An HTTP/2 client for fan-out: a few connections to one provider, many streams each, callbacks instead of a task per request.
+"""An HTTP/2 client for fan-out: a few connections to one provider, many streams each, callbacks instead of a
+task per request.
 
-Surprises: cleartext addresses (http://) speak HTTP/2 with prior knowledge; nothing is ever re-sent here (the worker decides, the ledger knows);
-a request that no connection could take within its time limit is `not_sent`, one whose bytes left is `unknown`.
+Surprises: cleartext addresses (http://) speak HTTP/2 with prior knowledge; nothing is ever re-sent here (the
+worker decides, the ledger knows); a request that no connection could take within its time limit is
+`not_sent`, one whose bytes left is `unknown`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class _Stream:
 class Connection(http2.Http2Protocol):
     """One client connection."""
 
-    def __init__(self, authority: bytes, scheme: bytes, on_room: Callable[[Connection], None], timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, authority: bytes, scheme: bytes, on_room: Callable[[Connection], None], timeout_s: float = 10.0
+    ) -> None:
         super().__init__()
         self.authority, self.scheme, self._on_room, self.timeout_s = authority, scheme, on_room, timeout_s
         self.streams: dict[int, _Stream] = {}
@@ -95,8 +99,9 @@ class Connection(http2.Http2Protocol):
     def flush(self) -> None:
         """Write, and remember which streams' bytes have left our hands.
 
-        A process that was paused (SIGSTOP, a suspended machine) between queueing and writing must not send when it wakes: others count on nothing
-        leaving later than the request timeout after it was checked. Frames cannot be taken back one by one, so the connection goes.
+        A process that was paused (SIGSTOP, a suspended machine) between queueing and writing must not send
+        when it wakes: others count on nothing leaving later than the request timeout after it was checked.
+        Frames cannot be taken back one by one, so the connection goes.
         """
         if self.next_stream - 2 > self.flushed_stream and self.loop.time() - self._queued_at > self.timeout_s:
             self._scheduled, self.closing = False, True
@@ -108,7 +113,9 @@ class Connection(http2.Http2Protocol):
         super().flush()
 
     def data_received(self, data: bytes) -> None:
-        """Take frames; a body that waited for window longer than its request may take is not sent when the window opens."""
+        """Take frames; a body that waited for window longer than its request may take is not sent when the
+        window opens.
+        """
         if self.unsent:
             now = self.loop.time()
             for number in [n for n in self.unsent if n in self.streams and self.streams[n].deadline <= now]:
@@ -176,7 +183,9 @@ class Connection(http2.Http2Protocol):
         self._on_room(self)
 
     def on_reset(self, stream: int, code: int) -> None:
-        """REFUSED_STREAM promises that nothing was processed (RFC 9113, 8.7); any other code promises nothing."""
+        """REFUSED_STREAM promises that nothing was processed (RFC 9113, 8.7); any other code promises
+        nothing.
+        """
         entry = self.streams.pop(stream, None)
         if entry is not None:
             self.forget(stream)
@@ -220,10 +229,21 @@ class Connection(http2.Http2Protocol):
 class Http2Client:
     """A pool of connections to one base address."""
 
-    def __init__(self, base_url: str, *, connections: int = 2, timeout_s: float = 10.0, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, connections: int = 2, timeout_s: float = 10.0, ca_file: Path | None = None
+    ) -> None:
         parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-            raise InvalidInput("the provider's base address is not http(s)://host[:port][/path]", fix="for example https://127.0.0.1:8443")
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or parts.username
+        ):
+            raise InvalidInput(
+                "the provider's base address is not http(s)://host[:port][/path]",
+                fix="for example https://127.0.0.1:8443",
+            )
         self.scheme, self.host = parts.scheme, parts.hostname
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self.prefix = parts.path.rstrip("/").encode()
@@ -278,13 +298,18 @@ class Http2Client:
                     ssl=self._tls,
                     server_hostname=self.host if self._tls else None,
                 )
-            if self._tls is not None and transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
+            if (
+                self._tls is not None
+                and transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2"
+            ):
                 transport.abort()
                 raise ssl.SSLError("the server does not speak HTTP/2")
         except (OSError, TimeoutError) as error:
             self._failures += 1
             self._retry_at = loop.time() + min(5.0, 0.05 * 2 ** min(self._failures, 10))
-            self.last_error = type(error).__name__ + (f": {error.strerror}" if isinstance(error, OSError) and error.strerror else "")
+            self.last_error = type(error).__name__ + (
+                f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+            )
             return
         self._failures, self._retry_at = 0, 0.0
         self._connections.append(protocol)
@@ -313,7 +338,9 @@ class Http2Client:
         """Give back what has waited too long for a connection."""
         while self._waiting and self._waiting[0][2].deadline <= now:
             _, _, stream = self._waiting.popleft()
-            stream.done(stream.tag, Answer(0, failure=NOT_SENT, detail=self.last_error or "no connection in time"))
+            stream.done(
+                stream.tag, Answer(0, failure=NOT_SENT, detail=self.last_error or "no connection in time")
+            )
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -330,7 +357,9 @@ class Http2Client:
     async def fetch(self, request: Request) -> Answer:
         """Send one request and wait for its answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.submit(request, b"", lambda _, answer: None if future.done() else future.set_result(answer), None)
+        self.submit(
+            request, b"", lambda _, answer: None if future.done() else future.set_result(answer), None
+        )
         return await future
 
     async def close(self) -> None:
@@ -362,7 +391,9 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
-        raise AngeliaError(f"cannot read the CA file: {error}", fix="set ANGELIA_CA_FILE to a PEM file") from None
+        raise AngeliaError(
+            f"cannot read the CA file: {error}", fix="set ANGELIA_CA_FILE to a PEM file"
+        ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     return context

@@ -1,8 +1,11 @@
-"""HTTP/2 framing on an asyncio transport: what client and sandbox share (RFC 9113, HPACK by the `hpack` package).
+"""HTTP/2 framing on an asyncio transport: what client and sandbox share (RFC 9113, HPACK by the `hpack`
+package).
 
-Why not a whole client library: measured per CPU-second on this wire, pyreqwest does 13,000 small requests, aiohttp 7,000; the calls around each
-request cost more than its bytes. Here a request is two frames appended to a list that is written once per turn of the event loop, and a header
-block that has been seen before in the same compression state is a dictionary look-up. `h2` (the reference implementation) is the peer in the tests.
+Why not a whole client library: measured per CPU-second on this wire, pyreqwest does 13,000 small requests,
+    aiohttp 7,000; the calls around each request cost more than its bytes. Here a request is two frames
+    appended to a list that is written once per turn of the event loop, and a header block that has been seen
+    before in the same compression state is a dictionary look-up. `h2` (the reference implementation) is the
+    peer in the tests.
 """
 
 from __future__ import annotations
@@ -15,14 +18,22 @@ from typing import cast
 from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKError
 
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
+    range(10)
+)
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
 PRIORITISED = 0x20
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 2, 3
 FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 6, 7, 8, 9, 11
-SETTINGS_HEADER_TABLE_SIZE, SETTINGS_ENABLE_PUSH, SETTINGS_MAX_CONCURRENT_STREAMS, SETTINGS_INITIAL_WINDOW_SIZE, SETTINGS_MAX_FRAME_SIZE = (
+(
+    SETTINGS_HEADER_TABLE_SIZE,
+    SETTINGS_ENABLE_PUSH,
+    SETTINGS_MAX_CONCURRENT_STREAMS,
+    SETTINGS_INITIAL_WINDOW_SIZE,
+    SETTINGS_MAX_FRAME_SIZE,
+) = (
     1,
     2,
     3,
@@ -61,12 +72,23 @@ class CachedDecoder:
         if known is not None:
             return known
         table = self._decoder.header_table
-        before = (len(table.dynamic_entries), table.dynamic_entries[0] if table.dynamic_entries else None, table.maxsize)
+        before = (
+            len(table.dynamic_entries),
+            table.dynamic_entries[0] if table.dynamic_entries else None,
+            table.maxsize,
+        )
         try:
-            headers = cast(Headers, tuple((bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)))
+            headers = cast(
+                Headers,
+                tuple((bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)),
+            )
         except HPACKError as error:
             raise WireError(COMPRESSION_ERROR, str(error)) from None
-        after = (len(table.dynamic_entries), table.dynamic_entries[0] if table.dynamic_entries else None, table.maxsize)
+        after = (
+            len(table.dynamic_entries),
+            table.dynamic_entries[0] if table.dynamic_entries else None,
+            table.maxsize,
+        )
         # `is`: an insertion makes a new tuple even where it repeats an entry.
         if before[0] != after[0] or before[1] is not after[1] or before[2] != after[2]:
             self._seen.clear()
@@ -133,7 +155,9 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 class Http2Protocol(asyncio.Protocol):
-    """One connection: parsing, settings, flow control, ping, batched writes. Subclasses get `on_headers`, `on_data`, `on_reset`, `on_goaway`."""
+    """One connection: parsing, settings, flow control, ping, batched writes. Subclasses get `on_headers`,
+    `on_data`, `on_reset`, `on_goaway`.
+    """
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -157,7 +181,9 @@ class Http2Protocol(asyncio.Protocol):
     # ---- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send our settings; open the connection's receive window wide, since bodies here are small and bounded."""
+        """Send our settings; open the connection's receive window wide, since bodies here are small and
+        bounded.
+        """
         self.transport = cast(asyncio.Transport, transport)
         self.push(self.hello())
         self.push(frame(WINDOW_UPDATE, 0, 0, (OUR_CONNECTION_WINDOW - WINDOW).to_bytes(4, "big")))
@@ -245,7 +271,9 @@ class Http2Protocol(asyncio.Protocol):
         elif kind == RST_STREAM:
             self.on_reset(stream, int.from_bytes(payload[:4], "big"))
         elif kind == GOAWAY:
-            self.on_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big"))
+            self.on_goaway(
+                int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big")
+            )
         elif kind == CONTINUATION:
             if self._block is None or self._block[0] != stream:
                 raise WireError(PROTOCOL_ERROR, "CONTINUATION out of place")
@@ -300,14 +328,29 @@ class Http2Protocol(asyncio.Protocol):
         self._out.clear()
 
     def head_and_body(self, stream: int, block: bytes, body: bytes) -> None:
-        """Queue a header block and a body that ends the stream; the body waits where the peer's window is too small."""
+        """Queue a header block and a body that ends the stream; the body waits where the peer's window is too
+        small.
+        """
         size = len(body)
-        head = _HEAD.pack(len(block) >> 8, len(block) & 255, HEADERS, END_HEADERS if body else END_HEADERS | END_STREAM, stream)
+        head = _HEAD.pack(
+            len(block) >> 8,
+            len(block) & 255,
+            HEADERS,
+            END_HEADERS if body else END_HEADERS | END_STREAM,
+            stream,
+        )
         if not size:
             self.push(head + block)
-        elif size <= self.send_window and size <= self.peer_stream_window and size <= self.peer_max_frame and not self.unsent:
+        elif (
+            size <= self.send_window
+            and size <= self.peer_stream_window
+            and size <= self.peer_max_frame
+            and not self.unsent
+        ):
             self.send_window -= size
-            self.push(b"".join((head, block, _HEAD.pack(size >> 8, size & 255, DATA, END_STREAM, stream), body)))
+            self.push(
+                b"".join((head, block, _HEAD.pack(size >> 8, size & 255, DATA, END_STREAM, stream), body))
+            )
         else:
             self.push(head + block)
             self.unsent[stream] = body

@@ -1,7 +1,9 @@
-"""HTTP to addresses that strangers gave: https only, one look-up, only public addresses, the connection goes to exactly the address looked at.
+"""HTTP to addresses that strangers gave: https only, one look-up, only public addresses, the connection goes
+to exactly the address looked at.
 
-No redirects, no proxies, no cookies, at most 64 KiB of an answer, one total time limit. A name that resolves to anything that is not public on the
-internet (private, loopback, link-local, shared, mapped, multicast …) is refused whole: one bad address among good ones is an attempt.
+No redirects, no proxies, no cookies, at most 64 KiB of an answer, one total time limit. A name that resolves
+to anything that is not public on the internet (private, loopback, link-local, shared, mapped, multicast …) is
+refused whole: one bad address among good ones is an attempt.
 """
 
 from __future__ import annotations
@@ -22,12 +24,17 @@ from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 REFUSED_ADDRESS = "address_refused"
 PORTS = (443, 8443)
 _ANSWER_LIMIT = 1 << 16
-_HOST = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?")
+_HOST = re.compile(
+    r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?"
+)
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,2048}")
-# Of IPv6 only global unicast is public: mapped, translated and old compatible addresses are outside it. What releases of Python do not know yet is
-# spelled out. Source: IANA special-purpose address registries for IPv4 and IPv6, written down 2026-11-21.
+# Of IPv6 only global unicast is public: mapped, translated and old compatible addresses are outside it. What
+# releases of Python do not know yet is spelled out. Source: IANA special-purpose address registries for IPv4
+# and IPv6, written down 2026-11-21.
 _UNICAST_6 = ipaddress.ip_network("2000::/3")
-_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20")))
+_SPECIAL = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20"))
+)
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
@@ -40,7 +47,9 @@ class Url(NamedTuple):
 
 
 def parse_url(text: str) -> Url | None:
-    """Return the parts of an https URL, or None for everything else: other schemes, user names, odd notations of addresses, control characters."""
+    """Return the parts of an https URL, or None for everything else: other schemes, user names, odd notations
+    of addresses, control characters.
+    """
     if not _PRINTABLE.fullmatch(text) or "\\" in text:
         return None
     try:
@@ -51,7 +60,8 @@ def parse_url(text: str) -> Url | None:
     host = parts.hostname or ""
     if parts.scheme != "https" or parts.username is not None or parts.password is not None:
         return None
-    # A host is a name, or an address in its one canonical form: 2130706433, 0x7f.1 and 0177.0.0.1 are neither.
+    # A host is a name, or an address in its one canonical form: 2130706433, 0x7f.1 and 0177.0.0.1 are
+    # neither.
     if not _HOST.fullmatch(host):
         try:
             if "%" in host or str(ipaddress.ip_address(host)) != host:
@@ -62,14 +72,20 @@ def parse_url(text: str) -> Url | None:
 
 
 def is_public(address: str) -> bool:
-    """Say whether an address is one of the public internet; addresses that wrap another (mapped, 6to4, NAT64, Teredo) are not."""
+    """Say whether an address is one of the public internet; addresses that wrap another (mapped, 6to4, NAT64,
+    Teredo) are not.
+    """
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         if found not in _UNICAST_6 or found.sixtofour or found.teredo:
             return False
     elif found.is_reserved:
         return False
-    return found.is_global and not found.is_multicast and not any(found in network for network in _SPECIAL if network.version == found.version)
+    return (
+        found.is_global
+        and not found.is_multicast
+        and not any(found in network for network in _SPECIAL if network.version == found.version)
+    )
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -79,15 +95,26 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class SafeHttp:
-    """A `Transport`; the request's path is the whole URL. One connection per request: receivers are many and each gets little."""
+    """A `Transport`; the request's path is the whole URL. One connection per request: receivers are many and
+    each gets little.
+    """
 
-    def __init__(self, timeout_s: float, *, ca_file: Path | None = None, allow_private: bool = False, resolver: Resolve = resolve) -> None:
+    def __init__(
+        self,
+        timeout_s: float,
+        *,
+        ca_file: Path | None = None,
+        allow_private: bool = False,
+        resolver: Resolve = resolve,
+    ) -> None:
         self._timeout_s, self._allow_private, self._resolve = timeout_s, allow_private, resolver
         self._tls = tls_context(ca_file)
         self._tls.set_alpn_protocols(["http/1.1"])
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+    def submit(
+        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+    ) -> None:
         """See `Transport.submit`."""
         task = asyncio.get_running_loop().create_task(self._run(request, done, tag))
         self._tasks.add(task)
@@ -98,7 +125,14 @@ class SafeHttp:
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._exchange(request, sent)
-        except (OSError, TimeoutError, ssl.SSLError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            ssl.SSLError,
+            ValueError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+        ) as error:
             answer = Answer(0, failure=UNKNOWN if sent[0] else NOT_SENT, detail=type(error).__name__)
         done(tag, answer)
 
@@ -111,16 +145,28 @@ class SafeHttp:
             return Answer(0, failure=NOT_SENT, detail="no address")
         if not self._allow_private and not all(is_public(address) for address in addresses):
             return Answer(403, failure=REFUSED_ADDRESS)
-        # To the address that was looked at, never to the name again: a second look-up could say something else.
+        # To the address that was looked at, never to the name again: a second look-up could say something
+        # else.
         reader, writer = await asyncio.open_connection(
             addresses[0], url.port, ssl=self._tls, server_hostname=url.host.rstrip("."), limit=_ANSWER_LIMIT
         )
         try:
-            host = (f"[{url.host}]" if ":" in url.host else url.host) + ("" if url.port == 443 else f":{url.port}")
-            head = f"POST {url.target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {len(request.body)}\r\n".encode("ascii")
+            host = (f"[{url.host}]" if ":" in url.host else url.host) + (
+                "" if url.port == 443 else f":{url.port}"
+            )
+            head = (
+                f"POST {url.target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: "
+                f"{len(request.body)}\r\n"
+            ).encode("ascii")
             lines = b"".join(b"%b: %b\r\n" % pair for pair in (*request.headers, *request.extra))
-            if lines.count(b"\n") != len(request.headers) + len(request.extra) or lines.count(b"\r") != lines.count(b"\n") or b"\0" in lines:
-                return Answer(403, failure=REFUSED_ADDRESS)  # no adapter makes such a header; one from outside might
+            if (
+                lines.count(b"\n") != len(request.headers) + len(request.extra)
+                or lines.count(b"\r") != lines.count(b"\n")
+                or b"\0" in lines
+            ):
+                return Answer(
+                    403, failure=REFUSED_ADDRESS
+                )  # no adapter makes such a header; one from outside might
             sent[0] = True
             writer.write(head + lines + b"\r\n" + request.body)
             await writer.drain()

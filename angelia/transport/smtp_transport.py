@@ -1,7 +1,9 @@
-"""SMTP as a transport: a few connections, each with a thread of its own (smtplib), one transaction per message.
+"""SMTP as a transport: a few connections, each with a thread of its own (smtplib), one transaction per
+message.
 
-The one distinction that matters is kept: until the final dot has left, the message was not sent; after it, without a reply, nobody knows.
-An error reply is an answer (its code, its text). Surprise: the date header is added here, so that a repeat is the same payload.
+The one distinction that matters is kept: until the final dot has left, the message was not sent; after it,
+without a reply, nobody knows. An error reply is an answer (its code, its text). Surprise: the date header is
+added here, so that a repeat is the same payload.
 """
 
 from __future__ import annotations
@@ -39,7 +41,13 @@ class SmtpTransport:
         is_implicit: bool,
         ca_file: Path | None = None,
     ) -> None:
-        self._host, self._port, self._sender, self._user, self._timeout_s = host, port, sender, user, timeout_s
+        self._host, self._port, self._sender, self._user, self._timeout_s = (
+            host,
+            port,
+            sender,
+            user,
+            timeout_s,
+        )
         self._is_implicit = is_implicit
         self._tls: ssl.SSLContext = tls_context(ca_file)
         self._tls.set_alpn_protocols([])
@@ -48,13 +56,18 @@ class SmtpTransport:
         self._open: list[smtplib.SMTP] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+    def submit(
+        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+    ) -> None:
         """See `Transport.submit`."""
 
         due = time.monotonic() + self._timeout_s
 
         async def run() -> None:
-            done(tag, await asyncio.get_running_loop().run_in_executor(self._pool, self._transaction, request, due))
+            done(
+                tag,
+                await asyncio.get_running_loop().run_in_executor(self._pool, self._transaction, request, due),
+            )
 
         task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
@@ -63,12 +76,16 @@ class SmtpTransport:
     def _connect(self) -> smtplib.SMTP:
         # Only a connection's own thread uses it; the list is for closing them all at the end.
         if self._is_implicit:
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(self._host, self._port, timeout=self._timeout_s, context=self._tls)
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(
+                self._host, self._port, timeout=self._timeout_s, context=self._tls
+            )
         else:
             connection = smtplib.SMTP(self._host, self._port, timeout=self._timeout_s)
         self._open.append(connection)
         if not self._is_implicit:
-            connection.starttls(context=self._tls)  # raises where the server has none: nothing is ever said in clear
+            connection.starttls(
+                context=self._tls
+            )  # raises where the server has none: nothing is ever said in clear
         if self._user:
             connection.login(*self._user)
         connection.ehlo_or_helo_if_needed()
@@ -90,7 +107,9 @@ class SmtpTransport:
                 return self._answer(connection, code, text, NOT_SENT)
             message = f"Date: {formatdate(usegmt=True)}\r\n".encode() + request.body
             connection.send(_STUFF.sub(b"..", message))
-            if time.monotonic() > due:  # slow, or this process was paused: others count on nothing leaving later than this
+            if (
+                time.monotonic() > due
+            ):  # slow, or this process was paused: others count on nothing leaving later than this
                 self._drop()
                 return Answer(0, failure=NOT_SENT, detail="too late")
             sent = True  # a server forgets what no final dot ends (RFC 5321 4.1.1.4)
@@ -98,7 +117,10 @@ class SmtpTransport:
             return self._answer(connection, *connection.getreply(), UNKNOWN)
         except smtplib.SMTPResponseException as error:  # greeting, STARTTLS or AUTH was refused
             self._drop()
-            return Answer(error.smtp_code, error.smtp_error if isinstance(error.smtp_error, bytes) else str(error.smtp_error).encode())
+            return Answer(
+                error.smtp_code,
+                error.smtp_error if isinstance(error.smtp_error, bytes) else str(error.smtp_error).encode(),
+            )
         except (OSError, smtplib.SMTPException, ValueError) as error:
             self._drop()
             return Answer(0, failure=UNKNOWN if sent else NOT_SENT, detail=type(error).__name__)

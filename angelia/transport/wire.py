@@ -1,7 +1,8 @@
 """What goes to a provider and what comes back, as values; the client that carries them.
 
-A `Request` is bytes and fixed headers, an `Answer` either a status with a body, or the reason there is none. The one distinction everything rests
-on: `not_sent` (the provider cannot have seen it: safe to try again) against `unknown` (it may have: ambiguous).
+A `Request` is bytes and fixed headers, an `Answer` either a status with a body, or the reason there is none.
+The one distinction everything rests on: `not_sent` (the provider cannot have seen it: safe to try again)
+against `unknown` (it may have: ambiguous).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ NOT_SENT, UNKNOWN = "not_sent", "unknown"
 
 
 class Request(NamedTuple):
-    """One request: `headers` are shared by many (compressed once), `extra` belong to this one, and so does the path if it is its own."""
+    """One request: `headers` are shared by many (compressed once), `extra` belong to this one, and so does
+    the path if it is its own.
+    """
 
     path: bytes
     headers: Headers
@@ -25,7 +28,9 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back. `status` 0 means no answer, and then `failure` says why and whether it can have been seen."""
+    """What came back. `status` 0 means no answer, and then `failure` says why and whether it can have been
+    seen.
+    """
 
     status: int
     body: bytes = b""
@@ -42,9 +47,13 @@ class Answer(NamedTuple):
 
 
 class Transport(Protocol):
-    """Carries requests; answers by calling `done(tag, answer)` exactly once per request, later, from the event loop."""
+    """Carries requests; answers by calling `done(tag, answer)` exactly once per request, later, from the
+    event loop.
+    """
 
-    def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+    def submit(
+        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+    ) -> None:
         """Take one request. Never blocks; queues what the connections cannot take yet."""
 
     async def close(self) -> None:

@@ -1,7 +1,9 @@
-"""Append-only chains: the user index, one for the whole lake, whose every commit lists all earlier files and its own.
+"""Append-only chains: the user index, one for the whole lake, whose every commit lists all earlier files and
+its own.
 
-Grain: commit of `user_index` (leaf chain=0). Whoever loses the race gets a Conflict, re-reads the head and appends again. Replays never append,
-and `shard_bits` never changes: ordinals and shards are promised to every file that exists.
+Grain: commit of `user_index` (leaf chain=0). Whoever loses the race gets a Conflict, re-reads the head and
+    appends again. Replays never append, and `shard_bits` never changes: ordinals and shards are promised to
+    every file that exists.
 """
 
 from __future__ import annotations
@@ -31,20 +33,24 @@ def append_chain(
     meta: Mapping[str, Any] | None = None,
     rejects: Mapping[str, int] | None = None,
 ) -> Commit:
-    """Append users to the head that was read, and return the new head (or `expected` itself if there is nothing to append).
+    """Append users to the head that was read, and return the new head (or `expected` itself if there is
+    nothing to append).
 
     Args:
         tables: one file each, in order; their ordinals continue the head's without a hole.
-        expected: the head that the caller read (`lake.head("user_index", chain="0")`), None if there was none.
-        shard_bits: log2 of ordinals per shard; recorded by the first commit, with `n_users`, in the commit's meta.
+        expected: the head that the caller read (`lake.head("user_index", chain="0")`), None if there was
+            none. shard_bits: log2 of ordinals per shard; recorded by the first commit, with `n_users`, in the
+            commit's meta.
 
     Raises:
         Conflict: somebody else appended meanwhile; nothing was written. Read the head again and append again.
-        InvalidInput: a replay branch, another `shard_bits` than the chain's, or ordinals that do not continue it.
+        InvalidInput: a replay branch, another `shard_bits` than the chain's, or ordinals that do not continue
+            it.
     """
     if lake.branch != "main":
         raise InvalidInput(
-            f"{name} is append-only and never written on {lake.branch}", fix="run index_users on main first; a replay reads main's index"
+            f"{name} is append-only and never written on {lake.branch}",
+            fix="run index_users on main first; a replay reads main's index",
         )
     known = expected.rows if expected else 0
     if expected and int(expected.meta["shard_bits"]) != shard_bits:
@@ -68,8 +74,11 @@ def append_chain(
         first = known
         for table in tables:
             last = first + table.num_rows - 1
-            # Named by first ordinal: a commit's files are sorted by name, so reading keeps the order of ordinals.
-            attempt.write(table, f"from-{first:010d}.parquet", shards=(first >> shard_bits, last >> shard_bits))
+            # Named by first ordinal: a commit's files are sorted by name, so reading keeps the order of
+            # ordinals.
+            attempt.write(
+                table, f"from-{first:010d}.parquet", shards=(first >> shard_bits, last >> shard_bits)
+            )
             first = last + 1
         return attempt.publish(
             inputs=inputs,

@@ -1,7 +1,9 @@
-"""One file group's raw rows to its user_days and user_pushes rows. Pure: Arrow in, Arrow out, the same bytes whatever the order of the rows.
+"""One file group's raw rows to its user_days and user_pushes rows. Pure: Arrow in, Arrow out, the same bytes
+whatever the order of the rows.
 
-Grain: user x day x event type x item; push x (sent or opened). Values are summed in millionths, as integers, so that a sum does not depend on
-row order. What would surprise: of duplicates that differ, the earliest counts, and of equally early ones the smallest in every other column.
+Grain: user x day x event type x item; push x (sent or opened). Values are summed in millionths, as integers,
+    so that a sum does not depend on row order. What would surprise: of duplicates that differ, the earliest
+    counts, and of equally early ones the smallest in every other column.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ I64 = npt.NDArray[np.int64]
 
 
 def first_of_each(rows: pa.Table, key: Sequence[str], order: Sequence[str]) -> pa.Table:
-    """Return the rows with one row per key: the smallest by `order`, then by all other columns. Row order is not kept.
+    """Return the rows with one row per key: the smallest by `order`, then by all other columns. Row order is
+    not kept.
 
     Only rows whose key occurs twice are sorted; that is 0.2 % of a source, and sorting is what costs.
     """
@@ -43,10 +46,12 @@ def first_of_each(rows: pa.Table, key: Sequence[str], order: Sequence[str]) -> p
 
 
 def aggregate_events(events: pa.Table) -> pa.Table:
-    """Return user_days rows, sorted by ordinal, event_type, item (none last), of one UTC day's distinct events.
+    """Return user_days rows, sorted by ordinal, event_type, item (none last), of one UTC day's distinct
+    events.
 
     Args:
-        events: `ordinal`, `event_type`, `item` (nullable), `value` (nullable), `event_ts` (UTC, microseconds).
+        events: `ordinal`, `event_type`, `item` (nullable), `value` (nullable), `event_ts` (UTC,
+            microseconds).
     """
     ordinals = events["ordinal"].to_numpy().astype(np.int64)
     types, type_codes = _ranks(events["event_type"])
@@ -80,7 +85,9 @@ def distinct_events(events: pa.Table) -> pa.Table:
 
 
 def distinct_pushes(pushes: pa.Table) -> pa.Table:
-    """Return one row per (message, kind), the earliest: a receipt that later upgrades an ambiguous one is no second push."""
+    """Return one row per (message, kind), the earliest: a receipt that later upgrades an ambiguous one is no
+    second push.
+    """
     return first_of_each(pushes, ("message_id", "kind"), ("at_ts",))
 
 

@@ -1,7 +1,7 @@
 """Counts over a user's last 28 days: events, purchases, pushes, opens.
 
-Grain: user. Pure functions on arrays for one shard; reads and writes nothing. `age` is in days before ds: 0 = ds itself; rows older than 27 days
-are ignored, so any longer window may be passed.
+Grain: user. Pure functions on arrays for one shard; reads and writes nothing. `age` is in days before ds: 0 =
+    ds itself; rows older than 27 days are ignored, so any longer window may be passed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ PURCHASE = "purchase"
 OPEN_RATE_STRENGTH = 20.0  # pushes; the weight of the population's rate in a user's
 
 
-def event_features(user: Ints, age: Ints, n_events: Ints, is_purchase: npt.NDArray[np.bool_], value: Floats, n: int) -> dict[str, pa.Array]:
+def event_features(
+    user: Ints, age: Ints, n_events: Ints, is_purchase: npt.NDArray[np.bool_], value: Floats, n: int
+) -> dict[str, pa.Array]:
     """Return the event columns of `user_features` for n users.
 
     Args:
@@ -30,7 +32,13 @@ def event_features(user: Ints, age: Ints, n_events: Ints, is_purchase: npt.NDArr
         n: users of the shard.
     """
     recent = age < WINDOW_DAYS
-    user, age, n_events, is_purchase, value = user[recent], age[recent], n_events[recent], is_purchase[recent], value[recent]
+    user, age, n_events, is_purchase, value = (
+        user[recent],
+        age[recent],
+        n_events[recent],
+        is_purchase[recent],
+        value[recent],
+    )
     days = np.unique(user * WINDOW_DAYS + age)
     bought = is_purchase
     return {
@@ -45,10 +53,18 @@ def event_features(user: Ints, age: Ints, n_events: Ints, is_purchase: npt.NDArr
     }
 
 
-def push_features(sent_user: Ints, sent_age: Ints, opened_user: Ints, opened_age: Ints, population_rate: float, n: int) -> dict[str, pa.Array]:
-    """Return the push columns of `user_features` for n users; arrays of rows and ages of sent and of opened pushes."""
+def push_features(
+    sent_user: Ints, sent_age: Ints, opened_user: Ints, opened_age: Ints, population_rate: float, n: int
+) -> dict[str, pa.Array]:
+    """Return the push columns of `user_features` for n users; arrays of rows and ages of sent and of opened
+    pushes.
+    """
     sent_recent, opened_recent = sent_age < WINDOW_DAYS, opened_age < WINDOW_DAYS
-    sent_user, sent_age, opened_user = sent_user[sent_recent], sent_age[sent_recent], opened_user[opened_recent]
+    sent_user, sent_age, opened_user = (
+        sent_user[sent_recent],
+        sent_age[sent_recent],
+        opened_user[opened_recent],
+    )
     pushes, opens = _sum(sent_user, None, n), _sum(opened_user, None, n)
     rate = (opens + OPEN_RATE_STRENGTH * population_rate) / (pushes + OPEN_RATE_STRENGTH)
     return {

@@ -1,7 +1,8 @@
 """Append users to the index: the only code that hands out ordinals.
 
-Grain: user. Reads and writes `user_index` (chain). What would surprise: whoever loses the race re-reads only what the winner
-added, drops those users from its own list, and appends the rest; so an ordinal is never moved, reused or given twice.
+Grain: user. Reads and writes `user_index` (chain). What would surprise: whoever loses the race re-reads only
+    what the winner added, drops those users from its own list, and appends the rest; so an ordinal is never
+    moved, reused or given twice.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from angelia.users.chain import append_chain
 
 CHAIN = "0"
 MAX_ATTEMPTS = 50
-FILE_BITS = 20  # a file holds whole shards, of at most a million people: who wants the ids of some shards reads no others
+# a file holds whole shards, of at most a million people: who wants the ids of some shards reads no others
+FILE_BITS = 20
 
 
 def index_head(lake: Lake) -> Commit | None:
@@ -38,7 +40,8 @@ def append_users(
     params: Mapping[str, Any] | None = None,
     rejects: Mapping[str, int] | None = None,
 ) -> Commit:
-    """Give ordinals to users that `seen` does not hold, in the order given, and return the index that holds them all.
+    """Give ordinals to users that `seen` does not hold, in the order given, and return the index that holds
+    them all.
 
     Args:
         users: one column `user_id`, distinct, none of them in `seen`.
@@ -54,18 +57,37 @@ def append_users(
     for _ in range(MAX_ATTEMPTS):
         first = head.rows if head else 0
         tables = [
-            pa.table({"user_id": fresh.slice(start - first, stop - start), "ordinal": pa.array(np.arange(start, stop, dtype=np.uint32))})
-            for start, stop in itertools.pairwise(_edges(first, first + len(fresh), max(FILE_BITS, shard_bits)))
+            pa.table(
+                {
+                    "user_id": fresh.slice(start - first, stop - start),
+                    "ordinal": pa.array(np.arange(start, stop, dtype=np.uint32)),
+                }
+            )
+            for start, stop in itertools.pairwise(
+                _edges(first, first + len(fresh), max(FILE_BITS, shard_bits))
+            )
         ]
         try:
-            return append_chain(lake, "user_index", tables, expected=head, shard_bits=shard_bits, inputs=inputs, params=params, rejects=rejects)
+            return append_chain(
+                lake,
+                "user_index",
+                tables,
+                expected=head,
+                shard_bits=shard_bits,
+                inputs=inputs,
+                params=params,
+                rejects=rejects,
+            )
         except Conflict:
             moved = lake.require("user_index", chain=CHAIN)
             old = {entry.path for entry in head.files} if head else set()
             added = lake.read(moved, ["user_id"], where=lambda entry, old=old: entry.path not in old)  # type: ignore[misc]
             fresh = fresh.filter(pc.invert(pc.is_in(fresh, added["user_id"].combine_chunks())))
             head = moved
-    raise Conflict(f"user_index: the head moved {MAX_ATTEMPTS} times in a row", fix="run index_users again when fewer runs compete")
+    raise Conflict(
+        f"user_index: the head moved {MAX_ATTEMPTS} times in a row",
+        fix="run index_users again when fewer runs compete",
+    )
 
 
 def _edges(first: int, stop: int, bits: int) -> list[int]:

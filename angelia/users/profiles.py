@@ -1,7 +1,8 @@
 """Profiles, made fit for use: bad values become null and are counted, never a reason to lose the user.
 
 Grain: user. Pure functions on one shard's rows in ordinal order; reads and writes nothing.
-Surprising: allowed values, ranges and patterns are those of the `user_profiles` contract, so a rule changed there changes here.
+Surprising: allowed values, ranges and patterns are those of the `user_profiles` contract, so a rule changed
+    there changes here.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ DAY_US = 86_400_000_000
 _PLAIN = ("gender", "country", "province", "locale", "device_vendor", "membership_level")
 
 
-def profile_features(profiles: pa.Table, ds: date, default_timezone: str) -> tuple[dict[str, pa.Array], Counts]:
+def profile_features(
+    profiles: pa.Table, ds: date, default_timezone: str
+) -> tuple[dict[str, pa.Array], Counts]:
     """Return the profile columns of `user_features` and how many values were refused, by reason.
 
     Args:
-        profiles: n rows with the columns of `user_profiles` but user_id; all null where a user has no profile.
-        ds: the closed day; a signup after it counts as unknown.
-        default_timezone: stands in for missing and unknown ones.
+        profiles: n rows with the columns of `user_profiles` but user_id; all null where a user has no
+            profile. ds: the closed day; a signup after it counts as unknown. default_timezone: stands in for
+            missing and unknown ones.
     """
     refused: Counts = {}
     columns = {name: _valid(profiles[name].combine_chunks(), USER_PROFILES[name], refused) for name in _PLAIN}
@@ -47,7 +50,12 @@ def profile_features(profiles: pa.Table, ds: date, default_timezone: str) -> tup
 
 
 def contact_features(
-    user_ids: pa.Array, channels: pa.Array, refused_channels: pa.Array, refused_topics: pa.Array, suppressions: pa.Table, ds: date
+    user_ids: pa.Array,
+    channels: pa.Array,
+    refused_channels: pa.Array,
+    refused_topics: pa.Array,
+    suppressions: pa.Table,
+    ds: date,
 ) -> dict[str, pa.Array]:
     """Return `channels`, `opted_out_topics` and `is_suppressed`.
 
@@ -56,8 +64,8 @@ def contact_features(
         channels: (n,) lists of channels with an active address.
         refused_channels: (n,) lists of channels refused.
         refused_topics: (n,) lists of topics refused.
-        suppressions: the whole log; entries after ds, and of single addresses (delivery re-checks those), do not count.
-        ds: the closed day.
+        suppressions: the whole log; entries after ds, and of single addresses (delivery re-checks those), do
+            not count. ds: the closed day.
     """
     end = pa.scalar((np.datetime64(ds) + 1).astype("datetime64[us]").astype(np.int64).item(), pa.int64())
     since = suppressions["since_ts"].cast(pa.int64())
@@ -71,12 +79,16 @@ def contact_features(
         else:
             by_channel.setdefault(user, set()).add(channel)
     reachable = []
-    for user, have, refused in zip(user_ids.to_pylist(), channels.to_pylist(), refused_channels.to_pylist(), strict=True):
+    for user, have, refused in zip(
+        user_ids.to_pylist(), channels.to_pylist(), refused_channels.to_pylist(), strict=True
+    ):
         closed = by_channel.get(user, set()).union(refused or ())
         reachable.append([c for c in CHANNELS if c in (have or ()) and c not in closed])
     return {
         "channels": pa.array(reachable, pa.list_(pa.string())),
-        "opted_out_topics": pa.array([sorted(set(topics or ())) for topics in refused_topics.to_pylist()], pa.list_(pa.string())),
+        "opted_out_topics": pa.array(
+            [sorted(set(topics or ())) for topics in refused_topics.to_pylist()], pa.list_(pa.string())
+        ),
         "is_suppressed": pc.is_in(user_ids, value_set=pa.array(sorted(everywhere), pa.string())),
     }
 
@@ -98,7 +110,9 @@ def _valid(values: pa.Array, column: Column, refused: Counts) -> pa.Array:
 def _days_since(moments: pa.Array, ds: date, refused: Counts) -> pa.Array:
     """Return whole UTC days from a timestamp's day to ds; null for none and for the future."""
     day = (np.datetime64(ds) - np.datetime64(0, "D")).astype(np.int64).item()
-    numbers = pc.floor(pc.divide(pc.cast(moments, pa.int64()).cast(pa.float64()), float(DAY_US))).cast(pa.int64())
+    numbers = pc.floor(pc.divide(pc.cast(moments, pa.int64()).cast(pa.float64()), float(DAY_US))).cast(
+        pa.int64()
+    )
     days = pc.subtract(pa.scalar(day, pa.int64()), numbers)
     future = pc.fill_null(pc.less(days, 0), False)
     refused["signup_ts"] = pc.sum(future).as_py() or 0

@@ -1,7 +1,8 @@
 """Who must not be contacted any more: the `stops` and `suppressions` logs, read at most 10 s before a send.
 
 Unreadable = do not send: a worker that cannot read the logs waits, and defers what it was about to send.
-Surprise: an entry for an *address* counts only if it is younger than the plan's closed day; an older one was known when the night chose the address.
+Surprise: an entry for an *address* counts only if it is younger than the plan's closed day; an older one was
+known when the night chose the address.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ REFRESH_S = 4.0
 
 
 def address_key(store: Store) -> bytes:
-    """Return the key of address hashes: `ANGELIA_ADDRESS_KEY`, else a random one kept in the lake (created once, read by all)."""
+    """Return the key of address hashes: `ANGELIA_ADDRESS_KEY`, else a random one kept in the lake (created
+    once, read by all).
+    """
     given = os.environ.get("ANGELIA_ADDRESS_KEY")
     if given:
         return given.encode()
@@ -41,7 +44,8 @@ def address_hash(key: bytes, channel: str, address: str) -> str:
 def fold_stops(state: dict[str, bool], entries: Iterable[Mapping[str, object]]) -> None:
     """Update campaign -> is stopped by entries of the log `stops`, in the order in which they were appended.
 
-    The log's order decides, never `at_ts`: machines' clocks differ, and a stop must hold though an earlier resume bears a later time.
+    The log's order decides, never `at_ts`: machines' clocks differ, and a stop must hold though an earlier
+    resume bears a later time.
     """
     for entry in entries:
         state[str(entry["campaign_id"])] = entry["action"] == "stop"
@@ -112,7 +116,9 @@ class Guards:
             elif since >= self._planned_until:
                 self.addresses.add(str(entry["address_hash"]))
 
-    def blocked(self, campaigns: Sequence[str], users: Sequence[str], channel: str, addresses: Sequence[str]) -> list[str | None]:
+    def blocked(
+        self, campaigns: Sequence[str], users: Sequence[str], channel: str, addresses: Sequence[str]
+    ) -> list[str | None]:
         """Return per row the reason not to send, or None."""
         reasons: list[str | None] = [None] * len(campaigns)
         if self.stopped:

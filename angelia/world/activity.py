@@ -1,7 +1,8 @@
 """What people do in the app on one day: organic sessions, and visits that opened pushes start. Grain: event.
 
-A session lies within one UTC hour of one day. Numbers of sessions are Poisson around a rate that varies by person, weekday, day, week, trend and
-stretch without activity; hours follow the person's own curve of the kind of day; what they look at follows their taste of that day.
+A session lies within one UTC hour of one day. Numbers of sessions are Poisson around a rate that varies by
+person, weekday, day, week, trend and stretch without activity; hours follow the person's own curve of the
+kind of day; what they look at follows their taste of that day.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Events:
 
     Attributes:
         row: position of the user among the people given. number: 0..1999, unique within the user's day.
-        kind: code in EVENT_TYPES. category: code, -1 = none. value: money, NaN = none. at: seconds since 1970.
+        kind: code in EVENT_TYPES. category: code, -1 = none. value: money, NaN = none. at: seconds since
+            1970.
     """
 
     row: Ints
@@ -63,7 +65,10 @@ def session_rates(person: People, day: int) -> Floats:
     rows = np.arange(len(person))
     weights = person.hours[rows[:, None], clock.is_day_off.astype(np.int64), clock.hour]
     weights = weights * np.array(given.weekday)[clock.weekday]
-    level = person.sessions * np.exp(mood(person.keys, day) + person.trend * np.sin(2.0 * np.pi * (day / given.trend_days + person.trend_phase)))
+    level = person.sessions * np.exp(
+        mood(person.keys, day)
+        + person.trend * np.sin(2.0 * np.pi * (day / given.trend_days + person.trend_phase))
+    )
     level *= np.where(is_lapsed(person, rows, day), given.lapse_rate, 1.0) * (person.signup_day <= day)
     return np.asarray(weights * level[:, None], dtype=np.float64)
 
@@ -80,27 +85,61 @@ def organic_day(person: People, day: int) -> Events:
     keys = draws.counted(ids.mix(person.keys[row], "session", salt), session)
     hour = draws.pick(draws.uniform(keys, "hour"), rates[row])
     start = day * 86_400 + hour * 3_600 + (2_700 * draws.uniform(keys, "start")).astype(np.int64)
-    liking = np.log(np.array(parameters().category_popularity)) + parameters().taste.choice_scale * taste_on(person, day)
+    liking = np.log(np.array(parameters().category_popularity)) + parameters().taste.choice_scale * taste_on(
+        person, day
+    )
     interest = draws.pick(draws.uniform(keys, "interest"), np.exp(liking)[row])
     weekday = (day + 3) % 7
-    buying = np.minimum(given.purchase_share * given.purchase_weekday[weekday] * person.purchase_factor[row], 0.8)
-    return _sessions(person, np.exp(liking), row, session * _PER_SESSION, keys, start, interest, buying, given.views_mean, 60.0, day)
+    buying = np.minimum(
+        given.purchase_share * given.purchase_weekday[weekday] * person.purchase_factor[row], 0.8
+    )
+    return _sessions(
+        person,
+        np.exp(liking),
+        row,
+        session * _PER_SESSION,
+        keys,
+        start,
+        interest,
+        buying,
+        given.views_mean,
+        60.0,
+        day,
+    )
 
 
 def visits(person: People, row: Ints, number: Ints, category: Ints, opened_at: Ints, day: int) -> Events:
     """Return what people do after opening pushes on a day.
 
     Args:
-        row: who opened, (m,). number: 0.. within the user's day, (m,). category: of the material, -1 = none. opened_at: seconds since 1970.
+        row: who opened, (m,). number: 0.. within the user's day, (m,). category: of the material, -1 = none.
+            opened_at: seconds since 1970.
     """
     activity, response = parameters().activity, parameters().response
     keys = draws.counted(ids.mix(person.keys[row], "visit", str(day)), number)
-    liking = np.exp(np.log(np.array(parameters().category_popularity)) + parameters().taste.choice_scale * taste_on(person, day))
+    liking = np.exp(
+        np.log(np.array(parameters().category_popularity))
+        + parameters().taste.choice_scale * taste_on(person, day)
+    )
     own = draws.pick(draws.uniform(keys, "interest"), liking[row])
     interest = np.where(category >= 0, category, own)
-    buying = np.minimum(activity.purchase_share * response.visit_purchase_factor * person.purchase_factor[row], 0.8)
+    buying = np.minimum(
+        activity.purchase_share * response.visit_purchase_factor * person.purchase_factor[row], 0.8
+    )
     numbers = _VISITS + number * _PER_SESSION
-    return _sessions(person, liking, row, numbers, keys, opened_at + 1, interest, buying, response.visit_views_mean, 20.0, day)
+    return _sessions(
+        person,
+        liking,
+        row,
+        numbers,
+        keys,
+        opened_at + 1,
+        interest,
+        buying,
+        response.visit_views_mean,
+        20.0,
+        day,
+    )
 
 
 def _sessions(
@@ -116,7 +155,9 @@ def _sessions(
     pace: float,
     day: int,
 ) -> Events:
-    """Unfold sessions (m,) into events: open, views, perhaps cart, perhaps purchase, at most `pace` seconds apart and never beyond the day."""
+    """Unfold sessions (m,) into events: open, views, perhaps cart, perhaps purchase, at most `pace` seconds
+    apart and never beyond the day.
+    """
     given = parameters().activity
     views = draws.geometric(draws.uniform(keys, "views"), views_mean, given.view_cap)
     bought = draws.uniform(keys, "purchase") < buying
@@ -137,7 +178,9 @@ def _sessions(
     value = np.full(len(of), np.nan)
     paid = np.flatnonzero(kind == PURCHASE)
     share = given.value_person_share
-    level = np.sqrt(share) * person.value_level[row[of[paid]]] + np.sqrt(1.0 - share) * draws.normal(event_keys[paid], "value")
+    level = np.sqrt(share) * person.value_level[row[of[paid]]] + np.sqrt(1.0 - share) * draws.normal(
+        event_keys[paid], "value"
+    )
     value[paid] = np.round(np.exp(given.value_log_mean + given.value_log_sd * level), 2)
     step = (pace * (0.3 + 0.7 * draws.uniform(keys, "pace")))[of]
     at = np.minimum(start[of] + (position * step).astype(np.int64), (day + 1) * 86_400 - 1)

@@ -1,6 +1,7 @@
 """Draws answers to pushes from the truth: opened when, delivered, bounced, refused. Grain: push.
 
-One push is told from another by user and UTC hour, so an answer is the same whenever and however often it is asked for.
+One push is told from another by user and UTC hour, so an answer is the same whenever and however often it is
+asked for.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Answers(NamedTuple):
 
     Attributes:
         probability: of an open (delivery included). opened_at: seconds since 1970, NOT_OPENED = -1.
-        is_bounced: the address turned out to be dead. is_delivered: reached the phone. seen: probability that it was looked at.
-        keys: one draw key per push.
+        is_bounced: the address turned out to be dead. is_delivered: reached the phone. seen: probability that
+            it was looked at. keys: one draw key per push.
     """
 
     probability: Floats
@@ -37,7 +38,14 @@ class Answers(NamedTuple):
 
 
 def answer(
-    person: People, row: Ints, category: Ints, appeal: Floats, channel_factor: Floats, sent_at: Ints, felt: Floats, felt_category: Floats
+    person: People,
+    row: Ints,
+    category: Ints,
+    appeal: Floats,
+    channel_factor: Floats,
+    sent_at: Ints,
+    felt: Floats,
+    felt_category: Floats,
 ) -> Answers:
     """Answer pushes; all arguments (m,), `sent_at` in seconds since 1970."""
     given = parameters().response
@@ -50,7 +58,8 @@ def answer(
     bounced = draws.uniform(keys, "bounce") < given.bounce_share
     delivered = ~bounced & (draws.uniform(keys, "delivery") < given.delivered_share)
     opened = delivered & (draws.uniform(keys, "open") < probability)
-    # Seen in hour k after the send with the probability the truth gives that hour; within the first hour soon, later anywhere.
+    # Seen in hour k after the send with the probability the truth gives that hour; within the first hour
+    # soon, later anywhere.
     ahead = draws.pick(draws.uniform(keys, "delay"), levels)
     within = draws.uniform(keys, "within")
     delay = np.where(ahead == 0, 20.0 + 3_500.0 * within**2.5, 3_600.0 * (ahead - 0.5 + within))
@@ -59,6 +68,8 @@ def answer(
 
 
 def unsubscribed(answers: Answers, felt: Floats) -> Bools:
-    """Say who refuses the topic in answer to a push, (m,): rare, and more likely the more pushes are still felt."""
+    """Say who refuses the topic in answer to a push, (m,): rare, and more likely the more pushes are still
+    felt.
+    """
     chance = parameters().response.unsubscribe_share * answers.seen * (1.0 + felt)
     return np.asarray(answers.is_delivered & (draws.uniform(answers.keys, "refuse") < chance))

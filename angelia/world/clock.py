@@ -1,7 +1,8 @@
-"""Local hours, weekdays and kinds of day for the world's people. Grain: user x UTC hour. Uses `angelia.timing.local_time`.
+"""Local hours, weekdays and kinds of day for the world's people. Grain: user x UTC hour. Uses
+`angelia.timing.local_time`.
 
-Hours are int64 hours since 1970, days int64 days since 1970 (UTC). The world knows weekends, a few people's odd weeks, and no public holidays: its
-truth must not change with somebody's calendar.
+Hours are int64 hours since 1970, days int64 days since 1970 (UTC). The world knows weekends, a few people's
+odd weeks, and no public holidays: its truth must not change with somebody's calendar.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def _grid(day: int) -> tuple[Ints, Ints]:
 
 @lru_cache(maxsize=512)
 def whole_hour(day: int, first: int, end: int) -> Bools:
-    """Say which UTC hours of a day lie inside local [first, end) with all their minutes, (timezones, 24); half-hour zones have one fewer."""
+    """Say which UTC hours of a day lie inside local [first, end) with all their minutes, (timezones, 24);
+    half-hour zones have one fewer.
+    """
     from zoneinfo import ZoneInfo
 
     from angelia.timing.local_time import in_hours

@@ -1,4 +1,6 @@
-"""How people can be reached and what they refuse: the truth behind user_endpoints and user_preferences. Grain: user."""
+"""How people can be reached and what they refuse: the truth behind user_endpoints and user_preferences.
+Grain: user.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class Contact:
 
     Attributes:
         has: address known, (n, 4) over CHANNELS. is_active: and the provider still takes it, same shape.
-        topic_out_day: day since which a topic is refused, NEVER = not, (n, topics). channel_out_day: the same over CHANNELS, (n, 4).
+        topic_out_day: day since which a topic is refused, NEVER = not, (n, topics). channel_out_day: the same
+            over CHANNELS, (n, 4).
     """
 
     has: Bools
@@ -42,19 +45,32 @@ def topics() -> tuple[str, ...]:
 def contact(person: People, anchor_day: int) -> Contact:
     """Return reachability and refusals of people."""
     reach = parameters().reach
-    has = np.stack([person.has_app & ~person.is_ios, person.has_app & person.is_ios, person.has_sms, person.has_email], axis=1)
-    dead = draws.uniform(draws.counted(person.keys[:, None], np.arange(4)[None, :]), "inactive") < reach.inactive_share
-    topic_out = np.stack([_out_day(person, f"topic {name}", share, anchor_day) for name, share in reach.opt_out.items()], axis=1)
+    has = np.stack(
+        [person.has_app & ~person.is_ios, person.has_app & person.is_ios, person.has_sms, person.has_email],
+        axis=1,
+    )
+    dead = (
+        draws.uniform(draws.counted(person.keys[:, None], np.arange(4)[None, :]), "inactive")
+        < reach.inactive_share
+    )
+    topic_out = np.stack(
+        [_out_day(person, f"topic {name}", share, anchor_day) for name, share in reach.opt_out.items()],
+        axis=1,
+    )
     channel_out = np.full((len(person), 4), NEVER)
     for name, share in reach.channel_opt_out.items():
         column = CHANNELS.index(name)
-        channel_out[:, column] = np.where(has[:, column], _out_day(person, f"channel {name}", share, anchor_day), NEVER)
+        channel_out[:, column] = np.where(
+            has[:, column], _out_day(person, f"channel {name}", share, anchor_day), NEVER
+        )
     return Contact(has, has & ~dead, topic_out, channel_out)
 
 
 def _out_day(person: People, layer: str, share: float, anchor_day: int) -> Ints:
     recent = parameters().reach.recent_opt_out_share
     u = draws.uniform(person.keys, layer, "when")
-    age = np.where(u < recent, 28.0 * u / recent, 28.0 + 600.0 * (u - recent) / (1.0 - recent)).astype(np.int64)
+    age = np.where(u < recent, 28.0 * u / recent, 28.0 + 600.0 * (u - recent) / (1.0 - recent)).astype(
+        np.int64
+    )
     day = np.maximum(anchor_day - age, person.signup_day)
     return np.where(draws.uniform(person.keys, layer) < share, day, NEVER)

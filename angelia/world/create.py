@@ -1,7 +1,9 @@
-"""Writes a world's sources: four weeks of events and random pushes, and the last day's profiles, endpoints and preferences.
+"""Writes a world's sources: four weeks of events and random pushes, and the last day's profiles, endpoints
+and preferences.
 
-Reads nothing; writes user_events and push_history for every day of the window, user_profiles, user_endpoints, user_preferences for the last.
-Blocks of people are simulated in processes of their own; every number is drawn by counter, so the bytes do not depend on how many.
+Reads nothing; writes user_events and push_history for every day of the window, user_profiles, user_endpoints,
+user_preferences for the last. Blocks of people are simulated in processes of their own; every number is drawn
+by counter, so the bytes do not depend on how many.
 """
 
 from __future__ import annotations
@@ -46,8 +48,12 @@ class Place:
     folders: dict[Leaf, str]
 
     def write(self, lake: Lake, leaf: Leaf, block: int, table: pa.Table) -> tuple[Leaf, str]:
-        """Write one block's file of a leaf; return the leaf and the entry as JSON. Past pushes are our own records: clean, and held to it."""
-        entry = lake.write_file(leaf[0], self.folders[leaf], table, f"part-{block:04d}.parquet", conform=leaf[0] == "push_history")
+        """Write one block's file of a leaf; return the leaf and the entry as JSON. Past pushes are our own
+        records: clean, and held to it.
+        """
+        entry = lake.write_file(
+            leaf[0], self.folders[leaf], table, f"part-{block:04d}.parquet", conform=leaf[0] == "push_history"
+        )
         return leaf, entry.to_json()
 
 
@@ -72,7 +78,8 @@ def n_blocks(size: int) -> int:
 
 
 def event_rows(person: People, ids_of: pa.Array, day: int, dated: dict[int, Events], size: int) -> pa.Table:
-    """Return user_events rows that arrive on a day, with dirt: those in time, and late ones of the three days before.
+    """Return user_events rows that arrive on a day, with dirt: those in time, and late ones of the three days
+    before.
 
     Args:
         dated: events by the day they happened on; missing days have none.
@@ -85,12 +92,18 @@ def event_rows(person: People, ids_of: pa.Array, day: int, dated: dict[int, Even
             continue
         arriving = found.take(np.flatnonzero(late_by(person, found, day - back) == back))
         parts.append(tables.events(person, ids_of, arriving, day - back))
-        keys.append(draws.counted(ids.mix(person.keys[arriving.row], "event", str(day - back)), arriving.number))
+        keys.append(
+            draws.counted(ids.mix(person.keys[arriving.row], "event", str(day - back)), arriving.number)
+        )
     return dirt.soil_events(pa.concat_tables(parts).combine_chunks(), np.concatenate(keys), size)
 
 
-def snapshot_rows(world: World, person: People, day: int, bounced: set[tuple[str, str]], refused: list[tuple[str, str, int]]) -> dict[str, pa.Table]:
-    """Return profiles, endpoints and preferences of people as of a day, with dirt; see `tables` for the last two arguments."""
+def snapshot_rows(
+    world: World, person: People, day: int, bounced: set[tuple[str, str]], refused: list[tuple[str, str, int]]
+) -> dict[str, pa.Table]:
+    """Return profiles, endpoints and preferences of people as of a day, with dirt; see `tables` for the last
+    two arguments.
+    """
     profiles = tables.profiles(person, day)
     endpoints = tables.endpoints(person, world.anchor_day, day, bounced)
     preferences = tables.preferences(person, world.anchor_day, day, refused)
@@ -116,7 +129,9 @@ def write_block(world: World, block: int, days: int, place: Place) -> Written:
     dated: dict[int, Events] = {}
     for lived in simulate(world, person, world.anchor_day - days + 1, world.anchor_day):
         ds = day_name(lived.day)
-        dated = {day: found for day, found in dated.items() if day >= lived.day - LATE_DAYS} | {lived.day: lived.events}
+        dated = {day: found for day, found in dated.items() if day >= lived.day - LATE_DAYS} | {
+            lived.day: lived.events
+        }
         rows = event_rows(person, ids_of, lived.day, dated, world.users)
         pushed = tables.history(person, ids_of, lived.pushes, lived.answers, lived.day)
         entries.append(place.write(lake, ("user_events", ds), block, rows))
@@ -128,8 +143,15 @@ def write_block(world: World, block: int, days: int, place: Place) -> Written:
     return Written(entries, n_events, n_pushes, n_opens)
 
 
-def run_blocks(work: Callable[..., Any], blocks: int, arguments: tuple[Any, ...], processes: int, note: Callable[[str], None]) -> list[Any]:
-    """Return `work(world, block, *rest)` for every block, in block order; in this process if one is enough."""
+def run_blocks(
+    work: Callable[..., Any],
+    blocks: int,
+    arguments: tuple[Any, ...],
+    processes: int,
+    note: Callable[[str], None],
+) -> list[Any]:
+    """Return `work(world, block, *rest)` for every block, in block order; in this process if one is
+    enough."""
     world, rest = arguments[0], arguments[1:]
     if processes <= 1 or blocks == 1:
         found = []
@@ -169,28 +191,45 @@ def create_world(
     Raises:
         InvalidInput: a number is out of range; nothing was written.
     """
-    for name, value, low, high in (("users", users, 1, 20_000_000), ("days", days, 1, 365), ("seed", seed, 0, 2**63 - 1)):
+    for name, value, low, high in (
+        ("users", users, 1, 20_000_000),
+        ("days", days, 1, 365),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
         if not low <= value <= high:
             raise InvalidInput(f"--{name} {value} is not between {low} and {high}")
     world = World(seed, users, anchor_day)
     window = [day_name(day) for day in range(anchor_day - days + 1, anchor_day + 1)]
     leaves: list[Leaf] = [(name, ds) for name in ("user_events", "push_history") for ds in window]
-    leaves += [(name, window[-1]) for name in reversed(SNAPSHOTS)]  # profiles last: whoever sees them sees the rest
+    leaves += [
+        (name, window[-1]) for name in reversed(SNAPSHOTS)
+    ]  # profiles last: whoever sees them sees the rest
     with ExitStack() as stack:
-        attempts: dict[Leaf, Attempt] = {leaf: stack.enter_context(lake.attempt(leaf[0], ds=leaf[1])) for leaf in leaves}
-        place = Place(url, lake.branch, endpoint, {leaf: attempt.folder for leaf, attempt in attempts.items()})
-        blocks: list[Written] = run_blocks(write_block, n_blocks(users), (world, days, place), processes, note)
+        attempts: dict[Leaf, Attempt] = {
+            leaf: stack.enter_context(lake.attempt(leaf[0], ds=leaf[1])) for leaf in leaves
+        }
+        place = Place(
+            url, lake.branch, endpoint, {leaf: attempt.folder for leaf, attempt in attempts.items()}
+        )
+        blocks: list[Written] = run_blocks(
+            write_block, n_blocks(users), (world, days, place), processes, note
+        )
         for block in blocks:
             for leaf, entry in block.entries:
                 attempts[leaf].add(FileEntry.from_json(entry))
         note("world: publishing")
         params = {"seed": seed, "users": users, "days": days, "parameters_sha256": parameters_sha256()}
         commits = {
-            leaf: publish_once(lake, attempt, params=params, meta=world.meta() if leaf[0] in SNAPSHOTS else None)
+            leaf: publish_once(
+                lake, attempt, params=params, meta=world.meta() if leaf[0] in SNAPSHOTS else None
+            )
             for leaf, attempt in attempts.items()
         }
     n_pushes, n_opens = sum(block.n_pushes for block in blocks), sum(block.n_opens for block in blocks)
-    rows = {name: sum(commit.rows for leaf, commit in commits.items() if leaf[0] == name) for name in dict.fromkeys(leaf[0] for leaf in leaves)}
+    rows = {
+        name: sum(commit.rows for leaf, commit in commits.items() if leaf[0] == name)
+        for name in dict.fromkeys(leaf[0] for leaf in leaves)
+    }
     return {
         "users": users,
         "days": [window[0], window[-1]],

@@ -1,6 +1,7 @@
 """Spoils an exact small share of rows, as real sources do, within what the contracts tolerate. Grain: row.
 
-Shares are percent of a file's rows, rounded down: the files of small worlds are clean. Kinds of dirt never meet in one row.
+Shares are percent of a file's rows, rounded down: the files of small worlds are clean. Kinds of dirt never
+meet in one row.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _BAD_ADDRESSES = ("", "token\twith\ttabs", "line\nbreak")
 
 
 def soil_profiles(table: pa.Table, keys: Keys) -> pa.Table:
-    """Return profiles with null and unknown timezones, impossible years, words no list allows, bad ids and repeated people."""
+    """Return profiles with null and unknown timezones, impossible years, words no list allows, bad ids and
+    repeated people.
+    """
     return _soil(
         table,
         keys,
@@ -41,7 +44,12 @@ def soil_profiles(table: pa.Table, keys: Keys) -> pa.Table:
 
 def soil_endpoints(table: pa.Table, keys: Keys) -> pa.Table:
     """Return endpoints with malformed addresses, bad ids and repeated rows."""
-    return _soil(table, keys, "endpoints", {"address": _cycle("address", _BAD_ADDRESSES), "user_id": _cycle("user_id", _BAD_IDS)})
+    return _soil(
+        table,
+        keys,
+        "endpoints",
+        {"address": _cycle("address", _BAD_ADDRESSES), "user_id": _cycle("user_id", _BAD_IDS)},
+    )
 
 
 def soil_preferences(table: pa.Table, keys: Keys) -> pa.Table:
@@ -50,13 +58,17 @@ def soil_preferences(table: pa.Table, keys: Keys) -> pa.Table:
 
 
 def soil_events(table: pa.Table, keys: Keys, size: int) -> pa.Table:
-    """Return events with repeats, bad and unknown users, bad words and amounts, and times in the future; `size` is the population."""
+    """Return events with repeats, bad and unknown users, bad words and amounts, and times in the future;
+    `size` is the population.
+    """
     unknown = tuple(f"u{size + 5_000_000 + k:07d}" for k in range(7))
 
     def future(table: pa.Table, rows: Ints) -> pa.Table:
         shift = np.zeros(len(table), dtype=np.int64)
         shift[rows] = 4 * _DAY_US
-        at = pc.add(table["event_ts"].cast(pa.int64()), pa.array(shift)).cast(table.schema.field("event_ts").type)
+        at = pc.add(table["event_ts"].cast(pa.int64()), pa.array(shift)).cast(
+            table.schema.field("event_ts").type
+        )
         return table.set_column(table.schema.get_field_index("event_ts"), "event_ts", at)
 
     return _soil(
@@ -89,7 +101,9 @@ def _cycle(column: str, values: tuple[object, ...]) -> Callable[[pa.Table, Ints]
     return spoil
 
 
-def _soil(table: pa.Table, keys: Keys, name: str, spoilers: dict[str, Callable[[pa.Table, Ints], pa.Table]]) -> pa.Table:
+def _soil(
+    table: pa.Table, keys: Keys, name: str, spoilers: dict[str, Callable[[pa.Table, Ints], pa.Table]]
+) -> pa.Table:
     shares: dict[str, float] = getattr(parameters().dirt, name)
     order = np.argsort(draws.uniform(keys, "dirt", name), kind="stable")
     used, clean = 0, table
@@ -99,4 +113,6 @@ def _soil(table: pa.Table, keys: Keys, name: str, spoilers: dict[str, Callable[[
             table = spoil(table, np.sort(order[used : used + size]))
         used += size
     repeats = np.sort(order[used : used + int(len(clean) * shares["duplicate"] / 100.0)])
-    return pa.concat_tables([table, clean.take(pa.array(repeats))]).combine_chunks() if len(repeats) else table
+    return (
+        pa.concat_tables([table, clean.take(pa.array(repeats))]).combine_chunks() if len(repeats) else table
+    )

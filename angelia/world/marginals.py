@@ -1,8 +1,10 @@
-"""Marginals the world must share with reality: one definition each, applied alike to the real sets and to a simulated world.
+"""Marginals the world must share with reality: one definition each, applied alike to the real sets and to a
+simulated world.
 
-Reads the real sets of a data folder (KuaiRand-Pure, Online Retail) or a simulated block; `python -m angelia.world.marginals DATA` rewrites
-marginals.json beside this module: measured value, tolerance for the world, definition, source. What would surprise: the click rates are of a
-video feed (mean 0.44), not of pushes, so only their *relative* spread is asked of the world, around a mean of its own (0.05 to 0.08).
+Reads the real sets of a data folder (KuaiRand-Pure, Online Retail) or a simulated block; `python -m
+angelia.world.marginals DATA` rewrites marginals.json beside this module: measured value, tolerance for the
+world, definition, source. What would surprise: the click rates are of a video feed (mean 0.44), not of
+pushes, so only their *relative* spread is asked of the world, around a mean of its own (0.05 to 0.08).
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from angelia.world.truth import World, materials
 
 FILE = Path(__file__).with_name("marginals.json")
 KUAIRAND = "KuaiRand-Pure standard log, 25 Apr to 8 May 2022 (Gao et al., CIKM 2022; CC BY-SA 4.0)"
-RETAIL = "UCI Online Retail I and II, Dec 2009 to Dec 2011 (Chen, UCI ML Repository; CC BY 4.0), 28-day windows"
+RETAIL = (
+    "UCI Online Retail I and II, Dec 2009 to Dec 2011 (Chen, UCI ML Repository; CC BY 4.0), 28-day windows"
+)
 
 # name: (source, tolerance, is it relative to the measured value, definition)
 DEFINITIONS: dict[str, tuple[str, float, bool, str]] = {
@@ -42,9 +46,17 @@ DEFINITIONS: dict[str, tuple[str, float, bool, str]] = {
         KUAIRAND,
         0.10,
         True,
-        "P(two user-hours of a user on different days share the local hour) / sum of squared population shares",
+        (
+            "P(two user-hours of a user on different days share the local hour) / sum of squared "
+            "population shares"
+        ),
     ),
-    "top3_share": (KUAIRAND, 0.10, True, "users with 12 to 20 user-hours in 14 days: mean share of their three most frequent local hours"),
+    "top3_share": (
+        KUAIRAND,
+        0.10,
+        True,
+        "users with 12 to 20 user-hours in 14 days: mean share of their three most frequent local hours",
+    ),
     "hour_entropy": (KUAIRAND, 0.10, True, "the same users: mean entropy (nats) of their local hours"),
     "user_hours_mean": (KUAIRAND, 0.20, True, "user-hours in 14 days per user with at least one"),
     "user_hours_gini": (KUAIRAND, 0.10, True, "Gini coefficient of the same"),
@@ -52,8 +64,18 @@ DEFINITIONS: dict[str, tuple[str, float, bool, str]] = {
     "user_hours_top10": (KUAIRAND, 0.15, True, "share of user-hours by the most active 10 % of those users"),
     "active_days_mean": (KUAIRAND, 0.20, True, "days of 14 with an event per user with at least one"),
     "active_days_once": (KUAIRAND, 0.06, False, "share of those users active on one day only"),
-    "rate_spread_user": (KUAIRAND, 0.25, True, "main scenario: relative sd of click rate between users, from pairs of different days and categories"),
-    "rate_spread_category": (KUAIRAND, 0.35, True, "main scenario: relative sd of click rate between categories (first tag), weighted by exposures"),
+    "rate_spread_user": (
+        KUAIRAND,
+        0.25,
+        True,
+        "main scenario: relative sd of click rate between users, from pairs of different days and categories",
+    ),
+    "rate_spread_category": (
+        KUAIRAND,
+        0.35,
+        True,
+        "main scenario: relative sd of click rate between categories (first tag), weighted by exposures",
+    ),
     "rate_spread_user_category": (
         KUAIRAND,
         0.25,
@@ -63,13 +85,21 @@ DEFINITIONS: dict[str, tuple[str, float, bool, str]] = {
     "orders_one": (RETAIL, 0.08, False, "share of a window's buyers with exactly one order"),
     "orders_two": (RETAIL, 0.06, False, "share of a window's buyers with exactly two orders"),
     "orders_top10": (RETAIL, 0.20, True, "share of a window's orders by the 10 % of buyers with most"),
-    "order_gap_mean": (RETAIL, 0.25, True, "mean days between consecutive order days of a buyer within a window"),
+    "order_gap_mean": (
+        RETAIL,
+        0.25,
+        True,
+        "mean days between consecutive order days of a buyer within a window",
+    ),
     "order_value_log_sd": (RETAIL, 0.10, True, "standard deviation of the log of an order's value"),
     "order_weekdays": (
         RETAIL,
         0.05,
         False,
-        "share of orders by weekday, Monday to Friday and Sunday (the shop is closed on Saturdays). Distance: total variation",
+        (
+            "share of orders by weekday, Monday to Friday and Sunday (the shop is closed on "
+            "Saturdays). Distance: total variation"
+        ),
     ),
 }
 
@@ -79,7 +109,9 @@ Values = dict[str, Value]
 
 @dataclass(frozen=True)
 class Clicks:
-    """Exposures or pushes: who, of which category, on which day, and clicked (0/1) or with what probability; all (m,)."""
+    """Exposures or pushes: who, of which category, on which day, and clicked (0/1) or with what probability;
+    all (m,).
+    """
 
     user: Ints
     category: Ints
@@ -123,7 +155,8 @@ def activity_marginals(user: Ints, day: Ints, hour: Ints) -> Values:
 def click_marginals(clicks: Clicks) -> Values:
     """Return the relative spread of click rates between users, categories, and their combinations.
 
-    Products of two clicks of one user on different days estimate the second moment without the binomial noise of either.
+    Products of two clicks of one user on different days estimate the second moment without the binomial noise
+    of either.
     """
     mean = clicks.clicked.mean()
     user_all = _pairs(clicks.user, clicks.day, clicks.clicked)
@@ -141,7 +174,9 @@ def click_marginals(clicks: Clicks) -> Values:
 
 
 def _pairs(group: Ints, day: Ints, clicked: Floats) -> tuple[float, float, float]:
-    """Return over ordered pairs of one group and different days: sum of products, number, and mean click rate."""
+    """Return over ordered pairs of one group and different days: sum of products, number, and mean click
+    rate.
+    """
     _, group = np.unique(group, return_inverse=True)
     _, cell = np.unique(group * 64 + (day - day.min()), return_inverse=True)
     sums, counts = np.bincount(group, clicked), np.bincount(group)
@@ -163,7 +198,9 @@ def order_marginals(windows: Sequence[tuple[Ints, Ints, Floats]]) -> Values:
         gap = np.diff(days)
         gaps.append(gap[np.diff(days // 100_000) == 0])
     value = np.concatenate([window[2] for window in windows])
-    weekday = np.bincount((np.concatenate([window[1] for window in windows]) + 3) % 7, minlength=7)[[0, 1, 2, 3, 4, 6]]
+    weekday = np.bincount((np.concatenate([window[1] for window in windows]) + 3) % 7, minlength=7)[
+        [0, 1, 2, 3, 4, 6]
+    ]
     return {
         "orders_one": np.mean(one),
         "orders_two": np.mean(two),
@@ -182,17 +219,32 @@ def measure_kuairand(folder: Path) -> Values:
     day, hour = seconds // 86_400, seconds // 3_600 % 24
     inside = day > day.min()  # a few rows of the evening before
     _, user = np.unique(log["user_id"].to_numpy(), return_inverse=True)
-    features = pq.read_table(folder / "video_features_basic_pure.parquet", columns=["video_id", "tag"]).to_pydict()
-    tags = {video: (tag or "").split(",")[0] for video, tag in zip(features["video_id"], features["tag"], strict=True)}
-    _, category = np.unique([tags.get(video, "") for video in log["video_id"].to_pylist()], return_inverse=True)
-    # Scenarios (tabs) differ up to fifty-fold in click rate; spread is of the main one, three quarters of the rows.
+    features = pq.read_table(
+        folder / "video_features_basic_pure.parquet", columns=["video_id", "tag"]
+    ).to_pydict()
+    tags = {
+        video: (tag or "").split(",")[0]
+        for video, tag in zip(features["video_id"], features["tag"], strict=True)
+    }
+    _, category = np.unique(
+        [tags.get(video, "") for video in log["video_id"].to_pylist()], return_inverse=True
+    )
+    # Scenarios (tabs) differ up to fifty-fold in click rate; spread is of the main one, three quarters of the
+    # rows.
     main_tab = log["tab"].to_numpy() == 1
-    clicks = Clicks(user[main_tab], category[main_tab], day[main_tab], log["is_click"].to_numpy()[main_tab].astype(np.float64))
+    clicks = Clicks(
+        user[main_tab],
+        category[main_tab],
+        day[main_tab],
+        log["is_click"].to_numpy()[main_tab].astype(np.float64),
+    )
     return activity_marginals(user[inside], day[inside], hour[inside]) | click_marginals(clicks)
 
 
 def measure_retail(folder: Path) -> Values:
-    """Measure both Online Retail files in a folder; their common days (1 to 9 Dec 2010) are taken from the second."""
+    """Measure both Online Retail files in a folder; their common days (1 to 9 Dec 2010) are taken from the
+    second.
+    """
     parts = []
     for name, customer, price, until in (
         ("online_retail_ii_2009_2010.parquet", "Customer ID", "Price", "2010-12-01"),
@@ -214,7 +266,8 @@ def measure_retail(folder: Path) -> Values:
 
 
 def measure_world(world: World, users: int) -> Values:
-    """Measure the same marginals on 28 simulated days of a world's first `users` people; clicks enter by their true probability.
+    """Measure the same marginals on 28 simulated days of a world's first `users` people; clicks enter by
+    their true probability.
 
     Adds `push_open_rate` and `pushes_per_user_day`, which have no real counterpart.
     """
@@ -232,12 +285,16 @@ def measure_world(world: World, users: int) -> Values:
     values |= click_marginals(Clicks(np.concatenate([pushes.row for pushes in pushed]), what, days, chance))
     bought = [day.events.take(np.flatnonzero(day.events.kind == PURCHASE)) for day in lived]
     order_days = np.repeat([day.day for day in lived], [len(found) for found in bought])
-    values |= order_marginals([(np.concatenate([f.row for f in bought]), order_days, np.concatenate([f.value for f in bought]))])
+    values |= order_marginals(
+        [(np.concatenate([f.row for f in bought]), order_days, np.concatenate([f.value for f in bought]))]
+    )
     return values | {"push_open_rate": chance.mean(), "pushes_per_user_day": len(chance) / users / 28}
 
 
 def distance(measured: Value, found: Value, relative: bool) -> float:
-    """Return how far a world's value is from the measured one: total variation for shares, else the (relative) difference."""
+    """Return how far a world's value is from the measured one: total variation for shares, else the
+    (relative) difference.
+    """
     if isinstance(measured, list):
         return float(0.5 * np.abs(np.asarray(measured) - np.asarray(found)).sum())
     assert not isinstance(found, list)
@@ -264,7 +321,9 @@ def _top_share(values: npt.NDArray[Any], share: float) -> float:
 def measure(data: Path) -> Values:
     """Measure every marginal on the real sets below a folder, rounded as committed."""
     found = measure_kuairand(data / "kuairand_pure") | measure_retail(data / "online_retail")
-    return {name: value if isinstance(value, list) else round(float(value), 5) for name, value in found.items()}
+    return {
+        name: value if isinstance(value, list) else round(float(value), 5) for name, value in found.items()
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -273,10 +332,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="folder with kuairand_pure/ and online_retail/")
     found = measure(parser.parse_args(argv).data)
     rows = {
-        name: {"value": found[name], "tolerance": tolerance, "relative": relative, "definition": text, "source": source}
+        name: {
+            "value": found[name],
+            "tolerance": tolerance,
+            "relative": relative,
+            "definition": text,
+            "source": source,
+        }
         for name, (source, tolerance, relative, text) in DEFINITIONS.items()
     }
-    FILE.write_text(json.dumps({"written_by": "python -m angelia.world.marginals DATA", "marginals": rows}, indent=1) + "\n", encoding="utf-8")
+    FILE.write_text(
+        json.dumps({"written_by": "python -m angelia.world.marginals DATA", "marginals": rows}, indent=1)
+        + "\n",
+        encoding="utf-8",
+    )
     sys.stderr.write(f"{FILE.name}: {len(rows)} marginals\n")
 
 

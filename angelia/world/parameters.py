@@ -191,7 +191,10 @@ class Parameters(_Section):
 
     def materials(self) -> dict[str, tuple[str, ...]]:
         """Return the material ids of each campaign."""
-        return {name: tuple(f"{name}_{category}" for category in campaign.categories) for name, campaign in self.campaigns.items()}
+        return {
+            name: tuple(f"{name}_{category}" for category in campaign.categories)
+            for name, campaign in self.campaigns.items()
+        }
 
 
 @cache

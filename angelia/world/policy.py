@@ -1,9 +1,12 @@
-"""The random logging policy behind push_history: who gets which campaign, material and hour, with exact propensities. Grain: push.
+"""The random logging policy behind push_history: who gets which campaign, material and hour, with exact
+propensities. Grain: push.
 
-Per user-day at most one push. (1) A coin with the person's and week's rate; (2) a campaign, by weight among those whose rule holds and whose topic
-and channel the person allows; (3) a UTC hour, uniform over the day's hours that lie wholly in the allowed local hours: slot_propensity = 1 / their
-number; (4) a material: epsilon uniform, else softmax over whether its category is among the person's tags: material_propensity is that mixture.
-Conditional on a push, hour and material are independent of each other and of everything the person does.
+Per user-day at most one push. (1) A coin with the person's and week's rate; (2) a campaign, by weight among
+those whose rule holds and whose topic and channel the person allows; (3) a UTC hour, uniform over the day's
+hours that lie wholly in the allowed local hours: slot_propensity = 1 / their number; (4) a material: epsilon
+uniform, else softmax over whether its category is among the person's tags: material_propensity is that
+mixture. Conditional on a push, hour and material are independent of each other and of everything the person
+does.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ class Memory:
     """What the rules look at, updated day by day; all (n,). Days since 1970, far past = never.
 
     Attributes:
-        active_day: last day with an event. bought_day: with a purchase. cart_day: with a cart and no purchase.
+        active_day: last day with an event. bought_day: with a purchase. cart_day: with a cart and no
+            purchase.
     """
 
     active_day: Ints
@@ -53,8 +57,8 @@ class Pushes:
     """Pushes of one day, at most one per user, sorted by user; all (m,).
 
     Attributes:
-        row: position among the people. campaign, material: codes of `names()`. channel: code in contact.CHANNELS.
-        at: seconds since 1970. slot_propensity, material_propensity: exact.
+        row: position among the people. campaign, material: codes of `names()`. channel: code in
+            contact.CHANNELS. at: seconds since 1970. slot_propensity, material_propensity: exact.
     """
 
     row: Ints
@@ -83,7 +87,8 @@ def material_campaign() -> Ints:
 
 
 def _eligible(person: People, contact: Contact, memory: Memory, day: int) -> tuple[Bools, Ints]:
-    """Return who may get which campaign (n, campaigns) and through which channel (n, campaigns), -1 = none."""
+    """Return who may get which campaign (n, campaigns) and through which channel (n, campaigns), -1 =
+    none."""
     given = parameters()
     reachable = contact.reachable(day)
     china = [country.code for country in given.countries].index("CN")
@@ -129,7 +134,9 @@ def push_day(person: People, contact: Contact, memory: Memory, day: int) -> Push
     at = day * 86_400 + hour * 3_600 + (3_600 * draws.uniform(keys, "second", salt)).astype(np.int64)
 
     candidates = material_campaign()[None, :] == campaign[:, None]
-    category = np.array([given.categories.index(c) for group in given.campaigns.values() for c in group.categories])
+    category = np.array(
+        [given.categories.index(c) for group in given.campaigns.values() for c in group.categories]
+    )
     score = np.where(candidates, np.exp(policy.material_tag_score * person.tags[row][:, category]), 0.0)
     chance = (1.0 - policy.material_epsilon) * score / score.sum(axis=1, keepdims=True)
     chance += policy.material_epsilon * candidates / candidates.sum(axis=1, keepdims=True)

@@ -1,7 +1,7 @@
 """Who lives in the world: observable profile and latent truth of any set of user numbers. Grain: user.
 
-Everything is a pure function of (seed, parameters, user number), so no file holds the truth: `respond` and benchmarks derive it again.
-User `index` i is `u0000i` (seven digits or more).
+Everything is a pure function of (seed, parameters, user number), so no file holds the truth: `respond` and
+benchmarks derive it again. User `index` i is `u0000i` (seven digits or more).
 """
 
 from __future__ import annotations
@@ -39,17 +39,15 @@ class People:
 
     Attributes:
         index: user numbers (n,). keys: their draw keys (n,).
-        country, timezone, province, vendor, locale: codes (n,); province, vendor and locale index the country's own lists.
-        has_app, is_ios, has_sms, has_email, has_second_device: reachability (n,).
-        signup_day: days since 1970 (n,).
-        days_off: (n, 7), Monday first.
-        hours: activity over local hours, (n, 2, 24), [workday, day off], each row sums to 1.
-        habit: hours of reading pushes that activity does not show, (n, 24), rows sum to 1.
-        sessions: mean sessions a day while active (n,). trend, trend_phase: slow wave of log activity (n,).
-        lapse_share, lapse_days, lapse_phase: stretches without activity (n,).
+        country, timezone, province, vendor, locale: codes (n,); province, vendor and locale index the
+        country's own lists. has_app, is_ios, has_sms, has_email, has_second_device: reachability (n,).
+        signup_day: days since 1970 (n,). days_off: (n, 7), Monday first. hours: activity over local hours,
+        (n, 2, 24), [workday, day off], each row sums to 1. habit: hours of reading pushes that activity does
+        not show, (n, 24), rows sum to 1. sessions: mean sessions a day while active (n,). trend, trend_phase:
+        slow wave of log activity (n,). lapse_share, lapse_days, lapse_phase: stretches without activity (n,).
         taste: (n, categories), logit. drift_amplitude, drift_days, drift_phase: its slow turn, same shape.
-        tags: categories in the person's profile, a noisy view of taste, (n, categories).
-        appeal: logit (n,). hour_sensitivity (n,). fatigue_days, fatigue_scale (n,). purchase_factor (n,), value_level (n,).
+        tags: categories in the person's profile, a noisy view of taste, (n, categories). appeal: logit (n,).
+        hour_sensitivity (n,). fatigue_days, fatigue_scale (n,). purchase_factor (n,), value_level (n,).
     """
 
     index: Ints
@@ -111,13 +109,17 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
         rows = np.flatnonzero(country == code)
         here = keys[rows]
         zones = np.array([given.timezones.index(zone) for zone in facts.timezones], dtype=np.int64)
-        timezone[rows] = zones[draws.pick(draws.uniform(here, "timezone"), np.array(list(facts.timezones.values())))]
+        timezone[rows] = zones[
+            draws.pick(draws.uniform(here, "timezone"), np.array(list(facts.timezones.values())))
+        ]
         province[rows] = draws.pick(draws.uniform(here, "province"), np.array(list(facts.provinces.values())))
         vendor[rows] = draws.pick(draws.uniform(here, "vendor"), np.array(list(facts.vendors.values())))
         locale[rows] = draws.pick(draws.uniform(here, "locale"), np.array(list(facts.locales.values())))
         is_ios[rows] = vendor[rows] == list(facts.vendors).index("apple")
     reach, activity, response = given.reach, given.activity, given.response
-    birth_year = (1996 - 17 * np.tanh(draws.normal(keys, "age") * 0.6) - draws.between(keys, -8, 22, "age spread")).astype(np.int64)
+    birth_year = (
+        1996 - 17 * np.tanh(draws.normal(keys, "age") * 0.6) - draws.between(keys, -8, 22, "age spread")
+    ).astype(np.int64)
     gender = draws.pick(draws.uniform(keys, "gender"), np.array([0.50, 0.44, 0.02, 0.04]))
     has_app = draws.uniform(keys, "app") < reach.app_share
     hours, habit, days_off = _hours(keys, given)
@@ -156,7 +158,9 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
         hour_sensitivity=np.exp(response.hour_sensitivity_sd * draws.normal(keys, "hour sensitivity")),
         fatigue_days=np.exp(draws.between(keys, *np.log(response.fatigue_days), "fatigue days")),
         fatigue_scale=response.fatigue_scale * np.exp(response.fatigue_sigma * draws.normal(keys, "fatigue")),
-        purchase_factor=np.exp(activity.purchase_sigma * draws.normal(keys, "purchase") - activity.purchase_sigma**2 / 2),
+        purchase_factor=np.exp(
+            activity.purchase_sigma * draws.normal(keys, "purchase") - activity.purchase_sigma**2 / 2
+        ),
         value_level=draws.normal(keys, "value level"),
     )
 
@@ -174,13 +178,17 @@ def _signup(index: Ints, keys: Keys, users: int, anchor_day: int, given: Paramet
     u = draws.uniform(keys, "signup")
     recent = given.reach.newcomer_share
     # A short tail of newcomers, the rest up to six years back, denser towards today.
-    age = np.where(u < recent, 28 * u / recent, 28 + 2160 * np.maximum((u - recent) / (1 - recent), 0.0) ** 1.7).astype(np.int64)
+    age = np.where(
+        u < recent, 28 * u / recent, 28 + 2160 * np.maximum((u - recent) / (1 - recent), 0.0) ** 1.7
+    ).astype(np.int64)
     later = anchor_day + 1 + (index - users) // _new_per_day(users)
     return np.where(index < users, anchor_day - age, later)
 
 
 def bump_curve(bumps: Bumps, shift: float = 0.0) -> Floats:
-    """Return 24 weights that sum to 1: bumps [local hour, spread, weight] wrapped around midnight, evaluated at half past each hour."""
+    """Return 24 weights that sum to 1: bumps [local hour, spread, weight] wrapped around midnight, evaluated
+    at half past each hour.
+    """
     at = np.arange(24) + 0.5
     curve = np.zeros(24)
     for centre, spread, weight in bumps:
@@ -195,12 +203,17 @@ def _archetype_tables() -> Floats32:
     """Return curves by shift step, archetype and kind of day: (shifts, archetypes, 2, 24)."""
     hours = parameters().hours
     shifts = np.arange(-_SHIFT_LIMIT, _SHIFT_LIMIT + _SHIFT_STEP / 2, _SHIFT_STEP)
-    tables = [[[bump_curve(a.workday, s), bump_curve(a.day_off, s)] for a in hours.archetypes.values()] for s in shifts]
+    tables = [
+        [[bump_curve(a.workday, s), bump_curve(a.day_off, s)] for a in hours.archetypes.values()]
+        for s in shifts
+    ]
     return np.array(tables, dtype=np.float32)
 
 
 def _shift_step(shift: Floats) -> Ints:
-    return np.rint((np.clip(shift, -_SHIFT_LIMIT, _SHIFT_LIMIT) + _SHIFT_LIMIT) / _SHIFT_STEP).astype(np.int64)
+    return np.rint((np.clip(shift, -_SHIFT_LIMIT, _SHIFT_LIMIT) + _SHIFT_LIMIT) / _SHIFT_STEP).astype(
+        np.int64
+    )
 
 
 def _hours(keys: Keys, given: Parameters) -> tuple[Floats32, Floats32, Bools]:
@@ -208,7 +221,13 @@ def _hours(keys: Keys, given: Parameters) -> tuple[Floats32, Floats32, Bools]:
     shares = np.array([a.share for a in hours.archetypes.values()])
     kinds = len(shares)
     tables = _archetype_tables()
-    rest = np.stack([-np.log1p(-draws.uniform(draws.counted(keys, k), "archetype rest")) for k in range(kinds)], axis=1) * shares
+    rest = (
+        np.stack(
+            [-np.log1p(-draws.uniform(draws.counted(keys, k), "archetype rest")) for k in range(kinds)],
+            axis=1,
+        )
+        * shares
+    )
     weights = (1.0 - hours.main_weight) * rest / rest.sum(axis=1, keepdims=True)
     weights[np.arange(len(keys)), draws.pick(draws.uniform(keys, "archetype"), shares)] += hours.main_weight
     shift = hours.chronotype_sd_h * draws.normal(keys, "chronotype")
@@ -225,16 +244,27 @@ def _hours(keys: Keys, given: Parameters) -> tuple[Floats32, Floats32, Bools]:
     return profile.astype(np.float32), habit.astype(np.float32), days_off
 
 
-def _taste(keys: Keys, gender: Ints, birth_year: Ints, given: Parameters) -> tuple[Floats, Floats, Floats, Floats]:
+def _taste(
+    keys: Keys, gender: Ints, birth_year: Ints, given: Parameters
+) -> tuple[Floats, Floats, Floats, Floats]:
     taste, categories = given.taste, len(given.categories)
     columns = draws.counted(keys[:, None], np.arange(categories)[None, :])
-    factors = np.stack([draws.normal(draws.counted(keys, k), "taste factor") for k in range(taste.factors)], axis=1)
-    loading_keys = draws.counted(np.arange(taste.factors, dtype=np.uint64)[:, None], np.arange(categories)[None, :] + 1)
+    factors = np.stack(
+        [draws.normal(draws.counted(keys, k), "taste factor") for k in range(taste.factors)], axis=1
+    )
+    loading_keys = draws.counted(
+        np.arange(taste.factors, dtype=np.uint64)[:, None], np.arange(categories)[None, :] + 1
+    )
     loadings = draws.normal(loading_keys, "taste loading") / np.sqrt(taste.factors)
-    # Two observable leanings, so that demographics carry some signal: by gender, and by age (in the same units as the factors).
-    lean = np.where(gender == 0, 1.0, np.where(gender == 1, -1.0, 0.0))[:, None] * draws.normal(loading_keys[0], "gender loading")
+    # Two observable leanings, so that demographics carry some signal: by gender, and by age (in the same
+    # units as the factors).
+    lean = np.where(gender == 0, 1.0, np.where(gender == 1, -1.0, 0.0))[:, None] * draws.normal(
+        loading_keys[0], "gender loading"
+    )
     lean += ((1985 - birth_year) / 15.0)[:, None] * draws.normal(loading_keys[0], "age loading")
-    liking = taste.factor_sd * (factors @ loadings + 0.5 * lean) + taste.own_sd * draws.normal(columns, "own taste")
+    liking = taste.factor_sd * (factors @ loadings + 0.5 * lean) + taste.own_sd * draws.normal(
+        columns, "own taste"
+    )
     amplitude = taste.drift_sd * np.abs(draws.normal(columns, "drift"))
     period = draws.between(columns, *taste.drift_days, "drift days")
     return liking, amplitude, period, draws.uniform(columns, "drift phase")

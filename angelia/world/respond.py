@@ -1,8 +1,10 @@
-"""Answers what was delivered for plan day D, and writes the sources of D+1. Grain: receipt; and that of each source.
+"""Answers what was delivered for plan day D, and writes the sources of D+1. Grain: receipt; and that of each
+source.
 
-Reads delivery_ledger (outcome accepted) and dispatch_manifest of D, earlier ledgers and push_history for fatigue, user_profiles of D for which
-world it is; writes push_receipts (source=world, part=respond) of D and user_profiles, user_endpoints, user_preferences, user_events of D+1.
-The truth is derived, draws are counted by user and hour: asking again writes the same bytes, and the standing commits are adopted.
+Reads delivery_ledger (outcome accepted) and dispatch_manifest of D, earlier ledgers and push_history for
+fatigue, user_profiles of D for which world it is; writes push_receipts (source=world, part=respond) of D and
+user_profiles, user_endpoints, user_preferences, user_events of D+1. The truth is derived, draws are counted
+by user and hour: asking again writes the same bytes, and the standing commits are adopted.
 """
 
 from __future__ import annotations
@@ -24,7 +26,17 @@ from angelia.world import draws, tables
 from angelia.world.activity import join, organic_day, visits
 from angelia.world.answer import answer, unsubscribed
 from angelia.world.clock import day_name, day_number
-from angelia.world.create import LATE_DAYS, SNAPSHOTS, Leaf, Place, block_index, event_rows, n_blocks, run_blocks, snapshot_rows
+from angelia.world.create import (
+    LATE_DAYS,
+    SNAPSHOTS,
+    Leaf,
+    Place,
+    block_index,
+    event_rows,
+    n_blocks,
+    run_blocks,
+    snapshot_rows,
+)
 from angelia.world.draws import Ints
 from angelia.world.parameters import parameters, parameters_sha256
 from angelia.world.population import user_index
@@ -55,7 +67,8 @@ def respond(
     endpoint: str | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Write receipts for what was accepted for plan day `ds`, and with `next_day` the sources of the day after; return a summary.
+    """Write receipts for what was accepted for plan day `ds`, and with `next_day` the sources of the day
+    after; return a summary.
 
     Raises:
         NotFound: there is no plan, or nothing of it has been delivered yet.
@@ -64,7 +77,12 @@ def respond(
     world = World.load(lake, ds)
     commit, counts = _write_receipts(lake, world, ds)
     note(f"world: {commit.rows} receipts for {ds}")
-    result: dict[str, Any] = {"ds": ds, "receipts": counts, "rejects": dict(commit.rejects), "commit": commit.ref}
+    result: dict[str, Any] = {
+        "ds": ds,
+        "receipts": counts,
+        "rejects": dict(commit.rejects),
+        "commit": commit.ref,
+    }
     if next_day:
         result["next_day"] = _write_next_day(lake, url, world, day_number(ds) + 1, processes, endpoint, note)
     return result
@@ -72,27 +90,46 @@ def respond(
 
 def _ledger(lake: Lake, ds: str) -> tuple[list[Commit], pa.Table]:
     """Return the ledger commits of a plan day and its accepted rows, each dispatch once."""
-    columns = ["dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel", "outcome", "sent_ts"]
+    columns = [
+        "dispatch_id",
+        "message_id",
+        "user_id",
+        "campaign_id",
+        "material_id",
+        "channel",
+        "outcome",
+        "sent_ts",
+    ]
     commits = [lake.require("delivery_ledger", **leaf) for leaf in lake.partitions("delivery_ledger", ds=ds)]
     parts = [lake.read(commit, columns) for commit in commits]
     empty = arrow.schema(dataset("delivery_ledger")).empty_table().select(columns)
     rows = pa.concat_tables([empty, *parts], promote_options="permissive")
-    rows = rows.filter(pc.equal(rows["outcome"], "accepted")).sort_by([("dispatch_id", "ascending"), ("sent_ts", "ascending")])
+    rows = rows.filter(pc.equal(rows["outcome"], "accepted")).sort_by(
+        [("dispatch_id", "ascending"), ("sent_ts", "ascending")]
+    )
     ids_of = rows["dispatch_id"].to_numpy(zero_copy_only=False)
-    return commits, rows.filter(pa.array(np.r_[True, ids_of[1:] != ids_of[:-1]] if len(rows) else np.zeros(0, dtype=bool)))
+    return commits, rows.filter(
+        pa.array(np.r_[True, ids_of[1:] != ids_of[:-1]] if len(rows) else np.zeros(0, dtype=bool))
+    )
 
 
 def _write_receipts(lake: Lake, world: World, ds: str) -> tuple[Commit, dict[str, int]]:
     manifest = lake.require("dispatch_manifest", ds=ds)
     commits, accepted = _ledger(lake, ds)
     if manifest.rows and not commits:
-        raise NotFound(f"nothing of the plan for {ds} has been delivered", fix=f"run `angelia deliver --ds {ds} --all-hours --clock simulated` first")
+        raise NotFound(
+            f"nothing of the plan for {ds} has been delivered",
+            fix=f"run `angelia deliver --ds {ds} --all-hours --clock simulated` first",
+        )
     planned = lake.read(manifest, ["dispatch_id", "topic", "send_ts"])
     rows = accepted.join(planned, keys="dispatch_id", join_type="left outer").sort_by("dispatch_id")
     index = user_index(rows["user_id"].to_pylist())
-    # A row that fell over to another channel is in the ledger only: it is answered, too, as long as it says when it was sent.
+    # A row that fell over to another channel is in the ledger only: it is answered, too, as long as it says
+    # when it was sent.
     sent = pc.coalesce(rows["sent_ts"], rows["send_ts"]).cast(pa.int64())
-    known = (index >= 0) & (index < world.size(day_number(ds))) & pc.is_valid(sent).to_numpy(zero_copy_only=False)
+    known = (
+        (index >= 0) & (index < world.size(day_number(ds))) & pc.is_valid(sent).to_numpy(zero_copy_only=False)
+    )
     rows, index = rows.filter(pa.array(known)), index[known]
     at = pc.fill_null(sent, 0).to_numpy()[known]
     receipts, counts = _receipts(lake, world, ds, rows, index, at)
@@ -109,8 +146,12 @@ def _write_receipts(lake: Lake, world: World, ds: str) -> tuple[Commit, dict[str
     return commit, counts
 
 
-def _receipts(lake: Lake, world: World, ds: str, rows: pa.Table, index: Ints, sent_us: Ints) -> tuple[pa.Table, dict[str, int]]:
-    """Return receipts of accepted rows (m,) and their number by kind; `index` is who, `sent_us` microseconds since 1970."""
+def _receipts(
+    lake: Lake, world: World, ds: str, rows: pa.Table, index: Ints, sent_us: Ints
+) -> tuple[pa.Table, dict[str, int]]:
+    """Return receipts of accepted rows (m,) and their number by kind; `index` is who, `sent_us` microseconds
+    since 1970.
+    """
     given = parameters().response
     numbers, who = np.unique(index, return_inverse=True)
     person = world.people(numbers)
@@ -135,11 +176,15 @@ def _receipts(lake: Lake, world: World, ds: str, rows: pa.Table, index: Ints, se
     felt, own = felt[: len(who)], own[: len(who)]
     answers = answer(person, who, category, appeal, factor, sent_us // 1_000_000, felt, own)
 
-    marketing = np.array([topic in parameters().reach.opt_out for topic in rows["topic"].to_pylist()], dtype=bool)
+    marketing = np.array(
+        [topic in parameters().reach.opt_out for topic in rows["topic"].to_pylist()], dtype=bool
+    )
     mail = np.array([name == "email" for name in channels], dtype=bool)
     pause = 1_000_000 + (20e6 * draws.uniform(answers.keys, "report")).astype(np.int64)
     refused = unsubscribed(answers, felt) & marketing
-    machine = mail & answers.is_delivered & (draws.uniform(answers.keys, "machine") < given.machine_open_share)
+    machine = (
+        mail & answers.is_delivered & (draws.uniform(answers.keys, "machine") < given.machine_open_share)
+    )
     opened = answers.opened_at >= 0
     kinds = (
         ("bounced", "", answers.is_bounced, sent_us + pause, "gone"),
@@ -154,7 +199,10 @@ def _receipts(lake: Lake, world: World, ds: str, rows: pa.Table, index: Ints, se
         n = len(some)
         counts[kind + suffix] = n
         ids_of = pc.binary_join_element_wise(f"world:{kind}{suffix}", some["dispatch_id"], ":")
-        columns = {name: some[name].combine_chunks() for name in ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")}
+        columns = {
+            name: some[name].combine_chunks()
+            for name in ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
+        }
         columns |= {
             "receipt_id": pa.array(ids_of.to_pylist(), pa.string()),
             "kind": pa.array([kind] * n, pa.string()),
@@ -167,7 +215,9 @@ def _receipts(lake: Lake, world: World, ds: str, rows: pa.Table, index: Ints, se
 
 
 def _past(lake: Lake, ds: str) -> tuple[Ints, Ints, draws.Floats]:
-    """Return earlier pushes that may still be felt on plan day `ds`: user number, category code, hours since 1970."""
+    """Return earlier pushes that may still be felt on plan day `ds`: user number, category code, hours since
+    1970.
+    """
     day = day_number(ds)
     found = []
     for back in range(FELT_DAYS + 1):
@@ -199,9 +249,14 @@ def _world_receipts(lake: Lake, ds: str) -> pa.Table | None:
 
 
 def _opens(lake: Lake, day: int) -> tuple[list[Commit], Opens]:
-    """Return the opens of a UTC day: of history sent the day before, and of the plans of the two days before."""
+    """Return the opens of a UTC day: of history sent the day before, and of the plans of the two days
+    before."""
     commits, parts = [], []
-    for name, back, leaf in (("push_history", 1, {}), ("push_receipts", 1, RECEIPTS), ("push_receipts", 2, RECEIPTS)):
+    for name, back, leaf in (
+        ("push_history", 1, {}),
+        ("push_receipts", 1, RECEIPTS),
+        ("push_receipts", 2, RECEIPTS),
+    ):
         commit = lake.head(name, ds=day_name(day - back), **leaf)
         if commit is None:
             continue
@@ -210,7 +265,9 @@ def _opens(lake: Lake, day: int) -> tuple[list[Commit], Opens]:
         if name == "push_receipts":
             rows = rows.filter(pc.and_(pc.equal(rows["kind"], "opened"), pc.is_null(rows["reason"])))
         stamp = "opened_ts" if name == "push_history" else "receipt_ts"
-        parts.append(rows.select(["user_id", "material_id", stamp]).rename_columns(["user_id", "material_id", "at"]))
+        parts.append(
+            rows.select(["user_id", "material_id", stamp]).rename_columns(["user_id", "material_id", "at"])
+        )
     if not parts:
         return commits, Opens(*(np.zeros(0, np.int64) for _ in range(3)))
     rows = pa.concat_tables(parts, promote_options="permissive")
@@ -218,11 +275,17 @@ def _opens(lake: Lake, day: int) -> tuple[list[Commit], Opens]:
     at = rows["at"].cast(pa.int64()).to_numpy() // 1_000_000
     today = at // 86_400 == day
     rows = rows.filter(pa.array(today))
-    return commits, Opens(user_index(rows["user_id"].to_pylist()), _categories(rows["material_id"].to_pylist()), at[today])
+    return commits, Opens(
+        user_index(rows["user_id"].to_pylist()), _categories(rows["material_id"].to_pylist()), at[today]
+    )
 
 
-def _reactions(lake: Lake, world: World, day: int) -> tuple[list[Commit], set[tuple[str, str]], list[tuple[str, str, int]]]:
-    """Return what people's contact data learned from all plans before a day: receipts read, dead (user, channel), refused (user, topic, at)."""
+def _reactions(
+    lake: Lake, world: World, day: int
+) -> tuple[list[Commit], set[tuple[str, str]], list[tuple[str, str, int]]]:
+    """Return what people's contact data learned from all plans before a day: receipts read, dead (user,
+    channel), refused (user, topic, at).
+    """
     commits: list[Commit] = []
     bounced: set[tuple[str, str]] = set()
     refused: list[tuple[str, str, int]] = []
@@ -239,7 +302,9 @@ def _reactions(lake: Lake, world: World, day: int) -> tuple[list[Commit], set[tu
                 bounced.add((row["user_id"], row["channel"]))
                 continue
             campaign = parameters().campaigns.get(row["campaign_id"])
-            refused.append((row["user_id"], campaign.topic if campaign else "promo", int(row["receipt_ts"].timestamp())))
+            refused.append(
+                (row["user_id"], campaign.topic if campaign else "promo", int(row["receipt_ts"].timestamp()))
+            )
     return commits, bounced, refused
 
 
@@ -268,7 +333,13 @@ def write_next_block(
 
 
 def _write_next_day(
-    lake: Lake, url: str, world: World, day: int, processes: int, endpoint: str | None, note: Callable[[str], None]
+    lake: Lake,
+    url: str,
+    world: World,
+    day: int,
+    processes: int,
+    endpoint: str | None,
+    note: Callable[[str], None],
 ) -> dict[str, Any]:
     ds = day_name(day)
     open_commits, opens = _opens(lake, day)
@@ -277,10 +348,27 @@ def _write_next_day(
     leaves: list[Leaf] = [("user_events", ds), *((name, ds) for name in reversed(SNAPSHOTS))]
     params = {"seed": world.seed, "parameters_sha256": parameters_sha256()}
     with ExitStack() as stack:
-        attempts: dict[Leaf, Attempt] = {leaf: stack.enter_context(lake.attempt(leaf[0], ds=ds)) for leaf in leaves}
-        place = Place(url, lake.branch, endpoint, {leaf: attempt.folder for leaf, attempt in attempts.items()})
-        for written in run_blocks(write_next_block, n_blocks(world.size(day)), (world, day, opens, bounced, refused, place), processes, note):
+        attempts: dict[Leaf, Attempt] = {
+            leaf: stack.enter_context(lake.attempt(leaf[0], ds=ds)) for leaf in leaves
+        }
+        place = Place(
+            url, lake.branch, endpoint, {leaf: attempt.folder for leaf, attempt in attempts.items()}
+        )
+        for written in run_blocks(
+            write_next_block,
+            n_blocks(world.size(day)),
+            (world, day, opens, bounced, refused, place),
+            processes,
+            note,
+        ):
             for leaf, entry in written:
                 attempts[leaf].add(FileEntry.from_json(entry))
-        commits = {leaf[0]: publish_once(lake, attempt, inputs=inputs, params=params, meta=world.meta()) for leaf, attempt in attempts.items()}
-    return {"ds": ds, "rows": {name: commit.rows for name, commit in commits.items()}, "visits": len(opens.index)}
+        commits = {
+            leaf[0]: publish_once(lake, attempt, inputs=inputs, params=params, meta=world.meta())
+            for leaf, attempt in attempts.items()
+        }
+    return {
+        "ds": ds,
+        "rows": {name: commit.rows for name, commit in commits.items()},
+        "visits": len(opens.index),
+    }

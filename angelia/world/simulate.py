@@ -1,6 +1,8 @@
-"""Lives the window of days for one block of people: pushes, answers, fatigue, visits, events. Grain: user x day.
+"""Lives the window of days for one block of people: pushes, answers, fatigue, visits, events. Grain: user x
+day.
 
-Days follow each other because fatigue and the policy's rules look back; blocks of people do not touch, so they may run in any process.
+Days follow each other because fatigue and the policy's rules look back; blocks of people do not touch, so
+they may run in any process.
 """
 
 from __future__ import annotations
@@ -54,9 +56,14 @@ def simulate(world: World, person: People, first_day: int, last_day: int) -> Ite
     given = parameters()
     reach: Contact = contact(person, world.anchor_day)
     memory = Memory.empty(len(person))
-    # Somebody the policy has never seen is not lapsed but unknown: the rule starts counting at the window's first day.
+    # Somebody the policy has never seen is not lapsed but unknown: the rule starts counting at the window's
+    # first day.
     memory.active_day[:] = first_day - 1
-    fatigue = _Fatigue(np.zeros(len(person)), np.zeros((len(person), len(given.categories))), np.full(len(person), first_day * 24.0))
+    fatigue = _Fatigue(
+        np.zeros(len(person)),
+        np.zeros((len(person), len(given.categories))),
+        np.full(len(person), first_day * 24.0),
+    )
     facts = materials(names()[1])
     factor = np.array([given.response.channel[name] for name in CHANNELS])
     carried: tuple[Ints, Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -64,20 +71,36 @@ def simulate(world: World, person: People, first_day: int, last_day: int) -> Ite
         pushes = push_day(person, reach, memory, day)
         category = facts.category[pushes.material]
         felt, own = fatigue.before(person, pushes.row, pushes.at / 3_600.0, category)
-        answers = answer(person, pushes.row, category, facts.appeal[pushes.material], factor[pushes.channel], pushes.at, felt, own)
+        answers = answer(
+            person,
+            pushes.row,
+            category,
+            facts.appeal[pushes.material],
+            factor[pushes.channel],
+            pushes.at,
+            felt,
+            own,
+        )
         opened = np.flatnonzero(answers.opened_at >= 0)
         row, what, when = (
-            np.concatenate([old, new]) for old, new in zip(carried, (pushes.row[opened], category[opened], answers.opened_at[opened]), strict=True)
+            np.concatenate([old, new])
+            for old, new in zip(
+                carried, (pushes.row[opened], category[opened], answers.opened_at[opened]), strict=True
+            )
         )
         today = when < (day + 1) * 86_400
         carried = (row[~today], what[~today], when[~today])
-        events = join([organic_day(person, day), visits(person, *numbered(row[today], what[today], when[today]), day)])
+        events = join(
+            [organic_day(person, day), visits(person, *numbered(row[today], what[today], when[today]), day)]
+        )
         memory.see(events, day)
         yield Day(day, pushes, answers, events)
 
 
 def numbered(row: Ints, category: Ints, opened_at: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Return opens sorted by user and time with their number within the user's day: row, number, category, opened_at."""
+    """Return opens sorted by user and time with their number within the user's day: row, number, category,
+    opened_at.
+    """
     order = np.lexsort((opened_at, row))
     row, category, opened_at = row[order], category[order], opened_at[order]
     starts = np.r_[0, np.flatnonzero(np.diff(row)) + 1] if len(row) else np.zeros(0, dtype=np.int64)
@@ -86,7 +109,11 @@ def numbered(row: Ints, category: Ints, opened_at: Ints) -> tuple[Ints, Ints, In
 
 
 def late_by(person: People, events: Events, day: int) -> Ints:
-    """Return by how many days each event arrives late, 0..3, (m,). Only organic events are late, so that a later day can derive them again."""
+    """Return by how many days each event arrives late, 0..3, (m,). Only organic events are late, so that a
+    later day can derive them again.
+    """
     keys = draws.counted(person.keys[events.row], events.number)
-    late = (draws.uniform(keys, "late", str(day)) * 100.0 < parameters().dirt.late_events) & (events.number < 1_000)
+    late = (draws.uniform(keys, "late", str(day)) * 100.0 < parameters().dirt.late_events) & (
+        events.number < 1_000
+    )
     return np.where(late, 1 + (3 * draws.uniform(keys, "late by", str(day))).astype(np.int64), 0)

@@ -1,6 +1,8 @@
-"""World facts as rows of the source contracts. Grain: that of each dataset; one file holds one block of people.
+"""World facts as rows of the source contracts. Grain: that of each dataset; one file holds one block of
+people.
 
-Rows may hold what the contracts tolerate from the outside (null ids among them), so files are written as they come and the gate judges them.
+Rows may hold what the contracts tolerate from the outside (null ids among them), so files are written as they
+come and the gate judges them.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ def profiles(person: People, day: int) -> pa.Table:
             vendor[row] = lists[1][person.vendor[row]]
             locale[row] = lists[2][person.locale[row]]
     age_days = day - person.signup_day
-    level = np.minimum(np.floor(age_days / 400.0 + 2.0 * draws.uniform(person.keys, "level")), 5).astype(np.int64)
+    level = np.minimum(np.floor(age_days / 400.0 + 2.0 * draws.uniform(person.keys, "level")), 5).astype(
+        np.int64
+    )
     words = np.array([*given.categories, "newcomer", "vip"])
     marks = np.column_stack([person.tags, age_days < 14, level >= 4])
     offsets = np.r_[0, np.cumsum(marks.sum(axis=1))].astype(np.int32)
@@ -71,7 +75,9 @@ def profiles(person: People, day: int) -> pa.Table:
             "locale": pa.array(locale, pa.string()),
             "timezone": _words(given.timezones, person.timezone),
             "signup_ts": timestamps(person.signup_day * 86_400 + second),
-            "device_vendor": pc.if_else(pa.array(person.has_app), pa.array(vendor, pa.string()), pa.scalar(None, pa.string())),
+            "device_vendor": pc.if_else(
+                pa.array(person.has_app), pa.array(vendor, pa.string()), pa.scalar(None, pa.string())
+            ),
             "membership_level": pa.array(level),
             "tags": tags,
         },
@@ -79,7 +85,9 @@ def profiles(person: People, day: int) -> pa.Table:
 
 
 def endpoints(person: People, anchor_day: int, day: int, bounced: set[tuple[str, str]]) -> pa.Table:
-    """Return user_endpoints as of a day; `bounced` holds (user id, channel) of addresses that turned out to be dead."""
+    """Return user_endpoints as of a day; `bounced` holds (user id, channel) of addresses that turned out to
+    be dead.
+    """
     reach = contact(person, anchor_day)
     ids_of = [user_id(index) for index in person.index.tolist()]
     token = [ids.mix(person.keys, "token", str(part)).tolist() for part in range(4)]
@@ -92,7 +100,9 @@ def endpoints(person: People, anchor_day: int, day: int, bounced: set[tuple[str,
             for device in range(devices):
                 users.append(ids_of[row])
                 channels.append(name)
-                addresses.append(_address(name, int(person.index[row]), token[2 * device][row], token[2 * device + 1][row]))
+                addresses.append(
+                    _address(name, int(person.index[row]), token[2 * device][row], token[2 * device + 1][row])
+                )
                 active.append(bool(reach.is_active[row, column]) and (ids_of[row], name) not in bounced)
                 registered.append(int(since[row, column]))
     return as_contract(
@@ -115,7 +125,9 @@ def _address(channel: str, index: int, high: int, low: int) -> str:
     return f"{high:016x}{low:016x}" if channel == "apns" else f"f{high:016x}:APA91{low:016x}"
 
 
-def preferences(person: People, anchor_day: int, day: int, refused: Sequence[tuple[str, str, int]]) -> pa.Table:
+def preferences(
+    person: People, anchor_day: int, day: int, refused: Sequence[tuple[str, str, int]]
+) -> pa.Table:
     """Return user_preferences as of a day.
 
     Args:
@@ -127,7 +139,10 @@ def preferences(person: People, anchor_day: int, day: int, refused: Sequence[tup
     for row in np.flatnonzero(draws.uniform(person.keys, "says yes") < 0.1).tolist():
         # Some people once said yes in so many words; a later no replaces it.
         rows[ids_of[row], "topic", "promo"] = (True, int(person.signup_day[row]) * 86_400 + 3_600)
-    for kind, what, outs in (("topic", topics(), reach.topic_out_day), ("channel", CHANNELS, reach.channel_out_day)):
+    for kind, what, outs in (
+        ("topic", topics(), reach.topic_out_day),
+        ("channel", CHANNELS, reach.channel_out_day),
+    ):
         for column, name in enumerate(what):
             for row in np.flatnonzero((outs[:, column] <= day) & (outs[:, column] != NEVER)).tolist():
                 rows[ids_of[row], kind, name] = (False, int(outs[row, column]) * 86_400)
@@ -151,7 +166,9 @@ def preferences(person: People, anchor_day: int, day: int, refused: Sequence[tup
 def events(person: People, ids_of: pa.Array, found: Events, day: int) -> pa.Table:
     """Return user_events rows of events that happened on a day, clean; `ids_of` are `user_ids(person)`."""
     number = (day - 20_000) * 100_000_000_000 + person.index[found.row] * PER_USER_DAY + found.number
-    micros = (1_000_000 * draws.uniform(draws.counted(person.keys[found.row], found.number), "micros")).astype(np.int64)
+    micros = (
+        1_000_000 * draws.uniform(draws.counted(person.keys[found.row], found.number), "micros")
+    ).astype(np.int64)
     return as_contract(
         "user_events",
         {
@@ -174,7 +191,9 @@ def history(person: People, ids_of: pa.Array, pushes: Pushes, answers: Answers, 
     return as_contract(
         "push_history",
         {
-            "message_id": pa.array([ids.message_id(campaigns[code], user, ds) for code, user in pairs], pa.string()),
+            "message_id": pa.array(
+                [ids.message_id(campaigns[code], user, ds) for code, user in pairs], pa.string()
+            ),
             "user_id": users,
             "campaign_id": _words(campaigns, pushes.campaign),
             "material_id": _words(materials, pushes.material),

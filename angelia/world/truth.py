@@ -1,10 +1,14 @@
 """The truth of an answer: with what probability does this person open this material, pushed at this UTC hour?
 
-    p = delivery x channel x see x click,   see = 1 - exp(-attention over the next hours),   click = logistic(taste, category hours, fatigue, ...)
+    p = delivery x channel x see x click
+    see = 1 - exp(-attention over the next hours)
+    click = logistic(taste, category hours, fatigue, ...)
 
-Deliberately of no estimator's form: not separable into material and hour (categories have hours of their own, to which people are sensitive in
-different degrees), attention is only partly the activity one can observe, tastes and activity drift, weeks and days have noise, liked categories
-tire less, nights tire more. docs/WORLD.md has the formula. Public for benchmarks: `World`, `World.load`, `open_probability`, `felt_pushes`.
+Deliberately of no estimator's form: not separable into material and hour (categories have hours of their own,
+to which people are sensitive in different degrees), attention is only partly the activity one can observe,
+tastes and activity drift, weeks and days have noise, liked categories tire less, nights tire more.
+docs/WORLD.md has the formula. Public for benchmarks: `World`, `World.load`, `open_probability`,
+`felt_pushes`.
 """
 
 from __future__ import annotations
@@ -36,7 +40,9 @@ class World:
 
     def people(self, index: npt.ArrayLike) -> People:
         """Return the people with these user numbers, shape (n,)."""
-        return people(np.asarray(index, dtype=np.int64), seed=self.seed, users=self.users, anchor_day=self.anchor_day)
+        return people(
+            np.asarray(index, dtype=np.int64), seed=self.seed, users=self.users, anchor_day=self.anchor_day
+        )
 
     def people_of(self, user_ids: list[str]) -> People:
         """Return the people with these ids.
@@ -46,7 +52,10 @@ class World:
         """
         index = user_index(user_ids)
         if (index < 0).any():
-            raise InvalidInput("a user id is none of the simulated world's", fix="ask only about people of `angelia world create`")
+            raise InvalidInput(
+                "a user id is none of the simulated world's",
+                fix="ask only about people of `angelia world create`",
+            )
         return self.people(index)
 
     def size(self, day: int) -> int:
@@ -55,7 +64,14 @@ class World:
 
     def meta(self) -> dict[str, Any]:
         """Return what `World.load` needs, for a commit's meta."""
-        return {"world": {"seed": self.seed, "users": self.users, "anchor_day": self.anchor_day, "parameters_sha256": parameters_sha256()}}
+        return {
+            "world": {
+                "seed": self.seed,
+                "users": self.users,
+                "anchor_day": self.anchor_day,
+                "parameters_sha256": parameters_sha256(),
+            }
+        }
 
     @classmethod
     def load(cls, lake: Lake, ds: str) -> World:
@@ -66,14 +82,22 @@ class World:
         """
         facts = lake.require("user_profiles", ds=ds).meta.get("world")
         if not facts:
-            raise InvalidInput(f"user_profiles ds={ds} was not written by a simulated world", fix="only `angelia world create` data can be answered")
+            raise InvalidInput(
+                f"user_profiles ds={ds} was not written by a simulated world",
+                fix="only `angelia world create` data can be answered",
+            )
         if facts["parameters_sha256"] != parameters_sha256():
-            raise InvalidInput(f"user_profiles ds={ds} was made with other world parameters", fix="run `angelia world create` again")
+            raise InvalidInput(
+                f"user_profiles ds={ds} was made with other world parameters",
+                fix="run `angelia world create` again",
+            )
         return cls(int(facts["seed"]), int(facts["users"]), int(facts["anchor_day"]))
 
 
 class Materials(NamedTuple):
-    """What the truth knows of materials, (m,): category code (-1 = none of the world's) and appeal in logit units."""
+    """What the truth knows of materials, (m,): category code (-1 = none of the world's) and appeal in logit
+    units.
+    """
 
     category: Ints
     appeal: Floats
@@ -96,12 +120,16 @@ def _materials(names: tuple[str, ...]) -> Materials:
 
 
 def materials(names: list[str] | tuple[str, ...]) -> Materials:
-    """Return the truth about materials by name; an operator's own get their category from the last word of the name, and an appeal by hash."""
+    """Return the truth about materials by name; an operator's own get their category from the last word of
+    the name, and an appeal by hash.
+    """
     return _materials(tuple(names))
 
 
 def mood(keys: Keys, day: int) -> Floats:
-    """Return the log noise of a user-day, (n,): it moves both activity and attention. Weeks begin on Mondays (UTC)."""
+    """Return the log noise of a user-day, (n,): it moves both activity and attention. Weeks begin on Mondays
+    (UTC).
+    """
     given = parameters().activity
     week = given.week_noise_sd * draws.normal(keys, "week", str((day + 3) // 7))
     return week + given.day_noise_sd * draws.normal(keys, "day", str(day))
@@ -110,7 +138,10 @@ def mood(keys: Keys, day: int) -> Floats:
 def is_lapsed(person: People, rows: Ints, day: int) -> Bools:
     """Say which of people[rows] are in a stretch without activity, (m,)."""
     stretch = np.floor(day / person.lapse_days[rows] + person.lapse_phase[rows])
-    return draws.uniform(draws.counted(person.keys[rows], stretch.astype(np.int64)), "lapse") < person.lapse_share[rows]
+    return (
+        draws.uniform(draws.counted(person.keys[rows], stretch.astype(np.int64)), "lapse")
+        < person.lapse_share[rows]
+    )
 
 
 def taste_on(person: People, day: int) -> Floats:
@@ -121,14 +152,18 @@ def taste_on(person: People, day: int) -> Floats:
 
 @cache
 def _category_tables() -> tuple[Floats, Floats]:
-    """Return what categories gain by local hour (categories + 1, 24) and by weekday (.., 7), logit; the last row (no category) is zero."""
+    """Return what categories gain by local hour (categories + 1, 24) and by weekday (.., 7), logit; the last
+    row (no category) is zero.
+    """
     given, size = parameters().response, len(parameters().categories)
     keys = np.arange(1, size + 1, dtype=np.uint64)
     angle = 2.0 * np.pi * (np.arange(24)[None, :] + 0.5) / 24.0
     first = np.cos(angle - 2.0 * np.pi * draws.uniform(keys, "category hour")[:, None])
     second = np.cos(2.0 * angle - 2.0 * np.pi * draws.uniform(keys, "category half day")[:, None])
     by_hour = given.hour_category_sd * (first + 0.5 * second) / np.sqrt(0.625)
-    by_weekday = given.weekday_category_sd * draws.normal(draws.counted(keys[:, None], np.arange(7)[None, :]), "category weekday")
+    by_weekday = given.weekday_category_sd * draws.normal(
+        draws.counted(keys[:, None], np.arange(7)[None, :]), "category weekday"
+    )
     return np.vstack([by_hour, np.zeros((1, 24))]), np.vstack([by_weekday, np.zeros((1, 7))])
 
 
@@ -139,7 +174,9 @@ def _season(hours: Ints) -> Floats:
 
 
 def attention(person: People, rows: Ints, hours: Ints) -> Floats:
-    """Return the attention of people[rows] (m,) in each hour from the push on, (m, see_hours): exp(-sum) is the probability of not seeing it."""
+    """Return the attention of people[rows] (m,) in each hour from the push on, (m, see_hours): exp(-sum) is
+    the probability of not seeing it.
+    """
     given = parameters().response
     ahead = hours[:, None] + np.arange(given.see_hours)[None, :]
     clock = local(person, rows[:, None], ahead)
@@ -152,23 +189,39 @@ def attention(person: People, rows: Ints, hours: Ints) -> Floats:
         some = rows[here]
         wake = np.where(is_lapsed(person, some, int(day)), given.see_lapsed, 1.0)
         scale[here] = wake * np.exp(given.mood_scale * mood(person.keys[some], int(day)))
-    scale *= given.see_rate * (person.sessions[rows] / parameters().activity.median_sessions) ** given.see_activity_power
-    return np.asarray(scale[:, None] * level * given.see_decay ** np.arange(given.see_hours), dtype=np.float64)
+    scale *= (
+        given.see_rate
+        * (person.sessions[rows] / parameters().activity.median_sessions) ** given.see_activity_power
+    )
+    return np.asarray(
+        scale[:, None] * level * given.see_decay ** np.arange(given.see_hours), dtype=np.float64
+    )
 
 
 def click_probability(
-    person: People, rows: Ints, category: Ints, appeal: Floats, hours: Ints, felt: Floats | float, felt_category: Floats | float
+    person: People,
+    rows: Ints,
+    category: Ints,
+    appeal: Floats,
+    hours: Ints,
+    felt: Floats | float,
+    felt_category: Floats | float,
 ) -> Floats:
-    """Return the probability that people[rows] (m,) open a push they have seen; all arguments of shape (m,)."""
+    """Return the probability that people[rows] (m,) open a push they have seen; all arguments of shape
+    (m,)."""
     given = parameters().response
     by_hour, by_weekday = _category_tables()
     clock = local(person, rows, hours)
     known = category >= 0
     column = np.where(known, category, 0)
-    wave = np.sin(2.0 * np.pi * (hours / 24.0 / person.drift_days[rows, column] + person.drift_phase[rows, column]))
+    wave = np.sin(
+        2.0 * np.pi * (hours / 24.0 / person.drift_days[rows, column] + person.drift_phase[rows, column])
+    )
     liking = np.where(known, person.taste[rows, column] + person.drift_amplitude[rows, column] * wave, 0.0)
     logit = given.intercept + appeal + person.appeal[rows] + liking + _season(hours)
-    logit += person.hour_sensitivity[rows] * by_hour[category, clock.hour] + by_weekday[category, clock.weekday]
+    logit += (
+        person.hour_sensitivity[rows] * by_hour[category, clock.hour] + by_weekday[category, clock.weekday]
+    )
     tired = np.log1p(felt) + given.fatigue_category * np.log1p(felt_category)
     night = 1.0 + given.fatigue_hour * np.cos(2.0 * np.pi * (clock.hour - 3.0) / 24.0)
     logit -= person.fatigue_scale[rows] * tired * night * (1.0 - given.fatigue_taste_relief * np.tanh(liking))
@@ -199,8 +252,8 @@ def open_probability(
         material_ids: names, (k,); with `material=None` there is one name, or one per entry of the last axis.
         hours_utc: int64 hours since 1970, broadcast with `users`.
         channel: channel it goes through.
-        felt: pushes still felt at that hour (`felt_pushes`), broadcast; `felt_category`: those of the same category.
-        material: positions in `material_ids`, broadcast with `users`; None as above.
+        felt: pushes still felt at that hour (`felt_pushes`), broadcast; `felt_category`: those of the same
+            category. material: positions in `material_ids`, broadcast with `users`; None as above.
 
     Returns:
         float64 of the broadcast shape.
@@ -216,17 +269,21 @@ def open_probability(
     facts = materials(material_ids)
     rows, flat, hours = rows.ravel(), which.ravel(), hour.ravel()
     see = -np.expm1(-attention(person, rows, hours).sum(axis=1))
-    click = click_probability(person, rows, facts.category[flat], facts.appeal[flat], hours, tired.ravel(), tired_category.ravel())
+    click = click_probability(
+        person, rows, facts.category[flat], facts.appeal[flat], hours, tired.ravel(), tired_category.ravel()
+    )
     given = parameters().response
     chance = delivery_probability() * np.minimum(given.channel[channel] * see * click, given.max_probability)
     return np.asarray(chance.reshape(user.shape), dtype=np.float64)
 
 
 def felt_pushes(person: People, rows: Ints, hours: Ints | Floats, category: Ints) -> tuple[Floats, Floats]:
-    """Return pushes still felt just before each push, and those of its category: sum of exp(-age / time constant), shapes (m,).
+    """Return pushes still felt just before each push, and those of its category: sum of exp(-age / time
+    constant), shapes (m,).
 
     Args:
-        rows: whose push, (m,). hours: when, UTC hours since 1970 (fractions allowed), (m,). category: of what, (m,).
+        rows: whose push, (m,). hours: when, UTC hours since 1970 (fractions allowed), (m,). category: of
+            what, (m,).
     """
     order = np.lexsort((hours, rows))
     felt, felt_category = np.zeros(len(rows)), np.zeros(len(rows))

@@ -1,4 +1,6 @@
-"""Publishes what the world wrote, or adopts the standing commit if it is the same bytes from the same inputs: asking twice changes nothing."""
+"""Publishes what the world wrote, or adopts the standing commit if it is the same bytes from the same inputs:
+asking twice changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def publish_once(
     meta: Mapping[str, Any] | None = None,
     rejects: Mapping[str, int] | None = None,
 ) -> Commit:
-    """Publish an attempt, unless the newest commit holds the same files with whole bytes; then leave that one standing and return it."""
+    """Publish an attempt, unless the newest commit holds the same files with whole bytes; then leave that one
+    standing and return it.
+    """
     standing = lake.head(attempt.name, **attempt.partition)
     if standing is not None and _same(standing, attempt, inputs, params) and _is_whole(lake, standing):
         return standing
@@ -30,7 +34,11 @@ def _same(standing: Commit, attempt: Attempt, inputs: Sequence[Commit], params: 
         return sorted((entry.path.rsplit("/", 1)[-1], entry.sha256) for entry in files)
 
     same_inputs = sorted(standing.inputs) == sorted({item.citation() for item in inputs})
-    return same_inputs and dict(standing.params) == dict(params) and shapes(standing.files) == shapes(attempt.files)
+    return (
+        same_inputs
+        and dict(standing.params) == dict(params)
+        and shapes(standing.files) == shapes(attempt.files)
+    )
 
 
 def _is_whole(lake: Lake, commit: Commit) -> bool:

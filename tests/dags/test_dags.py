@@ -27,10 +27,19 @@ def render(dag, words, *, run_type="scheduled", **params):
     from airflow.sdk.execution_time import macros
 
     run = SimpleNamespace(
-        run_type=run_type, start_date=datetime(2026, 11, 15, 2, 0, 30, tzinfo=UTC), run_after=datetime(2026, 11, 15, 2, tzinfo=UTC), run_id="r"
+        run_type=run_type,
+        start_date=datetime(2026, 11, 15, 2, 0, 30, tzinfo=UTC),
+        run_after=datetime(2026, 11, 15, 2, tzinfo=UTC),
+        run_id="r",
     )
-    answers = {"train": {"version": "2026-11-14-0123"}, "approve": {"responded_by_user": {"id": "1", "name": "ada"}}}
-    answers |= {"plan_guard": {"verdict": "campaigns", "held": ["win_back", "price_drop"]}, "ask_campaigns": None}
+    answers = {
+        "train": {"version": "2026-11-14-0123"},
+        "approve": {"responded_by_user": {"id": "1", "name": "ada"}},
+    }
+    answers |= {
+        "plan_guard": {"verdict": "campaigns", "held": ["win_back", "price_drop"]},
+        "ask_campaigns": None,
+    }
     ti = SimpleNamespace(xcom_pull=lambda task_ids: answers[task_ids])
     chosen = {name: dag.params[name] for name in dag.params} | params
     context = {
@@ -55,15 +64,28 @@ def commands(dag, **how):
             found[task.task_id] = [
                 "spark-submit",
                 name,
-                *render(dag, task._application_args if hasattr(task, "_application_args") else task.application_args, **how),
+                *render(
+                    dag,
+                    task._application_args if hasattr(task, "_application_args") else task.application_args,
+                    **how,
+                ),
             ]
         elif isinstance(getattr(task, "argv", None), list):
-            found[task.task_id] = [*render(dag, [f"ANGELIA_BRANCH={task.branch}"], **how), *render(dag, task.argv, **how)]
+            found[task.task_id] = [
+                *render(dag, [f"ANGELIA_BRANCH={task.branch}"], **how),
+                *render(dag, task.argv, **how),
+            ]
     return found
 
 
 def test_file_name_is_dag_id(dags):
-    assert set(dags) == {"nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill"}
+    assert set(dags) == {
+        "nightly_personalization",
+        "hourly_dispatch",
+        "daily_effects",
+        "weekly_retrain",
+        "campaign_backfill",
+    }
     for name, dag in dags.items():
         assert dag.dag_id == name
 
@@ -133,14 +155,20 @@ def imported(path):
 
 
 def test_parsing_a_dag_imports_nothing_heavy():
-    """Airflow parses each file every few seconds: no engine, no lake, nothing of ours but settings and contracts (docs/architecture.md, 1)."""
+    """Airflow parses each file every few seconds: no engine, no lake, nothing of ours but settings and
+    contracts (docs/architecture.md, 1).
+    """
     ours = {path.stem for path in DAGS.glob("*.py")}
     for path in DAGS.glob("*.py"):
         for name in imported(path):
             root = name.partition(".")[0]
-            assert root in {*sys.stdlib_module_names, *ours, "airflow", "jinja2", "angelia"}, f"{path.name} imports {name}"
+            assert root in {*sys.stdlib_module_names, *ours, "airflow", "jinja2", "angelia"}, (
+                f"{path.name} imports {name}"
+            )
             if root == "angelia":
-                assert name == "angelia.config" or name.startswith("angelia.contracts"), f"{path.name} imports {name}"
+                assert name == "angelia.config" or name.startswith("angelia.contracts"), (
+                    f"{path.name} imports {name}"
+                )
                 assert name not in ENGINES, f"{path.name} imports {name}"
 
 
@@ -175,13 +203,20 @@ def test_changes_reach_the_command_as_json(dags):
     from angelia.planning.replay import parse_changes
 
     changes = {"price_drop": {"caps": [{"messages": 1, "days": 7}]}, "policy": {"min_gap_hours": 6}}
-    words = commands(dags["campaign_backfill"], changes=changes, first="2026-11-10", last="2026-11-12")["replay"]
+    words = commands(dags["campaign_backfill"], changes=changes, first="2026-11-10", last="2026-11-12")[
+        "replay"
+    ]
     assert parse_changes(words[words.index("--changes") + 1]) == changes
     assert words[words.index("--from") + 1] == "2026-11-10"
 
 
 def failed(exception):
-    ti = SimpleNamespace(dag_id="nightly_personalization", task_id="check_sources", try_number=3, log_url="http://localhost/log")
+    ti = SimpleNamespace(
+        dag_id="nightly_personalization",
+        task_id="check_sources",
+        try_number=3,
+        log_url="http://localhost/log",
+    )
     return {"ti": ti, "ds": "2026-11-14", "run_id": "r", "exception": exception}
 
 
@@ -196,7 +231,10 @@ def test_a_failed_task_is_told_to_whoever_listens_without_a_foreign_errors_text(
     notifier.notify(failed(AirflowFailException("error: gate sources of 2026-11-14 is closed: 300 nulls")))
     notifier.notify(failed(ValueError("anna@example.org")))
     first, second = (notice["text"] for notice in receiver.received)
-    assert "nightly_personalization.check_sources of 2026-11-14 failed (try 3): gate sources of 2026-11-14 is closed: 300 nulls" in first
+    assert (
+        "nightly_personalization.check_sources of 2026-11-14 failed (try 3): gate sources of "
+        "2026-11-14 is closed: 300 nulls"
+    ) in first
     assert second.endswith("ValueError http://localhost/log")
 
 
@@ -221,7 +259,9 @@ def test_each_due_part_is_delivered_by_one_command_of_its_channel_with_its_share
     }
     for channel in CHANNELS:
         words = dag.get_task(f"list_parts_{channel}").python_callable(due, channel, {"clock": "wall"})
-        assert [one[one.index("--part") + 1] for one in words] == {"fcm": ["0"], "sms": ["1"]}.get(channel, [])
+        assert [one[one.index("--part") + 1] for one in words] == {"fcm": ["0"], "sms": ["1"]}.get(
+            channel, []
+        )
         for one in words:
             assert one[one.index("--slots") + 1] == "2"
             assert one[one.index("--channel") + 1] == channel

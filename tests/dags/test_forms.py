@@ -1,4 +1,6 @@
-"""Every form as it opens: its values are valid, and a run without a date renders commands that their own parsers take."""
+"""Every form as it opens: its values are valid, and a run without a date renders commands that their own
+parsers take.
+"""
 
 import copy
 import importlib
@@ -11,26 +13,45 @@ from uuid import uuid4
 
 import pytest
 
-DAG_IDS = ("nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill")
+DAG_IDS = (
+    "nightly_personalization",
+    "hourly_dispatch",
+    "daily_effects",
+    "weekly_retrain",
+    "campaign_backfill",
+)
 DUE = datetime(2026, 11, 15, 2, tzinfo=UTC)
 YESTERDAY = "2026-11-14"
 PROJECT = Path(__file__).resolve().parents[2]
 ANSWERS = {
-    "train": {"version": "2026-11-14-0123", "metrics": {"test": dict.fromkeys(("logloss", "logloss_base_rate", "auc", "calibration_error"), 0.5)}},
+    "train": {
+        "version": "2026-11-14-0123",
+        "metrics": {"test": dict.fromkeys(("logloss", "logloss_base_rate", "auc", "calibration_error"), 0.5)},
+    },
     "approve": {"responded_by_user": {"id": "1", "name": "ada"}},
-    "plan_guard": {"verdict": "night", "held": [], "breaches": [], "history": "7 nights", "figures": {"messages": {"digest": 5}}},
+    "plan_guard": {
+        "verdict": "night",
+        "held": [],
+        "breaches": [],
+        "history": "7 nights",
+        "figures": {"messages": {"digest": 5}},
+    },
     "count_resend": {"resent": 3, "parts": 1, "campaigns": {}, "days": [YESTERDAY], "no_plan": []},
 }
 
 
 def context_of(task, *, conf=None, logical_date=None):
-    """Return the context that Airflow's own task runner gives a task of a run that was triggered by hand, without a date unless one is given."""
+    """Return the context that Airflow's own task runner gives a task of a run that was triggered by hand,
+    without a date unless one is given.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    task = copy.deepcopy(task.dag).get_task(task.task_id)  # a run's own values are written into the DAG's form
+    task = copy.deepcopy(task.dag).get_task(
+        task.task_id
+    )  # a run's own values are written into the DAG's form
     names = {"dag_id": task.dag.dag_id, "run_id": "manual__1"}
     run = DagRun(
         **names,
@@ -47,7 +68,14 @@ def context_of(task, *, conf=None, logical_date=None):
         partition_key=None,
     )
     instance = RuntimeTaskInstance.model_construct(
-        id=uuid4(), task_id=task.task_id, try_number=1, dag_version_id=uuid4(), map_index=-1, task=task, max_tries=2, **names
+        id=uuid4(),
+        task_id=task.task_id,
+        try_number=1,
+        dag_version_id=uuid4(),
+        map_index=-1,
+        task=task,
+        max_tries=2,
+        **names,
     )
     instance._ti_context_from_server = TIRunContext(dag_run=run, max_tries=2)
     context = {**instance.get_template_context(), **(task.dag.user_defined_macros or {})}
@@ -73,7 +101,9 @@ def parsed(words):
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_every_form_can_be_triggered_as_it_opens(dags, dag_id):
-    """The form holds its button back while a required field is empty; a field is required unless its type allows null."""
+    """The form holds its button back while a required field is empty; a field is required unless its type
+    allows null.
+    """
     dag = dags[dag_id]
     for name in dag.params:
         param = dag.params.get_param(name)
@@ -111,7 +141,10 @@ def test_a_run_without_a_date_decides_the_last_closed_day(dags):
     assert rendered(dag.get_task("ask_night"), "subject").startswith(f"Send the night of {YESTERDAY}")
     guard = {"verdict": "open", "held": [], "breaches": []}
     run = SimpleNamespace(run_type="manual", run_after=DUE)
-    assert dag.get_task("who_decides").python_callable(guard, {"ask": True, "mode": "auto"}, run, None) == "emit_manifests"
+    assert (
+        dag.get_task("who_decides").python_callable(guard, {"ask": True, "mode": "auto"}, run, None)
+        == "emit_manifests"
+    )
     assert rendered(dags["weekly_retrain"].get_task("train"), "argv")[3:5] == ["--ds", YESTERDAY]
     for task in ("replay", "count_resend", "resend"):
         words = rendered(dags["campaign_backfill"].get_task(task), "argv", conf={"campaigns": ["price_drop"]})
@@ -120,9 +153,13 @@ def test_a_run_without_a_date_decides_the_last_closed_day(dags):
 
 def test_a_run_with_a_date_keeps_it(dags):
     day = datetime(2026, 11, 10, tzinfo=UTC)
-    words = rendered(dags["nightly_personalization"].get_task("index_users"), "application_args", logical_date=day)
+    words = rendered(
+        dags["nightly_personalization"].get_task("index_users"), "application_args", logical_date=day
+    )
     assert words[words.index("--ds") + 1] == "2026-11-10"
-    words = rendered(dags["weekly_retrain"].get_task("train"), "argv", logical_date=day, conf={"ds": "2026-11-01"})
+    words = rendered(
+        dags["weekly_retrain"].get_task("train"), "argv", logical_date=day, conf={"ds": "2026-11-01"}
+    )
     assert words[words.index("--ds") + 1] == "2026-11-01"
 
 
@@ -148,7 +185,11 @@ def test_effects_without_a_date_look_back_from_the_last_closed_day(dags, lake):
         ("hourly_dispatch", "due_parts", {"now": "2026-11-15T04:30:00Z"}),
         ("campaign_backfill", "replay", {}),
         ("campaign_backfill", "count_resend", {"mode": "resend", "campaigns": ["price_drop", "win_back"]}),
-        ("campaign_backfill", "resend", {"mode": "resend", "campaigns": ["price_drop"], "now": "2026-11-15T04:30:00Z"}),
+        (
+            "campaign_backfill",
+            "resend",
+            {"mode": "resend", "campaigns": ["price_drop"], "now": "2026-11-15T04:30:00Z"},
+        ),
     ],
 )
 def test_the_commands_own_parser_takes_a_form_as_it_opens(dags, dag_id, task_id, conf):
@@ -195,7 +236,9 @@ def test_the_form_offers_the_catalogs_campaigns():
     from angelia import cli
     from angelia.config import load_settings
 
-    assert not Path(load_settings().catalog_url().removeprefix("sqlite:///")).exists(), "looking makes no database"
+    assert not Path(load_settings().catalog_url().removeprefix("sqlite:///")).exists(), (
+        "looking makes no database"
+    )
     with pytest.raises(SystemExit):
         cli.main(["catalog", "apply", str(PROJECT / "campaigns"), "--actor", "test"])
     found = shared.known_campaigns()["examples"]

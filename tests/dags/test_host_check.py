@@ -1,4 +1,6 @@
-"""Airflow's API as `make up` starts it answers to this machine's own names only: through Airflow's own plugin manager, on a real application."""
+"""Airflow's API as `make up` starts it answers to this machine's own names only: through Airflow's own plugin
+manager, on a real application.
+"""
 
 import json
 import os
@@ -10,7 +12,8 @@ import pytest
 
 from angelia.commands.loop import Steps, environment, prepare_airflow
 
-# As the API server does: its plugins are integrated into an application, which is then asked under several names.
+# As the API server does: its plugins are integrated into an application, which is then asked under several
+# names.
 SCRIPT = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -24,7 +27,9 @@ init_plugins(app)
 client = TestClient(app)
 found = {}
 for host in json.loads(sys.argv[1]):
-    found[host] = [client.request(method, "/api/v2/dags", headers={"Host": host}).status_code for method in ("GET", "POST")]
+    headers = {"Host": host}
+    answers = [client.request(method, "/api/v2/dags", headers=headers) for method in ("GET", "POST")]
+    found[host] = [answer.status_code for answer in answers]
 print(json.dumps(found))
 """
 
@@ -43,7 +48,9 @@ def answers(home: Path, *hosts: str, **env: str) -> dict[str, list[int]]:
     """Return the status codes of a reading and a writing request, by the name they ask for."""
     given = {**os.environ, **environment(home), "AIRFLOW__CORE__UNIT_TEST_MODE": "False", **env}
     words = [sys.executable, "-c", SCRIPT, json.dumps(hosts)]
-    done = subprocess.run(words, env=given, cwd=home, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        words, env=given, cwd=home, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -65,12 +72,20 @@ def test_airflow_answers_to_this_machines_own_names_only(home):
 
 
 def test_further_hosts_are_named_in_the_environment(home):
-    found = answers(home, "airflow.internal:8080", "evil.example", "localhost", ANGELIA_AIRFLOW_HOSTS=" airflow.internal, ops.example ,")
+    found = answers(
+        home,
+        "airflow.internal:8080",
+        "evil.example",
+        "localhost",
+        ANGELIA_AIRFLOW_HOSTS=" airflow.internal, ops.example ,",
+    )
     assert found == {"airflow.internal:8080": [200, 200], "evil.example": [400, 400], "localhost": [200, 200]}
 
 
 def test_a_home_that_stands_gets_the_check_too(home):
-    """Homes prepared by an earlier version have no check of hosts; a lasting one is replaced by the present one."""
+    """Homes prepared by an earlier version have no check of hosts; a lasting one is replaced by the present
+    one.
+    """
     plugin = home / "airflow" / "plugins" / "angelia_host_check.py"
     plugin.write_text("")
     prepare_airflow(Steps(home))

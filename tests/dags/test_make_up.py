@@ -1,4 +1,6 @@
-"""What `make up` says about paused DAGs, and that NIGHTS=on really switches them on: the Makefile's own words, on an Airflow of their own."""
+"""What `make up` says about paused DAGs, and that NIGHTS=on really switches them on: the Makefile's own
+words, on an Airflow of their own.
+"""
 
 import json
 import os
@@ -32,7 +34,13 @@ def test_make_up_says_that_new_dags_are_paused():
 
 
 def test_a_mistyped_switch_is_an_error():
-    done = subprocess.run(["make", "--old-file=setup", "up", "NIGHTS=yes"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "--old-file=setup", "up", "NIGHTS=yes"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: NIGHTS is on, or left out\n")
 
@@ -51,7 +59,14 @@ def test_nights_on_switches_every_dag_on_before_airflow_starts(home, dags):
     found = re.search(r"airflow dags reserialize && airflow dags unpause [^;]+", on)
     assert found
     assert on.index(found[0]) < on.index("airflow standalone")
-    done = subprocess.run(["bash", "-c", found[0]], env={**os.environ, **environment(home)}, cwd=home, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", found[0]],
+        env={**os.environ, **environment(home)},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert paused(home) == dict.fromkeys(dags, 0)
 
@@ -80,7 +95,15 @@ def test_a_named_user_has_a_password_and_strangers_none(home, monkeypatch):
     def ask():
         steps = Steps(home)
         prepare_airflow(steps)
-        done = subprocess.run([sys.executable, "-c", SCRIPT], env=steps.env, cwd=home, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env=steps.env,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.strip().splitlines()[-1])
 

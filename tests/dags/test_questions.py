@@ -1,4 +1,6 @@
-"""What a person is asked, what the answers do, and what happens if nobody answers: with the providers' own operators."""
+"""What a person is asked, what the answers do, and what happens if nobody answers: with the providers' own
+operators.
+"""
 
 import json
 import warnings
@@ -13,8 +15,18 @@ from models.evaluate import Estimate, estimates_json, ranking_metrics
 DS = "2026-11-14"
 HELD = ["sale", "win_back"]
 BREACHES = [
-    {"check": "volume", "severity": "night", "campaigns": [], "says": "60,000 messages planned, 6,000 is usual"},
-    {"check": "rendering", "severity": "campaign", "campaigns": HELD[:1], "says": "5 of 5 sampled messages of sale cannot be rendered"},
+    {
+        "check": "volume",
+        "severity": "night",
+        "campaigns": [],
+        "says": "60,000 messages planned, 6,000 is usual",
+    },
+    {
+        "check": "rendering",
+        "severity": "campaign",
+        "campaigns": HELD[:1],
+        "says": "5 of 5 sampled messages of sale cannot be rendered",
+    },
 ]
 
 
@@ -25,17 +37,26 @@ def guarded(verdict, breaches=BREACHES):
 
 
 def pushed(task, option, who="ada"):
-    """What the operator pushes when somebody chose an option (nobody: the default, after the timeout): as XCom gives it back."""
+    """What the operator pushes when somebody chose an option (nobody: the default, after the timeout): as
+    XCom gives it back.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from airflow.models.hitl import HITLDetail
         from airflow.sdk.bases.xcom import BaseXCom
 
-    detail = HITLDetail(chosen_options=[option], params_input={}, responded_at=datetime(2026, 11, 15, 3, tzinfo=UTC))
-    event = {**detail.as_resume_event_payload(timedout=who is None), "responded_by_user": {"id": "1", "name": who} if who else None}
+    detail = HITLDetail(
+        chosen_options=[option], params_input={}, responded_at=datetime(2026, 11, 15, 3, tzinfo=UTC)
+    )
+    event = {
+        **detail.as_resume_event_payload(timedout=who is None),
+        "responded_by_user": {"id": "1", "name": who} if who else None,
+    }
     ti = SimpleNamespace(map_index=-1, xcom_push=lambda key, value: None)
     value = task.execute_complete({"task": task, "ti": ti}, event)
-    return BaseXCom.deserialize_value(SimpleNamespace(value=json.loads(json.dumps(BaseXCom.serialize_value(value)))))
+    return BaseXCom.deserialize_value(
+        SimpleNamespace(value=json.loads(json.dumps(BaseXCom.serialize_value(value))))
+    )
 
 
 def pulling(**answers):
@@ -65,7 +86,10 @@ def left_out(dag, **answers):
 def test_a_person_is_asked_where_the_answer_matters(dags, verdict, ask, run_type, goes_to):
     who_decides = dags["nightly_personalization"].get_task("who_decides").python_callable
     guard = {"verdict": verdict, "held": ["sale"], "breaches": [{"says": "ten times the usual"}]}
-    assert who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14") == goes_to
+    assert (
+        who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14")
+        == goes_to
+    )
 
 
 @pytest.mark.parametrize(("ask", "run_type"), [(False, "scheduled"), (True, "backfill")])
@@ -82,36 +106,60 @@ def test_held_campaigns_are_sent_only_if_a_person_says_so(dags):
     dag = dags["nightly_personalization"]
     ask = dag.get_task("ask_campaigns")
     assert left_out(dag, plan_guard=guarded("campaigns")) == "sale,win_back", "nobody was asked"
-    assert left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Leave them out")) == "sale,win_back"
-    assert left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Leave them out", who=None)) == "sale,win_back"
+    assert (
+        left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Leave them out"))
+        == "sale,win_back"
+    )
+    assert (
+        left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Leave them out", who=None))
+        == "sale,win_back"
+    )
     assert left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Send them, too")) == ""
 
 
 def test_who_approves_a_night_sends_all_of_it(dags):
     dag = dags["nightly_personalization"]
-    assert left_out(dag, plan_guard=guarded("night"), ask_night=pushed(dag.get_task("ask_night"), "Approve")) == ""
+    assert (
+        left_out(dag, plan_guard=guarded("night"), ask_night=pushed(dag.get_task("ask_night"), "Approve"))
+        == ""
+    )
 
 
 def test_an_answer_counts_for_its_own_question_only(dags):
-    """A night that was approved, cleared and judged again keeps the old answer, since the task that asked is skipped this time."""
+    """A night that was approved, cleared and judged again keeps the old answer, since the task that asked is
+    skipped this time.
+    """
     dag = dags["nightly_personalization"]
-    approved, sent = pushed(dag.get_task("ask_night"), "Approve"), pushed(dag.get_task("ask_campaigns"), "Send them, too")
+    approved, sent = (
+        pushed(dag.get_task("ask_night"), "Approve"),
+        pushed(dag.get_task("ask_campaigns"), "Send them, too"),
+    )
     leave = pushed(dag.get_task("ask_campaigns"), "Leave them out")
-    assert left_out(dag, plan_guard=guarded("campaigns"), ask_night=approved, ask_campaigns=leave) == "sale,win_back"
+    assert (
+        left_out(dag, plan_guard=guarded("campaigns"), ask_night=approved, ask_campaigns=leave)
+        == "sale,win_back"
+    )
     assert left_out(dag, plan_guard=guarded("campaigns"), ask_night=approved) == "sale,win_back"
     assert left_out(dag, plan_guard=guarded("night"), ask_campaigns=sent) == "sale,win_back"
 
 
 def asked(dag, task_id, **answers):
     """The rendered body of a question."""
-    return dag.get_template_env().from_string(dag.get_task(task_id).body).render({"ti": pulling(**answers), "ds": DS, **dag.user_defined_macros})
+    return (
+        dag.get_template_env()
+        .from_string(dag.get_task(task_id).body)
+        .render({"ti": pulling(**answers), "ds": DS, **dag.user_defined_macros})
+    )
 
 
 def test_the_question_names_the_numbers_and_what_is_held_back(dags):
     dag = dags["nightly_personalization"]
     night = asked(dag, "ask_night", plan_guard=guarded("night"))
     assert night.startswith("60000 messages, 7 nights.\n")
-    assert "- **volume** (night): 60,000 messages planned, 6,000 is usual\n- **rendering** (campaign): 5 of 5" in night
+    assert (
+        "- **volume** (night): 60,000 messages planned, 6,000 is usual\n- **rendering** (campaign): 5 of 5"
+        in night
+    )
     assert "Held back: the night; approved, all of it is sent.\n" in night
     campaigns = asked(dag, "ask_campaigns", plan_guard=guarded("campaigns", BREACHES[1:]))
     assert "- **rendering** (campaign)" in campaigns
@@ -151,7 +199,9 @@ def test_the_nights_questions_are_answered_before_its_first_hour(dags):
 )
 @pytest.mark.parametrize("who", ["ada", None])
 def test_a_rejection_skips_what_comes_next_whatever_its_trigger_rule(dags, dag_id, task_id, skipped, who):
-    """emit_manifests runs after skipped questions: only the operator's own skipping keeps it from running after one that was rejected."""
+    """emit_manifests runs after skipped questions: only the operator's own skipping keeps it from running
+    after one that was rejected.
+    """
     from airflow.sdk.exceptions import DownstreamTasksSkipped
 
     task = dags[dag_id].get_task(task_id)
@@ -182,10 +232,16 @@ def value_of(value):
     ("metrics", "says"),
     [
         ({}, ""),  # no catalog to know the choices by
-        ({"off_policy": value_of(0.08)}, "Opens a push if it chose (doubly robust, 95 %): 0.08000 [0.07000, 0.09000]"),
+        (
+            {"off_policy": value_of(0.08)},
+            "Opens a push if it chose (doubly robust, 95 %): 0.08000 [0.07000, 0.09000]",
+        ),
         (
             {"off_policy": value_of(0.08), "champion": {"version": "v0", "off_policy": value_of(0.06)}},
-            "Opens a push if it chose (doubly robust, 95 %): 0.08000 [0.07000, 0.09000]; the champion on the same rounds: 0.06000 [0.05000, 0.07000]",
+            (
+                "Opens a push if it chose (doubly robust, 95 %): 0.08000 [0.07000, 0.09000]; the "
+                "champion on the same rounds: 0.06000 [0.05000, 0.07000]"
+            ),
         ),
         (
             {"off_policy": value_of(0.08), "champion": {"version": "v0", "not_compared": "damaged"}},
@@ -233,24 +289,40 @@ QUESTIONS = [
 def test_every_question_is_known_here(dags):
     from airflow.providers.standard.operators.hitl import HITLOperator
 
-    found = {(dag.dag_id, task.task_id) for dag in dags.values() for task in dag.tasks if isinstance(task, HITLOperator)}
+    found = {
+        (dag.dag_id, task.task_id)
+        for dag in dags.values()
+        for task in dag.tasks
+        if isinstance(task, HITLOperator)
+    }
     assert found == {(dag_id, task_id) for dag_id, task_id, _, _ in QUESTIONS}
 
 
 @pytest.mark.parametrize(("dag_id", "task_id", "minutes", "silence"), QUESTIONS)
-def test_a_question_says_until_when_what_silence_means_and_who_answers(dags, dag_id, task_id, minutes, silence):
+def test_a_question_says_until_when_what_silence_means_and_who_answers(
+    dags, dag_id, task_id, minutes, silence
+):
     resend = {"resent": 3, "parts": 1, "campaigns": {}, "days": [DS], "no_plan": []}
     before = datetime.now(UTC)
     body = asked(dags[dag_id], task_id, plan_guard=guarded("night"), train=trained(), count_resend=resend)
     last = body.splitlines()[-1]
     by = datetime.strptime(last[len("Answer by ") :][:16], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
-    assert before.replace(second=0, microsecond=0) + timedelta(minutes=minutes) <= by <= datetime.now(UTC) + timedelta(minutes=minutes)
-    assert f"no answer counts as **{silence}**. Whoever may edit *Required actions* of this DAG may answer, and is recorded." in last
+    assert (
+        before.replace(second=0, microsecond=0) + timedelta(minutes=minutes)
+        <= by
+        <= datetime.now(UTC) + timedelta(minutes=minutes)
+    )
+    assert (
+        f"no answer counts as **{silence}**. Whoever may edit *Required actions* of this DAG may "
+        f"answer, and is recorded."
+    ) in last
     assert dags[dag_id].get_task(task_id).response_timeout == timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize(("dag_id", "task_id", "minutes", "silence"), QUESTIONS)
-def test_a_question_is_told_to_whoever_listens(dags, receiver, monkeypatch, dag_id, task_id, minutes, silence):
+def test_a_question_is_told_to_whoever_listens(
+    dags, receiver, monkeypatch, dag_id, task_id, minutes, silence
+):
     monkeypatch.setenv("ANGELIA_NOTIFY_URL", f"http://127.0.0.1:{receiver.server_port}/hook")
     task = dags[dag_id].get_task(task_id)
     ti = SimpleNamespace(dag_id=dag_id, task_id=task_id, log_url="http://localhost/log")

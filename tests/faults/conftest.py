@@ -1,4 +1,5 @@
-"""A real sandbox that counts what phones received, and lakes with one plan each; workers are real processes."""
+"""A real sandbox that counts what phones received, and lakes with one plan each; workers are real
+processes."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ from angelia.delivery.worker.run import Delivery, Options, Result
 from angelia.lake import Lake
 
 DS, HOUR, ROWS, BATCH = "2026-11-14", "2026-11-15T04", 600, 60
-_users = iter(range(0, 10**9, 10_000))  # every scenario has people of its own: the sandbox counts all of them together
+_users = iter(
+    range(0, 10**9, 10_000)
+)  # every scenario has people of its own: the sandbox counts all of them together
 ANGELIA = [sys.executable, "-c", "from angelia.cli import main; main()"]
 
 
@@ -64,7 +67,9 @@ def running(folder: Path, *options: str) -> Iterator[Sandbox]:
         "7200",
     ]
     environment = {**os.environ, "ANGELIA_HOME": str(folder)}
-    process = subprocess.Popen([*command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     try:
         deadline = time.monotonic() + 60
         while not ready.exists():
@@ -111,13 +116,17 @@ class Site:
         self.dispatches = set(manifest["dispatch_id"].to_pylist())
 
     @classmethod
-    def planned(cls, home: Path, sandbox: Sandbox, guarantee: str, prefix: str = "", part_rows: int = 100_000) -> Site:
+    def planned(
+        cls, home: Path, sandbox: Sandbox, guarantee: str, prefix: str = "", part_rows: int = 100_000
+    ) -> Site:
         lake = Lake.open(str(home / "lake"))
         first = next(_users)
         changes: dict[str, Any] = {
             "guarantee": guarantee,
             "user_id": lambda number: f"u{first + number}",
-            "message_id": lambda number: sample_plan.ids.message_id("price_drop", f"u{first + number}", "once"),
+            "message_id": lambda number: sample_plan.ids.message_id(
+                "price_drop", f"u{first + number}", "once"
+            ),
         }
         if prefix:
             changes["address"] = lambda number: f"{prefix}{first + number}"
@@ -129,10 +138,24 @@ class Site:
     def start(self, *options: str, failpoint: str = "") -> subprocess.Popen[str]:
         names = self.sandbox.names
         env = {
-            **os.environ, "ANGELIA_HOME": str(self.home), "ANGELIA_FCM_URL": names["url"], "ANGELIA_CA_FILE": names["ca_file"],
+            **os.environ, "ANGELIA_HOME": str(self.home), "ANGELIA_FCM_URL": names["url"],
+            "ANGELIA_CA_FILE": names["ca_file"],
             "ANGELIA_FCM_CREDENTIALS": names["credentials"], "ANGELIA_FAILPOINT": failpoint,
         }  # fmt: skip
-        command = [*ANGELIA, "deliver", "--ds", DS, "--send-hour", HOUR, "--clock", "simulated", "--batch-rows", str(BATCH), "--json", *options]
+        command = [
+            *ANGELIA,
+            "deliver",
+            "--ds",
+            DS,
+            "--send-hour",
+            HOUR,
+            "--clock",
+            "simulated",
+            "--batch-rows",
+            str(BATCH),
+            "--json",
+            *options,
+        ]
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def deliver(self, *options: str, failpoint: str = "") -> tuple[int, dict[str, Any], str]:
@@ -172,9 +195,15 @@ class Site:
 
     def environment(self) -> dict[str, str]:
         names = self.sandbox.names
-        return {"ANGELIA_FCM_URL": names["url"], "ANGELIA_CA_FILE": names["ca_file"], "ANGELIA_FCM_CREDENTIALS": names["credentials"]}
+        return {
+            "ANGELIA_FCM_URL": names["url"],
+            "ANGELIA_CA_FILE": names["ca_file"],
+            "ANGELIA_FCM_CREDENTIALS": names["credentials"],
+        }
 
-    def fork(self, failpoint: str = "", limit: int | None = None, **options: Any) -> multiprocessing.process.BaseProcess:
+    def fork(
+        self, failpoint: str = "", limit: int | None = None, **options: Any
+    ) -> multiprocessing.process.BaseProcess:
         """Start a worker process that has its imports already: a few hundred of them are affordable."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["angelia.delivery.worker.run", "pandas"])
@@ -186,7 +215,9 @@ class Site:
 
 
 def worker(lake: str, options: dict[str, Any], environment: dict[str, str], limit: int | None) -> None:
-    """Deliver (in a process of its own); exit code 0 done, 3 partly done, 2 refused. `limit`: no file larger than this may be written."""
+    """Deliver (in a process of its own); exit code 0 done, 3 partly done, 2 refused. `limit`: no file larger
+    than this may be written.
+    """
     import resource
 
     from angelia.errors import AngeliaError
@@ -209,7 +240,9 @@ def worker(lake: str, options: dict[str, Any], environment: dict[str, str], limi
 @pytest.fixture
 def new_site(sandbox: Sandbox, tmp_path: Path) -> Callable[..., Site]:
     """Return a factory of sites: a guarantee, the folder's name, and how addresses begin (see RULES)."""
-    return lambda guarantee, name="a home", **options: Site.planned(tmp_path / name, sandbox, guarantee, **options)
+    return lambda guarantee, name="a home", **options: Site.planned(
+        tmp_path / name, sandbox, guarantee, **options
+    )
 
 
 @pytest.fixture

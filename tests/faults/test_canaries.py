@@ -1,4 +1,6 @@
-"""Personal data and secrets are planted everywhere, everything goes wrong: nothing of them shows in what a worker says or leaves in its ledger."""
+"""Personal data and secrets are planted everywhere, everything goes wrong: nothing of them shows in what a
+worker says or leaves in its ledger.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,18 @@ from angelia.lake import Lake
 
 pytestmark = pytest.mark.integration
 DS, HOUR = "2026-11-14", "2026-11-15T04"
-LEDGER = ("claims", "intents", "outcomes", "done", "seals", "heartbeats", "followups", "sights", "released", "late")
+LEDGER = (
+    "claims",
+    "intents",
+    "outcomes",
+    "done",
+    "seals",
+    "heartbeats",
+    "followups",
+    "sights",
+    "released",
+    "late",
+)
 RULES = """
 rules:
   - {match: {token_prefix: CANARY-ADDRESS-1-}, then: {status: 404, error: UNREGISTERED}}
@@ -60,7 +73,9 @@ def plan(home: Path) -> Lake:
 
 
 @pytest.mark.parametrize("trouble", ["answers", "no_server", "bad_credentials", "crash"])
-def test_nothing_personal_or_secret_is_said(trouble: str, rude_sandbox: Any, site_of: Any, tmp_path: Path) -> None:
+def test_nothing_personal_or_secret_is_said(
+    trouble: str, rude_sandbox: Any, site_of: Any, tmp_path: Path
+) -> None:
     lake = plan(tmp_path)
     sandbox = copy.copy(rude_sandbox)
     sandbox.names = dict(sandbox.names)
@@ -70,9 +85,20 @@ def test_nothing_personal_or_secret_is_said(trouble: str, rude_sandbox: Any, sit
         sandbox.names["url"] = "https://127.0.0.1:1/CANARY-URL"
     if trouble == "bad_credentials":
         path = tmp_path / "broken.json"
-        path.write_text(json.dumps(json.loads(Path(sandbox.names["credentials"]).read_text()) | {"private_key": "CANARY-KEY"}))
+        path.write_text(
+            json.dumps(
+                json.loads(Path(sandbox.names["credentials"]).read_text()) | {"private_key": "CANARY-KEY"}
+            )
+        )
         sandbox.names["credentials"] = str(path)
-    options = ("--batch-deadline", "2", "--request-timeout", "1", "--metrics-file", str(tmp_path / "metrics.prom"))
+    options = (
+        "--batch-deadline",
+        "2",
+        "--request-timeout",
+        "1",
+        "--metrics-file",
+        str(tmp_path / "metrics.prom"),
+    )
     process = site.start(*options, failpoint="after_send:40" if trouble == "crash" else "")
     out, errors = process.communicate(timeout=120)
     said = out + errors
@@ -86,7 +112,11 @@ def test_nothing_personal_or_secret_is_said(trouble: str, rude_sandbox: Any, sit
     for key in ledger:
         assert b"CANARY" not in lake.store.read(key), key
         assert "CANARY" not in key
-    files = [path for path in tmp_path.rglob("*") if path.is_file() and "lake" not in path.relative_to(tmp_path).parts and path.name != "broken.json"]
+    files = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and "lake" not in path.relative_to(tmp_path).parts and path.name != "broken.json"
+    ]
     assert files or trouble == "crash"  # logs and metrics
     for path in files:
         data = path.read_bytes()
@@ -94,10 +124,13 @@ def test_nothing_personal_or_secret_is_said(trouble: str, rude_sandbox: Any, sit
         assert secret.encode() not in data, path
 
 
-# What the tasks of `hourly_dispatch` return: the last line of these commands, parsed. Words that may stand in it, at any depth.
+# What the tasks of `hourly_dispatch` return: the last line of these commands, parsed. Words that may stand in
+# it, at any depth.
 XCOM_KEYS = {
-    "parts", "ds", "send_hour", "channel", "priority", "part", "kind", "rows", "delivered", "already_delivered", "parts_finished", "busy_parts",
-    "unfinished_parts", "waiting_parts", "halted", "drained", "seconds", "accepted", "rejected", "skipped", "deferred", "ambiguous", "outcomes",
+    "parts", "ds", "send_hour", "channel", "priority", "part", "kind", "rows", "delivered",
+    "already_delivered", "parts_finished", "busy_parts",
+    "unfinished_parts", "waiting_parts", "halted", "drained", "seconds", "accepted", "rejected", "skipped",
+    "deferred", "ambiguous", "outcomes",
     "parts_done", "rows_open", "open_intents", "rows_intended", "fcm", "campaign", "campaign_id", "released",
 }  # fmt: skip
 
@@ -116,7 +149,11 @@ def words(document: Any) -> Iterator[str]:
 
 
 def test_what_tasks_return_names_parts_and_counts_only(
-    rude_sandbox: Any, site_of: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    rude_sandbox: Any,
+    site_of: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     site = site_of(tmp_path, rude_sandbox, plan(tmp_path))
     monkeypatch.setenv("ANGELIA_HOME", str(tmp_path))

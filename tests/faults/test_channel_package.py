@@ -1,4 +1,6 @@
-"""The cookbook "add a channel", followed to the letter: a package is built, installed, found by its entry point, and sends."""
+"""The cookbook "add a channel", followed to the letter: a package is built, installed, found by its entry
+point, and sends.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,19 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(PACKAGE, folder / "source")
     quiet = {"check": True, "capture_output": True, "timeout": 120}
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
-    subprocess.run([uv, "build", "--offline", "--no-config", "--wheel", "--out-dir", str(folder / "dist"), str(folder / "source")], **quiet)
+    subprocess.run(
+        [
+            uv,
+            "build",
+            "--offline",
+            "--no-config",
+            "--wheel",
+            "--out-dir",
+            str(folder / "dist"),
+            str(folder / "source"),
+        ],
+        **quiet,
+    )
     [wheel] = (folder / "dist").glob("*.whl")
     target = folder / "site"
     options = ["--no-index", "--no-deps", "--disable-pip-version-check", "--target", str(target)]
@@ -53,17 +67,32 @@ def test_a_worker_finds_a_channel_by_its_entry_point_and_sends_by_it(
     }
     sample_plan.make(lake, DS, ROWS, changes=changes)
     environment = {
-        **os.environ, "ANGELIA_HOME": str(tmp_path), "ANGELIA_SMS_URL": sandbox.names["url"], "ANGELIA_CA_FILE": sandbox.names["ca_file"],
+        **os.environ, "ANGELIA_HOME": str(tmp_path), "ANGELIA_SMS_URL": sandbox.names["url"],
+        "ANGELIA_CA_FILE": sandbox.names["ca_file"],
         "ANGELIA_SMS_CREDENTIALS": sandbox.names["webhook_credentials"],
         "PYTHONPATH": os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH", "")])),
     }  # fmt: skip
-    command = [*ANGELIA, "deliver", "--ds", DS, "--send-hour", HOUR, "--channel", "sms", "--clock", "simulated", "--json"]
+    command = [
+        *ANGELIA,
+        "deliver",
+        "--ds",
+        DS,
+        "--send-hour",
+        HOUR,
+        "--channel",
+        "sms",
+        "--clock",
+        "simulated",
+        "--json",
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["delivered"] == {"accepted": ROWS - 2, "rejected": 2}
     plan = lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id", "address"]).to_pylist()
     received = sandbox.received()
-    assert {row["address"]: received.get(row["dispatch_id"], 0) for row in plan} == {address(n): int(n not in (7, 8)) for n in range(ROWS)}
+    assert {row["address"]: received.get(row["dispatch_id"], 0) for row in plan} == {
+        address(n): int(n not in (7, 8)) for n in range(ROWS)
+    }
     [leaf] = lake.partitions("delivery_ledger", ds=DS)
     ledger = lake.read(lake.require("delivery_ledger", **leaf)).to_pylist()
     assert sorted(row["reason"] for row in ledger if row["reason"]) == ["bad_address", "gone:HTTP_410"]

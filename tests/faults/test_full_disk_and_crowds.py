@@ -28,7 +28,9 @@ def test_a_full_disk_means_no_send_and_the_next_run_finishes(sandbox: Any, new_s
 
 
 def test_a_disk_that_fills_up_while_sending_doubles_nothing(sandbox: Any, new_site: Any) -> None:
-    """Intents still fit, outcomes do not: what was sent is unknown to the ledger, so it is ambiguous, never sent again."""
+    """Intents still fit, outcomes do not: what was sent is unknown to the ledger, so it is ambiguous, never
+    sent again.
+    """
     site = new_site("at_most_once")
     full = site.fork(limit=1000)
     full.join(60)

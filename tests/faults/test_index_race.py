@@ -1,4 +1,6 @@
-"""Two whole jobs race for the user index, each with a Spark of its own (`make soak`); tests/unit/users/test_index.py has many small races."""
+"""Two whole jobs race for the user index, each with a Spark of its own (`make soak`);
+tests/unit/users/test_index.py has many small races.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def test_jobs_of_two_days_at_once_and_again(tmp_path: Path) -> None:
     before: dict[str, int] = {}
     for _ in range(2):  # the second time nothing is new
         environment = os.environ | {"ANGELIA_HOME": str(tmp_path)}
-        jobs = [subprocess.Popen([sys.executable, "-m", "spark_jobs.index_users", "--ds", ds], env=environment) for ds in DAYS]
+        jobs = [
+            subprocess.Popen([sys.executable, "-m", "spark_jobs.index_users", "--ds", ds], env=environment)
+            for ds in DAYS
+        ]
         assert [job.wait(300) for job in jobs] == [0, 0]
         rows = lake.read(lake.require("user_index", chain="0"))
         after = dict(zip(rows["user_id"].to_pylist(), rows["ordinal"].to_pylist(), strict=True))

@@ -1,7 +1,9 @@
-"""Many seeded kill points: workers die at random places, up to three times in a row, and the next one carries on.
+"""Many seeded kill points: workers die at random places, up to three times in a row, and the next one carries
+on.
 
-`make test` tries a dozen, `make soak` more than two hundred (`ANGELIA_SOAK`). The sandbox's count is the witness: unaccounted 0; at most once:
-doubled 0 and ambiguous at most the open batches of each crash; at least once: unsent 0, doubled at most that.
+`make test` tries a dozen, `make soak` more than two hundred (`ANGELIA_SOAK`). The sandbox's count is the
+witness: unaccounted 0; at most once: doubled 0 and ambiguous at most the open batches of each crash; at least
+once: unsent 0, doubled at most that.
 """
 
 from __future__ import annotations
@@ -33,26 +35,36 @@ def scenarios() -> list[tuple[str, tuple[str, ...]]]:
     """Return (guarantee, failpoints in a row), drawn from the seed."""
     draw = random.Random(SEED)
     points = [(point, nth) for point, most in PASSAGES.items() for nth in range(1, most + 1)]
-    weights = [1 / PASSAGES[point] for point, _ in points]  # every place is as likely, whatever its number of passages
+    weights = [
+        1 / PASSAGES[point] for point, _ in points
+    ]  # every place is as likely, whatever its number of passages
     made, killed = [], 0
     while killed < N:
         chosen = draw.choices(points, weights, k=draw.choice((1, 1, 2, 3)))
         killed += len(chosen)
-        made.append((draw.choice(("at_most_once", "at_least_once")), tuple(f"{point}:{nth}" for point, nth in chosen)))
+        made.append(
+            (draw.choice(("at_most_once", "at_least_once")), tuple(f"{point}:{nth}" for point, nth in chosen))
+        )
     return made
 
 
 tally: Counter[str] = Counter()
 
 
-@pytest.mark.parametrize(("guarantee", "points"), scenarios(), ids=lambda value: value if isinstance(value, str) else "+".join(value))
+@pytest.mark.parametrize(
+    ("guarantee", "points"),
+    scenarios(),
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
+)
 def test_kill(guarantee: str, points: tuple[str, ...], sandbox: Any, new_site: Any) -> None:
     site = new_site(guarantee)
     crashes = 0
     for point in points:
         process = site.fork(point)
         process.join(60)
-        assert process.exitcode in (-signal.SIGKILL, 0), f"seed {SEED}"  # 0: a later worker has less to do and may never pass the point
+        assert process.exitcode in (-signal.SIGKILL, 0), (
+            f"seed {SEED}"
+        )  # 0: a later worker has less to do and may never pass the point
         crashes += process.exitcode != 0
     assert crashes >= 1
     last = site.fork()
@@ -63,8 +75,19 @@ def test_kill(guarantee: str, points: tuple[str, ...], sandbox: Any, new_site: A
     counts = {dispatch: received.get(dispatch, 0) for dispatch in site.dispatches}
     doubled = sum(count > 1 for count in counts.values())
     tally.update(crashes=crashes, rows=len(site.dispatches), unaccounted=len(site.dispatches - set(ledger)))
-    tally.update({f"doubled, {guarantee}": doubled, f"ambiguous, {guarantee}": sum(outcome == "ambiguous" for outcome in ledger.values())})
-    tally.update({f"unsent, {guarantee}": sum(not counts[dispatch] for dispatch, outcome in ledger.items() if outcome != "ambiguous")})
+    tally.update(
+        {
+            f"doubled, {guarantee}": doubled,
+            f"ambiguous, {guarantee}": sum(outcome == "ambiguous" for outcome in ledger.values()),
+        }
+    )
+    tally.update(
+        {
+            f"unsent, {guarantee}": sum(
+                not counts[dispatch] for dispatch, outcome in ledger.items() if outcome != "ambiguous"
+            )
+        }
+    )
     assert set(ledger) == site.dispatches, f"seed {SEED}: unaccounted rows"
     assert all(counts[dispatch] >= 1 for dispatch, outcome in ledger.items() if outcome == "accepted")
     if guarantee == "at_most_once":
@@ -81,6 +104,9 @@ def test_how_many_kill_points_there_were(capsys: pytest.CaptureFixture[str]) -> 
     if not tally:
         pytest.skip("no kill point was asked for")
     with capsys.disabled():
-        print(f"\nkill points, seed {SEED}: {tally['crashes']} crashes; " + ", ".join(f"{name} {n}" for name, n in sorted(tally.items())))
+        print(
+            f"\nkill points, seed {SEED}: {tally['crashes']} crashes; "
+            + ", ".join(f"{name} {n}" for name, n in sorted(tally.items()))
+        )
     assert tally["crashes"] >= N * 2 // 3  # a later worker may have too little left to pass its point
     assert tally["unaccounted"] == tally["doubled, at_most_once"] == tally["unsent, at_least_once"] == 0

@@ -1,4 +1,6 @@
-"""Pains of other senders that take processes and sockets to try (the others: tests/unit/delivery/test_pains.py). `pytest -k pain` runs all."""
+"""Pains of other senders that take processes and sockets to try (the others:
+tests/unit/delivery/test_pains.py). `pytest -k pain` runs all.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ DS = "2026-11-14"
 
 
 def test_pain_01_concurrent_and_requeued_broadcasts_reach_everybody_once(new_site: Any) -> None:
-    """Two workers at once, the plan emitted again while they send, and the task cleared and run again afterwards."""
+    """Two workers at once, the plan emitted again while they send, and the task cleared and run again
+    afterwards.
+    """
     site = new_site("at_most_once", prefix="slow-", part_rows=200)
     first = site.fork()
     site.wait_until_sending(first)
@@ -31,11 +35,15 @@ def test_pain_01_concurrent_and_requeued_broadcasts_reach_everybody_once(new_sit
 
 
 def test_pain_14_five_hundred_tokens_share_two_connections_and_one_bearer(new_site: Any) -> None:
-    """Each answer takes 0.4 s: one after the other that would be four minutes, and a connection or a bearer each would earn a 429."""
+    """Each answer takes 0.4 s: one after the other that would be four minutes, and a connection or a bearer
+    each would earn a 429.
+    """
     site = new_site("at_most_once", prefix="slow-")
     before = site.sandbox.stats()
     assert site.resume().delivered == {"accepted": 600}
     after = site.sandbox.stats()
     assert after["outcomes"]["token_granted"] - before["outcomes"].get("token_granted", 0) == 1
-    assert after["connections"] - before["connections"] <= 1 + 2 + 2  # the bearer's, two to send by, two of this test's own questions
+    assert (
+        after["connections"] - before["connections"] <= 1 + 2 + 2
+    )  # the bearer's, two to send by, two of this test's own questions
     assert after["most_under_way"] >= 100

@@ -1,7 +1,8 @@
-"""Wire-level faults: the raw front end breaks connections, streams, answers and handshakes; the worker calls each by its right name.
+"""Wire-level faults: the raw front end breaks connections, streams, answers and handshakes; the worker calls
+each by its right name.
 
-Half the rows of every plan are marketing, half transactional. Whatever breaks: every row is accounted for, marketing is never doubled, transactional
-is never left unsent, and the sandbox's counts say so.
+Half the rows of every plan are marketing, half transactional. Whatever breaks: every row is accounted for,
+marketing is never doubled, transactional is never left unsent, and the sandbox's counts say so.
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ IN_FLIGHT = 200  # requests under way at once on FCM
 
 
 def once_each(prefixes: Iterable[tuple[str, str]]) -> str:
-    """Return the rules that break the first request of two rows each, marketing (PREFIX0) and transactional (PREFIX1)."""
+    """Return the rules that break the first request of two rows each, marketing (PREFIX0) and transactional
+    (PREFIX1).
+    """
     return "rules:\n" + "".join(
-        f'  - {{match: {{token_prefix: "{prefix}{kind}", max: 1}}, then: {{{then}}}}}\n' for prefix, then in prefixes for kind in (0, 1)
+        f'  - {{match: {{token_prefix: "{prefix}{kind}", max: 1}}, then: {{{then}}}}}\n'
+        for prefix, then in prefixes
+        for kind in (0, 1)
     )
 
 
 class Night(NamedTuple):
-    """What came of a delivery: by dispatch, its row of the ledger, its address, how often its phone has it."""
+    """What came of a delivery: by dispatch, its row of the ledger, its address, how often its phone has
+    it."""
 
     ledger: dict[str, dict[str, Any]]
     address: dict[str, str]
@@ -43,18 +49,32 @@ class Night(NamedTuple):
 
     def of(self, prefix: str, guarantee: str) -> list[tuple[str | None, str | None, int]]:
         """Return (outcome, reason, times received) of the rows whose address begins so."""
-        rows = [(name, self.ledger[name]) for name, address in self.address.items() if address.startswith(prefix)]
-        return [(row["outcome"], row["reason"], self.received.get(name, 0)) for name, row in rows if row["guarantee"] == guarantee]
+        rows = [
+            (name, self.ledger[name]) for name, address in self.address.items() if address.startswith(prefix)
+        ]
+        return [
+            (row["outcome"], row["reason"], self.received.get(name, 0))
+            for name, row in rows
+            if row["guarantee"] == guarantee
+        ]
 
 
 def outcomes(lake: Lake) -> set[str]:
     """Return the outcomes that stand in the ledger."""
     leaves = lake.partitions("delivery_ledger", ds=DS)
-    return {word for leaf in leaves for word in lake.read(lake.require("delivery_ledger", **leaf), ["outcome"])["outcome"].to_pylist()}
+    return {
+        word
+        for leaf in leaves
+        for word in lake.read(lake.require("delivery_ledger", **leaf), ["outcome"])["outcome"].to_pylist()
+    }
 
 
-def deliver(lake: Lake, folder: Path, rules: str, channel: str, addresses: list[str], monkeypatch: pytest.MonkeyPatch) -> Night:
-    """Deliver rows to these addresses (the even ones marketing) to the raw front end of a sandbox in this process."""
+def deliver(
+    lake: Lake, folder: Path, rules: str, channel: str, addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> Night:
+    """Deliver rows to these addresses (the even ones marketing) to the raw front end of a sandbox in this
+    process.
+    """
     path = folder / "rules.yaml"
     path.write_text(rules)
 
@@ -63,28 +83,38 @@ def deliver(lake: Lake, folder: Path, rules: str, channel: str, addresses: list[
         server = asyncio.create_task(serve(folder, rules=path, announce=ready.set_result, max_seconds=60))
         names = await ready
         monkeypatch.setenv("ANGELIA_CA_FILE", names["ca_file"])
-        monkeypatch.setenv(f"ANGELIA_{channel.upper()}_CREDENTIALS", names["credentials" if channel == "fcm" else f"{channel}_credentials"])
+        monkeypatch.setenv(
+            f"ANGELIA_{channel.upper()}_CREDENTIALS",
+            names["credentials" if channel == "fcm" else f"{channel}_credentials"],
+        )
         if channel != "webhook":
-            monkeypatch.setenv(f"ANGELIA_{channel.upper()}_URL", names["smtp_url" if channel == "email" else "raw_url"])
+            monkeypatch.setenv(
+                f"ANGELIA_{channel.upper()}_URL", names["smtp_url" if channel == "email" else "raw_url"]
+            )
         made = [f"{names['raw_url']}/hook/{name}" if channel == "webhook" else name for name in addresses]
         changes = {
             "channel": channel,
-            "not_after": datetime(2100, 1, 1, tzinfo=UTC),  # while everybody waits, simulated time flies: the window must not end first
+            # While everybody waits, simulated time flies: the window must not end first.
+            "not_after": datetime(2100, 1, 1, tzinfo=UTC),
             "address": lambda n: made[n],
             "guarantee": lambda n: "at_least_once" if n % 2 else "at_most_once",
         }
         sample_plan.make(lake, DS, len(made), changes=changes)
-        for _ in range(
-            4
-        ):  # a receiver that broke five times in a row is let alone: what waited for it goes out in the next run, as it would next hour
-            await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=1.5, batch_deadline_s=20.0)).run()
+        # A receiver that broke five times in a row is let alone: what waited for it goes out in the next run,
+        # as it would next hour.
+        for _ in range(4):
+            await Delivery(
+                lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=1.5, batch_deadline_s=20.0)
+            ).run()
             if "deferred" not in outcomes(lake):
                 break
         os.kill(os.getpid(), signal.SIGINT)  # SIGTERM was the worker's
         return await server
 
     phones = asyncio.run(main())
-    plan = lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id", "address", "guarantee"]).to_pylist()
+    plan = lake.read(
+        lake.require("dispatch_manifest", ds=DS), ["dispatch_id", "address", "guarantee"]
+    ).to_pylist()
     ledger: dict[str, dict[str, Any]] = {}
     for leaf in lake.partitions("delivery_ledger", ds=DS):
         for row in lake.read(lake.require("delivery_ledger", **leaf)).to_pylist():
@@ -93,17 +123,27 @@ def deliver(lake: Lake, folder: Path, rules: str, channel: str, addresses: list[
     assert set(ledger) == {row["dispatch_id"] for row in plan}, "unaccounted rows"
     for row in plan:
         ledger[row["dispatch_id"]]["guarantee"] = row["guarantee"]
-    night = Night(ledger, {row["dispatch_id"]: row["address"].rpartition("/")[2] for row in plan}, phones.received, phones)
+    night = Night(
+        ledger,
+        {row["dispatch_id"]: row["address"].rpartition("/")[2] for row in plan},
+        phones.received,
+        phones,
+    )
     for outcome, reason, count in night.of("", "at_most_once"):
         assert count <= 1, "doubled"
-        assert (outcome == "accepted" and count == 1) or (outcome == "ambiguous" and reason == "no_answer"), (outcome, reason, count)
+        assert (outcome == "accepted" and count == 1) or (outcome == "ambiguous" and reason == "no_answer"), (
+            outcome,
+            reason,
+            count,
+        )
     for outcome, _, count in night.of("", "at_least_once"):
         assert (outcome, count >= 1) == ("accepted", True), "unsent"
     assert sum(outcome == "ambiguous" for outcome, _, _ in night.of("", "at_most_once")) <= IN_FLIGHT
     return night
 
 
-# What is done to one message -> what its marketing row becomes, whether its phone has it, whether rows beside it on the connection stay untouched.
+# What is done to one message -> what its marketing row becomes, whether its phone has it, whether rows beside
+# it on the connection stay untouched.
 STREAMS = {
     "{rst: CANCEL}": ("ambiguous", 1, True),
     "{rst: INTERNAL_ERROR}": ("ambiguous", 1, True),
@@ -125,8 +165,13 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("then", STREAMS)
-def test_a_broken_stream_or_connection(then: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = f"rules:\n  - {{match: {{token_prefix: hit-m, max: 1}}, then: {then}}}\n  - {{match: {{token_prefix: hit-t, max: 1}}, then: {then}}}\n"
+def test_a_broken_stream_or_connection(
+    then: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = (
+        f"rules:\n  - {{match: {{token_prefix: hit-m, max: 1}}, then: {then}}}\n  - {{match: "
+        f"{{token_prefix: hit-t, max: 1}}, then: {then}}}\n"
+    )
     addresses = ["hit-m" if n == 30 else "hit-t" if n == 31 else f"safe-{n}" for n in range(ROWS)]
     night = deliver(lake, tmp_path, rules, "fcm", addresses, monkeypatch)
     outcome, received, is_isolated = STREAMS[then]
@@ -140,15 +185,21 @@ def test_a_broken_stream_or_connection(then: str, lake: Lake, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("how", ["silent", "close", "reset", "cut", "clear", "after"])
-def test_a_handshake_that_breaks_is_not_sent_and_tried_again(how: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handshake_that_breaks_is_not_sent_and_tried_again(
+    how: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rules = f"connections:\n  - {{match: {{max: 3}}, then: {{handshake: {how}}}}}\n"
     night = deliver(lake, tmp_path, rules, "fcm", [f"safe-{n}" for n in range(20)], monkeypatch)
     assert {outcome for outcome, _, _ in night.of("", "at_most_once")} == {"accepted"}
     assert night.phones.doubled == 0
-    assert night.phones.n_connections >= 4 + 1  # three that broke, one that did not, and the one for the token
+    assert (
+        night.phones.n_connections >= 4 + 1
+    )  # three that broke, one that did not, and the one for the token
 
 
-def test_half_a_fleet_of_broken_connections(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_fleet_of_broken_connections(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rules = """
 seed: 11
 connections:
@@ -165,21 +216,35 @@ rules:
     assert any(outcome == "ambiguous" for outcome, _, _ in night.of("", "at_most_once"))
 
 
-def test_another_provider_on_the_same_wire(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_provider_on_the_same_wire(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """APNs: what breaks the stream has the same names, what the provider says has its own."""
     faults = {
-        "rst: CANCEL": ("ambiguous", 1), "refuse: true": ("accepted", 1), "goaway: lost": ("ambiguous", 1), "silent: true": ("ambiguous", 1),
+        "rst: CANCEL": ("ambiguous", 1), "refuse: true": ("accepted", 1), "goaway: lost": ("ambiguous", 1),
+        "silent: true": ("ambiguous", 1),
         "status: 503, error: ServiceUnavailable": ("accepted", 1),
     }  # fmt: skip
     rules = once_each((f"a{i}", then) for i, then in enumerate(faults))
     addresses = [f"a{n // 2}{n % 2}{n:061x}" if n < 2 * len(faults) else f"b{n:063x}" for n in range(40)]
     night = deliver(lake, tmp_path, rules, "apns", addresses, monkeypatch)
     for i, (then, (outcome, received)) in enumerate(faults.items()):
-        assert [(found, count) for found, _, count in night.of(f"a{i}", "at_most_once")] == [(outcome, received)], then
+        assert [(found, count) for found, _, count in night.of(f"a{i}", "at_most_once")] == [
+            (outcome, received)
+        ], then
     assert {outcome for outcome, _, _ in night.of("b", "at_most_once")} == {"accepted"}
 
 
-WEBHOOKS = {"reset: after", "reset: before", "reset: body", "reset: cut", "silent: true", "drip: true", "header_bytes: 100000", "garbage: true"}
+WEBHOOKS = {
+    "reset: after",
+    "reset: before",
+    "reset: body",
+    "reset: cut",
+    "silent: true",
+    "drip: true",
+    "header_bytes: 100000",
+    "garbage: true",
+}
 
 
 def test_broken_answers_to_webhooks(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,18 +254,30 @@ def test_broken_answers_to_webhooks(lake: Lake, tmp_path: Path, monkeypatch: pyt
     addresses = [f"r{n // 2}-{n % 2}" if n < 2 * len(faults) else f"safe-{n}" for n in range(40)]
     night = deliver(lake, tmp_path, rules, "webhook", addresses, monkeypatch)
     for i, then in enumerate(faults):
-        assert night.of(f"r{i}-", "at_most_once") == [("ambiguous", "no_answer", 0 if then == "reset: before" else 1)], then
+        assert night.of(f"r{i}-", "at_most_once") == [
+            ("ambiguous", "no_answer", 0 if then == "reset: before" else 1)
+        ], then
     assert {outcome for outcome, _, _ in night.of("safe-", "at_most_once")} == {"accepted"}
 
 
-MAILS = {"reset: before": "accepted", "reset: after": "ambiguous", "silent: true": "ambiguous", "rst: CANCEL": "ambiguous"}
+MAILS = {
+    "reset: before": "accepted",
+    "reset: after": "ambiguous",
+    "silent: true": "ambiguous",
+    "rst: CANCEL": "ambiguous",
+}
 
 
 def test_broken_answers_to_mail(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the final dot nothing was sent; after it, without a reply, nobody knows."""
     rules = once_each((f"r{i}-", then) for i, then in enumerate(MAILS))
-    addresses = [f"r{n // 2}-{n % 2}@people.example" if n < 2 * len(MAILS) else f"safe-{n}@people.example" for n in range(30)]
+    addresses = [
+        f"r{n // 2}-{n % 2}@people.example" if n < 2 * len(MAILS) else f"safe-{n}@people.example"
+        for n in range(30)
+    ]
     night = deliver(lake, tmp_path, rules, "email", addresses, monkeypatch)
     for i, (then, outcome) in enumerate(MAILS.items()):
-        assert [(found, count) for found, _, count in night.of(f"r{i}-", "at_most_once")] == [(outcome, 1)], then
+        assert [(found, count) for found, _, count in night.of(f"r{i}-", "at_most_once")] == [(outcome, 1)], (
+            then
+        )
     assert {outcome for outcome, _, _ in night.of("safe-", "at_most_once")} == {"accepted"}

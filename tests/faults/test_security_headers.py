@@ -1,4 +1,6 @@
-"""Texts that try to become headers, commands, recipients or fields: on every channel, in every text of a row that comes from outside."""
+"""Texts that try to become headers, commands, recipients or fields: on every channel, in every text of a row
+that comes from outside.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,24 @@ from angelia.errors import InvalidInput
 from angelia.transport.safe_http import SafeHttp
 from angelia.transport.wire import Answer, Request
 
-ENDS = ["\r\n", "\n", "\r", "\n\r", "\r\r\n", "\x00", "\x00\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\u560d\u560a"]
+ENDS = [
+    "\r\n",
+    "\n",
+    "\r",
+    "\n\r",
+    "\r\r\n",
+    "\x00",
+    "\x00\r\n",
+    "\x0b",
+    "\x0c",
+    "\x1c",
+    "\x1d",
+    "\x1e",
+    "\x85",
+    "\u2028",
+    "\u2029",
+    "\u560d\u560a",
+]
 ENDS += [
     "%0d%0a",
     "%0D%0A",
@@ -61,7 +80,8 @@ ADAPTERS = {
     "webhook": WebhookAdapter(b"k", lambda: 1.0),
 }
 MAIL_HEADERS = {
-    "from", "to", "subject", "message-id", "list-unsubscribe", "list-unsubscribe-post", "content-type", "content-transfer-encoding", "mime-version",
+    "from", "to", "subject", "message-id", "list-unsubscribe", "list-unsubscribe-post", "content-type",
+    "content-transfer-encoding", "mime-version",
     "importance",
 }  # fmt: skip
 
@@ -118,14 +138,22 @@ def test_no_text_of_the_corpus_becomes_a_field(channel: str) -> None:
             except (MessageRejected, UnicodeEncodeError):
                 refused += 1
                 continue
-            assert place not in ("address", "dispatch_id") or channel in ("fcm", "email") or not any(ord(c) < 32 for c in evil), evil
+            assert (
+                place not in ("address", "dispatch_id")
+                or channel in ("fcm", "email")
+                or not any(ord(c) < 32 for c in evil)
+            ), evil
             check(channel, message, request)
     assert tried == len(CORPUS) * 8
     assert 0 < refused < tried
     assert len(CORPUS) > 300
 
 
-TEXT = st.text(st.characters(), max_size=40) | st.text("\r\n\x00 :<>@a.\u2028\x85", max_size=20) | st.text("=?qQbB0aAdD*utf-8_ ", max_size=40)
+TEXT = (
+    st.text(st.characters(), max_size=40)
+    | st.text("\r\n\x00 :<>@a.\u2028\x85", max_size=20)
+    | st.text("=?qQbB0aAdD*utf-8_ ", max_size=40)
+)
 
 
 @given(channel=st.sampled_from(sorted(ADAPTERS)), texts=st.tuples(TEXT, TEXT, TEXT, TEXT, TEXT))
@@ -167,10 +195,18 @@ def test_what_an_adapter_from_outside_puts_into_a_header_cannot_end_it(text: str
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("angelia.transport.safe_http.asyncio.open_connection", open_connection)
-            patch.setattr("angelia.transport.safe_http.tls_context", lambda _: type("C", (), {"set_alpn_protocols": lambda *_: None})())
+            patch.setattr(
+                "angelia.transport.safe_http.tls_context",
+                lambda _: type("C", (), {"set_alpn_protocols": lambda *_: None})(),
+            )
             client = SafeHttp(1.0, resolver=resolver)
             done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            client.submit(Request(b"https://h.example/", ((b"x-a", value),), b"{}"), b"", lambda _, answer: done.set_result(answer), None)
+            client.submit(
+                Request(b"https://h.example/", ((b"x-a", value),), b"{}"),
+                b"",
+                lambda _, answer: done.set_result(answer),
+                None,
+            )
             return await done
 
     answer = asyncio.run(main())
@@ -188,12 +224,20 @@ def test_what_an_adapter_from_outside_puts_into_a_header_cannot_end_it(text: str
 
 
 @pytest.mark.parametrize(
-    "sender", [f"Shop{end}Bcc: evil@evil.example <news@shop.example>" for end in ("\r\n", "\n", "\r", "\x00", "\u2028", "\x85", "=?utf-8?q?=0d=0a?=")]
+    "sender",
+    [
+        f"Shop{end}Bcc: evil@evil.example <news@shop.example>"
+        for end in ("\r\n", "\n", "\r", "\x00", "\u2028", "\x85", "=?utf-8?q?=0d=0a?=")
+    ],
 )
-def test_a_sender_that_holds_a_header_is_refused_with_the_configuration(sender: str, tmp_path: object) -> None:
+def test_a_sender_that_holds_a_header_is_refused_with_the_configuration(
+    sender: str, tmp_path: object
+) -> None:
     from pathlib import Path
 
     path = Path(str(tmp_path)) / "email.json"
-    path.write_text(json.dumps({"from": sender, "unsubscribe_url": "https://shop.example/u", "unsubscribe_secret": "s"}))
+    path.write_text(
+        json.dumps({"from": sender, "unsubscribe_url": "https://shop.example/u", "unsubscribe_secret": "s"})
+    )
     with pytest.raises(InvalidInput):
         smtp.open_provider(ChannelConfig("email", "smtp", 60.0, "smtps://mail.example", path))

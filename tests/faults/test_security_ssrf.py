@@ -1,6 +1,8 @@
-"""Addresses from strangers: no notation, name, redirect or second look-up leads a webhook to a machine inside.
+"""Addresses from strangers: no notation, name, redirect or second look-up leads a webhook to a machine
+inside.
 
-Connections are watched where asyncio makes them, below everything of ours; names are answered by a resolver that lies (`socket.getaddrinfo`).
+Connections are watched where asyncio makes them, below everything of ours; names are answered by a resolver
+that lies (`socket.getaddrinfo`).
 """
 
 from __future__ import annotations
@@ -24,22 +26,39 @@ from angelia.transport.safe_http import SafeHttp
 from angelia.transport.wire import Answer, Request
 
 INSIDE = [
-    "127.0.0.1", "127.255.255.254", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254", "169.254.170.2",
-    "100.64.0.1", "100.100.100.200", "0.0.0.0", "0.0.0.1", "192.0.0.192", "192.0.2.1", "198.18.0.1", "198.51.100.7", "203.0.113.9", "224.0.0.1",
+    "127.0.0.1", "127.255.255.254", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255",
+    "192.168.0.1", "169.254.169.254", "169.254.170.2",
+    "100.64.0.1", "100.100.100.200", "0.0.0.0", "0.0.0.1", "192.0.0.192", "192.0.2.1", "198.18.0.1",
+    "198.51.100.7", "203.0.113.9", "224.0.0.1",
     "240.0.0.1", "255.255.255.255",
 ]  # fmt: skip
 INSIDE_6 = [
-    "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1", "100::1", "64:ff9b:1::1", "2001::1", "2001:10::1",
+    "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1", "100::1",
+    "64:ff9b:1::1", "2001::1", "2001:10::1",
     "2001:20::1", "3fff::1", "5f00::1",
 ]  # fmt: skip
-NAMES = ["localhost", "LOCALHOST", "localhost.", "a.localhost", "metadata.google.internal", "inside.evil.example", "xn--localhost-x.example"]
+NAMES = [
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "a.localhost",
+    "metadata.google.internal",
+    "inside.evil.example",
+    "xn--localhost-x.example",
+]
 
 
 def notations(address: str) -> Iterator[str]:
     """Yield spellings of an IPv4 address that some resolver, browser or library takes for it."""
     number = int(ipaddress.IPv4Address(address))
     a, b, c, d = (int(byte) for byte in address.split("."))
-    dotted = [address, f"{a}.{b}.{c}.{d}.", f"0{a:o}.0{b:o}.0{c:o}.0{d:o}", f"0x{a:x}.0x{b:x}.0x{c:x}.0x{d:x}", f"{a:03d}.{b:03d}.{c:03d}.{d:03d}"]
+    dotted = [
+        address,
+        f"{a}.{b}.{c}.{d}.",
+        f"0{a:o}.0{b:o}.0{c:o}.0{d:o}",
+        f"0x{a:x}.0x{b:x}.0x{c:x}.0x{d:x}",
+        f"{a:03d}.{b:03d}.{c:03d}.{d:03d}",
+    ]
     dotted += [
         f"0X{a:X}.{b}.0{c:o}.{d}",
         f"{a}.{b}.{c * 256 + d}",
@@ -47,22 +66,46 @@ def notations(address: str) -> Iterator[str]:
         f"{a}.0x{number & 0xFFFFFF:x}",
         f"{a + 256}.{b}.{c}.{d}",
     ]
-    whole = [str(number), f"0x{number:x}", f"0X{number:08X}", f"0{number:o}", f"000{number:o}", f"{number}.", f"0x{number:x}.", str(number + 2**32)]
-    unicode = ["".join(chr(0xFF10 + int(x)) if x.isdigit() else x for x in address), address.replace(".", "\u3002"), address.replace(".", "\uff0e")]
+    whole = [
+        str(number),
+        f"0x{number:x}",
+        f"0X{number:08X}",
+        f"0{number:o}",
+        f"000{number:o}",
+        f"{number}.",
+        f"0x{number:x}.",
+        str(number + 2**32),
+    ]
+    unicode = [
+        "".join(chr(0xFF10 + int(x)) if x.isdigit() else x for x in address),
+        address.replace(".", "\u3002"),
+        address.replace(".", "\uff0e"),
+    ]
     unicode += [
         address.replace(".", "\uff61"),
         "".join(chr(0x245F + int(x)) if x in "123456789" else x for x in address),
         address.replace(".", "%2e"),
     ]
     high, low = number >> 16, number & 0xFFFF
-    six = [f"::ffff:{address}", f"::ffff:{high:x}:{low:x}", f"::{address}", f"0:0:0:0:0:ffff:{high:x}:{low:x}", f"::ffff:0:{high:x}:{low:x}"]
+    six = [
+        f"::ffff:{address}",
+        f"::ffff:{high:x}:{low:x}",
+        f"::{address}",
+        f"0:0:0:0:0:ffff:{high:x}:{low:x}",
+        f"::ffff:0:{high:x}:{low:x}",
+    ]
     six += [
         f"64:ff9b::{high:x}:{low:x}",
         f"64:ff9b::{address}",
         f"2002:{high:x}:{low:x}::1",
         f"2001:0:4136:e378:8000:63bf:{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}",
     ]
-    six += [f"::FFFF:{high:X}:{low:X}", f"::ffff:{high:x}:{low:x}%25lo", f"::ffff:{high:x}:{low:x}%lo", f"fe80::5efe:{high:x}:{low:x}"]
+    six += [
+        f"::FFFF:{high:X}:{low:X}",
+        f"::ffff:{high:x}:{low:x}%25lo",
+        f"::ffff:{high:x}:{low:x}%lo",
+        f"fe80::5efe:{high:x}:{low:x}",
+    ]
     yield from dotted + whole + unicode + [f"[{text}]" for text in six] + [f"[{address}]", f"[v1.{address}]"]
 
 
@@ -74,9 +117,26 @@ def tricks(host: str) -> Iterator[str]:
 
 def fooling(host: str) -> Iterator[str]:
     """Yield URLs in which one parser sees another host than the next."""
-    yield from (f"https://example.com@{host}/", f"https://{host}#@example.com/", f"https://{host}\\@example.com/", f"https://example.com\\@{host}/")
-    yield from (f"https://{host}?@example.com/", f"https:{host}/", f"https:///{host}/", f"http://{host}/", f"https://{host}%00.example.com/")
-    yield from (f"https://{host}\t.example.com/", f"https://{host}\n/", f" https://{host}/", f"https://{host} /", f"https://example.com:443@{host}/")
+    yield from (
+        f"https://example.com@{host}/",
+        f"https://{host}#@example.com/",
+        f"https://{host}\\@example.com/",
+        f"https://example.com\\@{host}/",
+    )
+    yield from (
+        f"https://{host}?@example.com/",
+        f"https:{host}/",
+        f"https:///{host}/",
+        f"http://{host}/",
+        f"https://{host}%00.example.com/",
+    )
+    yield from (
+        f"https://{host}\t.example.com/",
+        f"https://{host}\n/",
+        f" https://{host}/",
+        f"https://{host} /",
+        f"https://example.com:443@{host}/",
+    )
     yield from (
         f"HTTPS://{host}/",
         f"https://{host}%23.example.com/",
@@ -87,9 +147,18 @@ def fooling(host: str) -> Iterator[str]:
 
 
 CORPUS = [url for address in INSIDE for text in notations(address) for url in tricks(text)]
-CORPUS += [url for address in INSIDE_6 for text in (f"[{address}]", f"[{address}%25eth0]", f"[{address}%eth0]") for url in tricks(text)]
+CORPUS += [
+    url
+    for address in INSIDE_6
+    for text in (f"[{address}]", f"[{address}%25eth0]", f"[{address}%eth0]")
+    for url in tricks(text)
+]
 CORPUS += [url for name in NAMES for url in tricks(name)]
-CORPUS += [url for host in ("127.0.0.1", "169.254.169.254", "[::1]", "2130706433", "localhost") for url in fooling(host)]
+CORPUS += [
+    url
+    for host in ("127.0.0.1", "169.254.169.254", "[::1]", "2130706433", "localhost")
+    for url in fooling(host)
+]
 CORPUS = list(dict.fromkeys(CORPUS))
 real_getaddrinfo = socket.getaddrinfo
 
@@ -165,7 +234,9 @@ def test_random_bytes_around_an_inner_address(watched: list[tuple[Any, ...]]) ->
 
 
 class Servers:
-    """TLS servers at several loopback addresses, one port; `served` says who was asked, under which TLS name, for which host."""
+    """TLS servers at several loopback addresses, one port; `served` says who was asked, under which TLS name,
+    for which host.
+    """
 
     def __init__(self, tls: ssl.SSLContext, answer: bytes) -> None:
         self._tls, self._answer = tls, answer
@@ -191,7 +262,11 @@ class Servers:
 
 
 def converse(
-    folder: Path, answer: bytes, use: Callable[[SafeHttp, Servers], Awaitable[Any]], hosts: Sequence[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    answer: bytes,
+    use: Callable[[SafeHttp, Servers], Awaitable[Any]],
+    hosts: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[Any, Servers]:
     """Run `use` with servers at these loopback addresses; 127.0.0.2 counts as public."""
     tls = keys.make_tls(folder, ("rebind.example", "127.0.0.2"))
@@ -219,7 +294,9 @@ async def send(client: SafeHttp, url: str) -> Answer:
     return await done
 
 
-def test_the_address_looked_at_is_the_address_connected_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_looked_at_is_the_address_connected_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name server that says another address every time it is asked: public first, inside next."""
     asked: list[str] = []
 
@@ -234,15 +311,24 @@ def test_the_address_looked_at_is_the_address_connected_to(tmp_path: Path, monke
     async def use(client: SafeHttp, servers: Servers) -> list[Answer]:
         return [await send(client, f"https://rebind.example:{servers.port}/x") for _ in range(20)]
 
-    answers, servers = converse(tmp_path, b"HTTP/1.1 204 -\r\n\r\n", use, ["127.0.0.2", "127.0.0.1"], monkeypatch)
+    answers, servers = converse(
+        tmp_path, b"HTTP/1.1 204 -\r\n\r\n", use, ["127.0.0.2", "127.0.0.1"], monkeypatch
+    )
     assert len(asked) == 20  # once a message
-    assert [answer.status for answer in answers] == [204, 403] * 10  # every second look-up says inside, and is refused
+    assert [answer.status for answer in answers] == [
+        204,
+        403,
+    ] * 10  # every second look-up says inside, and is refused
     assert {(where, name) for where, name, _ in servers.served} == {("127.0.0.2", "rebind.example")}
     assert all(b"host: rebind.example:" in head for _, _, head in servers.served)
 
 
-@pytest.mark.parametrize("order", [["127.0.0.2", "127.0.0.1"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "::1"]])
-def test_one_inner_address_among_several_is_enough_to_refuse(order: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "order", [["127.0.0.2", "127.0.0.1"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "::1"]]
+)
+def test_one_inner_address_among_several_is_enough_to_refuse(
+    order: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def getaddrinfo(host: str, port: Any, *args: Any, **kwargs: Any) -> Any:
         if host != "rebind.example":
             return real_getaddrinfo(host, port, *args, **kwargs)
@@ -253,7 +339,9 @@ def test_one_inner_address_among_several_is_enough_to_refuse(order: list[str], t
     async def use(client: SafeHttp, servers: Servers) -> Answer:
         return await send(client, f"https://rebind.example:{servers.port}/x")
 
-    answer, servers = converse(tmp_path, b"HTTP/1.1 204 -\r\n\r\n", use, ["127.0.0.2", "127.0.0.1"], monkeypatch)
+    answer, servers = converse(
+        tmp_path, b"HTTP/1.1 204 -\r\n\r\n", use, ["127.0.0.2", "127.0.0.1"], monkeypatch
+    )
     assert answer.failure == "address_refused"
     assert servers.served == []
 
@@ -270,7 +358,10 @@ REDIRECTS = [
     )
 ] + [
     b"HTTP/1.1 200 -\r\nrefresh: 0; url=https://127.0.0.1:PORT/\r\n\r\n",
-    b"HTTP/1.1 200 -\r\nlocation: https://127.0.0.1:PORT/\r\ncontent-location: https://127.0.0.1:PORT/\r\n\r\n",
+    (
+        b"HTTP/1.1 200 -\r\nlocation: https://127.0.0.1:PORT/\r\ncontent-location: "
+        b"https://127.0.0.1:PORT/\r\n\r\n"
+    ),
     b'HTTP/1.1 200 -\r\nalt-svc: h2="127.0.0.1:PORT"\r\n\r\n',
     b"HTTP/1.1 101 -\r\nupgrade: h2c\r\n\r\nHTTP/1.1 302 -\r\nlocation: https://127.0.0.1:PORT/\r\n\r\n",
     b"HTTP/1.1 103 -\r\nlink: <https://127.0.0.1:PORT/>; rel=preload\r\n\r\nHTTP/1.1 200 -\r\n\r\n",
@@ -280,7 +371,9 @@ REDIRECTS = [
 
 
 def test_no_answer_leads_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redirects of every kind, and proxies of the environment: the server that answered is the only one asked, once."""
+    """Redirects of every kind, and proxies of the environment: the server that answered is the only one
+    asked, once.
+    """
 
     async def use(client: SafeHttp, servers: Servers) -> list[Answer]:
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -294,5 +387,9 @@ def test_no_answer_leads_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     answers, servers = converse(tmp_path, b"", use, ["127.0.0.2", "127.0.0.1"], monkeypatch)
     assert [where for where, _, _ in servers.served] == ["127.0.0.2"] * len(REDIRECTS)
     assert len(REDIRECTS) == 37
-    verdicts = {WebhookAdapter(b"s").classify(answer).kind for answer, given in zip(answers, REDIRECTS, strict=True) if b"HTTP/1.1 3" in given[:10]}
+    verdicts = {
+        WebhookAdapter(b"s").classify(answer).kind
+        for answer, given in zip(answers, REDIRECTS, strict=True)
+        if b"HTTP/1.1 3" in given[:10]
+    }
     assert verdicts == {"rejected"}

@@ -1,7 +1,8 @@
-"""Templates that want more than words, and values that want to be templates. The corpus is `corpora/`: expressions, each in a dozen wrappings.
+"""Templates that want more than words, and values that want to be templates. The corpus is `corpora/`:
+expressions, each in a dozen wrappings.
 
-What must never come out: anything of Python, of the process, of the file system, of variables that were not given, or a promise that was evaluated
-in a value.
+What must never come out: anything of Python, of the process, of the file system, of variables that were not
+    given, or a promise that was evaluated in a value.
 """
 
 from __future__ import annotations
@@ -18,20 +19,31 @@ from angelia.templates.rendering import RowRejected, render
 
 FOLDER = Path(__file__).with_name("corpora")
 WRAPPINGS = [
-    "{{ %s }}", "{{- %s -}}", "{%% if %s %%}x{%% endif %%}", "{%% assign x = %s %%}{{ x }}", "{%% for x in %s %%}{{ x }}{%% endfor %%}", "${%s}",
-    "#{%s}", "<%%= %s %%>", "{{{%s}}}", "@(%s)", "*{%s}", "[[${%s}]]", "{%% echo %s %%}", "{{ item | append: %s }}", "{{ item[%s] }}",
+    "{{ %s }}", "{{- %s -}}", "{%% if %s %%}x{%% endif %%}", ("{%% assign x = "
+    "%s %%}{{ x }}"), "{%% for x in %s %%}{{ x }}{%% endfor %%}", "${%s}",
+    "#{%s}", "<%%= %s %%>", "{{{%s}}}", "@(%s)", "*{%s}", "[[${%s}]]", "{%% echo %s %%}",
+    "{{ item | append: %s }}", "{{ item[%s] }}",
 ]  # fmt: skip
 EXPRESSIONS = (FOLDER / "templates.txt").read_text().splitlines()
-CORPUS = [wrapping % text for text in EXPRESSIONS for wrapping in WRAPPINGS] + (FOLDER / "templates_whole.txt").read_text().splitlines()
+CORPUS = [wrapping % text for text in EXPRESSIONS for wrapping in WRAPPINGS] + (
+    FOLDER / "templates_whole.txt"
+).read_text().splitlines()
 # Whatever of these a text shows that does not stand in its own source came from somewhere it should not.
 TRACES = re.compile(
-    r"<class|<function|<built-in|<module|object at 0x|bound method|__main__|Traceback|root:x?:|uid=\d|1787569|\b49\b|s3cret|CANARY|/usr/|/home/"
+    r"<class|<function|<built-in|<module|object at 0x|bound "
+    r"method|__main__|Traceback|root:x?:|uid=\d|1787569|\b49\b|s3cret|CANARY|/usr/|/home/"
 )
 
 
 def shown(text: str, fields: dict[str, object]) -> str | None:
     """Return what a phone would get, or None if it gets nothing."""
-    template = {"id": "t", "variants": {"en": {"title": "t", "body": text}}, "variables": {"item": {}}, "default_locale": "en", "link": None}
+    template = {
+        "id": "t",
+        "variants": {"en": {"title": "t", "body": text}},
+        "variables": {"item": {}},
+        "default_locale": "en",
+        "link": None,
+    }
     try:
         return render(template, "en", fields).body
     except (InvalidInput, RowRejected):
@@ -63,5 +75,7 @@ def test_no_value_of_the_corpus_is_evaluated() -> None:
     for text in CORPUS:
         out = shown("Hello {{ item }}!", {"item": text, "secret": "s3cret"})
         assert out is None or out == f"Hello {text}!"
-        out = shown("{% if true %}Hello {{ item }}!{% endif %}", {"item": text, "secret": "s3cret"})  # not the fast path
+        out = shown(
+            "{% if true %}Hello {{ item }}!{% endif %}", {"item": text, "secret": "s3cret"}
+        )  # not the fast path
         assert out is None or out == f"Hello {text}!"

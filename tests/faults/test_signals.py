@@ -1,4 +1,6 @@
-"""What an operating system and an orchestrator do to a worker: SIGTERM, SIGTERM and then SIGKILL, SIGSTOP for longer than its lease."""
+"""What an operating system and an orchestrator do to a worker: SIGTERM, SIGTERM and then SIGKILL, SIGSTOP for
+longer than its lease.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ WINDOW = BATCH * OPEN_BATCHES
 
 
 def test_sigterm_drains_and_the_next_worker_finishes(new_site: Any) -> None:
-    """What `execution_timeout` and clearing a task begin with: no new request, answers awaited, outcomes written, the part given back."""
+    """What `execution_timeout` and clearing a task begin with: no new request, answers awaited, outcomes
+    written, the part given back.
+    """
     site = new_site("at_most_once", prefix="slow-")
     process = site.fork()
     site.wait_until_sending(process)
@@ -56,7 +60,9 @@ def test_sigterm_then_sigkill_before_the_drain_is_over(guarantee: str, new_site:
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
 def test_a_worker_stopped_beyond_its_lease_sends_nothing_when_it_wakes(guarantee: str, new_site: Any) -> None:
-    """SIGSTOP while it sends; its deadline passes; another takes over and finishes; the zombie wakes: not one request more."""
+    """SIGSTOP while it sends; its deadline passes; another takes over and finishes; the zombie wakes: not one
+    request more.
+    """
     site = new_site(guarantee, prefix="slow-")
     zombie = site.fork(batch_deadline_s=1.0, request_timeout_s=0.8)
     site.wait_until_sending(zombie, at_least=20)

@@ -1,6 +1,8 @@
-"""A long night: a million messages in real time, a provider that breaks at random, two workers that are killed at random.
+"""A long night: a million messages in real time, a provider that breaks at random, two workers that are
+killed at random.
 
-Handshakes, streams and answers break. Half the messages are marketing, half transactional. The sandbox counts. Only with `make soak`.
+Handshakes, streams and answers break. Half the messages are marketing, half transactional. The sandbox
+counts. Only with `make soak`.
 """
 
 from __future__ import annotations
@@ -55,18 +57,28 @@ rules:
   - {match: {probability: 0.001}, then: {status: 404, error: UNREGISTERED}}
   - {match: {probability: 0.0005}, then: {status: 400, error: INVALID_ARGUMENT}}
 """
-BREAKS, STREAMS = slice(0, 7), slice(7, 9)  # rules that break a connection, and those that leave one stream unanswered
+BREAKS, STREAMS = (
+    slice(0, 7),
+    slice(7, 9),
+)  # rules that break a connection, and those that leave one stream unanswered
 
 
-def test_a_long_night(start_sandbox: Any, site_of: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_night(
+    start_sandbox: Any, site_of: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text(RULES)
     lake = Lake.open(str(tmp_path / "lake"))
     now = datetime.now(UTC)
     ds, hour = (now - timedelta(days=1)).date().isoformat(), now.strftime("%Y-%m-%dT%H")
-    changes = {"not_after": datetime(2100, 1, 1, tzinfo=UTC), "guarantee": lambda n: "at_least_once" if n % 2 else "at_most_once"}
+    changes = {
+        "not_after": datetime(2100, 1, 1, tzinfo=UTC),
+        "guarantee": lambda n: "at_least_once" if n % 2 else "at_most_once",
+    }
     per_minute = max(60_000, int(MESSAGES * 60 / (SECONDS * 0.75)))  # so that it takes about as long as asked
-    sample_plan.make(lake, ds, MESSAGES, hours=(now.hour,), part_rows=25_000, quota_per_minute=per_minute, changes=changes)
+    sample_plan.make(
+        lake, ds, MESSAGES, hours=(now.hour,), part_rows=25_000, quota_per_minute=per_minute, changes=changes
+    )
     options = {
         "ds": ds,
         "hours": (hour,),
@@ -105,14 +117,28 @@ def test_a_long_night(start_sandbox: Any, site_of: Any, tmp_path: Path, capsys: 
     assert set(ledger) == site.dispatches, "unaccounted rows"
     plan = lake.read(lake.require("dispatch_manifest", ds=ds), ["dispatch_id", "guarantee"])
     guarantee = dict(zip(plan["dispatch_id"].to_pylist(), plan["guarantee"].to_pylist(), strict=True))
-    window = BATCH * OPEN_BATCHES * crashes + IN_FLIGHT * sum(stats["rules_applied"][BREAKS]) + sum(stats["rules_applied"][STREAMS])
-    outcomes = {name: Counter(ledger[d] for d, g in guarantee.items() if g == name) for name in ("at_most_once", "at_least_once")}
+    window = (
+        BATCH * OPEN_BATCHES * crashes
+        + IN_FLIGHT * sum(stats["rules_applied"][BREAKS])
+        + sum(stats["rules_applied"][STREAMS])
+    )
+    outcomes = {
+        name: Counter(ledger[d] for d, g in guarantee.items() if g == name)
+        for name in ("at_most_once", "at_least_once")
+    }
     doubled = Counter(guarantee[dispatch] for dispatch, count in received.items() if count > 1)
-    unsent = sum(d not in received for d, g in guarantee.items() if g == "at_least_once" and ledger[d] not in ("rejected", "skipped"))
+    unsent = sum(
+        d not in received
+        for d, g in guarantee.items()
+        if g == "at_least_once" and ledger[d] not in ("rejected", "skipped")
+    )
     figures = {
-        "messages": MESSAGES, "seconds": round(seconds), "runs": runs, "crashes": crashes, "connections": stats["connections"],
-        "handshakes_broken": sum(stats["connection_rules_applied"]), "faults": sum(stats["rules_applied"]), "outcomes": outcomes,
-        "doubled": doubled, "unaccounted": len(site.dispatches - set(ledger)), "unsent": unsent, "window": window,
+        "messages": MESSAGES, "seconds": round(seconds), "runs": runs, "crashes": crashes,
+        "connections": stats["connections"],
+        "handshakes_broken": sum(stats["connection_rules_applied"]), "faults": sum(stats["rules_applied"]),
+        "outcomes": outcomes,
+        "doubled": doubled, "unaccounted": len(site.dispatches - set(ledger)), "unsent": unsent,
+        "window": window,
     }  # fmt: skip
     with capsys.disabled():
         print("\nsoak:", json.dumps(figures))
@@ -122,5 +148,9 @@ def test_a_long_night(start_sandbox: Any, site_of: Any, tmp_path: Path, capsys: 
     assert unsent == 0
     assert doubled["at_least_once"] <= window
     assert all(dispatch in received for dispatch, outcome in ledger.items() if outcome == "accepted")
-    assert not any(dispatch in received for dispatch, outcome in ledger.items() if outcome in ("skipped", "deferred"))
-    assert not any(ledger[d] == "rejected" and d in received for d, g in guarantee.items() if g == "at_most_once")
+    assert not any(
+        dispatch in received for dispatch, outcome in ledger.items() if outcome in ("skipped", "deferred")
+    )
+    assert not any(
+        ledger[d] == "rejected" and d in received for d, g in guarantee.items() if g == "at_most_once"
+    )

@@ -1,4 +1,6 @@
-"""What goes over the wire to providers, byte for byte in meaning; `make golden` rewrites, review reads the diff."""
+"""What goes over the wire to providers, byte for byte in meaning; `make golden` rewrites, review reads the
+diff.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,22 @@ from angelia.transport.wire import Request
 WRITE_GOLDEN = os.environ.get("ANGELIA_GOLDEN") == "write"  # read now: fixtures clear ANGELIA_*
 GOLDEN = Path(__file__).parent
 MESSAGES = {
-    "plain": Message("tok:en-1", "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, None, 3600, False),
-    "urgent_with_link": Message("tok2", "cd" * 16, "Parcel", "At 5 pm", "https://shop.example/o?id=1&x=2", "order", 0, True),
-    "quotes_and_scripts": Message('t"\\k', "ef" * 16, 'He said "hi"', "你好 \U0001f680 </script>\nline", None, "k" * 65, 2_419_200, False),
+    "plain": Message(
+        "tok:en-1", "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, None, 3600, False
+    ),
+    "urgent_with_link": Message(
+        "tok2", "cd" * 16, "Parcel", "At 5 pm", "https://shop.example/o?id=1&x=2", "order", 0, True
+    ),
+    "quotes_and_scripts": Message(
+        't"\\k',
+        "ef" * 16,
+        'He said "hi"',
+        "你好 \U0001f680 </script>\nline",
+        None,
+        "k" * 65,
+        2_419_200,
+        False,
+    ),
 }
 
 
@@ -29,7 +44,10 @@ NOW = 1_800_000_000.0
 ADAPTERS = {
     "fcm": (FcmAdapter("my-project"), None),
     "apns": (ApnsAdapter("example.shop", lambda: NOW), "0123456789abcdef" * 4),
-    "email": (SmtpAdapter("Shop <news@shop.example>", "https://shop.example/u", b"secret"), "ann@people.example"),
+    "email": (
+        SmtpAdapter("Shop <news@shop.example>", "https://shop.example/u", b"secret"),
+        "ann@people.example",
+    ),
     "webhook": (WebhookAdapter(b"secret", lambda: NOW), "https://hooks.shop.example/in?x=1"),
 }
 
@@ -46,7 +64,9 @@ def shown(channel: str, request: Request) -> dict[str, Any]:
 def test_requests(channel: str, name: str) -> None:
     adapter, address = ADAPTERS[channel]
     message = MESSAGES[name]
-    found = shown(channel, adapter.build_request(message if address is None else message._replace(address=address)))
+    found = shown(
+        channel, adapter.build_request(message if address is None else message._replace(address=address))
+    )
     path = GOLDEN / channel / f"{name}.json"
     if WRITE_GOLDEN:
         path.parent.mkdir(exist_ok=True)

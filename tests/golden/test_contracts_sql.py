@@ -1,4 +1,6 @@
-"""DDL and measures that the contracts give: a change of a contract is seen here as the SQL it becomes. `make golden` rewrites."""
+"""DDL and measures that the contracts give: a change of a contract is seen here as the SQL it becomes. `make
+golden` rewrites.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,16 @@ WRITE_GOLDEN = os.environ.get("ANGELIA_GOLDEN") == "write"  # read now: fixtures
     ("name", "text"),
     [
         ("ddl.sql", "\n".join(ddl(contract) for contract in CONTRACTS.values())),
-        *((f"measures_{name}.sql", measures_sql(CONTRACTS[name], name) + "\n") for name in ("user_profiles", "user_events", "send_times")),
+        *(
+            (f"measures_{name}.sql", measures_sql(CONTRACTS[name], name) + "\n")
+            for name in ("user_profiles", "user_events", "send_times")
+        ),
     ],
 )
 def test_sql_of_contracts(name: str, text: str) -> None:
     path = FOLDER / name
     if WRITE_GOLDEN:
         path.write_text(text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == text, "the SQL of a contract changed: look at it, then `make golden`"
+    assert path.read_text(encoding="utf-8") == text, (
+        "the SQL of a contract changed: look at it, then `make golden`"
+    )

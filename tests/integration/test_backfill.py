@@ -1,4 +1,5 @@
-"""Backfills and replays on a real scheduler (`airflow standalone`): on branches, sending nothing, leaving main as it was; and a resend that asks.
+"""Backfills and replays on a real scheduler (`airflow standalone`): on branches, sending nothing, leaving
+main as it was; and a resend that asks.
 
 Five hundred people, three days. Run by `make test-scheduler`: nearly fifty tasks, each a process of its own.
 """
@@ -35,7 +36,9 @@ def command(home: Path, *words: str, **env: str) -> subprocess.CompletedProcess[
     """Run a command as an operator would."""
     given = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": "8", **env}
     argv = [sys.executable, "-m", "angelia.cli", *words, "--json"]
-    return subprocess.run(argv, env=given, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        argv, env=given, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False
+    )
 
 
 def angelia(home: Path, *words: str, **env: str) -> dict:
@@ -47,7 +50,8 @@ def angelia(home: Path, *words: str, **env: str) -> dict:
 
 
 def night(home: Path, day: str) -> None:
-    """Run a night's jobs in the session of this test run: a session a night would take half a minute in all."""
+    """Run a night's jobs in the session of this test run: a session a night would take half a minute in
+    all."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**environment(home), "ANGELIA_SHARD_BITS": "8"}.items():
             patch.setenv(name, value)
@@ -57,14 +61,18 @@ def night(home: Path, day: str) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, spark) -> Path:
-    """Return a home (its path has a space) with three nights of main, each decided and delivered; the last is reported.
+    """Return a home (its path has a space) with three nights of main, each decided and delivered; the last is
+    reported.
 
     In the last one a transactional campaign was stopped while it was delivered, and goes on since.
     """
     folder = tmp_path_factory.mktemp("back fill") / "angelia home"
     steps = Steps(folder)
     prepare_airflow(steps)
-    steps.run("airflow", [sys.executable, "-m", "airflow", "pools", "set", "spark", "2", "nights of five hundred people"])
+    steps.run(
+        "airflow",
+        [sys.executable, "-m", "airflow", "pools", "set", "spark", "2", "nights of five hundred people"],
+    )
     angelia(folder, "world", "create", "--users", "500", "--days", "14", "--ds", DAYS[0])
     angelia(folder, "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "test")
     angelia(folder, "bootstrap", "--ds", DAYS[0])
@@ -73,7 +81,9 @@ def home(tmp_path_factory, spark) -> Path:
             angelia(folder, "catalog", "snapshot", "--ds", day)
             night(folder, day)
             if day == LAST:
-                angelia(folder, "catalog", "stop", "order_update", "--reason", "wrong link", "--actor", "test")
+                angelia(
+                    folder, "catalog", "stop", "order_update", "--reason", "wrong link", "--actor", "test"
+                )
             angelia(folder, "deliver", "--ds", day, "--all-hours", "--clock", "simulated", **at)
             if day != LAST:
                 angelia(folder, "world", "respond", "--ds", day)  # and the sources of the day after
@@ -102,7 +112,13 @@ def api(home):
     }
     log = (home / "logs" / "standalone.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "airflow", "standalone"], env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        [sys.executable, "-m", "airflow", "standalone"],
+        env=env,
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
     try:
         yield Api(f"http://127.0.0.1:{port}", process, env)
@@ -122,13 +138,21 @@ class Api:
     def __init__(self, url: str, process: subprocess.Popen, env: dict[str, str]) -> None:
         self.url, self.process, self.env, self.token = url, process, env, ""
         self.wait(120, lambda: self._login())
-        self.wait(120, lambda: {"nightly_personalization", "campaign_backfill"} <= {dag["dag_id"] for dag in self.call("GET", "/dags")["dags"]})
+        self.wait(
+            120,
+            lambda: (
+                {"nightly_personalization", "campaign_backfill"}
+                <= {dag["dag_id"] for dag in self.call("GET", "/dags")["dags"]}
+            ),
+        )
         for dag in ("nightly_personalization", "campaign_backfill"):
             self.call("PATCH", f"/dags/{dag}", {"is_paused": False})
 
     def _login(self) -> bool:
         try:
-            self.token = json.load(urllib.request.urlopen(f"{self.url}/auth/token", timeout=5))["access_token"]
+            self.token = json.load(urllib.request.urlopen(f"{self.url}/auth/token", timeout=5))[
+                "access_token"
+            ]
         except (OSError, ValueError):
             return False
         return True
@@ -160,7 +184,8 @@ class Api:
     def answer(self, dag: str, run: str, task: str, option: str) -> str:
         """Wait until a task asks, give the answer, and return the question's body."""
         self.wait(180, lambda: self.states(dag, run).get(task) == "awaiting_input")
-        # Airflow takes an answer that comes before it has noted the end of the asking process for a failure; a person takes longer.
+        # Airflow takes an answer that comes before it has noted the end of the asking process for a failure;
+        # a person takes longer.
         time.sleep(5)
         asked = self.call("GET", f"/dags/{dag}/dagRuns/{run}/hitlDetails")["hitl_details"]
         body = {"chosen_options": [option], "params_input": {}}
@@ -169,25 +194,58 @@ class Api:
 
 
 def of_main(home: Path) -> dict[str, str]:
-    """Return what a replay must not touch, with hashes: every file of main, its verdicts, reports, models, and what the worker keeps beside them.
+    """Return what a replay must not touch, with hashes: every file of main, its verdicts, reports, models,
+    and what the worker keeps beside them.
 
     Not HOME/metrics: `plan replay` is a step of its own, which tells there how its last run went.
     """
-    roots = [home / "lake" / name for name in ("main", "quality/main", "seals", "claims", "intents", "outcomes", "followups", "done")]
+    roots = [
+        home / "lake" / name
+        for name in ("main", "quality/main", "seals", "claims", "intents", "outcomes", "followups", "done")
+    ]
     roots += [home / "reports", home / "models", home / "catalog.db"]
-    files = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*"))) if path.is_file()]
-    return {path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    files = [
+        path
+        for root in roots
+        for path in ([root] if root.is_file() else sorted(root.rglob("*")))
+        if path.is_file()
+    ]
+    return {
+        path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 def test_airflows_own_backfill_of_three_past_days_replays_on_branches_and_touches_nothing(home, api):
     before = of_main(home)
-    words = ["--dag-id", "nightly_personalization", "--from-date", DAYS[0], "--to-date", "2026-11-15", "--max-active-runs", "3"]
-    create = [sys.executable, "-m", "airflow", "backfill", "create", *words, "--dag-run-conf", json.dumps({"clock": "simulated"})]
+    words = [
+        "--dag-id",
+        "nightly_personalization",
+        "--from-date",
+        DAYS[0],
+        "--to-date",
+        "2026-11-15",
+        "--max-active-runs",
+        "3",
+    ]
+    create = [
+        sys.executable,
+        "-m",
+        "airflow",
+        "backfill",
+        "create",
+        *words,
+        "--dag-run-conf",
+        json.dumps({"clock": "simulated"}),
+    ]
     for _ in range(5):
-        done = subprocess.run(create, env=api.env, cwd=home, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            create, env=api.env, cwd=home, capture_output=True, text=True, timeout=120, check=False
+        )
         if "database is locked" not in done.stderr:
             break
-        time.sleep(2)  # SQLite has one writer; Airflow takes back what it had created, and means us to try again
+        time.sleep(
+            2
+        )  # SQLite has one writer; Airflow takes back what it had created, and means us to try again
     assert done.returncode == 0, done.stderr[-3000:]
 
     def runs() -> list[dict]:
@@ -195,7 +253,9 @@ def test_airflows_own_backfill_of_three_past_days_replays_on_branches_and_touche
         return [run for run in found if run["run_type"] == "backfill"]
 
     api.wait(1500, lambda: len(runs()) == 3 and all(run["state"] in ("success", "failed") for run in runs()))
-    assert [run["state"] for run in runs()] == ["success"] * 3, [api.states("nightly_personalization", run["dag_run_id"]) for run in runs()]
+    assert [run["state"] for run in runs()] == ["success"] * 3, [
+        api.states("nightly_personalization", run["dag_run_id"]) for run in runs()
+    ]
     assert of_main(home) == before
     main = Lake.open(str(home / "lake"))
     for day in DAYS:
@@ -205,7 +265,9 @@ def test_airflows_own_backfill_of_three_past_days_replays_on_branches_and_touche
         assert plan.meta["outcomes"]["sent"] > 50
     # The same night from the same sources is the same decision.
     again = Lake.open(str(home / "lake"), branch=f"replay-{LAST}").require("decisions", ds=LAST)
-    assert [entry.sha256 for entry in again.files] == [entry.sha256 for entry in main.require("decisions", ds=LAST).files]
+    assert [entry.sha256 for entry in again.files] == [
+        entry.sha256 for entry in main.require("decisions", ds=LAST).files
+    ]
     asked = api.call("GET", "/dags/nightly_personalization/dagRuns/~/hitlDetails")["hitl_details"]
     assert asked == []  # a replay asks nobody
 
@@ -213,9 +275,14 @@ def test_airflows_own_backfill_of_three_past_days_replays_on_branches_and_touche
 def test_a_replay_cannot_be_sent(home):
     before = of_main(home)
     branch = f"replay-{LAST}"
-    done = command(home, "deliver", "--ds", LAST, "--all-hours", "--clock", "simulated", ANGELIA_BRANCH=branch)
+    done = command(
+        home, "deliver", "--ds", LAST, "--all-hours", "--clock", "simulated", ANGELIA_BRANCH=branch
+    )
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: branch {branch} is a replay; only main can be sent; unset ANGELIA_BRANCH" in done.stderr.splitlines()
+    assert (
+        f"error: branch {branch} is a replay; only main can be sent; unset ANGELIA_BRANCH"
+        in done.stderr.splitlines()
+    )
     assert of_main(home) == before, "seals and claims lie in the lake's root, whatever the branch"
 
 
@@ -223,16 +290,30 @@ def test_one_campaign_with_other_caps_is_decided_again_beside_main(home, api):
     before = of_main(home)
     sent = Lake.open(str(home / "lake")).require("decisions", ds=LAST).meta["by_campaign"]
     campaign = max((name for name in sent if name != "order_update"), key=sent.__getitem__)
-    conf = {"mode": "replay", "first": LAST, "last": LAST, "changes": {campaign: {"caps": [{"messages": 0, "days": 1}]}}}
+    conf = {
+        "mode": "replay",
+        "first": LAST,
+        "last": LAST,
+        "changes": {campaign: {"caps": [{"messages": 0, "days": 1}]}},
+    }
     run = api.trigger("campaign_backfill", conf)
     api.wait(300, lambda: api.ended("campaign_backfill", run))
     states = api.states("campaign_backfill", run)
     assert states["replay"] == "success", states
     assert states["resend"] == states["count_resend"] == "skipped"
     assert of_main(home) == before
-    result = api.call("GET", f"/dags/campaign_backfill/dagRuns/{run}/taskInstances/replay/xcomEntries/return_value?deserialize=true")["value"]
+    result = api.call(
+        "GET",
+        f"/dags/campaign_backfill/dagRuns/{run}/taskInstances/replay/xcomEntries/return_value?deserialize=true",
+    )["value"]
     (day,) = result["days"]
-    assert day["campaigns"][campaign] == {"main": sent[campaign], "replay": 0, "both": 0, "gained": 0, "lost": sent[campaign]}
+    assert day["campaigns"][campaign] == {
+        "main": sent[campaign],
+        "replay": 0,
+        "both": 0,
+        "gained": 0,
+        "lost": sent[campaign],
+    }
     assert result["branch"].startswith(f"replay-{LAST}-")
 
 

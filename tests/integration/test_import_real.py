@@ -1,6 +1,7 @@
 """The shipped examples on the real data they are for: KuaiRand-Pure and Online Retail.
 
-Runs where ANGELIA_DATA names the folder of the sets; elsewhere skipped with that reason, and failed where CI is set.
+Runs where ANGELIA_DATA names the folder of the sets; elsewhere skipped with that reason, and failed where CI
+is set.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ def data_files(folder: Path, *patterns: str) -> list[Path]:
 @pytest.mark.integration
 @pytest.mark.usefixtures("settings_home")
 def test_kuairand(lake: Lake, real_data: Callable[..., Path]) -> None:
-    files = data_files(real_data("kuairand_pure") / "kuairand_pure", "user_features*.parquet", "log_standard*.parquet", "video_features*.parquet")
+    files = data_files(
+        real_data("kuairand_pure") / "kuairand_pure",
+        "user_features*.parquet",
+        "log_standard*.parquet",
+        "video_features*.parquet",
+    )
     result = run_import(load_settings(), EXAMPLES / "kuairand" / "mapping.yaml", files)
     assert result["ds"] == "2022-05-08"
     assert {name: entry["rows"] for name, entry in result["datasets"].items()} == {
@@ -42,9 +48,14 @@ def test_kuairand(lake: Lake, real_data: Callable[..., Path]) -> None:
     pushes = [lake.read(lake.require("push_history", **leaf)) for leaf in lake.partitions("push_history")]
     assert len(pushes) == 15
     assert sum(table.num_rows - table["opened_ts"].null_count for table in pushes) == 100_008
-    assert all(table["slot_propensity"].null_count == table["material_propensity"].null_count == table.num_rows for table in pushes)
+    assert all(
+        table["slot_propensity"].null_count == table["material_propensity"].null_count == table.num_rows
+        for table in pushes
+    )
     documents = [
-        parse_document(raw) for path in sorted((EXAMPLES / "kuairand" / "campaigns").glob("*.yaml")) for raw in yaml.safe_load_all(path.read_text())
+        parse_document(raw)
+        for path in sorted((EXAMPLES / "kuairand" / "campaigns").glob("*.yaml"))
+        for raw in yaml.safe_load_all(path.read_text())
     ]
     materials = {document.id for document in documents if document.kind == "material"}
     shown = {name for table in pushes for name in pc.unique(table["material_id"]).to_pylist()}
@@ -54,10 +65,25 @@ def test_kuairand(lake: Lake, real_data: Callable[..., Path]) -> None:
 @pytest.mark.integration
 @pytest.mark.usefixtures("settings_home")
 def test_online_retail(lake: Lake, real_data: Callable[..., Path]) -> None:
-    files = data_files(real_data("online_retail") / "online_retail", "online_retail_ii_*.parquet", "online_retail_2010_2011_*.parquet")
+    files = data_files(
+        real_data("online_retail") / "online_retail",
+        "online_retail_ii_*.parquet",
+        "online_retail_2010_2011_*.parquet",
+    )
     result = run_import(load_settings(), EXAMPLES / "online_retail" / "mapping.yaml", files, dry_run=True)
     assert result["ds"] == "2011-12-09"
-    assert {name: entry["rows"] for name, entry in result["datasets"].items()} == {"user_profiles": 5_881, "user_events": 791_114}
-    earlier = next(output for output in result["outputs"] if output["dataset"] == "user_events" and output["input"] == "earlier")
-    assert earlier["filtered"] == {"no customer": 107_927, "also in the later file": 14_505, "cancellation": 9_839}
+    assert {name: entry["rows"] for name, entry in result["datasets"].items()} == {
+        "user_profiles": 5_881,
+        "user_events": 791_114,
+    }
+    earlier = next(
+        output
+        for output in result["outputs"]
+        if output["dataset"] == "user_events" and output["input"] == "earlier"
+    )
+    assert earlier["filtered"] == {
+        "no customer": 107_927,
+        "also in the later file": 14_505,
+        "cancellation": 9_839,
+    }
     assert lake.partitions("user_events") == []

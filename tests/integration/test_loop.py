@@ -1,4 +1,6 @@
-"""The whole loop on a small population, through a real Airflow run: what `make run` does, run twice, and a day with a broken source after it."""
+"""The whole loop on a small population, through a real Airflow run: what `make run` does, run twice, and a
+day with a broken source after it.
+"""
 
 import itertools
 import json
@@ -26,7 +28,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 def angelia(home: Path, *words: str) -> subprocess.CompletedProcess:
     env = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": "9"}
     return subprocess.run(
-        [sys.executable, "-m", "angelia.cli", *words], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=900, check=False
+        [sys.executable, "-m", "angelia.cli", *words],
+        env=env,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
 
 
@@ -64,7 +72,10 @@ def test_every_message_is_accounted_for(home, summary, lake):
 
 def test_the_provider_saw_each_dispatch_once(home, lake):
     counts = json.loads(next((home / "sandbox").glob("stats*.json")).read_text())
-    ledger = [lake.read(lake.require("delivery_ledger", **part)) for part in lake.partitions("delivery_ledger", ds=DS)]
+    ledger = [
+        lake.read(lake.require("delivery_ledger", **part))
+        for part in lake.partitions("delivery_ledger", ds=DS)
+    ]
     accepted = sum(pc.sum(pc.equal(table["outcome"], "accepted")).as_py() for table in ledger)
     assert counts["unique"] == accepted
     assert counts["doubled"] == 0
@@ -73,7 +84,9 @@ def test_the_provider_saw_each_dispatch_once(home, lake):
 def test_nobody_gets_what_they_must_not(lake):
     """Caps, gap, quiet hours, consent: read back from the manifest, not from the planner."""
     rows = pa.concat_tables([lake.read(lake.require("dispatch_manifest", ds=DS))])
-    features = lake.read(lake.require("user_features", ds=DS), ["user_id", "opted_out_topics", "is_suppressed", "timezone"]).to_pylist()
+    features = lake.read(
+        lake.require("user_features", ds=DS), ["user_id", "opted_out_topics", "is_suppressed", "timezone"]
+    ).to_pylist()
     person = {row["user_id"]: row for row in features}
     by_user: dict[str, list] = {}
     for row in rows.to_pylist():
@@ -105,19 +118,43 @@ def test_a_second_run_decides_the_same_bytes_and_sends_nothing(home, summary):
 def test_the_hourly_dag_sends_what_is_due_and_nothing_twice(home, lake, tmp_path):
     """A copy of the home as it stood before delivery; the hour 18:05 UTC of the plan, run twice."""
     other = tmp_path / "home"
-    shutil.copytree(home, other, ignore=shutil.ignore_patterns("logs", "claims", "done", "intents", "outcomes", "seals", "released"))
+    shutil.copytree(
+        home,
+        other,
+        ignore=shutil.ignore_patterns("logs", "claims", "done", "intents", "outcomes", "seals", "released"),
+    )
     rows = lake.read(lake.require("dispatch_manifest", ds=DS), ["send_ts", "dispatch_id"])
     now = datetime(2026, 11, 15, 18, 5, tzinfo=UTC)
     conf = json.dumps({"now": now.isoformat(), "clock": "simulated"})
     steps = Steps(other)
     with sandbox(steps) as at:
         for _ in range(2):
-            run = [sys.executable, "-m", "airflow", "dags", "test", "hourly_dispatch", now.isoformat(), "--conf", conf]
-            done = subprocess.run(run, env={**steps.env, **at}, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+            run = [
+                sys.executable,
+                "-m",
+                "airflow",
+                "dags",
+                "test",
+                "hourly_dispatch",
+                now.isoformat(),
+                "--conf",
+                conf,
+            ]
+            done = subprocess.run(
+                run,
+                env={**steps.env, **at},
+                cwd=PROJECT,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
             assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     received = json.loads((other / "sandbox" / "received.json").read_text())
     assert set(received.values()) == {1}
-    started = rows.filter(pc.less_equal(rows["send_ts"], pa.scalar(now + timedelta(minutes=54), pa.timestamp("us", "UTC"))))
+    started = rows.filter(
+        pc.less_equal(rows["send_ts"], pa.scalar(now + timedelta(minutes=54), pa.timestamp("us", "UTC")))
+    )
     assert 0 < len(received) <= started.num_rows
     assert set(received) <= set(started["dispatch_id"].to_pylist())
 
@@ -126,13 +163,17 @@ def test_a_campaign_held_back_is_left_out_and_counted(home, lake):
     plan = lake.require("decisions", ds=DS)
     env = Steps(home).env
     job = [sys.executable, "spark_jobs/emit_manifests.py", "--ds", DS, "--branch", "replay-held", "--without"]
-    done = subprocess.run([*job, "price_drop"], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [*job, "price_drop"], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     replayed = Lake.open(str(home / "lake"), branch="replay-held").require("dispatch_manifest", ds=DS)
     assert replayed.rejects["held_back"] == plan.meta["by_campaign"]["price_drop"] > 0
     assert replayed.rows + sum(replayed.rejects.values()) == plan.meta["outcomes"]["sent"]
     assert "price_drop" not in set(lake.read(replayed, ["campaign_id"]).column(0).to_pylist())
-    wrong = subprocess.run([*job, "price_dorp"], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    wrong = subprocess.run(
+        [*job, "price_dorp"], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert wrong.returncode == 2
     assert "price_dorp" in wrong.stderr
 
@@ -141,13 +182,34 @@ def test_a_broken_day_stops_at_the_gate_and_yesterdays_manifests_stay(home, lake
     before = lake.require("dispatch_manifest", ds=DS)
     profiles = lake.require("user_profiles", ds=NEXT)  # written by respond, for the next night
     table = lake.read(profiles)
-    gone = pa.array([None if i % 10 < 3 else zone for i, zone in enumerate(table["timezone"].to_pylist())], pa.string())
+    gone = pa.array(
+        [None if i % 10 < 3 else zone for i, zone in enumerate(table["timezone"].to_pylist())], pa.string()
+    )
     with lake.attempt("user_profiles", ds=NEXT) as attempt:
-        attempt.write(table.set_column(table.schema.get_field_index("timezone"), "timezone", gone), "part-0000.parquet", conform=False)
+        attempt.write(
+            table.set_column(table.schema.get_field_index("timezone"), "timezone", gone),
+            "part-0000.parquet",
+            conform=False,
+        )
         attempt.publish()
     env = Steps(home).env
-    words = ["dags", "test", "nightly_personalization", f"{NEXT}T02:00:00+00:00", "--conf", '{"mode": "plan", "clock": "simulated", "ask": false}']
-    run = subprocess.run([sys.executable, "-m", "airflow", *words], env=env, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    words = [
+        "dags",
+        "test",
+        "nightly_personalization",
+        f"{NEXT}T02:00:00+00:00",
+        "--conf",
+        '{"mode": "plan", "clock": "simulated", "ask": false}',
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "airflow", *words],
+        env=env,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     said = run.stdout + run.stderr
     assert run.returncode != 0
     for word in ("user_profiles", "timezone", "angelia quality rows"):
@@ -162,7 +224,10 @@ def test_the_guard_compares_a_plan_with_the_nights_before_it(home, summary, lake
     assert sum(first["figures"]["messages"].values()) == summary["decisions"]["sent"]
     assert set(first["figures"]["rendered"]) == set(first["figures"]["messages"])
     assert first["figures"]["unrendered"] == {}
-    usual = {**first["figures"], "messages": {name: 20 * n for name, n in first["figures"]["messages"].items()}}
+    usual = {
+        **first["figures"],
+        "messages": {name: 20 * n for name, n in first["figures"]["messages"].items()},
+    }
     for day in range(1, 8):
         key = f"quality/main/{date.fromisoformat(DS) - timedelta(days=day)}/guard/0001.json"
         lake.store.create(key, json.dumps({"figures": usual}).encode())
@@ -171,5 +236,7 @@ def test_the_guard_compares_a_plan_with_the_nights_before_it(home, summary, lake
     assert second["breaches"][0]["check"] == "volume"
     # Weekly ones are compared with nights of the same weekday, of which there are too few.
     campaigns = load_snapshot(lake, DS).campaigns
-    assert second["held"] == sorted(name for name in first["figures"]["messages"] if is_nightly(campaigns[name].occurrence))
+    assert second["held"] == sorted(
+        name for name in first["figures"]["messages"] if is_nightly(campaigns[name].occurrence)
+    )
     assert set(second["held"]) < set(first["figures"]["messages"])

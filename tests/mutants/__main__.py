@@ -1,6 +1,8 @@
-"""`python -m tests.mutants [WORDS]`: break a copy of the code in one place after the other, and say which breakages no test catches.
+"""`python -m tests.mutants [WORDS]`: break a copy of the code in one place after the other, and say which
+breakages no test catches.
 
-WORDS choose breakages by their names. Prints a table on stderr and one JSON line on stdout; exit code 1 if one survived or no longer applies.
+WORDS choose breakages by their names. Prints a table on stderr and one JSON line on stdout; exit code 1 if
+one survived or no longer applies.
 """
 
 from __future__ import annotations
@@ -15,7 +17,18 @@ from pathlib import Path
 from tests.mutants.table import TABLE, Mutant
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("angelia", "models", "spark_jobs", "benchmarks", "sql", "dags", "campaigns", "tests", "docs", "pyproject.toml")
+COPIED = (
+    "angelia",
+    "models",
+    "spark_jobs",
+    "benchmarks",
+    "sql",
+    "dags",
+    "campaigns",
+    "tests",
+    "docs",
+    "pyproject.toml",
+)
 SECONDS = 300
 
 
@@ -36,7 +49,9 @@ def try_one(root: Path, mutant: Mutant) -> str:
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
     try:
         files = [f"tests/unit/{name}" for name in mutant.tests]
-        code = subprocess.run([*command, *files], cwd=root, capture_output=True, timeout=SECONDS, check=False).returncode
+        code = subprocess.run(
+            [*command, *files], cwd=root, capture_output=True, timeout=SECONDS, check=False
+        ).returncode
     except subprocess.TimeoutExpired:
         return "caught"  # hanging is noticed too
     finally:
@@ -60,7 +75,10 @@ def main(words: list[str]) -> int:
         for mutant in chosen:
             results[mutant.name] = try_one(root, mutant)
             sys.stderr.write(f"{results[mutant.name]:<15} {mutant.name}\n")
-    counts = {word: sum(result == word for result in results.values()) for word in ("caught", "survived", "does not apply")}
+    counts = {
+        word: sum(result == word for result in results.values())
+        for word in ("caught", "survived", "does not apply")
+    }
     sys.stdout.write(json.dumps({**counts, "mutants": results}) + "\n")
     return 0 if counts["caught"] == len(chosen) else 1
 

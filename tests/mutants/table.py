@@ -1,4 +1,6 @@
-"""Breakages of our own: code as it stands, what takes its place, and the tests that should notice. A file is found by its code, not by its name."""
+"""Breakages of our own: code as it stands, what takes its place, and the tests that should notice. A file is
+found by its code, not by its name.
+"""
 
 from __future__ import annotations
 

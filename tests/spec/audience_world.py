@@ -1,6 +1,8 @@
-"""A small population in a lake, and two other ways to answer a predicate on it: DuckDB over the tables, and plain Python.
+"""A small population in a lake, and two other ways to answer a predicate on it: DuckDB over the tables, and
+plain Python.
 
-Shared by the audience specs. Everything is held twice on purpose: nothing here imports the engine's plan, evaluation or bitmaps.
+Shared by the audience specs. Everything is held twice on purpose: nothing here imports the engine's plan,
+evaluation or bitmaps.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ Row = dict[str, Any]
 
 @dataclass
 class World:
-    """People (user_features rows), their days and pushes (rows with `day`), explicit lists, saved audiences."""
+    """People (user_features rows), their days and pushes (rows with `day`), explicit lists, saved
+    audiences."""
 
     people: list[Row]
     days: list[Row] = field(default_factory=list)
@@ -56,47 +59,85 @@ def person(ordinal: int, **facts: Any) -> Row:
     return row | {"ordinal": ordinal, "user_id": f"u{ordinal}"} | facts
 
 
-def did(ordinal: int, days_ago: int, event_type: str, item: str | None = None, n: int = 1, value: float = 0.0) -> Row:
+def did(
+    ordinal: int, days_ago: int, event_type: str, item: str | None = None, n: int = 1, value: float = 0.0
+) -> Row:
     """Return a user_days row."""
     day = (DAY - timedelta(days=days_ago)).isoformat()
-    return {"day": day, "ordinal": ordinal, "event_type": event_type, "item": item, "n_events": n, "value_sum": value, "hours": 1}
+    return {
+        "day": day,
+        "ordinal": ordinal,
+        "event_type": event_type,
+        "item": item,
+        "n_events": n,
+        "value_sum": value,
+        "hours": 1,
+    }
 
 
 def pushed(ordinal: int, days_ago: int, campaign: str, kind: str = "sent") -> Row:
     """Return the part of a user_pushes row that audiences read."""
-    return {"day": (DAY - timedelta(days=days_ago)).isoformat(), "ordinal": ordinal, "campaign_id": campaign, "kind": kind}
+    return {
+        "day": (DAY - timedelta(days=days_ago)).isoformat(),
+        "ordinal": ordinal,
+        "campaign_id": campaign,
+        "kind": kind,
+    }
 
 
 def write_index(lake: Lake, world: World, shard_bits: int = 4, block_bits: int = 4) -> None:
     """Write the index of a world, its days, and user_lists."""
     features = pa.Table.from_pylist(world.people, schema=arrow.schema(dataset("user_features")))
     n_ordinals = max(row["ordinal"] for row in world.people) + 1
-    ids = pa.table({"user_id": [f"u{o}" for o in range(n_ordinals)], "ordinal": pa.array(range(n_ordinals), pa.uint32())})
+    ids = pa.table(
+        {"user_id": [f"u{o}" for o in range(n_ordinals)], "ordinal": pa.array(range(n_ordinals), pa.uint32())}
+    )
     inputs = [append_chain(lake, "user_index", [ids], expected=None, shard_bits=shard_bits)]
     n_blocks, per_block = -(-n_ordinals >> block_bits), block_bits - shard_bits
     for back in range(HISTORY):
         day = (DAY - timedelta(days=back)).isoformat()
         mine = [row for row in world.days if row["day"] == day]
-        rows = event_rows(pa.Table.from_pylist(mine, schema=arrow.schema(dataset("user_days"))), block_bits, world.max_items)
+        rows = event_rows(
+            pa.Table.from_pylist(mine, schema=arrow.schema(dataset("user_days"))), block_bits, world.max_items
+        )
         pushes = pa.schema([("ordinal", pa.uint32()), ("campaign_id", pa.string()), ("kind", pa.string())])
-        rows += push_rows(pa.Table.from_pylist([row for row in world.pushes if row["day"] == day], schema=pushes), block_bits)
+        rows += push_rows(
+            pa.Table.from_pylist([row for row in world.pushes if row["day"] == day], schema=pushes),
+            block_bits,
+        )
         with lake.attempt("bitmap_days", ds=day) as attempt:
             top = max((row.block for row in rows), default=-1) + 1
             for first in range(0, top, BLOCKS_A_FILE):
                 blocks = range(first, min(first + BLOCKS_A_FILE, top))
                 shards = (first << per_block, (blocks.stop << per_block) - 1)
-                attempt.add(write_rows(lake, "bitmap_days", attempt.folder, [r for r in rows if r.block in blocks], blocks=blocks, shards=shards))
+                attempt.add(
+                    write_rows(
+                        lake,
+                        "bitmap_days",
+                        attempt.folder,
+                        [r for r in rows if r.block in blocks],
+                        blocks=blocks,
+                        shards=shards,
+                    )
+                )
             ordinals = [row["ordinal"] for row in (*world.days, *world.pushes) if row["day"] == day]
             inputs.append(attempt.publish(meta={"n_ordinals": max(ordinals, default=-1) + 1}))
     n_shards = (n_ordinals >> shard_bits) + 1
     with lake.attempt("bitmap_index", ds=DS) as attempt:
         for block in range(n_blocks):
-            here = features.filter(pa.array([row["ordinal"] >> block_bits == block for row in world.people], pa.bool_()))
+            here = features.filter(
+                pa.array([row["ordinal"] >> block_bits == block for row in world.people], pa.bool_())
+            )
             rows, _, _ = feature_rows(block, block_bits, here.select)
             shards = (block << per_block, ((block + 1) << per_block) - 1)
-            attempt.add(write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=range(block, block + 1), shards=shards))
+            attempt.add(
+                write_rows(
+                    lake, "bitmap_index", attempt.folder, rows, blocks=range(block, block + 1), shards=shards
+                )
+            )
         meta = {
-            "shard_bits": shard_bits, "block_bits": block_bits, "n_ordinals": n_ordinals, "n_users": len(world.people), "history_days": HISTORY,
+            "shard_bits": shard_bits, "block_bits": block_bits, "n_ordinals": n_ordinals,
+            "n_users": len(world.people), "history_days": HISTORY,
         }  # fmt: skip
         attempt.publish(inputs=inputs, meta=meta)
     from pyroaring import BitMap
@@ -107,7 +148,9 @@ def write_index(lake: Lake, world: World, shard_bits: int = 4, block_bits: int =
             bitmap = BitMap([o for o in members if o >> shard_bits == shard])
             rows.append({"shard": shard, "cardinality": len(bitmap), "bitmap": bitmap.serialize()})
         with lake.attempt("user_lists", list=name) as attempt:
-            attempt.write(pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_lists"))), "members.parquet")
+            attempt.write(
+                pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_lists"))), "members.parquet"
+            )
             attempt.publish()
 
 
@@ -121,7 +164,14 @@ class Sql:
         self.connection = duckdb.connect()
         self.world = world
         days_schema = pa.schema([*arrow.schema(dataset("user_days")), ("day", pa.string())])
-        push_schema = pa.schema([("ordinal", pa.uint32()), ("campaign_id", pa.string()), ("kind", pa.string()), ("day", pa.string())])
+        push_schema = pa.schema(
+            [
+                ("ordinal", pa.uint32()),
+                ("campaign_id", pa.string()),
+                ("kind", pa.string()),
+                ("day", pa.string()),
+            ]
+        )
         features = pa.Table.from_pylist(world.people, schema=arrow.schema(dataset("user_features")))
         for name, table in (
             ("f", features),
@@ -129,11 +179,17 @@ class Sql:
             ("p", pa.Table.from_pylist(world.pushes, schema=push_schema)),
         ):
             self.connection.register(f"{name}_rows", table)
-            self.connection.execute(f"CREATE TABLE {name} AS SELECT * {'REPLACE (CAST(day AS DATE) AS day)' if name != 'f' else ''} FROM {name}_rows")
+            self.connection.execute(
+                f"CREATE TABLE {name} AS SELECT * "
+                f"{'REPLACE (CAST(day AS DATE) AS day)' if name != 'f' else ''} FROM {name}_rows"
+            )
 
     def members(self, node: nodes.Node) -> set[int]:
         """Return the ordinals the predicate is true for."""
-        return {row[0] for row in self.connection.execute(f"SELECT ordinal FROM f WHERE {self.sql(node)}").fetchall()}
+        return {
+            row[0]
+            for row in self.connection.execute(f"SELECT ordinal FROM f WHERE {self.sql(node)}").fetchall()
+        }
 
     def sql(self, node: nodes.Node) -> str:
         """Return the predicate as DuckDB SQL."""
@@ -189,17 +245,26 @@ class Sql:
                 also = f" AND item = '{item}'" if item is not None else ""
                 return f"coalesce((SELECT sum(n_events) FROM d WHERE {_days(event_type, days)}{also}), 0)"
             case nodes.SumEvents(event_type, days):
-                return f"coalesce((SELECT CAST(sum(CAST(value_sum AS DECIMAL(18, 6))) AS DECIMAL(28, 9)) FROM d WHERE {_days(event_type, days)}), 0)"
+                return (
+                    f"coalesce((SELECT CAST(sum(CAST(value_sum AS DECIMAL(18, 6))) AS DECIMAL(28, 9)) "
+                    f"FROM d WHERE {_days(event_type, days)}), 0)"
+                )
             case nodes.DaysSince(event_type):
                 return f"(SELECT DATE '{DS}' - max(day) FROM d WHERE {_days(event_type, HISTORY)})"
 
     def _pushed(self, kind: str, campaign: str, days: int) -> str:
         window = f"day > DATE '{DS}' - {days} AND day <= DATE '{DS}'"
-        return f"EXISTS (SELECT 1 FROM p WHERE p.ordinal = f.ordinal AND kind = '{kind}' AND campaign_id = '{campaign}' AND {window})"
+        return (
+            f"EXISTS (SELECT 1 FROM p WHERE p.ordinal = f.ordinal AND kind = '{kind}' AND campaign_id "
+            f"= '{campaign}' AND {window})"
+        )
 
 
 def _days(event_type: str, days: int) -> str:
-    return f"d.ordinal = f.ordinal AND event_type = '{event_type}' AND day > DATE '{DS}' - {days} AND day <= DATE '{DS}'"
+    return (
+        f"d.ordinal = f.ordinal AND event_type = '{event_type}' AND day > DATE '{DS}' - {days} AND "
+        f"day <= DATE '{DS}'"
+    )
 
 
 def _literal(value: nodes.Value) -> str:
@@ -248,7 +313,11 @@ class Naive:
                 here = self.value(term, row)
                 if here is None:
                     return None
-                return any(text.startswith(prefix) for text in here) if isinstance(here, list) else here.startswith(prefix)
+                return (
+                    any(text.startswith(prefix) for text in here)
+                    if isinstance(here, list)
+                    else here.startswith(prefix)
+                )
             case nodes.OptedOut(topic):
                 return topic in row["opted_out_topics"]
             case nodes.Reachable(channel):
@@ -271,21 +340,34 @@ class Naive:
                     return None if here is None else DAY - timedelta(days=here)
                 return here
             case nodes.CountEvents(event_type, item, days):
-                return sum(r["n_events"] for r in self._mine(row, event_type, days) if item is None or r["item"] == item)
+                return sum(
+                    r["n_events"]
+                    for r in self._mine(row, event_type, days)
+                    if item is None or r["item"] == item
+                )
             case nodes.SumEvents(event_type, days):
                 return sum(Decimal(repr(r["value_sum"])) for r in self._mine(row, event_type, days))
             case nodes.DaysSince(event_type):
-                seen = [(DAY - date.fromisoformat(r["day"])).days for r in self._mine(row, event_type, HISTORY)]
+                seen = [
+                    (DAY - date.fromisoformat(r["day"])).days for r in self._mine(row, event_type, HISTORY)
+                ]
                 return min(seen) if seen else None
 
     def _mine(self, row: Row, event_type: str, days: int) -> list[Row]:
         first = (DAY - timedelta(days=days - 1)).isoformat()
-        return [r for r in self.world.days if r["ordinal"] == row["ordinal"] and r["event_type"] == event_type and first <= r["day"] <= DS]
+        return [
+            r
+            for r in self.world.days
+            if r["ordinal"] == row["ordinal"] and r["event_type"] == event_type and first <= r["day"] <= DS
+        ]
 
     def _pushed(self, row: Row, kind: str, campaign: str, days: int) -> bool:
         first = (DAY - timedelta(days=days - 1)).isoformat()
         wanted = (row["ordinal"], kind, campaign)
-        return any((r["ordinal"], r["kind"], r["campaign_id"]) == wanted and first <= r["day"] <= DS for r in self.world.pushes)
+        return any(
+            (r["ordinal"], r["kind"], r["campaign_id"]) == wanted and first <= r["day"] <= DS
+            for r in self.world.pushes
+        )
 
     @staticmethod
     def _holds(here: Any, op: str, value: nodes.Value) -> bool | None:

@@ -52,15 +52,53 @@ class Three:
 # ---- hand-written cases
 
 PEOPLE = [
-    w.person(0, gender="f", age_years=30, province="guangdong", tags=["sport", "spa"], days_since_signup=10, channels=["fcm"], value_28d=9.5),
-    w.person(1, gender="m", age_years=None, province="fujian", tags=[], days_since_signup=0, channels=["sms"], opted_out_topics=["promo"]),
-    w.person(2, gender=None, age_years=18, province=None, tags=None, channels=["fcm", "sms"], is_suppressed=True, value_28d=-1.0),
-    w.person(17, gender="f", age_years=64, province="guangxi", tags=["spam"], days_since_signup=40, is_timezone_unknown=True, value_28d=0.1),
+    w.person(
+        0,
+        gender="f",
+        age_years=30,
+        province="guangdong",
+        tags=["sport", "spa"],
+        days_since_signup=10,
+        channels=["fcm"],
+        value_28d=9.5,
+    ),
+    w.person(
+        1,
+        gender="m",
+        age_years=None,
+        province="fujian",
+        tags=[],
+        days_since_signup=0,
+        channels=["sms"],
+        opted_out_topics=["promo"],
+    ),
+    w.person(
+        2,
+        gender=None,
+        age_years=18,
+        province=None,
+        tags=None,
+        channels=["fcm", "sms"],
+        is_suppressed=True,
+        value_28d=-1.0,
+    ),
+    w.person(
+        17,
+        gender="f",
+        age_years=64,
+        province="guangxi",
+        tags=["spam"],
+        days_since_signup=40,
+        is_timezone_unknown=True,
+        value_28d=0.1,
+    ),
     w.person(40, gender="x", age_years=30, province="Guangdong", tags=["o'clock"], days_since_signup=-1),
 ]
 EVENTS = [
-    w.did(0, 0, "open"), w.did(0, 1, "view", "camera", 2), w.did(0, 3, "view", "book", 1), w.did(0, 5, "purchase", "book", 1, 20.25),
-    w.did(1, 2, "open", None, 3), w.did(1, 2, "view", "camera", 1), w.did(17, 5, "open"), w.did(17, 0, "purchase", "camera", 2, 2.01),
+    w.did(0, 0, "open"), w.did(0, 1, "view", "camera", 2), w.did(0, 3, "view", "book", 1),
+    w.did(0, 5, "purchase", "book", 1, 20.25),
+    w.did(1, 2, "open", None, 3), w.did(1, 2, "view", "camera", 1), w.did(17, 5, "open"),
+    w.did(17, 0, "purchase", "camera", 2, 2.01),
     w.did(17, 4, "purchase", "camera", 1, 4.25), w.did(99, 0, "open"),
 ]  # fmt: skip
 PUSHES = [
@@ -72,7 +110,8 @@ PUSHES = [
 ]
 HAND = w.World(
     PEOPLE, EVENTS, PUSHES, lists={"vip": {0, 40, 99}, "none": set()},
-    audiences={"women": "gender = 'f'", "not_women": "NOT in_audience('women')", "unsure": "NOT gender = 'f'"},
+    audiences={"women": "gender = 'f'", "not_women": "NOT in_audience('women')",
+    "unsure": "NOT gender = 'f'"},
 )  # fmt: skip
 
 CASES: list[tuple[str, set[int]]] = [
@@ -172,7 +211,11 @@ def test_case(hand: Three, text: str, expected: set[int]) -> None:
 
 # ---- generated populations and predicates
 
-TEXTS = {"gender": ["f", "m", "x"], "province": ["guangdong", "guangxi", "fujian", "it's"], "device_vendor": ["huawei", "xiaomi"]}
+TEXTS = {
+    "gender": ["f", "m", "x"],
+    "province": ["guangdong", "guangxi", "fujian", "it's"],
+    "device_vendor": ["huawei", "xiaomi"],
+}
 TYPES, ITEMS, CAMPAIGNS, TOPICS, CHANNELS = (
     ["open", "view", "purchase"],
     ["camera", "book", "games"],
@@ -214,13 +257,19 @@ def random_world(seed: int) -> object:
         seen = set()
         for _ in range(rng.randrange(7)):
             row = w.did(
-                ordinal, rng.randrange(w.HISTORY), rng.choice(TYPES), maybe(rng.choice(ITEMS)), rng.choice([1, 1, 2, 3, 9]), rng.choice(AMOUNTS)
+                ordinal,
+                rng.randrange(w.HISTORY),
+                rng.choice(TYPES),
+                maybe(rng.choice(ITEMS)),
+                rng.choice([1, 1, 2, 3, 9]),
+                rng.choice(AMOUNTS),
             )
             if (key := (row["day"], row["event_type"], row["item"])) not in seen:
                 seen.add(key)
                 days.append(row)
         pushes += [
-            w.pushed(ordinal, rng.randrange(w.HISTORY), rng.choice(CAMPAIGNS), rng.choice(["sent", "opened"])) for _ in range(rng.randrange(3))
+            w.pushed(ordinal, rng.randrange(w.HISTORY), rng.choice(CAMPAIGNS), rng.choice(["sent", "opened"]))
+            for _ in range(rng.randrange(3))
         ]
     lists = {"vip": set(rng.sample(range(80), 20)), "none": set()}
     return w.World(people, days, pushes, max_items=2, lists=lists, audiences=dict(AUDIENCES))
@@ -228,7 +277,10 @@ def random_world(seed: int) -> object:
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> list[Three]:
-    return [Three(tmp_path_factory.mktemp(f"world{seed}"), random_world(seed), *bits) for seed, bits in ((1, (4, 4)), (2, (3, 6)), (3, (7, 7)))]
+    return [
+        Three(tmp_path_factory.mktemp(f"world{seed}"), random_world(seed), *bits)
+        for seed, bits in ((1, (4, 4)), (2, (3, 6)), (3, (7, 7)))
+    ]
 
 
 OPS = st.sampled_from(["=", "<", "<=", ">", ">="])
@@ -252,7 +304,10 @@ def terms() -> st.SearchStrategy[tuple[nodes.Term, list[float]]]:
     return st.one_of(
         st.sampled_from(sorted(INTS)).map(lambda name: (nodes.FieldTerm(name), INTS[name])),
         st.builds(
-            lambda *a: (nodes.CountEvents(*a), [0, 1, 2, 3, 4.5, 9, 30]), st.sampled_from([*TYPES, "never"]), st.sampled_from([None, *ITEMS]), DAYS
+            lambda *a: (nodes.CountEvents(*a), [0, 1, 2, 3, 4.5, 9, 30]),
+            st.sampled_from([*TYPES, "never"]),
+            st.sampled_from([None, *ITEMS]),
+            DAYS,
         ),
         st.sampled_from([*TYPES, "never"]).map(lambda name: (nodes.DaysSince(name), [0, 1, 2.5, 4, 6])),
     )
@@ -266,12 +321,23 @@ def leaves(draw: st.DrawFn) -> nodes.Node:
         name = draw(st.sampled_from(sorted(TEXTS)))
         known = TEXTS[name] if FIELDS[name].allowed else [*TEXTS[name], "nobody"]
         values = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique=True))
-        return nodes.Compare(nodes.FieldTerm(name), "=", values[0]) if kind else nodes.OneOf(nodes.FieldTerm(name), tuple(values))
+        return (
+            nodes.Compare(nodes.FieldTerm(name), "=", values[0])
+            if kind
+            else nodes.OneOf(nodes.FieldTerm(name), tuple(values))
+        )
     if kind == 2:
-        return nodes.Prefix(nodes.FieldTerm(draw(st.sampled_from(["province", "tag"]))), draw(st.sampled_from(["g", "guang", "a", "ab", "zz"])))
+        return nodes.Prefix(
+            nodes.FieldTerm(draw(st.sampled_from(["province", "tag"]))),
+            draw(st.sampled_from(["g", "guang", "a", "ab", "zz"])),
+        )
     if kind == 3:
         values = draw(st.lists(st.sampled_from(["a", "ab", "b", "c"]), min_size=1, max_size=2, unique=True))
-        return nodes.Compare(nodes.FieldTerm("tag"), "=", values[0]) if len(values) == 1 else nodes.OneOf(nodes.FieldTerm("tag"), tuple(values))
+        return (
+            nodes.Compare(nodes.FieldTerm("tag"), "=", values[0])
+            if len(values) == 1
+            else nodes.OneOf(nodes.FieldTerm("tag"), tuple(values))
+        )
     if kind in (4, 5, 6):
         term, values = draw(terms())
         return nodes.Compare(term, draw(OPS), whole_or_float(draw(st.sampled_from(values))))
@@ -284,7 +350,9 @@ def leaves(draw: st.DrawFn) -> nodes.Node:
         return nodes.Compare(nodes.FieldTerm(name), draw(OPS), float(draw(st.sampled_from(REALS[name]))))
     if kind == 9:
         return nodes.Compare(
-            nodes.SumEvents(draw(st.sampled_from(TYPES)), draw(DAYS)), draw(OPS), round(sum(draw(st.lists(st.sampled_from(AMOUNTS), max_size=3))), 2)
+            nodes.SumEvents(draw(st.sampled_from(TYPES)), draw(DAYS)),
+            draw(OPS),
+            round(sum(draw(st.lists(st.sampled_from(AMOUNTS), max_size=3))), 2),
         )
     if kind == 10:
         days = st.builds(nodes.DateValue, st.sampled_from([None, w.DAY]), st.integers(-9, 3))

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES_AT_MOST = 15
-# Rooms that are over the limit; the list may only become shorter. Channels are one module per provider by design.
+# Rooms that are over the limit; the list may only become shorter. Channels are one module per provider by
+# design.
 ROOMY = {"angelia/delivery/channels": 99, "angelia/world": 18}
 SHARE_AT_MOST = 0.15
 

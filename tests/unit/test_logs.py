@@ -42,7 +42,12 @@ def test_a_step_leaves_one_line_with_rows_in_rows_out_and_rejected_by_reason(hom
         publish(lake, {"invalid_id": 3}, inputs=[before])
         publish(lake, {"invalid_id": 1}, inputs=[before.citation()])
     (line,) = lines(home)
-    assert (line["event"], line["step"], line["ds"], line["result"]) == ("step", "index_users", "2026-11-14", "ok")
+    assert (line["event"], line["step"], line["ds"], line["result"]) == (
+        "step",
+        "index_users",
+        "2026-11-14",
+        "ok",
+    )
     assert line["rows_in"] == {"user_index": 1}  # the same input, named twice, went in once
     assert line["rows_out"] == {"user_index": 2}
     assert line["rejected"] == {"invalid_id": 4}
@@ -67,7 +72,10 @@ def test_a_failed_step_says_what_an_operator_reads_and_a_crash_only_its_kind(hom
 def test_the_last_runs_metrics_stand_in_a_textfile_and_a_replay_leaves_them_alone(home):
     with logs.step("build_features", ["--ds", "2026-11-14"]):
         logs.published("user_features", 10, {"timezone_null": 2}, [("user_days/x@1", "user_days", 12)])
-    with pytest.raises(InvalidInput), logs.step("build_features", ["--ds", "2026-11-14", "--branch", "replay-x"]):
+    with (
+        pytest.raises(InvalidInput),
+        logs.step("build_features", ["--ds", "2026-11-14", "--branch", "replay-x"]),
+    ):
         raise InvalidInput("a replay fails alone")
     text = (home / "metrics" / "angelia_build_features.prom").read_text()
     assert 'angelia_step_ok{step="build_features"} 1' in text

@@ -1,7 +1,7 @@
 """Several arrays of numbers as one value of a bitmap column, usable where it stands: counts, amounts, levels.
 
-Bytes: how many arrays (8 bytes); of each its NumPy type (8 bytes of ASCII, padded with blanks) and its length (8 bytes); then the arrays, each padded
-to a multiple of 8. All numbers are little-endian.
+Bytes: how many arrays (8 bytes); of each its NumPy type (8 bytes of ASCII, padded with blanks) and its length
+    (8 bytes); then the arrays, each padded to a multiple of 8. All numbers are little-endian.
 """
 
 from __future__ import annotations
@@ -53,5 +53,7 @@ def narrow(values: npt.NDArray[np.int64]) -> Numbers:
     """Return whole numbers in the narrowest type that holds them all."""
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     kinds = (np.uint8, np.uint16, np.uint32) if low >= 0 else (np.int8, np.int16, np.int32)
-    kind = next((kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max), np.int64)
+    kind = next(
+        (kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max), np.int64
+    )
     return values.astype(kind)

@@ -1,10 +1,12 @@
-"""Build one block's sets of people's fields. Grain: field x value (or bit slice) x block. Pure: tables in, rows of sets out.
+"""Build one block's sets of people's fields. Grain: field x value (or bit slice) x block. Pure: tables in,
+rows of sets out.
 
-Fields: every text, flag and number column of user_features under its own name; `tag`, `reachable` (channel), `opted_out` (topic); `user`, whose known
-set is everyone. Positions count from the block's first ordinal. Columns become sets as a whole: rows stand in ordinal order without gaps, nearly
-always, so that a mask of rows, packed, is the set.
-What would surprise: a NaN is a NULL. Fractions are sliced by their places among the block's distinct ones (kind `levels`), which are few: a rate, an
-amount of money; where they are not, by the number's own bits in order-preserving form. Either way comparisons are exact.
+Fields: every text, flag and number column of user_features under its own name; `tag`, `reachable` (channel),
+    `opted_out` (topic); `user`, whose known set is everyone. Positions count from the block's first ordinal.
+    Columns become sets as a whole: rows stand in ordinal order without gaps, nearly always, so that a mask of
+    rows, packed, is the set. What would surprise: a NaN is a NULL. Fractions are sliced by their places among
+    the block's distinct ones (kind `levels`), which are few: a rate, an amount of money; where they are not,
+    by the number's own bits in order-preserving form. Either way comparisons are exact.
 """
 
 from __future__ import annotations
@@ -32,16 +34,21 @@ Features = Callable[[Sequence[str]], pa.Table]
 
 
 def block_bits_for(n_ordinals: int, shard_bits: int) -> int:
-    """Return log2 of a block's width: a whole number of shards, about BLOCKS of them to an index until they are 2^23 wide.
+    """Return log2 of a block's width: a whole number of shards, about BLOCKS of them to an index until they
+    are 2^23 wide.
 
-    Each block costs a query about 0.5 ms of opening, and building wants some for every core; a packed set of 2^23 people is 1 MiB, as much as
-    a core's cache likes.
+    Each block costs a query about 0.5 ms of opening, and building wants some for every core; a packed set of
+    2^23 people is 1 MiB, as much as a core's cache likes.
     """
-    return max(shard_bits, MIN_BLOCK_BITS, min(MAX_BLOCK_BITS, math.ceil(math.log2(max(1, n_ordinals / BLOCKS)))))
+    return max(
+        shard_bits, MIN_BLOCK_BITS, min(MAX_BLOCK_BITS, math.ceil(math.log2(max(1, n_ordinals / BLOCKS))))
+    )
 
 
 def blocks_a_file(n_blocks: int) -> int:
-    """Return how many blocks of people a file holds: up to 4 where there are many. A question that finds none open waits for their opening most."""
+    """Return how many blocks of people a file holds: up to 4 where there are many. A question that finds none
+    open waits for their opening most.
+    """
     return max(1, min(4, n_blocks // BLOCKS))
 
 
@@ -53,7 +60,9 @@ class People:
         self.positions: I64 = numbers(ordinals).astype(np.int64) - (block << block_bits)
         self.rows: list[Row] = []
         # No gaps: a mask of rows is a mask of positions, but for the end of the last block.
-        self.is_whole = bool(len(self.positions)) and bool((self.positions == np.arange(len(self.positions))).all())
+        self.is_whole = bool(len(self.positions)) and bool(
+            (self.positions == np.arange(len(self.positions))).all()
+        )
         self.add(EVERYONE, "known", np.ones(len(self.positions), dtype=bool))
 
     def add(self, field: str, kind: str, members: Flags, value: str | None = None) -> None:
@@ -61,7 +70,9 @@ class People:
         self.rows.append(Row(self.block, field, kind, self._set(members), value))
 
     def add_texts(self, field: str, values: pa.Array, owners: I64 | None = None) -> None:
-        """Add a set for each distinct text; `owners` are the rows the texts belong to, where that is not one a person. Nulls are nobody's."""
+        """Add a set for each distinct text; `owners` are the rows the texts belong to, where that is not one
+        a person. Nulls are nobody's.
+        """
         names, codes = texts(values)
         codes = codes.astype(np.min_scalar_type(len(names)))  # the null's code is their number
         counts = np.bincount(codes, minlength=len(names) + 1)
@@ -84,16 +95,25 @@ class People:
     def add_numbers(self, field: str, known: Flags, keys: npt.NDArray[np.integer]) -> None:
         """Add the slices of one whole number for each of the known people, shapes (people,), (known,)."""
         if len(keys):
-            offset, slices = slice_numbers(self.positions if known.all() else self.positions[known], keys, self.width)
+            offset, slices = slice_numbers(
+                self.positions if known.all() else self.positions[known], keys, self.width
+            )
             # Everyone has the same number: one empty slice carries the offset.
-            self.rows += [Row(self.block, field, "slice", found, bit=bit, offset=offset) for bit, found in enumerate(slices or [NOBODY])]
+            self.rows += [
+                Row(self.block, field, "slice", found, bit=bit, offset=offset)
+                for bit, found in enumerate(slices or [NOBODY])
+            ]
 
     def add_reals(self, field: str, known: Flags, values: npt.NDArray[np.float64]) -> None:
-        """Add the slices of one fraction for each of the known people, shapes (people,), (known,); none of them NaN."""
+        """Add the slices of one fraction for each of the known people, shapes (people,), (known,); none of
+        them NaN.
+        """
         if not len(values):
             return
         encoded = of_reals(values + 0.0).dictionary_encode()  # -0.0 and 0.0 are one number
-        if len(encoded.dictionary) > max(64, len(values) // 2):  # a level takes 8 bytes, and saves half of the 64 slices
+        if len(encoded.dictionary) > max(
+            64, len(values) // 2
+        ):  # a level takes 8 bytes, and saves half of the 64 slices
             self.add_numbers(field, known, real_keys(values))
             return
         levels = numbers(encoded.dictionary)
@@ -118,10 +138,12 @@ class People:
 
 
 def feature_rows(block: int, block_bits: int, read: Features) -> tuple[list[Row], int, int]:
-    """Return (the sets of user_features rows of a block, number of people, number of NaN values, which become NULLs).
+    """Return (the sets of user_features rows of a block, number of people, number of NaN values, which become
+    NULLs).
 
     Args:
-        read: returns the named columns of the block's rows, always in the same row order; columns are taken one by one, so that a
+        read: returns the named columns of the block's rows, always in the same row order; columns are taken
+            one by one, so that a
             wide block needs no more memory than its widest column. Texts may come as dictionaries.
     """
     people = People(block, block_bits, read(["ordinal"])["ordinal"])
@@ -166,4 +188,10 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)
     whole = (column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column).combine_chunks()
-    return whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], column.type)
+    return (
+        whole
+        if isinstance(whole, pa.Array)
+        else pa.concat_arrays(whole.chunks)
+        if whole.num_chunks
+        else pa.array([], column.type)
+    )

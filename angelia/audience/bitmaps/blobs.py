@@ -1,10 +1,12 @@
-"""Sets as rows of bitmap_index and bitmap_days, and a file of them as a memory map: rows are Parquet, and their bitmaps can be used where they stand.
+"""Sets as rows of bitmap_index and bitmap_days, and a file of them as a memory map: rows are Parquet, and
+their bitmaps can be used where they stand.
 
-The bitmap column is written plain: no dictionary, no compression, one page a row group. In such a page each value is 4 bytes of length and
-then its bytes, so the row's `n_bytes` and the footer say where in the file each bitmap begins. Any Parquet reader reads these files; this one
-takes the other columns from a copy in the footer (one Arrow message instead of nine columns to open) and packed words straight from the page
-cache.
-What would surprise: page checksums cover only what is read as Parquet; a bitmap that rots on disk is found by `angelia lake verify`, not here.
+The bitmap column is written plain: no dictionary, no compression, one page a row group. In such a page each
+value is 4 bytes of length and then its bytes, so the row's `n_bytes` and the footer say where in the file
+each bitmap begins. Any Parquet reader reads these files; this one takes the other columns from a copy in the
+footer (one Arrow message instead of nine columns to open) and packed words straight from the page cache. What
+would surprise: page checksums cover only what is read as Parquet; a bitmap that rots on disk is found by
+`angelia lake verify`, not here.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ Key = tuple[str, str | None, int | None]  # kind, value, bit
 
 @dataclass(frozen=True)
 class Row:
-    """One row of bitmap_index or bitmap_days, before it is bytes: a set, or arrays that are bytes already (and what they count)."""
+    """One row of bitmap_index or bitmap_days, before it is bytes: a set, or arrays that are bytes already
+    (and what they count).
+    """
 
     block: int
     field: str
@@ -57,7 +61,9 @@ def encode(found: Set | tuple[int, bytes]) -> tuple[int, str, bytes]:
     """Return (cardinality, encoding, bytes) of a set, or of arrays."""
     if isinstance(found, tuple):
         return found[0], "arrays", found[1]
-    return len(found), *(("words", found.bits.tobytes()) if isinstance(found, Dense) else ("roaring", found.serialize()))
+    return len(found), *(
+        ("words", found.bits.tobytes()) if isinstance(found, Dense) else ("roaring", found.serialize())
+    )
 
 
 def to_table(contract: str, rows: Sequence[Row]) -> pa.Table:
@@ -80,13 +86,20 @@ def to_table(contract: str, rows: Sequence[Row]) -> pa.Table:
     }
     schema = arrow.schema(dataset(contract))
     arrays = [
-        of_binary(encoded[column.name], column.type) if column.name in encoded else of_numbers(whole[column.name], column.type) for column in schema
+        of_binary(encoded[column.name], column.type)
+        if column.name in encoded
+        else of_numbers(whole[column.name], column.type)
+        for column in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def write_rows(lake: Lake, name: str, folder: str, rows: Sequence[Row], *, blocks: range, shards: tuple[int, int]) -> FileEntry:
-    """Write the rows of some blocks as a file of bitmap_index or bitmap_days below an attempt folder and return its entry."""
+def write_rows(
+    lake: Lake, name: str, folder: str, rows: Sequence[Row], *, blocks: range, shards: tuple[int, int]
+) -> FileEntry:
+    """Write the rows of some blocks as a file of bitmap_index or bitmap_days below an attempt folder and
+    return its entry.
+    """
     table = to_table(name, rows)
     largest = max(table["n_bytes"].to_pylist(), default=1)
     return lake.write_file(
@@ -105,7 +118,9 @@ def to_note(table: pa.Table) -> str:
     """Return the directory columns as text for the footer."""
     directory = table.select(list(DIRECTORY)).combine_chunks()
     for name in ("field", "kind", "encoding"):
-        directory = directory.set_column(directory.column_names.index(name), name, directory[name].dictionary_encode())
+        directory = directory.set_column(
+            directory.column_names.index(name), name, directory[name].dictionary_encode()
+        )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, directory.schema) as writer:
         writer.write_table(directory)
@@ -126,24 +141,37 @@ class Blobs:
             finally:
                 os.close(handle)
             if self.data.size != entry.bytes:
-                raise Corrupt(f"{entry.path}: {self.data.size} bytes, its commit says {entry.bytes}", fix=MEND)
+                raise Corrupt(
+                    f"{entry.path}: {self.data.size} bytes, its commit says {entry.bytes}", fix=MEND
+                )
             note, self.footer = _note(self.data)
             rows = pa.ipc.open_file(pa.BufferReader(zlib.decompress(note))).get_batch(0)
         except (OSError, KeyError, IndexError, ValueError, zlib.error, pa.ArrowInvalid) as error:
             raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
         if rows.num_rows != entry.rows:
-            raise Corrupt(f"{entry.path}: its footer tells of {rows.num_rows} rows, its commit of {entry.rows}", fix=MEND)
+            raise Corrupt(
+                f"{entry.path}: its footer tells of {rows.num_rows} rows, its commit of {entry.rows}",
+                fix=MEND,
+            )
         self.rows = rows
         self.bytes = np.frombuffer(self.data, np.uint8)
         self.sizes, self.cardinalities = numbers(rows["n_bytes"]), numbers(rows["cardinality"])
         names = rows["field"].dictionary.to_pylist()
-        codes, blocks = numbers(rows["field"].indices).astype(np.int64), numbers(rows["block"]).astype(np.int64)
+        codes, blocks = (
+            numbers(rows["field"].indices).astype(np.int64),
+            numbers(rows["block"]).astype(np.int64),
+        )
         both = blocks * len(names) + codes
         edges = [0, *(np.flatnonzero(both[1:] != both[:-1]) + 1).tolist(), len(both)] if len(both) else []
         # The rows of each block and field: they are sorted by both.
-        self.spans = {(int(blocks[first]), names[codes[first]]): (first, last) for first, last in itertools.pairwise(edges)}
+        self.spans = {
+            (int(blocks[first]), names[codes[first]]): (first, last)
+            for first, last in itertools.pairwise(edges)
+        }
         words = rows["encoding"].dictionary.to_pylist()
-        self.is_words = numbers(rows["encoding"].indices) == (words.index("words") if "words" in words else -1)
+        self.is_words = numbers(rows["encoding"].indices) == (
+            words.index("words") if "words" in words else -1
+        )
 
     def keys(self, block: int, field: str) -> dict[Key, int]:
         """Return the row of each set of a block's field."""
@@ -164,7 +192,8 @@ class Blobs:
         Raises:
             Corrupt: the file was not written by `write_rows`.
         """
-        # A bitmap column is the last of its row group. Where there is but one group, its page ends where the footer begins.
+        # A bitmap column is the last of its row group. Where there is but one group, its page ends where the
+        # footer begins.
         ends = np.cumsum(self.sizes + 4)  # 4 bytes of length stand before each
         found = self.footer - int(ends[-1]) + ends - self.sizes if len(ends) else ends
         if not len(found) or self._is_length(int(found[0]), int(self.sizes[0])):
@@ -176,7 +205,11 @@ class Blobs:
             column = group.column(position)
             ends = np.cumsum(self.sizes[first : first + group.num_rows] + 4)
             page = column.data_page_offset + column.total_compressed_size - int(ends[-1])
-            if column.compression != "UNCOMPRESSED" or column.has_dictionary_page or not 0 < page - column.data_page_offset < 256:
+            if (
+                column.compression != "UNCOMPRESSED"
+                or column.has_dictionary_page
+                or not 0 < page - column.data_page_offset < 256
+            ):
                 raise Corrupt(f"{self.path}: its bitmaps are not one plain page", fix=MEND)
             found[first : first + group.num_rows] = page + ends - self.sizes[first : first + group.num_rows]
             first += group.num_rows
@@ -225,9 +258,11 @@ class Blobs:
 
 
 def _note(data: pa.Buffer) -> tuple[bytes, int]:
-    """Return (the directory that `to_note` made, where the footer begins), without reading the rest of the footer, which takes as long as all else.
+    """Return (the directory that `to_note` made, where the footer begins), without reading the rest of the
+    footer, which takes as long as all else.
 
-    In the footer (Thrift, compact protocol) the note's text stands behind its key: a byte for the field, its length as a varint, then itself.
+    In the footer (Thrift, compact protocol) the note's text stands behind its key: a byte for the field, its
+    length as a varint, then itself.
 
     Raises:
         ValueError: there is no such file, or note.

@@ -1,8 +1,9 @@
 """One block of the bitmap index, read lazily: a file is mapped when the first of its sets is asked for.
 
-Reads bitmap_index, and the commits of bitmap_days that it cites. A block is a whole number of shards, and up to 2^23 people wide: the unit that sets
-are computed by. What would surprise: positions count from the block's first ordinal; a packed set is used where it stands in the file, and only
-roaring sets are deserialised, once. Days may know people whom the index does not: they are taken out.
+Reads bitmap_index, and the commits of bitmap_days that it cites. A block is a whole number of shards, and up
+to 2^23 people wide: the unit that sets are computed by. What would surprise: positions count from the block's
+first ordinal; a packed set is used where it stands in the file, and only roaring sets are deserialised, once.
+Days may know people whom the index does not: they are taken out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from angelia.audience.bitmaps.arrays import Numbers
 from angelia.audience.bitmaps.bitmaps import EVERYONE
 from angelia.audience.bitmaps.blobs import Blobs, Key
 from angelia.audience.bitmaps.daily import event_field, find_item
-from angelia.audience.bitmaps.sets import NOBODY, Set, bitmap_of, intersect, of_positions, ordinals_of, positions_of, to_bitmap
+from angelia.audience.bitmaps.sets import (
+    NOBODY,
+    Set,
+    bitmap_of,
+    intersect,
+    of_positions,
+    ordinals_of,
+    positions_of,
+    to_bitmap,
+)
 from angelia.audience.bitmaps.slices import add
 from angelia.contracts import dataset
 from angelia.errors import InvalidInput, NotFound
@@ -32,7 +42,9 @@ I64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Index:
-    """The index of one day: its commit and what that says about itself. Cheap; bitmaps are read shard by shard."""
+    """The index of one day: its commit and what that says about itself. Cheap; bitmaps are read shard by
+    shard.
+    """
 
     lake: Lake
     ds: str
@@ -50,10 +62,22 @@ class Index:
             NotFound: there is none.
             InvalidInput: it was written for another contract version.
         """
-        commit = lake.require("bitmap_index", ds=ds) if number is None else lake.as_of("bitmap_index", number, ds=ds)
+        commit = (
+            lake.require("bitmap_index", ds=ds)
+            if number is None
+            else lake.as_of("bitmap_index", number, ds=ds)
+        )
         _check_version(commit, f"run build_bitmaps --ds {ds} again")
         meta = commit.meta
-        return cls(lake, ds, commit, int(meta["shard_bits"]), int(meta["block_bits"]), int(meta["n_ordinals"]), int(meta["history_days"]))
+        return cls(
+            lake,
+            ds,
+            commit,
+            int(meta["shard_bits"]),
+            int(meta["block_bits"]),
+            int(meta["n_ordinals"]),
+            int(meta["history_days"]),
+        )
 
     @property
     def width(self) -> int:
@@ -80,7 +104,9 @@ class Index:
         return self._open(self.commit, block)
 
     def file_of_day(self, day: str, block: int) -> tuple[Blobs | None, bool]:
-        """Return the file of what a block's people did on a day (None if nothing), and whether it may know people whom the index does not."""
+        """Return the file of what a block's people did on a day (None if nothing), and whether it may know
+        people whom the index does not.
+        """
         commit = self._day_commit(day)
         if commit is None:
             return None, False
@@ -103,7 +129,8 @@ class Index:
         return found
 
     def release(self, block: int) -> None:
-        """Let go of the files that no later block stands in; a set that is still held keeps its file mapped."""
+        """Let go of the files that no later block stands in; a set that is still held keeps its file
+        mapped."""
         for places in self._places.values():
             entry = places.get(block)
             if entry is not None and places.get(block + 1) is not entry:
@@ -114,7 +141,10 @@ class Index:
         per_block = self.block_bits - self.shard_bits
         for entry in commit.files:
             if entry.shards is not None:
-                yield from ((block, entry) for block in range(entry.shards[0] >> per_block, (entry.shards[1] >> per_block) + 1))
+                yield from (
+                    (block, entry)
+                    for block in range(entry.shards[0] >> per_block, (entry.shards[1] >> per_block) + 1)
+                )
 
     @cached_property
     def _places(self) -> dict[str, dict[int, FileEntry]]:
@@ -165,7 +195,9 @@ def _check_version(commit: Commit, fix: str) -> None:
     """Refuse a commit that was written for another contract version."""
     known = dataset(commit.dataset).version
     if commit.contract_version != known:
-        raise InvalidInput(f"{commit.ref} has contract version {commit.contract_version}, this code reads {known}", fix=fix)
+        raise InvalidInput(
+            f"{commit.ref} has contract version {commit.contract_version}, this code reads {known}", fix=fix
+        )
 
 
 @dataclass
@@ -218,11 +250,19 @@ class Block:
 
     def known(self, field_name: str) -> Set | None:
         """Return the users whose field is not NULL; None = everyone (the field has no NULLs)."""
-        return self.get(field_name, "known") if ("known", None, None) in self._rows(field_name, None)[1] else None
+        return (
+            self.get(field_name, "known")
+            if ("known", None, None) in self._rows(field_name, None)[1]
+            else None
+        )
 
     def values(self, field_name: str) -> list[str]:
         """Return the values of a field that somebody in the block has."""
-        return [value for kind, value, _ in self._rows(field_name, None)[1] if kind == "value" and value is not None]
+        return [
+            value
+            for kind, value, _ in self._rows(field_name, None)[1]
+            if kind == "value" and value is not None
+        ]
 
     def get(self, field_name: str, kind: str, value: str | None = None, bit: int | None = None) -> Set:
         """Return one set of a field; empty if there is none. Callers must not change it."""
@@ -233,7 +273,9 @@ class Block:
         return self._slices(field_name, None)
 
     def levels(self, field_name: str) -> Numbers | None:
-        """Return the distinct numbers whose places the slices hold, ascending; None where the slices hold the numbers themselves."""
+        """Return the distinct numbers whose places the slices hold, ascending; None where the slices hold the
+        numbers themselves.
+        """
         blobs, keys, _ = self._rows(field_name, None)
         row = keys.get(("levels", None, None))
         if row is None:
@@ -267,10 +309,15 @@ class Block:
         if item is None:
             return []
         positions, counts = self._rare(event_type, item, day)
-        return [of_positions(positions[counts >> bit & 1 == 1], self.width) for bit in range(int(counts.max(initial=0)).bit_length())]
+        return [
+            of_positions(positions[counts >> bit & 1 == 1], self.width)
+            for bit in range(int(counts.max(initial=0)).bit_length())
+        ]
 
     def amounts(self, event_type: str, days: Sequence[str]) -> tuple[I64, I64]:
-        """Return (positions, millionths): one row a day for everyone whose events of a type had values that do not sum to 0."""
+        """Return (positions, millionths): one row a day for everyone whose events of a type had values that
+        do not sum to 0.
+        """
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for day in days:
             arrays, may_have_unindexed = self._arrays(event_field(event_type, None), "amounts", day)
@@ -294,21 +341,37 @@ class Block:
         _check_version(commit, f"make the list again: `angelia audience list {name} FILE`")
         shards = self.shards
         rows = self.index.lake.read(commit, where=holds_any(shards))
-        data = [blob for shard, blob in zip(rows["shard"].to_pylist(), rows["bitmap"].to_pylist(), strict=True) if shard in shards]
+        data = [
+            blob
+            for shard, blob in zip(rows["shard"].to_pylist(), rows["bitmap"].to_pylist(), strict=True)
+            if shard in shards
+        ]
         for blob in data:
             self.reads.add(f"list:{name}", len(blob))
         if not data:
             return NOBODY
-        listed = ordinals_of(BitMap.union(*(BitMap.deserialize(blob) for blob in data))) - np.uint32(self.base)
+        listed = ordinals_of(BitMap.union(*(BitMap.deserialize(blob) for blob in data))) - np.uint32(
+            self.base
+        )
         # A list may be younger than the index: only people the index knows can be selected.
         return intersect([bitmap_of(listed), self.everyone()], [], self.width)
 
     def _rows(self, field_name: str, day: str | None) -> tuple[Blobs | None, dict[Key, int], bool]:
-        """Return the file a field stands in (its sets of a day, if given), the row of each of its sets, and whether strangers may be in them."""
+        """Return the file a field stands in (its sets of a day, if given), the row of each of its sets, and
+        whether strangers may be in them.
+        """
         found = self._fields.get((field_name, day))
         if found is None:
-            blobs, may_have_unindexed = (self.index.file(self.number), False) if day is None else self.index.file_of_day(day, self.number)
-            found = self._fields[field_name, day] = (blobs, blobs.keys(self.number, field_name) if blobs is not None else {}, may_have_unindexed)
+            blobs, may_have_unindexed = (
+                (self.index.file(self.number), False)
+                if day is None
+                else self.index.file_of_day(day, self.number)
+            )
+            found = self._fields[field_name, day] = (
+                blobs,
+                blobs.keys(self.number, field_name) if blobs is not None else {},
+                may_have_unindexed,
+            )
         return found
 
     def _get(self, field_name: str, day: str | None, key: Key) -> Set:
@@ -368,7 +431,9 @@ def holds(shard: int) -> Callable[[FileEntry], bool]:
 
 def holds_any(shards: range) -> Callable[[FileEntry], bool]:
     """Return the filter that keeps the files that may hold rows of any of these shards."""
-    return lambda entry: entry.shards is None or (entry.shards[0] < shards.stop and entry.shards[1] >= shards.start)
+    return lambda entry: (
+        entry.shards is None or (entry.shards[0] < shards.stop and entry.shards[1] >= shards.start)
+    )
 
 
 def list_names(lake: Lake) -> list[str]:
@@ -378,4 +443,6 @@ def list_names(lake: Lake) -> list[str]:
 
 def no_list(name: str, names: Sequence[str]) -> NotFound:
     """Return the error for a list nobody made."""
-    return NotFound(f"no list {name!r}", fix=f"lists: {', '.join(names) or 'none'}; make one with `angelia audience list`")
+    return NotFound(
+        f"no list {name!r}", fix=f"lists: {', '.join(names) or 'none'}; make one with `angelia audience list`"
+    )

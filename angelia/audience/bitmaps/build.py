@@ -1,9 +1,12 @@
-"""Build the bitmap index of one day: what to do, each piece of it, and the commits. Grain: field x value (or bit slice) x block.
+"""Build the bitmap index of one day: what to do, each piece of it, and the commits. Grain: field x value (or
+bit slice) x block.
 
-Reads user_features, user_days, user_pushes; writes bitmap_days (what happened, a commit a UTC day) and bitmap_index (the fields of people; it cites
-the days of its window). A day is made once and cited by every index of the nights that follow; it is made again when its rows have changed, as
-late ones do to the last three days, or when the blocks have grown wider. So a night reads one new day, and the index is the same as one made anew.
-What would surprise: `spread` says who does the pieces (Spark, processes, or a loop); pieces travel to them, and only file entries come back.
+Reads user_features, user_days, user_pushes; writes bitmap_days (what happened, a commit a UTC day) and
+bitmap_index (the fields of people; it cites the days of its window). A day is made once and cited by every
+index of the nights that follow; it is made again when its rows have changed, as late ones do to the last
+three days, or when the blocks have grown wider. So a night reads one new day, and the index is the same as
+one made anew. What would surprise: `spread` says who does the pieces (Spark, processes, or a loop); pieces
+travel to them, and only file entries come back.
 """
 
 from __future__ import annotations
@@ -26,14 +29,28 @@ from angelia.audience.bitmaps.daily import MAX_ITEMS, event_rows, push_rows
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 
-# A file of a day holds this many people, in blocks: opening a file costs as much as reading a thousand small sets from it.
+# A file of a day holds this many people, in blocks: opening a file costs as much as reading a thousand small
+# sets from it.
 DAY_FILE_BITS = 25
-CODES = ("event_type", "item", "campaign_id", "kind", "gender", "country", "province", "locale", "timezone", "device_vendor")
+CODES = (
+    "event_type",
+    "item",
+    "campaign_id",
+    "kind",
+    "gender",
+    "country",
+    "province",
+    "locale",
+    "timezone",
+    "device_vendor",
+)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some blocks of one day (`ds` given), or of the fields of people; and the attempt folder its file goes to."""
+    """Some blocks of one day (`ds` given), or of the fields of people; and the attempt folder its file goes
+    to.
+    """
 
     ds: str | None
     blocks: range
@@ -66,7 +83,12 @@ class Sources:
     def rows(self, commit: Commit, columns: Sequence[str], blocks: range) -> pa.Table:
         """Return columns of a commit's rows whose ordinal lies in some blocks, texts as dictionaries."""
         names = ["ordinal", *(column for column in columns if column != "ordinal")]
-        rows = self.lake.read(commit, names, where=holds_any(self.shards_of(blocks)), codes=[name for name in names if name in CODES])
+        rows = self.lake.read(
+            commit,
+            names,
+            where=holds_any(self.shards_of(blocks)),
+            codes=[name for name in names if name in CODES],
+        )
         ordinals = numbers(rows["ordinal"])
         mine = (ordinals >= blocks.start << self.block_bits) & (ordinals < blocks.stop << self.block_bits)
         return rows if mine.all() else rows.filter(of_mask(mine))
@@ -85,7 +107,9 @@ class Sources:
         if piece.ds is None:
             rows, name, stats = [], "bitmap_index", {"users": 0, "nan": 0}
             for block in piece.blocks:
-                found, n_users, n_nan = feature_rows(block, self.block_bits, partial(self._features, range(block, block + 1)))
+                found, n_users, n_nan = feature_rows(
+                    block, self.block_bits, partial(self._features, range(block, block + 1))
+                )
                 rows += found
                 stats = {"users": stats["users"] + n_users, "nan": stats["nan"] + n_nan}
         else:
@@ -93,12 +117,27 @@ class Sources:
             # Block by block: a file's people may be many, and their rows more.
             for block, commit in itertools.product(piece.blocks, self.days[piece.ds]):
                 is_events = commit.dataset == "user_days"
-                columns = ("event_type", "item", "n_events", "value_sum") if is_events else ("campaign_id", "kind")
+                columns = (
+                    ("event_type", "item", "n_events", "value_sum") if is_events else ("campaign_id", "kind")
+                )
                 table = self.rows(commit, columns, range(block, block + 1))
                 rows += event_rows(table, self.block_bits) if is_events else push_rows(table, self.block_bits)
-                stats["top"] = max(stats["top"], int(numbers(table["ordinal"]).max()) + 1 if table.num_rows else 0)
+                stats["top"] = max(
+                    stats["top"], int(numbers(table["ordinal"]).max()) + 1 if table.num_rows else 0
+                )
         shards = self.shards_of(piece.blocks)
-        entry = write_rows(self.lake, name, piece.folder, rows, blocks=piece.blocks, shards=(shards.start, shards.stop - 1)) if rows else None
+        entry = (
+            write_rows(
+                self.lake,
+                name,
+                piece.folder,
+                rows,
+                blocks=piece.blocks,
+                shards=(shards.start, shards.stop - 1),
+            )
+            if rows
+            else None
+        )
         return Built([entry] if entry else [], stats)
 
 
@@ -112,13 +151,16 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
         NotFound: there are no user_features of that day.
     """
     features = lake.require("user_features", ds=ds)
-    index = next(lake.cited(name) for name in features.inputs if name.split(":")[-1].startswith("user_index/"))
+    index = next(
+        lake.cited(name) for name in features.inputs if name.split(":")[-1].startswith("user_index/")
+    )
     shard_bits, n_ordinals = int(index.meta["shard_bits"]), int(index.meta["n_users"])
     block_bits = block_bits_for(n_ordinals, shard_bits)
     blocks = range(-(-n_ordinals >> block_bits))
     params = {"block_bits": block_bits, "shard_bits": shard_bits, "max_items": MAX_ITEMS}
     made, sources = days_of(lake, ds, history_days, params)
-    # Days may know people who joined the index since: their blocks are built too, or a later night would miss them.
+    # Days may know people who joined the index since: their blocks are built too, or a later night would miss
+    # them.
     newest = lake.require("user_index", chain="0")
     day_blocks = range(-(-max(n_ordinals, int(newest.meta["n_users"])) >> block_bits))
     step = 1 << max(0, DAY_FILE_BITS - block_bits)
@@ -126,9 +168,18 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
         attempt = stack.enter_context(lake.attempt("bitmap_index", ds=ds))
         attempts = {day: stack.enter_context(lake.attempt("bitmap_days", ds=day)) for day in sources}
         together = blocks_a_file(len(blocks))
-        pieces = [Piece(None, blocks[first : first + together], attempt.folder) for first in range(0, len(blocks), together)]
-        pieces += [Piece(day, day_blocks[first : first + step], attempts[day].folder) for day in sources for first in range(0, len(day_blocks), step)]
-        work = Sources(lake, features, sources, shard_bits, block_bits, len(blocks) << (block_bits - shard_bits), pieces)
+        pieces = [
+            Piece(None, blocks[first : first + together], attempt.folder)
+            for first in range(0, len(blocks), together)
+        ]
+        pieces += [
+            Piece(day, day_blocks[first : first + step], attempts[day].folder)
+            for day in sources
+            for first in range(0, len(day_blocks), step)
+        ]
+        work = Sources(
+            lake, features, sources, shard_bits, block_bits, len(blocks) << (block_bits - shard_bits), pieces
+        )
         built = spread(len(pieces), work.build)
         for day, commits in sources.items():
             mine = [one for piece, one in zip(pieces, built, strict=True) if piece.ds == day]
@@ -154,13 +205,19 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
     return commit, sorted(sources)
 
 
-def days_of(lake: Lake, ds: str, history_days: int, params: dict[str, Any]) -> tuple[dict[str, Commit], dict[str, list[Commit]]]:
-    """Return, of the days up to and with ds that have rows, the commits that stand, and the sources of those that must be made (again)."""
+def days_of(
+    lake: Lake, ds: str, history_days: int, params: dict[str, Any]
+) -> tuple[dict[str, Commit], dict[str, list[Commit]]]:
+    """Return, of the days up to and with ds that have rows, the commits that stand, and the sources of those
+    that must be made (again).
+    """
     stand: dict[str, Commit] = {}
     changed: dict[str, list[Commit]] = {}
     for back in range(history_days):
         day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()
-        sources = [commit for name in ("user_days", "user_pushes") if (commit := lake.head(name, ds=day)) is not None]
+        sources = [
+            commit for name in ("user_days", "user_pushes") if (commit := lake.head(name, ds=day)) is not None
+        ]
         if not sources:
             continue
         old = lake.head("bitmap_days", ds=day)

@@ -1,4 +1,6 @@
-"""Arrow columns as NumPy arrays, and back. Not `to_numpy`, `pa.array` or `fill_null`: they import pandas, 0.8 s that a count does not have."""
+"""Arrow columns as NumPy arrays, and back. Not `to_numpy`, `pa.array` or `fill_null`: they import pandas, 0.8
+s that a count does not have.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     """Return a column of numbers as an array, shape (n,); what stands where one is null is anything."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     dtype = np.dtype(column.type.to_pandas_dtype())
-    parts = [np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset : chunk.offset + len(chunk)] for chunk in chunks if len(chunk)]
+    parts = [
+        np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset : chunk.offset + len(chunk)]
+        for chunk in chunks
+        if len(chunk)
+    ]
     return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else np.zeros(0, dtype)
 
 
@@ -35,12 +41,16 @@ def true(column: pa.Array) -> Flags:
 
 def of_mask(flags: Flags) -> pa.BooleanArray:
     """Return flags as an Arrow array, for `filter`."""
-    return pa.Array.from_buffers(pa.bool_(), len(flags), [None, pa.py_buffer(np.packbits(flags, bitorder="little"))])
+    return pa.Array.from_buffers(
+        pa.bool_(), len(flags), [None, pa.py_buffer(np.packbits(flags, bitorder="little"))]
+    )
 
 
 def of_reals(values: npt.NDArray[np.float64]) -> pa.DoubleArray:
     """Return fractions as an Arrow array."""
-    return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+    return pa.Array.from_buffers(
+        pa.float64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
+    )
 
 
 def of_numbers(values: Sequence[int | None], kind: pa.DataType) -> pa.Array:
@@ -57,13 +67,22 @@ def of_binary(values: Sequence[bytes | None], kind: pa.DataType) -> pa.Array:
     """
     ends = np.cumsum([0, *(len(value or b"") for value in values)])
     if ends[-1] >= 1 << 31:
-        raise AngeliaError(f"{int(ends[-1]):,} bytes of sets in one file are more than it can hold", fix="smaller blocks: a lower ANGELIA_SHARD_BITS")
-    buffers = [_validity(values), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(value or b"" for value in values))]
+        raise AngeliaError(
+            f"{int(ends[-1]):,} bytes of sets in one file are more than it can hold",
+            fix="smaller blocks: a lower ANGELIA_SHARD_BITS",
+        )
+    buffers = [
+        _validity(values),
+        pa.py_buffer(ends.astype(np.int32)),
+        pa.py_buffer(b"".join(value or b"" for value in values)),
+    ]
     return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def texts(column: pa.ChunkedArray | pa.Array) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Return the distinct texts of a column (also of dictionaries) and each row's place among them, shape (n,); null: their number."""
+    """Return the distinct texts of a column (also of dictionaries) and each row's place among them, shape
+    (n,); null: their number.
+    """
     whole = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     whole = (whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()).unify_dictionaries()
     if not len(whole):
@@ -81,5 +100,7 @@ def _validity(values: Sequence[object]) -> pa.Buffer | None:
 
 
 def _bits(buffer: pa.Buffer, column: pa.Array) -> Flags:
-    bits = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little", count=column.offset + len(column))
+    bits = np.unpackbits(
+        np.frombuffer(buffer, np.uint8), bitorder="little", count=column.offset + len(column)
+    )
     return bits[column.offset :].view(bool)

@@ -1,10 +1,12 @@
-"""Build what happened on one day: sets of who did what, how often, and for how much. Pure: rows of user_days and user_pushes in, rows of sets out.
+"""Build what happened on one day: sets of who did what, how often, and for how much. Pure: rows of user_days
+and user_pushes in, rows of sets out.
 
-Grain: event type, (type, item) or campaign x block. Fields: `event:TYPE` and `event:TYPE:ITEM` (value: who did it; slices: how often less one, where
-anyone did it twice), `received:CAMPAIGN`, `opened:CAMPAIGN`. The MAX_ITEMS commonest (type, item) pairs have sets of their own; the others
-stand in one list a type and block (kind `items`), and values other than 0 in another (kind `amounts`), in millionths.
-What would surprise: which pairs are common may differ from block to block and from day to day; a file may hold many blocks; rows of people who join
-the index later are not here, and need not be: they have no events.
+Grain: event type, (type, item) or campaign x block. Fields: `event:TYPE` and `event:TYPE:ITEM` (value: who
+    did it; slices: how often less one, where anyone did it twice), `received:CAMPAIGN`, `opened:CAMPAIGN`.
+    The MAX_ITEMS commonest (type, item) pairs have sets of their own; the others stand in one list a type and
+    block (kind `items`), and values other than 0 in another (kind `amounts`), in millionths. What would
+    surprise: which pairs are common may differ from block to block and from day to day; a file may hold many
+    blocks; rows of people who join the index later are not here, and need not be: they have no events.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ def event_field(event_type: str, item: str | None) -> str:
 
 
 def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> list[Row]:
-    """Return the sets of one day's user_days rows (`ordinal`, `event_type`, `item`, `n_events`, `value_sum`), any order, any blocks."""
+    """Return the sets of one day's user_days rows (`ordinal`, `event_type`, `item`, `n_events`, `value_sum`),
+    any order, any blocks.
+    """
     found: list[Row] = []
     if not days.num_rows:
         return found
@@ -46,7 +50,9 @@ def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> l
         found += _counted(field, group, block_bits)
         paid = group.values[:, 1] != 0
         if paid.any():
-            found.append(Row(group.block, field, "amounts", _amounts(group.positions[paid], group.values[paid, 1])))
+            found.append(
+                Row(group.block, field, "amounts", _amounts(group.positions[paid], group.values[paid, 1]))
+            )
     # What has no item is in its type's sets only. Codes of pairs are narrow: sorting them is what costs.
     named = item < len(names)
     pair = kind[named] * max(len(names), 1) + item[named]
@@ -54,26 +60,41 @@ def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> l
     ordinals, n = ordinals[named], n[named]
     common = commonest[pair]
     for group in _groups(pair[common], ordinals[common], n[common, None], block_bits):
-        found += _counted(event_field(types[group.code // len(names)], names[group.code % len(names)]), group, block_bits)
+        found += _counted(
+            event_field(types[group.code // len(names)], names[group.code % len(names)]), group, block_bits
+        )
     if not common.all():
         rare = ~common
         rest: dict[tuple[int, int], list[_Group]] = {}
         for group in _groups(pair[rare], ordinals[rare], n[rare, None], block_bits):
             rest.setdefault((group.block, group.code // len(names)), []).append(group)
         for (block, code), groups in rest.items():
-            found.append(Row(block, event_field(types[code], None), "items", _items([names[group.code % len(names)] for group in groups], groups)))
+            found.append(
+                Row(
+                    block,
+                    event_field(types[code], None),
+                    "items",
+                    _items([names[group.code % len(names)] for group in groups], groups),
+                )
+            )
     return found
 
 
 def push_rows(pushes: pa.Table, block_bits: int) -> list[Row]:
-    """Return the sets of one day's user_pushes rows (`ordinal`, `campaign_id`, `kind`): who received, and who opened, which campaign."""
+    """Return the sets of one day's user_pushes rows (`ordinal`, `campaign_id`, `kind`): who received, and who
+    opened, which campaign.
+    """
     found: list[Row] = []
     if pushes.num_rows:
         campaigns, campaign = texts(pushes["campaign_id"])
         kinds, kind = texts(pushes["kind"])
-        fields = [f"{'received' if name == 'sent' else 'opened'}:{one}" for one in campaigns for name in kinds]
+        fields = [
+            f"{'received' if name == 'sent' else 'opened'}:{one}" for one in campaigns for name in kinds
+        ]
         ordinals = numbers(pushes["ordinal"]).astype(np.int64)
-        for group in _groups(campaign * len(kinds) + kind, ordinals, np.ones((len(ordinals), 1), np.int64), block_bits):
+        for group in _groups(
+            campaign * len(kinds) + kind, ordinals, np.ones((len(ordinals), 1), np.int64), block_bits
+        ):
             found.append(Row(group.block, fields[group.code], "value", _set(group.positions, block_bits)))
     return found
 
@@ -94,7 +115,9 @@ def find_item(arrays: Sequence[Numbers], item: str) -> tuple[U32, Numbers]:
 
 @dataclass(frozen=True)
 class _Group:
-    """The rows of one code in one block: distinct positions, ascending, and their values summed; shapes (n,), (n, number of values)."""
+    """The rows of one code in one block: distinct positions, ascending, and their values summed; shapes (n,),
+    (n, number of values).
+    """
 
     code: int
     block: int
@@ -109,7 +132,9 @@ def _groups(codes: I64, ordinals: I64, values: I64, block_bits: int) -> Iterator
     if np.any(ordinals[1:] < ordinals[:-1]):
         order = np.argsort(ordinals, kind="stable")
         codes, ordinals, values = codes[order], ordinals[order], values[order]
-    order = np.argsort(codes.astype(np.min_scalar_type(int(codes.max()))), kind="stable")  # a radix sort, of 16 bits or fewer
+    order = np.argsort(
+        codes.astype(np.min_scalar_type(int(codes.max()))), kind="stable"
+    )  # a radix sort, of 16 bits or fewer
     codes, ordinals, values = codes[order], ordinals[order], values[order]
     is_first = np.ones(len(codes), dtype=bool)
     is_first[1:] = (codes[1:] != codes[:-1]) | (ordinals[1:] != ordinals[:-1])
@@ -128,11 +153,19 @@ def _counted(field: str, group: _Group, block_bits: int) -> Iterator[Row]:
     yield Row(group.block, field, "value", _set(group.positions, block_bits))
     more = group.values[:, 0] - 1
     for bit in range(int(more.max()).bit_length()):
-        yield Row(group.block, field, "slice", _set(group.positions[more >> bit & 1 == 1], block_bits), bit=bit, offset=1)
+        yield Row(
+            group.block,
+            field,
+            "slice",
+            _set(group.positions[more >> bit & 1 == 1], block_bits),
+            bit=bit,
+            offset=1,
+        )
 
 
 def _set(positions: I64, block_bits: int) -> Set:
-    # There are many days, and their sets are mostly united, which roaring does well: the smaller form is the better one.
+    # There are many days, and their sets are mostly united, which roaring does well: the smaller form is the
+    # better one.
     return of_positions(positions, 1 << block_bits, worth=1)
 
 
@@ -152,8 +185,13 @@ def _amounts(positions: I64, micros: I64) -> tuple[int, bytes]:
 def _items(names: Sequence[str], groups: Sequence[_Group]) -> tuple[int, bytes]:
     order = sorted(range(len(names)), key=lambda i: names[i].encode())
     encoded = [names[i].encode() for i in order]
-    name_ends, row_ends = np.cumsum([len(name) for name in encoded]), np.cumsum([len(groups[i].positions) for i in order])
+    name_ends, row_ends = (
+        np.cumsum([len(name) for name in encoded]),
+        np.cumsum([len(groups[i].positions) for i in order]),
+    )
     positions = np.concatenate([groups[i].positions for i in order]).astype(np.uint32)
     counts = narrow(np.concatenate([groups[i].values[:, 0] for i in order]))
     text = np.frombuffer(b"".join(encoded), np.uint8)
-    return len(positions), encode(text, name_ends.astype(np.uint32), row_ends.astype(np.uint32), positions, counts)
+    return len(positions), encode(
+        text, name_ends.astype(np.uint32), row_ends.astype(np.uint32), positions, counts
+    )

@@ -1,9 +1,11 @@
-"""Sets of people of one block, held in one of two ways: packed words where they are dense, roaring bitmaps where they are few or come in runs.
+"""Sets of people of one block, held in one of two ways: packed words where they are dense, roaring bitmaps
+where they are few or come in runs.
 
-Positions count from the block's first ordinal. Packed words cost one bit a person whatever is in them, need no deserialising (a memory map
-is one), and NumPy works on them at the speed of memory with the GIL released, so that blocks run in threads. Roaring holds the GIL and is 2 to
-5 times slower on dense sets, but a hundredth of the size on sparse ones, and on runs. What would surprise: nothing here changes an operand;
-operations may return one of them.
+Positions count from the block's first ordinal. Packed words cost one bit a person whatever is in them, need
+no deserialising (a memory map is one), and NumPy works on them at the speed of memory with the GIL released,
+so that blocks run in threads. Roaring holds the GIL and is 2 to 5 times slower on dense sets, but a hundredth
+of the size on sparse ones, and on runs. What would surprise: nothing here changes an operand; operations may
+return one of them.
 """
 
 from __future__ import annotations
@@ -21,16 +23,19 @@ U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 CONTAINER_BYTES = 8192  # of 65,536 positions, roaring's unit
 ARRAY_MAX = 4096
-# A roaring set with fewer members than this share of the block is looked up in packed words member by member; a fuller one is unpacked.
+# A roaring set with fewer members than this share of the block is looked up in packed words member by member;
+# a fuller one is unpacked.
 SPARSE = 1 / 64
 # Packed words are 2 to 5 times as fast as roaring where they are up to 4 times as large.
 WORTH = 4
 
 
 class Dense:
-    """A set as packed words: bit p of the block (lowest bit first) is set for position p; shape (block bytes,), a multiple of 8.
+    """A set as packed words: bit p of the block (lowest bit first) is set for position p; shape (block
+    bytes,), a multiple of 8.
 
-    `is_scratch`: the words came from `_scratch`, and go back there when this set is dropped; so they are used through it only.
+    `is_scratch`: the words came from `_scratch`, and go back there when this set is dropped; so they are used
+    through it only.
     """
 
     __slots__ = ("_is_scratch", "_n", "bits")
@@ -41,7 +46,11 @@ class Dense:
     def __len__(self) -> int:
         if self._n is None:
             # Arrow counts bits at 35 GB/s; np.bitwise_count and a sum take twice as long.
-            self._n = int(pa.Array.from_buffers(pa.bool_(), len(self.bits) * 8, [None, pa.py_buffer(self.bits)]).true_count)
+            self._n = int(
+                pa.Array.from_buffers(
+                    pa.bool_(), len(self.bits) * 8, [None, pa.py_buffer(self.bits)]
+                ).true_count
+            )
         return self._n
 
     def __del__(self) -> None:
@@ -62,7 +71,9 @@ def _free() -> list[U8]:
 
 
 def _scratch(size: int) -> U8:
-    """Return words to write a result to. Asking the system for 1 MiB and faulting it in takes ten times as long as the operation itself."""
+    """Return words to write a result to. Asking the system for 1 MiB and faulting it in takes ten times as
+    long as the operation itself.
+    """
     free = _free()
     while free:
         if len(found := free.pop()) == size:
@@ -91,7 +102,9 @@ def bytes_of(width: int) -> int:
 
 
 def of_positions(positions: npt.NDArray[np.generic], width: int, worth: int = WORTH) -> Set:
-    """Return the set of positions (any order, repeats allowed; shape (n,)) in the form that suits it; see `of_words`."""
+    """Return the set of positions (any order, repeats allowed; shape (n,)) in the form that suits it; see
+    `of_words`.
+    """
     if 2 * worth * len(positions) < width >> 3:
         return compact(bitmap_of(positions))
     flags = np.zeros(max(64, width), dtype=bool)
@@ -100,15 +113,19 @@ def of_positions(positions: npt.NDArray[np.generic], width: int, worth: int = WO
 
 
 def of_flags(flags: npt.NDArray[np.bool_]) -> Set:
-    """Return the set of the positions where flags are true (shape (width,), a multiple of 64) in the form that suits it."""
+    """Return the set of the positions where flags are true (shape (width,), a multiple of 64) in the form
+    that suits it.
+    """
     return of_words(np.packbits(flags, bitorder="little"))
 
 
 def of_words(bits: U8, worth: int = WORTH) -> Set:
-    """Return the set of packed words (shape (block bytes,), a multiple of 8; not copied) in the form that suits it.
+    """Return the set of packed words (shape (block bytes,), a multiple of 8; not copied) in the form that
+    suits it.
 
     Args:
-        worth: how many times smaller than packed words a roaring bitmap must be. WORTH is for speed; 1 is for size.
+        worth: how many times smaller than packed words a roaring bitmap must be. WORTH is for speed; 1 is for
+            size.
     """
     packed = Dense(bits)
     n = len(packed)
@@ -118,7 +135,9 @@ def of_words(bits: U8, worth: int = WORTH) -> Set:
     before = words << np.uint64(1)  # each position's left neighbour
     before[1:] |= words[:-1] >> np.uint64(63)
     n_runs = len(Dense((words & ~before).view(np.uint8)))
-    return compact(to_bitmap(packed)) if worth * min(4 * n_runs, 2 * n) < len(bits) else packed  # a run takes roaring 4 bytes, a lone member 2
+    return (
+        compact(to_bitmap(packed)) if worth * min(4 * n_runs, 2 * n) < len(bits) else packed
+    )  # a run takes roaring 4 bytes, a lone member 2
 
 
 def compact(bitmap: BitMap) -> BitMap:
@@ -166,7 +185,9 @@ def intersect(plus: Sequence[Set], minus: Iterable[Set], width: int) -> Set:
 
 
 def _few(few: BitMap, packed: list[Dense], away: list[Set]) -> BitMap:
-    """Return a roaring set's members that are in all of `packed` and in none of `away`, looking them up one by one in packed words."""
+    """Return a roaring set's members that are in all of `packed` and in none of `away`, looking them up one
+    by one in packed words.
+    """
     for other in away:
         if isinstance(other, BitMap) and other:
             few = few - other
@@ -246,7 +267,8 @@ def to_dense(found: Set, width: int) -> Dense:
 
 
 def to_bitmap(found: Set) -> BitMap:
-    """Return the set as a roaring bitmap: its serialised form is written straight from the packed words, then read.
+    """Return the set as a roaring bitmap: its serialised form is written straight from the packed words, then
+    read.
 
     Source: https://github.com/RoaringBitmap/RoaringFormatSpec (the form without run containers).
     """
@@ -260,12 +282,18 @@ def to_bitmap(found: Set) -> BitMap:
     sizes = np.where(counts[keys] > ARRAY_MAX, CONTAINER_BYTES, 2 * counts[keys])
     header = np.column_stack((keys, counts[keys] - 1)).astype("<u2")
     offsets = 8 + 8 * len(keys) + np.concatenate(([0], np.cumsum(sizes)[:-1])) if len(keys) else np.zeros(0)
-    parts = [np.array([12346, len(keys)], dtype="<u4").tobytes(), header.tobytes(), offsets.astype("<u4").tobytes()]
+    parts = [
+        np.array([12346, len(keys)], dtype="<u4").tobytes(),
+        header.tobytes(),
+        offsets.astype("<u4").tobytes(),
+    ]
     for key in keys:
         if counts[key] > ARRAY_MAX:
             parts.append(containers[key].tobytes())
         else:
-            parts.append(np.flatnonzero(np.unpackbits(containers[key], bitorder="little")).astype("<u2").tobytes())
+            parts.append(
+                np.flatnonzero(np.unpackbits(containers[key], bitorder="little")).astype("<u2").tobytes()
+            )
     return BitMap.deserialize(b"".join(parts))
 
 

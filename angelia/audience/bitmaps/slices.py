@@ -1,8 +1,10 @@
-"""Numbers as bit slices: slice k holds the people whose number has bit k set; comparing costs one set operation a slice.
+"""Numbers as bit slices: slice k holds the people whose number has bit k set; comparing costs one set
+operation a slice.
 
-Source: O'Neil, Quass: Improved query performance with variant indexes, SIGMOD 1997 (bit-sliced indexes; there from the highest bit down,
-here from the lowest up, which needs no set of those equal so far); the sum of daily counts is a ripple-carry adder over slices
-(Rinfret, O'Neil, O'Neil: Bit-sliced index arithmetic, SIGMOD 2001).
+Source: O'Neil, Quass: Improved query performance with variant indexes, SIGMOD 1997 (bit-sliced indexes; there
+    from the highest bit down, here from the lowest up, which needs no set of those equal so far); the sum of
+    daily counts is a ripple-carry adder over slices (Rinfret, O'Neil, O'Neil: Bit-sliced index arithmetic,
+    SIGMOD 2001).
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ I64 = npt.NDArray[np.int64]
 
 
 def real_keys(values: npt.NDArray[np.float64]) -> I64:
-    """Return int64 keys that order like the floats, bit for bit (-0.0 and 0.0 are one number); values must not be NaN."""
+    """Return int64 keys that order like the floats, bit for bit (-0.0 and 0.0 are one number); values must
+    not be NaN.
+    """
     bits = (np.asarray(values, dtype=np.float64) + 0.0).view(np.int64)
     return np.where(bits < 0, bits ^ np.int64(0x7FFFFFFFFFFFFFFF), bits)
 
@@ -30,22 +34,39 @@ def real_key(value: float) -> int:
     return int(real_keys(np.array([value]))[0])
 
 
-def slice_numbers(positions: npt.NDArray[np.generic], keys: npt.NDArray[np.integer], width: int) -> tuple[int, list[Set]]:
-    """Return (offset, slices, lowest bit first) of one integer per position; slices hold key - offset. Shapes (n,), n >= 1."""
+def slice_numbers(
+    positions: npt.NDArray[np.generic], keys: npt.NDArray[np.integer], width: int
+) -> tuple[int, list[Set]]:
+    """Return (offset, slices, lowest bit first) of one integer per position; slices hold key - offset. Shapes
+    (n,), n >= 1.
+    """
     offset = int(keys.min())
-    rest = keys.astype(np.uint64) - np.uint64(offset & 0xFFFFFFFFFFFFFFFF)  # modulo 2^64: any span of int64 fits
+    rest = keys.astype(np.uint64) - np.uint64(
+        offset & 0xFFFFFFFFFFFFFFFF
+    )  # modulo 2^64: any span of int64 fits
     bits = int(rest.max()).bit_length()
     narrow = rest.astype(np.min_scalar_type((1 << bits) - 1))
     if len(narrow) < SPARSE * width:
-        return offset, [of_positions(positions[(narrow >> bit & 1).astype(bool)], width) for bit in range(bits)]
+        return offset, [
+            of_positions(positions[(narrow >> bit & 1).astype(bool)], width) for bit in range(bits)
+        ]
     whole_width = np.zeros(max(64, width), narrow.dtype)  # scattered once, then each bit is a plain pass
     whole_width[positions] = narrow
-    planes = whole_width.astype(whole_width.dtype.newbyteorder("<"), copy=False).view(np.uint8).reshape(len(whole_width), -1)
-    return offset, [of_words(np.packbits(planes[:, bit >> 3] & np.uint8(1 << (bit & 7)), bitorder="little")) for bit in range(bits)]
+    planes = (
+        whole_width.astype(whole_width.dtype.newbyteorder("<"), copy=False)
+        .view(np.uint8)
+        .reshape(len(whole_width), -1)
+    )
+    return offset, [
+        of_words(np.packbits(planes[:, bit >> 3] & np.uint8(1 << (bit & 7)), bitorder="little"))
+        for bit in range(bits)
+    ]
 
 
 def whole(op: str, value: float | Decimal) -> tuple[str, int | None]:
-    """Return the comparison of an integer with `value` as one with an integer; None if no integer can be equal."""
+    """Return the comparison of an integer with `value` as one with an integer; None if no integer can be
+    equal.
+    """
     if value == math.floor(value):
         return op, int(value)
     if op == "=":
@@ -75,17 +96,21 @@ def add(left: Sequence[Set], right: Sequence[Set], width: int) -> list[Set]:
 
 
 def compare(slices: Sequence[Set], op: str, target: int, width: int) -> tuple[list[Set], list[Set]] | None:
-    """Return (sets to intersect, sets to take away) that leave, of the people whose number is known, those for whom `op` (= < <= > >=) holds.
+    """Return (sets to intersect, sets to take away) that leave, of the people whose number is known, those
+    for whom `op` (= < <= > >=) holds.
 
-    `target` is already less the offset; None means no one. One operation a slice, from the lowest that matters: of the people whose lower bits
-    are at least the target's, a 1 in the target keeps those who have the bit, a 0 adds those who have it.
+    `target` is already less the offset; None means no one. One operation a slice, from the lowest that
+    matters: of the people whose lower bits are at least the target's, a 1 in the target keeps those who have
+    the bit, a 0 adds those who have it.
     """
     if target < 0:
         return ([], []) if op in (">", ">=") else None
     if target >> len(slices):
         return ([], []) if op in ("<", "<=") else None
     if op == "=":
-        return [one for bit, one in enumerate(slices) if target >> bit & 1], [one for bit, one in enumerate(slices) if not target >> bit & 1]
+        return [one for bit, one in enumerate(slices) if target >> bit & 1], [
+            one for bit, one in enumerate(slices) if not target >> bit & 1
+        ]
     at_least: Set | None = None
     everyone = op in (">=", "<")  # equal lower bits count
     for bit, one in enumerate(slices):

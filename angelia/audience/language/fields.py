@@ -2,8 +2,10 @@
 
 - text, number and flag columns under their own name;
 - `tag` (from the list column `tags`): `tag = 'x'` means the person has it;
-- for every `days_since_X` column the date field `X_date` (`signup_date`, `event_date`, `purchase_date`, `push_date`).
-Columns behind a function of the language (`channels`: reachable, `opted_out_topics`: opted_out) and ids are not fields.
+- for every `days_since_X` column the date field `X_date` (`signup_date`, `event_date`, `purchase_date`,
+  `push_date`).
+Columns behind a function of the language (`channels`: reachable, `opted_out_topics`: opted_out) and ids are
+not fields.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """One field: the user_features column behind it, its kind, and the values a source may hold (None = any)."""
+    """One field: the user_features column behind it, its kind, and the values a source may hold (None =
+    any)."""
 
     name: str
     column: str
@@ -70,4 +73,9 @@ def _derive() -> dict[str, Field]:
 
 
 FIELDS: dict[str, Field] = _derive()
-BEHIND_FUNCTIONS = {"channels": "reachable('fcm')", "channel": "reachable('fcm')", "opted_out_topics": "opted_out('promo')", "tags": "tag = 'x'"}
+BEHIND_FUNCTIONS = {
+    "channels": "reachable('fcm')",
+    "channel": "reachable('fcm')",
+    "opted_out_topics": "opted_out('promo')",
+    "tags": "tag = 'x'",
+}

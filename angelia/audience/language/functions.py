@@ -48,18 +48,28 @@ class _Arguments:
         self.given: list[exp.Expression] = [argument.unnest() for argument in call.expressions]
 
     def fail(self, where: exp.Expression, problem: str, fix: str | None = None) -> Exception:
-        return error_at(self.text, position(where, position(self.call)), f"{self.name}: {problem}", fix or FUNCTIONS[self.name].usage)
+        return error_at(
+            self.text,
+            position(where, position(self.call)),
+            f"{self.name}: {problem}",
+            fix or FUNCTIONS[self.name].usage,
+        )
 
     def count(self, low: int, high: int) -> None:
         if not low <= len(self.given) <= high:
-            raise self.fail(self.call, f"takes {low if low == high else f'{low} to {high}'} arguments, got {len(self.given)}")
+            raise self.fail(
+                self.call,
+                f"takes {low if low == high else f'{low} to {high}'} arguments, got {len(self.given)}",
+            )
 
     def word(self, i: int, what: str) -> str:
         argument = self.given[i]
         if not isinstance(argument, exp.Literal) or not argument.is_string:
             raise self.fail(argument, f"{what} is a quoted name")
         if not _NAME.fullmatch(argument.this):
-            raise self.fail(argument, f"{argument.this!r} is not a name", "names are lower-case letters, digits and _")
+            raise self.fail(
+                argument, f"{argument.this!r} is not a name", "names are lower-case letters, digits and _"
+            )
         return str(argument.this)
 
     def word_or_null(self, i: int, what: str) -> str | None:

@@ -82,7 +82,12 @@ def _number(text: str, term: Term, expression: exp.Expression, offset: int, *, r
     except ArithmeticError:  # more digits before the point than a decimal can have
         number = Decimal("inf")
     if not number.is_finite() or abs(number) > MAX_NUMBER:
-        raise error_at(text, offset, f"{inner.this} is out of range", f"numbers are between -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
+        raise error_at(
+            text,
+            offset,
+            f"{inner.this} is out of range",
+            f"numbers are between -{MAX_NUMBER:g} and {MAX_NUMBER:g}",
+        )
     if not real and number == number.to_integral_value():
         return int(number)
     value = float(number)
@@ -101,7 +106,9 @@ def interval_days(text: str, expression: exp.Expression, offset: int) -> int | N
     try:
         days = int(str(amount.this if isinstance(amount, exp.Literal) else "")) * _UNITS[name]
     except ValueError:
-        raise error_at(text, offset, "an interval is a whole number of days or weeks", "INTERVAL '30' DAY") from None
+        raise error_at(
+            text, offset, "an interval is a whole number of days or weeks", "INTERVAL '30' DAY"
+        ) from None
     if not 0 <= days <= MAX_SHIFT_DAYS:
         raise error_at(text, offset, "the interval is out of range", f"at most {MAX_SHIFT_DAYS:,} days")
     return days
@@ -122,11 +129,15 @@ def _date(text: str, expression: exp.Expression, offset: int) -> DateValue:
     if isinstance(expression, exp.Cast) and expression.to.is_type("date"):
         expression = expression.this
     if not isinstance(expression, exp.Literal) or not expression.is_string:
-        raise error_at(text, offset, "a day is needed here", "DATE '2026-11-14', or CURRENT_DATE for the index's day")
+        raise error_at(
+            text, offset, "a day is needed here", "DATE '2026-11-14', or CURRENT_DATE for the index's day"
+        )
     try:
         day = date.fromisoformat(expression.this)
     except ValueError:
-        raise error_at(text, offset, f"{expression.this!r} is not a day", "write it as DATE '2026-11-14'") from None
+        raise error_at(
+            text, offset, f"{expression.this!r} is not a day", "write it as DATE '2026-11-14'"
+        ) from None
     if not FIRST_DAY <= day <= LAST_DAY:
         raise error_at(text, offset, f"{day} is out of range", f"days are between {FIRST_DAY} and {LAST_DAY}")
     return DateValue(day)

@@ -1,7 +1,8 @@
 """The predicate language's typed tree: what a parsed audience is, independent of any engine.
 
-Truth is SQL's three-valued logic: a comparison with an unknown (NULL) term is unknown, and only people for whom the
-whole predicate is *true* belong. Functions that ask about membership (`opted_out`, `received`, `in_audience`, …) are never unknown.
+Truth is SQL's three-valued logic: a comparison with an unknown (NULL) term is unknown, and only people for
+whom the whole predicate is *true* belong. Functions that ask about membership (`opted_out`, `received`,
+`in_audience`, …) are never unknown.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class FieldTerm:
 
 @dataclass(frozen=True)
 class CountEvents:
-    """Number of events of a type (of one item, if given) in the last `days` UTC days up to and including `ds`; never unknown."""
+    """Number of events of a type (of one item, if given) in the last `days` UTC days up to and including
+    `ds`; never unknown.
+    """
 
     event_type: str
     item: str | None
@@ -82,7 +85,9 @@ class SumEvents:
 
 @dataclass(frozen=True)
 class DaysSince:
-    """Whole UTC days since the last event of a type (0 = on `ds`); unknown if there was none in the index's history."""
+    """Whole UTC days since the last event of a type (0 = on `ds`); unknown if there was none in the index's
+    history.
+    """
 
     event_type: str
 
@@ -175,7 +180,8 @@ class InAudience:
     """The person belongs to this saved audience: membership, so never unknown."""
 
     name: str
-    # Shared between all uses: comparing by name keeps hashing linear however deep audiences build on each other.
+    # Shared between all uses: comparing by name keeps hashing linear however deep audiences build on each
+    # other.
     predicate: Node = field(compare=False, repr=False)
 
 
@@ -200,7 +206,9 @@ class Or:
     children: tuple[Node, ...]
 
 
-Leaf = Const | Compare | OneOf | Prefix | IsNull | OptedOut | Reachable | Received | Opened | InList | InAudience
+Leaf = (
+    Const | Compare | OneOf | Prefix | IsNull | OptedOut | Reachable | Received | Opened | InList | InAudience
+)
 Node = Leaf | Not | And | Or
 
 

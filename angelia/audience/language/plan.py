@@ -1,7 +1,8 @@
 """A predicate as a plan over bitmaps: negation pushed down to the leaves, constants folded, repeats dropped.
 
-Only *true* selects a person, so the plan tracks truth alone: De Morgan's laws hold in three-valued logic, and once every NOT stands
-on a leaf, `NOT leaf` is true exactly for those whom the leaf knows and does not hold for (known ANDNOT true).
+Only *true* selects a person, so the plan tracks truth alone: De Morgan's laws hold in three-valued logic, and
+once every NOT stands on a leaf, `NOT leaf` is true exactly for those whom the leaf knows and does not hold
+for (known ANDNOT true).
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def _join(children: tuple[Plan, ...], is_all: bool) -> Plan:
             if part != neutral:
                 kept[part] = None
     if is_all and any(isinstance(part, Step) and Step(part.leaf, not part.negated) in kept for part in kept):
-        return NO_ONE  # x AND NOT x is false or unknown, never true (its mirror image x OR NOT x leaves out the unknown)
+        # x AND NOT x is false or unknown, never true (its mirror image x OR NOT x leaves out the unknown)
+        return NO_ONE
     if not kept:
         return neutral
     parts = tuple(kept)

@@ -1,7 +1,7 @@
 """Parse an audience predicate: text -> typed tree, or one line that points at the mistake.
 
-sqlglot reads the SQL; everything outside the documented subset (docs/AUDIENCES.md) is refused here, and names and
-types are bound to `fields.FIELDS`. Nothing is evaluated and nothing is read: parsing needs no lake.
+sqlglot reads the SQL; everything outside the documented subset (docs/AUDIENCES.md) is refused here, and names
+and types are bound to `fields.FIELDS`. Nothing is evaluated and nothing is read: parsing needs no lake.
 """
 
 from __future__ import annotations
@@ -27,13 +27,22 @@ MAX_DEPTH = 64
 MAX_LIST = 1_000
 MAX_HISTORY_DAYS = 365
 
-_COMPARISONS: dict[type[exp.Expression], str] = {exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
+_COMPARISONS: dict[type[exp.Expression], str] = {
+    exp.EQ: "=",
+    exp.NEQ: "<>",
+    exp.LT: "<",
+    exp.LTE: "<=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+}
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _STATEMENTS = {
-    "SELECT", "WITH", "FROM", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE", "ALTER", "MERGE", "TRUNCATE", "GRANT", "REVOKE",
-    "COPY", "ATTACH", "DETACH", "SET", "USE", "PRAGMA", "EXPLAIN", "DESCRIBE", "UNION", "EXECUTE", "CALL", "SHOW", "LOAD", "INSTALL", "COMMAND",
+    "SELECT", "WITH", "FROM", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE", "ALTER", "MERGE", "TRUNCATE",
+    "GRANT", "REVOKE",
+    "COPY", "ATTACH", "DETACH", "SET", "USE", "PRAGMA", "EXPLAIN", "DESCRIBE", "UNION", "EXECUTE", "CALL",
+    "SHOW", "LOAD", "INSTALL", "COMMAND",
 }  # fmt: skip
 
 
@@ -49,13 +58,18 @@ def parse(
     `lists` is asked for the explicit lists there are, once a predicate names one; without it any name passes.
 
     Raises:
-        InvalidInput: not in the language; the message has the column and a caret, and what was probably meant.
+        InvalidInput: not in the language; the message has the column and a caret, and what was probably
+            meant.
     """
     return _Binder(audiences or {}, history_days, lists).audience(text, ())
 
 
 def check(
-    text: str, *, audiences: Mapping[str, str], history_days: int = MAX_HISTORY_DAYS, lists: Callable[[], Collection[str]] | None = None
+    text: str,
+    *,
+    audiences: Mapping[str, str],
+    history_days: int = MAX_HISTORY_DAYS,
+    lists: Callable[[], Collection[str]] | None = None,
 ) -> None:
     """Check a predicate, and every audience it builds on.
 
@@ -68,7 +82,9 @@ def check(
 class _Binder:
     """One parse: resolves `in_audience` once per name, keeping the path for cycle messages."""
 
-    def __init__(self, audiences: Mapping[str, str], history_days: int, lists: Callable[[], Collection[str]] | None) -> None:
+    def __init__(
+        self, audiences: Mapping[str, str], history_days: int, lists: Callable[[], Collection[str]] | None
+    ) -> None:
         self.audiences = audiences
         self.history_days = history_days
         self.lists = lists
@@ -80,7 +96,9 @@ class _Binder:
     def resolve(self, tree: _Tree, name: str, offset: int) -> nodes.Node:
         if name in tree.path:
             cycle = " -> ".join((*tree.path[tree.path.index(name) :], name))
-            raise error_at(tree.text, offset, f"audiences refer to each other in a cycle: {cycle}", "break the cycle")
+            raise error_at(
+                tree.text, offset, f"audiences refer to each other in a cycle: {cycle}", "break the cycle"
+            )
         if name not in self.audiences:
             raise error_at(tree.text, offset, f"no audience {name!r}", suggest(name, self.audiences))
         if len(tree.path) >= MAX_DEPTH:
@@ -118,7 +136,11 @@ class _Tree:
             return _negate(self._bind(expression.this))
         self.n_leaves += 1
         if self.n_leaves > MAX_LEAVES:
-            raise self.fail(expression, f"more than {MAX_LEAVES} conditions", "use IN (…), or an explicit list with in_list('name')")
+            raise self.fail(
+                expression,
+                f"more than {MAX_LEAVES} conditions",
+                "use IN (…), or an explicit list with in_list('name')",
+            )
         return self._leaf(expression)
 
     def _connect(self, expression: exp.And | exp.Or) -> nodes.Node:
@@ -133,7 +155,9 @@ class _Tree:
                 stack += [inner.expression, inner.this]
             else:
                 bound = self._bind(current)
-                children += bound.children if isinstance(bound, joined) else (bound,)  # a BETWEEN is an AND of its own
+                children += (
+                    bound.children if isinstance(bound, joined) else (bound,)
+                )  # a BETWEEN is an AND of its own
         return joined(tuple(children))
 
     def _leaf(self, expression: exp.Expression) -> nodes.Node:
@@ -144,8 +168,12 @@ class _Tree:
             case exp.Between():
                 term = self._term(expression.this)
                 if expression.args.get("symmetric"):
-                    raise self.fail(expression, "BETWEEN SYMMETRIC is not supported", "put the smaller bound first")
-                low, high = (self._value(term, expression.args[side], expression.this) for side in ("low", "high"))
+                    raise self.fail(
+                        expression, "BETWEEN SYMMETRIC is not supported", "put the smaller bound first"
+                    )
+                low, high = (
+                    self._value(term, expression.args[side], expression.this) for side in ("low", "high")
+                )
                 self._ordered(term, "BETWEEN", expression.this)
                 return nodes.And((nodes.Compare(term, ">=", low), nodes.Compare(term, "<=", high)))
             case exp.In():
@@ -163,14 +191,24 @@ class _Tree:
                 term = self._term(expression)
                 if isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind is Kind.FLAG:
                     return nodes.Compare(term, "=", True)
-                raise self.fail(expression, f"{term.sql()} alone is not a condition", "compare it with a value")
+                raise self.fail(
+                    expression, f"{term.sql()} alone is not a condition", "compare it with a value"
+                )
         if is_function(expression):
             bound = bind_function(self.text, expression, self.binder.history_days)
             if isinstance(bound, nodes.Term):
-                raise self.fail(expression, f"{bound.sql()} alone is not a condition", "compare it with a number")
+                raise self.fail(
+                    expression, f"{bound.sql()} alone is not a condition", "compare it with a number"
+                )
             if isinstance(bound, nodes.InAudience):
-                return nodes.InAudience(bound.name, self.binder.resolve(self, bound.name, position(expression)))
-            if isinstance(bound, nodes.InList) and self.binder.lists is not None and bound.name not in (there := self.binder.lists()):
+                return nodes.InAudience(
+                    bound.name, self.binder.resolve(self, bound.name, position(expression))
+                )
+            if (
+                isinstance(bound, nodes.InList)
+                and self.binder.lists is not None
+                and bound.name not in (there := self.binder.lists())
+            ):
                 fix = suggest(bound.name, there) if there else "make one with `angelia audience list`"
                 raise self.fail(expression, f"no list {bound.name!r}", fix)
             return bound
@@ -180,11 +218,23 @@ class _Tree:
         left, right = expression.this.unnest(), expression.expression.unnest()
         if _is_literal(left) and not _is_literal(right):
             left, right, op = right, left, _FLIPPED[op]
-        if isinstance(left, exp.Column) and isinstance(right, exp.Column) and right.name.lower() not in ("nan", "infinity", "inf"):
+        if (
+            isinstance(left, exp.Column)
+            and isinstance(right, exp.Column)
+            and right.name.lower() not in ("nan", "infinity", "inf")
+        ):
             quoted = right.this.args.get("quoted")
-            fix = f"a text is quoted with ': '{right.name}'" if quoted or right.name.lower() not in FIELDS else "compare a field with a value"
+            fix = (
+                f"a text is quoted with ': '{right.name}'"
+                if quoted or right.name.lower() not in FIELDS
+                else "compare a field with a value"
+            )
             raise self.fail(right, "a field is compared with a field", fix)
-        if isinstance(right, exp.Boolean) and op in ("=", "<>") and not isinstance(left, exp.Column | exp.Literal):
+        if (
+            isinstance(right, exp.Boolean)
+            and op in ("=", "<>")
+            and not isinstance(left, exp.Column | exp.Literal)
+        ):
             node = self._bind(left)
             return node if right.this == (op == "=") else _negate(node)
         term = self._term(left)
@@ -196,14 +246,28 @@ class _Tree:
         return nodes.Compare(term, op, value)
 
     def _in_list(self, expression: exp.In) -> nodes.Node:
-        if expression.args.get("query") is not None or expression.args.get("unnest") is not None or expression.args.get("field") is not None:
-            raise self.fail(expression.this, "IN needs a list of values", "a list of people is in_list('name'), another audience in_audience('name')")
+        if (
+            expression.args.get("query") is not None
+            or expression.args.get("unnest") is not None
+            or expression.args.get("field") is not None
+        ):
+            raise self.fail(
+                expression.this,
+                "IN needs a list of values",
+                "a list of people is in_list('name'), another audience in_audience('name')",
+            )
         term = self._term(expression.this)
         if not expression.expressions:
             raise self.fail(expression.this, "IN () is empty", "give at least one value")
         if len(expression.expressions) > MAX_LIST:
-            raise self.fail(expression.this, f"IN has more than {MAX_LIST} values", "use an explicit list with in_list('name')")
-        values = dict.fromkeys(self._value(term, value.unnest(), expression.this) for value in expression.expressions)
+            raise self.fail(
+                expression.this,
+                f"IN has more than {MAX_LIST} values",
+                "use an explicit list with in_list('name')",
+            )
+        values = dict.fromkeys(
+            self._value(term, value.unnest(), expression.this) for value in expression.expressions
+        )
         return nodes.OneOf(term, tuple(values))
 
     def _like(self, expression: exp.Like) -> nodes.Node:
@@ -215,7 +279,11 @@ class _Tree:
             raise self.fail(pattern, "LIKE needs a quoted text", "LIKE 'prefix%'")
         prefix = pattern.this[:-1]
         if not pattern.this.endswith("%") or "%" in prefix or "_" in prefix or not prefix:
-            raise self.fail(pattern, "LIKE knows only 'prefix%'", "use = for the whole text; _ and inner % are not supported")
+            raise self.fail(
+                pattern,
+                "LIKE knows only 'prefix%'",
+                "use = for the whole text; _ and inner % are not supported",
+            )
         return nodes.Prefix(term, prefix)
 
     def _is(self, expression: exp.Is) -> nodes.Node:
@@ -223,18 +291,28 @@ class _Tree:
         if isinstance(other, exp.Null):
             return nodes.IsNull(self._term(expression.this))
         term = self._term(expression.this)
-        if isinstance(other, exp.Boolean) and isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind is Kind.FLAG:
+        if (
+            isinstance(other, exp.Boolean)
+            and isinstance(term, nodes.FieldTerm)
+            and FIELDS[term.name].kind is Kind.FLAG
+        ):
             equal = nodes.Compare(term, "=", bool(other.this))
             # `IS TRUE` is never unknown, `= TRUE` is for a flag nobody told us.
             return nodes.And((equal, nodes.Not(nodes.IsNull(term)))) if FIELDS[term.name].nullable else equal
-        raise self.fail(expression.this, "only IS [NOT] NULL, and IS [NOT] TRUE or FALSE on flags, are supported")
+        raise self.fail(
+            expression.this, "only IS [NOT] NULL, and IS [NOT] TRUE or FALSE on flags, are supported"
+        )
 
     def _term(self, expression: exp.Expression) -> nodes.Term:
         expression = expression.unnest()
         if is_function(expression):
             bound = bind_function(self.text, expression, self.binder.history_days)
             if not isinstance(bound, nodes.Term):
-                raise self.fail(expression, f"{nodes.sql(bound)} is a condition, not a value", "use it by itself, or with NOT")
+                raise self.fail(
+                    expression,
+                    f"{nodes.sql(bound)} is a condition, not a value",
+                    "use it by itself, or with NOT",
+                )
             return bound
         if not isinstance(expression, exp.Column):
             raise self._unsupported(expression)
@@ -247,7 +325,11 @@ class _Tree:
             if name in BEHIND_FUNCTIONS:
                 raise self.fail(expression, f"{name!r} is not a field", f"write {BEHIND_FUNCTIONS[name]}")
             if name == "user_id":
-                raise self.fail(expression, "people are not selected by user_id", "make an explicit list and use in_list('name')")
+                raise self.fail(
+                    expression,
+                    "people are not selected by user_id",
+                    "make an explicit list and use in_list('name')",
+                )
             if name in FUNCTIONS:
                 raise self.fail(expression, f"{name} needs arguments", FUNCTIONS[name].usage)
             raise self.fail(expression, f"unknown field {name!r}", suggest(name, FIELDS))
@@ -259,19 +341,30 @@ class _Tree:
     def _ordered(self, term: nodes.Term, op: str, where: exp.Expression) -> None:
         if isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind in (Kind.FLAG, Kind.SET, Kind.TEXT):
             raise self.fail(
-                where, f"{op} makes no sense for {term.name}", "use =, <>, IN or LIKE" if FIELDS[term.name].kind is Kind.TEXT else "use =, <> or IN"
+                where,
+                f"{op} makes no sense for {term.name}",
+                "use =, <>, IN or LIKE" if FIELDS[term.name].kind is Kind.TEXT else "use =, <> or IN",
             )
 
     def _unsupported(self, expression: exp.Expression) -> InvalidInput:
         if isinstance(expression, exp.Query | exp.Subquery | exp.Exists):
-            return self.fail(expression, "a subquery is not allowed", "another audience is in_audience('name')")
+            return self.fail(
+                expression, "a subquery is not allowed", "another audience is in_audience('name')"
+            )
         if isinstance(expression, exp.Anonymous | exp.Func):
-            name = expression.name.lower() if isinstance(expression, exp.Anonymous) else expression.sql_name().lower()
+            name = (
+                expression.name.lower()
+                if isinstance(expression, exp.Anonymous)
+                else expression.sql_name().lower()
+            )
             return self.fail(expression, f"unknown function {name!r}", suggest(name, FUNCTIONS))
-        what = {"Alias": "two conditions stand side by side", "Literal": "a value alone is not a condition"}.get(
-            type(expression).__name__, f"{type(expression).__name__} is not part of the predicate language"
+        what = {
+            "Alias": "two conditions stand side by side",
+            "Literal": "a value alone is not a condition",
+        }.get(type(expression).__name__, f"{type(expression).__name__} is not part of the predicate language")
+        return self.fail(
+            expression, what, "join conditions with AND or OR" if isinstance(expression, exp.Alias) else None
         )
-        return self.fail(expression, what, "join conditions with AND or OR" if isinstance(expression, exp.Alias) else None)
 
 
 def read_sql(text: str) -> exp.Expression:
@@ -279,7 +372,9 @@ def read_sql(text: str) -> exp.Expression:
     if not text.strip():
         raise error_at(text, 0, "empty", "TRUE means everyone")
     if len(text) > MAX_CHARS:
-        raise error_at(text, 0, f"longer than {MAX_CHARS} characters", "use an explicit list with in_list('name')")
+        raise error_at(
+            text, 0, f"longer than {MAX_CHARS} characters", "use an explicit list with in_list('name')"
+        )
     if (control := next((i for i, c in enumerate(text) if ord(c) < 32 and c not in "\n\r\t"), -1)) >= 0:
         raise error_at(text, control, "a control character")
     _check_tokens(text)
@@ -300,7 +395,9 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """Return the nearest known names as a hint."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(names)[:40]) or 'none'}"
+    return (
+        f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(names)[:40]) or 'none'}"
+    )
 
 
 def _check_tokens(text: str) -> None:
@@ -316,7 +413,12 @@ def _check_tokens(text: str) -> None:
         if kind is TokenType.SEMICOLON:
             raise error_at(text, token.start, "a semicolon is not allowed", "a predicate is one condition")
         if kind is not TokenType.STRING and token.text.upper() in _STATEMENTS | {"COMMAND"}:
-            raise error_at(text, token.start, f"{token.text.upper()} is not allowed", "a predicate is one condition: no statement, no subquery")
+            raise error_at(
+                text,
+                token.start,
+                f"{token.text.upper()} is not allowed",
+                "a predicate is one condition: no statement, no subquery",
+            )
         if kind is TokenType.COMMAND and not is_call:
             raise error_at(text, token.start, f"{token.text!r} is not part of the predicate language")
         depth += (kind in _OPENING) - (kind in _CLOSING)
@@ -334,12 +436,18 @@ def _syntax_error(text: str, error: ParseError) -> InvalidInput:
     if description.startswith("Required keyword"):
         return error_at(text, offset + len(token), f"something is missing after {token!r}")
     if description.startswith("Expecting"):
-        return error_at(text, offset + len(token), f"expected {description.removeprefix('Expecting').strip()!r} after {token!r}")
+        return error_at(
+            text,
+            offset + len(token),
+            f"expected {description.removeprefix('Expecting').strip()!r} after {token!r}",
+        )
     return error_at(text, offset, f"cannot make sense of {token!r} here")
 
 
 def _is_literal(expression: exp.Expression) -> bool:
-    return isinstance(expression, exp.Literal | exp.Boolean | exp.Null | exp.Neg | exp.Cast | exp.Interval | exp.CurrentDate)
+    return isinstance(
+        expression, exp.Literal | exp.Boolean | exp.Null | exp.Neg | exp.Cast | exp.Interval | exp.CurrentDate
+    )
 
 
 def _negate(node: nodes.Node) -> nodes.Node:

@@ -1,4 +1,6 @@
-"""Run by alembic: the connection comes from `angelia.catalog.schema`, which also holds the lock and the transaction."""
+"""Run by alembic: the connection comes from `angelia.catalog.schema`, which also holds the lock and the
+transaction.
+"""
 
 from alembic import context
 

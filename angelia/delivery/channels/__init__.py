@@ -1,4 +1,7 @@
-"""Channel providers by name. A package outside adds one through the entry-point group `angelia.channels` (name = provider, object = factory)."""
+"""Channel providers by name; a package outside adds one by the entry-point group `angelia.channels`.
+
+The name is the provider's, the object a factory.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Apple Push Notification service: one message per request, HTTP/2, ES256 provider token.
 
-`apns-id` is the dispatch id written as a UUID: it names a message, APNs removes no repeats by it. `ANGELIA_APNS_CREDENTIALS` names a JSON file with
+`apns-id` is the dispatch id written as a UUID: it names a message, APNs removes no repeats by it.
+`ANGELIA_APNS_CREDENTIALS` names a JSON file with
 `team_id`, `key_id`, `private_key` (the .p8 text), `topic` (bundle id); optional `environment: development`.
 """
 
@@ -33,20 +34,29 @@ from angelia.delivery.channels.base import (
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.transport.wire import Answer, Request
 
-# Source: developer.apple.com/documentation/usernotifications, "Sending notification requests to APNs", read 2026-11-21.
+# Source: developer.apple.com/documentation/usernotifications, "Sending notification requests to APNs", read
+# 2026-11-21.
 HOSTS = {"production": "https://api.push.apple.com", "development": "https://api.sandbox.push.apple.com"}
 PAYLOAD_LIMIT, COLLAPSE_ID_LIMIT = 4096, 64
-# Source: ".../Establishing a token-based connection to APNs": no more than once in 20 minutes, no less than once in 60; read 2026-11-21.
+# Source: ".../Establishing a token-based connection to APNs": no more than once in 20 minutes, no less than
+# once in 60; read 2026-11-21.
 TOKEN_LIFE_S, TOKEN_MIN_S = 50 * 60.0, 20 * 60.0
-# `reason` -> meaning. Source: ".../Handling notification responses from APNs", read 2026-11-21. BadDeviceToken and DeviceTokenNotForTopic may as well
-# be a wrong environment or topic of ours: the row is rejected, the address stays.
+# `reason` -> meaning. Source: ".../Handling notification responses from APNs", read 2026-11-21.
+# BadDeviceToken and DeviceTokenNotForTopic may as well be a wrong environment or topic of ours: the row is
+# rejected, the address stays.
 ERRORS: dict[str, str] = {
-    "BadCollapseId": REJECTED, "BadDeviceToken": REJECTED, "BadExpirationDate": REJECTED, "BadMessageId": REJECTED, "BadPriority": REJECTED,
-    "DeviceTokenNotForTopic": REJECTED, "PayloadEmpty": REJECTED, "PayloadTooLarge": REJECTED, "DuplicateHeaders": REJECTED, "BadPath": REJECTED,
-    "InvalidPushType": REJECTED, "MissingDeviceToken": REJECTED, "Unregistered": GONE, "ExpiredToken": GONE, "ExpiredProviderToken": AUTH,
-    "InvalidProviderToken": HALT, "MissingProviderToken": HALT, "BadTopic": HALT, "MissingTopic": HALT, "TopicDisallowed": HALT, "Forbidden": HALT,
-    "BadCertificate": HALT, "BadCertificateEnvironment": HALT, "BadEnvironmentKeyIdInToken": HALT, "UnrelatedKeyIdInToken": HALT,
-    "MethodNotAllowed": HALT, "TooManyProviderTokenUpdates": THROTTLED, "TooManyRequests": RETRY, "IdleTimeout": RETRY, "InternalServerError": RETRY,
+    "BadCollapseId": REJECTED, "BadDeviceToken": REJECTED, "BadExpirationDate": REJECTED,
+    "BadMessageId": REJECTED, "BadPriority": REJECTED,
+    "DeviceTokenNotForTopic": REJECTED, "PayloadEmpty": REJECTED, "PayloadTooLarge": REJECTED,
+    "DuplicateHeaders": REJECTED, "BadPath": REJECTED,
+    "InvalidPushType": REJECTED, "MissingDeviceToken": REJECTED, "Unregistered": GONE, "ExpiredToken": GONE,
+    "ExpiredProviderToken": AUTH,
+    "InvalidProviderToken": HALT, "MissingProviderToken": HALT, "BadTopic": HALT, "MissingTopic": HALT,
+    "TopicDisallowed": HALT, "Forbidden": HALT,
+    "BadCertificate": HALT, "BadCertificateEnvironment": HALT, "BadEnvironmentKeyIdInToken": HALT,
+    "UnrelatedKeyIdInToken": HALT,
+    "MethodNotAllowed": HALT, "TooManyProviderTokenUpdates": THROTTLED, "TooManyRequests": RETRY,
+    "IdleTimeout": RETRY, "InternalServerError": RETRY,
     "ServiceUnavailable": RETRY, "Shutdown": RETRY,
 }  # fmt: skip
 STATUSES: dict[int, str] = {403: HALT, 410: GONE, 429: RETRY, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY}
@@ -66,7 +76,8 @@ class ProviderToken:
         return self._header if 0 <= self._now() - self._made < TOKEN_LIFE_S else None
 
     async def refresh(self, stale: bytes | None) -> None:
-        """See `Credentials.refresh`. A token refused while it is young is not replaced: APNs counts that as abuse.
+        """See `Credentials.refresh`. A token refused while it is young is not replaced: APNs counts that as
+        abuse.
 
         Raises:
             InvalidInput: the key is unusable.
@@ -74,12 +85,22 @@ class ProviderToken:
         """
         now = self._now()
         if stale is not None and 0 <= now - self._made < TOKEN_MIN_S:
-            raise AngeliaError("APNs calls a token expired that is less than 20 minutes old", fix="set this machine's clock, then rerun")
+            raise AngeliaError(
+                "APNs calls a token expired that is less than 20 minutes old",
+                fix="set this machine's clock, then rerun",
+            )
         claims = {"iss": self._account["team_id"], "iat": int(now)}
         try:
-            token = jwt.encode(claims, self._account["private_key"], algorithm="ES256", headers={"kid": self._account["key_id"]})
+            token = jwt.encode(
+                claims,
+                self._account["private_key"],
+                algorithm="ES256",
+                headers={"kid": self._account["key_id"]},
+            )
         except (ValueError, TypeError, jwt.PyJWTError):
-            raise InvalidInput("the APNs private key is unusable", fix="use the text of the .p8 file") from None
+            raise InvalidInput(
+                "the APNs private key is unusable", fix="use the text of the .p8 file"
+            ) from None
         self._header, self._made = f"bearer {token}".encode(), now
 
 
@@ -112,10 +133,15 @@ class ApnsAdapter:
         if len(payload) > PAYLOAD_LIMIT:
             raise MessageRejected("payload_too_large")
         name = f"{dispatch[:8]}-{dispatch[8:12]}-{dispatch[12:16]}-{dispatch[16:20]}-{dispatch[20:]}"
-        extra = [(b"apns-id", header_value(name)), (b"apns-expiration", b"%d" % (self._now() + ttl_s if ttl_s else 0))]
+        extra = [
+            (b"apns-id", header_value(name)),
+            (b"apns-expiration", b"%d" % (self._now() + ttl_s if ttl_s else 0)),
+        ]
         if collapse and collapse.isascii() and collapse.isprintable() and len(collapse) <= COLLAPSE_ID_LIMIT:
             extra.append((b"apns-collapse-id", collapse.encode()))
-        return Request(b"/3/device/" + address.encode(), self._fixed[urgent], payload, tuple(extra), own_path=True)
+        return Request(
+            b"/3/device/" + address.encode(), self._fixed[urgent], payload, tuple(extra), own_path=True
+        )
 
     def classify(self, answer: Answer) -> Verdict:
         """See `Adapter.classify`."""
@@ -128,7 +154,9 @@ class ApnsAdapter:
             reason = at = None
         kind = ERRORS.get(reason) if isinstance(reason, str) else None
         kind = kind or STATUSES.get(answer.status, REJECTED)
-        gone = at * 1000 if kind == GONE and isinstance(at, int) else None  # milliseconds since 1970 there, microseconds here
+        gone = (
+            at * 1000 if kind == GONE and isinstance(at, int) else None
+        )  # milliseconds since 1970 there, microseconds here
         return Verdict(kind, reason[:64] if isinstance(reason, str) else f"HTTP_{answer.status}", None, gone)
 
 
@@ -137,5 +165,9 @@ def open_provider(config: ChannelConfig) -> Provider:
     account = load_credentials(config, ("team_id", "key_id", "private_key", "topic"))
     url = config.base_url or HOSTS.get(str(account.get("environment", "production")))
     if url is None:
-        raise InvalidInput("APNs environment is neither production nor development", fix="correct it in the credentials file")
-    return Provider(ApnsAdapter(str(account["topic"])), url, ProviderToken(account), connections=2, concurrency=200)
+        raise InvalidInput(
+            "APNs environment is neither production nor development", fix="correct it in the credentials file"
+        )
+    return Provider(
+        ApnsAdapter(str(account["topic"])), url, ProviderToken(account), connections=2, concurrency=200
+    )

@@ -1,4 +1,6 @@
-"""What a channel adapter is: it builds one request and classifies one answer. Retry, pacing, deadline, breaker and ledger live in the worker."""
+"""What a channel adapter is: it builds one request and classifies one answer. Retry, pacing, deadline,
+breaker and ledger live in the worker.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,18 @@ from typing import Any, NamedTuple, Protocol
 from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request, Transport
 
-# What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the whole channel down.
-ACCEPTED, RETRY, THROTTLED, GONE, REJECTED, HALT, AUTH, AMBIGUOUS = "accepted", "retry", "throttled", "gone", "rejected", "halt", "auth", "ambiguous"
+# What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the
+# whole channel down.
+ACCEPTED, RETRY, THROTTLED, GONE, REJECTED, HALT, AUTH, AMBIGUOUS = (
+    "accepted",
+    "retry",
+    "throttled",
+    "gone",
+    "rejected",
+    "halt",
+    "auth",
+    "ambiguous",
+)
 
 
 class Message(NamedTuple):
@@ -30,11 +42,15 @@ class Message(NamedTuple):
 
 
 REASON_CHARS, PROVIDER_ID_CHARS = 64, 256
-_LAST_MOMENT_US = 4_102_444_800_000_000  # 2100: a later moment is a unit mistaken, and a later year breaks dates
+_LAST_MOMENT_US = (
+    4_102_444_800_000_000  # 2100: a later moment is a unit mistaken, and a later year breaks dates
+)
 
 
 def _text(value: object, chars: int) -> str | None:
-    """Return what can be stored of a provider's text: valid Unicode without control characters, cut; None for nothing."""
+    """Return what can be stored of a provider's text: valid Unicode without control characters, cut; None for
+    nothing.
+    """
     if value is None:
         return None
     clean = str(value).encode("utf-8", "replace").decode("utf-8")
@@ -45,8 +61,8 @@ def _text(value: object, chars: int) -> str | None:
 class Verdict:
     """What an answer means: a kind, why (the provider's code), the provider's id of the message.
 
-    A gone address carries since when (microseconds), if the provider says so. Providers' texts and numbers are bounded here, once for
-    all channels: whatever an answer holds, a verdict can be written to the ledger.
+    A gone address carries since when (microseconds), if the provider says so. Providers' texts and numbers
+    are bounded here, once for all channels: whatever an answer holds, a verdict can be written to the ledger.
     """
 
     kind: str
@@ -65,7 +81,9 @@ class Verdict:
 
 
 class MessageRejected(Exception):
-    """This one message cannot be sent through this channel (too large, control characters); `reason` is one word."""
+    """This one message cannot be sent through this channel (too large, control characters); `reason` is one
+    word.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -108,7 +126,9 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True)
 class ChannelConfig:
-    """A channel document of the catalog, and what the environment adds (`ANGELIA_<CHANNEL>_URL`, `…_CREDENTIALS`, `ANGELIA_CA_FILE`)."""
+    """A channel document of the catalog, and what the environment adds (`ANGELIA_<CHANNEL>_URL`,
+    `…_CREDENTIALS`, `ANGELIA_CA_FILE`).
+    """
 
     channel: str
     provider: str
@@ -128,9 +148,15 @@ class Provider:
     credentials: Credentials | None
     connections: int = 2
     concurrency: int = 200
-    open_transport: Callable[[ChannelConfig, float], Transport] | None = None  # (configuration, request timeout); None = HTTP/2
-    receiver_of: Callable[[str], str] | None = None  # address -> whose server it is, where rows go to many; None = all go to the provider's
-    may_rehearse: bool = True  # False: whoever is at the other end is real, a simulated clock must not send there
+    open_transport: Callable[[ChannelConfig, float], Transport] | None = (
+        None  # (configuration, request timeout); None = HTTP/2
+    )
+    receiver_of: Callable[[str], str] | None = (
+        None  # address -> whose server it is, where rows go to many; None = all go to the provider's
+    )
+    may_rehearse: bool = (
+        True  # False: whoever is at the other end is real, a simulated clock must not send there
+    )
 
 
 def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, Any]:
@@ -141,7 +167,10 @@ def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, 
     """
     variable = f"ANGELIA_{config.channel.upper()}_CREDENTIALS"
     if config.credentials is None:
-        raise InvalidInput(f"channel {config.channel} has no credentials", fix=f"set {variable} to a JSON file with {', '.join(needed)}")
+        raise InvalidInput(
+            f"channel {config.channel} has no credentials",
+            fix=f"set {variable} to a JSON file with {', '.join(needed)}",
+        )
     try:
         document = json.loads(config.credentials.read_text())
     except (OSError, ValueError):
@@ -150,5 +179,8 @@ def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, 
         raise InvalidInput(f"{variable}: no readable JSON file", fix=f"it needs {', '.join(needed)}")
     missing = [key for key in needed if not document.get(key)]
     if missing:
-        raise InvalidInput(f"{variable}: the file lacks {', '.join(missing)}", fix="docs/DELIVERY.md shows what a channel's file holds")
+        raise InvalidInput(
+            f"{variable}: the file lacks {', '.join(missing)}",
+            fix="docs/DELIVERY.md shows what a channel's file holds",
+        )
     return document

@@ -1,7 +1,7 @@
 """Firebase Cloud Messaging, HTTP v1: one message per request, HTTP/2, service-account OAuth.
 
-The dispatch id travels in `data.dispatch_id`: FCM has no idempotency key, so the phone (and the sandbox) can tell a repeat, and `collapse_key` limits
-what a person would see of one.
+The dispatch id travels in `data.dispatch_id`: FCM has no idempotency key, so the phone (and the sandbox) can
+tell a repeat, and `collapse_key` limits what a person would see of one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,15 @@ ERRORS: dict[str, str] = {
     "INTERNAL": RETRY,
     "INVALID_ARGUMENT": REJECTED,
 }
-STATUSES: dict[int, str] = {401: AUTH, 403: HALT, 429: THROTTLED, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY}
+STATUSES: dict[int, str] = {
+    401: AUTH,
+    403: HALT,
+    429: THROTTLED,
+    500: RETRY,
+    502: RETRY,
+    503: RETRY,
+    504: RETRY,
+}
 _FCM_ERROR, _BAD_REQUEST = "google.firebase.fcm.v1.FcmError", "google.rpc.BadRequest"
 
 
@@ -62,7 +70,9 @@ class FcmAdapter:
         self._tails: dict[tuple[object, ...], tuple[str, str]] = {}
 
     def build_request(self, message: Message) -> Request:
-        """See `Adapter.build_request`. Everything but token and dispatch id is the same for many rows, and encoded once."""
+        """See `Adapter.build_request`. Everything but token and dispatch id is the same for many rows, and
+        encoded once.
+        """
         _, _, title, body, link, collapse, ttl_s, urgent = message
         key = (title, body, link, collapse, ttl_s, urgent)
         parts = self._tails.get(key)
@@ -70,7 +80,9 @@ class FcmAdapter:
             if len(self._tails) > 8192:
                 self._tails.clear()
             parts = self._tails[key] = self._shared(message)
-        text = f'{{"message":{{"token":{quote(message.address)}{parts[0]}{quote(message.dispatch_id)}{parts[1]}'
+        text = (
+            f'{{"message":{{"token":{quote(message.address)}{parts[0]}{quote(message.dispatch_id)}{parts[1]}'
+        )
         return Request(self._path, self._headers, text.encode("ascii"))
 
     @staticmethod
@@ -78,10 +90,19 @@ class FcmAdapter:
         """Return the JSON between token and dispatch id, and after it."""
         data = {"link": message.link} if message.link else {}
         # Base64, JSON escapes and such do not count for FCM: it measures the UTF-8 of notification and data.
-        size = sum(len(text.encode()) for text in (message.title, message.body, message.link or "", message.dispatch_id)) + 64
+        size = (
+            sum(
+                len(text.encode())
+                for text in (message.title, message.body, message.link or "", message.dispatch_id)
+            )
+            + 64
+        )
         if size > PAYLOAD_LIMIT:
             raise MessageRejected("payload_too_large")
-        android: dict[str, str] = {"ttl": f"{message.ttl_s}s", "priority": "HIGH" if message.is_urgent else "NORMAL"}
+        android: dict[str, str] = {
+            "ttl": f"{message.ttl_s}s",
+            "priority": "HIGH" if message.is_urgent else "NORMAL",
+        }
         apns: dict[str, str] = {"apns-priority": "10" if message.is_urgent else "5"}
         if message.collapse_key:
             android["collapse_key"] = message.collapse_key
@@ -90,7 +111,10 @@ class FcmAdapter:
         notification = json.dumps({"title": message.title, "body": message.body}, separators=(",", ":"))
         more = json.dumps(data, separators=(",", ":"))[1:-1]
         rest = json.dumps({"android": android, "apns": {"headers": apns}}, separators=(",", ":"))
-        return f',"notification":{notification},"data":{{"dispatch_id":', f"{',' + more if more else ''}}},{rest[1:]}}}"
+        return (
+            f',"notification":{notification},"data":{{"dispatch_id":',
+            f"{',' + more if more else ''}}},{rest[1:]}}}",
+        )
 
     def classify(self, answer: Answer) -> Verdict:
         """See `Adapter.classify`."""
@@ -103,7 +127,11 @@ class FcmAdapter:
         error = document.get("error")
         if answer.status == 200 and not error:
             name = document.get("name")
-            return Verdict(ACCEPTED, None, name) if isinstance(name, str) else Verdict(AMBIGUOUS, "answer_without_name")
+            return (
+                Verdict(ACCEPTED, None, name)
+                if isinstance(name, str)
+                else Verdict(AMBIGUOUS, "answer_without_name")
+            )
         return self._failure(answer.status, error if isinstance(error, dict) else {})
 
     @staticmethod
@@ -111,16 +139,24 @@ class FcmAdapter:
         details = error.get("details")
         details = [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
         types = [str(item.get("@type", "")) for item in details]
-        code = next((str(item["errorCode"]) for item in details if "errorCode" in item), None) or error.get("status")
+        code = next((str(item["errorCode"]) for item in details if "errorCode" in item), None) or error.get(
+            "status"
+        )
         if code == "INVALID_ARGUMENT":
-            is_token = any(_FCM_ERROR in kind for kind in types) and not any(_BAD_REQUEST in kind for kind in types)
+            is_token = any(_FCM_ERROR in kind for kind in types) and not any(
+                _BAD_REQUEST in kind for kind in types
+            )
             return Verdict(REJECTED, "INVALID_ARGUMENT.token" if is_token else "INVALID_ARGUMENT.payload")
         if isinstance(code, str) and code in ERRORS:
             return Verdict(ERRORS[code], code)
-        return Verdict(STATUSES.get(status, REJECTED), code[:64] if isinstance(code, str) else f"HTTP_{status}")
+        return Verdict(
+            STATUSES.get(status, REJECTED), code[:64] if isinstance(code, str) else f"HTTP_{status}"
+        )
 
 
 def open_provider(config: ChannelConfig) -> Provider:
     """Return FCM for a service account (`ANGELIA_FCM_CREDENTIALS` names its JSON file)."""
     account = ServiceAccount.load(config, SCOPE)
-    return Provider(FcmAdapter(account.project_id), config.base_url or BASE_URL, account, connections=2, concurrency=200)
+    return Provider(
+        FcmAdapter(account.project_id), config.base_url or BASE_URL, account, connections=2, concurrency=200
+    )

@@ -1,4 +1,5 @@
-"""Service-account OAuth: a signed assertion (RS256) is exchanged for a bearer token; the sender sees to it that many callers make one exchange.
+"""Service-account OAuth: a signed assertion (RS256) is exchanged for a bearer token; the sender sees to it
+that many callers make one exchange.
 
 Source: developers.google.com/identity/protocols/oauth2/service-account, "HTTP/REST", written down 2026-11-21.
 """
@@ -26,9 +27,17 @@ _TRIES = 4
 
 
 class ServiceAccount:
-    """A service account's bearer token. Auth runs on real time: a rehearsed night must still sign with today's date."""
+    """A service account's bearer token. Auth runs on real time: a rehearsed night must still sign with
+    today's date.
+    """
 
-    def __init__(self, account: dict[str, Any], scope: str, ca_file: Path | None = None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        account: dict[str, Any],
+        scope: str,
+        ca_file: Path | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._account, self._scope, self._ca_file, self._now = account, scope, ca_file, now
         self.project_id = str(account["project_id"])
         self._header: bytes | None = None
@@ -44,14 +53,26 @@ class ServiceAccount:
         """
         variable = f"ANGELIA_{config.channel.upper()}_CREDENTIALS"
         if config.credentials is None:
-            raise InvalidInput(f"channel {config.channel} has no credentials", fix=f"set {variable} to a service account's JSON file")
+            raise InvalidInput(
+                f"channel {config.channel} has no credentials",
+                fix=f"set {variable} to a service account's JSON file",
+            )
         try:
             account = json.loads(config.credentials.read_text())
-            missing = [key for key in ("project_id", "private_key", "private_key_id", "client_email", "token_uri") if not account.get(key)]
+            missing = [
+                key
+                for key in ("project_id", "private_key", "private_key_id", "client_email", "token_uri")
+                if not account.get(key)
+            ]
         except (OSError, ValueError, AttributeError):
-            raise InvalidInput(f"{variable}: no readable JSON file", fix="download the key of a service account again") from None
+            raise InvalidInput(
+                f"{variable}: no readable JSON file", fix="download the key of a service account again"
+            ) from None
         if missing:
-            raise InvalidInput(f"{variable}: the file lacks {', '.join(missing)}", fix="download the key of a service account again")
+            raise InvalidInput(
+                f"{variable}: the file lacks {', '.join(missing)}",
+                fix="download the key of a service account again",
+            )
         return cls(account, scope, config.ca_file)
 
     def current(self) -> bytes | None:
@@ -76,25 +97,43 @@ class ServiceAccount:
                     "exp": now + 3600,
                 }
                 try:
-                    assertion = jwt.encode(claims, self._account["private_key"], algorithm="RS256", headers={"kid": self._account["private_key_id"]})
+                    assertion = jwt.encode(
+                        claims,
+                        self._account["private_key"],
+                        algorithm="RS256",
+                        headers={"kid": self._account["private_key_id"]},
+                    )
                 except (ValueError, TypeError, jwt.PyJWTError):
-                    raise InvalidInput("the service account's private key is unusable", fix="download the key of a service account again") from None
+                    raise InvalidInput(
+                        "the service account's private key is unusable",
+                        fix="download the key of a service account again",
+                    ) from None
                 form = urlencode({"grant_type": GRANT, "assertion": assertion}).encode()
                 path = (uri.path or "/").encode()
-                answer = await client.fetch(Request(path, ((b"content-type", b"application/x-www-form-urlencoded"),), form))
+                answer = await client.fetch(
+                    Request(path, ((b"content-type", b"application/x-www-form-urlencoded"),), form)
+                )
                 if answer.status == 200:
                     token = json.loads(answer.body)
                     self._header = f"Bearer {token['access_token']}".encode()
-                    self._refresh_at = self._now() + max(float(token["expires_in"]) - _EARLY_S, float(token["expires_in"]) / 2)
+                    self._refresh_at = self._now() + max(
+                        float(token["expires_in"]) - _EARLY_S, float(token["expires_in"]) / 2
+                    )
                     self.n_refreshes += 1
                     return
                 if 400 <= answer.status < 500 and answer.status != 429:
-                    raise InvalidInput(f"the token endpoint refused the service account (HTTP {answer.status})", fix="check the credentials file")
+                    raise InvalidInput(
+                        f"the token endpoint refused the service account (HTTP {answer.status})",
+                        fix="check the credentials file",
+                    )
                 await asyncio.sleep(0.2 * 2**attempt)
             raise AngeliaError(
-                f"the token endpoint does not answer ({answer.detail or f'HTTP {answer.status}'})", fix="check the network, then rerun"
+                f"the token endpoint does not answer ({answer.detail or f'HTTP {answer.status}'})",
+                fix="check the network, then rerun",
             )
         except (ValueError, KeyError, TypeError):
-            raise AngeliaError("the token endpoint's answer is no token", fix="check token_uri in the credentials file") from None
+            raise AngeliaError(
+                "the token endpoint's answer is no token", fix="check token_uri in the credentials file"
+            ) from None
         finally:
             await client.close()

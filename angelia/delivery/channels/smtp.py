@@ -1,8 +1,10 @@
 """E-mail over SMTP: one message per transaction, TLS always, one-click unsubscribe headers.
 
-`ANGELIA_EMAIL_CREDENTIALS` names a JSON file with `from`, `unsubscribe_url` (https), `unsubscribe_secret`; optional `user` and `password`.
-`ANGELIA_EMAIL_URL` is `smtps://host:465` (TLS at once) or `smtp://host:587` (STARTTLS, required). The dispatch id is the Message-ID; the date is put
-in front by the transport, so that a repeat has the same payload.
+`ANGELIA_EMAIL_CREDENTIALS` names a JSON file with `from`, `unsubscribe_url` (https), `unsubscribe_secret`;
+optional `user` and `password`.
+`ANGELIA_EMAIL_URL` is `smtps://host:465` (TLS at once) or `smtp://host:587` (STARTTLS, required). The
+dispatch id is the Message-ID; the date is put in front by the transport, so that a repeat has the same
+payload.
 """
 
 from __future__ import annotations
@@ -34,21 +36,39 @@ from angelia.errors import InvalidInput
 from angelia.transport.smtp_transport import CONNECTIONS, SmtpTransport
 from angelia.transport.wire import Answer, Request
 
-# Enhanced status code (RFC 3463 and its registry, read 2026-11-21), then plain reply code (RFC 5321 4.2, written down 2026-11-21) -> meaning.
+# Enhanced status code (RFC 3463 and its registry, read 2026-11-21), then plain reply code (RFC 5321 4.2,
+# written down 2026-11-21) -> meaning.
 # 5.7.x is policy or reputation: it is about us, not about the person, and a run of it halts the channel.
 ENHANCED: dict[str, str] = {
-    "5.1.1": GONE, "5.1.2": GONE, "5.1.3": REJECTED, "5.1.6": GONE, "5.1.10": GONE, "5.2.1": GONE, "5.2.2": REJECTED, "5.3.4": REJECTED,
-    "5.4.14": REJECTED, "5.7.0": HALT, "5.7.1": HALT, "5.7.8": HALT, "5.7.9": HALT, "5.7.26": HALT, "4.7.0": THROTTLED, "4.7.28": THROTTLED,
+    "5.1.1": GONE, "5.1.2": GONE, "5.1.3": REJECTED, "5.1.6": GONE, "5.1.10": GONE, "5.2.1": GONE,
+    "5.2.2": REJECTED, "5.3.4": REJECTED,
+    "5.4.14": REJECTED, "5.7.0": HALT, "5.7.1": HALT, "5.7.8": HALT, "5.7.9": HALT, "5.7.26": HALT,
+    "4.7.0": THROTTLED, "4.7.28": THROTTLED,
 }  # fmt: skip
-CODES: dict[int, str] = {421: THROTTLED, 450: RETRY, 451: RETRY, 452: RETRY, 454: RETRY, 530: HALT, 534: HALT, 535: HALT, 538: HALT}
+CODES: dict[int, str] = {
+    421: THROTTLED,
+    450: RETRY,
+    451: RETRY,
+    452: RETRY,
+    454: RETRY,
+    530: HALT,
+    534: HALT,
+    535: HALT,
+    538: HALT,
+}
 PAYLOAD_LIMIT = 256 * 1024
-# One plain address: no display name, no quoting, no route; stricter than RFC 5321, and nothing in it can end a command or a header.
-_ADDRESS = re.compile(r"(?=.{3,254}$)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}")
-# Lines up to RFC 5322's own limit: folded at 78, the email package would write the unsubscribe address as an encoded word, which nobody may decode.
+# One plain address: no display name, no quoting, no route; stricter than RFC 5321, and nothing in it can end
+# a command or a header.
+_ADDRESS = re.compile(
+    r"(?=.{3,254}$)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
+)
+# Lines up to RFC 5322's own limit: folded at 78, the email package would write the unsubscribe address as an
+# encoded word, which nobody may decode.
 _POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-# The email package decodes encoded words it finds in a text: `=?utf-8?q?=0d=0a?=` would come out as a line break, and end the header.
+# The email package decodes encoded words it finds in a text: `=?utf-8?q?=0d=0a?=` would come out as a line
+# break, and end the header.
 _ENCODED = re.compile(r"=\?[^?]*\?[BbQq]\?")
 
 
@@ -65,7 +85,9 @@ class SmtpAdapter:
         self._domain = sender.rpartition("@")[2].rstrip(">")
 
     def build_request(self, message: Message) -> Request:
-        """See `Adapter.build_request`. The path of the request is the recipient, the body everything after the date."""
+        """See `Adapter.build_request`. The path of the request is the recipient, the body everything after
+        the date.
+        """
         if not _ADDRESS.fullmatch(message.address):
             raise MessageRejected("bad_address")
         if _CONTROL.search(message.title) or _CONTROL.search(message.link or ""):
@@ -87,14 +109,20 @@ class SmtpAdapter:
                 mail["Importance"] = "high"
             mail.set_content(f"{message.body}\n\n{message.link}\n" if message.link else f"{message.body}\n")
             body = bytes(mail)
-        except (ValueError, HeaderParseError, IndexError):  # IndexError: the email package's own parser, on ids such as `:`
+        except (
+            ValueError,
+            HeaderParseError,
+            IndexError,
+        ):  # IndexError: the email package's own parser, on ids such as `:`
             raise MessageRejected("bad_header") from None
         if len(body) > PAYLOAD_LIMIT:
             raise MessageRejected("payload_too_large")
         return Request(message.address.encode("ascii"), (), body, own_path=True)
 
     def classify(self, answer: Answer) -> Verdict:
-        """See `Adapter.classify`. The status is the reply code, the body its text, of which only the enhanced code is read."""
+        """See `Adapter.classify`. The status is the reply code, the body its text, of which only the enhanced
+        code is read.
+        """
         code = answer.status
         if 200 <= code < 300:
             return Verdict(ACCEPTED)
@@ -110,20 +138,42 @@ def open_provider(config: ChannelConfig) -> Provider:
     variable = f"ANGELIA_{config.channel.upper()}_URL"
     parts = urlsplit(config.base_url or "")
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/"):
-        raise InvalidInput(f"{variable} is not smtps://host:465 or smtp://host:587", fix="name the mail server there")
+        raise InvalidInput(
+            f"{variable} is not smtps://host:465 or smtp://host:587", fix="name the mail server there"
+        )
     sender, url = str(account["from"]), str(account["unsubscribe_url"])
-    if not _ADDRESS.fullmatch(sender.rpartition("<")[2].rstrip(">")) or _CONTROL.search(sender) or _ENCODED.search(sender):
-        raise InvalidInput("the e-mail sender is no address", fix='write "from" as news@shop.example or Shop <news@shop.example>')
+    if (
+        not _ADDRESS.fullmatch(sender.rpartition("<")[2].rstrip(">"))
+        or _CONTROL.search(sender)
+        or _ENCODED.search(sender)
+    ):
+        raise InvalidInput(
+            "the e-mail sender is no address",
+            fix='write "from" as news@shop.example or Shop <news@shop.example>',
+        )
     if urlsplit(url).scheme != "https" or _CONTROL.search(url) or "?" in url:
-        raise InvalidInput("unsubscribe_url is no https address without a query", fix="one-click unsubscribing needs https (RFC 8058)")
+        raise InvalidInput(
+            "unsubscribe_url is no https address without a query",
+            fix="one-click unsubscribing needs https (RFC 8058)",
+        )
     user = (str(account["user"]), str(account["password"])) if account.get("user") else None
 
     def transport(given: ChannelConfig, timeout_s: float) -> SmtpTransport:
         assert parts.hostname is not None
         port = parts.port or (465 if parts.scheme == "smtps" else 587)
         envelope = sender.rpartition("<")[2].rstrip(">")
-        return SmtpTransport(parts.hostname, port, envelope, user, timeout_s, is_implicit=parts.scheme == "smtps", ca_file=given.ca_file)
+        return SmtpTransport(
+            parts.hostname,
+            port,
+            envelope,
+            user,
+            timeout_s,
+            is_implicit=parts.scheme == "smtps",
+            ca_file=given.ca_file,
+        )
 
     adapter = SmtpAdapter(sender, url, str(account["unsubscribe_secret"]).encode())
     is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
-    return Provider(adapter, config.base_url or "", None, CONNECTIONS, CONNECTIONS, transport, may_rehearse=is_local)
+    return Provider(
+        adapter, config.base_url or "", None, CONNECTIONS, CONNECTIONS, transport, may_rehearse=is_local
+    )

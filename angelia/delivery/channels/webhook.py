@@ -1,7 +1,9 @@
-"""Generic signed webhook: the address of a row is a URL of the recipient's, the message is JSON, the signature is HMAC-SHA256.
+"""Generic signed webhook: the address of a row is a URL of the recipient's, the message is JSON, the
+signature is HMAC-SHA256.
 
-`ANGELIA_WEBHOOK_CREDENTIALS` names a JSON file with `secret` (shared with the receivers). Signed as the Standard Webhooks specification says, so that
-receivers need no code of ours. Surprise: URLs come from outside; where they may lead is decided in `safe_http`, not here.
+`ANGELIA_WEBHOOK_CREDENTIALS` names a JSON file with `secret` (shared with the receivers). Signed as the
+Standard Webhooks specification says, so that receivers need no code of ours. Surprise: URLs come from
+outside; where they may lead is decided in `safe_http`, not here.
 """
 
 from __future__ import annotations
@@ -31,11 +33,14 @@ from angelia.transport.safe_http import REFUSED_ADDRESS, SafeHttp, parse_url
 from angelia.transport.wire import Answer, Request
 
 PAYLOAD_LIMIT = 20_000
-TOLERANCE_S = 300.0  # Source: github.com/standard-webhooks/standard-webhooks, spec, "Webhook timestamp", written down 2026-11-21
-# HTTP status -> meaning. Source: RFC 9110 section 15; 410 as in the Standard Webhooks spec ("disable the endpoint"), of 2026-11-21. A redirect is
-# never followed: it would take a signed body to an address nobody has looked at. 429 is one receiver's wish and slows no other.
+# Source: github.com/standard-webhooks/standard-webhooks, spec, "Webhook timestamp", written down 2026-11-21
+TOLERANCE_S = 300.0
+# HTTP status -> meaning. Source: RFC 9110 section 15; 410 as in the Standard Webhooks spec ("disable the
+# endpoint"), of 2026-11-21. A redirect is never followed: it would take a signed body to an address nobody
+# has looked at. 429 is one receiver's wish and slows no other.
 ERRORS: dict[int, str] = {
-    408: RETRY, 410: GONE, 413: REJECTED, 421: RETRY, 425: RETRY, 429: RETRY, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY, 507: RETRY,
+    408: RETRY, 410: GONE, 413: REJECTED, 421: RETRY, 425: RETRY, 429: RETRY, 500: RETRY, 502: RETRY,
+    503: RETRY, 504: RETRY, 507: RETRY,
 }  # fmt: skip
 
 
@@ -50,7 +55,9 @@ def verify(secret: bytes, name: str, stamp: str, body: bytes, signature: str, no
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12) or abs(now - int(stamp)) > TOLERANCE_S:
         return False
     wanted = sign(secret, name, stamp, body).encode()
-    return any(hmac.compare_digest(wanted, given.encode("latin-1", "replace")) for given in signature.split(" "))
+    return any(
+        hmac.compare_digest(wanted, given.encode("latin-1", "replace")) for given in signature.split(" ")
+    )
 
 
 class WebhookAdapter:
@@ -64,7 +71,12 @@ class WebhookAdapter:
         """See `Adapter.build_request`. The body is the same at every try; time and signature are headers."""
         if parse_url(message.address) is None:
             raise MessageRejected("bad_address")
-        document = {"dispatch_id": message.dispatch_id, "title": message.title, "body": message.body, "ttl_s": message.ttl_s}
+        document = {
+            "dispatch_id": message.dispatch_id,
+            "title": message.title,
+            "body": message.body,
+            "ttl_s": message.ttl_s,
+        }
         if message.link:
             document["link"] = message.link
         if message.collapse_key:
@@ -98,14 +110,27 @@ def host_of(address: str) -> str:
 
 
 def open_provider(config: ChannelConfig) -> Provider:
-    """Return the webhook channel (`ANGELIA_WEBHOOK_CREDENTIALS`). It has no base address: every row names its own."""
+    """Return the webhook channel (`ANGELIA_WEBHOOK_CREDENTIALS`). It has no base address: every row names its
+    own.
+    """
     account = load_credentials(config, ("secret",))
     if config.base_url is not None:
-        raise InvalidInput("the webhook channel has no base address", fix="every row of the manifest has its own; unset ANGELIA_WEBHOOK_URL")
+        raise InvalidInput(
+            "the webhook channel has no base address",
+            fix="every row of the manifest has its own; unset ANGELIA_WEBHOOK_URL",
+        )
     is_local = account.get("allow_private") is True  # a sandbox on this machine; never a real configuration
     secret = str(account["secret"]).encode()
 
     def transport(given: ChannelConfig, timeout_s: float) -> SafeHttp:
         return SafeHttp(timeout_s, ca_file=given.ca_file, allow_private=is_local)
 
-    return Provider(WebhookAdapter(secret), "", None, concurrency=64, open_transport=transport, receiver_of=host_of, may_rehearse=is_local)
+    return Provider(
+        WebhookAdapter(secret),
+        "",
+        None,
+        concurrency=64,
+        open_transport=transport,
+        receiver_of=host_of,
+        may_rehearse=is_local,
+    )

@@ -1,7 +1,9 @@
-"""Outcomes of a part into `delivery_ledger` and `push_receipts`: one commit each, per part, rewritten when a follow-up or a late outcome adds to it.
+"""Outcomes of a part into `delivery_ledger` and `push_receipts`: one commit each, per part, rewritten when a
+follow-up or a late outcome adds to it.
 
-Reads the ledger's outcome objects and the manifest file (which has the ids); also appends addresses the provider called gone to `suppressions`.
-Grain: one dispatch. Surprise: a rerun over the same outcomes writes the same bytes and makes no new commit.
+Reads the ledger's outcome objects and the manifest file (which has the ids); also appends addresses the
+provider called gone to `suppressions`. Grain: one dispatch. Surprise: a rerun over the same outcomes writes
+the same bytes and makes no new commit.
 """
 
 from __future__ import annotations
@@ -27,9 +29,13 @@ _FILE_ROWS = 50_000
 _IDS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
 
 
-def merged(ledger: Ledger, family: Sequence[Part], columns: Sequence[str] = outcomes.SCHEMA.names) -> pa.Table:
+def merged(
+    ledger: Ledger, family: Sequence[Part], columns: Sequence[str] = outcomes.SCHEMA.names
+) -> pa.Table:
     """Return the best known outcome per manifest row, over a part and its follow-ups."""
-    return outcomes.merge(outcomes.read(data, columns) for part in family for data in ledger.read_outcomes(part.id))
+    return outcomes.merge(
+        outcomes.read(data, columns) for part in family for data in ledger.read_outcomes(part.id)
+    )
 
 
 def counts(ledger: Ledger, family: Sequence[Part]) -> Counter[str]:
@@ -40,8 +46,9 @@ def counts(ledger: Ledger, family: Sequence[Part]) -> Counter[str]:
 def compact(lake: Lake, ledger: Ledger, family_of: Callable[[], Sequence[Part]], manifest: Commit) -> None:
     """Commit a part's ledger and receipts; disable what is gone.
 
-    Another part of the same file may conclude at the same time, here or in another process, and whoever commits last may have read first: so it is
-    committed again until nothing has been written since it was read.
+    Another part of the same file may conclude at the same time, here or in another process, and whoever
+    commits last may have read first: so it is committed again until nothing has been written since it was
+    read.
     """
     while True:
         family = family_of()
@@ -57,32 +64,48 @@ def _commit(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit
     with lake.attempt("delivery_ledger", ds=root.ds, send_hour=root.send_hour, part=root.leaf) as attempt:
         _write(attempt, lake, root, best, _ledger_columns)
         attempt.publish(inputs=[manifest])
-    with lake.attempt("push_receipts", ds=root.ds, source="worker", part=f"{root.send_hour}.{root.leaf}") as attempt:
+    with lake.attempt(
+        "push_receipts", ds=root.ds, source="worker", part=f"{root.send_hour}.{root.leaf}"
+    ) as attempt:
         _write(attempt, lake, root, best, _receipt_columns)
         attempt.publish(inputs=[manifest])
     _disable(lake, root, best)
 
 
-def _write(attempt: Attempt, lake: Lake, root: Part, best: pa.Table, columns: Callable[[pa.Table, pa.Table], dict[str, pa.ChunkedArray]]) -> None:
-    """Write a dataset file by file, so that only one file's rows are in memory: an encoder holds all it writes."""
+def _write(
+    attempt: Attempt,
+    lake: Lake,
+    root: Part,
+    best: pa.Table,
+    columns: Callable[[pa.Table, pa.Table], dict[str, pa.ChunkedArray]],
+) -> None:
+    """Write a dataset file by file, so that only one file's rows are in memory: an encoder holds all it
+    writes.
+    """
     with PartRows(lake, root.entry, _IDS) as source:
         for number, first in enumerate(range(0, max(best.num_rows, 1), _FILE_ROWS)):
             some = best.slice(first, _FILE_ROWS)
             rows = source.read(some["row"].to_pylist())
-            attempt.write(pa.table({name: rows[name] for name in _IDS} | columns(rows, some)), f"part-{number:04d}.parquet")
+            attempt.write(
+                pa.table({name: rows[name] for name in _IDS} | columns(rows, some)),
+                f"part-{number:04d}.parquet",
+            )
             del rows, some
             pa.default_memory_pool().release_unused()
 
 
 def _ledger_columns(rows: pa.Table, best: pa.Table) -> dict[str, pa.ChunkedArray]:
-    columns = {name: best[name] for name in ("outcome", "reason", "provider_id", "n_attempts")} | {"sent_ts": best["sent_us"].cast(TIMESTAMP)}
+    columns = {name: best[name] for name in ("outcome", "reason", "provider_id", "n_attempts")} | {
+        "sent_ts": best["sent_us"].cast(TIMESTAMP)
+    }
     hexed = [_hex(best["payload_sha256"].slice(at, 4096)) for at in range(0, best.num_rows, 4096)]
     return columns | {"payload_sha256": pa.chunked_array(hexed, pa.string())}
 
 
 def _receipt_columns(rows: pa.Table, best: pa.Table) -> dict[str, pa.ChunkedArray]:
     return {
-        "receipt_id": pc.binary_join_element_wise(rows["dispatch_id"], best["outcome"], ":"), "kind": best["outcome"], "reason": best["reason"],
+        "receipt_id": pc.binary_join_element_wise(rows["dispatch_id"], best["outcome"], ":"),
+        "kind": best["outcome"], "reason": best["reason"],
         "receipt_ts": best["at_us"].cast(TIMESTAMP), "sent_ts": best["sent_us"].cast(TIMESTAMP),
     }  # fmt: skip
 
@@ -92,7 +115,9 @@ def _hex(digests: pa.ChunkedArray) -> pa.Array:
 
 
 def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
-    """Append what the provider called gone to the suppressions: this address of this person, since the time the provider named, or its answer."""
+    """Append what the provider called gone to the suppressions: this address of this person, since the time
+    the provider named, or its answer.
+    """
     gone = best.filter(pc.fill_null(pc.starts_with(best["reason"], "gone:"), False))
     if not gone.num_rows:
         return
@@ -110,6 +135,17 @@ def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
         if entry not in known:
             since = datetime.fromtimestamp(at / 1e6, UTC)
             hashed = address_hash(key, root.channel, address)
-            entries.append({"entry_id": entry, "user_id": user, "channel": root.channel, "address_hash": hashed, "since_ts": since, "reason": "gone"})
+            entries.append(
+                {
+                    "entry_id": entry,
+                    "user_id": user,
+                    "channel": root.channel,
+                    "address_hash": hashed,
+                    "since_ts": since,
+                    "reason": "gone",
+                }
+            )
     if entries:
-        lake.append_log("suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions"))))
+        lake.append_log(
+            "suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+        )

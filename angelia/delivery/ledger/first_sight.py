@@ -1,10 +1,12 @@
-"""Which payload a dispatch id was first seen with: another payload under the same id is refused, wherever the second attempt comes from.
+"""Which payload a dispatch id was first seen with: another payload under the same id is refused, wherever the
+second attempt comes from.
 
-What decides a payload (channel, address, the template's text, field values, locale, …) is hashed per row into the batch's intent, before anything is
-sent. Takeovers compare with the intent, follow-up parts with the bytes that were sent. Other manifests are found by `sights/{channel}/{n}`: the first
-worker of a manifest part leaves one before its first intent, numbered by conditional create, and looks at those with smaller numbers. Grain: row.
-Surprise: parts of one manifest commit are not compared with each other (its contract says that a dispatch id stands in it once), and what was seen
-longer ago than a plan may be due is not looked at.
+What decides a payload (channel, address, the template's text, field values, locale, …) is hashed per row into
+the batch's intent, before anything is sent. Takeovers compare with the intent, follow-up parts with the bytes
+that were sent. Other manifests are found by `sights/{channel}/{n}`: the first worker of a manifest part
+leaves one before its first intent, numbered by conditional create, and looks at those with smaller numbers.
+Grain: row. Surprise: parts of one manifest commit are not compared with each other (its contract says that a
+dispatch id stands in it once), and what was seen longer ago than a plan may be due is not looked at.
 """
 
 from __future__ import annotations
@@ -36,30 +38,55 @@ Ids = npt.NDArray[np.bytes_]
 
 
 def payload_hash(channel: str, template: bytes, column: Mapping[str, Sequence[Any]], i: int) -> bytes:
-    """Return the hash (8 bytes) of everything that decides what row i's request says; `template` is the digest of its text."""
-    head = f"{channel}\x1f{column['address'][i]}\x1f{column['locale'][i]}\x1f{column['collapse_key'][i]}\x1f{column['ttl_s'][i]}"
-    rest = f"{head}\x1f{column['priority'][i]}\x1f{column['template_id'][i]}\x1f{column['template_version'][i]}\x1f{column['fields'][i]}"
+    """Return the hash (8 bytes) of everything that decides what row i's request says; `template` is the
+    digest of its text.
+    """
+    names = (
+        "address",
+        "locale",
+        "collapse_key",
+        "ttl_s",
+        "priority",
+        "template_id",
+        "template_version",
+        "fields",
+    )
+    rest = "\x1f".join([channel, *(str(column[name][i]) for name in names)])
     return blake2b(rest.encode("utf-8", "surrogatepass"), digest_size=PAYLOAD_BYTES, key=template).digest()
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What another manifest's part knows of a dispatch: its payload hash (None: never intended), and what became of it (`open`: not over)."""
+    """What another manifest's part knows of a dispatch: its payload hash (None: never intended), and what
+    became of it (`open`: not over).
+    """
 
     payload: bytes | None
     outcome: str
 
     def forbids(self, guarantee: str) -> bool:
-        """Say whether the same payload may not go (again): it went, or may still go, or nobody knows and once is all that is allowed."""
-        return self.outcome in (OPEN, outcomes.ACCEPTED) or (self.outcome == outcomes.AMBIGUOUS and guarantee == "at_most_once")
+        """Say whether the same payload may not go (again): it went, or may still go, or nobody knows and once
+        is all that is allowed.
+        """
+        return self.outcome in (OPEN, outcomes.ACCEPTED) or (
+            self.outcome == outcomes.AMBIGUOUS and guarantee == "at_most_once"
+        )
 
 
 class SentBefore:
     """What a part and its follow-ups intended and sent before, by row of the manifest file."""
 
     def __init__(self, ledger: Ledger, family: Sequence[Part]) -> None:
-        tables = [outcomes.read(data, ("row", "payload_sha256")) for part in family for data in ledger.read_outcomes(part.id)]
-        known = pa.concat_tables(tables) if tables else outcomes.SCHEMA.empty_table().select(["row", "payload_sha256"])
+        tables = [
+            outcomes.read(data, ("row", "payload_sha256"))
+            for part in family
+            for data in ledger.read_outcomes(part.id)
+        ]
+        known = (
+            pa.concat_tables(tables)
+            if tables
+            else outcomes.SCHEMA.empty_table().select(["row", "payload_sha256"])
+        )
         known = known.filter(pc.is_valid(known["payload_sha256"]))
         self._intents = {k: standing[0] for k, standing in ledger.intents(family[0].id).items()}
         self._size = next((intent.size for intent in self._intents.values()), 1)
@@ -73,7 +100,9 @@ class SentBefore:
         return intent.payload(row % self._size) if intent else None
 
     def digests(self, rows: Sequence[int]) -> dict[int, bytes]:
-        """Return the sha256 of the bytes that were sent of these rows (ascending), by position in the list given."""
+        """Return the sha256 of the bytes that were sent of these rows (ascending), by position in the list
+        given.
+        """
         if not len(self._rows):
             return {}
         at = np.searchsorted(self._rows, rows)
@@ -123,7 +152,9 @@ class FirstSeen:
             "at": self._ledger.lease_now(),
         }
         number = max((int(name) for name in self._lake.store.children(folder)), default=0) + 1
-        while not self._lake.store.create(f"{folder}/{number:08d}", json.dumps(body, sort_keys=True).encode()):
+        while not self._lake.store.create(
+            f"{folder}/{number:08d}", json.dumps(body, sort_keys=True).encode()
+        ):
             number += 1
         return number
 
@@ -134,7 +165,10 @@ class FirstSeen:
         for name in reversed(self._lake.store.children(f"sights/{channel}")):
             key = f"{channel}/{name}"
             if key not in self._headers:
-                self._headers[key] = {**json.loads(self._lake.store.read(f"sights/{key}")), "number": int(name)}
+                self._headers[key] = {
+                    **json.loads(self._lake.store.read(f"sights/{key}")),
+                    "number": int(name),
+                }
             if self._headers[key]["at"] < oldest:
                 break
             if before is None or int(name) < before:
@@ -145,7 +179,11 @@ class FirstSeen:
         """Return what an earlier part knows of the dispatches that both have."""
         try:
             commit = self._lake.as_of("dispatch_manifest", header["manifest"], ds=header["ds"])
-            family = [other for other in parts.parts_of(self._lake, commit, header["send_hour"]) if other.entry.identity == header["root"]]
+            family = [
+                other
+                for other in parts.parts_of(self._lake, commit, header["send_hour"])
+                if other.entry.identity == header["root"]
+            ]
             if not family:
                 return {}
             theirs = _plain(columns_of(self._lake, family[0].entry, ("dispatch_id",))["dispatch_id"])
@@ -161,7 +199,10 @@ class FirstSeen:
         closed = parts.window(self._lake, family[0])[1] + _GRACE_US <= self._now()
         is_over = closed or all(self._ledger.is_done(part.id) for part in family)
         best = compaction.merged(self._ledger, family, outcomes.COUNTED)
-        became = {row: (outcome, n) for row, outcome, n in zip(*(best[name].to_pylist() for name in outcomes.COUNTED), strict=True)}
+        became = {
+            row: (outcome, n)
+            for row, outcome, n in zip(*(best[name].to_pylist() for name in outcomes.COUNTED), strict=True)
+        }
         intents = {k: standing[0] for k, standing in self._ledger.intents(family[0].id).items()}
         size = next((intent.size for intent in intents.values()), 1)
         known = []

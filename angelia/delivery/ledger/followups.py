@@ -1,7 +1,9 @@
-"""What a part leaves behind when every row has an outcome: follow-up parts of rows that are as good as unsent, then ledger and receipts.
+"""What a part leaves behind when every row has an outcome: follow-up parts of rows that are as good as
+unsent, then ledger and receipts.
 
-Reads outcomes and the manifest file; writes `followups/…`. Grain: manifest row. Surprise: a row whose window is over is followed up no more, and
-neither is one that was refused for its payload: the next attempt would be the same.
+Reads outcomes and the manifest file; writes `followups/…`. Grain: manifest row. Surprise: a row whose window
+is over is followed up no more, and neither is one that was refused for its payload: the next attempt would be
+the same.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from angelia.lake import Lake
 
 
 def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros, limited: Collection[str] = ()) -> None:
-    """Name what is to be sent again and still has a window in a follow-up part, and in one of its own for each campaign with a speed limit."""
+    """Name what is to be sent again and still has a window in a follow-up part, and in one of its own for
+    each campaign with a speed limit.
+    """
     mine = compaction.merged(ledger, [part], (*COUNTED, "reason"))
     mine = mine.filter(pc.is_in(mine["outcome"], pa.array([DEFERRED, AMBIGUOUS])))
     mine = mine.filter(pc.fill_null(pc.not_equal(mine["reason"], PAYLOAD_CHANGED), True))
@@ -36,7 +40,9 @@ def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros, limited: Coll
     again, campaigns = mine["row"].filter(goes_on), facts["campaign_id"].filter(goes_on)
     for campaign in sorted(set(campaigns.unique().to_pylist()) & set(limited)):
         paced = again.filter(pc.equal(campaigns, campaign))
-        parts.follow_up(lake, part, paced.to_pylist(), parts.PACED, f"{part.id[:32]}.{parts.PACED}.{campaign}", campaign)
+        parts.follow_up(
+            lake, part, paced.to_pylist(), parts.PACED, f"{part.id[:32]}.{parts.PACED}.{campaign}", campaign
+        )
     rest = again.filter(pc.invert(pc.is_in(campaigns, pa.array(list(limited), pa.string()))))
     if len(rest):
         parts.follow_up(lake, part, rest.to_pylist(), "deferred", f"{part.id[:32]}.deferred")

@@ -1,9 +1,12 @@
-"""The ledger: claims, intents before sends, outcomes after; each a conditional create in the lake's store, and nothing else coordinates workers.
+"""The ledger: claims, intents before sends, outcomes after; each a conditional create in the lake's store,
+and nothing else coordinates workers.
 
-Keys (part = sha256 of the part): `claims/{part}/{epoch}`, `heartbeats/{part}/{epoch}`, `released/{part}/{epoch}`, `intents/{part}/{k}`,
-`outcomes/{part}/{k}`, `late/{part}/{k}-{epoch}`, `done/{part}`. Batch k is a fixed range of the part's rows; after a takeover that sends again
-(at least once) the second intent is `intents/{part}/{k}-e{epoch}`. Times here are lease time, microseconds since 1970 UTC.
-Surprise: an intent without outcomes is not a failure record but an *unknown*: its rows may have been sent, and only its owner can know.
+Keys (part = sha256 of the part): `claims/{part}/{epoch}`, `heartbeats/{part}/{epoch}`,
+`released/{part}/{epoch}`, `intents/{part}/{k}`,
+`outcomes/{part}/{k}`, `late/{part}/{k}-{epoch}`, `done/{part}`. Batch k is a fixed range of the part's rows;
+after a takeover that sends again (at least once) the second intent is `intents/{part}/{k}-e{epoch}`. Times
+here are lease time, microseconds since 1970 UTC. Surprise: an intent without outcomes is not a failure record
+but an *unknown*: its rows may have been sent, and only its owner can know.
 """
 
 from __future__ import annotations
@@ -43,7 +46,9 @@ class Owner:
         return cls(socket.gethostname(), _boot(), _namespace(), os.getpid(), _start_ticks(os.getpid()) or "")
 
     def is_dead(self) -> bool:
-        """Say whether the process is *provably* gone: same machine, boot and pid namespace, and no such process (zombies count as gone)."""
+        """Say whether the process is *provably* gone: same machine, boot and pid namespace, and no such
+        process (zombies count as gone).
+        """
         here = (socket.gethostname(), _boot(), _namespace())
         if not self.boot or not self.started or (self.host, self.boot, self.namespace) != here:
             return False
@@ -84,7 +89,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Intent:
-    """Rows somebody was about to send: batch `k`, `rows` of them, `size` of every full batch; the owner starts nothing after `deadline`."""
+    """Rows somebody was about to send: batch `k`, `rows` of them, `size` of every full batch; the owner
+    starts nothing after `deadline`.
+    """
 
     k: int
     epoch: int
@@ -111,8 +118,8 @@ class Ledger:
     def claim(self, part: Part, *, takeover: bool = False) -> Claim | None:
         """Claim a part: None if it is done, or somebody else holds it.
 
-        A held part is taken over when asked for, when its owner released it, when its heartbeat is older than 300 s, or when its
-        owner is provably dead.
+        A held part is taken over when asked for, when its owner released it, when its heartbeat is older than
+        300 s, or when its owner is provably dead.
         """
         if self.is_done(part.id):
             return None
@@ -121,8 +128,16 @@ class Ledger:
             return None
         is_takeover = epoch > 0 and not self.store.exists(f"released/{part.id}/{epoch:08d}")
         claim = Claim(part.id, epoch + 1, self.owner, is_takeover)
-        body = {"owner": asdict(self.owner), "claimed": self.lease_now(), "ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf}
-        if not self.store.create(f"claims/{part.id}/{claim.epoch:08d}", json.dumps(body, sort_keys=True).encode()):
+        body = {
+            "owner": asdict(self.owner),
+            "claimed": self.lease_now(),
+            "ds": part.ds,
+            "send_hour": part.send_hour,
+            "leaf": part.leaf,
+        }
+        if not self.store.create(
+            f"claims/{part.id}/{claim.epoch:08d}", json.dumps(body, sort_keys=True).encode()
+        ):
             return None
         return claim
 
@@ -148,7 +163,9 @@ class Ledger:
 
     def heartbeat(self, claim: Claim) -> None:
         """Say that this worker lives (its own key, so overwriting is nobody else's loss)."""
-        self.store.put(f"heartbeats/{claim.part}/{claim.epoch:08d}", json.dumps({"at": self.lease_now()}).encode())
+        self.store.put(
+            f"heartbeats/{claim.part}/{claim.epoch:08d}", json.dumps({"at": self.lease_now()}).encode()
+        )
 
     def release(self, claim: Claim) -> None:
         """Give a claim back: every open intent has its outcomes."""
@@ -156,10 +173,27 @@ class Ledger:
 
     # ---- intents and outcomes
 
-    def intend(self, claim: Claim, k: int, rows: int, size: int, deadline: Micros, *, payloads: bytes = b"", again: bool = False) -> bool:
+    def intend(
+        self,
+        claim: Claim,
+        k: int,
+        rows: int,
+        size: int,
+        deadline: Micros,
+        *,
+        payloads: bytes = b"",
+        again: bool = False,
+    ) -> bool:
         """Write the intent of a batch; False = somebody else has it."""
         key = f"intents/{claim.part}/{k:06d}" + (f"-e{claim.epoch}" if again else "")
-        body = {"owner": asdict(self.owner), "epoch": claim.epoch, "deadline": deadline, "rows": rows, "size": size, "at": self.lease_now()}
+        body = {
+            "owner": asdict(self.owner),
+            "epoch": claim.epoch,
+            "deadline": deadline,
+            "rows": rows,
+            "size": size,
+            "at": self.lease_now(),
+        }
         body["payloads"] = base64.b64encode(payloads).decode()
         return self.store.create(key, json.dumps(body, sort_keys=True).encode())
 
@@ -171,7 +205,18 @@ class Ledger:
             raw = read_json(self.store, key)
             k = int(name.split("-")[0])
             payloads = base64.b64decode(raw.get("payloads", ""))
-            found.setdefault(k, []).append(Intent(k, raw["epoch"], key, Owner(**raw["owner"]), raw["deadline"], raw["rows"], raw["size"], payloads))
+            found.setdefault(k, []).append(
+                Intent(
+                    k,
+                    raw["epoch"],
+                    key,
+                    Owner(**raw["owner"]),
+                    raw["deadline"],
+                    raw["rows"],
+                    raw["size"],
+                    payloads,
+                )
+            )
         return found
 
     def batches_with_outcomes(self, part: str) -> set[int]:
@@ -179,15 +224,23 @@ class Ledger:
         return {int(name) for name in self.store.children(f"outcomes/{part}")}
 
     def conclude(self, claim: Claim, k: int, outcomes: bytes) -> bool:
-        """Write the outcomes of a batch. If another worker resolved it first, ours are appended as late truth, and False is returned."""
+        """Write the outcomes of a batch. If another worker resolved it first, ours are appended as late
+        truth, and False is returned.
+        """
         if self.store.create(f"outcomes/{claim.part}/{k:06d}", outcomes):
             return True
         self.store.create(f"late/{claim.part}/{k:06d}-{claim.epoch:08d}", outcomes)
         return False
 
     def written(self, parts: Iterable[str]) -> tuple[int, ...]:
-        """Return how many outcome objects each part has, late ones too: equal numbers, equal knowledge (nothing is ever changed or removed)."""
-        return tuple(len(self.store.children(f"{folder}/{part}")) for part in sorted(parts) for folder in ("outcomes", "late"))
+        """Return how many outcome objects each part has, late ones too: equal numbers, equal knowledge
+        (nothing is ever changed or removed).
+        """
+        return tuple(
+            len(self.store.children(f"{folder}/{part}"))
+            for part in sorted(parts)
+            for folder in ("outcomes", "late")
+        )
 
     def read_outcomes(self, part: str) -> Iterable[bytes]:
         """Yield the outcome objects of a part: first those that stand, then late ones."""

@@ -1,6 +1,7 @@
 """Outcomes of rows as columns: filled by the worker, stored as Arrow, merged when a part is compacted.
 
-Grain: row of a manifest file (`row` = its position there). No id and no address is in here; compaction joins them from the manifest.
+Grain: row of a manifest file (`row` = its position there). No id and no address is in here; compaction joins
+    them from the manifest.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from angelia.delivery.manifest.objects import open_bytes, seal_bytes
 from angelia.errors import Corrupt
 
 ACCEPTED, REJECTED, AMBIGUOUS, SKIPPED, DEFERRED = "accepted", "rejected", "ambiguous", "skipped", "deferred"
-# When a row has several: what is known to have happened beats what is not, and `ambiguous` is never forgotten for a later "not sent".
+# When a row has several: what is known to have happened beats what is not, and `ambiguous` is never forgotten
+# for a later "not sent".
 RANK = {ACCEPTED: 5, REJECTED: 4, AMBIGUOUS: 3, SKIPPED: 2, DEFERRED: 1}
 SCHEMA = pa.schema(
     [
@@ -27,7 +29,10 @@ SCHEMA = pa.schema(
         ("at_us", pa.int64()),  # plan time of the outcome
         ("n_attempts", pa.int16()),
         ("payload_sha256", pa.binary(32)),
-        ("gone_us", pa.int64()),  # since when the provider says the address is gone; null = it did not say, or it is not
+        (
+            "gone_us",
+            pa.int64(),
+        ),  # since when the provider says the address is gone; null = it did not say, or it is not
     ]
 )
 COUNTED = ("row", "outcome", "n_attempts")
@@ -55,8 +60,21 @@ class Outcomes:
         """Return the batch's outcomes; every row must have one."""
         if None in self.outcome:
             raise AssertionError("a row has no outcome")
-        columns = [self.rows, self.outcome, self.reason, self.provider_id, self.sent, self.at, self.attempts, self.payload, self.gone]
-        table = pa.Table.from_arrays([pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+        columns = [
+            self.rows,
+            self.outcome,
+            self.reason,
+            self.provider_id,
+            self.sent,
+            self.at,
+            self.attempts,
+            self.payload,
+            self.gone,
+        ]
+        table = pa.Table.from_arrays(
+            [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)],
+            schema=SCHEMA,
+        )
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             writer.write_table(table)
@@ -72,11 +90,16 @@ def read(data: bytes, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
                 raise Corrupt("an outcome object of the ledger has another schema")
             return file.read_all().select(columns)
     except (pa.ArrowInvalid, OSError):
-        raise Corrupt("an outcome object of the ledger is unreadable", fix="restore it from a backup; nothing was changed") from None
+        raise Corrupt(
+            "an outcome object of the ledger is unreadable",
+            fix="restore it from a backup; nothing was changed",
+        ) from None
 
 
 def merge(tables: Iterable[pa.Table]) -> pa.Table:
-    """Return one row per manifest row: the best known outcome, the first sending instant, attempts summed; sorted by row."""
+    """Return one row per manifest row: the best known outcome, the first sending instant, attempts summed;
+    sorted by row.
+    """
     given = list(tables)
     table = pa.concat_tables(given) if given else SCHEMA.empty_table()
     if not table.num_rows:
@@ -85,8 +108,12 @@ def merge(tables: Iterable[pa.Table]) -> pa.Table:
     if (rows[1:] > rows[:-1]).all():
         return table  # one outcome a row, in order: nothing to choose, nothing to copy
     codes = table["outcome"].combine_chunks().dictionary_encode()
-    ranks = np.array([RANK[word] for word in codes.dictionary.to_pylist()], dtype=np.int64)[codes.indices.to_numpy()]
-    order = np.lexsort((np.arange(len(rows)), ranks, rows))  # the best, and of equals the latest written, comes last in its row
+    ranks = np.array([RANK[word] for word in codes.dictionary.to_pylist()], dtype=np.int64)[
+        codes.indices.to_numpy()
+    ]
+    order = np.lexsort(
+        (np.arange(len(rows)), ranks, rows)
+    )  # the best, and of equals the latest written, comes last in its row
     sorted_rows = rows[order]
     last = np.append(sorted_rows[1:] != sorted_rows[:-1], True)
     best = table.take(pa.array(order[last]))

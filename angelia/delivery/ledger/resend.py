@@ -1,9 +1,11 @@
-"""`angelia ledger resend`: what of a campaign's decided messages the ledger lacks, and that may still go, is put up to be sent again.
+"""`angelia ledger resend`: what of a campaign's decided messages the ledger lacks, and that may still go, is
+put up to be sent again.
 
-Reads manifests, ledger objects, stops, suppressions and the newest user_preferences; writes follow-up parts, which the next delivery takes. Grain:
-manifest row. A row is left out, under a reason, if its message reached its provider or may have (`already_…`), by whatever plan; if somebody is still
-at it (`pending`), its own window has closed, the person has refused it since, or a later plan has it (`planned_again`).
-What would surprise: a message never leaves the window it was decided for; who wants it later wants another plan.
+Reads manifests, ledger objects, stops, suppressions and the newest user_preferences; writes follow-up parts,
+which the next delivery takes. Grain: manifest row. A row is left out, under a reason, if its message reached
+its provider or may have (`already_…`), by whatever plan; if somebody is still at it (`pending`), its own
+window has closed, the person has refused it since, or a later plan has it (`planned_again`). What would
+surprise: a message never leaves the window it was decided for; who wants it later wants another plan.
 """
 
 from __future__ import annotations
@@ -35,8 +37,17 @@ _CHOICE = ["user_id", "kind", "name"]  # what a preference is about
 LACKING = frozenset({SKIPPED, DEFERRED})  # no provider has seen these
 
 
-def resend(lake: Lake, days: Sequence[str], campaigns: Collection[str], now: Micros, lease_now: Micros, *, dry_run: bool) -> dict[str, Any]:
-    """Put up for sending again what may go; return rows by campaign, `resent` (or what would be), and what was left out by reason.
+def resend(
+    lake: Lake,
+    days: Sequence[str],
+    campaigns: Collection[str],
+    now: Micros,
+    lease_now: Micros,
+    *,
+    dry_run: bool,
+) -> dict[str, Any]:
+    """Put up for sending again what may go; return rows by campaign, `resent` (or what would be), and what
+    was left out by reason.
 
     Args:
         days: plans, by ds; those without a manifest are named in `no_plan`.
@@ -45,8 +56,8 @@ def resend(lake: Lake, days: Sequence[str], campaigns: Collection[str], now: Mic
         lease_now: real time, by which the logs' age is judged.
 
     Raises:
-        InvalidInput: the lake is on a replay branch, no plan of these days has such a campaign, or a campaign is stopped.
-        AngeliaError: stops and suppressions cannot be read.
+        InvalidInput: the lake is on a replay branch, no plan of these days has such a campaign, or a campaign
+            is stopped. AngeliaError: stops and suppressions cannot be read.
     """
     parts.require_main(lake)
     ledger = Ledger(lake.store, Owner.this_process(), lambda: lease_now)
@@ -60,17 +71,25 @@ def resend(lake: Lake, days: Sequence[str], campaigns: Collection[str], now: Mic
             continue
         guards = _guards(lake, ds, lease_now)
         if stopped := sorted(guards.stopped & set(campaigns)):
-            raise InvalidInput(f"campaign {', '.join(stopped)} is stopped", fix=f"`angelia catalog resume {stopped[0]}` first, if it is to go on")
+            raise InvalidInput(
+                f"campaign {', '.join(stopped)} is stopped",
+                fix=f"`angelia catalog resume {stopped[0]}` first, if it is to go on",
+            )
         others = _OtherPlans(lake, ledger, ds, campaigns)
         for _, family in families(lake, ds):
-            chosen = _part(lake, ledger, family, campaigns, guards, refused, others, now, by_campaign, left_out)
+            chosen = _part(
+                lake, ledger, family, campaigns, guards, refused, others, now, by_campaign, left_out
+            )
             if chosen:
                 n_parts += 1
                 if not dry_run:
-                    parts.follow_up(lake, family[0], chosen, "resent", f"{family[0].id[:32]}.resent-{len(family):04d}")
+                    parts.follow_up(
+                        lake, family[0], chosen, "resent", f"{family[0].id[:32]}.resent-{len(family):04d}"
+                    )
     if unknown := sorted(set(campaigns) - set(by_campaign)):
         raise InvalidInput(
-            f"no plan of {days[0]} to {days[-1]} has a message of {', '.join(unknown)}", fix="`angelia plan show --ds D` lists a plan's campaigns"
+            f"no plan of {days[0]} to {days[-1]} has a message of {', '.join(unknown)}",
+            fix="`angelia plan show --ds D` lists a plan's campaigns",
         )
     resent = sum(counts["resent"] for counts in by_campaign.values())
     return {
@@ -104,7 +123,9 @@ def _part(
         return []
     is_open = _is_open(ledger, family)
     outcomes = _outcomes(ledger, family)
-    names, messages, users, topics = (rows[name].to_pylist() for name in ("campaign_id", "message_id", "user_id", "topic"))
+    names, messages, users, topics = (
+        rows[name].to_pylist() for name in ("campaign_id", "message_id", "user_id", "topic")
+    )
     blocked = guards.blocked(names, users, root.channel, rows["address"].to_pylist())
     ends = rows["not_after"].cast(pa.int64()).to_pylist()
     transactional = [word == "at_least_once" for word in rows["guarantee"].to_pylist()]
@@ -117,8 +138,11 @@ def _part(
             reason = "pending"  # a delivery takes it by itself while its window is open
         elif ends[row] <= now:
             reason = "window_closed"
-        elif (users[row], "channel", root.channel) in refused or (not transactional[row] and (users[row], "topic", topics[row]) in refused):
-            reason = "opted_out"  # as the night sees it: a channel may be refused for everything, a topic for marketing
+        elif (users[row], "channel", root.channel) in refused or (
+            not transactional[row] and (users[row], "topic", topics[row]) in refused
+        ):
+            # as the night sees it: a channel may be refused for everything, a topic for marketing
+            reason = "opted_out"
         else:
             reason = blocked[row] or others.reasons.get(messages[row], "resent")
         by_campaign.setdefault(names[row], Counter())[reason] += 1
@@ -146,7 +170,9 @@ class _OtherPlans:
 
     @cached_property
     def reasons(self) -> dict[str, str]:
-        """Reason by message_id. Asked for only if a row's window is open still, so later plans are few; earlier ones are those still delivered."""
+        """Reason by message_id. Asked for only if a row's window is open still, so later plans are few;
+        earlier ones are those still delivered.
+        """
         earliest = (date.fromisoformat(self._ds) - timedelta(days=parts.LOOK_BACK_DAYS)).isoformat()
         found: dict[str, str] = {}
         for other in (leaf["ds"] for leaf in self._lake.partitions("dispatch_manifest")):
@@ -162,7 +188,9 @@ class _OtherPlans:
             return {}
         outcomes, is_open = _outcomes(self._ledger, family), _is_open(self._ledger, family)
         found = {}
-        for row, message in ((row, message) for row, message in enumerate(rows["message_id"].to_pylist()) if ours[row]):
+        for row, message in (
+            (row, message) for row, message in enumerate(rows["message_id"].to_pylist()) if ours[row]
+        ):
             outcome = outcomes.get(row)
             if outcome is not None and outcome not in LACKING:
                 found[message] = f"already_{outcome}"
@@ -176,16 +204,24 @@ class _OtherPlans:
 def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
     guards = Guards(lake, ds, lambda: lease_now)
     if not asyncio.run(guards.refresh()):
-        raise AngeliaError(f"stops and suppressions cannot be read ({guards.problem}); nothing was put up", fix="run `angelia lake verify`")
+        raise AngeliaError(
+            f"stops and suppressions cannot be read ({guards.problem}); nothing was put up",
+            fix="run `angelia lake verify`",
+        )
     return guards
 
 
 def _refused(lake: Lake) -> frozenset[tuple[str, str, str]]:
-    """Return (user, kind, name) where the last word of the newest preferences is no: younger than the plan, if a day has come in since.
+    """Return (user, kind, name) where the last word of the newest preferences is no: younger than the plan,
+    if a day has come in since.
 
-    A day after today may be of a mistyped year: it hides no refusal of the newest day up to today, and its own refusals count too.
+    A day after today may be of a mistyped year: it hides no refusal of the newest day up to today, and its
+    own refusals count too.
     """
-    days, today = [leaf["ds"] for leaf in lake.partitions("user_preferences")], datetime.now(UTC).date().isoformat()
+    days, today = (
+        [leaf["ds"] for leaf in lake.partitions("user_preferences")],
+        datetime.now(UTC).date().isoformat(),
+    )
     newest = {max(some) for some in (days, [day for day in days if day <= today]) if some}
     return frozenset().union(*(_refused_on(lake, day) for day in newest))
 
@@ -193,7 +229,10 @@ def _refused(lake: Lake) -> frozenset[tuple[str, str, str]]:
 def _refused_on(lake: Lake, ds: str) -> frozenset[tuple[str, str, str]]:
     said = lake.read(lake.require("user_preferences", ds=ds), [*_CHOICE, "is_opted_in", "updated_ts"])
     yes, no = (
-        said.filter(pc.equal(said["is_opted_in"], word)).group_by(_CHOICE).aggregate([("updated_ts", "max")]).rename_columns([*_CHOICE, at])
+        said.filter(pc.equal(said["is_opted_in"], word))
+        .group_by(_CHOICE)
+        .aggregate([("updated_ts", "max")])
+        .rename_columns([*_CHOICE, at])
         for word, at in ((True, "yes_ts"), (False, "no_ts"))
     )
     last = no.join(yes, _CHOICE, join_type="left outer")
@@ -205,5 +244,8 @@ def lines(result: dict[str, Any]) -> list[str]:
     """Return what an operator reads before saying yes."""
     done = "would be put up again" if result["dry_run"] else "put up again; the next delivery takes them"
     found = [f"{result['resent']:,} messages in {result['parts']} parts {done}"]
-    found += [f"  {name}: " + ", ".join(f"{reason} {n:,}" for reason, n in counts.items()) for name, counts in result["campaigns"].items()]
+    found += [
+        f"  {name}: " + ", ".join(f"{reason} {n:,}" for reason, n in counts.items())
+        for name, counts in result["campaigns"].items()
+    ]
     return [*found, *(f"  no plan of {ds}" for ds in result["no_plan"])]

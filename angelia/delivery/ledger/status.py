@@ -18,13 +18,23 @@ from angelia.lake import Commit, Lake
 
 
 def families(lake: Lake, ds: str) -> list[tuple[Commit, list[Part]]]:
-    """Return each manifest part of a plan with its follow-ups; unsealed hours by the newest commit (nothing is sealed by asking)."""
+    """Return each manifest part of a plan with its follow-ups; unsealed hours by the newest commit (nothing
+    is sealed by asking).
+    """
     found: list[tuple[Commit, list[Part]]] = []
     for hour in parts.send_hours(lake, ds):
         commit = parts.standing_manifest(lake, ds, hour)
         every = parts.parts_of(lake, commit, hour)
         for root in (part for part in every if part.rows is None):
-            found.append((commit, [root, *(part for part in every if part.rows is not None and part.entry.identity == root.id)]))
+            found.append(
+                (
+                    commit,
+                    [
+                        root,
+                        *(part for part in every if part.rows is not None and part.entry.identity == root.id),
+                    ],
+                )
+            )
     return found
 
 
@@ -32,7 +42,14 @@ def status(lake: Lake, ds: str) -> dict[str, Any]:
     """Return rows by outcome, parts, open intents of a plan."""
     ledger = Ledger(lake.store, Owner.this_process(), lease_now)
     outcomes: Counter[str] = Counter()
-    result: dict[str, Any] = {"ds": ds, "parts": 0, "parts_done": 0, "rows": 0, "open_intents": 0, "rows_intended": 0}
+    result: dict[str, Any] = {
+        "ds": ds,
+        "parts": 0,
+        "parts_done": 0,
+        "rows": 0,
+        "open_intents": 0,
+        "rows_intended": 0,
+    }
     for _, family in families(lake, ds):
         outcomes += compaction.counts(ledger, family)
         result["rows"] += family[0].n_rows
@@ -50,7 +67,9 @@ def status(lake: Lake, ds: str) -> dict[str, Any]:
 
 
 def release(lake: Lake, ds: str, send_hour: str | None, *, dry_run: bool) -> dict[str, Any]:
-    """Put the ambiguous rows of finished parts into follow-up parts; the next delivery sends those whose window is still open."""
+    """Put the ambiguous rows of finished parts into follow-up parts; the next delivery sends those whose
+    window is still open.
+    """
     parts.require_main(lake)
     ledger = Ledger(lake.store, Owner.this_process(), lease_now)
     n_rows = n_parts = 0
@@ -59,7 +78,11 @@ def release(lake: Lake, ds: str, send_hour: str | None, *, dry_run: bool) -> dic
         if send_hour not in (None, root.send_hour) or not all(ledger.is_done(part.id) for part in family):
             continue
         best = compaction.merged(ledger, family)
-        rows = [row for row, outcome in zip(best["row"].to_pylist(), best["outcome"].to_pylist(), strict=True) if outcome == AMBIGUOUS]
+        rows = [
+            row
+            for row, outcome in zip(best["row"].to_pylist(), best["outcome"].to_pylist(), strict=True)
+            if outcome == AMBIGUOUS
+        ]
         if rows:
             n_rows, n_parts = n_rows + len(rows), n_parts + 1
             if not dry_run:

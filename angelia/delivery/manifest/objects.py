@@ -1,4 +1,6 @@
-"""Objects of the ledger as they are read back: JSON documents, and bytes with their own checksum. What is damaged is named, never guessed at."""
+"""Objects of the ledger as they are read back: JSON documents, and bytes with their own checksum. What is
+damaged is named, never guessed at.
+"""
 
 from __future__ import annotations
 

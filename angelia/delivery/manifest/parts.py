@@ -1,8 +1,9 @@
 """Which parts there are to send: seals, manifest parts, follow-up parts, what is due.
 
-Reads `dispatch_manifest` commits of branch main; writes `seals/{ds}/{send_hour}` (conditional create) and `followups/{ds}/{send_hour}/…`.
-Grain of a part: about 100,000 rows of one hour, channel and priority; a follow-up part names rows of such a file and carries no address itself.
-Surprise: the first worker of an hour decides for good which manifest commit is sent for that hour; a later commit is ignored for it.
+Reads `dispatch_manifest` commits of branch main; writes `seals/{ds}/{send_hour}` (conditional create) and
+`followups/{ds}/{send_hour}/…`. Grain of a part: about 100,000 rows of one hour, channel and priority; a
+follow-up part names rows of such a file and carries no address itself. Surprise: the first worker of an hour
+decides for good which manifest commit is sent for that hour; a later commit is ignored for it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Part:
     manifest: int
     id: str
     rows: tuple[int, ...] | None = None  # None = all rows of the file
-    kind: str = "plan"  # plan, deferred, released, paced, or FALLOVER (a file of that dataset, otherwise like plan)
+    kind: str = (
+        "plan"  # plan, deferred, released, paced, or FALLOVER (a file of that dataset, otherwise like plan)
+    )
     campaign: str | None = None  # of a paced part: all its rows are of this one, and wait for its speed limit
 
     @property
@@ -74,7 +77,9 @@ def require_main(lake: Lake) -> None:
         InvalidInput: the lake is open on a replay branch.
     """
     if lake.branch != "main":
-        raise InvalidInput(f"branch {lake.branch} is a replay; only main can be sent", fix="unset ANGELIA_BRANCH")
+        raise InvalidInput(
+            f"branch {lake.branch} is a replay; only main can be sent", fix="unset ANGELIA_BRANCH"
+        )
 
 
 def parse_hour(text: str) -> str:
@@ -88,7 +93,9 @@ def parse_hour(text: str) -> str:
             raise ValueError
         datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
     except ValueError:
-        raise InvalidInput(f"--send-hour {text!r} is not an hour", fix="write it as 2026-11-15T04 (UTC)") from None
+        raise InvalidInput(
+            f"--send-hour {text!r} is not an hour", fix="write it as 2026-11-15T04 (UTC)"
+        ) from None
     return text
 
 
@@ -104,7 +111,9 @@ def send_hours(lake: Lake, ds: str) -> list[str]:
         NotFound: no manifest is committed for ds.
     """
     commit = lake.require("dispatch_manifest", ds=ds)
-    return sorted({entry.keys["send_hour"] for entry in commit.files} | set(lake.store.children(f"seals/{ds}")))
+    return sorted(
+        {entry.keys["send_hour"] for entry in commit.files} | set(lake.store.children(f"seals/{ds}"))
+    )
 
 
 def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
@@ -123,21 +132,35 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     sealed = read_json(lake.store, key)
     commit = lake.as_of("dispatch_manifest", int(sealed["manifest"]), ds=ds)
     if commit.sha256 != sealed["sha256"] and not commit.erased:
-        raise Corrupt(f"{commit.ref} is not the commit that was sealed for {send_hour}; nothing was sent", fix="run `angelia lake verify`")
+        raise Corrupt(
+            f"{commit.ref} is not the commit that was sealed for {send_hour}; nothing was sent",
+            fix="run `angelia lake verify`",
+        )
     return commit
 
 
 def sealed_hours(lake: Lake, ds: str) -> dict[str, int]:
-    """Return the sealed hours of a plan and the manifest commit each is sealed to: what `emit_manifests` must leave alone."""
-    return {hour: int(read_json(lake.store, f"seals/{ds}/{hour}")["manifest"]) for hour in lake.store.children(f"seals/{ds}")}
+    """Return the sealed hours of a plan and the manifest commit each is sealed to: what `emit_manifests` must
+    leave alone.
+    """
+    return {
+        hour: int(read_json(lake.store, f"seals/{ds}/{hour}")["manifest"])
+        for hour in lake.store.children(f"seals/{ds}")
+    }
 
 
 def sealed_messages(lake: Lake, ds: str) -> pa.Array:
-    """Return the message ids of a plan's sealed hours: sent, intended or pending, so no other hour may hold them."""
+    """Return the message ids of a plan's sealed hours: sent, intended or pending, so no other hour may hold
+    them.
+    """
     found = []
     for hour, number in sealed_hours(lake, ds).items():
         commit = lake.as_of("dispatch_manifest", number, ds=ds)
-        found += [lake.read_file(entry, ["message_id"]) for entry in commit.files if entry.keys.get("send_hour") == hour]
+        found += [
+            lake.read_file(entry, ["message_id"])
+            for entry in commit.files
+            if entry.keys.get("send_hour") == hour
+        ]
     return pa.concat_tables(found)["message_id"].combine_chunks() if found else pa.nulls(0, pa.string())
 
 
@@ -153,23 +176,31 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
     """Return an hour's parts of a manifest commit, follow-ups included, in sending order."""
     ds = commit.partition["ds"]
     by_id: dict[str, Part] = {}
-    for position, entry in enumerate(e for e in commit.files if e.keys.get("send_hour") == send_hour and e.rows):
+    for position, entry in enumerate(
+        e for e in commit.files if e.keys.get("send_hour") == send_hour and e.rows
+    ):
         channel, priority = _keys(entry)
         match = _PART.search(entry.path.rsplit("/", 1)[-1])
         number = int(match.group(1)) if match else position
-        by_id[entry.identity] = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity)
+        by_id[entry.identity] = Part(
+            ds, send_hour, channel, priority, number, entry, commit.number, entry.identity
+        )
     for leaf in lake.partitions(FALLOVER, ds=ds, send_hour=send_hour):
         for entry in lake.require(FALLOVER, **leaf).files:
             channel, priority = _keys(entry)
             number = int(entry.keys.get("part", "0"))
-            by_id[entry.identity] = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity, kind=FALLOVER)
+            by_id[entry.identity] = Part(
+                ds, send_hour, channel, priority, number, entry, commit.number, entry.identity, kind=FALLOVER
+            )
     found = list(by_id.values())
     for name in lake.store.children(f"followups/{ds}/{send_hour}"):
         body = lake.store.read(f"followups/{ds}/{send_hour}/{name}")
         document = read_json(lake.store, f"followups/{ds}/{send_hour}/{name}")
         root = by_id.get(document["root"])
         if root is None:
-            raise Corrupt(f"followups/{ds}/{send_hour}/{name} names a part that the sealed manifest does not have")
+            raise Corrupt(
+                f"followups/{ds}/{send_hour}/{name} names a part that the sealed manifest does not have"
+            )
         identity = hashlib.sha256(body).hexdigest()
         found.append(
             Part(
@@ -196,11 +227,22 @@ def _keys(entry: FileEntry) -> tuple[str, str]:
     return channel, priority
 
 
-def follow_up(lake: Lake, part: Part, rows: Sequence[int], kind: str, name: str, campaign: str | None = None) -> None:
+def follow_up(
+    lake: Lake, part: Part, rows: Sequence[int], kind: str, name: str, campaign: str | None = None
+) -> None:
     """Write a follow-up part of `rows` (of the root file); the first writer of a name wins."""
     more = {"campaign": campaign} if campaign else {}
-    body = {**more, "kind": kind, "root": part.entry.identity, "parent": part.id, "manifest": part.manifest, "rows": sorted(int(row) for row in rows)}
-    lake.store.create(f"followups/{part.ds}/{part.send_hour}/{name}", json.dumps(body, sort_keys=True).encode())
+    body = {
+        **more,
+        "kind": kind,
+        "root": part.entry.identity,
+        "parent": part.id,
+        "manifest": part.manifest,
+        "rows": sorted(int(row) for row in rows),
+    }
+    lake.store.create(
+        f"followups/{part.ds}/{part.send_hour}/{name}", json.dumps(body, sort_keys=True).encode()
+    )
 
 
 def verify(lake: Lake, parts: Iterable[Part]) -> None:
@@ -216,7 +258,10 @@ def verify(lake: Lake, parts: Iterable[Part]) -> None:
             try:
                 lake.check_bytes(part.entry)
             except Corrupt as error:
-                raise Corrupt(f"{error.message}; nothing was sent", fix="run `angelia lake verify`, then emit the manifests again") from None
+                raise Corrupt(
+                    f"{error.message}; nothing was sent",
+                    fix="run `angelia lake verify`, then emit the manifests again",
+                ) from None
 
 
 def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
@@ -227,7 +272,9 @@ def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
         source = str(local) if local else pa.BufferReader(lake.store.read(part.entry.path))
         metadata = pq.ParquetFile(source).metadata
     except (OSError, NotFound, pa.ArrowInvalid) as error:
-        raise Corrupt(f"{part.entry.path}: {type(error).__name__}; nothing was sent", fix="run `angelia lake verify`") from None
+        raise Corrupt(
+            f"{part.entry.path}: {type(error).__name__}; nothing was sent", fix="run `angelia lake verify`"
+        ) from None
     names = [metadata.schema.column(i).name for i in range(metadata.num_columns)]
     first, last = names.index("not_before"), names.index("not_after")
     for group in range(metadata.num_row_groups):
@@ -237,7 +284,8 @@ def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
 
 
 def due_parts(lake: Lake, now: Micros) -> list[Part]:
-    """Return the unfinished parts (of main, of every recent plan) whose window is open; nothing is sealed or claimed by asking.
+    """Return the unfinished parts (of main, of every recent plan) whose window is open; nothing is sealed or
+    claimed by asking.
 
     Raises:
         InvalidInput: the lake is on a replay branch.

@@ -1,7 +1,8 @@
 """A part's rows in fixed ranges, streamed: memory is a few ranges, whatever the size of the part.
 
-Reads one verified manifest file, front to back. Grain: one message. Surprise: asking for a range behind the last one begins the file again.
-Everything is read without threads and pre-buffering: for a part of 100,000 rows they cost 100 MiB, and gain nothing at the pace of a provider.
+Reads one verified manifest file, front to back. Grain: one message. Surprise: asking for a range behind the
+last one begins the file again. Everything is read without threads and pre-buffering: for a part of 100,000
+rows they cost 100 MiB, and gain nothing at the pace of a provider.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # malloc.h
 
 
 def spare_memory() -> None:
-    """Keep this process small: Arrow uses the system's allocator (its own keeps 65 MiB more here) and does not load pandas (48 MiB).
+    """Keep this process small: Arrow uses the system's allocator (its own keeps 65 MiB more here) and does
+    not load pandas (48 MiB).
 
-    All threads share two arenas, and what is larger than 256 KiB is a mapping of its own, which freeing gives back: glibc would soon take blocks of
-    many MiB from the arenas, between small ones that stay.
+    All threads share two arenas, and what is larger than 256 KiB is a mapping of its own, which freeing gives
+    back: glibc would soon take blocks of many MiB from the arenas, between small ones that stay.
     """
     pa.set_memory_pool(pa.system_memory_pool())
     with contextlib.suppress(AttributeError, OSError):  # glibc only; before the first thread starts
@@ -66,7 +68,9 @@ class PartRows:
     def __enter__(self) -> PartRows:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -102,7 +106,10 @@ class PartRows:
                     pieces.append(batch.take(pa.array([row - self._first for row in rows[done:end]])))
                 done = end
         except (OSError, NotFound, StopIteration, pa.ArrowInvalid) as error:
-            raise Corrupt(f"{self._entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`") from None
+            raise Corrupt(
+                f"{self._entry.path}: {type(error).__name__} while reading rows",
+                fix="run `angelia lake verify`",
+            ) from None
         if not pieces:
             assert self._file is not None
             return pa.schema([self._file.schema_arrow.field(name) for name in self._columns]).empty_table()
@@ -131,7 +138,9 @@ def batches_of(lake: Lake, entry: FileEntry, columns: Sequence[str]) -> Iterator
             for batch in file.iter_batches(_RANGE, columns=list(columns), use_threads=False):
                 yield batch.select(list(columns))
     except (OSError, NotFound, pa.ArrowInvalid) as error:
-        raise Corrupt(f"{entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`") from None
+        raise Corrupt(
+            f"{entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`"
+        ) from None
 
 
 def columns_of(lake: Lake, entry: FileEntry, columns: Sequence[str]) -> pa.Table:
@@ -143,9 +152,13 @@ def columns_of(lake: Lake, entry: FileEntry, columns: Sequence[str]) -> pa.Table
     try:
         with _parquet(lake, entry) as file:
             batches = list(file.iter_batches(_RANGE, columns=list(columns), use_threads=False))
-            return pa.Table.from_batches(batches, schema=pa.schema([file.schema_arrow.field(name) for name in columns])).select(list(columns))
+            return pa.Table.from_batches(
+                batches, schema=pa.schema([file.schema_arrow.field(name) for name in columns])
+            ).select(list(columns))
     except (OSError, NotFound, pa.ArrowInvalid) as error:
-        raise Corrupt(f"{entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`") from None
+        raise Corrupt(
+            f"{entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`"
+        ) from None
 
 
 def repeated_dispatches(lake: Lake, entry: FileEntry) -> set[int]:

@@ -1,6 +1,7 @@
 """A plan of N messages without a night before it: for benchmarks, soak runs and fault tests.
 
-Writes one commit of `catalog_snapshot` and one of `dispatch_manifest`. Grain: one message. Addresses are `sandbox-…` and mean nothing to a provider.
+Writes one commit of `catalog_snapshot` and one of `dispatch_manifest`. Grain: one message. Addresses are
+`sandbox-…` and mean nothing to a provider.
 """
 
 from __future__ import annotations
@@ -29,35 +30,62 @@ def documents(quota_per_minute: int = 600_000, channels: Sequence[str] = ("fcm",
         "channels": list(channels),
         "variables": {"item": {"default": "something you like"}, "first_name": {"default": "there"}},
         "variants": {
-            "en": {"title": "Price drop: {{ item }}", "body": "Hello {{ first_name }}, your {{ item }} costs less today."},
-            "de": {"title": "Preissturz: {{ item }}", "body": "Hallo {{ first_name }}, {{ item }} kostet heute weniger."},
+            "en": {
+                "title": "Price drop: {{ item }}",
+                "body": "Hello {{ first_name }}, your {{ item }} costs less today.",
+            },
+            "de": {
+                "title": "Preissturz: {{ item }}",
+                "body": "Hallo {{ first_name }}, {{ item }} kostet heute weniger.",
+            },
         },
         "link": "https://shop.example/sale?c={{ campaign_id }}",
     }
     bodies = [template]
     for channel in channels:
-        bodies.append({"kind": "channel", "id": channel, "provider": PROVIDERS[channel], "enabled": True, "quota_per_minute": quota_per_minute})
-    return [{"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body, sort_keys=True)} for body in bodies]
+        bodies.append(
+            {
+                "kind": "channel",
+                "id": channel,
+                "provider": PROVIDERS[channel],
+                "enabled": True,
+                "quota_per_minute": quota_per_minute,
+            }
+        )
+    return [
+        {"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body, sort_keys=True)}
+        for body in bodies
+    ]
 
 
 def rows(first: int, n: int, start: datetime, **changes: Any) -> pa.Table:
-    """Return n manifest rows of users first, first+1, …, sendable from `start` for two hours; `changes` are constants, or functions of the number."""
+    """Return n manifest rows of users first, first+1, …, sendable from `start` for two hours; `changes` are
+    constants, or functions of the number.
+    """
     made = []
     for number in range(first, first + n):
         user = f"u{number:08d}"
         message = ids.message_id(CAMPAIGN, user, start.date().isoformat())
         row: dict[str, Any] = {
-            "dispatch_id": "", "message_id": message, "user_id": user, "ordinal": number, "campaign_id": CAMPAIGN,
-            "occurrence": start.date().isoformat(), "material_id": f"price_drop_{ITEMS[number % 8]}", "topic": "promo", "channel": "fcm",
-            "address": f"sandbox-{number:08d}-" + "x" * 120, "template_id": "price_drop", "template_version": 1,
-            "fields": json.dumps({"campaign_id": CAMPAIGN, "item": ITEMS[number % 8], "first_name": f"Ann{number % 997}"}),
-            "locale": ("en", "de", None)[number % 3], "priority": "medium", "guarantee": "at_most_once", "send_ts": start,
-            "not_before": start, "not_after": start + timedelta(hours=2), "timezone": "UTC", "quiet_start": None, "quiet_end": None,
+            "dispatch_id": "", "message_id": message, "user_id": user, "ordinal": number,
+            "campaign_id": CAMPAIGN,
+            "occurrence": start.date().isoformat(), "material_id": f"price_drop_{ITEMS[number % 8]}",
+            "topic": "promo", "channel": "fcm",
+            "address": f"sandbox-{number:08d}-" + "x" * 120, "template_id": "price_drop",
+            "template_version": 1,
+            "fields": json.dumps({"campaign_id": CAMPAIGN, "item": ITEMS[number % 8],
+            "first_name": f"Ann{number % 997}"}),
+            "locale": ("en", "de", None)[number % 3], "priority": "medium", "guarantee": "at_most_once",
+            "send_ts": start,
+            "not_before": start, "not_after": start + timedelta(hours=2), "timezone": "UTC",
+            "quiet_start": None, "quiet_end": None,
             "collapse_key": CAMPAIGN, "ttl_s": 43_200, "material_propensity": None, "slot_propensity": None,
         }  # fmt: skip
         for name, value in changes.items():
             row[name] = value(number) if callable(value) else value
-        row["dispatch_id"] = row["dispatch_id"] or ids.dispatch_id(row["message_id"], row["channel"], row["address"])
+        row["dispatch_id"] = row["dispatch_id"] or ids.dispatch_id(
+            row["message_id"], row["channel"], row["address"]
+        )
         made.append(row)
     made.sort(key=lambda row: str(row["dispatch_id"]))
     return pa.Table.from_pylist(made, schema=arrow.schema(dataset("dispatch_manifest")))
@@ -79,7 +107,10 @@ def make(
     channel, priority = given.get("channel", "fcm"), given.get("priority", "medium")
     with lake.attempt("catalog_snapshot", ds=ds) as attempt:
         attempt.write(
-            pa.Table.from_pylist(documents(quota_per_minute, (channel,)), schema=arrow.schema(dataset("catalog_snapshot"))), "part-0000.parquet"
+            pa.Table.from_pylist(
+                documents(quota_per_minute, (channel,)), schema=arrow.schema(dataset("catalog_snapshot"))
+            ),
+            "part-0000.parquet",
         )
         snapshot = attempt.publish()
     per_hour, first = -(-messages // len(hours)), 0

@@ -1,7 +1,8 @@
 """The rows of one intent on their way out: re-check, render, pace, send; answers arrive as callbacks.
 
-Grain: one message. One task feeds requests, and nothing is awaited between a row's last check and its request. Every row of the batch ends with an
-outcome: a row that cannot be sent by the batch's deadline is deferred.
+Grain: one message. One task feeds requests, and nothing is awaited between a row's last check and its
+    request. Every row of the batch ends with an outcome: a row that cannot be sent by the batch's deadline is
+    deferred.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from angelia.lake.failpoint import failpoint
 from angelia.transport.wire import NOT_SENT, Answer
 
 log = logging.getLogger(__name__)
-# Waits for tokens last at least this long, so that requests leave together, not one a turn of the loop (measured: a third less CPU).
+# Waits for tokens last at least this long, so that requests leave together, not one a turn of the loop
+# (measured: a third less CPU).
 PACE_S = 0.005
 GUARD_PAUSE_S = 0.5
 CLOCK_JUMPED = "clock_jumped"
@@ -37,13 +39,22 @@ PAYLOAD_CHANGED = "payload_changed"
 class Batch:
     """Rows of one intent on their way out. One task feeds requests; answers arrive as callbacks."""
 
-    def __init__(self, work: DeliveryContext, sender: Sender, column: dict[str, list[Any]], rows: Sequence[int], deadline: Micros) -> None:
+    def __init__(
+        self,
+        work: DeliveryContext,
+        sender: Sender,
+        column: dict[str, list[Any]],
+        rows: Sequence[int],
+        deadline: Micros,
+    ) -> None:
         self.work, self.sender, self.column, self.deadline = work, sender, column, deadline
         self.out = Outcomes(rows)
         self.retries: list[tuple[Micros, int]] = []
         self.progress = asyncio.Event()
         self.in_flight = 0
-        self.last: dict[int, tuple[str, str | None]] = {}  # row -> (deferred or ambiguous, reason) if nothing better comes
+        self.last: dict[
+            int, tuple[str, str | None]
+        ] = {}  # row -> (deferred or ambiguous, reason) if nothing better comes
         self.is_released = False  # every row was ambiguous before
         self.is_paced = False  # of a part that is there to wait for its campaign's speed limit
         self._aside = ParkedRows()
@@ -64,7 +75,9 @@ class Batch:
         self.sender.counts[outcome] += 1
 
     def refuse(self, i: int) -> None:
-        """Settle a row whose payload is not the one its dispatch id was first seen with; what may have arrived before stays ambiguous."""
+        """Settle a row whose payload is not the one its dispatch id was first seen with; what may have
+        arrived before stays ambiguous.
+        """
         was_ambiguous = self.is_released or self.last.get(i, ("",))[0] == words.AMBIGUOUS
         self.settle(i, words.AMBIGUOUS if was_ambiguous else words.REJECTED, PAYLOAD_CHANGED)
         self.sender.n_refused += 1
@@ -73,7 +86,11 @@ class Batch:
         """Send the rows that have no outcome yet; afterwards every row has one."""
         self._look_at_clock(self.work.clock.now())
         opens = self.column["not_before"]
-        todo = deque(sorted((i for i, outcome in enumerate(self.out.outcome) if outcome is None), key=lambda i: opens[i]))
+        todo = deque(
+            sorted(
+                (i for i, outcome in enumerate(self.out.outcome) if outcome is None), key=lambda i: opens[i]
+            )
+        )
         clock = self.work.clock
         while True:
             stop = self._must_stop()
@@ -122,7 +139,8 @@ class Batch:
             self._aside.put(row, gate, now)
 
     def _gates(self, i: int) -> list[Hold]:
-        """Return what may hold this row up and not the others: its campaign's speed limit, and its receiver."""
+        """Return what may hold this row up and not the others: its campaign's speed limit, and its
+        receiver."""
         gates: list[Hold] = []
         pace = self.work.paces.get(self.column["campaign_id"][i])
         if pace is not None:
@@ -135,7 +153,11 @@ class Batch:
         pace = self.work.paces.get(self.column["campaign_id"][i])
         if pace is not None and pace.wait(now):
             return pace
-        receiver = self.sender.receivers.find(self.column["address"][i]) if self.sender.receivers is not None else None
+        receiver = (
+            self.sender.receivers.find(self.column["address"][i])
+            if self.sender.receivers is not None
+            else None
+        )
         return receiver if receiver is not None and receiver.wait(now) else None
 
     def _ungate(self, i: int) -> None:
@@ -159,7 +181,9 @@ class Batch:
         self.settle(i, outcome, reason)
 
     async def _admit(self, i: int) -> bool:
-        """Wait for room and pace, then re-check; True = send now. A row that is not sent has its outcome, or is queued again."""
+        """Wait for room and pace, then re-check; True = send now. A row that is not sent has its outcome, or
+        is queued again.
+        """
         sender, work = self.sender, self.work
         clock, guards = work.clock, work.guards
         has_waited = False  # `run` has just looked, and nothing was awaited since
@@ -181,7 +205,8 @@ class Batch:
             if pause:
                 await clock.sleep(min(max(pause, PACE_S), 1.0))
                 continue
-            # From here to the request there is no await: what is checked now holds when the bytes are handed over.
+            # From here to the request there is no await: what is checked now holds when the bytes are handed
+            # over.
             if guards.version != self._guards_version:
                 self._look_at_guards()
             reason = self._blocked[i]
@@ -191,7 +216,9 @@ class Batch:
             opens, closes, close_reason = self._spans[i]
             if reason is None and early < closes <= now and early < now:
                 sender.ungate()
-                self._give_up(i, CLOCK_JUMPED)  # over by one clock and not by the other: to be judged when there is one time again
+                self._give_up(
+                    i, CLOCK_JUMPED
+                )  # over by one clock and not by the other: to be judged when there is one time again
                 return False
             if reason is None and now >= closes:
                 if close_reason == "quiet" and now < self.column["not_after"][i]:
@@ -225,10 +252,14 @@ class Batch:
 
     def _look_at_guards(self) -> None:
         self._guards_version = self.work.guards.version
-        self._blocked = self.work.guards.blocked(self.column["campaign_id"], self.column["user_id"], self.sender.channel, self.column["address"])
+        self._blocked = self.work.guards.blocked(
+            self.column["campaign_id"], self.column["user_id"], self.sender.channel, self.column["address"]
+        )
 
     def _look_at_clock(self, now: Micros) -> None:
-        """Give each row its span: its window, cut by quiet hours (of marketing; transactional messages are exempt)."""
+        """Give each row its span: its window, cut by quiet hours (of marketing; transactional messages are
+        exempt).
+        """
         column, self._n_jumps, early = self.column, self.work.clock.n_jumps, self.work.clock.earliest()
         names = ("not_before", "not_after", "timezone", "quiet_start", "quiet_end", "guarantee")
         rows = zip(*(column[name] for name in names), strict=True)
@@ -252,9 +283,15 @@ class Batch:
     def _send(self, i: int) -> None:
         column, out, sender = self.column, self.out, self.sender
         try:
-            title, body, link = self.work.render(column["template_id"][i], column["template_version"][i], column["fields"][i], column["locale"][i])
+            title, body, link = self.work.render(
+                column["template_id"][i],
+                column["template_version"][i],
+                column["fields"][i],
+                column["locale"][i],
+            )
             message = base.Message(
-                column["address"][i], column["dispatch_id"][i], title, body, link, column["collapse_key"][i], column["ttl_s"][i],
+                column["address"][i], column["dispatch_id"][i], title, body, link, column["collapse_key"][i],
+                column["ttl_s"][i],
                 column["priority"][i] == "high",
             )  # fmt: skip
             request = sender.adapter.build_request(message)
@@ -332,7 +369,9 @@ class Batch:
         if kind in (base.GONE, base.REJECTED):
             sender.answered(address)
             if i in self.last and self.last[i][0] == words.AMBIGUOUS:
-                self.settle(i, words.AMBIGUOUS, self.last[i][1])  # an earlier try may have arrived all the same
+                self.settle(
+                    i, words.AMBIGUOUS, self.last[i][1]
+                )  # an earlier try may have arrived all the same
             else:
                 self.out.gone[i] = verdict.gone_us
                 self.settle(i, words.REJECTED, f"gone:{reason}" if kind == base.GONE else reason)
@@ -369,7 +408,9 @@ class Batch:
         heapq.heappush(self.retries, (self.work.clock.steady() + int(pause * 1e6), i))
 
     def _ambiguous(self, i: int, reason: str | None) -> None:
-        """At most once: the end. At least once: send again, and if that never gets an answer, ambiguous all the same."""
+        """At most once: the end. At least once: send again, and if that never gets an answer, ambiguous all
+        the same.
+        """
         self.last[i] = (words.AMBIGUOUS, reason)
         if self.column["guarantee"][i] == "at_least_once":
             self._again_later(i, reason, None)

@@ -1,4 +1,6 @@
-"""A batch's rows as plain columns, and the hash of each row's payload; made in small steps, so that other batches' requests leave meanwhile."""
+"""A batch's rows as plain columns, and the hash of each row's payload; made in small steps, so that other
+batches' requests leave meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,16 @@ import pyarrow as pa
 from angelia.delivery.ledger.first_sight import payload_hash
 
 COLUMNS = (
-    "dispatch_id", "user_id", "campaign_id", "address", "template_id", "template_version", "fields", "locale", "priority", "guarantee",
+    "dispatch_id", "user_id", "campaign_id", "address", "template_id", "template_version", "fields", "locale",
+    "priority", "guarantee",
     "not_before", "not_after", "timezone", "quiet_start", "quiet_end", "collapse_key", "ttl_s",
 )  # fmt: skip
 
 
 async def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
-    """Return the columns as lists, letting the event loop turn between them: all at once would hold up what other batches have to send."""
+    """Return the columns as lists, letting the event loop turn between them: all at once would hold up what
+    other batches have to send.
+    """
     column = {}
     for name in COLUMNS:
         column[name] = _plain(table[name])
@@ -25,10 +30,14 @@ async def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
     return column
 
 
-async def payload_hashes(column: dict[str, list[Any]], channel: str, digest: Callable[[str, int], bytes]) -> bytes:
+async def payload_hashes(
+    column: dict[str, list[Any]], channel: str, digest: Callable[[str, int], bytes]
+) -> bytes:
     """Return the payload hash of each row, one after the other, letting the event loop turn in between."""
     found = []
-    for i, (template, version) in enumerate(zip(column["template_id"], column["template_version"], strict=True)):
+    for i, (template, version) in enumerate(
+        zip(column["template_id"], column["template_version"], strict=True)
+    ):
         if i % 256 == 0:
             await asyncio.sleep(0)
         found.append(payload_hash(channel, digest(template, version), column, i))

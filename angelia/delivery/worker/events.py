@@ -1,8 +1,9 @@
-"""What a worker writes into the structured log: parts begun and ended, batches concluded, takeovers, breakers, halts. Nothing personal.
+"""What a worker writes into the structured log: parts begun and ended, batches concluded, takeovers,
+breakers, halts. Nothing personal.
 
-One JSON line each (`angelia.logs`), `deliver_…`. A receiver's host is an address and appears only as a keyed hash. Surprise: a reason that does not
-look like a code (letters, no digits but a status) is counted as `other`: its words come from a provider, who may have put
-anything into them.
+One JSON line each (`angelia.logs`), `deliver_…`. A receiver's host is an address and appears only as a keyed
+hash. Surprise: a reason that does not look like a code (letters, no digits but a status) is counted as
+`other`: its words come from a provider, who may have put anything into them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,14 @@ def by_reason(reasons: Iterable[str | None]) -> dict[str, int]:
 
 
 def _of(part: Part) -> dict[str, object]:
-    facts = {"ds": part.ds, "send_hour": part.send_hour, "channel": part.channel, "priority": part.priority, "part": part.number, "kind": part.kind}
+    facts = {
+        "ds": part.ds,
+        "send_hour": part.send_hour,
+        "channel": part.channel,
+        "priority": part.priority,
+        "part": part.number,
+        "kind": part.kind,
+    }
     return {**facts, "ledger": part.id[:12], **({"campaign": part.campaign} if part.campaign else {})}
 
 
@@ -45,14 +53,28 @@ def part_began(part: Part, claim: Claim) -> None:
 
 
 def part_ended(part: Part, claim: Claim, how: str, outcomes: Mapping[str, int], seconds: float) -> None:
-    """A part is done, or left: `how` is done, waiting, unfinished, taken_over or failed; outcomes are those of the file's rows so far."""
-    logs.event("deliver_part_ended", **_of(part), epoch=claim.epoch, result=how, outcomes=dict(sorted(outcomes.items())), seconds=round(seconds, 3))
+    """A part is done, or left: `how` is done, waiting, unfinished, taken_over or failed; outcomes are those
+    of the file's rows so far.
+    """
+    logs.event(
+        "deliver_part_ended",
+        **_of(part),
+        epoch=claim.epoch,
+        result=how,
+        outcomes=dict(sorted(outcomes.items())),
+        seconds=round(seconds, 3),
+    )
 
 
 def batch_concluded(part: Part, k: int, out: Outcomes, *, is_late: bool) -> None:
     """Every row of a batch has its outcome; late = another worker had already resolved it."""
     counts = Counter(str(outcome) for outcome in out.outcome)
-    facts = {"batch": k, "rows": len(out.rows), "outcomes": dict(sorted(counts.items())), "reasons": by_reason(out.reason)}
+    facts = {
+        "batch": k,
+        "rows": len(out.rows),
+        "outcomes": dict(sorted(counts.items())),
+        "reasons": by_reason(out.reason),
+    }
     logs.event("deliver_batch_concluded", **_of(part), **facts, attempts=sum(out.attempts), late=is_late)
 
 

@@ -1,9 +1,12 @@
-"""Fall-over: what one channel cannot deliver for the address's sake goes to the campaign's next channel, in the next cycle.
+"""Fall-over: what one channel cannot deliver for the address's sake goes to the campaign's next channel, in
+the next cycle.
 
-Reads outcomes, the manifest file, `user_features` and `user_endpoints` as the manifest cites them, `suppressions`; writes `dispatch_fallover`: one
-commit a part, of rows that differ from the manifest's in channel, address and dispatch id. Grain: dispatch. From then on they are parts like any
-other: own claim, ledger, pace, guards, and the same window. Surprises: only addresses that are gone or cannot be one fall over, never what is or ever
-was ambiguous, and never to a channel that the person has refused; a manifest that cites no features and endpoints falls over nowhere.
+Reads outcomes, the manifest file, `user_features` and `user_endpoints` as the manifest cites them,
+`suppressions`; writes `dispatch_fallover`: one commit a part, of rows that differ from the manifest's in
+channel, address and dispatch id. Grain: dispatch. From then on they are parts like any other: own claim,
+ledger, pace, guards, and the same window. Surprises: only addresses that are gone or cannot be one fall over,
+never what is or ever was ambiguous, and never to a channel that the person has refused; a manifest that cites
+no features and endpoints falls over nowhere.
 """
 
 from __future__ import annotations
@@ -30,10 +33,22 @@ UNREACHABLE = ("bad_address", "address_refused", "address_gone")
 _AT_ONCE = 2_000
 
 
-def fall_over(lake: Lake, ledger: Ledger, part: Part, family: Sequence[Part], night: PlanSnapshot, manifest: Commit, now: Micros) -> int:
-    """Commit a concluded part's unreachable rows as parts of their next channels, once; return how many rows."""
+def fall_over(
+    lake: Lake,
+    ledger: Ledger,
+    part: Part,
+    family: Sequence[Part],
+    night: PlanSnapshot,
+    manifest: Commit,
+    now: Micros,
+) -> int:
+    """Commit a concluded part's unreachable rows as parts of their next channels, once; return how many
+    rows."""
     leaf = {"ds": part.ds, "send_hour": part.send_hour, "part": part.id[:32]}
-    if not any(len(channels) > 1 for channels in night.routes.values()) or lake.head(FALLOVER, **leaf) is not None:
+    if (
+        not any(len(channels) > 1 for channels in night.routes.values())
+        or lake.head(FALLOVER, **leaf) is not None
+    ):
         return 0
     rows = _unreachable(ledger, part, family)
     reach = Reach.of(lake, manifest) if len(rows) else None
@@ -46,30 +61,49 @@ def fall_over(lake: Lake, ledger: Ledger, part: Part, family: Sequence[Part], ni
     with lake.attempt(FALLOVER, **leaf) as attempt:
         for channel in sorted(set(whole["channel"].to_pylist())):
             table = whole.filter(pc.equal(whole["channel"], channel)).sort_by("dispatch_id")
-            keys = {"send_hour": part.send_hour, "channel": channel, "priority": part.priority, "part": f"{part.number:04d}"}
+            keys = {
+                "send_hour": part.send_hour,
+                "channel": channel,
+                "priority": part.priority,
+                "part": f"{part.number:04d}",
+            }
             attempt.write(table, f"channel={channel}.parquet", keys=keys)
         attempt.publish(inputs=[manifest, *reach.commits])
     return int(whole.num_rows)
 
 
 def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int]:
-    """Return the rows of this part whose best known outcome is that the address is no use, and that were never ambiguous."""
-    tables = [outcomes.read(data, ("row", "outcome", "reason", "n_attempts")) for member in family for data in ledger.read_outcomes(member.id)]
+    """Return the rows of this part whose best known outcome is that the address is no use, and that were
+    never ambiguous.
+    """
+    tables = [
+        outcomes.read(data, ("row", "outcome", "reason", "n_attempts"))
+        for member in family
+        for data in ledger.read_outcomes(member.id)
+    ]
     if not tables:
         return []
     was_ambiguous = pa.concat_tables(tables)
-    was_ambiguous = was_ambiguous.filter(pc.equal(was_ambiguous["outcome"], outcomes.AMBIGUOUS))["row"].combine_chunks()
+    was_ambiguous = was_ambiguous.filter(pc.equal(was_ambiguous["outcome"], outcomes.AMBIGUOUS))[
+        "row"
+    ].combine_chunks()
     best = outcomes.merge(tables)
     is_gone = pc.or_(pc.starts_with(best["reason"], "gone:"), pc.is_in(best["reason"], pa.array(UNREACHABLE)))
     is_out = pc.is_in(best["outcome"], pa.array([outcomes.REJECTED, outcomes.SKIPPED]))
-    known = pc.and_(pc.fill_null(is_gone, False), pc.and_(is_out, pc.invert(pc.is_in(best["row"], was_ambiguous))))
+    known = pc.and_(
+        pc.fill_null(is_gone, False), pc.and_(is_out, pc.invert(pc.is_in(best["row"], was_ambiguous)))
+    )
     rows = best["row"].filter(known).to_pylist()
     mine = None if part.rows is None else set(part.rows)
     return [row for row in rows if mine is None or row in mine]
 
 
-def _redirected(lake: Lake, part: Part, rows: Sequence[int], night: PlanSnapshot, reach: Reach, now: Micros) -> Iterator[pa.Table]:
-    """Yield the rows as they go to their next channel; those without one, or whose window is over, are left out."""
+def _redirected(
+    lake: Lake, part: Part, rows: Sequence[int], night: PlanSnapshot, reach: Reach, now: Micros
+) -> Iterator[pa.Table]:
+    """Yield the rows as they go to their next channel; those without one, or whose window is over, are left
+    out.
+    """
     contract = dataset(FALLOVER)
     with PartRows(lake, part.entry, contract.names) as source:
         for first in range(0, len(rows), _AT_ONCE):
@@ -78,7 +112,9 @@ def _redirected(lake: Lake, part: Part, rows: Sequence[int], night: PlanSnapshot
             people = reach.addresses(table["user_id"].to_pylist(), table["ordinal"].to_pylist())
             names = ("user_id", "message_id", "campaign_id", "template_id", "template_version")
             kept, channels, addresses, ids = [], [], [], []
-            for i, (user, message, campaign, template, version) in enumerate(zip(*(table[name].to_pylist() for name in names), strict=True)):
+            for i, (user, message, campaign, template, version) in enumerate(
+                zip(*(table[name].to_pylist() for name in names), strict=True)
+            ):
                 after = night.next_channels(campaign, part.channel, template, version)
                 channel = next((name for name in after if (user, name) in people), None)
                 if channel is not None:
@@ -89,7 +125,9 @@ def _redirected(lake: Lake, part: Part, rows: Sequence[int], night: PlanSnapshot
                     ids.append(dispatch_id(message, channel, address))
             moved = table.take(pa.array(kept, pa.int64()))
             for name, values in (("channel", channels), ("address", addresses), ("dispatch_id", ids)):
-                moved = moved.set_column(moved.schema.get_field_index(name), name, pa.array(values, pa.string()))
+                moved = moved.set_column(
+                    moved.schema.get_field_index(name), name, pa.array(values, pa.string())
+                )
             yield moved.cast(arrow.schema(contract))
 
 
@@ -104,28 +142,49 @@ class Reach:
     @classmethod
     def of(cls, lake: Lake, manifest: Commit) -> Reach | None:
         """Return the reach that a manifest cites, or None if it cites none."""
-        cited = {name: next((c for c in manifest.inputs if c.split("/")[0] == name), None) for name in ("user_features", "user_endpoints")}
+        cited = {
+            name: next((c for c in manifest.inputs if c.split("/")[0] == name), None)
+            for name in ("user_features", "user_endpoints")
+        }
         index = lake.head("user_index", chain="0")
         if cited["user_features"] is None or cited["user_endpoints"] is None or index is None:
             return None
-        return cls(lake, lake.cited(cited["user_features"]), lake.cited(cited["user_endpoints"]), int(index.meta["shard_bits"]))
+        return cls(
+            lake,
+            lake.cited(cited["user_features"]),
+            lake.cited(cited["user_endpoints"]),
+            int(index.meta["shard_bits"]),
+        )
 
     def addresses(self, users: Sequence[str], ordinals: Sequence[int]) -> dict[tuple[str, str], str]:
-        """Return the newest living address of each (person, channel) that may be used: active, not refused, not gone."""
+        """Return the newest living address of each (person, channel) that may be used: active, not refused,
+        not gone.
+        """
         shards = {ordinal >> self._bits for ordinal in ordinals}
         wanted = pa.array(users, pa.string())
         allowed: set[tuple[str, str]] = set()
         for entry in self._features.files:
             if entry.shards is None or any(entry.shards[0] <= shard <= entry.shards[1] for shard in shards):
                 for batch in self._of(entry, ("user_id", "channels"), wanted):
-                    allowed |= {(user, name) for user, names in zip(*batch.to_pydict().values(), strict=True) for name in names or ()}
+                    allowed |= {
+                        (user, name)
+                        for user, names in zip(*batch.to_pydict().values(), strict=True)
+                        for name in names or ()
+                    }
         best: dict[tuple[str, str], tuple[datetime, str]] = {}
         for entry in self._endpoints.files:
-            for batch in self._of(entry, ("user_id", "channel", "address", "registered_ts", "is_active"), wanted):
+            for batch in self._of(
+                entry, ("user_id", "channel", "address", "registered_ts", "is_active"), wanted
+            ):
                 for user, channel, address, at, is_active in zip(*batch.to_pydict().values(), strict=True):
                     known = best.get((user, channel))
                     is_newer = known is None or at > known[0] or (at == known[0] and address < known[1])
-                    if is_active and is_newer and (user, channel) in allowed and self._lives(user, channel, address, at):
+                    if (
+                        is_active
+                        and is_newer
+                        and (user, channel) in allowed
+                        and self._lives(user, channel, address, at)
+                    ):
                         best[user, channel] = at, address
         return {key: address for key, (_, address) in best.items()}
 
@@ -139,7 +198,9 @@ class Reach:
             self._gone = {}
             for entry in log:
                 if entry["address_hash"]:
-                    self._gone.setdefault((entry["user_id"], entry["address_hash"]), []).append((entry["channel"], entry["since_ts"]))
+                    self._gone.setdefault((entry["user_id"], entry["address_hash"]), []).append(
+                        (entry["channel"], entry["since_ts"])
+                    )
         if not any(name == user for name, _ in self._gone):
             return True
         entries = self._gone.get((user, address_hash(address_key(self._lake.store), channel, address)), ())

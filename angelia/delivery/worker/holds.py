@@ -1,7 +1,9 @@
-"""What holds some rows of a channel up and not the others: a campaign's own speed limit, a receiver that does not answer.
+"""What holds some rows of a channel up and not the others: a campaign's own speed limit, a receiver that does
+not answer.
 
-A row at a closed gate is put aside, and the batch goes on with the rest. Grain: campaign, or receiver (a webhook's host). Surprise: a limit is shared
-by all channels of a campaign, and divided by the workers that share the work (`--slots`), each of which stays below its share.
+A row at a closed gate is put aside, and the batch goes on with the rest. Grain: campaign, or receiver (a
+webhook's host). Surprise: a limit is shared by all channels of a campaign, and divided by the workers that
+share the work (`--slots`), each of which stays below its share.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ SPEED_LIMIT, RECEIVER_DOWN = "speed_limit", "receiver_down"
 _FAILURES_OF_ONE = 5  # in a row, until one receiver's breaker opens
 _ROOM_S = 0.05
 _LOOK_S = 1.0  # gates are looked at again after this long at the latest
-_PATIENCE_S = 5.0  # longer than this a batch does not stay open for rows at a gate alone: they go into a follow-up part
+_PATIENCE_S = (
+    5.0  # longer than this a batch does not stay open for rows at a gate alone: they go into a follow-up part
+)
 
 
 class Hold(Protocol):
@@ -79,7 +83,9 @@ class SpeedLimits:
 
 
 class Receiver:
-    """One receiver of a channel whose rows go to many: its own breaker, and a share of the requests under way."""
+    """One receiver of a channel whose rows go to many: its own breaker, and a share of the requests under
+    way.
+    """
 
     reason = RECEIVER_DOWN
 
@@ -111,7 +117,9 @@ class Receivers:
 
     def __init__(self, receiver_of: Callable[[str], str], concurrency: int) -> None:
         self._receiver_of = receiver_of
-        self._share = max(1, concurrency // 4)  # so that no one receiver can hold up the channel while its first requests time out
+        self._share = max(
+            1, concurrency // 4
+        )  # so that no one receiver can hold up the channel while its first requests time out
         self._known: dict[str, Receiver] = {}
         self.n_opened = 0
 
@@ -187,7 +195,9 @@ class ParkedRows:
         return max(0.0, (self._look_at - now) / 1e6)
 
     def hopeless(self, now: Micros, *, is_paced: bool) -> list[tuple[int, str]]:
-        """Take the rows that would keep a batch with nothing else to do waiting for long: (row, reason). A paced part is there to wait."""
+        """Take the rows that would keep a batch with nothing else to do waiting for long: (row, reason). A
+        paced part is there to wait.
+        """
         slow = [
             gate
             for gate, rows in self._rows.items()

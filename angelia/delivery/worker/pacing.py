@@ -1,7 +1,9 @@
-"""How fast and how often: token bucket per quota, adaptive decrease on 429, breaker, Retry-After, jittered backoff.
+"""How fast and how often: token bucket per quota, adaptive decrease on 429, breaker, Retry-After, jittered
+backoff.
 
-Surprise: the bucket keeps every sliding minute below the quota, not only the average, so its steady rate is a little below quota / 60.
-Source of the backoff: "Exponential backoff and jitter" (AWS architecture blog, 2015), full jitter, capped.
+Surprise: the bucket keeps every sliding minute below the quota, not only the average, so its steady rate is a
+little below quota / 60. Source of the backoff: "Exponential backoff and jitter" (AWS architecture blog,
+2015), full jitter, capped.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ class TokenBucket:
         self.tokens = min(self.burst, self.tokens + 1.0)
 
     def throttled(self, now: Micros, retry_after_s: float | None) -> None:
-        """Halve the rate (at most once a second, a storm is one signal) and hold everything while the provider asks for it."""
+        """Halve the rate (at most once a second, a storm is one signal) and hold everything while the
+        provider asks for it.
+        """
         if now - self._decreased_at >= 1_000_000:
             self._decreased_at = now
             self.n_decreases += 1
@@ -65,7 +69,9 @@ class TokenBucket:
 
 
 class Breaker:
-    """Stops asking a provider that does not answer well; lets one probe through after a growing pause (half-open)."""
+    """Stops asking a provider that does not answer well; lets one probe through after a growing pause
+    (half-open).
+    """
 
     def __init__(self, open_after: int = _OPEN_AFTER) -> None:
         self._open_after = open_after
@@ -119,7 +125,9 @@ class Breaker:
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return the seconds a Retry-After header asks for (seconds or HTTP date, RFC 9110 10.2.3), at most an hour; None if absent or unreadable."""
+    """Return the seconds a Retry-After header asks for (seconds or HTTP date, RFC 9110 10.2.3), at most an
+    hour; None if absent or unreadable.
+    """
     if value is None:
         return None
     text = value.strip()
@@ -130,10 +138,16 @@ def retry_after(value: str | None, now: Micros) -> float | None:
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)
         return min(max(0.0, when.timestamp() - now / 1e6), 3600.0)
-    except (ValueError, TypeError, OverflowError):  # a zone of a million hours, the year 1 in a zone east of Greenwich
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+    ):  # a zone of a million hours, the year 1 in a zone east of Greenwich
         return None
 
 
 def backoff(attempt: int, uniform: Callable[[], float], base_s: float = 0.5, cap_s: float = 16.0) -> float:
-    """Return the seconds before retry number `attempt` (from 1): uniform in (0, min(cap, base * 2^attempt)], never below 50 ms."""
+    """Return the seconds before retry number `attempt` (from 1): uniform in (0, min(cap, base * 2^attempt)],
+    never below 50 ms.
+    """
     return max(0.05, float(min(cap_s, base_s * 2 ** min(attempt, 16)) * uniform()))

@@ -1,7 +1,9 @@
-"""Deliver one part: fixed batches; an intent before each, outcomes after; takeover of what a lost worker left open.
+"""Deliver one part: fixed batches; an intent before each, outcomes after; takeover of what a lost worker left
+open.
 
-Grain: batch of a part. Reads a verified manifest file, writes the ledger. Memory: the open batches (4 x 2,000 rows) and one range of the file.
-Surprises: a worker that finds its part taken over stops at the next batch, and its true outcomes are appended as late ones.
+Grain: batch of a part. Reads a verified manifest file, writes the ledger. Memory: the open batches (4 x 2,000
+    rows) and one range of the file. Surprises: a worker that finds its part taken over stops at the next
+    batch, and its true outcomes are appended as late ones.
 """
 
 from __future__ import annotations
@@ -36,7 +38,14 @@ class PartRun:
     """One claimed part on its way to being done."""
 
     def __init__(
-        self, work: DeliveryContext, sender: Sender, part: Part, claim: Claim, lake: Lake, sights: FirstSeen, family: Sequence[Part]
+        self,
+        work: DeliveryContext,
+        sender: Sender,
+        part: Part,
+        claim: Claim,
+        lake: Lake,
+        sights: FirstSeen,
+        family: Sequence[Part],
     ) -> None:
         self.work, self.sender, self.part, self.claim, self.lake = work, sender, part, claim, lake
         self.sights, self.family = sights, family
@@ -58,7 +67,9 @@ class PartRun:
         size = max(1, min(work.batch_rows, fits))
         intents = await asyncio.to_thread(ledger.intents, self.part.id)
         for standing in intents.values():
-            size = standing[0].size  # a part begun with another batch size keeps it: intents name fixed ranges
+            size = standing[
+                0
+            ].size  # a part begun with another batch size keeps it: intents name fixed ranges
         n_batches = -(-len(self.rows) // size)
         concluded = await asyncio.to_thread(ledger.batches_with_outcomes, self.part.id)
         slots = asyncio.Semaphore(work.open_batches)
@@ -81,7 +92,9 @@ class PartRun:
                             break
                         rows = self.rows[k * size : (k + 1) * size]
                         table = await asyncio.to_thread(source.read, rows)
-                        batches.append(group.create_task(self._batch(k, size, rows, table, intents.get(k, []), slots)))
+                        batches.append(
+                            group.create_task(self._batch(k, size, rows, table, intents.get(k, []), slots))
+                        )
                     await asyncio.gather(*batches)
                     heart.cancel()
         except* AngeliaError as problems:
@@ -101,13 +114,23 @@ class PartRun:
                 await asyncio.sleep(HEARTBEAT_S)
                 await asyncio.to_thread(self.work.ledger.heartbeat, self.claim)
 
-    async def _batch(self, k: int, size: int, rows: Sequence[int], table: pa.Table, standing: list[Intent], slots: asyncio.Semaphore) -> None:
+    async def _batch(
+        self,
+        k: int,
+        size: int,
+        rows: Sequence[int],
+        table: pa.Table,
+        standing: list[Intent],
+        slots: asyncio.Semaphore,
+    ) -> None:
         try:
             await self._deliver(k, size, rows, table, standing)
         finally:
             slots.release()
 
-    async def _deliver(self, k: int, size: int, rows: Sequence[int], table: pa.Table, standing: list[Intent]) -> None:
+    async def _deliver(
+        self, k: int, size: int, rows: Sequence[int], table: pa.Table, standing: list[Intent]
+    ) -> None:
         work, ledger = self.work, self.work.ledger
         if standing:
             if not await self._wait_for_owner(standing):
@@ -126,7 +149,16 @@ class PartRun:
         self._compare(batch, payloads, standing)
         if None in batch.out.outcome:
             failpoint("before_intent")
-            if not await asyncio.to_thread(ledger.intend, self.claim, k, len(rows), size, deadline, payloads=payloads, again=bool(standing)):
+            if not await asyncio.to_thread(
+                ledger.intend,
+                self.claim,
+                k,
+                len(rows),
+                size,
+                deadline,
+                payloads=payloads,
+                again=bool(standing),
+            ):
                 return  # another worker owns this batch
             failpoint("after_intent")
             await batch.run()
@@ -140,7 +172,9 @@ class PartRun:
         failpoint("after_outcome")
 
     async def _wait_for_owner(self, standing: list[Intent]) -> bool:
-        """Wait until no owner of this batch can have a request under way: provably dead, or deadline and request timeout have passed."""
+        """Wait until no owner of this batch can have a request under way: provably dead, or deadline and
+        request timeout have passed.
+        """
         for intent in standing:
             until = intent.deadline + int(self.work.request_timeout_s * 1e6)
             while not intent.owner.is_dead() and self.work.lease_now() < until:
@@ -150,7 +184,9 @@ class PartRun:
         return True
 
     def _compare(self, batch: Batch, payloads: bytes, standing: list[Intent]) -> None:
-        """Refuse rows whose dispatch id was seen with another payload: by a lost owner, in an earlier round, in another manifest."""
+        """Refuse rows whose dispatch id was seen with another payload: by a lost owner, in an earlier round,
+        in another manifest.
+        """
         before = self._before
         if before is not None:
             batch.is_released, batch.is_paced = self.part.kind == "released", self.part.kind == PACED
@@ -170,7 +206,9 @@ class PartRun:
                 batch.settle(i, words.SKIPPED, "duplicate_dispatch")
 
     def _resolve(self, batch: Batch) -> None:
-        """Somebody intended these rows and nobody knows: marketing is ambiguous and stays unsent, transactional goes out again."""
+        """Somebody intended these rows and nobody knows: marketing is ambiguous and stays unsent,
+        transactional goes out again.
+        """
         for i, guarantee in enumerate(batch.column["guarantee"]):
             if batch.out.outcome[i] is not None:
                 continue

@@ -1,4 +1,5 @@
-"""What the catalog snapshot of a plan says to whoever sends it: channels, templates, speed limits; and the environment to a channel.
+"""What the catalog snapshot of a plan says to whoever sends it: channels, templates, speed limits; and the
+environment to a channel.
 
 Reads the snapshot that the manifest cites; no database is in this path.
 """
@@ -30,26 +31,38 @@ class PlanSnapshot:
     template_channels: dict[tuple[str, int], list[str]]
 
     def next_channels(self, campaign: str, channel: str, template: str, version: int) -> list[str]:
-        """Return the channels a campaign falls over to after one, in order: later in its list, switched on, and ones the template is for."""
+        """Return the channels a campaign falls over to after one, in order: later in its list, switched on,
+        and ones the template is for.
+        """
         route = self.routes.get(campaign, [])
         later = route[route.index(channel) + 1 :] if channel in route else []
         fits = self.template_channels.get((template, version), [])
         return [
             name
             for name in later
-            if name in fits and (body := self.channels.get(name)) and body.get("enabled", True) and body.get("quota_per_minute")
+            if name in fits
+            and (body := self.channels.get(name))
+            and body.get("enabled", True)
+            and body.get("quota_per_minute")
         ]
 
     @classmethod
     def read(cls, lake: Lake, manifest: Commit, paces: SpeedLimits) -> Self:
         """Return the night of a manifest commit. Raises: NotFound."""
         cited = next((name for name in manifest.inputs if name.startswith("catalog_snapshot/")), None)
-        snapshot = lake.cited(cited) if cited else lake.require("catalog_snapshot", ds=manifest.partition["ds"])
-        rows = [(row["kind"], row["id"], row["version"], json.loads(row["body"])) for row in lake.read(snapshot).to_pylist()]
+        snapshot = (
+            lake.cited(cited) if cited else lake.require("catalog_snapshot", ds=manifest.partition["ds"])
+        )
+        rows = [
+            (row["kind"], row["id"], row["version"], json.loads(row["body"]))
+            for row in lake.read(snapshot).to_pylist()
+        ]
         channels = {name: body for kind, name, _, body in rows if kind == "channel"}
         templates = [(version, body) for kind, _, version, body in rows if kind == "template"]
         routes = {name: list(body.get("channels", ())) for kind, name, _, body in rows if kind == "campaign"}
-        limits = {name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"}
+        limits = {
+            name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"
+        }
         return cls(
             channels,
             Renderer(TemplateSet(templates)),
@@ -66,7 +79,10 @@ def channel_config(channel: str, document: dict[str, Any], endpoint_url: str | N
         InvalidInput: the channel is switched off or has no quota.
     """
     if not document.get("enabled", True):
-        raise InvalidInput(f"channel {channel} is switched off in the catalog", fix="set enabled: true, or deliver other channels with --channel")
+        raise InvalidInput(
+            f"channel {channel} is switched off in the catalog",
+            fix="set enabled: true, or deliver other channels with --channel",
+        )
     quota = float(document.get("quota_per_minute") or 0)
     if quota <= 0:
         raise InvalidInput(f"channel {channel} has no quota_per_minute", fix="set it in the catalog")

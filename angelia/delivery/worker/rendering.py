@@ -1,6 +1,7 @@
 """A row's texts: its template, at the version the plan used, rendered once per distinct input.
 
-Reads nothing itself; `TemplateSet` holds the night's snapshot. Many rows share all template variables, so a small cache spares their renderings.
+Reads nothing itself; `TemplateSet` holds the night's snapshot. Many rows share all template variables, so a
+small cache spares their renderings.
 """
 
 from __future__ import annotations

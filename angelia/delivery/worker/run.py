@@ -1,8 +1,8 @@
 """Deliver a plan: hours in order, channels side by side, parts by priority; what `angelia deliver` does.
 
-Reads manifests, the night's catalog snapshot (channels, templates), stops, suppressions; writes ledger objects, `delivery_ledger`, `push_receipts`.
-Surprises: the simulated clock refuses the provider's own address; a channel whose configuration is wrong halts alone; parts held by another worker
-are left to it.
+Reads manifests, the night's catalog snapshot (channels, templates), stops, suppressions; writes ledger
+objects, `delivery_ledger`, `push_receipts`. Surprises: the simulated clock refuses the provider's own
+address; a channel whose configuration is wrong halts alone; parts held by another worker are left to it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ from angelia.users.suppressions import Guards
 
 log = logging.getLogger(__name__)
 FOLLOW_UP_ROUNDS = 5
-PACED_S = 2_400.0  # parts that wait for a campaign's speed limit hold a run no longer than this: the next hour has its own
+# parts that wait for a campaign's speed limit hold a run no longer than this: the next hour has its own
+PACED_S = 2_400.0
 PROVIDER_HOSTS = ("googleapis.com", "push.apple.com")  # a rehearsal never talks to these
 
 
@@ -100,7 +101,9 @@ _LEASE = WallClock()
 
 
 def lease_now() -> Micros:
-    """Return real time in microseconds: what claims and deadlines are read on. A clock set back does not make a deadline later."""
+    """Return real time in microseconds: what claims and deadlines are read on. A clock set back does not make
+    a deadline later.
+    """
     return _LEASE.now()
 
 
@@ -162,7 +165,9 @@ class Delivery:
             self._write_metrics()
         result = self.result
         result.drained = self.draining.is_set()
-        result.halted = self._shut | {name: sender.halted for name, sender in self._senders.items() if sender.halted}
+        result.halted = self._shut | {
+            name: sender.halted for name, sender in self._senders.items() if sender.halted
+        }
         result.seconds = time.monotonic() - began
         return result
 
@@ -178,9 +183,15 @@ class Delivery:
             known = parts.send_hours(lake, options.ds)
             for hour in hours:
                 if hour not in known:
-                    raise InvalidInput(f"the plan of {options.ds} has nothing to send in {hour}", fix=f"hours: {known[0]} to {known[-1]}")
+                    raise InvalidInput(
+                        f"the plan of {options.ds} has nothing to send in {hour}",
+                        fix=f"hours: {known[0]} to {known[-1]}",
+                    )
                 if not self.clock.simulated and parts.hour_start(hour) > self.clock.now():
-                    raise InvalidInput(f"{hour} has not begun; sealing it now would freeze the plan too early", fix="wait, or --clock simulated")
+                    raise InvalidInput(
+                        f"{hour} has not begun; sealing it now would freeze the plan too early",
+                        fix="wait, or --clock simulated",
+                    )
         for hour in hours:  # whatever the operator has to put right is found before anything is written
             commit = parts.standing_manifest(lake, options.ds, hour)
             wanted = self._wanted(parts.parts_of(lake, commit, hour))
@@ -191,7 +202,9 @@ class Delivery:
                 except InvalidInput as error:
                     if not all(part.is_fallover for part in todo if part.channel == channel):
                         raise
-                    self._shut[channel] = error.one_line()  # nobody planned this channel: it must not keep the others from going
+                    self._shut[channel] = (
+                        error.one_line()
+                    )  # nobody planned this channel: it must not keep the others from going
         plan = []
         for hour in hours:
             commit = parts.seal(lake, options.ds, hour, lake.clock().isoformat(timespec="seconds"))
@@ -213,13 +226,21 @@ class Delivery:
 
     def _wanted(self, every: Sequence[Part]) -> list[Part]:
         options = self.options
-        wanted = [p for p in every if options.channel in (None, p.channel) and options.part in (None, p.number)]
-        return [p for p in wanted if options.priority in (None, p.priority) and not (p.is_fallover and p.channel in self._shut)]
+        wanted = [
+            p for p in every if options.channel in (None, p.channel) and options.part in (None, p.number)
+        ]
+        return [
+            p
+            for p in wanted
+            if options.priority in (None, p.priority) and not (p.is_fallover and p.channel in self._shut)
+        ]
 
     async def _hours(self, plan: list[tuple[str, Commit, list[Part]]], channel: str | None) -> None:
-        """Work through the hours of one channel (None = of all, hour by hour): a channel that stalls keeps no other from its next hour.
+        """Work through the hours of one channel (None = of all, hour by hour): a channel that stalls keeps no
+        other from its next hour.
 
-        Parts of campaigns with a speed limit wait beside the next hours; on the simulated clock, which passes for all at once, before them.
+        Parts of campaigns with a speed limit wait beside the next hours; on the simulated clock, which passes
+        for all at once, before them.
         """
         async with asyncio.TaskGroup() as slow:
             for hour, commit, chosen in plan:
@@ -228,15 +249,21 @@ class Delivery:
                 if isinstance(self.clock, SimulatedClock):
                     self.clock.advance_to(parts.hour_start(hour))
                 mine = [part for part in chosen if channel in (None, part.channel)]
-                await self._hour(hour, commit, [part for part in mine if part.kind != parts.PACED], channel, is_paced=False)
+                await self._hour(
+                    hour, commit, [part for part in mine if part.kind != parts.PACED], channel, is_paced=False
+                )
                 paced = self._hour(hour, commit, [], channel, is_paced=True)
                 if self.clock.simulated:
                     await paced
                 else:
                     slow.create_task(paced)
 
-    async def _hour(self, hour: str, commit: Commit, chosen: list[Part], only: str | None, *, is_paced: bool) -> None:
-        """Deliver an hour's parts and what follows them up: one after the other within a channel, and within a campaign's speed limit."""
+    async def _hour(
+        self, hour: str, commit: Commit, chosen: list[Part], only: str | None, *, is_paced: bool
+    ) -> None:
+        """Deliver an hour's parts and what follows them up: one after the other within a channel, and within
+        a campaign's speed limit.
+        """
         tried: set[str] = set()
         for _ in range(FOLLOW_UP_ROUNDS):
             todo = [part for part in chosen if part.id not in tried]
@@ -251,7 +278,11 @@ class Delivery:
                 break
             every = await asyncio.to_thread(self._choose, commit, hour)
             every = fallover.without_surprise(every, tried)
-            chosen = [part for part in every if only in (None, part.channel) and (part.kind == parts.PACED) is is_paced]
+            chosen = [
+                part
+                for part in every
+                if only in (None, part.channel) and (part.kind == parts.PACED) is is_paced
+            ]
             if all(part.id in tried for part in chosen):
                 break
 
@@ -287,15 +318,19 @@ class Delivery:
         root, options, night = part.entry.identity, self.options, self._documents(commit)
         family = self._families[root]
         work = DeliveryContext(
-            ledger=self.ledger, guards=self._guards, render=night.render, clock=self.clock, lease_now=lease_now, batch_rows=options.batch_rows,
-            batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s, draining=self.draining, paces=night.paces,
+            ledger=self.ledger, guards=self._guards, render=night.render, clock=self.clock,
+            lease_now=lease_now, batch_rows=options.batch_rows,
+            batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s,
+            draining=self.draining, paces=night.paces,
         )  # fmt: skip
         run = PartRun(work, self._sender(part.channel, commit), part, claim, self.lake, self._sights, family)
         if part.kind == parts.PACED and not self.clock.simulated:
             run.stop_at = self._paced_until
         done = await run.run()
         how = "done" if done else "taken_over" if run.fenced else "unfinished"
-        async with self._concluding.setdefault(root, asyncio.Lock()):  # parts of one file may be under way side by side
+        async with self._concluding.setdefault(
+            root, asyncio.Lock()
+        ):  # parts of one file may be under way side by side
             if done:
                 await asyncio.to_thread(self._conclude, part, commit)
                 failpoint("before_done")
@@ -310,7 +345,9 @@ class Delivery:
             else:
                 self.result.unfinished += 1
             self._count(root, after)
-            if run.fenced and self.ledger.is_done(part.id):  # our late truth joins what the other worker committed
+            if run.fenced and self.ledger.is_done(
+                part.id
+            ):  # our late truth joins what the other worker committed
                 await asyncio.to_thread(self._compact, part, commit)
         if not run.fenced:
             await asyncio.to_thread(self.ledger.release, claim)
@@ -319,7 +356,9 @@ class Delivery:
     def _count(self, root: str, after: Counter[str]) -> None:
         before = self._before[root]
         # A row whose outcome improves (deferred before, accepted now) is not "already delivered".
-        self.result.already_delivered -= sum(max(0, number - after[outcome]) for outcome, number in before.items())
+        self.result.already_delivered -= sum(
+            max(0, number - after[outcome]) for outcome, number in before.items()
+        )
         for outcome in {*before, *after}:
             self.result.delivered[outcome] += after[outcome] - before[outcome]
             if not self.result.delivered[outcome]:
@@ -327,7 +366,9 @@ class Delivery:
         self._before[root] = after
 
     def _conclude(self, part: Part, commit: Commit) -> None:
-        """Name in follow-up parts what is to be sent again, commit ledger and receipts, and what falls over to another channel."""
+        """Name in follow-up parts what is to be sent again, commit ledger and receipts, and what falls over
+        to another channel.
+        """
         follow_up(self.lake, self.ledger, part, self.clock.earliest(), self._documents(commit).paces)
         self._compact(part, commit)
         night, family = self._documents(commit), self._families[part.entry.identity]
@@ -353,22 +394,37 @@ class Delivery:
         if channel not in self._senders:
             document = self._documents(commit).channels.get(channel)
             if document is None:
-                raise InvalidInput(f"the catalog snapshot of {self.options.ds} declares no channel {channel}", fix="add it to the catalog")
+                raise InvalidInput(
+                    f"the catalog snapshot of {self.options.ds} declares no channel {channel}",
+                    fix="add it to the catalog",
+                )
             config = channel_config(channel, document, self.options.endpoint_url)
             provider = open_provider(config)
             if self.clock.simulated:
                 host = urlsplit(provider.base_url).hostname or ""
-                if not provider.may_rehearse or any(host == name or host.endswith(f".{name}") for name in PROVIDER_HOSTS):
-                    raise InvalidInput("a simulated clock must not send to a real provider", fix=f"set ANGELIA_{channel.upper()}_URL to a sandbox")
+                if not provider.may_rehearse or any(
+                    host == name or host.endswith(f".{name}") for name in PROVIDER_HOSTS
+                ):
+                    raise InvalidInput(
+                        "a simulated clock must not send to a real provider",
+                        fix=f"set ANGELIA_{channel.upper()}_URL to a sandbox",
+                    )
             per_minute = config.quota_per_minute / self.options.slots
             transport = self._transport(provider, config)
-            self._senders[channel] = Sender(channel, provider, transport, self.clock, per_minute=per_minute, seed=self.options.seed)
+            self._senders[channel] = Sender(
+                channel, provider, transport, self.clock, per_minute=per_minute, seed=self.options.seed
+            )
         return self._senders[channel]
 
     def _open_transport(self, provider: Provider, config: ChannelConfig) -> Transport:
         if provider.open_transport is not None:
             return provider.open_transport(config, self.options.request_timeout_s)
-        return Http2Client(provider.base_url, connections=provider.connections, timeout_s=self.options.request_timeout_s, ca_file=config.ca_file)
+        return Http2Client(
+            provider.base_url,
+            connections=provider.connections,
+            timeout_s=self.options.request_timeout_s,
+            ca_file=config.ca_file,
+        )
 
     def _write_metrics(self) -> None:
         if self.options.metrics_file is not None:
@@ -392,9 +448,13 @@ class Delivery:
             eta = f"{left / average:.0f} s" if average else "?"
             words = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
             states = "".join(
-                f"; {name}: {'halted' if s.halted else 'breaker open'}" for name, s in self._senders.items() if s.halted or s.breaker.is_open
+                f"; {name}: {'halted' if s.halted else 'breaker open'}"
+                for name, s in self._senders.items()
+                if s.halted or s.breaker.is_open
             )
-            progress(f"deliver {n}/{self._total}  {rate:.0f}/s  {words or 'nothing yet'}  to go {eta}{states}")
+            progress(
+                f"deliver {n}/{self._total}  {rate:.0f}/s  {words or 'nothing yet'}  to go {eta}{states}"
+            )
 
 
 def _innermost(problems: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,4 +1,6 @@
-"""One channel of one process: transport, adapter, token, pace, breaker and the window of requests under way. Shared by all batches of the channel."""
+"""One channel of one process: transport, adapter, token, pace, breaker and the window of requests under way.
+Shared by all batches of the channel.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ class Sender:
         return b"" if self._credentials is None else self._credentials.current()
 
     async def renew(self, stale: bytes | None) -> None:
-        """Replace a stale token: any number of callers, one request; a refusal halts the channel instead of failing every row."""
+        """Replace a stale token: any number of callers, one request; a refusal halts the channel instead of
+        failing every row.
+        """
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(stale))
         await asyncio.shield(self._renewal)
@@ -78,10 +82,14 @@ class Sender:
         self.wake(everyone=True)
 
     def configuration_answer(self, reason: str) -> None:
-        """Count a configuration answer; a run of them halts the channel (one alone may be one strange token)."""
+        """Count a configuration answer; a run of them halts the channel (one alone may be one strange
+        token)."""
         self._halts += 1
         if self._halts >= _HALT_AFTER:
-            self.halt(f"the provider answers {events.code(reason)} to every message; check the channel's credentials")
+            self.halt(
+                f"the provider answers {events.code(reason)} to every message; check the "
+                f"channel's credentials"
+            )
 
     def answered(self, address: str) -> None:
         """A message was accepted, or refused for its own sake."""
@@ -130,7 +138,9 @@ class Sender:
             await waiter
 
     def left(self, address: str) -> None:
-        """One request is over. Waiters wake at three quarters of the window, so that refills are written together."""
+        """One request is over. Waiters wake at three quarters of the window, so that refills are written
+        together.
+        """
         self.in_flight -= 1
         if self.receivers is not None:
             self.receivers.of(address).in_flight -= 1

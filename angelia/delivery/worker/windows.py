@@ -1,7 +1,8 @@
 """May this row be sent at this instant: its own window, and the person's quiet hours.
 
-Per batch each row gets a span [opens, closes) of instants, so that the check just before a request is two integer comparisons. Quiet hours are
-local clock hours; a span ends where the next quiet hour begins, and is never longer than what was checked ahead (26 hours).
+Per batch each row gets a span [opens, closes) of instants, so that the check just before a request is two
+integer comparisons. Quiet hours are local clock hours; a span ends where the next quiet hour begins, and is
+never longer than what was checked ahead (26 hours).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def _is_quiet(name: str, start: int, end: int, quarter: int) -> bool:
 def quiet_span(timezone: str, start: int | None, end: int | None, quarter: int) -> tuple[bool, Micros]:
     """Return whether the quarter of an hour (number since 1970) is quiet, and when that next changes.
 
-    An unknown timezone counts as quiet for ever: when nobody knows the person's night, nothing is sent into it.
+    An unknown timezone counts as quiet for ever: when nobody knows the person's night, nothing is sent into
+    it.
     """
     if start is None or end is None or start == end:
         return False, 1 << 62

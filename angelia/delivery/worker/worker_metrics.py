@@ -1,4 +1,6 @@
-"""What a worker counts, for a node exporter's textfile collector (`angelia deliver --metrics-file`). Grain: channel. See `angelia.metrics`."""
+"""What a worker counts, for a node exporter's textfile collector (`angelia deliver --metrics-file`). Grain:
+channel. See `angelia.metrics`.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +19,57 @@ def n_opened(sender: Sender) -> int:
 def families(senders: Mapping[str, Sender], ds: str) -> list[metrics.Family]:
     """Return the metrics of every channel."""
     named = [({"ds": ds, "channel": channel}, sender) for channel, sender in sorted(senders.items())]
-    outcomes = [({**labels, "outcome": word}, float(n)) for labels, sender in named for word, n in sorted(sender.counts.items())]
+    outcomes = [
+        ({**labels, "outcome": word}, float(n))
+        for labels, sender in named
+        for word, n in sorted(sender.counts.items())
+    ]
     down = [(labels, float(s.receivers.n_down)) for labels, s in named if s.receivers is not None]
     found: list[tuple[str, str, str, list[tuple[dict[str, str], float]]]] = [
         ("rows_total", "counter", "Rows that got an outcome in this process.", outcomes),
-        ("requests_total", "counter", "Requests made, retries included.", [(labels, float(s.n_requests)) for labels, s in named]),
+        (
+            "requests_total",
+            "counter",
+            "Requests made, retries included.",
+            [(labels, float(s.n_requests)) for labels, s in named],
+        ),
         (
             "payload_changed_total",
             "counter",
             "Rows refused: seen before with another payload.",
             [(labels, float(s.n_refused)) for labels, s in named],
         ),
-        ("throttled_total", "counter", "Times the rate was halved for a 429.", [(labels, float(s.bucket.n_decreases)) for labels, s in named]),
-        ("breaker_opened_total", "counter", "Times the breaker opened.", [(labels, float(n_opened(s))) for labels, s in named]),
+        (
+            "throttled_total",
+            "counter",
+            "Times the rate was halved for a 429.",
+            [(labels, float(s.bucket.n_decreases)) for labels, s in named],
+        ),
+        (
+            "breaker_opened_total",
+            "counter",
+            "Times the breaker opened.",
+            [(labels, float(n_opened(s))) for labels, s in named],
+        ),
         ("in_flight", "gauge", "Requests under way.", [(labels, float(s.in_flight)) for labels, s in named]),
         ("rate_limit_per_second", "gauge", "Present pace.", [(labels, s.bucket.rate) for labels, s in named]),
-        ("breaker_open", "gauge", "1 while the breaker is open.", [(labels, float(s.breaker.is_open)) for labels, s in named]),
+        (
+            "breaker_open",
+            "gauge",
+            "1 while the breaker is open.",
+            [(labels, float(s.breaker.is_open)) for labels, s in named],
+        ),
         ("receivers_down", "gauge", "Receivers (webhook hosts) whose breaker is open.", down),
-        ("halted", "gauge", "1 once the channel's configuration is found wrong.", [(labels, float(s.halted is not None)) for labels, s in named]),
+        (
+            "halted",
+            "gauge",
+            "1 once the channel's configuration is found wrong.",
+            [(labels, float(s.halted is not None)) for labels, s in named],
+        ),
     ]
-    return [metrics.Family(f"angelia_deliver_{name}", kind, text, samples) for name, kind, text, samples in found]
+    return [
+        metrics.Family(f"angelia_deliver_{name}", kind, text, samples) for name, kind, text, samples in found
+    ]
 
 
 def write(path: Path, senders: Mapping[str, Sender], ds: str) -> None:

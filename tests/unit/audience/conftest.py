@@ -1,4 +1,6 @@
-"""A small population with its index in the settings' lake, for the commands: five hundred people, a catalog with two audiences and a holdout."""
+"""A small population with its index in the settings' lake, for the commands: five hundred people, a catalog
+with two audiences and a holdout.
+"""
 
 from __future__ import annotations
 
@@ -63,15 +65,22 @@ def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
     w.write_index(lake, w.World(rows, days, pushes), shard_bits=5, block_bits=7)
     bodies = [
         ("policy", "default", POLICY),
-        ("audience", "women", '{"kind":"audience","id":"women","description":"","predicate":"gender = \'f\'"}'),
+        (
+            "audience",
+            "women",
+            '{"kind":"audience","id":"women","description":"","predicate":"gender = \'f\'"}',
+        ),
         (
             "audience",
             "active_women",
-            '{"kind":"audience","id":"active_women","description":"","predicate":"in_audience(\'women\') AND days_since(\'open\') <= 2"}',
+            '{"kind":"audience","id":"active_women","description":"",'
+            "\"predicate\":\"in_audience('women') AND days_since('open') <= 2\"}",
         ),
     ]
     rows_ = [{"kind": kind, "id": name, "version": 1, "body": body} for kind, name, body in bodies]
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
-        attempt.write(pa.Table.from_pylist(rows_, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet")
+        attempt.write(
+            pa.Table.from_pylist(rows_, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet"
+        )
         attempt.publish()
     return rows

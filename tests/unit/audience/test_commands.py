@@ -1,4 +1,5 @@
-"""`angelia audience …` as an operator types it: what it prints, exit codes, and that mistakes write nothing."""
+"""`angelia audience …` as an operator types it: what it prints, exit codes, and that mistakes write
+nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def cli_apply(capsys: pytest.CaptureFixture[str], path: Path) -> None:
 def apply_policy(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     policy = folder / "policy.yaml"
     policy.write_text(
-        "kind: policy\nid: default\nholdout: {share_pct: 20.0, salt: s}\nsalt: x\nexplore: {slot_share_pct: 5, epsilon: 0.1, temperature: 0.02}\n"
+        "kind: policy\nid: default\nholdout: {share_pct: 20.0, salt: s}\nsalt: x\nexplore: "
+        "{slot_share_pct: 5, epsilon: 0.1, temperature: 0.02}\n"
     )
     cli_apply(capsys, policy)
 
@@ -51,7 +53,9 @@ def asked(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, object
     return found
 
 
-def test_a_day_of_a_mistyped_year_is_no_default(people: People, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_day_of_a_mistyped_year_is_no_default(
+    people: People, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = asked(capsys, "count", "gender = 'f'")
     with lake.attempt("bitmap_index", ds="2062-05-08") as attempt:
         attempt.write(arrow.schema(dataset("bitmap_index")).empty_table(), "blocks-00000-00000.parquet")
@@ -60,12 +64,18 @@ def test_a_day_of_a_mistyped_year_is_no_default(people: People, lake: Lake, caps
     assert (after["ds"], after["count"]) == ("2026-11-14", before["count"])
 
 
-def test_count_tells_who_matches_and_who_may_be_reached(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+def test_count_tells_who_matches_and_who_may_be_reached(
+    people: People, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = asked(capsys, "count", "gender = 'f' AND age_years >= 30")
     match = [p for p in people if p["gender"] == "f" and (p["age_years"] or 0) >= 30]  # type: ignore[operator]
     reachable = [p for p in match if p["channels"] and not p["is_suppressed"]]
     held = uniform(user_keys([str(p["user_id"]) for p in reachable]), "bucket", "s") * 100 < 20
-    assert (found["count"], found["allowed"], found["held_out"]) == (len(match), len(reachable) - held.sum(), held.sum())
+    assert (found["count"], found["allowed"], found["held_out"]) == (
+        len(match),
+        len(reachable) - held.sum(),
+        held.sum(),
+    )
     assert 0 < held.sum() < len(reachable) < len(match)
     assert set(found) >= {"engine_ms", "bitmaps_read", "bytes_read", "rows_read", "ds", "predicate"}
     assert found["bitmaps_read"]
@@ -77,7 +87,9 @@ def test_count_tells_who_matches_and_who_may_be_reached(people: People, capsys: 
     assert suppressed
     assert without
     left_out = f"{suppressed:,} suppressed, {without:,} without a channel, {held.sum():,} held out"
-    assert out.startswith(f"{len(match):,} match, {len(reachable) - held.sum():,} reachable and allowed ({left_out})")
+    assert out.startswith(
+        f"{len(match):,} match, {len(reachable) - held.sum():,} reachable and allowed ({left_out})"
+    )
 
 
 def test_count_of_a_saved_audience(people: People, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,14 +100,19 @@ def test_count_of_a_saved_audience(people: People, capsys: pytest.CaptureFixture
     ("text", "note"),
     [
         ("province = 'guandong'", "note: nobody has province = 'guandong'; did you mean guangdong?"),
-        ("province LIKE 'guandong%' OR gender = 'f'", "note: nobody has province LIKE 'guandong%'; did you mean guangdong?"),
+        (
+            "province LIKE 'guandong%' OR gender = 'f'",
+            "note: nobody has province LIKE 'guandong%'; did you mean guangdong?",
+        ),
         ("NOT opted_out('prmo')", "note: nobody has opted out of 'prmo'; did you mean promo?"),
         ("count_events('purchse', 3) = 0", "note: nobody did 'purchse' in 6 days; did you mean purchase?"),
         ("days_since('opne') IS NULL", "note: nobody did 'opne' in 6 days; did you mean open?"),
         ("NOT received('sael', 3)", "note: nobody received 'sael' in 6 days; did you mean sale?"),
     ],
 )
-def test_names_that_nobody_has_are_told(text: str, note: str, people: People, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_nobody_has_are_told(
+    text: str, note: str, people: People, capsys: pytest.CaptureFixture[str]
+) -> None:
     for command in ("count", "explain"):
         (found,) = asked(capsys, command, text)["hints"]  # type: ignore[misc]
         assert str(found).startswith(note)
@@ -103,12 +120,23 @@ def test_names_that_nobody_has_are_told(text: str, note: str, people: People, ca
 
 
 def test_names_that_somebody_has_are_not_told(people: People, capsys: pytest.CaptureFixture[str]) -> None:
-    text = "province LIKE 'guang%' AND NOT opted_out('promo') AND days_since('open') <= 3 AND NOT opened('sale', 3)"
+    text = (
+        "province LIKE 'guang%' AND NOT opted_out('promo') AND days_since('open') <= 3 AND NOT "
+        "opened('sale', 3)"
+    )
     assert asked(capsys, "count", text)["hints"] == []
 
 
-def test_explain_shows_each_node_with_its_people_and_reads(people: People, capsys: pytest.CaptureFixture[str]) -> None:
-    found = asked(capsys, "explain", "active_women AND sum_events('purchase', 3) > 0".replace("active_women", "in_audience('active_women')"))
+def test_explain_shows_each_node_with_its_people_and_reads(
+    people: People, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = asked(
+        capsys,
+        "explain",
+        "active_women AND sum_events('purchase', 3) > 0".replace(
+            "active_women", "in_audience('active_women')"
+        ),
+    )
     plan = found["plan"]
     assert isinstance(plan, list)
     women, openers = sum(p["gender"] == "f" for p in people), 250
@@ -130,7 +158,10 @@ def test_explain_shows_each_node_with_its_people_and_reads(people: People, capsy
 def test_breakdown_adds_up(people: People, capsys: pytest.CaptureFixture[str]) -> None:
     found = asked(capsys, "breakdown", "age_years = 30", "--by", "gender")
     thirty = [p for p in people if p["age_years"] == 30]
-    want = {name: sum(p["gender"] == value for p in thirty) for name, value in (("f", "f"), ("m", "m"), ("(null)", None))}
+    want = {
+        name: sum(p["gender"] == value for p in thirty)
+        for name, value in (("f", "f"), ("m", "m"), ("(null)", None))
+    }
     assert found["parts"] == want
     assert found["count"] == len(thirty)
     assert run(capsys, "breakdown", "FALSE", "--by", "gender")[1] == "0 match\n"
@@ -138,15 +169,29 @@ def test_breakdown_adds_up(people: People, capsys: pytest.CaptureFixture[str]) -
 
 def test_overlap(people: People, capsys: pytest.CaptureFixture[str]) -> None:
     found = asked(capsys, "overlap", "women", "age_years = 30")
-    a, b = {p["ordinal"] for p in people if p["gender"] == "f"}, {p["ordinal"] for p in people if p["age_years"] == 30}
-    assert [found[name] for name in ("first", "second", "both", "either")] == [len(a), len(b), len(a & b), len(a | b)]
+    a, b = (
+        {p["ordinal"] for p in people if p["gender"] == "f"},
+        {p["ordinal"] for p in people if p["age_years"] == 30},
+    )
+    assert [found[name] for name in ("first", "second", "both", "either")] == [
+        len(a),
+        len(b),
+        len(a & b),
+        len(a | b),
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_export_writes_the_ids_and_never_over_a_file(people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path, suffix: str) -> None:
+def test_export_writes_the_ids_and_never_over_a_file(
+    people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path, suffix: str
+) -> None:
     file = tmp_path / f"women{suffix}"
     assert asked(capsys, "export", "women", file)["users"] == sum(p["gender"] == "f" for p in people)
-    ids = file.read_text().replace('"', "").splitlines()[1:] if suffix == ".csv" else pq.read_table(file)["user_id"].to_pylist()
+    ids = (
+        file.read_text().replace('"', "").splitlines()[1:]
+        if suffix == ".csv"
+        else pq.read_table(file)["user_id"].to_pylist()
+    )
     assert ids == [p["user_id"] for p in people if p["gender"] == "f"]
     assert file.stat().st_mode & 0o077 == 0
     before = file.read_bytes()
@@ -168,7 +213,13 @@ def test_export_writes_the_ids_and_never_over_a_file(people: People, capsys: pyt
     ],
 )
 def test_a_file_that_is_no_list_is_refused(
-    name: str, content: str | pa.Table | None, problem: str, people: People, lake: Lake, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    name: str,
+    content: str | pa.Table | None,
+    problem: str,
+    people: People,
+    lake: Lake,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     if isinstance(content, str):
         (tmp_path / name).write_text(content)
@@ -181,7 +232,9 @@ def test_a_file_that_is_no_list_is_refused(
     assert lake.partitions("user_lists") == []
 
 
-def test_an_explicit_list_counts_what_it_leaves_out(people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_explicit_list_counts_what_it_leaves_out(
+    people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     file = tmp_path / "vip.csv"
     file.write_text("user_id,name\nu1,a\nu2,b\nu2,b\nnobody,c\n")
     found = asked(capsys, "list", "vip", file)
@@ -197,12 +250,19 @@ def test_an_explicit_list_counts_what_it_leaves_out(people: People, capsys: pyte
     assert err == "error: predicate at column 1: no list 'vpi' [^in_list('vpi')]; did you mean vip?\n"
 
 
-def test_save_makes_a_catalog_audience_and_refuses_cycles(people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_save_makes_a_catalog_audience_and_refuses_cycles(
+    people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     apply_policy(capsys, tmp_path)
     assert asked(capsys, "save", "grown_ups", "age_years >= 18")["action"] == "created"
     assert asked(capsys, "save", "seniors", "in_audience('grown_ups') AND age_years >= 60")["version"] == 1
-    assert asked(capsys, "save", "slip", "NOT opted_out('prmo')")["hints"] == ["note: nobody has opted out of 'prmo'; did you mean promo?"]
-    for text, problem in (("count_events('open', 90) > 1", "days is between 1 and 28"), ("in_list('nobody_made_it')", "no list 'nobody_made_it'")):
+    assert asked(capsys, "save", "slip", "NOT opted_out('prmo')")["hints"] == [
+        "note: nobody has opted out of 'prmo'; did you mean promo?"
+    ]
+    for text, problem in (
+        ("count_events('open', 90) > 1", "days is between 1 and 28"),
+        ("in_list('nobody_made_it')", "no list 'nobody_made_it'"),
+    ):
         code, _, err = run(capsys, "save", "stops_the_night", text)
         assert code == 2
         assert problem in err
@@ -232,14 +292,34 @@ MISTAKES = [
 ]
 
 
-EVERYWHERE = [(command, *mistake) for command in ("explain", "breakdown", "overlap", "export", "save") for mistake in MISTAKES[:2]]
+EVERYWHERE = [
+    (command, *mistake)
+    for command in ("explain", "breakdown", "overlap", "export", "save")
+    for mistake in MISTAKES[:2]
+]
 
 
-@pytest.mark.parametrize(("command", "text", "said"), [*(("count", *mistake) for mistake in MISTAKES), *EVERYWHERE], ids=lambda value: value[:20])
+@pytest.mark.parametrize(
+    ("command", "text", "said"),
+    [*(("count", *mistake) for mistake in MISTAKES), *EVERYWHERE],
+    ids=lambda value: value[:20],
+)
 def test_mistakes_are_one_line_with_a_caret_and_write_nothing(
-    people: People, lake: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str, text: str, said: str
+    people: People,
+    lake: Lake,
+    settings_home: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: str,
+    text: str,
+    said: str,
 ) -> None:
-    rest = {"breakdown": ("--by", "gender"), "overlap": ("TRUE",), "export": (tmp_path / "out.csv",), "save": ()}.get(command, ())
+    rest = {
+        "breakdown": ("--by", "gender"),
+        "overlap": ("TRUE",),
+        "export": (tmp_path / "out.csv",),
+        "save": (),
+    }.get(command, ())
     arguments = ("name", text) if command == "save" else (text,)
     before = sorted(path for path in settings_home.rglob("*") if path.is_file() and path.name != "catalog.db")
     code, out, err = run(capsys, command, *arguments, *rest)
@@ -247,7 +327,10 @@ def test_mistakes_are_one_line_with_a_caret_and_write_nothing(
     assert err.count("\n") == 1
     assert "^" in err
     assert said in err
-    assert sorted(path for path in settings_home.rglob("*") if path.is_file() and path.name != "catalog.db") == before
+    assert (
+        sorted(path for path in settings_home.rglob("*") if path.is_file() and path.name != "catalog.db")
+        == before
+    )
     assert not (tmp_path / "out.csv").exists()
     if command == "save":
         assert "name" not in run(capsys, "count", "name")[1]
@@ -258,7 +341,10 @@ def test_an_index_of_another_day_or_contract_is_refused(
 ) -> None:
     code, out, err = run(capsys, "count", "TRUE", "--ds", "2026-11-15")
     assert (code, out) == (2, "")
-    assert err == "error: there is no audience index of 2026-11-15; the newest is of 2026-11-14; build_bitmaps --ds 2026-11-15 makes it\n"
+    assert err == (
+        "error: there is no audience index of 2026-11-15; the newest is of 2026-11-14; "
+        "build_bitmaps --ds 2026-11-15 makes it\n"
+    )
     assert run(capsys, "count", "TRUE", "--ds", "2026-13-15")[0] == 2
     commit = lake.require("bitmap_index", ds="2026-11-14")
     path = lake.store.local_path(commit.key)
@@ -279,7 +365,11 @@ def test_a_damaged_file_is_one_line(people: People, lake: Lake, capsys: pytest.C
     path.chmod(0o600)
     for damaged in (data[:-100], b"", data[: len(data) // 2] + bytes(50) + data[len(data) // 2 + 50 :]):
         path.write_bytes(damaged)
-        code, out, err = run(capsys, "count", "gender = 'f' AND age_years > 20 AND tag = 'spa' AND province = 'fujian' AND reachable('fcm')")
+        code, out, err = run(
+            capsys,
+            "count",
+            "gender = 'f' AND age_years > 20 AND tag = 'spa' AND province = 'fujian' AND reachable('fcm')",
+        )
         if len(damaged) < len(data):
             assert (code, out) == (2, "")
         assert err.count("\n") == (code == 2)
@@ -289,10 +379,14 @@ def test_a_count_imports_neither_pandas_nor_the_catalog(people: People, settings
     # Half a second of imports is more than the count itself takes.
     code = (
         "import sys; from angelia.audience.query import Audience; from angelia.lake import Lake\n"
-        f"print(Audience(Lake.open({str(settings_home / 'lake')!r}), '2026-11-14').count(\"gender = 'f' OR sum_events('purchase', 6) > 1\"))\n"
-        "print([name for name in ('pandas', 'sqlalchemy', 'pyspark', 'duckdb', 'lightgbm') if name in sys.modules])"
+        f"print(Audience(Lake.open({str(settings_home / 'lake')!r}), '2026-11-14').count(\"gender "
+        f"= 'f' OR sum_events('purchase', 6) > 1\"))\n"
+        "print([name for name in ('pandas', 'sqlalchemy', 'pyspark', 'duckdb', 'lightgbm') if "
+        "name in sys.modules])"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     assert int(out[0]) > 0
     assert out[1] == "[]"
 
@@ -301,10 +395,14 @@ def test_a_lookalikes_seed_means_the_audiences_of_that_night(
     people: People, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     apply_policy(capsys, tmp_path)
-    assert run(capsys, "save", "men", "gender = 'm'")[0] == 0  # the live catalog has men only, the night's women only
+    assert (
+        run(capsys, "save", "men", "gender = 'm'")[0] == 0
+    )  # the live catalog has men only, the night's women only
     seeds: list[str] = []
     answer = {"list": "x", "users": 5, "auc": 0.7, "lift_by_decile": [], "top_features": [], "left_out": []}
-    monkeypatch.setattr("angelia.commands.audience_lookalike.find", lambda name, seed, *rest: seeds.append(seed) or answer)
+    monkeypatch.setattr(
+        "angelia.commands.audience_lookalike.find", lambda name, seed, *rest: seeds.append(seed) or answer
+    )
     for seed in ("women", "in_audience('women') AND age_years > 20"):
         assert run(capsys, "lookalike", "x", "--seed", seed, "--size", "5")[0] == 0
     assert seeds == ["in_audience('women')", "in_audience('women') AND age_years > 20"]

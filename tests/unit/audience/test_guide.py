@@ -1,4 +1,6 @@
-"""docs/AUDIENCES.md says what the language is: its examples parse, and no field, function or command is missing from it."""
+"""docs/AUDIENCES.md says what the language is: its examples parse, and no field, function or command is
+missing from it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def test_every_field_and_function_is_described(name: str) -> None:
 
 
 def test_every_command_is_described() -> None:
-    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    names = [
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    ]
     assert len(names) >= 7
     for name in names:
         assert f"`angelia audience {name} " in GUIDE

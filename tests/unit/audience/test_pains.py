@@ -1,4 +1,6 @@
-"""Pains of other tools that audiences must not cause: segmentation that collapses at 1.5 to 10 million contacts."""
+"""Pains of other tools that audiences must not cause: segmentation that collapses at 1.5 to 10 million
+contacts.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,16 @@ IDS_BYTES = 4 * N  # what a list of ordinals would take, before any id or row
 
 @pytest.fixture(scope="module")
 def contacts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, dict[str, np.ndarray]]:
-    """Two million people in an index: three tags (many, some, few) and an age; and the same facts as plain arrays."""
+    """Two million people in an index: three tags (many, some, few) and an age; and the same facts as plain
+    arrays.
+    """
     rng = np.random.default_rng(10)
-    facts = {"many": rng.random(N) < 0.5, "some": rng.random(N) < 0.03, "few": rng.random(N) < 1e-4, "age": rng.integers(0, 128, N)}
+    facts = {
+        "many": rng.random(N) < 0.5,
+        "some": rng.random(N) < 0.03,
+        "few": rng.random(N) < 1e-4,
+        "age": rng.integers(0, 128, N),
+    }
     lake = Lake.open(str(tmp_path_factory.mktemp("contacts") / "lake"))
     width = 1 << BLOCK_BITS
     with lake.attempt("bitmap_index", ds=DS) as attempt:
@@ -38,24 +47,46 @@ def contacts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, dict[str, 
 
             age = facts["age"][here]
             rows = [Row(block, EVERYONE, "known", of_flags(flags(np.ones(len(age), bool))))]
-            rows += [Row(block, "tag", "value", of_flags(flags(facts[name][here])), name) for name in ("many", "some", "few")]
-            rows += [Row(block, "age_years", "slice", of_flags(flags(age >> bit & 1 == 1)), bit=bit, offset=0) for bit in range(7)]
+            rows += [
+                Row(block, "tag", "value", of_flags(flags(facts[name][here])), name)
+                for name in ("many", "some", "few")
+            ]
+            rows += [
+                Row(block, "age_years", "slice", of_flags(flags(age >> bit & 1 == 1)), bit=bit, offset=0)
+                for bit in range(7)
+            ]
             shards = (block << (BLOCK_BITS - SHARD_BITS), ((block + 1) << (BLOCK_BITS - SHARD_BITS)) - 1)
-            attempt.add(write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=range(block, block + 1), shards=shards))
-        attempt.publish(meta={"shard_bits": SHARD_BITS, "block_bits": BLOCK_BITS, "n_ordinals": N, "n_users": N, "history_days": 28})
+            attempt.add(
+                write_rows(
+                    lake, "bitmap_index", attempt.folder, rows, blocks=range(block, block + 1), shards=shards
+                )
+            )
+        attempt.publish(
+            meta={
+                "shard_bits": SHARD_BITS,
+                "block_bits": BLOCK_BITS,
+                "n_ordinals": N,
+                "n_users": N,
+                "history_days": 28,
+            }
+        )
     return lake, facts
 
 
 PREDICATES = {
     "tag = 'many' AND NOT tag = 'some'": lambda f: f["many"] & ~f["some"],
     "(tag = 'some' OR tag = 'few') AND age_years >= 37": lambda f: (f["some"] | f["few"]) & (f["age"] >= 37),
-    "age_years < 100 AND NOT (tag = 'many' AND tag = 'few')": lambda f: (f["age"] < 100) & ~(f["many"] & f["few"]),
+    "age_years < 100 AND NOT (tag = 'many' AND tag = 'few')": lambda f: (
+        (f["age"] < 100) & ~(f["many"] & f["few"])
+    ),
     "NOT tag = 'few'": lambda f: ~f["few"],
 }
 
 
 @pytest.mark.parametrize("predicate", PREDICATES)
-def test_pain_10_two_million_contacts_are_counted_as_bits_and_no_id_is_touched(contacts: tuple[Lake, dict[str, np.ndarray]], predicate: str) -> None:
+def test_pain_10_two_million_contacts_are_counted_as_bits_and_no_id_is_touched(
+    contacts: tuple[Lake, dict[str, np.ndarray]], predicate: str
+) -> None:
     lake, facts = contacts
     audience = Audience(lake, DS)
     expected = PREDICATES[predicate](facts)
@@ -71,7 +102,9 @@ def test_pain_10_two_million_contacts_are_counted_as_bits_and_no_id_is_touched(c
     assert peak < IDS_BYTES / 2, f"{peak:,} bytes for {N:,} contacts"
 
 
-def test_pain_10_an_audience_of_a_million_is_kept_in_less_than_a_bit_a_contact(contacts: tuple[Lake, dict[str, np.ndarray]]) -> None:
+def test_pain_10_an_audience_of_a_million_is_kept_in_less_than_a_bit_a_contact(
+    contacts: tuple[Lake, dict[str, np.ndarray]],
+) -> None:
     lake, facts = contacts
     audience = Audience(lake, DS, {"half": "tag = 'many'"})
     tables = [block_members(audience, block) for block in range(audience.index.n_blocks)]
@@ -80,4 +113,7 @@ def test_pain_10_an_audience_of_a_million_is_kept_in_less_than_a_bit_a_contact(c
     assert kept < 1.1 * N / 8
     shard = 3
     first = shard << SHARD_BITS
-    assert np.array_equal(np.array(audience.members("tag = 'few'", shard)) - first, np.flatnonzero(facts["few"][first : first + (1 << SHARD_BITS)]))
+    assert np.array_equal(
+        np.array(audience.members("tag = 'few'", shard)) - first,
+        np.flatnonzero(facts["few"][first : first + (1 << SHARD_BITS)]),
+    )

@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_names_are_listed_one_a_line() -> None:
@@ -31,10 +38,28 @@ def test_an_unknown_name_is_an_error_of_usage() -> None:
 
 @pytest.mark.integration
 def test_a_small_run_gives_every_figure() -> None:
-    done = run("deliver", "--messages", "300", "--latency-messages", "200", "--peer-messages", "0", "--channels", "fcm", "apns")
+    done = run(
+        "deliver",
+        "--messages",
+        "300",
+        "--latency-messages",
+        "200",
+        "--peer-messages",
+        "0",
+        "--channels",
+        "fcm",
+        "apns",
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    names = ("fcm_messages_per_cpu_s", "apns_messages_per_cpu_s", "messages_per_s", "worker_added_p99_ms", "peak_rss_mib", "rss_growth_pct")
+    names = (
+        "fcm_messages_per_cpu_s",
+        "apns_messages_per_cpu_s",
+        "messages_per_s",
+        "worker_added_p99_ms",
+        "peak_rss_mib",
+        "rss_growth_pct",
+    )
     assert all(isinstance(found["ours"][name], int | float) for name in names)
     assert found["benchmark"] == "deliver"
     assert set(found) == {"benchmark", "params", "machine", "ours", "peers", "runs", "notes"}

@@ -33,7 +33,9 @@ def is_alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("number", [0, signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_children_end_with_the_benchmark(number: int) -> None:
-    process = subprocess.Popen([sys.executable, "-c", CODE, str(int(number))], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(int(number))], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     children = [int(word) for word in process.stdout.readline().split()]
     assert len(children) == 2

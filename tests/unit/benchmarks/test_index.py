@@ -30,5 +30,8 @@ def test_other_sets_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(index, "run", lambda *args, **kwargs: (1.0, 1.0, 1.0))
     monkeypatch.setattr(_index_content, "ours", lambda lake: ({"gender=f": 2}, {"age_years": 9}))
     monkeypatch.setattr(_index_content, "peer", lambda folder: ({"gender=f": 2}, {"age_years": 8}))
-    with pytest.raises(index.InvalidInput, match=r"duckdb_list made other sets than ours: 1 differ, such as \[\('age_years', 9, 8\)\]"):
+    with pytest.raises(
+        index.InvalidInput,
+        match=r"duckdb_list made other sets than ours: 1 differ, such as \[\('age_years', 9, 8\)\]",
+    ):
         index.main(["--users", "100", "--peers", "duckdb_list", "--folder", str(tmp_path)])

@@ -1,8 +1,8 @@
 """A small whole catalog as YAML, and a store to apply it to: on SQLite, PostgreSQL and MariaDB.
 
-The two servers are started for the test session from the programs this machine has, on loopback, in a folder of their own, and stopped by process
-id. A machine without one skips its tests and says so; where CI is set, or CATALOG_SERVERS=required (`make test-databases`), that is a failure.
-Each test has a database of its own.
+The two servers are started for the test session from the programs this machine has, on loopback, in a folder
+of their own, and stopped by process id. A machine without one skips its tests and says so; where CI is set,
+or CATALOG_SERVERS=required (`make test-databases`), that is a failure. Each test has a database of its own.
 """
 
 from __future__ import annotations
@@ -125,7 +125,14 @@ class Server:
 
 def _program(server: str, names: Sequence[str], pattern: str) -> str:
     """Return the path of a server's program; without it skip, in CI fail."""
-    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", *map(str, sorted(Path("/").glob(pattern), reverse=True))])
+    places = os.pathsep.join(
+        [
+            os.environ.get("PATH", ""),
+            "/usr/sbin",
+            "/usr/local/sbin",
+            *map(str, sorted(Path("/").glob(pattern), reverse=True)),
+        ]
+    )
     for name in names:
         found = shutil.which(name, path=places)
         if found:
@@ -148,7 +155,9 @@ def _as() -> dict[str, object]:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Yield a folder of the servers' user; pytest's own lie below one that only root may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="catalog-", dir="/tmp" if os.geteuid() == 0 else None))  # root's TMPDIR may be closed to others, too
+    folder = Path(
+        tempfile.mkdtemp(prefix="catalog-", dir="/tmp" if os.geteuid() == 0 else None)
+    )  # root's TMPDIR may be closed to others, too
     try:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
@@ -159,7 +168,15 @@ def _folder() -> Iterator[Path]:
 
 
 def _run(folder: Path, *command: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=START_S, env=_environment(folder), **_as())
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        env=_environment(folder),
+        **_as(),
+    )
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
@@ -175,14 +192,24 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(folder: Path, command: Callable[[int], list[str]], url: Callable[[int], sa.URL], stop: signal.Signals) -> Iterator[Server]:
+def _running(
+    folder: Path, command: Callable[[int], list[str]], url: Callable[[int], sa.URL], stop: signal.Signals
+) -> Iterator[Server]:
     log = folder / "server.log"
-    with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # it ends when pytest is killed
+    with_us = (
+        ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    )  # it ends when pytest is killed
     for attempt in range(3):  # somebody may take the port between the look and the start
         port = _free_port()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*with_us, *command(port)], cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(folder), **_as()
+                [*with_us, *command(port)],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_environment(folder),
+                **_as(),
             )
         try:
             if _answers(process, url(port), last=attempt == 2, log=log):
@@ -212,7 +239,10 @@ def _answers(process: subprocess.Popen[bytes], url: sa.URL, last: bool, log: Pat
         if ended and not last:
             return False
         if ended or time.monotonic() > until:
-            pytest.fail(f"the server {'ended' if ended else 'does not answer'}: {log.read_text(errors='replace')[-3000:]}")
+            pytest.fail(
+                f"the server {'ended' if ended else 'does not answer'}: "
+                f"{log.read_text(errors='replace')[-3000:]}"
+            )
         time.sleep(0.1)
 
 
@@ -225,11 +255,38 @@ def postgresql() -> Iterator[Server]:
         (folder / "password").write_text(password)
         (folder / "password").chmod(0o644)  # the folder itself is closed to others
         data = str(folder / "data")
-        _run(folder, initdb, "-D", data, "-U", "angelia", "-A", "scram-sha-256", "--pwfile", "password", "--locale=C", "-E", "UTF8", "--no-sync")
-        options = ["fsync=off", "shared_buffers=16MB", "unix_socket_directories=", "listen_addresses=127.0.0.1"]
+        _run(
+            folder,
+            initdb,
+            "-D",
+            data,
+            "-U",
+            "angelia",
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+            "password",
+            "--locale=C",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        )
+        options = [
+            "fsync=off",
+            "shared_buffers=16MB",
+            "unix_socket_directories=",
+            "listen_addresses=127.0.0.1",
+        ]
 
         def command(port: int) -> list[str]:
-            return [postgres, "-D", data, "-p", str(port), *(part for option in options for part in ("-c", option))]
+            return [
+                postgres,
+                "-D",
+                data,
+                "-p",
+                str(port),
+                *(part for option in options for part in ("-c", option)),
+            ]
 
         def url(port: int) -> sa.URL:
             return sa.URL.create("postgresql+psycopg", "angelia", password, "127.0.0.1", port, "postgres")
@@ -245,12 +302,22 @@ def mariadb() -> Iterator[Server]:
     password = secrets.token_hex(8)
     with _folder() as folder:
         data = str(folder / "data")
-        _run(folder, install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-log-bin")
+        _run(
+            folder,
+            install,
+            "--no-defaults",
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            "--skip-log-bin",
+        )
         (folder / "begin.sql").write_text(
             f"ALTER USER root@localhost IDENTIFIED BY '{password}';\n"
-            f"CREATE OR REPLACE USER angelia@'127.0.0.1' IDENTIFIED BY '{password}';\nGRANT ALL ON *.* TO angelia@'127.0.0.1';\n"
+            f"CREATE OR REPLACE USER angelia@'127.0.0.1' IDENTIFIED BY '{password}';\nGRANT ALL "
+            f"ON *.* TO angelia@'127.0.0.1';\n"
         )
-        # Without the distribution's settings its default character set is latin1: our tables must not depend on it.
+        # Without the distribution's settings its default character set is latin1: our tables must not depend
+        # on it.
         options = [
             "--innodb-buffer-pool-size=32M",
             "--innodb-flush-log-at-trx-commit=0",
@@ -278,8 +345,12 @@ def mariadb() -> Iterator[Server]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def catalog_url(request: pytest.FixtureRequest, settings_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Yield the address of an empty catalog on each store; commands find it in ANGELIA_CATALOG (SQLite: by default)."""
+def catalog_url(
+    request: pytest.FixtureRequest, settings_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Yield the address of an empty catalog on each store; commands find it in ANGELIA_CATALOG (SQLite: by
+    default).
+    """
     if request.param == "sqlite":
         yield f"sqlite:///{settings_home / 'catalog.db'}"
         return
@@ -296,7 +367,9 @@ def store(catalog_url: str) -> CatalogStore:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes the small catalog, edited by (old, new) pairs, to a folder of its own and returns the folder."""
+    """Return a function that writes the small catalog, edited by (old, new) pairs, to a folder of its own and
+    returns the folder.
+    """
 
     def write_edited(*edits: tuple[str, str], more: str = "") -> Path:
         text = SMALL

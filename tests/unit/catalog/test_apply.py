@@ -21,18 +21,26 @@ AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
 def apply(store: CatalogStore, *paths: Path, prune: bool = False, actor: str = "ann") -> dict[str, list[str]]:
     planned = plan(store, list(paths), prune=prune)
     carry_out(store, planned, actor=actor, at=AT)
-    return {action: planned.having(action) for action in ("created", "changed", "removed", "unchanged", "kept") if planned.having(action)}
+    return {
+        action: planned.having(action)
+        for action in ("created", "changed", "removed", "unchanged", "kept")
+        if planned.having(action)
+    }
 
 
 def test_a_second_apply_changes_nothing(store: CatalogStore, write: Write) -> None:
     folder = write()
     assert len(apply(store, folder)["created"]) == 10
     trail = store.audit()
-    assert apply(store, folder) == {"unchanged": [f"{head.kind}/{head.id}" for head in store.heads().values()]}
+    assert apply(store, folder) == {
+        "unchanged": [f"{head.kind}/{head.id}" for head in store.heads().values()]
+    }
     assert store.audit() == trail
 
 
-def test_the_order_of_documents_and_files_does_not_matter(store: CatalogStore, write: Write, tmp_path: Path) -> None:
+def test_the_order_of_documents_and_files_does_not_matter(
+    store: CatalogStore, write: Write, tmp_path: Path
+) -> None:
     folder = write()
     apply(store, folder)
     turned = tmp_path / "turned"
@@ -65,7 +73,10 @@ def test_a_change_shows_its_difference_and_makes_a_version(store: CatalogStore, 
 
 def test_documents_in_no_file_stay_unless_pruned(store: CatalogStore, write: Write) -> None:
     apply(store, write())
-    without = write(("kind: audience\nid: everyone\n", "kind: audience\nid: all_people\n"), ("in_audience('everyone')", "in_audience('all_people')"))
+    without = write(
+        ("kind: audience\nid: everyone\n", "kind: audience\nid: all_people\n"),
+        ("in_audience('everyone')", "in_audience('all_people')"),
+    )
     assert apply(store, without)["kept"] == ["audience/everyone"]
     assert apply(store, without, prune=True)["removed"] == ["audience/everyone"]
     assert ("audience", "everyone") not in {stored.key for stored in store.current()}
@@ -76,19 +87,30 @@ def test_pruning_what_is_still_needed_is_refused(store: CatalogStore, write: Wri
     apply(store, write())
     (tmp_path / "policy.yaml").write_text(write().joinpath("all.yaml").read_text().split("---\n")[0])
     kept = tmp_path / "kept.yaml"
-    kept.write_text((tmp_path / "policy.yaml").read_text() + "---\nkind: audience\nid: men\npredicate: in_audience('everyone')\n")
+    kept.write_text(
+        (tmp_path / "policy.yaml").read_text()
+        + "---\nkind: audience\nid: men\npredicate: in_audience('everyone')\n"
+    )
     with pytest.raises(InvalidDocuments, match="no audience 'everyone'"):
         plan(store, [kept], prune=True)
     assert len(store.current()) == 10
 
 
-def test_a_standing_document_that_a_change_breaks_is_named(store: CatalogStore, write: Write, tmp_path: Path) -> None:
+def test_a_standing_document_that_a_change_breaks_is_named(
+    store: CatalogStore, write: Write, tmp_path: Path
+) -> None:
     apply(store, write())
     one = tmp_path / "one.yaml"
-    one.write_text("kind: template\nid: sale\nchannel: fcm\nvariables: {thing: {}}\nvariants: {en: {title: '{{ thing }}', body: b}}\n")
+    one.write_text(
+        "kind: template\nid: sale\nchannel: fcm\nvariables: {thing: {}}\nvariants: {en: {title: "
+        "'{{ thing }}', body: b}}\n"
+    )
     with pytest.raises(InvalidDocuments) as caught:
         plan(store, [one])
-    assert caught.value.problems[0] == "catalog: material/sale_books: fields.item: template sale declares no such variable; one of thing"
+    assert (
+        caught.value.problems[0]
+        == "catalog: material/sale_books: fields.item: template sale declares no such variable; one of thing"
+    )
     assert len(caught.value.problems) == 4
 
 
@@ -104,20 +126,37 @@ def test_a_removed_document_comes_back_under_a_new_version(store: CatalogStore, 
 def test_the_second_of_two_editors_is_told_and_nothing_is_lost(store: CatalogStore, write: Write) -> None:
     apply(store, write())
     first = plan(store, [write(("value_per_open: 0.05", "value_per_open: 0.07"))])
-    second = plan(store, [write(("value_per_open: 0.05", "value_per_open: 0.09"), ("holdout_pct: 5", "holdout_pct: 6"))])
+    second = plan(
+        store, [write(("value_per_open: 0.05", "value_per_open: 0.09"), ("holdout_pct: 5", "holdout_pct: 6"))]
+    )
     carry_out(store, first, actor="ann", at=AT)
-    with pytest.raises(Conflict, match=r"campaign/sale was changed meanwhile: ann made version 2 at 2026-11-14T12:00:00"):
+    with pytest.raises(
+        Conflict, match=r"campaign/sale was changed meanwhile: ann made version 2 at 2026-11-14T12:00:00"
+    ):
         carry_out(store, second, actor="bob", at=AT)
-    assert store.get("campaign", "sale").document == parse_document({**_body(store, "sale"), "value_per_open": 0.07})
+    assert store.get("campaign", "sale").document == parse_document(
+        {**_body(store, "sale"), "value_per_open": 0.07}
+    )
     assert {entry.actor for entry in store.audit()} == {"ann"}
 
 
-def test_a_change_elsewhere_since_the_check_is_a_conflict(store: CatalogStore, write: Write, tmp_path: Path) -> None:
+def test_a_change_elsewhere_since_the_check_is_a_conflict(
+    store: CatalogStore, write: Write, tmp_path: Path
+) -> None:
     apply(store, write())
-    uses = plan(store, [write(more="kind: audience\nid: young\npredicate: in_audience('everyone') AND age_years < 30\n")])
+    uses = plan(
+        store,
+        [write(more="kind: audience\nid: young\npredicate: in_audience('everyone') AND age_years < 30\n")],
+    )
     only = tmp_path / "without.yaml"
     only.write_text(
-        (write(("in_audience('everyone') AND ", ""), ("kind: audience\nid: everyone", "kind: audience\nid: other")) / "all.yaml").read_text()
+        (
+            write(
+                ("in_audience('everyone') AND ", ""),
+                ("kind: audience\nid: everyone", "kind: audience\nid: other"),
+            )
+            / "all.yaml"
+        ).read_text()
     )
     apply(store, only, prune=True, actor="cleo")
     with pytest.raises(Conflict, match="cleo changed"):
@@ -142,9 +181,18 @@ def test_what_show_prints_can_be_applied_again(store: CatalogStore, write: Write
 
 # What is wrong -> the edit that makes it so, and the one line it must give.
 WRONG: dict[str, tuple[list[tuple[str, str]], str]] = {
-    "unknown field": ([('predicate: "reachable', 'predicat: "reachable')], "audience/everyone: predicat: unknown field; did you mean predicate?"),
-    "unknown kind": ([("kind: experiment", "kind: experimnt")], "experimnt/copy: kind: unknown kind 'experimnt'; did you mean experiment?"),
-    "unknown audience": ([("audience: women", "audience: woman")], "campaign/sale: audience: no audience 'woman'; did you mean women?"),
+    "unknown field": (
+        [('predicate: "reachable', 'predicat: "reachable')],
+        "audience/everyone: predicat: unknown field; did you mean predicate?",
+    ),
+    "unknown kind": (
+        [("kind: experiment", "kind: experimnt")],
+        "experimnt/copy: kind: unknown kind 'experimnt'; did you mean experiment?",
+    ),
+    "unknown audience": (
+        [("audience: women", "audience: woman")],
+        "campaign/sale: audience: no audience 'woman'; did you mean women?",
+    ),
     "unknown material": (
         [("[sale_camera, sale_books]", "[sale_camera, sale_book]")],
         "materials[1]: no material 'sale_book'; did you mean sale_books?",
@@ -153,14 +201,26 @@ WRONG: dict[str, tuple[list[tuple[str, str]], str]] = {
         [("template: sale\ncategory: camera", "template: sales\ncategory: camera")],
         "template: no template 'sales'; did you mean sale?",
     ),
-    "unknown experiment": ([("experiment: copy", "experiment: coyp")], "experiment: no experiment 'coyp'; did you mean copy?"),
-    "undeclared channel": ([("[fcm, sms]", "[fcm, email]")], "channels[1]: no channel 'email'; one of fcm, sms"),
-    "impossible channel": ([("[fcm, sms]", "[fcm, fax]")], "channels[1]: should be 'fcm', 'apns', 'webpush', 'sms', 'email' or 'webhook', got 'fax'"),
+    "unknown experiment": (
+        [("experiment: copy", "experiment: coyp")],
+        "experiment: no experiment 'coyp'; did you mean copy?",
+    ),
+    "undeclared channel": (
+        [("[fcm, sms]", "[fcm, email]")],
+        "channels[1]: no channel 'email'; one of fcm, sms",
+    ),
+    "impossible channel": (
+        [("[fcm, sms]", "[fcm, fax]")],
+        "channels[1]: should be 'fcm', 'apns', 'webpush', 'sms', 'email' or 'webhook', got 'fax'",
+    ),
     "template for other channels": (
         [("channel: fcm\nvar", "channel: sms\nvar"), ("[fcm, sms]", "[fcm]")],
         "sale_camera's template sale is for sms, the campaign for fcm",
     ),
-    "material twice": ([("[sale_camera, sale_books]", "[sale_books, sale_books]")], "materials: ['sale_books'] is named twice"),
+    "material twice": (
+        [("[sale_camera, sale_books]", "[sale_books, sale_books]")],
+        "materials: ['sale_books'] is named twice",
+    ),
     "arm material elsewhere": (
         [("materials: [sale_camera, sale_books]", "materials: [sale_camera]")],
         "experiment: arm b of copy names sale_books, which is not among",
@@ -169,27 +229,51 @@ WRONG: dict[str, tuple[list[tuple[str, str]], str]] = {
         [("materials: [sale_books]}", "materials: [sale_bookz]}")],
         "experiment/copy: arms[1].materials[0]: no material 'sale_bookz'",
     ),
-    "arm shares": ([("{name: a, share_pct: 50}", "{name: a, share_pct: 40}")], "experiment/copy: arms: shares sum to 90, not to 100"),
+    "arm shares": (
+        [("{name: a, share_pct: 50}", "{name: a, share_pct: 40}")],
+        "experiment/copy: arms: shares sum to 90, not to 100",
+    ),
     "arm twice": ([("{name: b, ", "{name: a, ")], "['a'] is named twice"),
     "predicate syntax": ([("gender = 'f'", "gender == = 'f'")], "audience/women: predicate:"),
     "predicate field": ([("gender = 'f'", "gendre = 'f'")], "unknown field 'gendre'"),
-    "unknown in_audience": ([("in_audience('everyone')", "in_audience('everybody')")], "no audience 'everybody'"),
+    "unknown in_audience": (
+        [("in_audience('everyone')", "in_audience('everybody')")],
+        "no audience 'everybody'",
+    ),
     "audience cycle": ([("reachable('fcm')", "in_audience('women')")], "cycle: "),
     "undeclared variable": (
         [("{{ item }} for less", "{{ itme }} for less")],
         "template/sale: variants.en.body: variable 'itme' is not declared; did you mean item?",
     ),
-    "variable in the link": ([("{{ category }}?c", "{{ section }}?c")], "template/sale: link: variable 'section' is not declared"),
+    "variable in the link": (
+        [("{{ category }}?c", "{{ section }}?c")],
+        "template/sale: link: variable 'section' is not declared",
+    ),
     "liquid syntax": ([("{% endif %}", "")], "template/sale: variants.en.body: liquid:"),
-    "liquid include": ([("{{ item }} im Angebot", "{% include 'x' %}")], "variants.de.body: liquid: unexpected tag 'include'"),
-    "liquid filter": ([("{{ item }} im Angebot", "{{ item | exec }}")], "variants.de.body: liquid: unknown filter 'exec'"),
-    "a default is needed": ([(", default: 0}", "}")], "variables.level: needs a default: user.membership_level is unknown for some people"),
+    "liquid include": (
+        [("{{ item }} im Angebot", "{% include 'x' %}")],
+        "variants.de.body: liquid: unexpected tag 'include'",
+    ),
+    "liquid filter": (
+        [("{{ item }} im Angebot", "{{ item | exec }}")],
+        "variants.de.body: liquid: unknown filter 'exec'",
+    ),
+    "a default is needed": (
+        [(", default: 0}", "}")],
+        "variables.level: needs a default: user.membership_level is unknown for some people",
+    ),
     "source is no column": (
         [("user.membership_level", "user.memberlevel")],
         "variables.level.source: user_features has no column 'memberlevel' for this; did you mean",
     ),
-    "source is personal": ([("user.membership_level", "user.user_id")], "user_features has no column 'user_id' for this"),
-    "builtin declared": ([("{item: {}, ", "{item: {}, campaign_id: {}, ")], "variables.campaign_id: is always there and cannot be declared"),
+    "source is personal": (
+        [("user.membership_level", "user.user_id")],
+        "user_features has no column 'user_id' for this",
+    ),
+    "builtin declared": (
+        [("{item: {}, ", "{item: {}, campaign_id: {}, ")],
+        "variables.campaign_id: is always there and cannot be declared",
+    ),
     "material misses a variable": (
         [("fields: {item: cameras}", "fields: {}")],
         "material/sale_camera: fields: template sale needs item: no field here",
@@ -198,43 +282,81 @@ WRONG: dict[str, tuple[list[tuple[str, str]], str]] = {
         [("fields: {item: cameras}", "fields: {item: cameras, colour: red}")],
         "fields.colour: template sale declares no such variable",
     ),
-    "field is a list": ([("fields: {item: cameras}", "fields: {item: [cameras]}")], "fields.item: should be a text or a number"),
+    "field is a list": (
+        [("fields: {item: cameras}", "fields: {item: [cameras]}")],
+        "fields.item: should be a text or a number",
+    ),
     "no variant for a locale": (
         [("fields: {item: cameras}", "fields: {item: cameras}\nlocales: [de-AT, fr]")],
         "locales[1]: template sale has no variant for fr (there are en, de)",
     ),
     "bad locale": ([("  de: {title", "  german: {title")], "variants.german: string should match pattern"),
-    "no default variant": ([("  en: {title", "  fr: {title")], "default_locale en has no variant (there are fr, de)"),
+    "no default variant": (
+        [("  en: {title", "  fr: {title")],
+        "default_locale en has no variant (there are fr, de)",
+    ),
     "link to a script": (
         [("https://shop.example/{{ category }}", "javascript://x/{{ category }}")],
         "material/sale_books: template: cannot be rendered with sale in en: invalid_link",
     ),
     "an empty text": ([('"Angebot: {{ item }}"', '" "')], "cannot be rendered with sale in de: empty:title"),
-    "end before start": ([("end_date: 2026-11-30", "end_date: 2026-10-30")], "campaign/sale: end_date 2026-10-30 is before start_date 2026-11-01"),
+    "end before start": (
+        [("end_date: 2026-11-30", "end_date: 2026-10-30")],
+        "campaign/sale: end_date 2026-10-30 is before start_date 2026-11-01",
+    ),
     "no such day": ([("end_date: 2026-11-30", "end_date: 2026-11-31")], "end_date: should be a valid date"),
-    "window order": ([("{start: 9, end: 21}", "{start: 21, end: 9}")], "send_window: end 9 is not after start 21"),
-    "hour range": ([("{start: 9, end: 21}", "{start: 9, end: 25}")], "send_window.end: should be less than or equal to 24, got 25"),
-    "holdout range": ([("holdout_pct: 5", "holdout_pct: 105")], "holdout_pct: should be less than or equal to 100, got 105"),
+    "window order": (
+        [("{start: 9, end: 21}", "{start: 21, end: 9}")],
+        "send_window: end 9 is not after start 21",
+    ),
+    "hour range": (
+        [("{start: 9, end: 21}", "{start: 9, end: 25}")],
+        "send_window.end: should be less than or equal to 24, got 25",
+    ),
+    "holdout range": (
+        [("holdout_pct: 5", "holdout_pct: 105")],
+        "holdout_pct: should be less than or equal to 100, got 105",
+    ),
     "weekday": ([("[sat, sun]", "[sat, sunday]")], "occurrence.weekdays[1]: should be 'mon',"),
-    "text for a number": ([("value_per_open: 0.05", "value_per_open: '0.05'")], "value_per_open: should be a valid number, got '0.05'"),
-    "not a number": ([("value_per_open: 0.05", "value_per_open: .nan")], "value_per_open: should be a valid number, got '.nan'"),
+    "text for a number": (
+        [("value_per_open: 0.05", "value_per_open: '0.05'")],
+        "value_per_open: should be a valid number, got '0.05'",
+    ),
+    "not a number": (
+        [("value_per_open: 0.05", "value_per_open: .nan")],
+        "value_per_open: should be a valid number, got '.nan'",
+    ),
     "transactional holdout": (
         [("holdout_pct: 5", "holdout_pct: 5\nguarantee: at_least_once")],
         "a transactional campaign (at_least_once) has no holdout",
     ),
-    "second policy": ([("kind: policy\nid: default", "kind: policy\nid: other")], "policy/other: id: should be 'default', got 'other'"),
-    "id": ([("kind: experiment\nid: copy", "kind: experiment\nid: Copy-1")], "id: string should match pattern"),
+    "second policy": (
+        [("kind: policy\nid: default", "kind: policy\nid: other")],
+        "policy/other: id: should be 'default', got 'other'",
+    ),
+    "id": (
+        [("kind: experiment\nid: copy", "kind: experiment\nid: Copy-1")],
+        "id: string should match pattern",
+    ),
     "id twice": ([("id: women", "id: everyone")], "audience/everyone: id: is given twice, first in"),
     "key twice": ([("owner: growth", "owner: growth\nowner: other")], "owner is given twice"),
     "yaml syntax": ([("weekdays: [sat, sun]", "weekdays: [sat, sun")], "YAML: while parsing a flow"),
     "yaml alias": ([("owner: growth", "owner: &x growth\nname: *x")], "aliases (*name) are not accepted"),
-    "yaml tag": ([("owner: growth", "owner: !!python/object/apply:os.system [id]")], "YAML: could not determine a constructor"),
-    "not a mapping": ([("kind: experiment\nid: copy\nsalt: c\narms", "- kind: [experiment]\n- ")], "all.yaml:"),
+    "yaml tag": (
+        [("owner: growth", "owner: !!python/object/apply:os.system [id]")],
+        "YAML: could not determine a constructor",
+    ),
+    "not a mapping": (
+        [("kind: experiment\nid: copy\nsalt: c\narms", "- kind: [experiment]\n- ")],
+        "all.yaml:",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_told_in_one_line_and_nothing_is_written(store: CatalogStore, write: Write, case: str) -> None:
+def test_what_is_wrong_is_told_in_one_line_and_nothing_is_written(
+    store: CatalogStore, write: Write, case: str
+) -> None:
     edits, line = WRONG[case]
     with pytest.raises(InvalidDocuments) as caught:
         apply(store, write(*edits))
@@ -245,17 +367,34 @@ def test_what_is_wrong_is_told_in_one_line_and_nothing_is_written(store: Catalog
     assert store.heads() == {}
 
 
-@pytest.mark.parametrize("edit", [("audience: women", "audience: nobody"), ("sale_books]}]", "sale_nope]}]"), ("im Angebot", "{{ nope }}")])
-def test_the_line_of_a_problem_is_that_of_its_value(store: CatalogStore, write: Write, edit: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("audience: women", "audience: nobody"),
+        ("sale_books]}]", "sale_nope]}]"),
+        ("im Angebot", "{{ nope }}"),
+    ],
+)
+def test_the_line_of_a_problem_is_that_of_its_value(
+    store: CatalogStore, write: Write, edit: tuple[str, str]
+) -> None:
     folder = write(edit)
-    (line,) = [i for i, text in enumerate((folder / "all.yaml").read_text().splitlines(), 1) if edit[1] in text]
+    (line,) = [
+        i for i, text in enumerate((folder / "all.yaml").read_text().splitlines(), 1) if edit[1] in text
+    ]
     with pytest.raises(InvalidDocuments) as caught:
         plan(store, [folder])
-    assert any(problem.startswith(f"{folder / 'all.yaml'}:{line}: ") for problem in caught.value.problems), caught.value.problems
+    assert any(problem.startswith(f"{folder / 'all.yaml'}:{line}: ") for problem in caught.value.problems), (
+        caught.value.problems
+    )
 
 
 def test_everything_wrong_is_told_at_once(store: CatalogStore, write: Write) -> None:
-    folder = write(("audience: women", "audience: nobody"), ("gender = 'f'", "gendre = 'f'"), ("{{ item }} im", "{{ itme }} im"))
+    folder = write(
+        ("audience: women", "audience: nobody"),
+        ("gender = 'f'", "gendre = 'f'"),
+        ("{{ item }} im", "{{ itme }} im"),
+    )
     with pytest.raises(InvalidDocuments) as caught:
         plan(store, [folder])
     assert len(caught.value.problems) == 3
@@ -268,8 +407,12 @@ def test_without_a_policy_there_is_no_catalog(store: CatalogStore, tmp_path: Pat
         plan(store, [tmp_path / "one.yaml"])
 
 
-@pytest.mark.parametrize(("make", "said"), [("missing", "no file or folder"), ("empty", "no YAML file"), ("blank", "no document")])
-def test_paths_without_documents_are_refused(store: CatalogStore, tmp_path: Path, make: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("make", "said"), [("missing", "no file or folder"), ("empty", "no YAML file"), ("blank", "no document")]
+)
+def test_paths_without_documents_are_refused(
+    store: CatalogStore, tmp_path: Path, make: str, said: str
+) -> None:
     path = tmp_path / make
     if make != "missing":
         path.mkdir()
@@ -280,18 +423,30 @@ def test_paths_without_documents_are_refused(store: CatalogStore, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"\xff\xfe", "not UTF-8"), (b"a: " + b"x" * 1_000_001, "more than 1000000 bytes"), (b"[" * 5000, "nested too deeply")]
+    ("data", "said"),
+    [
+        (b"\xff\xfe", "not UTF-8"),
+        (b"a: " + b"x" * 1_000_001, "more than 1000000 bytes"),
+        (b"[" * 5000, "nested too deeply"),
+    ],
 )
-def test_files_that_are_no_yaml_are_refused(store: CatalogStore, tmp_path: Path, data: bytes, said: str) -> None:
+def test_files_that_are_no_yaml_are_refused(
+    store: CatalogStore, tmp_path: Path, data: bytes, said: str
+) -> None:
     (tmp_path / "a.yaml").write_bytes(data)
     with pytest.raises(InvalidDocuments, match=said):
         plan(store, [tmp_path / "a.yaml"])
 
 
 def test_yaml_means_what_it_looks_like(store: CatalogStore, write: Write) -> None:
-    folder = write(("fields: {item: cameras}", "fields: {item: no}"), ("fields: {item: books}", "fields: {item: 12:30}"))
+    folder = write(
+        ("fields: {item: cameras}", "fields: {item: no}"), ("fields: {item: books}", "fields: {item: 12:30}")
+    )
     apply(store, folder)
-    assert [_body(store, name, "material")["fields"]["item"] for name in ("sale_camera", "sale_books")] == ["no", "12:30"]
+    assert [_body(store, name, "material")["fields"]["item"] for name in ("sale_camera", "sale_books")] == [
+        "no",
+        "12:30",
+    ]
 
 
 def _body(store: CatalogStore, name: str, kind: str = "campaign") -> dict[str, object]:

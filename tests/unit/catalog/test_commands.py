@@ -1,4 +1,5 @@
-"""`angelia catalog …` as an operator types it: what it prints, exit codes, and that mistakes write nothing."""
+"""`angelia catalog …` as an operator types it: what it prints, exit codes, and that mistakes write
+nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def applied(settings_home: Path, catalog_url: str, write: Write, capsys: pytest.
     return folder
 
 
-def test_a_dry_run_shows_and_writes_nothing(settings_home: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_shows_and_writes_nothing(
+    settings_home: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, out, err = run(capsys, "apply", write(), "--dry-run")
     assert (code, err) == (0, "")
     assert "+++ campaign/sale@1" in out
@@ -41,18 +44,38 @@ def test_a_dry_run_shows_and_writes_nothing(settings_home: Path, write: Write, c
     assert run(capsys, "list")[1] == "the catalog is empty: angelia catalog apply campaigns/\n"
 
 
-def test_apply_then_change_then_prune(applied: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_apply_then_change_then_prune(
+    applied: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, out, _ = run(capsys, "apply", applied, "--json")
-    assert json.loads(out) == {"dry_run": False, "created": [], "changed": [], "removed": [], "unchanged": 10, "kept": [], "diff": {}}
-    changed = write(("owner: growth", "owner: other"), ("kind: channel\nid: sms", "kind: channel\nid: email"), ("[fcm, sms]", "[fcm, email]"))
+    assert json.loads(out) == {
+        "dry_run": False,
+        "created": [],
+        "changed": [],
+        "removed": [],
+        "unchanged": 10,
+        "kept": [],
+        "diff": {},
+    }
+    changed = write(
+        ("owner: growth", "owner: other"),
+        ("kind: channel\nid: sms", "kind: channel\nid: email"),
+        ("[fcm, sms]", "[fcm, email]"),
+    )
     code, out, _ = run(capsys, "apply", changed, "--prune")
     assert code == 0
     assert "-owner: growth\n+owner: other" in out
     assert out.splitlines()[-1] == "1 created, 1 changed, 1 removed, 8 unchanged"
 
 
-def test_two_mistakes_are_two_lines_and_exit_code_2(applied: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write(("audience: women", "audience: woman"), ("owner: growth", "ownr: growth"), ("holdout_pct: 5", "holdout_pct: -1"))
+def test_two_mistakes_are_two_lines_and_exit_code_2(
+    applied: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(
+        ("audience: women", "audience: woman"),
+        ("owner: growth", "ownr: growth"),
+        ("holdout_pct: 5", "holdout_pct: -1"),
+    )
     code, out, err = run(capsys, "apply", folder)
     assert (code, out) == (2, "")
     lines = err.splitlines()
@@ -66,12 +89,18 @@ def test_two_mistakes_are_two_lines_and_exit_code_2(applied: Path, write: Write,
 
 
 def test_a_stale_editor_is_told(applied: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "apply", write(("owner: growth", "owner: other")), "--expect", "campaign/sale=1")[0] == 0
-    code, _, err = run(capsys, "apply", write(("owner: growth", "owner: third")), "--expect", "campaign/sale=1")
+    assert (
+        run(capsys, "apply", write(("owner: growth", "owner: other")), "--expect", "campaign/sale=1")[0] == 0
+    )
+    code, _, err = run(
+        capsys, "apply", write(("owner: growth", "owner: third")), "--expect", "campaign/sale=1"
+    )
     assert code == 2
     assert "campaign/sale: " in err
     assert "yours was made from version 1" in err
-    assert run(capsys, "apply", applied, "--expect", "sale=1")[2].startswith("error: --expect 'sale=1' is not KIND/ID=VERSION")
+    assert run(capsys, "apply", applied, "--expect", "sale=1")[2].startswith(
+        "error: --expect 'sale=1' is not KIND/ID=VERSION"
+    )
 
 
 def test_show_has_the_document_and_its_history(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,12 +129,16 @@ def test_stop_list_resume(applied: Path, lake: Lake, capsys: pytest.CaptureFixtu
 
 
 def test_snapshot_writes_the_night(applied: Path, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "snapshot", "--ds", "2026-11-14")[1] == "catalog_snapshot/ds=2026-11-14@1: 10 documents\n"
+    assert (
+        run(capsys, "snapshot", "--ds", "2026-11-14")[1] == "catalog_snapshot/ds=2026-11-14@1: 10 documents\n"
+    )
     assert lake.require("catalog_snapshot", ds="2026-11-14").rows == 10
     assert run(capsys, "snapshot", "--ds", "14.11.2026")[0] == 2
 
 
-def test_preview_renders_every_material_in_every_language(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preview_renders_every_material_in_every_language(
+    applied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = json.loads(run(capsys, "preview", "--campaign", "sale", "--json")[1])["previews"]
     assert [(item["material"], item["locale"], item["title"]) for item in shown] == [
         ("sale_camera", "de", "Angebot: cameras"),
@@ -117,14 +150,23 @@ def test_preview_renders_every_material_in_every_language(applied: Path, capsys:
     assert run(capsys, "preview", "--campaign", "sail")[0] == 2
 
 
-def test_preview_for_a_person_uses_their_fields_and_language(applied: Path, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preview_for_a_person_uses_their_fields_and_language(
+    applied: Path, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, _, err = run(capsys, "preview", "--campaign", "sale", "--user", "u0000003")
     assert code == 2
     assert err.startswith("error: there are no user features yet")
     rows = valid_rows("user_features", 6, ds="2026-11-14")
-    given = {"membership_level": pa.array([0, 1, 2, 3, 4, None], pa.int16()), "locale": ["en-GB", "de-AT", "fr-FR", "de-DE", None, "en"]}
+    given = {
+        "membership_level": pa.array([0, 1, 2, 3, 4, None], pa.int16()),
+        "locale": ["en-GB", "de-AT", "fr-FR", "de-DE", None, "en"],
+    }
     for name, values in given.items():
-        rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), pa.array(values, rows.schema.field(name).type))
+        rows = rows.set_column(
+            rows.column_names.index(name),
+            rows.schema.field(name),
+            pa.array(values, rows.schema.field(name).type),
+        )
     with lake.attempt("user_features", ds="2026-11-14") as attempt:
         attempt.write(rows.slice(0, 3), "part-0000.parquet", shards=(0, 0))
         attempt.write(rows.slice(3), "part-0001.parquet", shards=(1, 1))
@@ -134,7 +176,9 @@ def test_preview_for_a_person_uses_their_fields_and_language(applied: Path, lake
         attempt.publish()
 
     def read(user: str) -> tuple[str, str]:
-        first = json.loads(run(capsys, "preview", "--campaign", "sale", "--user", user, "--json")[1])["previews"][0]
+        first = json.loads(run(capsys, "preview", "--campaign", "sale", "--user", user, "--json")[1])[
+            "previews"
+        ][0]
         return first["locale"], first["body"]
 
     assert read("u0000001") == ("de", "cameras im Angebot")

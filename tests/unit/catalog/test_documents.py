@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 import angelia
 from angelia.catalog.apply import plan, read_documents
-from angelia.catalog.documents import KINDS, AnyDocument, Campaign, Material, Occurrence, canonical, check_document, parse_document
+from angelia.catalog.documents import (
+    KINDS,
+    AnyDocument,
+    Campaign,
+    Material,
+    Occurrence,
+    canonical,
+    check_document,
+    parse_document,
+)
 from angelia.catalog.store import CatalogStore
 from angelia.contracts.sending import MAX_TTL_HOURS
 from angelia.errors import InvalidInput
@@ -60,17 +69,31 @@ def test_money_is_in_micro_units(samples: dict[tuple[str, str], AnyDocument]) ->
 
 
 def test_materials_are_valid_from_and_until() -> None:
-    material = parse_document({"kind": "material", "id": "m", "template": "t", "valid_from": "2026-11-02", "valid_until": "2026-11-03"})
+    material = parse_document(
+        {
+            "kind": "material",
+            "id": "m",
+            "template": "t",
+            "valid_from": "2026-11-02",
+            "valid_until": "2026-11-03",
+        }
+    )
     assert isinstance(material, Material)
     assert [material.is_valid_on(date(2026, 11, day)) for day in (1, 2, 3, 4)] == [False, True, True, False]
 
 
-def test_a_transactional_message_lives_no_longer_than_its_delivery_is_tried(samples: dict[tuple[str, str], AnyDocument]) -> None:
+def test_a_transactional_message_lives_no_longer_than_its_delivery_is_tried(
+    samples: dict[tuple[str, str], AnyDocument],
+) -> None:
     raw = json.loads(canonical(samples["campaign", "order_update"]))
     assert raw["guarantee"] == "at_least_once"
     assert parse_document({**raw, "ttl_hours": MAX_TTL_HOURS})
-    assert parse_document({**raw, "ttl_hours": 672, "guarantee": "at_most_once"})  # its window is shorter; the provider may keep it so long
-    with pytest.raises(InvalidInput, match=f"tried for at most {MAX_TTL_HOURS} hours, not {MAX_TTL_HOURS + 1}"):
+    assert parse_document(
+        {**raw, "ttl_hours": 672, "guarantee": "at_most_once"}
+    )  # its window is shorter; the provider may keep it so long
+    with pytest.raises(
+        InvalidInput, match=f"tried for at most {MAX_TTL_HOURS} hours, not {MAX_TTL_HOURS + 1}"
+    ):
         parse_document({**raw, "ttl_hours": MAX_TTL_HOURS + 1})
 
 
@@ -83,7 +106,9 @@ def test_one_channel_is_short_for_a_list() -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=10
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+        max_leaves=10,
     )
 )
 def test_anything_at_all_is_a_document_or_has_problems(raw: object) -> None:
@@ -92,10 +117,16 @@ def test_anything_at_all_is_a_document_or_has_problems(raw: object) -> None:
         assert (document is None) == bool(problems)
 
 
-def test_the_samples_fit_together_and_are_what_the_world_knows(store: CatalogStore, samples: dict[tuple[str, str], AnyDocument]) -> None:
+def test_the_samples_fit_together_and_are_what_the_world_knows(
+    store: CatalogStore, samples: dict[tuple[str, str], AnyDocument]
+) -> None:
     assert len(plan(store, [SAMPLES]).having("created")) == len(samples)
     world = parameters().campaigns
-    campaigns = {name: document for (kind, name), document in samples.items() if kind == "campaign" and isinstance(document, Campaign)}
+    campaigns = {
+        name: document
+        for (kind, name), document in samples.items()
+        if kind == "campaign" and isinstance(document, Campaign)
+    }
     assert set(campaigns) == set(world)
     for name, campaign in campaigns.items():
         assert campaign.topic == world[name].topic

@@ -40,12 +40,18 @@ def test_a_snapshot_reads_back_as_the_catalog(lake: Lake, filled: CatalogStore) 
 
 def test_equal_catalogs_give_equal_files(lake: Lake, filled: CatalogStore, tmp_path: Path) -> None:
     other = Lake.open(str(tmp_path / "other lake"))
-    first, second, third = write_snapshot(lake, filled, DS), write_snapshot(lake, filled, DS), write_snapshot(other, filled, DS)
+    first, second, third = (
+        write_snapshot(lake, filled, DS),
+        write_snapshot(lake, filled, DS),
+        write_snapshot(other, filled, DS),
+    )
     assert first.files[0].sha256 == second.files[0].sha256 == third.files[0].sha256
     assert first.params == second.params == third.params
 
 
-def test_a_changed_catalog_gives_other_parameters(lake: Lake, filled: CatalogStore, write: Callable[..., Path]) -> None:
+def test_a_changed_catalog_gives_other_parameters(
+    lake: Lake, filled: CatalogStore, write: Callable[..., Path]
+) -> None:
     first = write_snapshot(lake, filled, DS)
     carry_out(filled, plan(filled, [write(("holdout_pct: 5", "holdout_pct: 6"))]), actor="ann", at=AT)
     second = write_snapshot(lake, filled, DS)
@@ -72,7 +78,9 @@ def test_stops_are_in_the_log_and_in_the_trail(lake: Lake, filled: CatalogStore)
     assert set_stopped(lake, filled, "sale", "stop", actor="ann", at=AT, reason="wrong price")
     assert not set_stopped(lake, filled, "sale", "stop", actor="bob", at=AT, reason="again")
     assert stopped_campaigns(lake) == {"sale"}
-    assert set_stopped(lake, filled, "sale", "resume", actor="bob", at=AT, reason=None)  # at the same instant: the later entry holds
+    assert set_stopped(
+        lake, filled, "sale", "resume", actor="bob", at=AT, reason=None
+    )  # at the same instant: the later entry holds
     assert stopped_campaigns(lake) == set()
     log = lake.read_log("stops").to_pylist()
     assert [(row["campaign_id"], row["action"], row["actor"], row["reason"]) for row in log] == [
@@ -95,7 +103,9 @@ def test_what_cannot_be_stopped(lake: Lake, filled: CatalogStore) -> None:
     assert lake.read_log("stops").num_rows == 0
 
 
-def test_a_stopped_campaign_that_was_removed_can_be_resumed(lake: Lake, filled: CatalogStore, write: Callable[..., Path]) -> None:
+def test_a_stopped_campaign_that_was_removed_can_be_resumed(
+    lake: Lake, filled: CatalogStore, write: Callable[..., Path]
+) -> None:
     set_stopped(lake, filled, "sale", "stop", actor="ann", at=AT, reason="x")
     renamed = write(("kind: campaign\nid: sale", "kind: campaign\nid: sale_two"))
     carry_out(filled, plan(filled, [renamed], prune=True), actor="ann", at=AT)

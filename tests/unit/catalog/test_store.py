@@ -1,4 +1,5 @@
-"""Store and schema on every database: versions, conflicts between editors, migrations up and down with data."""
+"""Store and schema on every database: versions, conflicts between editors, migrations up and down with
+data."""
 
 from __future__ import annotations
 
@@ -34,14 +35,21 @@ def reopen(store: CatalogStore) -> CatalogStore:
 
 
 def put(store: CatalogStore, name: str, predicate: str | None, expected: int, actor: str = "ann") -> None:
-    store.save([Change("audience", name, expected, None if predicate is None else audience(name, predicate))], actor=actor, at=AT)
+    store.save(
+        [Change("audience", name, expected, None if predicate is None else audience(name, predicate))],
+        actor=actor,
+        at=AT,
+    )
 
 
 def test_versions_audit_and_conflict(store: CatalogStore) -> None:
     put(store, "a", "TRUE", 0)
     put(store, "a", "FALSE", 1, "bob")
     put(store, "a", None, 2, "cleo")
-    assert [(v.version, v.action, v.actor, v.changed, v.body and v.body["predicate"]) for v in store.history("audience", "a")] == [
+    assert [
+        (v.version, v.action, v.actor, v.changed, v.body and v.body["predicate"])
+        for v in store.history("audience", "a")
+    ] == [
         (1, "created", "ann", (), "TRUE"),
         (2, "changed", "bob", ("predicate",), "FALSE"),
         (3, "removed", "cleo", (), None),
@@ -58,7 +66,14 @@ def test_versions_audit_and_conflict(store: CatalogStore) -> None:
 def test_a_conflict_in_one_change_undoes_all(store: CatalogStore) -> None:
     put(store, "b", "TRUE", 0)
     with pytest.raises(Conflict, match="audience/b was changed meanwhile: ann made version 1"):
-        store.save([Change("audience", "a", 0, audience("a", "TRUE")), Change("audience", "b", 0, audience("b", "FALSE"))], actor="bob", at=AT)
+        store.save(
+            [
+                Change("audience", "a", 0, audience("a", "TRUE")),
+                Change("audience", "b", 0, audience("b", "FALSE")),
+            ],
+            actor="bob",
+            at=AT,
+        )
     assert [stored.key for stored in store.current()] == [("audience", "b")]
     assert len(store.audit()) == 1
     with pytest.raises(Conflict, match="audience/c is not there"):
@@ -129,14 +144,20 @@ def test_migrations_down_and_up_keep_what_the_older_schema_can_hold(store: Catal
     assert reopen(store).current() == []
 
 
-def test_a_migration_that_died_in_the_middle_is_ended_by_the_next(store: CatalogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_died_in_the_middle_is_ended_by_the_next(
+    store: CatalogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(store, "a", "TRUE", 0)
     before = (store.current(), store.history("audience", "a"), store.audit())
 
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    def dies(target: str) -> None:  # after its tables were made or dropped (where they commit at once), before its revision was written
+    def dies(
+        target: str,
+    ) -> (
+        None
+    ):  # after its tables were made or dropped (where they commit at once), before its revision was written
         with monkeypatch.context() as patched:
             patched.setattr("alembic.runtime.migration.HeadMaintainer.update_to_step", die)
             with pytest.raises(KeyboardInterrupt):
@@ -182,9 +203,12 @@ def test_a_schema_from_the_future_is_refused(store: CatalogStore) -> None:
         reopen(store)
 
 
-def test_the_doctor_looks_at_the_catalog_as_the_store_does(catalog_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_looks_at_the_catalog_as_the_store_does(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scheme, _, rest = catalog_url.partition("://")
-    plain = f"{scheme.partition('+')[0]}://{rest}"  # without a driver: SQLAlchemy's own choice is none that we ship
+    # without a driver: SQLAlchemy's own choice is none that we ship
+    plain = f"{scheme.partition('+')[0]}://{rest}"
     monkeypatch.setenv("ANGELIA_CATALOG", plain)
 
     def line() -> str:
@@ -192,7 +216,9 @@ def test_the_doctor_looks_at_the_catalog_as_the_store_does(catalog_url: str, mon
 
     kind = "mariadb" if "mariadb" in plain else plain.partition(":")[0]
     assert line() == (
-        "ok      catalog: not there yet, will be made" if kind == "sqlite" else f"ok      catalog: {kind}, empty, its tables are made on first use"
+        "ok      catalog: not there yet, will be made"
+        if kind == "sqlite"
+        else f"ok      catalog: {kind}, empty, its tables are made on first use"
     )
     store = CatalogStore.open(plain)
     assert line() == f"ok      catalog: {kind}, schema {tables.REVISION}"
@@ -214,7 +240,9 @@ def test_a_wrong_password_is_one_line(catalog_url: str) -> None:
     if catalog_url.startswith("sqlite"):
         return
     with pytest.raises(AngeliaError, match="does not answer: ") as caught:
-        CatalogStore.open(sa.make_url(catalog_url).set(password="wrong-secret").render_as_string(hide_password=False))
+        CatalogStore.open(
+            sa.make_url(catalog_url).set(password="wrong-secret").render_as_string(hide_password=False)
+        )
     assert "\n" not in caught.value.message
     assert "secret" not in caught.value.one_line()
 
@@ -243,7 +271,9 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 def test_a_body_that_no_longer_follows_its_model_is_corrupt(store: CatalogStore) -> None:
     put(store, "a", "TRUE", 0)
     with store.engine.begin() as connection:
-        connection.execute(sa.update(tables.documents).values(body=json.dumps({"kind": "audience", "id": "a"})))
+        connection.execute(
+            sa.update(tables.documents).values(body=json.dumps({"kind": "audience", "id": "a"}))
+        )
     with pytest.raises(Corrupt, match="audience/a version 1"):
         store.heads()
 
@@ -258,5 +288,9 @@ def test_unknown_names_offer_the_nearest(store: CatalogStore) -> None:
 
 
 def test_changed_paths_are_the_deepest_that_differ() -> None:
-    assert changed_paths('{"a":{"b":1,"c":2},"d":[1]}', '{"a":{"b":1,"c":3},"d":[2],"e":0}') == ["a.c", "d", "e"]
+    assert changed_paths('{"a":{"b":1,"c":2},"d":[1]}', '{"a":{"b":1,"c":3},"d":[2],"e":0}') == [
+        "a.c",
+        "d",
+        "e",
+    ]
     assert changed_paths(None, "{}") == []

@@ -1,4 +1,6 @@
-"""Two operators at once, each a process with its own connection: the second is told who was first, and nothing is lost or half done. All stores."""
+"""Two operators at once, each a process with its own connection: the second is told who was first, and
+nothing is lost or half done. All stores.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,11 @@ with schema.locked(store.engine) as connection:
 @contextmanager
 def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     running = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         yield running
@@ -82,10 +88,18 @@ def go(running: subprocess.Popen[str]) -> None:
     running.stdin.flush()
 
 
-def test_the_second_of_two_processes_is_told_who_and_when_and_nothing_is_lost(store: CatalogStore, catalog_url: str, write: Write) -> None:
+def test_the_second_of_two_processes_is_told_who_and_when_and_nothing_is_lost(
+    store: CatalogStore, catalog_url: str, write: Write
+) -> None:
     carry_out(store, plan(store, [write()]), actor="eve", at=AT)
-    folders = {"ann": write(("value_per_open: 0.05", "value_per_open: 0.07")), "bob": write(("owner: growth", "owner: retention"))}
-    with process(EDITOR, catalog_url, folders["ann"], "ann") as ann, process(EDITOR, catalog_url, folders["bob"], "bob") as bob:
+    folders = {
+        "ann": write(("value_per_open: 0.05", "value_per_open: 0.07")),
+        "bob": write(("owner: growth", "owner: retention")),
+    }
+    with (
+        process(EDITOR, catalog_url, folders["ann"], "ann") as ann,
+        process(EDITOR, catalog_url, folders["bob"], "bob") as bob,
+    ):
         editors = {"ann": ann, "bob": bob}
         assert {line(editor) for editor in editors.values()} == {"checked"}  # both, before either writes
         for editor in editors.values():
@@ -93,9 +107,14 @@ def test_the_second_of_two_processes_is_told_who_and_when_and_nothing_is_lost(st
         said = {name: line(editor) for name, editor in editors.items()}
     (first,) = [name for name, words in said.items() if words == "written"]
     (second,) = set(said) - {first}
-    assert f"campaign/sale was changed meanwhile: {first} made version 2 at 2026-11-14T12:30:00" in said[second]
+    assert (
+        f"campaign/sale was changed meanwhile: {first} made version 2 at 2026-11-14T12:30:00" in said[second]
+    )
     assert "angelia catalog show campaign sale" in said[second]
-    assert [(version.version, version.actor) for version in store.history("campaign", "sale")] == [(1, "eve"), (2, first)]
+    assert [(version.version, version.actor) for version in store.history("campaign", "sale")] == [
+        (1, "eve"),
+        (2, first),
+    ]
     assert second not in {entry.actor for entry in store.audit()}
     both = write(("value_per_open: 0.05", "value_per_open: 0.07"), ("owner: growth", "owner: retention"))
     carry_out(store, plan(store, [both], expect={("campaign", "sale"): 2}), actor=second, at=AT)
@@ -104,13 +123,19 @@ def test_the_second_of_two_processes_is_told_who_and_when_and_nothing_is_lost(st
     assert changed == [("eve", ()), (first, edits[first]), (second, edits[second])]
 
 
-def test_a_writer_killed_in_its_transaction_leaves_no_trace_and_no_lock(store: CatalogStore, catalog_url: str, write: Write) -> None:
+def test_a_writer_killed_in_its_transaction_leaves_no_trace_and_no_lock(
+    store: CatalogStore, catalog_url: str, write: Write
+) -> None:
     folder = write()
     carry_out(store, plan(store, [folder]), actor="eve", at=AT)
     before = (store.heads(), store.history("campaign", "sale"), store.audit())
     with process(DYING_WRITER, catalog_url) as writer:
         assert line(writer) == "half done"
-        assert (store.heads(), store.history("campaign", "sale"), store.audit()) == before  # readers do not wait
+        assert (
+            store.heads(),
+            store.history("campaign", "sale"),
+            store.audit(),
+        ) == before  # readers do not wait
         writer.kill()
         writer.wait()
     assert (store.heads(), store.history("campaign", "sale"), store.audit()) == before
@@ -129,18 +154,25 @@ def exported(store: CatalogStore, path: Path, *changes: tuple[str, str]) -> Path
     return path
 
 
-def test_an_edit_of_an_exported_document_is_refused_once_the_catalog_has_moved_on(store: CatalogStore, write: Write, tmp_path: Path) -> None:
+def test_an_edit_of_an_exported_document_is_refused_once_the_catalog_has_moved_on(
+    store: CatalogStore, write: Write, tmp_path: Path
+) -> None:
     carry_out(store, plan(store, [write()]), actor="eve", at=AT)
     ann = exported(store, tmp_path / "ann.yaml", ("value_per_open: 0.05", "value_per_open: 0.07"))
     bob = exported(store, tmp_path / "bob.yaml", ("owner: growth", "owner: retention"))
     untouched = exported(store, tmp_path / "untouched.yaml")
     carry_out(store, plan(store, [ann]), actor="ann", at=AT)
-    with pytest.raises(Conflict, match=r"campaign/sale: ann made version 2 at 2026-11-14T12:00:00.*, yours was made from version 1") as refused:
+    with pytest.raises(
+        Conflict,
+        match=r"campaign/sale: ann made version 2 at 2026-11-14T12:00:00.*, yours was made from version 1",
+    ) as refused:
         plan(store, [bob])
     assert "angelia catalog show campaign sale" in refused.value.one_line()
     with pytest.raises(Conflict, match="ann made version 2"):
         plan(store, [untouched])  # it would take back what ann did
-    assert plan(store, [ann]).having("unchanged") == ["campaign/sale"], "applying the same file again changes nothing"
+    assert plan(store, [ann]).having("unchanged") == ["campaign/sale"], (
+        "applying the same file again changes nothing"
+    )
     both = exported(store, tmp_path / "both.yaml", ("owner: growth", "owner: retention"))
     carry_out(store, plan(store, [both]), actor="bob", at=AT)
     assert [(version.actor, version.changed) for version in store.history("campaign", "sale")] == [
@@ -151,12 +183,16 @@ def test_an_edit_of_an_exported_document_is_refused_once_the_catalog_has_moved_o
     assert "version:" not in canonical(store.get("campaign", "sale").document)
 
 
-def test_a_document_that_was_removed_or_never_there_conflicts_with_its_version(store: CatalogStore, write: Write, tmp_path: Path) -> None:
+def test_a_document_that_was_removed_or_never_there_conflicts_with_its_version(
+    store: CatalogStore, write: Write, tmp_path: Path
+) -> None:
     folder = write()
     carry_out(store, plan(store, [folder]), actor="eve", at=AT)
     old = exported(store, tmp_path / "old.yaml", ("owner: growth", "owner: other"))
     for name, kept in (("0", "version: 0\n"), ("9", "version: 9\n")):
-        text = old.read_text("utf-8").replace("id: sale\n", f"id: sale_{name}\n").replace("version: 1\n", kept)
+        text = (
+            old.read_text("utf-8").replace("id: sale\n", f"id: sale_{name}\n").replace("version: 1\n", kept)
+        )
         (tmp_path / f"new{name}.yaml").write_text(text, "utf-8")
     assert plan(store, [tmp_path / "new0.yaml"]).having("created") == ["campaign/sale_0"]
     with pytest.raises(Conflict, match="it is not there, yours was made from version 9"):
@@ -170,4 +206,7 @@ def test_a_document_that_was_removed_or_never_there_conflicts_with_its_version(s
 def test_a_version_is_a_number(write: Write, version: str) -> None:
     with pytest.raises(InvalidDocuments) as refused:
         read_documents([write(("id: sale\n", f"id: sale\nversion: {version}\n"))])
-    assert all("/sale: version: is the number of the version this was made from" in problem for problem in refused.value.problems)
+    assert all(
+        "/sale: version: is the number of the version this was made from" in problem
+        for problem in refused.value.problems
+    )

@@ -36,7 +36,10 @@ def test_each_command_has_help(capsys, name):
         (["lake", "log"], "Missing argument 'DATASET'"),
         (["lake", "log", "user_event"], "did you mean user_events"),
         (["plan", "show", "--ds", "2026-13-01"], "is not a date"),
-        (["plan", "show", "--ds", "2026-11-14"], "decisions has no commit for ds=2026-11-14; it is written by: plan_dispatch"),
+        (
+            ["plan", "show", "--ds", "2026-11-14"],
+            "decisions has no commit for ds=2026-11-14; it is written by: plan_dispatch",
+        ),
         (["why", "--ds", "2026-11-14", "--user", "u"], "decisions has no commit"),
         (["bootstrap", "--ds", "2026-11-14"], "user_profiles has no commit"),
         (["world", "create", "--userz", "3"], "No such option: --userz"),

@@ -18,7 +18,10 @@ def found() -> dict[str, Finding]:
 def fake_java(folder: Path, version: str, modules: str) -> None:
     java = folder / "bin" / "java"
     java.parent.mkdir(parents=True)
-    java.write_text(f'#!/bin/sh\nif [ "$1" = -version ]; then echo \'openjdk version "{version}"\' >&2; else echo "{modules}"; fi\n')
+    java.write_text(
+        f'#!/bin/sh\nif [ "$1" = -version ]; then echo \'openjdk version "{version}"\' >&2; else '
+        f'echo "{modules}"; fi\n'
+    )
     java.chmod(0o755)
 
 
@@ -31,7 +34,9 @@ def test_this_environment_is_whole(settings_home: Path) -> None:
 def test_probe_of_an_existing_lake_leaves_nothing(settings_home: Path) -> None:
     (settings_home / "lake").mkdir()
     assert found()["lake"].detail == "local folder, writable, conditional create honoured"
-    assert [path for path in (settings_home / "lake").rglob("*") if path.is_file() or path.name == "doctor"] == []
+    assert [
+        path for path in (settings_home / "lake").rglob("*") if path.is_file() or path.name == "doctor"
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,13 @@ def test_probe_of_an_existing_lake_leaves_nothing(settings_home: Path) -> None:
     ],
 )
 def test_java(
-    tmp_path: Path, settings_home: Path, monkeypatch: pytest.MonkeyPatch, version: str, modules: str, java_ok: bool, modules_ok: bool
+    tmp_path: Path,
+    settings_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    modules: str,
+    java_ok: bool,
+    modules_ok: bool,
 ) -> None:
     fake_java(tmp_path / "jdk", version, modules)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
@@ -72,7 +83,9 @@ def test_jars_of_another_spark(tmp_path: Path, settings_home: Path, monkeypatch:
     assert line.fix == "unset SPARK_HOME"
 
 
-def test_bad_settings_and_unusable_places(tmp_path: Path, settings_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_settings_and_unusable_places(
+    tmp_path: Path, settings_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ANGELIA_LEAD_HOURS", "3")
     assert "ANGELIA_LEAD_HOURS" in found()["settings"].detail
     monkeypatch.delenv("ANGELIA_LEAD_HOURS")
@@ -84,7 +97,9 @@ def test_bad_settings_and_unusable_places(tmp_path: Path, settings_home: Path, m
     assert not any(lines[name].ok for name in ("lake", "catalog", "models"))
 
 
-def test_command(settings_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(
+    settings_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("JAVA_HOME", "nowhere")
     with pytest.raises(SystemExit) as stop:
         cli.main(["doctor", "--json"])

@@ -1,7 +1,8 @@
 """Valid rows pass their suite; each single fault fails exactly one expectation, its own.
 
-The faults are enumerated from the contracts, so a new constraint is covered the moment it is declared. All faults of one dataset are measured
-one by one (DuckDB, milliseconds) and validated in one Great Expectations run, a row of the measures frame each.
+The faults are enumerated from the contracts, so a new constraint is covered the moment it is declared. All
+faults of one dataset are measured one by one (DuckDB, milliseconds) and validated in one Great Expectations
+run, a row of the measures frame each.
 """
 
 from __future__ import annotations
@@ -28,12 +29,18 @@ CONNECTION = duckdb.connect()
 
 def measured(contract: Dataset, table: pa.Table) -> to_duckdb.Measures:
     CONNECTION.register("rows", table)
-    return to_duckdb.measure(CONNECTION, contract, [('SELECT * FROM "rows"', table.num_rows)], "rows", DEFAULT_DS)
+    return to_duckdb.measure(
+        CONNECTION, contract, [('SELECT * FROM "rows"', table.num_rows)], "rows", DEFAULT_DS
+    )
 
 
 def as_row(contract: Dataset, name: str, table: pa.Table) -> dict[str, Any]:
     measures = measured(contract, table)
-    percents = {gx.measure_column(c): measures.bad_pct(c.name) for c in constraints(contract) if c.kind is not Kind.MIN_ROWS}
+    percents = {
+        gx.measure_column(c): measures.bad_pct(c.name)
+        for c in constraints(contract)
+        if c.kind is not Kind.MIN_ROWS
+    }
     return {gx.ROW: name, gx.N_ROWS: measures.n_rows, **percents}
 
 
@@ -44,7 +51,9 @@ def fewest_breaking(constraint: Constraint, n: int = N) -> int:
 def replace(table: pa.Table, column: str, values: list[Any], kind: pa.DataType | None = None) -> pa.Table:
     place = table.column_names.index(column)
     return table.set_column(
-        place, pa.field(column, kind or table.schema.field(column).type), pa.array(values, kind or table.schema.field(column).type)
+        place,
+        pa.field(column, kind or table.schema.field(column).type),
+        pa.array(values, kind or table.schema.field(column).type),
     )
 
 
@@ -94,9 +103,22 @@ def faults(contract: Dataset, constraint: Constraint) -> Iterator[tuple[str, pa.
         case Kind.TYPE:
             name = constraint.columns[0]
             if pa.types.is_string(contract[name].type):
-                yield "bytes", replace(table, name, [None if v is None else v.encode() for v in table[name].to_pylist()], pa.binary()), True
+                yield (
+                    "bytes",
+                    replace(
+                        table,
+                        name,
+                        [None if v is None else v.encode() for v in table[name].to_pylist()],
+                        pa.binary(),
+                    ),
+                    True,
+                )
             else:
-                yield "text", replace(table, name, [str(v) for v in table[name].to_pylist()], pa.string()), True
+                yield (
+                    "text",
+                    replace(table, name, [str(v) for v in table[name].to_pylist()], pa.string()),
+                    True,
+                )
         case Kind.UNIQUE:
             over = next(k for k in range(1, N) if 100 * k / (N + k) > constraint.tolerated_pct)
             yield "repeated", pa.concat_tables([table, table.slice(0, over)]), True
@@ -107,7 +129,10 @@ def faults(contract: Dataset, constraint: Constraint) -> Iterator[tuple[str, pa.
         case _:
             name, over = constraint.columns[0], fewest_breaking(constraint)
             for label, bad in bad_values(contract, constraint):
-                good = [v if v is not None or not contract[name].max_null_pct else "UTC" for v in table[name].to_pylist()]
+                good = [
+                    v if v is not None or not contract[name].max_null_pct else "UTC"
+                    for v in table[name].to_pylist()
+                ]
                 yield label, replace(table, name, bad[:over] + good[over:]), True
                 if over > 1:
                     yield f"{label} within", replace(table, name, bad[: over - 1] + good[over - 1 :]), False
@@ -117,7 +142,10 @@ def faults(contract: Dataset, constraint: Constraint) -> Iterator[tuple[str, pa.
 def test_valid_rows_pass_and_each_fault_fails_exactly_its_own_expectation(name: str) -> None:
     contract = CONTRACTS[name]
     checks = constraints(contract)
-    rows = [as_row(contract, "valid", valid_rows(name, N)), as_row(contract, "other seed", valid_rows(name, 57, seed=11))]
+    rows = [
+        as_row(contract, "valid", valid_rows(name, N)),
+        as_row(contract, "other seed", valid_rows(name, 57, seed=11)),
+    ]
     if not contract.min_rows:
         rows.append(as_row(contract, "empty", valid_rows(name, 0)))
     must_fail: dict[str, set[str]] = {check.name: set() for check in checks}
@@ -137,7 +165,9 @@ def test_valid_rows_pass_and_each_fault_fails_exactly_its_own_expectation(name: 
 def test_suite_has_one_expectation_per_constraint_with_its_severity(name: str) -> None:
     contract = CONTRACTS[name]
     expectations = gx.suite(contract).expectations
-    assert [(e.meta["check"], str(e.severity.value)) for e in expectations] == [(c.name, str(c.severity)) for c in constraints(contract)]
+    assert [(e.meta["check"], str(e.severity.value)) for e in expectations] == [
+        (c.name, str(c.severity)) for c in constraints(contract)
+    ]
     assert len({c.name for c in constraints(contract)}) == len(expectations)
 
 
@@ -158,7 +188,9 @@ def test_bad_rows_are_the_ones_counted() -> None:
     wrong = to_duckdb.breaking_rows_sql(contract, checks["timezone.rule"], "rows")
     found = CONNECTION.sql(wrong, params=to_duckdb.parameters(wrong, DEFAULT_DS)).to_arrow_table()
     assert found["user_id"].to_pylist() == ["u0000000", "u0000001", "u0000002"]
-    twice = CONNECTION.sql(to_duckdb.breaking_rows_sql(contract, checks["key.unique"], "rows")).to_arrow_table()
+    twice = CONNECTION.sql(
+        to_duckdb.breaking_rows_sql(contract, checks["key.unique"], "rows")
+    ).to_arrow_table()
     assert twice["user_id"].to_pylist() == ["u0000010", "u0000010", "u0000011", "u0000011"]
 
 
@@ -167,7 +199,11 @@ def test_a_column_that_one_file_of_two_lacks_is_missing() -> None:
     whole, part = valid_rows("user_index", 30), valid_rows("user_index", 20).drop_columns(["ordinal"])
     CONNECTION.register("whole", whole)
     CONNECTION.register("part", part)
-    CONNECTION.execute('CREATE OR REPLACE TEMP VIEW "both" AS SELECT * FROM "whole" UNION ALL BY NAME SELECT * FROM "part"')
-    measures = to_duckdb.measure(CONNECTION, contract, [("SELECT * FROM whole", 30), ("SELECT * FROM part", 20)], "both", DEFAULT_DS)
+    CONNECTION.execute(
+        'CREATE OR REPLACE TEMP VIEW "both" AS SELECT * FROM "whole" UNION ALL BY NAME SELECT * FROM "part"'
+    )
+    measures = to_duckdb.measure(
+        CONNECTION, contract, [("SELECT * FROM whole", 30), ("SELECT * FROM part", 20)], "both", DEFAULT_DS
+    )
     assert measures.n_bad["ordinal.present"] == 20
     assert measures.n_bad["ordinal.not_null"] is None

@@ -1,4 +1,6 @@
-"""Patterns mean the same in Python and DuckDB; DDL takes valid rows; Spark schemas hold them; the document is current."""
+"""Patterns mean the same in Python and DuckDB; DDL takes valid rows; Spark schemas hold them; the document is
+current.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from angelia.contracts import spark as to_spark
 from angelia.contracts.rows import valid_rows
 
 ROOT = Path(__file__).parents[3]
-PATTERNS = sorted({column.pattern for contract in CONTRACTS.values() for column in contract.columns if column.pattern})
+PATTERNS = sorted(
+    {column.pattern for contract in CONTRACTS.values() for column in contract.columns if column.pattern}
+)
 TEXTS = st.one_of(
     st.text(max_size=80),
     st.text(alphabet="aZ09_.:@-f\n\x7f\t ", max_size=70),
@@ -30,8 +34,12 @@ CONNECTION = duckdb.connect()
 def test_patterns_agree_with_python(texts: list[str]) -> None:
     texts = [text for text in texts if "\x00" not in text] or [""]
     for pattern in PATTERNS:
-        found = CONNECTION.execute(f"SELECT {to_duckdb.matches('t', pattern)} FROM (SELECT unnest($texts) AS t)", {"texts": texts}).fetchall()
-        assert [row[0] for row in found] == [re.fullmatch(pattern, text) is not None for text in texts], pattern
+        found = CONNECTION.execute(
+            f"SELECT {to_duckdb.matches('t', pattern)} FROM (SELECT unnest($texts) AS t)", {"texts": texts}
+        ).fetchall()
+        assert [row[0] for row in found] == [re.fullmatch(pattern, text) is not None for text in texts], (
+            pattern
+        )
 
 
 def test_a_pattern_re2_cannot_count_is_refused_when_declared() -> None:
@@ -45,14 +53,20 @@ def test_ddl_takes_valid_rows_in_declared_types(name: str) -> None:
     connection.execute(to_duckdb.ddl(CONTRACTS[name]))
     connection.register("rows", valid_rows(name, 50))
     connection.execute(f"INSERT INTO {name} SELECT * FROM rows")
-    assert to_duckdb.given_types(connection, f"SELECT * FROM {name}") == to_duckdb.expected_types(connection, CONTRACTS[name])
+    assert to_duckdb.given_types(connection, f"SELECT * FROM {name}") == to_duckdb.expected_types(
+        connection, CONTRACTS[name]
+    )
 
 
 def test_ddl_refuses_what_the_contract_refuses() -> None:
     connection = duckdb.connect()
     connection.execute(to_duckdb.ddl(CONTRACTS["audience_members"]))
     connection.execute("INSERT INTO audience_members VALUES ('fine', 0, 1, ''::BLOB)")
-    for values in ("('Not fine', 0, 1, ''::BLOB)", "('fine', -1, 1, ''::BLOB)", "('fine', NULL, 1, ''::BLOB)"):
+    for values in (
+        "('Not fine', 0, 1, ''::BLOB)",
+        "('fine', -1, 1, ''::BLOB)",
+        "('fine', NULL, 1, ''::BLOB)",
+    ):
         with pytest.raises(duckdb.ConstraintException):
             connection.execute(f"INSERT INTO audience_members VALUES {values}")
 
@@ -61,7 +75,9 @@ def test_ddl_refuses_what_the_contract_refuses() -> None:
 def test_spark_schema_has_the_contracts_columns(name: str) -> None:
     schema = to_spark.schema(CONTRACTS[name])
     assert schema.names == CONTRACTS[name].names
-    assert [field.nullable for field in schema.fields] == [column.nullable for column in CONTRACTS[name].columns]
+    assert [field.nullable for field in schema.fields] == [
+        column.nullable for column in CONTRACTS[name].columns
+    ]
 
 
 def test_unsigned_ordinals_fit_in_spark() -> None:
@@ -70,7 +86,9 @@ def test_unsigned_ordinals_fit_in_spark() -> None:
 
 
 def test_committed_document_is_current() -> None:
-    assert markdown.main(["--check", "--out", str(ROOT / "docs" / "DATASETS.md")]) == 0, "run `python -m angelia.contracts.markdown`"
+    assert markdown.main(["--check", "--out", str(ROOT / "docs" / "DATASETS.md")]) == 0, (
+        "run `python -m angelia.contracts.markdown`"
+    )
 
 
 def test_document_check_sees_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

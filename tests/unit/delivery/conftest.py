@@ -1,4 +1,6 @@
-"""A fake wire, a plan, and a worker around them: no socket, no sleeping, time passes only when somebody waits."""
+"""A fake wire, a plan, and a worker around them: no socket, no sleeping, time passes only when somebody
+waits.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +27,24 @@ OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 def error(status: int, code: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
     """Return an FCM error answer."""
     details = [{"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}]
-    return Answer(status, json.dumps({"error": {"code": status, "status": "X", "details": details}}).encode(), headers)
+    return Answer(
+        status, json.dumps({"error": {"code": status, "status": "X", "details": details}}).encode(), headers
+    )
 
 
 class FakeWire:
-    """Answers by a script: `script(number of this request for this address from 1, message)` -> Answer, or None for never."""
+    """Answers by a script: `script(number of this request for this address from 1, message)` -> Answer, or
+    None for never.
+    """
 
     def __init__(self, script: Callable[[int, dict[str, Any]], Answer]) -> None:
         self.script = script
         self.requests: list[tuple[dict[str, Any], bytes]] = []
         self.tries: dict[str, int] = {}
 
-    def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+    def submit(
+        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+    ) -> None:
         message = json.loads(request.body)["message"]
         token = message["token"]
         self.tries[token] = self.tries.get(token, 0) + 1
@@ -83,7 +91,12 @@ class Bench:
     def plan(self, n: int, **changes: Any) -> None:
         sample_plan.make(self.lake, DS, n, changes=changes)
 
-    def deliver(self, script: Callable[[int, dict[str, Any]], Answer] = lambda _, __: OK, clock: Clock | None = None, **options: Any) -> Result:
+    def deliver(
+        self,
+        script: Callable[[int, dict[str, Any]], Answer] = lambda _, __: OK,
+        clock: Clock | None = None,
+        **options: Any,
+    ) -> Result:
         self.wire = FakeWire(script)
         self.clock = clock or SimulatedClock(0)
         given = replace(Options(DS, (HOUR,), simulated=self.clock.simulated, batch_rows=100), **options)

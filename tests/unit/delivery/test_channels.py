@@ -1,4 +1,6 @@
-"""APNs, e-mail and webhook: what each answer means, what is refused before it is sent, and a whole delivery of each through the sandbox."""
+"""APNs, e-mail and webhook: what each answer means, what is refused before it is sent, and a whole delivery
+of each through the sandbox.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,15 @@ from angelia.transport.smtp_transport import SmtpTransport
 from angelia.transport.wire import NOT_SENT, Answer
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
-MESSAGE = Message("ab" * 32, "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, "price_drop", 3600, False)
+MESSAGE = Message(
+    "ab" * 32, "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, "price_drop", 3600, False
+)
 ADDRESSES = {"apns": lambda n: f"{n:064x}", "email": lambda n: f"ann.{n}@people.example"}
 
 
-def run(lake: Lake, folder: Path, channel: str, monkeypatch: pytest.MonkeyPatch, rules: str = "") -> tuple[Result, Phones]:
+def run(
+    lake: Lake, folder: Path, channel: str, monkeypatch: pytest.MonkeyPatch, rules: str = ""
+) -> tuple[Result, Phones]:
     """Deliver 200 rows of a channel to a sandbox in this process."""
     path = None
     if rules:
@@ -49,7 +55,9 @@ def run(lake: Lake, folder: Path, channel: str, monkeypatch: pytest.MonkeyPatch,
         monkeypatch.setenv("ANGELIA_CA_FILE", names["ca_file"])
         monkeypatch.setenv(f"ANGELIA_{channel.upper()}_CREDENTIALS", names[f"{channel}_credentials"])
         if channel != "webhook":
-            monkeypatch.setenv(f"ANGELIA_{channel.upper()}_URL", names["smtp_url" if channel == "email" else "url"])
+            monkeypatch.setenv(
+                f"ANGELIA_{channel.upper()}_URL", names["smtp_url" if channel == "email" else "url"]
+            )
         address = ADDRESSES.get(channel, lambda n: f"{names['url']}/hook/r{n:03d}")
         sample_plan.make(lake, DS, 200, changes={"channel": channel, "address": address})
         result = await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=5.0)).run()
@@ -69,11 +77,15 @@ def reasons(lake: Lake) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("channel", ["apns", "email", "webhook"])
-def test_every_channel_delivers_each_message_once(channel: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_channel_delivers_each_message_once(
+    channel: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result, phones = run(lake, tmp_path, channel, monkeypatch)
     assert result.delivered == {"accepted": 200}
     manifest = lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])["dispatch_id"].to_pylist()
-    assert phones.received == dict.fromkeys(manifest, 1)  # the dispatch id travels in the provider's own field
+    assert phones.received == dict.fromkeys(
+        manifest, 1
+    )  # the dispatch id travels in the provider's own field
     assert phones.doubled == 0
     assert any("Preissturz" in title or "Price drop" in title for _, _, title, _ in phones.recent)
 
@@ -117,14 +129,18 @@ rules:
 
 
 @pytest.mark.parametrize("channel", sorted(FAULTS))
-def test_what_goes_wrong_is_accounted_for(channel: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_wrong_is_accounted_for(
+    channel: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rules, outcomes, expected = FAULTS[channel]
     result, phones = run(lake, tmp_path, channel, monkeypatch, rules)
     assert result.delivered == outcomes
     assert reasons(lake) == expected
     assert phones.doubled == 0
     gone = lake.read_log("suppressions").to_pylist()
-    assert [(entry["user_id"], entry["channel"], entry["reason"]) for entry in gone] == [("u00000003", channel, "gone")]
+    assert [(entry["user_id"], entry["channel"], entry["reason"]) for entry in gone] == [
+        ("u00000003", channel, "gone")
+    ]
 
 
 # ---- APNs
@@ -132,14 +148,18 @@ def test_what_goes_wrong_is_accounted_for(channel: str, lake: Lake, tmp_path: Pa
 
 def test_apns_tokens_are_made_once_kept_and_never_replaced_while_young() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
     now = [1_800_000_000.0]
     token = apns.ProviderToken({"team_id": "TEAM", "key_id": "KEY", "private_key": pem}, lambda: now[0])
     assert token.current() is None
     asyncio.run(token.refresh(None))
     first = token.current()
     assert first is not None
-    claims = jwt.decode(first.split()[1], key.public_key(), algorithms=["ES256"], options={"verify_iat": False})
+    claims = jwt.decode(
+        first.split()[1], key.public_key(), algorithms=["ES256"], options={"verify_iat": False}
+    )
     assert claims == {"iss": "TEAM", "iat": 1_800_000_000}
     assert jwt.get_unverified_header(first.split()[1])["kid"] == "KEY"
     now[0] += 49 * 60
@@ -159,14 +179,20 @@ def test_apns_tokens_are_made_once_kept_and_never_replaced_while_young() -> None
     ("given_answer", "verdict"),
     [
         (Answer(200, b"", ((b"apns-id", b"x"),)), Verdict("accepted", None, "x")),
-        (Answer(410, b'{"reason":"Unregistered","timestamp":1700000000123}'), Verdict("gone", "Unregistered", None, 1_700_000_000_123_000)),
+        (
+            Answer(410, b'{"reason":"Unregistered","timestamp":1700000000123}'),
+            Verdict("gone", "Unregistered", None, 1_700_000_000_123_000),
+        ),
         (Answer(410, b'{"reason":"ExpiredToken"}'), Verdict("gone", "ExpiredToken")),
         (Answer(400, b'{"reason":"BadDeviceToken","timestamp":1}'), Verdict("rejected", "BadDeviceToken")),
         (Answer(403, b'{"reason":"ExpiredProviderToken"}'), Verdict("auth", "ExpiredProviderToken")),
         (Answer(403, b'{"reason":"InvalidProviderToken"}'), Verdict("halt", "InvalidProviderToken")),
         (Answer(403, b'{"reason":"Novelty"}'), Verdict("halt", "Novelty")),
         (Answer(429, b'{"reason":"TooManyRequests"}'), Verdict("retry", "TooManyRequests")),
-        (Answer(429, b'{"reason":"TooManyProviderTokenUpdates"}'), Verdict("throttled", "TooManyProviderTokenUpdates")),
+        (
+            Answer(429, b'{"reason":"TooManyProviderTokenUpdates"}'),
+            Verdict("throttled", "TooManyProviderTokenUpdates"),
+        ),
         (Answer(503, b"<html>"), Verdict("retry", "HTTP_503")),
         (Answer(400, b"[]"), Verdict("rejected", "HTTP_400")),
         (Answer(418, b'{"reason":7}'), Verdict("rejected", "HTTP_418")),
@@ -176,7 +202,10 @@ def test_apns_answers(given_answer: Answer, verdict: Verdict) -> None:
     assert apns.ApnsAdapter("topic").classify(given_answer) == verdict
 
 
-@pytest.mark.parametrize("address", ["", "../../x", "ab" * 7, "zz" * 32, "ab" * 32 + "\r\nx: y", "ab" * 32 + "/../" + "0" * 8, "ab" * 101])
+@pytest.mark.parametrize(
+    "address",
+    ["", "../../x", "ab" * 7, "zz" * 32, "ab" * 32 + "\r\nx: y", "ab" * 32 + "/../" + "0" * 8, "ab" * 101],
+)
 def test_apns_addresses_that_are_no_token_never_become_a_path(address: str) -> None:
     with pytest.raises(MessageRejected, match="bad_address"):
         apns.ApnsAdapter("topic").build_request(MESSAGE._replace(address=address))
@@ -193,17 +222,23 @@ MAIL = smtp.SmtpAdapter("Shop <news@shop.example>", "https://shop.example/u", b"
 
 
 def test_mail_carries_one_click_unsubscribing_and_the_dispatch_id() -> None:
-    request = MAIL.build_request(MESSAGE._replace(address="ann@people.example", link="https://shop.example/x?a=1", title="Grüße 你好"))
+    request = MAIL.build_request(
+        MESSAGE._replace(address="ann@people.example", link="https://shop.example/x?a=1", title="Grüße 你好")
+    )
     mail = email.message_from_bytes(request.body, policy=email.policy.default)
     token = smtp.unsubscribe_token(b"secret", MESSAGE.dispatch_id)
     link = f"<https://shop.example/u?d={MESSAGE.dispatch_id}&t={token}>"
-    assert f"\r\nList-Unsubscribe: {link}\r\n".encode() in request.body  # as bytes: an encoded word would be no address
+    assert (
+        f"\r\nList-Unsubscribe: {link}\r\n".encode() in request.body
+    )  # as bytes: an encoded word would be no address
     assert mail["List-Unsubscribe"] == link
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert mail["Message-ID"] == f"<{MESSAGE.dispatch_id}@shop.example>"
     assert (mail["Subject"], mail["To"]) == ("Grüße 你好", "ann@people.example")
     assert mail.get_content().splitlines() == ["Hello Ann, it costs less.", "", "https://shop.example/x?a=1"]
-    assert MAIL.build_request(MESSAGE._replace(address="ann@people.example")) == MAIL.build_request(MESSAGE._replace(address="ann@people.example"))
+    assert MAIL.build_request(MESSAGE._replace(address="ann@people.example")) == MAIL.build_request(
+        MESSAGE._replace(address="ann@people.example")
+    )
 
 
 EVIL = [
@@ -217,7 +252,19 @@ EVIL = [
 ]
 
 
-@pytest.mark.parametrize("address", [*EVIL, "", "@", "é@b.example", "a@b..example", "a@-b.example", "x" * 250 + "@b.example", '"a b"@c.example'])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *EVIL,
+        "",
+        "@",
+        "é@b.example",
+        "a@b..example",
+        "a@-b.example",
+        "x" * 250 + "@b.example",
+        '"a b"@c.example',
+    ],
+)
 def test_mail_addresses_that_could_end_a_header_are_refused(address: str) -> None:
     with pytest.raises(MessageRejected, match="bad_address"):
         MAIL.build_request(MESSAGE._replace(address=address))
@@ -244,8 +291,10 @@ def test_control_characters_in_the_subject_are_refused(evil: str) -> None:
 
 @pytest.mark.parametrize(
     ("code", "text", "kind"),
-    [(250, b"2.0.0 ok", "accepted"), (550, b"5.1.1 who", "gone"), (550, b"no such user", "rejected"), (550, b"5.7.1 policy", "halt"),
-     (535, b"5.7.8 no", "halt"), (450, b"4.2.0 later", "retry"), (421, b"4.7.0 slow", "throttled"), (421, b"", "throttled"), (499, b"", "retry"),
+    [(250, b"2.0.0 ok", "accepted"), (550, b"5.1.1 who", "gone"), (550, b"no such user", "rejected"),
+    (550, b"5.7.1 policy", "halt"),
+     (535, b"5.7.8 no", "halt"), (450, b"4.2.0 later", "retry"), (421, b"4.7.0 slow", "throttled"),
+     (421, b"", "throttled"), (499, b"", "retry"),
      (554, b"5.1.1x", "rejected")],
 )  # fmt: skip
 def test_mail_answers(code: int, text: bytes, kind: str) -> None:
@@ -269,9 +318,16 @@ def test_mail_never_speaks_in_clear(tmp_path: Path) -> None:
         port = server.sockets[0].getsockname()[1]
         answers = []
         for at in (port, 1):
-            transport = SmtpTransport("127.0.0.1", at, "a@b.example", ("user", "password"), 2.0, is_implicit=False)
+            transport = SmtpTransport(
+                "127.0.0.1", at, "a@b.example", ("user", "password"), 2.0, is_implicit=False
+            )
             done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            transport.submit(MAIL.build_request(MESSAGE._replace(address="ann@people.example")), b"", lambda _, a, f=done: f.set_result(a), None)
+            transport.submit(
+                MAIL.build_request(MESSAGE._replace(address="ann@people.example")),
+                b"",
+                lambda _, a, f=done: f.set_result(a),
+                None,
+            )
             answers.append(await done)
             await transport.close()
         server.close()
@@ -303,9 +359,16 @@ def test_mail_that_took_too_long_is_not_ended(pause_s: float, failure: str | Non
 
         server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=make_tls(tmp_path, ("127.0.0.1",)))
         port = server.sockets[0].getsockname()[1]
-        transport = SmtpTransport("127.0.0.1", port, "a@b.example", None, 0.5, is_implicit=True, ca_file=tmp_path / "ca.pem")
+        transport = SmtpTransport(
+            "127.0.0.1", port, "a@b.example", None, 0.5, is_implicit=True, ca_file=tmp_path / "ca.pem"
+        )
         done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        transport.submit(MAIL.build_request(MESSAGE._replace(address="ann@people.example")), b"", lambda _, answer: done.set_result(answer), None)
+        transport.submit(
+            MAIL.build_request(MESSAGE._replace(address="ann@people.example")),
+            b"",
+            lambda _, answer: done.set_result(answer),
+            None,
+        )
         answer = await done
         await transport.close()
         await asyncio.sleep(0.05)
@@ -332,7 +395,9 @@ def test_mail_configuration_that_cannot_work(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match=text):
             smtp.open_provider(ChannelConfig("email", "smtp", 60.0, url, path))
     path.write_text(json.dumps(good))
-    assert not smtp.open_provider(ChannelConfig("email", "smtp", 60.0, "smtps://mail.example", path)).may_rehearse
+    assert not smtp.open_provider(
+        ChannelConfig("email", "smtp", 60.0, "smtps://mail.example", path)
+    ).may_rehearse
 
 
 # ---- webhook
@@ -349,12 +414,16 @@ def test_webhook_signatures_are_those_of_the_specification() -> None:
     assert not webhook.verify(b"topsecrat", name, stamp, request.body, signature, 1_700_000_000)
     assert not webhook.verify(b"topsecret", name, "-5", request.body, signature, 1_700_000_000)
     # openssl: printf '%s' 'msg_1.1700000000.{"a":1}' | openssl dgst -sha256 -hmac topsecret -binary | base64
-    assert webhook.sign(b"topsecret", "msg_1", "1700000000", b'{"a":1}') == "v1,6wW4SqbhVQWEKgMRB9De27CnObbDoduoe7FCeyn5/bo="
+    assert (
+        webhook.sign(b"topsecret", "msg_1", "1700000000", b'{"a":1}')
+        == "v1,6wW4SqbhVQWEKgMRB9De27CnObbDoduoe7FCeyn5/bo="
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [(Answer(204), "accepted"), (Answer(302), "rejected"), (Answer(410), "gone"), (Answer(429), "retry"), (Answer(500), "retry"),
+    [(Answer(204), "accepted"), (Answer(302), "rejected"), (Answer(410), "gone"), (Answer(429), "retry"),
+    (Answer(500), "retry"),
      (Answer(401), "rejected"), (Answer(403, failure="address_refused"), "rejected")],
 )  # fmt: skip
 def test_webhook_answers(answer: Answer, kind: str) -> None:

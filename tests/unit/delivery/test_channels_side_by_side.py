@@ -26,24 +26,39 @@ def plan(lake: Lake, parts: list[tuple[int, str, str]], n: int = 40) -> None:
     """Write parts (hour, channel, priority) of n rows each, in this order."""
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
         documents = sample_plan.documents(channels=sorted({channel for _, channel, _ in parts}))
-        attempt.write(pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))), "part-0000.parquet")
+        attempt.write(
+            pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))),
+            "part-0000.parquet",
+        )
         snapshot = attempt.publish()
     with lake.attempt("dispatch_manifest", ds=DS) as attempt:
         for number, (hour, channel, priority) in enumerate(parts):
             start = datetime(2026, 11, 15, hour, tzinfo=UTC)
-            table = sample_plan.rows(number * n, n, start, channel=channel, priority=priority, not_after=datetime(2100, 1, 1, tzinfo=UTC))
+            table = sample_plan.rows(
+                number * n,
+                n,
+                start,
+                channel=channel,
+                priority=priority,
+                not_after=datetime(2100, 1, 1, tzinfo=UTC),
+            )
             keys = {"send_hour": start.strftime("%Y-%m-%dT%H"), "channel": channel, "priority": priority}
-            attempt.write(table, "/".join(f"{k}={v}" for k, v in keys.items()) + "/part-0000.parquet", keys=keys)
+            attempt.write(
+                table, "/".join(f"{k}={v}" for k, v in keys.items()) + "/part-0000.parquet", keys=keys
+            )
         attempt.publish(inputs=[snapshot])
 
 
 def deliver(lake: Lake, monkeypatch: pytest.MonkeyPatch, wire: Callable[[str], Any]) -> Result:
     """Deliver on the wall clock."""
     monkeypatch.setattr(
-        "angelia.delivery.worker.run.open_provider", lambda config: Provider(FcmAdapter("p"), "https://sandbox.test", None, concurrency=10)
+        "angelia.delivery.worker.run.open_provider",
+        lambda config: Provider(FcmAdapter("p"), "https://sandbox.test", None, concurrency=10),
     )
     hours = tuple(f"2026-11-15T{hour:02d}" for hour in (4, 5) if lake.partitions("dispatch_manifest"))
-    return asyncio.run(Delivery(lake, Options(DS, hours), transport=lambda _, config: wire(config.channel)).run())
+    return asyncio.run(
+        Delivery(lake, Options(DS, hours), transport=lambda _, config: wire(config.channel)).run()
+    )
 
 
 class Wire:
@@ -52,7 +67,9 @@ class Wire:
     def __init__(self, channel: str, log: list[tuple[str, str]], until: asyncio.Event | None) -> None:
         self.channel, self.log, self.until = channel, log, until
 
-    def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+    def submit(
+        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+    ) -> None:
         self.log.append((self.channel, request.body.split(b'"token":"')[1][:16].decode()))
 
         async def answer() -> None:
@@ -70,7 +87,9 @@ class Wire:
         pass
 
 
-def test_a_stalled_channel_keeps_no_other_from_this_hour_or_the_next(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_channel_keeps_no_other_from_this_hour_or_the_next(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan(lake, [(4, "apns", "high"), (4, "fcm", "low"), (5, "apns", "high"), (5, "fcm", "low")])
     log: list[tuple[str, str]] = []
     finished = asyncio.Event()

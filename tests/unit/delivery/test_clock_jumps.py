@@ -1,4 +1,6 @@
-"""The machine's clock is set while a part is sent: nothing leaves outside its window by either time, no deadline moves, no wait is shortened."""
+"""The machine's clock is set while a part is sent: nothing leaves outside its window by either time, no
+deadline moves, no wait is shortened.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,12 @@ def closes(number: int) -> datetime:
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_after_a_jump_nothing_leaves_outside_its_window_by_either_clock(jump: int, night: Night) -> None:
-    night.bench.plan(300, not_before=opens, not_after=closes, guarantee=lambda n: "at_least_once" if n % 2 else "at_most_once")
+    night.bench.plan(
+        300,
+        not_before=opens,
+        not_after=closes,
+        guarantee=lambda n: "at_least_once" if n % 2 else "at_most_once",
+    )
 
     def at_request(n: int) -> None:
         if n == 20:
@@ -102,7 +109,13 @@ def test_after_a_jump_nothing_leaves_outside_its_window_by_either_clock(jump: in
 def test_quiet_hours_hold_by_either_clock(night: Night) -> None:
     """Quiet until 05:00; it is 04:01, and the clock jumps to 05:01."""
     quiet = {"quiet_start": lambda n: 22 if n % 2 else None, "quiet_end": lambda n: 5 if n % 2 else None}
-    night.bench.plan(100, not_before=START - timedelta(hours=2), not_after=START + timedelta(hours=10), timezone="UTC", **quiet)
+    night.bench.plan(
+        100,
+        not_before=START - timedelta(hours=2),
+        not_after=START + timedelta(hours=10),
+        timezone="UTC",
+        **quiet,
+    )
 
     def at_request(n: int) -> None:
         if n == 10:
@@ -114,7 +127,9 @@ def test_quiet_hours_hold_by_either_clock(night: Night) -> None:
 
 
 @pytest.mark.parametrize("jump", [-HOUR, 0, HOUR])
-def test_no_request_starts_after_its_batch_s_deadline_wherever_the_clock_jumps(jump: int, night: Night) -> None:
+def test_no_request_starts_after_its_batch_s_deadline_wherever_the_clock_jumps(
+    jump: int, night: Night
+) -> None:
     night.bench.plan(300, not_before=START - timedelta(hours=3), not_after=START + timedelta(hours=10))
 
     def at_request(n: int) -> None:
@@ -132,7 +147,11 @@ def test_no_request_starts_after_its_batch_s_deadline_wherever_the_clock_jumps(j
             intents += [(intent.deadline, numbers) for intent in found]
     assert len(night.sent) >= 220
     for number, wall, carried in night.sent:
-        latest = max(deadline for deadline, numbers in intents if number in numbers and deadline - 10_000_000 <= max(wall, carried))
+        latest = max(
+            deadline
+            for deadline, numbers in intents
+            if number in numbers and deadline - 10_000_000 <= max(wall, carried)
+        )
         assert max(wall, carried) < latest
     night.deliver(lambda _: None)
     assert len({number for number, _, _ in night.sent}) == len(night.sent) == 300

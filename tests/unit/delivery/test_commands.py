@@ -1,4 +1,6 @@
-"""`angelia deliver`, `ledger`: what an operator types, and what bad input answers (one line, exit code 2, nothing written)."""
+"""`angelia deliver`, `ledger`: what an operator types, and what bad input answers (one line, exit code 2,
+nothing written).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def run(*args: str) -> int:
         (("--ds", DS, "--send-hour", HOUR, "--clock", "simulated"), "ANGELIA_FCM_CREDENTIALS"),
     ],
 )
-def test_bad_input_is_one_line(args: tuple[str, ...], says: str, settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line(
+    args: tuple[str, ...], says: str, settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
     sample_plan.make(lake, DS, 3)
     assert run("deliver", *args) == 2
     captured = capsys.readouterr()
@@ -45,7 +49,9 @@ def test_bad_input_is_one_line(args: tuple[str, ...], says: str, settings_home: 
     assert not list(lake.store.list("intents"))
 
 
-def test_a_replay_branch_is_refused(settings_home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replay_branch_is_refused(
+    settings_home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     sample_plan.make(lake, DS, 3)
     monkeypatch.setenv("ANGELIA_BRANCH", "replay-7")
     assert run("deliver", "--ds", DS) == 2
@@ -53,17 +59,25 @@ def test_a_replay_branch_is_refused(settings_home: Path, lake: Lake, monkeypatch
     assert not list(lake.store.list("seals"))
 
 
-def test_an_hour_that_has_not_begun_is_not_sealed(settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_hour_that_has_not_begun_is_not_sealed(
+    settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
     sample_plan.make(lake, "2090-01-01", 3)
     assert run("deliver", "--ds", "2090-01-01", "--send-hour", "2090-01-02T04") == 2
     assert "has not begun" in capsys.readouterr().err
     assert not list(lake.store.list("seals"))
 
 
-def test_credentials_that_are_none(settings_home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_credentials_that_are_none(
+    settings_home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     sample_plan.make(lake, DS, 3)
     path = settings_home / "account.json"
-    for text, says in (("{", "no readable JSON"), ('{"project_id": "p"}', "lacks private_key"), ("[]", "no readable JSON")):
+    for text, says in (
+        ("{", "no readable JSON"),
+        ('{"project_id": "p"}', "lacks private_key"),
+        ("[]", "no readable JSON"),
+    ):
         path.write_text(text)
         monkeypatch.setenv("ANGELIA_FCM_CREDENTIALS", str(path))
         assert run("deliver", "--ds", DS, "--send-hour", HOUR, "--clock", "simulated") == 2
@@ -76,13 +90,32 @@ def test_status_due_and_release(bench: Any, settings_home: Path, capsys: pytest.
     bench.plan(40)
     assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z", "--json") == 0
     assert json.loads(capsys.readouterr().out)["parts"] == [
-        {"ds": DS, "send_hour": HOUR, "channel": "fcm", "priority": "medium", "part": 0, "kind": "plan", "rows": 40}
+        {
+            "ds": DS,
+            "send_hour": HOUR,
+            "channel": "fcm",
+            "priority": "medium",
+            "part": 0,
+            "kind": "plan",
+            "rows": 40,
+        }
     ]
-    bench.deliver(lambda _, message: Answer(0, failure=UNKNOWN) if message["token"] < "sandbox-00000005" else Answer(200, b'{"name":"n"}'))
+    bench.deliver(
+        lambda _, message: (
+            Answer(0, failure=UNKNOWN)
+            if message["token"] < "sandbox-00000005"
+            else Answer(200, b'{"name":"n"}')
+        )
+    )
     assert run("ledger", "status", "--ds", DS, "--json") == 0
     status = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert status["outcomes"] == {"accepted": 35, "ambiguous": 5}
-    assert (status["rows"], status["rows_open"], status["open_intents"], status["parts_done"]) == (40, 0, 0, 1)
+    assert (status["rows"], status["rows_open"], status["open_intents"], status["parts_done"]) == (
+        40,
+        0,
+        0,
+        1,
+    )
     assert run("ledger", "release", "--ds", DS, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"ds": DS, "rows": 5, "parts": 1, "released": False}
     assert bench.deliver().delivered == {}
@@ -108,7 +141,11 @@ def test_no_server_listens_where_another_does_by_default() -> None:
     ports = [8080]
     for command in (sandbox, *(value for value in vars(receiving).values() if inspect.isfunction(value))):
         found = inspect.signature(command).parameters.items()
-        ports += [parameter.default for name, parameter in found if name.endswith("port") and isinstance(parameter.default, int)]
+        ports += [
+            parameter.default
+            for name, parameter in found
+            if name.endswith("port") and isinstance(parameter.default, int)
+        ]
     ports = [port for port in ports if port]
     assert len(ports) >= 4, ports
     assert len(set(ports)) == len(ports), ports

@@ -1,4 +1,6 @@
-"""The structured log tells what a worker did, and never of whom; parts of one file that conclude together lose nothing."""
+"""The structured log tells what a worker did, and never of whom; parts of one file that conclude together
+lose nothing.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +40,30 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[d
     return lambda: [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_a_part_tells_when_it_began_what_became_of_each_batch_and_how_it_ended(bench: Any, told: Any, fcm_error: Error) -> None:
+def test_a_part_tells_when_it_began_what_became_of_each_batch_and_how_it_ended(
+    bench: Any, told: Any, fcm_error: Error
+) -> None:
     bench.plan(250)
-    bench.deliver(lambda _, message: fcm_error(404, "UNREGISTERED") if message["token"] < "sandbox-00000003" else OK)
+    bench.deliver(
+        lambda _, message: fcm_error(404, "UNREGISTERED") if message["token"] < "sandbox-00000003" else OK
+    )
     lines = told()
-    assert [line["event"] for line in lines] == ["deliver_part_began", *["deliver_batch_concluded"] * 3, "deliver_part_ended"]
+    assert [line["event"] for line in lines] == [
+        "deliver_part_began",
+        *["deliver_batch_concluded"] * 3,
+        "deliver_part_ended",
+    ]
     part = bench.parts()[0]
-    whole = {"ds": DS, "send_hour": HOUR, "channel": "fcm", "priority": "medium", "part": 0, "kind": "plan", "ledger": part.id[:12], "epoch": 1}
+    whole = {
+        "ds": DS,
+        "send_hour": HOUR,
+        "channel": "fcm",
+        "priority": "medium",
+        "part": 0,
+        "kind": "plan",
+        "ledger": part.id[:12],
+        "epoch": 1,
+    }
     assert whole.items() <= lines[0].items()
     assert lines[0]["rows"] == 250
     assert sum(line["rows"] for line in lines[1:4]) == sum(line["attempts"] for line in lines[1:4]) == 250
@@ -61,7 +80,11 @@ def test_takeover_and_a_part_that_failed(bench: Any, told: Any, monkeypatch: pyt
         bench.deliver(batch_deadline_s=0.3, request_timeout_s=0.1)
     monkeypatch.setattr(Ledger, "conclude", conclude)
     bench.deliver(takeover=True, batch_deadline_s=0.3, request_timeout_s=0.1)
-    assert [(line["event"], line.get("epoch"), line.get("result")) for line in told() if line["event"] != "deliver_batch_concluded"] == [
+    assert [
+        (line["event"], line.get("epoch"), line.get("result"))
+        for line in told()
+        if line["event"] != "deliver_batch_concluded"
+    ] == [
         ("deliver_part_began", 1, None),
         ("deliver_part_ended", 1, "failed"),
         ("deliver_takeover", 2, None),
@@ -77,7 +100,10 @@ def test_a_part_that_was_given_back_is_no_takeover(bench: Any, told: Any, fcm_er
     lines = told()
     assert "deliver_takeover" not in [line["event"] for line in lines]
     (halt,) = [line for line in lines if line["event"] == "deliver_halted"]
-    assert (halt["channel"], halt["why"]) == ("fcm", "the provider answers SENDER_ID_MISMATCH to every message; check the channel's credentials")
+    assert (halt["channel"], halt["why"]) == (
+        "fcm",
+        "the provider answers SENDER_ID_MISMATCH to every message; check the channel's credentials",
+    )
     assert "unfinished" in [line.get("result") for line in lines]
 
 
@@ -85,7 +111,10 @@ def test_a_breaker_tells_when_it_opens_and_closes(bench: Any, told: Any, fcm_err
     bench.plan(200, not_after=FAR)
     bench.deliver(lambda _, __: OK if len(bench.wire.requests) > 90 else fcm_error(503, "UNAVAILABLE"))
     changes = [line for line in told() if "breaker" in line["event"]]
-    assert [(line["event"], line["channel"]) for line in changes] == [("deliver_breaker_opened", "fcm"), ("deliver_breaker_closed", "fcm")]
+    assert [(line["event"], line["channel"]) for line in changes] == [
+        ("deliver_breaker_opened", "fcm"),
+        ("deliver_breaker_closed", "fcm"),
+    ]
 
 
 def test_a_receiver_is_named_by_a_hash(lake: Any, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,18 +129,32 @@ def test_a_receiver_is_named_by_a_hash(lake: Any, told: Any, monkeypatch: pytest
 
     provider = Provider(WebhookAdapter(b"x" * 32), "", None, receiver_of=host_of)
     monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: provider)
-    sample_plan.make(lake, DS, 20, changes={"channel": "webhook", "address": lambda n: f"https://canary-{n % 2}.example/secret-{n}"})
+    sample_plan.make(
+        lake,
+        DS,
+        20,
+        changes={"channel": "webhook", "address": lambda n: f"https://canary-{n % 2}.example/secret-{n}"},
+    )
     asyncio.run(Delivery(lake, Options(DS, (HOUR,), simulated=True), transport=lambda *_: Wire()).run())
     lines = told()
     opened = [line for line in lines if line["event"] == "deliver_breaker_opened"]
-    assert {line["receiver"] for line in opened} == {logs.hashed("canary-0.example:443"), logs.hashed("canary-1.example:443")}
+    assert {line["receiver"] for line in opened} == {
+        logs.hashed("canary-0.example:443"),
+        logs.hashed("canary-1.example:443"),
+    }
     assert "canary" not in json.dumps(lines)
     assert "secret" not in json.dumps(lines)
 
 
 @pytest.mark.parametrize("trouble", ["refused", "lost", "halted", "render"])
 def test_no_canary_is_in_the_log_the_progress_or_the_metrics(
-    trouble: str, bench: Any, told: Any, tmp_path: Path, fcm_error: Error, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    trouble: str,
+    bench: Any,
+    told: Any,
+    tmp_path: Path,
+    fcm_error: Error,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Every personal field holds one, and so do the provider's own words."""
     bench.plan(
@@ -122,7 +165,8 @@ def test_no_canary_is_in_the_log_the_progress_or_the_metrics(
         collapse_key="CANARY-KEY",
         locale="en-CANARY",
         fields=lambda n: json.dumps(
-            {"first_name": "CANARY-NAME", "campaign_id": "price_drop"} | ({"item": "CANARY\x00"} if trouble == "render" else {})
+            {"first_name": "CANARY-NAME", "campaign_id": "price_drop"}
+            | ({"item": "CANARY\x00"} if trouble == "render" else {})
         ),
     )
     script = {
@@ -133,7 +177,13 @@ def test_no_canary_is_in_the_log_the_progress_or_the_metrics(
     }[trouble]
     result = bench.deliver(script, metrics_file=tmp_path / "m.prom")
     bench.deliver(script, metrics_file=tmp_path / "m.prom")
-    said = json.dumps(told()) + json.dumps(result.to_json()) + "".join(capfd.readouterr()) + caplog.text + (tmp_path / "m.prom").read_text()
+    said = (
+        json.dumps(told())
+        + json.dumps(result.to_json())
+        + "".join(capfd.readouterr())
+        + caplog.text
+        + (tmp_path / "m.prom").read_text()
+    )
     assert "deliver_part_ended" in said
     assert "CANARY" not in said
 
@@ -141,16 +191,21 @@ def test_no_canary_is_in_the_log_the_progress_or_the_metrics(
 @pytest.mark.parametrize(
     ("reason", "shown"),
     [
-        ("gone:UNREGISTERED", "gone:UNREGISTERED"), ("INVALID_ARGUMENT.token", "INVALID_ARGUMENT.token"), ("BadDeviceToken", "BadDeviceToken"),
-        ("HTTP_404", "HTTP_404"), ("SMTP_550_5.1.1", "SMTP_550_5.1.1"), ("undefined_variable:first_name", "undefined_variable:first_name"),
-        ("stopped", "stopped"), ("u00000007", "other"), ("ann@shop.example", "other"), ("Bearer x", "other"), ("x" * 41, "other"), ("", "other"),
+        ("gone:UNREGISTERED", "gone:UNREGISTERED"), ("INVALID_ARGUMENT.token", "INVALID_ARGUMENT.token"),
+        ("BadDeviceToken", "BadDeviceToken"),
+        ("HTTP_404", "HTTP_404"), ("SMTP_550_5.1.1", "SMTP_550_5.1.1"),
+        ("undefined_variable:first_name", "undefined_variable:first_name"),
+        ("stopped", "stopped"), ("u00000007", "other"), ("ann@shop.example", "other"), ("Bearer x", "other"),
+        ("x" * 41, "other"), ("", "other"),
     ],
 )  # fmt: skip
 def test_only_codes_are_shown(reason: str, shown: str) -> None:
     assert events.by_reason([reason, None]) == {shown: 1}
 
 
-def test_what_is_written_while_a_part_is_committed_is_committed_too(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_while_a_part_is_committed_is_committed_too(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another process concludes rows of the same file between our reading and our commit."""
     bench.plan(10)
     part = bench.parts()[0]

@@ -1,4 +1,6 @@
-"""What cannot reach an address goes to the campaign's next channel, in the next cycle, and never after `ambiguous`."""
+"""What cannot reach an address goes to the campaign's next channel, in the next cycle, and never after
+`ambiguous`.
+"""
 
 from __future__ import annotations
 
@@ -28,50 +30,112 @@ Error = Callable[..., Answer]
 
 
 def empty(kind: pa.DataType) -> Any:
-    return False if pa.types.is_boolean(kind) else [] if pa.types.is_list(kind) else "" if pa.types.is_string(kind) else 0
+    return (
+        False
+        if pa.types.is_boolean(kind)
+        else []
+        if pa.types.is_list(kind)
+        else ""
+        if pa.types.is_string(kind)
+        else 0
+    )
 
 
 def filled(name: str, rows: list[dict[str, Any]]) -> pa.Table:
     """Return rows of a dataset; what is not given is null, or 0, false, nothing."""
     schema = arrow.schema(dataset(name))
-    blank = {field.name: None if field.nullable or pa.types.is_timestamp(field.type) else empty(field.type) for field in schema}
+    blank = {
+        field.name: None if field.nullable or pa.types.is_timestamp(field.type) else empty(field.type)
+        for field in schema
+    }
     return pa.Table.from_pylist([{**blank, **row} for row in rows], schema=schema)
 
 
 def write(lake: Lake, name: str, table: pa.Table, inputs: Any = (), **leaf: Any) -> Any:
-    keys = {"send_hour": HOUR, "channel": "fcm", "priority": "medium", "part": "0000"} if name == "dispatch_manifest" else {}
+    keys = (
+        {"send_hour": HOUR, "channel": "fcm", "priority": "medium", "part": "0000"}
+        if name == "dispatch_manifest"
+        else {}
+    )
     with lake.attempt(name, **{"ds": DS, **leaf}) as attempt:
-        attempt.write(table, "part-0000.parquet", shards=(0, 0) if name == "user_features" else None, keys=keys)
+        attempt.write(
+            table, "part-0000.parquet", shards=(0, 0) if name == "user_features" else None, keys=keys
+        )
         return attempt.publish(inputs=inputs)
 
 
-def plan(lake: Lake, n: int, *, route: list[str] | None = None, mail: dict[int, Any] | None = None, **changes: Any) -> None:
-    """Write a plan for fcm of n people who can all be mailed; `mail` changes facts of person k's mail endpoint (None = none at all)."""
+def plan(
+    lake: Lake, n: int, *, route: list[str] | None = None, mail: dict[int, Any] | None = None, **changes: Any
+) -> None:
+    """Write a plan for fcm of n people who can all be mailed; `mail` changes facts of person k's mail
+    endpoint (None = none at all).
+    """
     route = route or ["fcm", "email"]
     documents = sample_plan.documents(channels=("fcm", "email", "webhook"))
-    documents.append({"kind": "campaign", "id": "price_drop", "version": 1, "body": json.dumps({"id": "price_drop", "channels": route})})
-    snapshot = write(lake, "catalog_snapshot", pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))))
+    documents.append(
+        {
+            "kind": "campaign",
+            "id": "price_drop",
+            "version": 1,
+            "body": json.dumps({"id": "price_drop", "channels": route}),
+        }
+    )
+    snapshot = write(
+        lake,
+        "catalog_snapshot",
+        pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))),
+    )
     people = [f"u{k:08d}" for k in range(n)]
-    append_chain(lake, "user_index", [pa.table({"user_id": people, "ordinal": pa.array(range(n), pa.uint32())})], expected=None, shard_bits=14)
+    append_chain(
+        lake,
+        "user_index",
+        [pa.table({"user_id": people, "ordinal": pa.array(range(n), pa.uint32())})],
+        expected=None,
+        shard_bits=14,
+    )
     refused = {k for k, facts in (mail or {}).items() if facts == "refused"}
     features = [
-        {"ordinal": k, "user_id": user, "timezone": "UTC", "channels": ["fcm"] if k in refused else ["email", "fcm", "webhook"]}
+        {
+            "ordinal": k,
+            "user_id": user,
+            "timezone": "UTC",
+            "channels": ["fcm"] if k in refused else ["email", "fcm", "webhook"],
+        }
         for k, user in enumerate(people)
     ]
     endpoints = []
     for k, user in enumerate(people):
         facts = (mail or {}).get(k, {})
         if facts is not None:
-            base = {"user_id": user, "channel": "email", "address": f"mail-{k}", "registered_ts": START - timedelta(days=9), "is_active": True}
+            base = {
+                "user_id": user,
+                "channel": "email",
+                "address": f"mail-{k}",
+                "registered_ts": START - timedelta(days=9),
+                "is_active": True,
+            }
             endpoints.append({**base, **(facts if isinstance(facts, dict) else {})})
-        endpoints.append({"user_id": user, "channel": "webhook", "address": f"hook-{k}", "registered_ts": START, "is_active": True})
-    reach = [write(lake, "user_features", filled("user_features", features)), write(lake, "user_endpoints", filled("user_endpoints", endpoints))]
+        endpoints.append(
+            {
+                "user_id": user,
+                "channel": "webhook",
+                "address": f"hook-{k}",
+                "registered_ts": START,
+                "is_active": True,
+            }
+        )
+    reach = [
+        write(lake, "user_features", filled("user_features", features)),
+        write(lake, "user_endpoints", filled("user_endpoints", endpoints)),
+    ]
     write(lake, "dispatch_manifest", sample_plan.rows(0, n, START, **changes), [snapshot, *reach])
 
 
 def gone(bench: Any, fcm_error: Error, below: int) -> Callable[[int, dict[str, Any]], Answer]:
     return lambda _, message: (
-        fcm_error(404, "UNREGISTERED") if message["token"] < f"sandbox-{below:08d}" and message["token"].startswith("sandbox") else OK
+        fcm_error(404, "UNREGISTERED")
+        if message["token"] < f"sandbox-{below:08d}" and message["token"].startswith("sandbox")
+        else OK
     )
 
 
@@ -91,14 +155,24 @@ def test_the_next_cycle_sends_through_the_next_channel(bench: Any, fcm_error: Er
     ledger = list(bench.ledger().values())
     assert len(ledger) == 14
     moved = [row for row in ledger if row["channel"] == "email"]
-    assert {row["message_id"] for row in moved} == {row["message_id"] for row in ledger if row["outcome"] == "rejected"}
-    assert all(row["dispatch_id"] == sample_plan.ids.dispatch_id(row["message_id"], "email", f"mail-{int(row['user_id'][1:])}") for row in moved)
+    assert {row["message_id"] for row in moved} == {
+        row["message_id"] for row in ledger if row["outcome"] == "rejected"
+    }
+    assert all(
+        row["dispatch_id"]
+        == sample_plan.ids.dispatch_id(row["message_id"], "email", f"mail-{int(row['user_id'][1:])}")
+        for row in moved
+    )
     assert bench.deliver().delivered == {}
     assert bench.wire.requests == []
     (leaf,) = bench.lake.partitions(FALLOVER, ds=DS)
     commit = bench.lake.require(FALLOVER, **leaf)
     assert commit.number == 1
-    assert {c.split("/")[0] for c in commit.inputs} == {"dispatch_manifest", "user_features", "user_endpoints"}
+    assert {c.split("/")[0] for c in commit.inputs} == {
+        "dispatch_manifest",
+        "user_features",
+        "user_endpoints",
+    }
 
 
 def test_the_way_goes_on_to_the_end_of_the_list(bench: Any, fcm_error: Error) -> None:
@@ -119,7 +193,9 @@ def test_the_way_goes_on_to_the_end_of_the_list(bench: Any, fcm_error: Error) ->
         (["fcm", "apns"], {}),  # the template is not for it, and the catalog has no such channel
     ],
 )
-def test_where_there_is_no_next_channel_or_no_time(route: list[str], changes: dict[str, Any], bench: Any, fcm_error: Error) -> None:
+def test_where_there_is_no_next_channel_or_no_time(
+    route: list[str], changes: dict[str, Any], bench: Any, fcm_error: Error
+) -> None:
     plan(bench.lake, 3, route=route, **changes)
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
@@ -130,12 +206,25 @@ def test_where_there_is_no_next_channel_or_no_time(route: list[str], changes: di
     assert bench.lake.partitions(FALLOVER, ds=DS) == []
 
 
-def test_people_who_cannot_or_will_not_be_reached_there_stay_where_they_are(bench: Any, fcm_error: Error) -> None:
+def test_people_who_cannot_or_will_not_be_reached_there_stay_where_they_are(
+    bench: Any, fcm_error: Error
+) -> None:
     mail = {0: None, 1: "refused", 2: {"is_active": False}, 3: {}, 4: {}}
     plan(bench.lake, 5, mail=mail)
-    entry = {"entry_id": "g", "user_id": "u00000003", "channel": "email", "since_ts": START - timedelta(days=8), "reason": "gone"}
+    entry = {
+        "entry_id": "g",
+        "user_id": "u00000003",
+        "channel": "email",
+        "since_ts": START - timedelta(days=8),
+        "reason": "gone",
+    }
     hashed = address_hash(address_key(bench.lake.store), "email", "mail-3")
-    bench.lake.append_log("suppressions", pa.Table.from_pylist([{**entry, "address_hash": hashed}], schema=arrow.schema(dataset("suppressions"))))
+    bench.lake.append_log(
+        "suppressions",
+        pa.Table.from_pylist(
+            [{**entry, "address_hash": hashed}], schema=arrow.schema(dataset("suppressions"))
+        ),
+    )
     bench.deliver(gone(bench, fcm_error, 5))
     bench.deliver()
     assert tokens(bench) == ["mail-4"]
@@ -144,16 +233,29 @@ def test_people_who_cannot_or_will_not_be_reached_there_stay_where_they_are(benc
 def test_a_suppression_since_then_holds_there_too(bench: Any, fcm_error: Error) -> None:
     plan(bench.lake, 2)
     bench.deliver(gone(bench, fcm_error, 2))
-    entry = {"entry_id": "e", "user_id": "u00000000", "channel": None, "address_hash": None, "since_ts": START, "reason": "unsubscribed"}
-    bench.lake.append_log("suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions"))))
+    entry = {
+        "entry_id": "e",
+        "user_id": "u00000000",
+        "channel": None,
+        "address_hash": None,
+        "since_ts": START,
+        "reason": "unsubscribed",
+    }
+    bench.lake.append_log(
+        "suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions")))
+    )
     assert bench.deliver().delivered == {"accepted": 1, "skipped": 1}
     assert tokens(bench) == ["mail-1"]
 
 
 def test_never_after_ambiguous(bench: Any, fcm_error: Error) -> None:
-    """Not when nobody knows, and not when a released row then turns out to be gone: the first one may have arrived."""
+    """Not when nobody knows, and not when a released row then turns out to be gone: the first one may have
+    arrived.
+    """
     plan(bench.lake, 4)
-    bench.deliver(lambda _, message: Answer(0, failure=UNKNOWN) if message["token"] < "sandbox-00000002" else OK)
+    bench.deliver(
+        lambda _, message: Answer(0, failure=UNKNOWN) if message["token"] < "sandbox-00000002" else OK
+    )
     release(bench.lake, DS, None, dry_run=False)
     bench.deliver(lambda *_: fcm_error(404, "UNREGISTERED"))
     assert len(bench.wire.requests) == 2
@@ -166,7 +268,9 @@ def test_other_refusals_stay_refusals(bench: Any, fcm_error: Error) -> None:
     assert bench.lake.partitions(FALLOVER, ds=DS) == []
 
 
-def test_a_worker_that_dies_before_it_is_done_falls_over_once(bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error) -> None:
+def test_a_worker_that_dies_before_it_is_done_falls_over_once(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error
+) -> None:
     plan(bench.lake, 3)
     finish = Ledger.finish
     monkeypatch.setattr(Ledger, "finish", lambda *_: (_ for _ in ()).throw(AngeliaError("killed")))
@@ -180,7 +284,9 @@ def test_a_worker_that_dies_before_it_is_done_falls_over_once(bench: Any, monkey
     assert len(bench.ledger()) == 6
 
 
-def test_a_channel_nobody_set_up_keeps_no_other_from_going(bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error) -> None:
+def test_a_channel_nobody_set_up_keeps_no_other_from_going(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error
+) -> None:
     plan(bench.lake, 4)
     bench.deliver(gone(bench, fcm_error, 2))
     provider = bench._provider

@@ -1,4 +1,6 @@
-"""Rows of docs/reference/faults.md over a fake wire: a provider that flaps, addresses that are none, consent withdrawn while a part is sent."""
+"""Rows of docs/reference/faults.md over a fake wire: a provider that flaps, addresses that are none, consent
+withdrawn while a part is sent.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,15 @@ OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_provider_that_flaps_loses_nothing_and_gets_no_storm(seed: int, bench: Any, fcm_error: Any) -> None:
-    """Every second answer is a 503, a lost connection or a throttle: retries are bounded, spread in time, and no row is lost or doubled."""
+    """Every second answer is a 503, a lost connection or a throttle: retries are bounded, spread in time, and
+    no row is lost or doubled.
+    """
     draw = random.Random(seed)
-    bench.plan(300, not_after=datetime(2100, 1, 1, tzinfo=UTC), guarantee=lambda n: "at_least_once" if n % 2 else "at_most_once")
+    bench.plan(
+        300,
+        not_after=datetime(2100, 1, 1, tzinfo=UTC),
+        guarantee=lambda n: "at_least_once" if n % 2 else "at_most_once",
+    )
     accepted: Counter[str] = Counter()
     tried: dict[str, list[int]] = {}
 
@@ -53,7 +61,10 @@ def test_a_provider_that_flaps_loses_nothing_and_gets_no_storm(seed: int, bench:
     assert accepted == dict.fromkeys(rows, 1)
     assert max(map(len, tried.values())) <= 8 * 6  # tries of a part, times the parts a row can be in
     # Between the tries of a part there is backoff; a follow-up part, after eight of them, may begin at once.
-    assert all(sum(later - earlier < 50_000 for earlier, later in pairwise(at)) <= (len(at) - 1) // 8 for at in tried.values())
+    assert all(
+        sum(later - earlier < 50_000 for earlier, later in pairwise(at)) <= (len(at) - 1) // 8
+        for at in tried.values()
+    )
     assert all(row["n_attempts"] == len(tried[dispatch]) for dispatch, row in rows.items())
 
 
@@ -83,17 +94,27 @@ def test_a_hostile_answer_costs_its_own_row_only(guarantee: str, bench: Any) -> 
     rows = bench.ledger()
     assert len(rows) == 60
     assert sum(row["outcome"] == "accepted" for row in rows.values()) >= 45
-    assert all(arrived[dispatch] == 1 for dispatch, row in rows.items() if row["outcome"] == "accepted" and row["n_attempts"] == 1)
-    assert guarantee == "at_least_once" or all(row["outcome"] != "ambiguous" or arrived[dispatch] == 1 for dispatch, row in rows.items())
+    assert all(
+        arrived[dispatch] == 1
+        for dispatch, row in rows.items()
+        if row["outcome"] == "accepted" and row["n_attempts"] == 1
+    )
+    assert guarantee == "at_least_once" or all(
+        row["outcome"] != "ambiguous" or arrived[dispatch] == 1 for dispatch, row in rows.items()
+    )
 
 
-def test_a_defect_met_by_an_answer_costs_its_own_row_only(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_met_by_an_answer_costs_its_own_row_only(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: Any) -> float:
         raise OverflowError("a@b.example")
 
     monkeypatch.setattr("angelia.delivery.worker.batch.retry_after", broken)
     bench.plan(60)
-    bench.deliver(lambda nth, message: Answer(503, b"{}") if message["token"].split("-")[1].endswith("7") else OK)
+    bench.deliver(
+        lambda nth, message: Answer(503, b"{}") if message["token"].split("-")[1].endswith("7") else OK
+    )
     outcomes = Counter((row["outcome"], row["reason"]) for row in bench.ledger().values())
     assert outcomes == {("accepted", None): 54, ("ambiguous", "answer_error"): 6}
 
@@ -115,13 +136,18 @@ BAD = [
 ADAPTERS: dict[str, tuple[Adapter, Any]] = {
     "fcm": (FcmAdapter("p"), lambda n: f"sandbox-{n:08d}"),
     "apns": (ApnsAdapter("topic"), lambda n: f"{n:064x}"),
-    "email": (SmtpAdapter("news@shop.example", "https://shop.example/u", b"k"), lambda n: f"ann.{n}@people.example"),
+    "email": (
+        SmtpAdapter("news@shop.example", "https://shop.example/u", b"k"),
+        lambda n: f"ann.{n}@people.example",
+    ),
     "webhook": (WebhookAdapter(b"k"), lambda n: f"https://hooks.example/{n}"),
 }
 
 
 @pytest.mark.parametrize("channel", sorted(ADAPTERS))
-def test_an_address_that_is_none_costs_its_own_row_only(channel: str, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_is_none_costs_its_own_row_only(
+    channel: str, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     adapter, good = ADAPTERS[channel]
     sent: list[bytes] = []
 
@@ -133,21 +159,33 @@ def test_an_address_that_is_none_costs_its_own_row_only(channel: str, bench: Any
         async def close(self) -> None:
             pass
 
-    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: Provider(adapter, "https://sandbox.test", None, concurrency=50))
+    monkeypatch.setattr(
+        "angelia.delivery.worker.run.open_provider",
+        lambda _: Provider(adapter, "https://sandbox.test", None, concurrency=50),
+    )
     address = lambda n: BAD[n // 4] if n % 4 == 1 and n // 4 < len(BAD) else good(n)  # noqa: E731
     bench.plan(100, channel=channel, address=address)
-    delivery = Delivery(bench.lake, Options("2026-11-14", ("2026-11-15T04",), simulated=True), clock=SimulatedClock(0), transport=lambda *_: Wire())
+    delivery = Delivery(
+        bench.lake,
+        Options("2026-11-14", ("2026-11-15T04",), simulated=True),
+        clock=SimulatedClock(0),
+        transport=lambda *_: Wire(),
+    )
     result = asyncio.run(delivery.run())
     refused = {row["user_id"] for row in bench.ledger().values() if row["outcome"] == "rejected"}
     bad = {f"u{n:08d}" for n in range(100) if address(n) in BAD}
     assert sum(result.delivered.values()) == 100
     assert result.delivered["accepted"] == len(sent) == 100 - len(refused)
     assert refused <= bad
-    if channel != "fcm":  # FCM's tokens are opaque: inside JSON they are harmless, and FCM itself refuses them
+    if (
+        channel != "fcm"
+    ):  # FCM's tokens are opaque: inside JSON they are harmless, and FCM itself refuses them
         assert refused == bad
 
 
-def test_whoever_unsubscribes_while_a_part_is_sent_gets_nothing_more(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_unsubscribes_while_a_part_is_sent_gets_nothing_more(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.plan(1000)
     lease = [1_000_000_000]
     monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lambda: lease[0])
@@ -159,7 +197,9 @@ def test_whoever_unsubscribes_while_a_part_is_sent_gets_nothing_more(bench: Any,
         if len(sent) == 300:
             at = {"channel": None, "address_hash": None, "since_ts": START, "reason": "unsubscribed"}
             entries = [{"entry_id": f"e-{user}", "user_id": user, **at} for user in sorted(leaving)]
-            bench.lake.append_log("suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions"))))
+            bench.lake.append_log(
+                "suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+            )
             lease[0] += 11_000_000  # the list is at most ten seconds old
         return OK
 

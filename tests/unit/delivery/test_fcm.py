@@ -12,9 +12,22 @@ from angelia.transport.wire import Answer
 
 FCM, BAD = "type.googleapis.com/google.firebase.fcm.v1.FcmError", "type.googleapis.com/google.rpc.BadRequest"
 MESSAGES = {
-    "plain": Message("tok:en-1", "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, None, 3600, False),
-    "urgent_with_link": Message("tok2", "cd" * 16, "Parcel", "At 5 pm", "https://shop.example/o?id=1&x=2", "order", 0, True),
-    "quotes_and_scripts": Message('t"\\k', "ef" * 16, 'He said "hi"', "你好 \U0001f680 </script>\nline", None, "k" * 65, 2_419_200, False),
+    "plain": Message(
+        "tok:en-1", "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, None, 3600, False
+    ),
+    "urgent_with_link": Message(
+        "tok2", "cd" * 16, "Parcel", "At 5 pm", "https://shop.example/o?id=1&x=2", "order", 0, True
+    ),
+    "quotes_and_scripts": Message(
+        't"\\k',
+        "ef" * 16,
+        'He said "hi"',
+        "你好 \U0001f680 </script>\nline",
+        None,
+        "k" * 65,
+        2_419_200,
+        False,
+    ),
 }
 
 

@@ -30,18 +30,41 @@ START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 
 
-def plan(lake: Lake, campaigns: list[tuple[str, int]], limits: dict[str, int], hours: float = 2.0, channel: str = "fcm", **more: Any) -> None:
+def plan(
+    lake: Lake,
+    campaigns: list[tuple[str, int]],
+    limits: dict[str, int],
+    hours: float = 2.0,
+    channel: str = "fcm",
+    **more: Any,
+) -> None:
     """Write one part whose rows belong to (campaign, rows), in turns."""
     documents = sample_plan.documents(channels=(channel,))
     documents += [
-        {"kind": "campaign", "id": name, "version": 1, "body": json.dumps({"id": name, "speed_limit_per_minute": limits.get(name)})}
+        {
+            "kind": "campaign",
+            "id": name,
+            "version": 1,
+            "body": json.dumps({"id": name, "speed_limit_per_minute": limits.get(name)}),
+        }
         for name, _ in campaigns
     ]
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
-        attempt.write(pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))), "part-0000.parquet")
+        attempt.write(
+            pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))),
+            "part-0000.parquet",
+        )
         snapshot = attempt.publish()
     names = [name for name, rows in campaigns for _ in range(rows)]
-    table = sample_plan.rows(0, len(names), START, campaign_id=lambda n: names[n], not_after=START + timedelta(hours=hours), channel=channel, **more)
+    table = sample_plan.rows(
+        0,
+        len(names),
+        START,
+        campaign_id=lambda n: names[n],
+        not_after=START + timedelta(hours=hours),
+        channel=channel,
+        **more,
+    )
     keys = {"send_hour": HOUR, "channel": channel, "priority": "medium"}
     with lake.attempt("dispatch_manifest", ds=DS) as attempt:
         attempt.write(table, "part-0000.parquet", keys=keys)
@@ -53,7 +76,10 @@ class Times:
 
     def __init__(self, bench: Any) -> None:
         self.bench = bench
-        self.campaign = {row["address"]: row["campaign_id"] for row in bench.lake.read(bench.lake.require("dispatch_manifest", ds=DS)).to_pylist()}
+        self.campaign = {
+            row["address"]: row["campaign_id"]
+            for row in bench.lake.read(bench.lake.require("dispatch_manifest", ds=DS)).to_pylist()
+        }
         self.at: dict[str, list[float]] = {}
 
     def __call__(self, nth: int, message: dict[str, Any]) -> Answer:
@@ -93,22 +119,33 @@ def test_what_the_window_leaves_no_time_for_is_accounted_for(bench: Any) -> None
     assert 150 <= result.delivered["accepted"] <= 180
 
 
-def test_a_run_does_not_stay_for_a_slow_campaign_and_the_next_goes_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_does_not_stay_for_a_slow_campaign_and_the_next_goes_on(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On the wall clock, a run leaves paced parts after a while; that is no failure."""
     from angelia.delivery.channels.fcm import FcmAdapter
 
-    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: Provider(FcmAdapter("p"), "https://sandbox.test", None))
+    monkeypatch.setattr(
+        "angelia.delivery.worker.run.open_provider",
+        lambda _: Provider(FcmAdapter("p"), "https://sandbox.test", None),
+    )
     plan(lake, [("slow", 40)], {"slow": 60}, hours=24 * 365 * 70)
 
     class Wire:
-        def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+        def submit(
+            self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+        ) -> None:
             asyncio.get_running_loop().call_soon(done, tag, OK)
 
         async def close(self) -> None:
             pass
 
     def deliver() -> Any:
-        return asyncio.run(Delivery(lake, Options(DS, (HOUR,), batch_deadline_s=0.4, paced_s=0.2), transport=lambda *_: Wire()).run())
+        return asyncio.run(
+            Delivery(
+                lake, Options(DS, (HOUR,), batch_deadline_s=0.4, paced_s=0.2), transport=lambda *_: Wire()
+            ).run()
+        )
 
     first = deliver()
     assert (first.unfinished, first.waiting) == (0, 1)
@@ -133,8 +170,10 @@ def test_a_limit_is_one_gate_for_all_channels_of_a_campaign() -> None:
 @pytest.mark.parametrize("value", [0, -1, 1.5, "60"])
 def test_a_limit_is_a_whole_number_of_messages(value: object) -> None:
     campaign = {
-        "kind": "campaign", "id": "c", "name": "C", "topic": "promo", "owner": "growth", "audience": "a", "materials": ["m"], "channels": ["fcm"],
-        "value_per_open": 0.1, "occurrence": {"every": "once"}, "start_date": "2026-11-01", "end_date": "2026-11-30",
+        "kind": "campaign", "id": "c", "name": "C", "topic": "promo", "owner": "growth", "audience": "a",
+        "materials": ["m"], "channels": ["fcm"],
+        "value_per_open": 0.1, "occurrence": {"every": "once"}, "start_date": "2026-11-01",
+        "end_date": "2026-11-30",
     }  # fmt: skip
     assert parse_document(campaign).speed_limit_per_minute is None
     assert parse_document({**campaign, "speed_limit_per_minute": 600}).speed_limit_per_minute == 600
@@ -157,7 +196,15 @@ def test_sleepers_on_the_simulated_clock_wake_in_the_order_of_their_times() -> N
             group.create_task(sleeper(clock, "short", 1, 5))
 
     asyncio.run(main())
-    assert woken == [("short", 1), ("short", 2), ("long", 3), ("short", 3), ("short", 4), ("short", 5), ("long", 6)]
+    assert woken == [
+        ("short", 1),
+        ("short", 2),
+        ("long", 3),
+        ("short", 3),
+        ("short", 4),
+        ("short", 5),
+        ("long", 6),
+    ]
 
 
 # ---- receivers
@@ -171,7 +218,9 @@ class Hosts:
         self.delay_s = delay_s
         self.alive = ""
 
-    def submit(self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+    def submit(
+        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+    ) -> None:
         host = host_of(request.path.decode())
         self.tried.append(host)
         is_dead = host.startswith("dead") and host != self.alive
@@ -188,11 +237,15 @@ class Hosts:
 def deliver(lake: Lake, monkeypatch: pytest.MonkeyPatch, wire: Hosts, **options: Any) -> tuple[Any, Delivery]:
     provider = Provider(WebhookAdapter(b"x" * 32), "", None, concurrency=20, receiver_of=host_of)
     monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: provider)
-    delivery = Delivery(lake, Options(DS, (HOUR,), simulated=True, batch_rows=100, **options), transport=lambda *_: wire)
+    delivery = Delivery(
+        lake, Options(DS, (HOUR,), simulated=True, batch_rows=100, **options), transport=lambda *_: wire
+    )
     return asyncio.run(delivery.run()), delivery
 
 
-def test_a_receiver_that_does_not_answer_opens_no_breaker_for_the_others(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_that_does_not_answer_opens_no_breaker_for_the_others(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hosts = ("dead.example", "one.example", "two.example")
     plan(lake, [("c", 600)], {}, channel="webhook", address=lambda n: f"https://{hosts[n % 3]}/{n}")
     wire = Hosts()
@@ -209,9 +262,18 @@ def test_a_receiver_that_does_not_answer_opens_no_breaker_for_the_others(lake: L
     assert "example" not in text
 
 
-def test_a_receiver_has_a_share_of_the_requests_under_way(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its first requests hang until they time out: meanwhile the others have three quarters of the channel."""
-    plan(lake, [("c", 60)], {}, channel="webhook", address=lambda n: f"https://{'dead' if n < 40 else 'live'}.example/{n}")
+def test_a_receiver_has_a_share_of_the_requests_under_way(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first requests hang until they time out: meanwhile the others have three quarters of the
+    channel."""
+    plan(
+        lake,
+        [("c", 60)],
+        {},
+        channel="webhook",
+        address=lambda n: f"https://{'dead' if n < 40 else 'live'}.example/{n}",
+    )
     wire = Hosts(delay_s=0.5)
     result, _ = deliver(lake, monkeypatch, wire)
     assert result.delivered["accepted"] == 20
@@ -220,7 +282,15 @@ def test_a_receiver_has_a_share_of_the_requests_under_way(lake: Lake, monkeypatc
 
 
 def test_a_receiver_that_is_back_gets_the_rest(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan(lake, [("c", 60)], {}, channel="webhook", address=lambda n: f"https://dead.example/{n}", guarantee="at_least_once", hours=24 * 365)
+    plan(
+        lake,
+        [("c", 60)],
+        {},
+        channel="webhook",
+        address=lambda n: f"https://dead.example/{n}",
+        guarantee="at_least_once",
+        hours=24 * 365,
+    )
     wire = Hosts()
     original = wire.submit
 
@@ -249,7 +319,15 @@ def test_receivers_without_trouble_are_forgotten() -> None:
 
 
 def test_one_receiver_is_one_however_its_name_is_written() -> None:
-    assert len({host_of(text) for text in ("https://A.example/x", "https://a.example./y", "https://a.example:443/z")}) == 1
+    assert (
+        len(
+            {
+                host_of(text)
+                for text in ("https://A.example/x", "https://a.example./y", "https://a.example:443/z")
+            }
+        )
+        == 1
+    )
     assert host_of("https://a.example:8443/") != host_of("https://a.example/")
 
 
@@ -259,6 +337,12 @@ def test_a_probe_that_is_throttled_lets_another_probe(bench: Any, fcm_error: Cal
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
         seen.append(nth)
-        return fcm_error(503, "UNAVAILABLE") if len(seen) < 60 else fcm_error(429, "QUOTA_EXCEEDED") if len(seen) < 63 else OK
+        return (
+            fcm_error(503, "UNAVAILABLE")
+            if len(seen) < 60
+            else fcm_error(429, "QUOTA_EXCEEDED")
+            if len(seen) < 63
+            else OK
+        )
 
     assert bench.deliver(script).delivered == {"accepted": 60}

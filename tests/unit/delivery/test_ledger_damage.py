@@ -1,4 +1,6 @@
-"""Objects of the ledger, the stop list and the manifest are damaged between two runs: named, nothing sent, and after the repair all goes on."""
+"""Objects of the ledger, the stop list and the manifest are damaged between two runs: named, nothing sent,
+and after the repair all goes on.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def test_a_heartbeat_lost_in_a_power_cut_holds_nobody_up(lake: Any, bench: Any) 
 def test_every_flipped_bit_of_an_outcome_object_is_found() -> None:
     rows = Outcomes(range(40))
     for i in range(40):
-        rows.outcome[i], rows.reason[i], rows.sent[i] = ("accepted", None, 5) if i % 3 else ("deferred", "not_sent", None)
+        rows.outcome[i], rows.reason[i], rows.sent[i] = (
+            ("accepted", None, 5) if i % 3 else ("deferred", "not_sent", None)
+        )
     data = rows.to_bytes()
     assert outcomes.read(data)["outcome"].to_pylist()[:2] == ["deferred", "accepted"]
     for position in range(len(data)):
@@ -104,12 +108,21 @@ def test_outcome_objects_written_before_there_was_a_checksum_are_still_read() ->
 
 def stop(lake: Any) -> None:
     at = datetime(2026, 11, 15, 4, tzinfo=UTC)
-    entry = {"entry_id": "s", "campaign_id": "price_drop", "action": "stop", "at_ts": at, "actor": "test", "reason": None}
+    entry = {
+        "entry_id": "s",
+        "campaign_id": "price_drop",
+        "action": "stop",
+        "at_ts": at,
+        "actor": "test",
+        "reason": None,
+    }
     lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
 
 
 @pytest.mark.parametrize("how", ["truncated rows", "truncated commit"])
-def test_a_stop_list_that_cannot_be_read_in_mid_run_stops_the_sending(how: str, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_list_that_cannot_be_read_in_mid_run_stops_the_sending(
+    how: str, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.plan(400)
     lease, step = [1_000_000_000], [0]
 

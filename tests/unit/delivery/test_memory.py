@@ -52,5 +52,8 @@ def test_outcomes_in_order_are_merged_without_a_copy() -> None:
         return read(batch.to_bytes())
 
     assert merge([some(0, "accepted"), some(3, "deferred")]).column("row").num_chunks == 2  # as they came
-    assert outcomes.count(merge([some(0, "accepted"), some(0, "deferred"), some(3, "deferred")])) == {"accepted": 3, "deferred": 3}
+    assert outcomes.count(merge([some(0, "accepted"), some(0, "deferred"), some(3, "deferred")])) == {
+        "accepted": 3,
+        "deferred": 3,
+    }
     assert outcomes.count(merge([some(3, "deferred"), some(0, "accepted")])) == {"accepted": 3, "deferred": 3}

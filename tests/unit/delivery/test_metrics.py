@@ -1,4 +1,6 @@
-"""Metrics: readable by Prometheus' own parser, whole, and without anything personal; channels from other packages."""
+"""Metrics: readable by Prometheus' own parser, whole, and without anything personal; channels from other
+packages.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,20 @@ from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer
 
-SAMPLE = re.compile(r'^angelia_deliver_[a-z_]+\{ds="[0-9-]+",channel="[a-z]+"(,outcome="[a-z]+")?\} [0-9.e+-]+$')
+SAMPLE = re.compile(
+    r'^angelia_deliver_[a-z_]+\{ds="[0-9-]+",channel="[a-z]+"(,outcome="[a-z]+")?\} [0-9.e+-]+$'
+)
 
 
 def test_a_delivery_leaves_its_counts(bench: Any, tmp_path: Path, fcm_error: Any) -> None:
     bench.plan(50)
     path = tmp_path / "angelia.prom"
     bench.deliver(
-        lambda _, message: fcm_error(404, "UNREGISTERED") if message["token"] < "sandbox-00000003" else Answer(200, b'{"name":"n"}'),
+        lambda _, message: (
+            fcm_error(404, "UNREGISTERED")
+            if message["token"] < "sandbox-00000003"
+            else Answer(200, b'{"name":"n"}')
+        ),
         metrics_file=path,
     )
     lines = path.read_text().splitlines()

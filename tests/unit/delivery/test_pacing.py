@@ -54,7 +54,9 @@ def test_a_429_halves_once_a_second_holds_and_recovers() -> None:
 def test_retry_after_reads_seconds_and_dates_and_nothing_else() -> None:
     now = int(datetime(2026, 11, 15, 4, tzinfo=UTC).timestamp() * 1e6)
     assert retry_after("120", now) == 120.0
-    assert retry_after(format_datetime(datetime(2026, 11, 15, 4, 0, 30, tzinfo=UTC), usegmt=True), now) == 30.0
+    assert (
+        retry_after(format_datetime(datetime(2026, 11, 15, 4, 0, 30, tzinfo=UTC), usegmt=True), now) == 30.0
+    )
     assert retry_after("Sun, 15 Nov 2020 04:00:00 GMT", now) == 0.0
     assert retry_after("999999999", now) == 3600.0
     for text in (None, "", "soon", "-5", "1.5", "٣"):
@@ -98,10 +100,14 @@ def test_the_breaker_opens_probes_once_and_closes() -> None:
 
 
 @given(
-    st.sampled_from(["UTC", "Asia/Kolkata", "Australia/Lord_Howe", "America/New_York", "Europe/Berlin", "Asia/Kathmandu"]),
+    st.sampled_from(
+        ["UTC", "Asia/Kolkata", "Australia/Lord_Howe", "America/New_York", "Europe/Berlin", "Asia/Kathmandu"]
+    ),
     st.integers(0, 23),
     st.integers(0, 23),
-    st.integers(int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2027, 1, 1, tzinfo=UTC).timestamp())),
+    st.integers(
+        int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2027, 1, 1, tzinfo=UTC).timestamp())
+    ),
 )
 def test_quiet_hours_hold_until_the_instant_they_name(zone: str, start: int, end: int, second: int) -> None:
     import zoneinfo
@@ -119,6 +125,8 @@ def test_quiet_hours_hold_until_the_instant_they_name(zone: str, start: int, end
     assert all(naive(at) is quiet for at in steps)
 
 
-@pytest.mark.parametrize(("zone", "start", "end"), [("Nowhere/Land", 22, 8), ("../etc/passwd", 22, 8), ("", 22, 8)])
+@pytest.mark.parametrize(
+    ("zone", "start", "end"), [("Nowhere/Land", 22, 8), ("../etc/passwd", 22, 8), ("", 22, 8)]
+)
 def test_an_unknown_timezone_is_always_quiet(zone: str, start: int, end: int) -> None:
     assert quiet_now(zone, start, end, 0)[0] is True

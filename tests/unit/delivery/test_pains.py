@@ -1,4 +1,5 @@
-"""What users of other senders suffer from, by its number in docs/reference/peers_and_pains.md, made impossible in delivery: `pytest -k pain`.
+"""What users of other senders suffer from, by its number in docs/reference/peers_and_pains.md, made
+impossible in delivery: `pytest -k pain`.
 
 Pains 1 and 14 need processes and sockets: tests/faults/test_pains.py.
 """
@@ -42,7 +43,14 @@ def number_of(message: dict[str, Any]) -> int:
 
 def stop(lake: Any) -> None:
     at = START + timedelta(minutes=1)
-    entry = {"entry_id": "s", "campaign_id": "price_drop", "action": "stop", "at_ts": at, "actor": "test", "reason": None}
+    entry = {
+        "entry_id": "s",
+        "campaign_id": "price_drop",
+        "action": "stop",
+        "at_ts": at,
+        "actor": "test",
+        "reason": None,
+    }
     lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
 
 
@@ -75,10 +83,17 @@ def test_pain_03_a_crash_after_rows_were_taken_is_no_success(guarantee: str, ben
     for k in (0, 1):
         assert ledger.intend(claim, k, 100, 100, 2_000_000)
     before = status(bench.lake, DS)
-    assert (before["parts_done"], before["rows_open"], before["open_intents"], before["rows_intended"]) == (0, 450, 2, 200)
+    assert (before["parts_done"], before["rows_open"], before["open_intents"], before["rows_intended"]) == (
+        0,
+        450,
+        2,
+        200,
+    )
     bench.deliver()
     outcomes = Counter(row["outcome"] for row in bench.ledger().values())
-    assert outcomes == ({"ambiguous": 200, "accepted": 250} if guarantee == "at_most_once" else {"accepted": 450})
+    assert outcomes == (
+        {"ambiguous": 200, "accepted": 250} if guarantee == "at_most_once" else {"accepted": 450}
+    )
     assert len(bench.wire.requests) == outcomes["accepted"]
     assert status(bench.lake, DS)["rows_open"] == 0
 
@@ -97,7 +112,9 @@ def test_pain_04_one_rejected_recipient_makes_nobody_else_get_it_again(bench: An
     assert Counter(row["outcome"] for row in bench.ledger().values()) == {"accepted": 499, "rejected": 1}
 
 
-def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(bench: Any, fcm_error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(
+    bench: Any, fcm_error: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In this hour, in the next, and in the follow-up part of what the provider had put off."""
     sample_plan.make(bench.lake, DS, 1000, hours=(4, 5))
     lease = [1_000_000_000]
@@ -122,13 +139,22 @@ def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(ben
 
 
 @pytest.mark.parametrize("published", [False, True])
-def test_pain_10_lists_that_are_rebuilt_hold_up_no_sending(published: bool, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An index and a list are being written from before the first request until after the last, or become the newest in mid-run."""
+def test_pain_10_lists_that_are_rebuilt_hold_up_no_sending(
+    published: bool, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index and a list are being written from before the first request until after the last, or become the
+    newest in mid-run.
+    """
     quiet = type(bench)(Lake.open(str(tmp_path / "quiet")), monkeypatch)
     quiet.plan(450)
     expected, took = quiet.deliver(), quiet.clock.now()  # simulated: it passes only where the worker waits
     bench.plan(450)
-    rebuilt = {"user_index": {"chain": "0"}, "bitmap_index": {"ds": DS}, "user_lists": {"list": "vip"}, "audience_members": {"ds": DS}}
+    rebuilt = {
+        "user_index": {"chain": "0"},
+        "bitmap_index": {"ds": DS},
+        "user_lists": {"list": "vip"},
+        "audience_members": {"ds": DS},
+    }
     monkeypatch.setattr("angelia.delivery.worker.run.open_provider", bench._provider)
     with ExitStack() as stack:
         attempts = [stack.enter_context(bench.lake.attempt(name, **leaf)) for name, leaf in rebuilt.items()]
@@ -149,21 +175,29 @@ def test_pain_10_lists_that_are_rebuilt_hold_up_no_sending(published: bool, benc
 
 
 def test_pain_11_what_may_have_arrived_counts_towards_caps_exactly_once(bench: Any) -> None:
-    """Caps are counted per message from receipts and from what is sealed: lost answers, releases and repeats neither hide nor double one."""
+    """Caps are counted per message from receipts and from what is sealed: lost answers, releases and repeats
+    neither hide nor double one.
+    """
     bench.plan(90, guarantee=lambda n: "at_least_once" if n % 3 == 0 else "at_most_once")
 
     def counted() -> Counter[str]:
         found: Counter[str] = Counter()
         for leaf in bench.lake.partitions("push_receipts", ds=DS):
             rows = bench.lake.read(bench.lake.require("push_receipts", **leaf)).to_pylist()
-            found.update(row["message_id"] for row in rows if row["kind"] in ("accepted", "ambiguous") and row["sent_ts"] is not None)
+            found.update(
+                row["message_id"]
+                for row in rows
+                if row["kind"] in ("accepted", "ambiguous") and row["sent_ts"] is not None
+            )
         return found
 
     manifest = set(bench.lake.read(bench.lake.require("dispatch_manifest", ds=DS))["message_id"].to_pylist())
     bench.deliver(lambda nth, message: LOST if nth == 1 and number_of(message) % 2 else OK)
     assert counted() == dict.fromkeys(manifest, 1)
     assert {row["outcome"] for row in bench.ledger().values()} == {"accepted", "ambiguous"}
-    assert set(parts.sealed_messages(bench.lake, DS).to_pylist()) == manifest  # a plan made again for this day leaves them out
+    assert (
+        set(parts.sealed_messages(bench.lake, DS).to_pylist()) == manifest
+    )  # a plan made again for this day leaves them out
     release(bench.lake, DS, None, dry_run=False)
     stop(bench.lake)  # released and then not sent after all: it may still have arrived the first time
     bench.deliver()
@@ -171,21 +205,27 @@ def test_pain_11_what_may_have_arrived_counts_towards_caps_exactly_once(bench: A
     assert counted() == dict.fromkeys(manifest, 1)
 
 
-def test_pain_13_dead_tokens_go_others_stay_and_nobody_vanishes_beyond_five_hundred(bench: Any, fcm_error: Any) -> None:
+def test_pain_13_dead_tokens_go_others_stay_and_nobody_vanishes_beyond_five_hundred(
+    bench: Any, fcm_error: Any
+) -> None:
     dead = {0, 1, 499, 500, 501, 999, 1000, 1001, 1499, 1500, 1698, 1699}
     bench.plan(1700)
     bench.deliver(lambda _, message: fcm_error(404, "UNREGISTERED") if number_of(message) in dead else OK)
     assert sorted(number_of(message) for message, _ in bench.wire.requests) == list(range(1700))
     rows = {int(row["user_id"][1:]): row for row in bench.ledger().values()}
     assert sorted(rows) == list(range(1700))
-    assert {n for n, row in rows.items() if row["outcome"] == "rejected" and row["reason"] == "gone:UNREGISTERED"} == dead
+    assert {
+        n for n, row in rows.items() if row["outcome"] == "rejected" and row["reason"] == "gone:UNREGISTERED"
+    } == dead
     assert {row["outcome"] for n, row in rows.items() if n not in dead} == {"accepted"}
     assert {int(entry["user_id"][1:]) for entry in bench.lake.read_log("suppressions").to_pylist()} == dead
     # Whoever has the same address in the next hour is not asked again.
     with bench.lake.attempt("dispatch_manifest", ds=DS) as attempt:
         start = START + timedelta(hours=1)
         keys = {"send_hour": "2026-11-15T05", "channel": "fcm", "priority": "medium"}
-        again = sample_plan.rows(0, 600, start, message_id=lambda n: sample_plan.ids.message_id("other", f"u{n}", "once"))
+        again = sample_plan.rows(
+            0, 600, start, message_id=lambda n: sample_plan.ids.message_id("other", f"u{n}", "once")
+        )
         attempt.write(again, "send_hour=2026-11-15T05/part-0000.parquet", keys=keys)
         attempt.publish(inputs=[bench.lake.require("catalog_snapshot", ds=DS)])
     result = bench.deliver(hours=("2026-11-15T05",))
@@ -194,13 +234,19 @@ def test_pain_13_dead_tokens_go_others_stay_and_nobody_vanishes_beyond_five_hund
 
 
 def test_pain_15_whatever_follows_links_unsubscribes_nobody() -> None:
-    """A scanner opens every link of a mail (GET). Unsubscribing is in no text of it: only in a header, by POST, with a token of this one mail."""
+    """A scanner opens every link of a mail (GET). Unsubscribing is in no text of it: only in a header, by
+    POST, with a token of this one mail.
+    """
     adapter = SmtpAdapter("news@shop.example", "https://shop.example/u", b"key")
-    message = Message("ann@people.example", "ab" * 16, "Sale", "Hello Ann.", "https://shop.example/sale", None, 60, False)
+    message = Message(
+        "ann@people.example", "ab" * 16, "Sale", "Hello Ann.", "https://shop.example/sale", None, 60, False
+    )
     mail = email.message_from_bytes(adapter.build_request(message).body, policy=email.policy.default)
     body = mail.get_body(("plain",)).get_content()
     assert re.findall(r"https?://\S+", body) == ["https://shop.example/sale"]
-    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"  # RFC 8058: receivers POST this, and nothing happens on GET
+    assert (
+        mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    )  # RFC 8058: receivers POST this, and nothing happens on GET
     link = urlsplit(mail["List-Unsubscribe"].strip("<>"))
     assert (link.scheme, link.netloc, link.path) == ("https", "shop.example", "/u")
     given = parse_qs(link.query)

@@ -38,7 +38,9 @@ def test_the_first_worker_of_an_hour_decides_which_manifest_is_sent(lake: Lake) 
     assert len(parts.sealed_messages(lake, DS)) == 5 + 10
     assert parts.sealed_hours(lake, "2026-11-13") == {}
     assert len(parts.sealed_messages(lake, "2026-11-13")) == 0
-    assert {part.n_rows for part in parts.parts_of(lake, parts.standing_manifest(lake, DS, HOUR), HOUR)} == {5}
+    assert {part.n_rows for part in parts.parts_of(lake, parts.standing_manifest(lake, DS, HOUR), HOUR)} == {
+        5
+    }
 
 
 def test_a_sealed_commit_whose_content_changed_is_refused(lake: Lake) -> None:
@@ -56,7 +58,10 @@ def test_a_sealed_commit_whose_content_changed_is_refused(lake: Lake) -> None:
 
 def test_due_parts_are_those_whose_window_is_open_and_which_are_not_done(lake: Lake) -> None:
     sample_plan.make(lake, DS, 9, hours=(4, 5, 9))
-    due = {now: [part.send_hour[-2:] for part in parts.due_parts(lake, now)] for now in (at(3, 59), at(4), at(5, 30), at(6), at(7), at(9, day=20))}
+    due = {
+        now: [part.send_hour[-2:] for part in parts.due_parts(lake, now)]
+        for now in (at(3, 59), at(4), at(5, 30), at(6), at(7), at(9, day=20))
+    }
     assert list(due.values()) == [[], ["04"], ["04", "05"], ["05"], [], []]
     assert not list(lake.store.list("seals"))  # asking seals nothing
     ledger = Ledger(lake.store, ELSEWHERE, lambda: 0)
@@ -108,7 +113,10 @@ def part(lake: Lake) -> parts.Part:
 
 def test_a_part_has_one_owner_until_it_is_free(lake: Lake, part: parts.Part) -> None:
     now = [0]
-    mine, theirs = Ledger(lake.store, ELSEWHERE, lambda: now[0]), Ledger(lake.store, replace(ELSEWHERE, host="third"), lambda: now[0])
+    mine, theirs = (
+        Ledger(lake.store, ELSEWHERE, lambda: now[0]),
+        Ledger(lake.store, replace(ELSEWHERE, host="third"), lambda: now[0]),
+    )
     claim = mine.claim(part)
     assert claim is not None
     assert theirs.claim(part) is None
@@ -142,7 +150,10 @@ def test_an_owner_provably_dead_on_this_machine_holds_nothing(lake: Lake, part: 
 
 
 def test_an_intent_has_one_owner_and_late_truth_is_kept(lake: Lake, part: parts.Part) -> None:
-    first, second = Ledger(lake.store, ELSEWHERE, lambda: 0), Ledger(lake.store, replace(ELSEWHERE, host="third"), lambda: 0)
+    first, second = (
+        Ledger(lake.store, ELSEWHERE, lambda: 0),
+        Ledger(lake.store, replace(ELSEWHERE, host="third"), lambda: 0),
+    )
     a = first.claim(part)
     b = second.claim(part, takeover=True)
     assert a is not None

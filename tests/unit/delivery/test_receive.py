@@ -1,4 +1,6 @@
-"""What comes back is believed only with a signature, durable before it is answered, counted once, and placed where the night looks for it."""
+"""What comes back is believed only with a signature, durable before it is answered, counted once, and placed
+where the night looks for it.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def server(lake: Lake) -> Iterator[Receiver]:
 
 @pytest.fixture
 def post(server: Receiver) -> Post:
-    def ask(path: str, body: bytes, headers: dict[str, str] | None = None, method: str = "POST") -> tuple[int, dict[str, Any]]:
+    def ask(
+        path: str, body: bytes, headers: dict[str, str] | None = None, method: str = "POST"
+    ) -> tuple[int, dict[str, Any]]:
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
@@ -60,11 +64,21 @@ def post(server: Receiver) -> Post:
 
 def signed(body: bytes, name: str = "msg-1", secret: bytes = SECRET, at: datetime = NOW) -> dict[str, str]:
     stamp = str(int(at.timestamp()))
-    return {"webhook-id": name, "webhook-timestamp": stamp, "webhook-signature": sign(secret, name, stamp, body)}
+    return {
+        "webhook-id": name,
+        "webhook-timestamp": stamp,
+        "webhook-signature": sign(secret, name, stamp, body),
+    }
 
 
 def event(dispatch: str, kind: str = "opened", name: str = "e1", **changes: Any) -> dict[str, Any]:
-    return {"id": name, "dispatch_id": dispatch, "kind": kind, "at": (NOW - timedelta(hours=1)).isoformat(), **changes}
+    return {
+        "id": name,
+        "dispatch_id": dispatch,
+        "kind": kind,
+        "at": (NOW - timedelta(hours=1)).isoformat(),
+        **changes,
+    }
 
 
 def body_of(*events: dict[str, Any]) -> bytes:
@@ -81,19 +95,30 @@ def dispatches(bench: Any) -> list[str]:
     """Deliver five messages; return their dispatch ids by user."""
     bench.plan(5)
     bench.deliver()
-    return [str(row["dispatch_id"]) for row in sorted(bench.ledger().values(), key=lambda row: row["user_id"])]
+    return [
+        str(row["dispatch_id"]) for row in sorted(bench.ledger().values(), key=lambda row: row["user_id"])
+    ]
 
 
-def test_events_become_receipts_of_their_dispatch_and_their_plan_day(lake: Lake, post: Post, dispatches: list[str]) -> None:
-    body = body_of(event(dispatches[0]), event(dispatches[1], "delivered", "e2", reason="ok"), event(dispatches[2], "bounced", "e3"))
+def test_events_become_receipts_of_their_dispatch_and_their_plan_day(
+    lake: Lake, post: Post, dispatches: list[str]
+) -> None:
+    body = body_of(
+        event(dispatches[0]),
+        event(dispatches[1], "delivered", "e2", reason="ok"),
+        event(dispatches[2], "bounced", "e3"),
+    )
     assert post("/events", body, signed(body)) == (200, {"taken": 3, "repeated": False})
     assert fold(lake, NOW) == {"receipts": 3, "suppressions": 0, "waiting": 0, "unknown": 0}
     found = receipts(lake)
     assert [(row["receipt_id"], row["kind"], row["reason"], row["user_id"]) for row in found] == [
-        ("e1", "opened", None, "u00000000"), ("e2", "delivered", "ok", "u00000001"), ("e3", "bounced", None, "u00000002"),
+        ("e1", "opened", None, "u00000000"), ("e2", "delivered", "ok", "u00000001"),
+        ("e3", "bounced", None, "u00000002"),
     ]  # fmt: skip
     assert all(row["sent_ts"] is not None and row["receipt_ts"] == NOW - timedelta(hours=1) for row in found)
-    assert lake.partitions("push_receipts", ds=DS, source="receive") == [{"ds": DS, "source": "receive", "part": "2026-11-15T05"}]
+    assert lake.partitions("push_receipts", ds=DS, source="receive") == [
+        {"ds": DS, "source": "receive", "part": "2026-11-15T05"}
+    ]
     assert list(Journal(lake.store).pending()) == []
 
 
@@ -102,7 +127,9 @@ def test_whatever_is_said_twice_counts_once(lake: Lake, post: Post, dispatches: 
     post("/events", body, signed(body))
     assert post("/events", body, signed(body)) == (200, {"taken": 1, "repeated": True})
     fold(lake, NOW)
-    again = body_of(event(dispatches[0]), event(dispatches[1], name="e2"))  # another request tells the same event, an hour later
+    again = body_of(
+        event(dispatches[0]), event(dispatches[1], name="e2")
+    )  # another request tells the same event, an hour later
     post("/events", again, signed(again, "msg-2"))
     assert fold(lake, NOW + timedelta(hours=1))["receipts"] == 1
     assert fold(lake, NOW) == {}
@@ -117,34 +144,56 @@ def test_a_request_that_is_repeated_after_midnight_is_known(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("kind", ["unsubscribed", "complaint", "stop"])
-def test_an_opt_out_holds_for_the_person_on_that_channel(kind: str, bench: Any, lake: Lake, post: Post, dispatches: list[str]) -> None:
+def test_an_opt_out_holds_for_the_person_on_that_channel(
+    kind: str, bench: Any, lake: Lake, post: Post, dispatches: list[str]
+) -> None:
     body = body_of(event(dispatches[3], kind))
     post("/events", body, signed(body))
     assert fold(lake, NOW)["suppressions"] == 1
     assert [row["kind"] for row in receipts(lake)] == ["unsubscribed"]
     (entry,) = lake.read_log("suppressions").to_pylist()
     expected = "complaint" if kind == "complaint" else "unsubscribed"
-    assert (entry["user_id"], entry["channel"], entry["address_hash"], entry["reason"]) == ("u00000003", "fcm", None, expected)
+    assert (entry["user_id"], entry["channel"], entry["address_hash"], entry["reason"]) == (
+        "u00000003",
+        "fcm",
+        None,
+        expected,
+    )
     sample_plan.make(lake, "2026-11-15", 5)
     assert bench.deliver(ds="2026-11-15", hours=("2026-11-16T04",)).delivered == {"accepted": 4, "skipped": 1}
 
 
-def test_a_hard_bounce_ends_the_address_and_a_soft_one_does_not(bench: Any, lake: Lake, post: Post, dispatches: list[str]) -> None:
-    bounces = [event(dispatches[i], "bounced", f"e{i}", reason=reason) for i, reason in enumerate(("5.1.1", "hard", "4.2.2", "5.2.2"))]
+def test_a_hard_bounce_ends_the_address_and_a_soft_one_does_not(
+    bench: Any, lake: Lake, post: Post, dispatches: list[str]
+) -> None:
+    bounces = [
+        event(dispatches[i], "bounced", f"e{i}", reason=reason)
+        for i, reason in enumerate(("5.1.1", "hard", "4.2.2", "5.2.2"))
+    ]
     body = body_of(*bounces, event(dispatches[4], "bounced", "e4"))
     post("/events", body, signed(body))
     assert fold(lake, NOW) == {"receipts": 5, "suppressions": 2, "waiting": 0, "unknown": 0}
     assert fold(lake, NOW) == {}
     entries = lake.read_log("suppressions").to_pylist()
-    assert {(entry["user_id"], entry["channel"], entry["reason"], entry["since_ts"]) for entry in entries} == {
-        (user, "fcm", "gone", NOW - timedelta(hours=1)) for user in ("u00000000", "u00000001")
-    }
+    assert {
+        (entry["user_id"], entry["channel"], entry["reason"], entry["since_ts"]) for entry in entries
+    } == {(user, "fcm", "gone", NOW - timedelta(hours=1)) for user in ("u00000000", "u00000001")}
     assert all(entry["address_hash"] for entry in entries)  # this address, not the person
     guards = Guards(lake, DS, lambda: int(NOW.timestamp() * 1e6))
     assert asyncio.run(guards.refresh())
-    rows = sorted(lake.read(lake.require("dispatch_manifest", ds=DS)).to_pylist(), key=lambda row: row["user_id"])
-    campaigns, users, addresses = ([row[name] for row in rows] for name in ("campaign_id", "user_id", "address"))
-    assert guards.blocked(campaigns, users, "fcm", addresses) == ["address_gone", "address_gone", None, None, None]
+    rows = sorted(
+        lake.read(lake.require("dispatch_manifest", ds=DS)).to_pylist(), key=lambda row: row["user_id"]
+    )
+    campaigns, users, addresses = (
+        [row[name] for row in rows] for name in ("campaign_id", "user_id", "address")
+    )
+    assert guards.blocked(campaigns, users, "fcm", addresses) == [
+        "address_gone",
+        "address_gone",
+        None,
+        None,
+        None,
+    ]
 
 
 def test_one_click_unsubscribes_by_post_and_token_only(lake: Lake, post: Post, dispatches: list[str]) -> None:
@@ -153,12 +202,18 @@ def test_one_click_unsubscribes_by_post_and_token_only(lake: Lake, post: Post, d
     kind = {"content-type": "application/x-www-form-urlencoded"}
     assert post(link, b"", method="GET")[0] == 405  # a mail scanner followed the link
     assert post(link, b"", kind)[0] == 400
-    assert post(f"/unsubscribe?d={dispatches[1]}&t={unsubscribe_token(MAIL, dispatches[0])}", form, kind)[0] == 401
+    assert (
+        post(f"/unsubscribe?d={dispatches[1]}&t={unsubscribe_token(MAIL, dispatches[0])}", form, kind)[0]
+        == 401
+    )
     assert post(f"/unsubscribe?d={dispatches[1]}", form, kind)[0] == 401
     assert fold(lake, NOW) == {}
     assert post(link, form, kind) == (200, {"taken": 1, "repeated": False})
     several = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
-    assert post(link, several, {"content-type": "multipart/form-data; boundary=x"}) == (200, {"taken": 1, "repeated": True})
+    assert post(link, several, {"content-type": "multipart/form-data; boundary=x"}) == (
+        200,
+        {"taken": 1, "repeated": True},
+    )
     assert fold(lake, NOW)["suppressions"] == 1
     assert [row["user_id"] for row in lake.read_log("suppressions").to_pylist()] == ["u00000000"]
 
@@ -170,7 +225,12 @@ def test_an_opt_out_holds_before_its_part_is_done_and_the_receipt_follows(
     dispatch = str(lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])["dispatch_id"][0])
     body = body_of(event(dispatch, "stop"), event("0" * 32, name="e9"))
     post("/events", body, signed(body))
-    assert fold(lake, NOW) == {"suppressions": 0, "receipts": 0, "waiting": 0, "unknown": 2}  # not sealed: nobody can have got it
+    assert fold(lake, NOW) == {
+        "suppressions": 0,
+        "receipts": 0,
+        "waiting": 0,
+        "unknown": 2,
+    }  # not sealed: nobody can have got it
     parts.seal(lake, DS, "2026-11-15T04", "now")
     assert fold(lake, NOW) == {"suppressions": 1, "receipts": 0, "waiting": 1, "unknown": 1}
     assert bench.deliver().delivered == {"accepted": 2, "skipped": 1}
@@ -189,7 +249,9 @@ def test_an_opt_out_holds_before_its_part_is_done_and_the_receipt_follows(
         ({"name": ""}, 401),
     ],
 )
-def test_without_a_young_signature_of_ours_nothing_is_taken(headers: dict[str, Any], status: int, lake: Lake, post: Post) -> None:
+def test_without_a_young_signature_of_ours_nothing_is_taken(
+    headers: dict[str, Any], status: int, lake: Lake, post: Post
+) -> None:
     body = body_of(event("0" * 32))
     assert post("/events", body, signed(body, **headers) if headers else None)[0] == status
     assert list(lake.store.list("received")) == []
@@ -198,12 +260,15 @@ def test_without_a_young_signature_of_ours_nothing_is_taken(headers: dict[str, A
 @pytest.mark.parametrize(
     "changes",
     [
-        {"dispatch_id": "x"}, {"dispatch_id": "A" * 32}, {"kind": "accepted"}, {"at": "2026-11-15T05:00:00"}, {"at": "2026-11-01T05:00:00+00:00"},
+        {"dispatch_id": "x"}, {"dispatch_id": "A" * 32}, {"kind": "accepted"}, {"at": "2026-11-15T05:00:00"},
+        {"at": "2026-11-01T05:00:00+00:00"},
         {"at": "2026-11-16T05:00:00+00:00"}, {"id": ""}, {"id": "a\nb"}, {"id": 7}, {"more": "x"},
         {"at": None},
     ],
 )  # fmt: skip
-def test_a_bad_item_refuses_itself_only_and_is_not_echoed(changes: dict[str, Any], lake: Lake, post: Post) -> None:
+def test_a_bad_item_refuses_itself_only_and_is_not_echoed(
+    changes: dict[str, Any], lake: Lake, post: Post
+) -> None:
     body = body_of(event("0" * 32, "complaint", name="good"), {**event("0" * 32), "id": "CANARY", **changes})
     status, said = post("/events", body, signed(body))
     assert (status, said["taken"], len(said["refused"])) == (200, 1, 1)
@@ -230,7 +295,9 @@ def test_an_enhanced_code_is_found_within_a_text(reason: str, kept: str) -> None
     assert (found.reason, refused) == (kept, [])
 
 
-def test_a_stop_is_not_lost_to_another_event_of_its_id(bench: Any, lake: Lake, post: Post, dispatches: list[str]) -> None:
+def test_a_stop_is_not_lost_to_another_event_of_its_id(
+    bench: Any, lake: Lake, post: Post, dispatches: list[str]
+) -> None:
     stop, opened = event(dispatches[0], "stop", name="1"), event(dispatches[1], "opened", name="1")
     second = event(dispatches[2], "stop", name="1")
     for n, body in enumerate((body_of(opened, stop), body_of(second))):
@@ -240,7 +307,9 @@ def test_a_stop_is_not_lost_to_another_event_of_its_id(bench: Any, lake: Lake, p
 
 
 @pytest.mark.parametrize("days", [13, 60, 365])
-def test_an_opt_out_is_honoured_whatever_its_message_s_age(days: int, bench: Any, lake: Lake, dispatches: list[str]) -> None:
+def test_an_opt_out_is_honoured_whatever_its_message_s_age(
+    days: int, bench: Any, lake: Lake, dispatches: list[str]
+) -> None:
     later = NOW + timedelta(days=days)
     for name, kind in (("a", "unsubscribed"), ("b", "opened")):
         told, _ = parse(body_of(event(dispatches[0], kind, name=name, at=later.isoformat())), later)
@@ -249,7 +318,9 @@ def test_an_opt_out_is_honoured_whatever_its_message_s_age(days: int, bench: Any
     assert fold(lake, later)["suppressions"] == 0
 
 
-def test_a_pending_opt_out_outlives_its_journal_day(bench: Any, lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pending_opt_out_outlives_its_journal_day(
+    bench: Any, lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     told, _ = parse(body_of(event(dispatches[0], "stop")), NOW)
     Journal(lake.store).take("a", told, NOW)
     with monkeypatch.context() as broken:
@@ -260,7 +331,9 @@ def test_a_pending_opt_out_outlives_its_journal_day(bench: Any, lake: Lake, disp
     assert fold(lake, NOW + timedelta(days=KEEP_DAYS + 2))["suppressions"] == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"events": []}', b'{"events": {}}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"events": []}', b'{"events": {}}', b"\xff", b"[" * 100_000]
+)
 def test_what_is_no_list_of_events(body: bytes, post: Post) -> None:
     assert post("/events", body, signed(body))[0] == 400
     with pytest.raises((ValueError, RecursionError)):
@@ -281,14 +354,18 @@ def test_what_cannot_be_stored_is_not_taken(lake: Lake, post: Post, monkeypatch:
     assert post("/events", body, signed(body)) == (503, {"error": "not stored"})
 
 
-def test_two_that_fold_at_once_lose_nothing(lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_that_fold_at_once_lose_nothing(
+    lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal, commits = Journal(lake.store), []
     journal.take("a", parse(body_of(event(dispatches[0])), NOW)[0], NOW)
     head = Lake.head
 
     def slow(self: Lake, name: str, **leaf: str) -> Any:
         found = head(self, name, **leaf)
-        if name == "push_receipts" and not commits:  # the other one reads, adds and commits between our reading and our commit
+        if (
+            name == "push_receipts" and not commits
+        ):  # the other one reads, adds and commits between our reading and our commit
             commits.append(1)
             journal.take("b", parse(body_of(event(dispatches[1], name="e2")), NOW)[0], NOW)
             fold(lake, NOW)
@@ -299,7 +376,9 @@ def test_two_that_fold_at_once_lose_nothing(lake: Lake, dispatches: list[str], m
     assert [row["receipt_id"] for row in receipts(lake)] == ["e1", "e2"]
 
 
-def test_nobody_can_be_believed_without_a_secret(settings_home: Any, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_can_be_believed_without_a_secret(
+    settings_home: Any, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["receive", "--port", "0"])
     assert stop.value.code == 2
@@ -307,7 +386,11 @@ def test_nobody_can_be_believed_without_a_secret(settings_home: Any, lake: Lake,
 
 
 def test_the_command_takes_folds_and_stops(
-    bench: Any, lake: Lake, settings_home: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bench: Any,
+    lake: Lake,
+    settings_home: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What was left in the journal by a run that died is folded by the next."""
     path = settings_home / "receive.json"
@@ -337,10 +420,16 @@ def test_of_free_words_and_mailboxes_nothing_is_kept(lake: Lake) -> None:
         ("ann@mail.example", "other"),
         ("+49170123456", "other"),
     ]
-    body = body_of(*[event("0" * 32, "bounced", f"e{n}", **({"reason": reason} if reason else {})) for n, (reason, _) in enumerate(told)])
+    body = body_of(
+        *[
+            event("0" * 32, "bounced", f"e{n}", **({"reason": reason} if reason else {}))
+            for n, (reason, _) in enumerate(told)
+        ]
+    )
     assert [found.reason for found in parse(body, NOW)[0]] == [kept for _, kept in told]
     first, again, other = (
-        parse(body_of(event("0" * 32, name=name)), NOW)[0][0].id for name in ("<1.ann@mail.example>", "<1.ann@mail.example>", "<2.ann@mail>")
+        parse(body_of(event("0" * 32, name=name)), NOW)[0][0].id
+        for name in ("<1.ann@mail.example>", "<1.ann@mail.example>", "<2.ann@mail>")
     )
     assert first == again != other
     assert "ann" not in first
@@ -351,7 +440,13 @@ def test_an_erased_person_is_in_no_object_of_ledger_or_journal(bench: Any, lake:
     bench.deliver()
     rows = sorted(bench.ledger().values(), key=lambda row: row["user_id"])
     bounces = [
-        event(row["dispatch_id"], "bounced", f"<{n}.ann{n}@mail.example>", reason=f"no mailbox ann{n}@mail.example") for n, row in enumerate(rows)
+        event(
+            row["dispatch_id"],
+            "bounced",
+            f"<{n}.ann{n}@mail.example>",
+            reason=f"no mailbox ann{n}@mail.example",
+        )
+        for n, row in enumerate(rows)
     ]
     body = body_of(*bounces)
     assert post("/events", body, signed(body))[0] == 200
@@ -361,9 +456,21 @@ def test_an_erased_person_is_in_no_object_of_ledger_or_journal(bench: Any, lake:
 
     def traces(*texts: str) -> list[str]:
         found = {key: lake.store.read(key) for key in lake.store.list("")}
-        unpacked = {key: repr(pq.read_table(pa.BufferReader(data)).to_pydict()).encode() for key, data in found.items() if data[:4] == b"PAR1"}
-        unpacked |= {key: repr(outcomes.read(data).to_pydict()).encode() for key, data in found.items() if key.startswith("outcomes/")}
-        return [key for key, data in [*found.items(), *unpacked.items()] if any(text.encode() in data or text in key for text in texts)]
+        unpacked = {
+            key: repr(pq.read_table(pa.BufferReader(data)).to_pydict()).encode()
+            for key, data in found.items()
+            if data[:4] == b"PAR1"
+        }
+        unpacked |= {
+            key: repr(outcomes.read(data).to_pydict()).encode()
+            for key, data in found.items()
+            if key.startswith("outcomes/")
+        }
+        return [
+            key
+            for key, data in [*found.items(), *unpacked.items()]
+            if any(text.encode() in data or text in key for text in texts)
+        ]
 
     assert traces("u00000003", "ann3@mail.example")
     assert {key.split("/")[1] for key in traces("ann3@mail.example")} == {"dispatch_manifest"}

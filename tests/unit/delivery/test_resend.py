@@ -24,17 +24,34 @@ def micros(at):
 def preferences(lake, *said):
     """Each: (user, kind, name, whether they want it, minute of the hour)."""
     rows = [
-        {"user_id": user, "kind": kind, "name": name, "is_opted_in": wants, "updated_ts": NOON.replace(minute=at)}
+        {
+            "user_id": user,
+            "kind": kind,
+            "name": name,
+            "is_opted_in": wants,
+            "updated_ts": NOON.replace(minute=at),
+        }
         for user, kind, name, wants, at in said
     ]
     with lake.attempt("user_preferences", ds="2026-11-15") as attempt:
-        attempt.write(pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_preferences"))), "part-0000.parquet")
+        attempt.write(
+            pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_preferences"))), "part-0000.parquet"
+        )
         attempt.publish()
 
 
 def suppress(lake, user):
-    entry = {"entry_id": f"e{user}", "user_id": user, "channel": None, "address_hash": None, "since_ts": NOON, "reason": "unsubscribed"}
-    lake.append_log("suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions"))))
+    entry = {
+        "entry_id": f"e{user}",
+        "user_id": user,
+        "channel": None,
+        "address_hash": None,
+        "since_ts": NOON,
+        "reason": "unsubscribed",
+    }
+    lake.append_log(
+        "suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions")))
+    )
 
 
 def say(lake, action, n):
@@ -51,7 +68,9 @@ def say(lake, action, n):
 
 @pytest.fixture
 def stopped(bench):
-    """A plan of 20 whose campaign was stopped before its delivery; three of them may go for a quarter of an hour only."""
+    """A plan of 20 whose campaign was stopped before its delivery; three of them may go for a quarter of an
+    hour only.
+    """
     bench.plan(20, not_after=lambda n: datetime(2026, 11, 15, 4, 15 if n < 3 else 59, tzinfo=UTC))
     say(bench.lake, "stop", 0)
     bench.deliver()
@@ -71,7 +90,9 @@ def test_what_was_held_back_goes_once_the_campaign_resumes_and_every_row_is_coun
         run(bench)
     say(bench.lake, "resume", 1)
     preview = run(bench, dry_run=True)
-    assert preview["campaigns"] == {"price_drop": {"opted_out": 1, "resent": 15, "suppressed": 1, "window_closed": 3}}
+    assert preview["campaigns"] == {
+        "price_drop": {"opted_out": 1, "resent": 15, "suppressed": 1, "window_closed": 3}
+    }
     assert not bench.parts()[1:]  # only counted
     result = run(bench)
     assert result["campaigns"] == preview["campaigns"]
@@ -87,13 +108,24 @@ def test_a_refused_channel_is_refused_for_everything_a_topic_for_marketing_and_t
     say(bench.lake, "stop", 0)
     bench.deliver()
     say(bench.lake, "resume", 1)
-    refused = [(f"u{n:08d}", kind, name, False, 1) for n in (0, 3) for kind, name in (("channel", "fcm"), ("channel", "sms"))]
+    refused = [
+        (f"u{n:08d}", kind, name, False, 1)
+        for n in (0, 3)
+        for kind, name in (("channel", "fcm"), ("channel", "sms"))
+    ]
     refused += [(f"u{n:08d}", "channel", "sms", False, 1) for n in (1, 4)]
-    refused += [("u00000002", "topic", "promo", False, 1), ("u00000005", "channel", "fcm", False, 1), ("u00000005", "channel", "fcm", True, 2)]
+    refused += [
+        ("u00000002", "topic", "promo", False, 1),
+        ("u00000005", "channel", "fcm", False, 1),
+        ("u00000005", "channel", "fcm", True, 2),
+    ]
     preferences(bench.lake, *refused)
     assert run(bench)["campaigns"] == {"price_drop": {"opted_out": 2, "resent": 4}}
     bench.deliver()
-    assert {row["user_id"] for row in bench.ledger().values() if row["outcome"] == "skipped"} == {"u00000000", "u00000003"}
+    assert {row["user_id"] for row in bench.ledger().values() if row["outcome"] == "skipped"} == {
+        "u00000000",
+        "u00000003",
+    }
 
 
 def once(n):
@@ -163,7 +195,14 @@ def test_days_without_a_plan_are_named_and_an_unknown_campaign_is_an_error(bench
 def test_a_replay_is_never_resent(bench):
     bench.plan(2)
     with pytest.raises(InvalidInput, match="only main"):
-        resend(Lake(bench.lake.store, branch="replay-x"), [DS], {"price_drop"}, micros(NOON), lease_now(), dry_run=True)
+        resend(
+            Lake(bench.lake.store, branch="replay-x"),
+            [DS],
+            {"price_drop"},
+            micros(NOON),
+            lease_now(),
+            dry_run=True,
+        )
 
 
 def test_preferences_of_a_mistyped_year_hide_no_refusal(lake: Lake) -> None:
@@ -171,6 +210,9 @@ def test_preferences_of_a_mistyped_year_hide_no_refusal(lake: Lake) -> None:
     for ds, user in (("2026-11-15", "u1"), ("2062-05-08", "u2")):
         row = {"user_id": user, "kind": "channel", "name": "fcm", "is_opted_in": False, "updated_ts": at}
         with lake.attempt("user_preferences", ds=ds) as attempt:
-            attempt.write(pa.Table.from_pylist([row], schema=arrow.schema(dataset("user_preferences"))), "part-0000.parquet")
+            attempt.write(
+                pa.Table.from_pylist([row], schema=arrow.schema(dataset("user_preferences"))),
+                "part-0000.parquet",
+            )
             attempt.publish()
     assert _refused(lake) == {("u1", "channel", "fcm"), ("u2", "channel", "fcm")}

@@ -22,7 +22,9 @@ def entry(lake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lake.require("dispatch_manifest", ds=DS).files[0]
 
 
-@pytest.mark.parametrize("asked", [range(100), range(0, 7), range(5, 40), [0, 1, 50, 98, 99], [6, 7], [13], range(14, 14)])
+@pytest.mark.parametrize(
+    "asked", [range(100), range(0, 7), range(5, 40), [0, 1, 50, 98, 99], [6, 7], [13], range(14, 14)]
+)
 def test_rows_asked_for(lake: Any, entry: Any, asked: Any) -> None:
     whole = lake.read_file(entry, ["ordinal", "address"])
     with PartRows(lake, entry, ["ordinal", "address"]) as source:
@@ -37,7 +39,9 @@ def test_ranges_in_any_order(lake: Any, entry: Any) -> None:
 
 
 def test_columns_and_repeats(lake: Any, entry: Any) -> None:
-    assert columns_of(lake, entry, ["address", "ordinal"]).equals(lake.read_file(entry, ["address", "ordinal"]))
+    assert columns_of(lake, entry, ["address", "ordinal"]).equals(
+        lake.read_file(entry, ["address", "ordinal"])
+    )
     assert repeated_dispatches(lake, entry) == set(range(91, 100))
 
 

@@ -1,4 +1,6 @@
-"""The sandbox over real sockets: it refuses what FCM refuses, counts what phones received, and breaks as scripted."""
+"""The sandbox over real sockets: it refuses what FCM refuses, counts what phones received, and breaks as
+scripted.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from angelia.transport.client import Http2Client
 from angelia.transport.wire import Answer
 
 
-def around(state: Path, use: Callable[[dict[str, Any]], Awaitable[Any]], rules: str = "", **options: Any) -> tuple[Any, Phones]:
+def around(
+    state: Path, use: Callable[[dict[str, Any]], Awaitable[Any]], rules: str = "", **options: Any
+) -> tuple[Any, Phones]:
     """Run `use` against a sandbox; return what it returned, and the phones."""
     state.mkdir(exist_ok=True)
     path = None
@@ -35,7 +39,9 @@ def around(state: Path, use: Callable[[dict[str, Any]], Awaitable[Any]], rules: 
 
     async def main() -> tuple[Any, Phones]:
         ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        server = asyncio.create_task(serve(state, rules=path, announce=ready.set_result, max_seconds=60, **options))
+        server = asyncio.create_task(
+            serve(state, rules=path, announce=ready.set_result, max_seconds=60, **options)
+        )
         names = await ready
         try:
             value = await use(names)
@@ -50,8 +56,17 @@ def around(state: Path, use: Callable[[dict[str, Any]], Awaitable[Any]], rules: 
     return asyncio.run(main())
 
 
-async def send(names: dict[str, Any], messages: list[Message], *, timeout_s: float = 5.0, clear: bool = False) -> list[tuple[Answer, Any]]:
-    config = ChannelConfig("fcm", "fcm_v1", 1.0, names["http_url" if clear else "url"], Path(names["credentials"]), Path(names["ca_file"]))
+async def send(
+    names: dict[str, Any], messages: list[Message], *, timeout_s: float = 5.0, clear: bool = False
+) -> list[tuple[Answer, Any]]:
+    config = ChannelConfig(
+        "fcm",
+        "fcm_v1",
+        1.0,
+        names["http_url" if clear else "url"],
+        Path(names["credentials"]),
+        Path(names["ca_file"]),
+    )
     provider = open_provider(config)
     assert provider.credentials is not None
     await provider.credentials.refresh(None)
@@ -65,11 +80,16 @@ async def send(names: dict[str, Any], messages: list[Message], *, timeout_s: flo
             finished.set()
 
     for tag, message in enumerate(messages):
-        client.submit(provider.adapter.build_request(message), provider.credentials.current() or b"", done, tag)
+        client.submit(
+            provider.adapter.build_request(message), provider.credentials.current() or b"", done, tag
+        )
         await asyncio.sleep(0)
     await finished.wait()
     await client.close()
-    return [(answers[tag], provider.adapter.classify(answers[tag]) if answers[tag].status else None) for tag in range(len(messages))]
+    return [
+        (answers[tag], provider.adapter.classify(answers[tag]) if answers[tag].status else None)
+        for tag in range(len(messages))
+    ]
 
 
 def message(n: int, token: str = "tok") -> Message:
@@ -78,11 +98,14 @@ def message(n: int, token: str = "tok") -> Message:
 
 @pytest.mark.parametrize("clear", [False, True])
 def test_authenticated_messages_arrive_once_each(tmp_path: Path, clear: bool) -> None:
-    results, phones = around(tmp_path, lambda names: send(names, [message(n) for n in range(300)], clear=clear))
+    results, phones = around(
+        tmp_path, lambda names: send(names, [message(n) for n in range(300)], clear=clear)
+    )
     assert {verdict.kind for _, verdict in results} == {"accepted"}
     assert len({verdict.provider_id for _, verdict in results}) == 300
     assert phones.stats() == {
-        "requests": 300, "outcomes": {"accepted": 300, "token_granted": 1}, "received": 300, "unique": 300, "doubled": 0, "without_dispatch_id": 0,
+        "requests": 300, "outcomes": {"accepted": 300, "token_granted": 1}, "received": 300, "unique": 300,
+        "doubled": 0, "without_dispatch_id": 0,
         "connections": 2, "most_under_way": 0,
     }  # fmt: skip
     assert json.loads((tmp_path / "stats.json").read_text())["unique"] == 300
@@ -112,17 +135,25 @@ rules:
         ("slow", "accepted", None, 1),
     ],
 )
-def test_scripted_faults(tmp_path: Path, token: str, kind: str | None, failure: str | None, received: int) -> None:
+def test_scripted_faults(
+    tmp_path: Path, token: str, kind: str | None, failure: str | None, received: int
+) -> None:
     results, phones = around(tmp_path, lambda names: send(names, [message(1, token)], timeout_s=0.8), RULES)
     answer, verdict = results[0]
-    assert (verdict.kind if verdict else None, answer.failure, phones.stats()["received"]) == (kind, failure, received)
+    assert (verdict.kind if verdict else None, answer.failure, phones.stats()["received"]) == (
+        kind,
+        failure,
+        received,
+    )
     if token == "busy":
         assert answer.header(b"retry-after") == "9"
 
 
 def test_what_goaway_calls_unprocessed_is_not_received_either(tmp_path: Path) -> None:
     rules = "rules:\n  - {match: {nth: 10}, then: {goaway: true}}\n"
-    results, phones = around(tmp_path, lambda names: send(names, [message(n, f"t{n}") for n in range(60)], timeout_s=5.0), rules)
+    results, phones = around(
+        tmp_path, lambda names: send(names, [message(n, f"t{n}") for n in range(60)], timeout_s=5.0), rules
+    )
     failures = [answer.failure for answer, _ in results]
     assert failures.count("not_sent") >= 1
     assert phones.stats()["received"] == failures.count(None)
@@ -132,13 +163,32 @@ def test_what_goaway_calls_unprocessed_is_not_received_either(tmp_path: Path) ->
 def test_rules_count_and_draw_as_written() -> None:
     from angelia.sandbox.rules import RuleFile
 
-    rules = Rules(RuleFile.model_validate({"rules": [{"match": {"nth": 2}}, {"match": {"every": 3, "max": 2}, "then": {"status": 503}}]}))
+    rules = Rules(
+        RuleFile.model_validate(
+            {"rules": [{"match": {"nth": 2}}, {"match": {"every": 3, "max": 2}, "then": {"status": 503}}]}
+        )
+    )
     found = [rules.find("t", "d") for _ in range(12)]
     # The second rule counts only what the first let through.
-    assert [0 if then is None else then.status for then in found] == [0, 200, 0, 503, 0, 0, 503, 0, 0, 0, 0, 0]
+    assert [0 if then is None else then.status for then in found] == [
+        0,
+        200,
+        0,
+        503,
+        0,
+        0,
+        503,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
-@pytest.mark.parametrize("text", ["rules: [{match: {tokenprefix: x}}]", "rules: 5", "{", "rules: [{then: {status: 99}}]"])
+@pytest.mark.parametrize(
+    "text", ["rules: [{match: {tokenprefix: x}}]", "rules: 5", "{", "rules: [{then: {status: 99}}]"]
+)
 def test_rule_files_that_are_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(text)
@@ -158,11 +208,21 @@ def test_what_fcm_refuses_is_refused_with_its_shapes(tmp_path: Path) -> None:
         }
         wrong_scope = jwt.encode(claims, account["private_key"], algorithm="RS256")
         found = []
-        client = ClientBuilder().add_root_certificate_pem(Path(names["ca_file"]).read_bytes()).timeout(timedelta(seconds=10)).build()
+        client = (
+            ClientBuilder()
+            .add_root_certificate_pem(Path(names["ca_file"]).read_bytes())
+            .timeout(timedelta(seconds=10))
+            .build()
+        )
         async with client:
             grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
             for assertion in (wrong_scope, "x.y.z"):
-                response = await client.post(f"{names['url']}/token").form([("grant_type", grant), ("assertion", assertion)]).build().send()
+                response = (
+                    await client.post(f"{names['url']}/token")
+                    .form([("grant_type", grant), ("assertion", assertion)])
+                    .build()
+                    .send()
+                )
                 found.append((response.status, (await response.json())["error"]))
             send_url = f"{names['url']}/v1/projects/angelia-sandbox/messages:send"
             response = await client.post(send_url).body_text("{}").build().send()
@@ -176,12 +236,21 @@ def test_what_fcm_refuses_is_refused_with_its_shapes(tmp_path: Path) -> None:
         return found
 
     found, _ = around(tmp_path, use)
-    assert found == [(400, "invalid_grant"), (400, "invalid_grant"), (401, "UNAUTHENTICATED"), (404, "NOT_FOUND"), (200, True), (200, 0)]
+    assert found == [
+        (400, "invalid_grant"),
+        (400, "invalid_grant"),
+        (401, "UNAUTHENTICATED"),
+        (404, "NOT_FOUND"),
+        (200, True),
+        (200, 0),
+    ]
 
 
 def test_an_expired_bearer_is_refused(tmp_path: Path) -> None:
     async def use(names: dict[str, Any]) -> Any:
-        config = ChannelConfig("fcm", "fcm_v1", 1.0, names["url"], Path(names["credentials"]), Path(names["ca_file"]))
+        config = ChannelConfig(
+            "fcm", "fcm_v1", 1.0, names["url"], Path(names["credentials"]), Path(names["ca_file"])
+        )
         provider = open_provider(config)
         assert provider.credentials is not None
         await provider.credentials.refresh(None)
@@ -190,7 +259,9 @@ def test_an_expired_bearer_is_refused(tmp_path: Path) -> None:
         await asyncio.sleep(1.1)
         client = Http2Client(provider.base_url, connections=1, ca_file=config.ca_file)
         answers: list[Answer] = []
-        client.submit(provider.adapter.build_request(message(1)), header, lambda _, answer: answers.append(answer), None)
+        client.submit(
+            provider.adapter.build_request(message(1)), header, lambda _, answer: answers.append(answer), None
+        )
         while not answers:
             await asyncio.sleep(0.01)
         await client.close()
@@ -211,13 +282,20 @@ EVIL = [
 
 
 def test_the_live_page_shows_what_arrived_how_often_and_nothing_of_it_as_markup(tmp_path: Path) -> None:
-    """Through the wire: messages whose every text is markup, one of them three times, then the page as a browser gets it."""
+    """Through the wire: messages whose every text is markup, one of them three times, then the page as a
+    browser gets it.
+    """
     messages = [
-        Message(f"{evil[:6].replace(' ', '')}{n}", f"{n:032x}", f"T{n} {evil}", f"B {evil}", None, None, 60, False) for n, evil in enumerate(EVIL)
+        Message(
+            f"{evil[:6].replace(' ', '')}{n}", f"{n:032x}", f"T{n} {evil}", f"B {evil}", None, None, 60, False
+        )
+        for n, evil in enumerate(EVIL)
     ]
 
     async def use(names: dict[str, Any]) -> tuple[str, str | None]:
-        results = await send(names, [*messages, messages[2], messages[2], messages[0]._replace(address="<i>tok")])
+        results = await send(
+            names, [*messages, messages[2], messages[2], messages[0]._replace(address="<i>tok")]
+        )
         assert {verdict.kind for _, verdict in results} == {"accepted"}
         client = ClientBuilder().timeout(timedelta(seconds=10)).build()
         async with client:
@@ -257,7 +335,10 @@ def test_the_live_page_shows_what_arrived_how_often_and_nothing_of_it_as_markup(
     assert f"<code>{2:032x}</code><td class=bad>3 times" in shown
     assert f"<code>{0:032x}</code><td class=bad>2 times" in shown
     assert f"<code>{1:032x}</code>" not in shown
-    assert (shown.count("<span class=bad>3 times</span>"), shown.count("<span class=bad>2 times</span>")) == (3, 2)
+    assert (shown.count("<span class=bad>3 times</span>"), shown.count("<span class=bad>2 times</span>")) == (
+        3,
+        2,
+    )
     assert shown.count("· once<") == len(EVIL) - 2
     assert f"<dt>unique</dt><dd>{len(EVIL)}</dd>" in shown
     assert "<dt>doubled</dt><dd class=bad>3</dd>" in shown

@@ -1,4 +1,6 @@
-"""A dispatch id seen with one payload is refused with another: after a takeover, in a follow-up part, in another manifest."""
+"""A dispatch id seen with one payload is refused with another: after a takeover, in a follow-up part, in
+another manifest.
+"""
 
 from __future__ import annotations
 
@@ -52,15 +54,27 @@ def forget_citation(lake: Lake, body: str) -> None:
     template["variants"]["en"]["body"] = body
     documents[0]["body"] = json.dumps(template)
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
-        attempt.write(pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))), "part-0000.parquet")
+        attempt.write(
+            pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))),
+            "part-0000.parquet",
+        )
         attempt.publish()
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_takeover_refuses_a_template_that_says_something_else(changed: bool, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_takeover_refuses_a_template_that_says_something_else(
+    changed: bool, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forget_citation(bench.lake, "first")
     start = datetime(2026, 11, 15, 4, tzinfo=UTC)
-    table = sample_plan.rows(0, 6, start, locale="en", guarantee=lambda n: "at_least_once" if n < 4 else "at_most_once", not_after=FAR)
+    table = sample_plan.rows(
+        0,
+        6,
+        start,
+        locale="en",
+        guarantee=lambda n: "at_least_once" if n < 4 else "at_most_once",
+        not_after=FAR,
+    )
     keys = {"send_hour": HOUR, "channel": "fcm", "priority": "medium"}
     with bench.lake.attempt("dispatch_manifest", ds=DS) as attempt:
         attempt.write(table, "part-0000.parquet", keys=keys)
@@ -76,15 +90,24 @@ def test_a_takeover_refuses_a_template_that_says_something_else(changed: bool, b
     result = bench.deliver(takeover=True, batch_deadline_s=0.3, request_timeout_s=0.1)
     if changed:
         assert bench.wire.requests == []
-        assert outcomes_of(bench.lake, DS) == [("ambiguous", "payload_changed")] * 4 + [("ambiguous", "owner_lost")] * 2
-        assert 'angelia_deliver_payload_changed_total{ds="2026-11-14",channel="fcm"} 4' in render(metrics.families(bench.delivery._senders, DS))
+        assert (
+            outcomes_of(bench.lake, DS)
+            == [("ambiguous", "payload_changed")] * 4 + [("ambiguous", "owner_lost")] * 2
+        )
+        assert 'angelia_deliver_payload_changed_total{ds="2026-11-14",channel="fcm"} 4' in render(
+            metrics.families(bench.delivery._senders, DS)
+        )
     else:
         assert result.delivered == {"accepted": 4, "ambiguous": 2}
 
 
-def test_a_follow_up_refuses_other_bytes_than_were_sent(bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error) -> None:
+def test_a_follow_up_refuses_other_bytes_than_were_sent(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error
+) -> None:
     bench.plan(8, not_after=FAR)
-    first = bench.deliver(lambda _, message: fcm_error(503, "UNAVAILABLE") if message["token"] < "sandbox-00000005" else OK)
+    first = bench.deliver(
+        lambda _, message: fcm_error(503, "UNAVAILABLE") if message["token"] < "sandbox-00000005" else OK
+    )
     assert first.delivered == {"accepted": 3, "deferred": 5}
     monkeypatch.setattr(Renderer, "__call__", lambda *_: ("another title", "body", None))
     again = bench.deliver()
@@ -93,7 +116,9 @@ def test_a_follow_up_refuses_other_bytes_than_were_sent(bench: Any, monkeypatch:
     assert outcomes_of(bench.lake, DS) == [("rejected", "payload_changed")] * 5 + [("accepted", None)] * 3
 
 
-def test_a_released_row_whose_bytes_changed_stays_ambiguous(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_released_row_whose_bytes_changed_stays_ambiguous(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from angelia.delivery.ledger.status import release
 
     bench.plan(2)
@@ -106,7 +131,9 @@ def test_a_released_row_whose_bytes_changed_stays_ambiguous(bench: Any, monkeypa
 
 
 def test_another_manifest_cannot_send_a_dispatch_again(bench: Any, fcm_error: Error) -> None:
-    """Users 0-3 got it, 4-5 nobody knows, 6-7 were refused by the provider, 8-9 were never sent, 10-11 are new."""
+    """Users 0-3 got it, 4-5 nobody knows, 6-7 were refused by the provider, 8-9 were never sent, 10-11 are
+    new.
+    """
 
     def first(nth: int, message: dict[str, Any]) -> Answer:
         number = int(message["token"][8:16])
@@ -115,24 +142,52 @@ def test_another_manifest_cannot_send_a_dispatch_again(bench: Any, fcm_error: Er
     started = datetime(2026, 11, 15, 4, tzinfo=UTC)
     sample_plan.make(
         bench.lake, DS, 10,
-        changes={**PERSON, "fields": item("camera"), "not_after": lambda n: started + timedelta(hours=2) if n < 8 else started},
+        changes={**PERSON, "fields": item("camera"),
+        "not_after": lambda n: started + timedelta(hours=2) if n < 8 else started},
     )  # fmt: skip
     bench.deliver(first)
     assert outcomes_of(bench.lake, DS)[8:] == [("skipped", "expired")] * 2
-    sample_plan.make(bench.lake, NEXT, 12, changes={**PERSON, "fields": lambda n: item("phone" if n % 2 else "camera")})
+    sample_plan.make(
+        bench.lake, NEXT, 12, changes={**PERSON, "fields": lambda n: item("phone" if n % 2 else "camera")}
+    )
     bench.deliver(ds=NEXT, hours=(NEXT_HOUR,))
-    twice, changed, sent = ("skipped", "duplicate_dispatch"), ("rejected", "payload_changed"), ("accepted", None)
-    assert outcomes_of(bench.lake, NEXT) == [twice, changed, twice, changed, twice, changed, sent, changed, sent, sent, sent, sent]
+    twice, changed, sent = (
+        ("skipped", "duplicate_dispatch"),
+        ("rejected", "payload_changed"),
+        ("accepted", None),
+    )
+    assert outcomes_of(bench.lake, NEXT) == [
+        twice,
+        changed,
+        twice,
+        changed,
+        twice,
+        changed,
+        sent,
+        changed,
+        sent,
+        sent,
+        sent,
+        sent,
+    ]
     assert len(bench.wire.requests) == 5
 
 
-def test_a_transactional_message_goes_again_only_with_the_same_payload_and_unless_accepted(bench: Any) -> None:
+def test_a_transactional_message_goes_again_only_with_the_same_payload_and_unless_accepted(
+    bench: Any,
+) -> None:
     given = {**PERSON, "guarantee": "at_least_once", "fields": item("camera")}
     sample_plan.make(bench.lake, DS, 4, changes=given)
     bench.deliver(lambda _, message: OK if message["token"] < "sandbox-00000002" else LOST)
-    sample_plan.make(bench.lake, NEXT, 4, changes={**given, "fields": lambda n: item("phone" if n % 2 else "camera")})
+    sample_plan.make(
+        bench.lake, NEXT, 4, changes={**given, "fields": lambda n: item("phone" if n % 2 else "camera")}
+    )
     bench.deliver(ds=NEXT, hours=(NEXT_HOUR,))
-    twice, changed, sent = ("skipped", "duplicate_dispatch"), ("rejected", "payload_changed"), ("accepted", None)
+    twice, changed, sent = (
+        ("skipped", "duplicate_dispatch"),
+        ("rejected", "payload_changed"),
+        ("accepted", None),
+    )
     assert outcomes_of(bench.lake, NEXT) == [twice, changed, sent, changed]
 
 
@@ -146,7 +201,11 @@ def test_of_two_at_once_the_first_to_be_seen_has_the_dispatch(lake: Lake) -> Non
     sample_plan.make(lake, "2026-11-16", 4, changes={**PERSON, "occurrence": "2026-11-17"})
     now = [1_000_000_000]
     ledger = Ledger(lake.store, Owner("elsewhere", "boot", "ns", 1, "1"), lambda: now[0])
-    one, two, other = parts_of(lake, DS, HOUR), parts_of(lake, NEXT, NEXT_HOUR), parts_of(lake, "2026-11-16", "2026-11-17T04")
+    one, two, other = (
+        parts_of(lake, DS, HOUR),
+        parts_of(lake, NEXT, NEXT_HOUR),
+        parts_of(lake, "2026-11-16", "2026-11-17T04"),
+    )
 
     def fresh() -> FirstSeen:
         return FirstSeen(lake, ledger, lambda: 0)

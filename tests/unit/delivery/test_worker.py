@@ -1,4 +1,5 @@
-"""The worker over a fake wire on a simulated clock: every row ends accounted for, whatever the provider does."""
+"""The worker over a fake wire on a simulated clock: every row ends accounted for, whatever the provider
+does."""
 
 from __future__ import annotations
 
@@ -31,13 +32,29 @@ Error = Callable[..., Answer]
 
 
 def stop(lake: Any, campaign: str = "price_drop", action: str = "stop", n: int = 0) -> None:
-    entry = {"entry_id": f"s{n}", "campaign_id": campaign, "action": action, "at_ts": START + timedelta(seconds=n), "actor": "test", "reason": None}
+    entry = {
+        "entry_id": f"s{n}",
+        "campaign_id": campaign,
+        "action": action,
+        "at_ts": START + timedelta(seconds=n),
+        "actor": "test",
+        "reason": None,
+    }
     lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
 
 
 def suppress(lake: Any, user: str, channel: str | None = None) -> None:
-    entry = {"entry_id": f"e-{user}", "user_id": user, "channel": channel, "address_hash": None, "since_ts": START, "reason": "unsubscribed"}
-    lake.append_log("suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions"))))
+    entry = {
+        "entry_id": f"e-{user}",
+        "user_id": user,
+        "channel": channel,
+        "address_hash": None,
+        "since_ts": START,
+        "reason": "unsubscribed",
+    }
+    lake.append_log(
+        "suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions")))
+    )
 
 
 def test_every_row_is_accepted_and_a_second_run_sends_nothing(bench: Any) -> None:
@@ -48,7 +65,10 @@ def test_every_row_is_accepted_and_a_second_run_sends_nothing(bench: Any) -> Non
     ledger = bench.ledger()
     assert len(ledger) == 450
     assert {row["outcome"] for row in ledger.values()} == {"accepted"}
-    assert all(row["payload_sha256"] and row["provider_id"] and row["n_attempts"] == 1 and row["sent_ts"] >= START for row in ledger.values())
+    assert all(
+        row["payload_sha256"] and row["provider_id"] and row["n_attempts"] == 1 and row["sent_ts"] >= START
+        for row in ledger.values()
+    )
     again = bench.deliver()
     assert (again.delivered, again.already_delivered, bench.wire.requests) == ({}, 450, [])
 
@@ -60,7 +80,10 @@ def test_receipts_have_the_plan_day_the_source_and_idempotent_ids(bench: Any) ->
     assert leaves == [{"ds": DS, "source": "worker", "part": f"{HOUR}.fcm.medium.0000"}]
     rows = bench.lake.read(bench.lake.require("push_receipts", **leaves[0])).to_pylist()
     assert sorted(row["kind"] for row in rows) == ["accepted"] * 29 + ["ambiguous"]
-    assert all(row["receipt_id"] == f"{row['dispatch_id']}:{row['kind']}" and row["sent_ts"] is not None for row in rows)
+    assert all(
+        row["receipt_id"] == f"{row['dispatch_id']}:{row['kind']}" and row["sent_ts"] is not None
+        for row in rows
+    )
 
 
 def test_429_slows_down_waits_as_asked_and_loses_nothing(bench: Any, fcm_error: Error) -> None:
@@ -81,9 +104,15 @@ def test_429_slows_down_waits_as_asked_and_loses_nothing(bench: Any, fcm_error: 
     assert bench.delivery._senders["fcm"].bucket.n_decreases >= 1
 
 
-def test_503_backs_off_and_ends_deferred_then_accepted_by_the_follow_up_part(bench: Any, fcm_error: Error) -> None:
+def test_503_backs_off_and_ends_deferred_then_accepted_by_the_follow_up_part(
+    bench: Any, fcm_error: Error
+) -> None:
     bench.plan(40)
-    result = bench.deliver(lambda nth, message: fcm_error(503, "UNAVAILABLE") if nth <= 9 and message["token"] < "sandbox-00000005" else OK)
+    result = bench.deliver(
+        lambda nth, message: (
+            fcm_error(503, "UNAVAILABLE") if nth <= 9 and message["token"] < "sandbox-00000005" else OK
+        )
+    )
     assert result.delivered == {"accepted": 40}
     assert sorted(part.kind for part in bench.parts()) == ["deferred", "plan"]
     rows = bench.ledger()
@@ -91,7 +120,9 @@ def test_503_backs_off_and_ends_deferred_then_accepted_by_the_follow_up_part(ben
 
 
 def test_a_provider_that_stays_down_leaves_rows_deferred_not_lost(bench: Any, fcm_error: Error) -> None:
-    bench.plan(120, not_after=START + timedelta(days=3000))  # simulated time flies while everybody waits; the window must not end first
+    bench.plan(
+        120, not_after=START + timedelta(days=3000)
+    )  # simulated time flies while everybody waits; the window must not end first
     at: list[int] = []
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
@@ -101,7 +132,8 @@ def test_a_provider_that_stays_down_leaves_rows_deferred_not_lost(bench: Any, fc
     result = bench.deliver(script)
     assert result.delivered == {"deferred": 120}
     assert bench.delivery._senders["fcm"].breaker.n_opened == 1
-    # Open after 20 failures (50 may be under way then); from there on single probes, at most one every second, soon one every 30.
+    # Open after 20 failures (50 may be under way then); from there on single probes, at most one every
+    # second, soon one every 30.
     gaps = [(later - earlier) / 1e6 for earlier, later in pairwise(at[70:])]
     assert min(gaps) >= 1.0
     assert min(gaps[10:]) >= 30.0
@@ -109,7 +141,9 @@ def test_a_provider_that_stays_down_leaves_rows_deferred_not_lost(bench: Any, fc
 
 def test_the_breaker_closes_when_a_probe_succeeds(bench: Any, fcm_error: Error) -> None:
     bench.plan(200, not_after=START + timedelta(days=3000))
-    result = bench.deliver(lambda _, __: OK if len(bench.wire.requests) > 90 else fcm_error(503, "UNAVAILABLE"))
+    result = bench.deliver(
+        lambda _, __: OK if len(bench.wire.requests) > 90 else fcm_error(503, "UNAVAILABLE")
+    )
     breaker = bench.delivery._senders["fcm"].breaker
     assert result.delivered == {"accepted": 200}
     assert (breaker.n_opened, breaker.is_open, breaker.failures) == (1, False, 0)
@@ -132,7 +166,11 @@ def test_not_sent_is_retried_for_marketing_too(bench: Any) -> None:
 
 def test_gone_addresses_are_disabled_and_not_tried_by_a_later_part(bench: Any, fcm_error: Error) -> None:
     bench.plan(25)
-    result = bench.deliver(lambda _, message: fcm_error(404, "UNREGISTERED") if message["token"].startswith("sandbox-00000007") else OK)
+    result = bench.deliver(
+        lambda _, message: (
+            fcm_error(404, "UNREGISTERED") if message["token"].startswith("sandbox-00000007") else OK
+        )
+    )
     assert result.delivered == {"accepted": 24, "rejected": 1}
     entries = bench.lake.read_log("suppressions").to_pylist()
     assert [(e["user_id"], e["channel"], e["reason"]) for e in entries] == [("u00000007", "fcm", "gone")]
@@ -141,7 +179,9 @@ def test_gone_addresses_are_disabled_and_not_tried_by_a_later_part(bench: Any, f
     guards = Guards(bench.lake, DS, lambda: 0)
     guards._read()
     table = bench.lake.read(bench.lake.require("dispatch_manifest", ds=DS))
-    reasons = guards.blocked(*(table[name].to_pylist() for name in ("campaign_id", "user_id")), "fcm", table["address"].to_pylist())
+    reasons = guards.blocked(
+        *(table[name].to_pylist() for name in ("campaign_id", "user_id")), "fcm", table["address"].to_pylist()
+    )
     assert [reason for reason in reasons if reason] == ["address_gone"]
     tomorrow = Guards(bench.lake, "2026-11-15", lambda: 0)  # planned after the entry: the night already knew
     tomorrow._read()
@@ -190,7 +230,9 @@ def test_suppressions_hold_for_their_channel_or_all(bench: Any) -> None:
 
 def test_an_unreadable_stop_list_means_nothing_is_sent(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.plan(10)
-    monkeypatch.setattr("angelia.users.suppressions.Guards._read", lambda self: (_ for _ in ()).throw(OSError("gone")))
+    monkeypatch.setattr(
+        "angelia.users.suppressions.Guards._read", lambda self: (_ for _ in ()).throw(OSError("gone"))
+    )
     result = bench.deliver(batch_deadline_s=0.6)
     assert bench.wire.requests == []
     assert result.delivered == {"deferred": 10}
@@ -207,7 +249,14 @@ def test_expired_rows_and_quiet_hours_are_skipped_at_the_instant_of_sending(benc
         not_before=START - timedelta(hours=2),
         not_after=after,
         # 04:00 UTC is 05:00 in Berlin (quiet), 09:30 in Kolkata (not), 12:00 in Shanghai
-        timezone=lambda number: ("UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Shanghai", "Mars/Olympus", "Europe/Berlin")[number],
+        timezone=lambda number: (
+            "UTC",
+            "Europe/Berlin",
+            "Asia/Kolkata",
+            "Asia/Shanghai",
+            "Mars/Olympus",
+            "Europe/Berlin",
+        )[number],
         quiet_start=lambda number: None if number == 0 else 22,
         quiet_end=lambda number: None if number == 0 else 8,
         guarantee=lambda number: "at_least_once" if number == 5 else "at_most_once",
@@ -258,7 +307,11 @@ def test_a_wrong_configuration_halts_the_channel_and_keeps_the_rows(bench: Any, 
 
 def test_one_poison_row_does_not_stop_the_others(bench: Any) -> None:
     def fields(number: int) -> str:
-        return "{no json" if number == 3 else json.dumps({"campaign_id": "price_drop", "item": "x" * (5000 if number == 4 else 3)})
+        return (
+            "{no json"
+            if number == 3
+            else json.dumps({"campaign_id": "price_drop", "item": "x" * (5000 if number == 4 else 3)})
+        )
 
     bench.plan(10, fields=fields, template_version=lambda number: 9 if number == 5 else 1)
     result = bench.deliver()
@@ -274,7 +327,9 @@ def test_a_repeated_dispatch_id_is_sent_once(bench: Any) -> None:
     assert len(bench.wire.requests) == 5
 
 
-def test_a_payload_that_changed_between_tries_is_refused(bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error) -> None:
+def test_a_payload_that_changed_between_tries_is_refused(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error
+) -> None:
     bench.plan(1)
     texts = iter(range(100))
     monkeypatch.setattr(Renderer, "__call__", lambda *_: (f"title {next(texts)}", "body", None))
@@ -328,7 +383,9 @@ def test_a_flipped_byte_is_found_before_anything_is_sent(bench: Any) -> None:
 
 def test_the_simulated_clock_refuses_the_provider_itself(lake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sample_plan.make(lake, DS, 1)
-    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: Provider(FcmAdapter("p"), BASE_URL, None))
+    monkeypatch.setattr(
+        "angelia.delivery.worker.run.open_provider", lambda _: Provider(FcmAdapter("p"), BASE_URL, None)
+    )
     with pytest.raises(InvalidInput, match="real provider"):
         asyncio.run(Delivery(lake, Options(DS, (HOUR,), simulated=True)).run())
 

@@ -14,7 +14,10 @@ def svgs(html: str) -> list[ElementTree.Element]:
     return list(ElementTree.fromstring(f"<root>{html}</root>").iter("svg"))
 
 
-@pytest.mark.parametrize(("highest", "last"), [(0, 1), (1, 1), (3, 3), (7, 8), (99, 100), (101, 150), (941, 1000), (0.003, 0.003), (12_345, 15_000)])
+@pytest.mark.parametrize(
+    ("highest", "last"),
+    [(0, 1), (1, 1), (3, 3), (7, 8), (99, 100), (101, 150), (941, 1000), (0.003, 0.003), (12_345, 15_000)],
+)
 def test_ticks_are_round_and_hold_the_highest_value(highest: float, last: float) -> None:
     ticks = charts.nice_ticks(highest)
     assert ticks[0] == 0
@@ -59,5 +62,13 @@ def test_nothing_to_draw_is_no_error() -> None:
 
 
 def test_an_interval_is_coloured_only_where_it_is_settled() -> None:
-    html = charts.intervals([("up", 2.0, 1.0, 3.0, ""), ("open", 2.0, 1.0, 3.0, ""), ("down", -2.0, -3.0, -1.0, "")], "lift", [True, False, True])
-    assert [circle.get("class") for circle in svgs(html)[0].iter("circle")] == ["dot up", "dot flat", "dot down"]
+    html = charts.intervals(
+        [("up", 2.0, 1.0, 3.0, ""), ("open", 2.0, 1.0, 3.0, ""), ("down", -2.0, -3.0, -1.0, "")],
+        "lift",
+        [True, False, True],
+    )
+    assert [circle.get("class") for circle in svgs(html)[0].iter("circle")] == [
+        "dot up",
+        "dot flat",
+        "dot down",
+    ]

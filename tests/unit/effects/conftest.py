@@ -1,4 +1,6 @@
-"""A small night in a lake: planned, written, delivered, opened and lived on, with a planted effect of being told."""
+"""A small night in a lake: planned, written, delivered, opened and lived on, with a planted effect of being
+told.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ MATERIALS = {
 
 
 class Night:
-    """Writes the datasets of a night for `n` users; public attributes hold what the tests count by themselves."""
+    """Writes the datasets of a night for `n` users; public attributes hold what the tests count by
+    themselves.
+    """
 
     def __init__(self, n: int, seed: int = 7) -> None:
         self.n = n
@@ -77,7 +81,13 @@ class Night:
 
     def write(self, lake: Lake, *, delivered: bool = True, lived: bool = True) -> None:
         users = [user_name(i) for i in range(self.n)]
-        put(lake, "user_index", pa.table({"user_id": users, "ordinal": range(self.n)}), {"shard_bits": 14, "n_users": self.n}, chain="0")
+        put(
+            lake,
+            "user_index",
+            pa.table({"user_id": users, "ordinal": range(self.n)}),
+            {"shard_bits": 14, "n_users": self.n},
+            chain="0",
+        )
         put(lake, "catalog_snapshot", pa.Table.from_pylist(_catalog()), ds=DS)
         members = [list(range(self.n)), list(range(self.n // 3))]
         rows = {
@@ -87,15 +97,26 @@ class Night:
             "bitmap": [roaring(m[:4000]) for m in members],
         }
         put(lake, "audience_members", pa.table(rows), ds=DS)
-        decided = pa.table({"ordinal": range(self.n), "user_id": users, "choices": self.choices}, schema=arrow.schema(dataset("decisions")))
+        decided = pa.table(
+            {"ordinal": range(self.n), "user_id": users, "choices": self.choices},
+            schema=arrow.schema(dataset("decisions")),
+        )
         put(lake, "decisions", decided, certificate(self), ds=DS)
         sends = [send_row(choice) for choice in self.manifest]
         with lake.attempt("dispatch_manifest", ds=DS) as attempt:
             for hour in sorted({row["send_ts"].replace(minute=0, second=0) for row in sends}):
                 own = [row for row in sends if row["send_ts"].replace(minute=0, second=0) == hour]
-                keys = {"send_hour": f"{hour:%Y-%m-%dT%H}", "channel": "fcm", "priority": "medium", "part": "0000"}
+                keys = {
+                    "send_hour": f"{hour:%Y-%m-%dT%H}",
+                    "channel": "fcm",
+                    "priority": "medium",
+                    "part": "0000",
+                }
                 attempt.write(
-                    pa.Table.from_pylist(sorted(own, key=lambda row: row["dispatch_id"]), schema=arrow.schema(dataset("dispatch_manifest"))),
+                    pa.Table.from_pylist(
+                        sorted(own, key=lambda row: row["dispatch_id"]),
+                        schema=arrow.schema(dataset("dispatch_manifest")),
+                    ),
                     f"send_hour={keys['send_hour']}/channel=fcm/priority=medium/part-0000.parquet",
                     keys=keys,
                 )
@@ -110,29 +131,73 @@ class Night:
         self.n_accepted = self.n_opened = 0
         for row in sends:
             draw = self.rng.random()
-            outcome, reason = ("rejected", "UNREGISTERED") if draw < 0.03 else ("skipped", "stopped") if draw < 0.04 else ("accepted", None)
-            who = {name: row[name] for name in ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")}
+            outcome, reason = (
+                ("rejected", "UNREGISTERED")
+                if draw < 0.03
+                else ("skipped", "stopped")
+                if draw < 0.04
+                else ("accepted", None)
+            )
+            who = {
+                name: row[name]
+                for name in ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
+            }
             at = row["send_ts"] + timedelta(seconds=40)
             sent = at if outcome != "skipped" else None
-            ledger.append({**who, "outcome": outcome, "reason": reason, "provider_id": None, "sent_ts": sent, "n_attempts": int(sent is not None),
+            ledger.append({**who, "outcome": outcome, "reason": reason, "provider_id": None, "sent_ts": sent,
+            "n_attempts": int(sent is not None),
                            "payload_sha256": None})  # fmt: skip
             receipts.append(
-                {**who, "receipt_id": f"{row['dispatch_id']}:{outcome}", "kind": outcome, "receipt_ts": at, "sent_ts": sent, "reason": reason}
+                {
+                    **who,
+                    "receipt_id": f"{row['dispatch_id']}:{outcome}",
+                    "kind": outcome,
+                    "receipt_ts": at,
+                    "sent_ts": sent,
+                    "reason": reason,
+                }
             )
             self.n_accepted += outcome == "accepted"
-            if outcome == "accepted" and len(receipts) % 7 == 0:  # a scanner opens what it delivers: no open of anybody's
-                scan = {"receipt_id": f"{row['dispatch_id']}:opened-machine", "kind": "opened", "receipt_ts": at + timedelta(seconds=3)}
+            if (
+                outcome == "accepted" and len(receipts) % 7 == 0
+            ):  # a scanner opens what it delivers: no open of anybody's
+                scan = {
+                    "receipt_id": f"{row['dispatch_id']}:opened-machine",
+                    "kind": "opened",
+                    "receipt_ts": at + timedelta(seconds=3),
+                }
                 receipts.append({**who, **scan, "sent_ts": at, "reason": "machine"})
             if outcome == "accepted" and self.rng.random() < 0.11:
                 delay = timedelta(hours=float(self.rng.exponential(2.0)))
                 self.n_opened += delay < timedelta(hours=24)
                 receipts.append(
-                    {**who, "receipt_id": f"{row['dispatch_id']}:opened", "kind": "opened", "receipt_ts": at + delay, "sent_ts": at, "reason": None}
+                    {
+                        **who,
+                        "receipt_id": f"{row['dispatch_id']}:opened",
+                        "kind": "opened",
+                        "receipt_ts": at + delay,
+                        "sent_ts": at,
+                        "reason": None,
+                    }
                 )
         schema = arrow.schema(dataset("delivery_ledger"))
-        put(lake, "delivery_ledger", pa.Table.from_pylist(ledger, schema=schema), ds=DS, send_hour="2026-11-15T04", part="0000")
+        put(
+            lake,
+            "delivery_ledger",
+            pa.Table.from_pylist(ledger, schema=schema),
+            ds=DS,
+            send_hour="2026-11-15T04",
+            part="0000",
+        )
         schema = arrow.schema(dataset("push_receipts"))
-        put(lake, "push_receipts", pa.Table.from_pylist(receipts, schema=schema), ds=DS, source="worker", part="0000")
+        put(
+            lake,
+            "push_receipts",
+            pa.Table.from_pylist(receipts, schema=schema),
+            ds=DS,
+            source="worker",
+            part="0000",
+        )
 
     def _live(self, lake: Lake) -> None:
         """Being told lifts the chance of a purchase from 6 to 10 percent."""
@@ -167,13 +232,17 @@ def send_row(choice: dict[str, Any]) -> dict[str, Any]:
     address = f"sandbox-{user_name(choice['user'])}"
     at = choice["slot"] + timedelta(minutes=17)
     return {
-        "dispatch_id": ids.dispatch_id(choice["message_id"], "fcm", address), "message_id": choice["message_id"],
+        "dispatch_id": ids.dispatch_id(choice["message_id"], "fcm", address),
+        "message_id": choice["message_id"],
         "user_id": user_name(choice["user"]),
-        "ordinal": choice["user"], "campaign_id": choice["campaign_id"], "occurrence": DS, "material_id": choice["material_id"], "topic": "promo",
-        "channel": "fcm", "address": address, "template_id": choice["campaign_id"], "template_version": 1, "fields": "{}", "locale": "en",
+        "ordinal": choice["user"], "campaign_id": choice["campaign_id"], "occurrence": DS,
+        "material_id": choice["material_id"], "topic": "promo",
+        "channel": "fcm", "address": address, "template_id": choice["campaign_id"], "template_version": 1,
+        "fields": "{}", "locale": "en",
         "priority": "medium", "guarantee": "at_most_once", "send_ts": at, "not_before": choice["slot"],
         "not_after": choice["slot"] + timedelta(hours=2),
-        "timezone": "UTC", "quiet_start": 22, "quiet_end": 8, "collapse_key": None, "ttl_s": 3600, "material_propensity": 0.5,
+        "timezone": "UTC", "quiet_start": 22, "quiet_end": 8, "collapse_key": None, "ttl_s": 3600,
+        "material_propensity": 0.5,
         "slot_propensity": None,
     }  # fmt: skip
 
@@ -186,9 +255,11 @@ def certificate(night: Night) -> dict[str, Any]:
     hours = [f"{START + timedelta(hours=k):%Y-%m-%dT%H}" for k in range(24)]
     most = int(0.9 * max(used.values()))
     limits = [{"limit": f"fcm {hour}", "capacity": most, "used": min(most, used.get(hour, 0)),
-               "price_micros": max(0, used.get(hour, 0) - int(0.7 * most)) * 150} for hour in hours]  # fmt: skip
+               "price_micros": max(0,
+               used.get(hour, 0) - int(0.7 * most)) * 150} for hour in hours]  # fmt: skip
     limits.append({"limit": "budget price_drop", "capacity": 5000, "used": 900, "price_micros": 0})
-    return {"outcomes": {}, "primal_micros": 41_250_000, "bound_micros": 41_400_000, "gap_pct": 0.3623, "n_explore": 120, "constraints": limits,
+    return {"outcomes": {}, "primal_micros": 41_250_000, "bound_micros": 41_400_000, "gap_pct": 0.3623,
+    "n_explore": 120, "constraints": limits,
             "start": START.isoformat(), "hours_passed": 0}  # fmt: skip
 
 
@@ -196,13 +267,28 @@ def _catalog() -> list[dict[str, Any]]:
     bodies: list[dict[str, Any]] = [
         {"kind": "policy", "id": "default", "holdout": {"share_pct": 10.0, "salt": "s"}},
         {"kind": "audience", "id": "everyone", "description": "Everybody.", "predicate": "reachable('fcm')"},
-        {"kind": "audience", "id": "lapsed_shoppers", "description": "Gone <b>quiet</b>.", "predicate": "days_since('open') > 7 AND value < 3"},
+        {
+            "kind": "audience",
+            "id": "lapsed_shoppers",
+            "description": "Gone <b>quiet</b>.",
+            "predicate": "days_since('open') > 7 AND value < 3",
+        },
     ]
     for name in CAMPAIGNS:
-        bodies.append({"kind": "campaign", "id": name, "name": name, "audience": "everyone",
-                       "experiment": "copy_test" if name == "price_drop" else None,
-                       "guarantee": "at_least_once" if name == "order_update" else "at_most_once"})  # fmt: skip
-    return [{"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body, sort_keys=True)} for body in bodies]
+        bodies.append(
+            {
+                "kind": "campaign",
+                "id": name,
+                "name": name,
+                "audience": "everyone",
+                "experiment": "copy_test" if name == "price_drop" else None,
+                "guarantee": "at_least_once" if name == "order_update" else "at_most_once",
+            }
+        )
+    return [
+        {"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body, sort_keys=True)}
+        for body in bodies
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,17 @@ from angelia.effects.multiple import holm
 
 
 @pytest.mark.parametrize(
-    ("row", "stands"), [((1.0, 0.01, 2.0), True), ((1.0, -0.01, 2.0), False), ((-1.0, -2.0, -0.01), True), ((0.0, 0.0, 0.0), False)]
+    ("row", "stands"),
+    [
+        ((1.0, 0.01, 2.0), True),
+        ((1.0, -0.01, 2.0), False),
+        ((-1.0, -2.0, -0.01), True),
+        ((0.0, 0.0, 0.0), False),
+    ],
 )
-def test_one_interval_stands_out_where_it_leaves_out_zero(row: tuple[float, float, float], stands: bool) -> None:
+def test_one_interval_stands_out_where_it_leaves_out_zero(
+    row: tuple[float, float, float], stands: bool
+) -> None:
     assert holm([row]) == [stands]
 
 

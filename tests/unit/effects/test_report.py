@@ -1,4 +1,6 @@
-"""The report of a small night: every figure against one counted here by hand, and a page that keeps its promises."""
+"""The report of a small night: every figure against one counted here by hand, and a page that keeps its
+promises.
+"""
 
 from __future__ import annotations
 
@@ -51,24 +53,33 @@ def test_the_summary_counts_what_was_decided_and_delivered(lake: Lake, night: An
 
 def test_the_manifest_hash_is_over_parts_and_bytes_only(lake: Lake, night: Any) -> None:
     manifest = lake.require("dispatch_manifest", ds=DS)
-    lines = [f"send_hour={e.keys['send_hour']}/channel=fcm/priority=medium/part=0000 {e.sha256}" for e in manifest.files]
-    assert summary(lake, DS)["manifest_sha256"] == hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    lines = [
+        f"send_hour={e.keys['send_hour']}/channel=fcm/priority=medium/part=0000 {e.sha256}"
+        for e in manifest.files
+    ]
+    assert (
+        summary(lake, DS)["manifest_sha256"] == hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    )
     with lake.attempt("dispatch_manifest", ds=DS) as attempt:  # the same parts in another attempt folder
         for entry in manifest.files:
             attempt.write(lake.read_file(entry), entry.path.split("/", 4)[-1], keys=entry.keys)
         attempt.publish()
     again = lake.require("dispatch_manifest", ds=DS)
     assert again.files[0].path != manifest.files[0].path
-    assert summary(lake, DS)["manifest_sha256"] == hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    assert (
+        summary(lake, DS)["manifest_sha256"] == hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    )
 
 
-def test_a_night_that_is_not_there_is_one_line(lake: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_night_that_is_not_there_is_one_line(
+    lake: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["report", "--ds", DS])
     assert ended.value.code == 2
-    assert (
-        capsys.readouterr().err
-        == f"error: nothing was decided for {DS}; run the night first, or name a day that `angelia lake log decisions` lists\n"
+    assert capsys.readouterr().err == (
+        f"error: nothing was decided for {DS}; run the night first, or name a day that `angelia "
+        f"lake log decisions` lists\n"
     )
     assert not (settings_home / "reports").exists()
 
@@ -76,14 +87,18 @@ def test_a_night_that_is_not_there_is_one_line(lake: Lake, settings_home: Path, 
 def test_lift_is_that_of_everyone_eligible_by_their_side(lake: Lake, night: Any) -> None:
     """Means and intervals again, in NumPy, from the rows that were written."""
     run_report(load_settings(), DS)
-    events = pa.concat_tables([lake.read(lake.require("user_events", ds=day)) for day in ("2026-11-15", "2026-11-16")]).to_pylist()
+    events = pa.concat_tables(
+        [lake.read(lake.require("user_events", ds=day)) for day in ("2026-11-15", "2026-11-16")]
+    ).to_pylist()
     days: dict[str, set[str]] = {}
     buyers = {event["user_id"] for event in events if event["event_type"] == "purchase"}
     for event in events:
         days.setdefault(event["user_id"], set()).add(f"{event['event_ts']:%Y-%m-%d}")
     sides: dict[bool, list[int]] = {True: [], False: []}
     for i, choices in enumerate(night.choices):
-        eligible = [c for c in choices if c["campaign_id"] != "order_update" and c["outcome"] not in BEFORE_HOLDOUTS]
+        eligible = [
+            c for c in choices if c["campaign_id"] != "order_update" and c["outcome"] not in BEFORE_HOLDOUTS
+        ]
         if eligible:
             sides[any(c["outcome"] == "holdout_global" for c in eligible)].append(i)
     name = "u{:07d}".format
@@ -106,12 +121,17 @@ def test_lift_is_that_of_everyone_eligible_by_their_side(lake: Lake, night: Any)
 
 def _wilson(p: float, n: int) -> tuple[float, float]:
     z = 1.96
-    middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    middle, half = (
+        (p + z * z / (2 * n)) / (1 + z * z / n),
+        z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n),
+    )
     return middle - half, middle + half
 
 
 def _lift(lake: Lake, metric: str) -> dict[str, Any]:
-    return next(row for row in _table(lake, "holdout_lift") if row["scope"] == "all" and row["metric"] == metric)
+    return next(
+        row for row in _table(lake, "holdout_lift") if row["scope"] == "all" and row["metric"] == metric
+    )
 
 
 def _table(lake: Lake, name: str) -> tuple[dict[str, Any], ...]:
@@ -148,10 +168,16 @@ def test_effects_are_published_and_hold_everyone_once(lake: Lake, night: Any) ->
     rows = lake.read(lake.require("campaign_effects", ds=DS)).to_pylist()
     assert result["effects"].startswith("campaign_effects/ds=2026-11-14@")
     outcomes = [choice["outcome"] for choices in night.choices for choice in choices]
-    assert sum(row["n_users"] for row in rows) == sum(outcomes.count(name) for name in ("sent", "holdout_global", "holdout_campaign"))
+    assert sum(row["n_users"] for row in rows) == sum(
+        outcomes.count(name) for name in ("sent", "holdout_global", "holdout_campaign")
+    )
     assert sum(row["n_sent"] for row in rows) == night.n_accepted
     assert sum(row["n_opened"] for row in rows) == night.n_opened
-    assert {row["arm"] for row in rows if row["campaign_id"] == "price_drop"} == {"control", "bold", "holdout"}
+    assert {row["arm"] for row in rows if row["campaign_id"] == "price_drop"} == {
+        "control",
+        "bold",
+        "holdout",
+    }
     assert all(row["material_id"] is None and row["n_sent"] == 0 for row in rows if row["arm"] == "holdout")
 
 
@@ -243,15 +269,22 @@ def test_what_has_not_happened_yet_is_said(lake: Lake, night: Any, tmp_path: Pat
     assert "Nothing has been delivered yet." in page
 
 
-def test_a_critical_finding_is_shown_and_ends_with_an_error(lake: Lake, night: Any, settings_home: Path) -> None:
+def test_a_critical_finding_is_shown_and_ends_with_an_error(
+    lake: Lake, night: Any, settings_home: Path
+) -> None:
     ledger = lake.read(lake.require("delivery_ledger", ds=DS, send_hour="2026-11-15T04", part="0000"))
     stranger = {**ledger.slice(0, 1).to_pylist()[0], "dispatch_id": "0" * 32, "message_id": "0" * 32}
     with lake.attempt("delivery_ledger", ds=DS, send_hour="2026-11-15T05", part="0000") as attempt:
-        attempt.write(pa.Table.from_pylist([stranger], schema=arrow.schema(dataset("delivery_ledger"))), "part-0000.parquet")
+        attempt.write(
+            pa.Table.from_pylist([stranger], schema=arrow.schema(dataset("delivery_ledger"))),
+            "part-0000.parquet",
+        )
         attempt.publish()
     with pytest.raises(GateClosed, match=r"funnel\.ledger_within_manifest: 1"):
         run_report(load_settings(), DS)
-    assert "No message was delivered that no manifest holds" in (settings_home / "reports" / f"{DS}.html").read_text("utf-8")
+    assert "No message was delivered that no manifest holds" in (
+        settings_home / "reports" / f"{DS}.html"
+    ).read_text("utf-8")
     assert lake.head("campaign_effects", ds=DS) is None
 
 
@@ -261,7 +294,10 @@ def test_a_holdout_share_that_no_hash_gives_is_a_warning(lake: Lake, night: Any)
         if row["kind"] == "policy":
             row["body"] = json.dumps({"holdout": {"share_pct": 2.0}})
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
-        attempt.write(pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))), "part-0000.parquet")
+        attempt.write(
+            pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))),
+            "part-0000.parquet",
+        )
         attempt.publish()
     assert run_report(load_settings(), DS)["warnings"] == ["holdout_lift.holdout_share_as_configured"]
 
@@ -269,8 +305,16 @@ def test_a_holdout_share_that_no_hash_gives_is_a_warning(lake: Lake, night: Any)
 def test_verdicts_of_the_gates_are_shown(lake: Lake, night: Any) -> None:
     from angelia.quality.verdicts import CheckVerdict, store
 
-    common = {"gate": "sources", "ds": DS, "dataset": "user_profiles", "crashed": False, "n_rows": 2000, "command": "angelia quality rows --x"}
-    bad = CheckVerdict(check="timezone.rule", column="timezone", severity="critical", success=False, n_bad=600, bad_pct=30.0, tolerated_pct=5.0,
+    common = {
+        "gate": "sources",
+        "ds": DS,
+        "dataset": "user_profiles",
+        "crashed": False,
+        "n_rows": 2000,
+        "command": "angelia quality rows --x",
+    }
+    bad = CheckVerdict(check="timezone.rule", column="timezone", severity="critical", success=False,
+    n_bad=600, bad_pct=30.0, tolerated_pct=5.0,
                   breach="no iana timezone", **common)  # fmt: skip
     store(lake, "sources", DS, [bad])
     page = page_of(lake)
@@ -279,7 +323,9 @@ def test_verdicts_of_the_gates_are_shown(lake: Lake, night: Any) -> None:
     assert '<span class="verdict bad">failed</span>' in page
 
 
-def test_files_are_written_where_asked(lake: Lake, night: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_are_written_where_asked(
+    lake: Lake, night: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, numbers = tmp_path / "a folder" / "night.html", tmp_path / "numbers.json"
     with pytest.raises(SystemExit) as ended:
         main(["report", "--ds", DS, "--out", str(out), "--summary-json", str(numbers), "--json"])
@@ -296,13 +342,22 @@ def test_every_table_has_its_place_and_checks() -> None:
         assert parse_checks(name, (SQL / name / "checks.sql").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("text", ["SELECT 1;", "-- check: x\nSELECT 1;", "SELECT 0;\n-- check: a\n-- severity: critical\n-- says\nSELECT 1;"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1;",
+        "-- check: x\nSELECT 1;",
+        "SELECT 0;\n-- check: a\n-- severity: critical\n-- says\nSELECT 1;",
+    ],
+)
 def test_a_check_nobody_would_run_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="each check begins"):
         parse_checks("funnel", text)
 
 
-def test_the_quality_report_stands_beside_it_each_links_to_the_other(lake: Lake, night: Any, settings_home: Path, tmp_path: Path) -> None:
+def test_the_quality_report_stands_beside_it_each_links_to_the_other(
+    lake: Lake, night: Any, settings_home: Path, tmp_path: Path
+) -> None:
     assert 'href="2026-11-14-quality.html"' in page_of(lake)
     beside = settings_home / "reports" / f"{DS}-quality.html"
     assert f'href="{DS}.html"' in beside.read_text("utf-8")
@@ -315,7 +370,10 @@ def test_a_replay_does_not_take_the_place_of_the_report_of_what_was_sent(
     lake: Lake, night: Any, settings_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANGELIA_BRANCH", "replay-1")
-    assert Path(run_report(load_settings(), DS)["report"]) == settings_home / "reports" / "replay-1" / f"{DS}.html"
+    assert (
+        Path(run_report(load_settings(), DS)["report"])
+        == settings_home / "reports" / "replay-1" / f"{DS}.html"
+    )
 
 
 def test_a_warning_is_not_counted_as_a_failed_check(lake: Lake, night: Any) -> None:

@@ -35,7 +35,12 @@ PROFILES: dict[str, Any] = {
 EVENTS: dict[str, Any] = {
     "dataset": "user_events",
     "input": "log",
-    "columns": {"event_id": "eid", "user_id": "uid", "event_type": "what", "event_ts": {"from": "ms", "timestamp": {"unit": "ms"}}},
+    "columns": {
+        "event_id": "eid",
+        "user_id": "uid",
+        "event_type": "what",
+        "event_ts": {"from": "ms", "timestamp": {"unit": "ms"}},
+    },
 }
 NOON = 1_651_924_800_000  # 2022-05-07 12:00 UTC
 DAY = 86_400_000
@@ -43,8 +48,15 @@ DAY = 86_400_000
 
 def mapping(tmp_path: Path, *outputs: dict[str, Any], **top: Any) -> Path:
     path = tmp_path / "mapping.yaml"
-    names = {output["input"] for output in outputs if "input" in output} | {j["input"] for o in outputs for j in o.get("join", [])}
-    path.write_text(yaml.safe_dump({"name": "test", "inputs": {name: f"{name}*" for name in names}, "outputs": list(outputs), **top}), "utf-8")
+    names = {output["input"] for output in outputs if "input" in output} | {
+        j["input"] for o in outputs for j in o.get("join", [])
+    }
+    path.write_text(
+        yaml.safe_dump(
+            {"name": "test", "inputs": {name: f"{name}*" for name in names}, "outputs": list(outputs), **top}
+        ),
+        "utf-8",
+    )
     return path
 
 
@@ -73,10 +85,17 @@ def read(lake: Lake, name: str, **partition: str) -> list[dict[str, Any]]:
 
 
 def test_columns_are_read_mapped_and_moved_to_utc(tmp_path: Path, lake: Lake) -> None:
-    file = people(tmp_path, "7,1,1990, cn ,2022-05-01 07:30:00,Two Words!", "8,9,,DE,2022-05-01T00:00:00+02:00,")
+    file = people(
+        tmp_path, "7,1,1990, cn ,2022-05-01 07:30:00,Two Words!", "8,9,,DE,2022-05-01T00:00:00+02:00,"
+    )
     run_import(load_settings(), mapping(tmp_path, PROFILES), [file], ds="2022-05-08")
     first, second = read(lake, "user_profiles", ds="2022-05-08")
-    assert (first["user_id"], first["gender"], first["birth_year"], first["country"]) == ("p7", "f", 1990, "CN")
+    assert (first["user_id"], first["gender"], first["birth_year"], first["country"]) == (
+        "p7",
+        "f",
+        1990,
+        "CN",
+    )
     assert first["signup_ts"] == datetime(2022, 4, 30, 23, 30, tzinfo=UTC)  # Shanghai is eight hours ahead
     assert first["tags"] == ["two_words", "imported"]
     assert second["gender"] is None
@@ -102,7 +121,9 @@ def test_columns_are_read_mapped_and_moved_to_utc(tmp_path: Path, lake: Lake) ->
 )
 def test_a_bad_row_is_rejected_under_its_reason(tmp_path: Path, lake: Lake, line: str, reason: str) -> None:
     good = [f"{n},1,1990,CN,2022-05-01,t" for n in range(1, 100)]
-    result = run_import(load_settings(), mapping(tmp_path, PROFILES), [people(tmp_path, *good, line)], ds="2022-05-08")
+    result = run_import(
+        load_settings(), mapping(tmp_path, PROFILES), [people(tmp_path, *good, line)], ds="2022-05-08"
+    )
     assert result["outputs"][0]["rejected"] == {reason: 1}
     commit = lake.require("user_profiles", ds="2022-05-08")
     assert commit.rows == 99
@@ -110,10 +131,16 @@ def test_a_bad_row_is_rejected_under_its_reason(tmp_path: Path, lake: Lake, line
 
 
 def test_invalid_null_keeps_the_row_and_counts(tmp_path: Path, lake: Lake) -> None:
-    output = {**PROFILES, "columns": {**PROFILES["columns"], "birth_year": {"from": "born", "invalid": "null"}}}
+    output = {
+        **PROFILES,
+        "columns": {**PROFILES["columns"], "birth_year": {"from": "born", "invalid": "null"}},
+    }
     file = people(tmp_path, "1,1,1800,CN,2022-05-01,t", "2,1,abc,CN,2022-05-01,t", "3,1,1990,CN,2022-05-01,t")
     result = run_import(load_settings(), mapping(tmp_path, output), [file], ds="2022-05-08")
-    assert result["outputs"][0]["nulled"] == {"birth_year: not a whole number in range": 1, "birth_year: outside 1900..2020": 1}
+    assert result["outputs"][0]["nulled"] == {
+        "birth_year: not a whole number in range": 1,
+        "birth_year: outside 1900..2020": 1,
+    }
     assert [row["birth_year"] for row in read(lake, "user_profiles", ds="2022-05-08")] == [None, None, 1990]
 
 
@@ -122,7 +149,9 @@ def test_rows_go_to_the_day_of_their_moment_and_later_ones_are_left_out(tmp_path
     result = run_import(load_settings(), mapping(tmp_path, EVENTS), [file], ds="2022-05-08")
     assert lake.partitions("user_events") == [{"ds": "2022-05-07"}, {"ds": "2022-05-08"}]
     assert result["outputs"][0]["filtered"] == {"after --ds": 1}
-    assert run_import(load_settings(), mapping(tmp_path, EVENTS), [file], dry_run=True)["ds"] == "2022-05-09"  # the data's own last day
+    assert (
+        run_import(load_settings(), mapping(tmp_path, EVENTS), [file], dry_run=True)["ds"] == "2022-05-09"
+    )  # the data's own last day
 
 
 def test_a_typo_year_defines_no_window(tmp_path: Path, lake: Lake) -> None:
@@ -134,10 +163,14 @@ def test_a_typo_year_defines_no_window(tmp_path: Path, lake: Lake) -> None:
     assert result["outputs"][0]["filtered"] == {"after --ds": 1}
 
 
-@pytest.mark.parametrize("moment", ["-infinity", "infinity", "9999-12-31", "0001-01-01", "99999-01-01", "2200-01-01", "1899-12-31"])
+@pytest.mark.parametrize(
+    "moment", ["-infinity", "infinity", "9999-12-31", "0001-01-01", "99999-01-01", "2200-01-01", "1899-12-31"]
+)
 def test_moments_out_of_range_are_rejected(tmp_path: Path, lake: Lake, moment: str) -> None:
     file = people(tmp_path, f"1,1,1990,CN,{moment},t", "2,1,1990,CN,2022-05-01,t")
-    result = run_import(load_settings(), mapping(tmp_path, PROFILES), [file], ds="2022-05-08", max_reject_pct=60.0)
+    result = run_import(
+        load_settings(), mapping(tmp_path, PROFILES), [file], ds="2022-05-08", max_reject_pct=60.0
+    )
     assert sum(result["outputs"][0]["rejected"].values()) == 1
     assert [row["user_id"] for row in read(lake, "user_profiles", ds="2022-05-08")] == ["p2"]
 
@@ -149,7 +182,9 @@ def test_times_can_be_moved_to_end_at_ds(tmp_path: Path, lake: Lake) -> None:
     assert read(lake, "user_events", ds="2026-11-13")[0]["event_ts"] == datetime(2026, 11, 13, 12, tzinfo=UTC)
 
 
-def test_message_ids_are_those_of_the_contracts_and_opens_follow_a_condition(tmp_path: Path, lake: Lake) -> None:
+def test_message_ids_are_those_of_the_contracts_and_opens_follow_a_condition(
+    tmp_path: Path, lake: Lake
+) -> None:
     output = {
         "dataset": "push_history",
         "input": "log",
@@ -168,10 +203,16 @@ def test_message_ids_are_those_of_the_contracts_and_opens_follow_a_condition(tmp
             "channel": {"constant": "fcm"},
             "message_id": {"hash_id": ["campaign_id", "user_id", "v{video}", "ms"]},
             "sent_ts": {"from": "ms", "timestamp": {"unit": "ms"}},
-            "opened_ts": {"from": "ms", "timestamp": {"unit": "ms"}, "when": {"column": "click", "op": "eq", "value": 1}},
+            "opened_ts": {
+                "from": "ms",
+                "timestamp": {"unit": "ms"},
+                "when": {"column": "click", "op": "eq", "value": 1},
+            },
         },
     }
-    log = csv(tmp_path, "log.csv", f"uid,video,ms,click\n1,9,{NOON},0\n1,9,{NOON},1\n1,8,{NOON},0\n1,7,{NOON},0\n")
+    log = csv(
+        tmp_path, "log.csv", f"uid,video,ms,click\n1,9,{NOON},0\n1,9,{NOON},1\n1,8,{NOON},0\n1,7,{NOON},0\n"
+    )
     videos = tmp_path / "videos.parquet"
     pq.write_table(pa.table({"vid": [9, 8], "tag": ["3,12", "5"]}), videos)
     result = run_import(load_settings(), mapping(tmp_path, output), [log, videos])
@@ -189,15 +230,26 @@ def test_filters_count_under_their_reason_and_are_no_rejects(tmp_path: Path, lak
         {"column": "eid", "op": "not_starts_with", "value": "C", "reason": "cancelled"},
         {"column": "ms", "op": "gt", "value": NOON, "reason": "too old"},
     ]
-    file = events(tmp_path, f"a,u,open,{NOON + 1}", f"b,,open,{NOON + 1}", f"C1,u,open,{NOON + 1}", f"d,u,open,{NOON}", f"C2,,open,{NOON}")
-    result = run_import(load_settings(), mapping(tmp_path, {**EVENTS, "filter": keep}), [file], max_reject_pct=0)
+    file = events(
+        tmp_path,
+        f"a,u,open,{NOON + 1}",
+        f"b,,open,{NOON + 1}",
+        f"C1,u,open,{NOON + 1}",
+        f"d,u,open,{NOON}",
+        f"C2,,open,{NOON}",
+    )
+    result = run_import(
+        load_settings(), mapping(tmp_path, {**EVENTS, "filter": keep}), [file], max_reject_pct=0
+    )
     assert result["outputs"][0]["filtered"] == {"no customer": 2, "cancelled": 1, "too old": 1}
     assert result["outputs"][0]["rejected"] == {}
 
 
 def test_an_empty_output_commits_no_rows(tmp_path: Path, lake: Lake) -> None:
     file = events(tmp_path, f"a,u,open,{NOON}")
-    run_import(load_settings(), mapping(tmp_path, EVENTS, {"dataset": "user_preferences", "empty": True}), [file])
+    run_import(
+        load_settings(), mapping(tmp_path, EVENTS, {"dataset": "user_preferences", "empty": True}), [file]
+    )
     assert lake.require("user_preferences", ds="2022-05-07").rows == 0
 
 
@@ -223,14 +275,18 @@ def test_suppressions_are_appended_once(tmp_path: Path, lake: Lake) -> None:
     }
     document = mapping(tmp_path, output)
     run_import(load_settings(), document, [people(tmp_path, "1,,,,2022-05-01,")], ds="2022-05-08")
-    run_import(load_settings(), document, [people(tmp_path, "1,,,,2022-05-01,", "2,,,,2022-05-02,")], ds="2022-05-08")
+    run_import(
+        load_settings(), document, [people(tmp_path, "1,,,,2022-05-01,", "2,,,,2022-05-02,")], ds="2022-05-08"
+    )
     assert lake.read_log("suppressions")["user_id"].to_pylist() == ["p1", "p2"]
 
 
 def test_too_many_rejects_write_nothing_but_samples(tmp_path: Path, lake: Lake) -> None:
     secret = "someone@example.org has moved"
     file = people(tmp_path, f'"{secret}",1,1990,CN,2022-05-01,t', "2,1,1990,CN,2022-05-01,t")
-    with pytest.raises(InvalidInput, match=r"1 of 2 rows rejected \(50.0 % > 5 %\), most for 'user_id: not matching") as refused:
+    with pytest.raises(
+        InvalidInput, match=r"1 of 2 rows rejected \(50.0 % > 5 %\), most for 'user_id: not matching"
+    ) as refused:
         run_import(load_settings(), mapping(tmp_path, PROFILES), [file], ds="2022-05-08")
     assert lake.partitions("user_profiles") == []
     samples = Path(str(refused.value.fix).removeprefix("samples are in ")).read_text("utf-8")
@@ -242,19 +298,32 @@ def test_too_many_rejects_write_nothing_but_samples(tmp_path: Path, lake: Lake) 
 
 def test_lines_that_are_no_rows_are_counted_not_fatal(tmp_path: Path, lake: Lake) -> None:
     lines = [f"e{n},u,open,{NOON}" for n in range(60)]
-    result = run_import(load_settings(), mapping(tmp_path, EVENTS), [events(tmp_path, *lines, "broken,line,with,too,many")])
+    result = run_import(
+        load_settings(), mapping(tmp_path, EVENTS), [events(tmp_path, *lines, "broken,line,with,too,many")]
+    )
     assert result["outputs"][0]["rejected"] == {"line is no CSV row": 1}
     assert result["outputs"][0]["read"] == 61
     assert lake.require("user_events", ds="2022-05-07").rejects == {"line is no CSV row": 1}
 
 
-@pytest.mark.parametrize("name", ["a'; DROP TABLE x; --", 'quo"te', "back\\slash", "sp ace", "{brace", "$p0", "select"])
+@pytest.mark.parametrize(
+    "name", ["a'; DROP TABLE x; --", 'quo"te', "back\\slash", "sp ace", "{brace", "$p0", "select"]
+)
 def test_names_and_values_are_data_never_sql(tmp_path: Path, lake: Lake, name: str) -> None:
     """Any column name, constant and map value comes through as it is."""
     file = tmp_path / "people.parquet"
     pq.write_table(pa.table({"id": ["1"], name: [name]}), file)
-    columns = {"user_id": "id", "province": {"from": name, "map": {name: name}}, "device_vendor": {"constant": name}}
-    run_import(load_settings(), mapping(tmp_path, {"dataset": "user_profiles", "input": "people", "columns": columns}), [file], ds="2022-05-08")
+    columns = {
+        "user_id": "id",
+        "province": {"from": name, "map": {name: name}},
+        "device_vendor": {"constant": name},
+    }
+    run_import(
+        load_settings(),
+        mapping(tmp_path, {"dataset": "user_profiles", "input": "people", "columns": columns}),
+        [file],
+        ds="2022-05-08",
+    )
     (row,) = read(lake, "user_profiles", ds="2022-05-08")
     assert (row["province"], row["device_vendor"]) == (name, name)
 
@@ -262,16 +331,33 @@ def test_names_and_values_are_data_never_sql(tmp_path: Path, lake: Lake, name: s
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"columns": {**EVENTS["columns"], "event_id": "eidd"}}, r"has no column 'eidd'; did you mean 'eid'\?"),
-        ({"columns": {**EVENTS["columns"], "event_idd": "eid"}}, r"has no column 'event_idd'; did you mean 'event_id'\?"),
+        (
+            {"columns": {**EVENTS["columns"], "event_id": "eidd"}},
+            r"has no column 'eidd'; did you mean 'eid'\?",
+        ),
+        (
+            {"columns": {**EVENTS["columns"], "event_idd": "eid"}},
+            r"has no column 'event_idd'; did you mean 'event_id'\?",
+        ),
         ({"columns": {"event_id": "eid"}}, "needs a value for user_id, event_type, event_ts"),
         ({"dataset": "user_event"}, r"cannot be imported; did you mean 'user_events'\?"),
         ({"colums": {}}, r"outputs.0.colums: unknown key; did you mean 'columns'\?"),
         ({"columns": {**EVENTS["columns"], "item": {"from": "uid", "constant": "x"}}}, "give exactly one of"),
         ({"columns": {**EVENTS["columns"], "item": {"template": "{uid!r}"}}}, "only plain"),
         ({"columns": {**EVENTS["columns"], "item": {"form": "uid"}}}, r"unknown key; did you mean 'from'\?"),
-        ({"columns": {**EVENTS["columns"], "value": {"from": "uid", "timestamp": {"unit": "ms"}}}}, "takes no timestamp rule"),
-        ({"columns": {**EVENTS["columns"], "event_ts": {"from": "ms", "timestamp": {"unit": "ms", "timezone": "Mars/Base"}}}}, "no IANA timezone"),
+        (
+            {"columns": {**EVENTS["columns"], "value": {"from": "uid", "timestamp": {"unit": "ms"}}}},
+            "takes no timestamp rule",
+        ),
+        (
+            {
+                "columns": {
+                    **EVENTS["columns"],
+                    "event_ts": {"from": "ms", "timestamp": {"unit": "ms", "timezone": "Mars/Base"}},
+                }
+            },
+            "no IANA timezone",
+        ),
         ({"filter": [{"column": "ms", "op": "gt", "value": "ten"}]}, "gt compares numbers"),
         ({"filter": [{"column": "uidd", "op": "not_null"}]}, r"no column 'uidd'; did you mean 'uid'\?"),
         ({"input": "nowhere"}, "no input 'nowhere'"),
@@ -284,7 +370,9 @@ def test_a_wrong_mapping_is_one_line_and_writes_nothing(
     import re
 
     document = tmp_path / "mapping.yaml"
-    document.write_text(yaml.safe_dump({"name": "test", "inputs": {"log": "log*"}, "outputs": [{**EVENTS, **change}]}))
+    document.write_text(
+        yaml.safe_dump({"name": "test", "inputs": {"log": "log*"}, "outputs": [{**EVENTS, **change}]})
+    )
     with pytest.raises(SystemExit) as ended:
         main(["import", "--mapping", str(document), str(events(tmp_path, f"a,u,open,{NOON}"))])
     assert ended.value.code == 2
@@ -329,19 +417,31 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
 def test_all_rows_filtered_is_refused(tmp_path: Path, lake: Lake) -> None:
     keep = [{"column": "uid", "op": "eq", "value": "nobody", "reason": "other"}]
     with pytest.raises(InvalidInput, match="none of 1 rows is left"):
-        run_import(load_settings(), mapping(tmp_path, {**EVENTS, "filter": keep}), [events(tmp_path, f"a,u,open,{NOON}")], ds="2022-05-08")
+        run_import(
+            load_settings(),
+            mapping(tmp_path, {**EVENTS, "filter": keep}),
+            [events(tmp_path, f"a,u,open,{NOON}")],
+            ds="2022-05-08",
+        )
 
 
 def test_receipts_carry_source_and_part(tmp_path: Path, lake: Lake) -> None:
     log = csv(tmp_path, "log.csv", f"rid,uid,ms\nr1,u1,{NOON}\n")
     at = {"from": "ms", "timestamp": {"unit": "ms"}}
     columns = {
-        "receipt_id": "rid", "user_id": "uid", "campaign_id": {"constant": "daily"}, "material_id": {"constant": "plain"},
+        "receipt_id": "rid", "user_id": "uid", "campaign_id": {"constant": "daily"},
+        "material_id": {"constant": "plain"},
         "channel": {"constant": "fcm"},
-        "message_id": {"hash_id": ["campaign_id", "user_id", "ms"]}, "dispatch_id": {"hash_id": ["message_id", "channel", "{uid}-token"]},
+        "message_id": {"hash_id": ["campaign_id", "user_id", "ms"]},
+        "dispatch_id": {"hash_id": ["message_id", "channel", "{uid}-token"]},
         "kind": {"constant": "opened"}, "receipt_ts": at, "sent_ts": at,
     }  # fmt: skip
-    output = {"dataset": "push_receipts", "input": "log", "partition": {"day_of": "sent_ts", "minus_days": 1}, "columns": columns}
+    output = {
+        "dataset": "push_receipts",
+        "input": "log",
+        "partition": {"day_of": "sent_ts", "minus_days": 1},
+        "columns": columns,
+    }
     run_import(load_settings(), mapping(tmp_path, output), [log])
     (row,) = read(lake, "push_receipts", ds="2022-05-06", source="import", part="test")
     message = ids.message_id("daily", "u1", str(NOON))
@@ -383,15 +483,26 @@ def test_big_whole_numbers_stay_exact(tmp_path: Path, lake: Lake) -> None:
     """A double would turn 9007199254740993 into ...992 and two people into one."""
     file = tmp_path / "people.parquet"
     pq.write_table(pa.table({"id": pa.array([9007199254740993, 9007199254740992], pa.int64())}), file)
-    output = {"dataset": "user_profiles", "input": "people", "columns": {"user_id": {"from": "id", "type": "int"}}}
+    output = {
+        "dataset": "user_profiles",
+        "input": "people",
+        "columns": {"user_id": {"from": "id", "type": "int"}},
+    }
     run_import(load_settings(), mapping(tmp_path, output), [file], ds="2022-05-08")
-    assert [row["user_id"] for row in read(lake, "user_profiles", ds="2022-05-08")] == ["9007199254740992", "9007199254740993"]
+    assert [row["user_id"] for row in read(lake, "user_profiles", ds="2022-05-08")] == [
+        "9007199254740992",
+        "9007199254740993",
+    ]
 
 
 def test_connection_errors_never_quote_rows(tmp_path: Path) -> None:
     bad = [{"column": "uid", "op": "matches", "value": "(", "reason": "other"}]
     with pytest.raises(InvalidInput, match="mapping cannot be run") as refused:
-        run_import(load_settings(), mapping(tmp_path, {**EVENTS, "filter": bad}), [events(tmp_path, f"a,private-person,open,{NOON}")])
+        run_import(
+            load_settings(),
+            mapping(tmp_path, {**EVENTS, "filter": bad}),
+            [events(tmp_path, f"a,private-person,open,{NOON}")],
+        )
     assert "private-person" not in refused.value.one_line()
 
 
@@ -408,4 +519,8 @@ def test_the_worked_example_of_the_document_is_true(tmp_path: Path, lake: Lake) 
     assert result["outputs"][3]["filtered"] == {"cancellation": 1}
     assert [row["country"] for row in read(lake, "user_profiles", ds="2026-11-14")] == ["DE", "AT"]
     (event,) = read(lake, "user_events", ds="2026-11-13")
-    assert (event["item"], event["value"], event["event_ts"]) == ("i_red_mug", 9.5, datetime(2026, 11, 13, 17, 2, 11, tzinfo=UTC))
+    assert (event["item"], event["value"], event["event_ts"]) == (
+        "i_red_mug",
+        9.5,
+        datetime(2026, 11, 13, 17, 2, 11, tzinfo=UTC),
+    )

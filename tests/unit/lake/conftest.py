@@ -1,4 +1,6 @@
-"""One lake per test on each store: a local folder with a space in its path, and S3 as moto's server speaks it over real HTTP."""
+"""One lake per test on each store: a local folder with a space in its path, and S3 as moto's server speaks it
+over real HTTP.
+"""
 
 from __future__ import annotations
 

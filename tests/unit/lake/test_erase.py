@@ -1,4 +1,6 @@
-"""`erase`: afterwards no byte of the person is in any object, every count is what it was, and a kill at any place is mended by the same call."""
+"""`erase`: afterwards no byte of the person is in any object, every count is what it was, and a kill at any
+place is mended by the same call.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ LAYOUT = {"send_hour": "2026-11-15T04", "channel": "fcm", "priority": "high"}
 
 
 def fill(store: Store) -> Lake:
-    """Write every dataset that names people: two days, a superseded commit, a replay, a log, a chain of two files."""
+    """Write every dataset that names people: two days, a superseded commit, a replay, a log, a chain of two
+    files.
+    """
     lake = Lake(store)
     for name, contract in sorted(CONTRACTS.items()):
         if "user_id" not in contract or contract.partition[0] != "ds":
@@ -44,14 +48,27 @@ def fill(store: Store) -> Lake:
             for ds in DAYS if branch == "main" else DAYS[:1]:
                 for seed in (1, 2) if ds == DAYS[0] else (1,):
                     leaf = {"ds": ds, "source": "fcm", "part": "p1", "send_hour": "2026-11-15T04"}
-                    with Lake(store, branch).attempt(name, **{key: leaf[key] for key in contract.partition}) as attempt:
+                    with Lake(store, branch).attempt(
+                        name, **{key: leaf[key] for key in contract.partition}
+                    ) as attempt:
                         rows = valid_rows(name, 200, seed=seed, ds=ds)
                         for part, some in enumerate((rows.slice(0, 100), rows.slice(100))):
-                            folder = "/".join(f"{key}={value}" for key, value in LAYOUT.items()) + "/" if "send_hour" in contract.layout else ""
-                            attempt.write(some, f"{folder}part-{part:04d}.parquet", keys=LAYOUT if folder else None)
+                            folder = (
+                                "/".join(f"{key}={value}" for key, value in LAYOUT.items()) + "/"
+                                if "send_hour" in contract.layout
+                                else ""
+                            )
+                            attempt.write(
+                                some, f"{folder}part-{part:04d}.parquet", keys=LAYOUT if folder else None
+                            )
                         attempt.publish()
     append_users(lake, pa.table({"user_id": [f"u{i:07d}" for i in range(100)]}), seen=None, shard_bits=4)
-    append_users(lake, pa.table({"user_id": [f"u{i:07d}" for i in range(100, 200)]}), seen=lake.head("user_index", chain="0"), shard_bits=4)
+    append_users(
+        lake,
+        pa.table({"user_id": [f"u{i:07d}" for i in range(100, 200)]}),
+        seen=lake.head("user_index", chain="0"),
+        shard_bits=4,
+    )
     lake.append_log("suppressions", valid_rows("suppressions", 20))
     return lake
 
@@ -99,23 +116,35 @@ def all_bytes(store: Store) -> dict[str, bytes]:
         if data[:4] == b"PAR1":
             found[f"{key} (unpacked)"] = repr(pq.read_table(pa.BufferReader(data)).to_pydict()).encode()
         elif data[:6] == b"ARROW1":
-            found[f"{key} (unpacked)"] = repr(pa.ipc.open_file(pa.BufferReader(data)).read_all().to_pydict()).encode()
+            found[f"{key} (unpacked)"] = repr(
+                pa.ipc.open_file(pa.BufferReader(data)).read_all().to_pydict()
+            ).encode()
     return found
 
 
 def traces(store: Store, *texts: str) -> list[str]:
     """Return the keys of all objects, and of the names among them, in which one of these texts is."""
-    return [key for key, data in all_bytes(store).items() if any(text.encode() in data or text in key for text in texts)]
+    return [
+        key
+        for key, data in all_bytes(store).items()
+        if any(text.encode() in data or text in key for text in texts)
+    ]
 
 
 def commits(store: Store) -> list[Commit]:
-    return [Commit.from_bytes(store.read(key)) for key in store.list("") if re.search(r"/_commits/\d+\.json$", key)]
+    return [
+        Commit.from_bytes(store.read(key))
+        for key in store.list("")
+        if re.search(r"/_commits/\d+\.json$", key)
+    ]
 
 
 def rest(lake: Lake) -> dict[str, pa.Table]:
     """Return every commit's rows without what is personal: all that a count can be made from."""
     return {
-        commit.ref: lake.read(commit).drop_columns([name for name in lake.read(commit).column_names if name in PERSONAL])
+        commit.ref: lake.read(commit).drop_columns(
+            [name for name in lake.read(commit).column_names if name in PERSONAL]
+        )
         for commit in commits(lake.store)
         if commit.dataset != "suppressions"
     }
@@ -124,7 +153,10 @@ def rest(lake: Lake) -> dict[str, pa.Table]:
 def test_no_byte_stays_and_every_count_does(template: Path, store: Store) -> None:
     filled = copied(template, store)
     gone, others = addresses(filled, WHO), addresses(filled, OTHER)
-    before, whom = rest(filled), {commit.ref: filled.read(commit)["user_id"].to_pylist() for commit in commits(store)}
+    before, whom = (
+        rest(filled),
+        {commit.ref: filled.read(commit)["user_id"].to_pylist() for commit in commits(store)},
+    )
     assert len(traces(store, WHO, *gone)) > 10  # the search finds what is there
     assert not traces(store, "no such text")
     result = erase(filled, [WHO])
@@ -133,7 +165,9 @@ def test_no_byte_stays_and_every_count_does(template: Path, store: Store) -> Non
     (tombstone,) = result.tombstones
     for commit in commits(store):
         if commit.ref in whom:  # rows stay in their place; others keep their names
-            assert filled.read(commit)["user_id"].to_pylist() == [tombstone if user == WHO else user for user in whom[commit.ref]]
+            assert filled.read(commit)["user_id"].to_pylist() == [
+                tombstone if user == WHO else user for user in whom[commit.ref]
+            ]
     assert len(traces(store, OTHER)) > 10
     assert all(traces(store, address) for address in others)
     verdict = verify(filled)
@@ -158,14 +192,22 @@ def test_the_ordinal_stays_taken_and_a_person_who_comes_back_is_a_new_one(filled
     assert verify(filled).problems == []
 
 
-def test_suppressed_under_both_names_until_the_id_is_gone(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_suppressed_under_both_names_until_the_id_is_gone(
+    filled: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from angelia.lake import erase as module
 
     seen: list[list[str]] = []
     original = module._all_passes
 
     def look(*arguments: object) -> None:
-        seen.append([row["user_id"] for row in Lake(filled.store).read_log("suppressions").to_pylist() if row["reason"] == "erased"])
+        seen.append(
+            [
+                row["user_id"]
+                for row in Lake(filled.store).read_log("suppressions").to_pylist()
+                if row["reason"] == "erased"
+            ]
+        )
         original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "_all_passes", look)
@@ -196,7 +238,9 @@ def test_many_at_once_and_ids_inside_other_texts(tmp_path: Path) -> None:
     lake = Lake(LocalStore(tmp_path))
     store = lake.store
     rows = valid_rows("user_endpoints", 40, ds=DAYS[0])
-    table = rows.set_column(2, rows.schema.field("address"), pa.array([f"sandbox-{user}" for user in rows["user_id"].to_pylist()]))
+    table = rows.set_column(
+        2, rows.schema.field("address"), pa.array([f"sandbox-{user}" for user in rows["user_id"].to_pylist()])
+    )
     with lake.attempt("user_endpoints", ds=DAYS[0]) as attempt:
         attempt.write(table, "part-0000.parquet")
         attempt.publish()
@@ -209,7 +253,9 @@ def test_many_at_once_and_ids_inside_other_texts(tmp_path: Path) -> None:
     assert (result.people, len(result.tombstones)) == (2, 2)
     assert traces(store, "u0000003", "u0000004") == []
     assert traces(store, "sandbox-u0000005")
-    receipt_ids = lake.read(lake.require("push_receipts", ds=DAYS[0], source="x", part="p"))["receipt_id"].to_pylist()
+    receipt_ids = lake.read(lake.require("push_receipts", ds=DAYS[0], source="x", part="p"))[
+        "receipt_id"
+    ].to_pylist()
     assert len(set(receipt_ids)) == 10
     assert receipt_ids[5] == "receipt:u0000005:5"
 
@@ -217,7 +263,12 @@ def test_many_at_once_and_ids_inside_other_texts(tmp_path: Path) -> None:
 def test_files_taken_as_they_came_are_searched_too(tmp_path: Path) -> None:
     lake = Lake(LocalStore(tmp_path))
     with lake.attempt("user_events", ds=DAYS[0]) as attempt:
-        table = pa.table({"user_id": pa.array([" u3 ", "u3", "u33", None]).dictionary_encode(), "extra": ["for u3", "x", "u3 of u33", None]})
+        table = pa.table(
+            {
+                "user_id": pa.array([" u3 ", "u3", "u33", None]).dictionary_encode(),
+                "extra": ["for u3", "x", "u3 of u33", None],
+            }
+        )
         attempt.write(table, "x.parquet", conform=False)
         attempt.write(pa.table({"colour": ["red"]}), "y.parquet", conform=False)
         attempt.publish()
@@ -233,7 +284,9 @@ def test_what_crashed_writers_left_goes_and_a_writer_at_work_is_named(filled: La
     left.write(valid_rows("user_events", 100, ds=DAYS[0]), "part-0000.parquet")
     clean = filled.attempt("user_events", ds=DAYS[0])
     clean.write(valid_rows("user_events", 5, ds=DAYS[0]), "part-0000.parquet")
-    with pytest.raises(Conflict, match=f"1 unfinished attempts hold them still .the first in {left.folder}") as caught:
+    with pytest.raises(
+        Conflict, match=f"1 unfinished attempts hold them still .the first in {left.folder}"
+    ) as caught:
         erase(filled, [WHO])
     assert WHO not in caught.value.one_line()
     tomorrow = Lake(filled.store, clock=lambda: datetime.now(UTC) + timedelta(days=1, minutes=1))
@@ -263,7 +316,9 @@ def test_expire_and_reruns_go_on_afterwards(filled: Lake) -> None:
     assert verify(filled).problems == []
 
 
-def test_a_job_that_writes_them_meanwhile_is_cleaned_up_after(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_writes_them_meanwhile_is_cleaned_up_after(
+    filled: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from angelia.lake import erase as module
 
     original = module._rewrite
@@ -296,13 +351,17 @@ def test_unknown_people_and_nonsense_write_nothing(filled: Lake) -> None:
     with pytest.raises(InvalidInput, match="all branches at once"):
         erase(Lake(filled.store, "replay-7"), [WHO])
     after = all_bytes(filled.store)
-    assert {key: data for key, data in after.items() if not key.startswith(("erasing/locks", "keys/erasure"))} == before
+    assert {
+        key: data for key, data in after.items() if not key.startswith(("erasing/locks", "keys/erasure"))
+    } == before
 
 
 def test_one_erasure_at_a_time(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = {"host": "elsewhere", "pid": 1, "since_ts": "2026-11-14T12:00:00+00:00", "nonce": "x"}
     filled.store.create("erasing/locks/00000001", json.dumps(lock).encode())
-    with pytest.raises(Conflict, match="another erasure is under way, on elsewhere since 2026-11-14T12:00:00"):
+    with pytest.raises(
+        Conflict, match="another erasure is under way, on elsewhere since 2026-11-14T12:00:00"
+    ):
         erase(filled, [WHO])
     assert erase(filled, [WHO], takeover=True).people == 1
     assert erase(filled, [OTHER]).people == 1  # released
@@ -316,9 +375,18 @@ def test_copies_of_s3_files_on_this_machine_go(s3_store: Store) -> None:
             for part, some in enumerate((rows.slice(0, 100), rows.slice(100))):
                 attempt.write(some, f"part-{part:04d}.parquet")
             attempt.publish()
-    copies = [Path(path) for name in ("user_profiles", "user_events") for path in lake.paths(lake.require(name, ds=DAYS[0]))]
+    copies = [
+        Path(path)
+        for name in ("user_profiles", "user_events")
+        for path in lake.paths(lake.require(name, ds=DAYS[0]))
+    ]
     erase(lake, [WHO])
-    assert [path.exists() for path in copies] == [False, True, False, True]  # the second halves are of people from number 100 on
+    assert [path.exists() for path in copies] == [
+        False,
+        True,
+        False,
+        True,
+    ]  # the second halves are of people from number 100 on
 
 
 # ---- killed
@@ -346,7 +414,9 @@ def run_erase(lake: Lake, failpoint: str | None) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("failpoint", KILLS)
-def test_killed_anywhere_the_lake_is_whole_and_the_same_call_completes_it(filled: Lake, failpoint: str) -> None:
+def test_killed_anywhere_the_lake_is_whole_and_the_same_call_completes_it(
+    filled: Lake, failpoint: str
+) -> None:
     lake = filled
     before, gone = rest(lake), addresses(lake, WHO)
     killed = run_erase(lake, failpoint)
@@ -359,13 +429,24 @@ def test_killed_anywhere_the_lake_is_whole_and_the_same_call_completes_it(filled
     assert traces(lake.store, WHO, *gone) == []
     assert rest(lake) == before
     assert verify(Lake(lake.store)).problems == []
-    assert len({row["user_id"] for row in Lake(lake.store).read_log("suppressions").to_pylist() if row["reason"] == "erased"}) >= 1
+    assert (
+        len(
+            {
+                row["user_id"]
+                for row in Lake(lake.store).read_log("suppressions").to_pylist()
+                if row["reason"] == "erased"
+            }
+        )
+        >= 1
+    )
 
 
 # ---- as typed
 
 
-def test_the_command(settings_home: Path, filled: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    settings_home: Path, filled: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lake = filled
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -380,7 +461,9 @@ def test_the_command(settings_home: Path, filled: Lake, tmp_path: Path, capsys: 
 
     code, out, err = run("--user", "u9999999")
     assert (code, out) == (2, "")
-    assert err.splitlines()[-1].startswith("error: this person is nowhere in the lake, or erased already; nothing was written")
+    assert err.splitlines()[-1].startswith(
+        "error: this person is nowhere in the lake, or erased already; nothing was written"
+    )
     (tmp_path / "ids.txt").write_text("\ufeffu0000005\r\n\nu0000006\n", encoding="utf-8")
     code, out, _ = run("--user-file", tmp_path / "ids.txt", "--user", WHO, "--json")
     assert code == 0
@@ -392,4 +475,6 @@ def test_the_command(settings_home: Path, filled: Lake, tmp_path: Path, capsys: 
     assert run()[2] == "error: nobody to erase; give --user or --user-file\n"
     assert run("--user-file", tmp_path / "none.txt")[0] == 2
     (tmp_path / "ids.txt").write_text("\n")
-    assert run("--user-file", tmp_path / "ids.txt")[2].startswith(f"error: {tmp_path / 'ids.txt'} names nobody")
+    assert run("--user-file", tmp_path / "ids.txt")[2].startswith(
+        f"error: {tmp_path / 'ids.txt'} names nobody"
+    )

@@ -1,4 +1,6 @@
-"""The same night, run again after an erasure: every person keeps ordinal, counts and messages, the erased one is planned for no more."""
+"""The same night, run again after an erasure: every person keeps ordinal, counts and messages, the erased one
+is planned for no more.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def angelia(*words: str) -> None:
 
 
 def night(lake: Lake, models: Path) -> dict[str, pa.Table]:
-    """Run the night's tasks from the sources to the manifests; return what they made, in a fixed order of rows."""
+    """Run the night's tasks from the sources to the manifests; return what they made, in a fixed order of
+    rows.
+    """
     index_users.main(["--ds", DS])
     aggregate_days.main(["--ds", DS, "--days", DAYS])
     build_features.main(["--ds", DS])
@@ -47,14 +51,42 @@ def night(lake: Lake, models: Path) -> dict[str, pa.Table]:
     if not Registry.open(models).versions():
         build_features.main(["--ds", CUTOFF])
         assert train.main(["--ds", DS, "--cutoff", CUTOFF, "--trees", "5"]) == 0
-        assert promote.main(["--version", *Registry.open(models).versions(), "--by", "test", "--reason", "first", "--force"]) == 0
+        assert (
+            promote.main(
+                [
+                    "--version",
+                    *Registry.open(models).versions(),
+                    "--by",
+                    "test",
+                    "--reason",
+                    "first",
+                    "--force",
+                ]
+            )
+            == 0
+        )
     score_materials.main(["--ds", DS])
     plan_dispatch.main(["--ds", DS])
     emit_manifests.main(["--ds", DS])
     made = {}
-    for name in ("user_days", "user_pushes", "user_features", "bitmap_index", "decisions", "dispatch_manifest"):
-        tables = [lake.read(lake.require(name, **leaf)) for leaf in lake.partitions(name) if name != "user_features" or leaf["ds"] == DS]
-        keys = {"user_days": ["ordinal", "event_type", "item"], "user_pushes": ["message_id", "kind"], "user_features": ["ordinal"]}
+    for name in (
+        "user_days",
+        "user_pushes",
+        "user_features",
+        "bitmap_index",
+        "decisions",
+        "dispatch_manifest",
+    ):
+        tables = [
+            lake.read(lake.require(name, **leaf))
+            for leaf in lake.partitions(name)
+            if name != "user_features" or leaf["ds"] == DS
+        ]
+        keys = {
+            "user_days": ["ordinal", "event_type", "item"],
+            "user_pushes": ["message_id", "kind"],
+            "user_features": ["ordinal"],
+        }
         keys |= {"decisions": ["ordinal"], "dispatch_manifest": ["dispatch_id"]}
         table = pa.concat_tables(tables)
         made[name] = table.sort_by([(key, "ascending") for key in keys[name]]) if name in keys else table
@@ -70,7 +102,10 @@ def test_the_same_night_again(settings_home: Path, lake: Lake, spark: SparkSessi
     before = night(lake, settings_home / "models")
     features = before["user_features"].to_pylist()
     told = set(before["dispatch_manifest"]["user_id"].to_pylist())
-    who = max((row for row in features if row["user_id"] in told), key=lambda row: row["n_events_28d"] + row["n_pushes_28d"])
+    who = max(
+        (row for row in features if row["user_id"] in told),
+        key=lambda row: row["n_events_28d"] + row["n_pushes_28d"],
+    )
     assert who["n_events_28d"] > 0
     assert who["n_pushes_28d"] > 0
     (tombstone,) = erase(lake, [who["user_id"]]).tombstones
@@ -78,18 +113,30 @@ def test_the_same_night_again(settings_home: Path, lake: Lake, spark: SparkSessi
     assert lake.require("user_index", chain="0").meta["n_users"] == len(features)  # nobody new, nobody lost
     assert after["user_days"] == before["user_days"]
     assert after["user_pushes"] == before["user_pushes"]
-    expected = [row if row["ordinal"] != who["ordinal"] else {**row, "user_id": tombstone, "is_suppressed": True} for row in features]
+    expected = [
+        row if row["ordinal"] != who["ordinal"] else {**row, "user_id": tombstone, "is_suppressed": True}
+        for row in features
+    ]
     assert after["user_features"].to_pylist() == expected
     counts = [
-        {tuple(row[key] for key in ("field", "kind", "value", "bit", "block")): row["cardinality"] for row in night["bitmap_index"].to_pylist()}
+        {
+            tuple(row[key] for key in ("field", "kind", "value", "bit", "block")): row["cardinality"]
+            for row in night["bitmap_index"].to_pylist()
+        }
         for night in (before, after)
     ]
-    differ = {key: counts[1].get(key, 0) - counts[0].get(key, 0) for key in {*counts[0], *counts[1]} if counts[0].get(key) != counts[1].get(key)}
+    differ = {
+        key: counts[1].get(key, 0) - counts[0].get(key, 0)
+        for key in {*counts[0], *counts[1]}
+        if counts[0].get(key) != counts[1].get(key)
+    }
     assert {key[0] for key in differ} == {"is_suppressed", "reachable"}
     assert {(key[0], n) for key, n in differ.items()} == {("is_suppressed", 1), ("reachable", -1)}
     assert who["ordinal"] not in after["decisions"]["ordinal"].to_pylist()
     assert not {who["user_id"], tombstone} & set(after["dispatch_manifest"]["user_id"].to_pylist())
-    others = before["dispatch_manifest"].filter(pc.not_equal(before["dispatch_manifest"]["ordinal"], who["ordinal"]))
+    others = before["dispatch_manifest"].filter(
+        pc.not_equal(before["dispatch_manifest"]["ordinal"], who["ordinal"])
+    )
     assert after["dispatch_manifest"] == others  # nobody is told twice or not at all for it
     angelia("quality", "check", "--gate", "plan", "--ds", DS)
     assert verify(lake).problems == []

@@ -45,7 +45,12 @@ def publish(lake: Lake, table: pa.Table | None = None, ds: str = DS, **how: Any)
 
 
 def users(first: int, last: int) -> pa.Table:
-    return pa.table({"user_id": [f"u{i}" for i in range(first, last)], "ordinal": pa.array(range(first, last), pa.uint32())})
+    return pa.table(
+        {
+            "user_id": [f"u{i}" for i in range(first, last)],
+            "ordinal": pa.array(range(first, last), pa.uint32()),
+        }
+    )
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
@@ -67,10 +72,20 @@ def test_readers_see_nothing_before_publish_and_everything_after(any_lake: Lake)
         attempt.write(scores(1), "part-0000.parquet")
         assert any_lake.head("material_scores", ds=DS) is None
         assert any_lake.partitions("material_scores") == []
-        made = attempt.publish(inputs=["user_events/ds=2026-11-14@1"], params={"a": (1, 2), 3: "x"}, meta={"gap": 0.1}, rejects={"dirty": 4})
+        made = attempt.publish(
+            inputs=["user_events/ds=2026-11-14@1"],
+            params={"a": (1, 2), 3: "x"},
+            meta={"gap": 0.1},
+            rejects={"dirty": 4},
+        )
     found = any_lake.require("material_scores", ds=DS)
     assert found == made
-    assert (found.number, found.rows, found.rejects, found.params) == (1, 1, {"dirty": 4}, {"a": [1, 2], "3": "x"})
+    assert (found.number, found.rows, found.rejects, found.params) == (
+        1,
+        1,
+        {"dirty": 4},
+        {"a": [1, 2], "3": "x"},
+    )
     assert any_lake.partitions("material_scores") == [{"ds": DS}]
     with pytest.raises(NotFound, match="no commit for ds=2026-11-13") as caught:
         any_lake.require("material_scores", ds="2026-11-13")
@@ -139,7 +154,9 @@ def test_the_loser_with_other_inputs_takes_the_next_number_and_keeps_them(any_la
     assert own.inputs == tuple(cited)
 
 
-def test_the_loser_with_other_code_takes_the_next_number(any_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loser_with_other_code_takes_the_next_number(
+    any_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     versions = iter(["1.0+mine", "1.0+theirs"])
     monkeypatch.setattr("angelia.lake.attempt.code_version", lambda: next(versions))
     own, winner = _race(any_lake, {}, {})
@@ -149,7 +166,11 @@ def test_the_loser_with_other_code_takes_the_next_number(any_lake: Lake, monkeyp
 
 def test_many_writers_at_once_each_get_a_number(any_lake: Lake) -> None:
     with ThreadPoolExecutor(6) as pool:
-        commits = list(pool.map(lambda seed: publish(Lake(any_lake.store), scores(seed), params={"seed": seed}), range(6)))
+        commits = list(
+            pool.map(
+                lambda seed: publish(Lake(any_lake.store), scores(seed), params={"seed": seed}), range(6)
+            )
+        )
     assert sorted(commit.number for commit in commits) == [1, 2, 3, 4, 5, 6]
     for commit in commits:
         assert any_lake.as_of("material_scores", commit.number, ds=DS) == commit
@@ -189,10 +210,16 @@ def publish_as(lake: Lake, entries: Callable[[Attempt], list[FileEntry]]) -> Com
         ({"bytes": 5}, Corrupt, "its commit says 5"),
         ({"rows": 5}, Corrupt, "2 rows, its commit says 5"),
         ({"path": "main/material_scores/ds=2026-11-14/attempt-0/gone.parquet"}, Corrupt, "missing"),
-        ({"path": "main/material_scores/ds=2026-11-13/attempt-0/x.parquet"}, InvalidInput, "not of this partition"),
+        (
+            {"path": "main/material_scores/ds=2026-11-13/attempt-0/x.parquet"},
+            InvalidInput,
+            "not of this partition",
+        ),
     ],
 )
-def test_the_audit_refuses_files_that_are_not_as_said(any_lake: Lake, changes: dict[str, Any], error: type[Exception], says: str) -> None:
+def test_the_audit_refuses_files_that_are_not_as_said(
+    any_lake: Lake, changes: dict[str, Any], error: type[Exception], says: str
+) -> None:
     with pytest.raises(error, match=says):
         publish_as(any_lake, lambda attempt: [entry_of(any_lake, attempt, scores(1, 2), **changes)])
     assert list(any_lake.store.list("")) == []
@@ -214,14 +241,21 @@ def test_the_audit_refuses_what_is_no_parquet(any_lake: Lake) -> None:
 
 def test_the_audit_compares_columns_with_the_contract_unless_taken_as_they_came(any_lake: Lake) -> None:
     other = scores(1, 2).drop_columns(["material_id"]).set_column(0, "ordinal", pa.array([1, 2], pa.int64()))
-    commit = publish_as(any_lake, lambda attempt: [any_lake.write_file("material_scores", attempt.folder, other, "x.parquet", conform=False)])
+    commit = publish_as(
+        any_lake,
+        lambda attempt: [
+            any_lake.write_file("material_scores", attempt.folder, other, "x.parquet", conform=False)
+        ],
+    )
     assert not any_lake.require("material_scores", ds=DS).files[0].conforms
 
     def pretend(attempt: Attempt) -> list[FileEntry]:
         entry = any_lake.write_file("material_scores", attempt.folder, other, "x.parquet", conform=False)
         return [replace(entry, conforms=True)]
 
-    with pytest.raises(Corrupt, match=r"ordinal: int64, contract uint32; material_id: absent, contract string"):
+    with pytest.raises(
+        Corrupt, match=r"ordinal: int64, contract uint32; material_id: absent, contract string"
+    ):
         publish_as(any_lake, pretend)
     assert any_lake.require("material_scores", ds=DS) == commit
 
@@ -275,7 +309,9 @@ def test_read_takes_columns_and_files(any_lake: Lake) -> None:
             attempt.write(scores(shard * 10), f"part-{shard:04d}.parquet", shards=(shard, shard))
         commit = attempt.publish()
     assert any_lake.read(commit, ["ordinal"]).to_pydict() == {"ordinal": [0, 10]}
-    assert any_lake.read(commit, ["ordinal"], where=lambda entry: entry.shards == (1, 1)).to_pydict() == {"ordinal": [10]}
+    assert any_lake.read(commit, ["ordinal"], where=lambda entry: entry.shards == (1, 1)).to_pydict() == {
+        "ordinal": [10]
+    }
     assert any_lake.read(commit, ["p_open"], where=lambda _: False).schema.names == ["p_open"]
     with pytest.raises(InvalidInput, match="has no column colour"):
         any_lake.read(commit, ["colour"])
@@ -286,7 +322,9 @@ def test_duckdb_reads_paths_on_every_store(any_lake: Lake, tmp_path: Path) -> No
     for _ in range(2):  # the second time from the cache
         paths = any_lake.paths(commit)
         assert all(Path(path).is_relative_to(tmp_path) for path in paths)
-        found = duckdb.sql("SELECT * FROM read_parquet($paths, hive_partitioning = false)", params={"paths": paths}).fetchall()
+        found = duckdb.sql(
+            "SELECT * FROM read_parquet($paths, hive_partitioning = false)", params={"paths": paths}
+        ).fetchall()
         assert found == [(1, "price_drop", "camera", 0.25), (2, "price_drop", "camera", 0.25)]
     assert any_lake.paths(commit, where=lambda _: False) == []
 
@@ -349,20 +387,30 @@ def test_a_commit_file_in_the_wrong_place_is_corrupt(any_lake: Lake) -> None:
 
 
 def test_partitions_sorts_filters_and_ignores_what_is_no_partition(any_lake: Lake) -> None:
-    for ds, source, part in [("2026-11-14", "worker", "1"), ("2026-11-13", "worker", "0"), ("2026-11-14", "import", "0")]:
+    for ds, source, part in [
+        ("2026-11-14", "worker", "1"),
+        ("2026-11-13", "worker", "0"),
+        ("2026-11-14", "import", "0"),
+    ]:
         with any_lake.attempt("push_receipts", ds=ds, source=source, part=part) as attempt:
             attempt.publish()
     any_lake.store.put("main/push_receipts/ds=today/source=x/part=0/_commits/00000001.json", b"{}")
     any_lake.store.put("main/push_receipts/README", b"")
     any_lake.store.put("main/push_receipts/ds=2026-11-12/source=x/part=0/attempt-1/x.parquet", b"")
     leaves = any_lake.partitions("push_receipts")
-    assert [tuple(leaf.values()) for leaf in leaves] == [("2026-11-13", "worker", "0"), ("2026-11-14", "import", "0"), ("2026-11-14", "worker", "1")]
+    assert [tuple(leaf.values()) for leaf in leaves] == [
+        ("2026-11-13", "worker", "0"),
+        ("2026-11-14", "import", "0"),
+        ("2026-11-14", "worker", "1"),
+    ]
     assert any_lake.partitions("push_receipts", ds="2026-11-14", source="worker") == [leaves[2]]
     with pytest.raises(InvalidInput, match="partitioned by ds, source, part"):
         any_lake.partitions("push_receipts", source="worker")
 
 
-@pytest.mark.parametrize("value", ["../../etc", "2026-11-14/..", "", "a b", "2026-13-01", "20261114", "today", "x" * 200, "a\nb"])
+@pytest.mark.parametrize(
+    "value", ["../../etc", "2026-11-14/..", "", "a b", "2026-13-01", "20261114", "today", "x" * 200, "a\nb"]
+)
 def test_partition_values_are_checked(any_lake: Lake, value: str) -> None:
     for ask in (any_lake.head, any_lake.attempt, any_lake.history):
         with pytest.raises(InvalidInput, match="cannot be a partition value"):
@@ -442,9 +490,18 @@ def test_a_log_reads_only_what_is_new(any_lake: Lake, monkeypatch: pytest.Monkey
 
 
 def test_a_chain_grows_and_lists_all_earlier_files(any_lake: Lake) -> None:
-    first = append_chain(any_lake, "user_index", [users(0, 300), users(300, 512)], expected=None, shard_bits=8, rejects={"bad id": 2})
+    first = append_chain(
+        any_lake,
+        "user_index",
+        [users(0, 300), users(300, 512)],
+        expected=None,
+        shard_bits=8,
+        rejects={"bad id": 2},
+    )
     assert (first.meta, first.rejects) == ({"shard_bits": 8, "n_users": 512}, {"bad id": 2})
-    second = append_chain(any_lake, "user_index", [users(512, 520)], expected=first, shard_bits=8, meta={"ds": DS})
+    second = append_chain(
+        any_lake, "user_index", [users(512, 520)], expected=first, shard_bits=8, meta={"ds": DS}
+    )
     assert (second.number, second.meta) == (2, {"shard_bits": 8, "n_users": 520, "ds": DS})
     assert second.files[:2] == first.files
     assert [entry.shards for entry in second.files] == [(0, 1), (1, 1), (2, 2)]
@@ -463,7 +520,9 @@ def test_a_chain_refuses_what_would_break_ordinals(any_lake: Lake) -> None:
         with pytest.raises(InvalidInput, match=says):
             append_chain(any_lake, "user_index", tables, expected=head, shard_bits=bits)
     with pytest.raises(InvalidInput, match="never written on replay-1"):
-        append_chain(Lake(any_lake.store, "replay-1"), "user_index", [users(10, 20)], expected=head, shard_bits=8)
+        append_chain(
+            Lake(any_lake.store, "replay-1"), "user_index", [users(10, 20)], expected=head, shard_bits=8
+        )
     assert len([key for key in any_lake.store.list("") if "attempt-" in key]) == 1
 
 

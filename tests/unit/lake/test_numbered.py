@@ -28,7 +28,10 @@ def test_a_branch_reads_its_own_unless_another_is_named(lake: Lake) -> None:
     assert numbered.load(replay, "guard", DS) is None
     numbered.store(replay, "guard", DS, "its own")
     assert numbered.load(replay, "guard", DS) == (f"quality/replay-1/{DS}/guard/0001.json", "its own")
-    assert numbered.load(replay, "guard", DS, branch="main") == (f"quality/main/{DS}/guard/0001.json", "main's")
+    assert numbered.load(replay, "guard", DS, branch="main") == (
+        f"quality/main/{DS}/guard/0001.json",
+        "main's",
+    )
 
 
 def test_writers_at_the_same_time_lose_nothing(lake: Lake) -> None:

@@ -1,4 +1,6 @@
-"""Unclear answers of S3: what the client sends really arrives at the server, what comes back is altered on the way."""
+"""Unclear answers of S3: what the client sends really arrives at the server, what comes back is altered on
+the way.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,15 @@ Answer = Callable[[], Any]
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "CREATE_WAITS_S", (0.0,) * 5)
-    monkeypatch.setattr(s3, "CONFIG", s3.CONFIG.merge(s3.Config(retries={"mode": "standard", "total_max_attempts": 1})))
+    monkeypatch.setattr(
+        s3, "CONFIG", s3.CONFIG.merge(s3.Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    )
 
 
 class Wire:
-    """Replaces the answers to PUT requests, in order; the request itself still reaches the server where `arrives`."""
+    """Replaces the answers to PUT requests, in order; the request itself still reaches the server where
+    `arrives`.
+    """
 
     def __init__(self, store: S3Store) -> None:
         self.store, self.script, self.puts, self._inside = store, list[tuple[bool, Answer | None]](), 0, False
@@ -72,14 +78,18 @@ def wire(s3_store: S3Store) -> Wire:
         pytest.param(False, broken, 2, id="connection broken before the write"),
     ],
 )
-def test_an_unclear_answer_is_settled_by_reading_back(wire: Wire, arrives: bool, answer: Answer, puts: int) -> None:
+def test_an_unclear_answer_is_settled_by_reading_back(
+    wire: Wire, arrives: bool, answer: Answer, puts: int
+) -> None:
     wire.script = [(arrives, answer)]
     assert wire.store.create("a/x", b"mine")
     assert wire.puts == puts
     assert wire.store.read("a/x") == b"mine"
 
 
-@pytest.mark.parametrize("answer", [status(500, "InternalError"), status(409, "ConditionalRequestConflict"), broken, None])
+@pytest.mark.parametrize(
+    "answer", [status(500, "InternalError"), status(409, "ConditionalRequestConflict"), broken, None]
+)
 def test_somebody_else_s_object_is_a_loss_even_with_equal_bytes(wire: Wire, answer: Answer | None) -> None:
     assert wire.store.create("a/x", b"same")
     wire.script = [(False, answer)]
@@ -104,7 +114,12 @@ def test_a_refusal_is_final_and_one_line(wire: Wire) -> None:
 
 def test_missing_bucket_and_dead_endpoint_are_one_line(s3_url: str, s3_endpoint: str) -> None:
     missing = S3Store("s3://no-such-bucket-here", s3_endpoint)
-    for ask in (lambda: missing.read("a"), lambda: list(missing.list("")), lambda: missing.put("a", b""), lambda: missing.create("a", b"")):
+    for ask in (
+        lambda: missing.read("a"),
+        lambda: list(missing.list("")),
+        lambda: missing.put("a", b""),
+        lambda: missing.create("a", b""),
+    ):
         with pytest.raises(AngeliaError, match="NoSuchBucket") as caught:
             ask()
         assert not isinstance(caught.value, NotFound)
@@ -117,7 +132,9 @@ def test_missing_bucket_and_dead_endpoint_are_one_line(s3_url: str, s3_endpoint:
     dead.client.close()
 
 
-def test_no_credentials_is_one_line(s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_no_credentials_is_one_line(
+    s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/none")

@@ -31,7 +31,9 @@ def test_equal_bytes_do_not_make_two_winners(store: Store) -> None:
 def test_one_of_many_threads_wins(store: Store) -> None:
     for round_ in range(5):
         with ThreadPoolExecutor(8) as pool:
-            won = list(pool.map(lambda i, key=f"claims/{round_}": store.create(key, f"{i % 2}".encode()), range(8)))
+            won = list(
+                pool.map(lambda i, key=f"claims/{round_}": store.create(key, f"{i % 2}".encode()), range(8))
+            )
         assert sum(won) == 1
 
 
@@ -44,7 +46,10 @@ def _claim(url: str, endpoint: str | None, keys: int, barrier: object, won: obje
 def test_one_of_many_processes_wins(store: Store) -> None:
     context = multiprocessing.get_context("spawn")
     barrier, won, keys = context.Barrier(3), context.Queue(), 20
-    workers = [context.Process(target=_claim, args=(store.url, getattr(store, "endpoint", None), keys, barrier, won)) for _ in range(3)]
+    workers = [
+        context.Process(target=_claim, args=(store.url, getattr(store, "endpoint", None), keys, barrier, won))
+        for _ in range(3)
+    ]
     for worker in workers:
         worker.start()
     claimed = sorted(key for _ in workers for key in won.get(timeout=60))
@@ -62,7 +67,11 @@ def test_put_read_size_tail_list_children_delete(store: Store, tmp_path: Path) -
     assert not (tmp_path / "three").exists()
     assert store.read("a/b/three") == b"xyz"
     assert (store.size("a/b/one"), store.size("a/two")) == (5, 0)
-    assert (store.tail("a/b/one", 2), store.tail("a/b/one", 99), store.tail("a/two", 3)) == ((5, b"45"), (5, b"12345"), (0, b""))
+    assert (store.tail("a/b/one", 2), store.tail("a/b/one", 99), store.tail("a/two", 3)) == (
+        (5, b"45"),
+        (5, b"12345"),
+        (0, b""),
+    )
     assert list(store.list("a")) == ["a/b/one", "a/b/three", "a/two"]
     assert list(store.list("")) == list(store.list("a"))
     assert store.children("a") == ["b", "two"]
@@ -96,7 +105,23 @@ def test_absent_is_not_found(store: Store) -> None:
         store.read("a/b")
 
 
-@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/x", "a//b", "a/./b", "a\x00b", "a\nb", ".tmp/x", "", "a b", "a\\..\\b", "a/" + "x" * 300])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../x",
+        "a/../../x",
+        "/etc/x",
+        "a//b",
+        "a/./b",
+        "a\x00b",
+        "a\nb",
+        ".tmp/x",
+        "",
+        "a b",
+        "a\\..\\b",
+        "a/" + "x" * 300,
+    ],
+)
 def test_keys_that_leave_or_hide_are_refused(store: Store, key: str) -> None:
     for do in (
         store.read,
@@ -139,7 +164,9 @@ def test_own_link_behind_an_error_counts_as_won(tmp_path: Path, monkeypatch: pyt
     assert not store.create("a/x", b"1")
 
 
-def test_a_folder_that_cannot_be_synced_leaves_the_outcome_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_synced_leaves_the_outcome_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = LocalStore(tmp_path / "lake")
     store.create("a/first", b"")
     real, fail = os.fsync, []

@@ -1,4 +1,6 @@
-"""`verify` finds every damage and names it; `expire` removes what nobody needs and nothing else. On both stores."""
+"""`verify` finds every damage and names it; `expire` removes what nobody needs and nothing else. On both
+stores.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +49,20 @@ def test_a_whole_lake_has_no_problems(store: Store) -> None:
     lake.append_log("stops", valid_rows("stops", 2))
     head = None
     for first in (0, 10):
-        table = pa.table({"user_id": [f"u{i}" for i in range(first, first + 10)], "ordinal": pa.array(range(first, first + 10), pa.uint32())})
+        table = pa.table(
+            {
+                "user_id": [f"u{i}" for i in range(first, first + 10)],
+                "ordinal": pa.array(range(first, first + 10), pa.uint32()),
+            }
+        )
         head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
     verdict = verify(lake)
     assert verdict.problems == []
-    assert (verdict.commits, verdict.files, verdict.expired) == (5, 5, 0)  # the chain's second commit lists a file known from the first
+    assert (verdict.commits, verdict.files, verdict.expired) == (
+        5,
+        5,
+        0,
+    )  # the chain's second commit lists a file known from the first
     assert verdict.bytes == sum(item.bytes for item in store.stored("") if "attempt-" in item.key)
     assert verify(lake, "user_days").commits == 1
     assert verify(lake, ds="2026-11-13").commits == 0
@@ -61,7 +72,9 @@ def test_a_whole_lake_has_no_problems(store: Store) -> None:
 
 def test_every_damage_is_named_at_once(store: Store) -> None:
     lake = lake_at(store)
-    commits = {ds: publish(lake, "user_days", ds) for ds in ("2026-11-11", "2026-11-12", "2026-11-13", "2026-11-14")}
+    commits = {
+        ds: publish(lake, "user_days", ds) for ds in ("2026-11-11", "2026-11-12", "2026-11-13", "2026-11-14")
+    }
     paths = {ds: commit.files[0].path for ds, commit in commits.items()}
     store.delete(paths["2026-11-11"])
     store.put(paths["2026-11-12"], store.read(paths["2026-11-12"])[:-5])
@@ -158,7 +171,11 @@ def test_what_a_pending_plan_cites_stays_however_indirectly(store: Store) -> Non
     profiles = publish(early, "user_profiles", "2026-09-01")
     days = publish(early, "user_days", "2026-09-01", inputs=[profiles])
     unrelated = publish(early, "user_days", "2026-09-02")
-    for name, ds in [("user_profiles", "2026-09-01"), ("user_days", "2026-09-01"), ("user_days", "2026-09-02")]:
+    for name, ds in [
+        ("user_profiles", "2026-09-01"),
+        ("user_days", "2026-09-01"),
+        ("user_days", "2026-09-02"),
+    ]:
         publish(early, name, ds, seed=9)
     plan = publish(early, "decisions", "2026-11-18", inputs=[days])
     first = publish(early, "dispatch_manifest", "2026-11-18", inputs=[plan])
@@ -178,7 +195,12 @@ def test_logs_and_chain_files_never_expire(store: Store) -> None:
         lake.append_log("stops", valid_rows("stops", 2, seed=seed))
     head = None
     for first in (0, 10):
-        table = pa.table({"user_id": [f"u{i}" for i in range(first, first + 10)], "ordinal": pa.array(range(first, first + 10), pa.uint32())})
+        table = pa.table(
+            {
+                "user_id": [f"u{i}" for i in range(first, first + 10)],
+                "ordinal": pa.array(range(first, first + 10), pa.uint32()),
+            }
+        )
         head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
     result = expire(lake_at(store), 1)
     assert (result.commits, result.files) == (["user_index/chain=0@1"], 0)

@@ -1,4 +1,6 @@
-"""A small lake with features as of a cutoff, a week of pushes and a catalog: opens depend on tag, gender and material."""
+"""A small lake with features as of a cutoff, a week of pushes and a catalog: opens depend on tag, gender and
+material.
+"""
 
 import json
 import sys
@@ -15,15 +17,18 @@ DS, CUTOFF = "2026-11-14", "2026-11-07"
 N = 1500
 BODIES = [
     ("policy", "default", {
-        "holdout": {"share_pct": 2.0, "salt": "h"}, "salt": "s", "explore": {"slot_share_pct": 5.0, "epsilon": 0.1, "temperature": 0.02},
+        "holdout": {"share_pct": 2.0, "salt": "h"}, "salt": "s",
+        "explore": {"slot_share_pct": 5.0, "epsilon": 0.1, "temperature": 0.02},
     }),
     ("audience", "everyone", {"predicate": "gender IS NOT NULL"}),
     ("template", "plain", {"channels": ["fcm"], "variants": {"en": {"title": "t", "body": "b"}}}),
     ("material", "sale_camera", {"template": "plain", "category": "camera"}),
     ("material", "sale_shoes", {"template": "plain", "category": "shoes"}),
     ("campaign", "sale", {
-        "name": "Sale", "topic": "promo", "owner": "growth", "audience": "everyone", "materials": ["sale_camera", "sale_shoes"], "channels": ["fcm"],
-        "value_per_open": 0.05, "occurrence": {"every": "daily"}, "start_date": "2026-11-01", "end_date": "2026-12-31",
+        "name": "Sale", "topic": "promo", "owner": "growth", "audience": "everyone",
+        "materials": ["sale_camera", "sale_shoes"], "channels": ["fcm"],
+        "value_per_open": 0.05, "occurrence": {"every": "daily"}, "start_date": "2026-11-01",
+        "end_date": "2026-12-31",
     }),
 ]  # fmt: skip
 
@@ -34,22 +39,32 @@ def table(name: str, rows: list[dict[str, object]]) -> pa.Table:
 
 def features(i: int) -> dict[str, object]:
     return {
-        "ordinal": i, "user_id": f"u{i:05d}", "gender": ("f", "m")[i % 2], "age_years": 20 + i % 50, "country": "DE", "province": None,
+        "ordinal": i, "user_id": f"u{i:05d}", "gender": ("f", "m")[i % 2], "age_years": 20 + i % 50,
+        "country": "DE", "province": None,
         "locale": "de-DE",
-        "timezone": "Europe/Berlin", "is_timezone_unknown": False, "device_vendor": "samsung", "membership_level": None,
-        "tags": ["camera"] if i % 3 == 0 else (None if i % 3 == 1 else ["shoes", "food"]), "days_since_signup": i % 400, "n_events_1d": 0,
-        "n_events_7d": i % 5, "n_events_28d": i % 9, "n_active_days_28d": i % 7, "n_purchases_28d": 0, "value_28d": 0.0, "days_since_event": i % 9,
-        "days_since_purchase": None, "n_pushes_7d": 3, "n_pushes_28d": 9, "n_opens_28d": 1, "open_rate_28d": 0.1, "days_since_push": 1,
+        "timezone": "Europe/Berlin", "is_timezone_unknown": False, "device_vendor": "samsung",
+        "membership_level": None,
+        "tags": ["camera"] if i % 3 == 0 else (None if i % 3 == 1 else ["shoes", "food"]),
+        "days_since_signup": i % 400, "n_events_1d": 0,
+        "n_events_7d": i % 5, "n_events_28d": i % 9, "n_active_days_28d": i % 7, "n_purchases_28d": 0,
+        "value_28d": 0.0, "days_since_event": i % 9,
+        "days_since_purchase": None, "n_pushes_7d": 3, "n_pushes_28d": 9, "n_opens_28d": 1,
+        "open_rate_28d": 0.1, "days_since_push": 1,
         "channels": ["fcm"], "opted_out_topics": [], "is_suppressed": False,
     }  # fmt: skip
 
 
-def push(i: int, day: int, hour: int, material: str, kind: str, delay_h: float = 0.0, **over: object) -> dict[str, object]:
-    """Return a push of user i, `day` days after the cutoff's midnight of 8 November (day 0 = first day after the cutoff)."""
+def push(
+    i: int, day: int, hour: int, material: str, kind: str, delay_h: float = 0.0, **over: object
+) -> dict[str, object]:
+    """Return a push of user i, `day` days after the cutoff's midnight of 8 November (day 0 = first day after
+    the cutoff).
+    """
     sent = datetime(2026, 11, 8, hour, tzinfo=UTC) + timedelta(days=day)
     at = sent + timedelta(hours=delay_h)
     return {
-        "ordinal": i, "message_id": ids.message_id("sale", f"u{i:05d}", f"{day}"), "campaign_id": "sale", "material_id": material, "channel": "fcm",
+        "ordinal": i, "message_id": ids.message_id("sale", f"u{i:05d}", f"{day}"), "campaign_id": "sale",
+        "material_id": material, "channel": "fcm",
         "kind": kind, "at_ts": at, "sent_ts": sent, "slot_propensity": 1 / 24, "material_propensity": 0.5,
     } | over  # fmt: skip
 
@@ -61,15 +76,26 @@ def write_pushes(lake: Lake, rows: list[dict[str, object]]) -> None:
         by_day.setdefault(row["at_ts"].date().isoformat(), []).append(row)
     for ds, some in by_day.items():
         with lake.attempt("user_pushes", ds=ds) as attempt:
-            attempt.write(table("user_pushes", sorted(some, key=lambda row: (row["ordinal"], row["message_id"], row["kind"]))), "part-0000.parquet")
+            attempt.write(
+                table(
+                    "user_pushes",
+                    sorted(some, key=lambda row: (row["ordinal"], row["message_id"], row["kind"])),
+                ),
+                "part-0000.parquet",
+            )
             attempt.publish()
 
 
 def write_features_and_catalog(lake: Lake, n: int = N) -> None:
     with lake.attempt("user_features", ds=CUTOFF) as attempt:
-        attempt.write(table("user_features", [features(i) for i in range(n)]), "part-0000.parquet", shards=(0, 0))
+        attempt.write(
+            table("user_features", [features(i) for i in range(n)]), "part-0000.parquet", shards=(0, 0)
+        )
         attempt.publish()
-    bodies = [{"kind": kind, "id": name, "version": 1, "body": json.dumps({"kind": kind, "id": name} | body)} for kind, name, body in BODIES]
+    bodies = [
+        {"kind": kind, "id": name, "version": 1, "body": json.dumps({"kind": kind, "id": name} | body)}
+        for kind, name, body in BODIES
+    ]
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
         attempt.write(table("catalog_snapshot", bodies), "documents.parquet")
         attempt.publish()

@@ -18,9 +18,18 @@ def test_nothing_from_before_the_cutoff_and_nothing_immature_gets_in(lake, night
     night.write_features_and_catalog(lake, 300)
     rows = [push(i, 2, 5, "sale_camera", "sent") for i in range(200)]
     rows += [push(i, 2, 5, "sale_camera", "opened", 3.0) for i in range(50)]
-    rows += [push(50, 2, 5, "sale_camera", "opened", 24.0), push(51, 2, 5, "sale_camera", "opened", 23.99)]  # too late, just in time
-    rows += [push(201, 6, 0, "sale_camera", "sent"), push(202, 5, 23, "sale_camera", "sent")]  # may still be opened; just mature
-    rows += [push(203, -1, 23, "sale_camera", "sent"), push(203, -1, 23, "sale_camera", "opened", 2.0)]  # sent on the cutoff day, opened after
+    rows += [
+        push(50, 2, 5, "sale_camera", "opened", 24.0),
+        push(51, 2, 5, "sale_camera", "opened", 23.99),
+    ]  # too late, just in time
+    rows += [
+        push(201, 6, 0, "sale_camera", "sent"),
+        push(202, 5, 23, "sale_camera", "sent"),
+    ]  # may still be opened; just mature
+    rows += [
+        push(203, -1, 23, "sale_camera", "sent"),
+        push(203, -1, 23, "sale_camera", "opened", 2.0),
+    ]  # sent on the cutoff day, opened after
     rows += [push(400, 2, 5, "sale_camera", "sent")]  # nobody knows this user's features
     write_pushes(lake, rows)
     examples = read_examples(lake, ds=DS, cutoff=CUTOFF)
@@ -33,7 +42,9 @@ def test_nothing_from_before_the_cutoff_and_nothing_immature_gets_in(lake, night
     assert opened == {*range(50), 51}
     assert examples.left_out == {"not_mature": 1, "no_features": 1}
     assert examples.inputs[0].ref == f"user_features/ds={CUTOFF}@1"
-    assert all(commit.partition["ds"] > CUTOFF for commit in examples.inputs if commit.dataset == "user_pushes")
+    assert all(
+        commit.partition["ds"] > CUTOFF for commit in examples.inputs if commit.dataset == "user_pushes"
+    )
     assert examples.rows["category"].to_pylist()[0] == "camera"
     assert examples.rows["topic"].to_pylist()[0] == "promo"
 

@@ -63,7 +63,10 @@ def test_estimators_are_unbiased_and_their_intervals_cover(estimator: str) -> No
         log = Bandit(4000, seed)
         model = log.model if estimator == "dr" else np.full((2, 3), 0.9)
         predicted, expected = model[log.x, log.action], (log.target * model)[log.x].sum(axis=1)
-        found = {"ips": lambda log=log: ips(log.reward, log.ratio), "snips": lambda log=log: snips(log.reward, log.ratio)}.get(
+        found = {
+            "ips": lambda log=log: ips(log.reward, log.ratio),
+            "snips": lambda log=log: snips(log.reward, log.ratio),
+        }.get(
             estimator, lambda log=log, p=predicted, e=expected: doubly_robust(log.reward, log.ratio, p, e)
         )()
         covered += found.low <= log.truth <= found.high
@@ -77,7 +80,9 @@ def test_effective_sample_size_and_a_good_model_narrows_the_interval() -> None:
     assert plain.effective_n < plain.n == 5000
     assert ips(log.reward, np.ones(5000)).effective_n == pytest.approx(5000)
     assert ips(log.reward, np.ones(5000)).value == pytest.approx(log.reward.mean())
-    robust = doubly_robust(log.reward, log.ratio, log.model[log.x, log.action], (log.target * log.model)[log.x].sum(axis=1))
+    robust = doubly_robust(
+        log.reward, log.ratio, log.model[log.x, log.action], (log.target * log.model)[log.x].sum(axis=1)
+    )
     assert robust.high - robust.low < plain.high - plain.low
     assert np.isnan(snips(np.zeros(3), np.zeros(3)).value)
     assert np.isnan(ips(np.zeros(1), np.zeros(1)).value)
@@ -87,9 +92,12 @@ def test_one_policys_log_tells_the_others_mean_on_real_rounds(real_data: Callabl
     folder = real_data("obd_small") / "obd_small"
     random = pq.read_table(folder / "random_all.parquet").to_pandas()
     thompson = pq.read_table(folder / "bts_all.parquet").to_pandas()
-    # From the random log, the value of Thompson sampling's average action distribution; compared with its own on-policy mean.
+    # From the random log, the value of Thompson sampling's average action distribution; compared with its own
+    # on-policy mean.
     share = thompson.groupby(["position", "item_id"]).size() / thompson.groupby("position").size()
-    target = share.reindex(list(zip(random["position"], random["item_id"], strict=True))).fillna(0.0).to_numpy()
+    target = (
+        share.reindex(list(zip(random["position"], random["item_id"], strict=True))).fillna(0.0).to_numpy()
+    )
     found = snips(random["click"].to_numpy().astype(float), target / random["propensity_score"].to_numpy())
     own = thompson["click"].mean()
     spread = 1.96 * np.sqrt(own * (1 - own) / len(thompson))

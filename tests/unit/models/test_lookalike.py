@@ -1,4 +1,6 @@
-"""Lookalike models: the measures by hand, the cut-off exactly, and a planted likeness found without the fields the seed was chosen by."""
+"""Lookalike models: the measures by hand, the cut-off exactly, and a planted likeness found without the
+fields the seed was chosen by.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def test_lift_by_decile() -> None:
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(scores=st.lists(st.integers(0, 9) | st.integers(LEVELS - 3, LEVELS - 1), min_size=1, max_size=60), data=st.data())
+@given(
+    scores=st.lists(st.integers(0, 9) | st.integers(LEVELS - 3, LEVELS - 1), min_size=1, max_size=60),
+    data=st.data(),
+)
 def test_cut_off_is_the_top(scores: list[int], data: st.DataObject) -> None:
     size = data.draw(st.integers(1, len(scores)))
     level, at_level = cut_off(np.bincount(scores, minlength=LEVELS), size)
@@ -61,7 +66,12 @@ def test_cut_off_is_the_top(scores: list[int], data: st.DataObject) -> None:
 def test_a_planted_likeness_is_found_without_the_seeds_own_field() -> None:
     everyone = people(6000, 1)
     is_young = np.asarray(everyone["age_years"]) < 30
-    model, read_out = train(everyone.filter(pa.array(is_young)), everyone.filter(pa.array(~is_young)), left_out={"age_years"}, random_seed=1)
+    model, read_out = train(
+        everyone.filter(pa.array(is_young)),
+        everyone.filter(pa.array(~is_young)),
+        left_out={"age_years"},
+        random_seed=1,
+    )
     assert read_out.auc > 0.99
     assert read_out.top_features[0][0] in ("tag_0", "tag_1")
     assert "age_years" not in model.booster.feature_name()
@@ -74,7 +84,9 @@ def test_a_planted_likeness_is_found_without_the_seeds_own_field() -> None:
 def test_chance_is_told_as_chance() -> None:
     everyone = people(4000, 3)
     is_seed = np.random.default_rng(4).random(4000) < 0.3
-    _, read_out = train(everyone.filter(pa.array(is_seed)), everyone.filter(pa.array(~is_seed)), left_out=set(), random_seed=1)
+    _, read_out = train(
+        everyone.filter(pa.array(is_seed)), everyone.filter(pa.array(~is_seed)), left_out=set(), random_seed=1
+    )
     assert 0.44 < read_out.auc < 0.56
 
 
@@ -85,6 +97,8 @@ def test_scores_are_the_same_in_any_batch_and_after_travelling() -> None:
     there = Lookalike.from_text(model.to_text())
     whole = model.score(everyone.select(COLUMNS))
     assert (whole == again.score(everyone)).all()
-    assert (whole == np.concatenate([there.score(everyone.slice(0, 33)), there.score(everyone.slice(33))])).all()
+    assert (
+        whole == np.concatenate([there.score(everyone.slice(0, 33)), there.score(everyone.slice(33))])
+    ).all()
     assert len(there.score(everyone.slice(0, 0))) == 0
     assert not {"gender", "tag_0"} & set(model.booster.feature_name())

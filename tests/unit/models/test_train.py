@@ -51,14 +51,21 @@ def test_the_life_of_a_model(week, registry, tmp_path, night) -> None:
     scorer = Scorer(files)
     people = week.read(week.require("user_features", ds=CUTOFF))
     users = scorer.encode_users(people)
-    camera, shoes = Context("sale", "sale_camera", "promo", "camera"), Context("sale", "sale_shoes", "promo", "shoes")
+    camera, shoes = (
+        Context("sale", "sale_camera", "promo", "camera"),
+        Context("sale", "sale_shoes", "promo", "shoes"),
+    )
     scores = scorer.predict(users, [camera, shoes])
     assert scores.shape == (night.N, 2)
     fans, others = np.arange(night.N) % 3 == 0, np.arange(night.N) % 3 == 1
     assert scores[fans, 0].mean() == pytest.approx(0.5, abs=0.1)
     assert scores[others].mean() == pytest.approx(0.1, abs=0.05)
-    as_rows = people.append_column("campaign_id", [["sale"] * night.N]).append_column("topic", [["promo"] * night.N])
-    as_rows = as_rows.append_column("material_id", [["sale_camera"] * night.N]).append_column("category", [["camera"] * night.N])
+    as_rows = people.append_column("campaign_id", [["sale"] * night.N]).append_column(
+        "topic", [["promo"] * night.N]
+    )
+    as_rows = as_rows.append_column("material_id", [["sale_camera"] * night.N]).append_column(
+        "category", [["camera"] * night.N]
+    )
     pairs = encode_pairs(users, np.arange(night.N), camera, scorer.vocabulary)
     np.testing.assert_array_equal(encode_rows(as_rows, scorer.vocabulary), pairs)
 
@@ -90,7 +97,9 @@ def test_promotion_needs_a_good_model_and_happens_once(week, registry) -> None:
 def test_objections_close_the_gate_unless_forced(week, registry) -> None:
     good = {"test": {"logloss": 0.2, "logloss_base_rate": 0.3}}
     assert objections(good) == []
-    assert "no better than the base rate" in objections({"test": {"logloss": 0.3, "logloss_base_rate": 0.3}})[0]
+    assert (
+        "no better than the base rate" in objections({"test": {"logloss": 0.3, "logloss_base_rate": 0.3}})[0]
+    )
     estimates = [{"dr": {"value": v, "low": v - 0.01, "high": v + 0.01}} for v in (0.10, 0.15)]
     worse = good | {"off_policy": estimates[0], "champion": {"off_policy": estimates[1]}}
     assert "below the champion's" in objections(worse)[0]
@@ -134,7 +143,11 @@ def test_a_tampered_model_is_refused(week, registry) -> None:
 def test_the_scorer_refuses_other_features(week, registry, monkeypatch) -> None:
     files = registry.load(train(week, registry, ds=DS, cutoff=CUTOFF, trees=5).version)
     declared = json.loads(files["features.json"])
-    for change in ({"version": features.VERSION + 1}, {"features": declared["features"][:-1]}, {"features": declared["features"][::-1]}):
+    for change in (
+        {"version": features.VERSION + 1},
+        {"features": declared["features"][:-1]},
+        {"features": declared["features"][::-1]},
+    ):
         with pytest.raises(InvalidInput, match="feature list"):
             Scorer(files | {"features.json": json.dumps(declared | change).encode()})
     with pytest.raises(InvalidInput, match=r"model\.txt has other features"):
@@ -149,15 +162,31 @@ def test_commands(week, settings_home, capsys) -> None:
     version = json.loads(capsys.readouterr().out)["version"]
     (line,) = map(json.loads, (settings_home / "logs" / "angelia.jsonl").read_text().splitlines())
     assert (line["step"], line["ds"], line["version"], line["rows_out"]) == ("train", DS, version, {})
-    read = [("user_features", CUTOFF), ("catalog_snapshot", DS), *(("user_pushes", f"2026-11-{day:02d}") for day in range(8, 15))]
-    rows = {name: sum(week.read(week.require(other, ds=ds)).num_rows for other, ds in read if other == name) for name, _ in read}
+    read = [
+        ("user_features", CUTOFF),
+        ("catalog_snapshot", DS),
+        *(("user_pushes", f"2026-11-{day:02d}") for day in range(8, 15)),
+    ]
+    rows = {
+        name: sum(week.read(week.require(other, ds=ds)).num_rows for other, ds in read if other == name)
+        for name, _ in read
+    }
     assert line["rows_in"] == rows
-    sent = sum(week.read(week.require("user_pushes", ds=ds))["kind"].to_pylist().count("sent") for name, ds in read if name == "user_pushes")
+    sent = sum(
+        week.read(week.require("user_pushes", ds=ds))["kind"].to_pylist().count("sent")
+        for name, ds in read
+        if name == "user_pushes"
+    )
     used = json.loads(Registry.open(settings_home / "models").load(version)["metrics.json"])["n"]
     assert sum(line["rejected"].values()) == sent - sum(used.values()) > 0
     assert promote_main(["--version", version, "--by", "ada", "--reason", "looks fine"]) == 0
     assert version in capsys.readouterr().out
-    for argv in (["--ds", "yesterday"], ["--ds", DS, "--cutoff", "2026-11-14"], ["--ds", DS, "--trees", "0"], ["--ds", "2030-01-01"]):
+    for argv in (
+        ["--ds", "yesterday"],
+        ["--ds", DS, "--cutoff", "2026-11-14"],
+        ["--ds", DS, "--trees", "0"],
+        ["--ds", "2030-01-01"],
+    ):
         assert train_main(argv) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
@@ -180,9 +209,15 @@ def test_pushes_with_one_label_cannot_be_trained_on(lake, registry, night) -> No
 def test_history_without_propensities_profiles_or_catalog_trains(lake, registry, night) -> None:
     """An imported log: hour-rounded times, no propensity, hardly any profile, no catalog."""
     rng = np.random.default_rng(9)
-    empty = dict.fromkeys(("gender", "age_years", "country", "province", "locale", "device_vendor", "tags", "days_since_signup"))
+    empty = dict.fromkeys(
+        ("gender", "age_years", "country", "province", "locale", "device_vendor", "tags", "days_since_signup")
+    )
     with lake.attempt("user_features", ds=CUTOFF) as attempt:
-        attempt.write(night.table("user_features", [night.features(i) | empty for i in range(500)]), "part-0000.parquet", shards=(0, 0))
+        attempt.write(
+            night.table("user_features", [night.features(i) | empty for i in range(500)]),
+            "part-0000.parquet",
+            shards=(0, 0),
+        )
         attempt.publish()
     rows = []
     for day in range(6):

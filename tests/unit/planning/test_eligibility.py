@@ -1,4 +1,6 @@
-"""Eligibility, caps, gaps and the exploration stratum: who is open to the plan, and which reason everybody else gets."""
+"""Eligibility, caps, gaps and the exploration stratum: who is open to the plan, and which reason everybody
+else gets.
+"""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -8,7 +10,20 @@ import pytest
 
 from angelia.contracts.ids import message_id, user_keys
 from angelia.planning import Choice
-from angelia.planning.eligibility import OPEN, Campaign, Cap, Channel, Pairs, Past, People, Terms, build, draw_slots, room_for, thin_drawn
+from angelia.planning.eligibility import (
+    OPEN,
+    Campaign,
+    Cap,
+    Channel,
+    Pairs,
+    Past,
+    People,
+    Terms,
+    build,
+    draw_slots,
+    room_for,
+    thin_drawn,
+)
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 CAMPAIGN = Campaign(
@@ -94,17 +109,59 @@ def outcome(terms=TERMS, who=None, what=None, before=NOTHING, n=1):
         (TERMS, people(1, opted_out=[frozenset({"news"})]), pairs(1), NOTHING, OPEN),
         (TERMS, people(1, channels=np.zeros((1, 1), bool)), pairs(1), NOTHING, "unreachable"),
         (replace(TERMS, holdout_pct=100.0), people(1), pairs(1), NOTHING, "holdout_global"),
-        (replace(TERMS, holdout_pct=100.0), people(1), pairs(1, campaign=1), NOTHING, OPEN),  # transactional is exempt
-        (replace(TERMS, campaigns=(replace(CAMPAIGN, holdout_pct=100.0),)), people(1), pairs(1), NOTHING, "holdout_campaign"),
-        (TERMS, people(1), pairs(1), past((0, "sale", -90, message_id("sale", "u0", "2026-11-15"))), "already_intended"),
+        (
+            replace(TERMS, holdout_pct=100.0),
+            people(1),
+            pairs(1, campaign=1),
+            NOTHING,
+            OPEN,
+        ),  # transactional is exempt
+        (
+            replace(TERMS, campaigns=(replace(CAMPAIGN, holdout_pct=100.0),)),
+            people(1),
+            pairs(1),
+            NOTHING,
+            "holdout_campaign",
+        ),
+        (
+            TERMS,
+            people(1),
+            pairs(1),
+            past((0, "sale", -90, message_id("sale", "u0", "2026-11-15"))),
+            "already_intended",
+        ),
         (TERMS, people(1), pairs(1), past((0, "sale", -90, message_id("sale", "u0", "2026-11-08"))), OPEN),
         (TERMS, people(1), pairs(1, has=False), NOTHING, "no_material"),
-        (replace(TERMS, campaigns=(replace(CAMPAIGN, end_date=date(2026, 11, 2)),)), people(1), pairs(1), NOTHING, "no_slot"),
-        (replace(TERMS, quiet=(0, 23), campaigns=(replace(CAMPAIGN, send_window=(2, 3)),)), people(1), pairs(1), NOTHING, "no_slot"),
-        (replace(TERMS, campaigns=(replace(CAMPAIGN, caps=(Cap(1, 7),)),)), people(1), pairs(1), past((0, "sale", -30, "x")), "capped"),
+        (
+            replace(TERMS, campaigns=(replace(CAMPAIGN, end_date=date(2026, 11, 2)),)),
+            people(1),
+            pairs(1),
+            NOTHING,
+            "no_slot",
+        ),
+        (
+            replace(TERMS, quiet=(0, 23), campaigns=(replace(CAMPAIGN, send_window=(2, 3)),)),
+            people(1),
+            pairs(1),
+            NOTHING,
+            "no_slot",
+        ),
+        (
+            replace(TERMS, campaigns=(replace(CAMPAIGN, caps=(Cap(1, 7),)),)),
+            people(1),
+            pairs(1),
+            past((0, "sale", -30, "x")),
+            "capped",
+        ),
         (TERMS, people(1), pairs(1), past(*[(0, "other", -30.0 - i, f"m{i}") for i in range(6)]), "capped"),
         (TERMS, people(1, vendor=["huawei"]), pairs(1), past((0, "a", 12, "x"), (0, "b", 13, "y")), "capped"),
-        (TERMS, people(1), pairs(1, campaign=1), past(*[(0, "other", -30.0 - i, f"m{i}") for i in range(6)]), OPEN),
+        (
+            TERMS,
+            people(1),
+            pairs(1, campaign=1),
+            past(*[(0, "other", -30.0 - i, f"m{i}") for i in range(6)]),
+            OPEN,
+        ),
     ],
 )
 def test_everybody_gets_a_reason(terms, who, what, before, expected):

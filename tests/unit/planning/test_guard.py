@@ -1,4 +1,6 @@
-"""The guard: what is implausible tonight, and what is only different. What it measures in a lake: test_guard_measures.py."""
+"""The guard: what is implausible tonight, and what is only different. What it measures in a lake:
+test_guard_measures.py.
+"""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -10,20 +12,31 @@ from angelia.planning.guard import Breach, Figures, Running, is_nightly, judge, 
 
 DS = "2026-11-14"
 RUNNING = {"sale": Running("buyers"), "digest": Running("readers")}
-USUAL = Figures({"sale": 1000, "digest": 5000}, {"sale": 0.08, "digest": 0.05}, {"buyers": 2000, "readers": 8000}, 1.0, {"sale": 200, "digest": 200})
+USUAL = Figures(
+    {"sale": 1000, "digest": 5000},
+    {"sale": 0.08, "digest": 0.05},
+    {"buyers": 2000, "readers": 8000},
+    1.0,
+    {"sale": 200, "digest": 200},
+)
 
 
 def nights(*figures):
     """Figures by night, the last of them the night before."""
     last = date.fromisoformat(DS)
-    return {(last - timedelta(days=back)).isoformat(): night for back, night in zip(range(len(figures), 0, -1), figures, strict=True)}
+    return {
+        (last - timedelta(days=back)).isoformat(): night
+        for back, night in zip(range(len(figures), 0, -1), figures, strict=True)
+    }
 
 
 WEEK = nights(*[USUAL] * 7)
 
 
 def found(figures, history=WEEK, running=RUNNING):
-    return [(breach.check, breach.severity, breach.campaigns) for breach in judge(DS, figures, history, running)]
+    return [
+        (breach.check, breach.severity, breach.campaigns) for breach in judge(DS, figures, history, running)
+    ]
 
 
 def test_a_usual_night_is_plausible():
@@ -77,11 +90,17 @@ WEEKLY = RUNNING | {"digest": Running("readers", is_nightly=False)}
 
 
 def weekend(*, stragglers=60, big=27_000, weeks=4):
-    """Nights of a campaign for Saturdays and Sundays: big on the Friday night (which plans Saturday), stragglers on some others."""
+    """Nights of a campaign for Saturdays and Sundays: big on the Friday night (which plans Saturday),
+    stragglers on some others.
+    """
     by_weekday = {"Friday": big, "Saturday": big // 2, "Sunday": stragglers, "Thursday": stragglers}
     days = [(date.fromisoformat(DS) - timedelta(days=back)) for back in range(1, 7 * weeks + 1)]
     return {
-        day.isoformat(): replace(USUAL, messages={"sale": 10_000} | ({"digest": by_weekday[f"{day:%A}"]} if f"{day:%A}" in by_weekday else {}))
+        day.isoformat(): replace(
+            USUAL,
+            messages={"sale": 10_000}
+            | ({"digest": by_weekday[f"{day:%A}"]} if f"{day:%A}" in by_weekday else {}),
+        )
         for day in days
     }
 
@@ -107,24 +126,35 @@ def test_nothing_planned_is_a_breach_of_a_campaign_that_is_due_and_usually_sends
     few = nights(*[replace(USUAL, messages={"sale": 9, "digest": 5000})] * 7)
     assert says({"digest": 5000}, RUNNING, few) == [], "where nine are usual, none is chance"
     weekly = weekend()
-    assert says({"sale": 10_000}, WEEKLY, weekly) == ["0 messages of digest planned, 13,500 is usual on a Saturday"]
+    assert says({"sale": 10_000}, WEEKLY, weekly) == [
+        "0 messages of digest planned, 13,500 is usual on a Saturday"
+    ]
 
 
 def test_before_there_are_enough_like_nights_only_much_is_a_breach():
     young = weekend(weeks=2)  # one or two nights of each weekday
     assert found(replace(USUAL, messages={"sale": 10_000, "digest": 5}), young, WEEKLY) == []
-    assert ("volume", "campaign", ("digest",)) in found(replace(USUAL, messages={"sale": 10_000, "digest": 270_000}), young, WEEKLY)
+    assert ("volume", "campaign", ("digest",)) in found(
+        replace(USUAL, messages={"sale": 10_000, "digest": 270_000}), young, WEEKLY
+    )
 
 
 def test_the_scores_of_a_few_stragglers_are_no_drift():
     few = replace(USUAL, messages={"sale": 1000, "digest": 99}, mean_p_open={"sale": 0.08, "digest": 0.2})
     assert ("score_drift", "campaign", ("digest",)) not in found(few)
-    assert ("score_drift", "campaign", ("digest",)) in found(replace(few, messages={"sale": 1000, "digest": 600}))
+    assert ("score_drift", "campaign", ("digest",)) in found(
+        replace(few, messages={"sale": 1000, "digest": 600})
+    )
 
 
 @pytest.mark.parametrize(
     ("occurrence", "nightly"),
-    [({"every": "daily"}, True), ({"every": "daily", "weekdays": ("mon",)}, False), ({"every": "weekly"}, False), ({"every": "once"}, False)],
+    [
+        ({"every": "daily"}, True),
+        ({"every": "daily", "weekdays": ("mon",)}, False),
+        ({"every": "weekly"}, False),
+        ({"every": "once"}, False),
+    ],
 )
 def test_which_campaigns_run_alike_every_night(occurrence, nightly):
     assert is_nightly(Occurrence(**occurrence)) is nightly

@@ -34,9 +34,22 @@ TEMPLATE = {
     "variants": {"en": {"title": "{{ item }}", "body": "to {{ province }}"}},
     "link": "https://shop.example/{{ province }}",
 }
-SHOE = {"kind": "material", "id": "shoe", "template": "plain", "category": "shoes", "fields": {"item": "shoe"}}
+SHOE = {
+    "kind": "material",
+    "id": "shoe",
+    "template": "plain",
+    "category": "shoes",
+    "fields": {"item": "shoe"},
+}
 EVERYONE = {"kind": "audience", "id": "everyone", "predicate": "reachable('fcm')"}
-CHANNEL = {"kind": "channel", "id": "fcm", "provider": "fcm_v1", "cost_per_message": 0.0, "capacity_per_hour": 100, "quota_per_minute": 100}
+CHANNEL = {
+    "kind": "channel",
+    "id": "fcm",
+    "provider": "fcm_v1",
+    "cost_per_message": 0.0,
+    "capacity_per_hour": 100,
+    "quota_per_minute": 100,
+}
 SALE = {
     "kind": "campaign",
     "id": "sale",
@@ -102,7 +115,10 @@ def test_a_sample_is_rendered_as_the_worker_would():
     ],
 )
 def test_invalid_links_hold_the_campaign_back(link):
-    template = TEMPLATE | {"link": link, "variables": {"item": {}, "province": {"source": "user.province", "default": ""}}}
+    template = TEMPLATE | {
+        "link": link,
+        "variables": {"item": {}, "province": {"source": "user.province", "default": ""}},
+    }
     sample = [("sale", "shoe", {"province": None, "locale": "en"})] * 5
     tried, failed = _render(catalog_with(template, SHOE), sample)
     assert failed == {"sale": {"invalid_link": 5}}
@@ -112,23 +128,46 @@ def test_invalid_links_hold_the_campaign_back(link):
 
 
 @pytest.mark.parametrize(
-    "link", ["https://shop.example", "http://shop.example:8080/a?b=c#d", "https://[2001:db8::1]/x", "https://müller.example/ä", "app://x"]
+    "link",
+    [
+        "https://shop.example",
+        "http://shop.example:8080/a?b=c#d",
+        "https://[2001:db8::1]/x",
+        "https://müller.example/ä",
+        "app://x",
+    ],
 )
 def test_valid_links_hold_nothing_back(link):
-    assert _render(catalog_with(TEMPLATE | {"link": link}, SHOE), [("sale", "shoe", {"province": "fujian", "locale": "en"})])[1] == {}
+    assert (
+        _render(
+            catalog_with(TEMPLATE | {"link": link}, SHOE),
+            [("sale", "shoe", {"province": "fujian", "locale": "en"})],
+        )[1]
+        == {}
+    )
 
 
 @pytest.fixture
 def planned(lake):
     """A night of eight people, each of whom gets the sale, and not the digest."""
     documents = (POLICY, TEMPLATE, SHOE, EVERYONE, CHANNEL, SALE)
-    bodies = [{"kind": raw["kind"], "id": raw["id"], "version": 1, "body": canonical(parse_document(raw))} for raw in documents]
-    put(lake, "catalog_snapshot", pa.Table.from_pylist(bodies, schema=arrow.schema(dataset("catalog_snapshot"))), meta={"stopped": []})
+    bodies = [
+        {"kind": raw["kind"], "id": raw["id"], "version": 1, "body": canonical(parse_document(raw))}
+        for raw in documents
+    ]
+    put(
+        lake,
+        "catalog_snapshot",
+        pa.Table.from_pylist(bodies, schema=arrow.schema(dataset("catalog_snapshot"))),
+        meta={"stopped": []},
+    )
     put(lake, "user_features", valid_rows("user_features", 8), meta={"n_users": 8})
     put(lake, "audience_members", valid_rows("audience_members", 8), meta={"sizes": {"everyone": 8}})
     choice = {
-        "campaign_id": "sale", "message_id": "0" * 32, "occurrence": DS, "material_id": "shoe", "material_propensity": 1.0,
-        "slot": datetime(2026, 11, 15, 9, tzinfo=UTC), "slot_propensity": None, "channel": "fcm", "outcome": "sent", "p_open": 0.08,
+        "campaign_id": "sale", "message_id": "0" * 32, "occurrence": DS, "material_id": "shoe",
+        "material_propensity": 1.0,
+        "slot": datetime(2026, 11, 15, 9, tzinfo=UTC), "slot_propensity": None, "channel": "fcm",
+        "outcome": "sent", "p_open": 0.08,
         "value_micros": 1, "price_micros": 0, "arm": None, "is_explore": False,
     }  # fmt: skip
     capped = choice | {"campaign_id": "digest", "outcome": "capped", "p_open": 0.9}
@@ -152,8 +191,15 @@ def put(lake, name, table, **extra):
 
 def test_the_guard_measures_judges_and_keeps_both(planned):
     result = guard(planned, DS)
-    assert (result["verdict"], result["figures"]["messages"], result["figures"]["rendered"]) == ("open", {"sale": 8}, {"sale": 8})
-    assert numbered.load(planned, "guard", DS) == (f"quality/main/{DS}/guard/0001.json", json.loads(json.dumps(result)))
+    assert (result["verdict"], result["figures"]["messages"], result["figures"]["rendered"]) == (
+        "open",
+        {"sale": 8},
+        {"sale": 8},
+    )
+    assert numbered.load(planned, "guard", DS) == (
+        f"quality/main/{DS}/guard/0001.json",
+        json.loads(json.dumps(result)),
+    )
     guard(planned, DS)
     assert numbered.load(planned, "guard", DS)[0].endswith("0002.json")
 
@@ -161,7 +207,12 @@ def test_the_guard_measures_judges_and_keeps_both(planned):
 def test_what_is_measured(planned):
     rejects = {"timezone_null": 2, "timezone_unknown": 1, "birth_year_invalid": 4}
     put(planned, "user_features", valid_rows("user_features", 8), meta={"n_users": 8}, rejects=rejects)
-    put(planned, "audience_members", valid_rows("audience_members", 8), meta={"sizes": {"everyone": 7, "nobody": 0}})
+    put(
+        planned,
+        "audience_members",
+        valid_rows("audience_members", 8),
+        meta={"sizes": {"everyone": 7, "nobody": 0}},
+    )
     assert measure(planned, DS) == Figures(
         messages={"sale": 8},
         mean_p_open={"sale": 0.045},
@@ -185,28 +236,53 @@ def test_an_audience_that_is_empty_holds_its_campaign_back(planned):
     result = guard(planned, DS)
     assert (result["verdict"], result["held"], result["missing"]) == ("campaigns", ["sale"], [])
     head, *breaches = lines(result)
-    assert head == "decisions/ds=2026-11-14@1: 8 messages, no history; held back unless a person wants them: sale (8)"
+    assert (
+        head
+        == "decisions/ds=2026-11-14@1: 8 messages, no history; held back unless a person wants them: sale (8)"
+    )
     assert breaches == ["  campaign: audience everyone of campaign sale is empty"]
 
 
 def nights_of(lake, **messages):
     """Keep a week of nights with so many messages of each campaign."""
-    figures = {"messages": messages, "mean_p_open": {}, "audiences": {"everyone": 8}, "unknown_timezones_pct": 0.0}
+    figures = {
+        "messages": messages,
+        "mean_p_open": {},
+        "audiences": {"everyone": 8},
+        "unknown_timezones_pct": 0.0,
+    }
     for back in range(1, 8):
-        numbered.store(lake, "guard", (date.fromisoformat(DS) - timedelta(days=back)).isoformat(), {"verdict": "open", "figures": figures})
+        numbered.store(
+            lake,
+            "guard",
+            (date.fromisoformat(DS) - timedelta(days=back)).isoformat(),
+            {"verdict": "open", "figures": figures},
+        )
 
 
 def test_a_campaign_that_usually_sends_and_plans_nothing_is_missing_which_asks_nobody(planned):
     nights_of(planned, sale=20, digest=8)
     sale, digest = planned.read(planned.require("decisions", ds=DS))["choices"][0].as_py()
-    decide(planned, [[digest | {"outcome": "sent", "message_id": f"{i:032x}"}, sale | {"outcome": "no_slot"}] for i in range(8)])
+    decide(
+        planned,
+        [
+            [digest | {"outcome": "sent", "message_id": f"{i:032x}"}, sale | {"outcome": "no_slot"}]
+            for i in range(8)
+        ],
+    )
     result = guard(planned, DS)
     assert (result["verdict"], result["held"], result["missing"]) == ("missing", [], ["sale"])
     head, *breaches = lines(result)
-    assert head == "decisions/ds=2026-11-14@2: 8 messages, 7 nights; nothing is held back, but look at what plans no message: sale"
+    assert head == (
+        "decisions/ds=2026-11-14@2: 8 messages, 7 nights; nothing is held back, but look at what "
+        "plans no message: sale"
+    )
     assert breaches == ["  campaign: 0 messages of sale planned, 20 is usual"]
     nobody_in_it(planned)
-    assert lines(guard(planned, DS))[1:] == [*breaches, "  campaign: audience everyone of campaign sale is empty"]
+    assert lines(guard(planned, DS))[1:] == [
+        *breaches,
+        "  campaign: audience everyone of campaign sale is empty",
+    ]
 
 
 def test_where_what_is_missing_was_most_of_the_night_the_night_is_held_back(planned):
@@ -221,7 +297,12 @@ def test_a_campaign_that_is_over_is_not_missed(planned):
     commit = planned.require("catalog_snapshot", ds=DS)
     over = canonical(parse_document(SALE | {"end_date": "2026-11-13"}))
     rows = [row | {"body": over} if row["id"] == "sale" else row for row in planned.read(commit).to_pylist()]
-    put(planned, "catalog_snapshot", pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))), meta={"stopped": []})
+    put(
+        planned,
+        "catalog_snapshot",
+        pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))),
+        meta={"stopped": []},
+    )
     nobody_in_it(planned)
     decide(planned, [])
     result = guard(planned, DS)
@@ -257,13 +338,26 @@ def test_a_guard_that_could_not_measure_crashed_which_is_no_breach_and_blocks(pl
 def test_a_template_that_cannot_be_read_crashes_the_guard_and_one_that_cannot_be_rendered_does_not(planned):
     commit = planned.require("catalog_snapshot", ds=DS)
     rows = planned.read(commit).to_pylist()
-    broken = [row | {"body": row["body"].replace("{{ item }}", "{{ item")} if row["kind"] == "template" else row for row in rows]
-    put(planned, "catalog_snapshot", pa.Table.from_pylist(broken, schema=arrow.schema(dataset("catalog_snapshot"))), meta={"stopped": []})
+    broken = [
+        row | {"body": row["body"].replace("{{ item }}", "{{ item")} if row["kind"] == "template" else row
+        for row in rows
+    ]
+    put(
+        planned,
+        "catalog_snapshot",
+        pa.Table.from_pylist(broken, schema=arrow.schema(dataset("catalog_snapshot"))),
+        meta={"stopped": []},
+    )
     result = guard(planned, DS)
     assert (result["verdict"], result["held"]) == ("campaigns", ["sale"])
     assert result["figures"]["unrendered"] == {"sale": {"template_error": 8}}
     torn = [row | {"body": row["body"][:20]} if row["kind"] == "template" else row for row in rows]
-    put(planned, "catalog_snapshot", pa.Table.from_pylist(torn, schema=arrow.schema(dataset("catalog_snapshot"))), meta={"stopped": []})
+    put(
+        planned,
+        "catalog_snapshot",
+        pa.Table.from_pylist(torn, schema=arrow.schema(dataset("catalog_snapshot"))),
+        meta={"stopped": []},
+    )
     with pytest.raises(GateClosed, match="crashed"):
         guard(planned, DS)
 
@@ -271,7 +365,12 @@ def test_a_template_that_cannot_be_read_crashes_the_guard_and_one_that_cannot_be
 def test_a_material_the_catalog_does_not_hold_is_a_breach_of_its_campaign(planned):
     commit = planned.require("catalog_snapshot", ds=DS)
     rows = [row for row in planned.read(commit).to_pylist() if row["id"] != "shoe"]
-    put(planned, "catalog_snapshot", pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))), meta={"stopped": []})
+    put(
+        planned,
+        "catalog_snapshot",
+        pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))),
+        meta={"stopped": []},
+    )
     result = guard(planned, DS)
     assert (result["held"], result["figures"]["unrendered"]) == (["sale"], {"sale": {"unknown_material": 8}})
 

@@ -1,4 +1,5 @@
-"""What a plan is made from reaches back as far as its campaigns ask, and no more of it is held than matters."""
+"""What a plan is made from reaches back as far as its campaigns ask, and no more of it is held than
+matters."""
 
 from __future__ import annotations
 
@@ -21,20 +22,34 @@ from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_
 from angelia.users.chain import append_chain
 
 DS = "2026-11-14"
-POLICY = {"kind": "policy", "id": "default", "caps": [{"messages": 9, "days": 7}], "salt": "s", "holdout": {"share_pct": 0, "salt": "h"},
+POLICY = {"kind": "policy", "id": "default", "caps": [{"messages": 9, "days": 7}], "salt": "s",
+"holdout": {"share_pct": 0, "salt": "h"},
           "explore": {"slot_share_pct": 0, "epsilon": 0.1, "temperature": 0.02}}  # fmt: skip
-FCM = {"kind": "channel", "id": "fcm", "provider": "fcm_v1", "capacity_per_hour": 1000, "quota_per_minute": 1000}
-WELCOME = {"kind": "campaign", "id": "welcome", "name": "W", "topic": "promo", "owner": "o", "audience": "all", "materials": ["hello"],
+FCM = {
+    "kind": "channel",
+    "id": "fcm",
+    "provider": "fcm_v1",
+    "capacity_per_hour": 1000,
+    "quota_per_minute": 1000,
+}
+WELCOME = {"kind": "campaign", "id": "welcome", "name": "W", "topic": "promo", "owner": "o",
+"audience": "all", "materials": ["hello"],
            "channels": ["fcm"], "value_per_open": 1.0, "occurrence": {"every": "daily"},
            "start_date": "2026-09-01", "end_date": "2026-12-31"}  # fmt: skip
 ONCE = {"occurrence": {"every": "once"}}
 
 
-def catalog(policy: dict[str, object] | None = None, *, stopped: tuple[str, ...] = (), **changes: object) -> Catalog:
-    return catalog_of([Stored(parse_document(raw), 1) for raw in (POLICY | (policy or {}), FCM, WELCOME | changes)], stopped)
+def catalog(
+    policy: dict[str, object] | None = None, *, stopped: tuple[str, ...] = (), **changes: object
+) -> Catalog:
+    return catalog_of(
+        [Stored(parse_document(raw), 1) for raw in (POLICY | (policy or {}), FCM, WELCOME | changes)], stopped
+    )
 
 
-def terms(policy: dict[str, object] | None = None, *, stopped: tuple[str, ...] = (), **changes: object) -> Terms:
+def terms(
+    policy: dict[str, object] | None = None, *, stopped: tuple[str, ...] = (), **changes: object
+) -> Terms:
     return terms_of(catalog(policy, stopped=stopped, **changes), DS, 28, None)
 
 
@@ -45,7 +60,11 @@ def terms(policy: dict[str, object] | None = None, *, stopped: tuple[str, ...] =
         (terms({"caps": [{"messages": 9, "days": 60}]}), 28, 60),
         (terms({"min_gap_hours": 168}), 1, 9),
         (terms(caps=[{"messages": 1, "days": 90}]), 28, 90),
-        (terms(**ONCE), 28, 76),  # 30 days of September, 31 of October, 14 of November; and one for those whose clocks are ahead
+        (
+            terms(**ONCE),
+            28,
+            76,
+        ),  # 30 days of September, 31 of October, 14 of November; and one for those whose clocks are ahead
         (terms(**ONCE, stopped=("welcome",)), 28, 28),
         (terms(occurrence={"every": "weekly"}), 1, 9),
     ],
@@ -56,27 +75,40 @@ def test_the_longest_of_caps_repeats_and_history_decides(found: Terms, history_d
 
 def push(campaign: str, user: int, occurrence: str, at: datetime) -> dict[str, object]:
     key = message_id(campaign, f"u{user:07d}", occurrence)
-    return {"ordinal": user, "message_id": key, "campaign_id": campaign, "material_id": "hello", "channel": "fcm", "kind": "sent", "at_ts": at,
+    return {"ordinal": user, "message_id": key, "campaign_id": campaign, "material_id": "hello",
+    "channel": "fcm", "kind": "sent", "at_ts": at,
             "sent_ts": at, "slot_propensity": None, "material_propensity": None}  # fmt: skip
 
 
 @pytest.fixture
 def night(lake: Lake) -> Lake:
-    """Return a night of four people, all in the audience; user 1 got `welcome` 40 days ago, and another campaign's message with it."""
+    """Return a night of four people, all in the audience; user 1 got `welcome` 40 days ago, and another
+    campaign's message with it.
+    """
     append_chain(lake, "user_index", [valid_rows("user_index", 4)], expected=None, shard_bits=14)
     features = valid_rows("user_features", 4, ds=DS)
-    free = {"opted_out_topics": pa.array([[]] * 4, pa.list_(pa.string())), "is_suppressed": pa.array([False] * 4),
+    free = {"opted_out_topics": pa.array([[]] * 4, pa.list_(pa.string())),
+    "is_suppressed": pa.array([False] * 4),
             "channels": pa.array([["fcm"]] * 4, pa.list_(pa.string()))}  # fmt: skip
     for name, values in free.items():
-        features = features.set_column(features.schema.get_field_index(name), features.schema.field(name), values)
-    scores = [{"ordinal": i, "campaign_id": "welcome", "material_id": "hello", "p_open": 0.1} for i in range(4)]
+        features = features.set_column(
+            features.schema.get_field_index(name), features.schema.field(name), values
+        )
+    scores = [
+        {"ordinal": i, "campaign_id": "welcome", "material_id": "hello", "p_open": 0.1} for i in range(4)
+    ]
     everybody = {"audience": "all", "shard": 0, "cardinality": 4, "bitmap": BitMap(range(4)).serialize()}
     at = datetime(2026, 10, 5, 9, tzinfo=UTC)
     write(lake, "user_features", features)
     write(lake, "send_times", valid_rows("send_times", 4, ds=DS))
     write(lake, "material_scores", rows("material_scores", scores))
     write(lake, "audience_members", rows("audience_members", [everybody]))
-    write(lake, "user_pushes", rows("user_pushes", [push("welcome", 1, "once", at), push("sale", 1, "once", at)]), at.date().isoformat())
+    write(
+        lake,
+        "user_pushes",
+        rows("user_pushes", [push("welcome", 1, "once", at), push("sale", 1, "once", at)]),
+        at.date().isoformat(),
+    )
     return lake
 
 
@@ -90,15 +122,21 @@ def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:
         attempt.publish()
 
 
-@pytest.mark.parametrize("policy", [{"caps": [{"messages": 1, "days": 1}]}, {"caps": [{"messages": 9, "days": 60}]}])
-def test_who_got_a_once_only_message_forty_days_ago_gets_it_no_more(night: Lake, policy: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "policy", [{"caps": [{"messages": 1, "days": 1}]}, {"caps": [{"messages": 9, "days": 60}]}]
+)
+def test_who_got_a_once_only_message_forty_days_ago_gets_it_no_more(
+    night: Lake, policy: dict[str, object]
+) -> None:
     wanted = terms(policy, **ONCE)
     shard = load_shard(night, find_inputs(night, DS, days_needed(wanted, 28)), wanted, {}, 0)
     _, outcome, _ = build(wanted, shard.people, shard.pairs, shard.past)
     got = np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "already_intended"]].tolist()
     assert got == ["u0000001"]
     # Another campaign's message counts as long as a cap of all looks back, and is not even held after that.
-    assert sorted(set(shard.past.campaign)) == (["welcome"] if policy["caps"][0]["days"] == 1 else ["sale", "welcome"])
+    assert sorted(set(shard.past.campaign)) == (
+        ["welcome"] if policy["caps"][0]["days"] == 1 else ["sale", "welcome"]
+    )
 
 
 def test_a_campaigns_own_cap_counts_as_far_back_as_it_says(night: Lake) -> None:
@@ -106,4 +144,6 @@ def test_a_campaigns_own_cap_counts_as_far_back_as_it_says(night: Lake) -> None:
         wanted = terms(caps=[{"messages": 1, "days": days}])
         shard = load_shard(night, find_inputs(night, DS, days_needed(wanted, 28)), wanted, {}, 0)
         _, outcome, _ = build(wanted, shard.people, shard.pairs, shard.past)
-        assert np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist() == expected
+        assert (
+            np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist() == expected
+        )

@@ -1,4 +1,6 @@
-"""Pains of other tools that a plan must not cause: entered twice, UTC for local hours, past-due messages after a restore, splits over batches."""
+"""Pains of other tools that a plan must not cause: entered twice, UTC for local hours, past-due messages
+after a restore, splits over batches.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,18 @@ from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import Catalog, catalog_of
 from angelia.catalog.store import Stored
 from angelia.contracts.ids import message_id, user_keys
-from angelia.planning import MAX_ROUNDS, Choice, Round, bid_histogram, decide, final, fit_prices, is_settled, next_round, usage
+from angelia.planning import (
+    MAX_ROUNDS,
+    Choice,
+    Round,
+    bid_histogram,
+    decide,
+    final,
+    fit_prices,
+    is_settled,
+    next_round,
+    usage,
+)
 from angelia.planning.eligibility import Arm, Campaign, Channel, Pairs, Past, People, Terms, build, draw_slots
 from angelia.planning.inputs import terms_of
 
@@ -86,7 +99,9 @@ def planned(terms: Terms, who: People, before: Past = NOTHING) -> np.ndarray:
     """Return the slot planned for each person, -1 for none."""
     problem, _, _ = build(terms, who, everyone(len(who.user_id)), before)
     limits = terms.limits()
-    choice, _ = final(problem, limits, np.zeros(limits.n_constraints, np.int64), Choice.none(problem.n_pairs), [])
+    choice, _ = final(
+        problem, limits, np.zeros(limits.n_constraints, np.int64), Choice.none(problem.n_pairs), []
+    )
     return choice.slot
 
 
@@ -96,13 +111,23 @@ def after(before: Past, terms: Terms, who: People, slots: np.ndarray) -> Past:
     campaign = terms.campaigns[0]
     keys = [message_id(campaign.id, who.user_id[row], campaign.occurrence) for row in rows]
     hours = np.concatenate([before.hours, slots[rows].astype(float)]) - 24
-    return Past(np.concatenate([before.user, rows]), [*before.campaign, *[campaign.id] * len(rows)], hours, [*before.message_id, *keys])
+    return Past(
+        np.concatenate([before.user, rows]),
+        [*before.campaign, *[campaign.id] * len(rows)],
+        hours,
+        [*before.message_id, *keys],
+    )
 
 
 def test_pain_05_a_one_off_campaign_enters_each_person_once_however_many_nights_edits_and_reruns() -> None:
     who = people([f"u{i}" for i in range(N)])
     seen, counts = NOTHING, np.zeros(N, int)
-    edits = [{}, {"value_micros": 9_000_000}, {"materials": ("hello", "again")}, {"end_date": date(2027, 3, 1)}]
+    edits = [
+        {},
+        {"value_micros": 9_000_000},
+        {"materials": ("hello", "again")},
+        {"end_date": date(2027, 3, 1)},
+    ]
     for night, edit in enumerate(edits):
         terms = replace(TERMS, start=START + timedelta(days=night), campaigns=(replace(CAMPAIGN, **edit),))
         slots = planned(terms, who, seen)
@@ -155,7 +180,10 @@ def test_pain_07_the_best_hour_is_the_persons_hour() -> None:
     evening[:, 19] = 1.0
     who = people([f"u{i}" for i in range(len(zones))], timezone=zones, workday=evening, day_off=evening)
     slots = planned(TERMS, who)
-    local = [(START + timedelta(hours=int(slot))).astimezone(zoneinfo.ZoneInfo(zone)).hour for zone, slot in zip(zones, slots, strict=True)]
+    local = [
+        (START + timedelta(hours=int(slot))).astimezone(zoneinfo.ZoneInfo(zone)).hour
+        for zone, slot in zip(zones, slots, strict=True)
+    ]
     assert local == [19] * len(zones)
     assert len(set(slots.tolist())) > 3, "which are different hours of UTC"
 
@@ -174,12 +202,21 @@ def test_pain_08_hours_that_have_passed_are_never_planned_not_even_for_explorati
     assert (planned(replace(terms, first_slot=24), who) == -1).all(), "a night that is over sends nothing"
 
 
-POLICY = {"kind": "policy", "id": "default", "caps": [], "salt": "s", "holdout": {"share_pct": 0, "salt": "h"},
+POLICY = {"kind": "policy", "id": "default", "caps": [], "salt": "s",
+"holdout": {"share_pct": 0, "salt": "h"},
           "explore": {"slot_share_pct": 0, "epsilon": 0.1, "temperature": 0.02}}  # fmt: skip
-DAILY = {"kind": "campaign", "id": "welcome", "name": "W", "topic": "promo", "owner": "o", "audience": "all", "materials": ["hello"],
-         "channels": ["fcm"], "priority": "medium", "guarantee": "at_most_once", "value_per_open": 1.0, "occurrence": {"every": "daily"},
+DAILY = {"kind": "campaign", "id": "welcome", "name": "W", "topic": "promo", "owner": "o", "audience": "all",
+"materials": ["hello"],
+         "channels": ["fcm"], "priority": "medium", "guarantee": "at_most_once", "value_per_open": 1.0,
+         "occurrence": {"every": "daily"},
          "start_date": "2026-11-01", "end_date": "2026-11-30"}  # fmt: skip
-FCM = {"kind": "channel", "id": "fcm", "provider": "fcm_v1", "capacity_per_hour": 1000, "quota_per_minute": 1000}
+FCM = {
+    "kind": "channel",
+    "id": "fcm",
+    "provider": "fcm_v1",
+    "capacity_per_hour": 1000,
+    "quota_per_minute": 1000,
+}
 
 
 def catalog(*, stopped: tuple[str, ...] = (), **changes: object) -> Catalog:
@@ -193,14 +230,18 @@ def test_pain_08_a_campaign_that_is_restored_sends_todays_message_and_none_of_th
     assert [campaign.occurrence for campaign in terms.campaigns] == ["2026-11-15"]
     assert (planned(terms, who) >= 0).sum() == N, "one each: fourteen days' worth would be 14"
     assert terms.start == START
-    assert terms_of(catalog(), "2026-12-10", 28, None).campaigns == (), "one that ended meanwhile sends nothing"
+    assert terms_of(catalog(), "2026-12-10", 28, None).campaigns == (), (
+        "one that ended meanwhile sends nothing"
+    )
 
 
 def test_pain_08_publishing_again_what_was_sent_sends_nothing() -> None:
     who = people([f"u{i}" for i in range(N)])
     terms = terms_of(catalog(), "2026-11-14", 28, None)
     sent = replace(after(NOTHING, terms, who, planned(terms, who)), hours=np.zeros(N))
-    edited = terms_of(catalog(name="W again", value_per_open=2.0, materials=["other", "hello"]), "2026-11-14", 28, None)
+    edited = terms_of(
+        catalog(name="W again", value_per_open=2.0, materials=["other", "hello"]), "2026-11-14", 28, None
+    )
     _, outcome, _ = build(edited, who, everyone(N), sent)
     assert set(outcome.tolist()) == {"already_intended"}
 
@@ -220,7 +261,9 @@ def test_pain_12_arms_are_the_same_people_whatever_the_shards(bits: int) -> None
     arms = (Arm("control", 20.0), Arm("bold", 30.0), Arm("plain", 50.0))
     terms = replace(TERMS, campaigns=(replace(CAMPAIGN, arms=arms, salt="copy"),))
     whole = build(terms, who, everyone(n), NOTHING)[2].tolist()
-    parts = [build(terms, part, everyone(len(part.user_id)), NOTHING)[2].tolist() for part in in_shards(who, bits)]
+    parts = [
+        build(terms, part, everyone(len(part.user_id)), NOTHING)[2].tolist() for part in in_shards(who, bits)
+    ]
     assert [arm for part in parts for arm in part] == whole
     for arm in arms:
         expected = n * arm.share_pct / 100
@@ -231,7 +274,8 @@ def test_pain_12_arms_are_the_same_people_whatever_the_shards(bits: int) -> None
 @pytest.mark.parametrize("bits", [5, 7, 10])
 def test_pain_12_a_thousand_messages_are_a_thousand_however_many_batches_decide_them(bits: int) -> None:
     n, budget = 1_500, 1_000
-    # Everybody is worth nearly the same: prices alone cannot tell a thousand of them apart, cut-offs and ties must.
+    # Everybody is worth nearly the same: prices alone cannot tell a thousand of them apart, cut-offs and ties
+    # must.
     curve = np.random.default_rng(3).integers(9, 11, (n, 24)) / 10
     who = people([f"person-{i}" for i in range(n)], workday=curve, day_off=curve)
     terms = replace(TERMS, campaigns=(replace(CAMPAIGN, max_messages=budget),))
@@ -242,15 +286,31 @@ def test_pain_12_a_thousand_messages_are_a_thousand_however_many_batches_decide_
         prices = fit_prices(build(terms, who, everyone(n), NOTHING)[0], limits, 1.0)
         rounds: list[Round] = []
         for _ in range(MAX_ROUNDS):
-            offered = [decide(problem, limits, prices, Choice.none(problem.n_pairs), rounds)[0] for problem in problems]
-            used = np.sum([usage(problem, limits, choice) for problem, choice in zip(problems, offered, strict=True)], axis=0)
+            offered = [
+                decide(problem, limits, prices, Choice.none(problem.n_pairs), rounds)[0]
+                for problem in problems
+            ]
+            used = np.sum(
+                [usage(problem, limits, choice) for problem, choice in zip(problems, offered, strict=True)],
+                axis=0,
+            )
             if is_settled(limits, used, prices):
                 break
             which = np.flatnonzero(used).tolist()
-            histograms = [bid_histogram(problem, limits, choice, which) for problem, choice in zip(problems, offered, strict=True)]
+            histograms = [
+                bid_histogram(problem, limits, choice, which)
+                for problem, choice in zip(problems, offered, strict=True)
+            ]
             rounds.append(next_round(limits, used, histograms))
-        chosen = [final(problem, limits, prices, Choice.none(problem.n_pairs), rounds)[0].slot for problem in problems]
-        return [shard.user_id[row] for shard, slots in zip(shards, chosen, strict=True) for row in np.flatnonzero(slots >= 0)]
+        chosen = [
+            final(problem, limits, prices, Choice.none(problem.n_pairs), rounds)[0].slot
+            for problem in problems
+        ]
+        return [
+            shard.user_id[row]
+            for shard, slots in zip(shards, chosen, strict=True)
+            for row in np.flatnonzero(slots >= 0)
+        ]
 
     whole = sent([who])
     assert budget * 0.9 < len(whole) <= budget

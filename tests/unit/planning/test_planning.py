@@ -1,4 +1,6 @@
-"""The joint decision against brute force: exact per-user sets, limits never exceeded, the dual bounds the primal, shards do not matter."""
+"""The joint decision against brute force: exact per-user sets, limits never exceeded, the dual bounds the
+primal, shards do not matter.
+"""
 
 import itertools
 
@@ -26,7 +28,9 @@ from angelia.planning import (
 from angelia.planning.problem import NEVER
 
 
-def random_problem(seed: int, n_users: int = 6, n_campaigns: int = 3, n_slots: int = 6, n_channels: int = 2) -> Problem:
+def random_problem(
+    seed: int, n_users: int = 6, n_campaigns: int = 3, n_slots: int = 6, n_channels: int = 2
+) -> Problem:
     rng = np.random.default_rng(seed)
     member = rng.random((n_users, n_campaigns)) < 0.8
     user, campaign = np.nonzero(member)
@@ -45,7 +49,14 @@ def random_problem(seed: int, n_users: int = 6, n_campaigns: int = 3, n_slots: i
     )
 
 
-def make_limits(rng: np.random.Generator, capacity: int, budget: int, n_slots: int = 6, n_channels: int = 2, n_campaigns: int = 3) -> Limits:
+def make_limits(
+    rng: np.random.Generator,
+    capacity: int,
+    budget: int,
+    n_slots: int = 6,
+    n_channels: int = 2,
+    n_campaigns: int = 3,
+) -> Limits:
     return Limits(
         capacity=np.full((n_channels, n_slots), capacity, np.int64),
         budget=np.full(n_campaigns, budget, np.int64),
@@ -58,7 +69,16 @@ def make_limits(rng: np.random.Generator, capacity: int, budget: int, n_slots: i
 def brute_force(problem: Problem, limits: Limits, prices: np.ndarray, user: int) -> int:
     c, h = limits.capacity.shape
     options = [
-        (row, slot, int(problem.value[row, slot] - limits.cost[ch] - prices[ch * h + slot] - prices[c * h + problem.pair_campaign[row]]))
+        (
+            row,
+            slot,
+            int(
+                problem.value[row, slot]
+                - limits.cost[ch]
+                - prices[ch * h + slot]
+                - prices[c * h + problem.pair_campaign[row]]
+            ),
+        )
         for row in np.flatnonzero(problem.pair_user == user)
         for slot in range(h)
         for ch in range(c)
@@ -66,7 +86,12 @@ def brute_force(problem: Problem, limits: Limits, prices: np.ndarray, user: int)
     ]
     best = max([0, *(v for _, s, v in options if problem.room[user, s] >= 1)])
     for (r1, s1, v1), (r2, s2, v2) in itertools.permutations(options, 2):
-        fits = r1 != r2 and s2 - s1 >= limits.gap_slots and problem.room[user, s1] >= 1 and problem.room[user, s2] >= 2
+        fits = (
+            r1 != r2
+            and s2 - s1 >= limits.gap_slots
+            and problem.room[user, s1] >= 1
+            and problem.room[user, s2] >= 2
+        )
         if fits and v1 > 0 and v2 > 0:
             best = max(best, v1 + v2)
     return best
@@ -88,7 +113,9 @@ def test_every_users_set_is_the_best_there_is(seed):
     assert dual_value(problem, limits, prices, choice) == total
 
 
-def run_rounds(parts: list[Problem], limits: Limits, prices: np.ndarray) -> tuple[list[Choice], list[Round], np.ndarray]:
+def run_rounds(
+    parts: list[Problem], limits: Limits, prices: np.ndarray
+) -> tuple[list[Choice], list[Round], np.ndarray]:
     rounds: list[Round] = []
     for _ in range(MAX_ROUNDS):
         choices = [decide(part, limits, prices, Choice.none(part.n_pairs), rounds)[0] for part in parts]
@@ -97,10 +124,21 @@ def run_rounds(parts: list[Problem], limits: Limits, prices: np.ndarray) -> tupl
         if is_settled(limits, used, prices):
             break
         rounds.append(
-            next_round(limits, used, [bid_histogram(part, limits, choice, over.tolist()) for part, choice in zip(parts, choices, strict=True)])
+            next_round(
+                limits,
+                used,
+                [
+                    bid_histogram(part, limits, choice, over.tolist())
+                    for part, choice in zip(parts, choices, strict=True)
+                ],
+            )
         )
     decided = [final(part, limits, prices, Choice.none(part.n_pairs), rounds)[0] for part in parts]
-    return decided, rounds, sum(usage(part, limits, choice) for part, choice in zip(parts, decided, strict=True))
+    return (
+        decided,
+        rounds,
+        sum(usage(part, limits, choice) for part, choice in zip(parts, decided, strict=True)),
+    )
 
 
 def split(problem: Problem, at: int) -> list[Problem]:
@@ -154,7 +192,9 @@ def test_scarce_hours_get_a_price_and_the_gap_is_small():
     assert prices[4] > 0
     assert (used <= limits.flat()).all()
     primal = int(decided[0].bid[decided[0].slot >= 0].sum())
-    bound = dual_value(problem, limits, prices, best_sets(problem, limits, prices)) + int((prices * limits.flat()).sum())
+    bound = dual_value(problem, limits, prices, best_sets(problem, limits, prices)) + int(
+        (prices * limits.flat()).sum()
+    )
     assert 0 <= (bound - primal) / bound < 0.03
 
 

@@ -1,4 +1,6 @@
-"""What a replay may change, and what a comparison counts; the jobs themselves run in tests/integration/test_backfill.py."""
+"""What a replay may change, and what a comparison counts; the jobs themselves run in
+tests/integration/test_backfill.py.
+"""
 
 import pyarrow as pa
 import pytest
@@ -20,8 +22,22 @@ POLICY = {
     "salt": "s",
 }
 CAMPAIGN = {
-    **{"kind": "campaign", "id": "price_drop", "name": "Price drop", "topic": "promo", "owner": "growth", "audience": "all", "materials": ["m"]},
-    **{"channels": ["fcm"], "value_per_open": 0.05, "occurrence": {"every": "daily"}, "start_date": "2026-11-01", "end_date": "2026-12-31"},
+    **{
+        "kind": "campaign",
+        "id": "price_drop",
+        "name": "Price drop",
+        "topic": "promo",
+        "owner": "growth",
+        "audience": "all",
+        "materials": ["m"],
+    },
+    **{
+        "channels": ["fcm"],
+        "value_per_open": 0.05,
+        "occurrence": {"every": "daily"},
+        "start_date": "2026-11-01",
+        "end_date": "2026-12-31",
+    },
 }
 
 
@@ -30,7 +46,9 @@ def catalog():
 
 
 def test_a_change_is_made_in_one_campaign_and_versions_stay():
-    changed = replay.changed(catalog(), {"price_drop": {"caps": [{"messages": 1, "days": 7}]}, "policy": {"min_gap_hours": 9}})
+    changed = replay.changed(
+        catalog(), {"price_drop": {"caps": [{"messages": 1, "days": 7}]}, "policy": {"min_gap_hours": 9}}
+    )
     campaign, policy = changed
     assert (campaign.document.caps[0].messages, campaign.version) == (1, 7)
     assert (policy.document.min_gap_hours, policy.version) == (9, 3)
@@ -63,7 +81,10 @@ def test_the_same_question_has_the_same_branch():
     days = ["2026-11-13", DS]
     one = replay.branch_for(days, {"price_drop": {"caps": []}})
     assert one == replay.branch_for(days, {"price_drop": {"caps": []}})
-    assert len({one, replay.branch_for(days[1:], {"price_drop": {"caps": []}}), replay.branch_for(days, {})}) == 3
+    assert (
+        len({one, replay.branch_for(days[1:], {"price_drop": {"caps": []}}), replay.branch_for(days, {})})
+        == 3
+    )
     Lake(None, branch=one)  # a branch name that the lake takes
 
 
@@ -71,21 +92,50 @@ def plan(lake, sent, value):
     empty = {field.name: None for field in DECISION}
     rows = []
     for ordinal, (campaign, key, outcome) in enumerate(sent):
-        choice = {**empty, "campaign_id": campaign, "message_id": key, "outcome": outcome, "is_explore": False, "occurrence": "once"}
+        choice = {
+            **empty,
+            "campaign_id": campaign,
+            "message_id": key,
+            "outcome": outcome,
+            "is_explore": False,
+            "occurrence": "once",
+        }
         choice |= {"value_micros": 1, "price_micros": 0, "p_open": 0.1}
         rows.append({"ordinal": ordinal, "user_id": f"u{ordinal}", "choices": [choice]})
     with lake.attempt("decisions", ds=DS) as attempt:
-        attempt.write(pa.Table.from_pylist(rows, schema=arrow.schema(dataset("decisions"))), "shard-000000.parquet", conform=False)
+        attempt.write(
+            pa.Table.from_pylist(rows, schema=arrow.schema(dataset("decisions"))),
+            "shard-000000.parquet",
+            conform=False,
+        )
         attempt.publish(meta={"primal_micros": value, "gap_pct": 1.0})
 
 
 def test_a_comparison_counts_who_gains_and_who_loses(tmp_path):
     main = Lake.open(str(tmp_path))
     branch = Lake.open(str(tmp_path), branch="replay-x")
-    plan(main, [("a", "1" * 32, "sent"), ("a", "2" * 32, "sent"), ("b", "3" * 32, "sent"), ("b", "4" * 32, "capped")], 100)
+    plan(
+        main,
+        [
+            ("a", "1" * 32, "sent"),
+            ("a", "2" * 32, "sent"),
+            ("b", "3" * 32, "sent"),
+            ("b", "4" * 32, "capped"),
+        ],
+        100,
+    )
     with pytest.raises(InvalidInput, match="no plan of 2026-11-14 of its own"):
         replay.compare(main, branch, DS)
-    plan(branch, [("a", "2" * 32, "sent"), ("a", "5" * 32, "sent"), ("a", "6" * 32, "sent"), ("b", "4" * 32, "capped")], 150)
+    plan(
+        branch,
+        [
+            ("a", "2" * 32, "sent"),
+            ("a", "5" * 32, "sent"),
+            ("a", "6" * 32, "sent"),
+            ("b", "4" * 32, "capped"),
+        ],
+        150,
+    )
     found = replay.compare(main, branch, DS)
     assert found["campaigns"]["a"] == {"main": 2, "replay": 3, "both": 1, "gained": 2, "lost": 1}
     assert found["campaigns"]["b"] == {"main": 1, "replay": 0, "both": 0, "gained": 0, "lost": 1}

@@ -1,4 +1,6 @@
-"""Data Docs: Great Expectations' own pages of what the gates said, with no row, no script and no way out in them."""
+"""Data Docs: Great Expectations' own pages of what the gates said, with no row, no script and no way out in
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,28 @@ CANARY = "canary-7f3a@example.org"
 
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sources with canaries for ids and addresses in rows that break rules and in rows that do not; the gate, and a check that crashed on one."""
+    """Sources with canaries for ids and addresses in rows that break rules and in rows that do not; the gate,
+    and a check that crashed on one.
+    """
     root = tmp_path_factory.mktemp("gated") / "lake"
     lake = Lake.open(str(root))
     for name in ("user_profiles", "user_endpoints", "user_preferences", "user_events"):
         table = valid_rows(name, 200)
         for column in ("user_id", "address"):
             if column in table.column_names:
-                values = [f"{CANARY} {i}" if i < 90 else value for i, value in enumerate(table[column].to_pylist())]
-                table = table.set_column(table.column_names.index(column), column, pa.array(values, pa.string()))
+                values = [
+                    f"{CANARY} {i}" if i < 90 else value for i, value in enumerate(table[column].to_pylist())
+                ]
+                table = table.set_column(
+                    table.column_names.index(column), column, pa.array(values, pa.string())
+                )
         with lake.attempt(name, ds=DS) as attempt:
             attempt.write(table, "part-0000.parquet", conform=False)
             attempt.publish()
     run_gate(lake, "sources", DS)
     crashed = CheckVerdict(
-        "features", DS, "user_days", "user_days.ordinal.not_null", "ordinal", "critical", False, True, None, None, None, 0.0, "null", "angelia …",
+        "features", DS, "user_days", "user_days.ordinal.not_null", "ordinal", "critical", False, True, None,
+        None, None, 0.0, "null", "angelia …",
         error=f"ConversionException: Could not convert string '{CANARY}'",
     )  # fmt: skip
     store(lake, "features", DS, [crashed])
@@ -61,10 +70,14 @@ def no_network(*_: Any) -> None:
 
 
 def written(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text("utf-8") for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_text("utf-8") for path in folder.rglob("*") if path.is_file()
+    }
 
 
-def test_no_byte_of_a_person_and_no_way_out(checked: Lake, settings_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_byte_of_a_person_and_no_way_out(
+    checked: Lake, settings_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gx.great_expectations()
     monkeypatch.setattr(socket.socket, "connect", no_network)
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
@@ -100,7 +113,9 @@ def test_no_byte_of_a_person_and_no_way_out(checked: Lake, settings_home: Path, 
     assert 'href="data_docs/index.html"' in Path(publish_report(load_settings())["report"]).read_text("utf-8")
 
 
-def test_it_says_what_the_gate_said(checked: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_says_what_the_gate_said(
+    checked: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["quality", "docs", "--ds", DS, "--days", "3"])
     assert stop.value.code == 0
@@ -111,7 +126,9 @@ def test_it_says_what_the_gate_said(checked: Lake, settings_home: Path, capsys: 
         assert (folder / target).is_file() or target == "../quality.html"
     (endpoints,) = folder.glob(f"validations/sources/user_endpoints/{DS}/*/*.html")
     page = " ".join(re.sub(r"<[^>]+>", " ", endpoints.read_text("utf-8")).split())
-    assert re.search(r"user_id\.pattern\.bad_pct .{0,80}in at most 1 % of rows [\d,]+ of [\d,]+ rows: [\d.]+ %", page)
+    assert re.search(
+        r"user_id\.pattern\.bad_pct .{0,80}in at most 1 % of rows [\d,]+ of [\d,]+ rows: [\d.]+ %", page
+    )
     assert "Status: Failed" in page
     (crash,) = folder.glob(f"validations/features/user_days/{DS}/*/*.html")
     assert "The check could not run: the data may be good or bad." in crash.read_text("utf-8")
@@ -119,13 +136,18 @@ def test_it_says_what_the_gate_said(checked: Lake, settings_home: Path, capsys: 
     # Every link of every page leads somewhere on the site.
     for path in folder.rglob("*.html"):
         for target in re.findall(r'href="([^"#]+)[#"]', path.read_text("utf-8")):
-            assert (path.parent / target).resolve().exists() or target == "../quality.html", (path.name, target)
+            assert (path.parent / target).resolve().exists() or target == "../quality.html", (
+                path.name,
+                target,
+            )
 
 
 def test_cleaning_keeps_words_and_drops_what_could_run_or_call_home() -> None:
     page = (
-        '<html><head>\n<link href="https://cdn.example/x.css"><script src="//cdn.example/x.js"></script><style>p{}</style></head>'
-        '<body onload="go()"><!-- https://a.example --><img src=\'https://b.example/logo.png?d=1\'/><a href="https://c.example">our site</a>'
+        '<html><head>\n<link href="https://cdn.example/x.css"><script '
+        'src="//cdn.example/x.js"></script><style>p{}</style></head>'
+        '<body onload="go()"><!-- https://a.example --><img '
+        "src='https://b.example/logo.png?d=1'/><a href=\"https://c.example\">our site</a>"
         '<a href="../index.html" style="color:red">home</a><footer>newsletter</footer></body></html>'
     )
     kept = clean(page)

@@ -28,7 +28,13 @@ SOURCES = ("user_profiles", "user_endpoints", "user_preferences", "user_events")
 DAY = datetime.fromisoformat(DS).replace(tzinfo=UTC)
 
 
-def put(lake: Lake, name: str, *tables: pa.Table, inputs: tuple[Commit, ...] = (), meta: dict[str, Any] | None = None) -> Commit:
+def put(
+    lake: Lake,
+    name: str,
+    *tables: pa.Table,
+    inputs: tuple[Commit, ...] = (),
+    meta: dict[str, Any] | None = None,
+) -> Commit:
     leaf = {"chain": "0"} if dataset(name).partition == ("chain",) else {"ds": DS}
     with lake.attempt(name, **leaf) as attempt:
         for number, table in enumerate(tables):
@@ -39,7 +45,9 @@ def put(lake: Lake, name: str, *tables: pa.Table, inputs: tuple[Commit, ...] = (
 def with_column(table: pa.Table, name: str, change: Callable[[int, Any], Any]) -> pa.Table:
     place = table.column_names.index(name)
     values = [change(i, value) for i, value in enumerate(table[name].to_pylist())]
-    return table.set_column(place, table.schema.field(name).with_nullable(True), pa.array(values, table.schema.field(name).type))
+    return table.set_column(
+        place, table.schema.field(name).with_nullable(True), pa.array(values, table.schema.field(name).type)
+    )
 
 
 @pytest.fixture
@@ -63,7 +71,9 @@ def test_good_sources_open_the_gate_and_the_verdicts_are_kept(sources: Lake) -> 
     found = run_gate(sources, "sources", DS)
     require_open("sources", DS, found)
     kept = verdicts(sources, DS)
-    expected = {check for check in check_names("sources") if check.startswith(SOURCES)} | {f"{name}.partition.exists" for name in SOURCES}
+    expected = {check for check in check_names("sources") if check.startswith(SOURCES)} | {
+        f"{name}.partition.exists" for name in SOURCES
+    }
     assert {one["check"] for one in kept} == expected
     assert len(kept) == len(found) == len(expected)
     assert all(one["success"] and not one["crashed"] for one in kept)
@@ -73,18 +83,26 @@ def test_good_sources_open_the_gate_and_the_verdicts_are_kept(sources: Lake) -> 
 def test_missing_column(sources: Lake) -> None:
     put(sources, "user_profiles", valid_rows("user_profiles", N).drop_columns(["timezone"]))
     assert closed(sources, "sources") == (
-        "gate sources of 2026-11-14 is closed: user_profiles.timezone: column missing in 400 of 400 rows (100 %); "
-        "see the rows: angelia quality rows --gate sources --check user_profiles.timezone.present --ds 2026-11-14"
+        "gate sources of 2026-11-14 is closed: user_profiles.timezone: column missing in 400 of "
+        "400 rows (100 %); "
+        "see the rows: angelia quality rows --gate sources --check user_profiles.timezone.present "
+        "--ds 2026-11-14"
     )
     assert failing(sources, "sources") == {"user_profiles.timezone.present": 400}
     assert len(offending_rows(sources, "sources", "user_profiles.timezone.present", DS)) == 20
 
 
 def test_thirty_percent_null_timezones(sources: Lake) -> None:
-    put(sources, "user_profiles", with_column(valid_rows("user_profiles", N), "timezone", lambda i, _: None if i < 120 else "UTC"))
+    put(
+        sources,
+        "user_profiles",
+        with_column(valid_rows("user_profiles", N), "timezone", lambda i, _: None if i < 120 else "UTC"),
+    )
     assert closed(sources, "sources") == (
-        "gate sources of 2026-11-14 is closed: user_profiles.timezone: null in 120 of 400 rows (30 %, at most 10 % allowed); "
-        "see the rows: angelia quality rows --gate sources --check user_profiles.timezone.max_null --ds 2026-11-14"
+        "gate sources of 2026-11-14 is closed: user_profiles.timezone: null in 120 of 400 rows "
+        "(30 %, at most 10 % allowed); "
+        "see the rows: angelia quality rows --gate sources --check "
+        "user_profiles.timezone.max_null --ds 2026-11-14"
     )
 
 
@@ -92,17 +110,22 @@ def test_duplicate_users(sources: Lake) -> None:
     table = valid_rows("user_profiles", N)
     put(sources, "user_profiles", table, table.slice(0, 40))
     assert closed(sources, "sources") == (
-        "gate sources of 2026-11-14 is closed: user_profiles.user_id: duplicate (user_id) in 40 of 440 rows (9.09 %, at most 1 % allowed); "
+        "gate sources of 2026-11-14 is closed: user_profiles.user_id: duplicate (user_id) in 40 "
+        "of 440 rows (9.09 %, at most 1 % allowed); "
         "see the rows: angelia quality rows --gate sources --check user_profiles.key.unique --ds 2026-11-14"
     )
 
 
 def test_events_in_the_future(sources: Lake) -> None:
-    table = with_column(valid_rows("user_events", N), "event_ts", lambda i, t: DAY + timedelta(days=2) if i < 100 else t)
+    table = with_column(
+        valid_rows("user_events", N), "event_ts", lambda i, t: DAY + timedelta(days=2) if i < 100 else t
+    )
     put(sources, "user_events", table)
     assert closed(sources, "sources") == (
-        "gate sources of 2026-11-14 is closed: user_events.event_ts: after the end of ds in 100 of 400 rows (25 %, at most 1 % allowed); "
-        "see the rows: angelia quality rows --gate sources --check user_events.event_ts.not_future --ds 2026-11-14"
+        "gate sources of 2026-11-14 is closed: user_events.event_ts: after the end of ds in 100 "
+        "of 400 rows (25 %, at most 1 % allowed); "
+        "see the rows: angelia quality rows --gate sources --check "
+        "user_events.event_ts.not_future --ds 2026-11-14"
     )
     rows = offending_rows(sources, "sources", "user_events.event_ts.not_future", DS, limit=500)
     assert len(rows) == 100
@@ -110,7 +133,11 @@ def test_events_in_the_future(sources: Lake) -> None:
 
 
 def test_several_faults_are_all_named_and_counted(sources: Lake) -> None:
-    put(sources, "user_profiles", valid_rows("user_profiles", N).drop_columns(["timezone", "gender", "locale", "country", "tags"]))
+    put(
+        sources,
+        "user_profiles",
+        valid_rows("user_profiles", N).drop_columns(["timezone", "gender", "locale", "country", "tags"]),
+    )
     line = closed(sources, "sources")
     assert "user_profiles.gender: column missing" in line
     assert line.count("column missing") == 4
@@ -119,12 +146,18 @@ def test_several_faults_are_all_named_and_counted(sources: Lake) -> None:
 
 
 def test_dirty_but_not_broken_passes_and_is_counted(sources: Lake) -> None:
-    table = with_column(valid_rows("user_profiles", N), "timezone", lambda i, zone: "Mars/Olympus" if i < 4 else zone)
+    table = with_column(
+        valid_rows("user_profiles", N), "timezone", lambda i, zone: "Mars/Olympus" if i < 4 else zone
+    )
     table = with_column(table, "user_id", lambda i, user: {10: None, 11: "bad id"}.get(i, user))
     put(sources, "user_profiles", table, table.slice(50, 2))
     found = run_gate(sources, "sources", DS)
     require_open("sources", DS, found)
-    dirty = {verdict.check: verdict.n_bad for verdict in found if verdict.dataset == "user_profiles" and verdict.n_bad}
+    dirty = {
+        verdict.check: verdict.n_bad
+        for verdict in found
+        if verdict.dataset == "user_profiles" and verdict.n_bad
+    }
     assert dirty.pop("user_profiles.timezone.max_null") == 20  # the factory's own nulls
     assert dirty == {
         "user_profiles.timezone.rule": 4,
@@ -134,13 +167,22 @@ def test_dirty_but_not_broken_passes_and_is_counted(sources: Lake) -> None:
     }
 
 
-def test_a_warning_is_printed_and_leaves_the_gate_open(sources: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(sources, "user_profiles", with_column(valid_rows("user_profiles", N), "birth_year", lambda i, year: 1066 if i < 200 else year))
+def test_a_warning_is_printed_and_leaves_the_gate_open(
+    sources: Lake, settings_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(
+        sources,
+        "user_profiles",
+        with_column(valid_rows("user_profiles", N), "birth_year", lambda i, year: 1066 if i < 200 else year),
+    )
     with pytest.raises(SystemExit) as stop:
         cli.main(["quality", "check", "--gate", "sources", "--ds", DS])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    assert "warning: user_profiles.birth_year: outside 1900..2020 in 200 of 400 rows (50 %, at most 1 % allowed); see the rows: angelia" in out
+    assert (
+        "warning: user_profiles.birth_year: outside 1900..2020 in 200 of 400 rows (50 %, at most "
+        "1 % allowed); see the rows: angelia"
+    ) in out
     assert "is open: 102 of 103 checks hold" in out
     put(sources, "user_profiles", valid_rows("user_profiles", N).drop_columns(["birth_year"]))
     assert "user_profiles.birth_year: column missing" in closed(sources, "sources")
@@ -149,14 +191,28 @@ def test_a_warning_is_printed_and_leaves_the_gate_open(sources: Lake, settings_h
 def test_a_check_is_logged_with_what_it_read_and_the_rows_that_break_a_check(
     sources: Lake, settings_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(sources, "user_profiles", with_column(valid_rows("user_profiles", N), "timezone", lambda i, _: None if i < 120 else "UTC"))
+    put(
+        sources,
+        "user_profiles",
+        with_column(valid_rows("user_profiles", N), "timezone", lambda i, _: None if i < 120 else "UTC"),
+    )
     put(sources, "user_events", valid_rows("user_events", 3), valid_rows("user_events", 5).slice(3))
     monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "nightly_personalization")
     with pytest.raises(SystemExit):
         cli.main(["quality", "check", "--gate", "sources", "--ds", DS])
     (line,) = map(json.loads, (settings_home / "logs" / "angelia.jsonl").read_text().splitlines())
-    assert (line["step"], line["result"], line["rows_out"], line["rejected"]) == ("quality check", "error", {}, {})
-    assert line["rows_in"] == {"user_profiles": N, "user_endpoints": N, "user_preferences": N, "user_events": 5}
+    assert (line["step"], line["result"], line["rows_out"], line["rejected"]) == (
+        "quality check",
+        "error",
+        {},
+        {},
+    )
+    assert line["rows_in"] == {
+        "user_profiles": N,
+        "user_endpoints": N,
+        "user_preferences": N,
+        "user_events": 5,
+    }
     assert line["broken_by"]["user_profiles.timezone.max_null"] == 120
 
 
@@ -165,7 +221,8 @@ def test_missing_partition_closes_the_gate(sources: Lake, tmp_path: Path) -> Non
     for name in SOURCES[:3]:
         put(bare, name, valid_rows(name, 50))
     assert closed(bare, "sources") == (
-        "gate sources of 2026-11-14 is closed: user_events: no commit for ds=2026-11-14; see its commits: angelia lake log user_events"
+        "gate sources of 2026-11-14 is closed: user_events: no commit for ds=2026-11-14; see its "
+        "commits: angelia lake log user_events"
     )
 
 
@@ -193,7 +250,11 @@ def test_only_one_file_of_two_lacks_a_column(sources: Lake) -> None:
 def test_column_of_another_type(sources: Lake) -> None:
     table = valid_rows("user_profiles", N)
     place = table.column_names.index("birth_year")
-    put(sources, "user_profiles", table.set_column(place, "birth_year", pc.cast(table["birth_year"], pa.string())))
+    put(
+        sources,
+        "user_profiles",
+        table.set_column(place, "birth_year", pc.cast(table["birth_year"], pa.string())),
+    )
     assert failing(sources, "sources") == {"user_profiles.birth_year.type": N}
 
 
@@ -208,12 +269,19 @@ def test_newest_verdicts_win_and_a_replay_keeps_its_own(sources: Lake) -> None:
     assert all(one["success"] for one in verdicts(sources, DS))
     assert len(list(sources.store.list(f"quality/main/{DS}/sources"))) == 2
     commands = [verdict.command for verdict in run_gate(replay, "sources", DS)]
-    assert all(command.startswith(("ANGELIA_BRANCH=replay-1 angelia quality rows", "angelia lake log")) for command in commands)
+    assert all(
+        command.startswith(("ANGELIA_BRANCH=replay-1 angelia quality rows", "angelia lake log"))
+        for command in commands
+    )
     assert len(list(sources.store.list(f"quality/main/{DS}/sources"))) == 2
 
 
 def test_receipts_of_the_last_plans_are_checked_where_there_are_some(sources: Lake) -> None:
-    bad = with_column(valid_rows("push_receipts", 50, ds="2026-11-13"), "kind", lambda i, kind: "exploded" if i == 3 else kind)
+    bad = with_column(
+        valid_rows("push_receipts", 50, ds="2026-11-13"),
+        "kind",
+        lambda i, kind: "exploded" if i == 3 else kind,
+    )
     with sources.attempt("push_receipts", ds="2026-11-13", source="worker", part="p0") as attempt:
         attempt.write(bad, "part-0000.parquet", conform=False)
         attempt.publish()
@@ -231,7 +299,9 @@ def test_measure_counts_and_asks_for_the_partition(sources: Lake) -> None:
 
 def test_no_personal_value_is_stored_or_shown(sources: Lake) -> None:
     canary = "canary@example.org"
-    table = with_column(valid_rows("user_endpoints", N), "user_id", lambda i, user: f"{canary} {i}" if i < 40 else user)
+    table = with_column(
+        valid_rows("user_endpoints", N), "user_id", lambda i, user: f"{canary} {i}" if i < 40 else user
+    )
     table = with_column(table, "address", lambda i, address: f"{canary}-{i}" if i < 40 else address)
     table = table.append_column("phone", pa.array([canary] * N))
     put(sources, "user_endpoints", table)
@@ -242,7 +312,9 @@ def test_no_personal_value_is_stored_or_shown(sources: Lake) -> None:
     assert canary not in line + stored.decode() + shown
     assert shown.count("hash:") == 3 * 20
     again = json.dumps(offending_rows(sources, "sources", "user_endpoints.user_id.pattern", DS), default=str)
-    assert sorted(again.split("hash:")) == sorted(shown.split("hash:")), "equal values look equal in every run"
+    assert sorted(again.split("hash:")) == sorted(shown.split("hash:")), (
+        "equal values look equal in every run"
+    )
     plain = offending_rows(sources, "sources", "user_endpoints.user_id.pattern", DS, show_personal=True)
     assert all(row["user_id"].startswith(canary) for row in plain)
 
@@ -251,8 +323,14 @@ def test_no_personal_value_is_stored_or_shown(sources: Lake) -> None:
     ("statement", "said"),
     [
         ("SELECT CAST('canary@x' AS INT)", "ConversionException: a value could not be converted"),
-        ("SELECT CAST(v AS TINYINT) FROM (SELECT 77777 AS v)", "ConversionException: a value could not be converted"),
-        ("SELECT strptime('canary@x', '%Y')", "InvalidInputException: Invalid Input Error: Could not parse string …"),
+        (
+            "SELECT CAST(v AS TINYINT) FROM (SELECT 77777 AS v)",
+            "ConversionException: a value could not be converted",
+        ),
+        (
+            "SELECT strptime('canary@x', '%Y')",
+            "InvalidInputException: Invalid Input Error: Could not parse string …",
+        ),
         (
             "SELECT * FROM read_parquet('{folder}/canary/part-0001.parquet')",
             "IOException: IO Error: No files found that match the pattern part-0001.parquet",
@@ -297,7 +375,11 @@ def test_command_line(sources: Lake, settings_home: Path, capsys: pytest.Capture
     code, out, _ = run("check", "--gate", "sources", "--ds", DS)
     assert code == 0
     assert out.splitlines()[-1].startswith("gate sources of 2026-11-14 is open: ")
-    put(sources, "user_profiles", with_column(valid_rows("user_profiles", N), "timezone", lambda i, _: None if i < 120 else "UTC"))
+    put(
+        sources,
+        "user_profiles",
+        with_column(valid_rows("user_profiles", N), "timezone", lambda i, _: None if i < 120 else "UTC"),
+    )
     code, out, err = run("check", "--gate", "sources", "--ds", DS)
     assert code == 2
     assert out == ""

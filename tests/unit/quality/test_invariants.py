@@ -1,4 +1,6 @@
-"""Invariants between rows and datasets: a consistent night passes; each single inconsistency fails its own invariant."""
+"""Invariants between rows and datasets: a consistent night passes; each single inconsistency fails its own
+invariant.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +36,20 @@ def put(lake: Lake, name: str, table: pa.Table, **extra: Any) -> None:
 
 def rows_with(name: str, change: Change | None = None, n: int = N) -> pa.Table:
     rows = valid_rows(name, n).to_pylist()
-    return pa.Table.from_pylist([change(i, row) if change else row for i, row in enumerate(rows)], schema=arrow.schema(dataset(name)))
+    return pa.Table.from_pylist(
+        [change(i, row) if change else row for i, row in enumerate(rows)], schema=arrow.schema(dataset(name))
+    )
 
 
 def choice(campaign: str, outcome: str, user: int, **other: Any) -> dict[str, Any]:
     sent = outcome == "sent"
     return {
-        "campaign_id": campaign, "message_id": f"{user:016x}{abs(hash_of(campaign)):016x}", "occurrence": "once", "material_id": "camera",
-        "material_propensity": 0.5, "slot": START + timedelta(hours=user % 24) if sent else None, "slot_propensity": None,
-        "channel": "fcm" if sent else None, "outcome": outcome, "p_open": 0.05, "value_micros": 1, "price_micros": 0, "arm": None,
+        "campaign_id": campaign, "message_id": f"{user:016x}{abs(hash_of(campaign)):016x}",
+        "occurrence": "once", "material_id": "camera",
+        "material_propensity": 0.5, "slot": START + timedelta(hours=user % 24) if sent else None,
+        "slot_propensity": None,
+        "channel": "fcm" if sent else None, "outcome": outcome, "p_open": 0.05, "value_micros": 1,
+        "price_micros": 0, "arm": None,
         "is_explore": False, **other,
     }  # fmt: skip
 
@@ -57,18 +64,27 @@ def campaigns() -> pa.Table:
         {"kind": "campaign", "id": "orders", "topic": "orders", "guarantee": "at_least_once"},
         {"kind": "audience", "id": "all", "predicate": "TRUE"},
     ]
-    rows = [{"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body)} for body in bodies]
+    rows = [
+        {"kind": body["kind"], "id": body["id"], "version": 1, "body": json.dumps(body)} for body in bodies
+    ]
     return pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot")))
 
 
 @pytest.fixture
 def night(lake: Lake) -> Lake:
-    """A consistent night of 100 users: user 7 is held out, 8 refused promo, 9 is suppressed; user 7 still gets the transactional message."""
+    """A consistent night of 100 users: user 7 is held out, 8 refused promo, 9 is suppressed; user 7 still
+    gets the transactional message.
+    """
     put(lake, "user_index", rows_with("user_index"), meta={"shard_bits": 14, "n_users": N})
     index = lake.require("user_index", chain="0")
 
     def features(i: int, row: dict[str, Any]) -> dict[str, Any]:
-        return {**row, "is_suppressed": i == 9, "opted_out_topics": ["promo"] if i == 8 else [], "channels": ["fcm", "email"]}
+        return {
+            **row,
+            "is_suppressed": i == 9,
+            "opted_out_topics": ["promo"] if i == 8 else [],
+            "channels": ["fcm", "email"],
+        }
 
     put(lake, "user_features", rows_with("user_features", features), inputs=[index])
     put(lake, "send_times", rows_with("send_times"))
@@ -85,8 +101,17 @@ def put_decisions(lake: Lake, user: int = 0, *choices: dict[str, Any]) -> None:
     outcome = {7: "holdout_global", 8: "opted_out", 9: "suppressed", 3: "no_capacity"}
     rows = []
     for i in range(N):
-        own = [choice("promo", outcome.get(i, "sent"), i), choice("orders", "suppressed" if i == 9 else "sent" if i == 7 else "no_value", i)]
-        rows.append({"ordinal": i, "user_id": user_name(i), "choices": list(choices) if choices and i == user else own})
+        own = [
+            choice("promo", outcome.get(i, "sent"), i),
+            choice("orders", "suppressed" if i == 9 else "sent" if i == 7 else "no_value", i),
+        ]
+        rows.append(
+            {
+                "ordinal": i,
+                "user_id": user_name(i),
+                "choices": list(choices) if choices and i == user else own,
+            }
+        )
     put(lake, "decisions", pa.Table.from_pylist(rows, schema=arrow.schema(dataset("decisions"))))
 
 
@@ -94,7 +119,9 @@ def broken(lake: Lake, gate: str) -> dict[str, int]:
     """Return the invariants that some row breaks, without the gate's other checks (fast)."""
     with open_views(lake) as views:
         chosen = GATES[gate]
-        opened = {name: views.add(name, newest(lake, name, DS)) for name in (*chosen.required, *chosen.context)}
+        opened = {
+            name: views.add(name, newest(lake, name, DS)) for name in (*chosen.required, *chosen.context)
+        }
         counted = count_invariants(views, opened, (), chosen.invariants, DS, 28)
     assert [one.crashed for one in counted if one.crashed] == []
     assert all(one.n_rows is not None for one in counted)
@@ -151,7 +178,9 @@ def test_a_slot_just_before_the_plan_fails_and_the_first_does_not(night: Lake) -
 
 
 def test_a_plan_that_sends_nothing_closes_the_gate(night: Lake) -> None:
-    rows = [{"ordinal": i, "user_id": user_name(i), "choices": [choice("promo", "no_value", i)]} for i in range(N)]
+    rows = [
+        {"ordinal": i, "user_id": user_name(i), "choices": [choice("promo", "no_value", i)]} for i in range(N)
+    ]
     put(night, "decisions", pa.Table.from_pylist(rows, schema=arrow.schema(dataset("decisions"))))
     assert broken(night, "plan") == {"decisions.sent.any": 1}
     with pytest.raises(GateClosed, match="no message planned at all"):
@@ -161,9 +190,16 @@ def test_a_plan_that_sends_nothing_closes_the_gate(night: Lake) -> None:
 
 
 def test_features_must_cover_the_index_they_were_built_from(night: Lake) -> None:
-    put(night, "user_features", rows_with("user_features", n=N - 3), inputs=[night.require("user_index", chain="0")])
+    put(
+        night,
+        "user_features",
+        rows_with("user_features", n=N - 3),
+        inputs=[night.require("user_index", chain="0")],
+    )
     assert broken(night, "features") == {"user_features.ordinal.complete": 3}
-    assert [row["ordinal"] for row in offending_rows(night, "features", "user_features.ordinal.complete", DS)] == [97, 98, 99]
+    assert [
+        row["ordinal"] for row in offending_rows(night, "features", "user_features.ordinal.complete", DS)
+    ] == [97, 98, 99]
 
 
 def test_users_appended_after_the_features_were_built_need_no_row(night: Lake) -> None:
@@ -179,7 +215,9 @@ def test_unknown_ordinals_swapped_users_and_missing_curves(night: Lake) -> None:
     put(
         night,
         "user_features",
-        rows_with("user_features", lambda i, row: {**row, "user_id": user_name(i ^ 1) if i < 2 else row["user_id"]}),
+        rows_with(
+            "user_features", lambda i, row: {**row, "user_id": user_name(i ^ 1) if i < 2 else row["user_id"]}
+        ),
         inputs=index,
     )
     assert broken(night, "features") == {"user_features.user_id.same_user": 2}
@@ -193,17 +231,25 @@ def test_an_invariant_on_a_missing_dataset_is_not_measured(night: Lake) -> None:
         attempt.write(rows_with("decisions").drop_columns(["choices"]), "part-0000.parquet", conform=False)
         attempt.publish()
     found = run_gate(night, "plan", DS, lead_hours=28)
-    assert {verdict.check: verdict.n_bad for verdict in found if not verdict.success} == {"decisions.choices.present": N}
+    assert {verdict.check: verdict.n_bad for verdict in found if not verdict.success} == {
+        "decisions.choices.present": N
+    }
     assert not any(verdict.crashed for verdict in found)
 
 
 def test_an_invariant_that_cannot_run_is_a_crash(night: Lake) -> None:
     with night.attempt("catalog_snapshot", ds=DS) as attempt:
-        attempt.write(pa.table({"kind": ["campaign"], "id": ["promo"], "body": ["{no json"]}), "part-0000.parquet", conform=False)
+        attempt.write(
+            pa.table({"kind": ["campaign"], "id": ["promo"], "body": ["{no json"]}),
+            "part-0000.parquet",
+            conform=False,
+        )
         attempt.publish()
     found = run_gate(night, "plan", DS, lead_hours=28)
     crashed = [verdict for verdict in found if verdict.crashed]
-    assert {verdict.check for verdict in crashed} == {invariant.name for invariant in GATES["plan"].invariants}
+    assert {verdict.check for verdict in crashed} == {
+        invariant.name for invariant in GATES["plan"].invariants
+    }
     assert all(verdict.blocks and verdict.n_bad is None for verdict in crashed)
     with pytest.raises(GateClosed, match="crashed"):
         require_open("plan", DS, found)

@@ -1,4 +1,6 @@
-"""The quality report: every square and line against verdicts planted here, and a page that keeps its promises."""
+"""The quality report: every square and line against verdicts planted here, and a page that keeps its
+promises.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ GOOD = CheckVerdict(
     "no pattern",
     "angelia quality rows …",
 )
-NULLS = replace(GOOD, check="user_events.user_id.not_null", column="user_id", breach="null", bad_pct=0.5, n_bad=5)
+NULLS = replace(
+    GOOD, check="user_events.user_id.not_null", column="user_id", breach="null", bad_pct=0.5, n_bad=5
+)
 
 
 def keep(lake: Lake, ds: str, *found: CheckVerdict) -> None:
@@ -53,14 +57,37 @@ def failing(of: CheckVerdict, **changes: Any) -> CheckVerdict:
 
 @pytest.fixture
 def week(lake: Lake) -> Lake:
-    """Five days: good, a warning, nothing checked, a crash, and the newest, which failed; the guard judged two of them."""
+    """Five days: good, a warning, nothing checked, a crash, and the newest, which failed; the guard judged
+    two of them.
+    """
     keep(lake, "2026-11-10", GOOD, NULLS)
     keep(lake, "2026-11-11", failing(GOOD, severity="warning"), NULLS)
-    keep(lake, "2026-11-13", replace(GOOD, success=False, crashed=True, error="IOException: canary@example.org"), NULLS)
-    keep(lake, LAST, GOOD, failing(NULLS), replace(GOOD, gate="plan", dataset="decisions", check="decisions.sent.any", column=None))
+    keep(
+        lake,
+        "2026-11-13",
+        replace(GOOD, success=False, crashed=True, error="IOException: canary@example.org"),
+        NULLS,
+    )
+    keep(
+        lake,
+        LAST,
+        GOOD,
+        failing(NULLS),
+        replace(GOOD, gate="plan", dataset="decisions", check="decisions.sent.any", column=None),
+    )
     figures = {"messages": {"sale": 10, "digest": 32}, "unknown_timezones_pct": 1.25}
-    breach = {"check": "volume", "severity": "campaign", "campaigns": ["sale"], "says": "10 messages of <sale> planned"}
-    numbered.store(lake, "guard", "2026-11-13", {"verdict": "campaigns", "held": ["sale"], "breaches": [breach], "figures": figures})
+    breach = {
+        "check": "volume",
+        "severity": "campaign",
+        "campaigns": ["sale"],
+        "says": "10 messages of <sale> planned",
+    }
+    numbered.store(
+        lake,
+        "guard",
+        "2026-11-13",
+        {"verdict": "campaigns", "held": ["sale"], "breaches": [breach], "figures": figures},
+    )
     numbered.store(lake, "guard", LAST, {"verdict": "crashed", "error": "canary@example.org"})
     return lake
 
@@ -101,13 +128,25 @@ def test_squares_that_need_a_look_lead_to_what_is_said_of_them(week: Lake) -> No
 
 
 def test_campaigns_that_are_missing_need_a_look_though_nothing_was_held_back(week: Lake) -> None:
-    breach = {"check": "volume", "severity": "campaign", "campaigns": ["sale"], "says": "0 messages of sale planned, 20 is usual"}
+    breach = {
+        "check": "volume",
+        "severity": "campaign",
+        "campaigns": ["sale"],
+        "says": "0 messages of sale planned, 20 is usual",
+    }
     figures = {"messages": {"digest": 32}, "unknown_timezones_pct": 1.25}
-    numbered.store(week, "guard", LAST, {"verdict": "missing", "held": [], "missing": ["sale"], "breaches": [breach], "figures": figures})
+    numbered.store(
+        week,
+        "guard",
+        LAST,
+        {"verdict": "missing", "held": [], "missing": ["sale"], "breaches": [breach], "figures": figures},
+    )
     page = render(gather(week, LAST, 28))
     assert squares(page)["guard"] == ["13 campaigns held back", "14 campaigns missing"]
     look = page[page.index("What needs a look") : page.index("Row counts")]
-    assert '<span class="verdict warn">campaigns missing</span> 0 messages of sale planned, 20 is usual' in look
+    assert (
+        '<span class="verdict warn">campaigns missing</span> 0 messages of sale planned, 20 is usual' in look
+    )
     tiles = page[: page.index("What needs a look")]
     assert re.search(r"campaigns missing</span>.*?says the guard of the plan.*?sale", tiles, re.DOTALL)
 
@@ -116,7 +155,10 @@ def test_lines_follow_the_days_and_break_where_nothing_was_measured(week: Lake) 
     page = render(gather(week, LAST, 5))
     drawing = svgs(page, "Null shares")
     titles = [title.text for rect in drawing.iter("rect") for title in rect.iter("title")]
-    assert titles == [f"user_events.user_id, {day} Nov: {value} %" for day, value in ((10, "0.500"), (11, "0.500"), (13, "0.500"), (14, "30.000"))]
+    assert titles == [
+        f"user_events.user_id, {day} Nov: {value} %"
+        for day, value in ((10, "0.500"), (11, "0.500"), (13, "0.500"), (14, "30.000"))
+    ]
     assert len(list(drawing.iter("polyline"))) == 2
     assert drawing.find("circle[@class='dot down']") is not None
 
@@ -130,11 +172,17 @@ def test_the_limit_is_drawn_where_it_is_near(lake: Lake) -> None:
     low, value, high = float(base.get("y1", "")), float(dot.get("cy", "")), float(limit.get("y1", ""))
     assert (low - value) == pytest.approx((low - high) / 2, abs=0.6), "0.5 % is half of 1 %"
     keep(lake, LAST, replace(NULLS, tolerated_pct=10.0))
-    assert "limit" not in {line.get("class") for line in svgs(render(gather(lake, LAST, 5)), "Null shares").iter("line")}, "out of sight"
+    assert "limit" not in {
+        line.get("class") for line in svgs(render(gather(lake, LAST, 5)), "Null shares").iter("line")
+    }, "out of sight"
 
 
 def test_row_counts_and_rejects_are_those_of_the_newest_commits(lake: Lake) -> None:
-    for day, n, rejects in (("2026-11-12", 40, {"unknown_user": 4}), ("2026-11-14", 60, {"future": 7}), ("2026-11-14", 80, {"future": 9})):
+    for day, n, rejects in (
+        ("2026-11-12", 40, {"unknown_user": 4}),
+        ("2026-11-14", 60, {"future": 7}),
+        ("2026-11-14", 80, {"future": 9}),
+    ):
         with lake.attempt("user_days", ds=day) as attempt:
             attempt.write(valid_rows("user_days", n), "part-0000.parquet")
             attempt.publish(rejects=rejects)
@@ -142,7 +190,10 @@ def test_row_counts_and_rejects_are_those_of_the_newest_commits(lake: Lake) -> N
     newest = lake.require("user_days", ds=LAST).rows
     first = lake.require("user_days", ds="2026-11-12").rows
     assert found.rows == {"user_days": [first, None, newest]}
-    assert found.rejects == {("user_days", "future"): [0, None, 9], ("user_days", "unknown_user"): [4, None, 0]}
+    assert found.rejects == {
+        ("user_days", "future"): [0, None, 9],
+        ("user_days", "unknown_user"): [4, None, 0],
+    }
     page = render(found)
     assert f"{newest:,}  +100 %" in page
     assert "user_days: future" in page
@@ -153,7 +204,11 @@ def test_the_page_needs_nothing_and_says_nothing_of_a_person(week: Lake, setting
     rows = valid_rows("user_events", 300)
     names = pa.array([f"{canary}{i}" if i < 200 else None for i in range(300)])
     with week.attempt("user_events", ds=LAST) as attempt:
-        attempt.write(rows.set_column(rows.column_names.index("user_id"), "user_id", names), "part-0000.parquet", conform=False)
+        attempt.write(
+            rows.set_column(rows.column_names.index("user_id"), "user_id", names),
+            "part-0000.parquet",
+            conform=False,
+        )
         attempt.publish()
     run_gate(week, "sources", LAST)
     page = Path(publish_report(load_settings())["report"]).read_text("utf-8")
@@ -163,7 +218,9 @@ def test_the_page_needs_nothing_and_says_nothing_of_a_person(week: Lake, setting
     assert "<script" not in page
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", page)
     assert "default-src 'none'" in page
-    assert page == Path(publish_report(load_settings())["report"]).read_text("utf-8"), "equal verdicts, equal bytes"
+    assert page == Path(publish_report(load_settings())["report"]).read_text("utf-8"), (
+        "equal verdicts, equal bytes"
+    )
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_shown(week: Lake) -> None:
@@ -192,17 +249,26 @@ def test_one_day_and_none(lake: Lake, settings_home: Path) -> None:
     assert squares(render(gather(lake, LAST, 1))) == {"user_events": ["14 passed"]}
 
 
-def test_the_command_writes_now_and_a_night_and_replays_their_own(week: Lake, settings_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_now_and_a_night_and_replays_their_own(
+    week: Lake, settings_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(*options: str) -> list[str]:
         with pytest.raises(SystemExit) as stop:
             cli.main(["quality", "report", *options])
         assert stop.value.code == 0
-        return sorted(str(path.relative_to(settings_home / "reports")) for path in (settings_home / "reports").rglob("*.html"))
+        return sorted(
+            str(path.relative_to(settings_home / "reports"))
+            for path in (settings_home / "reports").rglob("*.html")
+        )
 
     assert run() == ["quality.html"]
     assert run("--ds", "2026-11-13", "--days", "7", "--json") == ["2026-11-13-quality.html", "quality.html"]
     page = (settings_home / "reports" / "quality.html").read_text("utf-8")
     assert "<h1>Data quality up to 2026-11-14</h1>" in page
     monkeypatch.setenv("ANGELIA_BRANCH", "replay-1")
-    assert run("--ds", LAST) == ["2026-11-13-quality.html", "quality.html", "replay-1/2026-11-14-quality.html"]
+    assert run("--ds", LAST) == [
+        "2026-11-13-quality.html",
+        "quality.html",
+        "replay-1/2026-11-14-quality.html",
+    ]
     assert (settings_home / "reports" / "quality.html").read_text("utf-8") == page

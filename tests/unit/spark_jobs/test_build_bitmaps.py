@@ -15,7 +15,11 @@ POLICY = {
     "salt": "x",
     "explore": {"slot_share_pct": 5, "epsilon": 0.1, "temperature": 0.02},
 }
-PREDICATES = {"women": "gender = 'f'", "active_women": "in_audience('women') AND count_events('view', 7) >= 10", "nobody": "FALSE"}
+PREDICATES = {
+    "women": "gender = 'f'",
+    "active_women": "in_audience('women') AND count_events('view', 7) >= 10",
+    "nobody": "FALSE",
+}
 
 
 def catalog(lake, predicates: dict[str, str]) -> None:
@@ -25,13 +29,18 @@ def catalog(lake, predicates: dict[str, str]) -> None:
     from angelia.contracts import arrow, dataset
 
     rows = []
-    for raw in [POLICY, *({"kind": "audience", "id": name, "predicate": text} for name, text in predicates.items())]:
+    for raw in [
+        POLICY,
+        *({"kind": "audience", "id": name, "predicate": text} for name, text in predicates.items()),
+    ]:
         document, problems = check_document(raw)
         assert not problems
         assert document is not None
         rows.append({"kind": document.kind, "id": document.id, "version": 1, "body": canonical(document)})
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
-        attempt.write(pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet")
+        attempt.write(
+            pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet"
+        )
         attempt.publish()
 
 
@@ -69,7 +78,10 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
         assert {o for members in audience.all_members(text) for o in members} == expected, text
         assert audience.count(text) == len(expected), text
     sha = [entry.sha256 for entry in commit.files]
-    days = {leaf["ds"]: [entry.sha256 for entry in lake.require("bitmap_days", ds=leaf["ds"]).files] for leaf in lake.partitions("bitmap_days")}
+    days = {
+        leaf["ds"]: [entry.sha256 for entry in lake.require("bitmap_days", ds=leaf["ds"]).files]
+        for leaf in lake.partitions("bitmap_days")
+    }
     assert len(days) == 28
     build_bitmaps.main(["--ds", DS])
     again = lake.require("bitmap_index", ds=DS)
@@ -79,7 +91,11 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
     catalog(lake, PREDICATES)
     select_audiences.main(["--ds", DS])
     members = lake.require("audience_members", ds=DS)
-    sizes = {"women": 398, "active_women": audience.count("gender = 'f' AND count_events('view', 7) >= 10"), "nobody": 0}
+    sizes = {
+        "women": 398,
+        "active_women": audience.count("gender = 'f' AND count_events('view', 7) >= 10"),
+        "nobody": 0,
+    }
     assert members.meta["sizes"] == sizes
     by_shard = [read_members(lake, members, shard) for shard in range(3)]
     assert {name: sum(len(shard[name]) for shard in by_shard) for name in sizes} == sizes
@@ -92,8 +108,12 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
     monkeypatch.setattr(_spread, "wants_spark", lambda: False)
     lake.store.delete_folder("main/bitmap_days")
     build_bitmaps.main(["--ds", DS])  # without Spark, from nothing: the same bytes
-    assert {day: [entry.sha256 for entry in lake.require("bitmap_days", ds=day).files] for day in days} == days
+    assert {
+        day: [entry.sha256 for entry in lake.require("bitmap_days", ds=day).files] for day in days
+    } == days
     assert [entry.sha256 for entry in lake.require("bitmap_index", ds=DS).files] == sha
     catalog(lake, PREDICATES)
     select_audiences.main(["--ds", DS])
-    assert [entry.sha256 for entry in lake.require("audience_members", ds=DS).files] == [entry.sha256 for entry in members.files]
+    assert [entry.sha256 for entry in lake.require("audience_members", ds=DS).files] == [
+        entry.sha256 for entry in members.files
+    ]

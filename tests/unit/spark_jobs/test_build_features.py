@@ -15,14 +15,26 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
     by = {row["ordinal"]: row for row in rows}
 
     # Bad values are null and counted; everybody stays.
-    assert (by[1]["gender"], by[1]["age_years"], by[1]["country"], by[1]["timezone"], by[1]["is_timezone_unknown"]) == (None, None, None, "UTC", True)
-    assert (by[0]["gender"], by[0]["age_years"], by[0]["is_timezone_unknown"], by[0]["days_since_signup"]) == ("m", 36, False, 317)
+    assert (
+        by[1]["gender"],
+        by[1]["age_years"],
+        by[1]["country"],
+        by[1]["timezone"],
+        by[1]["is_timezone_unknown"],
+    ) == (None, None, None, "UTC", True)
+    assert (
+        by[0]["gender"],
+        by[0]["age_years"],
+        by[0]["is_timezone_unknown"],
+        by[0]["days_since_signup"],
+    ) == ("m", 36, False, 317)
     assert (by[2]["timezone"], by[2]["days_since_signup"]) == ("UTC", None)
     assert by[3]["gender"] == "x"  # of duplicates the latest signup
     assert (by[599]["user_id"], by[599]["gender"], by[599]["tags"]) == ("u00599", None, None)  # no profile
     assert commit.rejects == {
         "gender": 1, "birth_year": 1,
-        "country": 1, "timezone_unknown": 1, "timezone_null": 2, "signup_ts": 1, "duplicate_profile": 1, "no_profile": 1,
+        "country": 1, "timezone_unknown": 1, "timezone_null": 2, "signup_ts": 1, "duplicate_profile": 1,
+        "no_profile": 1,
     }  # fmt: skip
 
     # Contact.
@@ -42,15 +54,21 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
     assert by[0]["n_pushes_7d"] == 7
     assert by[0]["days_since_push"] == 0
     assert by[5]["open_rate_28d"] == pytest.approx(commit.meta["open_rate"])
-    assert by[0]["open_rate_28d"] == pytest.approx((by[0]["n_opens_28d"] + 20 * commit.meta["open_rate"]) / 48)
+    assert by[0]["open_rate_28d"] == pytest.approx(
+        (by[0]["n_opens_28d"] + 20 * commit.meta["open_rate"]) / 48
+    )
 
     # A rerun writes the same bytes.
     build_features.main(["--ds", DS])
-    assert [entry.sha256 for entry in lake.require("user_features", ds=DS).files] == [entry.sha256 for entry in commit.files]
+    assert [entry.sha256 for entry in lake.require("user_features", ds=DS).files] == [
+        entry.sha256 for entry in commit.files
+    ]
 
     # As of a week ago: the same people, but the history and the refusals of then.
     build_features.main(["--ds", "2026-11-07"])
-    earlier = {row["ordinal"]: row for row in lake.read(lake.require("user_features", ds="2026-11-07")).to_pylist()}
+    earlier = {
+        row["ordinal"]: row for row in lake.read(lake.require("user_features", ds="2026-11-07")).to_pylist()
+    }
     assert earlier[0]["n_pushes_28d"] == 21
     assert earlier[6]["days_since_purchase"] == 0
     assert earlier[10]["opted_out_topics"] == []
@@ -60,7 +78,9 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
     curves = {row["ordinal"]: row for row in lake.read(commit).to_pylist()}
     assert len(curves) == 600
     assert all(len(row["workday"]) == len(row["day_off"]) == 24 for row in curves.values())
-    early, late = (sum(curves[i]["workday"][8] - curves[i]["workday"][20] for i in range(k, 599, 2)) for k in (0, 7))
+    early, late = (
+        sum(curves[i]["workday"][8] - curves[i]["workday"][20] for i in range(k, 599, 2)) for k in (0, 7)
+    )
     assert early > 100
     assert late < -100
     assert (curves[5]["cohort"], curves[5]["evidence"]) == ("UTC|sparse", 0.0)

@@ -12,9 +12,18 @@ DS = "2026-11-14"
 AT = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 
-def entry(lake, n: int, user: str, channel: str | None, address: str | None, since: datetime) -> dict[str, object]:
+def entry(
+    lake, n: int, user: str, channel: str | None, address: str | None, since: datetime
+) -> dict[str, object]:
     hashed = address_hash(address_key(lake.store), "fcm", address) if address else None
-    return {"entry_id": f"e{n}", "user_id": user, "channel": channel, "address_hash": hashed, "since_ts": since, "reason": "gone"}
+    return {
+        "entry_id": f"e{n}",
+        "user_id": user,
+        "channel": channel,
+        "address_hash": hashed,
+        "since_ts": since,
+        "reason": "gone",
+    }
 
 
 def test_gone_addresses_are_left_out_by_the_timestamp_rule(spark, settings_home, lake) -> None:
@@ -24,12 +33,16 @@ def test_gone_addresses_are_left_out_by_the_timestamp_rule(spark, settings_home,
         entry(lake, 2, "u2", "fcm", "a", AT),  # registered again an hour later
         entry(lake, 3, "u3", "fcm", "other", AT),  # another address of theirs
         entry(lake, 4, "u4", "fcm", None, AT),  # the channel, not an address: not decided here
-        entry(lake, 5, "u5", "fcm", "a", datetime(2026, 11, 15, tzinfo=UTC)),  # after ds: the replay of that night did not know
+        entry(
+            lake, 5, "u5", "fcm", "a", datetime(2026, 11, 15, tzinfo=UTC)
+        ),  # after ds: the replay of that night did not know
         entry(lake, 6, "u6", "fcm", "a", AT - 2 * hour),
         entry(lake, 7, "u6", "fcm", "a", AT + 2 * hour),  # said again after the registration
         entry(lake, 8, "u7", None, "a", AT),
     ]
-    lake.append_log("suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions"))))
+    lake.append_log(
+        "suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+    )
     assert gone_by(lake, DS).num_rows == 6
     rows = [(f"u{n}", "fcm", "a", AT + hour if n == 2 else AT, True) for n in range(1, 9)] + [
         ("u1", "sms", "a", AT, True),
@@ -50,7 +63,10 @@ def test_gone_addresses_are_left_out_by_the_timestamp_rule(spark, settings_home,
 
 
 def test_an_address_belongs_to_its_newest_owner_only(spark) -> None:
-    later, schema = AT + timedelta(days=11), "user_id string, channel string, address string, registered_ts timestamp, is_active boolean"
+    later, schema = (
+        AT + timedelta(days=11),
+        "user_id string, channel string, address string, registered_ts timestamp, is_active boolean",
+    )
     rows = [
         ("u1", "fcm", "t", AT, True),
         ("u2", "fcm", "t", later, True),
@@ -66,6 +82,20 @@ def test_an_address_belongs_to_its_newest_owner_only(spark) -> None:
         ("v2", "fcm", "y", later, False),  # no longer active: takes nothing away
     ]
     kept, others = owned(spark.createDataFrame(rows, schema))
-    assert {(row.user_id, row.channel) for row in others.collect()} == {("u1", "fcm"), ("u3", "email"), ("u5", "sms")}
-    assert sorted(row.user_id for row in kept.collect()) == ["u2", "u4", "u6", "u7", "u8", "u9", "u9", "v1", "v2"]
+    assert {(row.user_id, row.channel) for row in others.collect()} == {
+        ("u1", "fcm"),
+        ("u3", "email"),
+        ("u5", "sms"),
+    }
+    assert sorted(row.user_id for row in kept.collect()) == [
+        "u2",
+        "u4",
+        "u6",
+        "u7",
+        "u8",
+        "u9",
+        "u9",
+        "v1",
+        "v2",
+    ]
     assert owned(kept)[1] is None

@@ -27,8 +27,10 @@ def index_of(lake) -> dict[str, int]:
 
 def test_first_load_is_clustered_and_later_users_are_appended(spark, settings_home, lake) -> None:
     write_profiles(lake, DS, [
-        ("u3", "US", "texas", "America/Chicago"), ("u2", "CN", "guangdong", "Asia/Shanghai"), ("u1", "CN", "guangdong", "Asia/Shanghai"),
-        ("u0", "CN", "fujian", "Asia/Shanghai"), ("u9", None, None, None), ("u2", "US", "texas", "America/Chicago"),
+        ("u3", "US", "texas", "America/Chicago"), ("u2", "CN", "guangdong", "Asia/Shanghai"),
+        ("u1", "CN", "guangdong", "Asia/Shanghai"),
+        ("u0", "CN", "fujian", "Asia/Shanghai"), ("u9", None, None, None),
+        ("u2", "US", "texas", "America/Chicago"),
         (None, "US", None, None), ("bad id", "US", None, None), ("late\n", "US", None, None),
     ])  # fmt: skip
     index_users.main(["--ds", DS])
@@ -57,7 +59,9 @@ append_users(lake, pa.table({"user_id": sys.argv[2:]}), seen=index_head(lake), s
 """
 
 
-def test_a_job_that_another_process_overtakes_gives_ordinals_to_the_rest(spark, settings_home, lake, monkeypatch) -> None:
+def test_a_job_that_another_process_overtakes_gives_ordinals_to_the_rest(
+    spark, settings_home, lake, monkeypatch
+) -> None:
     write_profiles(lake, DS, [("u1", "DE", None, None), ("u2", "DE", None, None)])
     index_users.main(["--ds", DS])
     write_profiles(lake, NEXT, [(name, "DE", None, None) for name in ("u1", "a0", "a1", "a2")])

@@ -1,4 +1,6 @@
-"""score_lookalikes on a small night: the list is the exact top across shards, without the seed and the suppressed; what cannot be done is refused."""
+"""score_lookalikes on a small night: the list is the exact top across shards, without the seed and the
+suppressed; what cannot be done is refused.
+"""
 
 import json
 
@@ -32,10 +34,21 @@ def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, mon
     rows = [("policy", "default", POLICY), ("audience", "women", WOMEN)]
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
         table = [{"kind": kind, "id": name, "version": 1, "body": body} for kind, name, body in rows]
-        attempt.write(pa.Table.from_pylist(table, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet")
+        attempt.write(
+            pa.Table.from_pylist(table, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet"
+        )
         attempt.publish()
     capsys.readouterr()
-    argv = ["--ds", DS, "--name", "alike", "--seed", "in_audience('women') AND n_opens_28d >= 6", "--size", "120"]
+    argv = [
+        "--ds",
+        DS,
+        "--name",
+        "alike",
+        "--seed",
+        "in_audience('women') AND n_opens_28d >= 6",
+        "--size",
+        "120",
+    ]
     score_lookalikes.main(argv)
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (told["users"], told["left_out"]) == (120, ["gender", "n_opens_28d"])
@@ -59,7 +72,11 @@ def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, mon
     everyone = lake.read(features).sort_by("ordinal")
     scores = seen["model"].score(everyone).astype(np.int64)
     ordinals, suppressed = everyone["ordinal"].to_numpy(), np.asarray(everyone["is_suppressed"].to_pylist())
-    ranked = sorted((-score, ordinal) for score, ordinal, no in zip(scores, ordinals, suppressed, strict=True) if ordinal not in seed and not no)
+    ranked = sorted(
+        (-score, ordinal)
+        for score, ordinal, no in zip(scores, ordinals, suppressed, strict=True)
+        if ordinal not in seed and not no
+    )
     assert suppressed.any()
     assert chosen == {ordinal for _, ordinal in ranked[:120]} == list_members(lake, "alike")
     assert Audience(lake, DS).count("in_list('alike')") == 120

@@ -21,7 +21,14 @@ from spark_jobs.score_materials import Candidate, candidates, score_shard
 DS = "2026-11-14"
 N = 600
 EXPLORE = {"slot_share_pct": 5.0, "epsilon": 0.1, "temperature": 0.02}
-CAMPAIGN = {"name": "x", "topic": "promo", "owner": "me", "channels": ["fcm"], "value_per_open": 0.1, "occurrence": {"every": "daily"}}
+CAMPAIGN = {
+    "name": "x",
+    "topic": "promo",
+    "owner": "me",
+    "channels": ["fcm"],
+    "value_per_open": 0.1,
+    "occurrence": {"every": "daily"},
+}
 BODIES = [
     ("policy", "default", {"holdout": {"share_pct": 2.0, "salt": "h"}, "explore": EXPLORE, "salt": "s"}),
     ("audience", "even", {"predicate": "gender = 'f'"}),
@@ -31,17 +38,42 @@ BODIES = [
     ("material", "picky", {"template": "t", "category": "shoes", "audience": "low"}),
     ("material", "over", {"template": "t", "valid_until": "2026-11-13"}),
     ("material", "bold", {"template": "t"}),
-    ("experiment", "words", {"salt": "w", "arms": [{"name": "a", "share_pct": 50}, {"name": "b", "share_pct": 50, "materials": ["bold"]}]}),
+    (
+        "experiment",
+        "words",
+        {
+            "salt": "w",
+            "arms": [{"name": "a", "share_pct": 50}, {"name": "b", "share_pct": 50, "materials": ["bold"]}],
+        },
+    ),
     (
         "campaign",
         "on",
-        CAMPAIGN | {"audience": "even", "materials": ["plain", "picky", "over"], "start_date": "2026-11-15", "end_date": "2026-11-30"},
+        CAMPAIGN
+        | {
+            "audience": "even",
+            "materials": ["plain", "picky", "over"],
+            "start_date": "2026-11-15",
+            "end_date": "2026-11-30",
+        },
     ),
-    ("campaign", "off", CAMPAIGN | {"audience": "even", "materials": ["plain"], "start_date": "2026-11-17", "end_date": "2026-11-30"}),
+    (
+        "campaign",
+        "off",
+        CAMPAIGN
+        | {"audience": "even", "materials": ["plain"], "start_date": "2026-11-17", "end_date": "2026-11-30"},
+    ),
     (
         "campaign",
         "tried",
-        CAMPAIGN | {"audience": "low", "materials": ["plain"], "experiment": "words", "start_date": "2026-11-01", "end_date": "2026-11-15"},
+        CAMPAIGN
+        | {
+            "audience": "low",
+            "materials": ["plain"],
+            "experiment": "words",
+            "start_date": "2026-11-01",
+            "end_date": "2026-11-15",
+        },
     ),
 ]
 
@@ -55,7 +87,9 @@ def files() -> dict[str, bytes]:
     booster = fit(matrix, label, np.ones(2000), seed=1, trees=5)
     given = {
         "model.txt": booster.model_to_string().encode(),
-        "features.json": json.dumps(features_json({f.name: [] for f in FEATURES if f.kind == "category"})).encode(),
+        "features.json": json.dumps(
+            features_json({f.name: [] for f in FEATURES if f.kind == "category"})
+        ).encode(),
         "calibration.json": b'{"slope": 1.0, "offset": 0.0}',
     }
     return {name: given.get(name, b"{}") for name in FILES}
@@ -68,18 +102,29 @@ def night(lake, settings_home, files):
     append_chain(lake, "user_index", [index], expected=None, shard_bits=8)
     people = valid_rows("user_features", N, ds=DS)
     members = {"even": BitMap(range(0, N, 2)), "low": BitMap(range(300))}
-    with lake.attempt("user_features", ds=DS) as features, lake.attempt("audience_members", ds=DS) as audiences:
+    with (
+        lake.attempt("user_features", ds=DS) as features,
+        lake.attempt("audience_members", ds=DS) as audiences,
+    ):
         for shard in range(3):
             inside = BitMap(range(shard << 8, (shard + 1) << 8))
             features.write(people.slice(shard << 8, 256), f"shard-{shard}.parquet", shards=(shard, shard))
             rows = [
-                {"audience": name, "shard": shard, "cardinality": len(bits & inside), "bitmap": (bits & inside).serialize()}
+                {
+                    "audience": name,
+                    "shard": shard,
+                    "cardinality": len(bits & inside),
+                    "bitmap": (bits & inside).serialize(),
+                }
                 for name, bits in members.items()
             ]
             audiences.write(table("audience_members", rows), f"shard-{shard}.parquet", shards=(shard, shard))
         features.publish()
         audiences.publish()
-    bodies = [{"kind": kind, "id": name, "version": 1, "body": json.dumps({"kind": kind, "id": name} | body)} for kind, name, body in BODIES]
+    bodies = [
+        {"kind": kind, "id": name, "version": 1, "body": json.dumps({"kind": kind, "id": name} | body)}
+        for kind, name, body in BODIES
+    ]
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
         attempt.write(table("catalog_snapshot", bodies), "documents.parquet")
         attempt.publish()
@@ -107,7 +152,10 @@ def test_a_shard_without_members_or_campaigns_has_no_scores(files) -> None:
     scorer = Scorer(files)
     assert score_shard(people, {}, [Candidate(Context("c", "m"), ("nobody",))], scorer).num_rows == 0
     assert score_shard(people, {}, [], scorer).num_rows == 0
-    assert arrow.conform(score_shard(people.slice(0, 0), {}, [], scorer), dataset("material_scores")).num_rows == 0
+    assert (
+        arrow.conform(score_shard(people.slice(0, 0), {}, [], scorer), dataset("material_scores")).num_rows
+        == 0
+    )
 
 
 def test_members_of_running_campaigns_are_scored(spark, night, settings_home, files, capsys) -> None:
@@ -127,10 +175,16 @@ def test_members_of_running_campaigns_are_scored(spark, night, settings_home, fi
     scorer = Scorer(files)
     people = scorer.encode_users(valid_rows("user_features", N, ds=DS))
     wanted = scorer.predict(people, [Context("on", "plain", "promo", "camera")])[:, 0]
-    got = {row["ordinal"]: row["p_open"] for row in rows if (row["campaign_id"], row["material_id"]) == ("on", "plain")}
+    got = {
+        row["ordinal"]: row["p_open"]
+        for row in rows
+        if (row["campaign_id"], row["material_id"]) == ("on", "plain")
+    }
     assert got == {i: pytest.approx(wanted[i], abs=1e-9) for i in range(0, N, 2)}
     assert len(set(got.values())) > 1
 
-    other = files | {"features.json": json.dumps(json.loads(files["features.json"]) | {"version": 99}).encode()}
+    other = files | {
+        "features.json": json.dumps(json.loads(files["features.json"]) | {"version": 99}).encode()
+    }
     assert run_job(score_materials.main, ["--ds", DS, "--model", registry.add(DS, other)]) == 2
     assert "feature list version 99" in capsys.readouterr().err

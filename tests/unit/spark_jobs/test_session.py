@@ -16,7 +16,9 @@ def test_what_our_readers_give_is_not_broadcast_unmeasured(spark, lake) -> None:
     with lake.attempt("user_preferences", ds=DS) as attempt:
         known = {name: row.get(name) for name in schema.names}
         attempt.write(
-            pa.Table.from_pylist([known], schema=pa.schema([field.with_nullable(True) for field in schema])), "part-0000.parquet", conform=False
+            pa.Table.from_pylist([known], schema=pa.schema([field.with_nullable(True) for field in schema])),
+            "part-0000.parquet",
+            conform=False,
         )
         commit = attempt.publish()
     one, two = (read_dataset(spark, lake, commit, ["user_id", name]) for name in ("kind", "name"))

@@ -1,4 +1,6 @@
-"""Templates: locales, defaults, what is refused, hostile texts, and that the fast path writes exactly what Liquid would."""
+"""Templates: locales, defaults, what is refused, hostile texts, and that the fast path writes exactly what
+Liquid would.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,22 @@ from angelia.templates.rendering import (
 )
 
 
-def template(title: str = "Sale: {{ item }}", body: str = "{{ item }} for less", **more: Any) -> dict[str, Any]:
-    return {"id": "sale", "variants": {"en": {"title": title, "body": body}}, "variables": {"item": {}}, "default_locale": "en", "link": None, **more}
+def template(
+    title: str = "Sale: {{ item }}", body: str = "{{ item }} for less", **more: Any
+) -> dict[str, Any]:
+    return {
+        "id": "sale",
+        "variants": {"en": {"title": title, "body": body}},
+        "variables": {"item": {}},
+        "default_locale": "en",
+        "link": None,
+        **more,
+    }
 
 
-def rejected(document: dict[str, Any], fields: dict[str, object] | None = None, locale: str | None = None) -> str:
+def rejected(
+    document: dict[str, Any], fields: dict[str, object] | None = None, locale: str | None = None
+) -> str:
     with pytest.raises(RowRejected) as caught:
         render(document, locale, {"item": "cameras"} if fields is None else fields)
     return caught.value.reason
@@ -38,12 +51,24 @@ def rejected(document: dict[str, Any], fields: dict[str, object] | None = None, 
 def test_words_with_values() -> None:
     document = template(link="https://shop.example/{{ category }}?c={{ campaign_id }}")
     fields = {"item": "cameras", "category": "camera", "campaign_id": "sale"}
-    assert render(document, "en", fields) == Rendered("Sale: cameras", "cameras for less", "https://shop.example/camera?c=sale")
+    assert render(document, "en", fields) == Rendered(
+        "Sale: cameras", "cameras for less", "https://shop.example/camera?c=sale"
+    )
 
 
 @pytest.mark.parametrize(
     ("locale", "chosen"),
-    [("de", "de"), ("de-AT", "de"), ("pt-BR", "pt-BR"), ("pt-PT", "en"), ("zh-Hant-TW", "zh"), ("fr", "en"), (None, "en"), ("", "en"), ("-", "en")],
+    [
+        ("de", "de"),
+        ("de-AT", "de"),
+        ("pt-BR", "pt-BR"),
+        ("pt-PT", "en"),
+        ("zh-Hant-TW", "zh"),
+        ("fr", "en"),
+        (None, "en"),
+        ("", "en"),
+        ("-", "en"),
+    ],
 )
 def test_locales_fall_back_to_the_language_and_then_the_default(locale: str | None, chosen: str) -> None:
     variants = {name: {"title": name, "body": "b"} for name in ("en", "de", "pt-BR", "zh")}
@@ -59,7 +84,10 @@ def test_many_odd_locales_are_rendered_and_not_all_remembered() -> None:
 
 
 def test_defaults_fill_absent_and_null_fields() -> None:
-    document = template(variables={"item": {"default": "things", "source": None}, "n": {"default": 0}}, body="{{ item }}{{ n }}{{ category }}")
+    document = template(
+        variables={"item": {"default": "things", "source": None}, "n": {"default": 0}},
+        body="{{ item }}{{ n }}{{ category }}",
+    )
     assert render(document, None, {}).body == "things0"
     assert render(document, None, {"item": None, "n": 2}).body == "things2"
     assert render(document, None, {"item": "", "n": 1.5, "category": "camera"}).body == "1.5camera"
@@ -69,7 +97,9 @@ def test_a_missing_field_rejects_the_row_under_its_name() -> None:
     assert rejected(template(), {}) == "undefined_variable:item"
     assert rejected(template(), {"item": None}) == "undefined_variable:item"
     assert rejected(template("{% if item == 'x' %}{% endif %}a"), {}) == "undefined_variable:item"
-    assert rejected(template("{{ item | default: 'x' }}"), {}) == "undefined_variable:item"  # a default is declared, not written into the text
+    assert (
+        rejected(template("{{ item | default: 'x' }}"), {}) == "undefined_variable:item"
+    )  # a default is declared, not written into the text
     assert rejected(template("{{ item.price }}")) == "undefined_variable:item"
 
 
@@ -106,7 +136,9 @@ def test_values_that_no_phone_should_get(where: str, value: str, reason: str) ->
 
 
 def test_a_body_may_have_lines_and_any_script() -> None:
-    assert render(template("{{ item }}", "{{ item }}\n\tü"), None, {"item": "नमस्ते 👋 مرحبا"}) == Rendered("नमस्ते 👋 مرحبا", "नमस्ते 👋 مرحبا\n\tü", None)
+    assert render(template("{{ item }}", "{{ item }}\n\tü"), None, {"item": "नमस्ते 👋 مرحبا"}) == Rendered(
+        "नमस्ते 👋 مرحبا", "नमस्ते 👋 مرحبا\n\tü", None
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,10 +159,14 @@ def test_links_that_lead_elsewhere(link: str) -> None:
 
 
 def test_links_into_an_app() -> None:
-    assert render(template(link="shopapp://sale?x={{ item | url_encode }}"), None, {"item": "a b&c"}).link == "shopapp://sale?x=a+b%26c"
+    assert (
+        render(template(link="shopapp://sale?x={{ item | url_encode }}"), None, {"item": "a b&c"}).link
+        == "shopapp://sale?x=a+b%26c"
+    )
 
 
-# Texts that ask for more than words. None may render anything but words, take long, or raise anything but our two errors.
+# Texts that ask for more than words. None may render anything but words, take long, or raise anything but our
+# two errors.
 HOSTILE = [
     "{{ ''.__class__ }}",
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
@@ -204,9 +240,13 @@ def test_markup_that_would_make_the_lexer_slow_is_refused_before_it_runs() -> No
             CompiledText(text)
 
 
-@pytest.mark.parametrize("value", ["{{ secret }}", "{% include 'x' %}", "{{ item }}", "%s %(x)s {0} %%", "</script>"])
+@pytest.mark.parametrize(
+    "value", ["{{ secret }}", "{% include 'x' %}", "{{ item }}", "%s %(x)s {0} %%", "</script>"]
+)
 def test_values_are_never_template(value: str) -> None:
-    assert render(template("{{ item }}", "{% if true %}{{ item }}{% endif %}"), None, {"item": value, "secret": "s"}) == Rendered(value, value, None)
+    assert render(
+        template("{{ item }}", "{% if true %}{{ item }}{% endif %}"), None, {"item": value, "secret": "s"}
+    ) == Rendered(value, value, None)
 
 
 def test_all_loops_of_a_text_share_one_budget() -> None:
@@ -214,7 +254,10 @@ def test_all_loops_of_a_text_share_one_budget() -> None:
     just = {"item": ",".join("x" * MAX_ITERATIONS)}
     assert render(template("t", loop + "b"), None, just).body == "b"
     assert rejected(template("t", loop + "{% for a in parts %}{% endfor %}b"), just) == "template_loop_limit"
-    nested = "{% assign parts = item | split: ',' %}{% for a in parts %}{% for b in parts %}{% endfor %}{% endfor %}b"
+    nested = (
+        "{% assign parts = item | split: ',' %}{% for a in parts %}{% for b in parts %}{% endfor "
+        "%}{% endfor %}b"
+    )
     assert rejected(template("t", nested), {"item": ",".join("x" * 40)}) == "template_loop_limit"
     with pytest.raises(InvalidInput, match="more than 10 loops"):
         CompiledText("{% for a in item %}{% endfor %}" * 11)
@@ -237,9 +280,15 @@ def test_ten_megabytes_are_refused(body: str) -> None:
 
 
 def test_doubling_is_stopped_before_it_is_large() -> None:
-    doubling = "{% assign parts = n | split: '' %}{% assign x = 'xxxxxxxx' %}{% for i in parts %}{% assign x = x | append: x %}{% endfor %}{{ x }}"
+    doubling = (
+        "{% assign parts = n | split: '' %}{% assign x = 'xxxxxxxx' %}{% for i in parts %}{% assign x "
+        "= x | append: x %}{% endfor %}{{ x }}"
+    )
     assert rejected(template("t", doubling), {"n": "1" * 900}) == "template_output_limit"
-    squaring = "{% assign parts = n | split: '' %}{% assign x = 9 %}{% for i in parts %}{% assign x = x | times: x %}{% endfor %}b"
+    squaring = (
+        "{% assign parts = n | split: '' %}{% assign x = 9 %}{% for i in parts %}{% assign x = x | "
+        "times: x %}{% endfor %}b"
+    )
     assert rejected(template("t", squaring), {"n": "1" * 900}) == "template_output_limit"
 
 
@@ -268,7 +317,12 @@ def test_every_filter_on_the_list_works(name: str) -> None:
     numeric = {"at_least", "at_most", "divided_by", "minus", "modulo", "plus", "times"}
     argument = ": 2" if name in numeric else f": {arguments[name]}" if name in arguments else ""
     assert isinstance(
-        CompiledText("{{ 'a,b 3' | " + name + argument + " }}" if name not in numeric else "{{ 7 | " + name + argument + " }}").render({}), str
+        CompiledText(
+            "{{ 'a,b 3' | " + name + argument + " }}"
+            if name not in numeric
+            else "{{ 7 | " + name + argument + " }}"
+        ).render({}),
+        str,
     )
 
 
@@ -277,7 +331,13 @@ WORDS = st.text(st.characters(exclude_characters="{}"), max_size=12)
 
 
 @given(
-    parts=st.lists(WORDS | st.sampled_from(["{{ a }}", "{{a}}", "{{- b -}}", "{{ c }} ", "%", "%s", "{% raw %}{{ a }}{% endraw %}"]), max_size=8),
+    parts=st.lists(
+        WORDS
+        | st.sampled_from(
+            ["{{ a }}", "{{a}}", "{{- b -}}", "{{ c }} ", "%", "%s", "{% raw %}{{ a }}{% endraw %}"]
+        ),
+        max_size=8,
+    ),
     fields=st.dictionaries(st.sampled_from("abcd"), SCALARS),
 )
 @example(parts=["{{ a }}"], fields={"a": 10**5000})
@@ -301,8 +361,15 @@ def test_the_fast_path_is_taken_for_words_and_plain_outputs_only() -> None:
         text = CompiledText(source)
         return text.render != text._slow
 
-    assert all(map(is_fast, ["words", "{{ a }}", "x {{ a }} y {{ b }}", "{{- a -}}", "{% comment %}c{% endcomment %}"[:0]]))
-    assert not any(map(is_fast, ["{{ a.b }}", "{{ a | upcase }}", "{% if a %}{% endif %}", "{{ 'x' }}", "{{ [a] }}"]))
+    assert all(
+        map(
+            is_fast,
+            ["words", "{{ a }}", "x {{ a }} y {{ b }}", "{{- a -}}", "{% comment %}c{% endcomment %}"[:0]],
+        )
+    )
+    assert not any(
+        map(is_fast, ["{{ a.b }}", "{{ a | upcase }}", "{% if a %}{% endif %}", "{{ 'x' }}", "{{ [a] }}"])
+    )
 
 
 def test_names_used_per_part() -> None:
@@ -334,7 +401,11 @@ def test_field_values_come_from_material_then_person_then_default() -> None:
     )
     material = {"id": "sale_camera", "category": "camera", "fields": {"item": "cameras"}}
     common = {"campaign_id": "sale", "material_id": "sale_camera", "category": "camera"}
-    assert field_values(document, material, "sale", {"province": "hessen", "membership_level": 3}) == {**common, "item": "cameras", "level": 3}
+    assert field_values(document, material, "sale", {"province": "hessen", "membership_level": 3}) == {
+        **common,
+        "item": "cameras",
+        "level": 3,
+    }
     bare = {"id": "sale_camera", "category": None, "fields": {}}
     assert field_values(document, bare, "sale", {"province": "hessen", "membership_level": None}) == {
         **common,
@@ -346,10 +417,20 @@ def test_field_values_come_from_material_then_person_then_default() -> None:
 
 
 def test_a_set_renders_by_id_and_version(lake: Lake) -> None:
-    templates = TemplateSet([(1, template("one {{ item }}")), (2, template("two {{ item }}")), (3, template("{% broken"))])
-    assert [templates.render("sale", version, None, {"item": "x"}).title for version in (1, 2, 1)] == ["one x", "two x", "one x"]
+    templates = TemplateSet(
+        [(1, template("one {{ item }}")), (2, template("two {{ item }}")), (3, template("{% broken"))]
+    )
+    assert [templates.render("sale", version, None, {"item": "x"}).title for version in (1, 2, 1)] == [
+        "one x",
+        "two x",
+        "one x",
+    ]
     assert templates.template("sale", 1) is templates.template("sale", 1)
-    for key, reason in ((("sale", 4), "unknown_template"), (("other", 1), "unknown_template"), (("sale", 3), "template_error")):
+    for key, reason in (
+        (("sale", 4), "unknown_template"),
+        (("other", 1), "unknown_template"),
+        (("sale", 3), "template_error"),
+    ):
         with pytest.raises(RowRejected) as caught:
             templates.render(*key, None, {"item": "x"})
         assert caught.value.reason == reason
@@ -358,7 +439,12 @@ def test_a_set_renders_by_id_and_version(lake: Lake) -> None:
 def test_a_set_is_read_from_a_snapshot(lake: Lake) -> None:
     import pyarrow as pa
 
-    rows = {"kind": ["template", "audience"], "id": ["sale", "a"], "version": pa.array([7, 1], pa.int32()), "body": [json.dumps(template()), "{}"]}
+    rows = {
+        "kind": ["template", "audience"],
+        "id": ["sale", "a"],
+        "version": pa.array([7, 1], pa.int32()),
+        "body": [json.dumps(template()), "{}"],
+    }
     with lake.attempt("catalog_snapshot", ds="2026-11-14") as attempt:
         attempt.write(pa.table(rows), "documents.parquet")
         commit = attempt.publish()

@@ -30,9 +30,20 @@ def bump(peak: float) -> np.ndarray:
 
 
 class Simulated:
-    """Users with the known curve `bump(peak)`, pushed once a day at random hours of the day; no activity unless given."""
+    """Users with the known curve `bump(peak)`, pushed once a day at random hours of the day; no activity
+    unless given.
+    """
 
-    def __init__(self, n: int, peak: float, rate: float = 0.2, zone: str = "UTC", seed: int = 7, per_day: int = 1, even: bool = True) -> None:
+    def __init__(
+        self,
+        n: int,
+        peak: float,
+        rate: float = 0.2,
+        zone: str = "UTC",
+        seed: int = 7,
+        per_day: int = 1,
+        even: bool = True,
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.clock = read_clock([zone] * n, [None] * n, LAST_DAY, DAYS, 14.0)
         self.zone, self.n = zone, n
@@ -78,7 +89,9 @@ def test_cold_user_has_exactly_the_cohorts_curve_and_unseen_cohort_the_populatio
     tables = cohort_tables(world.sums(), 0.5)
     clock = read_clock(["UTC", "Asia/Tokyo"], [None, None], LAST_DAY, DAYS, 14.0)
     nothing = count_pushes(clock, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    curves = user_curves(["UTC|sparse", "Asia/Tokyo|sparse"], np.zeros((2, CELLS)), nothing, nothing, tables, MIDDLE)
+    curves = user_curves(
+        ["UTC|sparse", "Asia/Tokyo|sparse"], np.zeros((2, CELLS)), nothing, nothing, tables, MIDDLE
+    )
     np.testing.assert_allclose(curves[0], tables.curves[0], rtol=1e-12)
     np.testing.assert_allclose(curves[1], tables.curves[1], rtol=1e-12)
     assert evidence(nothing, 1.0).tolist() == [0.0, 0.0]
@@ -120,7 +133,10 @@ def test_a_push_waits_to_be_seen_so_hours_before_activity_are_good_and_hours_aft
     activity = np.zeros((1, CELLS))
     activity[0, [20, 44]] = 40.0
     nothing = np.zeros((1, CELLS))
-    at_once, waiting = (refine(flat, even, activity, nothing, nothing, Strength(10, 0.5, 20, w), even[0])[0][0] for w in (0.0, 0.7))
+    at_once, waiting = (
+        refine(flat, even, activity, nothing, nothing, Strength(10, 0.5, 20, w), even[0])[0][0]
+        for w in (0.0, 0.7)
+    )
     np.testing.assert_allclose(at_once[17:20], at_once[23:20:-1])
     assert waiting[16] > 1.3 * waiting[0]  # four hours before, and four hours after
     assert waiting[16] > at_once[16]
@@ -128,7 +144,8 @@ def test_a_push_waits_to_be_seen_so_hours_before_activity_are_good_and_hours_aft
 
 
 def test_inverse_propensities_undo_a_logging_policy_that_prefers_some_hours_for_some_users() -> None:
-    # Eager users (open rate .6) are pushed in the afternoon, dull ones (.1) in the morning; nobody's response depends on the hour.
+    # Eager users (open rate .6) are pushed in the afternoon, dull ones (.1) in the morning; nobody's response
+    # depends on the hour.
     rng = np.random.default_rng(5)
     n = 4000
     clock = read_clock(["UTC"] * n, [None] * n, LAST_DAY, DAYS, 1e9)
@@ -142,11 +159,18 @@ def test_inverse_propensities_undo_a_logging_policy_that_prefers_some_hours_for_
     sent = clock.first_hour + 24 * day + hour
 
     def ratio(q: np.ndarray) -> float:
-        pushes, opens = count_pushes(clock, user, sent, q), count_pushes(clock, user[opened], sent[opened], q[opened])
-        curve = cohort_tables(cohort_sums(["UTC|sparse"] * n, np.zeros((n, CELLS)), pushes, opens), 0.5).curves[0]
+        pushes, opens = (
+            count_pushes(clock, user, sent, q),
+            count_pushes(clock, user[opened], sent[opened], q[opened]),
+        )
+        curve = cohort_tables(
+            cohort_sums(["UTC|sparse"] * n, np.zeros((n, CELLS)), pushes, opens), 0.5
+        ).curves[0]
         return float(curve[14:22].mean() / curve[2:10].mean())
 
-    assert ratio(np.full(len(user), np.nan)) > 1.8  # unknown propensities: the policy's choice looks like an effect of the hour
+    assert (
+        ratio(np.full(len(user), np.nan)) > 1.8
+    )  # unknown propensities: the policy's choice looks like an effect of the hour
     assert ratio(propensity) == pytest.approx(1.0, abs=0.07)
 
 
@@ -158,8 +182,14 @@ def test_sums_do_not_depend_on_the_cut_into_shards() -> None:
     whole = world.sums()
 
     def cut(lo: int, hi: int):
-        part = [type(pushes)(*(layer[lo:hi] for layer in (c.unknown, c.known, c.known_plain))) for c in (pushes, opens)]
-        return {name: values.tolist() for name, values in cohort_sums(world.cohorts()[lo:hi], world.activity[lo:hi], *part).items()}
+        part = [
+            type(pushes)(*(layer[lo:hi] for layer in (c.unknown, c.known, c.known_plain)))
+            for c in (pushes, opens)
+        ]
+        return {
+            name: values.tolist()
+            for name, values in cohort_sums(world.cohorts()[lo:hi], world.activity[lo:hi], *part).items()
+        }
 
     merged = merge_sums([cut(40, 64), cut(0, 7), cut(7, 40)])
     assert list(merged) == list(whole)
@@ -167,8 +197,12 @@ def test_sums_do_not_depend_on_the_cut_into_shards() -> None:
         np.testing.assert_array_equal(merged[name], values)
     tables = cohort_tables(whole, 0.5)
     curves = user_curves(world.cohorts(), world.activity, pushes, opens, tables, MIDDLE)
-    part = [type(pushes)(*(layer[7:40] for layer in (c.unknown, c.known, c.known_plain))) for c in (pushes, opens)]
-    np.testing.assert_array_equal(user_curves(world.cohorts()[7:40], world.activity[7:40], *part, tables, MIDDLE), curves[7:40])
+    part = [
+        type(pushes)(*(layer[7:40] for layer in (c.unknown, c.known, c.known_plain))) for c in (pushes, opens)
+    ]
+    np.testing.assert_array_equal(
+        user_curves(world.cohorts()[7:40], world.activity[7:40], *part, tables, MIDDLE), curves[7:40]
+    )
 
 
 def test_strength_is_chosen_by_prediction() -> None:
@@ -176,11 +210,23 @@ def test_strength_is_chosen_by_prediction() -> None:
     early, late = Simulated(150, peak=9, per_day=8, seed=1), Simulated(150, peak=21, per_day=8, seed=2)
     sums = merge_sums([early.sums(), late.sums()])
     options = (Strength(20, 0.5, 500.0), Strength(20, 0.5, 2.0))
-    scores = [score_strengths(w.cohorts(), w.activity, w.counts(last=21), w.counts(first=21), sums, options) for w in (early, late)]
+    scores = [
+        score_strengths(w.cohorts(), w.activity, w.counts(last=21), w.counts(first=21), sums, options)
+        for w in (early, late)
+    ]
     assert choose_strength(scores, options) == options[1]
     # All alike: believing the cohort must win.
     alike = Simulated(3000, peak=9, seed=6)
-    scores = [score_strengths(alike.cohorts(), alike.activity, alike.counts(last=21), alike.counts(first=21), alike.sums(), options)]
+    scores = [
+        score_strengths(
+            alike.cohorts(),
+            alike.activity,
+            alike.counts(last=21),
+            alike.counts(first=21),
+            alike.sums(),
+            options,
+        )
+    ]
     assert choose_strength(scores, options) == options[0]
     assert choose_strength([[0.0] * len(STRENGTHS)]) == STRENGTHS[0]
     assert choose_strength([]) == STRENGTHS[0]
@@ -213,13 +259,19 @@ def test_refine_shrinks_towards_the_parent() -> None:
     flat, even = np.ones((1, CELLS)), np.full((1, CELLS), 1 / CELLS)
     opens = np.zeros((1, CELLS))
     opens[0, 10] = 3.0
-    peaks = [refine(flat, even, np.zeros((1, CELLS)), np.full((1, CELLS), 0.1), opens, Strength(20, 0.5, s), even[0])[0][0, 10] for s in (1, 10, 1e6)]
+    peaks = [
+        refine(
+            flat, even, np.zeros((1, CELLS)), np.full((1, CELLS), 0.1), opens, Strength(20, 0.5, s), even[0]
+        )[0][0, 10]
+        for s in (1, 10, 1e6)
+    ]
     assert peaks[0] > peaks[1] > peaks[2]
     assert peaks[2] == pytest.approx(1.0, abs=1e-3)
 
 
 def test_activity_is_counted_in_local_time_once_an_hour() -> None:
-    # 2026-11-14 is a Saturday. 18:30 UTC of Friday is midnight of Saturday in Kolkata, hence the hour that begins 19:00 UTC is local 0.
+    # 2026-11-14 is a Saturday. 18:30 UTC of Friday is midnight of Saturday in Kolkata, hence the hour that
+    # begins 19:00 UTC is local 0.
     clock = read_clock(["Asia/Kolkata", "UTC"], ["IN", None], LAST_DAY, 2, 1.0)
     user, day = np.array([0, 0, 1]), np.array([0, 0, 1])
     mask = np.array([1 << 19, (1 << 19) | (1 << 3), 1 << 5])

@@ -34,8 +34,17 @@ def test_any_zone_any_two_days_agree_with_zoneinfo(zone: str, offset: int) -> No
     read = utc_hours_to_local([zone] * 48, span)
     previous = None
     for i, hour in enumerate(span):
-        local = hour.astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC).astimezone(zoneinfo.ZoneInfo(zone))
-        assert (read.hour[i], read.date[i].astype(date), read.weekday[i]) == (local.hour, local.date(), local.weekday())
+        local = (
+            hour.astype("datetime64[s]")
+            .astype(datetime)
+            .replace(tzinfo=UTC)
+            .astimezone(zoneinfo.ZoneInfo(zone))
+        )
+        assert (read.hour[i], read.date[i].astype(date), read.weekday[i]) == (
+            local.hour,
+            local.date(),
+            local.weekday(),
+        )
         if previous is not None:
             assert read.is_repeat[i] == (previous == (local.date(), local.hour))
         previous = (local.date(), local.hour)
@@ -46,12 +55,18 @@ def test_every_change_of_every_zone_in_two_years_is_read_right() -> None:
     days = span[::24]
     for zone in ZONES[::7]:
         info = zoneinfo.ZoneInfo(zone)
-        seconds = [datetime.fromisoformat(str(d)).replace(tzinfo=UTC).astimezone(info).utcoffset() for d in days.astype("datetime64[s]")]
+        seconds = [
+            datetime.fromisoformat(str(d)).replace(tzinfo=UTC).astimezone(info).utcoffset()
+            for d in days.astype("datetime64[s]")
+        ]
         changing = [i for i in range(len(days) - 1) if seconds[i] != seconds[i + 1]]
         for i in changing:
             read = utc_hours_to_local([zone] * 24, days[i] + np.arange(24))
             for j in range(24):
-                local = (datetime.fromisoformat(str(days[i].astype("datetime64[s]"))).replace(tzinfo=UTC) + timedelta(hours=j)).astimezone(info)
+                local = (
+                    datetime.fromisoformat(str(days[i].astype("datetime64[s]"))).replace(tzinfo=UTC)
+                    + timedelta(hours=j)
+                ).astimezone(info)
                 assert (read.hour[j], read.date[j].astype(date)) == (local.hour, local.date())
 
 
@@ -87,7 +102,9 @@ def test_local_hour_to_utc(zone: str, day: date, hour: int, expected: str) -> No
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(ZONES), st.integers(0, 729), st.integers(0, 23))
-def test_local_hour_to_utc_is_the_first_instant_not_before_the_wish(zone: str, offset: int, hour: int) -> None:
+def test_local_hour_to_utc_is_the_first_instant_not_before_the_wish(
+    zone: str, offset: int, hour: int
+) -> None:
     day = date(2025, 6, 1) + timedelta(days=offset)
     found = local_hour_to_utc(zone, day, hour).astype(datetime).replace(tzinfo=UTC)
     info = zoneinfo.ZoneInfo(zone)
@@ -97,14 +114,19 @@ def test_local_hour_to_utc_is_the_first_instant_not_before_the_wish(zone: str, o
 
 
 def test_half_hour_zone_belongs_to_the_hour_it_begins_in() -> None:
-    read = utc_hours_to_local(["Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns"], np.array(["2026-11-14T18"] * 3, dtype="datetime64[h]"))
+    read = utc_hours_to_local(
+        ["Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns"],
+        np.array(["2026-11-14T18"] * 3, dtype="datetime64[h]"),
+    )
     assert read.hour.tolist() == [23, 23, 14]
     assert read.date.astype(str).tolist() == ["2026-11-14"] * 3
     assert read.weekday.tolist() == [5, 5, 5]
 
 
 def test_unknown_timezones_become_the_default_and_are_flagged() -> None:
-    names, unknown = resolve_timezones(["Europe/Berlin", None, "Mars/Base", "", "../etc/passwd", "America"], "Asia/Shanghai")
+    names, unknown = resolve_timezones(
+        ["Europe/Berlin", None, "Mars/Base", "", "../etc/passwd", "America"], "Asia/Shanghai"
+    )
     assert names == ["Europe/Berlin", *["Asia/Shanghai"] * 5]
     assert unknown.tolist() == [False, True, True, True, True, True]
     with pytest.raises(InvalidInput, match="default timezone"):
@@ -127,10 +149,21 @@ def test_quiet_hours_and_windows_cross_midnight() -> None:
 
 
 def test_days_off_follow_the_country() -> None:
-    days = np.array(["2026-10-03", "2026-10-05", "2026-10-09", "2026-10-10"], dtype="datetime64[D]")  # Sat Mon Fri Sat
+    days = np.array(
+        ["2026-10-03", "2026-10-05", "2026-10-09", "2026-10-10"], dtype="datetime64[D]"
+    )  # Sat Mon Fri Sat
     assert is_day_off(days, None).tolist() == [True, False, False, True]
-    assert is_day_off(days, "CN").tolist() == [True, True, False, False]  # National Day week; its Saturday is worked
+    assert is_day_off(days, "CN").tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]  # National Day week; its Saturday is worked
     assert is_day_off(days, "IR").tolist()[2] is True  # Friday
     assert is_day_off(days, "ZZ").tolist() == [True, False, False, True]
     per_user = is_day_off(np.tile(days, (3, 1)), ["CN", None, "DE"])
-    assert per_user.tolist() == [[True, True, False, False], [True, False, False, True], [True, False, False, True]]
+    assert per_user.tolist() == [
+        [True, True, False, False],
+        [True, False, False, True],
+        [True, False, False, True],
+    ]

@@ -1,4 +1,6 @@
-"""Our HTTP/2 client against a server made of `h2`, the reference implementation: what it sends is valid, and each failure has its right name."""
+"""Our HTTP/2 client against a server made of `h2`, the reference implementation: what it sends is valid, and
+each failure has its right name.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Reference(asyncio.Protocol):
 
     def __init__(self, act: Act, changes: dict[Any, int]) -> None:
         self.act, self.changes = act, changes
-        self.connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
+        self.connection = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, header_encoding=None)
+        )
         self.bodies: dict[int, bytearray] = {}
         self.heads: dict[int, dict[bytes, bytes]] = {}
 
@@ -42,22 +46,40 @@ class Reference(asyncio.Protocol):
                 self.bodies[event.stream_id] += event.data
                 self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
-                self.act(self, event.stream_id, bytes(self.bodies.pop(event.stream_id)), self.heads[event.stream_id])
+                self.act(
+                    self,
+                    event.stream_id,
+                    bytes(self.bodies.pop(event.stream_id)),
+                    self.heads[event.stream_id],
+                )
         self.flush()
 
     def flush(self) -> None:
         self.transport.write(self.connection.data_to_send())
 
     def reply(self, stream: int, body: bytes, status: bytes = b"200") -> None:
-        self.connection.send_headers(stream, [(b":status", status), (b"x-a", b"b" * 40), (b"retry-after", b"7")])
+        self.connection.send_headers(
+            stream, [(b":status", status), (b"x-a", b"b" * 40), (b"retry-after", b"7")]
+        )
         self.connection.send_data(stream, body, end_stream=True)
 
 
 def echo(server: Reference, stream: int, body: bytes, head: dict[bytes, bytes]) -> None:
-    server.reply(stream, head[b":path"] + b"|" + head.get(b"authorization", b"") + b"|" + head.get(b"x-one", b"") + b"|" + body[:20])
+    server.reply(
+        stream,
+        head[b":path"]
+        + b"|"
+        + head.get(b"authorization", b"")
+        + b"|"
+        + head.get(b"x-one", b"")
+        + b"|"
+        + body[:20],
+    )
 
 
-async def talk(act: Act, bodies: list[bytes], *, changes: dict[Any, int] | None = None, extra: Any = (), **options: Any) -> list[Answer]:
+async def talk(
+    act: Act, bodies: list[bytes], *, changes: dict[Any, int] | None = None, extra: Any = (), **options: Any
+) -> list[Answer]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Reference(act, changes or {}), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -72,7 +94,9 @@ async def talk(act: Act, bodies: list[bytes], *, changes: dict[Any, int] | None 
             everything.set()
 
     for tag, body in enumerate(bodies):
-        client.submit(Request(b"/v1/x", ((b"content-type", b"application/json"),), body, extra), b"Bearer t", done, tag)
+        client.submit(
+            Request(b"/v1/x", ((b"content-type", b"application/json"),), body, extra), b"Bearer t", done, tag
+        )
     async with asyncio.timeout(20):
         await everything.wait()
     await client.close()
@@ -92,8 +116,14 @@ def test_many_requests_each_get_their_own_answer() -> None:
 @pytest.mark.parametrize("table", [0, 64, 4096])
 def test_it_obeys_the_peers_settings(table: int) -> None:
     codes = h2.settings.SettingCodes
-    changes = {codes.HEADER_TABLE_SIZE: table, codes.MAX_CONCURRENT_STREAMS: 3, codes.INITIAL_WINDOW_SIZE: 100}
-    answers = asyncio.run(talk(echo, [b"x" * size for size in (0, 99, 100, 101, 5000, 70_000)] * 4, changes=changes))
+    changes = {
+        codes.HEADER_TABLE_SIZE: table,
+        codes.MAX_CONCURRENT_STREAMS: 3,
+        codes.INITIAL_WINDOW_SIZE: 100,
+    }
+    answers = asyncio.run(
+        talk(echo, [b"x" * size for size in (0, 99, 100, 101, 5000, 70_000)] * 4, changes=changes)
+    )
     assert {answer.status for answer in answers} == {200}
 
 
@@ -138,8 +168,11 @@ def test_after_goaway_a_new_connection_takes_over() -> None:
             server.flush()
             server.transport.write(b"\0\0\x08\x07\0\0\0\0\0" + stream.to_bytes(4, "big") + bytes(4))
 
-    answers = asyncio.run(talk(act, [b"x"] * 20, changes={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1}))
-    # A request that crossed the GOAWAY on its way is `not_sent`; all others are answered, by one connection after the other.
+    answers = asyncio.run(
+        talk(act, [b"x"] * 20, changes={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+    )
+    # A request that crossed the GOAWAY on its way is `not_sent`; all others are answered, by one connection
+    # after the other.
     assert {answer.failure for answer in answers} <= {None, "not_sent"}
     assert sum(answer.status == 200 for answer in answers) == len(served) >= 16
     assert len(set(served)) >= 3

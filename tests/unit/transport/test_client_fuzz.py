@@ -1,4 +1,6 @@
-"""Whatever bytes a server sends, in whatever pieces: every request is answered exactly once, and nothing is raised into the event loop."""
+"""Whatever bytes a server sends, in whatever pieces: every request is answered exactly once, and nothing is
+raised into the event loop.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,15 @@ def some_frames(draw: random.Random) -> bytes:
     for _ in range(draw.randrange(1, 12)):
         stream = draw.choice((0, 1, 3, 5, 7, 9, 11, 13, 2, 1 << 30))
         status = draw.choice((b"200", b"503", b"2xx", b"", b"\xff", b"99999999999", b"100"))
-        block = draw.choice((plain_block(((b":status", status),)), plain_block(((b"x", b"y"),)), draw.randbytes(draw.randrange(20)), b"", b"\x88"))
+        block = draw.choice(
+            (
+                plain_block(((b":status", status),)),
+                plain_block(((b"x", b"y"),)),
+                draw.randbytes(draw.randrange(20)),
+                b"",
+                b"\x88",
+            )
+        )
         kind = draw.choice((*range(10), 0, 1, 1, 1, 9, 77))
         payload = block if kind in (1, 9) else draw.randbytes(draw.choice((0, 1, 4, 6, 8, 12, 30)))
         out += frame(kind, draw.choice((0, 1, 4, 5, 8, 0x20, 0x2D, 255)), stream, payload)
@@ -140,14 +150,20 @@ def test_a_connection_that_broke_the_protocol_takes_nothing_new() -> None:
 
 
 @pytest.mark.parametrize("paused_s", [0.0, 6.0])
-def test_a_worker_that_was_paused_sends_nothing_that_was_checked_long_ago(paused_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGSTOP between check and write: what was queued, and what waited for a connection, leaves within the request timeout or never."""
+def test_a_worker_that_was_paused_sends_nothing_that_was_checked_long_ago(
+    paused_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP between check and write: what was queued, and what waited for a connection, leaves within the
+    request timeout or never.
+    """
 
     async def use(connection: Connection, pipe: Pipe, client: Http2Client) -> tuple[list[Answer], int]:
         answers: list[Answer] = []
         loop = asyncio.get_running_loop()
         real = loop.time
-        client.submit(Request(b"/waits", (), b"{}"), b"", lambda _, answer: answers.append(answer), 0)  # the server has said nothing yet
+        client.submit(
+            Request(b"/waits", (), b"{}"), b"", lambda _, answer: answers.append(answer), 0
+        )  # the server has said nothing yet
         monkeypatch.setattr(loop, "time", lambda: real() + paused_s)
         connection.data_received(http2.settings({}))
         connection.flush()

@@ -1,4 +1,5 @@
-"""Addresses from strangers: what is no address, what is not public, names that change their mind, redirects."""
+"""Addresses from strangers: what is no address, what is not public, names that change their mind,
+redirects."""
 
 from __future__ import annotations
 
@@ -13,12 +14,17 @@ from angelia.transport.safe_http import REFUSED_ADDRESS, SafeHttp, is_public, pa
 from angelia.transport.wire import NOT_SENT, Answer, Request
 
 ODD = [
-    "http://example.com/", "ftp://example.com/", "//example.com/", "https://", "https:///x", "https://user@example.com/", "https://u:p@example.com/",
-    "https://:p@example.com/", "https://2130706433/", "https://0x7f000001/", "https://0x7f.1/", "https://0177.0.0.1/", "https://127.1/",
-    "https://127.0.0.1./", "https://1.2.3.4.5/", "https://example.com\\@127.0.0.1/", "https://example.com/\r\nx: y", "https://exa mple.com/",
-    "https://example.com:99999/", "https://example.com:x/", "https://ex\u00e4mple.com/", "https://\u2460\u2461\u2466.0.0.1/", "https://[::1/",
+    "http://example.com/", "ftp://example.com/", "//example.com/", "https://", "https:///x",
+    "https://user@example.com/", "https://u:p@example.com/",
+    "https://:p@example.com/", "https://2130706433/", "https://0x7f000001/", "https://0x7f.1/",
+    "https://0177.0.0.1/", "https://127.1/",
+    "https://127.0.0.1./", "https://1.2.3.4.5/", "https://example.com\\@127.0.0.1/",
+    "https://example.com/\r\nx: y", "https://exa mple.com/",
+    "https://example.com:99999/", "https://example.com:x/", "https://ex\u00e4mple.com/",
+    "https://\u2460\u2461\u2466.0.0.1/", "https://[::1/",
     "https://[0:0:0:0:0:0:0:1]/", "https://[fe80::1%25eth0]/", "javascript:alert(1)", "file:///etc/passwd",
-    "https://a..b/", "https://-a.example/", "https://" + "a" * 64 + ".example/", "", "https://example.com/" + "x" * 2048, "gopher://127.0.0.1:6379/_x",
+    "https://a..b/", "https://-a.example/", "https://" + "a" * 64 + ".example/", "",
+    "https://example.com/" + "x" * 2048, "gopher://127.0.0.1:6379/_x",
 ]  # fmt: skip
 
 
@@ -30,15 +36,22 @@ def test_what_is_no_address(url: str) -> None:
 def test_what_is_one() -> None:
     assert parse_url("https://Hooks.Example.com:8443/a/b?c=d#e") == ("hooks.example.com", 8443, "/a/b?c=d")
     assert parse_url("https://example.com?x") == ("example.com", 443, "/?x")
-    assert parse_url("https://127.0.0.1/") == ("127.0.0.1", 443, "/")  # well formed; refused when it is looked at
+    assert parse_url("https://127.0.0.1/") == (
+        "127.0.0.1",
+        443,
+        "/",
+    )  # well formed; refused when it is looked at
     assert parse_url("https://[::ffff:7f00:1]/") is not None
     assert parse_url("https://[2606:4700::1111]/") == ("2606:4700::1111", 443, "/")
 
 
 NOT_PUBLIC = [
-    "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "0.1.2.3",
-    "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "::",
-    "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "64:ff9b::808:808", "2002:7f00:1::",
+    "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
+    "100.64.0.1", "0.0.0.0", "0.1.2.3",
+    "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "192.0.0.1", "192.0.2.1", "198.18.0.1",
+    "198.51.100.1", "203.0.113.1", "::",
+    "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "64:ff9b::808:808",
+    "2002:7f00:1::",
     "2001:0:4136:e378:8000:63bf:3fff:fdd2",
     "fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1", "100::1",
 ]  # fmt: skip
@@ -49,13 +62,20 @@ def test_what_is_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450:4001:82f::200e"])
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450:4001:82f::200e"],
+)
 def test_what_is_public(address: str) -> None:
     assert is_public(address)
 
 
-def ask(url: str, answers: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch) -> tuple[Answer, list[Any], int]:
-    """Send one request with a scripted resolver; return the answer, where connections went, and how often was asked."""
+def ask(
+    url: str, answers: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Answer, list[Any], int]:
+    """Send one request with a scripted resolver; return the answer, where connections went, and how often was
+    asked.
+    """
     connected: list[Any] = []
     asked = [0]
 
@@ -72,27 +92,38 @@ def ask(url: str, answers: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch)
     async def main() -> Answer:
         client = SafeHttp(2.0, resolver=resolver)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        client.submit(Request(url.encode(), (), b"{}"), b"", lambda _, answer: future.set_result(answer), None)
+        client.submit(
+            Request(url.encode(), (), b"{}"), b"", lambda _, answer: future.set_result(answer), None
+        )
         return await future
 
     return asyncio.run(main()), connected, asked[0]
 
 
-@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"]])
-def test_a_name_that_leads_inside_is_refused_without_a_connection(addresses: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "addresses",
+    [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"]],
+)
+def test_a_name_that_leads_inside_is_refused_without_a_connection(
+    addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer, connected, _ = ask("https://evil.example/", [addresses], monkeypatch)
     assert answer.failure == REFUSED_ADDRESS
     assert connected == []
 
 
-def test_a_name_that_changes_its_mind_is_called_where_it_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_changes_its_mind_is_called_where_it_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     answer, connected, asked = ask("https://rebind.example/x", [["8.8.8.8"], ["127.0.0.1"]], monkeypatch)
     assert connected == [("8.8.8.8", 443, "rebind.example")]  # the address, with the name for TLS
     assert asked == 1
     assert answer.failure == NOT_SENT
 
 
-@pytest.mark.parametrize("url", ["https://example.com:22/", "https://example.com:6379/", "https://example.com:80/"])
+@pytest.mark.parametrize(
+    "url", ["https://example.com:22/", "https://example.com:6379/", "https://example.com:80/"]
+)
 def test_other_ports_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answer, connected, asked = ask(url, [["8.8.8.8"]], monkeypatch)
     assert (answer.failure, connected, asked) == (REFUSED_ADDRESS, [], 0)

@@ -45,7 +45,9 @@ def test_concurrent_runs_never_move_or_reuse_an_ordinal(tmp_path: Path, seed: in
     before: dict[str, int] = {}
     wanted: set[str] = set()
     for _ in range(3):
-        batches = [rng.sample(everyone, 25) for _ in range(4)]  # they overlap: the same person in several runs
+        batches = [
+            rng.sample(everyone, 25) for _ in range(4)
+        ]  # they overlap: the same person in several runs
         wanted.update(*batches)
         barrier = threading.Barrier(len(batches), timeout=60)
         with ThreadPoolExecutor(len(batches)) as pool:
@@ -57,7 +59,8 @@ def test_concurrent_runs_never_move_or_reuse_an_ordinal(tmp_path: Path, seed: in
         before = after
 
 
-# What index_users does after Spark has found the ids of a day's profiles: compare with the head, give ordinals to the rest.
+# What index_users does after Spark has found the ids of a day's profiles: compare with the head, give
+# ordinals to the rest.
 RUN = """
 import json, sys
 import pyarrow as pa
@@ -93,13 +96,20 @@ class Run:
 
 
 def test_any_history_of_racing_runs_gives_dense_ordinals_for_good(tmp_path: Path) -> None:
-    """Nights, reruns, late users and backfills, several at a time in processes of their own, some from heads that are long gone."""
+    """Nights, reruns, late users and backfills, several at a time in processes of their own, some from heads
+    that are long gone.
+    """
     rng, url = random.Random(20), str(tmp_path / "lake")
     lake = Lake.open(url)
-    # A day's profiles: most people of the day before, and some who are new; late users stand in an older day's list that comes again.
-    days = [[f"u{i:03d}" for i in sorted(rng.sample(range(20 * (day + 1)), 12 * (day + 1)))] for day in range(10)]
+    # A day's profiles: most people of the day before, and some who are new; late users stand in an older
+    # day's list that comes again.
+    days = [
+        [f"u{i:03d}" for i in sorted(rng.sample(range(20 * (day + 1)), 12 * (day + 1)))] for day in range(10)
+    ]
     runs = [Run(url) for _ in range(3)]
-    waiting: list[Run] = []  # they have read a head; those that are not let go tonight append from it some nights later
+    waiting: list[
+        Run
+    ] = []  # they have read a head; those that are not let go tonight append from it some nights later
     before: dict[str, int] = {}
     told: set[str] = set()
     try:

@@ -1,4 +1,6 @@
-"""Pains of other tools that profiles must not cause: invalid timezones silently dropped 600,000 recipients to 3,800."""
+"""Pains of other tools that profiles must not cause: invalid timezones silently dropped 600,000 recipients to
+3,800.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,21 @@ from angelia.contracts import arrow, dataset
 from angelia.users.profiles import profile_features
 
 SOURCE = arrow.schema(dataset("user_profiles"))
-ODD = ["Mars/Olympus", "GMT+8", "Asia/Beijing", "", " ", "utc", "Europe/Berlin ", "../etc/passwd", "EST5EDT4", "\x00", "0", "Local", "null"]
+ODD = [
+    "Mars/Olympus",
+    "GMT+8",
+    "Asia/Beijing",
+    "",
+    " ",
+    "utc",
+    "Europe/Berlin ",
+    "../etc/passwd",
+    "EST5EDT4",
+    "\x00",
+    "0",
+    "Local",
+    "null",
+]
 
 
 def profiles(zones: list[str | None]) -> pa.Table:
@@ -22,18 +38,33 @@ def profiles(zones: list[str | None]) -> pa.Table:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.one_of(st.none(), st.sampled_from(["UTC", "Asia/Shanghai", "America/New_York"]), st.sampled_from(ODD), st.text(max_size=12))))
-def test_pain_06_whatever_a_timezone_says_nobody_is_dropped_and_everybody_is_counted(zones: list[str | None]) -> None:
+@given(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.sampled_from(["UTC", "Asia/Shanghai", "America/New_York"]),
+            st.sampled_from(ODD),
+            st.text(max_size=12),
+        )
+    )
+)
+def test_pain_06_whatever_a_timezone_says_nobody_is_dropped_and_everybody_is_counted(
+    zones: list[str | None],
+) -> None:
     columns, refused = profile_features(profiles(zones), date(2026, 11, 14), "Asia/Shanghai")
     known = {"UTC", "Asia/Shanghai", "America/New_York"}
     assert len(columns["timezone"]) == len(zones)
     assert columns["timezone"].null_count == 0
-    for given_, found, is_unknown in zip(zones, columns["timezone"].to_pylist(), columns["is_timezone_unknown"].to_pylist(), strict=True):
+    for given_, found, is_unknown in zip(
+        zones, columns["timezone"].to_pylist(), columns["is_timezone_unknown"].to_pylist(), strict=True
+    ):
         if given_ in known:
             assert (found, is_unknown) == (given_, False)
         if given_ is None or given_ in ODD:
             assert (found, is_unknown) == ("Asia/Shanghai", True)
-    assert refused.get("timezone_null", 0) + refused.get("timezone_unknown", 0) == sum(columns["is_timezone_unknown"].to_pylist())
+    assert refused.get("timezone_null", 0) + refused.get("timezone_unknown", 0) == sum(
+        columns["is_timezone_unknown"].to_pylist()
+    )
     assert refused.get("timezone_null", 0) == zones.count(None)
 
 

@@ -1,4 +1,6 @@
-"""Creating a world: same seed, same bytes; within the contracts; a logging policy whose propensities are true."""
+"""Creating a world: same seed, same bytes; within the contracts; a logging policy whose propensities are
+true.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,14 @@ def shapes(lake: Lake) -> dict[str, str]:
     return found
 
 
-def make(tmp_path: Path, name: str, *, users: int = 500, days: int = 4, seed: int = 3, processes: int = 1) -> Lake:
+def make(
+    tmp_path: Path, name: str, *, users: int = 500, days: int = 4, seed: int = 3, processes: int = 1
+) -> Lake:
     root = str(tmp_path / name)
     lake = Lake.open(root)
-    create_world(lake, root, users=users, days=days, seed=seed, anchor_day=day_number(DS), processes=processes)
+    create_world(
+        lake, root, users=users, days=days, seed=seed, anchor_day=day_number(DS), processes=processes
+    )
     return lake
 
 
@@ -51,14 +57,19 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
 
 def test_bytes_do_not_depend_on_processes(tmp_path: Path) -> None:
     users = create_module.BLOCK + 200  # two blocks
-    assert shapes(make(tmp_path, "one", users=users, days=1)) == shapes(make(tmp_path, "two", users=users, days=1, processes=2))
+    assert shapes(make(tmp_path, "one", users=users, days=1)) == shapes(
+        make(tmp_path, "two", users=users, days=1, processes=2)
+    )
 
 
 def test_people_do_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
     small, large = make(tmp_path, "small", users=200), make(tmp_path, "large", users=300)
     for name in ("user_profiles", "push_history"):
         few = small.read(small.require(name, ds=DS)).to_pylist()
-        many = {row["message_id" if name == "push_history" else "user_id"]: row for row in large.read(large.require(name, ds=DS)).to_pylist()}
+        many = {
+            row["message_id" if name == "push_history" else "user_id"]: row
+            for row in large.read(large.require(name, ds=DS)).to_pylist()
+        }
         assert few
         assert all(many[row["message_id" if name == "push_history" else "user_id"]] == row for row in few)
 
@@ -77,7 +88,12 @@ def test_every_constraint_holds_within_its_tolerance(world_lake: Lake, name: str
         measures = measure(world_lake, name, leaf["ds"])
         for check in constraints(dataset(name)):
             bad = measures.n_bad.get(check.name) or 0
-            assert 100 * bad <= check.tolerated_pct * measures.n_rows, (leaf, check.name, bad, measures.n_rows)
+            assert 100 * bad <= check.tolerated_pct * measures.n_rows, (
+                leaf,
+                check.name,
+                bad,
+                measures.n_rows,
+            )
 
 
 def test_some_rows_are_dirty(world_lake: Lake) -> None:
@@ -100,8 +116,18 @@ def test_some_events_are_late_and_none_more_than_three_days(world_lake: Lake) ->
 
 def test_events_are_of_their_kind(world_lake: Lake) -> None:
     events = world_lake.read(world_lake.require("user_events", ds=DS))
-    clean = events.filter(pc.and_(pc.match_substring_regex(events["event_type"], "^[a-z]+$"), pc.less(pc.fill_null(pc.abs(events["value"]), 0), 1e6)))
-    for kind, has_item, has_value in (("open", False, False), ("view", True, False), ("cart", True, False), ("purchase", True, True)):
+    clean = events.filter(
+        pc.and_(
+            pc.match_substring_regex(events["event_type"], "^[a-z]+$"),
+            pc.less(pc.fill_null(pc.abs(events["value"]), 0), 1e6),
+        )
+    )
+    for kind, has_item, has_value in (
+        ("open", False, False),
+        ("view", True, False),
+        ("cart", True, False),
+        ("purchase", True, True),
+    ):
         rows = clean.filter(pc.equal(clean["event_type"], kind))
         assert len(rows), kind
         assert (rows["item"].null_count == 0) == has_item
@@ -109,7 +135,9 @@ def test_events_are_of_their_kind(world_lake: Lake) -> None:
 
 
 def test_slot_propensity_is_one_over_the_hours_wholly_inside_the_allowed_ones(world_lake: Lake) -> None:
-    profiles = world_lake.read(world_lake.require("user_profiles", ds=DS), ["user_id", "timezone"]).to_pylist()
+    profiles = world_lake.read(
+        world_lake.require("user_profiles", ds=DS), ["user_id", "timezone"]
+    ).to_pylist()
     zones = {row["user_id"]: row["timezone"] for row in profiles if row["timezone"] in parameters().timezones}
     start, end = parameters().policy.allowed_hours
     seen = set()
@@ -126,7 +154,11 @@ def test_slot_propensity_is_one_over_the_hours_wholly_inside_the_allowed_ones(wo
 
 
 def test_slots_are_uniform_and_materials_follow_their_propensity(world_lake: Lake) -> None:
-    rows = [row for leaf in world_lake.partitions("push_history") for row in world_lake.read(world_lake.require("push_history", **leaf)).to_pylist()]
+    rows = [
+        row
+        for leaf in world_lake.partitions("push_history")
+        for row in world_lake.read(world_lake.require("push_history", **leaf)).to_pylist()
+    ]
     assert len(rows) > 5_000
     # Inverse propensity weights of what was drawn average the number of choices, for hours and for materials.
     slots = np.array([1 / row["slot_propensity"] for row in rows])
@@ -135,7 +167,9 @@ def test_slots_are_uniform_and_materials_follow_their_propensity(world_lake: Lak
     for campaign in ("price_drop", "weekly_digest"):
         mine = [row for row in rows if row["campaign_id"] == campaign]
         for material in campaigns[campaign]:
-            weights = np.array([(row["material_id"] == material) / row["material_propensity"] for row in mine])
+            weights = np.array(
+                [(row["material_id"] == material) / row["material_propensity"] for row in mine]
+            )
             error = weights.std() / np.sqrt(len(weights))
             assert abs(weights.mean() - 1) < 4 * error, material
             assert error < 0.1
@@ -146,16 +180,26 @@ def test_slots_are_uniform_and_materials_follow_their_propensity(world_lake: Lak
 
 
 def test_material_propensity_is_the_documented_mixture(world_lake: Lake) -> None:
-    tags = {row["user_id"]: row["tags"] for row in world_lake.read(world_lake.require("user_profiles", ds=DS), ["user_id", "tags"]).to_pylist()}
+    tags = {
+        row["user_id"]: row["tags"]
+        for row in world_lake.read(
+            world_lake.require("user_profiles", ds=DS), ["user_id", "tags"]
+        ).to_pylist()
+    }
     policy, campaigns = parameters().policy, parameters().campaigns
     seen = set()
     for row in world_lake.read(world_lake.require("push_history", ds=DS)).to_pylist():
         if row["user_id"] not in tags:
             continue  # one of the soiled profiles
         mine = campaigns[row["campaign_id"]].categories
-        score = {category: np.exp(policy.material_tag_score * (category in tags[row["user_id"]])) for category in mine}
+        score = {
+            category: np.exp(policy.material_tag_score * (category in tags[row["user_id"]]))
+            for category in mine
+        }
         drawn = row["material_id"].removeprefix(row["campaign_id"] + "_")
-        expected = policy.material_epsilon / len(mine) + (1 - policy.material_epsilon) * score[drawn] / sum(score.values())
+        expected = policy.material_epsilon / len(mine) + (1 - policy.material_epsilon) * score[drawn] / sum(
+            score.values()
+        )
         assert row["material_propensity"] == pytest.approx(expected, rel=1e-12)
         seen.add(round(expected, 6))
     assert len(seen) > 5
@@ -193,8 +237,13 @@ def test_refused_topics_are_not_pushed(world_lake: Lake) -> None:
     assert before, "somebody was pushed before they refused"
 
 
-@pytest.mark.parametrize("option", [("--users", "0"), ("--days", "0"), ("--seed", "-1"), ("--ds", "yesterday"), ("--users", "99999999")])
-def test_bad_input_is_one_line_and_writes_nothing(settings_home: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "option",
+    [("--users", "0"), ("--days", "0"), ("--seed", "-1"), ("--ds", "yesterday"), ("--users", "99999999")],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    settings_home: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["world", "create", *option])
     assert stop.value.code == 2

@@ -1,4 +1,6 @@
-"""The world's marginals lie within the stated tolerance of what was measured on real sets (marginals.json); always runs."""
+"""The world's marginals lie within the stated tolerance of what was measured on real sets (marginals.json);
+always runs.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,12 @@ def test_committed_file_holds_every_definition() -> None:
     assert list(committed()) == list(DEFINITIONS)
     for name, (source, tolerance, relative, text) in DEFINITIONS.items():
         row = committed()[name]
-        assert (row["source"], row["tolerance"], row["relative"], row["definition"]) == (source, tolerance, relative, text), name
+        assert (row["source"], row["tolerance"], row["relative"], row["definition"]) == (
+            source,
+            tolerance,
+            relative,
+            text,
+        ), name
 
 
 def test_activity_marginals_of_a_known_crowd() -> None:
@@ -63,7 +70,11 @@ def test_click_marginals_recover_a_planted_spread() -> None:
     users, each = 4_000, 24
     user, day = np.repeat(np.arange(users), each), np.tile(np.arange(each), users)
     category = rng.integers(0, 6, users * each)
-    rate = 0.3 * (1 + 0.3 * rng.choice([-1, 1], users))[user] * (1 + 0.2 * np.array([-1, 1, -1, 1, -1, 1]))[category]
+    rate = (
+        0.3
+        * (1 + 0.3 * rng.choice([-1, 1], users))[user]
+        * (1 + 0.2 * np.array([-1, 1, -1, 1, -1, 1]))[category]
+    )
     rate *= (1 + 0.25 * rng.choice([-1, 1], (users, 6)))[user, category]
     values = click_marginals(Clicks(user, category, day, (rng.random(len(rate)) < rate).astype(float)))
     assert values["rate_spread_user"] == pytest.approx(0.3, abs=0.03)

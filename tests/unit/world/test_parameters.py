@@ -15,7 +15,8 @@ CAMPAIGNS = Path(__file__).parents[3] / "campaigns"
 def test_parameters_are_frozen() -> None:
     assert parameters_sha256() == FROZEN, (
         "angelia/world/parameters.yaml is frozen: every published figure was measured in that world. "
-        "A change needs an ADR in docs/adr/ and a rerun of every published figure; then pin the new sha256 here."
+        "A change needs an ADR in docs/adr/ and a rerun of every published figure; then pin the "
+        "new sha256 here."
     )
 
 
@@ -32,15 +33,26 @@ def test_shares_add_up() -> None:
 
 
 def test_timezones_cover_half_hours_and_clock_changes() -> None:
-    assert {"Asia/Kolkata", "Australia/Adelaide", "Asia/Kathmandu", "Europe/London", "America/New_York", "Asia/Shanghai"} <= set(
-        parameters().timezones
-    )
+    assert {
+        "Asia/Kolkata",
+        "Australia/Adelaide",
+        "Asia/Kathmandu",
+        "Europe/London",
+        "America/New_York",
+        "Asia/Shanghai",
+    } <= set(parameters().timezones)
 
 
 def test_campaigns_and_materials_are_those_of_the_sample_catalog() -> None:
-    documents = [document for path in sorted(CAMPAIGNS.glob("*.yaml")) for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+    documents = [
+        document
+        for path in sorted(CAMPAIGNS.glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
     catalog = {document["id"]: document for document in documents if document["kind"] == "campaign"}
-    materials = {document["id"]: document["category"] for document in documents if document["kind"] == "material"}
+    materials = {
+        document["id"]: document["category"] for document in documents if document["kind"] == "material"
+    }
     given = parameters()
     assert set(catalog) == set(given.campaigns)
     for name, campaign in given.campaigns.items():

@@ -1,4 +1,6 @@
-"""Answers to a delivered plan: from the truth, contract-true, the same however often they are asked for; and the day after."""
+"""Answers to a delivered plan: from the truth, contract-true, the same however often they are asked for; and
+the day after.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,15 @@ DS, NEXT = "2026-11-14", "2026-11-15"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 
 
-def plan(lake: Lake, ds: str, users: list[str], *, channel: str = "fcm", material: str = "price_drop_camera", start: datetime = START) -> None:
+def plan(
+    lake: Lake,
+    ds: str,
+    users: list[str],
+    *,
+    channel: str = "fcm",
+    material: str = "price_drop_camera",
+    start: datetime = START,
+) -> None:
     """Commit a manifest of one message to each user, an hour apart by position, and nothing else."""
     campaign = material.rsplit("_", 1)[0]
     n = len(users)
@@ -47,19 +57,26 @@ def plan(lake: Lake, ds: str, users: list[str], *, channel: str = "fcm", materia
     }
     for name, values in columns.items():
         place = table.schema.get_field_index(name)
-        table = table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+        table = table.set_column(
+            place, table.schema.field(name), pa.array(values, table.schema.field(name).type)
+        )
     with lake.attempt("dispatch_manifest", ds=ds) as attempt:
         attempt.write(table, "part-0000.parquet")
         attempt.publish()
 
 
 def deliver(lake: Lake, ds: str, outcomes: list[str] | None = None) -> None:
-    """Commit the ledger of the plan in two parts, everything accepted at its planned instant unless `outcomes` says otherwise."""
+    """Commit the ledger of the plan in two parts, everything accepted at its planned instant unless
+    `outcomes` says otherwise.
+    """
     rows = lake.read(lake.require("dispatch_manifest", ds=ds)).to_pylist()
     for part in (0, 1):
         mine = rows[part::2]
         ledger = [
-            {name: row[name] for name in ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")}
+            {
+                name: row[name]
+                for name in ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
+            }
             | {
                 "outcome": outcomes[part + 2 * k] if outcomes else "accepted",
                 "reason": None,
@@ -71,7 +88,10 @@ def deliver(lake: Lake, ds: str, outcomes: list[str] | None = None) -> None:
             for k, row in enumerate(mine)
         ]
         with lake.attempt("delivery_ledger", ds=ds, send_hour=f"{ds}T04", part=f"{part:04d}") as attempt:
-            attempt.write(pa.Table.from_pylist(ledger, schema=arrow.schema(dataset("delivery_ledger"))), "ledger.parquet")
+            attempt.write(
+                pa.Table.from_pylist(ledger, schema=arrow.schema(dataset("delivery_ledger"))),
+                "ledger.parquet",
+            )
             attempt.publish()
 
 
@@ -116,9 +136,15 @@ def test_asking_again_changes_nothing(answered: tuple[Lake, str]) -> None:
     lake, root = answered
     names = ("user_events", "user_profiles", "user_endpoints", "user_preferences")
     respond(lake, root, DS)
-    before = [lake.require("push_receipts", ds=DS, **RECEIPTS), *(lake.require(name, ds=NEXT) for name in names)]
+    before = [
+        lake.require("push_receipts", ds=DS, **RECEIPTS),
+        *(lake.require(name, ds=NEXT) for name in names),
+    ]
     respond(lake, root, DS, processes=2)
-    assert [lake.require("push_receipts", ds=DS, **RECEIPTS), *(lake.require(name, ds=NEXT) for name in names)] == before
+    assert [
+        lake.require("push_receipts", ds=DS, **RECEIPTS),
+        *(lake.require(name, ds=NEXT) for name in names),
+    ] == before
     assert {commit.number for commit in before} == {1}
 
 
@@ -185,7 +211,10 @@ def test_machines_open_mails_only(answered: tuple[Lake, str]) -> None:
     respond(lake, root, DS, next_day=False)
     machine = [row for row in receipts(lake) if row["reason"] == "machine"]
     assert 0.2 < len(machine) / 1_500 < 0.4
-    assert all(row["kind"] == "opened" and row["receipt_ts"] - row["sent_ts"] < timedelta(seconds=30) for row in machine)
+    assert all(
+        row["kind"] == "opened" and row["receipt_ts"] - row["sent_ts"] < timedelta(seconds=30)
+        for row in machine
+    )
 
 
 def test_the_next_day_learns_from_the_answers(answered: tuple[Lake, str]) -> None:
@@ -197,23 +226,40 @@ def test_the_next_day_learns_from_the_answers(answered: tuple[Lake, str]) -> Non
     endpoints = lake.read(lake.require("user_endpoints", ds=NEXT)).to_pylist()
     dead = {row["user_id"] for row in rows if row["kind"] == "bounced"}
     assert dead
-    assert not [row for row in endpoints if row["user_id"] in dead and row["channel"] == "fcm" and row["is_active"]]
-    out = {(row["user_id"], row["name"]) for row in lake.read(lake.require("user_preferences", ds=NEXT)).to_pylist() if not row["is_opted_in"]}
+    assert not [
+        row for row in endpoints if row["user_id"] in dead and row["channel"] == "fcm" and row["is_active"]
+    ]
+    out = {
+        (row["user_id"], row["name"])
+        for row in lake.read(lake.require("user_preferences", ds=NEXT)).to_pylist()
+        if not row["is_opted_in"]
+    }
     end = datetime(2026, 11, 16, tzinfo=UTC)
-    refused = {(row["user_id"], "promo") for row in rows if row["kind"] == "unsubscribed" and row["receipt_ts"] < end}
+    refused = {
+        (row["user_id"], "promo") for row in rows if row["kind"] == "unsubscribed" and row["receipt_ts"] < end
+    }
     assert refused <= out
-    opened = {row["user_id"]: row["receipt_ts"] for row in rows if row["kind"] == "opened" and row["receipt_ts"] < end}
+    opened = {
+        row["user_id"]: row["receipt_ts"]
+        for row in rows
+        if row["kind"] == "opened" and row["receipt_ts"] < end
+    }
     events: dict[str, list[datetime]] = {}
     for row in lake.read(lake.require("user_events", ds=NEXT)).to_pylist():
         if row["user_id"]:
             events.setdefault(row["user_id"], []).append(row["event_ts"])
-    visited = [any(timedelta(0) <= at - when < timedelta(seconds=5) for at in events.get(user, [])) for user, when in opened.items()]
+    visited = [
+        any(timedelta(0) <= at - when < timedelta(seconds=5) for at in events.get(user, []))
+        for user, when in opened.items()
+    ]
     assert len(opened) > 30
     assert np.mean(visited) > 0.95  # all but a few soiled rows
     for name in ("user_profiles", "user_endpoints", "user_preferences", "user_events"):
         measures = measure(lake, name, NEXT)
         for check in constraints(dataset(name)):
-            assert 100 * (measures.n_bad[check.name] or 0) <= check.tolerated_pct * measures.n_rows, check.name
+            assert 100 * (measures.n_bad[check.name] or 0) <= check.tolerated_pct * measures.n_rows, (
+                check.name
+            )
 
 
 def test_refusals_and_dead_addresses_stay(answered: tuple[Lake, str]) -> None:
@@ -224,7 +270,9 @@ def test_refusals_and_dead_addresses_stay(answered: tuple[Lake, str]) -> None:
     respond(lake, root, NEXT)
     dead = {row["user_id"] for row in receipts(lake) if row["kind"] == "bounced"}
     third = lake.read(lake.require("user_endpoints", ds="2026-11-16")).to_pylist()
-    assert not [row for row in third if row["user_id"] in dead and row["channel"] == "fcm" and row["is_active"]]
+    assert not [
+        row for row in third if row["user_id"] in dead and row["channel"] == "fcm" and row["is_active"]
+    ]
     # Opens of the first plan's last hours happen on the third day.
     assert lake.require("user_events", ds="2026-11-16").rows > 100
 

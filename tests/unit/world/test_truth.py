@@ -1,4 +1,6 @@
-"""The truth: derivable for any people, of documented shapes, tired by pushes, and not separable into material times hour."""
+"""The truth: derivable for any people, of documented shapes, tired by pushes, and not separable into material
+times hour.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from angelia.world import draws
 from angelia.world.clock import day_number
 from angelia.world.parameters import parameters
 from angelia.world.simulate import simulate
-from angelia.world.truth import World, delivery_probability, felt_pushes, materials, open_probability, taste_on
+from angelia.world.truth import (
+    World,
+    delivery_probability,
+    felt_pushes,
+    materials,
+    open_probability,
+    taste_on,
+)
 
 DAY = day_number("2026-11-15")
 WORLD = World(seed=5, users=2_000, anchor_day=DAY - 1)
@@ -57,7 +66,9 @@ def test_probabilities_lie_in_bounds_and_depend_on_the_channel() -> None:
     mail = open_probability(WORLD, users, ["order_update_games"], NOON, channel="email")
     assert (push > 0).all()
     assert (push <= parameters().response.max_probability * delivery_probability()).all()
-    assert np.allclose(mail / push, parameters().response.channel["email"] / parameters().response.channel["fcm"])
+    assert np.allclose(
+        mail / push, parameters().response.channel["email"] / parameters().response.channel["fcm"]
+    )
     with pytest.raises(InvalidInput, match="carrier pigeon"):
         open_probability(WORLD, users, ["order_update_games"], NOON, channel="carrier pigeon")
 
@@ -92,7 +103,11 @@ def test_felt_pushes_are_the_naive_sum_in_any_order() -> None:
 def test_truth_is_not_material_times_hour() -> None:
     names = list(parameters().materials()["price_drop"])
     grid = open_probability(WORLD, np.arange(300)[:, None, None], names, NOON + np.arange(12)[None, :, None])
-    separable = grid.mean(axis=1, keepdims=True) * grid.mean(axis=2, keepdims=True) / grid.mean(axis=(1, 2), keepdims=True)
+    separable = (
+        grid.mean(axis=1, keepdims=True)
+        * grid.mean(axis=2, keepdims=True)
+        / grid.mean(axis=(1, 2), keepdims=True)
+    )
     assert np.sqrt(((grid - separable) ** 2).mean()) / grid.mean() > 0.1
 
 
@@ -123,10 +138,17 @@ def test_simulated_opens_follow_the_probability() -> None:
 def test_public_probability_is_the_one_the_history_was_drawn_from() -> None:
     days = list(simulate(WORLD, WORLD.people(np.arange(1_000)), DAY - 6, DAY - 1))
     names = [name for group in parameters().materials().values() for name in group]
-    row, material, at, channel = (np.concatenate([getattr(day.pushes, name) for day in days]) for name in ("row", "material", "at", "channel"))
-    felt, own = felt_pushes(WORLD.people(np.arange(1_000)), row, at / 3_600, materials(names).category[material])
+    row, material, at, channel = (
+        np.concatenate([getattr(day.pushes, name) for day in days])
+        for name in ("row", "material", "at", "channel")
+    )
+    felt, own = felt_pushes(
+        WORLD.people(np.arange(1_000)), row, at / 3_600, materials(names).category[material]
+    )
     assert (felt > 0).mean() > 0.4
-    factor = np.array([parameters().response.channel[name] for name in ("fcm", "apns", "sms", "email")])[channel]
+    factor = np.array([parameters().response.channel[name] for name in ("fcm", "apns", "sms", "email")])[
+        channel
+    ]
     public = open_probability(WORLD, row, names, at // 3_600, material=material, felt=felt, felt_category=own)
     assert np.allclose(public * factor, np.concatenate([day.answers.probability for day in days]))
 
@@ -147,7 +169,9 @@ def test_draws_have_their_distributions() -> None:
     assert abs(counts.mean() - 2.5) < 0.05
     assert abs(counts.var() - 2.5) < 0.1
     assert abs(draws.geometric(draws.uniform(keys, "g"), 1.5, 50).mean() - 1.5) < 0.05
-    picked = np.bincount(draws.pick(draws.uniform(keys, "c"), np.array([1.0, 0.0, 3.0])), minlength=3) / 40_000
+    picked = (
+        np.bincount(draws.pick(draws.uniform(keys, "c"), np.array([1.0, 0.0, 3.0])), minlength=3) / 40_000
+    )
     assert np.allclose(picked, [0.25, 0, 0.75], atol=0.01)
 
 

@@ -1,4 +1,5 @@
-"""The audit trail, filled from the versions that are there: it also tells what is no version, such as a stop."""
+"""The audit trail, filled from the versions that are there: it also tells what is no version, such as a
+stop."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +15,9 @@ def upgrade() -> None:
     """Create the trail; one entry per version so far, in order of time."""
     op.create_table(
         "catalog_audit",
-        sa.Column("entry", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column(
+            "entry", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
+        ),
         sa.Column("at_ts", sa.String(32), nullable=False),
         sa.Column("actor", sa.String(200), nullable=False),
         sa.Column("action", sa.String(16), nullable=False),
@@ -30,7 +33,8 @@ def upgrade() -> None:
     )
     op.execute(
         "INSERT INTO catalog_audit (at_ts, actor, action, kind, id, version, detail) "
-        "SELECT at_ts, actor, action, kind, id, version, changed FROM catalog_versions ORDER BY at_ts, kind, id, version"
+        "SELECT at_ts, actor, action, kind, id, version, changed FROM catalog_versions ORDER BY "
+        "at_ts, kind, id, version"
     )
 
 

@@ -15,7 +15,11 @@ from angelia.errors import Corrupt
 from angelia.lake import FileEntry, Lake
 
 WIDTH = 1 << 16
-ROWS = [Row(block, f"f{i % 7}", "value", of_flags(np.arange(WIDTH) % (i + 2) == 0), f"v{i}") for block in (3, 4) for i in range(40)]
+ROWS = [
+    Row(block, f"f{i % 7}", "value", of_flags(np.arange(WIDTH) % (i + 2) == 0), f"v{i}")
+    for block in (3, 4)
+    for i in range(40)
+]
 
 
 def write(lake: Lake) -> FileEntry:
@@ -27,7 +31,9 @@ def write(lake: Lake) -> FileEntry:
 
 
 @pytest.mark.parametrize("group_bytes", [1 << 28, 5 * (WIDTH >> 3)])
-def test_every_set_is_where_the_directory_says(lake: Lake, monkeypatch: pytest.MonkeyPatch, group_bytes: int) -> None:
+def test_every_set_is_where_the_directory_says(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, group_bytes: int
+) -> None:
     monkeypatch.setattr(blobs, "ROW_GROUP_BYTES", group_bytes)
     entry = write(lake)
     assert (pq.read_metadata(lake.path_of(entry)).num_row_groups > 1) == (group_bytes < 1 << 28)

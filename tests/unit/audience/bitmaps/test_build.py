@@ -47,7 +47,9 @@ def write(lake: Lake, name: str, rows: pa.Table, ds: str, inputs: tuple[Commit, 
 
 
 def events(day: str, n: int, seed: int = 0) -> pa.Table:
-    """Return a day's user_days rows, sorted and without repeats, of people below n: some types, one common item, 250 rare ones."""
+    """Return a day's user_days rows, sorted and without repeats, of people below n: some types, one common
+    item, 250 rare ones.
+    """
     rng = np.random.default_rng([seed, date.fromisoformat(day).toordinal()])
     size = 3_000
     types = rng.integers(0, 3, size)
@@ -70,7 +72,11 @@ def events(day: str, n: int, seed: int = 0) -> pa.Table:
 def pushes(day: str, n: int) -> pa.Table:
     rows = valid_rows("user_pushes", 200, ds=day)
     ordinals = pa.array((np.arange(200) * 331 % n).astype(np.uint32))
-    columns = {"ordinal": ordinals, "campaign_id": pa.array(["sale"] * 200), "kind": pa.array(["sent", "opened"] * 100)}
+    columns = {
+        "ordinal": ordinals,
+        "campaign_id": pa.array(["sale"] * 200),
+        "kind": pa.array(["sent", "opened"] * 100),
+    }
     for name, values in columns.items():
         rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), values)
     return rows.take(pa.array(np.argsort(np.arange(200) * 331 % n, kind="stable")))
@@ -81,7 +87,9 @@ def people(lake: Lake, ds: str, n: int) -> None:
     head = lake.head("user_index", chain="0")
     known = head.rows if head else 0
     if n > known:
-        fresh = pa.table({"user_id": [f"u{i}" for i in range(known, n)], "ordinal": pa.array(range(known, n), pa.uint32())})
+        fresh = pa.table(
+            {"user_id": [f"u{i}" for i in range(known, n)], "ordinal": pa.array(range(known, n), pa.uint32())}
+        )
         head = append_chain(lake, "user_index", [fresh], expected=head, shard_bits=SHARD_BITS)
     rng = np.random.default_rng(7)
     rows = valid_rows("user_features", 100, ds=ds)
@@ -109,10 +117,14 @@ def night_two(lake: Lake, n: int = N) -> None:
 def content(lake: Lake, commit: Commit) -> dict[str, list[str]]:
     """Return the hashes of an index's files, and of its days'."""
     days = [lake.cited(name) for name in commit.inputs if name.startswith("bitmap_days/")]
-    return {one.partition["ds"] + one.dataset: [entry.sha256 for entry in one.files] for one in (commit, *days)}
+    return {
+        one.partition["ds"] + one.dataset: [entry.sha256 for entry in one.files] for one in (commit, *days)
+    }
 
 
-def test_a_night_reads_what_is_new_and_answers_as_if_made_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_reads_what_is_new_and_answers_as_if_made_from_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake, other = Lake.open(str(tmp_path / "nightly")), Lake.open(str(tmp_path / "at_once"))
     night_one(lake)
     first, made = build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
@@ -120,13 +132,26 @@ def test_a_night_reads_what_is_new_and_answers_as_if_made_from_nothing(tmp_path:
     night_two(lake)
     read: list[str] = []
     read_file = Lake.read_file
-    monkeypatch.setattr(Lake, "read_file", lambda self, entry, *args, **kwargs: read.append(entry.path) or read_file(self, entry, *args, **kwargs))
+    monkeypatch.setattr(
+        Lake,
+        "read_file",
+        lambda self, entry, *args, **kwargs: (
+            read.append(entry.path) or read_file(self, entry, *args, **kwargs)
+        ),
+    )
     second, made = build_index(lake, NEXT, history_days=HISTORY, spread=one_by_one)
     assert made == [back(1), back(0), NEXT]  # late rows make two days again; the others stand as they are
     late = {f"main/{name}/ds={back(i)}" for name in ("user_days", "user_pushes") for i in (0, 1)}
-    assert {path.split("/attempt")[0] for path in read} == {f"main/user_features/ds={NEXT}", f"main/user_days/ds={NEXT}", *late}
+    assert {path.split("/attempt")[0] for path in read} == {
+        f"main/user_features/ds={NEXT}",
+        f"main/user_days/ds={NEXT}",
+        *late,
+    }
     cited = {name.split("#")[0] for name in second.inputs if name.startswith("bitmap_days/")}
-    assert cited == {f"bitmap_days/ds={day}@{number}" for day, number in ((NEXT, 1), (back(0), 2), (back(1), 2), (back(2), 1), (back(3), 1))}
+    assert cited == {
+        f"bitmap_days/ds={day}@{number}"
+        for day, number in ((NEXT, 1), (back(0), 2), (back(1), 2), (back(2), 1), (back(3), 1))
+    }
 
     night_one(other)
     night_two(other)
@@ -135,7 +160,9 @@ def test_a_night_reads_what_is_new_and_answers_as_if_made_from_nothing(tmp_path:
     assert content(lake, second) == content(other, whole)
     nightly, at_once = Audience(lake, NEXT), Audience(other, NEXT)
     for text in QUESTIONS:
-        assert [m.serialize() for m in nightly.all_members(text)] == [m.serialize() for m in at_once.all_members(text)], text
+        assert [m.serialize() for m in nightly.all_members(text)] == [
+            m.serialize() for m in at_once.all_members(text)
+        ], text
         assert 0 < nightly.count(text) < N, text
     # The first night's index cites the days as they were then.
     assert content(lake, lake.as_of("bitmap_index", first.number, ds=DS)) == content(lake, first)
@@ -151,7 +178,9 @@ def test_wider_blocks_make_every_day_anew(lake: Lake, monkeypatch: pytest.Monkey
     assert commit.meta["block_bits"] == 17
 
 
-def test_several_blocks_of_people_stand_in_a_file_where_there_are_many(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_blocks_of_people_stand_in_a_file_where_there_are_many(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert [blocks_a_file(n) for n in (0, 1, 16, 31, 32, 120, 500)] == [1, 1, 1, 1, 2, 4, 4]
     people(lake, DS, N)
     found, question = [], "gender = 'f' AND NOT age_years > 40"
@@ -174,7 +203,11 @@ def test_several_blocks_of_people_stand_in_a_file_where_there_are_many(lake: Lak
 
 def mapped(commit: Commit) -> list[str]:
     """Return the lines of this process's memory map that a commit's files stand in."""
-    return [line for line in Path("/proc/self/maps").read_text().splitlines() if any(line.endswith(entry.path) for entry in commit.files)]
+    return [
+        line
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if any(line.endswith(entry.path) for entry in commit.files)
+    ]
 
 
 def test_people_who_join_meanwhile_are_in_no_audience_until_the_next_night(lake: Lake) -> None:
@@ -187,7 +220,11 @@ def test_people_who_join_meanwhile_are_in_no_audience_until_the_next_night(lake:
     build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
     audience = Audience(lake, DS)
     assert features.meta == {}
-    for text in ("days_since('view') <= 4", "count_events('cart', 'item_7', 5) >= 1", "sum_events('purchase', field='value', 5) > 1"):
+    for text in (
+        "days_since('view') <= 4",
+        "count_events('cart', 'item_7', 5) >= 1",
+        "sum_events('purchase', field='value', 5) > 1",
+    ):
         members = [ordinal for part in audience.all_members(text) for ordinal in part]
         assert members
         assert max(members) < few
@@ -195,9 +232,16 @@ def test_people_who_join_meanwhile_are_in_no_audience_until_the_next_night(lake:
     write(lake, "user_days", events(NEXT, N), NEXT)
     commit, made = build_index(lake, NEXT, history_days=HISTORY, spread=one_by_one)
     assert made == [NEXT]
-    seen = {ordinal for part in Audience(lake, NEXT).all_members("days_since('view') <= 4") for ordinal in part}
+    seen = {
+        ordinal for part in Audience(lake, NEXT).all_members("days_since('view') <= 4") for ordinal in part
+    }
     days = [events(back(i, NEXT), N) for i in range(5)]
-    wanted = {row for day in days for row, kind in zip(day["ordinal"].to_pylist(), day["event_type"].to_pylist(), strict=True) if kind == "view"}
+    wanted = {
+        row
+        for day in days
+        for row, kind in zip(day["ordinal"].to_pylist(), day["event_type"].to_pylist(), strict=True)
+        if kind == "view"
+    }
     assert seen == wanted
     assert max(wanted) >= few
     assert commit.meta["n_users"] == N

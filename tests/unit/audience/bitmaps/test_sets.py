@@ -29,7 +29,9 @@ WIDTH = 1 << 18
 
 
 def members(kind: str, seed: int) -> np.ndarray:
-    """Return positions below WIDTH: none, few, some (roaring arrays), many (bitsets), or in runs; the edges belong now and then."""
+    """Return positions below WIDTH: none, few, some (roaring arrays), many (bitsets), or in runs; the edges
+    belong now and then.
+    """
     rng = np.random.default_rng(seed)
     flags = np.zeros(WIDTH, dtype=bool)
     if kind == "everyone":
@@ -44,7 +46,11 @@ def members(kind: str, seed: int) -> np.ndarray:
 
 
 KINDS = ["none", "few", "some", "many", "runs", "everyone"]
-OPERANDS = st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.sampled_from(["packed", "roaring", "run_optimized", "suited"]))
+OPERANDS = st.tuples(
+    st.sampled_from(KINDS),
+    st.integers(0, 3),
+    st.sampled_from(["packed", "roaring", "run_optimized", "suited"]),
+)
 
 
 @functools.cache
@@ -61,7 +67,9 @@ def build(operand: tuple[str, int, str]) -> tuple[Set, set[int]]:
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(plus=st.lists(OPERANDS, min_size=1, max_size=3), minus=st.lists(OPERANDS, max_size=3))
-def test_operations_agree_with_pythons_sets(plus: list[tuple[str, int, str]], minus: list[tuple[str, int, str]]) -> None:
+def test_operations_agree_with_pythons_sets(
+    plus: list[tuple[str, int, str]], minus: list[tuple[str, int, str]]
+) -> None:
     ours, theirs = zip(*map(build, plus), strict=True)
     away, gone = zip(*map(build, minus), strict=True) if minus else ((), ())
     before = [positions_of(one).tolist() for one in (*ours, *away)]
@@ -71,7 +79,10 @@ def test_operations_agree_with_pythons_sets(plus: list[tuple[str, int, str]], mi
     assert len(found) == len(expected)
     everyone = [*ours, *away]
     assert set(positions_of(union(everyone, WIDTH)).tolist()) == set().union(*theirs, *gone)
-    assert set(positions_of(exclusive(everyone[0], everyone[-1], WIDTH)).tolist()) == [*theirs, *gone][0] ^ [*theirs, *gone][-1]
+    assert (
+        set(positions_of(exclusive(everyone[0], everyone[-1], WIDTH)).tolist())
+        == [*theirs, *gone][0] ^ [*theirs, *gone][-1]
+    )
     assert [positions_of(one).tolist() for one in everyone] == before  # no operand was changed
 
 
@@ -83,7 +94,10 @@ def test_every_pair_of_forms(kind: str, form: str) -> None:
         for other_form in ("packed", "roaring", "run_optimized"):
             b, right = build((other, 2, other_form))
             assert set(positions_of(intersect([a], [b], WIDTH)).tolist()) == left - right, (other, other_form)
-            assert set(positions_of(intersect([a, b], [], WIDTH)).tolist()) == left & right, (other, other_form)
+            assert set(positions_of(intersect([a, b], [], WIDTH)).tolist()) == left & right, (
+                other,
+                other_form,
+            )
             assert set(positions_of(union([a, b], WIDTH)).tolist()) == left | right, (other, other_form)
 
 

@@ -10,14 +10,24 @@ from angelia.audience.language import nodes
 from angelia.audience.language.predicate import check, parse
 from angelia.errors import InvalidInput
 
-AUDIENCES = {"a": "in_audience('b')", "b": "in_audience('a')", "fine": "gender = 'f'", "broken": "gendr = 'f'", "self": "NOT in_audience('self')"}
+AUDIENCES = {
+    "a": "in_audience('b')",
+    "b": "in_audience('a')",
+    "fine": "gender = 'f'",
+    "broken": "gendr = 'f'",
+    "self": "NOT in_audience('self')",
+}
 
 REFUSED = [
     # text, what the message holds, what the fix holds
     ("", "column 1: empty", "TRUE"),
     ("   ", "empty", ""),
     ("gendr = 'f'", "column 1: unknown field 'gendr'", "did you mean gender?"),
-    ("gender = 'f' AND gendr = 'f'", "column 18: unknown field 'gendr' [gender = 'f' AND ^gendr = 'f']", "did you mean gender?"),
+    (
+        "gender = 'f' AND gendr = 'f'",
+        "column 18: unknown field 'gendr' [gender = 'f' AND ^gendr = 'f']",
+        "did you mean gender?",
+    ),
     ("gender = 'f' AND\n  gendr = 'x'", "line 2, column 3: unknown field", "gender"),
     ("gender = 3", "column 10: gender is a text", "quote"),
     ("gender = 'female'", "gender is never 'female'", "f, m, x"),
@@ -30,7 +40,11 @@ REFUSED = [
     ("province BETWEEN 'a' AND 'g'", "BETWEEN makes no sense for province", "LIKE"),
     ("age_years > 1e9999999", "out of range", "between"),
     (f"count_events('view', {'9' * 5000}) > 1", "days is between 1 and 28", ""),
-    ("signup_date > CURRENT_DATE" + " - INTERVAL '100000' DAY" * 8, "the interval is out of range", "100,000 days"),
+    (
+        "signup_date > CURRENT_DATE" + " - INTERVAL '100000' DAY" * 8,
+        "the interval is out of range",
+        "100,000 days",
+    ),
     ("tag > 'x'", "> makes no sense for tag", "IN"),
     ("gender = NULL", "comparison with NULL is never true", "IS NULL"),
     ("gender IN ('f', NULL)", "comparison with NULL is never true", "IS NULL"),
@@ -97,7 +111,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "problem", "fix"), REFUSED, ids=[text[:40] or "empty" for text, _, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("text", "problem", "fix"), REFUSED, ids=[text[:40] or "empty" for text, _, _ in REFUSED]
+)
 def test_refusals_are_one_line_and_say_where(text: str, problem: str, fix: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse(text, AUDIENCES, history_days=28)
@@ -117,7 +133,9 @@ def test_check_accepts_what_parse_accepts_and_names_cycles() -> None:
 
 def test_a_saved_audience_built_on_by_many_is_resolved_once() -> None:
     # 60 levels, each naming the one below twice: inlining would make 2^60 leaves.
-    ladder = {"l0": "gender = 'f'"} | {f"l{i}": f"in_audience('l{i - 1}') OR NOT in_audience('l{i - 1}')" for i in range(1, 60)}
+    ladder = {"l0": "gender = 'f'"} | {
+        f"l{i}": f"in_audience('l{i - 1}') OR NOT in_audience('l{i - 1}')" for i in range(1, 60)
+    }
     node = parse("in_audience('l59')", ladder)
     assert isinstance(node, nodes.InAudience)
     assert hash(node) == hash(parse("in_audience('l59')", ladder))
@@ -158,7 +176,20 @@ def test_canonical_text_parses_to_the_same_tree(text: str, canonical: str) -> No
 
 
 WORDS = [
-    *("gender", "age_years", "signup_date", "tag", "is_suppressed", "province", "value_28d", "user_id", "nan", "NULL", "TRUE", "CURRENT_DATE"),
+    *(
+        "gender",
+        "age_years",
+        "signup_date",
+        "tag",
+        "is_suppressed",
+        "province",
+        "value_28d",
+        "user_id",
+        "nan",
+        "NULL",
+        "TRUE",
+        "CURRENT_DATE",
+    ),
     *(
         "AND",
         "OR",
@@ -186,8 +217,39 @@ WORDS = [
         "--",
         "/*",
     ),
-    *("'f'", "'guang%'", "''", "'", '"', "1", "1e999", "9" * 30, "0x1", "2.5", "DATE", "INTERVAL", "'30'", "DAY", "DATE '2026-11-14'", "CAST", "AS"),
-    *(f"{name}(" for name in ("count_events", "sum_events", "days_since", "opted_out", "received", "in_audience", "in_list", "sum", "exists")),
+    *(
+        "'f'",
+        "'guang%'",
+        "''",
+        "'",
+        '"',
+        "1",
+        "1e999",
+        "9" * 30,
+        "0x1",
+        "2.5",
+        "DATE",
+        "INTERVAL",
+        "'30'",
+        "DAY",
+        "DATE '2026-11-14'",
+        "CAST",
+        "AS",
+    ),
+    *(
+        f"{name}("
+        for name in (
+            "count_events",
+            "sum_events",
+            "days_since",
+            "opted_out",
+            "received",
+            "in_audience",
+            "in_list",
+            "sum",
+            "exists",
+        )
+    ),
     *("SELECT", "CASE", "WHEN", "::", "||", "?", "@", "$1", "\\", "\x00", "é", "\ud7ff"),
 ]
 

@@ -1,6 +1,8 @@
-"""Relay: one signed JSON post per message to a relay of yours, which hands it on (to an SMS gateway, say). HTTP/2, one base address.
+"""Relay: one signed JSON post per message to a relay of yours, which hands it on (to an SMS gateway, say).
+HTTP/2, one base address.
 
-The dispatch id travels in `webhook-id`, so that the relay can tell a repeat. `ANGELIA_<CHANNEL>_URL` is the relay's address,
+The dispatch id travels in `webhook-id`, so that the relay can tell a repeat. `ANGELIA_<CHANNEL>_URL` is the
+relay's address,
 `ANGELIA_<CHANNEL>_CREDENTIALS` names a JSON file with `secret`.
 """
 
@@ -31,9 +33,11 @@ from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request
 
 PAYLOAD_LIMIT = 8_192
-# HTTP status -> meaning. Source: this relay's own manual; yours says something else. What is not listed is rejected, under its own code.
+# HTTP status -> meaning. Source: this relay's own manual; yours says something else. What is not listed is
+# rejected, under its own code.
 ERRORS: dict[int, str] = {
-    401: HALT, 403: HALT, 408: RETRY, 410: GONE, 413: REJECTED, 429: THROTTLED, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY,
+    401: HALT, 403: HALT, 408: RETRY, 410: GONE, 413: REJECTED, 429: THROTTLED, 500: RETRY, 502: RETRY,
+    503: RETRY, 504: RETRY,
 }  # fmt: skip
 _ADDRESS = re.compile(r"[A-Za-z0-9+-]{3,40}")  # it becomes part of the path
 _HEADERS = ((b"content-type", b"application/json"),)
@@ -49,7 +53,12 @@ class RelayAdapter:
         """Return the request of a message; equal messages have equal bodies."""
         if not _ADDRESS.fullmatch(message.address):
             raise MessageRejected("bad_address")
-        document = {"dispatch_id": message.dispatch_id, "title": message.title, "body": message.body, "ttl_s": message.ttl_s}
+        document = {
+            "dispatch_id": message.dispatch_id,
+            "title": message.title,
+            "body": message.body,
+            "ttl_s": message.ttl_s,
+        }
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         if len(body) > PAYLOAD_LIMIT:
             raise MessageRejected("payload_too_large")
@@ -76,6 +85,16 @@ def open_provider(config: ChannelConfig) -> Provider:
     """
     account = load_credentials(config, ("secret",))
     if config.base_url is None:
-        raise InvalidInput(f"channel {config.channel} has no relay", fix=f"set ANGELIA_{config.channel.upper()}_URL to its address")
+        raise InvalidInput(
+            f"channel {config.channel} has no relay",
+            fix=f"set ANGELIA_{config.channel.upper()}_URL to its address",
+        )
     is_local = urlsplit(config.base_url).hostname in ("127.0.0.1", "::1", "localhost")
-    return Provider(RelayAdapter(str(account["secret"]).encode()), config.base_url, None, connections=1, concurrency=50, may_rehearse=is_local)
+    return Provider(
+        RelayAdapter(str(account["secret"]).encode()),
+        config.base_url,
+        None,
+        connections=1,
+        concurrency=50,
+        may_rehearse=is_local,
+    )
