@@ -2,7 +2,8 @@
 --by NAME --reason WHY`.
 
 Reads and writes the registry. A person answers for it: without `--force` a version that does not beat the
-base rate, or whose off-policy value is credibly below the champion's on the same rounds, is refused.
+base rate by more than luck, or whose log loss or off-policy value is credibly worse than the champion's on
+the same pushes, is refused.
 """
 
 from __future__ import annotations
@@ -29,6 +30,18 @@ def objections(metrics: dict[str, Any]) -> list[str]:
         found.append(
             f"its log loss {test['logloss']:.4f} is no better than the base rate's "
             f"{test['logloss_base_rate']:.4f}"
+        )
+    # A hair below the base rate is what labels at random come to, too: the gain must be more than luck.
+    elif test.get("gain_over_base", {"low": 1.0})["low"] <= 0:
+        gain = test["gain_over_base"]
+        found.append(
+            f"its log loss is not credibly below that of the base rate and the hour alone "
+            f"(gain {gain['value']:.6f}, 95 % from {gain['low']:.6f})"
+        )
+    against = metrics.get("champion", {}).get("gain_over_champion")
+    if against and against["high"] < 0:
+        found.append(
+            f"its log loss is credibly above the champion's on the same pushes (by {-against['value']:.6f})"
         )
     ours, theirs = (
         metrics.get("off_policy", {}).get("dr"),

@@ -85,13 +85,13 @@ class Holdout(DocumentPart):
 
 
 class Explore(DocumentPart):
-    """How much is drawn rather than chosen: a stratum for slots, and softmax with an epsilon mix for
-    materials.
+    """How much is drawn rather than chosen: a share of the people for slots, and for materials the share of
+    the expected opens that may be spent on learning.
     """
 
     slot_share_pct: Pct
     epsilon: float = Field(ge=0, le=1)
-    temperature: float = Field(gt=0, le=100)
+    temperature: float | None = Field(None, gt=0, le=100)  # not read since materials are drawn by inverse gap
 
 
 class Policy(Document):

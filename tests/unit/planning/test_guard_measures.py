@@ -24,7 +24,7 @@ POLICY = {
     "caps": [],
     "salt": "s",
     "holdout": {"share_pct": 0, "salt": "h"},
-    "explore": {"slot_share_pct": 0, "epsilon": 0.1, "temperature": 0.02},
+    "explore": {"slot_share_pct": 0, "epsilon": 0.1},
 }
 TEMPLATE = {
     "kind": "template",
