@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from angelia.drawing.charts import number
+from angelia.drawing.svg import number
 
 STYLE = (Path(__file__).parent / "style.css").read_text("utf-8")
 
