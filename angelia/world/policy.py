@@ -19,10 +19,9 @@ import numpy as np
 from angelia.world import draws
 from angelia.world.activity import CART, PURCHASE, Events
 from angelia.world.clock import whole_hour
-from angelia.world.contact import CHANNELS, Contact, topics
 from angelia.world.draws import Bools, Floats, Ints
 from angelia.world.parameters import parameters
-from angelia.world.population import People
+from angelia.world.population import CHANNELS, Contact, People, topics
 
 
 @dataclass
@@ -58,7 +57,7 @@ class Pushes:
 
     Attributes:
         row: position among the people. campaign, material: codes of `names()`. channel: code in
-            contact.CHANNELS. at: seconds since 1970. slot_propensity, material_propensity: exact.
+            population.CHANNELS. at: seconds since 1970. slot_propensity, material_propensity: exact.
     """
 
     row: Ints

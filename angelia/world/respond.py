@@ -34,6 +34,7 @@ from angelia.world.create import (
     block_index,
     event_rows,
     n_blocks,
+    publish_once,
     run_blocks,
     snapshot_rows,
 )
@@ -42,7 +43,6 @@ from angelia.world.parameters import parameters, parameters_sha256
 from angelia.world.population import user_index
 from angelia.world.simulate import numbered
 from angelia.world.truth import World, felt_pushes, materials
-from angelia.world.writing import publish_once
 
 RECEIPTS = {"source": "world", "part": "respond"}
 FELT_DAYS = 21  # older pushes are not felt: the longest time constant is four days

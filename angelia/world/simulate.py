@@ -15,11 +15,10 @@ import numpy as np
 from angelia.world import draws
 from angelia.world.activity import Events, join, organic_day, visits
 from angelia.world.answer import Answers, answer
-from angelia.world.contact import CHANNELS, Contact, contact
 from angelia.world.draws import Floats, Ints
 from angelia.world.parameters import parameters
 from angelia.world.policy import Memory, Pushes, names, push_day
-from angelia.world.population import People
+from angelia.world.population import CHANNELS, Contact, People, contact
 from angelia.world.truth import World, materials
 
 

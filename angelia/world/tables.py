@@ -19,11 +19,10 @@ from angelia.world import draws
 from angelia.world.activity import EVENT_TYPES, PER_USER_DAY, Events
 from angelia.world.answer import Answers
 from angelia.world.clock import day_name
-from angelia.world.contact import CHANNELS, NEVER, contact, topics
 from angelia.world.draws import Ints
 from angelia.world.parameters import parameters
 from angelia.world.policy import Pushes, names
-from angelia.world.population import People, user_id
+from angelia.world.population import CHANNELS, NEVER, People, contact, topics, user_id
 
 _GENDERS = ("f", "m", "x", None)
 
