@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
-from angelia.audience.bitmaps.block import Block, holds
+from angelia.audience.bitmaps.block import Block
+from angelia.audience.bitmaps.index import holds
 from angelia.audience.evaluate import evaluate
 from angelia.audience.query import Audience, by_shard
 from angelia.contracts import arrow, dataset

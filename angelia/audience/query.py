@@ -25,7 +25,8 @@ import numpy as np
 from pyroaring import BitMap
 
 from angelia.audience.bitmaps.bitmaps import blocks_a_file
-from angelia.audience.bitmaps.block import Block, Index, Reads
+from angelia.audience.bitmaps.block import Block, Reads
+from angelia.audience.bitmaps.index import Index
 from angelia.audience.bitmaps.sets import Set, bitmap_of, intersect, positions_of
 from angelia.audience.evaluate import count, evaluate
 from angelia.audience.language import nodes

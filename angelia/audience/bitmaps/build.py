@@ -23,9 +23,9 @@ import pyarrow as pa
 
 from angelia.audience.bitmaps.bitmaps import block_bits_for, blocks_a_file, feature_rows
 from angelia.audience.bitmaps.blobs import write_rows
-from angelia.audience.bitmaps.block import holds_any
 from angelia.audience.bitmaps.columns import numbers, of_mask
 from angelia.audience.bitmaps.daily import MAX_ITEMS, event_rows, push_rows
+from angelia.audience.bitmaps.index import holds_any
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 
