@@ -18,7 +18,7 @@ from angelia.sandbox.fcm import JSON, Reply
 from angelia.sandbox.keys import APNS_KEY_ID, APNS_TEAM, APNS_TOPIC
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 PATH = b"/3/device/"
 _TOKEN_MAX_S = 3600

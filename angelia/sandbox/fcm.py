@@ -19,7 +19,7 @@ from angelia.sandbox import page
 from angelia.sandbox.keys import ACCOUNT, PROJECT
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules, Then
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 AUDIENCE = "https://oauth2.googleapis.com/token"  # google-auth signs for it whatever token_uri says
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from angelia.sandbox import apns, webhook
 from angelia.sandbox.fcm import FcmSandbox, Reply
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 
 class Front:

@@ -22,7 +22,8 @@ from angelia.sandbox.front import Front
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.raw_wire import Ended, Wire
 from angelia.sandbox.rules import Rules, Then
-from angelia.transport.http2 import PREFACE, Headers, frame, plain_block
+from angelia.transport.header_blocks import Headers, plain_block
+from angelia.transport.http2 import PREFACE, frame
 
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20

@@ -9,7 +9,7 @@ from angelia.delivery.channels.webhook import verify
 from angelia.sandbox.fcm import Reply
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 PATH = b"/hook/"
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.transport import http2
+from angelia.transport.header_blocks import Headers, WireError, plain_block
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 Done = Callable[[Any, Answer], None]
@@ -34,7 +35,7 @@ class _Stream:
     def __init__(self, done: Done, tag: Any, deadline: float) -> None:
         self.done, self.tag, self.deadline = done, tag, deadline
         self.status = 0
-        self.headers: http2.Headers = ()
+        self.headers: Headers = ()
         self.body: bytes | list[bytes] = b""
         self.size = 0
 
@@ -54,7 +55,7 @@ class Connection(http2.Http2Protocol):
         self.lost = False
         self.timeouts = 0  # since the last answer
         self.ended: asyncio.Future[None] = self.loop.create_future()
-        self._fixed: dict[tuple[bytes, bytes, http2.Headers], tuple[http2.Headers, http2.Headers]] = {}
+        self._fixed: dict[tuple[bytes, bytes, Headers], tuple[Headers, Headers]] = {}
 
     def hello(self) -> bytes:
         """Return preface and settings."""
@@ -87,10 +88,10 @@ class Connection(http2.Http2Protocol):
             fixed = self._fixed[key] = ((*pseudo, *own), (*auth, *request.headers))
         block = self.encoder.encode(fixed[0])
         if request.own_path:  # as it is: in the compression table it would push out what repeats
-            block += http2.plain_block(((b":path", request.path),))
+            block += plain_block(((b":path", request.path),))
         block += self.encoder.encode(fixed[1])
         if request.extra:
-            block += http2.plain_block(request.extra)
+            block += plain_block(request.extra)
         if len(block) > self.peer_max_frame:
             raise InvalidInput("request headers longer than one HTTP/2 frame")
         self.streams[number] = stream
@@ -122,7 +123,7 @@ class Connection(http2.Http2Protocol):
                 self.cancel(number, "no window in time")
         super().data_received(data)
 
-    def fail(self, error: http2.WireError) -> None:
+    def fail(self, error: WireError) -> None:
         """End the connection; what is handed to it from now on would never leave."""
         self.closing = True
         super().fail(error)
@@ -131,14 +132,14 @@ class Connection(http2.Http2Protocol):
         """More may be sent now."""
         self._on_room(self)
 
-    def on_headers(self, stream: int, headers: http2.Headers, ended: bool) -> None:
+    def on_headers(self, stream: int, headers: Headers, ended: bool) -> None:
         """Take a response head (a second one is trailers, which carry nothing we use)."""
         entry = self.streams.get(stream)
         if entry is None:
             return
         if headers and headers[0][0] == b":status":
             if len(headers[0][1]) != 3 or not headers[0][1].isdigit():
-                raise http2.WireError(http2.PROTOCOL_ERROR, "a status that is no number")
+                raise WireError(http2.PROTOCOL_ERROR, "a status that is no number")
             status = int(headers[0][1])
             if status < 200:
                 return

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 NOT_SENT, UNKNOWN = "not_sent", "unknown"
 

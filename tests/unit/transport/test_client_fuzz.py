@@ -13,7 +13,8 @@ import pytest
 
 from angelia.transport import http2
 from angelia.transport.client import Connection, Http2Client
-from angelia.transport.http2 import frame, plain_block
+from angelia.transport.header_blocks import plain_block
+from angelia.transport.http2 import frame
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 CASES, STREAMS = int((os.environ.get("ANGELIA_SOAK") and 5000) or 300), 6
