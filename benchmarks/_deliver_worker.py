@@ -23,7 +23,7 @@ from angelia.delivery.manifest.rows import spare_memory
 from angelia.delivery.worker import batch
 from angelia.delivery.worker.run import Delivery, Options
 from angelia.lake import Lake
-from angelia.transport import client
+from angelia.transport import connection
 from angelia.transport.wire import Answer, Request
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -70,8 +70,8 @@ class Stopwatch:
         send, answered, flush, submit = (
             batch.Batch._send,
             batch.Batch._answered,
-            client.Connection.flush,
-            client.Connection.send,
+            connection.Connection.flush,
+            connection.Connection.send,
         )
         watch = self
         began = [0.0]
@@ -98,7 +98,7 @@ class Stopwatch:
                     watch.after.append(time.time() - int(stamp) / 1e6)
 
         batch.Batch._send, batch.Batch._answered = timed_send, timed_answered  # type: ignore[method-assign]
-        client.Connection.send, client.Connection.flush = timed_submit, timed_flush  # type: ignore[method-assign]
+        connection.Connection.send, connection.Connection.flush = timed_submit, timed_flush  # type: ignore[method-assign]
 
     def p99_ms(self) -> dict[str, float]:
         """Return the two parts and their sum, ms."""

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from angelia.transport import http2
-from angelia.transport.client import Connection, Http2Client
+from angelia.transport.client import Http2Client
+from angelia.transport.connection import Connection
 from angelia.transport.header_blocks import plain_block
 from angelia.transport.http2 import frame
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
