@@ -12,7 +12,7 @@ import typer
 
 from angelia.contracts import dataset
 from angelia.errors import Corrupt, InvalidInput
-from angelia.lake import erase as erasure
+from angelia.lake.erasing import erase as erasure
 from angelia.lake import expire as expiry
 from angelia.lake import verify as verification
 from angelia.lake.commit import Commit

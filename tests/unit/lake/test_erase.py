@@ -24,7 +24,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.delivery.manifest import parts
 from angelia.errors import Conflict, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
-from angelia.lake.erase import erase
+from angelia.lake.erasing.erase import erase
 from angelia.lake.expire import expire
 from angelia.lake.store import LocalStore, Store
 from angelia.lake.verify import verify
@@ -195,7 +195,7 @@ def test_the_ordinal_stays_taken_and_a_person_who_comes_back_is_a_new_one(filled
 def test_suppressed_under_both_names_until_the_id_is_gone(
     filled: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from angelia.lake import erase as module
+    from angelia.lake.erasing import erase as module
 
     seen: list[list[str]] = []
     original = module._all_passes
@@ -319,7 +319,7 @@ def test_expire_and_reruns_go_on_afterwards(filled: Lake) -> None:
 def test_a_job_that_writes_them_meanwhile_is_cleaned_up_after(
     filled: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from angelia.lake import erase as module
+    from angelia.lake.erasing import erase as module
 
     original = module._rewrite
     written: list[Commit] = []

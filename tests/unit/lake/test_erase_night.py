@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from angelia import cli
 from angelia.lake import Lake
-from angelia.lake.erase import erase
+from angelia.lake.erasing.erase import erase
 from angelia.lake.verify import verify
 from models import promote, train
 from models.registry import Registry

@@ -28,7 +28,7 @@ from angelia.errors import Conflict, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
 from angelia.lake.commit import Commit, FileEntry
-from angelia.lake.erase_journal import Journal, Person
+from angelia.lake.erasing.journal import Journal, Person
 from angelia.lake.expire import ORPHAN_AGE, attempts
 from angelia.lake.failpoint import failpoint
 from angelia.lake.lake import BRANCH, MAIN, Lake
