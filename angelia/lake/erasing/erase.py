@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from angelia.contracts import CONTRACTS, arrow, dataset
 from angelia.errors import Conflict, InvalidInput, NotFound
@@ -29,6 +26,7 @@ from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
 from angelia.lake.commit import Commit, FileEntry
 from angelia.lake.erasing.journal import Journal, Person
+from angelia.lake.erasing.rows import USER, file_holds, holds, rows_of, users_of, without
 from angelia.lake.expire import ORPHAN_AGE, attempts
 from angelia.lake.failpoint import failpoint
 from angelia.lake.lake import BRANCH, MAIN, Lake
@@ -36,7 +34,6 @@ from angelia.lake.lake import BRANCH, MAIN, Lake
 # the last that changes something is followed by one that finds nothing; more means that a job writes them
 # again and again
 PASSES = 4
-_USER = "user_id"
 
 
 @dataclass
@@ -151,7 +148,7 @@ def _leaves(lake: Lake) -> Iterator[tuple[Lake, str, dict[str, str]]]:
         if re.fullmatch(BRANCH, branch)
     ]
     for name in sorted(CONTRACTS, key=lambda name: (name == "suppressions", name != "dispatch_manifest")):
-        if _USER in dataset(name):
+        if USER in dataset(name):
             for on_branch in branches:
                 for leaf in on_branch.leaves(on_branch.branch, name, {}, expired=True):
                     yield on_branch, name, leaf
@@ -169,11 +166,9 @@ def _present(lake: Lake, wanted: set[str]) -> set[str]:
                     return found
                 if entry.path not in seen:
                     seen.add(entry.path)
-                    users = _users(on_branch, entry)
+                    users = users_of(on_branch, entry)
                     found |= (
-                        {users[row].as_py() for row in _rows_of(users, wanted)}
-                        if users is not None
-                        else set()
+                        {users[row].as_py() for row in rows_of(users, wanted)} if users is not None else set()
                     )
     return found
 
@@ -182,7 +177,7 @@ def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> Non
     """Suppress the ids, which workers obey within ten seconds, and the tombstones, which stand in the pending
     manifests soon.
     """
-    there = set(lake.read_log("suppressions")[_USER].to_pylist())
+    there = set(lake.read_log("suppressions")[USER].to_pylist())
     fresh = [name for name, person in people.items() if person.tombstone not in there]
     if not fresh:
         return
@@ -190,7 +185,7 @@ def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> Non
     n, at = len(ids), lake.clock()
     columns = {
         "entry_id": [secrets.token_hex(8) for _ in ids],
-        _USER: ids,
+        USER: ids,
         "channel": [None] * n,
         "address_hash": [None] * n,
         # Tombstones since ever: a night that is run again for a day before must not plan for them either.
@@ -217,7 +212,7 @@ def _erase_leaf(
     live = lake.numbers(lake.branch, name, leaf)
     commits = [lake.load(lake.branch, name, leaf, number) for number in live]
     entries = {entry.path: entry for commit in commits for entry in commit.files}
-    holding = {path: entry for path, entry in entries.items() if _holds(lake, entry, people)}
+    holding = {path: entry for path, entry in entries.items() if holds(lake, entry, people)}
     if holding:
         _rewrite(lake, name, leaf, commits, holding, journal, people, result)
         _finish_drops(lake, journal, result)
@@ -232,7 +227,7 @@ def _erase_leaf(
         lake, name, leaf
     ).items():  # what crashed writers left is invisible, but it is there
         held = [
-            item.key for item in objects if item.key not in entries and _file_holds(lake, item.key, people)
+            item.key for item in objects if item.key not in entries and file_holds(lake, item.key, people)
         ]
         is_fresh = max(item.modified for item in objects) > lake.clock() - ORPHAN_AGE
         if is_fresh and not expired.issuperset(held):
@@ -259,7 +254,7 @@ def _rewrite(
     for path, entry in holding.items():
         old = path.removesuffix(f"/{entry.name}")
         folder = folders.setdefault(old, Attempt(lake, name, leaf).folder)
-        table, n = _without(lake.read_file(entry), name, people)
+        table, n = without(lake.read_file(entry), name, people)
         fresh = write_file(
             lake.store, name, folder, table, entry.name, entry.shards, entry.keys, conform=entry.conforms
         )
@@ -304,116 +299,3 @@ def _delete(lake: Lake, paths: Sequence[str], result: Erased) -> None:
             continue
         lake.store.delete(path)
         result.files_deleted += 1
-
-
-# ---- one file
-
-
-def _users(lake: Lake, entry: FileEntry) -> pa.Array | None:
-    """Return a file's user ids without surrounding blanks, None if it has no such column of texts."""
-    try:
-        column = lake.read_file(entry, [_USER])[_USER]
-    except InvalidInput:
-        return None
-    return _texts(column)
-
-
-def _texts(column: pa.ChunkedArray) -> pa.Array | None:
-    if not (
-        pa.types.is_string(column.type)
-        or pa.types.is_large_string(column.type)
-        or pa.types.is_dictionary(column.type)
-    ):
-        return None
-    return pc.utf8_trim_whitespace(column.cast(pa.string()).combine_chunks())
-
-
-def _rows_of(users: pa.Array | None, people: Iterable[str]) -> list[int]:
-    if users is None:
-        return []
-    found: list[int] = pc.indices_nonzero(pc.is_in(users, pa.array(sorted(people), pa.string()))).to_pylist()
-    return found
-
-
-def _holds(lake: Lake, entry: FileEntry, people: Mapping[str, Person]) -> bool:
-    return bool(_rows_of(_users(lake, entry), people))
-
-
-def _file_holds(lake: Lake, key: str, people: Mapping[str, Person]) -> bool:
-    """Say whether an unnamed file holds somebody; one that cannot be read might."""
-    try:
-        data = lake.store.read(key)
-        file = pq.ParquetFile(pa.BufferReader(data))
-        users = _texts(file.read([_USER])[_USER]) if _USER in file.schema_arrow.names else None
-    except NotFound:
-        return False
-    except (pa.ArrowInvalid, OSError):
-        return any(name.encode() in data for name in people)
-    return bool(_rows_of(users, people))
-
-
-def _without(table: pa.Table, name: str, people: Mapping[str, Person]) -> tuple[pa.Table, int]:
-    """Return the table with these people's rows under their tombstones, in place, and how many rows that
-    were.
-
-    Ids and addresses are replaced; other texts of such a row lose the id where it is a part of them
-    (`sandbox-{user_id}`).
-    """
-    users = _texts(table[_USER])
-    assert users is not None
-    rows = _rows_of(users, people)
-    owners = [users[row].as_py() for row in rows]
-    contract = dataset(name)
-    # Row n + i of a column with the new values behind it is the new value of rows[i]: any type, and only
-    # these rows become Python objects.
-    order = np.arange(table.num_rows)
-    order[rows] = table.num_rows + np.arange(len(rows))
-    for position, column in enumerate(table.schema):
-        if not _has_text(column.type):
-            continue
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        old = table.column(position).cast(kind).combine_chunks()
-        is_personal = column.name in contract and contract[column.name].personal
-        values = [
-            _new_value(column.name, value, is_personal, owner, people[owner].tombstone, row)
-            for value, owner, row in zip(old.take(pa.array(rows)).to_pylist(), owners, rows, strict=True)
-        ]
-        table = table.set_column(
-            position,
-            pa.field(column.name, kind),
-            pa.concat_arrays([old, pa.array(values, kind)]).take(pa.array(order)),
-        )
-    return table, len(rows)
-
-
-def _new_value(column: str, value: object, is_personal: bool, owner: str, tombstone: str, row: int) -> object:
-    if column == _USER:
-        return tombstone
-    if is_personal and isinstance(value, str):
-        # Template values are a JSON object; addresses stay distinct within a person: they are a key.
-        return "{}" if column == "fields" else f"{tombstone}-{row}"
-    return _cleared(value, owner, tombstone)
-
-
-def _has_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _has_text(kind.value_type)
-    if pa.types.is_nested(kind):
-        return any(_has_text(kind.field(i).type) for i in range(kind.num_fields))
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _cleared(value: object, owner: str, tombstone: str) -> object:
-    """Return a value without the owner's id: a text, or a list or record of them."""
-    if isinstance(value, str):
-        # Whole words only: u1 is no part of u12.
-        return (
-            re.sub(rf"(?<![A-Za-z0-9]){re.escape(owner)}(?![A-Za-z0-9])", tombstone, value)
-            if owner in value
-            else value
-        )
-    if isinstance(value, list):
-        return [_cleared(one, owner, tombstone) for one in value]
-    if isinstance(value, dict):
-        return {key: _cleared(one, owner, tombstone) for key, one in value.items()}
-    return value
