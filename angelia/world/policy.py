@@ -1,12 +1,11 @@
-"""The random logging policy behind push_history: who gets which campaign, material and hour, with exact
-propensities. Grain: push.
+"""The random logging policy behind push_history, with exact propensities. Grain: push.
 
-Per user-day at most one push. (1) A coin with the person's and week's rate; (2) a campaign, by weight among
-those whose rule holds and whose topic and channel the person allows; (3) a UTC hour, uniform over the day's
-hours that lie wholly in the allowed local hours: slot_propensity = 1 / their number; (4) a material: epsilon
-uniform, else softmax over whether its category is among the person's tags: material_propensity is that
-mixture. Conditional on a push, hour and material are independent of each other and of everything the person
-does.
+Each user-day has at most one push. (1) A coin falls with the person's and week's rate; (2) a campaign is
+drawn by weight among those whose rule holds and whose topic and channel the person allows; (3) a UTC hour is
+drawn uniformly over the day's hours that lie wholly in the allowed local hours: slot_propensity = 1 / their
+number; (4) a material is drawn: epsilon uniform, else softmax over whether its category is among the person's
+tags; material_propensity is that mixture. Conditional on a push, hour and material are independent of each
+other and of everything the person does.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from angelia.world.population import CHANNELS, Contact, People, topics
 
 @dataclass
 class Memory:
-    """What the rules look at, updated day by day; all (n,). Days since 1970, far past = never.
+    """What the campaigns' rules look at, updated day by day; all (n,), days since 1970.
 
     Attributes:
-        active_day: last day with an event. bought_day: with a purchase. cart_day: with a cart and no
-            purchase.
+        active_day: last day with an event; far past = never. bought_day: with a purchase. cart_day: with a
+            cart and no purchase.
     """
 
     active_day: Ints
@@ -86,8 +85,10 @@ def material_campaign() -> Ints:
 
 
 def _eligible(person: People, contact: Contact, memory: Memory, day: int) -> tuple[Bools, Ints]:
-    """Return who may get which campaign (n, campaigns) and through which channel (n, campaigns), -1 =
-    none."""
+    """Return who may get which campaign, and through which channel, both (n, campaigns).
+
+    A channel is a code in CHANNELS, -1 = none.
+    """
     given = parameters()
     reachable = contact.reachable(day)
     china = [country.code for country in given.countries].index("CN")

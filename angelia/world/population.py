@@ -1,4 +1,4 @@
-"""Who lives in the world: profile, latent truth, reachability and refusals of any users. Grain: user.
+"""Who lives in the world: profiles, latent truth, addresses and refusals. Grain: user.
 
 Everything is a pure function of (seed, parameters, user number), so no file holds the truth: `respond` and
 benchmarks derive it again. User `index` i is `u0000i` (seven digits or more).
@@ -107,6 +107,7 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
     country = draws.pick(draws.uniform(keys, "country"), np.array([c.share for c in given.countries]))
     timezone, province, vendor, locale = (np.zeros(n, dtype=np.int64) for _ in range(4))
     is_ios = np.zeros(n, dtype=bool)
+    # What a country decides is drawn country by country, from its own lists.
     for code, facts in enumerate(given.countries):
         rows = np.flatnonzero(country == code)
         here = keys[rows]
@@ -119,6 +120,7 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
         locale[rows] = draws.pick(draws.uniform(here, "locale"), np.array(list(facts.locales.values())))
         is_ios[rows] = vendor[rows] == list(facts.vendors).index("apple")
     reach, activity, response = given.reach, given.activity, given.response
+    # tanh keeps the ages of a heavy-tailed normal within a human life.
     birth_year = (
         1996 - 17 * np.tanh(draws.normal(keys, "age") * 0.6) - draws.between(keys, -8, 22, "age spread")
     ).astype(np.int64)
@@ -168,7 +170,10 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
 
 
 def population_size(users: int, anchor_day: int, day: int) -> int:
-    """Return how many people have signed up by the end of a day: a few more every day after the anchor."""
+    """Return how many people have signed up by the end of a day.
+
+    A few more sign up on every day after the anchor.
+    """
     return users + max(0, day - anchor_day) * _new_per_day(users)
 
 
@@ -188,8 +193,9 @@ def _signup(index: Ints, keys: Keys, users: int, anchor_day: int, given: Paramet
 
 
 def bump_curve(bumps: Bumps, shift: float = 0.0) -> Floats:
-    """Return 24 weights that sum to 1: bumps [local hour, spread, weight] wrapped around midnight, evaluated
-    at half past each hour.
+    """Return 24 weights that sum to 1: bumps wrapped around midnight.
+
+    A bump is [local hour, spread, weight]; it is evaluated at half past each hour.
     """
     at = np.arange(24) + 0.5
     curve = np.zeros(24)
@@ -279,12 +285,12 @@ def _tags(keys: Keys, taste: Floats, given: Parameters) -> Bools:
 
 @dataclass(frozen=True)
 class Contact:
-    """What holds for n people.
+    """Addresses and refusals of n people.
 
     Attributes:
         has: address known, (n, 4) over CHANNELS. is_active: and the provider still takes it, same shape.
-        topic_out_day: day since which a topic is refused, NEVER = not, (n, topics). channel_out_day: the same
-            over CHANNELS, (n, 4).
+            topic_out_day: day since which a topic is refused, NEVER = not, (n, topics). channel_out_day: the
+            same over CHANNELS, (n, 4).
     """
 
     has: Bools
@@ -293,7 +299,7 @@ class Contact:
     channel_out_day: Ints
 
     def reachable(self, day: int) -> Bools:
-        """Say who can be reached through which channel on a day, (n, 4)."""
+        """Return who can be reached through which channel on a day, (n, 4)."""
         return np.asarray(self.is_active & (self.channel_out_day > day))
 
 

@@ -96,8 +96,9 @@ class Run:
 
 
 def test_any_history_of_racing_runs_gives_dense_ordinals_for_good(tmp_path: Path) -> None:
-    """Nights, reruns, late users and backfills, several at a time in processes of their own, some from heads
-    that are long gone.
+    """Runs of all kinds race in processes of their own, some from heads that are long gone.
+
+    Nights, reruns, late users and backfills, several at a time.
     """
     rng, url = random.Random(20), str(tmp_path / "lake")
     lake = Lake.open(url)

@@ -1,5 +1,6 @@
-"""Pains of other tools that profiles must not cause: invalid timezones silently dropped 600,000 recipients to
-3,800.
+"""Pains of other tools that profiles must not cause.
+
+Invalid timezones silently dropped 600,000 recipients to 3,800.
 """
 
 from __future__ import annotations

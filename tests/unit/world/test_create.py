@@ -1,6 +1,4 @@
-"""Creating a world: same seed, same bytes; within the contracts; a logging policy whose propensities are
-true.
-"""
+"""Creating a world: same seed, same bytes; within the contracts; true propensities."""
 
 from __future__ import annotations
 

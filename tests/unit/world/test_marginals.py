@@ -1,6 +1,4 @@
-"""The world's marginals lie within the stated tolerance of what was measured on real sets (marginals.json);
-always runs.
-"""
+"""The world's marginals lie within the tolerances around the real sets (marginals.json)."""
 
 from __future__ import annotations
 

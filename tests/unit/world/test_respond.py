@@ -1,6 +1,4 @@
-"""Answers to a delivered plan: from the truth, contract-true, the same however often they are asked for; and
-the day after.
-"""
+"""Answers to a delivered plan follow the truth and the contract, and repeat; the day after."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ def plan(
     material: str = "price_drop_camera",
     start: datetime = START,
 ) -> None:
-    """Commit a manifest of one message to each user, an hour apart by position, and nothing else."""
+    """Commit a manifest of one message to each user, an hour apart by position."""
     campaign = material.rsplit("_", 1)[0]
     n = len(users)
     messages = [ids.message_id(campaign, user, f"{ds}{channel}") for user in users]
@@ -66,8 +64,9 @@ def plan(
 
 
 def deliver(lake: Lake, ds: str, outcomes: list[str] | None = None) -> None:
-    """Commit the ledger of the plan in two parts, everything accepted at its planned instant unless
-    `outcomes` says otherwise.
+    """Commit the ledger of the plan in two parts.
+
+    Everything is accepted at its planned instant unless `outcomes` says otherwise.
     """
     rows = lake.read(lake.require("dispatch_manifest", ds=ds)).to_pylist()
     for part in (0, 1):
