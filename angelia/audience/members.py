@@ -1,6 +1,4 @@
-"""Members of saved audiences as rows: one bitmap per audience and shard, and the way back from rows to a
-bitmap.
-"""
+"""Members of saved audiences as rows, one bitmap per audience and shard, and back."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ from angelia.lake import Commit, Lake
 
 
 def block_members(audience: Audience, number: int) -> pa.Table:
-    """Return audience_members rows of one block, one per shard and saved audience, sorted by name; empty
-    audiences have rows too.
+    """Return a block's audience_members rows, per shard and saved audience, sorted by name.
+
+    Empty audiences have rows too.
     """
     block = Block(audience.index, number)
     rows: dict[str, list[object]] = {"audience": [], "shard": [], "cardinality": [], "bitmap": []}

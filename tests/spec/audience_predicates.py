@@ -1,4 +1,4 @@
-"""Predicates of every kind the language has, drawn by Hypothesis, and the values they compare with.
+"""Predicates of every kind the language has, drawn by Hypothesis, with worthwhile values.
 
 Loaded by its path, after `audience_world`, whose window of days it draws from.
 """

@@ -1,5 +1,4 @@
-"""A small population in a lake, and two other ways to answer a predicate on it: DuckDB over the tables, and
-plain Python.
+"""A small population in a lake, and two other engines: DuckDB and plain Python.
 
 Shared by the audience specs. Everything is held twice on purpose: nothing here imports the engine's plan,
 evaluation or bitmaps.
@@ -33,8 +32,7 @@ Row = dict[str, Any]
 
 @dataclass
 class World:
-    """People (user_features rows), their days and pushes (rows with `day`), explicit lists, saved
-    audiences."""
+    """People (user_features rows), days, pushes (rows with `day`), lists and audiences."""
 
     people: list[Row]
     days: list[Row] = field(default_factory=list)

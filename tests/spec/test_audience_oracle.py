@@ -1,4 +1,4 @@
-"""Three ways to answer a predicate (bitmaps, DuckDB over the tables, plain Python) agree, NULLs included."""
+"""Bitmaps, DuckDB over the tables and plain Python answer alike, NULLs included."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""One block of the bitmap index, read lazily: a file is mapped when the first of its sets is asked for.
+"""One block of the bitmap index, read lazily: a file is mapped for the first set asked.
 
-Reads bitmap_index, and the commits of bitmap_days that it cites. A block is a whole number of shards, and up
-to 2^23 people wide: the unit that sets are computed by. What would surprise: positions count from the block's
-first ordinal; a packed set is used where it stands in the file, and only roaring sets are deserialised, once.
-Days may know people whom the index does not: they are taken out.
+A block is a whole number of shards, up to 2^23 people wide: the unit by which sets are computed. Surprise:
+positions count from the block's first ordinal; a packed set is used in place in the file, and only roaring
+sets are deserialised, once. Days may know people whom the index lacks; they are removed here.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class Reads:
 
 
 class Block:
-    """One block's sets, read on demand and counted in `reads`; what was read once stays."""
+    """One block's sets, read on demand, counted in `reads` and kept."""
 
     def __init__(self, index: Index, number: int, reads: Reads | None = None) -> None:
         self.index, self.number, self.width = index, number, index.width
@@ -76,9 +75,9 @@ class Block:
         """The shards of the block."""
         return self.index.shards_of(self.number)
 
-    def ordinals(self, found: Set) -> BitMap:
+    def ordinals(self, members: Set) -> BitMap:
         """Return the ordinals of a set of the block's people."""
-        return bitmap_of(positions_of(found) + np.uint32(self.base))
+        return bitmap_of(positions_of(members) + np.uint32(self.base))
 
     def everyone(self) -> Set:
         """Return all users of the block."""
@@ -109,8 +108,9 @@ class Block:
         return self._slices(field_name, None)
 
     def levels(self, field_name: str) -> Numbers | None:
-        """Return the distinct numbers whose places the slices hold, ascending; None where the slices hold the
-        numbers themselves.
+        """Return the distinct numbers, ascending, whose ranks the slices hold.
+
+        None where the slices hold the numbers themselves.
         """
         blobs, keys, _ = self._rows(field_name, None)
         row = keys.get(("levels", None, None))
@@ -130,9 +130,10 @@ class Block:
 
     def did(self, event_type: str, item: str | None, day: str) -> Set:
         """Return who did it on a day."""
-        found = self.on_day(event_field(event_type, item), day)
-        if len(found) or item is None:
-            return found
+        common = self.on_day(event_field(event_type, item), day)
+        # Rare items have no set of their own: they stand in the type's list.
+        if len(common) or item is None:
+            return common
         return bitmap_of(self._rare(event_type, item, day)[0])
 
     def day_counts(self, event_type: str, item: str | None, day: str) -> list[Set]:
@@ -151,8 +152,9 @@ class Block:
         ]
 
     def amounts(self, event_type: str, days: Sequence[str]) -> tuple[I64, I64]:
-        """Return (positions, millionths): one row a day for everyone whose events of a type had values that
-        do not sum to 0.
+        """Return (positions, millionths) of all whose values of an event type do not sum to 0.
+
+        One row a day and person.
         """
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for day in days:
@@ -169,7 +171,7 @@ class Block:
         """Return this block's people on an explicit list.
 
         Raises:
-            NotFound: there is no such list.
+            NotFound: no list has this name.
         """
         commit = self.index.lake.head("user_lists", list=name)
         if commit is None:
@@ -193,37 +195,38 @@ class Block:
         return intersect([bitmap_of(listed), self.everyone()], [], self.width)
 
     def _rows(self, field_name: str, day: str | None) -> tuple[Blobs | None, dict[Key, int], bool]:
-        """Return the file a field stands in (its sets of a day, if given), the row of each of its sets, and
-        whether strangers may be in them.
+        """Return (a field's file, the row of each of its sets, may it have unindexed people).
+
+        With `day`, the sets of that day.
         """
-        found = self._fields.get((field_name, day))
-        if found is None:
+        known = self._fields.get((field_name, day))
+        if known is None:
             blobs, may_have_unindexed = (
                 (self.index.file(self.number), False)
                 if day is None
                 else self.index.file_of_day(day, self.number)
             )
-            found = self._fields[field_name, day] = (
+            known = self._fields[field_name, day] = (
                 blobs,
                 blobs.keys(self.number, field_name) if blobs is not None else {},
                 may_have_unindexed,
             )
-        return found
+        return known
 
     def _get(self, field_name: str, day: str | None, key: Key) -> Set:
-        found = self._sets.get((field_name, day, key))
-        if found is None:
+        members = self._sets.get((field_name, day, key))
+        if members is None:
             blobs, keys, may_have_unindexed = self._rows(field_name, day)
             row = keys.get(key)
             if row is None:
                 return NOBODY
             assert blobs is not None
-            found = blobs.get(row)
+            members = blobs.get(row)
             if may_have_unindexed:
-                found = intersect([found, self.everyone()], [], self.width)
-            self._sets[field_name, day, key] = found
+                members = intersect([members, self.everyone()], [], self.width)
+            self._sets[field_name, day, key] = members
             self.reads.add(field_name, int(blobs.sizes[row]))
-        return found
+        return members
 
     def _slices(self, field_name: str, day: str | None) -> tuple[int, list[Set]]:
         blobs, keys, _ = self._rows(field_name, day)
@@ -234,7 +237,7 @@ class Block:
         return int(offset), [self._get(field_name, day, ("slice", None, bit)) for bit in bits]
 
     def _arrays(self, field_name: str, kind: str, day: str) -> tuple[list[Numbers], bool]:
-        """Return the arrays of a list of a day, none if there is none; and whether strangers may be in it."""
+        """Return (a day's list as arrays, or none; may it have unindexed people)."""
         blobs, keys, may_have_unindexed = self._rows(field_name, day)
         row = keys.get((kind, None, None))
         if row is None:

@@ -1,4 +1,4 @@
-"""The bitmap index of one day: its commit, the files its blocks stand in, the days and lists beside it.
+"""The bitmap index of one day: its commit, its blocks' files, and the days it cites.
 
 Reads bitmap_index, and the commits of bitmap_days that it cites; opens no file before a block asks for it.
 Surprise: a file holds several blocks, so it is opened once and kept until `release` of its last block.
@@ -19,9 +19,7 @@ from angelia.lake import Commit, FileEntry, Lake
 
 @dataclass(frozen=True)
 class Index:
-    """The index of one day: its commit and what that says about itself. Cheap; bitmaps are read shard by
-    shard.
-    """
+    """The index of one day: its commit and that commit's meta. Cheap; blocks read the bitmaps."""
 
     lake: Lake
     ds: str
@@ -77,13 +75,11 @@ class Index:
         return range(block << per_block, min((block + 1) << per_block, self.n_shards))
 
     def file(self, block: int) -> Blobs | None:
-        """Return the file of the fields of a block's people; None if there is nobody."""
+        """Return the file with the fields of a block's people; None if the block is empty."""
         return self._open(self.commit, block)
 
     def file_of_day(self, day: str, block: int) -> tuple[Blobs | None, bool]:
-        """Return the file of what a block's people did on a day (None if nothing), and whether it may know
-        people whom the index does not.
-        """
+        """Return the file of a block's day (None if empty), and may it have unindexed people."""
         commit = self._day_commit(day)
         if commit is None:
             return None, False
@@ -99,15 +95,17 @@ class Index:
             return None
         if places.get(block + 1) is not entry and places.get(block - 1) is not entry:
             return Blobs(self.lake, entry)
-        # A file of several blocks is opened once. Two threads may both open it: either will do.
-        found = self._files.get(entry.path)
-        if found is None:
-            found = self._files[entry.path] = Blobs(self.lake, entry)
-        return found
+        # A file of several blocks is opened once. Two threads may both open it; either copy will do.
+        blobs = self._files.get(entry.path)
+        if blobs is None:
+            blobs = self._files[entry.path] = Blobs(self.lake, entry)
+        return blobs
 
     def release(self, block: int) -> None:
-        """Let go of the files that no later block stands in; a set that is still held keeps its file
-        mapped."""
+        """Release the files that no later block stands in.
+
+        A set that is still held keeps its file mapped.
+        """
         for places in self._places.values():
             entry = places.get(block)
             if entry is not None and places.get(block + 1) is not entry:
@@ -138,11 +136,11 @@ class Index:
         return {name.partition("ds=")[2].partition("@")[0]: name for name in cited}
 
     def _day_commit(self, day: str) -> Commit | None:
-        found = self._days.get(day)
-        if isinstance(found, str):
-            found = self._days[day] = self.lake.cited(found)
-            check_version(found, f"run build_bitmaps --ds {self.ds} again")
-        return found
+        commit = self._days.get(day)
+        if isinstance(commit, str):
+            commit = self._days[day] = self.lake.cited(commit)
+            check_version(commit, f"run build_bitmaps --ds {self.ds} again")
+        return commit
 
     @property
     def day(self) -> date:
@@ -195,7 +193,7 @@ def list_names(lake: Lake) -> list[str]:
 
 
 def no_list(name: str, names: Sequence[str]) -> NotFound:
-    """Return the error for a list nobody made."""
+    """Return the error for a list that does not exist."""
     return NotFound(
         f"no list {name!r}", fix=f"lists: {', '.join(names) or 'none'}; make one with `angelia audience list`"
     )

@@ -1,7 +1,8 @@
 """Parse an audience predicate: text -> typed tree, or one line that points at the mistake.
 
-sqlglot reads the SQL; everything outside the documented subset (docs/AUDIENCES.md) is refused here, and names
-and types are bound to `fields.FIELDS`. Nothing is evaluated and nothing is read: parsing needs no lake.
+`sql_text` and sqlglot read the SQL; everything outside the documented subset (docs/AUDIENCES.md) is refused
+here, and names and types are bound to `fields.FIELDS`. Nothing is evaluated and nothing is read: parsing
+needs no lake.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ def parse(
     history_days: int = MAX_HISTORY_DAYS,
     lists: Callable[[], Collection[str]] | None = None,
 ) -> nodes.Node:
-    """Return the typed tree of a predicate; `audiences` (name -> predicate) are what `in_audience` may name.
+    """Return the typed tree of a predicate.
 
-    `lists` is asked for the explicit lists there are, once a predicate names one; without it any name passes.
+    `audiences` (name -> predicate) are what `in_audience` may name. `lists` returns the explicit lists'
+    names, and is called once a predicate names one; without it any name passes.
 
     Raises:
-        InvalidInput: not in the language; the message has the column and a caret, and what was probably
-            meant.
+        InvalidInput: not in the language; the message has the column, a caret, and what was probably meant.
     """
     return _Binder(audiences or {}, history_days, lists).audience(text, ())
 
@@ -143,9 +144,8 @@ class _Tree:
                 stack += [inner.expression, inner.this]
             else:
                 bound = self._bind(current)
-                children += (
-                    bound.children if isinstance(bound, joined) else (bound,)
-                )  # a BETWEEN is an AND of its own
+                # A BETWEEN is an AND of its own.
+                children += bound.children if isinstance(bound, joined) else (bound,)
         return joined(tuple(children))
 
     def _leaf(self, expression: exp.Expression) -> nodes.Node:
@@ -167,8 +167,8 @@ class _Tree:
             case exp.In():
                 return self._in_list(expression)
             case exp.Like():
-                found = self._like(expression)
-                return _negate(found) if expression.args.get("negate") else found
+                prefix = self._like(expression)
+                return _negate(prefix) if expression.args.get("negate") else prefix
             case exp.Is():
                 return self._is(expression)
             case exp.Boolean():
@@ -184,6 +184,7 @@ class _Tree:
                 )
         if is_function(expression):
             bound = bind_function(self.text, expression, self.binder.history_days)
+            # A term such as days_since('open') has a value, but it is not yet a condition.
             if isinstance(bound, nodes.Term):
                 raise self.fail(
                     expression, f"{bound.sql()} alone is not a condition", "compare it with a number"
@@ -192,6 +193,7 @@ class _Tree:
                 return nodes.InAudience(
                     bound.name, self.binder.resolve(self, bound.name, position(expression))
                 )
+            # Without a lake to ask (`lists` is None), any name passes.
             if (
                 isinstance(bound, nodes.InList)
                 and self.binder.lists is not None
@@ -307,9 +309,11 @@ class _Tree:
         name = expression.name.lower()
         if expression.args.get("table") is not None:
             raise self.fail(expression, f"unknown field {expression.sql()!r}", "fields have no table name")
+        # sqlglot reads these as column names.
         if name in ("nan", "inf", "infinity"):
             raise self.fail(expression, f"{name} is not a number people can have")
         if name not in FIELDS:
+            # Each likely misunderstanding gets the way to write it, before a guess by spelling.
             if name in BEHIND_FUNCTIONS:
                 raise self.fail(expression, f"{name!r} is not a field", f"write {BEHIND_FUNCTIONS[name]}")
             if name == "user_id":

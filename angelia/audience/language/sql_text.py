@@ -1,7 +1,7 @@
-"""Read the SQL text of a predicate: limits, tokens and syntax, before any name or type is looked at.
+"""Read the SQL text of a predicate: limits, tokens and syntax, before names and types.
 
-sqlglot parses far more than the predicate language. Whatever its parser should never see (statements, deep
-nesting, control characters) is refused here, with one line that points at the place.
+sqlglot parses far more than the predicate language. What its parser must never see (statements, deep nesting,
+control characters) is refused here, with one line that points at the place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STATEMENTS = {
 
 
 def read_sql(text: str) -> exp.Expression:
-    """Return sqlglot's tree of exactly one expression, after refusing what its parser should never see."""
+    """Return sqlglot's tree of exactly one expression, after refusing unsafe text."""
     if not text.strip():
         raise error_at(text, 0, "empty", "TRUE means everyone")
     if len(text) > MAX_CHARS:

@@ -1,5 +1,4 @@
-"""`angelia audience …` as an operator types it: what it prints, exit codes, and that mistakes write
-nothing."""
+"""`angelia audience …` as an operator types it: output, exit codes, harmless mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building the index: a night reads only what is new, and the index is the one that is made from nothing."""
+"""Building the index: a night reads only new rows, and the index equals one from nothing."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ def write(lake: Lake, name: str, rows: pa.Table, ds: str, inputs: tuple[Commit, 
 
 
 def events(day: str, n: int, seed: int = 0) -> pa.Table:
-    """Return a day's user_days rows, sorted and without repeats, of people below n: some types, one common
-    item, 250 rare ones.
+    """Return a day's user_days rows, sorted and without repeats, of people below n.
+
+    Some types, one common item, 250 rare ones.
     """
     rng = np.random.default_rng([seed, date.fromisoformat(day).toordinal()])
     size = 3_000

@@ -29,9 +29,7 @@ WIDTH = 1 << 18
 
 
 def members(kind: str, seed: int) -> np.ndarray:
-    """Return positions below WIDTH: none, few, some (roaring arrays), many (bitsets), or in runs; the edges
-    belong now and then.
-    """
+    """Return positions below WIDTH: none, few, many, or in runs; at times with the edges."""
     rng = np.random.default_rng(seed)
     flags = np.zeros(WIDTH, dtype=bool)
     if kind == "everyone":
