@@ -1,4 +1,7 @@
-"""Contracts of what the night itself writes."""
+"""Contracts of what the night itself writes.
+
+`selecting` and `sending` hold the datasets of those two steps.
+"""
 
 from __future__ import annotations
 

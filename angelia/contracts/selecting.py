@@ -1,4 +1,4 @@
-"""Contracts of what selects people: the bitmap index, its days, audiences' members and explicit lists."""
+"""Contracts of what selects people: bitmap index, its days, members, explicit lists."""
 
 from __future__ import annotations
 

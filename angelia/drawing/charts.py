@@ -1,4 +1,4 @@
-"""Charts as inline SVG text: columns over hours, bars, intervals, a matrix of states, trends.
+"""Charts as inline SVG text: columns, lines, bars, intervals, state grids, trends.
 
 Input is plain numbers and labels; output is deterministic text with two decimals. No script and no style
 attributes: colours come by CSS class.
@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from angelia.drawing.svg import CHARACTER, WIDE, fit, nice_ticks, number, responsive, short, svg, text_at
+from angelia.drawing.svg import (
+    CHARACTER,
+    WIDE,
+    days_axis,
+    fit,
+    nice_ticks,
+    number,
+    responsive,
+    short,
+    svg,
+    text_at,
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ def columns(
             body.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" class="grid"/>')
             body.append(text_at(left - 6, y + 4, short(tick), "axis", "end"))
         for n, drawn in enumerate(series):
+            # Later series are parts of the first, so they are narrower and drawn over it.
             share = (0.82, 0.56, 0.30)[min(n, 2)]
             for i, value in enumerate(drawn.values):
                 tall = span_y * value / ticks[-1]
@@ -93,6 +105,7 @@ def columns(
                     f'height="{max(tall, 0.8):.2f}"'
                 )
                 body.append(f'<rect {place} class="{drawn.css}">{title}</rect>')
+        # A label needs about 30 pixels; steps that divide a day keep the same hours labelled every day.
         every = max(1, math.ceil(30 / slot))
         every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 48, 96, every) if k >= every)
         for i, text in enumerate(labels):
@@ -261,6 +274,7 @@ def matrix(
             body.append(text_at(0, y + (16 if is_wide else 13), fit(name, left or width), "name"))
             for k, cell in enumerate(cells):
                 x, top = left + k * slot, y + drop
+                # A dot, so that a day without a state differs from a missing column.
                 if cell is None:
                     body.append(
                         f'<rect x="{x + slot / 2 - 1.5:.2f}" y="{top + cell_h / 2 - 2:.2f}" '
@@ -283,35 +297,14 @@ def matrix(
                     else f"<g>{inner}</g>"
                 )
             y += cell_h + drop + 2
-        body += _days_axis(column_names, left, slot, y + 14)
+        body += days_axis(column_names, left, slot, y + 14)
         return svg(width, int(y) + 20, label, body)
 
     return responsive(draw)
 
 
-def _days_axis(names: Sequence[str], left: float, slot: float, y: float) -> list[str]:
-    """Return labels under columns, as many as fit, the newest always among them."""
-    every = max(1, math.ceil(60 / slot))
-    shown = [k for k in range(len(names)) if (len(names) - 1 - k) % every == 0]
-    parts = []
-    for k in shown:
-        x = left + k * slot + (slot - 2) / 2
-        # The newest label ends with its column, so that it does not hang over the edge.
-        is_last = k == len(names) - 1 and len(names) > 1
-        parts.append(
-            text_at(
-                left + (k + 1) * slot - 2 if is_last else x,
-                y,
-                names[k],
-                "axis",
-                "end" if is_last else "middle" if k else "start",
-            )
-        )
-    return parts
-
-
 def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> str:
-    """Return one small line per row, each on its own scale from zero, the newest value beside it."""
+    """Return one small line per row, each scaled from zero, the newest value beside it."""
 
     def draw(width: int) -> str:
         is_wide = width >= WIDE
@@ -339,7 +332,7 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
             )
             body += _spark(row, column_names, left, y + drop, slot, tall)
         height = len(rows) * (tall + drop + gap)
-        body += _days_axis(column_names, left, slot, height + 10)
+        body += days_axis(column_names, left, slot, height + 10)
         return svg(width, height + 16, label, body)
 
     return responsive(draw)
@@ -348,6 +341,7 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
 def _spark(
     row: Trend, column_names: Sequence[str], left: float, y: float, slot: float, tall: float
 ) -> list[str]:
+    # A limit far above the data would flatten the line, so it is drawn only up to 4 times the highest value.
     known = [(k, value) for k, value in enumerate(row.values) if value is not None]
     most = max((value for _, value in known), default=0.0)
     limit = row.limit if row.limit is not None and 0 < row.limit <= 4 * most else None
@@ -369,6 +363,7 @@ def _spark(
             f'y2="{height:.2f}" class="limit"/>'
         )
     run: list[tuple[float, float]] = []
+    # The line breaks at gaps; a lone value between two gaps becomes a dot, which a line would hide.
     for k, value in [*enumerate(row.values), (len(row.values), None)]:
         if value is not None:
             run.append(at(k, value))
@@ -385,6 +380,7 @@ def _spark(
         parts.append(
             f'<circle cx="{x:.2f}" cy="{height:.2f}" r="3.5" class="{"dot down" if row.is_bad else "s2"}"/>'
         )
+    # Invisible rectangles over the full height make each day easy to hover.
     for k, value in known:
         title = (
             f"<title>{escape(row.name)}, {escape(column_names[k])}: "

@@ -1,4 +1,4 @@
-"""What every chart is made of: numbers as text, round ticks, an SVG element, text cut to a width.
+"""The parts of every chart: numbers as text, round ticks, axes, elements, text cut to fit.
 
 Labels inside an SVG are drawn at their real size: `responsive` draws each chart once wide and once narrow,
 and the page's style sheet shows the one that fits, so a phone never shrinks text.
@@ -59,3 +59,24 @@ def fit(text: str, pixels: float) -> str:
 def responsive(draw: Callable[[int], str]) -> str:
     """Return a chart drawn wide and narrow."""
     return f'<div class="wide">{draw(WIDE)}</div><div class="narrow">{draw(NARROW)}</div>'
+
+
+def days_axis(names: Sequence[str], left: float, slot: float, y: float) -> list[str]:
+    """Return labels under columns, as many as fit, the newest always among them."""
+    every = max(1, math.ceil(60 / slot))
+    shown = [k for k in range(len(names)) if (len(names) - 1 - k) % every == 0]
+    parts = []
+    for k in shown:
+        x = left + k * slot + (slot - 2) / 2
+        # The newest label ends with its column, so that it does not hang over the edge.
+        is_last = k == len(names) - 1 and len(names) > 1
+        parts.append(
+            text_at(
+                left + (k + 1) * slot - 2 if is_last else x,
+                y,
+                names[k],
+                "axis",
+                "end" if is_last else "middle" if k else "start",
+            )
+        )
+    return parts

@@ -1,4 +1,4 @@
-"""A person leaves every file of every branch: found, put under a tombstone, and the old bytes deleted.
+"""Remove a person from every file of every branch, leaving a tombstone in their place.
 
 Public face: `erase.erase`; `journal` remembers what a killed erasure had begun, `rows` knows one file.
 """

@@ -1,13 +1,12 @@
-"""Erase people: their id and addresses leave every file of every branch; what they did stays, under a number
-that is nobody's any more.
+"""Erase people: their id and addresses leave every file of every branch.
 
-Reads all commits of all branches; rewrites the files that hold the person (rows keep their place: ledgers
-point at rows), replaces those entries in the commit files and marks these `erased`, then deletes the old
-bytes. Appends to `suppressions`; writes `erasing/…` while it works and
-`erasures/{tombstone}` for good, which tells when, and not who. A person becomes a tombstone, one random id in
-all files: joins give the same counts as before, and the ordinal stays taken. Killed at any moment, the same
-call completes it. What would surprise: a person whom the sources deliver again is a new person here; erase
-them there first.
+Their actions stay, under a number that nobody owns any more. Reads all commits of all branches; rewrites the
+files that hold the person (rows keep their place, because ledgers point at rows), replaces those entries in
+the commit files and marks these `erased`, then deletes the old bytes. Appends to `suppressions`; writes
+`erasing/…` while it works and `erasures/{tombstone}` for good, which records when, but not who. A person
+becomes a tombstone, one random id in all files: joins give the same counts as before, and the ordinal stays
+taken. If the process is killed at any moment, the same call completes it. Surprise: a person whom the sources
+deliver again is a new person here; erase them there first.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from angelia.lake.expire import ORPHAN_AGE, attempts
 from angelia.lake.failpoint import failpoint
 from angelia.lake.lake import BRANCH, MAIN, Lake
 
-# the last that changes something is followed by one that finds nothing; more means that a job writes them
-# again and again
+# The last pass that changes something is followed by one that changes nothing; more passes mean that a job
+# keeps writing these people.
 PASSES = 4
 
 
 @dataclass
 class Erased:
-    """What was done. No id is in here."""
+    """What was done, without any person's id."""
 
     people: int
     resumed: int
@@ -53,17 +52,19 @@ class Erased:
 def erase(
     lake: Lake, users: Sequence[str], progress: Callable[[str], None] = lambda _: None, takeover: bool = False
 ) -> Erased:
-    """Erase these people, or complete an erasure of them that was begun; returns once a last pass over the
-    whole lake found nothing of them.
+    """Erase these people, or complete an erasure of them that was begun.
+
+    Returns once a last pass over the whole lake has met nothing of them.
 
     Args:
-        takeover: take an erasure over whose process does not live on this machine, and is known to be dead.
+        takeover: continue the erasure of a process on another machine that is known to be dead.
 
     Raises:
         NotFound: one of them is nowhere in the lake; nothing was written.
         InvalidInput: no user, an empty id, or a replay branch.
         Conflict: another erasure is under way, or a job is writing files that hold them: run it again when
-            that ended. Corrupt: a commit or a file cannot be read; run it again once it is mended.
+            that ended.
+        Corrupt: a commit or a file cannot be read; run it again once it is repaired.
     """
     if lake.branch != MAIN:
         raise InvalidInput("people are erased from all branches at once", fix="unset ANGELIA_BRANCH")
@@ -73,12 +74,13 @@ def erase(
     journal = Journal(lake.store, lake.clock)
     with journal.alone(takeover):
         begun = {name: person for name in names if (person := journal.find(name))}
+        # People of a begun erasure may be in no index any more, so only the others are looked up.
         missing = [name for name in names if name not in begun]
         if missing:
             progress("looking for them")
-            found = _present(lake, set(missing))
+            present = _present(lake, set(missing))
             unknown = [
-                position for position, name in enumerate(names, 1) if name in missing and name not in found
+                position for position, name in enumerate(names, 1) if name in missing and name not in present
             ]
             if unknown:
                 which = (
@@ -97,6 +99,7 @@ def erase(
         _suppress(lake, journal, people)
         failpoint("erase.suppressed")
         _all_passes(lake, journal, people, result, progress)
+        # Crashed writers' temporary files may hold the id, too; an hour is more than any write takes.
         lake.store.sweep(lake.clock() - ORPHAN_AGE / 24)
         journal.end(people)
     return result
@@ -115,6 +118,7 @@ def _all_passes(
         under_way: list[str] = []
         for on_branch, name, leaf in _leaves(lake):
             _erase_leaf(on_branch, name, leaf, journal, people, result, under_way)
+        # A pass that changes nothing has met nobody: that is the proof, unless an open attempt holds them.
         if (len(result.commits), result.files_deleted) == (commits, files):
             if under_way:
                 raise Conflict(
@@ -139,8 +143,9 @@ def _all_passes(
 
 
 def _leaves(lake: Lake) -> Iterator[tuple[Lake, str, dict[str, str]]]:
-    """Yield every leaf that can hold a person; suppressions last, so that no worker finds an id in a manifest
-    that is in the log no more.
+    """Yield every leaf that can hold a person; suppressions come last.
+
+    Otherwise a worker could read an id in a manifest whose suppression is already rewritten.
     """
     branches = [
         Lake(lake.store, branch, lake.clock)
@@ -156,26 +161,27 @@ def _leaves(lake: Lake) -> Iterator[tuple[Lake, str, dict[str, str]]]:
 
 def _present(lake: Lake, wanted: set[str]) -> set[str]:
     """Return those of `wanted` who are anywhere: in the index, else in any live commit."""
-    found: set[str] = set()
+    people: set[str] = set()
     seen: set[str] = set()
     leaves = sorted(_leaves(lake), key=lambda item: item[1] != "user_index")
     for on_branch, name, leaf in leaves:
         for number in on_branch.numbers(on_branch.branch, name, leaf):
             for entry in on_branch.load(on_branch.branch, name, leaf, number).files:
-                if found == wanted:
-                    return found
+                if people == wanted:
+                    return people
                 if entry.path not in seen:
                     seen.add(entry.path)
                     users = users_of(on_branch, entry)
-                    found |= (
+                    people |= (
                         {users[row].as_py() for row in rows_of(users, wanted)} if users is not None else set()
                     )
-    return found
+    return people
 
 
 def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> None:
-    """Suppress the ids, which workers obey within ten seconds, and the tombstones, which stand in the pending
-    manifests soon.
+    """Suppress the ids, and the tombstones that will soon stand in pending manifests.
+
+    Workers obey within ten seconds.
     """
     there = set(lake.read_log("suppressions")[USER].to_pylist())
     fresh = [name for name, person in people.items() if person.tombstone not in there]
@@ -188,14 +194,14 @@ def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> Non
         USER: ids,
         "channel": [None] * n,
         "address_hash": [None] * n,
-        # Tombstones since ever: a night that is run again for a day before must not plan for them either.
+        # Tombstones are suppressed since 1970: a night that is rerun for an earlier day must not plan for
+        # them either.
         "since_ts": [*[at] * len(fresh), *[datetime(1970, 1, 1, tzinfo=UTC)] * len(fresh)],
         "reason": ["erased"] * n,
     }
     with lake.attempt("suppressions", log="0") as attempt:
-        journal.note_drops(
-            [f"{attempt.folder}/entries.parquet"]
-        )  # it names them: killed before the commit, a rerun must know whose it was
+        # The file names them: if we are killed before the commit, a rerun must know whose it was.
+        journal.note_drops([f"{attempt.folder}/entries.parquet"])
         attempt.write(pa.table(columns, schema=arrow.schema(dataset("suppressions"))), "entries.parquet")
         attempt.publish(params={"entry": attempt.nonce})
 
@@ -223,12 +229,13 @@ def _erase_leaf(
         if number not in live
         for entry in lake.load(lake.branch, name, leaf, number).files
     }
-    for folder, objects in attempts(
-        lake, name, leaf
-    ).items():  # what crashed writers left is invisible, but it is there
+    # Files that crashed writers left are invisible to readers, but they exist.
+    for folder, objects in attempts(lake, name, leaf).items():
         held = [
             item.key for item in objects if item.key not in entries and file_holds(lake, item.key, people)
         ]
+        # A fresh attempt belongs to a job that may still publish it, so its files are not ours to delete.
+        # Files that an expired commit named can no longer be published.
         is_fresh = max(item.modified for item in objects) > lake.clock() - ORPHAN_AGE
         if is_fresh and not expired.issuperset(held):
             under_way.append(folder)
@@ -246,8 +253,9 @@ def _rewrite(
     people: Mapping[str, Person],
     result: Erased,
 ) -> None:
-    """Write the leaf's files anew, then name them in the commits; the old ones are noted first, so that a
-    rerun knows whom to delete.
+    """Write the leaf's files anew, then name them in the commits.
+
+    The old files are noted first, so that a rerun knows what to delete.
     """
     folders: dict[str, str] = {}  # one new folder per old one: names are unique within an attempt only
     written: dict[str, FileEntry] = {}
@@ -278,7 +286,7 @@ def _rewrite(
 
 
 def _finish_drops(lake: Lake, journal: Journal, result: Erased) -> None:
-    """Delete the files that were noted, but those that a commit names still: then its leaf comes again."""
+    """Delete the noted files, except those that a commit still names: their leaf comes again."""
     for note, paths in journal.drops():
         named: set[str] = set()
         for folder in {path.partition("/attempt-")[0] for path in paths}:

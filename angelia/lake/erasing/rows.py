@@ -1,4 +1,4 @@
-"""One file's rows: whether they hold a person, and the same rows with the person under a tombstone.
+"""One file's rows: whether they hold a person, and the rows with a tombstone instead.
 
 Reads files of the lake; writes nothing. Rows keep their place, because ledgers point at rows by number.
 """
@@ -23,7 +23,7 @@ USER = "user_id"
 
 
 def users_of(lake: Lake, entry: FileEntry) -> pa.Array | None:
-    """Return a file's user ids without surrounding blanks, None if it has no such column of texts."""
+    """Return a file's user ids without surrounding blanks; None without such a text column."""
     try:
         column = lake.read_file(entry, [USER])[USER]
     except InvalidInput:
@@ -45,8 +45,8 @@ def rows_of(users: pa.Array | None, people: Iterable[str]) -> list[int]:
     """Return the numbers of the rows that belong to these people."""
     if users is None:
         return []
-    found: list[int] = pc.indices_nonzero(pc.is_in(users, pa.array(sorted(people), pa.string()))).to_pylist()
-    return found
+    rows: list[int] = pc.indices_nonzero(pc.is_in(users, pa.array(sorted(people), pa.string()))).to_pylist()
+    return rows
 
 
 def holds(lake: Lake, entry: FileEntry, people: Mapping[str, Person]) -> bool:
@@ -55,7 +55,7 @@ def holds(lake: Lake, entry: FileEntry, people: Mapping[str, Person]) -> bool:
 
 
 def file_holds(lake: Lake, key: str, people: Mapping[str, Person]) -> bool:
-    """Say whether an unnamed file holds somebody; one that cannot be read might."""
+    """Return whether a file that no commit names holds anybody; an unreadable one might."""
     try:
         data = lake.store.read(key)
         file = pq.ParquetFile(pa.BufferReader(data))
@@ -68,11 +68,10 @@ def file_holds(lake: Lake, key: str, people: Mapping[str, Person]) -> bool:
 
 
 def without(table: pa.Table, name: str, people: Mapping[str, Person]) -> tuple[pa.Table, int]:
-    """Return the table with these people's rows under their tombstones, in place, and how many rows that
-    were.
+    """Return the table with these people's rows under their tombstones, and how many.
 
-    Ids and addresses are replaced; other texts of such a row lose the id where it is a part of them
-    (`sandbox-{user_id}`).
+    Rows keep their place. Ids and addresses are replaced; other texts of such a row lose the id where it is a
+    part of them (`sandbox-{user_id}`).
     """
     users = _texts(table[USER])
     assert users is not None
@@ -121,14 +120,14 @@ def _has_text(kind: pa.DataType) -> bool:
 def _cleared(value: object, owner: str, tombstone: str) -> object:
     """Return a value without the owner's id: a text, or a list or record of them."""
     if isinstance(value, str):
-        # Whole words only: u1 is no part of u12.
+        # Whole words only: u1 is not part of u12.
         return (
             re.sub(rf"(?<![A-Za-z0-9]){re.escape(owner)}(?![A-Za-z0-9])", tombstone, value)
             if owner in value
             else value
         )
     if isinstance(value, list):
-        return [_cleared(one, owner, tombstone) for one in value]
+        return [_cleared(part, owner, tombstone) for part in value]
     if isinstance(value, dict):
-        return {key: _cleared(one, owner, tombstone) for key, one in value.items()}
+        return {key: _cleared(part, owner, tombstone) for key, part in value.items()}
     return value

@@ -1,6 +1,4 @@
-"""Patterns mean the same in Python and DuckDB; DDL takes valid rows; Spark schemas hold them; the document is
-current.
-"""
+"""Patterns mean the same in Python and DuckDB; DDL, Spark schemas and the page are current."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""One lake per test on each store: a local folder with a space in its path, and S3 as moto's server speaks it
-over real HTTP.
+"""One lake per test on each store: a local folder, and S3.
+
+The folder has a space in its path; S3 is moto's server over real HTTP.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chains (`users.chain`): a chain grows, lists all earlier files, and no two appenders both win."""
+"""Chains (`users.chain`) grow, list all earlier files, and let one appender win."""
 
 from __future__ import annotations
 

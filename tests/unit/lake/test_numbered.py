@@ -1,4 +1,4 @@
-"""Numbered objects: nothing is overwritten, the newest number wins, branches keep their own."""
+"""Numbered objects: never overwritten, the newest number wins, branches keep their own."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""`verify` finds every damage and names it; `expire` removes what nobody needs and nothing else. On both
-stores.
+"""`verify` names every damage; `expire` removes what nobody needs, and nothing else.
+
+On both stores.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Templates: locales, defaults, what is refused, hostile texts, and that the fast path writes exactly what
-Liquid would.
-"""
+"""Templates: locales, defaults, refused values, and a fast path that equals Liquid."""
 
 from __future__ import annotations
 

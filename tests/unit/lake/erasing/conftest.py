@@ -1,4 +1,4 @@
-"""A lake in which every dataset that names people is filled, and what the tests look for in it."""
+"""A lake in which every dataset that names people is filled, and functions to search it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def all_bytes(store: Store) -> dict[str, bytes]:
 
 
 def traces(store: Store, *texts: str) -> list[str]:
-    """Return the keys of all objects, and of the names among them, in which one of these texts is."""
+    """Return the keys of all objects that hold one of these texts, in bytes or in name."""
     return [
         key
         for key, data in all_bytes(store).items()
@@ -140,7 +140,7 @@ def rest(lake: Lake) -> dict[str, pa.Table]:
 
 @pytest.fixture
 def look() -> SimpleNamespace:
-    """Return the functions that look into a lake: what is left of a person, and what must be the same."""
+    """Return the functions that search a lake for what is left of a person."""
     return SimpleNamespace(
         addresses=addresses,
         all_bytes=all_bytes,

@@ -1,5 +1,6 @@
-"""The same night, run again after an erasure: every person keeps ordinal, counts and messages, the erased one
-is planned for no more.
+"""The same night, run again after an erasure: only the erased person's messages are gone.
+
+Every person keeps ordinal and counts; no message is planned for the erased one.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def angelia(*words: str) -> None:
 
 
 def night(lake: Lake, models: Path) -> dict[str, pa.Table]:
-    """Run the night's tasks from the sources to the manifests; return what they made, in a fixed order of
-    rows.
+    """Run the night's tasks from the sources to the manifests.
+
+    Returns what they made, in a fixed order of rows.
     """
     index_users.main(["--ds", DS])
     aggregate_days.main(["--ds", DS, "--days", DAYS])

@@ -1,4 +1,4 @@
-"""The journal: a killed erasure is completed by the same call, and no two erasures run at once."""
+"""The journal: a second call completes a killed erasure, and no two run at once."""
 
 from __future__ import annotations
 
