@@ -1,5 +1,6 @@
-"""The command line: `angelia COMMAND …`; each room of the house brings its own commands, loaded only when
-named.
+"""The command line: `angelia COMMAND …`.
+
+Each room of the house brings its own commands, which are loaded only when named.
 """
 
 from __future__ import annotations
@@ -101,11 +102,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
             step.result = "error" if isinstance(code, int) and code else "ok"
     except TyperException as error:
-        said = error.format_message()
-        if "Usage:" in said:  # a group without a command: its help
-            sys.stdout.write(said + "\n")
+        message = error.format_message()
+        if "Usage:" in message:  # a group without a command: its help
+            sys.stdout.write(message + "\n")
         else:
-            sys.stderr.write(f"error: {' '.join(said.split())}; see `angelia {args[0]} --help`\n")
+            sys.stderr.write(f"error: {' '.join(message.split())}; see `angelia {args[0]} --help`\n")
         sys.exit(2)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")

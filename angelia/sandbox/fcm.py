@@ -151,6 +151,8 @@ class FcmSandbox:
             return self._refused(
                 400, "Invalid JSON payload received.", "INVALID_ARGUMENT", violation="message"
             )
+        # FCM distinguishes a bad payload from a bad token, and so must its stand-in: only the latter ends an
+        # address.
         if not token or len(token) > 4096 or not token.isascii() or " " in token:
             return self._refused(
                 400,
@@ -167,6 +169,7 @@ class FcmSandbox:
             )
         then = self._rules.find(token, dispatch) if self._rules.active else None
         if then is not None:
+            # The connection breaks before the request counts as processed, so no phone may receive it.
             if then.is_unseen:
                 phones.outcomes["broken_before"] += 1
                 return Reply(200, b"", then=then)
@@ -180,6 +183,7 @@ class FcmSandbox:
                     retry_after=retry,
                     body=then.body.encode() if then.body is not None else reply.body,
                 )
+        # FCM answers a dry run like a send, but no phone receives it.
         if document.get("validate_only") is not True:
             phones.receive(dispatch, token, title, text)
         phones.outcomes["accepted"] += 1

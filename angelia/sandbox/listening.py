@@ -1,7 +1,7 @@
-"""The sandbox's HTTP connections: HTTP/2 and HTTP/1.1 on one port, chosen by ALPN or by the first bytes.
+"""The sandbox's HTTP connections: HTTP/2 and HTTP/1.1 on one port.
 
-Each connection hands whole requests to `front.Front`, and gives its reply the fate that the rules ask for:
-late, reset, silent, refused, dripped.
+ALPN or the first bytes choose between them. Each connection hands whole requests to `front.Front`, and gives
+its reply the fate that the rules ask for: late, reset, silent, refused, dripped.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ class H2Server(http2.Http2Protocol):
         super().data_received(data)
 
     def on_headers(self, stream: int, headers: Headers, ended: bool) -> None:
-        """A request begins; after GOAWAY none does: the client was told that it is not processed (RFC 9113,
-        6.8).
+        """Begin a request.
+
+        After GOAWAY none begins: the client has learnt that it will not be processed (RFC 9113, 6.8).
         """
         if self._final is not None and stream > self._final:
             return
@@ -209,6 +210,7 @@ class H1Server(asyncio.Protocol):
                 self.transport.close()
                 return
             total = end + 4 + int(length)
+            # The body is not complete yet: keep the bytes and wait for more.
             if len(self._buffer) < total:
                 return
             body = bytes(self._buffer[end + 4 : total])
@@ -248,8 +250,9 @@ class H1Server(asyncio.Protocol):
 
 
 class Chooser(asyncio.Protocol):
-    """Hands a connection to HTTP/2 or HTTP/1.1: by ALPN, or by its first bytes where the client offered none
-    (aioapns does not).
+    """Hands a connection to HTTP/2 or HTTP/1.1, by ALPN or else by its first bytes.
+
+    aioapns, for one, offers no ALPN.
     """
 
     def __init__(self, sandbox: Front, connections: weakref.WeakSet[asyncio.Transport]) -> None:

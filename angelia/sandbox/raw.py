@@ -1,10 +1,9 @@
-"""The raw front end of the sandbox: HTTP/2 and HTTP/1.1 over sockets and frames made by hand, to break where
-an orderly server cannot.
+"""The raw front end: HTTP/2 and HTTP/1.1 from sockets and hand-made frames, to break.
 
-It shares no framing code with the client under test. Signatures are verified and messages counted by the same
-front ends, so its counts are the witness too. Which message or connection is broken, and how, says the rule
-file (`rules.py`). Surprise: it is slow (one read and one write a frame) and grants windows once; it is for
-breaking, not for throughput.
+An orderly server cannot break where this one does. It shares no framing code with the client under test. The
+same front ends verify signatures and count messages, so its counts are the witness too. The rule file
+(`rules.py`) says which message or connection breaks, and how. Surprise: it is slow (one read and one write a
+frame) and grants windows once; it is for breaking, not for throughput.
 """
 
 from __future__ import annotations
@@ -145,6 +144,7 @@ class _Http2:
             await self._wire.write(frame(_SETTINGS, _ACK, 0))
         elif kind == _PING and not flags & _ACK:
             await self._wire.write(frame(_PING, _ACK, 0, payload))
+        # Decoded even after our GOAWAY: skipping a block would corrupt the compression state.
         if kind in (_HEADERS, _CONTINUATION) and flags & _END_HEADERS and self._block is not None:
             stream, is_whole, block = self._block
             self._block = None
@@ -221,7 +221,7 @@ class _Http2:
                 self._head(stream, reply, ((b"x-filler", b"x" * then.header_bytes),))
                 + self._body(stream, reply)
             )
-        elif then.garbage:  # a status that is no number, then an index that no table has
+        elif then.garbage:  # not a number as status, then an index that no table has
             await wire.write(
                 frame(_HEADERS, _END_HEADERS, stream, plain_block([(b":status", b"2xx")]))
                 + frame(_HEADERS, _END_HEADERS, stream, b"\xff" * 7)
@@ -321,7 +321,7 @@ class _Http1:
         elif then.reset in ("before", "after") or then.refuse or then.goaway is True:
             wire.reset()
             raise Ended
-        elif then.reset or then.rst or then.goaway:  # half a head is no answer
+        elif then.reset or then.rst or then.goaway:  # half a head is not an answer
             await wire.write(data[:12])
             await asyncio.sleep(0.05)
             if then.reset != "cut":

@@ -33,8 +33,9 @@ from angelia.errors import InvalidInput
 
 
 class Match(BaseModel):
-    """Which messages; all that is given must hold. `nth` and `every` count the messages that match the
-    prefixes.
+    """Which messages a rule is for; all that is given must hold.
+
+    `nth` and `every` count the messages that match the prefixes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -98,8 +99,9 @@ class ConnectionMatch(BaseModel):
 
 
 class Handshake(BaseModel):
-    """What happens to a connection: never a word, FIN or RST after the client's hello, half of ours, no TLS
-    at all, RST once it stands.
+    """What happens to a connection.
+
+    Never a word, FIN or RST after the client's hello, half of ours, no TLS at all, RST once it stands.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -157,7 +159,7 @@ class Rules:
         except OSError as error:
             raise InvalidInput(f"rule file: {error.strerror}") from None
         except yaml.YAMLError:
-            raise InvalidInput("the rule file is no YAML") from None
+            raise InvalidInput("the rule file is not YAML") from None
         except ValidationError as error:
             first = error.errors()[0]
             raise InvalidInput(f"rule file: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

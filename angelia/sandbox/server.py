@@ -40,7 +40,7 @@ async def serve(
     token_seconds: int = 3600,
     announce: Callable[[dict[str, object]], None] = lambda _: None,
 ) -> Phones:
-    """Run until told to stop; return what the phones received. `http_port` None = no cleartext."""
+    """Run until stopped; return what the phones received. `http_port` None = no cleartext."""
     state.mkdir(parents=True, exist_ok=True)
     loop = asyncio.get_running_loop()
     phones, script = Phones(), Rules.load(rules)
@@ -70,12 +70,14 @@ async def serve(
             f"the sandbox cannot listen on {host}: {error.strerror}",
             fix="choose another --port, or 0 for any",
         ) from None
+    # A wildcard address can be listened on, but not connected to.
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     names["port"] = secure.sockets[0].getsockname()[1]
     names["url"] = f"https://{shown}:{names['port']}"
     if clear is not None:
         names["http_port"] = clear.sockets[0].getsockname()[1]
         names["http_url"] = f"http://{shown}:{names['http_port']}"
+    # Credentials name the sandbox's own address, so they can only be made once the port is known.
     token_uri = f"{names['url']}/token"
     public = keys.make_service_account(state, token_uri)
     names["credentials"] = str((state / "service-account.json").absolute())

@@ -1,4 +1,4 @@
-"""The webhook receiver: verifies the signature and its age, answers 204, and redirects when scripted to."""
+"""The webhook receiver: verifies signature and age, answers 204, redirects when scripted."""
 
 from __future__ import annotations
 

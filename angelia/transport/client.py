@@ -1,9 +1,8 @@
-"""An HTTP/2 client for fan-out: a few connections to one provider, many streams each, callbacks instead of a
-task per request.
+"""An HTTP/2 client for fan-out: few connections to one provider, many streams on each.
 
-Surprises: cleartext addresses (http://) speak HTTP/2 with prior knowledge; nothing is ever re-sent here (the
-worker decides, the ledger knows); a request that no connection could take within its time limit is
-`not_sent`, one whose bytes left is `unknown`.
+Callbacks answer, not a task per request. Surprise: cleartext addresses (http://) speak HTTP/2 with prior
+knowledge; nothing is ever sent again here (the worker decides, the ledger knows); a request that no
+connection could take within its time limit is `not_sent`, one whose bytes left is `unknown`.
 """
 
 from __future__ import annotations
@@ -182,7 +181,10 @@ class Http2Client:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Return a verifying client context that offers HTTP/2; `ca_file` replaces the system's authorities."""
+    """Return a verifying client context that offers HTTP/2.
+
+    `ca_file` replaces the system's authorities.
+    """
     try:
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:

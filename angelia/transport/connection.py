@@ -1,4 +1,4 @@
-"""One HTTP/2 connection of the client: its streams, their deadlines, and how each of them ends.
+"""One HTTP/2 connection of the client: its streams, their deadlines and how they end.
 
 Reads and writes its socket; calls `done` exactly once for each request, whatever happens to the connection.
 """
@@ -107,8 +107,9 @@ class Connection(http2.Http2Protocol):
         super().flush()
 
     def data_received(self, data: bytes) -> None:
-        """Take frames; a body that waited for window longer than its request may take is not sent when the
-        window opens.
+        """Take frames.
+
+        A body that waited for window longer than its request may take is not sent when the window opens.
         """
         if self.unsent:
             now = self.loop.time()
@@ -132,7 +133,7 @@ class Connection(http2.Http2Protocol):
             return
         if headers and headers[0][0] == b":status":
             if len(headers[0][1]) != 3 or not headers[0][1].isdigit():
-                raise WireError(http2.PROTOCOL_ERROR, "a status that is no number")
+                raise WireError(http2.PROTOCOL_ERROR, "a status that is not a number")
             status = int(headers[0][1])
             if status < 200:
                 return
@@ -177,8 +178,9 @@ class Connection(http2.Http2Protocol):
         self._on_room(self)
 
     def on_reset(self, stream: int, code: int) -> None:
-        """REFUSED_STREAM promises that nothing was processed (RFC 9113, 8.7); any other code promises
-        nothing.
+        """End a stream that the peer reset.
+
+        REFUSED_STREAM promises that nothing was processed (RFC 9113, 8.7); any other code promises nothing.
         """
         entry = self.streams.pop(stream, None)
         if entry is not None:

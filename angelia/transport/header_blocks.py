@@ -26,7 +26,10 @@ class WireError(Exception):
 
 
 class CachedDecoder:
-    """HPACK decoding that remembers blocks: equal bytes in an equal compression state mean equal headers."""
+    """HPACK decoding that remembers blocks.
+
+    Equal bytes in an equal compression state mean equal headers.
+    """
 
     def __init__(self) -> None:
         self._decoder = Decoder()
@@ -66,7 +69,7 @@ class CachedDecoder:
 
 
 class CachedEncoder:
-    """HPACK encoding that remembers the block of a header tuple once the compression state has settled."""
+    """HPACK encoding that remembers a header tuple's block once the state has settled."""
 
     def __init__(self) -> None:
         self._encoder = Encoder()
@@ -96,7 +99,10 @@ class CachedEncoder:
 
 
 def plain_block(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Encode headers as literals without indexing: longer, but the same bytes in any compression state."""
+    """Encode headers as literals without indexing.
+
+    Longer, but the same bytes in any compression state.
+    """
     out = bytearray()
     for name, value in headers:
         out.append(0)

@@ -45,8 +45,9 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 class Http2Protocol(asyncio.Protocol):
-    """One connection: parsing, settings, flow control, ping, batched writes. Subclasses get `on_headers`,
-    `on_data`, `on_reset`, `on_goaway`.
+    """One connection: parsing, settings, flow control, ping, batched writes.
+
+    Subclasses get `on_headers`, `on_data`, `on_reset`, `on_goaway`.
     """
 
     def __init__(self) -> None:
@@ -71,8 +72,9 @@ class Http2Protocol(asyncio.Protocol):
     # ---- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send our settings; open the connection's receive window wide, since bodies here are small and
-        bounded.
+        """Send our settings and open the connection's receive window wide.
+
+        Bodies here are small and bounded, so the window protects nothing.
         """
         self.transport = cast(asyncio.Transport, transport)
         self.push(self.hello())
@@ -100,6 +102,7 @@ class Http2Protocol(asyncio.Protocol):
                     break
                 payload = buffer[position + 9 : end]
                 position = end
+                # A header block that spans frames must not be interrupted (RFC 9113, 6.10).
                 if self._block is not None and kind != CONTINUATION:
                     raise WireError(PROTOCOL_ERROR, "header block interrupted")
                 if kind == DATA:
@@ -116,6 +119,7 @@ class Http2Protocol(asyncio.Protocol):
             self.fail(error)
             return
         self._rest = buffer[position:]
+        # One update for half a window: an update per frame would cost as much as the frame.
         if self._received > OUR_CONNECTION_WINDOW >> 1:
             self.push(frame(WINDOW_UPDATE, 0, 0, self._received.to_bytes(4, "big")))
             self._received = 0
@@ -147,6 +151,7 @@ class Http2Protocol(asyncio.Protocol):
             more = int.from_bytes(payload, "big") & 0x7FFFFFFF
             if not stream:
                 self.send_window += more
+            # An update for a stream that has ended is legal and means nothing.
             elif stream in self.stream_windows:
                 self.stream_windows[stream] += more
             if self.unsent:
@@ -168,6 +173,7 @@ class Http2Protocol(asyncio.Protocol):
             if self._block is None or self._block[0] != stream:
                 raise WireError(PROTOCOL_ERROR, "CONTINUATION out of place")
             self._block[2].extend(payload)
+            # Without a bound, endless CONTINUATION frames would fill our memory (the CONTINUATION flood).
             if len(self._block[2]) > 65_536:
                 raise WireError(ENHANCE_YOUR_CALM, "header block too large")
             if flags & END_HEADERS:
@@ -218,8 +224,9 @@ class Http2Protocol(asyncio.Protocol):
         self._out.clear()
 
     def head_and_body(self, stream: int, block: bytes, body: bytes) -> None:
-        """Queue a header block and a body that ends the stream; the body waits where the peer's window is too
-        small.
+        """Queue a header block and a body that ends the stream.
+
+        The body waits where the peer's window is too small.
         """
         size = len(body)
         head = _HEAD.pack(

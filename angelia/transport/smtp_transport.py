@@ -1,9 +1,8 @@
-"""SMTP as a transport: a few connections, each with a thread of its own (smtplib), one transaction per
-message.
+"""SMTP as a transport: few connections, a thread for each, one transaction per message.
 
-The one distinction that matters is kept: until the final dot has left, the message was not sent; after it,
-without a reply, nobody knows. An error reply is an answer (its code, its text). Surprise: the date header is
-added here, so that a repeat is the same payload.
+The threads run smtplib. Until the final dot has left, the message was not sent; after it, without a reply,
+its fate is unknown. An error reply is an answer (its code, its text). Surprise: the date header is added
+here, so that a repeat is the same payload.
 """
 
 from __future__ import annotations

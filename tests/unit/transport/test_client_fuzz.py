@@ -1,5 +1,6 @@
-"""Whatever bytes a server sends, in whatever pieces: every request is answered exactly once, and nothing is
-raised into the event loop.
+"""Whatever bytes a server sends, every request is answered exactly once.
+
+They come in whatever pieces, and nothing is raised into the event loop.
 """
 
 from __future__ import annotations
@@ -155,8 +156,9 @@ def test_a_connection_that_broke_the_protocol_takes_nothing_new() -> None:
 def test_a_worker_that_was_paused_sends_nothing_that_was_checked_long_ago(
     paused_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGSTOP between check and write: what was queued, and what waited for a connection, leaves within the
-    request timeout or never.
+    """SIGSTOP between check and write: what waited leaves within the timeout or never.
+
+    That holds for what was queued, and for what waited for a connection.
     """
 
     async def use(connection: Connection, pipe: Pipe, client: Http2Client) -> tuple[list[Answer], int]:

@@ -1,5 +1,4 @@
-"""Addresses from strangers: what is no address, what is not public, names that change their mind,
-redirects."""
+"""Addresses from outsiders: invalid, not public, changing between look-ups, redirecting."""
 
 from __future__ import annotations
 
@@ -73,8 +72,9 @@ def test_what_is_public(address: str) -> None:
 def ask(
     url: str, answers: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Answer, list[Any], int]:
-    """Send one request with a scripted resolver; return the answer, where connections went, and how often was
-    asked.
+    """Send one request with a scripted resolver.
+
+    Returns the answer, where connections went, and how often the resolver was asked.
     """
     connected: list[Any] = []
     asked = [0]
