@@ -142,7 +142,7 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
         here.result, problem = "error", error.one_line()
         raise
     except BaseException as error:
-        # Anything may stand in the text of a foreign error; its kind says enough for a log.
+        # The text of a foreign error may hold anything; its class says enough for a log.
         code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", -1)
         if code:
             here.result, problem = "error" if code == 2 else "crash", type(error).__name__
@@ -194,6 +194,7 @@ def _textfile(step: Step, ds: str | None, seconds: float) -> None:
     """Replace the step's metrics: how its last run on main went."""
     which = {"step": step.name}
     with suppress(ValueError):
+        # A step without a day (or with a malformed one) has no such metric.
         day = [(which, datetime.fromisoformat(f"{ds}T00:00+00:00").timestamp())] if ds else []
         families = [
             metrics.Family(
@@ -247,7 +248,7 @@ def _append(line: str) -> None:
     with suppress(OSError, AngeliaError):
         home = load_settings().home
         if not target and not home.is_dir():
-            return  # nothing lives here yet: a command that only asks makes no folder
+            return  # no home yet, and a command that only reads makes none
         path = Path(target) if target else home / "logs" / "angelia.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         # One write of one line to a file opened for appending: lines of several processes do not mix.

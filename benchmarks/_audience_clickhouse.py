@@ -1,8 +1,7 @@
-"""ClickHouse (chdb) in the audience benchmark: groupBitmap states per shard, the best of four SQL forms. Runs
-in `.venv-peers`.
+"""ClickHouse (chdb) in the audience benchmark: groupBitmap states per shard.
 
-The sets come from the same packed words; building (bits to ordinals to states) is timed apart. Columns are
-stored uncompressed, which is faster.
+The best of four SQL forms counts. Runs in `.venv-peers`. The sets come from the same packed words; building
+(bits to ordinals to states) is timed apart. Columns are stored uncompressed, which is faster.
 """
 
 import json
@@ -79,7 +78,7 @@ def ask(click: session.Session, form: str) -> int:
 
 
 def main() -> None:
-    """Load, choose the fastest form, and answer until told to stop."""
+    """Load, choose the fastest form, and answer until stopped."""
     folder = Path(sys.argv[1])
     began = time.perf_counter()
     click = load(folder)

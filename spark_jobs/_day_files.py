@@ -1,7 +1,7 @@
-"""What Spark's workers do for aggregate_days: one group's rows of one day become one file of the lake.
+"""The workers' part of aggregate_days: one group's rows of a day become one file.
 
 Reads Arrow tables of classified rows, writes files into the day's open attempt. Only file entries and counts
-travel back to the driver, as JSON text, so a day's rows never do.
+travel back to the driver, as JSON text; a day's rows never do.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
 @dataclass(frozen=True)
 class Target:
-    """Where workers write: the lake, the attempt folder of each day, and the widths that name a group's
-    shards.
+    """Where workers write: the lake and the attempt folder of each day.
+
+    `group_bits` and `shard_bits` give the shards of a group.
     """
 
     url: str
@@ -48,8 +49,9 @@ class Target:
 
 
 def event_writer(target: Target) -> Writer:
-    """Return the function that turns one (day, group) of classified events into a file, or into counts of
-    what is left out.
+    """Return the function that writes one (day, group) of classified events as a file.
+
+    A group of rejected rows only comes back as counts.
     """
 
     def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
@@ -72,8 +74,9 @@ def event_writer(target: Target) -> Writer:
 
 
 def push_writer(target: Target) -> Writer:
-    """Return the function that turns one group of classified pushes into a file a day, or into counts of what
-    is left out.
+    """Return the function that writes one group of classified pushes as a file a day.
+
+    A group of rejected rows only comes back as counts.
     """
 
     def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
@@ -122,7 +125,7 @@ def _answers(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 @dataclass
 class Day:
-    """What came back for one day."""
+    """The workers' answers for one day."""
 
     files: list[FileEntry] = field(default_factory=list)
     rejects: Counter[str] = field(default_factory=Counter)
@@ -131,7 +134,7 @@ class Day:
 
 
 def gather(written: DataFrame) -> dict[date, Day]:
-    """Run the writers and return what they answer, by day; only file entries and counts travel."""
+    """Run the writers and return their answers by day; only file entries and counts travel."""
     days: dict[date, Day] = defaultdict(Day)
     for row in written.collect():
         answer = json.loads(row.answer)

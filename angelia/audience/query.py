@@ -233,7 +233,7 @@ class Audience:
         together = blocks_a_file(self.index.n_blocks)  # a file is opened by one thread
 
         def every_nth(first: int) -> tuple[list[int], Reads]:
-            mine = Reads()  # counters of its own: adding to shared ones from two threads loses counts
+            mine = Reads()  # its own counters: two threads that add to shared ones lose counts
             answers = []
             for number in range(self.index.n_blocks):
                 if number // together % threads == first:

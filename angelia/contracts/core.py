@@ -55,9 +55,8 @@ class Dataset:
     """One dataset: grain, key, partitioning and columns.
 
     `partition` names the keys of the leaf that one commit covers; `layout` the further keys that appear in
-    its file paths.
-    `day_column` is the timestamp whose UTC day may be at most `ds` (the future is a breach) and at least `ds
-    - late_days`.
+    its file paths. `day_column` is the timestamp whose UTC day may be at most `ds` (the future is a breach)
+    and at least `ds - late_days`.
     """
 
     name: str

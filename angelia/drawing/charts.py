@@ -150,6 +150,7 @@ def lines(
             points = []
             for i, value in enumerate(drawn.values):
                 y = top + span_y * (1 - value / ticks[-1])
+                # Two points an hour make a step: a price holds for its whole hour.
                 points += [f"{left + slot * i:.2f},{y:.2f}", f"{left + slot * (i + 1):.2f},{y:.2f}"]
             body.append(
                 f'<polyline points="{" ".join(points)}" class="line '

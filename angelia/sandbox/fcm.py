@@ -1,7 +1,7 @@
 """FCM's side of the wire: token endpoint and messages:send, with the real error shapes.
 
 Source of the shapes: firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send and .../ErrorCode,
-    read 2026-11-21.
+read 2026-11-21.
 """
 
 from __future__ import annotations

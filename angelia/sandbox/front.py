@@ -1,4 +1,4 @@
-"""Which front end answers: by path."""
+"""Choose the front end that answers, by path."""
 
 from __future__ import annotations
 

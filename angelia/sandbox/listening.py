@@ -40,7 +40,7 @@ class H2Server(http2.Http2Protocol):
         self._preface = len(http2.PREFACE)
         self._blocks: dict[tuple[int, bytes, bytes | None], bytes] = {}
         self._last = 0
-        self._final: int | None = None  # after GOAWAY: the last stream that is still looked at
+        self._final: int | None = None  # after GOAWAY: the last stream that is still served
 
     def hello(self) -> bytes:
         """Return our settings. 1,000 streams, as a front end of a large provider allows."""
@@ -141,7 +141,7 @@ class H2Server(http2.Http2Protocol):
         if then.delay_s:
             self._sandbox.phones.begin()
             self.loop.call_later(then.delay_s, self._reply_late, stream, reply)
-        elif then.reset or then.needs_raw:  # what this front cannot do is at least no answer
+        elif then.reset or then.needs_raw:  # a break this front cannot do becomes at least a missing answer
             reset(self.transport)
         elif then.silent:
             return

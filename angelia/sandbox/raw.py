@@ -99,7 +99,7 @@ class _Http2:
         self._decoder = Decoder()
         self._requests: dict[int, tuple[Headers, bytearray]] = {}
         self._block: tuple[int, bool, bytearray] | None = None
-        self._final = _LAST_POSSIBLE  # streams above it are not looked at
+        self._final = _LAST_POSSIBLE  # streams above it are not served
         self._last = 0
         self._later: set[asyncio.Task[None]] = set()
 
@@ -232,9 +232,8 @@ class _Http2:
             self._start(self._reply_later(stream, reply, then.delay_s))
 
     async def _farewell(self, stream: int, reply: Reply, then: Then, before: int) -> None:
-        if (
-            then.goaway == "graceful"
-        ):  # RFC 9113, 6.8: first a warning, then, once nothing more comes, the truth
+        # RFC 9113, 6.8: first a warning, then, once nothing more comes, the truth.
+        if then.goaway == "graceful":
             await self._goaway(_LAST_POSSIBLE)
             await self._wire.write(self._head(stream, reply) + self._body(stream, reply))
             return
@@ -251,9 +250,8 @@ class _Http2:
 
     async def _end(self, *, abruptly: bool) -> None:
         if abruptly:
-            await asyncio.sleep(
-                0.05
-            )  # a RST overtakes what the peer has not read yet: it shall have read the first half
+            # A RST overtakes bytes that the peer has not read yet, so it gets time to read the first half.
+            await asyncio.sleep(0.05)
             self._wire.reset()
         else:
             await self._wire.hang_up()

@@ -106,7 +106,7 @@ async def serve(
     if ready is not None:
         temporary = ready.with_name(f".{ready.name}.tmp")
         temporary.write_text(json.dumps(names))
-        temporary.replace(ready)  # whole or absent: whoever waits for it reads all of it
+        temporary.replace(ready)  # whole or absent, so a waiting reader never sees half
     announce(names)
     try:
         async with asyncio.timeout(max_seconds):

@@ -17,7 +17,7 @@ from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 Done = Callable[[Any, Answer], None]
 _BODY_LIMIT = 1 << 20
 _STREAMS_PER_CONNECTION = 1_000_000  # then a fresh one takes over; ids end at 2^31
-_TIMEOUTS_IN_A_ROW = 20  # then the connection is taken for dead and replaced
+_TIMEOUTS_IN_A_ROW = 20  # then the connection counts as dead and is replaced
 
 
 class Stream:
@@ -80,7 +80,7 @@ class Connection(http2.Http2Protocol):
             own = () if request.own_path else ((b":path", request.path),)
             fixed = self._fixed[key] = ((*pseudo, *own), (*auth, *request.headers))
         block = self.encoder.encode(fixed[0])
-        if request.own_path:  # as it is: in the compression table it would push out what repeats
+        if request.own_path:  # never in the compression table, where it would push out headers that repeat
             block += plain_block(((b":path", request.path),))
         block += self.encoder.encode(fixed[1])
         if request.extra:
@@ -199,7 +199,7 @@ class Connection(http2.Http2Protocol):
         self._on_room(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """What had not left our hands was not sent; the rest is unknown."""
+        """Settle every stream: `not_sent` if its bytes had not left, else `unknown`."""
         self.closing = self.lost = True
         streams, self.streams = self.streams, {}
         self.unsent.clear()

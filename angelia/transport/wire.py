@@ -1,7 +1,7 @@
-"""What goes to a provider and what comes back, as values; the client that carries them.
+"""Requests to a provider and their answers, as values; the client that carries them.
 
-A `Request` is bytes and fixed headers, an `Answer` either a status with a body, or the reason there is none.
-The one distinction everything rests on: `not_sent` (the provider cannot have seen it: safe to try again)
+A `Request` is bytes and fixed headers, an `Answer` either a status with a body, or the reason for having
+none. Everything rests on one distinction: `not_sent` (the provider cannot have seen it: safe to try again)
 against `unknown` (it may have: ambiguous).
 """
 

@@ -174,7 +174,7 @@ def _sessions(
     kind[(position > views[of]) & (position > 0)] = CART
     kind[bought[of] & (position == views[of] + 2)] = PURCHASE
     event_keys = draws.counted(keys[of], position + 1)
-    # Most views are of what the session is about; a quarter wander.
+    # Most views stay with the session's interest; a quarter wander.
     wandering = (kind == VIEW) & (draws.uniform(event_keys, "wander") < 0.25)
     category = np.where(kind == OPEN, -1, interest[of])
     lost = np.flatnonzero(wandering)

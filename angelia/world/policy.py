@@ -38,7 +38,7 @@ class Memory:
 
     @classmethod
     def empty(cls, size: int) -> Memory:
-        """Return the memory of people nobody has watched yet."""
+        """Return the memory of people whom the policy has not met yet."""
         return cls(*(np.full(size, -10_000, dtype=np.int64) for _ in range(3)))
 
     def see(self, events: Events, day: int) -> None:

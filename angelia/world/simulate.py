@@ -54,8 +54,8 @@ def simulate(world: World, person: People, first_day: int, last_day: int) -> Ite
     given = parameters()
     reach: Contact = contact(person, world.anchor_day)
     memory = Memory.empty(len(person))
-    # Somebody the policy has never seen is not lapsed but unknown: the rule starts counting at the window's
-    # first day.
+    # A person whom the policy has never seen is not lapsed but unknown: counting starts at the window's first
+    # day.
     memory.active_day[:] = first_day - 1
     fatigue = _Fatigue(
         np.zeros(len(person)),

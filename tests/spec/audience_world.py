@@ -290,11 +290,11 @@ class Naive:
         """Return True, False, or None for unknown."""
         match node:
             case nodes.And(children):
-                found = [self.truth(child, row) for child in children]
-                return False if False in found else None if None in found else True
+                truths = [self.truth(child, row) for child in children]
+                return False if False in truths else None if None in truths else True
             case nodes.Or(children):
-                found = [self.truth(child, row) for child in children]
-                return True if True in found else None if None in found else False
+                truths = [self.truth(child, row) for child in children]
+                return True if True in truths else None if None in truths else False
             case nodes.Not(child):
                 inner = self.truth(child, row)
                 return None if inner is None else not inner
@@ -305,8 +305,8 @@ class Naive:
             case nodes.Compare(term, op, value):
                 return self._holds(self.value(term, row), op, value)
             case nodes.OneOf(term, values):
-                found = [self._holds(self.value(term, row), "=", value) for value in values]
-                return None if None in found else True in found
+                truths = [self._holds(self.value(term, row), "=", value) for value in values]
+                return None if None in truths else True in truths
             case nodes.Prefix(term, prefix):
                 here = self.value(term, row)
                 if here is None:

@@ -127,7 +127,7 @@ def to_note(table: pa.Table) -> str:
 
 
 class Blobs:
-    """One file of bitmap_index: its directory, and its bitmaps where they stand."""
+    """One file of bitmap_index: its directory, and its bitmaps in place."""
 
     def __init__(self, lake: Lake, entry: FileEntry) -> None:
         self.path = entry.path
@@ -187,7 +187,7 @@ class Blobs:
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
-        """Where in the file each row's bitmap begins.
+        """Offset in the file of each row's bitmap.
 
         Raises:
             Corrupt: the file was not written by `write_rows`.

@@ -92,7 +92,7 @@ class Block:
         )
 
     def values(self, field_name: str) -> list[str]:
-        """Return the values of a field that somebody in the block has."""
+        """Return the values that a field has for anybody in the block."""
         return [
             value
             for kind, value, _ in self._rows(field_name, None)[1]

@@ -28,8 +28,8 @@ from angelia.audience.bitmaps.index import holds_any
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 
-# A file of a day holds this many people, in blocks: opening a file costs as much as reading a thousand small
-# sets from it.
+# A day's file holds this many people, in blocks, because opening a file costs as much as reading a thousand
+# small sets from it.
 DAY_FILE_BITS = 25
 CODES = (
     "event_type",
@@ -56,7 +56,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Built:
-    """What came of a piece: files, and counts."""
+    """The result of one piece: files, and counts."""
 
     files: list[FileEntry]
     stats: dict[str, int]
@@ -67,7 +67,7 @@ Spread = Callable[[int, Callable[[int], Built]], list[Built]]
 
 @dataclass(frozen=True)
 class Sources:
-    """What the pieces are built from; travels to the workers."""
+    """The inputs of all pieces; travels to the workers."""
 
     lake: Lake
     features: Commit

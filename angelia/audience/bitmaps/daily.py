@@ -170,8 +170,7 @@ def _counted(field: str, group: _Group, block_bits: int) -> Iterator[Row]:
 
 
 def _set(positions: I64, block_bits: int) -> Set:
-    # There are many days, and their sets are mostly united, which roaring does well: the smaller form is the
-    # better one.
+    # Days are many and their sets are mostly united, which roaring does well, so the smaller form is better.
     return of_positions(positions, 1 << block_bits, worth=1)
 
 

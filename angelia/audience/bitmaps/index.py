@@ -131,7 +131,7 @@ class Index:
 
     @cached_property
     def _days(self) -> dict[str, str | Commit]:
-        """The days there are: as cited, or as loaded, once they were asked for."""
+        """Day -> its commit, as cited, or as loaded once it was asked for."""
         cited = [name for name in self.commit.inputs if name.split(":")[-1].startswith("bitmap_days/")]
         return {name.partition("ds=")[2].partition("@")[0]: name for name in cited}
 
@@ -144,7 +144,7 @@ class Index:
 
     @property
     def day(self) -> date:
-        """The closed UTC day the index is of."""
+        """The closed UTC day of the index."""
         return date.fromisoformat(self.ds)
 
     def last_days(self, days: int) -> list[str]:
@@ -162,7 +162,7 @@ class Index:
 
     @cached_property
     def list_names(self) -> list[str]:
-        """The explicit user lists there are."""
+        """Names of the explicit user lists."""
         return list_names(self.lake)
 
 
@@ -188,7 +188,7 @@ def holds_any(shards: range) -> Callable[[FileEntry], bool]:
 
 
 def list_names(lake: Lake) -> list[str]:
-    """Return the names of the explicit user lists there are."""
+    """Return the names of the explicit user lists."""
     return [leaf["list"] for leaf in lake.partitions("user_lists")]
 
 

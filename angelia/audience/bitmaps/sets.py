@@ -247,7 +247,7 @@ def to_dense(members: Set, width: int) -> Dense:
     if not n:
         return Dense(np.zeros(size, np.uint8), 0)
     low, high = members.min(), members.max()
-    if high - low + 1 == n:  # one run: everyone, mostly
+    if high - low + 1 == n:  # one run, which is mostly everyone
         bits = np.zeros(size, np.uint8)
         bits[low >> 3 : (high >> 3) + 1] = 255
         bits[low >> 3] &= (255 << (low & 7)) & 255

@@ -26,7 +26,7 @@ class Function:
 
 
 def is_function(expression: exp.Expression) -> bool:
-    """Tell whether this is a call of one of the language's functions."""
+    """Return whether this is a call of one of the language's functions."""
     return isinstance(expression, exp.Anonymous) and expression.name.lower() in FUNCTIONS
 
 

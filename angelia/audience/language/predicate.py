@@ -287,7 +287,7 @@ class _Tree:
             and FIELDS[term.name].kind is Kind.FLAG
         ):
             equal = nodes.Compare(term, "=", bool(other.this))
-            # `IS TRUE` is never unknown, `= TRUE` is for a flag nobody told us.
+            # `IS TRUE` is never unknown; `= TRUE` is unknown for a person whose flag is.
             return nodes.And((equal, nodes.Not(nodes.IsNull(term)))) if FIELDS[term.name].nullable else equal
         raise self.fail(
             expression.this, "only IS [NOT] NULL, and IS [NOT] TRUE or FALSE on flags, are supported"

@@ -91,7 +91,7 @@ class Journal:
         return person
 
     def end(self, people: Mapping[str, Person]) -> None:
-        """Note for good that somebody was erased, and forget who."""
+        """Note for good that people were erased, and forget who they were."""
         for person in people.values():
             when = {"erased_ts": self.clock().isoformat(timespec="seconds")}
             self.store.create(f"erasures/{person.tombstone}", json.dumps(when).encode())

@@ -50,7 +50,7 @@ def rows_of(users: pa.Array | None, people: Iterable[str]) -> list[int]:
 
 
 def holds(lake: Lake, entry: FileEntry, people: Mapping[str, Person]) -> bool:
-    """Say whether a file that a commit names holds any of these people."""
+    """Return whether a file that a commit names holds any of these people."""
     return bool(rows_of(users_of(lake, entry), people))
 
 

@@ -95,12 +95,12 @@ def test_pain_10_two_million_contacts_are_counted_as_bits_and_no_id_is_touched(
     audience.count("tag = 'few'")  # imports and caches are not what is measured
     tracemalloc.start()
     try:
-        found = audience.measure(predicate)
+        counted = audience.measure(predicate)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found.count == int(expected.sum())
-    assert found.rows_read == 0, "no row of any person was read"
+    assert counted.count == int(expected.sum())
+    assert counted.rows_read == 0, "no row of any person was read"
     assert peak < IDS_BYTES / 2, f"{peak:,} bytes for {N:,} contacts"
 
 

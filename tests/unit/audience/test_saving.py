@@ -25,8 +25,8 @@ def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, st
 def asked(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, object]:
     code, out, err = run(capsys, *args, "--json")
     assert (code, err) == (0, "")
-    found: dict[str, object] = json.loads(out)
-    return found
+    answer: dict[str, object] = json.loads(out)
+    return answer
 
 
 def cli_apply(capsys: pytest.CaptureFixture[str], path: Path) -> None:
@@ -71,9 +71,8 @@ def test_a_lookalikes_seed_means_the_audiences_of_that_night(
     people: People, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     apply_policy(capsys, tmp_path)
-    assert (
-        run(capsys, "save", "men", "gender = 'm'")[0] == 0
-    )  # the live catalog has men only, the night's women only
+    # The live catalog has men only, the night's women only.
+    assert run(capsys, "save", "men", "gender = 'm'")[0] == 0
     seeds: list[str] = []
     answer = {"list": "x", "users": 5, "auc": 0.7, "lift_by_decile": [], "top_features": [], "left_out": []}
     monkeypatch.setattr(

@@ -47,10 +47,10 @@ def test_every_dataset_comes_back_as_it_was_written(lake: Lake, name: str) -> No
     with lake.attempt(name, **leaf) as attempt:
         attempt.write(rows, "part-0000.parquet")
         made = attempt.publish()
-    found = lake.require(name, **dict(reversed(leaf.items())))
-    assert found == made
-    assert (found.ref, found.sha256) == (made.ref, made.sha256)
-    assert lake.read(found).equals(rows)
+    standing = lake.require(name, **dict(reversed(leaf.items())))
+    assert standing == made
+    assert (standing.ref, standing.sha256) == (made.ref, made.sha256)
+    assert lake.read(standing).equals(rows)
     assert lake.cited(made.citation()) == made
 
 
@@ -65,9 +65,9 @@ def test_readers_see_nothing_before_publish_and_everything_after(any_lake: Lake)
             meta={"gap": 0.1},
             rejects={"dirty": 4},
         )
-    found = any_lake.require("material_scores", ds=DS)
-    assert found == made
-    assert (found.number, found.rows, found.rejects, found.params) == (
+    standing = any_lake.require("material_scores", ds=DS)
+    assert standing == made
+    assert (standing.number, standing.rows, standing.rejects, standing.params) == (
         1,
         1,
         {"dirty": 4},
@@ -149,10 +149,10 @@ def test_duckdb_reads_paths_on_every_store(any_lake: Lake, tmp_path: Path) -> No
     for _ in range(2):  # the second time from the cache
         paths = any_lake.paths(commit)
         assert all(Path(path).is_relative_to(tmp_path) for path in paths)
-        found = duckdb.sql(
+        rows = duckdb.sql(
             "SELECT * FROM read_parquet($paths, hive_partitioning = false)", params={"paths": paths}
         ).fetchall()
-        assert found == [(1, "price_drop", "camera", 0.25), (2, "price_drop", "camera", 0.25)]
+        assert rows == [(1, "price_drop", "camera", 0.25), (2, "price_drop", "camera", 0.25)]
     assert any_lake.paths(commit, where=lambda _: False) == []
 
 

@@ -95,9 +95,8 @@ def test_a_missing_field_rejects_the_row_under_its_name() -> None:
     assert rejected(template(), {}) == "undefined_variable:item"
     assert rejected(template(), {"item": None}) == "undefined_variable:item"
     assert rejected(template("{% if item == 'x' %}{% endif %}a"), {}) == "undefined_variable:item"
-    assert (
-        rejected(template("{{ item | default: 'x' }}"), {}) == "undefined_variable:item"
-    )  # a default is declared, not written into the text
+    # A default is declared, not written into the text.
+    assert rejected(template("{{ item | default: 'x' }}"), {}) == "undefined_variable:item"
     assert rejected(template("{{ item.price }}")) == "undefined_variable:item"
 
 

@@ -101,8 +101,8 @@ def test_every_request_is_answered_once_whatever_the_server_says() -> None:
         connection.connection_lost(None)
         if client._sweeper is not None:
             client._sweeper.cancel()
-        assert {len(found) for found in answers.values()} == {1}
-        return [found[0] for found in answers.values()]
+        assert {len(given) for given in answers.values()} == {1}
+        return [given[0] for given in answers.values()]
 
     async def main() -> list[Answer]:
         return [answer for _ in range(CASES) for answer in await one()]
@@ -165,9 +165,8 @@ def test_a_worker_that_was_paused_sends_nothing_that_was_checked_long_ago(
         answers: list[Answer] = []
         loop = asyncio.get_running_loop()
         real = loop.time
-        client.submit(
-            Request(b"/waits", (), b"{}"), b"", lambda _, answer: answers.append(answer), 0
-        )  # the server has said nothing yet
+        # The server has sent nothing yet.
+        client.submit(Request(b"/waits", (), b"{}"), b"", lambda _, answer: answers.append(answer), 0)
         monkeypatch.setattr(loop, "time", lambda: real() + paused_s)
         connection.data_received(http2.settings({}))
         connection.flush()

@@ -35,11 +35,12 @@ def test_what_is_no_address(url: str) -> None:
 def test_what_is_one() -> None:
     assert parse_url("https://Hooks.Example.com:8443/a/b?c=d#e") == ("hooks.example.com", 8443, "/a/b?c=d")
     assert parse_url("https://example.com?x") == ("example.com", 443, "/?x")
+    # Well formed; refused when it is looked at.
     assert parse_url("https://127.0.0.1/") == (
         "127.0.0.1",
         443,
         "/",
-    )  # well formed; refused when it is looked at
+    )
     assert parse_url("https://[::ffff:7f00:1]/") is not None
     assert parse_url("https://[2606:4700::1111]/") == ("2606:4700::1111", 443, "/")
 

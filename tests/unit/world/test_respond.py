@@ -106,8 +106,8 @@ def answered(tmp_path: Path) -> tuple[Lake, str]:
 
 
 def receipts(lake: Lake, ds: str = DS) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = lake.read(lake.require("push_receipts", ds=ds, **RECEIPTS)).to_pylist()
-    return found
+    rows: list[dict[str, Any]] = lake.read(lake.require("push_receipts", ds=ds, **RECEIPTS)).to_pylist()
+    return rows
 
 
 def test_receipts_obey_their_contract_and_reality(answered: tuple[Lake, str]) -> None:
@@ -166,7 +166,7 @@ def test_only_accepted_rows_are_answered_and_later_ones_are_added(answered: tupl
     outcomes = ["accepted", "rejected", "ambiguous", "skipped", "deferred"] * 300
     deliver(lake, DS, outcomes)
     respond(lake, root, DS, next_day=False)
-    some = receipts(lake)
+    first = receipts(lake)
     accepted = {
         row["dispatch_id"]
         for leaf in lake.partitions("delivery_ledger", ds=DS)
@@ -174,12 +174,12 @@ def test_only_accepted_rows_are_answered_and_later_ones_are_added(answered: tupl
         if row["outcome"] == "accepted"
     }
     assert len(accepted) == 300
-    assert {row["dispatch_id"] for row in some} <= accepted
+    assert {row["dispatch_id"] for row in first} <= accepted
     deliver(lake, DS)
     respond(lake, root, DS, next_day=False)
     more = {row["receipt_id"]: row for row in receipts(lake)}
-    assert len(more) > 4 * len(some)
-    assert all(more[row["receipt_id"]] == row for row in some)
+    assert len(more) > 4 * len(first)
+    assert all(more[row["receipt_id"]] == row for row in first)
 
 
 def test_yesterdays_pushes_tire(tmp_path: Path) -> None:

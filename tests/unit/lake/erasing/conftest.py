@@ -40,14 +40,14 @@ def fill(store: Store) -> Lake:
                         name, **{key: leaf[key] for key in contract.partition}
                     ) as attempt:
                         rows = valid_rows(name, 200, seed=seed, ds=ds)
-                        for part, some in enumerate((rows.slice(0, 100), rows.slice(100))):
+                        for part, half in enumerate((rows.slice(0, 100), rows.slice(100))):
                             folder = (
                                 "/".join(f"{key}={value}" for key, value in LAYOUT.items()) + "/"
                                 if "send_hour" in contract.layout
                                 else ""
                             )
                             attempt.write(
-                                some, f"{folder}part-{part:04d}.parquet", keys=LAYOUT if folder else None
+                                half, f"{folder}part-{part:04d}.parquet", keys=LAYOUT if folder else None
                             )
                         attempt.publish()
     append_users(lake, pa.table({"user_id": [f"u{i:07d}" for i in range(100)]}), seen=None, shard_bits=4)
@@ -86,28 +86,28 @@ def filled(template: Path, tmp_path: Path) -> Lake:
 
 
 def addresses(lake: Lake, user: str) -> set[str]:
-    found = set()
+    theirs = set()
     for name in ("user_endpoints", "dispatch_manifest"):
         for ds in DAYS:
             table = lake.read(lake.require(name, ds=ds), ["user_id", "address"]).to_pylist()
-            found |= {row["address"] for row in table if row["user_id"] == user}
-    assert found
-    return found
+            theirs |= {row["address"] for row in table if row["user_id"] == user}
+    assert theirs
+    return theirs
 
 
 def all_bytes(store: Store) -> dict[str, bytes]:
     """Return every object as it lies there, and beside it what its compressed parts hold."""
-    found = {key: store.read(key) for key in store.list("")}
+    objects = {key: store.read(key) for key in store.list("")}
     if isinstance(store, LocalStore):
-        found |= {str(path): path.read_bytes() for path in store.root.rglob(".tmp/*")}
-    for key, data in list(found.items()):
+        objects |= {str(path): path.read_bytes() for path in store.root.rglob(".tmp/*")}
+    for key, data in list(objects.items()):
         if data[:4] == b"PAR1":
-            found[f"{key} (unpacked)"] = repr(pq.read_table(pa.BufferReader(data)).to_pydict()).encode()
+            objects[f"{key} (unpacked)"] = repr(pq.read_table(pa.BufferReader(data)).to_pydict()).encode()
         elif data[:6] == b"ARROW1":
-            found[f"{key} (unpacked)"] = repr(
+            objects[f"{key} (unpacked)"] = repr(
                 pa.ipc.open_file(pa.BufferReader(data)).read_all().to_pydict()
             ).encode()
-    return found
+    return objects
 
 
 def traces(store: Store, *texts: str) -> list[str]:

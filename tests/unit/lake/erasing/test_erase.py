@@ -218,13 +218,13 @@ def test_a_job_that_writes_them_meanwhile_is_cleaned_up_after(
 
 def test_unknown_people_and_nonsense_write_nothing(look: SimpleNamespace, filled: Lake) -> None:
     before = look.all_bytes(filled.store)
-    for users, error, said in [
+    for users, error, message in [
         (["nobody-here"], NotFound, "this person is nowhere in the lake"),
         ([WHO, "nobody-here", OTHER, "nor-he"], NotFound, r"2 of 4 \(number 2, 4\) are nowhere"),
         ([], InvalidInput, "no user"),
         ([WHO, " "], InvalidInput, "empty id"),
     ]:
-        with pytest.raises(error, match=said) as caught:
+        with pytest.raises(error, match=message) as caught:
             erase(filled, users)
         assert "nobody-here" not in caught.value.one_line()
     with pytest.raises(InvalidInput, match="all branches at once"):
@@ -240,8 +240,8 @@ def test_copies_of_s3_files_on_this_machine_go(s3_store: Store) -> None:
     for name in ("user_profiles", "user_events"):
         with lake.attempt(name, ds=DAYS[0]) as attempt:
             rows = valid_rows(name, 200, ds=DAYS[0])
-            for part, some in enumerate((rows.slice(0, 100), rows.slice(100))):
-                attempt.write(some, f"part-{part:04d}.parquet")
+            for part, half in enumerate((rows.slice(0, 100), rows.slice(100))):
+                attempt.write(half, f"part-{part:04d}.parquet")
             attempt.publish()
     copies = [
         Path(path)
@@ -249,12 +249,13 @@ def test_copies_of_s3_files_on_this_machine_go(s3_store: Store) -> None:
         for path in lake.paths(lake.require(name, ds=DAYS[0]))
     ]
     erase(lake, [WHO])
+    # The second halves are of people from number 100 on.
     assert [path.exists() for path in copies] == [
         False,
         True,
         False,
         True,
-    ]  # the second halves are of people from number 100 on
+    ]
 
 
 def test_the_command(

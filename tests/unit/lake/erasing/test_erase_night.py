@@ -103,9 +103,9 @@ def test_the_same_night_again(settings_home: Path, lake: Lake, spark: SparkSessi
     angelia("catalog", "snapshot", "--ds", DS)
     before = night(lake, settings_home / "models")
     features = before["user_features"].to_pylist()
-    told = set(before["dispatch_manifest"]["user_id"].to_pylist())
+    receivers = set(before["dispatch_manifest"]["user_id"].to_pylist())
     who = max(
-        (row for row in features if row["user_id"] in told),
+        (row for row in features if row["user_id"] in receivers),
         key=lambda row: row["n_events_28d"] + row["n_pushes_28d"],
     )
     assert who["n_events_28d"] > 0
