@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not args or args[0] in ("--help", "-h", "help"):
         width = max(map(len, COMMANDS))
         sys.stdout.write(
-            "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help teaches each; --json "
+            "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help explains each; --json "
             "prints one JSON object)\n\n"
         )
         sys.stdout.writelines(f"  {name:<{width}}  {line}\n" for name, (_, _, line) in COMMANDS.items())

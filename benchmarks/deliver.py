@@ -191,6 +191,7 @@ def measure(
     with sandbox(folder / f"{channel}-sandbox") as names:
         profile = ["--profile", str(args.profile)] if args.profile else []
         run = run_worker([*plan, *profile], environment(names, channel))
+    # A figure counts only if the whole job was done.
     if run["outcomes"] != {"accepted": args.messages}:
         raise AngeliaError(f"not every message was accepted: {run['outcomes']}")
     figures[f"{channel}_messages_per_cpu_s"] = round(args.messages / run["cpu_s"])
@@ -200,6 +201,7 @@ def measure(
             key: run[key]
             for key in ("peak_rss_mib", "rss_growth_pct", "rss_first_mib", "seconds", "cpu_s", "system_cpu_s")
         }
+    # Latency is measured at a fixed rate: at full speed every message waits for the one before.
     if is_first and args.latency_messages:
         plan = make_plan(str(folder / "latency-lake"), args.latency_messages, channel, LATENCY_RATE * 60)
         with sandbox(folder / "latency-sandbox") as names:

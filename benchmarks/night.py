@@ -125,6 +125,7 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
     log, lake = home / "night.log", Lake.open(str(home / "lake"))
     ours: dict[str, float] = {}
     before: list[tuple[str, list[str]]] = []
+    # A kept home goes on from where it stands, so a second run measures the night alone.
     if lake.head("user_profiles", ds=DS) is None:
         size = ["--users", str(users), "--days", str(days), "--seed", str(seed), "--ds", DS]
         before = [

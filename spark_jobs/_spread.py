@@ -83,7 +83,8 @@ def in_processes(n: int, work: Work, alone_s: float = ALONE_S) -> list[Built]:
             return built + list(pool.map(_do, rest))
         except BrokenProcessPool:
             raise AngeliaError(
-                "a worker process died, most likely for want of memory", fix="free memory, then run it again"
+                "a worker process died, most likely because memory ran out",
+                fix="free memory, then run it again",
             ) from None
 
 

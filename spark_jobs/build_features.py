@@ -187,6 +187,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tables = [
             read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)
         ]
+        # Addresses that a provider called gone, or that changed hands, do not make anybody reachable.
         tables[1], others = owned(living(spark, lake, tables[1], ds))
         n_others = others.count() if others is not None else 0
         people = build_features(

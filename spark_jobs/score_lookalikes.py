@@ -160,9 +160,9 @@ def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__)
     parser.add_argument("--name", required=True, help="name of the list to write")
-    parser.add_argument("--seed", required=True, metavar="PREDICATE", help="who the people shall be like")
-    parser.add_argument("--size", required=True, type=int, help="how many to choose")
-    parser.add_argument("--random-seed", type=int, default=1, help="of the sample and the hold-out")
+    parser.add_argument("--seed", required=True, metavar="PREDICATE", help="the people to resemble")
+    parser.add_argument("--size", required=True, type=int, help="number of people to choose")
+    parser.add_argument("--random-seed", type=int, default=1, help="seed of the random sample and hold-out")
     return parser
 
 

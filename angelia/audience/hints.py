@@ -42,6 +42,7 @@ def hints(audience: Audience, text: str) -> list[str]:
         known = _fields_of_days(audience, set(names))
         for name in names:
             if name not in known:
+                # Only names of the same kind are neighbours: event types without items, or campaigns.
                 start = EVENT if name.startswith(EVENT) else RECEIVED
                 near = {
                     other.removeprefix(start)

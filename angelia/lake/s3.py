@@ -152,7 +152,7 @@ class S3Store:
                 return standing == nonce
         raise Unsettled(
             f"S3 did not settle the creation of {key} in {self.url}: {problem}",
-            fix="rerun: it finds out what stands",
+            fix="rerun: that finds out what stands",
         )
 
     def _nonce(self, full: str) -> str | None:

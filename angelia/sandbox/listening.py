@@ -188,6 +188,7 @@ class H1Server(asyncio.Protocol):
         while not self.transport.is_closing():
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
+                # No end of the head in 64 KiB: this is not HTTP.
                 if len(self._buffer) > 65_536:
                     self.transport.close()
                 return

@@ -260,6 +260,7 @@ def create_world(
             write_block, n_blocks(users), (world, days, place), processes, note
         )
         for block in blocks:
+            # Blocks come in order, so the commit's files do not depend on which process was faster.
             for leaf, entry in block.entries:
                 attempts[leaf].add(FileEntry.from_json(entry))
         note("world: publishing")

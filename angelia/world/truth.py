@@ -265,7 +265,7 @@ def open_probability(
         float64 of the broadcast shape.
     """
     if channel not in parameters().response.channel:
-        raise InvalidInput(f"the world knows no channel {channel!r}")
+        raise InvalidInput(f"the world has no channel {channel!r}")
     chosen = np.arange(len(material_ids)) if material is None else np.asarray(material)
     user, which, hour, tired, tired_category = np.broadcast_arrays(
         np.asarray(users, dtype=np.int64), chosen, np.asarray(hours_utc, dtype=np.int64), felt, felt_category

@@ -149,7 +149,7 @@ class Blobs:
         # The copy in the footer replaces the Parquet columns, so it must describe the same file.
         if rows.num_rows != entry.rows:
             raise Corrupt(
-                f"{entry.path}: its footer tells of {rows.num_rows} rows, its commit of {entry.rows}",
+                f"{entry.path}: its footer lists {rows.num_rows} rows, its commit {entry.rows}",
                 fix=MEND,
             )
         self.rows = rows

@@ -69,8 +69,8 @@ def of_binary(values: Sequence[bytes | None], kind: pa.DataType) -> pa.Array:
     ends = np.cumsum([0, *(len(value or b"") for value in values)])
     if ends[-1] >= 1 << 31:
         raise AngeliaError(
-            f"{int(ends[-1]):,} bytes of sets in one file are more than it can hold",
-            fix="smaller blocks: a lower ANGELIA_SHARD_BITS",
+            f"{int(ends[-1]):,} bytes of sets do not fit into one file",
+            fix="make blocks smaller: lower ANGELIA_SHARD_BITS",
         )
     buffers = [
         _validity(values),

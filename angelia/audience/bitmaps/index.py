@@ -155,7 +155,7 @@ class Index:
         """
         if days > self.history_days:
             raise InvalidInput(
-                f"the index of {self.ds} knows {self.history_days} days, not {days}",
+                f"the index of {self.ds} covers {self.history_days} days, not {days}",
                 fix="ask for fewer days, or raise ANGELIA_HISTORY_DAYS and rebuild",
             )
         return [(self.day - timedelta(days=back)).isoformat() for back in range(days)]

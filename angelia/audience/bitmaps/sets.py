@@ -150,9 +150,11 @@ def intersect(plus: Sequence[Set], minus: Iterable[Set], width: int) -> Set:
         for members in few[1:]:
             together = together & members
         few = [together]
+        # Few members are looked up one by one; without any packed operand there is nothing to unpack for.
         if len(together) < SPARSE * width or not (packed or any(isinstance(other, Dense) for other in away)):
             return _few(together, packed, away)
     operands = packed + [to_dense(members, width) for members in few]
+    # Nothing to compute: the operand itself is the answer, unchanged.
     if len(operands) == 1 and not any(map(len, away)):
         return operands[0]
     result = _scratch(len(operands[0].bits))

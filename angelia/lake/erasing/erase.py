@@ -137,7 +137,7 @@ def _all_passes(
             f"{result.files_deleted - files} files deleted"
         )
     raise Conflict(
-        "a job goes on writing them into new commits",
+        "a job keeps writing them into new commits",
         fix="erase them at the source, then run the same command again",
     )
 
@@ -270,6 +270,7 @@ def _rewrite(
         result.rows[name] = result.rows.get(name, 0) + n
         result.files_rewritten += 1
     lake.store.sync(entry.path for entry in written.values())
+    # New bytes are durable before the old ones are noted, and those before any commit names the new.
     journal.note_drops(sorted(holding))
     failpoint("erase.before_commits")
     for commit in commits:
