@@ -1,5 +1,6 @@
-"""The command line: `angelia COMMAND …`; each room of the house brings its own commands, loaded only when
-named.
+"""The command line: `angelia COMMAND …`.
+
+Each room of the house brings its own commands, which are loaded only when named.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not args or args[0] in ("--help", "-h", "help"):
         width = max(map(len, COMMANDS))
         sys.stdout.write(
-            "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help teaches each; --json "
+            "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help explains each; --json "
             "prints one JSON object)\n\n"
         )
         sys.stdout.writelines(f"  {name:<{width}}  {line}\n" for name, (_, _, line) in COMMANDS.items())
@@ -101,11 +102,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
             step.result = "error" if isinstance(code, int) and code else "ok"
     except TyperException as error:
-        said = error.format_message()
-        if "Usage:" in said:  # a group without a command: its help
-            sys.stdout.write(said + "\n")
+        message = error.format_message()
+        if "Usage:" in message:  # a group without a command: its help
+            sys.stdout.write(message + "\n")
         else:
-            sys.stderr.write(f"error: {' '.join(said.split())}; see `angelia {args[0]} --help`\n")
+            sys.stderr.write(f"error: {' '.join(message.split())}; see `angelia {args[0]} --help`\n")
         sys.exit(2)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")

@@ -1,4 +1,7 @@
-"""What a command prints: one JSON object with `--json`, else lines for people; progress goes to stderr."""
+"""What a command prints: one JSON object with `--json`, else lines for people.
+
+Progress goes to stderr.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,13 @@ def days_between(first: str, last: str) -> list[str]:
     """Return the dates from `first` to `last`, both included.
 
     Raises:
-        InvalidInput: one is no date, `last` lies before `first`, or there are more than 366.
+        InvalidInput: a text is not a date, `last` lies before `first`, or there are more than 366.
     """
     begin, end = _date("--from", first), _date("--to", last)
     if not 0 <= (end - begin).days < 366:
-        raise InvalidInput(f"{first} to {last} is no span of 1 to 366 days", fix="name the earlier day first")
+        raise InvalidInput(
+            f"{first} to {last} is not a span of 1 to 366 days", fix="name the earlier day first"
+        )
     return [(begin + timedelta(days=day)).isoformat() for day in range((end - begin).days + 1)]
 
 

@@ -34,10 +34,10 @@ from angelia.world import tables
 from angelia.world.activity import EVENT_TYPES, Events, join, organic_day, visits
 from angelia.world.answer import answer, unsubscribed
 from angelia.world.clock import day_name, day_number
-from angelia.world.contact import CHANNELS, contact, topics
 from angelia.world.draws import Floats, Ints
 from angelia.world.parameters import parameters
 from angelia.world.policy import names
+from angelia.world.population import CHANNELS, contact, topics
 from angelia.world.simulate import numbered, simulate
 from angelia.world.truth import World, felt_pushes, materials
 from spark_jobs._reading import read_window, window_commits

@@ -1,11 +1,10 @@
-"""Build user features. Grain: user. Reads user_index, user_profiles, user_endpoints, user_preferences,
-suppressions, user_days, user_pushes;
-writes user_features.
+"""Build user features. Grain: user.
 
-Every user of the index gets a row. Bad profile values become null and are counted in the commit's rejects.
-`--ds` may lie before the oldest snapshot (a first night trains on features as of a week ago): events, pushes,
-preferences and suppressions are those up to ds, while profiles and endpoints come from the newest snapshot up
-to ds or else the oldest after it, since who people are changes slowly.
+Reads user_index, user_profiles, user_endpoints, user_preferences, suppressions, user_days, user_pushes;
+writes user_features. Every user of the index gets a row. Bad profile values become null and are counted in
+the commit's rejects. `--ds` may lie before the oldest snapshot (a first night trains on features as of a week
+ago): events, pushes, preferences and suppressions are those up to ds, while profiles and endpoints come from
+the newest snapshot up to ds or else the oldest after it, because profiles change slowly.
 """
 
 from __future__ import annotations
@@ -45,23 +44,25 @@ def build_features(
     ds: str,
     shard_bits: int,
 ) -> DataFrame:
-    """Join what the outside says onto the index: one row a user with profile columns, channels, refusals,
-    n_profiles and shard.
+    """Join the sources' facts about people onto the index, one row a user.
+
+    It has the profile columns, channels, refusals, n_profiles and shard.
     """
     end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
-    # max() of a struct is deterministic, whatever the order of duplicates: the latest signup, then the
-    # largest values.
+    # max() of a struct does not depend on the order of duplicates: the latest signup wins, then the largest
+    # values.
     person = profiles.groupBy("user_id").agg(
         F.max(F.struct("signup_ts", *[name for name in PROFILE if name != "signup_ts"])).alias("profile"),
         F.count("*").alias("n_profiles"),
     )
     reach = endpoints.where("is_active").groupBy("user_id").agg(F.collect_set("channel").alias("channels"))
-    said = (
+    latest = (
         preferences.where(F.col("updated_ts") < end)
         .groupBy("user_id", "kind", "name")
         .agg(F.max(F.struct("updated_ts", "is_opted_in")).alias("last"))
     )
-    refusal = said.where("NOT last.is_opted_in")
+    # Only the newest word of a person on a topic or channel counts.
+    refusal = latest.where("NOT last.is_opted_in")
     refused = refusal.groupBy("user_id").agg(
         F.collect_set(F.when(F.col("kind") == "channel", F.col("name"))).alias("refused_channels"),
         F.collect_set(F.when(F.col("kind") == "topic", F.col("name"))).alias("refused_topics"),
@@ -94,14 +95,15 @@ def shard_features(
     population_rate: float,
     default_timezone: str,
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Return one shard's user_features and the refused values by reason; `people` in ordinal order, `last` =
-    day number of ds in the window.
+    """Return one shard's user_features and the refused values by reason.
+
+    Args:
+        people: rows in ordinal order.
+        last: day number of ds in the window.
     """
     n, when = people.num_rows, date.fromisoformat(ds)
-    days, pushes = (
-        days.filter(pc.less(days["row"], n)),
-        pushes.filter(pc.less(pushes["row"], n)),
-    )  # users that joined the index meanwhile
+    # Users that joined the index meanwhile have rows, but no features yet.
+    days, pushes = days.filter(pc.less(days["row"], n)), pushes.filter(pc.less(pushes["row"], n))
     columns, refused = profile_features(people, when, default_timezone)
     ids = people["user_id"].combine_chunks()
     lists = [people[name].combine_chunks() for name in ("channels", "refused_channels", "refused_topics")]
@@ -114,6 +116,7 @@ def shard_features(
         days["value_sum"].to_numpy(),
         n,
     )
+    # Opens are counted by the day they happened, which may lie after the push's.
     sent = pushes.filter(pc.equal(pushes["kind"], "sent"))
     opened = pushes.filter(pc.equal(pushes["kind"], "opened"))
     columns |= push_features(
@@ -176,6 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             result.stats
             for result in run_shards(spark, shards, lambda shard: count_pushes(lake, pushes, bits, shard))
         ]
+        # A user's open rate shrinks towards the population's, which needs one pass over all shards first.
         n_sent = sum(count["sent"] for count in counts)
         rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
         reach = ["user_id", "channel", "address", "registered_ts", "is_active"]
@@ -183,6 +187,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tables = [
             read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)
         ]
+        # Addresses that a provider called gone, or that changed hands, do not make anybody reachable.
         tables[1], others = owned(living(spark, lake, tables[1], ds))
         n_others = others.count() if others is not None else 0
         people = build_features(
@@ -211,6 +216,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             .collect()
         )
         refused: dict[str, int] = {}
+        # Sorted, so that the commit does not depend on the order in which shards finished.
         for row in sorted(rows, key=lambda row: FileEntry.from_json(row.entry).path):
             attempt.add(FileEntry.from_json(row.entry))
             for reason, count in json.loads(row.refused).items():

@@ -1,10 +1,11 @@
-"""Give every user a stable dense ordinal. Grain: user. Reads user_profiles; appends to user_index.
+"""Give every user a stable dense ordinal. Grain: user.
 
-The first load is sorted by country, province, timezone, user_id: people who are selected together stand
-together, and their bitmaps shrink. Later users are appended. Users without a valid id, and second rows of one
-id, are left out and counted. A replay never appends: on a replay branch the job does nothing, and the night
-goes on with main's index. What would surprise: the ids of new people, and nothing else, pass through the
-driver, for one process hands out ordinals: some 20 bytes each, all people only on the first load.
+Reads user_profiles; appends to user_index. The first load is sorted by country, province, timezone, user_id:
+people who are selected together stand together, and their bitmaps shrink. Later users are appended. Users
+without a valid id, and second rows of one id, are left out and counted. A replay never appends: on a replay
+branch the job does nothing, and the night goes on with main's index. Surprise: the ids of new people, and
+nothing else, pass through the driver, because one process assigns ordinals: some 20 bytes each, all people
+only on the first load.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ CLUSTERING = ("country", "province", "timezone", "user_id")
 
 
 def distinct_users(profiles: DataFrame) -> DataFrame:
-    """Return one row per valid user id, with its clustering columns and `n_rows`; which duplicate counts does
-    not depend on row order.
+    """Return one row per valid user id, with its clustering columns and `n_rows`.
+
+    Which duplicate counts does not depend on row order.
     """
     return (
         profiles.where(valid("user_profiles", "user_id"))
@@ -86,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         }.items()
         if n
     }
+    # The first load fixes the width of shards; a later setting must not move anybody's shard.
     shard_bits = int(head.meta["shard_bits"]) if head else load_settings().shard_bits
     commit = append_users(
         lake,

@@ -17,7 +17,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
-from angelia.audience.bitmaps.block import holds_any
+from angelia.audience.bitmaps.index import holds_any
 from angelia.audience.bitmaps.sets import bitmap_of, ordinals_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.sources import NAME

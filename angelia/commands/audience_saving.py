@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from angelia.audience.bitmaps.block import list_names
+from angelia.audience.bitmaps.index import list_names
 from angelia.audience.language.predicate import check
 from angelia.catalog.apply import carry_out, plan
 from angelia.catalog.documents import Audience

@@ -12,11 +12,11 @@ import typer
 
 from angelia.contracts import dataset
 from angelia.errors import Corrupt, InvalidInput
-from angelia.lake import erase as erasure
 from angelia.lake import expire as expiry
 from angelia.lake import verify as verification
 from angelia.lake.commit import Commit
 from angelia.lake.configured import open_lake
+from angelia.lake.erasing import erase as erasure
 from angelia.lake.lake import MAIN
 from angelia.output import JsonFlag, emit, parse_ds, progress
 

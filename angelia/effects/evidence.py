@@ -11,8 +11,9 @@ from html import escape
 from typing import Any
 
 from angelia.drawing import charts
-from angelia.drawing.charts import Series, number
+from angelia.drawing.charts import Series
 from angelia.drawing.page import Html, details, empty, facts, figure, links, section, table
+from angelia.drawing.svg import number
 from angelia.effects.findings import Findings
 from angelia.effects.summary import manifest_sha256
 from angelia.effects.tables import Check

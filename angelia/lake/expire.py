@@ -1,9 +1,8 @@
-"""Give back the space of what nobody needs: old commits, days beyond their retention, and what crashed
-writers left.
+"""Free the space of old commits, of days beyond their retention, and of crashed writers.
 
 An expired commit keeps its commit file (lineage, `lake log` and `lake show` go on working) and gets a marker
-`00000007.expired` beside it; its files are deleted after the marker stands, so a reader never finds a commit
-without files. Rerun after a crash: it ends the same. Never touched: the newest commit of a leaf within its
+`00000007.expired` beside it; its files are deleted after the marker stands, so a reader never meets a commit
+without files. A rerun after a crash ends the same. Never touched: the newest commit of a leaf within its
 retention, logs, and all that a pending plan cites, however indirectly.
 """
 
@@ -32,7 +31,7 @@ ORPHAN_AGE = timedelta(days=1)  # no writer works longer on one attempt without 
 
 @dataclass
 class Expired:
-    """What went, or would go."""
+    """What was removed, or would be."""
 
     commits: list[str] = field(default_factory=list)
     files: int = 0
@@ -43,15 +42,14 @@ class Expired:
 
 
 def expire(lake: Lake, older_than_days: int, dry_run: bool = False) -> Expired:
-    """Expire on every branch (a replay's manifests hold addresses too); times are measured by the lake's
-    clock.
+    """Expire on every branch (a replay's manifests hold addresses too), by the lake's clock.
 
     Args:
-        older_than_days: commits go when they were superseded longer ago than this.
+        older_than_days: commits expire when they were superseded longer ago than this.
         dry_run: only list; nothing is deleted.
 
     Raises:
-        Corrupt: a commit file cannot be read, so that what it names is unknown; nothing of its leaf was
+        Corrupt: a commit file cannot be read, so the files it names are unknown; nothing of its leaf was
             deleted.
     """
     now = lake.clock()
@@ -108,7 +106,9 @@ def _expire_leaf(
             lake.store.create(
                 commit.key.removesuffix(".json") + ".expired", (json.dumps(why) + "\n").encode()
             )
+    # A file that several commits name (chains) stays until none of them is live.
     named_by_live = {entry.path for commit in live for entry in commit.files}
+    # Files of expired commits may go at once; files that no commit ever named may belong to a writer at work.
     ever_named = {
         entry.path
         for number in lake.numbers(lake.branch, name, leaf, expired=True)
@@ -120,7 +120,7 @@ def _expire_leaf(
         expired = [item for item in unnamed if item.key in ever_named]
         orphans = [item for item in unnamed if item.key not in ever_named]
         if orphans and max(item.modified for item in objects) > now - ORPHAN_AGE:
-            orphans = []  # somebody may still be writing here
+            orphans = []  # a writer may still be at work here
         result.files += len(expired) + len(orphans)
         result.bytes += sum(item.bytes for item in (*expired, *orphans))
         if orphans:
@@ -131,13 +131,13 @@ def _expire_leaf(
 
 def attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[Stored]]:
     """Return the objects below each attempt folder of a leaf."""
-    found: dict[str, list[Stored]] = defaultdict(list)
+    objects: dict[str, list[Stored]] = defaultdict(list)
     base = leaf_folder(lake.branch, name, leaf) + "/"
     for item in lake.store.stored(base.rstrip("/")):
         attempt = item.key[len(base) :].partition("/")[0]
         if attempt.startswith("attempt-"):
-            found[base + attempt].append(item)
-    return found
+            objects[base + attempt].append(item)
+    return objects
 
 
 def _delete(lake: Lake, folder: str, objects: list[Stored], going: list[Stored]) -> None:
@@ -149,8 +149,9 @@ def _delete(lake: Lake, folder: str, objects: list[Stored], going: list[Stored])
 
 
 def _pending(lake: Lake, now: datetime) -> set[str]:
-    """Return the refs of the plans that may still be sent, of every number (a seal names one), and of all
-    they cite, transitively.
+    """Return the refs of the plans that may still be sent, and of all they cite.
+
+    Every number of a plan counts (a seal names one), and citations count transitively.
     """
     first = (now - timedelta(days=PENDING_DAYS)).date()
     roots = [

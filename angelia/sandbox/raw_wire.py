@@ -1,5 +1,6 @@
-"""A TCP connection with TLS done by hand over it, to be broken anywhere: within the handshake or an answer,
-with RST or end of file.
+"""A TCP connection with TLS done by hand over it, which can break anywhere.
+
+Within the handshake or an answer, with RST or end of file.
 """
 
 from __future__ import annotations
@@ -125,8 +126,9 @@ class Wire:
         self.close()
 
     async def hang_up(self) -> None:
-        """End our side without a TLS goodbye, and read on until the peer has gone: closing at once would be a
-        RST that overtakes our last bytes.
+        """End our side without a TLS goodbye, and read on until the peer has gone.
+
+        Closing at once would send a RST that overtakes our last bytes.
         """
         with contextlib.suppress(OSError, TimeoutError):
             self._socket.shutdown(socket.SHUT_WR)

@@ -1,8 +1,7 @@
-"""Profiles, made fit for use: bad values become null and are counted, never a reason to lose the user.
+"""Profiles made usable: bad values become null and are counted, and no user is lost.
 
-Grain: user. Pure functions on one shard's rows in ordinal order; reads and writes nothing.
-Surprising: allowed values, ranges and patterns are those of the `user_profiles` contract, so a rule changed
-    there changes here.
+Grain: user. Pure functions on one shard's rows in ordinal order; reads and writes nothing. Surprise: allowed
+values, ranges and patterns are those of the `user_profiles` contract, so a rule changed there changes here.
 """
 
 from __future__ import annotations
@@ -26,12 +25,13 @@ _PLAIN = ("gender", "country", "province", "locale", "device_vendor", "membershi
 def profile_features(
     profiles: pa.Table, ds: date, default_timezone: str
 ) -> tuple[dict[str, pa.Array], Counts]:
-    """Return the profile columns of `user_features` and how many values were refused, by reason.
+    """Return the profile columns of `user_features`, and the refused values counted by reason.
 
     Args:
         profiles: n rows with the columns of `user_profiles` but user_id; all null where a user has no
-            profile. ds: the closed day; a signup after it counts as unknown. default_timezone: stands in for
-            missing and unknown ones.
+            profile.
+        ds: the closed day; a signup after it counts as unknown.
+        default_timezone: replaces missing and unknown ones.
     """
     refused: Counts = {}
     columns = {name: _valid(profiles[name].combine_chunks(), USER_PROFILES[name], refused) for name in _PLAIN}
@@ -65,7 +65,8 @@ def contact_features(
         refused_channels: (n,) lists of channels refused.
         refused_topics: (n,) lists of topics refused.
         suppressions: the whole log; entries after ds, and of single addresses (delivery re-checks those), do
-            not count. ds: the closed day.
+            not count.
+        ds: the closed day.
     """
     end = pa.scalar((np.datetime64(ds) + 1).astype("datetime64[us]").astype(np.int64).item(), pa.int64())
     since = suppressions["since_ts"].cast(pa.int64())
@@ -73,6 +74,7 @@ def contact_features(
     log = log.filter(pc.is_in(log["user_id"], value_set=user_ids))
     everywhere: set[str] = set()
     by_channel: dict[str, set[str]] = {}
+    # An entry without a channel closes all of them.
     for user, channel in zip(log["user_id"].to_pylist(), log["channel"].to_pylist(), strict=True):
         if channel is None:
             everywhere.add(user)

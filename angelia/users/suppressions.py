@@ -1,8 +1,8 @@
-"""Who must not be contacted any more: the `stops` and `suppressions` logs, read at most 10 s before a send.
+"""Who must not be contacted: the `stops` and `suppressions` logs, at most 10 s old.
 
-Unreadable = do not send: a worker that cannot read the logs waits, and defers what it was about to send.
-Surprise: an entry for an *address* counts only if it is younger than the plan's closed day; an older one was
-known when the night chose the address.
+A worker that cannot read the logs waits, and defers what it was about to send. Surprise: an entry for an
+*address* counts only if it is younger than the plan's closed day; an older one was known when the night chose
+the address.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ REFRESH_S = 4.0
 
 
 def address_key(store: Store) -> bytes:
-    """Return the key of address hashes: `ANGELIA_ADDRESS_KEY`, else a random one kept in the lake (created
-    once, read by all).
+    """Return the key of address hashes: `ANGELIA_ADDRESS_KEY`, else a random one in the lake.
+
+    The random key is created once and read by all.
     """
     given = os.environ.get("ANGELIA_ADDRESS_KEY")
     if given:
@@ -42,9 +43,9 @@ def address_hash(key: bytes, channel: str, address: str) -> str:
 
 
 def fold_stops(state: dict[str, bool], entries: Iterable[Mapping[str, object]]) -> None:
-    """Update campaign -> is stopped by entries of the log `stops`, in the order in which they were appended.
+    """Update campaign -> is stopped by entries of the log `stops`, in the order of the log.
 
-    The log's order decides, never `at_ts`: machines' clocks differ, and a stop must hold though an earlier
+    The log's order decides, never `at_ts`: machines' clocks differ, and a stop must hold even if an earlier
     resume bears a later time.
     """
     for entry in entries:
@@ -69,11 +70,11 @@ class Guards:
         self._reading: asyncio.Task[None] | None = None
 
     def is_fresh(self) -> bool:
-        """Say whether the logs were read at most 10 s ago."""
+        """Return whether the logs were read at most 10 s ago."""
         return self.read_at is not None and self._lease_now() - self.read_at <= MAX_AGE_US
 
     async def refresh(self) -> bool:
-        """Read what is new, in a thread, one reader at a time; return whether the logs are fresh now."""
+        """Read new entries in a thread, one reader at a time; return whether the logs are fresh."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._refresh())
         await asyncio.shield(self._reading)

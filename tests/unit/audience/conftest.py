@@ -1,5 +1,6 @@
-"""A small population with its index in the settings' lake, for the commands: five hundred people, a catalog
-with two audiences and a holdout.
+"""A small population with its index in the settings' lake, for the commands.
+
+Five hundred people, and a catalog with two audiences and a holdout.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def spec_world() -> ModuleType:
 
 @pytest.fixture
 def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
-    """Write the index and return the people; every fifth is suppressed, every third has no address."""
+    """Write the index and return the people.
+
+    Every fifth is suppressed, every third has no address.
+    """
     w = _world_module()
     rng = random.Random(5)
     rows = [

@@ -24,7 +24,7 @@ from angelia.delivery.ledger import outcomes
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
-from angelia.lake.erase import erase
+from angelia.lake.erasing.erase import erase
 from angelia.receive import folding
 from angelia.receive.folding import fold
 from angelia.receive.journal import KEEP_DAYS, Journal, parse

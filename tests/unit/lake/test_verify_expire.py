@@ -1,5 +1,6 @@
-"""`verify` finds every damage and names it; `expire` removes what nobody needs and nothing else. On both
-stores.
+"""`verify` names every damage; `expire` removes what nobody needs, and nothing else.
+
+On both stores.
 """
 
 from __future__ import annotations
@@ -58,11 +59,12 @@ def test_a_whole_lake_has_no_problems(store: Store) -> None:
         head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
     verdict = verify(lake)
     assert verdict.problems == []
+    # The chain's second commit lists a file known from the first.
     assert (verdict.commits, verdict.files, verdict.expired) == (
         5,
         5,
         0,
-    )  # the chain's second commit lists a file known from the first
+    )
     assert verdict.bytes == sum(item.bytes for item in store.stored("") if "attempt-" in item.key)
     assert verify(lake, "user_days").commits == 1
     assert verify(lake, ds="2026-11-13").commits == 0
@@ -205,8 +207,8 @@ def test_logs_and_chain_files_never_expire(store: Store) -> None:
     result = expire(lake_at(store), 1)
     assert (result.commits, result.files) == (["user_index/chain=0@1"], 0)
     assert lake_at(store).read_log("stops").num_rows == 4
-    found = lake_at(store).require("user_index", chain="0")
-    assert lake.read(found).num_rows == 20
+    standing = lake_at(store).require("user_index", chain="0")
+    assert lake.read(standing).num_rows == 20
     assert verify(lake_at(store)).problems == []
 
 
