@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from angelia import logs
+from angelia.commands.deliver import PARTIAL
 from angelia.config import load_settings
 from angelia.delivery.channels.base import ChannelConfig, load_credentials
 from angelia.errors import AngeliaError, InvalidInput
@@ -94,7 +95,8 @@ def command(
         if ends is not None and now >= ends:
             break
         is_due = server.told.is_set() and now - folded_at >= fold_seconds
-        if is_due or (last["waiting"] + last["unknown"] and now - folded_at >= _AGAIN_S):
+        is_left = last["waiting"] + last["unknown"] + last["damaged"]
+        if is_due or (is_left and now - folded_at >= _AGAIN_S):
             server.told.clear()
             last = _fold(lambda: fold(lake, utc_now()))
             totals, folded_at = totals + last, time.monotonic()
@@ -105,10 +107,12 @@ def command(
     totals += last
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
-        **{name: last[name] for name in ("waiting", "unknown")},
+        **{name: last[name] for name in ("waiting", "unknown", "damaged")},
     }
     result |= {name: server.counts[name] for name in ("events", "requests", "repeated", "401", "400")}
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
+    if last["damaged"]:
+        raise typer.Exit(PARTIAL)
 
 
 def _fold(fold: Callable[[], Counter[str]]) -> Counter[str]:

@@ -26,7 +26,7 @@ from angelia.delivery.channels.base import GONE
 from angelia.delivery.channels.smtp import ENHANCED
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.rows import batches_of
-from angelia.errors import AngeliaError, Conflict
+from angelia.errors import AngeliaError, Conflict, Corrupt
 from angelia.lake import FileEntry, Lake
 from angelia.receive.journal import KEEP_DAYS, OPT_OUTS, Event, Journal
 from angelia.users.suppressions import address_hash, address_key
@@ -40,11 +40,14 @@ _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint":
 def fold(lake: Lake, now: datetime) -> Counter[str]:
     """Place what can be placed; return counts.
 
-    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, and unreadable (days that
-        could not be read).
+    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, unreadable (days that
+        could not be read), and damaged (requests).
     """
-    journal, counts = Journal(lake.store), Counter[str]()
-    pending = list(journal.pending())
+    journal, counts, damaged = Journal(lake.store), Counter[str](), list[Corrupt]()
+    pending = list(journal.pending(damaged))
+    for error in damaged:
+        log.error("not folded: %s", error.one_line())
+        counts["damaged"] += 1
     # Callers number their events as they like: the same id may name an open of one message and a stop of
     # another.
     events = {(event.dispatch_id, event.kind, event.id): event for _, some in pending for event in some}
