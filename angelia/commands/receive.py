@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, progress
 
+CALLER = r"[a-z0-9_-]{1,32}"
 _AGAIN_S = 60.0  # what could not be placed (its part is not done) is looked for again after this long
 
 
@@ -40,6 +42,31 @@ def secret_of(channel: str, field: str) -> bytes | None:
         if path
         else None
     )
+
+
+def caller_secrets() -> dict[str, bytes]:
+    """Return the secrets of those who may tell events, by name; the only one has none.
+
+    Raises:
+        InvalidInput: the file is unreadable, or holds neither `secret` nor `secrets`.
+    """
+    path = os.environ.get("ANGELIA_RECEIVE_CREDENTIALS")
+    if not path:
+        return {}
+    document = load_credentials(ChannelConfig("receive", "", 1.0, credentials=Path(path)), ())
+    named = document.get("secrets") or {}
+    if not isinstance(named, dict) or not all(re.fullmatch(CALLER, name) and named[name] for name in named):
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: secrets names no callers",
+            fix='write {"secrets": {"sms": "…", "app": "…"}}: names of small letters, digits, - and _',
+        )
+    if not named and not document.get("secret"):
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: the file lacks secret",
+            fix="docs/DELIVERY.md shows what a channel's file holds",
+        )
+    every = {"": document.get("secret"), **named}
+    return {name: str(secret).encode() for name, secret in every.items() if secret}
 
 
 def command(
@@ -70,14 +97,14 @@ def command(
     settings = load_settings()
     lake = open_lake(settings=settings)
     require_main(lake)
-    secret, mail_secret = secret_of("receive", "secret"), secret_of("email", "unsubscribe_secret")
-    if secret is None and mail_secret is None:
+    secrets, mail_secret = caller_secrets(), secret_of("email", "unsubscribe_secret")
+    if not secrets and mail_secret is None:
         raise InvalidInput(
             "nobody could be believed: no secret is set",
             fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both",
         )
     try:
-        server = Receiver((host, port), Journal(lake.store), secret, mail_secret, utc_now)
+        server = Receiver((host, port), Journal(lake.store), secrets, mail_secret, utc_now)
     except OSError as error:
         raise InvalidInput(
             f"cannot listen on port {port}: {error.strerror}", fix="give another --port"

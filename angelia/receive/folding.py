@@ -2,10 +2,11 @@
 
 Reads the journal, seals, manifests, `delivery_ledger`. Grain: event. A receipt needs the ledger (when was it
 sent), an opt-out only the manifest: it holds before its part is done. Surprises: everything may be folded
-again without effect (receipt id = the provider's id; entries are named after it); a dispatch that no plan of
-the last days has is counted as unknown and looked for again until its day is over; opt-outs are looked for in
-every ledger there is, and kept until they are placed. A bounce ends an address only if its reason says so:
-`hard`, or an enhanced status code (RFC 3463) that e-mail calls gone.
+again without effect (receipts and entries are named after caller, dispatch, kind and the caller's id, which
+alone would be anybody's); a dispatch that no plan of the last days has is counted as unknown and looked for
+again until its day is over; opt-outs are looked for in every ledger there is, and kept until they are placed.
+A bounce ends an address only if its reason says so: `hard`, or an enhanced status code (RFC 3463) that e-mail
+calls gone.
 """
 
 from __future__ import annotations
@@ -48,9 +49,7 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
     for error in damaged:
         log.error("not folded: %s", error.one_line())
         counts["damaged"] += 1
-    # Callers number their events as they like: the same id may name an open of one message and a stop of
-    # another.
-    events = {(event.dispatch_id, event.kind, event.id): event for _, some in pending for event in some}
+    events = {event.key: event for _, some in pending for event in some}
     wanted = {event.dispatch_id for event in events.values()}
     if not wanted:
         journal.forget(now)
@@ -161,16 +160,7 @@ def _suppress(
         if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts
     ]
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if told else set()
-    fresh = {
-        entry: event
-        for event in told
-        if (
-            entry := hashlib.sha256(
-                f"receive:{event.dispatch_id}:{event.kind}:{event.id}".encode()
-            ).hexdigest()[:32]
-        )
-        not in known
-    }
+    fresh = {entry: event for event in told if (entry := _digest(f"receive:{event.key}")) not in known}
     dead = {event.dispatch_id for event in fresh.values() if _is_gone(event)}
     addressed = _in_manifests(lake, dead, _recent(now), ("dispatch_id", "address"), Counter())
     key, entries = address_key(lake.store) if addressed else b"", []
@@ -206,40 +196,43 @@ def _is_gone(event: Event) -> bool:
     )
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, Any]]) -> int:
     """Add receipts to the leaf of their plan day and hour; return how many were new."""
-    leaves: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    leaves: dict[tuple[str, str], dict[str, tuple[Event, dict[str, Any]]]] = {}
     for event in events:
         row, at = facts[event.dispatch_id], datetime.fromtimestamp(event.at_us / 1e6, UTC)
-        kind = "unsubscribed" if event.kind in OPT_OUTS else event.kind
         told = {
-            "receipt_id": event.id,
-            "kind": kind,
+            "receipt_id": _digest(event.key),
+            "kind": "unsubscribed" if event.kind in OPT_OUTS else event.kind,
             "reason": event.reason,
             "receipt_ts": at,
             "sent_ts": row["sent_ts"],
         }
         rows = leaves.setdefault((row["ds"], at.strftime("%Y-%m-%dT%H")), {})
-        if event.id in rows:  # of another message or kind, see `fold`
-            told["receipt_id"] = hashlib.sha256(
-                f"{event.dispatch_id}:{event.kind}:{event.id}".encode()
-            ).hexdigest()[:32]
-        rows[told["receipt_id"]] = {name: row[name] for name in _FACTS} | told
+        rows[told["receipt_id"]] = event, {name: row[name] for name in _FACTS} | told
     return sum(
         _add(lake, {"ds": ds, "source": "receive", "part": hour}, rows) for (ds, hour), rows in leaves.items()
     )
 
 
-def _add(lake: Lake, leaf: dict[str, str], rows: dict[str, dict[str, Any]]) -> int:
+def _add(lake: Lake, leaf: dict[str, str], told: Mapping[str, tuple[Event, dict[str, Any]]]) -> int:
     """Commit the rows of a leaf that it does not have yet; if somebody else commits between our reading and
     ours, both are kept.
     """
     schema, n_new = arrow.schema(dataset("push_receipts")), 0
+    rows = {name: row for name, (_, row) in told.items()}
+    # Receipts were once named by the caller's id alone: what was folded then is not folded again.
+    once = {name: (event.id, row["dispatch_id"], row["kind"]) for name, (event, row) in told.items()}
     for attempt_number in range(20):
         head = lake.head("push_receipts", **leaf)
         there = lake.read(head).select(schema.names).to_pylist() if head is not None else []
         known = {row["receipt_id"] for row in there}
-        fresh = [row for name, row in rows.items() if name not in known]
+        older = {(row["receipt_id"], row["dispatch_id"], row["kind"]) for row in there}
+        fresh = [row for name, row in rows.items() if name not in known and once.get(name) not in older]
         n_new = n_new if attempt_number else len(fresh)
         if not fresh:
             return n_new

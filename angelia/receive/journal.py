@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,16 +32,25 @@ _AHEAD = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to one dispatch; `id` is the provider's own, and the idempotency key."""
+    """One thing that happened to one dispatch; `id` is the caller's own number of it.
+
+    Callers number as they like: only caller, dispatch, kind and id together are the idempotency key.
+    """
 
     id: str
     dispatch_id: str
     kind: str
     at_us: int
     reason: str | None = None
+    caller: str = ""  # whose secret signed it; empty = the only one, or a link in a mail
+
+    @property
+    def key(self) -> str:
+        """What is said twice has the same."""
+        return ":".join([*filter(None, (self.caller,)), self.dispatch_id, self.kind, self.id])
 
 
-def parse(body: bytes, now: datetime) -> tuple[list[Event], list[str]]:
+def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], list[str]]:
     """Return the events of a body `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`, and why each other
     item was refused.
 
@@ -63,7 +72,7 @@ def parse(body: bytes, now: datetime) -> tuple[list[Event], list[str]]:
     events, refused = [], []
     for number, raw in enumerate(document["events"]):
         try:
-            events.append(_event(raw, number, now))
+            events.append(replace(_event(raw, number, now), caller=caller))
         except (ValueError, OverflowError) as error:
             refused.append(
                 str(error) if type(error) is ValueError else f"events[{number}]: a value is out of range"

@@ -12,8 +12,9 @@ import hmac
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,11 +38,12 @@ class Receiver(ThreadingHTTPServer):
         self,
         address: tuple[str, int],
         journal: Journal,
-        secret: bytes | None,
+        secret: bytes | Mapping[str, bytes] | None,
         mail_secret: bytes | None,
         now: Callable[[], datetime],
     ) -> None:
-        self.journal, self.secret, self.mail_secret, self.now = journal, secret, mail_secret, now
+        self.journal, self.mail_secret, self.now = journal, mail_secret, now
+        self.callers = {"": secret} if isinstance(secret, bytes) else dict(secret or {})
         self.counts: Counter[str] = Counter()
         self.told = threading.Event()
         self.room = threading.BoundedSemaphore(_AT_ONCE)
@@ -97,22 +99,24 @@ class _Handler(BaseHTTPRequestHandler):
         names = ("webhook-id", "webhook-timestamp", "webhook-signature")
         name, stamp, signature = (self.headers.get(header, "") for header in names)
         now = self.server.now()
-        if (
-            self.server.secret is None
-            or not name
-            or not verify(self.server.secret, name, stamp, body, signature, now.timestamp())
-        ):
+        callers = [
+            caller
+            for caller, secret in self.server.callers.items()
+            if verify(secret, name, stamp, body, signature, now.timestamp())
+        ]
+        if not (name and callers):
             self._answer(401, {"error": "signature"})
             return
         try:
-            events, refused = parse(body, now)
+            events, refused = parse(body, now, callers[0])
         except (ValueError, RecursionError) as error:
             self._answer(400, {"error": str(error) if type(error) is ValueError else "no JSON"})
             return
         if refused and not events:
             self._answer(400, {"error": refused[0], "refused": refused})
             return
-        self._take(f"events:{name}", events, refused)
+        # Two callers may number their requests alike, so it is a repeated one only if it says the same.
+        self._take(f"events:{callers[0]}:{name}:{sha256(body).hexdigest()}", events, refused)
 
     def _unsubscribe(self, body: bytes) -> None:
         query = parse_qs(urlsplit(self.path).query)
