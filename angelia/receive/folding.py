@@ -23,13 +23,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.sending import ANSWERED_DAYS
 from angelia.delivery.channels.base import GONE
 from angelia.delivery.channels.smtp import ENHANCED
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.rows import batches_of
 from angelia.errors import AngeliaError, Conflict, Corrupt
 from angelia.lake import FileEntry, Lake
-from angelia.receive.journal import KEEP_DAYS, OPT_OUTS, Event, Journal
+from angelia.receive.journal import OPT_OUTS, Event, Journal
 from angelia.users.suppressions import address_hash, address_key
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,8 @@ _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint":
 def fold(lake: Lake, now: datetime) -> Counter[str]:
     """Place what can be placed; return counts.
 
-    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, unreadable (days that
-        could not be read), and damaged (requests).
+    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, unreadable (days
+        and hours of plans), and damaged (requests).
     """
     journal, counts, damaged = Journal(lake.store), Counter[str](), list[Corrupt]()
     pending = list(journal.pending(damaged))
@@ -86,10 +87,7 @@ def _recent(now: datetime) -> list[str]:
     """Return the plan days whose messages may be answered now: what its last days sent, and what was answered
     late.
     """
-    return [
-        (now.astimezone(UTC).date() - timedelta(days=back)).isoformat()
-        for back in range(KEEP_DAYS + parts.LOOK_BACK_DAYS)
-    ]
+    return [(now.astimezone(UTC).date() - timedelta(days=back)).isoformat() for back in range(ANSWERED_DAYS)]
 
 
 def _in_ledger(
@@ -102,7 +100,7 @@ def _in_ledger(
     for ds in days:
         if wanted <= found.keys():
             break
-        with _one_day(counts):
+        with _readable(counts):
             for leaf in lake.partitions("delivery_ledger", ds=ds):
                 for entry in lake.require("delivery_ledger", **leaf).files:
                     for row in _rows(lake, entry, (*_FACTS, "sent_ts"), wanted):
@@ -117,8 +115,11 @@ def _in_manifests(
     """Return columns of dispatches that stand in sealed hours."""
     found: dict[str, dict[str, Any]] = {}
     for ds in days if wanted else ():
-        with _one_day(counts):
-            for hour, number in parts.sealed_hours(lake, ds).items():
+        hours: dict[str, int] = {}
+        with _readable(counts):
+            hours = parts.sealed_hours(lake, ds)
+        for hour, number in hours.items():
+            with _readable(counts):
                 for part in parts.parts_of(lake, lake.as_of("dispatch_manifest", number, ds=ds), hour):
                     if part.rows is None:
                         found |= {
@@ -129,14 +130,14 @@ def _in_manifests(
 
 
 @contextmanager
-def _one_day(counts: Counter[str]) -> Iterator[None]:
-    """Count a day that cannot be read and go on: it must not hold back the opt-outs of all others, which are
-    looked for again.
+def _readable(counts: Counter[str]) -> Iterator[None]:
+    """Count a day or an hour that cannot be read and go on: it must not hold back the opt-outs of all others;
+    its own are looked for again.
     """
     try:
         yield
     except (AngeliaError, OSError) as error:
-        log.error("a plan day could not be read while folding: %s", type(error).__name__)
+        log.error("a plan's day or hour could not be read while folding: %s", type(error).__name__)
         counts["unreadable"] += 1
 
 

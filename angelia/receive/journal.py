@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from angelia.contracts.sending import ANSWER_DAYS
 from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes
 from angelia.delivery.worker.events import code
 from angelia.errors import Corrupt
@@ -26,7 +27,7 @@ from angelia.lake.store import Store
 KINDS = ("delivered", "opened", "bounced", "unsubscribed", "complaint", "stop")
 OPT_OUTS = ("unsubscribed", "complaint", "stop")
 MAX_EVENTS = 1_000
-KEEP_DAYS = 8  # events older than this belong to no window, and journals older than this are not looked at
+KEEP_DAYS = ANSWER_DAYS  # events older than this belong to no window, journals older than this are not read
 _AHEAD = timedelta(minutes=5)
 
 

@@ -27,6 +27,7 @@ from angelia.delivery.manifest import parts, sample_plan
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.erase import erase
+from angelia.lake.expire import expire
 from angelia.receive import folding
 from angelia.receive.folding import fold
 from angelia.receive.journal import KEEP_DAYS, Journal, parse
@@ -397,6 +398,35 @@ def test_an_opt_out_is_honoured_whatever_its_message_s_age(
         Journal(lake.store).take(name, told, later)
     assert fold(lake, later)["suppressions"] == 1
     assert fold(lake, later)["suppressions"] == 0
+
+
+def test_an_opt_out_of_a_sealed_hour_outlives_a_new_manifest(lake: Lake) -> None:
+    """Its part was never finished, the night was emitted again, and `lake expire` has passed."""
+    later, then = NOW + timedelta(days=8), Lake(lake.store, "main", clock=lambda: NOW)
+    sample_plan.make(then, DS, 5, hours=(4, 5))
+    commit = parts.seal(then, DS, "2026-11-15T04", "now")
+    dispatch = lake.read(commit, ["dispatch_id", "user_id"]).to_pylist()[0]
+    sample_plan.make(then, DS, 7, hours=(4, 5))
+    expire(Lake(lake.store, "main", clock=lambda: later), 6)
+    assert lake.as_of("dispatch_manifest", 1, ds=DS) == commit
+    told, _ = parse(body_of(event(dispatch["dispatch_id"], "stop", at=later.isoformat())), later)
+    Journal(lake.store).take("a", told, later)
+    assert fold(lake, later)["suppressions"] == 1
+    assert fold(lake, later)["unreadable"] == 0
+
+
+def test_an_unreadable_hour_holds_back_no_other(lake: Lake) -> None:
+    sample_plan.make(lake, DS, 6, hours=(4, 5))
+    for hour in ("2026-11-15T04", "2026-11-15T05"):
+        commit = parts.seal(lake, DS, hour, "now")
+    first, second = commit.files
+    path = lake.store.local_path(first.path)
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    stops = [event(row["dispatch_id"], "stop") for row in lake.read_file(second, ["dispatch_id"]).to_pylist()]
+    Journal(lake.store).take("a", parse(body_of(*stops), NOW)[0], NOW)
+    counts = fold(lake, NOW)
+    assert (counts["suppressions"], counts["unreadable"]) == (3, 1)
 
 
 def test_a_pending_opt_out_outlives_its_journal_day(
