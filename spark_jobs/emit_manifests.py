@@ -27,6 +27,7 @@ from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.spark import schema as spark_schema
+from angelia.delivery.manifest.parts import sealed_hours
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.commit import in_shard
@@ -194,8 +195,7 @@ def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
     sent, whatever is decided now.
     """
     found = {}
-    for hour in lake.store.children(f"seals/{ds}") if lake.branch == "main" else ():
-        number = int(json.loads(lake.store.read(f"seals/{ds}/{hour}"))["manifest"])
+    for hour, number in sealed_hours(lake, ds).items() if lake.branch == "main" else ():
         found[hour] = [
             entry
             for entry in lake.as_of("dispatch_manifest", number, ds=ds).files

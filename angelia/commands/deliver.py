@@ -126,6 +126,8 @@ def deliver(
     emit(result.to_json(), lines, as_json)
     for name, why in result.halted.items():
         progress(f"channel {name} halted: {why}")
+    for error in result.damaged:
+        progress(f"not sent: {error.one_line()}")
     if result.drained:
         progress("stopped as asked; the rest is sent by the next run")
     if result.halted or result.drained or result.unfinished:
