@@ -19,7 +19,8 @@ import typer
 from angelia.config import Settings, load_settings
 from angelia.errors import InvalidInput
 from angelia.importing import inputs, rejects, staging, writing
-from angelia.importing.mapping import Mapping, load_mapping
+from angelia.importing.loading import load_mapping
+from angelia.importing.mapping import Mapping
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds, progress
 

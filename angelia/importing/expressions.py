@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column
 from angelia.errors import InvalidInput
-from angelia.importing.mapping import ColumnSpec, Condition, Output, Timestamp, nearest, raw_text
+from angelia.importing.mapping import ColumnSpec, Condition, Output, Timestamp, nearest_column, raw_text
 
 SQL_TYPES = {
     pa.string(): "VARCHAR",
@@ -96,8 +96,15 @@ class Compiler:
             InvalidInput: no such column; the nearest is offered.
         """
         if name not in self.columns:
+            prefixes = tuple(f"{join.input}." for join in self.output.join)
+            owner = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+            columns = [
+                column
+                for column in self.columns
+                if (column.startswith(owner) if owner else not column.startswith(prefixes))
+            ]
             raise InvalidInput(
-                f"{self.output.dataset}: the file has no column {name!r}", fix=nearest(name, self.columns)
+                f"{self.output.dataset}: the file has no column {name!r}", fix=nearest_column(name, columns)
             )
         if name not in self.used:
             self.used[name] = self.layers.add(self.columns[name][0])

@@ -111,15 +111,22 @@ def open_input(
             if name not in (FILE, ROW)
         }
         if columns is not None and list(here) != list(columns):
-            differing = sorted(set(here) ^ set(columns)) or list(here)
-            raise InvalidInput(
-                f"{path.name} has other columns than {files[0].name}: {', '.join(differing[:5])}"
-            )
+            raise InvalidInput(_other_columns(path, list(here), files[0], list(columns)))
         columns = columns or here
         parts.append(part)
     union = " UNION ALL ".join(f"SELECT * FROM {part}" for part in parts)  # noqa: S608
     connection.execute(f"CREATE VIEW {relation} AS {union}")
     return Opened(relation, tuple(files), columns or {}, broken)
+
+
+def _other_columns(path: Path, here: list[str], first: Path, columns: list[str]) -> str:
+    """Return how the columns of two files differ, by number: the names may be addresses."""
+    if len(here) != len(columns):
+        return f"{path.name} has {len(here)} columns, {first.name} has {len(columns)}"
+    differing = [str(at) for at, (a, b) in enumerate(zip(here, columns, strict=True), 1) if a != b]
+    return (
+        f"{path.name} has other columns than {first.name}: number {', '.join(differing[:5])} of {len(here)}"
+    )
 
 
 def _literal(text: str) -> str:

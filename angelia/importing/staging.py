@@ -23,7 +23,7 @@ from angelia.contracts.core import TIMESTAMP
 from angelia.errors import InvalidInput
 from angelia.importing.expressions import Compiler, Layers
 from angelia.importing.inputs import FILE, ROW, Opened, quote
-from angelia.importing.mapping import Mapping, Output, nearest
+from angelia.importing.mapping import Mapping, Output, nearest_column
 
 BEYOND_DS = "after --ds"
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # no moment of a person or a push lies outside
@@ -102,7 +102,7 @@ def _base(
                 if name not in types:
                     raise InvalidInput(
                         f"{output.dataset}: input {where} has no column {name!r} to join on",
-                        fix=nearest(name, types),
+                        fix=nearest_column(name, types),
                     )
             conditions.append(
                 f"CAST(main.{quote(left)} AS VARCHAR) = CAST(other{number}.{quote(right)} AS VARCHAR)"
