@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column
 from angelia.errors import InvalidInput
+from angelia.importing.layers import Layers, cast
 from angelia.importing.mapping import ColumnSpec, Condition, Output, Timestamp, nearest_column, raw_text
+from angelia.importing.moments import moment
 
 SQL_TYPES = {
     pa.string(): "VARCHAR",
@@ -26,43 +28,6 @@ SQL_TYPES = {
     pa.bool_(): "BOOLEAN",
     TIMESTAMP: "TIMESTAMP",
 }
-WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
-_MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
-
-
-@dataclass
-class Layers:
-    """A query grown step by step: a step may use steps of earlier layers, so no expression is ever repeated
-    inside another.
-    """
-
-    base: str
-    params: dict[str, object] = field(default_factory=dict)
-    _layers: list[list[tuple[str, str]]] = field(default_factory=list)
-    _level: dict[str, int] = field(default_factory=dict)
-
-    def bind(self, value: object) -> str:
-        """Bind a value and return its placeholder."""
-        name = f"p{len(self.params)}"
-        self.params[name] = value
-        return f"${name}"
-
-    def add(self, sql: str, uses: Sequence[str] = ()) -> str:
-        """Add a step and return its column's name."""
-        level = max((self._level[name] + 1 for name in uses), default=0)
-        while len(self._layers) <= level:
-            self._layers.append([])
-        name = f"v{len(self._level)}"
-        self._level[name] = level
-        self._layers[level].append((name, sql))
-        return name
-
-    def sql(self) -> str:
-        """Return the whole query: all columns of the base and all steps."""
-        query = self.base
-        for layer in self._layers:
-            query = "SELECT *, " + ", ".join(f"{sql} AS {name}" for name, sql in layer) + f" FROM ({query})"  # noqa: S608
-        return query
 
 
 @dataclass(frozen=True)
@@ -208,15 +173,18 @@ class Compiler:
         days_before = bool(spec.timestamp and spec.timestamp.unit == "days_before_ds")
         if column.type == TIMESTAMP:
             rule = spec.timestamp or Timestamp()
-            changed = self._timestamp(step, kind if not self._rewrites(spec) else "VARCHAR", rule)
-            self._failed(problems, step, changed, f"{name}: no moment in {rule.unit}")
-            step = changed
+            kind = kind if not self._rewrites(spec) else "VARCHAR"
+            made = moment(self.layers, step, kind, rule, self.timezone)
+            if made.unknown_zone:
+                problems.append((made.unknown_zone, f"{name}: unknown zone"))
+            self._failed(problems, step, made.step, f"{name}: no moment in {rule.unit}")
+            step = made.step
         else:
             if spec.timestamp:
                 raise InvalidInput(
                     f"{self.output.dataset}.{name}: is no moment, so it takes no timestamp rule"
                 )
-            changed = self.layers.add(_cast(step, SQL_TYPES[column.type]), [step])
+            changed = self.layers.add(cast(step, SQL_TYPES[column.type]), [step])
             self._failed(problems, step, changed, f"{name}: not {_article(SQL_TYPES[column.type])}")
             step = changed
         if spec.default is not None:
@@ -248,7 +216,7 @@ class Compiler:
             step = layers.add(f"nullif({step}, '')", [step])
         if spec.type_:
             target = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}[spec.type_]
-            changed = layers.add(_cast(step, target), [step])
+            changed = layers.add(cast(step, target), [step])
             self._failed(problems, step, changed, f"{name}: not {_article(target)}")
             step = changed
         if spec.split:
@@ -317,36 +285,6 @@ class Compiler:
             tuple(problems),
         )
 
-    def _timestamp(self, step: str, kind: str, rule: Timestamp) -> str:
-        """Return the step of a moment as naive UTC (or, for days_before_ds, the number of days)."""
-        layers = self.layers
-        if rule.unit == "days_before_ds":
-            return layers.add(_cast(step, "INTEGER"), [step])
-        if rule.unit != "iso":
-            factor = _MICROSECONDS[rule.unit]
-            # Whole numbers stay exact; only seconds with a fraction go through a double.
-            whole = (
-                f"TRY_CAST({step} AS BIGINT) * {factor}"
-                if rule.unit != "s"
-                else f"CAST(round(TRY_CAST({step} AS DOUBLE) * {factor}) AS BIGINT)"
-            )
-            number = layers.add(f"TRY({whole})", [step])
-            return layers.add(
-                f"CASE WHEN {number} BETWEEN 0 AND 7258118400000000 THEN make_timestamp({number}) END",
-                [number],
-            )
-        zone = layers.bind(rule.timezone or self.timezone)
-        if kind == "TIMESTAMP WITH TIME ZONE":
-            return layers.add(f"timezone('UTC', {step})", [step])
-        local = f"timezone('UTC', timezone({zone}, TRY_CAST({step} AS TIMESTAMP)))"
-        if kind == "VARCHAR":
-            with_offset = f"regexp_matches({step}, '\\d:\\d\\d.*(Z|[+-]\\d\\d(:?\\d\\d)?)$')"
-            local = (
-                f"CASE WHEN {with_offset} THEN timezone('UTC', TRY_CAST({step} AS TIMESTAMPTZ)) ELSE "
-                f"{local} END"
-            )
-        return layers.add(local, [step])
-
     def _failed(self, problems: list[tuple[str, str]], before: str, after: str, reason: str) -> None:
         problems.append(
             (self.layers.add(f"{before} IS NOT NULL AND {after} IS NULL", [before, after]), reason)
@@ -360,17 +298,6 @@ _TRANSFORMS = {
     # What a contract name may hold: lower-case letters, digits and underscores, 64 at most.
     "slug": "nullif(left(trim(regexp_replace(lower({}), '[^a-z0-9]+', '_', 'g'), '_'), 64), '')",
 }
-
-
-def _cast(step: str, kind: str) -> str:
-    if kind in WHOLE:  # 13085.0 is a whole number, 3.5 is not, and neither is silently rounded
-        return (
-            f"CASE WHEN TRY_CAST({step} AS DOUBLE) = trunc(TRY_CAST({step} AS DOUBLE)) THEN "
-            f"TRY_CAST({step} AS {kind}) END"
-        )
-    if kind == "DOUBLE":
-        return f"CASE WHEN isfinite(TRY_CAST({step} AS DOUBLE)) THEN TRY_CAST({step} AS DOUBLE) END"
-    return f"TRY_CAST({step} AS {kind})"
 
 
 def _article(kind: str) -> str:

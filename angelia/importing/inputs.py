@@ -18,6 +18,14 @@ from angelia.errors import InvalidInput
 from angelia.importing.mapping import Input, Mapping
 
 FILE, ROW = "__file", "__row"
+ZONED = "TIMESTAMP WITH TIME ZONE"
+# Types of the same meaning: nanoseconds are cut to the lake's microseconds.
+_PLAIN_MOMENTS = {
+    "TIMESTAMPTZ_NS": "TIMESTAMPTZ",
+    "TIMESTAMP_NS": "TIMESTAMP",
+    "TIMESTAMP_MS": "TIMESTAMP",
+    "TIMESTAMP_S": "TIMESTAMP",
+}
 
 
 @dataclass(frozen=True)
@@ -112,11 +120,25 @@ def open_input(
         }
         if columns is not None and list(here) != list(columns):
             raise InvalidInput(_other_columns(path, list(here), files[0], list(columns)))
+        for at, (name, kind) in enumerate(here.items(), 1):
+            # A union would read the moments that carry no zone as UTC.
+            if (kind == ZONED) != ((columns or here)[name] == ZONED):
+                words = ("carries a zone", "none") if kind == ZONED else ("carries no zone", "one")
+                raise InvalidInput(
+                    f"{path.name}: column {at} {words[0]}, in {files[0].name} {words[1]}",
+                    fix="import them as two inputs",
+                )
         columns = columns or here
         parts.append(part)
     union = " UNION ALL ".join(f"SELECT * FROM {part}" for part in parts)  # noqa: S608
     connection.execute(f"CREATE VIEW {relation} AS {union}")
-    return Opened(relation, tuple(files), columns or {}, broken)
+    types = connection.sql(f"DESCRIBE {relation}").fetchall()  # a union may have widened a type
+    return Opened(
+        relation,
+        tuple(files),
+        {name: kind for name, kind, *_ in types if name not in (FILE, ROW)},
+        broken,
+    )
 
 
 def _other_columns(path: Path, here: list[str], first: Path, columns: list[str]) -> str:
@@ -136,12 +158,32 @@ def _literal(text: str) -> str:
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, part: str, path: Path) -> None:
+    """Make a view of a file in which moments that carry a zone, or are UTC by their kind, have one type."""
+    source = f"read_parquet({_literal(str(path))}, file_row_number = true, hive_partitioning = false)"
     try:
+        types = {
+            str(name): str(kind)
+            for name, kind, *_ in connection.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
+        }
+        legacy = connection.sql(
+            "SELECT name FROM parquet_schema($path) WHERE type = 'INT96'", params={"path": str(path)}
+        ).fetchall()
+        changed = [
+            f"CAST({quote(name)} AS {_PLAIN_MOMENTS[kind]}) AS {quote(name)}"
+            for name, kind in types.items()
+            if kind in _PLAIN_MOMENTS
+        ]
+        # INT96 carries no zone in its schema; by all its writers it is UTC.
+        changed += [
+            f"timezone('UTC', {quote(name)}) AS {quote(name)}"
+            for (name,) in legacy
+            if types.get(name) == "TIMESTAMP"
+        ]
+        replaced = f"REPLACE ({', '.join(changed)}) " if changed else ""
         connection.execute(
             f"CREATE VIEW {part} AS "  # noqa: S608
-            f"SELECT * EXCLUDE (file_row_number), {_literal(path.name)} AS {FILE}, "
-            f"file_row_number + 1 AS {ROW} "
-            f"FROM read_parquet({_literal(str(path))}, file_row_number = true, hive_partitioning = false)"
+            f"SELECT * EXCLUDE (file_row_number) {replaced}, {_literal(path.name)} AS {FILE}, "
+            f"file_row_number + 1 AS {ROW} FROM {source}"
         )
     except duckdb.Error:
         raise InvalidInput(f"{path.name} cannot be read as Parquet") from None

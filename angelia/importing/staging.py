@@ -21,8 +21,9 @@ from angelia.contracts import ids
 from angelia.contracts.constraints import FROM_SCHEMA, Kind, constraints
 from angelia.contracts.core import TIMESTAMP
 from angelia.errors import InvalidInput
-from angelia.importing.expressions import Compiler, Layers
+from angelia.importing.expressions import Compiler
 from angelia.importing.inputs import FILE, ROW, Opened, quote
+from angelia.importing.layers import Layers
 from angelia.importing.mapping import Mapping, Output, nearest_column
 
 BEYOND_DS = "after --ds"
