@@ -17,11 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
 from angelia.contracts.sending import MAX_TTL_HOURS
-from angelia.contracts.sources import CHANNELS, NAME
+from angelia.contracts.sources import CHANNELS, LOCALE, NAME
 from angelia.errors import InvalidInput, without_addresses
 
 MICROS = 1_000_000  # int64 micro-units inside: sums do not depend on order
-LOCALE = r"^[a-z]{2,3}(-[A-Z]{2})?$"
 
 Id = Annotated[str, Field(pattern=NAME)]
 Locale = Annotated[str, Field(pattern=LOCALE)]

@@ -21,6 +21,7 @@ from angelia.errors import InvalidInput
 from angelia.importing import inputs, rejects, staging, writing
 from angelia.importing.loading import load_mapping
 from angelia.importing.mapping import Mapping
+from angelia.importing.staged import Staged, Window
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds, progress
 
@@ -108,7 +109,7 @@ def run_import(
 
 
 def _result(
-    mapping: Mapping, window: staging.Window, staged: Sequence[staging.Staged], samples: Path | None
+    mapping: Mapping, window: Window, staged: Sequence[Staged], samples: Path | None
 ) -> dict[str, Any]:
     datasets: dict[str, dict[str, Any]] = {}
     for item in staged:
@@ -136,7 +137,7 @@ def _result(
     }
 
 
-def _refuse(staged: Sequence[staging.Staged], max_reject_pct: float, samples: Path | None) -> None:
+def _refuse(staged: Sequence[Staged], max_reject_pct: float, samples: Path | None) -> None:
     for item in staged:
         if item.output.empty:
             continue
@@ -149,6 +150,12 @@ def _refuse(staged: Sequence[staging.Staged], max_reject_pct: float, samples: Pa
                 f"most for {reason!r} ({n:,}); nothing was written",
                 fix=f"samples are in {samples}" if samples else None,
             )
+        for column, n in item.nulled_by_default().items():
+            if 100.0 * n > max_reject_pct * item.n_kept:
+                raise InvalidInput(
+                    f"{name}: {n:,} of {item.n_kept:,} people would lose their {column}; nothing was written",
+                    fix="mend the mapping, or give the column `invalid: 'null'`",
+                )
         if not item.n_kept and not any(other.n_kept for other in staged if other.output.dataset == name):
             raise InvalidInput(
                 f"{name}: none of {item.n_read:,} rows is left; nothing was written",

@@ -295,6 +295,8 @@ _TRANSFORMS = {
     "trim": "trim({})",
     "lower": "lower({})",
     "upper": "upper({})",
+    # An id of any text and length; the same text gives the same id in every import.
+    "hash": "left(sha256({}), 32)",
     # What a contract name may hold: lower-case letters, digits and underscores, 64 at most.
     "slug": "nullif(left(trim(regexp_replace(lower({}), '[^a-z0-9]+', '_', 'g'), '_'), 64), '')",
 }

@@ -138,14 +138,14 @@ class ColumnSpec(_Document):
     hash_id: list[str] | None = Field(None, min_length=3)
     type_: Literal["string", "int", "float", "bool"] | None = Field(None, alias="type")
     split: Split | None = None
-    transform: list[Literal["trim", "lower", "upper", "slug"]] = []
+    transform: list[Literal["trim", "lower", "upper", "slug", "hash"]] = []
     map_: Annotated[dict[str, Scalar | None] | None, BeforeValidator(_text_keys)] = Field(None, alias="map")
     unmapped: Literal["reject", "keep", "null"] | dict[Literal["value"], Scalar] = "reject"
     scale: float | None = None
     timestamp: Timestamp | None = None
     when: Condition | None = None
     default: Scalar | None = None
-    invalid: Literal["reject", "null"] = "reject"
+    invalid: Literal["reject", "null"] | None = None  # None: as Output.invalid says
 
     @model_validator(mode="before")
     @classmethod
@@ -217,6 +217,15 @@ class Output(_Document):
     def contract(self) -> Dataset:
         """Contract of the dataset."""
         return CONTRACTS[self.dataset]
+
+    def invalid(self, name: str) -> str:
+        """What becomes of a value that is none: `reject` the row, or `null`. A person is not lost for an
+        attribute, so for those of profiles null is the default; a moment that cannot be read still tells of a
+        source that cannot be trusted.
+        """
+        column = self.contract[name]
+        is_attribute = self.dataset == "user_profiles" and column.nullable and column.type != TIMESTAMP
+        return self.columns[name].invalid or ("null" if is_attribute else "reject")
 
     @property
     def day_of(self) -> DayOf | None:

@@ -21,7 +21,7 @@ import duckdb
 
 from angelia.errors import without_addresses
 from angelia.importing.inputs import FILE, ROW, quote
-from angelia.importing.staging import Staged
+from angelia.importing.staged import Staged
 
 PER_REASON = 5
 

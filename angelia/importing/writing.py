@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from angelia.contracts import arrow, dataset
 from angelia.errors import Corrupt
 from angelia.importing.inputs import quote
-from angelia.importing.staging import Staged, Window
+from angelia.importing.staged import Staged, Window
 from angelia.lake import Commit, FileEntry, Lake
 
 ROWS_PER_FILE = 1_000_000

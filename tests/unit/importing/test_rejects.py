@@ -24,7 +24,7 @@ def test_a_sample_hides_a_person_in_any_column(tmp_path: Path, settings_home: Pa
     file = tmp_path / "people.csv"
     file.write_text("id,country,age\nanna-7,to anna-7,x\nu2,bo@mail.example,y\nu3,Germany,z\n")
     document = tmp_path / "mapping.yaml"
-    columns = {"user_id": "id", "country": "country", "birth_year": "age"}
+    columns = {"user_id": "id", "country": "country", "signup_ts": "age"}
     outputs = [{"dataset": "user_profiles", "input": "people", "columns": columns}]
     document.write_text(json.dumps({"name": "m", "inputs": {"people": "people*"}, "outputs": outputs}))
     with pytest.raises(InvalidInput, match="3 of 3 rows rejected"):
