@@ -82,10 +82,15 @@ def run_import(
             opened = {}
             for number, (name, declared) in enumerate(mapping.inputs.items()):
                 progress(f"reading {name}: {', '.join(path.name for path in matched[name])}")
-                opened[name] = inputs.open_input(connection, number, declared, matched[name])
+                opened[name] = inputs.open_input(connection, number, declared, matched[name], Path(spill))
             window, staged = staging.stage(connection, mapping, opened, ds)
+            broken = [line for entry in opened.values() for line in entry.broken_lines]
             samples = rejects.write_samples(
-                connection, staged, settings.home.absolute() / "rejects", f"{mapping.name}-{window.ds}"
+                connection,
+                staged,
+                settings.home.absolute() / "rejects",
+                f"{mapping.name}-{window.ds}",
+                broken,
             )
             result = _result(mapping, window, staged, samples)
             _refuse(staged, max_reject_pct, samples)

@@ -18,7 +18,8 @@ from angelia.contracts import ids
 from angelia.contracts.constraints import FROM_SCHEMA, Kind, constraints
 from angelia.contracts.core import TIMESTAMP
 from angelia.importing.expressions import Compiler
-from angelia.importing.inputs import FILE, ROW, quote
+from angelia.importing.inputs import quote
+from angelia.importing.layers import FILE, ROW
 from angelia.importing.staged import Staged, Window
 
 BEYOND_DS = "after --ds"

@@ -15,8 +15,16 @@ import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column
 from angelia.errors import InvalidInput
-from angelia.importing.layers import Layers, cast
-from angelia.importing.mapping import ColumnSpec, Condition, Output, Timestamp, nearest_column, raw_text
+from angelia.importing.layers import WHOLE, Layers, cast
+from angelia.importing.mapping import (
+    ColumnSpec,
+    Condition,
+    Input,
+    Output,
+    Timestamp,
+    nearest_column,
+    raw_text,
+)
 from angelia.importing.moments import moment
 
 SQL_TYPES = {
@@ -44,10 +52,16 @@ class Compiler:
     """Compiles the columns of one output over one base relation with known columns and types."""
 
     def __init__(
-        self, output: Output, layers: Layers, columns: Mapping[str, tuple[str, str]], timezone: str
+        self,
+        output: Output,
+        layers: Layers,
+        columns: Mapping[str, tuple[str, str]],
+        timezone: str,
+        inputs: Mapping[str, Input],
     ) -> None:
-        """Take the file columns as name -> (SQL expression, type)."""
+        """Take the file columns as name -> (SQL expression, type), and how the inputs' files are written."""
         self.output, self.layers, self.columns, self.timezone = output, layers, columns, timezone
+        self.inputs = inputs
         self.used: dict[str, str] = {}  # file column -> step, in order of first use
         self.reads: dict[str, set[str]] = {}  # target -> file columns it was made from
         self._targets: dict[str, Value] = {}
@@ -96,7 +110,7 @@ class Compiler:
         """Return a step that is true where a condition holds, never null."""
         layers, raw = self.layers, self.raw(condition.column)
         text = f"CAST({raw} AS VARCHAR)"
-        value = condition.value
+        value, numeric = condition.value, raw
         if condition.op in ("is_null", "not_null"):
             return layers.add(f"{raw} IS {'' if condition.op == 'is_null' else 'NOT '}NULL", [raw])
         if condition.op in ("in", "not_in"):
@@ -104,16 +118,18 @@ class Compiler:
             sql = f"coalesce({text} IN ({', '.join(layers.bind(raw_text(item)) for item in value)}), false)"
         elif condition.op in ("eq", "ne"):
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            left = f"TRY_CAST({raw} AS DOUBLE)" if number else text
+            numeric = self._number(condition.column, raw)
+            left = f"TRY_CAST({numeric} AS DOUBLE)" if number else text
             sql = f"coalesce({left} = {layers.bind(float(value) if number else raw_text(value))}, false)"  # type: ignore[arg-type]
         elif condition.op in ("lt", "le", "gt", "ge"):
             sign = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}[condition.op]
-            sql = f"coalesce(TRY_CAST({raw} AS DOUBLE) {sign} {layers.bind(float(value))}, false)"  # type: ignore[arg-type]
+            numeric = self._number(condition.column, raw)
+            sql = f"coalesce(TRY_CAST({numeric} AS DOUBLE) {sign} {layers.bind(float(value))}, false)"  # type: ignore[arg-type]
         else:
             function = "starts_with" if condition.op.endswith("starts_with") else "regexp_matches"
             sql = f"coalesce({function}({text}, {layers.bind(raw_text(value))}), false)"
         negated = condition.op == "ne" or condition.op.startswith("not_")
-        return layers.add(f"NOT {sql}" if negated else sql, [raw])
+        return layers.add(f"NOT {sql}" if negated else sql, [raw, numeric])
 
     # ---- one column
 
@@ -154,7 +170,7 @@ class Compiler:
         if spec.template is not None:
             return self._template(spec.template), "VARCHAR"
         if spec.product is not None:
-            factors = [self.raw(factor) for factor in spec.product]
+            factors = [self._number(factor, self.raw(factor)) for factor in spec.product]
             return layers.add(
                 " * ".join(f"TRY_CAST({factor} AS DOUBLE)" for factor in factors), factors
             ), "DOUBLE"
@@ -169,15 +185,19 @@ class Compiler:
             raise InvalidInput(f"{self.output.dataset}.{name}: holds one value, not a list")
         step, kind = self._source(name, spec)
         problems: list[tuple[str, str]] = []
-        step = self._prepare(name, spec, step, kind, problems)
+        step = self._prepare(name, spec, step, kind, problems, self._is_number(name, spec, column))
         days_before = bool(spec.timestamp and spec.timestamp.unit == "days_before_ds")
         if column.type == TIMESTAMP:
             rule = spec.timestamp or Timestamp()
             kind = kind if not self._rewrites(spec) else "VARCHAR"
-            made = moment(self.layers, step, kind, rule, self.timezone)
+            formats = rule.date_format
+            if spec.from_ is not None and rule.unit == "iso" and not formats:
+                formats = self._dialect(spec.from_).date_format
+            made = moment(self.layers, step, kind, rule, self.timezone, formats)
             if made.unknown_zone:
                 problems.append((made.unknown_zone, f"{name}: unknown zone"))
-            self._failed(problems, step, made.step, f"{name}: no moment in {rule.unit}")
+            unit = "its date format" if formats else rule.unit
+            self._failed(problems, step, made.step, f"{name}: no moment in {unit}")
             step = made.step
         else:
             if spec.timestamp:
@@ -200,21 +220,71 @@ class Compiler:
             days_before,
         )
 
+    def _dialect(self, name: str) -> Input:
+        """Return how the file of a column is written."""
+        for join in self.output.join:
+            if name.startswith(f"{join.input}."):
+                return self.inputs[join.input]
+        assert self.output.input is not None
+        return self.inputs[self.output.input]
+
+    def _number(self, name: str, step: str) -> str:
+        """Return a step of a column's text with a decimal point, where the file has commas: `1.234,5`. Null
+        where it is no such number: `1.5` may be fifteen.
+        """
+        if self._dialect(name).decimal == "." or self.columns[name][1] != "VARCHAR":
+            return step
+        text = f"trim(CAST({step} AS VARCHAR))"
+        return self.layers.add(
+            f"CASE WHEN regexp_full_match({text}, {self.layers.bind(_DECIMAL_COMMA)}) "
+            f"THEN replace(replace({text}, '.', ''), ',', '.') END",
+            [step],
+        )
+
+    @staticmethod
+    def _is_number(name: str, spec: ColumnSpec, column: Column) -> bool:
+        """Return whether a column's text is read as a number."""
+        unit = spec.timestamp.unit if spec.timestamp else "iso"
+        kind = SQL_TYPES.get(column.type)
+        return (
+            kind in (*WHOLE, "DOUBLE")
+            or spec.scale is not None
+            or (column.type == TIMESTAMP and unit != "iso")
+        )
+
     @staticmethod
     def _rewrites(spec: ColumnSpec) -> bool:
         return bool(spec.type_ or spec.split or spec.transform or spec.map_ or spec.scale)
 
     def _prepare(
-        self, name: str, spec: ColumnSpec, step: str, kind: str, problems: list[tuple[str, str]]
+        self,
+        name: str,
+        spec: ColumnSpec,
+        step: str,
+        kind: str,
+        problems: list[tuple[str, str]],
+        is_number: bool = False,
     ) -> str:
-        """Apply when, type, split, transforms, map and scale, in this order."""
+        """Apply when, type, split, transforms, map and scale, in this order; a number of the file, not of the
+        map, may have a decimal comma.
+        """
         layers = self.layers
+
+        def number(step: str) -> str:
+            if spec.from_ is None:
+                return step
+            changed = self._number(spec.from_, step)
+            if changed != step:
+                self._failed(problems, step, changed, f"{name}: not a number with a decimal comma")
+            return changed
+
         if spec.when:
             holds = self.condition(spec.when)
             step = layers.add(f"CASE WHEN {holds} THEN {step} END", [holds, step])
         if kind == "VARCHAR":  # an empty cell is a missing value, in Parquet as in CSV
             step = layers.add(f"nullif({step}, '')", [step])
         if spec.type_:
+            step = number(step) if spec.type_ in ("int", "float") else step
             target = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}[spec.type_]
             changed = layers.add(cast(step, target), [step])
             self._failed(problems, step, changed, f"{name}: not {_article(target)}")
@@ -229,6 +299,8 @@ class Compiler:
             step = layers.add(_TRANSFORMS[transform].format(f"CAST({step} AS VARCHAR)"), [step])
         if spec.map_ is not None:
             step = self._map(name, spec, step, problems)
+        elif is_number and not spec.type_:
+            step = number(step)
         if spec.scale is not None:
             changed = layers.add(f"TRY_CAST({step} AS DOUBLE) * {layers.bind(spec.scale)}", [step])
             self._failed(problems, step, changed, f"{name}: not a number")
@@ -291,6 +363,7 @@ class Compiler:
         )
 
 
+_DECIMAL_COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d*)?"
 _TRANSFORMS = {
     "trim": "trim({})",
     "lower": "lower({})",

@@ -1,7 +1,7 @@
 """Open the files of a mapping in DuckDB: one relation per input, every row with its file and row number.
 
-Reads CSV and Parquet from local disk. CSV is read as text (a mapping, not a guess, decides types); lines that
-are no CSV rows are counted, not fatal.
+Reads CSV (`csv_files`) and Parquet from local disk. CSV is read as text: a mapping, not a guess, decides
+types.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 import duckdb
 
 from angelia.errors import InvalidInput
+from angelia.importing.csv_files import BrokenLine, load
+from angelia.importing.layers import FILE, ROW
 from angelia.importing.mapping import Input, Mapping
 
-FILE, ROW = "__file", "__row"
 ZONED = "TIMESTAMP WITH TIME ZONE"
 # Types of the same meaning: nanoseconds are cut to the lake's microseconds.
 _PLAIN_MOMENTS = {
@@ -36,6 +37,7 @@ class Opened:
     files: tuple[Path, ...]
     types: dict[str, str]
     n_broken_lines: int
+    broken_lines: tuple[BrokenLine, ...] = ()  # some of them
 
 
 def quote(name: str) -> str:
@@ -93,16 +95,21 @@ def sha256(path: Path) -> str:
 
 
 def open_input(
-    connection: duckdb.DuckDBPyConnection, number: int, declared: Input, files: Sequence[Path]
+    connection: duckdb.DuckDBPyConnection,
+    number: int,
+    declared: Input,
+    files: Sequence[Path],
+    folder: Path,
 ) -> Opened:
-    """Make the relation `input_<number>` with all columns of the files, plus `__file` and `__row` (from 1).
+    """Make the relation `input_<number>` with all columns of the files, plus `__file` and `__row` (from 1);
+    `folder` takes copies of files that must be converted.
 
     Raises:
         InvalidInput: a file is neither CSV nor Parquet, is damaged, or its columns differ from the first
             file's.
     """
     relation = f"input_{number}"
-    broken = 0
+    n_broken, broken = 0, list[BrokenLine]()
     columns: dict[str, str] | None = None
     parts = []
     for position, path in enumerate(files):
@@ -110,7 +117,8 @@ def open_input(
         if path.suffix.lower() == ".parquet":
             _parquet(connection, part, path)
         elif path.suffix.lower() in (".csv", ".tsv", ".txt", ".gz"):
-            broken += _csv(connection, part, declared, path)
+            n, lines = load(connection, part, declared, path, folder)
+            n_broken, broken = n_broken + n, [*broken, *lines]
         else:
             raise InvalidInput(f"{path.name} is neither .csv nor .parquet")
         here = {
@@ -137,7 +145,8 @@ def open_input(
         relation,
         tuple(files),
         {name: kind for name, kind, *_ in types if name not in (FILE, ROW)},
-        broken,
+        n_broken,
+        tuple(broken),
     )
 
 
@@ -187,29 +196,3 @@ def _parquet(connection: duckdb.DuckDBPyConnection, part: str, path: Path) -> No
         )
     except duckdb.Error:
         raise InvalidInput(f"{path.name} cannot be read as Parquet") from None
-
-
-def _csv(connection: duckdb.DuckDBPyConnection, part: str, declared: Input, path: Path) -> int:
-    """Load one CSV as text and return the number of lines that were none."""
-    try:
-        connection.execute(
-            f"CREATE TEMP TABLE {part} AS SELECT *, $name AS {FILE}, row_number() OVER () AS {ROW} "  # noqa: S608
-            "FROM read_csv($path, all_varchar = true, "
-            "header = true, delim = $delimiter, quote = '\"', escape = '\"', nullstr = $nulls, "
-            "strict_mode = true, "
-            f"store_rejects = true, rejects_table = '{part}_errors', rejects_scan = "
-            f"'{part}_scans', rejects_limit = 0, hive_partitioning = false)",
-            {
-                "name": path.name,
-                "path": str(path),
-                "delimiter": declared.delimiter,
-                "nulls": declared.null_values,
-            },
-        )
-        (row,) = connection.sql(f"SELECT count(DISTINCT line) FROM {part}_errors").fetchall()  # noqa: S608
-    except duckdb.Error:
-        raise InvalidInput(
-            f"{path.name} cannot be read as CSV",
-            fix="a header line, UTF-8, and the mapping's delimiter are expected",
-        ) from None
-    return int(row[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+FILE, ROW = "__file", "__row"  # columns of every relation: where a row stands
 WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
 
 

@@ -13,7 +13,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from angelia.errors import InvalidInput, unquoted, without_addresses
-from angelia.importing.mapping import ColumnSpec, Filter, Input, Join, Mapping, Output, Timestamp, nearest
+from angelia.importing.mapping import (
+    ColumnSpec,
+    Filter,
+    Input,
+    Join,
+    Mapping,
+    Output,
+    Split,
+    Timestamp,
+    nearest,
+)
 
 
 class _Strict(yaml.SafeLoader):
@@ -62,6 +72,7 @@ def _explain(error: ValidationError) -> str:
             "outputs": Output,
             "inputs": Input,
             "timestamp": Timestamp,
+            "split": Split,
             "filter": Filter,
             "join": Join,
         }

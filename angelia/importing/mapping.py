@@ -5,12 +5,14 @@ Everything in it is data: names are quoted and values bound when SQL is made fro
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import re
 import string
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from angelia.contracts import CONTRACTS, Dataset
 from angelia.contracts.core import TIMESTAMP
@@ -109,13 +111,35 @@ class Filter(Condition):
     reason: str = Field("filtered", pattern=r"^[^\x00-\x1f]{1,80}$")
 
 
+def _date_formats(value: object) -> object:
+    formats = [value] if isinstance(value, str) else value
+    if isinstance(formats, list):
+        for text in formats:
+            letters = re.findall(r"%-?(.?)", text) if isinstance(text, str) else []
+            if not letters or not set(letters) <= set("aAbBdfHIjmMpSyYzZ%"):
+                raise ValueError("is no date format; for example %d.%m.%Y %H:%M:%S")
+        if len({"%z" in text or "%Z" in text for text in formats}) > 1:
+            raise ValueError("either every date format carries a zone, or none")
+    return formats
+
+
+DateFormats = Annotated[list[str], BeforeValidator(_date_formats), Field(min_length=1, max_length=9)]
+
+
 class Timestamp(_Document):
     """How a moment is written in the file; `days_before_ds` is a number of days that had passed at the end of
-    the import.
+    the import, `excel_days` what a spreadsheet shows of a date without a format.
     """
 
-    unit: Literal["s", "ms", "us", "iso", "days_before_ds"] = "iso"
+    unit: Literal["s", "ms", "us", "iso", "days_before_ds", "excel_days"] = "iso"
     timezone: str | None = None
+    date_format: DateFormats | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Timestamp:
+        if self.date_format and self.unit != "iso":
+            raise ValueError("give unit or date_format, not both")
+        return self
 
 
 class Split(_Document):
@@ -281,8 +305,32 @@ class Input(_Document):
     """Files by a pattern on their names, and how a CSV is written."""
 
     match: str = Field(min_length=1)
+    encoding: str = "utf-8"
     delimiter: str = Field(",", min_length=1, max_length=4)
+    quote: str = Field('"', max_length=1)
+    escape: str = Field('"', min_length=1, max_length=1)
     null_values: list[str] = Field([""], min_length=1)
+    decimal: Literal[".", ","] = "."
+    date_format: DateFormats | None = None
+
+    @property
+    def codec(self) -> str:
+        """The encoding's one name."""
+        return codecs.lookup(self.encoding).name
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether nothing has to be converted."""
+        return self.codec in ("utf-8", "utf-8-sig", "ascii")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except (LookupError, ValueError):
+            raise ValueError("is no encoding; for example windows-1252, utf-16 or shift_jis") from None
+        return value
 
     @model_validator(mode="before")
     @classmethod

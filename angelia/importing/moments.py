@@ -7,8 +7,10 @@ since several places share one and a table would guess.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from angelia.contracts.duckdb import literal
 from angelia.importing.layers import Layers, cast
 from angelia.importing.mapping import Timestamp
 
@@ -31,10 +33,18 @@ class Moment:
     unknown_zone: str | None = None
 
 
-def moment(layers: Layers, step: str, kind: str, rule: Timestamp, timezone: str) -> Moment:
+def moment(
+    layers: Layers,
+    step: str,
+    kind: str,
+    rule: Timestamp,
+    timezone: str,
+    date_format: Sequence[str] | None = None,
+) -> Moment:
     """Compile a moment (or, for days_before_ds, the number of days) of an SQL type.
 
     Args:
+        date_format: of the file's texts, unless the rule gives one.
         timezone: of moments that carry none, unless the rule names another.
     """
     if kind.startswith("TIMESTAMP WITH"):  # typed and zoned: nothing is left to interpret
@@ -44,8 +54,12 @@ def moment(layers: Layers, step: str, kind: str, rule: Timestamp, timezone: str)
         return Moment(layers.add(f"timezone('UTC', timezone({zone}, CAST({step} AS TIMESTAMP)))", [step]))
     if rule.unit == "days_before_ds":
         return Moment(layers.add(f"{cast(step, 'INTEGER')}", [step]))
+    if rule.unit == "excel_days":
+        return Moment(_of_serial_days(layers, step, rule.timezone or timezone))
     if rule.unit != "iso":
         return Moment(_of_number(layers, step, _MICROSECONDS[rule.unit]))
+    if formats := rule.date_format or date_format:
+        return Moment(_of_format(layers, step, formats, rule.timezone or timezone))
     return _of_text(layers, step, rule.timezone or timezone)
 
 
@@ -60,6 +74,31 @@ def _of_number(layers: Layers, step: str, factor: int) -> str:
     return layers.add(
         f"CASE WHEN {number} BETWEEN 0 AND {_LAST_MICROSECOND} THEN make_timestamp({number}) END", [number]
     )
+
+
+def _of_serial_days(layers: Layers, step: str, timezone: str) -> str:
+    """Count days since 1899-12-30, as spreadsheets do from March 1900 on.
+
+    Source: ECMA-376 part 1, 18.17.4.1.
+    """
+    days = layers.add(f"TRY_CAST({step} AS DOUBLE)", [step])
+    # A double of days is exact to less than a millisecond, and what people typed to the second.
+    local = layers.add(
+        f"CASE WHEN {days} BETWEEN 61 AND 109574 THEN TIMESTAMP '1899-12-30' + "
+        f"to_milliseconds(CAST(round({days} * 86400000) AS BIGINT)) END",
+        [days],
+    )
+    return layers.add(f"timezone('UTC', timezone({layers.bind(timezone)}, {local}))", [local])
+
+
+def _of_format(layers: Layers, step: str, formats: Sequence[str], timezone: str) -> str:
+    text = layers.add(f"trim(CAST({step} AS VARCHAR))", [step])
+    # The engine wants constant formats; they hold no more than the mapping's letters and signs.
+    listed = ", ".join(literal(text) for text in formats)
+    read = layers.add(f"TRY_STRPTIME({text}, [{listed}])", [text])
+    if any("%z" in text or "%Z" in text for text in formats):
+        return layers.add(f"timezone('UTC', CAST({read} AS TIMESTAMPTZ))", [read])
+    return layers.add(f"timezone('UTC', timezone({layers.bind(timezone)}, {read}))", [read])
 
 
 def _of_text(layers: Layers, step: str, timezone: str) -> Moment:

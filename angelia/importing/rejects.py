@@ -20,16 +20,24 @@ from pathlib import Path
 import duckdb
 
 from angelia.errors import without_addresses
-from angelia.importing.inputs import FILE, ROW, quote
-from angelia.importing.staged import Staged
+from angelia.importing.csv_files import BrokenLine
+from angelia.importing.inputs import quote
+from angelia.importing.layers import FILE, ROW
+from angelia.importing.staged import BROKEN_LINE, Staged
 
 PER_REASON = 5
 
 
 def write_samples(
-    connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], folder: Path, name: str
+    connection: duckdb.DuckDBPyConnection,
+    staged: Sequence[Staged],
+    folder: Path,
+    name: str,
+    broken_lines: Sequence[BrokenLine] = (),
 ) -> Path | None:
-    """Write up to five rows per output and reason; return the file, or None where nothing was rejected."""
+    """Write up to five rows per output and reason, and of each file and kind of broken line the numbers: what
+    stands there belongs to no column. Return the file, or None where nothing was rejected.
+    """
     if not any(item.rejected for item in staged):
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +48,9 @@ def write_samples(
         if item.rejected
         for sample in _samples(connection, item, key)
     ]
+    for broken in broken_lines:
+        sample = {"reason": BROKEN_LINE, "file": broken.file, "line": broken.line, "problem": broken.kind}
+        lines.append(json.dumps(sample, ensure_ascii=False, sort_keys=True))
     path = folder / f"{name}.jsonl"
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)

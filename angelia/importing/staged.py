@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from angelia.importing.mapping import Output
 
+BROKEN_LINE = "line is no CSV row"
+
 
 @dataclass
 class Staged:

@@ -20,10 +20,10 @@ from angelia.errors import InvalidInput
 from angelia.importing.attributes import normalise
 from angelia.importing.checking import check_rows
 from angelia.importing.expressions import Compiler
-from angelia.importing.inputs import FILE, ROW, Opened, quote
-from angelia.importing.layers import Layers
+from angelia.importing.inputs import Opened, quote
+from angelia.importing.layers import FILE, ROW, Layers
 from angelia.importing.mapping import Mapping, Output, nearest_column
-from angelia.importing.staged import Staged, Window
+from angelia.importing.staged import BROKEN_LINE, Staged, Window
 
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # no moment of a person or a push lies outside
 
@@ -105,9 +105,8 @@ def _map_rows(
     names = {name: f"f{position}" for position, name in enumerate(columns)}
     listed = ", ".join(f"{sql} AS {names[name]}" for name, (sql, _) in columns.items())
     layers = Layers(f"SELECT {listed}, main.{FILE}, main.{ROW} FROM {relation}")
-    compiler = Compiler(
-        output, layers, {name: (names[name], kind) for name, (_, kind) in columns.items()}, mapping.timezone
-    )
+    typed = {name: (names[name], kind) for name, (_, kind) in columns.items()}
+    compiler = Compiler(output, layers, typed, mapping.timezone, mapping.inputs)
     filters = [(compiler.condition(condition), condition.reason) for condition in output.filter]
     values = {
         column.name: compiler.target(column.name)
@@ -286,7 +285,7 @@ def _count(connection: duckdb.DuckDBPyConnection, item: Staged, inputs: MappingT
         ).fetchall()
     )
     if broken:
-        item.rejected["line is no CSV row"] = broken
+        item.rejected[BROKEN_LINE] = broken
     item.nulled = dict(
         connection.sql(
             f"SELECT unnest(__nulled) AS reason, count(*) FROM {item.table} WHERE __filtered IS "
