@@ -24,6 +24,9 @@ import pytest
 
 from angelia.commands.loop import PROJECT, Steps, environment, prepare_airflow, sandbox
 from angelia.lake import Lake
+from angelia.planning.guard import guard
+from angelia.quality.gates import run_gate
+from angelia.quality.verdicts import require_open
 from spark_jobs import JOBS
 
 DAYS = ("2026-11-12", "2026-11-13", "2026-11-14")
@@ -55,7 +58,11 @@ def night(home: Path, day: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**environment(home), "ANGELIA_SHARD_BITS": "8"}.items():
             patch.setenv(name, value)
+        lake = Lake.open(str(home / "lake"))
         for job in JOBS:
+            if job == "emit_manifests":
+                require_open("plan", day, run_gate(lake, "plan", day))
+                guard(lake, day)
             importlib.import_module(f"spark_jobs.{job}").main(["--ds", day])
 
 
