@@ -238,7 +238,7 @@ def test_an_erasure_between_judges_nothing_anew(held):
     assert emitted(held).held == ("sale",)
 
 
-def test_a_replay_is_emitted_unjudged_but_for_what_its_guard_holds(held):
+def test_a_replay_is_emitted_but_for_what_its_guard_holds(held):
     branch = Lake(held.store, branch="replay-x")
     assert emitted(branch) == Released()
     plan_a_night(branch, SALE | {"approval_required": True})
