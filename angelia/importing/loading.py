@@ -101,11 +101,11 @@ def load_mapping(path: Path) -> Mapping:
         ValueError,
         RecursionError,
     ):  # 2026-02-30 is no date to YAML, and ten thousand brackets no document
-        raise InvalidInput(f"{path.name} is no YAML", fix="see docs/IMPORT.md") from None
+        raise InvalidInput(f"{path.name} is not YAML", fix="see docs/IMPORT.md") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "no YAML"
+        problem = getattr(error, "problem", None) or "not YAML"
         raise InvalidInput(f"{path.name}{line}: {unquoted(problem)}") from None
     if not isinstance(raw, dict):
         raise InvalidInput(f"{path.name} holds no mapping document", fix="see docs/IMPORT.md")

@@ -209,6 +209,24 @@ def test_commands(week, settings_home, capsys) -> None:
     )
     used = json.loads(Registry.open(settings_home / "models").load(version)["metrics.json"])["n"]
     assert sum(line["rejected"].values()) == sent - sum(used.values()) > 0
+    words = ["--version", version, "--reason", "looks fine"]
+    for answer, says in (
+        (["--by", ""], "--by names nobody"),
+        (["--by", "", "--answer", "", "--about", ""], "nobody answered"),  # marked as success
+        (["--by", "", "--answer", "Reject", "--about", version], "no named person answered"),  # timed out
+        (["--by", "", "--answer", "Approve", "--about", version], "no named person answered"),
+        (["--by", "ada", "--answer", "Reject", "--about", version], "the answer was Reject"),
+        (["--by", "ada", "--answer", "Yes", "--about", version], "'Yes' was not offered"),
+        (["--by", "ada", "--answer", "Approve", "--about", "v0"], "the answer is about v0"),  # trained again
+        (["--by", "ada", "--answer", "Approve"], "the answer is about nothing that it names"),
+    ):
+        assert promote_main([*words, *answer]) == 2
+        printed = capsys.readouterr()
+        assert (printed.out, printed.err.count("\n")) == ("", 1)
+        assert says in printed.err
+    assert Registry.open(settings_home / "models").champion() is None
+    assert promote_main([*words, "--by", "ada", "--answer", "Approve", "--about", version]) == 0
+    assert version in capsys.readouterr().out
     assert promote_main(["--version", version, "--by", "ada", "--reason", "looks fine"]) == 0
     assert version in capsys.readouterr().out
     for argv in (
