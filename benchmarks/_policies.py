@@ -163,7 +163,8 @@ def planned(night: Night, shard: Shard, chance: F64 | None, *, explore: bool = T
 def messages(night: Night, shard: Shard, choice: Choice, slot_propensity: F64, chance: F64 | None) -> Sent:
     """Return the chosen pairs as messages."""
     if chance is None:
-        chance = slot_chance(shard.people, shard.pairs, night.cell)
+        local, _, off = open_hours(night.terms, night.people)
+        chance = slot_chance(shard.people, shard.pairs, local, off)
     rows = np.flatnonzero(choice.slot >= 0)
     user, campaigns = shard.pairs.user[rows], night.terms.campaigns
     numbers = shard.pairs.campaign[rows].tolist()

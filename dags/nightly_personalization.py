@@ -18,7 +18,8 @@ so yesterday's manifests stay and are still sent.
   `angelia plan guard --ds D` shows the numbers again. Its verdict `missing` asks nothing: a campaign that
   should send plans no message.
 - a question that was marked as success, or is answered with another verdict's id, counts as not answered:
-  `emit_manifests` reads the guard's verdict itself. Airflow keeps the text of a question that is cleared: where
+  `emit_manifests` reads the guard's verdict itself. Airflow keeps the text of a question that is cleared:
+  where
   `angelia plan guard --ds D` shows another id than the question's field *about*, read the numbers there, put
   that id into the field, and answer.
 - `emit_manifests` says that gate or guard judged another plan: `plan_dispatch` ran again since. Clear

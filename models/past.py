@@ -173,7 +173,8 @@ def hour_offsets(
     who = np.searchsorted(people["ordinal"].to_numpy(), rows["ordinal"].to_numpy())
     zones, countries = people["timezone"].take(pa.array(who)).to_pylist(), rows["country"].to_pylist()
     clock = read_clock(zones, countries, np.datetime64(ds, "D"), days + 1, 14.0)
-    cell = clock.cells[clock.group, np.clip(hour - clock.first_hour, 0, clock.cells.shape[1] - 1)]
+    where = (clock.group, np.clip(hour - clock.first_hour, 0, clock.cells.shape[1] - 1))
+    cell, weekday = (table[where].astype(np.int64) for table in (clock.cells, clock.weekdays))
     for day in np.unique(night):
         until = [name for name in known if name <= str(day)]
         commit = lake.require("send_times", ds=until[-1]) if until else None
@@ -189,7 +190,7 @@ def hour_offsets(
         factor = CategoryHours.of(commit.meta)
         names = rows["category"].take(pa.array(here)).to_pylist()
         row = np.array([factor.row.get(name or "", len(factor.factor) - 1) for name in names])
-        value = curve[at, cell[here]] * factor.factor[row, cell[here]]
+        value = curve[at, cell[here]] * factor.at(row, cell[here], weekday[here])
         offset[here] = np.where(
             have, np.clip(np.log(np.maximum(value, 1e-6)), -OFFSET_RANGE, OFFSET_RANGE), 0.0
         )

@@ -138,8 +138,11 @@ class Shard:
             at = sent_hour - self.clock.first_hour
             here = (at >= 24 * first) & (at < stop) & (category >= 0)
             user, at = user[here], at[here]
-            cell = self.clock.cells[self.clock.group[user], at].astype(np.int64)
-            found.append(Pushes(user, cell, category[here], self.clock.decay[at // 24]))
+            where = (self.clock.group[user], at)
+            cell, weekday = (
+                table[where].astype(np.int64) for table in (self.clock.cells, self.clock.weekdays)
+            )
+            found.append(Pushes(user, cell, weekday, category[here], self.clock.decay[at // 24]))
         return found[0], found[1]
 
     def counts(self, first: int = 0, last: int | None = None) -> tuple[PushCounts, PushCounts]:
@@ -209,16 +212,23 @@ def lists_of(column: pa.ChunkedArray) -> Floats:
     return np.asarray(column.combine_chunks().flatten().to_numpy(), dtype=np.float64).reshape(-1, 24)
 
 
-def own_hours(results: Sequence[ShardResult]) -> tuple[dict[str, list[float]], float]:
-    """Return each category's factor by cell, and the strength that was chosen."""
+def own_times(results: Sequence[ShardResult]) -> dict[str, object]:
+    """Return what the commit's meta says of categories: their factors by cell and by weekday, and the
+    strengths
+    that were chosen (None = no effect).
+    """
     halves = [category_hours.merge([r.stats[half] for r in results]) for half in ("earlier", "later")]
     names = list(halves[0])
     if not names:
-        return {}, float("inf")
+        return {"categories": {}, "category_days": {}, "category_strengths": [None, None]}
     earlier, later = (np.stack([half[name] for name in names]) for half in halves)
-    strength = category_hours.choose_strength(earlier, later)
-    factor = np.round(category_hours.factors(earlier + later, strength), 4)
-    return dict(zip(names, factor.tolist(), strict=True)), strength
+    tables, strengths = [], []
+    for of in (category_hours.by_cell, category_hours.by_weekday):
+        strength = category_hours.choose_strength(of(earlier), of(later))
+        factor = np.round(category_hours.factors(of(earlier + later), strength), 4)
+        tables.append(dict(zip(names, factor.tolist(), strict=True)))
+        strengths.append(strength if np.isfinite(strength) else None)
+    return {"categories": tables[0], "category_days": tables[1], "category_strengths": strengths}
 
 
 def curve_table(
@@ -302,7 +312,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         ]
         strength = choose_strength(scores)
         written = run_shards(spark, shards, partial(write_curves, inputs, sums, strength, attempt.folder))
-        hours, believed = own_hours(written)
         for result in written:
             for entry in result.files:
                 attempt.add(entry)
@@ -321,8 +330,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "cohorts": len(tables.names),
                 "reference": np.round(tables.reference, 4).tolist(),
                 "population": np.round(tables.curves[-1], 4).tolist(),
-                "categories": hours,
-                "category_strength": believed if np.isfinite(believed) else None,
+                **own_times(written),
             },
         )
 

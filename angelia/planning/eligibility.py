@@ -19,6 +19,7 @@ import numpy.typing as npt
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem
+from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import LocalHours, in_hours, in_quiet, is_day_off, local_grid
 
 F64 = npt.NDArray[np.float64]
@@ -170,8 +171,8 @@ class Past:
 class Pairs:
     """User x campaign pairs in user order, with the drawn material's score and category.
 
-    `hours` is how much better each category is opened at a local hour than at a mean one, (categories + 1,
-    48); the last row is 1, for materials without a category. `category` is the row of the drawn material.
+    `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
+    the drawn material.
     """
 
     user: I64
@@ -179,7 +180,7 @@ class Pairs:
     p_open: F64
     has_material: Bools
     category: I64
-    hours: F64
+    hours: CategoryHours
 
 
 def room_for(
@@ -227,10 +228,11 @@ def cells(local: LocalHours, off: Bools) -> I64:
     return np.asarray(local.hour.astype(np.int64) + 24 * off)
 
 
-def slot_chance(people: People, pairs: Pairs, cell: I64) -> F64:
+def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
     """Return the probability that a message of each pair is opened if it goes in each slot, (m, h)."""
+    cell, weekday = cells(local, off), local.weekday.astype(np.int64)
     curve = np.take_along_axis(np.hstack([people.workday, people.day_off]), cell, 1)
-    factor = pairs.hours[pairs.category[:, None], cell[pairs.user]]
+    factor = pairs.hours.at(pairs.category[:, None], cell[pairs.user], weekday[pairs.user])
     return np.clip(pairs.p_open[:, None] * curve[pairs.user] * factor, 0.0, 1.0)
 
 
@@ -308,7 +310,7 @@ def build(
     is_open = outcome == OPEN
     allowed &= is_open[:, None]
     if chance is None:
-        chance = slot_chance(people, pairs, cells(local, off))
+        chance = slot_chance(people, pairs, local, off)
     problem = Problem(
         n_users=n,
         pair_user=pairs.user,

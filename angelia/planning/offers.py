@@ -69,11 +69,14 @@ def best_hours(
     may = campaign_hours(terms, campaign, local)
     if not campaign.is_exempt:
         may = may & ~quiet
-    cell = cells(local, off)[user]
+    cell, weekday = cells(local, off)[user], local.weekday.astype(np.int64)[user]
     curve = np.take_along_axis(np.hstack([people.workday, people.day_off])[user], cell, 1)
     curve = np.where(may[user], curve, 0.0)
     rows = hours.rows(facts.category, campaign.materials)
-    best = {row: (curve * hours.factor[row][cell]).max(axis=1, initial=0.0) for row in set(rows)}
+    best = {
+        row: (curve * hours.at(np.full((1, 1), row), cell, weekday)).max(axis=1, initial=0.0)
+        for row in set(rows)
+    }
     # Nobody whose hours are all closed is sent anything; their draw keeps to the scores.
     return np.stack([np.where(best[row] > 0, best[row], 1.0) for row in rows], axis=1)
 
@@ -101,6 +104,6 @@ def gather(
         np.concatenate(p_open)[order],
         (picked >= 0)[order],
         np.concatenate(category)[order],
-        hours.factor,
+        hours,
     )
     return pairs, np.concatenate(names)[order].tolist(), propensity[order]

@@ -24,6 +24,7 @@ from angelia.planning.eligibility import (
     room_for,
     thin_drawn,
 )
+from angelia.timing.category_hours import CategoryHours
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 CAMPAIGN = Campaign(
@@ -89,7 +90,7 @@ def pairs(n, campaign=0, p=0.05, has=True):
         np.full(n, p),
         np.full(n, has),
         np.zeros(n, np.int64),
-        np.ones((1, 48)),
+        CategoryHours.of({}),
     )
 
 

@@ -29,6 +29,7 @@ from angelia.planning import (
 )
 from angelia.planning.eligibility import Arm, Campaign, Channel, Pairs, Past, People, Terms, build, draw_slots
 from angelia.planning.inputs import terms_of
+from angelia.timing.category_hours import CategoryHours
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 N = 40
@@ -97,7 +98,7 @@ def everyone(n: int) -> Pairs:
         np.full(n, 0.05),
         np.ones(n, bool),
         np.zeros(n, np.int64),
-        np.ones((1, 48)),
+        CategoryHours.of({}),
     )
 
 
