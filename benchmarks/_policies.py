@@ -313,7 +313,8 @@ def true_material(night: Night, volume: int | None) -> Sent:
             mean = truth.of(offer.user, [name] * len(offer.user)).mean(axis=1)
             grid[:, column] = np.where(np.isnan(grid[:, column]), np.nan, mean)
         offers.append(Offer(offer.number, offer.user, grid))
-    drawn = [draw_material(night.terms, night.people, o, night.facts, night.hours) for o in offers]
+    opened = open_hours(night.terms, night.people)
+    drawn = [draw_material(night.terms, night.people, opened, o, night.facts, night.hours) for o in offers]
     pairs, material, propensity = gather(night.terms, offers, drawn, night.facts, night.hours)
     return planned(night, Shard(night.people, pairs, night.shard.past, material, propensity), None)
 

@@ -199,7 +199,10 @@ def room_for(
     return room
 
 
-def open_hours(terms: Terms, people: People) -> tuple[LocalHours, Bools, Bools]:
+NightHours = tuple[LocalHours, Bools, Bools]
+
+
+def open_hours(terms: Terms, people: People) -> NightHours:
     """Return the local reading of each user's slots, which are quiet, and which fall on a day off; all (n,
     h).
     """

@@ -20,7 +20,17 @@ from angelia.contracts.sending import PLAN_HOURS
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
-from angelia.planning.eligibility import Arm, Campaign, Cap, Channel, Pairs, Past, People, Terms
+from angelia.planning.eligibility import (
+    Arm,
+    Campaign,
+    Cap,
+    Channel,
+    Pairs,
+    Past,
+    People,
+    Terms,
+    open_hours,
+)
 from angelia.planning.offers import MaterialFacts, Offer, draw_material, gather
 from angelia.timing.category_hours import CategoryHours
 
@@ -187,7 +197,8 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, s
     offers = read_offers(lake, inputs, terms, facts, people, shard)
     hours = CategoryHours.of(inputs.send_times.meta)
     past = _past(lake, inputs, terms, people, shard, bits)
-    drawn = [draw_material(terms, people, offer, facts, hours) for offer in offers]
+    night = open_hours(terms, people)
+    drawn = [draw_material(terms, people, night, offer, facts, hours) for offer in offers]
     pairs, material, propensity = gather(terms, offers, drawn, facts, hours)
     return Shard(people, pairs, past, material, propensity)
 

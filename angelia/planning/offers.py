@@ -17,12 +17,12 @@ from angelia.matching import draw, inverse_gap
 from angelia.planning.eligibility import (
     F64,
     Campaign,
+    NightHours,
     Pairs,
     People,
     Terms,
     campaign_hours,
     cells,
-    open_hours,
 )
 from angelia.planning.problem import I64
 from angelia.timing.category_hours import CategoryHours
@@ -49,11 +49,11 @@ Drawn = tuple[I64, F64]  # material number of each candidate (-1 = none), and it
 
 
 def draw_material(
-    terms: Terms, people: People, offer: Offer, facts: MaterialFacts, hours: CategoryHours
+    terms: Terms, people: People, night: NightHours, offer: Offer, facts: MaterialFacts, hours: CategoryHours
 ) -> Drawn:
     """Draw each candidate's material by what it earns at the best hour that is open to it."""
     campaign = terms.campaigns[offer.number]
-    worth = offer.p_open * best_hours(terms, people, campaign, offer.user, facts, hours)
+    worth = offer.p_open * best_hours(terms, people, night, campaign, offer.user, facts, hours)
     probability = inverse_gap(worth, terms.epsilon)
     lot = uniform(people.keys[offer.user], terms.salt, campaign.id, campaign.occurrence, "material")
     picked = draw(probability, lot)
@@ -62,10 +62,16 @@ def draw_material(
 
 
 def best_hours(
-    terms: Terms, people: People, campaign: Campaign, user: I64, facts: MaterialFacts, hours: CategoryHours
+    terms: Terms,
+    people: People,
+    night: NightHours,
+    campaign: Campaign,
+    user: I64,
+    facts: MaterialFacts,
+    hours: CategoryHours,
 ) -> F64:
     """Return each material's response at the person's best open hour relative to a mean hour, (m, k)."""
-    local, quiet, off = open_hours(terms, people)
+    local, quiet, off = night
     may = campaign_hours(terms, campaign, local)
     if not campaign.is_exempt:
         may = may & ~quiet
