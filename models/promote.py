@@ -28,6 +28,8 @@ _ASK = "trigger weekly_retrain again, or answer for it yourself: `python -m mode
 
 def objections(metrics: dict[str, Any]) -> list[str]:
     """Return why a version should not become champion, from its own metrics."""
+    if "prior" in metrics:
+        return ["it is a prior: nothing was trained, since nothing had been pushed"]
     found = []
     test = metrics["test"]
     if test["logloss"] >= test["logloss_base_rate"]:

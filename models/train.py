@@ -32,6 +32,7 @@ from models.dataset import Examples, read_examples
 from models.evaluate import estimates_json, losses, paired, policy_value, ranking_metrics
 from models.features import CATEGORICAL, NAMES, Vocabulary, encode_rows, learn_vocabulary
 from models.logistic import Logistic, choose
+from models.prior import make_prior
 from models.registry import Registry, to_json
 from models.scorer import Scorer, features_json
 
@@ -322,6 +323,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--max-rows", type=int, default=2_000_000, help="of more pushes, a share of the users is drawn"
     )
+    parser.add_argument(
+        "--prior",
+        type=float,
+        metavar="RATE",
+        help="where nothing has been pushed yet: make a model of this open rate and what people look at",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
     try:
@@ -331,6 +338,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         lake = open_lake(settings=settings)
         cutoff = parse_ds(args.cutoff) if args.cutoff else None
         registry = Registry.open(settings.models_dir())
+        if args.prior is not None:
+            if not 0.0 < args.prior < 1.0:
+                raise InvalidInput("--prior must lie between 0 and 1", fix="0.05 is a usual open rate")
+            version = make_prior(lake, registry, ds=parse_ds(args.ds), rate=args.prior)
+            emit({"version": version, "metrics": {"prior": args.prior}}, [f"version   {version}"], args.json)
+            return 0
         with logs.step("train", ["--ds", args.ds]) as step:
             trained = train(
                 lake,

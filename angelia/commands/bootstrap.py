@@ -17,8 +17,16 @@ from angelia.catalog.snapshot import write_snapshot
 from angelia.catalog.store import CatalogStore
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
+from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, run_module
+
+USUAL_RATE = 0.05  # opens per push before anything is known of a shop
+
+
+def _pushes(lake: Lake, cutoff: str, ds: str) -> list[Commit | None]:
+    days = [part["ds"] for part in lake.partitions("user_pushes") if cutoff < part["ds"] <= ds]
+    return [lake.head("user_pushes", ds=day) for day in days]
 
 
 def command(
@@ -63,9 +71,10 @@ def command(
         *("build_send_times", "--ds", cutoff),
     ]
     run_module(["spark_jobs", *jobs])
-    trained = json.loads(
-        run_module(["models.train", "--ds", ds, "--cutoff", cutoff, "--json"]).strip().splitlines()[-1]
-    )
+    # A shop that never pushed has nothing to train on: its first nights go by a prior.
+    has_pushes = any(commit is not None and commit.rows for commit in _pushes(lake, cutoff, ds))
+    how = ["--cutoff", cutoff] if has_pushes else ["--prior", str(USUAL_RATE)]
+    trained = json.loads(run_module(["models.train", "--ds", ds, *how, "--json"]).strip().splitlines()[-1])
     # The first model has nobody to beat: it is promoted as `bootstrap`, on record, without approval.
     words = [
         "--by",
@@ -78,7 +87,7 @@ def command(
     run_module(["models.promote", "--version", trained["version"], *words])
     index = lake.require("user_index", chain="0")
     result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
-    result |= {"model": trained["version"], "auc": trained["metrics"]["test"]["auc"]}
+    result |= {"model": trained["version"], "auc": trained["metrics"].get("test", {}).get("auc")}
     emit(
         result,
         [
