@@ -79,8 +79,8 @@ def _card(ds: str, rate: float, categories: list[str]) -> str:
         [
             f"# p(open) as of {ds}: a prior",
             "",
-            f"Nothing has been pushed yet, so nothing was trained. Everybody opens {rate:.1%} of pushes, moved "
-            f"by guessed weights of what they look at ({', '.join(f'{k} {v}' for k, v in GUESS.items())}).",
+            f"Nothing has been pushed yet, so nothing was trained. Everybody opens {rate:.1%} of "
+            f"pushes, moved by guessed weights of what they look at ({', '.join(f'{k} {v}' for k, v in GUESS.items())}).",
             f"Categories: {', '.join(categories) or 'none'}. {len(NAMES)} features, most of them unused.",
             "",
             "Train a model with `python -m models.train` as soon as there is a week of pushes.",

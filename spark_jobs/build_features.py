@@ -1,10 +1,11 @@
 """Build user features. Grain: user.
 
 Reads user_index, user_profiles, user_endpoints, user_preferences, suppressions, user_days, user_pushes;
-writes user_features. Every user of the index gets a row. Bad profile values become null and are counted in
-the commit's rejects. `--ds` may lie before the oldest snapshot (a first night trains on features as of a week
-ago): events, pushes, preferences and suppressions are those up to ds, while profiles and endpoints come from
-the newest snapshot up to ds or else the oldest after it, because profiles change slowly.
+writes user_features, and into suppressions who opted in again. Every user of the index gets a row. Bad
+profile values become null and are counted in the commit's rejects. `--ds` may lie before the oldest snapshot
+(a first night trains on features as of a week ago): events, pushes, preferences and suppressions are those up
+to ds, while profiles and endpoints come from the newest snapshot up to ds or else the oldest after it,
+because profiles change slowly.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from angelia.config import load_settings
 from angelia.contracts import dataset
+from angelia.contracts.sources import CHANNELS
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.configured import open_lake
+from angelia.lake.lake import MAIN
+from angelia.output import progress
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
 from angelia.users.profiles import contact_features, profile_features
+from angelia.users.suppressions import UNSUBSCRIBED, returns
 from spark_jobs._endpoints import living, owned
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
 from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
@@ -81,6 +86,23 @@ def build_features(
             F.coalesce("n_profiles", F.lit(0)).alias("n_profiles"),
             F.shiftright("ordinal", shard_bits).cast("int").alias("shard"),
         )
+    )
+
+
+def opted_in_again(preferences: DataFrame, refusers: DataFrame, *, ds: str) -> DataFrame:
+    """Return (user_id, channel, said_us) where the last word of a refuser about a channel is yes.
+
+    Of two words at one time no is the last.
+    """
+    end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
+    return (
+        preferences.where((F.col("kind") == "channel") & F.col("name").isin(*CHANNELS))
+        .where(F.col("updated_ts") < end)
+        .join(F.broadcast(refusers), "user_id", how="left_semi")
+        .groupBy("user_id", "name")
+        .agg(F.max(F.struct("updated_ts", (~F.col("is_opted_in")).alias("is_no"))).alias("last"))
+        .where("NOT last.is_no")
+        .select("user_id", F.col("name").alias("channel"), F.unix_micros("last.updated_ts").alias("said_us"))
     )
 
 
@@ -158,6 +180,20 @@ def count_pushes(lake: Lake, window: Window, shard_bits: int, shard: int) -> Sha
     )
 
 
+def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: str) -> None:
+    """Append to suppressions who unsubscribed and has opted in again since: delivery reads that log only."""
+    log = lake.read_log("suppressions")
+    refusers = sorted(set(log.filter(pc.equal(log["reason"], UNSUBSCRIBED))["user_id"].to_pylist()))
+    if not refusers:
+        return
+    frame = spark.createDataFrame([(user,) for user in refusers], "user_id string")
+    said = opted_in_again(preferences, frame, ds=ds).collect()
+    entries = returns(log, [(row.user_id, row.channel, row.said_us) for row in said])
+    if entries.num_rows:
+        lake.append_log("suppressions", entries)
+        progress(f"opted in again after unsubscribing: {entries.num_rows:,}")
+
+
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     return arg_parser(__doc__)
@@ -187,6 +223,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         tables = [
             read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)
         ]
+        if lake.branch == MAIN:
+            note_returns(spark, lake, tables[2], ds)
         # Addresses that a provider called gone, or that changed hands, do not make anybody reachable.
         tables[1], others = owned(living(spark, lake, tables[1], ds))
         n_others = others.count() if others is not None else 0

@@ -188,6 +188,8 @@ class FirstSeen:
             ]
             if not family:
                 return {}
+            if family[0].damaged:
+                raise family[0].damaged
             theirs = _plain(columns_of(self._lake, family[0].entry, ("dispatch_id",))["dispatch_id"])
         except NotFound:
             return {}  # expired: nothing of it can be sent any more

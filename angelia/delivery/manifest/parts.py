@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -46,6 +46,8 @@ class Part:
         "plan"  # plan, deferred, released, paced, or FALLOVER (a file of that dataset, otherwise like plan)
     )
     campaign: str | None = None  # of a paced part: all its rows are of this one, and wait for its speed limit
+    # Why nobody may send, compact or judge it: of its file's follow-ups one cannot be read.
+    damaged: Corrupt | None = field(default=None, compare=False)
 
     @property
     def n_rows(self) -> int:
@@ -179,7 +181,13 @@ def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
 
 
 def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
-    """Return an hour's parts of a manifest commit, follow-ups included, in sending order."""
+    """Return an hour's parts of a manifest commit, follow-ups included, in sending order.
+
+    Those of a file with a follow-up that cannot be read are `damaged`.
+
+    Raises:
+        Corrupt: a follow-up cannot be read, and its name does not say whose it is either.
+    """
     ds = commit.partition["ds"]
     by_id = {part.id: part for part in _roots(commit, send_hour)}
     for leaf in lake.partitions(FALLOVER, ds=ds, send_hour=send_hour):
@@ -190,23 +198,37 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
                 ds, send_hour, channel, priority, number, entry, commit.number, entry.identity, kind=FALLOVER
             )
     found = list(by_id.values())
+    files = {part.id[:32]: part for part in found}  # a follow-up's name begins with its parent's
+    unread: list[tuple[str, bytes, Corrupt]] = []
     for name in lake.store.children(f"followups/{ds}/{send_hour}"):
         key = f"followups/{ds}/{send_hour}/{name}"
         body = lake.store.read(key)
-        document = from_bytes(body, key)
-        with fields_of(key):
-            root, rows, kind = (
-                by_id.get(document["root"]),
-                tuple(map(int, document["rows"])),
-                document["kind"],
-            )
-            campaign = document.get("campaign")
+        try:
+            part = _followed_up(by_id, key, body)
+        except Corrupt as error:
+            unread.append((name, body, error))
+        else:
+            found.append(part)
+            files[part.id[:32]] = by_id[part.entry.identity]
+    spoilt: dict[str, Corrupt] = {}
+    for name, body, problem in unread:
+        root = files.get(name.partition(".")[0])
         if root is None:
-            raise Corrupt(f"{key} names a part that the sealed manifest does not have")
-        found.append(
-            replace(root, id=hashlib.sha256(body).hexdigest(), rows=rows, kind=kind, campaign=campaign)
-        )
-    return sorted(found, key=lambda part: part.order)
+            raise problem
+        spoilt[root.id] = problem
+        found.append(replace(root, id=hashlib.sha256(body).hexdigest(), rows=(), kind="unread"))
+    every = (replace(part, damaged=spoilt.get(part.entry.identity)) for part in found)
+    return sorted(every, key=lambda part: part.order)
+
+
+def _followed_up(by_id: Mapping[str, Part], key: str, body: bytes) -> Part:
+    document = from_bytes(body, key)
+    with fields_of(key):
+        root, rows = by_id.get(document["root"]), tuple(map(int, document["rows"]))
+        kind, campaign = str(document["kind"]), document.get("campaign")
+    if root is None:
+        raise Corrupt(f"{key} names a part that the sealed manifest does not have")
+    return replace(root, id=hashlib.sha256(body).hexdigest(), rows=rows, kind=kind, campaign=campaign)
 
 
 def _roots(commit: Commit, send_hour: str) -> list[Part]:

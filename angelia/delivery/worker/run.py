@@ -232,7 +232,8 @@ class Delivery:
     def _damaged(self, error: Corrupt) -> None:
         """Keep what stopped a part, or a whole hour, and say so once the others are sent."""
         self.result.unfinished += 1
-        self.result.damaged.append(error)
+        if error.message not in [known.message for known in self.result.damaged]:
+            self.result.damaged.append(error)
 
     def _is_done(self, part: Part) -> bool:
         try:
@@ -328,6 +329,8 @@ class Delivery:
                 self._damaged(error)
 
     async def _part(self, part: Part, commit: Commit) -> None:
+        if part.damaged:
+            raise part.damaged
         root, result = part.entry.identity, self.result
         family = self._families[root]
         if root not in self._before:
@@ -412,6 +415,9 @@ class Delivery:
     def _compact(self, part: Part, commit: Commit) -> None:
         def family() -> Sequence[Part]:
             self._choose(commit, part.send_hour)
+            for member in self._families[part.entry.identity]:
+                if member.damaged:  # since this run began
+                    raise member.damaged
             return self._families[part.entry.identity]
 
         compaction.compact(self.lake, self.ledger, family, commit)

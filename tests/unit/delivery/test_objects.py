@@ -16,6 +16,7 @@ import pytest
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.first_sight import FirstSeen
 from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.ledger.status import release, status
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.manifest.objects import from_bytes, to_bytes
 from angelia.errors import Corrupt
@@ -214,6 +215,31 @@ def test_hours_beside_a_damaged_seal_are_sent_and_it_is_due(bench: Any) -> None:
     assert [error.message for error in result.damaged] == [f"seals/{DS}/{HOUR} is damaged"]
     at = int(datetime(2026, 11, 15, 4, 30, tzinfo=UTC).timestamp() * 1e6)
     assert [part.number for part in parts.due_parts(bench.lake, at)] == [0, 1, 2]
+
+
+def test_a_damaged_follow_up_holds_back_its_file_only(bench: Any, fcm_error: Any) -> None:
+    far = datetime(2100, 1, 1, tzinfo=UTC)
+    sample_plan.make(bench.lake, DS, 30, part_rows=10, changes={"not_after": far})
+    at = int(datetime(2026, 11, 15, 4, 30, tzinfo=UTC).timestamp() * 1e6)
+    assert bench.deliver(lambda *_: fcm_error(503, "UNAVAILABLE"), part=1).delivered == {"deferred": 10}
+    roots = {part.id[:32] for part in bench.parts() if part.rows is None}
+    keys = sorted(bench.lake.store.list("followups"), key=lambda key: key.split("/")[-1][:32] in roots)
+    path = bench.lake.store.local_path(keys[-1])
+    path.chmod(0o644)
+    sound = path.read_bytes()
+    path.write_bytes(sound.replace(b'"rows": [', b'"rows": [1'))
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 20}
+    (error,) = result.damaged
+    assert error.message == f"{keys[-1]} is damaged"
+    assert 1 in [part.number for part in parts.due_parts(bench.lake, at)]
+    for ask in (lambda: status(bench.lake, DS), lambda: release(bench.lake, DS, None, dry_run=True)):
+        with pytest.raises(Corrupt, match=r"^followups/"):
+            ask()
+    path.write_bytes(sound)
+    assert bench.deliver().unfinished == 0
+    assert len(bench.wire.requests) == 10
+    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
 
 
 def test_a_part_whose_end_is_damaged_is_due(half_sent: Any) -> None:

@@ -542,6 +542,27 @@ def test_the_command_takes_folds_and_stops(
     assert [row["dispatch_id"] for row in receipts(lake)] == [dispatch]
 
 
+def test_the_command_says_what_is_damaged(
+    lake: Lake,
+    settings_home: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = settings_home / "receive.json"
+    path.write_text(json.dumps({"secret": SECRET.decode()}))
+    monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(path))
+    Journal(lake.store).take("left", parse(body_of(event("0" * 32, "stop")), NOW)[0], datetime.now(UTC))
+    (key,) = lake.store.list("received")
+    lake.store.local_path(key).chmod(0o644)
+    lake.store.local_path(key).write_bytes(b"\xff")
+    with pytest.raises(SystemExit) as stop:
+        main(["receive", "--port", "0", "--max-seconds", "0.1", "--json"])
+    assert stop.value.code == 3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["damaged"] == 1
+    assert f"{key} is damaged" in caplog.text
+
+
 def test_of_free_words_and_mailboxes_nothing_is_kept(lake: Lake) -> None:
     told = [
         ("hard", "hard"),
