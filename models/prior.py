@@ -75,12 +75,13 @@ def make_prior(lake: Lake, registry: Registry, *, ds: str, rate: float) -> str:
 
 
 def _card(ds: str, rate: float, categories: list[str]) -> str:
+    guesses = ", ".join(f"{name} {weight}" for name, weight in GUESS.items())
     return "\n".join(
         [
             f"# p(open) as of {ds}: a prior",
             "",
-            f"Nothing has been pushed yet, so nothing was trained. Everybody opens {rate:.1%} of "
-            f"pushes, moved by guessed weights of what they look at ({', '.join(f'{k} {v}' for k, v in GUESS.items())}).",
+            f"Nothing has been pushed yet, so nothing was trained. Everybody opens {rate:.1%} of pushes, "
+            f"moved by guessed weights of what they look at: {guesses}.",
             f"Categories: {', '.join(categories) or 'none'}. {len(NAMES)} features, most of them unused.",
             "",
             "Train a model with `python -m models.train` as soon as there is a week of pushes.",
