@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
-from angelia.catalog.documents import KINDS
-from angelia.catalog.preview import person_row, preview_campaign
+from angelia.catalog.documents import KINDS, Campaign
+from angelia.catalog.preview import person_row, preview_campaign, sample_people, standing
 from angelia.catalog.problems import nearest
 from angelia.catalog.snapshot import stopped_campaigns, write_snapshot
 from angelia.catalog.stops import set_stopped
@@ -91,11 +91,24 @@ def apply(
     actor: ActorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check all documents, show what changes, and change it: everything or nothing."""
+    """Check all documents, show what changes, and change it: everything or nothing.
+
+    What can be written but may not be meant is a warning. A message that its provider would refuse whoever
+        gets it is an error: its request is built here, for every material, language and channel.
+    """
+    from angelia.planning import limits
+
     who = _actor(actor)
     store = _store()
+    today = datetime.now(UTC).date()
     try:
-        planned = plan(store, paths or DEFAULT_PATHS, prune=prune, expect=_expected(expect or []))
+        planned = plan(
+            store,
+            paths or DEFAULT_PATHS,
+            prune=prune,
+            expect=_expected(expect or []),
+            look=lambda documents: limits.notices(documents, today),
+        )
     except InvalidDocuments as error:
         if len(error.problems) > 1:
             for problem in error.problems:
@@ -111,7 +124,10 @@ def apply(
         "unchanged": len(planned.having("unchanged")),
         "kept": planned.having("kept"),
         "diff": {f"{item.kind}/{item.id}": item.diff for item in planned.items if item.diff},
+        "warnings": list(planned.warnings),
     }
+    for warning in planned.warnings:
+        progress(f"warning: {warning}")
     lines = [
         item.diff
         for item in planned.items
@@ -262,9 +278,27 @@ def preview(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the words of every material of a campaign: in all languages, or as one person would read them."""
-    person = person_row(open_lake(), user, parse_ds(ds) if ds else None) if user else None
-    shown = preview_campaign(_store(), campaign, person)
+    """Show the words of every material of a campaign: in all languages, or as one person would read them.
+
+    Each is built as a request of the channels the campaign uses, as is the message of each of 200 people:
+        what a provider would refuse is said here.
+    """
+    from angelia.planning import limits
+
+    lake, store, night = open_lake(), _store(), parse_ds(ds) if ds else None
+    person = person_row(lake, user, night) if user else None
+    documents = standing(store)
+    known = limits.Limits.of_documents(documents)
+    shown = preview_campaign(store, campaign, person, known.refusals)
+    document = documents["campaign", campaign]
+    assert isinstance(document, Campaign)
+    warnings = [
+        str(notice)
+        for notice in limits.notices(documents, datetime.now(UTC).date())
+        if ("campaign", campaign) in notice.keys
+    ]
+    sampled, people = ("", []) if user else sample_people(lake, night, limits.columns(document, documents))
+    refused = limits.refused_people(document, documents, known, people)
     lines = []
     for item in shown:
         lines.append(
@@ -272,7 +306,17 @@ def preview(
             + (f"  cannot be sent: {item['rejected']}" if item["rejected"] else "")
         )
         lines += [f"  {item[part]}" for part in ("title", "body", "link") if item[part]]
-    emit({"campaign": campaign, "previews": shown}, lines, as_json)
+        lines += [f"  would be rejected: {why}" for why in item["refused"].values()]
+    lines += [
+        f"of {len(people)} people of {sampled}, {count} would not get {what}"
+        for what, count in sorted(refused.items())
+    ]
+    for warning in warnings:
+        progress(f"warning: {warning}")
+    result: dict[str, object] = {"campaign": campaign, "previews": shown, "warnings": warnings}
+    if people:
+        result["sample"] = {"ds": sampled, "people": len(people), "refused": refused}
+    emit(result, lines, as_json)
 
 
 @app.command()

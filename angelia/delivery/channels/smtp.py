@@ -28,9 +28,11 @@ from angelia.delivery.channels.base import (
     Message,
     MessageRejected,
     Provider,
+    StandIn,
     Verdict,
     header_value,
     load_credentials,
+    require_size,
 )
 from angelia.errors import InvalidInput
 from angelia.transport.smtp_transport import CONNECTIONS, SmtpTransport
@@ -115,8 +117,7 @@ class SmtpAdapter:
             IndexError,
         ):  # IndexError: the email package's own parser, on ids such as `:`
             raise MessageRejected("bad_header") from None
-        if len(body) > PAYLOAD_LIMIT:
-            raise MessageRejected("payload_too_large")
+        require_size(len(body), PAYLOAD_LIMIT)
         return Request(message.address.encode("ascii"), (), body, own_path=True)
 
     def classify(self, answer: Answer) -> Verdict:
@@ -130,6 +131,13 @@ class SmtpAdapter:
         enhanced = found.group(1).decode() if found else ""
         kind = ENHANCED.get(enhanced) or CODES.get(code) or (RETRY if code < 500 else REJECTED)
         return Verdict(kind, f"SMTP_{code}" + (f"_{enhanced}" if enhanced else ""))
+
+
+def stand_in() -> StandIn:
+    """Return e-mail without an account: sender and unsubscribe address are longer than they are in use."""
+    url = "https://stand-in.example/" + "u" * 200
+    address = f"{'a' * 64}@{'d' * 63}.{'d' * 63}.example"
+    return StandIn(SmtpAdapter(address, url, b"stand-in"), address)
 
 
 def open_provider(config: ChannelConfig) -> Provider:

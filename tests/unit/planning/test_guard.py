@@ -8,7 +8,8 @@ from datetime import date, timedelta
 import pytest
 
 from angelia.catalog.documents import Occurrence
-from angelia.planning.guard import Breach, Figures, Running, is_nightly, judge, lines
+from angelia.planning.guard import Breach, Running, is_nightly, judge, lines
+from angelia.planning.guard_figures import Figures
 
 DS = "2026-11-14"
 RUNNING = {"sale": Running("buyers"), "digest": Running("readers")}
