@@ -10,7 +10,7 @@ a conflict. One without it says how the catalog shall be, whatever it was.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ import yaml
 
 from angelia.catalog.documents import AnyDocument, canonical, check_document
 from angelia.catalog.problems import DocumentProblem, Key, Notice
+from angelia.catalog.sense import written_number
 from angelia.catalog.store import CatalogStore, Change, Head, generation_of
 from angelia.catalog.validate import Whole
 from angelia.catalog.yaml_files import Raw, find_files, read_file
@@ -155,7 +156,7 @@ def plan(
     if problems:
         raise InvalidDocuments(problems)
     changed = {key for key, (document, _) in read.items() if not _is_same(heads.get(key), document)}
-    warnings = []
+    warnings = [read[key][1].at(problem) for key in sorted(changed) for problem in _numbers(read[key][1])]
     for notice in look(after) if look else ():
         is_news = bool(notice.keys & changed)
         if notice.is_error and is_news:
@@ -169,6 +170,13 @@ def plan(
         for key in sorted({*standing, *read})
     ]
     return Plan(tuple(items), generation_of(heads), tuple(dict.fromkeys(warnings)))
+
+
+def _numbers(raw: Raw) -> Iterator[DocumentProblem]:
+    for path, text in raw.numbers.items():
+        problem = written_number(path, text, raw.at_path(path))
+        if problem is not None:
+            yield problem
 
 
 def _require_version(key: Key, head: Head | None, version: int) -> None:

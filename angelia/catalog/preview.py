@@ -7,13 +7,13 @@ in no error and no log.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow.compute as pc
 
-from angelia.catalog.documents import AnyDocument, Campaign, Template, canonical
+from angelia.catalog.documents import AnyDocument, Campaign, Material, Template, canonical
 from angelia.catalog.problems import Key
 from angelia.catalog.store import CatalogStore
 from angelia.errors import NotFound
@@ -68,6 +68,17 @@ def _newest_night(lake: Lake) -> str:
 def standing(store: CatalogStore) -> dict[Key, AnyDocument]:
     """Return the catalog's documents by kind and id."""
     return {key: head.document for key, head in store.heads().items() if head.document is not None}
+
+
+def keys_of(campaign: Campaign, documents: Mapping[Key, AnyDocument]) -> set[Key]:
+    """Return a campaign, and the documents that its messages are made of and its channels."""
+    keys: set[Key] = {("campaign", campaign.id), ("policy", "default")}
+    keys |= {("channel", name) for name in campaign.channels}
+    for name in campaign.materials:
+        material = documents.get(("material", name))
+        if isinstance(material, Material):
+            keys |= {("material", name), ("template", material.template)}
+    return keys
 
 
 def preview_campaign(

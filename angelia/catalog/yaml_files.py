@@ -19,6 +19,7 @@ from angelia.catalog.problems import DocumentProblem
 from angelia.errors import InvalidInput
 
 MAX_BYTES = 1_000_000
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 PathInside = tuple[str | int, ...]
 
 
@@ -50,12 +51,20 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Raw:
-    """One raw document: where it stands, and the line of each value in it."""
+    """One raw document: where it stands, the line of each value in it, and each number as it was written."""
 
     file: str
     line: int
     value: Any
     lines: dict[PathInside, int] = field(default_factory=dict, compare=False)
+    numbers: dict[PathInside, str] = field(default_factory=dict, compare=False)
+
+    def at_path(self, path: PathInside) -> Any:
+        """Return the value at a path that the document has."""
+        value = self.value
+        for step in path:
+            value = value[step]
+        return value
 
     def at(self, problem: DocumentProblem) -> str:
         """Return `file:line: kind/id: problem`, with the line of the innermost known step of the problem's
@@ -115,10 +124,13 @@ def read_file(path: Path) -> tuple[list[Raw], list[str]]:
                 if node is None:
                     continue
                 lines: dict[PathInside, int] = {}
-                problems += [f"{shown}:{line}: {message}" for line, message in _walk(node, (), lines)]
+                numbers: dict[PathInside, str] = {}
+                problems += [
+                    f"{shown}:{line}: {message}" for line, message in _walk(node, (), lines, numbers)
+                ]
                 value = loader.construct_document(node)
                 if value is not None:
-                    documents.append(Raw(shown, node.start_mark.line + 1, value, lines))
+                    documents.append(Raw(shown, node.start_mark.line + 1, value, lines, numbers))
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -132,9 +144,13 @@ def read_file(path: Path) -> tuple[list[Raw], list[str]]:
     return documents, problems
 
 
-def _walk(node: yaml.Node, path: PathInside, lines: dict[PathInside, int]) -> Iterator[tuple[int, str]]:
-    """Fill in the line of every value; yield keys given twice."""
+def _walk(
+    node: yaml.Node, path: PathInside, lines: dict[PathInside, int], numbers: dict[PathInside, str]
+) -> Iterator[tuple[int, str]]:
+    """Fill in the line of every value and the text of every number; yield keys given twice."""
     lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS:
+        numbers[path] = str(node.value)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -142,8 +158,8 @@ def _walk(node: yaml.Node, path: PathInside, lines: dict[PathInside, int]) -> It
             if name in seen:
                 yield key.start_mark.line + 1, f"{name} is given twice"
             seen.add(name)
-            yield from _walk(value, (*path, name), lines)
+            yield from _walk(value, (*path, name), lines, numbers)
             lines[*path, name] = key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
-            yield from _walk(value, (*path, position), lines)
+            yield from _walk(value, (*path, position), lines, numbers)

@@ -7,16 +7,18 @@ reads `user_features`.
 from __future__ import annotations
 
 import getpass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from angelia.catalog import sense
 from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
-from angelia.catalog.documents import KINDS, Campaign
-from angelia.catalog.preview import person_row, preview_campaign, sample_people, standing
-from angelia.catalog.problems import nearest
+from angelia.catalog.documents import KINDS, AnyDocument, Campaign
+from angelia.catalog.preview import keys_of, person_row, preview_campaign, sample_people, standing
+from angelia.catalog.problems import Key, Notice, nearest
 from angelia.catalog.snapshot import stopped_campaigns, write_snapshot
 from angelia.catalog.stops import set_stopped
 from angelia.catalog.store import CatalogStore
@@ -57,6 +59,10 @@ def _actor(given: str | None) -> str:
         return "unknown"
 
 
+def _day(given: str | None) -> date:
+    return date.fromisoformat(parse_ds(given)) if given else datetime.now(UTC).date()
+
+
 def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
     found = {}
     for text in texts:
@@ -89,6 +95,10 @@ def apply(
         ),
     ] = None,
     actor: ActorOption = None,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="YYYY-MM-DD", help="Day that warnings are about; default today."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Check all documents, show what changes, and change it: everything or nothing.
@@ -100,14 +110,19 @@ def apply(
 
     who = _actor(actor)
     store = _store()
-    today = datetime.now(UTC).date()
+    today = _day(on)
+
+    def look(documents: Mapping[Key, AnyDocument]) -> Iterator[Notice]:
+        yield from sense.notices(documents, today)
+        yield from limits.notices(documents, today)
+
     try:
         planned = plan(
             store,
             paths or DEFAULT_PATHS,
             prune=prune,
             expect=_expected(expect or []),
-            look=lambda documents: limits.notices(documents, today),
+            look=look,
         )
     except InvalidDocuments as error:
         if len(error.problems) > 1:
@@ -292,11 +307,9 @@ def preview(
     shown = preview_campaign(store, campaign, person, known.refusals)
     document = documents["campaign", campaign]
     assert isinstance(document, Campaign)
-    warnings = [
-        str(notice)
-        for notice in limits.notices(documents, datetime.now(UTC).date())
-        if ("campaign", campaign) in notice.keys
-    ]
+    day, mine = _day(night), keys_of(document, documents)
+    seen = (*sense.notices(documents, day), *limits.notices(documents, day), *sense.shown_numbers(documents))
+    warnings = [str(notice) for notice in seen if notice.key in mine or ("campaign", campaign) in notice.keys]
     sampled, people = ("", []) if user else sample_people(lake, night, limits.columns(document, documents))
     refused = limits.refused_people(document, documents, known, people)
     lines = []

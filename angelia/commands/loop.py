@@ -270,9 +270,8 @@ def command(
     if airflow_only:
         progress(f"Airflow is prepared; before calling it: . {shlex.quote(str(home / 'airflow' / 'env.sh'))}")
         return
-    steps.run(
-        "catalog", ["angelia", "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "loop", "--json"]
-    )
+    apply = ["angelia", "catalog", "apply", str(PROJECT / "campaigns"), "--actor", "loop", "--on", ds]
+    steps.run("catalog", [*apply, "--json"])
     lake = open_lake("main", settings)
     _world(steps, lake, users, days, seed, ds)
     if not any((settings.models_dir() / "p_open" / "champions").glob("*.json")):
