@@ -17,7 +17,7 @@ from typing import Any
 from angelia import logs
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, GateClosed
-from angelia.output import emit
+from angelia.output import emit, speak_utf8
 from models.registry import Champion, Registry
 
 
@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--reason", required=True, help="why")
     parser.add_argument("--force", action="store_true", help="promote in spite of objections")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    speak_utf8()
     args = parser.parse_args(argv)
     try:
         registry = Registry.open(load_settings().models_dir())

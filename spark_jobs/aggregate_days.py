@@ -36,6 +36,7 @@ from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.users.days import aggregate_events, distinct_events, distinct_pushes
+from angelia.users.index import require_index
 from spark_jobs._pushes import classify_pushes
 from spark_jobs._session import arg_parser, run_job, spark_session
 from spark_jobs._valid import first_reason, valid
@@ -217,7 +218,7 @@ class ClosedDay:
 
     def __init__(self, lake: Lake, spark: SparkSession, ds: date, n_days: int, late_days: int) -> None:
         self.lake, self.spark, self.ds, self.late_days = lake, spark, ds, late_days
-        self.index = lake.require("user_index", chain="0")
+        self.index = require_index(lake)
         self.shard_bits = int(self.index.meta["shard_bits"])
         self.group_bits = max(self.shard_bits, USERS_PER_FILE.bit_length() - 1)
         self.covered = [ds - timedelta(days=back) for back in range(n_days - 1, -1, -1)]

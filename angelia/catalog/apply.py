@@ -140,7 +140,7 @@ def plan(
             it says it was made from.
     """
     read = read_documents(paths)
-    heads = store.heads()
+    heads = store.heads(tolerant=True)
     for key, version in (expect or {}).items():
         _require_version(key, heads.get(key), version)
     for key, (document, raw) in read.items():
@@ -152,7 +152,13 @@ def plan(
     def at(key: Key, problem: DocumentProblem) -> str:
         return read[key][1].at(problem) if key in read else f"catalog: {key[0]}/{key[1]}: {problem}"
 
-    problems = [at(key, problem) for key, problem in Whole(after.values()).problems()]
+    broken = {key: head.problem for key, head in heads.items() if head.problem is not None}
+    problems = [
+        at(key, DocumentProblem((), f"does not follow its model ({problem}); apply it again, corrected"))
+        for key, problem in broken.items()
+        if key not in read and not prune
+    ]
+    problems += [at(key, problem) for key, problem in Whole(after.values()).problems()]
     if problems:
         raise InvalidDocuments(problems)
     changed = {key for key, (document, _) in read.items() if not _is_same(heads.get(key), document)}
@@ -167,7 +173,7 @@ def plan(
         raise InvalidDocuments(problems)
     items = [
         _planned(key, heads.get(key), read[key][0] if key in read else None, prune)
-        for key in sorted({*standing, *read})
+        for key in sorted({*standing, *read, *broken})
     ]
     return Plan(tuple(items), generation_of(heads), tuple(dict.fromkeys(warnings)))
 

@@ -75,7 +75,8 @@ def problem_of(model: type[BaseModel], detail: ErrorDetails) -> DocumentProblem:
         return DocumentProblem(path, "is required")
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if kind != "value_error" and isinstance(detail.get("input"), str | int | float | None):
-        message += f", got {detail['input']!r}"
+        shown = repr(detail["input"])
+        message += f", got {shown if len(shown) <= 80 else shown[:80] + '…'}"
     return DocumentProblem(path, message[:1].lower() + message[1:])
 
 

@@ -17,24 +17,17 @@ import yaml
 
 from angelia.catalog.problems import DocumentProblem
 from angelia.errors import InvalidInput
+from angelia.plain_yaml import PlainLoader
 
 MAX_BYTES = 1_000_000
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 PathInside = tuple[str | int, ...]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """PyYAML resolves YAML 1.1 scalars; this one knows only those of YAML 1.2's core schema."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 (as the base class has it)
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):  # ten lines of aliases of aliases make a gigabyte
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not accepted: write the value out", mark
-            )
-        return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
@@ -139,8 +132,6 @@ def read_file(path: Path) -> tuple[list[Raw], list[str]]:
         problems.append(f"{shown}:{mark.line + 1 if mark else 1}: YAML: {what}")
     except (yaml.YAMLError, ValueError) as error:
         problems.append(f"{shown}: YAML: {' '.join(str(error).split())}")
-    except RecursionError:
-        problems.append(f"{shown}: YAML: nested too deeply")
     return documents, problems
 
 

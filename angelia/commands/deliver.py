@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from angelia.config import load_settings
+from angelia.days import require_day
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit, progress
@@ -266,7 +267,7 @@ def parse_instant(text: str) -> int:
     """Return an instant in microseconds since 1970.
 
     Raises:
-        InvalidInput: it is no ISO time, or names no zone.
+        InvalidInput: it is no ISO time, names no zone, or is out of range.
     """
     try:
         instant = datetime.fromisoformat(text)
@@ -274,6 +275,7 @@ def parse_instant(text: str) -> int:
         instant = datetime.min
     if instant.tzinfo is None:
         raise InvalidInput(f"--now {text!r} is no instant", fix="write it as 2026-11-15T04:30:00Z")
+    require_day("--now", text, instant.date())
     return int(instant.timestamp() * 1_000_000)
 
 

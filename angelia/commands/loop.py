@@ -121,7 +121,7 @@ class Steps:
         began = time.monotonic()
         log = self.home / "logs" / f"{step.replace(' ', '_')}.log"
         progress(f"· {step}: {shlex.join(argv)}")
-        with log.open("w") as file:
+        with log.open("w", encoding="utf-8") as file:
             words = [sys.executable, "-m", "angelia.cli", *argv[1:]] if argv[0] == "angelia" else list(argv)
             done = subprocess.run(
                 words,
@@ -129,14 +129,15 @@ class Steps:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=file,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 cwd=PROJECT,
                 check=False,
             )
             file.write(done.stdout)
         self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - began, 1)
         if done.returncode:
-            said = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-15:]
+            said = (log.read_text("utf-8", errors="replace").strip().splitlines() or ["nothing"])[-15:]
             progress("\n".join(said))
             raise AngeliaError(
                 f"step {step!r} ended with exit code {done.returncode}",
@@ -186,7 +187,7 @@ def prepare_airflow(steps: Steps) -> None:
             for channel in CHANNELS
         },
     }
-    (folder / "pools.json").write_text(json.dumps(pools))
+    (folder / "pools.json").write_text(json.dumps(pools), "utf-8")
     steps.run("airflow", [sys.executable, "-m", "airflow", "db", "migrate"])
     steps.run("airflow", [sys.executable, "-m", "airflow", "pools", "import", str(folder / "pools.json")])
     ready.write_text("ok\n")
@@ -212,7 +213,7 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
         "--max-seconds",
         str(SANDBOX_LIFE_S),
     ]
-    with (steps.home / "logs" / "sandbox.log").open("w") as log:
+    with (steps.home / "logs" / "sandbox.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "angelia.cli", *words],
             env=steps.env,
@@ -234,7 +235,7 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
                 raise AngeliaError(
                     "the sandbox was not ready within 30 s", fix="see logs/sandbox.log in ANGELIA_HOME"
                 )
-            at = json.loads(ready.read_text())
+            at = json.loads(ready.read_text("utf-8"))
             yield {
                 "ANGELIA_FCM_URL": f"https://127.0.0.1:{at['port']}",
                 "ANGELIA_FCM_CREDENTIALS": at["credentials"],
@@ -371,11 +372,11 @@ def finish(steps: Steps, ds: str, seconds: float) -> dict[str, Any]:
     """Render the report, write HOME/summary.json and return it."""
     path = steps.home / "summary.json"
     steps.run("report", ["angelia", "report", "--ds", ds, "--summary-json", str(path), "--json"])
-    delivered = json.loads((steps.home / "logs" / "deliver.log").read_text().strip().splitlines()[-1])
-    summary: dict[str, Any] = json.loads(path.read_text())
+    delivered = json.loads((steps.home / "logs" / "deliver.log").read_text("utf-8").strip().splitlines()[-1])
+    summary: dict[str, Any] = json.loads(path.read_text("utf-8"))
     summary["already_delivered"] = delivered.get("already_delivered", 0)
     summary["seconds"] = {**steps.seconds, "total": round(seconds + steps.seconds["report"], 1)}
-    path.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n", "utf-8")
     return summary
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from angelia.contracts import CONTRACTS, Dataset
 from angelia.contracts.core import TIMESTAMP
 from angelia.errors import InvalidInput
+from angelia.plain_yaml import PlainLoader
 
 IMPORTABLE = (
     "user_profiles",
@@ -311,8 +312,8 @@ class Mapping(_Document):
         return self
 
 
-class _Strict(yaml.SafeLoader):
-    """YAML that refuses a key given twice, of which the first would silently be lost."""
+class _Strict(PlainLoader):
+    """YAML that refuses a key given twice, of which the first would silently be lost, and aliases."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
@@ -370,10 +371,11 @@ def load_mapping(path: Path) -> Mapping:
         raise InvalidInput(f"cannot read the mapping {path.name}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InvalidInput(f"{path.name} is no UTF-8 text") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise InvalidInput(f"{path.name}{line}: {getattr(error, 'problem', None) or 'no YAML'}") from None
+        other = "no YAML" if isinstance(error, yaml.YAMLError) else "a date or number in it is none"
+        raise InvalidInput(f"{path.name}{line}: {getattr(error, 'problem', None) or other}") from None
     if not isinstance(raw, dict):
         raise InvalidInput(f"{path.name} holds no mapping document", fix="see docs/IMPORT.md")
     try:

@@ -28,6 +28,7 @@ from angelia.audience.bitmaps.columns import numbers, of_mask
 from angelia.audience.bitmaps.daily import MAX_ITEMS, event_rows, push_rows
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
+from angelia.users.index import require_index
 
 # A file of a day holds this many people, in blocks: opening a file costs as much as reading a thousand small
 # sets from it.
@@ -161,7 +162,7 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
     made, sources = days_of(lake, ds, history_days, params)
     # Days may know people who joined the index since: their blocks are built too, or a later night would miss
     # them.
-    newest = lake.require("user_index", chain="0")
+    newest = require_index(lake)
     day_blocks = range(-(-max(n_ordinals, int(newest.meta["n_users"])) >> block_bits))
     step = 1 << max(0, DAY_FILE_BITS - block_bits)
     with ExitStack() as stack:

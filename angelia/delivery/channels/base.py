@@ -194,7 +194,7 @@ def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, 
             fix=f"set {variable} to a JSON file with {', '.join(needed)}",
         )
     try:
-        document = json.loads(config.credentials.read_text())
+        document = json.loads(config.credentials.read_text("utf-8"))
     except (OSError, ValueError):
         document = None
     if not isinstance(document, dict):

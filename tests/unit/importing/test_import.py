@@ -51,10 +51,14 @@ def mapping(tmp_path: Path, *outputs: dict[str, Any], **top: Any) -> Path:
     names = {output["input"] for output in outputs if "input" in output} | {
         j["input"] for o in outputs for j in o.get("join", [])
     }
+    document = {
+        "name": "test",
+        "inputs": {name: f"{name}*" for name in names},
+        "outputs": list(outputs),
+        **top,
+    }
     path.write_text(
-        yaml.safe_dump(
-            {"name": "test", "inputs": {name: f"{name}*" for name in names}, "outputs": list(outputs), **top}
-        ),
+        yaml.safe_dump(json.loads(json.dumps(document))),  # what two outputs share is written out, no alias
         "utf-8",
     )
     return path
@@ -388,6 +392,9 @@ def test_a_wrong_mapping_is_one_line_and_writes_nothing(
         ("name: [", "line"),
         ("- a list", "no mapping document"),
         ("name: test\nname: test\n", "given twice"),
+        ("name: &a [x, x]\ninputs: [*a, *a]\n", r"mapping.yaml line 2: aliases \(\*name\) are not accepted"),
+        ("name: " + "[" * 2_000, "line 1: nested too deeply"),
+        ("name: 2026-13-45\n", "a date or number in it is none"),
         ("name: Test\ninputs: {a: a}\noutputs: [{dataset: user_events, input: a}]", "name"),
     ],
 )
