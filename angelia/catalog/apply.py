@@ -158,7 +158,7 @@ def plan(
         for key, problem in broken.items()
         if key not in read and not prune
     ]
-    problems += [at(key, problem) for key, problem in Whole(after.values()).problems()]
+    problems = problems or [at(key, problem) for key, problem in Whole(after.values()).problems()]
     if problems:
         raise InvalidDocuments(problems)
     changed = {key for key, (document, _) in read.items() if not _is_same(heads.get(key), document)}
