@@ -48,6 +48,11 @@ def test_each_command_has_help(capsys, name):
         (["bootstrap", "--ds", "2026-11-14"], "user_profiles has no commit"),
         (["world", "create", "--userz", "3"], "No such option: --userz"),
         (["loop", "--users", "1"], "Invalid value for '--users'"),
+        (["lake", "expire", "--older-than", "1" + "0" * 20], "Invalid value for '--older-than'"),
+        (
+            [*["plan", "replay", "--from", "2026-11-14", "--to", "2026-11-14", "--changes"], "[" * 20_000],
+            "--changes is no JSON object of objects",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(capsys, settings_home, words, expected):
