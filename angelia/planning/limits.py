@@ -8,7 +8,6 @@ as long as it comes. Only what is refused for both is an error; the guard says w
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from angelia.catalog.documents import AnyDocument, Campaign, Channel, Material, Template, canonical
+from angelia.catalog.documents import AnyDocument, Campaign, Channel, Material, Template
 from angelia.catalog.problems import DocumentProblem, Key, Notice
 from angelia.contracts.core import Column
 from angelia.contracts.derived import USER_FEATURES
@@ -37,18 +36,28 @@ _DISPATCH = "0" * 32
 
 
 class Limits:
-    """The providers of the channels that are switched on, without their accounts."""
+    """The providers of the channels that are switched on, without their accounts; for one catalog."""
 
     def __init__(self, channels: Iterable[Channel]) -> None:
         self.channels = {channel.id: channel for channel in channels if channel.enabled}
         self._stand_ins: dict[str, StandIn | None] = {
             name: stand_in(channel.provider) for name, channel in self.channels.items()
         }
+        self._compiled: dict[str, CompiledTemplate | None] = {}
 
     @classmethod
     def of_documents(cls, documents: Mapping[Key, AnyDocument]) -> Limits:
         """Return the limits of a catalog's channels."""
         return cls(document for document in documents.values() if isinstance(document, Channel))
+
+    def compiled(self, template: Template) -> CompiledTemplate | None:
+        """Return a template, compiled once; None if it does not compile, as its own check says."""
+        if template.id not in self._compiled:
+            try:
+                self._compiled[template.id] = CompiledTemplate(template.model_dump(mode="json"))
+            except InvalidInput:
+                self._compiled[template.id] = None
+        return self._compiled[template.id]
 
     def refusal(self, campaign: Campaign, channel: str, words: Rendered) -> MessageRejected | None:
         """Return why a channel's provider would refuse these words; None if it would not, or nobody knows."""
@@ -152,7 +161,7 @@ def refusals(campaign: Campaign, documents: Mapping[Key, AnyDocument], limits: L
     """Yield a campaign's refusals: the largest of each material, language and channel."""
     for material, template in _contents(campaign, documents):
         channels = limits.of(campaign, template)
-        for locale, words in _words(campaign, material, template):
+        for locale, words in _words(campaign, material, template, limits.compiled(template)):
             for channel in channels:
                 errors = [limits.refusal(campaign, channel, one) for one in words]
                 worst = max(
@@ -171,8 +180,10 @@ def refused_people(
     """Return how many of these people a provider would refuse a message, by material, channel and reason."""
     counts: Counter[str] = Counter()
     for material, template in _contents(campaign, documents):
-        body, fields = json.loads(canonical(template)), json.loads(canonical(material))
-        compiled = CompiledTemplate(body)
+        body, fields = template.model_dump(mode="json"), material.model_dump(mode="json")
+        compiled = limits.compiled(template)
+        if compiled is None:
+            continue
         for person in people:
             locale = person.get("locale")
             try:
@@ -208,14 +219,12 @@ def _contents(
 
 
 def _words(
-    campaign: Campaign, material: Material, template: Template
+    campaign: Campaign, material: Material, template: Template, compiled: CompiledTemplate | None
 ) -> Iterator[tuple[str, list[Rendered]]]:
     """Yield a material's words by language: once, or for the two people where they depend on the person."""
-    body, fields = json.loads(canonical(template)), json.loads(canonical(material))
-    try:
-        compiled = CompiledTemplate(body)
-    except InvalidInput:  # said where templates are checked
+    if compiled is None:
         return
+    body, fields = template.model_dump(mode="json"), material.model_dump(mode="json")
     people: list[Mapping[str, object]] = [{}]
     wanted = user_columns(body)
     if wanted:
