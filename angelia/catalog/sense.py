@@ -16,6 +16,7 @@ from angelia.catalog.documents import (
     Campaign,
     Cap,
     Channel,
+    Experiment,
     Material,
     Policy,
     Scalar,
@@ -49,6 +50,8 @@ def notices(documents: Documents, today: date) -> Iterator[Notice]:
             doubts = _policy(document)
         elif isinstance(document, Material):
             doubts = _material(document, today)
+        elif isinstance(document, Experiment):
+            doubts = _experiment(document)
         for doubt in doubts:
             yield Notice(
                 key, DocumentProblem(doubt.path, doubt.says), about=doubt.about, only_news=doubt.only_news
@@ -88,6 +91,8 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
     if (campaign.start_date - today).days > FAR_DAYS:
         says = f"{campaign.start_date} is more than a year away; is the year right?"
         yield Doubt(("start_date",), says)
+    if campaign.value_per_open == 0:
+        yield Doubt(("value_per_open",), "0 is worth no more than it costs: nothing will be sent; give more")
     if campaign.holdout_pct == 100:
         yield Doubt(("holdout_pct",), "100 % are held out: nobody will get it; give less")
     yield from _caps(campaign.caps)
@@ -180,6 +185,13 @@ def _channel(channel: Channel) -> Iterator[Doubt]:
     for name in ("capacity_per_hour", "quota_per_minute"):
         if channel.enabled and getattr(channel, name) == 0:
             yield Doubt((name,), "0: nothing will be sent; give a number, or set enabled: false")
+
+
+def _experiment(experiment: Experiment) -> Iterator[Doubt]:
+    for i, arm in enumerate(experiment.arms):
+        if arm.share_pct == 0:
+            says = f"nobody is in arm {arm.name}; give it a share, or leave it out"
+            yield Doubt(("arms", i, "share_pct"), says)
 
 
 def _material(material: Material, today: date) -> Iterator[Doubt]:

@@ -95,6 +95,17 @@ NIGHTLY = {"send_window": {"start": 22, "end": 24}}
             "no sat comes from",
         ),
         (SALE | {"start_date": "2062-11-01", "end_date": "2062-12-01"}, "campaign.start_date", "is the year"),
+        (SALE | {"value_per_open": 0}, "campaign.value_per_open", "0 is worth no more than it costs"),
+        (
+            {
+                "kind": "experiment",
+                "id": "copy",
+                "salt": "s",
+                "arms": [{"name": "a", "share_pct": 100}, {"name": "b", "share_pct": 0}],
+            },
+            "experiment.arms[1].share_pct",
+            "nobody is in arm b",
+        ),
         (SALE | {"holdout_pct": 100.0}, "campaign.holdout_pct", "nobody will get it"),
         (SALE | {"caps": [{"messages": 0, "days": 1}]}, "campaign.caps[0].messages", "nothing will be sent"),
         (POLICY | {"caps": [{"messages": 0, "days": 1}]}, "policy.caps[0].messages", "nothing will be sent"),
