@@ -24,7 +24,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.attempt import code_version
 from angelia.lake.configured import open_lake
-from angelia.output import emit, parse_ds, progress
+from angelia.output import emit, parse_ds, progress, speak_utf8
 from models import logistic
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
@@ -323,6 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--max-rows", type=int, default=2_000_000, help="of more pushes, a share of the users is drawn"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    speak_utf8()
     args = parser.parse_args(argv)
     try:
         if args.trees < 1 or args.max_rows < 1:

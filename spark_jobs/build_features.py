@@ -27,6 +27,7 @@ from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.configured import open_lake
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
+from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
 from spark_jobs._endpoints import living, owned
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
@@ -167,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     args = arg_parser_for_job().parse_args(argv)
     settings, lake, ds = load_settings(), open_lake(args.branch), args.ds
-    index = lake.require("user_index", chain="0")
+    index = require_index(lake)
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
     days, pushes = (

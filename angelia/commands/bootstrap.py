@@ -19,6 +19,7 @@ from angelia.config import load_settings
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, run_module
+from angelia.users.index import require_index
 
 
 def command(
@@ -76,7 +77,7 @@ def command(
         "--json",
     ]
     run_module(["models.promote", "--version", trained["version"], *words])
-    index = lake.require("user_index", chain="0")
+    index = require_index(lake)
     result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
     result |= {"model": trained["version"], "auc": trained["metrics"]["test"]["auc"]}
     emit(
