@@ -1,4 +1,4 @@
-"""The days that may be named: those on which calendars, engines and our own arithmetic agree.
+"""The days that may be named: those on which calendars, engines and arithmetic agree.
 
 Whoever takes a day from outside (an option, a document) bounds it here, so that days before and after it can
 always be computed: Python ends with the year 9999, pandas in 2262, and a plan looks back to a campaign's

@@ -51,9 +51,10 @@ def days_between(first: str, last: str) -> list[str]:
 
 
 def speak_utf8() -> None:
-    """Write UTF-8 on both standard streams, whatever the locale: what `show` prints is applied again.
+    """Write UTF-8 on both standard streams, whatever the locale.
 
-    Bytes of the command line that are no text are shown as escapes, so that no error message fails itself.
+    What `show` prints is applied again. Bytes of the command line that are no text are shown as escapes, so
+    that no error message fails itself.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

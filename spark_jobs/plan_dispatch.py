@@ -276,9 +276,7 @@ def _instant(value: str) -> datetime | None:
         parsed = datetime.fromisoformat(value)
         require_day("--skip-before", value, parsed.date())
     except (ValueError, InvalidInput):
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is no instant; write it as 2026-11-15T05:00:00+00:00"
-        ) from None
+        raise argparse.ArgumentTypeError(f"{value!r} is no instant; write it as 2026-11-15T05:00Z") from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
