@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from angelia import logs
 from angelia.errors import AngeliaError
+from angelia.output import speak_utf8
 
 # name -> (module, attribute, one line for the list of commands)
 COMMANDS = {
@@ -82,6 +83,7 @@ def build(names: Sequence[str]) -> typer.Typer:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command; an error an operator can act on is one line on stderr and exit code 2."""
+    speak_utf8()
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("--help", "-h", "help"):
         width = max(map(len, COMMANDS))

@@ -40,7 +40,7 @@ def write(path: Path, families: Iterable[Family]) -> None:
     """Replace the file, making its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(render(families))
+    temporary.write_text(render(families), "utf-8")
     temporary.replace(path)
 
 

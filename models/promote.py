@@ -20,7 +20,7 @@ from angelia import logs
 from angelia.answers import Answer, require_approval
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, GateClosed, InvalidInput
-from angelia.output import emit
+from angelia.output import emit, speak_utf8
 from models.registry import Champion, Registry
 
 _ASK = "trigger weekly_retrain again, or answer for it yourself: `python -m models.promote` without --answer"
@@ -96,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--about", metavar="VERSION", default="", help="with --answer: what it was about")
     parser.add_argument("--force", action="store_true", help="promote in spite of objections")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    speak_utf8()
     args = parser.parse_args(argv)
     try:
         if args.answer is not None:

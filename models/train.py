@@ -24,7 +24,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.attempt import code_version
 from angelia.lake.configured import open_lake
-from angelia.output import emit, parse_ds, progress
+from angelia.output import emit, parse_ds, progress, speak_utf8
 from models import logistic
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
@@ -330,6 +330,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="where nothing has been pushed yet: make a model of this open rate and what people look at",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    speak_utf8()
     args = parser.parse_args(argv)
     try:
         if args.trees < 1 or args.max_rows < 1:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from angelia import logs
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, FileEntry
-from angelia.output import parse_ds, progress
+from angelia.output import parse_ds, progress, speak_utf8
 
 if TYPE_CHECKING:  # a job that runs in processes needs no Spark, nor the second it takes to import
     from pyspark.sql import SparkSession
@@ -162,6 +162,7 @@ def all_shards(index: Commit) -> range:
 
 def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
     """Run a job's main and return the exit code; operators' errors are printed as one line."""
+    speak_utf8()
     began = time.monotonic()
     job = Path(inspect.getfile(main)).stem  # a job that spark-submit starts is called __main__
     try:

@@ -29,6 +29,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import progress
+from angelia.users.index import require_index
 from spark_jobs._day_files import Day, Target, event_writer, gather, push_writer
 from spark_jobs._pushes import classify_pushes
 from spark_jobs._session import arg_parser, run_job, spark_session
@@ -93,7 +94,7 @@ class ClosedDay:
 
     def __init__(self, lake: Lake, spark: SparkSession, ds: date, n_days: int, late_days: int) -> None:
         self.lake, self.spark, self.ds, self.late_days = lake, spark, ds, late_days
-        self.index = lake.require("user_index", chain="0")
+        self.index = require_index(lake)
         self.shard_bits = int(self.index.meta["shard_bits"])
         self.group_bits = max(self.shard_bits, USERS_PER_FILE.bit_length() - 1)
         self.covered = [ds - timedelta(days=back) for back in range(n_days - 1, -1, -1)]

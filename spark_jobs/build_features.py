@@ -31,6 +31,7 @@ from angelia.lake.configured import open_lake
 from angelia.lake.lake import MAIN
 from angelia.output import progress
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
+from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
 from angelia.users.suppressions import UNSUBSCRIBED, returns
 from spark_jobs._endpoints import living, owned
@@ -203,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     args = arg_parser_for_job().parse_args(argv)
     settings, lake, ds = load_settings(), open_lake(args.branch), args.ds
-    index = lake.require("user_index", chain="0")
+    index = require_index(lake)
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
     days, pushes = (

@@ -54,6 +54,7 @@ from angelia.timing.evidence import (
     count_pushes,
     read_clock,
 )
+from angelia.users.index import require_index
 from spark_jobs._reading import Window, ints, read_window, window_commits
 from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
 
@@ -290,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     windows = [
         window_commits(lake, name, args.ds, settings.history_days) for name in ("user_days", "user_pushes")
     ]
-    bits = int(lake.require("user_index", chain="0").meta["shard_bits"])
+    bits = int(require_index(lake).meta["shard_bits"])
     catalog = nearest_catalog(lake, args.ds)
     of = {name: m.category for name, m in catalog.materials.items() if m.category} if catalog else {}
     inputs = Inputs(lake, features, *windows, args.ds, settings.history_days, args.half_life_days, bits, of)

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from angelia.config import load_settings
+from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.users.index import append_users, index_head
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         head = index_head(lake)
         known = (
             spark.read.parquet(*lake.paths(head))
-            if head
+            if head and head.files
             else spark.createDataFrame([], "user_id string, ordinal long")
         )
         users = distinct_users(rows)
@@ -88,6 +89,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         }.items()
         if n
     }
+    if not fresh.num_rows and not (head and head.meta["n_users"]):
+        raise InvalidInput(
+            f"{profiles.ref} holds nobody to index (left out: {rejects or 'none'})",
+            fix=f"import the profiles of {args.ds} again",
+        )
     # The first load fixes the width of shards; a later setting must not move anybody's shard.
     shard_bits = int(head.meta["shard_bits"]) if head else load_settings().shard_bits
     commit = append_users(

@@ -24,7 +24,8 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.config import load_settings
 from angelia.contracts.derived import DECISION
 from angelia.contracts.ids import message_id, uniform
-from angelia.errors import Conflict
+from angelia.days import require_day
+from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.output import progress
@@ -273,10 +274,9 @@ def _instant(value: str) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is no instant; write it as 2026-11-15T05:00:00+00:00"
-        ) from None
+        require_day("--skip-before", value, parsed.date())
+    except (ValueError, InvalidInput):
+        raise argparse.ArgumentTypeError(f"{value!r} is no instant; write it as 2026-11-15T05:00Z") from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 

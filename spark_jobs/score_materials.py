@@ -27,6 +27,7 @@ from angelia.contracts import dataset
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
+from angelia.users.index import require_index
 from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.features import Context
 from models.registry import Registry
@@ -199,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Scorer(files)  # refused here, in one line, rather than in every worker
     catalog = load_snapshot(lake, ds)
     features, audiences = lake.require("user_features", ds=ds), lake.require("audience_members", ds=ds)
-    bits = int(lake.require("user_index", chain="0").meta["shard_bits"])
+    bits = int(require_index(lake).meta["shard_bits"])
     # The plan's 24 hours begin on D+1 and touch three local dates, from Hawaii to Kiribati.
     first = date.fromisoformat(ds) + timedelta(days=settings.lead_hours // 24)
     wanted = candidates(catalog, [first + timedelta(days=shift) for shift in (-1, 0, 1)])

@@ -84,7 +84,7 @@ def save_audience(lake: Lake, name: str, predicate: str, description: str | None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml" if name.isidentifier() else Path(folder) / "audience.yaml"
         document = {"kind": "audience", "id": name, "description": said, "predicate": predicate}
-        path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), "utf-8")
         try:
             planned = plan(store, [path])
         except InvalidInput as error:

@@ -20,6 +20,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, run_module
+from angelia.users.index import require_index
 
 USUAL_RATE = 0.05  # opens per push before anything is known of a shop
 
@@ -85,7 +86,7 @@ def command(
         "--json",
     ]
     run_module(["models.promote", "--version", trained["version"], *words])
-    index = lake.require("user_index", chain="0")
+    index = require_index(lake)
     result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
     result |= {"model": trained["version"], "auc": trained["metrics"].get("test", {}).get("auc")}
     emit(

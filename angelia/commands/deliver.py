@@ -13,6 +13,7 @@ import typer
 
 from angelia.answers import Answer, require_approval
 from angelia.config import load_settings
+from angelia.days import require_day
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit, progress
@@ -269,7 +270,7 @@ def parse_instant(text: str) -> int:
     """Return an instant in microseconds since 1970.
 
     Raises:
-        InvalidInput: it is no ISO time, or names no zone.
+        InvalidInput: it is no ISO time, names no zone, or is out of range.
     """
     try:
         instant = datetime.fromisoformat(text)
@@ -277,6 +278,7 @@ def parse_instant(text: str) -> int:
         instant = datetime.min
     if instant.tzinfo is None:
         raise InvalidInput(f"--now {text!r} is no instant", fix="write it as 2026-11-15T04:30:00Z")
+    require_day("--now", text, instant.date())
     return int(instant.timestamp() * 1_000_000)
 
 

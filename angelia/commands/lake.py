@@ -159,7 +159,11 @@ def expire(
     older_than: Annotated[
         int,
         typer.Option(
-            "--older-than", min=1, metavar="DAYS", help="Superseded commits go after this many days."
+            "--older-than",
+            min=1,
+            max=36_500,
+            metavar="DAYS",
+            help="Superseded commits go after this many days.",
         ),
     ] = 30,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,

@@ -114,7 +114,7 @@ def command(
     threading.Thread(target=server.serve_forever, daemon=True).start()
     progress(f"receiving on port {server.server_port}")
     if ready_file is not None:
-        ready_file.write_text(json.dumps({"port": server.server_port, "pid": os.getpid()}))
+        ready_file.write_text(json.dumps({"port": server.server_port, "pid": os.getpid()}), "utf-8")
     ends = time.monotonic() + max_seconds if max_seconds is not None else None
     folded_at, last = 0.0, Counter({"waiting": 1})  # what an earlier run left in the journal is folded first
     while not over.wait(0.1):

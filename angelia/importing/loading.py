@@ -24,20 +24,11 @@ from angelia.importing.mapping import (
     Timestamp,
     nearest,
 )
+from angelia.plain_yaml import PlainLoader
 
 
-class _Strict(yaml.SafeLoader):
-    """YAML that refuses a key given twice, of which the first would silently be lost, and aliases, ten lines
-    of which can stand for hours of reading.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not accepted: write the value out", problem_mark=mark
-            )
-        return super().compose_node(parent, index)
+class _Strict(PlainLoader):
+    """YAML that refuses a key given twice, of which the first would silently be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
@@ -97,11 +88,8 @@ def load_mapping(path: Path) -> Mapping:
         raise InvalidInput(f"cannot read the mapping {path.name}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InvalidInput(f"{path.name} is no UTF-8 text") from None
-    except (
-        ValueError,
-        RecursionError,
-    ):  # 2026-02-30 is no date to YAML, and ten thousand brackets no document
-        raise InvalidInput(f"{path.name} is not YAML", fix="see docs/IMPORT.md") from None
+    except ValueError:  # 2026-02-30 has the form of a date, so YAML makes one of it
+        raise InvalidInput(f"{path.name}: a date or number in it is none", fix="see docs/IMPORT.md") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""

@@ -22,6 +22,7 @@ from angelia.lake.failpoint import failpoint
 # Every part of a key begins with a letter, digit or underscore: no "..", no absolute path, no hidden file.
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:=+,@-]{0,254}$")
 SYNC_THREADS = 8
+KEYS = "keys/"  # secrets of this lake: what stands below it is its owner's only
 
 
 class Stored(NamedTuple):
@@ -159,12 +160,14 @@ class LocalStore:
             for created in reversed(missing):
                 _sync_path(created.parent)
 
-    def _write_temporary(self, data: bytes, durable: bool) -> Path:
+    def _write_temporary(self, key: str, data: bytes, durable: bool) -> Path:
         scratch = self.root / ".tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         temporary = scratch / secrets.token_hex(12)
+        # A key's readers could undo every hash made with it.
+        mode = 0o600 if key.startswith(KEYS) else 0o666
         try:
-            with temporary.open("wb") as file:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
@@ -179,7 +182,7 @@ class LocalStore:
         path = self._path(key)
         with self._writing():
             self._make_folder(path.parent, durable=True)
-            temporary = self._write_temporary(data, durable=True)
+            temporary = self._write_temporary(key, data, durable=True)
             failpoint("create.before_link")
             try:
                 os.link(temporary, path)
@@ -208,7 +211,7 @@ class LocalStore:
         path = self._path(key)
         with self._writing():
             self._make_folder(path.parent, durable=False)
-            self._write_temporary(data, durable=False).replace(path)
+            self._write_temporary(key, data, durable=False).replace(path)
 
     def put_file(self, key: str, path: Path) -> None:
         """See `Store.put_file`."""

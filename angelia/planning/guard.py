@@ -11,13 +11,11 @@ Grain: night. Reads decisions, audience_members, user_features, the catalog snap
     should send and plans nothing there is nothing to hold back, so nobody is asked: the verdict is `missing`,
     and everything is emitted.
 """
-# ruff: noqa: S608 - the statements are made of names and constants of this module; values travel as parameters.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -26,13 +24,11 @@ import duckdb
 
 from angelia import logs
 from angelia.catalog.documents import Campaign, Occurrence
-from angelia.catalog.snapshot import Catalog, load_snapshot
-from angelia.errors import AngeliaError, Corrupt, GateClosed, InvalidInput, NotFound
+from angelia.errors import AngeliaError, Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
-from angelia.lake.views import open_views
-from angelia.planning.verdict import TOPIC, identified
+from angelia.planning.guard_figures import Figures, Plan, measure
+from angelia.planning.verdict import TOPIC, identified, refused_line
 from angelia.quality.gates import short
-from angelia.templates.rendering import CompiledTemplate, RowRejected, field_values, user_columns
 
 FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
 DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it
@@ -41,21 +37,9 @@ LOOK_BACK_DAYS = 28  # how far back they are looked for
 CAMPAIGN_NIGHTS = 3  # nights a campaign must have sent on before its own volume is compared
 SCORED_LEAST = 100  # messages whose mean p(open) says something: a handful of stragglers differ by chance
 UNKNOWN_TIMEZONES_PCT = 20.0
-SAMPLE, UNRENDERED_PCT = 200, 1.0  # messages rendered of each campaign, and how many of them may fail
+UNRENDERED_PCT = 1.0  # of the sampled messages of a campaign: so many may fail
 
 _CRASHES = (AngeliaError, duckdb.Error, OSError, LookupError, ValueError, TypeError)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a night's plan looks like; counts and shares only."""
-
-    messages: Mapping[str, int]
-    mean_p_open: Mapping[str, float]
-    audiences: Mapping[str, int]
-    unknown_timezones_pct: float
-    rendered: Mapping[str, int] = field(default_factory=dict)
-    unrendered: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,6 +136,12 @@ def judge(
                     f"{bad} of {of} sampled messages of {campaign} cannot be rendered: {named}",
                 )
             )
+    for campaign, reasons in sorted(figures.refused.items()):
+        bad, of = sum(reasons.values()), figures.rendered.get(campaign, 0)
+        if bad * 100.0 > of * UNRENDERED_PCT:
+            found.append(
+                Breach("provider_limits", "campaign", (campaign,), refused_line(campaign, reasons, of))
+            )
     return sorted(found, key=lambda breach: breach.severity != "night")
 
 
@@ -220,96 +210,6 @@ def _weekday(ds: str) -> str:
 
 def _is_off(value: float, usual: float, factor: float) -> bool:
     return usual > 0 and not usual / factor < value < usual * factor
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The commits that a night's plan is judged by, each taken once."""
-
-    decisions: Commit
-    features: Commit
-    members: Commit
-    catalog: Catalog
-
-    @classmethod
-    def take(cls, lake: Lake, decisions: Commit) -> Plan:
-        """Return a plan with the newest commits of what else its night is judged by."""
-        ds = decisions.partition["ds"]
-        features, members = lake.require("user_features", ds=ds), lake.require("audience_members", ds=ds)
-        return cls(decisions, features, members, load_snapshot(lake, ds))
-
-    @property
-    def commits(self) -> list[Commit]:
-        """The commits, decisions first."""
-        catalog = [self.catalog.commit] if self.catalog.commit else []
-        return [self.decisions, self.features, *catalog, self.members]
-
-
-def measure(lake: Lake, plan: Plan) -> Figures:
-    """Return the figures of a night's plan."""
-    decisions, features, catalog = plan.decisions, plan.features, plan.catalog
-    with open_views(lake) as views:
-        views.add("decisions", [decisions])
-        views.add("user_features", [features])
-        run = views.connection.execute
-        run(
-            "CREATE TEMP VIEW sent AS SELECT ordinal, c.* FROM (SELECT ordinal, unnest(choices) "
-            "AS c FROM decisions) WHERE c.outcome = 'sent'"
-        )
-        rows = run("SELECT campaign_id, count(*), avg(p_open) FROM sent GROUP BY 1 ORDER BY 1").fetchall()
-        messages, mean_p = {name: n for name, n, _ in rows}, {name: round(mean, 6) for name, _, mean in rows}
-        columns = sorted(
-            {
-                column
-                for template in catalog.templates.values()
-                for column in user_columns(template.model_dump(mode="json"))
-            }
-        )
-        names = list(dict.fromkeys(["locale", *columns]))
-        wanted = ", ".join(f'f."{name}"' for name in names)
-        sample = run(
-            f"SELECT s.campaign_id, s.material_id, {wanted} FROM sent s JOIN user_features f USING (ordinal) "
-            f"QUALIFY row_number() OVER (PARTITION BY s.campaign_id ORDER BY s.message_id) <= {SAMPLE}"
-        ).fetchall()
-    rendered, unrendered = _render(
-        catalog, [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in sample]
-    )
-    read = [commit for commit in plan.commits if commit is not plan.members]  # of those its sizes only
-    logs.took((commit.ref, commit.dataset, commit.rows) for commit in read)
-    n_users = int(features.meta["n_users"])
-    unknown = sum(features.rejects.get(reason, 0) for reason in ("timezone_null", "timezone_unknown"))
-    sizes = plan.members.meta["sizes"]
-    share = round(100.0 * unknown / n_users, 4) if n_users else 0.0
-    return Figures(messages, mean_p, dict(sizes), share, rendered, unrendered)
-
-
-def _render(
-    catalog: Catalog, sample: Sequence[tuple[str, str, Mapping[str, object]]]
-) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Render each sampled message as the worker would; return how many were tried, and the reasons of those
-    that failed, by campaign.
-    """
-    compiled: dict[str, CompiledTemplate] = {}
-    tried: Counter[str] = Counter()
-    failed: dict[str, Counter[str]] = {}
-    for campaign, material_id, user in sample:
-        tried[campaign] += 1
-        material = catalog.materials.get(material_id)
-        if material is None:
-            failed.setdefault(campaign, Counter())["unknown_material"] += 1
-            continue
-        document = catalog.templates[material.template].model_dump(mode="json")
-        try:
-            if material.template not in compiled:
-                compiled[material.template] = CompiledTemplate(document)
-            locale = user["locale"]
-            fields = field_values(document, material.model_dump(mode="json"), campaign, user)
-            compiled[material.template].render(locale if isinstance(locale, str) else None, fields)
-        except RowRejected as error:
-            failed.setdefault(campaign, Counter())[error.reason] += 1
-        except InvalidInput:
-            failed.setdefault(campaign, Counter())["template_error"] += 1
-    return dict(tried), {campaign: dict(reasons) for campaign, reasons in failed.items()}
 
 
 def guard(lake: Lake, ds: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from angelia.planning.eligibility import (
 )
 from angelia.planning.offers import MaterialFacts, Offer, draw_material, gather
 from angelia.timing.category_hours import CategoryHours
+from angelia.users.index import require_index
 
 # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h
 # after them
@@ -69,15 +70,19 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
     day = date.fromisoformat(ds)
     before = (day - timedelta(days=1)).isoformat()
     manifest = lake.head("dispatch_manifest", ds=before)
-    recent = [(day - timedelta(days=back)).isoformat() for back in range(days)]
+    first = (day - timedelta(days=days - 1)).isoformat()
+    # The days there are, not all there could be: a campaign that comes once asks for years.
+    recent = [leaf["ds"] for leaf in lake.partitions("user_pushes") if first <= leaf["ds"] <= ds]
     return Inputs(
-        index=lake.require("user_index", chain="0"),
+        index=require_index(lake),
         features=lake.require("user_features", ds=ds),
         send_times=lake.require("send_times", ds=ds),
         audiences=lake.require("audience_members", ds=ds),
         scores=lake.require("material_scores", ds=ds),
         pushes=tuple(
-            commit for commit in (lake.head("user_pushes", ds=back) for back in recent) if commit is not None
+            commit
+            for commit in (lake.head("user_pushes", ds=back) for back in reversed(recent))
+            if commit is not None
         ),
         previous=lake.head("decisions", ds=before),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),

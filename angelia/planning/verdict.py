@@ -70,7 +70,31 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         f"{heads[result['verdict']]}"
     )
     breaches = [f"  {breach['severity']}: {breach['says']}" for breach in result["breaches"]]
-    return [head, *breaches, f"  verdict {result['verdict_id']} on {result['decisions']}"]
+    judged = {
+        name
+        for breach in result["breaches"]
+        if breach["check"] == "provider_limits"
+        for name in breach["campaigns"]
+    }
+    # Too few to hold a campaign back, and still worth a look. Verdicts of older versions count none.
+    refused, tried = result["figures"].get("refused", {}), result["figures"].get("rendered", {})
+    few = [
+        f"  {refused_line(name, reasons, tried.get(name, 0))}"
+        for name, reasons in sorted(refused.items())
+        if name not in judged
+    ]
+    return [head, *breaches, *few, f"  verdict {result['verdict_id']} on {result['decisions']}"]
+
+
+def refused_line(campaign: str, reasons: Mapping[str, int], tried: int) -> str:
+    """Return how many of a campaign's sampled messages its providers would reject, and why."""
+    bad = sum(reasons.values())
+    named = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+    share = 100.0 * bad / tried if tried else 0.0
+    return (
+        f"{bad} of {tried} sampled messages of {campaign} ({share:.1f} %) would be rejected by the "
+        f"provider: {named}"
+    )
 
 
 def release(lake: Lake, decisions: Commit, others: Iterable[Commit], answer: Answer) -> Released:

@@ -128,4 +128,4 @@ def make_mail_account(folder: Path, unsubscribe_url: str) -> tuple[str, str]:
 
 def _write(path: Path, document: dict[str, object]) -> None:
     path.touch(mode=0o600)
-    path.write_text(json.dumps(document, indent=1))
+    path.write_text(json.dumps(document, indent=1), "utf-8")

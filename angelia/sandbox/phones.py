@@ -72,5 +72,5 @@ class Phones:
         """Write `stats.json` and `received.json` (count per dispatch id)."""
         for name, value in (("stats.json", self.stats()), ("received.json", self.received)):
             temporary = folder / f".{name}"
-            temporary.write_text(json.dumps(value))
+            temporary.write_text(json.dumps(value), "utf-8")
             temporary.replace(folder / name)

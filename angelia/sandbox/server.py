@@ -105,7 +105,7 @@ async def serve(
         loop.add_signal_handler(number, stopped.set)
     if ready is not None:
         temporary = ready.with_name(f".{ready.name}.tmp")
-        temporary.write_text(json.dumps(names))
+        temporary.write_text(json.dumps(names), "utf-8")
         temporary.replace(ready)  # whole or absent, so a waiting reader never sees half
     announce(names)
     try:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.errors import Conflict
+from angelia.errors import Conflict, NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.chain import append_chain
 
@@ -28,6 +28,20 @@ FILE_BITS = 20
 def index_head(lake: Lake) -> Commit | None:
     """Return the newest index, None before the first load."""
     return lake.head("user_index", chain=CHAIN)
+
+
+def require_index(lake: Lake) -> Commit:
+    """Return the newest index, for whoever works on its people.
+
+    Raises:
+        NotFound: there is none, or it holds nobody.
+    """
+    index = lake.require("user_index", chain=CHAIN)
+    if not index.meta.get("n_users"):
+        raise NotFound(
+            f"{index.ref} holds nobody", fix="import profiles with people in them, then run index_users again"
+        )
+    return index
 
 
 def append_users(

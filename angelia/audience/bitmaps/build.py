@@ -27,6 +27,7 @@ from angelia.audience.bitmaps.daily import MAX_ITEMS, event_rows, push_rows
 from angelia.audience.bitmaps.index import holds_any
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
+from angelia.users.index import require_index
 
 # A day's file holds this many people, in blocks, because opening a file costs as much as reading a thousand
 # small sets from it.
@@ -158,7 +159,7 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
     made, sources = days_of(lake, ds, history_days, params)
     # Days may know people who joined the index since. Their blocks are built too, or a later night would miss
     # them.
-    newest = lake.require("user_index", chain="0")
+    newest = require_index(lake)
     day_blocks = range(-(-max(n_ordinals, int(newest.meta["n_users"])) >> block_bits))
     step = 1 << max(0, DAY_FILE_BITS - block_bits)
     with ExitStack() as stack:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
+from angelia.days import require_day
 from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes, read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
@@ -87,16 +88,17 @@ def parse_hour(text: str) -> str:
     """Return a send hour in its one spelling.
 
     Raises:
-        InvalidInput: it is not written as 2026-11-15T04.
+        InvalidInput: it is not written as 2026-11-15T04, or its day is out of range.
     """
     try:
         if not _HOUR.fullmatch(text):
             raise ValueError
-        datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+        day = datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC).date()
     except ValueError:
         raise InvalidInput(
             f"--send-hour {text!r} is not an hour", fix="write it as 2026-11-15T04 (UTC)"
         ) from None
+    require_day("--send-hour", text, day)
     return text
 
 

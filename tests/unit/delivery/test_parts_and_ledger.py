@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from angelia.config import MAX_LEAD_HOURS
-from angelia.contracts.sending import MAX_TTL_HOURS, PLAN_HOURS
+from angelia.contracts.sending import ANSWERED_DAYS, MAX_TTL_HOURS, PLAN_HOURS
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.outcomes import RANK, Outcomes, merge, read
 from angelia.delivery.manifest import parts, sample_plan
@@ -87,7 +87,7 @@ def test_a_message_is_due_and_its_manifest_kept_to_the_end_of_the_longest_life_t
         assert lake.store.exists(sealed.files[0].path)
     expire(Lake(lake.store, clock=lambda: now + timedelta(days=3)), 0)
     assert lake.store.exists(sealed.files[0].path)  # it may still be answered
-    expire(Lake(lake.store, clock=lambda: now + timedelta(days=9)), 0)
+    expire(Lake(lake.store, clock=lambda: now + timedelta(days=ANSWERED_DAYS)), 0)
     assert not lake.store.exists(sealed.files[0].path)
 
 

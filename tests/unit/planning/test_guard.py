@@ -8,7 +8,8 @@ from datetime import date, timedelta
 import pytest
 
 from angelia.catalog.documents import Occurrence
-from angelia.planning.guard import Breach, Figures, Running, is_nightly, judge
+from angelia.planning.guard import Breach, Running, is_nightly, judge
+from angelia.planning.guard_figures import Figures
 from angelia.planning.verdict import lines
 
 DS = "2026-11-14"

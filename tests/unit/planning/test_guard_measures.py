@@ -14,7 +14,8 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.errors import GateClosed, NotFound
 from angelia.lake import numbered
-from angelia.planning.guard import Figures, Plan, _render, guard, is_due, judge, measure
+from angelia.planning.guard import guard, is_due, judge
+from angelia.planning.guard_figures import Figures, Plan, build, measure
 from angelia.planning.verdict import lines
 from tests.planned_night import DS, POLICY, SALE, SHOE, TEMPLATE, decide, plan_a_night, put
 
@@ -41,8 +42,10 @@ def catalog_with(*documents):
 
 def test_a_sample_is_rendered_as_the_worker_would():
     people = [("fujian", "en"), (None, "en"), ("two words", None)]
-    sample = [("sale", "shoe", {"province": province, "locale": locale}) for province, locale in people]
-    tried, failed = _render(catalog_with(TEMPLATE, SHOE), sample)
+    sample = [
+        ("sale", "shoe", "fcm", {"province": province, "locale": locale}) for province, locale in people
+    ]
+    tried, failed, _ = build(catalog_with(TEMPLATE, SHOE), sample)
     assert tried == {"sale": 3}
     assert failed == {"sale": {"undefined_variable:province": 1, "invalid_link": 1}}
 
@@ -68,8 +71,8 @@ def test_invalid_links_hold_the_campaign_back(link):
         "link": link,
         "variables": {"item": {}, "province": {"source": "user.province", "default": ""}},
     }
-    sample = [("sale", "shoe", {"province": None, "locale": "en"})] * 5
-    tried, failed = _render(catalog_with(template, SHOE), sample)
+    sample = [("sale", "shoe", "fcm", {"province": None, "locale": "en"})] * 5
+    tried, failed, _ = build(catalog_with(template, SHOE), sample)
     assert failed == {"sale": {"invalid_link": 5}}
     (breach,) = judge(DS, Figures({"sale": 5}, {}, {}, 0.0, tried, failed), {}, {})
     assert (breach.check, breach.campaigns) == ("rendering", ("sale",))
@@ -88,9 +91,9 @@ def test_invalid_links_hold_the_campaign_back(link):
 )
 def test_valid_links_hold_nothing_back(link):
     assert (
-        _render(
+        build(
             catalog_with(TEMPLATE | {"link": link}, SHOE),
-            [("sale", "shoe", {"province": "fujian", "locale": "en"})],
+            [("sale", "shoe", "fcm", {"province": "fujian", "locale": "en"})],
         )[1]
         == {}
     )
@@ -302,3 +305,44 @@ def test_a_night_without_a_plan_is_a_mistake_and_no_crash(lake):
     with pytest.raises(NotFound, match="decisions has no commit"):
         guard(lake, DS)
     assert numbered.load(lake, "guard", DS) is None
+
+
+def test_messages_the_provider_would_refuse_hold_their_campaign(planned):
+    commit = planned.require("catalog_snapshot", ds=DS)
+    rows = [
+        row | {"body": row["body"].replace("to {{ province }}", "ü" * 2500)}
+        if row["kind"] == "template"
+        else row
+        for row in planned.read(commit).to_pylist()
+    ]
+    put(
+        planned,
+        "catalog_snapshot",
+        pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))),
+        meta={"stopped": []},
+    )
+    result = guard(planned, DS)
+    assert (result["verdict"], result["held"]) == ("campaigns", ["sale"])
+    assert result["figures"]["refused"] == {"sale": {"fcm: payload_too_large": 8}}
+    assert lines(result)[1:-1] == [
+        "  campaign: 8 of 8 sampled messages of sale (100.0 %) would be rejected by the provider: "
+        "fcm: payload_too_large 8"
+    ]
+
+
+def test_a_small_share_that_would_be_refused_is_reported():
+    figures = {"messages": {"sale": 900}, "rendered": {"sale": 200}, "refused": {"sale": {"fcm: x": 1}}}
+    result = {
+        "decisions": "d",
+        "history": "h",
+        "verdict": "open",
+        "missing": [],
+        "held": [],
+        "breaches": [],
+        "figures": figures,
+        "verdict_id": "v",
+    }
+    assert judge(DS, Figures({}, {}, {}, 0.0, {"sale": 200}, {}, {"sale": {"fcm: x": 1}}), {}, {}) == []
+    assert lines(result)[1] == (
+        "  1 of 200 sampled messages of sale (0.5 %) would be rejected by the provider: fcm: x 1"
+    )
