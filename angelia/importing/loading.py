@@ -24,20 +24,12 @@ from angelia.importing.mapping import (
     Timestamp,
     nearest,
 )
+from angelia.plain_yaml import PlainLoader
+from angelia.text_files import require_utf8
 
 
-class _Strict(yaml.SafeLoader):
-    """YAML that refuses a key given twice, of which the first would silently be lost, and aliases, ten lines
-    of which can stand for hours of reading.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not accepted: write the value out", problem_mark=mark
-            )
-        return super().compose_node(parent, index)
+class _Strict(PlainLoader):
+    """YAML that refuses a key given twice, of which the first would silently be lost, and aliases."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
@@ -96,16 +88,13 @@ def load_mapping(path: Path) -> Mapping:
     except OSError as error:
         raise InvalidInput(f"cannot read the mapping {path.name}: {error.strerror}") from None
     except UnicodeDecodeError:
+        require_utf8(path)
         raise InvalidInput(f"{path.name} is no UTF-8 text") from None
-    except (
-        ValueError,
-        RecursionError,
-    ):  # 2026-02-30 is no date to YAML, and ten thousand brackets no document
-        raise InvalidInput(f"{path.name} is no YAML", fix="see docs/IMPORT.md") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "no YAML"
+        other = "no YAML" if isinstance(error, yaml.YAMLError) else "a date or number in it is none"
+        problem = getattr(error, "problem", None) or other
         raise InvalidInput(f"{path.name}{line}: {unquoted(problem)}") from None
     if not isinstance(raw, dict):
         raise InvalidInput(f"{path.name} holds no mapping document", fix="see docs/IMPORT.md")

@@ -30,6 +30,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from angelia.errors import InvalidInput, without_addresses
+from angelia.plain_yaml import PlainLoader
 
 
 class Match(BaseModel):
@@ -153,15 +154,16 @@ class Rules:
         if path is None:
             return cls(RuleFile())
         try:
-            return cls(RuleFile.model_validate(yaml.safe_load(path.read_text("utf-8")) or {}))
+            raw = yaml.load(path.read_text("utf-8"), Loader=PlainLoader)
+            return cls(RuleFile.model_validate(raw or {}))
         except OSError as error:
             raise InvalidInput(f"rule file: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-            raise InvalidInput("the rule file is no YAML") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = without_addresses(".".join(map(str, first["loc"])))
             raise InvalidInput(f"rule file: {where}: {first['msg']}") from None
+        except (yaml.YAMLError, ValueError):  # ValueError: no UTF-8, or a date or number that is none
+            raise InvalidInput("the rule file is no YAML") from None
 
     def find(self, token: str, dispatch: str) -> Then | None:
         """Return what happens to this message, or None for nothing special."""

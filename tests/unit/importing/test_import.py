@@ -47,23 +47,19 @@ NOON = 1_651_924_800_000  # 2022-05-07 12:00 UTC
 DAY = 86_400_000
 
 
-class _Written(yaml.SafeDumper):
-    """As a person writes: no aliases."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
 def mapping(tmp_path: Path, *outputs: dict[str, Any], **top: Any) -> Path:
     path = tmp_path / "mapping.yaml"
     names = {output["input"] for output in outputs if "input" in output} | {
         j["input"] for o in outputs for j in o.get("join", [])
     }
+    document = {
+        "name": "test",
+        "inputs": {name: f"{name}*" for name in names},
+        "outputs": list(outputs),
+        **top,
+    }
     path.write_text(
-        yaml.dump(
-            {"name": "test", "inputs": {name: f"{name}*" for name in names}, "outputs": list(outputs), **top},
-            Dumper=_Written,
-        ),
+        yaml.safe_dump(json.loads(json.dumps(document))),  # what two outputs share is written out, no alias
         "utf-8",
     )
     return path
@@ -442,6 +438,9 @@ def test_a_wrong_mapping_is_one_line_and_writes_nothing(
         ("name: [", "line"),
         ("- a list", "no mapping document"),
         ("name: test\nname: test\n", "given twice"),
+        ("name: &a [x, x]\ninputs: [*a, *a]\n", r"mapping.yaml line 2: aliases \(\*name\) are not accepted"),
+        ("name: " + "[" * 2_000, "line 1: nested too deeply"),
+        ("name: 2026-13-45\n", "a date or number in it is none"),
         ("name: Test\ninputs: {a: a}\noutputs: [{dataset: user_events, input: a}]", "name"),
     ],
 )

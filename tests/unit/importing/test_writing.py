@@ -36,7 +36,12 @@ OUTPUTS: list[dict[str, Any]] = [
     {
         "dataset": "user_events",
         "input": "people",
-        "columns": {"event_id": "id", "user_id": "id", "event_type": {"constant": "open"}, "event_ts": "seen"},
+        "columns": {
+            "event_id": "id",
+            "user_id": "id",
+            "event_type": {"constant": "open"},
+            "event_ts": "seen",
+        },
     },
     {
         "dataset": "suppressions",
