@@ -68,7 +68,7 @@ def match_files(mapping: Mapping, files: Sequence[Path]) -> dict[str, list[Path]
         owners = [
             name
             for name, declared in mapping.inputs.items()
-            if fnmatch.fnmatchcase(path.name, declared.match)
+            if any(fnmatch.fnmatchcase(name, declared.match) for name in (path.name, _lower_ending(path)))
         ]
         if not owners:
             raise InvalidInput(
@@ -82,6 +82,11 @@ def match_files(mapping: Mapping, files: Sequence[Path]) -> dict[str, list[Path]
                 f"no file for input {name!r}", fix=f"give one named like {mapping.inputs[name].match}"
             )
     return found
+
+
+def _lower_ending(path: Path) -> str:
+    """Return a file's name as a pattern would have it: PEOPLE.CSV fits PEOPLE*.csv."""
+    return path.stem + path.suffix.lower()
 
 
 def _patterns(mapping: Mapping) -> str:

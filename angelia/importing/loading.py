@@ -25,6 +25,7 @@ from angelia.importing.mapping import (
     nearest,
 )
 from angelia.plain_yaml import PlainLoader
+from angelia.text_files import require_utf8
 
 
 class _Strict(PlainLoader):
@@ -87,6 +88,7 @@ def load_mapping(path: Path) -> Mapping:
     except OSError as error:
         raise InvalidInput(f"cannot read the mapping {path.name}: {error.strerror}") from None
     except UnicodeDecodeError:
+        require_utf8(path)
         raise InvalidInput(f"{path.name} is no UTF-8 text") from None
     except ValueError:  # 2026-02-30 has the form of a date, so YAML makes one of it
         raise InvalidInput(f"{path.name}: a date or number in it is none", fix="see docs/IMPORT.md") from None

@@ -17,6 +17,7 @@ import duckdb
 from angelia.contracts import duckdb as rules
 from angelia.contracts.core import TIMESTAMP
 from angelia.errors import InvalidInput
+from angelia.importing.addresses import refuse_impossible
 from angelia.importing.attributes import normalise
 from angelia.importing.checking import check_rows
 from angelia.importing.expressions import Compiler
@@ -153,6 +154,7 @@ def _map_rows(
         ) from None
     _refuse_far_moments(connection, output, number)
     normalise(connection, output, f"mapped_{number}")
+    refuse_impossible(connection, output, f"mapped_{number}")
     return compiler
 
 

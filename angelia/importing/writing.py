@@ -2,13 +2,14 @@
 
 Writes the source datasets through the lake. An import replaces the partitions it has rows for; a second
 import of the same files finds its own commits and adds none. `suppressions` is a log: entries already in it
-are not appended again.
+are not appended again. All files are written before the first commit is made.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers of contracts and names of our own; every value is a parameter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import duckdb
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
-from angelia.errors import Corrupt
+from angelia.errors import AngeliaError, Corrupt
 from angelia.importing.inputs import quote
 from angelia.importing.staged import BROKEN_LINE, Staged, Window
 from angelia.lake import Commit, FileEntry, Lake
@@ -44,32 +45,72 @@ class Lineage:
         }
 
 
+@dataclass(frozen=True)
+class _Written:
+    """One partition whose files are written and audited: a commit that stands already, or one to be made."""
+
+    name: str
+    standing: Commit | None
+    publish: Callable[[], Commit]
+
+
 def publish(
     connection: duckdb.DuckDBPyConnection, lake: Lake, staged: list[Staged], lineage: Lineage
 ) -> dict[str, tuple[list[Commit], int]]:
-    """Write and publish every dataset; return dataset -> (commits that now stand, how many of them are
-    new)."""
-    return {
-        name: _dataset(
-            connection, lake, name, [item for item in staged if item.output.dataset == name], lineage
-        )
-        for name in dict.fromkeys(item.output.dataset for item in staged)
-    }
+    """Write and publish every dataset; return dataset -> (commits that now stand, how many of them are new).
+
+    All files of all datasets are written and audited before the first commit is made, so what fails fails
+    before anything can be seen. Logs come first: whoever must not be contacted is known before an address is.
+
+    Raises:
+        AngeliaError: nothing was published; or, where the store failed between two commits, how many were.
+    """
+    names = list(dict.fromkeys(item.output.dataset for item in staged))
+    names.sort(key=lambda name: dataset(name).partition != ("log",))
+    results: dict[str, tuple[list[Commit], int]] = {name: ([], 0) for name in names}
+    with ExitStack() as attempts:
+        written = [
+            partition
+            for name in names
+            for partition in _dataset(
+                connection,
+                lake,
+                name,
+                [item for item in staged if item.output.dataset == name],
+                lineage,
+                attempts,
+            )
+        ]
+        for n_done, partition in enumerate(written):
+            try:
+                commit = partition.standing or partition.publish()
+            except AngeliaError as error:
+                raise AngeliaError(
+                    f"{error.message}; {n_done} of {len(written)} partitions are published",
+                    fix="run the same command again: it publishes the others",
+                ) from None
+            commits, n_new = results[partition.name]
+            results[partition.name] = ([*commits, commit], n_new + (partition.standing is None))
+    return results
 
 
 def _dataset(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, staged: list[Staged], lineage: Lineage
-) -> tuple[list[Commit], int]:
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    name: str,
+    staged: list[Staged],
+    lineage: Lineage,
+    attempts: ExitStack,
+) -> list[_Written]:
+    """Write the files of a dataset, one attempt a partition."""
     contract = dataset(name)
     if any(item.output.empty for item in staged):
-        commit, is_new = _commit(
-            lake, name, lineage.window.ds, [arrow.schema(contract).empty_table()], {}, lineage
-        )
-        return [commit], int(is_new)
+        table = arrow.schema(contract).empty_table()
+        return [_write(lake, name, lineage.window.ds, [table], {}, lineage, attempts)]
     union = " UNION ALL BY NAME ".join(f"SELECT * FROM {item.table}" for item in staged)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW every_row AS {union}")
     if contract.partition == ("log",):
-        return _log(connection, lake, name, lineage)
+        return _log(connection, lake, name, attempts)
     days = connection.sql(
         "SELECT CAST(__day AS VARCHAR), count(*) FROM every_row WHERE __filtered IS NULL AND "
         "__rejected IS NULL GROUP BY 1 ORDER BY 1"
@@ -81,20 +122,18 @@ def _dataset(
             last[BROKEN_LINE] = last.get(BROKEN_LINE, 0) + item.rejected[BROKEN_LINE]
     columns = ", ".join(quote(column) for column in contract.names)
     order = ", ".join(quote(column) for column in contract.key)
-    commits, n_new = [], 0
+    written = []
     for day, n_rows in days:
-        tables = []
-        for offset in range(0, n_rows, ROWS_PER_FILE):
-            query = (
-                f"SELECT {columns} FROM every_row WHERE __filtered IS NULL AND __rejected IS NULL AND "
-                f"__day = CAST($day AS DATE) ORDER BY {order}"
-            )
-            query += f" LIMIT {ROWS_PER_FILE} OFFSET {offset}"
-            tables.append(connection.sql(query, params={"day": day}).to_arrow_table())
-        commit, is_new = _commit(lake, name, day, tables, rejects.get(day, {}), lineage)
-        commits.append(commit)
-        n_new += is_new
-    return commits, n_new
+        query = (
+            f"SELECT {columns} FROM every_row WHERE __filtered IS NULL AND __rejected IS NULL AND "
+            f"__day = CAST($day AS DATE) ORDER BY {order} LIMIT {ROWS_PER_FILE}"
+        )
+        tables = (
+            connection.sql(f"{query} OFFSET {offset}", params={"day": day}).to_arrow_table()
+            for offset in range(0, n_rows, ROWS_PER_FILE)
+        )
+        written.append(_write(lake, name, day, tables, rejects.get(day, {}), lineage, attempts))
+    return written
 
 
 def _rejects_by_day(connection: duckdb.DuckDBPyConnection, days: list[str]) -> dict[str, dict[str, int]]:
@@ -112,20 +151,29 @@ def _rejects_by_day(connection: duckdb.DuckDBPyConnection, days: list[str]) -> d
     return found
 
 
-def _commit(
-    lake: Lake, name: str, day: str, tables: list[pa.Table], rejects: Mapping[str, int], lineage: Lineage
-) -> tuple[Commit, bool]:
+def _write(
+    lake: Lake,
+    name: str,
+    day: str,
+    tables: Iterable[pa.Table],
+    rejects: Mapping[str, int],
+    lineage: Lineage,
+    attempts: ExitStack,
+) -> _Written:
     partition = {"ds": day}
     if dataset(name).partition != ("ds",):
         partition |= {"source": "import", "part": lineage.mapping}
     standing = lake.head(name, **partition)
     meta = {"files": dict(sorted(lineage.files.items()))}
-    with lake.attempt(name, **partition) as attempt:
-        for number, table in enumerate(tables):
-            attempt.write(_cast(table, name), f"part-{number:04d}.parquet")
-        if standing is not None and _says_the_same(lake, standing, attempt.files, lineage, meta, rejects):
-            return standing, False
-        return attempt.publish(params=lineage.params, meta=meta, rejects=rejects), True
+    attempt = attempts.enter_context(lake.attempt(name, **partition))
+    for number, table in enumerate(tables):
+        attempt.write(_cast(table, name), f"part-{number:04d}.parquet")
+    if standing is None or not _says_the_same(lake, standing, attempt.files, lineage, meta, rejects):
+        standing = None
+        attempt.audit()
+    return _Written(
+        name, standing, lambda: attempt.publish(params=lineage.params, meta=meta, rejects=rejects)
+    )
 
 
 def _says_the_same(
@@ -162,9 +210,7 @@ def _cast(table: pa.Table, name: str) -> pa.Table:
     return table.cast(pa.schema([pa.field(c.name, c.type) for c in dataset(name).columns]))
 
 
-def _log(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, lineage: Lineage
-) -> tuple[list[Commit], int]:
+def _log(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, attempts: ExitStack) -> list[_Written]:
     contract = dataset(name)
     columns = ", ".join(quote(column) for column in contract.names)
     table = connection.sql(
@@ -174,5 +220,8 @@ def _log(
     known = lake.read_log(name)[contract.key[0]]
     table = table.filter(pc.invert(pc.is_in(table[contract.key[0]], value_set=known.combine_chunks())))
     if not table.num_rows:
-        return [], 0
-    return [lake.append_log(name, _cast(table, name))], 1
+        return []
+    attempt = attempts.enter_context(lake.attempt(name, log="0"))
+    attempt.write(_cast(table, name), "entries.parquet")
+    attempt.audit()
+    return [_Written(name, None, lambda: attempt.publish(params={"entry": attempt.nonce}))]

@@ -20,7 +20,7 @@ from angelia.config import load_settings
 from angelia.contracts import CONTRACTS, dataset
 from angelia.contracts import duckdb as sql
 from angelia.contracts.constraints import Constraint, Kind, constraints
-from angelia.errors import InvalidInput, NotFound
+from angelia.errors import InvalidInput, NotFound, without_addresses
 from angelia.lake import Lake
 from angelia.lake.store import Store
 from angelia.lake.views import View, Views, open_views
@@ -152,20 +152,36 @@ def _statement(views: Views, view: View, constraint: Constraint) -> str:
 
 
 def _readable(rows: pa.Table, key: bytes | None) -> list[dict[str, Any]]:
-    return [{name: _value(name, value, key) for name, value in row.items()} for row in rows.to_pylist()]
+    shown = {
+        name: name if key is None or name in _NAMES else f"column {at}"  # the name may be an address
+        for at, name in enumerate(rows.column_names, 1)
+    }
+    return [
+        {shown[name]: _value(name, value, key) for name, value in row.items()} for row in rows.to_pylist()
+    ]
 
 
 def _value(name: str, value: Any, key: bytes | None) -> Any:
     if value is None:
         return None
-    if key is not None and (name in _PERSONAL or name not in _KNOWN | _DECLARED_ELSEWHERE | _CHOICE):
-        return "hash:" + hmac.new(key, repr(value).encode(), hashlib.sha256).hexdigest()[:12]
+    if key is not None and (name in _PERSONAL or name not in _NAMES):
+        return _hidden(value, key)
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
+    # A column may have slipped: an address is one wherever it stands.
+    if key and isinstance(value, str | list | dict) and without_addresses(str(value)) != str(value):
+        return _hidden(value, key)
     return value
 
 
+def _hidden(value: Any, key: bytes) -> str:
+    return "hash:" + hmac.new(key, repr(value).encode(), hashlib.sha256).hexdigest()[:12]
+
+
 _CHOICE = frozenset(part.name for part in CONTRACTS["decisions"]["choices"].type.value_type)
+
+
+_NAMES = _PERSONAL | _KNOWN | _DECLARED_ELSEWHERE | _CHOICE
 
 
 def _key(store: Store) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from angelia.cli import main
+from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 
 WORD = "leakmarker"  # no other text of the tests holds it
@@ -195,7 +196,8 @@ MAPPINGS: dict[str, list[dict[str, object]]] = {
 def outputs(home: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """Return everything a command showed or wrote outside the lake: streams, logs, metrics, samples."""
     shown = capsys.readouterr()
-    files = [path for path in home.rglob("*") if path.is_file() and "lake" not in path.parts]
+    written = [path for path in home.rglob("*") if path.is_file()]
+    files = [path for path in written if "lake" not in path.relative_to(home).parts]
     text = shown.out + shown.err + "".join(path.read_bytes().decode("utf-8", "replace") for path in files)
     return text.replace("\0", "").casefold()
 
@@ -267,3 +269,50 @@ def test_scripted_faults_show_no_value(
     for path in yaml_files(tmp_path):
         ports = ["--port", "0", "--http-port", "0", "--max-seconds", "0.1"]
         silent(settings_home, capsys, "sandbox", "--rules", path, "--state-dir", settings_home / "s", *ports)
+
+
+def slipped(name: str, column: str) -> pa.Table:
+    """Return rows of a source dataset with an address in a column that is not meant for one."""
+    table = valid_rows(name, 20, ds="2026-11-14")
+    position = table.schema.get_field_index(column)
+    return table.set_column(position, column, pa.array([f"to {ADDRESS}"] * table.num_rows))
+
+
+@pytest.mark.slow  # Great Expectations
+@pytest.mark.parametrize(
+    ("table", "check"),
+    [
+        (slipped("user_profiles", "country"), "country.pattern"),
+        (pa.table({ADDRESS: [ADDRESS]}), "country.present"),
+    ],
+)
+def test_a_gate_shows_no_address(
+    settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str], table: pa.Table, check: str
+) -> None:
+    for name in ("user_profiles", "user_endpoints", "user_preferences", "user_events"):
+        with lake.attempt(name, ds="2026-11-14") as attempt:
+            rows = table if name == "user_profiles" else valid_rows(name, 20, ds="2026-11-14")
+            attempt.write(rows, "part.parquet", conform=False)
+            attempt.publish()
+    day = ("--ds", "2026-11-14")
+    silent(settings_home, capsys, "quality", "check", "--gate", "sources", *day)
+    named = ("--gate", "sources", "--check", f"user_profiles.{check}")
+    silent(settings_home, capsys, "quality", "rows", *named, *day)
+    silent(settings_home, capsys, "lake", "verify")
+
+
+@pytest.mark.slow
+def test_a_damaged_file_of_the_lake_shows_no_address(
+    settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("user_profiles", "user_endpoints", "user_preferences", "user_events"):
+        with lake.attempt(name, ds="2026-11-14") as attempt:
+            rows = slipped(name, "user_id") if name == "user_profiles" else valid_rows(name, 20)
+            entry = attempt.write(rows, "part.parquet", conform=False)
+            attempt.publish()
+        path = lake.store.root / entry.path
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:-40])
+    silent(settings_home, capsys, "quality", "check", "--gate", "sources", "--ds", "2026-11-14")
+    silent(settings_home, capsys, "lake", "erase", "--user", "u1")
+    silent(settings_home, capsys, "bootstrap", "--ds", "2026-11-14")

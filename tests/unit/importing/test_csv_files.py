@@ -226,3 +226,10 @@ def test_serial_days_of_spreadsheets(tmp_path: Path, written: str, declared: dic
     columns = {"event_ts": {"from": "at", "timestamp": {"unit": "excel_days"}}}
     values, _ = events(tmp_path, f"a;1;{written}", columns=columns, **declared)
     assert abs((values["a"][1] - NOON).total_seconds()) < 0.01
+
+
+@pytest.mark.parametrize("name", ["people.CSV", "people.Txt", "people.TSV"])
+def test_the_case_of_an_ending_does_not_count(tmp_path: Path, name: str) -> None:
+    assert (
+        len(imported(tmp_path, text(*PEOPLE).encode(), name=name, match=f"people*{name[6:].lower()}")[0]) == 4
+    )

@@ -46,23 +46,19 @@ NOON = 1_651_924_800_000  # 2022-05-07 12:00 UTC
 DAY = 86_400_000
 
 
-class _Written(yaml.SafeDumper):
-    """As a person writes: no aliases."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
 def mapping(tmp_path: Path, *outputs: dict[str, Any], **top: Any) -> Path:
     path = tmp_path / "mapping.yaml"
     names = {output["input"] for output in outputs if "input" in output} | {
         j["input"] for o in outputs for j in o.get("join", [])
     }
+    document = {
+        "name": "test",
+        "inputs": {name: f"{name}*" for name in names},
+        "outputs": list(outputs),
+        **top,
+    }
     path.write_text(
-        yaml.dump(
-            {"name": "test", "inputs": {name: f"{name}*" for name in names}, "outputs": list(outputs), **top},
-            Dumper=_Written,
-        ),
+        yaml.safe_dump(json.loads(json.dumps(document))),  # what two outputs share is written out, no alias
         "utf-8",
     )
     return path
