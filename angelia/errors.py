@@ -6,6 +6,29 @@ defect.
 
 from __future__ import annotations
 
+import re
+
+_QUOTED = re.compile(r"(['\"])(.*?)\1")
+_ADDRESS = re.compile(
+    r"[^\s@<>\"'`,;:/=()\[\]{}]+@[^\s@<>\"'`,;:/=()\[\]{}]+"  # a mailbox
+    r"|\+\d[\d ()./-]{5,}\d"  # a phone number
+    r"|[\w.:+-]{65,}"  # a device token; a sha256 has 64 digits
+)
+
+
+def unquoted(text: str) -> str:
+    """Return an engine's text without what it quotes, which may be a value of the file; single characters and
+    `<names>` of its own stay.
+    """
+    return _QUOTED.sub(
+        lambda match: match[0] if len(match[2]) < 2 or re.fullmatch(r"<[\w ]+>", match[2]) else "…", text
+    )
+
+
+def without_addresses(text: str) -> str:
+    """Return text in which mailboxes, phone numbers and device tokens are replaced by `…`."""
+    return _ADDRESS.sub("…", text)
+
 
 class AngeliaError(Exception):
     """Something the operator can put right.

@@ -64,12 +64,20 @@ OPTIONS = {
 }
 
 
+# The value of ANGELIA_SPARK_MASTER that does the shards of a job one after the other in this process: for
+# benchmarks of many small nights. Jobs with an exchange need a real session.
+INLINE = "inline"
+
+
 @contextmanager
 def spark_session(name: str) -> Iterator[SparkSession]:
     """Yield the running session, or else a new one that is stopped at the end.
 
     Workers use this very interpreter: `python3` on the PATH would miss every package.
     """
+    if os.environ.get("ANGELIA_SPARK_MASTER") == INLINE:
+        yield None  # type: ignore[misc]
+        return
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
@@ -127,6 +135,8 @@ def run_shards(
 
     if not shards:
         return []
+    if spark is None:
+        return [work(shard) for shard in shards]
     rows = (
         spark.range(len(shards), numPartitions=len(shards))
         .mapInArrow(spread, "shard long, answer string")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from angelia.audience.bitmaps.build import Built, Spread
 from angelia.errors import AngeliaError
-from spark_jobs._session import ShardResult, run_shards, spark_session
+from spark_jobs._session import INLINE, ShardResult, run_shards, spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,6 +42,8 @@ def spreading(name: str) -> Iterator[Spread]:
 
 def wants_spark() -> bool:
     """Return whether to use Spark: a running session, spark-submit, or a named master."""
+    if os.environ.get("ANGELIA_SPARK_MASTER") == INLINE:
+        return False
     if "SPARK_ENV_LOADED" in os.environ or "ANGELIA_SPARK_MASTER" in os.environ:
         return True
     pyspark = sys.modules.get("pyspark.sql")

@@ -2,67 +2,142 @@
 in_list('name').
 
 Reads user_index and the file; writes user_lists. Ids the index does not know are counted, not kept; putting a
-list again replaces it.
+list again replaces it. A file that names nobody, or mostly unknown people, is refused unless forced.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
 from angelia.audience.bitmaps.index import holds_any
 from angelia.audience.bitmaps.sets import bitmap_of, ordinals_of
 from angelia.contracts import arrow, dataset
+from angelia.contracts.constraints import type_name
 from angelia.contracts.sources import NAME
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
+from angelia.text_files import require_utf8
 from angelia.users.index import index_head
 
 COLUMN = "user_id"
+_HEADER_CHARS = 1 << 16
+_IDS_PER_PART = 1_000_000
+MIN_KNOWN = 0.5  # share of a list's ids that the index must know
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file of ids is by its name, whatever its case: `parquet` or `csv`.
+
+    Raises:
+        InvalidInput: neither.
+    """
+    kinds = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".txt": "csv"}
+    if path.suffix.lower() not in kinds:
+        raise InvalidInput(f"{path.name} is neither .csv nor .parquet")
+    return kinds[path.suffix.lower()]
 
 
 def read_ids(path: Path) -> pa.ChunkedArray:
-    """Return the `user_id` column of a CSV or Parquet file, as text.
+    """Return the `user_id` column of a CSV or Parquet file, as text without blanks around it.
 
     Raises:
-        InvalidInput: no such file, another format, or no such column.
+        InvalidInput: no such file, another format, no such column, or a line with too many or too few cells.
     """
+    kind = kind_of(path)
+    if not path.is_file():
+        raise InvalidInput(f"no file {path}")
+    ids = _parquet_ids(path) if kind == "parquet" else _csv_ids(path)
+    trimmed = pc.utf8_trim_whitespace(ids)
+    return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+
+
+def _parquet_ids(path: Path) -> pa.ChunkedArray:
     try:
-        if path.suffix == ".parquet":
-            table = pq.read_table(path, columns=[COLUMN], partitioning=None)
-        elif path.suffix == ".csv":
-            convert = csv.ConvertOptions(
-                column_types={COLUMN: pa.string()}, include_columns=[COLUMN], strings_can_be_null=True
-            )
-            table = csv.read_csv(path, convert_options=convert)
-        else:
-            raise InvalidInput(f"{path.name} is neither .csv nor .parquet")
-    except FileNotFoundError:
-        raise InvalidInput(f"no file {path}") from None
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
-        raise InvalidInput(
-            f"{path.name}: no column {COLUMN!r} can be read from it: {str(error).splitlines()[0][:120]}"
-        ) from None
-    if COLUMN not in table.column_names:
-        raise InvalidInput(f"{path.name} has no column {COLUMN!r}", fix=f"name the column of ids {COLUMN}")
+        with pq.ParquetFile(path) as file:
+            if COLUMN not in file.schema_arrow.names:
+                raise InvalidInput(
+                    f"{path.name} has no column {COLUMN!r}", fix=f"name the column of ids {COLUMN}"
+                )
+            ids = file.read(columns=[COLUMN])[COLUMN]
+    except (pa.ArrowException, OSError):
+        raise InvalidInput(f"{path.name} cannot be read as Parquet", fix="write it again") from None
     try:
-        return table[COLUMN].cast(pa.string())
+        return ids.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise InvalidInput(
-            f"{path.name}: column {COLUMN} is of type {table[COLUMN].type}, not text",
+            f"{path.name}: column {COLUMN} is of type {type_name(ids.type)}, not text",
             fix="write the ids as text",
         ) from None
 
 
-def put_list(lake: Lake, name: str, path: Path) -> Commit:
+def _csv_ids(path: Path) -> pa.ChunkedArray:
+    require_utf8(path)
+    parts: list[pa.Array] = []
+    ids: list[str] = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        separator, n_before = _separator(path)
+        rows = csv.reader(file, delimiter=separator, strict=True)
+        line = 0
+        try:
+            for _ in range(n_before):
+                next(rows)
+            header = [cell.strip().lower() for cell in next(rows)]
+            position, line = header.index(COLUMN), rows.line_num
+            for cells in rows:
+                first, line = line + 1, rows.line_num
+                if line != first:
+                    raise InvalidInput(
+                        f"{path.name} line {first}: a quote opens and does not close on its line",
+                        fix="close it, or double the quotes inside a value",
+                    )
+                if len(cells) == len(header):
+                    ids.append(cells[position])
+                elif cells and cells != [""]:  # else an empty line
+                    raise InvalidInput(
+                        f"{path.name} line {line} has {len(cells)} columns, its header {len(header)}",
+                        fix="put values that hold the separator in quotes",
+                    )
+                if len(ids) >= _IDS_PER_PART:
+                    parts.append(pa.array(ids, pa.string()))
+                    ids = []
+        except csv.Error:
+            raise InvalidInput(
+                f"{path.name} line {line + 1}: a quote opens and does not close, or stands inside a value",
+                fix="close it, or double the quotes inside a value",
+            ) from None
+    return pa.chunked_array([*parts, pa.array(ids, pa.string())])
+
+
+def _separator(path: Path) -> tuple[str, int]:
+    """Return what separates the cells, and the number of lines before the header: one `sep=;`, which
+    spreadsheets write, or none.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        first, second = file.readline(_HEADER_CHARS).strip("\r\n"), file.readline(_HEADER_CHARS)
+    declared = re.fullmatch(r'"?sep=(.)"?', first, re.IGNORECASE)
+    header = second if declared else first
+    for separator in [declared[1]] if declared else [",", ";", "\t", "|"]:
+        if COLUMN in (cell.strip(' \r\n\t"').lower() for cell in header.split(separator)):
+            return separator, 1 if declared else 0
+    raise InvalidInput(
+        f"{path.name}: the first line names no column {COLUMN!r}", fix=f"name the column of ids {COLUMN}"
+    )
+
+
+def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commit:
     """Make (or replace) the list `name` from a file of user ids.
+
+    Args:
+        force: take a file that names nobody, or mostly people whom the index does not know. Such a file is
+            most often a mistake, and as an exclusion list it would exclude nobody.
 
     Raises:
         InvalidInput: the name, or the file, cannot be used.
@@ -78,6 +153,16 @@ def put_list(lake: Lake, name: str, path: Path) -> Commit:
     wanted = pc.unique(given)
     index = lake.read(head, ["user_id", "ordinal"])
     found = index["ordinal"].filter(pc.is_in(index["user_id"], wanted))
+    if not force and len(found) < MIN_KNOWN * max(len(wanted), 1):
+        said = (
+            f"{len(wanted) - len(found):,} of {len(wanted):,} ids are unknown"
+            if wanted
+            else "it names nobody"
+        )
+        raise InvalidInput(
+            f"{path.name}: {said}; list {name} stays as it is",
+            fix="compare the ids with those of user_profiles, or give --force",
+        )
     ordinals = np.sort(found.to_numpy().astype(np.uint32))
     bits = int(head.meta["shard_bits"])
     shards = np.unique(ordinals >> bits)

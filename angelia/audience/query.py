@@ -73,6 +73,28 @@ class Line:
     note: str = ""
     children: list[Line] = field(default_factory=list)
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the node for `--json`, without its children."""
+        return {
+            "depth": self.depth,
+            "node": self.text,
+            "count": self.count,
+            "bitmaps_read": self.bitmaps,
+            "bytes_read": self.bytes,
+            "rows_read": self.rows_read,
+            "note": self.note,
+        }
+
+    @property
+    def reads(self) -> str:
+        """What the node read, for people."""
+        parts = [f"{self.bitmaps:,} bitmaps, {self.bytes:,} bytes"] if self.bitmaps else []
+        if self.rows_read:
+            parts.append(f"{self.rows_read:,} rows of lists")
+        if self.note:
+            parts.append(self.note)
+        return "; ".join(parts)
+
 
 class Audience:
     """Questions about the people of one day.

@@ -22,7 +22,7 @@ from angelia.catalog.problems import DocumentProblem
 from angelia.catalog.store import CatalogStore, Change, Head, generation_of
 from angelia.catalog.validate import Key, Whole
 from angelia.catalog.yaml_files import Raw, find_files, read_file
-from angelia.errors import Conflict, InvalidInput
+from angelia.errors import Conflict, InvalidInput, without_addresses
 
 VERSION = "version"
 
@@ -31,7 +31,7 @@ class InvalidDocuments(InvalidInput):
     """Documents that cannot be applied; `problems` has one line for each thing that is wrong."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = list(dict.fromkeys(problems))
+        self.problems = list(dict.fromkeys(map(without_addresses, problems)))
         count = len(self.problems)
         super().__init__(
             self.problems[0] if count == 1 else f"{count} problems, nothing was written",

@@ -17,11 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
 from angelia.contracts.sending import MAX_TTL_HOURS
-from angelia.contracts.sources import CHANNELS, NAME
-from angelia.errors import InvalidInput
+from angelia.contracts.sources import CHANNELS, LOCALE, NAME
+from angelia.errors import InvalidInput, without_addresses
 
 MICROS = 1_000_000  # int64 micro-units inside: sums do not depend on order
-LOCALE = r"^[a-z]{2,3}(-[A-Z]{2})?$"
 
 Id = Annotated[str, Field(pattern=NAME)]
 Locale = Annotated[str, Field(pattern=LOCALE)]
@@ -85,13 +84,13 @@ class Holdout(DocumentPart):
 
 
 class Explore(DocumentPart):
-    """How much is drawn rather than chosen: a stratum for slots, and softmax with an epsilon mix for
-    materials.
+    """How much is drawn rather than chosen: a share of the people for slots, and for materials the share of
+    the expected opens that may be spent on learning.
     """
 
     slot_share_pct: Pct
     epsilon: float = Field(ge=0, le=1)
-    temperature: float = Field(gt=0, le=100)
+    temperature: float | None = Field(None, gt=0, le=100)  # not read since materials are drawn by inverse gap
 
 
 class Policy(Document):
@@ -354,7 +353,7 @@ def parse_document(raw: object) -> AnyDocument:
     document, problems = check_document(raw)
     if document is None:
         name = f"{raw.get('kind', '?')}/{raw.get('id', '?')}" if isinstance(raw, Mapping) else "document"
-        raise InvalidInput(f"{name}: " + "; ".join(map(str, problems)))
+        raise InvalidInput(without_addresses(f"{name}: " + "; ".join(map(str, problems))))
     return document
 
 

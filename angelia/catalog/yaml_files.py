@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from angelia.catalog.problems import DocumentProblem
-from angelia.errors import InvalidInput
+from angelia.errors import InvalidInput, unquoted
 
 MAX_BYTES = 1_000_000
 PathInside = tuple[str | int, ...]
@@ -124,9 +124,9 @@ def read_file(path: Path) -> tuple[list[Raw], list[str]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
-        problems.append(f"{shown}:{mark.line + 1 if mark else 1}: YAML: {what}")
+        problems.append(f"{shown}:{mark.line + 1 if mark else 1}: YAML: {unquoted(what)}")
     except (yaml.YAMLError, ValueError) as error:
-        problems.append(f"{shown}: YAML: {' '.join(str(error).split())}")
+        problems.append(f"{shown}: YAML: {unquoted(' '.join(str(error).split()))}")
     except RecursionError:
         problems.append(f"{shown}: YAML: nested too deeply")
     return documents, problems

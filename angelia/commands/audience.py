@@ -25,8 +25,8 @@ from angelia.audience.hints import hints
 from angelia.audience.language.errors_at import error_at
 from angelia.audience.language.fields import FIELDS, Kind
 from angelia.audience.language.predicate import suggest
-from angelia.audience.lists import put_list, user_ids
-from angelia.audience.query import Audience, Line
+from angelia.audience.lists import kind_of, put_list, user_ids
+from angelia.audience.query import Audience
 from angelia.contracts.ids import uniform, user_keys
 from angelia.contracts.sources import CHANNELS, NAME
 from angelia.errors import AngeliaError, InvalidInput, NotFound
@@ -97,11 +97,10 @@ def explain(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> N
     """Print the plan: each node with its own number of people, and the bitmaps and bytes it read."""
     audience, text = _open(ds, predicate)
     counted, plan = audience.explain(text)
-    rows = [_row(line) for line in plan]
+    rows = [line.as_dict() for line in plan]
     width = max(len(line.text) + 2 * line.depth for line in plan)
     lines = [
-        f"{'  ' * line.depth + line.text:<{width}}  {line.count:>12,}  {_reads(line)}".rstrip()
-        for line in plan
+        f"{'  ' * line.depth + line.text:<{width}}  {line.count:>12,}  {line.reads}".rstrip() for line in plan
     ]
     notes = hints(audience, text)
     lines.append(
@@ -174,8 +173,7 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Write the user ids of an audience to a file, in ordinal order."""
-    if file.suffix not in (".csv", ".parquet"):
-        raise InvalidInput(f"{file.name} is neither .csv nor .parquet")
+    is_parquet = kind_of(file) == "parquet"
     if file.exists():
         raise InvalidInput(f"{file} exists", fix="remove it, or name another file")
     if not file.parent.is_dir():
@@ -192,11 +190,7 @@ def export(
     try:
         # Ids of people: readable by the one who asked for them only.
         partial.touch(mode=0o600, exist_ok=True)
-        with (
-            pq.ParquetWriter(partial, schema)
-            if file.suffix == ".parquet"
-            else csv.CSVWriter(partial, schema) as writer
-        ):
+        with pq.ParquetWriter(partial, schema) if is_parquet else csv.CSVWriter(partial, schema) as writer:
             for number, members in enumerate(audience.all_members(text)):
                 ids = user_ids(audience.index.lake, index, audience.index.shards_of(number), members)
                 writer.write_table(pa.table([ids], schema=schema))
@@ -221,10 +215,13 @@ def list_(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV or Parquet with a column user_id.", show_default=False)
     ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Take a list of nobody, or of mostly unknown ids.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make an explicit user list from a file; unknown ids are counted and left out."""
-    commit = put_list(open_lake(), name, file)
+    commit = put_list(open_lake(), name, file, force=force)
     rejects = dict(commit.rejects)
     left_out = ", ".join(f"{reason} {n:,}" for reason, n in rejects.items()) or "none"
     lines = [
@@ -382,24 +379,3 @@ def _user_index(audience: Audience) -> Commit | None:
 
 def _reachable(block: Block) -> Set:
     return union([block.get("reachable", "value", channel) for channel in CHANNELS], block.width)
-
-
-def _row(line: Line) -> dict[str, object]:
-    return {
-        "depth": line.depth,
-        "node": line.text,
-        "count": line.count,
-        "bitmaps_read": line.bitmaps,
-        "bytes_read": line.bytes,
-        "rows_read": line.rows_read,
-        "note": line.note,
-    }
-
-
-def _reads(line: Line) -> str:
-    parts = [f"{line.bitmaps:,} bitmaps, {line.bytes:,} bytes"] if line.bitmaps else []
-    if line.rows_read:
-        parts.append(f"{line.rows_read:,} rows of lists")
-    if line.note:
-        parts.append(line.note)
-    return "; ".join(parts)

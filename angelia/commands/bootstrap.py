@@ -1,8 +1,8 @@
 """First night: aggregate the history at hand in one go, train the first model on it, and promote that model
 as `bootstrap`.
 
-Reads the source datasets up to ds; writes user_index, user_days, user_pushes, user_features of the training
-cut-off, and the model registry.
+Reads the source datasets up to ds and the catalog; writes user_index, catalog_snapshot, user_days,
+user_pushes, user_features and send_times of the training cut-off, and the model registry.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from angelia.catalog.snapshot import write_snapshot
+from angelia.catalog.store import CatalogStore
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
@@ -28,7 +30,7 @@ def command(
             max=90,
             help="Train on the pushes of the last so many days; features are as of the day before.",
         ),
-    ] = 7,
+    ] = 21,
     as_json: JsonFlag = False,
 ) -> None:
     """First features and first model, from the history at hand: `angelia bootstrap --ds 2026-11-14`."""
@@ -51,10 +53,14 @@ def command(
             fix="run `angelia world create` or `angelia import` first",
         )
     n_days = (last - date.fromisoformat(min(days))).days + 1
+    # Before the model: it learns what materials are about from the catalog.
+    if lake.head("catalog_snapshot", ds=ds) is None:
+        write_snapshot(lake, CatalogStore.open(settings.catalog_url()), ds)
     jobs = [
         *("index_users", "--ds", ds, "+"),
         *("aggregate_days", "--ds", ds, "--days", str(n_days), "+"),
-        *("build_features", "--ds", cutoff),
+        *("build_features", "--ds", cutoff, "+"),
+        *("build_send_times", "--ds", cutoff),
     ]
     run_module(["spark_jobs", *jobs])
     trained = json.loads(

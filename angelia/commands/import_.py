@@ -19,7 +19,9 @@ import typer
 from angelia.config import Settings, load_settings
 from angelia.errors import InvalidInput
 from angelia.importing import inputs, rejects, staging, writing
-from angelia.importing.mapping import Mapping, load_mapping
+from angelia.importing.loading import load_mapping
+from angelia.importing.mapping import Mapping
+from angelia.importing.staged import Staged, Window
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds, progress
 
@@ -80,10 +82,15 @@ def run_import(
             opened = {}
             for number, (name, declared) in enumerate(mapping.inputs.items()):
                 progress(f"reading {name}: {', '.join(path.name for path in matched[name])}")
-                opened[name] = inputs.open_input(connection, number, declared, matched[name])
+                opened[name] = inputs.open_input(connection, number, declared, matched[name], Path(spill))
             window, staged = staging.stage(connection, mapping, opened, ds)
+            broken = [line for entry in opened.values() for line in entry.broken_lines]
             samples = rejects.write_samples(
-                connection, staged, settings.home.absolute() / "rejects", f"{mapping.name}-{window.ds}"
+                connection,
+                staged,
+                settings.home.absolute() / "rejects",
+                f"{mapping.name}-{window.ds}",
+                broken,
             )
             result = _result(mapping, window, staged, samples)
             _refuse(staged, max_reject_pct, samples)
@@ -107,7 +114,7 @@ def run_import(
 
 
 def _result(
-    mapping: Mapping, window: staging.Window, staged: Sequence[staging.Staged], samples: Path | None
+    mapping: Mapping, window: Window, staged: Sequence[Staged], samples: Path | None
 ) -> dict[str, Any]:
     datasets: dict[str, dict[str, Any]] = {}
     for item in staged:
@@ -135,7 +142,7 @@ def _result(
     }
 
 
-def _refuse(staged: Sequence[staging.Staged], max_reject_pct: float, samples: Path | None) -> None:
+def _refuse(staged: Sequence[Staged], max_reject_pct: float, samples: Path | None) -> None:
     for item in staged:
         if item.output.empty:
             continue
@@ -148,6 +155,12 @@ def _refuse(staged: Sequence[staging.Staged], max_reject_pct: float, samples: Pa
                 f"most for {reason!r} ({n:,}); nothing was written",
                 fix=f"samples are in {samples}" if samples else None,
             )
+        for column, n in item.nulled_by_default().items():
+            if 100.0 * n > max_reject_pct * item.n_kept:
+                raise InvalidInput(
+                    f"{name}: {n:,} of {item.n_kept:,} people would lose their {column}; nothing was written",
+                    fix="mend the mapping, or give the column `invalid: 'null'`",
+                )
         if not item.n_kept and not any(other.n_kept for other in staged if other.output.dataset == name):
             raise InvalidInput(
                 f"{name}: none of {item.n_read:,} rows is left; nothing was written",

@@ -19,6 +19,7 @@ from angelia.lake.configured import open_lake
 from angelia.lake.erasing import erase as erasure
 from angelia.lake.lake import MAIN
 from angelia.output import JsonFlag, emit, parse_ds, progress
+from angelia.text_files import chunks, require_utf8
 
 app = typer.Typer(
     no_args_is_help=True, help="Commits: what is in the lake, whether its bytes are whole, and what may go."
@@ -215,13 +216,9 @@ def erase(
 
 
 def _ids(path: Path) -> list[str]:
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{path} is not UTF-8") from None
-    except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from None
-    found = [line for line in lines if line]
+    require_utf8(path)
+    text = b"".join(chunks(path)).decode("utf-8-sig")
+    found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
         raise InvalidInput(f"{path} names nobody", fix="write one id a line")
     return found

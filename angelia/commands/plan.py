@@ -16,7 +16,8 @@ from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit
-from angelia.planning.guard import guard, lines
+from angelia.planning.guard import guard
+from angelia.planning.verdict import lines
 
 app = typer.Typer(no_args_is_help=True, help="The joint decision of a night.")
 

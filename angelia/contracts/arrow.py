@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from angelia.contracts.constraints import type_name
 from angelia.contracts.core import Dataset
 from angelia.errors import InvalidInput
 
@@ -35,8 +36,12 @@ def conform(table: pa.Table, contract: Dataset) -> pa.Table:
         if values.type != column.type:
             try:
                 values = values.cast(column.type)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise InvalidInput(f"{contract.name}.{column.name}: {error}") from None
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                # The engine's own words quote the value.
+                raise InvalidInput(
+                    f"{contract.name}.{column.name}: a value of type {type_name(values.type)} cannot become "
+                    f"{type_name(column.type)}"
+                ) from None
         if not column.nullable and values.null_count:
             raise InvalidInput(
                 f"{contract.name}.{column.name}: {values.null_count} nulls where none is allowed"

@@ -6,7 +6,10 @@ import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, TIMEZONE_RULE, Column, Dataset, Severity
 
-ID = r"^[A-Za-z0-9_.:@-]{1,64}$"
+# What stands in ids of real systems: mail addresses, phone numbers, base64, auth0|x, {GUID}, a/b. Left out
+# is what would need care in a table or a log: blanks, quotes, commas, backslashes, control characters.
+ID = r"^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$"
+LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"  # of BCP 47: language, script, region
 NAME = r"^[a-z][a-z0-9_]{0,63}$"
 CHANNELS = ("fcm", "apns", "webpush", "sms", "email", "webhook")
 S = pa.string()
@@ -84,7 +87,7 @@ USER_PROFILES = Dataset(
             S,
             "BCP 47 language tag",
             nullable=True,
-            pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$",
+            pattern=LOCALE,
             tolerated_pct=1.0,
         ),
         Column(
@@ -332,6 +335,7 @@ SOURCES = (
 __all__ = [
     "CHANNELS",
     "ID",
+    "LOCALE",
     "NAME",
     "RECEIPT_KINDS",
     "SOURCES",

@@ -20,7 +20,7 @@ import duckdb
 
 import angelia
 from angelia.effects.sources import NightScope
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.errors import AngeliaError, InvalidInput, unquoted
 
 SQL = Path(angelia.__file__).parent.parent / "sql"
 # A table may read the views of the lake and the tables before it.
@@ -106,9 +106,10 @@ def run_tables(
                 for check in parse_checks(name, (SQL / name / "checks.sql").read_text("utf-8"))
             ]
         except duckdb.Error as error:
-            first = str(error).splitlines()[0]
+            # What the engine quotes may be a value of a row.
+            first = "" if isinstance(error, duckdb.DataError) else unquoted(str(error).splitlines()[0])
             raise AngeliaError(
-                f"sql/{name} cannot be run: {first}",
+                f"sql/{name} cannot be run: {first or 'a value could not be converted'}",
                 fix="do the night's commits fit the contracts? `angelia lake verify`",
             ) from None
     return tables, checks

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column
 from angelia.errors import InvalidInput
-from angelia.importing.mapping import ColumnSpec, Condition, Output, Timestamp, nearest, raw_text
+from angelia.importing.layers import WHOLE, Layers, cast
+from angelia.importing.mapping import (
+    ColumnSpec,
+    Condition,
+    Input,
+    Output,
+    Timestamp,
+    nearest_column,
+    raw_text,
+)
+from angelia.importing.moments import moment
 
 SQL_TYPES = {
     pa.string(): "VARCHAR",
@@ -26,43 +36,6 @@ SQL_TYPES = {
     pa.bool_(): "BOOLEAN",
     TIMESTAMP: "TIMESTAMP",
 }
-WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
-_MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
-
-
-@dataclass
-class Layers:
-    """A query grown step by step: a step may use steps of earlier layers, so no expression is ever repeated
-    inside another.
-    """
-
-    base: str
-    params: dict[str, object] = field(default_factory=dict)
-    _layers: list[list[tuple[str, str]]] = field(default_factory=list)
-    _level: dict[str, int] = field(default_factory=dict)
-
-    def bind(self, value: object) -> str:
-        """Bind a value and return its placeholder."""
-        name = f"p{len(self.params)}"
-        self.params[name] = value
-        return f"${name}"
-
-    def add(self, sql: str, uses: Sequence[str] = ()) -> str:
-        """Add a step and return its column's name."""
-        level = max((self._level[name] + 1 for name in uses), default=0)
-        while len(self._layers) <= level:
-            self._layers.append([])
-        name = f"v{len(self._level)}"
-        self._level[name] = level
-        self._layers[level].append((name, sql))
-        return name
-
-    def sql(self) -> str:
-        """Return the whole query: all columns of the base and all steps."""
-        query = self.base
-        for layer in self._layers:
-            query = "SELECT *, " + ", ".join(f"{sql} AS {name}" for name, sql in layer) + f" FROM ({query})"  # noqa: S608
-        return query
 
 
 @dataclass(frozen=True)
@@ -79,10 +52,16 @@ class Compiler:
     """Compiles the columns of one output over one base relation with known columns and types."""
 
     def __init__(
-        self, output: Output, layers: Layers, columns: Mapping[str, tuple[str, str]], timezone: str
+        self,
+        output: Output,
+        layers: Layers,
+        columns: Mapping[str, tuple[str, str]],
+        timezone: str,
+        inputs: Mapping[str, Input],
     ) -> None:
-        """Take the file columns as name -> (SQL expression, type)."""
+        """Take the file columns as name -> (SQL expression, type), and how the inputs' files are written."""
         self.output, self.layers, self.columns, self.timezone = output, layers, columns, timezone
+        self.inputs = inputs
         self.used: dict[str, str] = {}  # file column -> step, in order of first use
         self.reads: dict[str, set[str]] = {}  # target -> file columns it was made from
         self._targets: dict[str, Value] = {}
@@ -96,8 +75,15 @@ class Compiler:
             InvalidInput: no such column; the nearest is offered.
         """
         if name not in self.columns:
+            prefixes = tuple(f"{join.input}." for join in self.output.join)
+            owner = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+            columns = [
+                column
+                for column in self.columns
+                if (column.startswith(owner) if owner else not column.startswith(prefixes))
+            ]
             raise InvalidInput(
-                f"{self.output.dataset}: the file has no column {name!r}", fix=nearest(name, self.columns)
+                f"{self.output.dataset}: the file has no column {name!r}", fix=nearest_column(name, columns)
             )
         if name not in self.used:
             self.used[name] = self.layers.add(self.columns[name][0])
@@ -124,7 +110,7 @@ class Compiler:
         """Return a step that is true where a condition holds, never null."""
         layers, raw = self.layers, self.raw(condition.column)
         text = f"CAST({raw} AS VARCHAR)"
-        value = condition.value
+        value, numeric = condition.value, raw
         if condition.op in ("is_null", "not_null"):
             return layers.add(f"{raw} IS {'' if condition.op == 'is_null' else 'NOT '}NULL", [raw])
         if condition.op in ("in", "not_in"):
@@ -132,16 +118,18 @@ class Compiler:
             sql = f"coalesce({text} IN ({', '.join(layers.bind(raw_text(item)) for item in value)}), false)"
         elif condition.op in ("eq", "ne"):
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            left = f"TRY_CAST({raw} AS DOUBLE)" if number else text
+            numeric = self._number(condition.column, raw)
+            left = f"TRY_CAST({numeric} AS DOUBLE)" if number else text
             sql = f"coalesce({left} = {layers.bind(float(value) if number else raw_text(value))}, false)"  # type: ignore[arg-type]
         elif condition.op in ("lt", "le", "gt", "ge"):
             sign = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}[condition.op]
-            sql = f"coalesce(TRY_CAST({raw} AS DOUBLE) {sign} {layers.bind(float(value))}, false)"  # type: ignore[arg-type]
+            numeric = self._number(condition.column, raw)
+            sql = f"coalesce(TRY_CAST({numeric} AS DOUBLE) {sign} {layers.bind(float(value))}, false)"  # type: ignore[arg-type]
         else:
             function = "starts_with" if condition.op.endswith("starts_with") else "regexp_matches"
             sql = f"coalesce({function}({text}, {layers.bind(raw_text(value))}), false)"
         negated = condition.op == "ne" or condition.op.startswith("not_")
-        return layers.add(f"NOT {sql}" if negated else sql, [raw])
+        return layers.add(f"NOT {sql}" if negated else sql, [raw, numeric])
 
     # ---- one column
 
@@ -182,7 +170,7 @@ class Compiler:
         if spec.template is not None:
             return self._template(spec.template), "VARCHAR"
         if spec.product is not None:
-            factors = [self.raw(factor) for factor in spec.product]
+            factors = [self._number(factor, self.raw(factor)) for factor in spec.product]
             return layers.add(
                 " * ".join(f"TRY_CAST({factor} AS DOUBLE)" for factor in factors), factors
             ), "DOUBLE"
@@ -197,19 +185,26 @@ class Compiler:
             raise InvalidInput(f"{self.output.dataset}.{name}: holds one value, not a list")
         step, kind = self._source(name, spec)
         problems: list[tuple[str, str]] = []
-        step = self._prepare(name, spec, step, kind, problems)
+        step = self._prepare(name, spec, step, kind, problems, self._is_number(name, spec, column))
         days_before = bool(spec.timestamp and spec.timestamp.unit == "days_before_ds")
         if column.type == TIMESTAMP:
             rule = spec.timestamp or Timestamp()
-            changed = self._timestamp(step, kind if not self._rewrites(spec) else "VARCHAR", rule)
-            self._failed(problems, step, changed, f"{name}: no moment in {rule.unit}")
-            step = changed
+            kind = kind if not self._rewrites(spec) else "VARCHAR"
+            formats = rule.date_format
+            if spec.from_ is not None and rule.unit == "iso" and not formats:
+                formats = self._dialect(spec.from_).date_format
+            made = moment(self.layers, step, kind, rule, self.timezone, formats)
+            if made.unknown_zone:
+                problems.append((made.unknown_zone, f"{name}: unknown zone"))
+            unit = "its date format" if formats else rule.unit
+            self._failed(problems, step, made.step, f"{name}: no moment in {unit}")
+            step = made.step
         else:
             if spec.timestamp:
                 raise InvalidInput(
                     f"{self.output.dataset}.{name}: is no moment, so it takes no timestamp rule"
                 )
-            changed = self.layers.add(_cast(step, SQL_TYPES[column.type]), [step])
+            changed = self.layers.add(cast(step, SQL_TYPES[column.type]), [step])
             self._failed(problems, step, changed, f"{name}: not {_article(SQL_TYPES[column.type])}")
             step = changed
         if spec.default is not None:
@@ -225,23 +220,73 @@ class Compiler:
             days_before,
         )
 
+    def _dialect(self, name: str) -> Input:
+        """Return how the file of a column is written."""
+        for join in self.output.join:
+            if name.startswith(f"{join.input}."):
+                return self.inputs[join.input]
+        assert self.output.input is not None
+        return self.inputs[self.output.input]
+
+    def _number(self, name: str, step: str) -> str:
+        """Return a step of a column's text with a decimal point, where the file has commas: `1.234,5`. Null
+        where it is no such number: `1.5` may be fifteen.
+        """
+        if self._dialect(name).decimal == "." or self.columns[name][1] != "VARCHAR":
+            return step
+        text = f"trim(CAST({step} AS VARCHAR))"
+        return self.layers.add(
+            f"CASE WHEN regexp_full_match({text}, {self.layers.bind(_DECIMAL_COMMA)}) "
+            f"THEN replace(replace({text}, '.', ''), ',', '.') END",
+            [step],
+        )
+
+    @staticmethod
+    def _is_number(name: str, spec: ColumnSpec, column: Column) -> bool:
+        """Return whether a column's text is read as a number."""
+        unit = spec.timestamp.unit if spec.timestamp else "iso"
+        kind = SQL_TYPES.get(column.type)
+        return (
+            kind in (*WHOLE, "DOUBLE")
+            or spec.scale is not None
+            or (column.type == TIMESTAMP and unit != "iso")
+        )
+
     @staticmethod
     def _rewrites(spec: ColumnSpec) -> bool:
         return bool(spec.type_ or spec.split or spec.transform or spec.map_ or spec.scale)
 
     def _prepare(
-        self, name: str, spec: ColumnSpec, step: str, kind: str, problems: list[tuple[str, str]]
+        self,
+        name: str,
+        spec: ColumnSpec,
+        step: str,
+        kind: str,
+        problems: list[tuple[str, str]],
+        is_number: bool = False,
     ) -> str:
-        """Apply when, type, split, transforms, map and scale, in this order."""
+        """Apply when, type, split, transforms, map and scale, in this order; a number of the file, not of the
+        map, may have a decimal comma.
+        """
         layers = self.layers
+
+        def number(step: str) -> str:
+            if spec.from_ is None:
+                return step
+            changed = self._number(spec.from_, step)
+            if changed != step:
+                self._failed(problems, step, changed, f"{name}: not a number with a decimal comma")
+            return changed
+
         if spec.when:
             holds = self.condition(spec.when)
             step = layers.add(f"CASE WHEN {holds} THEN {step} END", [holds, step])
         if kind == "VARCHAR":  # an empty cell is a missing value, in Parquet as in CSV
             step = layers.add(f"nullif({step}, '')", [step])
         if spec.type_:
+            step = number(step) if spec.type_ in ("int", "float") else step
             target = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}[spec.type_]
-            changed = layers.add(_cast(step, target), [step])
+            changed = layers.add(cast(step, target), [step])
             self._failed(problems, step, changed, f"{name}: not {_article(target)}")
             step = changed
         if spec.split:
@@ -254,6 +299,8 @@ class Compiler:
             step = layers.add(_TRANSFORMS[transform].format(f"CAST({step} AS VARCHAR)"), [step])
         if spec.map_ is not None:
             step = self._map(name, spec, step, problems)
+        elif is_number and not spec.type_:
+            step = number(step)
         if spec.scale is not None:
             changed = layers.add(f"TRY_CAST({step} AS DOUBLE) * {layers.bind(spec.scale)}", [step])
             self._failed(problems, step, changed, f"{name}: not a number")
@@ -310,60 +357,22 @@ class Compiler:
             tuple(problems),
         )
 
-    def _timestamp(self, step: str, kind: str, rule: Timestamp) -> str:
-        """Return the step of a moment as naive UTC (or, for days_before_ds, the number of days)."""
-        layers = self.layers
-        if rule.unit == "days_before_ds":
-            return layers.add(_cast(step, "INTEGER"), [step])
-        if rule.unit != "iso":
-            factor = _MICROSECONDS[rule.unit]
-            # Whole numbers stay exact; only seconds with a fraction go through a double.
-            whole = (
-                f"TRY_CAST({step} AS BIGINT) * {factor}"
-                if rule.unit != "s"
-                else f"CAST(round(TRY_CAST({step} AS DOUBLE) * {factor}) AS BIGINT)"
-            )
-            number = layers.add(f"TRY({whole})", [step])
-            return layers.add(
-                f"CASE WHEN {number} BETWEEN 0 AND 7258118400000000 THEN make_timestamp({number}) END",
-                [number],
-            )
-        zone = layers.bind(rule.timezone or self.timezone)
-        if kind == "TIMESTAMP WITH TIME ZONE":
-            return layers.add(f"timezone('UTC', {step})", [step])
-        local = f"timezone('UTC', timezone({zone}, TRY_CAST({step} AS TIMESTAMP)))"
-        if kind == "VARCHAR":
-            with_offset = f"regexp_matches({step}, '\\d:\\d\\d.*(Z|[+-]\\d\\d(:?\\d\\d)?)$')"
-            local = (
-                f"CASE WHEN {with_offset} THEN timezone('UTC', TRY_CAST({step} AS TIMESTAMPTZ)) ELSE "
-                f"{local} END"
-            )
-        return layers.add(local, [step])
-
     def _failed(self, problems: list[tuple[str, str]], before: str, after: str, reason: str) -> None:
         problems.append(
             (self.layers.add(f"{before} IS NOT NULL AND {after} IS NULL", [before, after]), reason)
         )
 
 
+_DECIMAL_COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d*)?"
 _TRANSFORMS = {
     "trim": "trim({})",
     "lower": "lower({})",
     "upper": "upper({})",
+    # An id of any text and length; the same text gives the same id in every import.
+    "hash": "left(sha256({}), 32)",
     # What a contract name may hold: lower-case letters, digits and underscores, 64 at most.
     "slug": "nullif(left(trim(regexp_replace(lower({}), '[^a-z0-9]+', '_', 'g'), '_'), 64), '')",
 }
-
-
-def _cast(step: str, kind: str) -> str:
-    if kind in WHOLE:  # 13085.0 is a whole number, 3.5 is not, and neither is silently rounded
-        return (
-            f"CASE WHEN TRY_CAST({step} AS DOUBLE) = trunc(TRY_CAST({step} AS DOUBLE)) THEN "
-            f"TRY_CAST({step} AS {kind}) END"
-        )
-    if kind == "DOUBLE":
-        return f"CASE WHEN isfinite(TRY_CAST({step} AS DOUBLE)) THEN TRY_CAST({step} AS DOUBLE) END"
-    return f"TRY_CAST({step} AS {kind})"
 
 
 def _article(kind: str) -> str:

@@ -1,7 +1,7 @@
 """Open the files of a mapping in DuckDB: one relation per input, every row with its file and row number.
 
-Reads CSV and Parquet from local disk. CSV is read as text (a mapping, not a guess, decides types); lines that
-are no CSV rows are counted, not fatal.
+Reads CSV (`csv_files`) and Parquet from local disk. CSV is read as text: a mapping, not a guess, decides
+types.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ from pathlib import Path
 import duckdb
 
 from angelia.errors import InvalidInput
+from angelia.importing.csv_files import BrokenLine, load
+from angelia.importing.layers import FILE, ROW
 from angelia.importing.mapping import Input, Mapping
 
-FILE, ROW = "__file", "__row"
+ZONED = "TIMESTAMP WITH TIME ZONE"
+# Types of the same meaning: nanoseconds are cut to the lake's microseconds.
+_PLAIN_MOMENTS = {
+    "TIMESTAMPTZ_NS": "TIMESTAMPTZ",
+    "TIMESTAMP_NS": "TIMESTAMP",
+    "TIMESTAMP_MS": "TIMESTAMP",
+    "TIMESTAMP_S": "TIMESTAMP",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Opened:
     files: tuple[Path, ...]
     types: dict[str, str]
     n_broken_lines: int
+    broken_lines: tuple[BrokenLine, ...] = ()  # some of them
 
 
 def quote(name: str) -> str:
@@ -85,16 +95,21 @@ def sha256(path: Path) -> str:
 
 
 def open_input(
-    connection: duckdb.DuckDBPyConnection, number: int, declared: Input, files: Sequence[Path]
+    connection: duckdb.DuckDBPyConnection,
+    number: int,
+    declared: Input,
+    files: Sequence[Path],
+    folder: Path,
 ) -> Opened:
-    """Make the relation `input_<number>` with all columns of the files, plus `__file` and `__row` (from 1).
+    """Make the relation `input_<number>` with all columns of the files, plus `__file` and `__row` (from 1);
+    `folder` takes copies of files that must be converted.
 
     Raises:
         InvalidInput: a file is neither CSV nor Parquet, is damaged, or its columns differ from the first
             file's.
     """
     relation = f"input_{number}"
-    broken = 0
+    n_broken, broken = 0, list[BrokenLine]()
     columns: dict[str, str] | None = None
     parts = []
     for position, path in enumerate(files):
@@ -102,7 +117,8 @@ def open_input(
         if path.suffix.lower() == ".parquet":
             _parquet(connection, part, path)
         elif path.suffix.lower() in (".csv", ".tsv", ".txt", ".gz"):
-            broken += _csv(connection, part, declared, path)
+            n, lines = load(connection, part, declared, path, folder)
+            n_broken, broken = n_broken + n, [*broken, *lines]
         else:
             raise InvalidInput(f"{path.name} is neither .csv nor .parquet")
         here = {
@@ -111,15 +127,37 @@ def open_input(
             if name not in (FILE, ROW)
         }
         if columns is not None and list(here) != list(columns):
-            differing = sorted(set(here) ^ set(columns)) or list(here)
-            raise InvalidInput(
-                f"{path.name} has other columns than {files[0].name}: {', '.join(differing[:5])}"
-            )
+            raise InvalidInput(_other_columns(path, list(here), files[0], list(columns)))
+        for at, (name, kind) in enumerate(here.items(), 1):
+            # A union would read the moments that carry no zone as UTC.
+            if (kind == ZONED) != ((columns or here)[name] == ZONED):
+                words = ("carries a zone", "none") if kind == ZONED else ("carries no zone", "one")
+                raise InvalidInput(
+                    f"{path.name}: column {at} {words[0]}, in {files[0].name} {words[1]}",
+                    fix="import them as two inputs",
+                )
         columns = columns or here
         parts.append(part)
     union = " UNION ALL ".join(f"SELECT * FROM {part}" for part in parts)  # noqa: S608
     connection.execute(f"CREATE VIEW {relation} AS {union}")
-    return Opened(relation, tuple(files), columns or {}, broken)
+    types = connection.sql(f"DESCRIBE {relation}").fetchall()  # a union may have widened a type
+    return Opened(
+        relation,
+        tuple(files),
+        {name: kind for name, kind, *_ in types if name not in (FILE, ROW)},
+        n_broken,
+        tuple(broken),
+    )
+
+
+def _other_columns(path: Path, here: list[str], first: Path, columns: list[str]) -> str:
+    """Return how the columns of two files differ, by number: the names may be addresses."""
+    if len(here) != len(columns):
+        return f"{path.name} has {len(here)} columns, {first.name} has {len(columns)}"
+    differing = [str(at) for at, (a, b) in enumerate(zip(here, columns, strict=True), 1) if a != b]
+    return (
+        f"{path.name} has other columns than {first.name}: number {', '.join(differing[:5])} of {len(here)}"
+    )
 
 
 def _literal(text: str) -> str:
@@ -129,38 +167,32 @@ def _literal(text: str) -> str:
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, part: str, path: Path) -> None:
+    """Make a view of a file in which moments that carry a zone, or are UTC by their kind, have one type."""
+    source = f"read_parquet({_literal(str(path))}, file_row_number = true, hive_partitioning = false)"
     try:
+        types = {
+            str(name): str(kind)
+            for name, kind, *_ in connection.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608
+        }
+        legacy = connection.sql(
+            "SELECT name FROM parquet_schema($path) WHERE type = 'INT96'", params={"path": str(path)}
+        ).fetchall()
+        changed = [
+            f"CAST({quote(name)} AS {_PLAIN_MOMENTS[kind]}) AS {quote(name)}"
+            for name, kind in types.items()
+            if kind in _PLAIN_MOMENTS
+        ]
+        # INT96 carries no zone in its schema; by all its writers it is UTC.
+        changed += [
+            f"timezone('UTC', {quote(name)}) AS {quote(name)}"
+            for (name,) in legacy
+            if types.get(name) == "TIMESTAMP"
+        ]
+        replaced = f"REPLACE ({', '.join(changed)}) " if changed else ""
         connection.execute(
             f"CREATE VIEW {part} AS "  # noqa: S608
-            f"SELECT * EXCLUDE (file_row_number), {_literal(path.name)} AS {FILE}, "
-            f"file_row_number + 1 AS {ROW} "
-            f"FROM read_parquet({_literal(str(path))}, file_row_number = true, hive_partitioning = false)"
+            f"SELECT * EXCLUDE (file_row_number) {replaced}, {_literal(path.name)} AS {FILE}, "
+            f"file_row_number + 1 AS {ROW} FROM {source}"
         )
     except duckdb.Error:
         raise InvalidInput(f"{path.name} cannot be read as Parquet") from None
-
-
-def _csv(connection: duckdb.DuckDBPyConnection, part: str, declared: Input, path: Path) -> int:
-    """Load one CSV as text and return the number of lines that were none."""
-    try:
-        connection.execute(
-            f"CREATE TEMP TABLE {part} AS SELECT *, $name AS {FILE}, row_number() OVER () AS {ROW} "  # noqa: S608
-            "FROM read_csv($path, all_varchar = true, "
-            "header = true, delim = $delimiter, quote = '\"', escape = '\"', nullstr = $nulls, "
-            "strict_mode = true, "
-            f"store_rejects = true, rejects_table = '{part}_errors', rejects_scan = "
-            f"'{part}_scans', rejects_limit = 0, hive_partitioning = false)",
-            {
-                "name": path.name,
-                "path": str(path),
-                "delimiter": declared.delimiter,
-                "nulls": declared.null_values,
-            },
-        )
-        (row,) = connection.sql(f"SELECT count(DISTINCT line) FROM {part}_errors").fetchall()  # noqa: S608
-    except duckdb.Error:
-        raise InvalidInput(
-            f"{path.name} cannot be read as CSV",
-            fix="a header line, UTF-8, and the mapping's delimiter are expected",
-        ) from None
-    return int(row[0])

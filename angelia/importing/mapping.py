@@ -1,23 +1,21 @@
 """The mapping document: which file columns become which contract columns, and how. Reference: docs/IMPORT.md.
 
-Everything in it is data: names are quoted and values bound when SQL is made from it, and unknown keys are
-    refused with the nearest one.
+Everything in it is data: names are quoted and values bound when SQL is made from it.
 """
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import re
 import string
-from collections.abc import Hashable, Iterable
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from angelia.contracts import CONTRACTS, Dataset
 from angelia.contracts.core import TIMESTAMP
-from angelia.errors import InvalidInput
 
 IMPORTABLE = (
     "user_profiles",
@@ -32,6 +30,8 @@ SNAPSHOTS = ("user_profiles", "user_endpoints", "user_preferences")
 # dataset -> column whose UTC day is the partition, unless the mapping says otherwise
 DAY_OF = {"user_events": "event_ts", "push_history": "sent_ts", "push_receipts": "sent_ts"}
 
+FILE_COLUMNS = ("file.name", "file.row")  # of every file
+
 Scalar = bool | int | float | str
 
 
@@ -40,6 +40,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     choices = list(known)
     found = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     return f"did you mean {found[0]!r}?" if found else f"known: {', '.join(choices)}"
+
+
+def nearest_column(name: str, columns: Iterable[str]) -> str:
+    """Return a hint at the file's column that was probably meant, by its number: a file without a header has
+    addresses where the names should be.
+    """
+    names = [column for column in columns if column not in FILE_COLUMNS]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return (
+        f"column {names.index(near[0]) + 1} of {len(names)} comes nearest, look at its name"
+        if near
+        else f"it has {len(names)}, none of a name like it: is there a header line?"
+    )
 
 
 def raw_text(value: object) -> str:
@@ -98,13 +111,35 @@ class Filter(Condition):
     reason: str = Field("filtered", pattern=r"^[^\x00-\x1f]{1,80}$")
 
 
+def _date_formats(value: object) -> object:
+    formats = [value] if isinstance(value, str) else value
+    if isinstance(formats, list):
+        for text in formats:
+            letters = re.findall(r"%-?(.?)", text) if isinstance(text, str) else []
+            if not letters or not set(letters) <= set("aAbBdfHIjmMpSyYzZ%"):
+                raise ValueError("is no date format; for example %d.%m.%Y %H:%M:%S")
+        if len({"%z" in text or "%Z" in text for text in formats}) > 1:
+            raise ValueError("either every date format carries a zone, or none")
+    return formats
+
+
+DateFormats = Annotated[list[str], BeforeValidator(_date_formats), Field(min_length=1, max_length=9)]
+
+
 class Timestamp(_Document):
     """How a moment is written in the file; `days_before_ds` is a number of days that had passed at the end of
-    the import.
+    the import, `excel_days` what a spreadsheet shows of a date without a format.
     """
 
-    unit: Literal["s", "ms", "us", "iso", "days_before_ds"] = "iso"
+    unit: Literal["s", "ms", "us", "iso", "days_before_ds", "excel_days"] = "iso"
     timezone: str | None = None
+    date_format: DateFormats | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Timestamp:
+        if self.date_format and self.unit != "iso":
+            raise ValueError("give unit or date_format, not both")
+        return self
 
 
 class Split(_Document):
@@ -127,14 +162,14 @@ class ColumnSpec(_Document):
     hash_id: list[str] | None = Field(None, min_length=3)
     type_: Literal["string", "int", "float", "bool"] | None = Field(None, alias="type")
     split: Split | None = None
-    transform: list[Literal["trim", "lower", "upper", "slug"]] = []
+    transform: list[Literal["trim", "lower", "upper", "slug", "hash"]] = []
     map_: Annotated[dict[str, Scalar | None] | None, BeforeValidator(_text_keys)] = Field(None, alias="map")
     unmapped: Literal["reject", "keep", "null"] | dict[Literal["value"], Scalar] = "reject"
     scale: float | None = None
     timestamp: Timestamp | None = None
     when: Condition | None = None
     default: Scalar | None = None
-    invalid: Literal["reject", "null"] = "reject"
+    invalid: Literal["reject", "null"] | None = None  # None: as Output.invalid says
 
     @model_validator(mode="before")
     @classmethod
@@ -170,7 +205,7 @@ def template_names(template: str) -> list[str]:
         if name is None:
             continue
         if not name or spec or conversion:
-            raise ValueError(f"template {template!r}: only plain {{column}} names are replaced")
+            raise ValueError("in a template, only plain {column} names are replaced")
         names.append(name)
     return names
 
@@ -206,6 +241,15 @@ class Output(_Document):
     def contract(self) -> Dataset:
         """Contract of the dataset."""
         return CONTRACTS[self.dataset]
+
+    def invalid(self, name: str) -> str:
+        """What becomes of a value that is none: `reject` the row, or `null`. A person is not lost for an
+        attribute, so for those of profiles null is the default; a moment that cannot be read still tells of a
+        source that cannot be trusted.
+        """
+        column = self.contract[name]
+        is_attribute = self.dataset == "user_profiles" and column.nullable and column.type != TIMESTAMP
+        return self.columns[name].invalid or ("null" if is_attribute else "reject")
 
     @property
     def day_of(self) -> DayOf | None:
@@ -261,8 +305,32 @@ class Input(_Document):
     """Files by a pattern on their names, and how a CSV is written."""
 
     match: str = Field(min_length=1)
+    encoding: str = "utf-8"
     delimiter: str = Field(",", min_length=1, max_length=4)
+    quote: str = Field('"', max_length=1)
+    escape: str = Field('"', min_length=1, max_length=1)
     null_values: list[str] = Field([""], min_length=1)
+    decimal: Literal[".", ","] = "."
+    date_format: DateFormats | None = None
+
+    @property
+    def codec(self) -> str:
+        """The encoding's one name."""
+        return codecs.lookup(self.encoding).name
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether nothing has to be converted."""
+        return self.codec in ("utf-8", "utf-8-sig", "ascii")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except (LookupError, ValueError):
+            raise ValueError("is no encoding; for example windows-1252, utf-16 or shift_jis") from None
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -309,74 +377,3 @@ class Mapping(_Document):
             if zone not in zoneinfo.available_timezones():
                 raise ValueError(f"{zone!r} is no IANA timezone")
         return self
-
-
-class _Strict(yaml.SafeLoader):
-    """YAML that refuses a key given twice, of which the first would silently be lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable):
-                if key in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark
-                    )
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _explain(error: ValidationError) -> str:
-    """Return the first problem of a document as one line, with where it stands and what was probably
-    meant."""
-    first = error.errors()[0]
-    # The names of the union's branches mean nothing to the author; keep keys and list positions that occur in
-    # the document.
-    where = ".".join(
-        str(part)
-        for part in first["loc"]
-        if not str(part).startswith(("function-", "dict[", "list[", "literal["))
-    )
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        key = str(first["loc"][-1])
-        depth: dict[str, type[BaseModel]] = {
-            "columns": ColumnSpec,
-            "outputs": Output,
-            "inputs": Input,
-            "timestamp": Timestamp,
-            "filter": Filter,
-            "join": Join,
-        }
-        owner: type[BaseModel] = Mapping
-        for part in first["loc"][:-1]:
-            owner = depth.get(str(part), owner)
-        known = [field.alias or name for name, field in owner.model_fields.items()]
-        return f"{where}: unknown key; {nearest(key, known)}"
-    return f"{where}: {message}" if where else message
-
-
-def load_mapping(path: Path) -> Mapping:
-    """Read and validate a mapping file.
-
-    Raises:
-        InvalidInput: unreadable, no YAML, or against the reference; the first problem, where it stands, and
-            what was probably meant.
-    """
-    try:
-        raw = yaml.load(path.read_text("utf-8"), Loader=_Strict)
-    except OSError as error:
-        raise InvalidInput(f"cannot read the mapping {path.name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{path.name} is no UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise InvalidInput(f"{path.name}{line}: {getattr(error, 'problem', None) or 'no YAML'}") from None
-    if not isinstance(raw, dict):
-        raise InvalidInput(f"{path.name} holds no mapping document", fix="see docs/IMPORT.md")
-    try:
-        return Mapping.model_validate(raw)
-    except ValidationError as error:
-        raise InvalidInput(f"{path.name}: {_explain(error)}") from None

@@ -1,9 +1,10 @@
 """Samples of rejected rows, for the person who has to mend the source: file, row, reason and the values the
 mapping read.
 
-Writes HOME/rejects/<mapping>-<ds>.jsonl. Values that make a personal column (ids, addresses) are keyed
-hashes: equal values look equal, and nobody reads them back without the key in HOME/rejects/.key, which never
-leaves the machine.
+Writes HOME/rejects/<mapping>-<ds>.jsonl, for its owner only. Values that make a personal column (ids,
+addresses), that hold one of the row's, or that look like an address wherever they stand, are keyed hashes:
+equal values look equal, and nobody reads them back without the key in HOME/rejects/.key, which never leaves
+the machine.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers and names of our own.
 
@@ -18,16 +19,25 @@ from pathlib import Path
 
 import duckdb
 
-from angelia.importing.inputs import FILE, ROW, quote
-from angelia.importing.staging import Staged
+from angelia.errors import without_addresses
+from angelia.importing.csv_files import BrokenLine
+from angelia.importing.inputs import quote
+from angelia.importing.layers import FILE, ROW
+from angelia.importing.staged import BROKEN_LINE, Staged
 
 PER_REASON = 5
 
 
 def write_samples(
-    connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], folder: Path, name: str
+    connection: duckdb.DuckDBPyConnection,
+    staged: Sequence[Staged],
+    folder: Path,
+    name: str,
+    broken_lines: Sequence[BrokenLine] = (),
 ) -> Path | None:
-    """Write up to five rows per output and reason; return the file, or None where nothing was rejected."""
+    """Write up to five rows per output and reason, and of each file and kind of broken line the numbers: what
+    stands there belongs to no column. Return the file, or None where nothing was rejected.
+    """
     if not any(item.rejected for item in staged):
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +48,12 @@ def write_samples(
         if item.rejected
         for sample in _samples(connection, item, key)
     ]
+    for broken in broken_lines:
+        sample = {"reason": BROKEN_LINE, "file": broken.file, "line": broken.line, "problem": broken.kind}
+        lines.append(json.dumps(sample, ensure_ascii=False, sort_keys=True))
     path = folder / f"{name}.jsonl"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
     path.write_text("".join(line + "\n" for line in lines), "utf-8")
     return path
 
@@ -57,12 +72,14 @@ def _samples(connection: duckdb.DuckDBPyConnection, item: Staged, key: bytes) ->
         f"AS base ON base.{FILE} = picked.file "
         f"AND base.{ROW} = picked.row ORDER BY picked.reason, picked.file, picked.row"
     )
-    personal = {name for name, _, is_personal in item.raw_columns if is_personal}
+    is_personal = [personal for _, _, personal in item.raw_columns]
     samples = []
     for row in connection.sql(query).fetchall():
+        cells = row[3:]
+        own = [cell for cell, personal in zip(cells, is_personal, strict=True) if personal and cell]
         values = {
-            name: _hidden(value, key) if name in personal and value is not None else value
-            for (name, _, _), value in zip(item.raw_columns, row[3:], strict=True)
+            name: _hidden(cell, key) if personal or _may_be_personal(cell, own) else cell
+            for (name, _, personal), cell in zip(item.raw_columns, cells, strict=True)
         }
         samples.append(
             {
@@ -76,7 +93,16 @@ def _samples(connection: duckdb.DuckDBPyConnection, item: Staged, key: bytes) ->
     return samples
 
 
-def _hidden(value: str, key: bytes) -> str:
+def _may_be_personal(cell: str | None, own: Sequence[str]) -> bool:
+    """Return whether a cell of another column shows the person: a column may have slipped."""
+    return cell is not None and (
+        without_addresses(cell) != cell or any(len(value) > 3 and value in cell for value in own)
+    )
+
+
+def _hidden(value: str | None, key: bytes) -> str | None:
+    if value is None:
+        return None
     return "hash:" + hashlib.blake2b(value.encode(), key=key, digest_size=8).hexdigest()
 
 

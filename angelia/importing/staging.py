@@ -10,54 +10,22 @@ columns in the contract's order, the contract's own rules, duplicates).
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
-import pyarrow as pa
 
 from angelia.contracts import duckdb as rules
-from angelia.contracts import ids
-from angelia.contracts.constraints import FROM_SCHEMA, Kind, constraints
 from angelia.contracts.core import TIMESTAMP
 from angelia.errors import InvalidInput
-from angelia.importing.expressions import Compiler, Layers
-from angelia.importing.inputs import FILE, ROW, Opened, quote
-from angelia.importing.mapping import Mapping, Output, nearest
+from angelia.importing.attributes import normalise
+from angelia.importing.checking import check_rows
+from angelia.importing.expressions import Compiler
+from angelia.importing.inputs import Opened, quote
+from angelia.importing.layers import FILE, ROW, Layers
+from angelia.importing.mapping import Mapping, Output, nearest_column
+from angelia.importing.staged import BROKEN_LINE, Staged, Window
 
-BEYOND_DS = "after --ds"
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # no moment of a person or a push lies outside
-
-
-@dataclass
-class Staged:
-    """One output after its run: where its rows are and how they ended."""
-
-    output: Output
-    table: str
-    n_read: int = 0
-    n_kept: int = 0
-    filtered: dict[str, int] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
-    nulled: dict[str, int] = field(default_factory=dict)
-    base: str = ""  # the rows as they stand in the files
-    raw_columns: list[tuple[str, str, bool]] = field(
-        default_factory=list
-    )  # file column, its name in `base`, whether a personal one is made of it
-
-    @property
-    def reject_pct(self) -> float:
-        """Rejected rows per row that was not filtered out, in percent."""
-        considered = self.n_read - sum(self.filtered.values())
-        return 100.0 * sum(self.rejected.values()) / considered if considered else 0.0
-
-
-@dataclass(frozen=True)
-class Window:
-    """The days of an import: the last one, and by how many days the data's times are moved."""
-
-    ds: str
-    shift_days: int
 
 
 def stage(
@@ -77,7 +45,7 @@ def stage(
     window = _window(connection, mapping, staged, ds)
     for number, item in enumerate(staged):
         if not item.output.empty:
-            _check_rows(connection, item, number, compiled[number], window)
+            check_rows(connection, item, number, compiled[number], window)
     _mark_duplicates(connection, staged)
     for item in staged:
         if not item.output.empty:
@@ -102,7 +70,7 @@ def _base(
                 if name not in types:
                     raise InvalidInput(
                         f"{output.dataset}: input {where} has no column {name!r} to join on",
-                        fix=nearest(name, types),
+                        fix=nearest_column(name, types),
                     )
             conditions.append(
                 f"CAST(main.{quote(left)} AS VARCHAR) = CAST(other{number}.{quote(right)} AS VARCHAR)"
@@ -137,9 +105,8 @@ def _map_rows(
     names = {name: f"f{position}" for position, name in enumerate(columns)}
     listed = ", ".join(f"{sql} AS {names[name]}" for name, (sql, _) in columns.items())
     layers = Layers(f"SELECT {listed}, main.{FILE}, main.{ROW} FROM {relation}")
-    compiler = Compiler(
-        output, layers, {name: (names[name], kind) for name, (_, kind) in columns.items()}, mapping.timezone
-    )
+    typed = {name: (names[name], kind) for name, (_, kind) in columns.items()}
+    compiler = Compiler(output, layers, typed, mapping.timezone, mapping.inputs)
     filters = [(compiler.condition(condition), condition.reason) for condition in output.filter]
     values = {
         column.name: compiler.target(column.name)
@@ -154,7 +121,7 @@ def _map_rows(
     problems = [
         (name, condition, reason) for name, value in values.items() for condition, reason in value.problems
     ]
-    reject = [(c, r) for name, c, r in problems if output.columns[name].invalid == "reject"]
+    reject = [(c, r) for name, c, r in problems if output.invalid(name) == "reject"]
     selected = [f"{FILE}", f"{ROW}"]
     selected += [f"{value.step} AS {quote(name)}" for name, value in values.items()]
     selected += [
@@ -166,7 +133,7 @@ def _map_rows(
         f"{_first(layers, [(f'NOT {condition}', reason) for condition, reason in filters])} AS __filtered"
     )
     selected.append(f"{_first(layers, reject)} AS __rejected")
-    nulled = [(c, r) for name, c, r in problems if output.columns[name].invalid == "null"]
+    nulled = [(c, r) for name, c, r in problems if output.invalid(name) == "null"]
     listed = ", ".join(
         f"CASE WHEN {condition} THEN {layers.bind(reason)} END" for condition, reason in nulled
     )
@@ -185,6 +152,7 @@ def _map_rows(
             fix="check column types and patterns",
         ) from None
     _refuse_far_moments(connection, output, number)
+    normalise(connection, output, f"mapped_{number}")
     return compiler
 
 
@@ -201,7 +169,7 @@ def _refuse_far_moments(connection: duckdb.DuckDBPyConnection, output: Output, n
         if not kind.startswith("TIMESTAMP"):
             continue  # days before --ds
         reason = rules.literal(f"{column.name}: moment out of range")
-        if output.columns[column.name].invalid == "null":
+        if output.invalid(column.name) == "null":
             change = f"__nulled = list_append(__nulled, {reason})"
         else:
             change = f"__rejected = coalesce(__rejected, {reason})"
@@ -252,129 +220,6 @@ def _window(
             )
         ds = (last + timedelta(days=shift)).isoformat()
     return Window(ds, shift)
-
-
-def _check_rows(
-    connection: duckdb.DuckDBPyConnection, item: Staged, number: int, compiler: Compiler, window: Window
-) -> None:
-    """Make `ready_<k>`: final types, times moved, ids hashed, the contract's rules applied."""
-    output, contract = item.output, item.output.contract
-    end = datetime.fromisoformat(window.ds).replace(tzinfo=UTC)
-    columns = []
-    for column in contract.columns:
-        name = quote(column.name)
-        if column.name not in output.columns:
-            columns.append(f"CAST(NULL AS {rules.sql_type(column.type)}) AS {name}")
-        elif column.name in compiler.hash_parts:
-            columns.append(f"h.{name} AS {name}")
-        elif column.type == TIMESTAMP:
-            value = compiler.target(column.name)
-            if value.days_before_ds:
-                columns.append(f"timezone('UTC', CAST($ds AS TIMESTAMP) - to_days(m.{name})) AS {name}")
-            else:
-                columns.append(
-                    f"timezone('UTC', m.{name} + "
-                    f"to_days({int(window.shift_days) if value.from_data_time else 0})) AS {name}"
-                )
-        else:
-            columns.append(f"m.{name}")
-    hashes = ""
-    if compiler.hash_parts:
-        connection.register("hashes", _hash_table(connection, number, compiler.hash_parts))
-        hashes = "LEFT JOIN hashes AS h ON h.at = m.rowid"
-    tail = f"m.{FILE}, m.{ROW}, m.__filtered, m.__rejected, m.__nulled"
-    text = f"SELECT {', '.join(columns)}, {tail} FROM mapped_{number} AS m {hashes}"
-    rule = output.day_of
-    day = f"CAST({quote(rule.day_of)} AS DATE) - {int(rule.minus_days)}" if rule else "CAST($ds AS DATE)"
-    broken = []
-    for constraint in constraints(contract):
-        if constraint.kind in (*FROM_SCHEMA, Kind.UNIQUE, Kind.MIN_ROWS, Kind.MAX_NULL, Kind.NOT_LATE):
-            continue
-        if constraint.kind is Kind.NOT_FUTURE and rule:
-            continue  # a row of a later day is left out as such below
-        name = constraint.columns[0]
-        if (
-            name in output.columns
-            and output.columns[name].invalid == "null"
-            and constraint.kind is not Kind.NOT_NULL
-        ):
-            continue
-        broken.append((rules.condition(contract, constraint), f"{name}: {constraint.breach}"))
-    beyond = f"WHEN __day > CAST($ds AS DATE) THEN '{BEYOND_DS}' " if rule else ""
-    cases = " ".join(f"WHEN {condition} THEN {rules.literal(reason)}" for condition, reason in broken)
-    replaced = []
-    for column in contract.columns:
-        if column.name in output.columns and output.columns[column.name].invalid == "null":
-            bad = [
-                c
-                for c in constraints(contract)
-                if c.columns == (column.name,)
-                and c.kind not in (*FROM_SCHEMA, Kind.UNIQUE, Kind.MAX_NULL, Kind.NOT_NULL)
-            ]
-            for constraint in bad:
-                replaced.append(
-                    (
-                        column.name,
-                        rules.condition(contract, constraint),
-                        f"{column.name}: {constraint.breach}",
-                    )
-                )
-    if replaced:
-        lost = ", ".join(
-            f"CASE WHEN {condition} THEN {rules.literal(reason)} END" for _, condition, reason in replaced
-        )
-        by_column = {
-            name: " OR ".join(f"coalesce({c}, false)" for other, c, _ in replaced if other == name)
-            for name, _, _ in replaced
-        }
-        nulls = ", ".join(
-            f"CASE WHEN {conditions} THEN NULL ELSE {quote(name)} END AS {quote(name)}"
-            for name, conditions in by_column.items()
-        )
-        text = (
-            f"SELECT * REPLACE ({nulls}, list_concat(__nulled, list_filter([{lost}], lambda reason: "
-            f"reason IS NOT NULL)) AS __nulled) FROM ({text})"
-        )
-    query = (
-        f"SELECT * REPLACE (CASE WHEN __filtered IS NOT NULL THEN __filtered {beyond}END AS __filtered, "
-        f"CASE WHEN __rejected IS NOT NULL THEN __rejected {cases} END AS __rejected) FROM "
-        f"(SELECT *, {day} AS __day FROM ({text}))"
-    )
-    parameters = {"ds": window.ds, **rules.parameters(query, window.ds), "day_end": end + timedelta(days=1)}
-    connection.execute(
-        f"CREATE TEMP TABLE {item.table} AS {query}",
-        {name: value for name, value in parameters.items() if f"${name}" in query},
-    )
-    connection.execute(f"DROP TABLE mapped_{number}")
-    if compiler.hash_parts:
-        connection.unregister("hashes")
-
-
-def _hash_table(
-    connection: duckdb.DuckDBPyConnection, number: int, parts: MappingType[str, list[str]]
-) -> pa.Table:
-    """Return row number -> message_id and dispatch_id, by the one definition of them (contracts.ids); null
-    where a part is missing.
-    """
-    listed = ", ".join(
-        f"hash_{name}_{position}" for name, steps in parts.items() for position in range(len(steps))
-    )
-    table = connection.sql(f"SELECT rowid AS at, {listed} FROM mapped_{number}").to_arrow_table()
-    hashed: dict[str, pa.Array] = {"at": table["at"]}
-    for name in sorted(parts, reverse=True):  # message_id before dispatch_id, which may be made from it
-        columns = [table[f"hash_{name}_{position}"].to_pylist() for position in range(len(parts[name]))]
-        if name == "dispatch_id" and "message_id" in hashed:
-            columns[0] = hashed["message_id"].to_pylist()
-        hashed[name] = pa.array(
-            [None if None in row else _hash_of(name, row) for row in zip(*columns, strict=True)], pa.string()
-        )
-    return pa.table(hashed)
-
-
-def _hash_of(name: str, row: tuple[str, ...]) -> str:
-    return (
-        ids.message_id(row[0], row[1], "-".join(row[2:])) if name == "message_id" else ids.dispatch_id(*row)
-    )
 
 
 def _mark_duplicates(connection: duckdb.DuckDBPyConnection, staged: list[Staged]) -> None:
@@ -440,7 +285,7 @@ def _count(connection: duckdb.DuckDBPyConnection, item: Staged, inputs: MappingT
         ).fetchall()
     )
     if broken:
-        item.rejected["line is no CSV row"] = broken
+        item.rejected[BROKEN_LINE] = broken
     item.nulled = dict(
         connection.sql(
             f"SELECT unnest(__nulled) AS reason, count(*) FROM {item.table} WHERE __filtered IS "

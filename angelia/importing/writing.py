@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from angelia.contracts import arrow, dataset
 from angelia.errors import Corrupt
 from angelia.importing.inputs import quote
-from angelia.importing.staging import Staged, Window
+from angelia.importing.staged import BROKEN_LINE, Staged, Window
 from angelia.lake import Commit, FileEntry, Lake
 
 ROWS_PER_FILE = 1_000_000
@@ -76,11 +76,9 @@ def _dataset(
     ).fetchall()
     rejects = _rejects_by_day(connection, [day for day, _ in days])
     for item in staged:
-        if days and "line is no CSV row" in item.rejected:
+        if days and BROKEN_LINE in item.rejected:
             last = rejects.setdefault(days[-1][0], {})
-            last["line is no CSV row"] = (
-                last.get("line is no CSV row", 0) + item.rejected["line is no CSV row"]
-            )
+            last[BROKEN_LINE] = last.get(BROKEN_LINE, 0) + item.rejected[BROKEN_LINE]
     columns = ", ".join(quote(column) for column in contract.names)
     order = ", ".join(quote(column) for column in contract.key)
     commits, n_new = [], 0

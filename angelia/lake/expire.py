@@ -1,9 +1,10 @@
 """Free the space of old commits, of days beyond their retention, and of crashed writers.
 
 An expired commit keeps its commit file (lineage, `lake log` and `lake show` go on working) and gets a marker
-`00000007.expired` beside it; its files are deleted after the marker stands, so a reader never meets a commit
-without files. A rerun after a crash ends the same. Never touched: the newest commit of a leaf within its
-retention, logs, and all that a pending plan cites, however indirectly.
+`00000007.expired` beside it; its files are deleted after the marker stands, so a reader never finds a commit
+without files. Rerun after a crash: it ends the same. Never touched: the newest commit of a leaf within its
+retention, logs, all that a pending plan cites, however indirectly, and manifests of messages that may still
+be answered.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datetime import date, datetime, timedelta
 from itertools import zip_longest
 
 from angelia.contracts import CONTRACTS, dataset
-from angelia.contracts.sending import PLAN_LIFE_DAYS
+from angelia.contracts.sending import ANSWERED_DAYS, PLAN_LIFE_DAYS
 from angelia.errors import NotFound
 from angelia.lake import cache
 from angelia.lake.commit import Commit, leaf_folder
@@ -25,6 +26,7 @@ from angelia.lake.lake import BRANCH, MAIN, Lake
 from angelia.lake.store import Stored
 
 PLANS = ("decisions", "dispatch_manifest")
+SENT = ("dispatch_manifest", "dispatch_fallover")
 PENDING_DAYS = PLAN_LIFE_DAYS + 1  # one to spare: a delivery may be at work when the last window closes
 ORPHAN_AGE = timedelta(days=1)  # no writer works longer on one attempt without writing a file
 
@@ -53,7 +55,7 @@ def expire(lake: Lake, older_than_days: int, dry_run: bool = False) -> Expired:
             deleted.
     """
     now = lake.clock()
-    keep = _pending(Lake(lake.store, MAIN), now)
+    keep = _pending(Lake(lake.store, MAIN), now) | _answered(Lake(lake.store, MAIN), now)
     result = Expired(kept_for_plans=len(keep))
     for branch in lake.store.children(""):
         if not re.fullmatch(BRANCH, branch):
@@ -149,19 +151,27 @@ def _delete(lake: Lake, folder: str, objects: list[Stored], going: list[Stored])
 
 
 def _pending(lake: Lake, now: datetime) -> set[str]:
-    """Return the refs of the plans that may still be sent, and of all they cite.
-
-    Every number of a plan counts (a seal names one), and citations count transitively.
-    """
+    """Return the refs of the plans that may still be sent, and of all they cite, transitively."""
     first = (now - timedelta(days=PENDING_DAYS)).date()
-    roots = [
+    return _closure(lake, [commit for name in PLANS for commit in _since(lake, name, first)])
+
+
+def _answered(lake: Lake, now: datetime) -> set[str]:
+    """Return the refs of the manifests whose messages may still be answered: callbacks are placed by them,
+    whatever has been superseded.
+    """
+    first = (now - timedelta(days=ANSWERED_DAYS)).date()
+    return {commit.ref for name in SENT for commit in _since(lake, name, first)}
+
+
+def _since(lake: Lake, name: str, first: date) -> list[Commit]:
+    """Return the commits of a dataset's days from `first` on, of every number: a seal names one."""
+    return [
         commit
-        for name in PLANS
         for leaf in lake.leaves(MAIN, name, {})
         if date.fromisoformat(leaf["ds"]) >= first
         for commit in lake.history(name, **leaf)
     ]
-    return _closure(lake, roots)
 
 
 def _closure(lake: Lake, roots: Iterable[Commit]) -> set[str]:

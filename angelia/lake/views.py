@@ -31,9 +31,9 @@ class View:
     parts: tuple[tuple[str, int], ...]
 
     @property
-    def refs(self) -> list[str]:
-        """Names of the commits that were read."""
-        return [commit.ref for commit in self.commits]
+    def citations(self) -> list[str]:
+        """Names and contents of the commits that were read."""
+        return [commit.citation() for commit in self.commits]
 
 
 def newest(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:

@@ -28,23 +28,21 @@ from angelia import logs
 from angelia.catalog.documents import Campaign, Occurrence
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.errors import AngeliaError, Corrupt, GateClosed, InvalidInput, NotFound
-from angelia.lake import Lake, numbered
+from angelia.lake import Commit, Lake, numbered
 from angelia.lake.views import open_views
+from angelia.planning.verdict import TOPIC, identified
 from angelia.quality.gates import short
 from angelia.templates.rendering import CompiledTemplate, RowRejected, field_values, user_columns
 
 FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
 DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it
-NIGHTS, LOOK_BACK_DAYS = (
-    7,
-    28,
-)  # nights that history needs (the last so many are compared with), and how far back they are looked for
+NIGHTS = 7  # nights that history needs; the last so many are compared with
+LOOK_BACK_DAYS = 28  # how far back they are looked for
 CAMPAIGN_NIGHTS = 3  # nights a campaign must have sent on before its own volume is compared
 SCORED_LEAST = 100  # messages whose mean p(open) says something: a handful of stragglers differ by chance
 UNKNOWN_TIMEZONES_PCT = 20.0
 SAMPLE, UNRENDERED_PCT = 200, 1.0  # messages rendered of each campaign, and how many of them may fail
 
-TOPIC = "guard"
 _CRASHES = (AngeliaError, duckdb.Error, OSError, LookupError, ValueError, TypeError)
 
 
@@ -224,14 +222,32 @@ def _is_off(value: float, usual: float, factor: float) -> bool:
     return usual > 0 and not usual / factor < value < usual * factor
 
 
-def measure(lake: Lake, ds: str) -> Figures:
-    """Return the figures of a night's newest plan on this branch.
+@dataclass(frozen=True)
+class Plan:
+    """The commits that a night's plan is judged by, each taken once."""
 
-    Raises:
-        NotFound: the night has no plan yet.
-    """
-    decisions, features = lake.require("decisions", ds=ds), lake.require("user_features", ds=ds)
-    catalog = load_snapshot(lake, ds)
+    decisions: Commit
+    features: Commit
+    members: Commit
+    catalog: Catalog
+
+    @classmethod
+    def take(cls, lake: Lake, decisions: Commit) -> Plan:
+        """Return a plan with the newest commits of what else its night is judged by."""
+        ds = decisions.partition["ds"]
+        features, members = lake.require("user_features", ds=ds), lake.require("audience_members", ds=ds)
+        return cls(decisions, features, members, load_snapshot(lake, ds))
+
+    @property
+    def commits(self) -> list[Commit]:
+        """The commits, decisions first."""
+        catalog = [self.catalog.commit] if self.catalog.commit else []
+        return [self.decisions, self.features, *catalog, self.members]
+
+
+def measure(lake: Lake, plan: Plan) -> Figures:
+    """Return the figures of a night's plan."""
+    decisions, features, catalog = plan.decisions, plan.features, plan.catalog
     with open_views(lake) as views:
         views.add("decisions", [decisions])
         views.add("user_features", [features])
@@ -255,14 +271,14 @@ def measure(lake: Lake, ds: str) -> Figures:
             f"SELECT s.campaign_id, s.material_id, {wanted} FROM sent s JOIN user_features f USING (ordinal) "
             f"QUALIFY row_number() OVER (PARTITION BY s.campaign_id ORDER BY s.message_id) <= {SAMPLE}"
         ).fetchall()
-    read = [decisions, features, *([catalog.commit] if catalog.commit else [])]
     rendered, unrendered = _render(
         catalog, [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in sample]
     )
+    read = [commit for commit in plan.commits if commit is not plan.members]  # of those its sizes only
     logs.took((commit.ref, commit.dataset, commit.rows) for commit in read)
     n_users = int(features.meta["n_users"])
     unknown = sum(features.rejects.get(reason, 0) for reason in ("timezone_null", "timezone_unknown"))
-    sizes = lake.require("audience_members", ds=ds).meta["sizes"]
+    sizes = plan.members.meta["sizes"]
     share = round(100.0 * unknown / n_users, 4) if n_users else 0.0
     return Figures(messages, mean_p, dict(sizes), share, rendered, unrendered)
 
@@ -302,7 +318,8 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     Returns:
         `verdict`: `open`; `missing`: send the night, though campaigns that should be in it plan nothing;
         `campaigns`: send it without `held`, unless a person wants them; `night`: send nothing, unless a
-        person wants it.
+        person wants it. `decisions` and `judged` cite what it looked at, and `verdict_id` is what an answer
+        must name.
 
     Raises:
         NotFound: the night has no plan yet.
@@ -311,14 +328,13 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     """
     decisions = lake.require("decisions", ds=ds)
     try:
-        result = {"ds": ds, "decisions": decisions.ref, **_look(lake, ds)}
+        result = identified({"ds": ds, "decisions": decisions.citation(), **_look(lake, decisions)})
     except _CRASHES as error:
         if isinstance(error, NotFound):
             raise  # a task that has not run yet: an operator's mistake, and the message says which
         said, fix = (error.message, error.fix) if isinstance(error, AngeliaError) else (short(error), None)
-        numbered.store(
-            lake, TOPIC, ds, {"ds": ds, "decisions": decisions.ref, "verdict": "crashed", "error": said}
-        )
+        crashed = {"ds": ds, "decisions": decisions.citation(), "verdict": "crashed", "error": said}
+        numbered.store(lake, TOPIC, ds, identified(crashed))
         fix = fix or f"mend it, then run `angelia plan guard --ds {ds}` again"
         raise GateClosed(
             f"the guard of {ds} crashed ({said}): the plan may be good or bad, nothing is emitted from it",
@@ -329,10 +345,10 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     return result
 
 
-def _look(lake: Lake, ds: str) -> dict[str, Any]:
-    figures, history = measure(lake, ds), _history(lake, ds)
-    catalog = load_snapshot(lake, ds)
-    planned = datetime.fromisoformat(lake.require("decisions", ds=ds).meta["start"]).date()
+def _look(lake: Lake, decisions: Commit) -> dict[str, Any]:
+    ds, plan = decisions.partition["ds"], Plan.take(lake, decisions)
+    figures, history = measure(lake, plan), _history(lake, ds)
+    planned = datetime.fromisoformat(decisions.meta["start"]).date()
     running = {
         name: Running(
             campaign.audience,
@@ -342,13 +358,16 @@ def _look(lake: Lake, ds: str) -> dict[str, Any]:
         )
         # The local days of those 24 hours, somewhere on Earth: a campaign that is over, or has not begun, is
         # not missed.
-        for name, campaign in catalog.running(planned + timedelta(days=shift) for shift in (-1, 0, 1)).items()
+        for name, campaign in plan.catalog.running(
+            planned + timedelta(days=shift) for shift in (-1, 0, 1)
+        ).items()
     }
     breaches = judge(ds, figures, history, running)
     named = sorted({name for breach in breaches for name in breach.campaigns})
     held = [name for name in named if figures.messages.get(name)]
     is_night = any(breach.severity == "night" for breach in breaches)
     return {
+        "judged": {commit.dataset: [commit.citation()] for commit in plan.commits},
         "verdict": "night" if is_night else "campaigns" if held else "missing" if named else "open",
         "held": held,
         "missing": [name for name in named if name not in held],
@@ -356,25 +375,6 @@ def _look(lake: Lake, ds: str) -> dict[str, Any]:
         "history": f"{len(history)} nights" if len(history) >= NIGHTS else "no history",
         "figures": asdict(figures),
     }
-
-
-def lines(result: Mapping[str, Any]) -> list[str]:
-    """Return what a person should read before deciding."""
-    planned = result["figures"]["messages"]
-    heads = {
-        "open": "plausible: nothing is out of bounds",
-        "missing": f"nothing is held back, but look at what plans no message: {', '.join(result['missing'])}",
-        "campaigns": (
-            f"held back unless a person wants them: "
-            f"{', '.join(f'{name} ({planned[name]:,})' for name in result['held'])}"
-        ),
-        "night": "the night is held back unless a person wants it",
-    }
-    head = (
-        f"{result['decisions']}: {sum(planned.values()):,} messages, {result['history']}; "
-        f"{heads[result['verdict']]}"
-    )
-    return [head, *(f"  {breach['severity']}: {breach['says']}" for breach in result["breaches"])]
 
 
 def _history(lake: Lake, ds: str) -> dict[str, Figures]:

@@ -29,7 +29,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from angelia.errors import InvalidInput
+from angelia.errors import InvalidInput, without_addresses
 
 
 class Match(BaseModel):
@@ -154,14 +154,15 @@ class Rules:
         if path is None:
             return cls(RuleFile())
         try:
-            return cls(RuleFile.model_validate(yaml.safe_load(path.read_text()) or {}))
+            return cls(RuleFile.model_validate(yaml.safe_load(path.read_text("utf-8")) or {}))
         except OSError as error:
             raise InvalidInput(f"rule file: {error.strerror}") from None
-        except yaml.YAMLError:
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
             raise InvalidInput("the rule file is not YAML") from None
         except ValidationError as error:
             first = error.errors()[0]
-            raise InvalidInput(f"rule file: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            where = without_addresses(".".join(map(str, first["loc"])))
+            raise InvalidInput(f"rule file: {where}: {first['msg']}") from None
 
     def find(self, token: str, dispatch: str) -> Then | None:
         """Return what happens to this message, or None for nothing special."""

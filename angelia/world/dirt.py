@@ -34,7 +34,7 @@ def soil_profiles(table: pa.Table, keys: Keys) -> pa.Table:
             "birth_year": _cycle("birth_year", (0, 1850, 2199)),
             "gender": _cycle("gender", ("unknown", "F")),
             "country": _cycle("country", ("China", "uk", "??")),
-            "locale": _cycle("locale", ("EN_us", "zh-Hans-CN")),
+            "locale": _cycle("locale", ("EN_us", "zh_CN.utf8")),
             "user_id": _cycle("user_id", _BAD_IDS),
         },
     )

@@ -9,17 +9,16 @@ decides for good which manifest commit is sent for that hour; a later commit is 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
-from angelia.delivery.manifest.objects import read_json
+from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes, read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
@@ -120,7 +119,7 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     """Return the one manifest commit that is sent for this hour, sealing the newest if none is sealed yet.
 
     Raises:
-        Corrupt: the sealed commit's content has changed.
+        Corrupt: the seal is damaged, or the sealed commit's content has changed.
         InvalidInput: the lake is on a replay branch.
     """
     require_main(lake)
@@ -128,10 +127,10 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     if not lake.store.exists(key):
         head = lake.require("dispatch_manifest", ds=ds)
         body = {"manifest": head.number, "sha256": head.sha256, "ref": head.ref, "sealed_ts": at}
-        lake.store.create(key, json.dumps(body, sort_keys=True).encode())
-    sealed = read_json(lake.store, key)
-    commit = lake.as_of("dispatch_manifest", int(sealed["manifest"]), ds=ds)
-    if commit.sha256 != sealed["sha256"] and not commit.erased:
+        create_json(lake.store, key, body)
+    number, sha256 = _sealed(lake, key)
+    commit = lake.as_of("dispatch_manifest", number, ds=ds)
+    if commit.sha256 != sha256 and not commit.erased:
         raise Corrupt(
             f"{commit.ref} is not the commit that was sealed for {send_hour}; nothing was sent",
             fix="run `angelia lake verify`",
@@ -139,14 +138,21 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     return commit
 
 
+def _sealed(lake: Lake, key: str) -> tuple[int, str]:
+    """Return number and sha256 of the manifest commit that a seal names. Raises: Corrupt."""
+    document = read_json(lake.store, key)
+    with fields_of(key):
+        return int(document["manifest"]), str(document["sha256"])
+
+
 def sealed_hours(lake: Lake, ds: str) -> dict[str, int]:
     """Return the sealed hours of a plan and the manifest commit each is sealed to: what `emit_manifests` must
     leave alone.
+
+    Raises:
+        Corrupt: a seal is damaged.
     """
-    return {
-        hour: int(read_json(lake.store, f"seals/{ds}/{hour}")["manifest"])
-        for hour in lake.store.children(f"seals/{ds}")
-    }
+    return {hour: _sealed(lake, f"seals/{ds}/{hour}")[0] for hour in lake.store.children(f"seals/{ds}")}
 
 
 def sealed_messages(lake: Lake, ds: str) -> pa.Array:
@@ -165,26 +171,17 @@ def sealed_messages(lake: Lake, ds: str) -> pa.Array:
 
 
 def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
-    """Return the commit an hour is sealed to, or would be sealed to now; seals nothing."""
+    """Return the commit an hour is sealed to, or would be sealed to now; seals nothing. Raises: Corrupt."""
     key = f"seals/{ds}/{send_hour}"
     if lake.store.exists(key):
-        return lake.as_of("dispatch_manifest", int(read_json(lake.store, key)["manifest"]), ds=ds)
+        return lake.as_of("dispatch_manifest", _sealed(lake, key)[0], ds=ds)
     return lake.require("dispatch_manifest", ds=ds)
 
 
 def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
     """Return an hour's parts of a manifest commit, follow-ups included, in sending order."""
     ds = commit.partition["ds"]
-    by_id: dict[str, Part] = {}
-    for position, entry in enumerate(
-        e for e in commit.files if e.keys.get("send_hour") == send_hour and e.rows
-    ):
-        channel, priority = _keys(entry)
-        match = _PART.search(entry.path.rsplit("/", 1)[-1])
-        number = int(match.group(1)) if match else position
-        by_id[entry.identity] = Part(
-            ds, send_hour, channel, priority, number, entry, commit.number, entry.identity
-        )
+    by_id = {part.id: part for part in _roots(commit, send_hour)}
     for leaf in lake.partitions(FALLOVER, ds=ds, send_hour=send_hour):
         for entry in lake.require(FALLOVER, **leaf).files:
             channel, priority = _keys(entry)
@@ -194,30 +191,45 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
             )
     found = list(by_id.values())
     for name in lake.store.children(f"followups/{ds}/{send_hour}"):
-        body = lake.store.read(f"followups/{ds}/{send_hour}/{name}")
-        document = read_json(lake.store, f"followups/{ds}/{send_hour}/{name}")
-        root = by_id.get(document["root"])
-        if root is None:
-            raise Corrupt(
-                f"followups/{ds}/{send_hour}/{name} names a part that the sealed manifest does not have"
-            )
-        identity = hashlib.sha256(body).hexdigest()
-        found.append(
-            Part(
-                ds,
-                send_hour,
-                root.channel,
-                root.priority,
-                root.number,
-                root.entry,
-                root.manifest,
-                identity,
-                tuple(document["rows"]),
+        key = f"followups/{ds}/{send_hour}/{name}"
+        body = lake.store.read(key)
+        document = from_bytes(body, key)
+        with fields_of(key):
+            root, rows, kind = (
+                by_id.get(document["root"]),
+                tuple(map(int, document["rows"])),
                 document["kind"],
-                document.get("campaign"),
             )
+            campaign = document.get("campaign")
+        if root is None:
+            raise Corrupt(f"{key} names a part that the sealed manifest does not have")
+        found.append(
+            replace(root, id=hashlib.sha256(body).hexdigest(), rows=rows, kind=kind, campaign=campaign)
         )
     return sorted(found, key=lambda part: part.order)
+
+
+def _roots(commit: Commit, send_hour: str) -> list[Part]:
+    """Return an hour's parts that are files of a manifest commit."""
+    roots = []
+    entries = [entry for entry in commit.files if entry.keys.get("send_hour") == send_hour and entry.rows]
+    for position, entry in enumerate(entries):
+        channel, priority = _keys(entry)
+        match = _PART.search(entry.path.rsplit("/", 1)[-1])
+        number = int(match.group(1)) if match else position
+        roots.append(
+            Part(
+                commit.partition["ds"],
+                send_hour,
+                channel,
+                priority,
+                number,
+                entry,
+                commit.number,
+                entry.identity,
+            )
+        )
+    return roots
 
 
 def _keys(entry: FileEntry) -> tuple[str, str]:
@@ -240,9 +252,7 @@ def follow_up(
         "manifest": part.manifest,
         "rows": sorted(int(row) for row in rows),
     }
-    lake.store.create(
-        f"followups/{part.ds}/{part.send_hour}/{name}", json.dumps(body, sort_keys=True).encode()
-    )
+    create_json(lake.store, f"followups/{part.ds}/{part.send_hour}/{name}", body)
 
 
 def verify(lake: Lake, parts: Iterable[Part]) -> None:
@@ -287,6 +297,8 @@ def due_parts(lake: Lake, now: Micros) -> list[Part]:
     """Return the unfinished parts (of main, of every recent plan) whose window is open; nothing is sealed or
     claimed by asking.
 
+    What is damaged is due: whoever delivers it names it, and no other part waits for its repair.
+
     Raises:
         InvalidInput: the lake is on a replay branch.
     """
@@ -298,14 +310,28 @@ def due_parts(lake: Lake, now: Micros) -> list[Part]:
         if not oldest <= partition["ds"] <= today.isoformat():
             continue
         for hour in send_hours(lake, partition["ds"]):
-            commit = standing_manifest(lake, partition["ds"], hour)
-            for part in parts_of(lake, commit, hour):
-                if lake.store.exists(f"done/{part.id}"):
-                    continue
+            for part in _unfinished(lake, partition["ds"], hour):
                 opens, closes = window(lake, part)
                 if opens <= now < closes:
                     due.append(part)
     return sorted(due, key=lambda part: part.order)
+
+
+def _unfinished(lake: Lake, ds: str, send_hour: str) -> list[Part]:
+    """Return an hour's parts that are not done, or of which damage hides whether they are."""
+    try:
+        every = parts_of(lake, standing_manifest(lake, ds, send_hour), send_hour)
+    except Corrupt:
+        return _roots(lake.require("dispatch_manifest", ds=ds), send_hour)
+    return [part for part in every if not _is_done(lake, part)]
+
+
+def _is_done(lake: Lake, part: Part) -> bool:
+    try:
+        read_json(lake.store, f"done/{part.id}")
+    except (NotFound, Corrupt):
+        return False
+    return True
 
 
 def _micros(value: datetime) -> Micros:

@@ -39,7 +39,7 @@ CREATE TABLE "user_events" (
 
 CREATE TABLE "push_history" (
   "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
@@ -53,7 +53,7 @@ CREATE TABLE "push_receipts" (
   "receipt_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("receipt_id", '^[^\x00-\x1f\x7f]{1,256}$'))),
   "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
   "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
@@ -64,8 +64,8 @@ CREATE TABLE "push_receipts" (
 );
 
 CREATE TABLE "suppressions" (
-  "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "channel" VARCHAR CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),
   "address_hash" VARCHAR,
   "since_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -73,7 +73,7 @@ CREATE TABLE "suppressions" (
 );
 
 CREATE TABLE "stops" (
-  "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "action" VARCHAR NOT NULL CHECK (NOT ("action" NOT IN ('stop', 'resume'))),
   "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -89,7 +89,7 @@ CREATE TABLE "catalog_snapshot" (
 );
 
 CREATE TABLE "user_index" (
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "ordinal" UINTEGER NOT NULL
 );
 
@@ -117,7 +117,7 @@ CREATE TABLE "user_pushes" (
 
 CREATE TABLE "user_features" (
   "ordinal" UINTEGER NOT NULL,
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "gender" VARCHAR,
   "age_years" SMALLINT CHECK (NOT ("age_years" < 0 OR "age_years" > 130)),
   "country" VARCHAR,
@@ -204,14 +204,14 @@ CREATE TABLE "material_scores" (
 
 CREATE TABLE "decisions" (
   "ordinal" UINTEGER NOT NULL,
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "choices" STRUCT("campaign_id" VARCHAR, "message_id" VARCHAR, "occurrence" VARCHAR, "material_id" VARCHAR, "material_propensity" DOUBLE, "slot" TIMESTAMP WITH TIME ZONE, "slot_propensity" DOUBLE, "channel" VARCHAR, "outcome" VARCHAR, "p_open" DOUBLE, "value_micros" BIGINT, "price_micros" BIGINT, "arm" VARCHAR, "is_explore" BOOLEAN)[] NOT NULL
 );
 
 CREATE TABLE "dispatch_manifest" (
   "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
   "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "ordinal" UINTEGER NOT NULL,
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "occurrence" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("occurrence", '^[A-Za-z0-9_.:-]{1,64}$'))),
@@ -240,7 +240,7 @@ CREATE TABLE "dispatch_manifest" (
 CREATE TABLE "dispatch_fallover" (
   "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
   "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "ordinal" UINTEGER NOT NULL,
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "occurrence" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("occurrence", '^[A-Za-z0-9_.:-]{1,64}$'))),
@@ -269,7 +269,7 @@ CREATE TABLE "dispatch_fallover" (
 CREATE TABLE "delivery_ledger" (
   "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
   "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "channel" VARCHAR NOT NULL CHECK (NOT ("channel" NOT IN ('fcm', 'apns', 'webpush', 'sms', 'email', 'webhook'))),

@@ -1,9 +1,9 @@
 SELECT
   count(*) AS n_rows,
   count(*) FILTER (WHERE "event_id" IS NULL) AS "event_id.not_null",
-  count(*) FILTER (WHERE NOT regexp_full_match("event_id", '^[A-Za-z0-9_.:@-]{1,64}$')) AS "event_id.pattern",
+  count(*) FILTER (WHERE NOT regexp_full_match("event_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$')) AS "event_id.pattern",
   count(*) FILTER (WHERE "user_id" IS NULL) AS "user_id.not_null",
-  count(*) FILTER (WHERE NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@-]{1,64}$')) AS "user_id.pattern",
+  count(*) FILTER (WHERE NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$')) AS "user_id.pattern",
   count(*) FILTER (WHERE "event_type" IS NULL) AS "event_type.not_null",
   count(*) FILTER (WHERE NOT regexp_full_match("event_type", '^[a-z][a-z0-9_]{0,63}$')) AS "event_type.pattern",
   count(*) FILTER (WHERE NOT regexp_full_match("item", '^[a-z][a-z0-9_]{0,63}$')) AS "item.pattern",

@@ -20,7 +20,7 @@ from angelia.lake import Lake
 DS = "2026-11-14"
 POLICY = (
     '{"kind":"policy","id":"default","holdout":{"share_pct":20.0,"salt":"s"},"salt":"x",'
-    '"explore":{"slot_share_pct":5.0,"epsilon":0.1,"temperature":0.02}}'
+    '"explore":{"slot_share_pct":5.0,"epsilon":0.1}}'
 )
 
 

@@ -189,10 +189,15 @@ def test_export_writes_the_ids_and_never_over_a_file(
     ("name", "content", "problem"),
     [
         ("a.csv", "id,name\nu1,a\n", "no column 'user_id'"),
-        ("a.txt", "user_id\nu1\n", "neither .csv nor .parquet"),
+        ("a.xlsx", "user_id\nu1\n", "neither .csv nor .parquet"),
         ("none.csv", None, "no file"),
-        ("a.parquet", "user_id\nu1\n", "a.parquet: no column 'user_id' can be read from it"),
-        ("lists.parquet", pa.table({"user_id": [["u1"], ["u2"]]}), "of type list<element: string>, not text"),
+        ("a.parquet", "user_id\nu1\n", "a.parquet cannot be read as Parquet"),
+        ("lists.parquet", pa.table({"user_id": [["u1"], ["u2"]]}), "of type list of string, not text"),
+        ("ragged.csv", "user_id,name\nu1,a\n\nu2,b,c\n", "ragged.csv line 4 has 3 columns, its header 2"),
+        ("quote.csv", 'user_id,name\nu1,"a\nu2,b\n', "quote.csv line 2: a quote opens and does not close"),
+        ("close.csv", 'user_id\nu1\n"u2\nu3\n"u4\n', "close.csv line 3: a quote opens and does not close"),
+        ("latin.csv", "user_id,name\nu1,M\udcfcller\n", "line 2 is no UTF-8 text, it reads as windows-1252"),
+        ("utf_16.csv", "\udcff\udcfeu\0s\0", "line 1 is no UTF-8 text, it reads as utf-16"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(
@@ -205,7 +210,7 @@ def test_a_file_that_is_no_list_is_refused(
     tmp_path: Path,
 ) -> None:
     if isinstance(content, str):
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
     elif content is not None:
         pq.write_table(content, tmp_path / name)
     code, out, err = run(capsys, "list", "vip", tmp_path / name)
@@ -231,6 +236,67 @@ def test_an_explicit_list_counts_what_it_leaves_out(
     code, _, err = run(capsys, "count", "in_list('vpi')")
     assert code == 2
     assert err == "error: predicate at column 1: no list 'vpi' [^in_list('vpi')]; did you mean vip?\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "user_id \nu1   \n  u2\t\n"),
+        ("a.CSV", "user_id\nu1\nu2\n"),
+        ("a.txt", "\ufeffuser_id\r\nu1\u00a0\r\nu2\r\n"),
+        ("a.csv", "name;User_ID\nx; u1 \ny;u2\n"),
+        ("a.csv", 'sep=;\n"name";"user_id"\n"x";"u1 "\n"y";"u2"\n'),
+        ("a.TSV", "user_id\tname\nu1\tx\nu2\ty\n"),
+        ("a.PARQUET", pa.table({"user_id": ["u1 ", " u2", "  ", None]})),
+        ("a.csv", "user_id\ru1\ru2\r"),
+    ],
+)
+def test_ids_are_read_without_the_blanks_around_them(
+    name: str,
+    content: str | pa.Table,
+    people: People,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    if isinstance(content, str):
+        (tmp_path / name).write_text(content, newline="")
+    else:
+        pq.write_table(content, tmp_path / name)
+    found = asked(capsys, "list", "vip", tmp_path / name)
+    assert found["users"] == 2
+    assert "unknown_user" not in found["rejects"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("user_id\n", "it names nobody"),
+        ("user_id", "it names nobody"),
+        ("user_id\n\n  \n", "it names nobody"),
+        ("user_id\nn1\nn2\nu3\n", "2 of 3 ids are unknown"),
+    ],
+)
+def test_a_list_of_nobody_needs_force(
+    text: str, problem: str, people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("user_id\nu1\nu2\n")
+    bad.write_text(text)
+    assert asked(capsys, "list", "vip", good)["users"] == 2
+    code, out, err = run(capsys, "list", "vip", bad)
+    assert (code, out) == (2, "")
+    assert problem in err
+    assert asked(capsys, "count", "NOT in_list('vip')")["count"] == 498
+    asked(capsys, "list", "vip", bad, "--force")
+    assert asked(capsys, "count", "NOT in_list('vip')")["count"] == (499 if "u3" in text else 500)
+
+
+def test_export_takes_an_ending_in_capitals(
+    people: People, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "women.CSV"
+    assert asked(capsys, "export", "women", file)["users"]
+    assert file.read_text().splitlines()[0] == '"user_id"'
 
 
 MISTAKES = [

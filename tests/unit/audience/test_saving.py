@@ -40,7 +40,7 @@ def apply_policy(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     policy = folder / "policy.yaml"
     policy.write_text(
         "kind: policy\nid: default\nholdout: {share_pct: 20.0, salt: s}\nsalt: x\nexplore: "
-        "{slot_share_pct: 5, epsilon: 0.1, temperature: 0.02}\n"
+        "{slot_share_pct: 5, epsilon: 0.1}\n"
     )
     cli_apply(capsys, policy)
 

@@ -14,6 +14,7 @@ from angelia.contracts.sending import MAX_TTL_HOURS, PLAN_HOURS
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.outcomes import RANK, Outcomes, merge, read
 from angelia.delivery.manifest import parts, sample_plan
+from angelia.delivery.manifest.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.lake.expire import expire
@@ -33,7 +34,7 @@ def test_the_first_worker_of_an_hour_decides_which_manifest_is_sent(lake: Lake) 
     assert second.number == 2
     assert parts.seal(lake, DS, HOUR, "later").number == 1
     assert parts.seal(lake, DS, "2026-11-15T05", "later").number == 2
-    assert json.loads(lake.store.read(f"seals/{DS}/{HOUR}"))["sha256"] == first.sha256
+    assert read_json(lake.store, f"seals/{DS}/{HOUR}")["sha256"] == first.sha256
     assert parts.sealed_hours(lake, DS) == {HOUR: 1, "2026-11-15T05": 2}
     assert len(parts.sealed_messages(lake, DS)) == 5 + 10
     assert parts.sealed_hours(lake, "2026-11-13") == {}

@@ -59,7 +59,6 @@ TERMS = Terms(
     holdout_salt="global",
     explore_pct=0.0,
     epsilon=0.1,
-    temperature=0.02,
     salt="s",
 )
 
@@ -84,7 +83,14 @@ def people(n, **changes):
 
 
 def pairs(n, campaign=0, p=0.05, has=True):
-    return Pairs(np.arange(n), np.full(n, campaign), np.full(n, p), np.full(n, has))
+    return Pairs(
+        np.arange(n),
+        np.full(n, campaign),
+        np.full(n, p),
+        np.full(n, has),
+        np.zeros(n, np.int64),
+        np.ones((1, 48)),
+    )
 
 
 def past(*messages):

@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from angelia import cli
+from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.lake.erasing.erase import erase
 from angelia.lake.verify import verify
@@ -69,6 +70,10 @@ def night(lake: Lake, models: Path) -> dict[str, pa.Table]:
         )
     score_materials.main(["--ds", DS])
     plan_dispatch.main(["--ds", DS])
+    with pytest.raises(AngeliaError, match="nothing is emitted"):
+        emit_manifests.main(["--ds", DS])  # what was judged before the erasure is not this plan
+    angelia("quality", "check", "--gate", "plan", "--ds", DS)
+    angelia("plan", "guard", "--ds", DS)
     emit_manifests.main(["--ds", DS])
     made = {}
     for name in (

@@ -1,0 +1,115 @@
+"""Read a mapping file: YAML as it is seen, each mistake one line with where it stands and what was meant.
+
+No message shows a raw value of the file's columns, which maps and constants may hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from angelia.errors import InvalidInput, unquoted, without_addresses
+from angelia.importing.mapping import (
+    ColumnSpec,
+    Filter,
+    Input,
+    Join,
+    Mapping,
+    Output,
+    Split,
+    Timestamp,
+    nearest,
+)
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML that refuses a key given twice, of which the first would silently be lost, and aliases, ten lines
+    of which can stand for hours of reading.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem="aliases are not accepted: write the value out", problem_mark=mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable):
+                if key in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem="a key is given twice", problem_mark=key_node.start_mark
+                    )
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _explain(error: ValidationError) -> str:
+    """Return the first problem of a document as one line, with where it stands and what was probably
+    meant."""
+    first = error.errors()[0]
+    # The names of the union's branches mean nothing to the author; keep keys and list positions that occur in
+    # the document.
+    steps = list(first["loc"])
+    if "map" in steps:  # what follows are raw values of the file
+        steps = steps[: steps.index("map") + 1]
+    where = ".".join(
+        str(part) for part in steps if not str(part).startswith(("function-", "dict[", "list[", "literal["))
+    )
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        depth: dict[str, type[BaseModel]] = {
+            "columns": ColumnSpec,
+            "outputs": Output,
+            "inputs": Input,
+            "timestamp": Timestamp,
+            "split": Split,
+            "filter": Filter,
+            "join": Join,
+        }
+        owner: type[BaseModel] = Mapping
+        for part in first["loc"][:-1]:
+            owner = depth.get(str(part), owner)
+        known = [field.alias or name for name, field in owner.model_fields.items()]
+        return f"{where}: unknown key; {nearest(key, known)}"
+    return f"{where}: {message}" if where else message
+
+
+def load_mapping(path: Path) -> Mapping:
+    """Read and validate a mapping file.
+
+    Raises:
+        InvalidInput: unreadable, no YAML, or against the reference; the first problem, where it stands, and
+            what was probably meant.
+    """
+    try:
+        raw = yaml.load(path.read_text("utf-8"), Loader=_Strict)
+    except OSError as error:
+        raise InvalidInput(f"cannot read the mapping {path.name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path.name} is no UTF-8 text") from None
+    except (
+        ValueError,
+        RecursionError,
+    ):  # 2026-02-30 is no date to YAML, and ten thousand brackets no document
+        raise InvalidInput(f"{path.name} is not YAML", fix="see docs/IMPORT.md") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise InvalidInput(f"{path.name}{line}: {unquoted(problem)}") from None
+    if not isinstance(raw, dict):
+        raise InvalidInput(f"{path.name} holds no mapping document", fix="see docs/IMPORT.md")
+    try:
+        return Mapping.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidInput(f"{path.name}: {without_addresses(_explain(error))}") from None

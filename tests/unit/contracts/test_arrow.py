@@ -1,0 +1,22 @@
+"""The writers' row check: it refuses what cannot be cast, without showing it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from angelia.contracts import arrow, dataset
+from angelia.contracts.rows import valid_rows
+from angelia.errors import InvalidInput
+
+
+def test_a_value_that_cannot_be_cast_is_not_shown() -> None:
+    contract = dataset("user_profiles")
+    rows = valid_rows("user_profiles", 3)
+    position = rows.schema.get_field_index("birth_year")
+    wrong = rows.set_column(position, "birth_year", pa.array(["leak@mail.example"] * 3))
+    with pytest.raises(
+        InvalidInput, match="birth_year: a value of type string cannot become int16"
+    ) as refused:
+        arrow.conform(wrong, contract)
+    assert "leak" not in refused.value.one_line()
