@@ -1,5 +1,6 @@
-"""The nights of the closed loop: jobs, plan, answers, and a new model every week, for each policy in its own
-copy.
+"""The nights of the closed loop: jobs, plan, answers, and a new model every week.
+
+Each policy lives in a copy of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The click model of the usual product: boosted trees on the person, the campaign and the material.
+"""The click model of the usual product: boosted trees on person, campaign and material.
 
-Grain: user x campaign x material. It sees what `user_features` says of a person and whether the material's
-    category is among the tags, but no affinities; LightGBM with the parameters this project began with.
+Grain: user x campaign x material. It sees a person's `user_features` and whether the material's category is
+among the tags, but no affinities; LightGBM with the parameters this project began with.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Explicit user lists: a CSV or Parquet file of user ids becomes a bitmap per shard that predicates name with
-in_list('name').
+"""Explicit user lists: a CSV or Parquet file of ids becomes one bitmap per shard.
 
-Reads user_index and the file; writes user_lists. Ids the index does not know are counted, not kept; putting a
-list again replaces it. A file that names nobody, or mostly unknown people, is refused unless forced.
+Predicates name it with in_list('name'). Reads user_index and the file; writes user_lists. Ids the index does
+not know are counted, not kept; a list of the same name is replaced. A file that names nobody, or mostly
+unknown people, is refused unless forced.
 """
 
 from __future__ import annotations
@@ -117,8 +117,9 @@ def _csv_ids(path: Path) -> pa.ChunkedArray:
 
 
 def _separator(path: Path) -> tuple[str, int]:
-    """Return what separates the cells, and the number of lines before the header: one `sep=;`, which
-    spreadsheets write, or none.
+    """Return the cells' separator, and the number of lines before the header.
+
+    That is one `sep=;`, which spreadsheets write, or none.
     """
     with path.open(encoding="utf-8-sig") as file:
         first, second = file.readline(_HEADER_CHARS).strip("\r\n"), file.readline(_HEADER_CHARS)
@@ -191,8 +192,9 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
 
 
 def user_ids(lake: Lake, index: Commit, shards: range, members: BitMap) -> pa.Array:
-    """Return the user ids of members in some shards, in ordinal order; `index` is the user_index commit the
-    bitmaps were made from.
+    """Return the user ids of members in some shards, in ordinal order.
+
+    `index` is the user_index commit the bitmaps were made from.
     """
     rows = lake.read(index, ["user_id", "ordinal"], where=holds_any(shards)).combine_chunks()
     mine = rows.filter(pc.is_in(rows["ordinal"], pa.array(ordinals_of(members), pa.uint32()))).sort_by(
