@@ -39,15 +39,15 @@ def lives(
     retrain(base, ANCHOR)
     base.usual = UsualModel.train(base.lake, ANCHOR)
     volume: list[int] = []
-    found = {}
+    lived = {}
     for name in policies:
         site = base.copy(home / name)
-        found[name] = [night(site, name, number, volume) for number in range(nights)]
-        sent, opens = (sum(one[key] for one in found[name]) for key in ("sent", "opens"))
+        lived[name] = [night(site, name, number, volume) for number in range(nights)]
+        sent, opens = (sum(one[key] for one in lived[name]) for key in ("sent", "opens"))
         note(f"seed {seed}: {name}: {opens / sent:.4f} opens per message, {sent:,} messages")
         if name == "ours":
-            volume = [int(one["sent"]) for one in found[name]]
-    return found
+            volume = [int(one["sent"]) for one in lived[name]]
+    return lived
 
 
 def retrain(site: Site, ds: str) -> None:

@@ -241,7 +241,7 @@ class Site:
     def _people(self, day: int) -> pa.Table:
         profile = tables.profiles(self.person, day)
         reach = contact(self.person, day_number(ANCHOR))
-        said = {(user, topic) for user, topic, at in self.refused if at < (day + 1) * 86_400}
+        refused = {(user, topic) for user, topic, at in self.refused if at < (day + 1) * 86_400}
         channels, no_channels, no_topics = [], [], []
         for row, user in enumerate(self.user_ids.to_pylist()):
             has = [
@@ -250,7 +250,11 @@ class Site:
             channels.append(has)
             no_channels.append([c for i, c in enumerate(CHANNELS) if reach.channel_out_day[row, i] <= day])
             no_topics.append(
-                [t for i, t in enumerate(topics()) if reach.topic_out_day[row, i] <= day or (user, t) in said]
+                [
+                    t
+                    for i, t in enumerate(topics())
+                    if reach.topic_out_day[row, i] <= day or (user, t) in refused
+                ]
             )
         words = pa.list_(pa.string())
         return pa.table(
@@ -286,23 +290,23 @@ class Site:
         channel = np.array([parameters().response.channel["fcm"]] * len(sent.row))
         felt, own = self.felt(sent.row, sent.slot, facts.category)
         at = sent.slot * 3600 + 1800
-        found = answer(self.person, sent.row, facts.category, facts.appeal, channel, at, felt, own)
-        gone = unsubscribed(found, felt)
+        answers = answer(self.person, sent.row, facts.category, facts.appeal, channel, at, felt, own)
+        gone = unsubscribed(answers, felt)
         topic = [parameters().campaigns[name].topic for name in sent.campaign]
         users = self.user_ids.take(pa.array(sent.row)).to_pylist()
         for i in np.flatnonzero(gone).tolist():
             if topic[i] in topics():
                 self.refused.append((users[i], topic[i], int(at[i]) + 60))
-        for i in np.flatnonzero(found.is_bounced).tolist():
+        for i in np.flatnonzero(answers.is_bounced).tolist():
             self.bounced.add((users[i], "fcm"))
-        self.log = self.log.and_(sent, at, found.opened_at)
-        rate = parameters().response.unsubscribe_share * found.seen * (1.0 + felt)
+        self.log = self.log.and_(sent, at, answers.opened_at)
+        rate = parameters().response.unsubscribe_share * answers.seen * (1.0 + felt)
         return {
             "sent": len(sent.row),
-            "opens": float(found.probability.sum()),
+            "opens": float(answers.probability.sum()),
             "unsubscribes": float(rate.sum()),
             "predicted": float(sent.predicted.sum()),
-            "chance": found.probability,
+            "chance": answers.probability,
         }
 
     def live(self, day: int) -> None:

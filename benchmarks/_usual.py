@@ -62,9 +62,9 @@ class UsualModel:
         n = users.num_rows
         nothing = Behaviour((), {name: np.full(n, np.nan) for name in USER_NUMBERS}, {})
         encoded = encode_users(users, self.vocabulary, nothing)
-        found = np.zeros((len(rows), len(contexts)))
+        scores = np.zeros((len(rows), len(contexts)))
         for column, context in enumerate(contexts):
             matrix = encode_pairs(encoded, rows, context, self.vocabulary)
             matrix[:, HIDDEN] = np.nan
-            found[:, column] = self.booster.predict(matrix, num_threads=2)
-        return found
+            scores[:, column] = self.booster.predict(matrix, num_threads=2)
+        return scores

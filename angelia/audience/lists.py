@@ -93,6 +93,8 @@ def _csv_ids(path: Path) -> pa.ChunkedArray:
             position, line = header.index(COLUMN), rows.line_num
             for cells in rows:
                 first, line = line + 1, rows.line_num
+                # Our ids have no line breaks, so a record over several lines means a quote that was left
+                # open.
                 if line != first:
                     raise InvalidInput(
                         f"{path.name} line {first}: a quote opens and does not close on its line",
@@ -153,18 +155,19 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
     given = ids.drop_null()
     wanted = pc.unique(given)
     index = lake.read(head, ["user_id", "ordinal"])
-    found = index["ordinal"].filter(pc.is_in(index["user_id"], wanted))
-    if not force and len(found) < MIN_KNOWN * max(len(wanted), 1):
-        said = (
-            f"{len(wanted) - len(found):,} of {len(wanted):,} ids are unknown"
+    matched = index["ordinal"].filter(pc.is_in(index["user_id"], wanted))
+    # As an exclusion list, such a file would let everybody through.
+    if not force and len(matched) < MIN_KNOWN * max(len(wanted), 1):
+        problem = (
+            f"{len(wanted) - len(matched):,} of {len(wanted):,} ids are unknown"
             if wanted
             else "it names nobody"
         )
         raise InvalidInput(
-            f"{path.name}: {said}; list {name} stays as it is",
+            f"{path.name}: {problem}; list {name} stays as it is",
             fix="compare the ids with those of user_profiles, or give --force",
         )
-    ordinals = np.sort(found.to_numpy().astype(np.uint32))
+    ordinals = np.sort(matched.to_numpy().astype(np.uint32))
     bits = int(head.meta["shard_bits"])
     shards = np.unique(ordinals >> bits)
     rejects = {
