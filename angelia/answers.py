@@ -1,8 +1,8 @@
-"""What a person answered to a question, and whether it counts: no answer means no, by any road.
+"""A person's answer to a question, and whether it counts: no answer means no, by any road.
 
-Grain: answer. Reads and writes nothing. Whoever acts on an answer (manifests, a resend, a promotion) asks
+Grain: answer. Reads and writes nothing. Code that acts on an answer (manifests, a resend, a promotion) asks
 here itself, so that a question which was skipped, cleared, marked as done or has run out of time decides
-nothing. Surprise: an answer names what it is about, since a question that Airflow asks again keeps its first
+nothing. Surprise: an answer names its subject, because a question that Airflow asks again keeps its first
 text.
 """
 
@@ -31,7 +31,7 @@ class Answer:
     about: str = ""
 
     def refusal(self, offered: Sequence[str], about: str) -> str | None:
-        """Return why it does not count as an answer of a person to this very question, or None if it does."""
+        """Return why this is not a person's answer to this very question; None if it is."""
         if not self.option.strip():
             return "nobody answered"
         if not self.by.strip():

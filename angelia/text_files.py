@@ -1,6 +1,6 @@
-"""Text files from the outside: opened plain or gzipped, and what keeps one from being read as UTF-8.
+"""Text files from the outside, plain or gzipped, and why one cannot be read as UTF-8.
 
-Reads bytes of local files. An error names file, line and the encoding that fits, and never what stands there:
+Reads bytes of local files. An error names file, line and the encoding that fits, and never the text itself:
 it may be an address.
 """
 

@@ -1,5 +1,6 @@
-"""The nights of the closed loop: jobs, plan, answers, and a new model every week, for each policy in its own
-copy.
+"""The nights of the closed loop: jobs, plan, answers, and a new model every week.
+
+Each policy lives in a copy of its own.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ def lives(
     retrain(base, ANCHOR)
     base.usual = UsualModel.train(base.lake, ANCHOR)
     volume: list[int] = []
-    found = {}
+    lived = {}
     for name in policies:
         site = base.copy(home / name)
-        found[name] = [night(site, name, number, volume) for number in range(nights)]
-        sent, opens = (sum(one[key] for one in found[name]) for key in ("sent", "opens"))
+        lived[name] = [night(site, name, number, volume) for number in range(nights)]
+        sent, opens = (sum(one[key] for one in lived[name]) for key in ("sent", "opens"))
         note(f"seed {seed}: {name}: {opens / sent:.4f} opens per message, {sent:,} messages")
         if name == "ours":
-            volume = [int(one["sent"]) for one in found[name]]
-    return found
+            volume = [int(one["sent"]) for one in lived[name]]
+    return lived
 
 
 def retrain(site: Site, ds: str) -> None:

@@ -1,7 +1,8 @@
-"""Policies of the closed loop: each turns a night's offers into messages. Anyone can enter their own.
+"""Policies of the closed loop: each turns a night's offers into messages.
 
-A policy is a function from a `Night` to `Messages`. What it may use are the lake's datasets as of the night
-(scores, curves, who may get what); `oracle` and the `true_*` ones alone ask the world.
+Anyone can enter their own. A policy is a function from a `Night` to `Messages`. It may use the lake's
+datasets as of the night (scores, curves, who may get what); `oracle` and the `true_*` ones alone ask the
+world.
 """
 
 from __future__ import annotations
@@ -110,7 +111,10 @@ Policy = Callable[[Night, int | None], Sent]
 
 
 class Truth:
-    """The true probability of an open by person, category and slot of a night, before a material's appeal."""
+    """The true probability of an open, before a material's appeal.
+
+    By person, category and slot of a night.
+    """
 
     def __init__(self, night: Night) -> None:
         site, hours = night.site, night.slot_hours
@@ -137,7 +141,7 @@ class Truth:
 
 
 def planned(night: Night, shard: Shard, chance: F64 | None, *, explore: bool = True) -> Sent:
-    """Return what the joint plan sends, given drawn materials and the chance of an open in each slot."""
+    """Return the joint plan's messages for drawn materials and a chance of opening per slot."""
     terms = night.terms
     problem, outcome, _ = build(terms, shard.people, shard.pairs, shard.past, chance)
     limits, reserve = terms.limits(), terms.explore_limits()
@@ -197,7 +201,10 @@ def greedy(night: Night, offer: Offer) -> Drawn:
 
 
 def usual(night: Night, volume: int | None) -> Sent:
-    """Each person's most active hour, the campaign and material of the highest predicted rate, first come."""
+    """Serve people first come at their most active hour with the highest predicted rate.
+
+    The rate is predicted by campaign and material.
+    """
     assert night.site.usual is not None
     features = night.site.lake.require("user_features", ds=night.ds)
     users = night.site.lake.read(features, ["ordinal", *COLUMNS]).sort_by("ordinal")
@@ -233,7 +240,7 @@ def random(night: Night, volume: int | None) -> Sent:
 
 
 def first_come(night: Night, shard: Shard, value: F64, order: F64, volume: int | None) -> Sent:
-    """Serve people in a random order: each their best pair in their best open hour with room, while any is.
+    """Serve people in a random order, each their best pair in their best open hour with room.
 
     A second message follows where caps and gap allow, once everybody had a first, up to `volume` messages.
     """
@@ -280,7 +287,7 @@ def first_come(night: Night, shard: Shard, value: F64, order: F64, volume: int |
 
 
 def oracle(night: Night, volume: int | None) -> Sent:
-    """The same planner with true probabilities, and the best material of each campaign by the truth."""
+    """Plan with true probabilities, and with each campaign's best material by the truth."""
     truth = Truth(night)
     drawn = [best_true(night, truth, offer) for offer in night.offers]
     shard = night.with_materials(drawn)
@@ -320,7 +327,10 @@ def true_material(night: Night, volume: int | None) -> Sent:
 
 
 def true_hour(night: Night, volume: int | None) -> Sent:
-    """Ours with the true shape over hours of what was drawn in place of curve and category factor."""
+    """Plan like ours, with the true shape over hours of what was drawn.
+
+    It replaces the curve and the category factor.
+    """
     truth, shard = Truth(night), night.shard
     pairs = shard.pairs
     has = np.flatnonzero(pairs.has_material)

@@ -1,9 +1,9 @@
-"""A shop in a folder: a simulated population, its lake, and the nights that the real jobs run on it.
+"""A shop in a folder: a simulated population, its lake, and the nights of the real jobs.
 
 The jobs that have no exchange run as they are (`build_bitmaps`, `select_audiences`, `build_send_times`,
 `score_materials`, `plan_dispatch`'s functions), on one shard and without Spark. Sources come clean and
 straight from the world, so what Spark joins (people with their devices and refusals) is put together here.
-Surprise: what is sent is answered at once, by the truth, with the probability of an open beside the answer.
+Surprise: every message is answered at once, by the truth, with the probability of an open beside the answer.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ FELT_DAYS = 30
 
 @dataclass
 class Sent:
-    """Messages of a night, all (m,): `slot` in UTC hours since 1970, propensities nan where unknown."""
+    """Messages of a night, all (m,).
+
+    `slot` is in UTC hours since 1970; propensities are nan where unknown.
+    """
 
     row: Ints
     campaign: list[str]
@@ -70,7 +73,10 @@ class Sent:
 
 @dataclass
 class Log:
-    """Every push so far, when it went (seconds since 1970) and when it was opened (-1 = never), all (m,)."""
+    """Every push so far, all (m,).
+
+    Sent in seconds since 1970, opened likewise (-1 = never).
+    """
 
     sent: Sent
     at: Ints
@@ -235,7 +241,7 @@ class Site:
     def _people(self, day: int) -> pa.Table:
         profile = tables.profiles(self.person, day)
         reach = contact(self.person, day_number(ANCHOR))
-        said = {(user, topic) for user, topic, at in self.refused if at < (day + 1) * 86_400}
+        refused = {(user, topic) for user, topic, at in self.refused if at < (day + 1) * 86_400}
         channels, no_channels, no_topics = [], [], []
         for row, user in enumerate(self.user_ids.to_pylist()):
             has = [
@@ -244,7 +250,11 @@ class Site:
             channels.append(has)
             no_channels.append([c for i, c in enumerate(CHANNELS) if reach.channel_out_day[row, i] <= day])
             no_topics.append(
-                [t for i, t in enumerate(topics()) if reach.topic_out_day[row, i] <= day or (user, t) in said]
+                [
+                    t
+                    for i, t in enumerate(topics())
+                    if reach.topic_out_day[row, i] <= day or (user, t) in refused
+                ]
             )
         words = pa.list_(pa.string())
         return pa.table(
@@ -264,7 +274,7 @@ class Site:
         write_snapshot(self.lake, CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}"), ds)
 
     def felt(self, row: Ints, hours: Ints, category: Ints) -> tuple[Floats, Floats]:
-        """Return what people feel of earlier pushes, and of those of the category, just before new ones."""
+        """Return how strongly people feel earlier pushes, and the category's, before new ones."""
         log = self.log
         recent = log.at > hours.min(initial=0) * 3600 - FELT_DAYS * 86_400
         felt, own = felt_pushes(
@@ -275,28 +285,28 @@ class Site:
         return felt[n:], own[n:]
 
     def deliver(self, sent: Sent, ds: str) -> dict[str, Any]:
-        """Answer a night's messages and write the two UTC days they fall on; return what came of them."""
+        """Answer a night's messages and write their two UTC days; return the answers."""
         facts = materials(sent.material)
         channel = np.array([parameters().response.channel["fcm"]] * len(sent.row))
         felt, own = self.felt(sent.row, sent.slot, facts.category)
         at = sent.slot * 3600 + 1800
-        found = answer(self.person, sent.row, facts.category, facts.appeal, channel, at, felt, own)
-        gone = unsubscribed(found, felt)
+        answers = answer(self.person, sent.row, facts.category, facts.appeal, channel, at, felt, own)
+        gone = unsubscribed(answers, felt)
         topic = [parameters().campaigns[name].topic for name in sent.campaign]
         users = self.user_ids.take(pa.array(sent.row)).to_pylist()
         for i in np.flatnonzero(gone).tolist():
             if topic[i] in topics():
                 self.refused.append((users[i], topic[i], int(at[i]) + 60))
-        for i in np.flatnonzero(found.is_bounced).tolist():
+        for i in np.flatnonzero(answers.is_bounced).tolist():
             self.bounced.add((users[i], "fcm"))
-        self.log = self.log.and_(sent, at, found.opened_at)
-        rate = parameters().response.unsubscribe_share * found.seen * (1.0 + felt)
+        self.log = self.log.and_(sent, at, answers.opened_at)
+        rate = parameters().response.unsubscribe_share * answers.seen * (1.0 + felt)
         return {
             "sent": len(sent.row),
-            "opens": float(found.probability.sum()),
+            "opens": float(answers.probability.sum()),
             "unsubscribes": float(rate.sum()),
             "predicted": float(sent.predicted.sum()),
-            "chance": found.probability,
+            "chance": answers.probability,
         }
 
     def live(self, day: int) -> None:
@@ -309,8 +319,9 @@ class Site:
         self._write_pushes(day)
 
     def felt_grid(self, hours: Ints, category: int) -> tuple[Floats, Floats]:
-        """Return what everybody feels of earlier pushes, and of the category's, at each of some hours, (n,
-        h).
+        """Return how strongly everybody feels earlier pushes at each of some hours, (n, h).
+
+        The second array is for those of the category.
         """
         log = self.log
         recent = np.flatnonzero(log.at > int(hours[0]) * 3600 - FELT_DAYS * 86_400)

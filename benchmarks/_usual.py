@@ -1,7 +1,7 @@
-"""The click model of the usual product: boosted trees on the person, the campaign and the material.
+"""The click model of the usual product: boosted trees on person, campaign and material.
 
-Grain: user x campaign x material. It sees what `user_features` says of a person and whether the material's
-    category is among the tags, but no affinities; LightGBM with the parameters this project began with.
+Grain: user x campaign x material. It sees a person's `user_features` and whether the material's category is
+among the tags, but no affinities; LightGBM with the parameters this project began with.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class UsualModel:
         n = users.num_rows
         nothing = Behaviour((), {name: np.full(n, np.nan) for name in USER_NUMBERS}, {})
         encoded = encode_users(users, self.vocabulary, nothing)
-        found = np.zeros((len(rows), len(contexts)))
+        scores = np.zeros((len(rows), len(contexts)))
         for column, context in enumerate(contexts):
             matrix = encode_pairs(encoded, rows, context, self.vocabulary)
             matrix[:, HIDDEN] = np.nan
-            found[:, column] = self.booster.predict(matrix, num_threads=2)
-        return found
+            scores[:, column] = self.booster.predict(matrix, num_threads=2)
+        return scores

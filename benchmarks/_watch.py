@@ -31,7 +31,7 @@ class Watch(threading.Thread):
 
     @property
     def cpu_s(self) -> float:
-        """Processor time: unlike seconds, it hardly minds what else the machine does."""
+        """Processor time, which other work on the machine hardly changes, unlike seconds."""
         return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
 
 

@@ -1,13 +1,12 @@
-"""How good the decisions are: opens per message against the usual product and an oracle, in a closed loop.
+"""How good the decisions are: opens per message against the usual product and an oracle.
 
-Every seed is a world of its own; every policy lives `--nights` nights in a copy of it, with people who tire,
-refuse and visit. Models are trained before the first night and again every week, on what the policy itself
-sent by then. Volume is equal: each night everybody may send as many messages as `ours`. `usual` is what
-products do: the person's most active hour, the highest rate that boosted trees on the person's features
-predict, first come first served.
-`oracle` is our planner with true probabilities; `true_material` and `true_hour` are ours with one part from
-the truth. Figures are expected opens by the truth, so only worlds and people add chance; intervals are over
-seeds.
+A closed loop: every seed is a world of its own; every policy lives `--nights` nights in a copy of it, with
+people who tire, refuse and visit. Models are trained before the first night and again every week, on what the
+policy itself sent by then. Volume is equal: each night everybody may send as many messages as `ours`. `usual`
+is what products do: the person's most active hour, the highest rate that boosted trees on the person's
+features predict, first come first served. `oracle` is our planner with true probabilities; `true_material`
+and `true_hour` are ours with one part from the truth. Figures are expected opens by the truth, so only worlds
+and people add chance; intervals are over seeds.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ def live(seed: int, *, users: int, nights: int, policies: Sequence[str]) -> dict
 def figures(seeds: list[Nights], ours: list[Nights] | None) -> dict[str, object]:
     """Return a policy's figures over all seeds, and what ours gains over it."""
     rate = np.array([total(nights, "opens") / total(nights, "sent") for nights in seeds])
-    found: dict[str, object] = {
+    row: dict[str, object] = {
         "opens_per_send": round(float(rate.mean()), 5),
         "opens_per_send_by_seed": np.round(rate, 5).tolist(),
         "unsubscribes_per_send": round(
@@ -101,14 +100,14 @@ def figures(seeds: list[Nights], ours: list[Nights] | None) -> dict[str, object]
     if ours is not None:
         own = np.array([total(nights, "opens") / total(nights, "sent") for nights in ours])
         gain = 100.0 * (own / rate - 1.0)
-        found |= {"gain_pct": round(float(gain.mean()), 2), "gain_pct_by_seed": np.round(gain, 2).tolist()}
+        row |= {"gain_pct": round(float(gain.mean()), 2), "gain_pct_by_seed": np.round(gain, 2).tolist()}
         if len(gain) > 1:
             half = float(stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain)))
-            found["gain_pct_interval"] = [
+            row["gain_pct_interval"] = [
                 round(float(gain.mean()) - half, 2),
                 round(float(gain.mean()) + half, 2),
             ]
-    return found
+    return row
 
 
 def total(nights: Nights, name: str) -> float:

@@ -58,7 +58,7 @@ def _work(folder: str) -> None:
 
 
 def main() -> int:
-    """Write the archive; a machine on which that fails works without."""
+    """Write the archive; without it, jobs only start slower."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=sys.prefix, prefix="archive-") as folder:
         fresh = Path(folder) / "spark.jsa"

@@ -1,4 +1,4 @@
-"""A night that is planned and not yet judged, for the tests of the guard and of what follows it."""
+"""A night that is planned and not yet judged, for tests of the guard and what follows it."""
 
 from datetime import UTC, datetime
 
@@ -63,7 +63,10 @@ SALE = {
 
 
 def plan_a_night(lake, sale=SALE):
-    """Publish a night of eight people, each of whom gets the sale, and not the digest; return the lake."""
+    """Publish a night of eight people and return the lake.
+
+    Each of them gets the sale, and not the digest.
+    """
     documents = (POLICY, TEMPLATE, SHOE, EVERYONE, CHANNEL, sale)
     bodies = [
         {"kind": raw["kind"], "id": raw["id"], "version": 1, "body": canonical(parse_document(raw))}

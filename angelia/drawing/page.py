@@ -89,7 +89,7 @@ def empty(text: str) -> str:
 
 
 def section(identifier: str, title: str, lead: str, *parts: str) -> str:
-    """Return one section with its heading and what it says."""
+    """Return one section with its heading, lead and parts."""
     head = f'<h2 id="{identifier}">{escape(title)}</h2><p class="lead">{escape(lead)}</p>'
     return f'<section aria-labelledby="{identifier}">{head}{"".join(parts)}</section>'
 

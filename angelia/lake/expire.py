@@ -157,15 +157,19 @@ def _pending(lake: Lake, now: datetime) -> set[str]:
 
 
 def _answered(lake: Lake, now: datetime) -> set[str]:
-    """Return the refs of the manifests whose messages may still be answered: callbacks are placed by them,
-    whatever has been superseded.
+    """Return the refs of the manifests whose messages may still be answered.
+
+    Callbacks are placed by them, whatever has been superseded.
     """
     first = (now - timedelta(days=ANSWERED_DAYS)).date()
     return {commit.ref for name in SENT for commit in _since(lake, name, first)}
 
 
 def _since(lake: Lake, name: str, first: date) -> list[Commit]:
-    """Return the commits of a dataset's days from `first` on, of every number: a seal names one."""
+    """Return all commits of a dataset's days from `first` on.
+
+    Every number counts, because a seal names one.
+    """
     return [
         commit
         for leaf in lake.leaves(MAIN, name, {})

@@ -20,7 +20,7 @@ VERIFY_THREADS = 4
 
 @dataclass(frozen=True)
 class Damage:
-    """One thing that is not as its commit says."""
+    """One difference between a commit and what it names."""
 
     commit: str
     path: str

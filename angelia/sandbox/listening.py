@@ -43,7 +43,7 @@ class H2Server(http2.Http2Protocol):
         self._final: int | None = None  # after GOAWAY: the last stream that is still served
 
     def hello(self) -> bytes:
-        """Return our settings. 1,000 streams, as a front end of a large provider allows."""
+        """Return our settings: 1,000 streams, as a large provider's front end allows."""
         return http2.settings(
             {
                 http2.SETTINGS_MAX_CONCURRENT_STREAMS: 1000,
@@ -291,7 +291,7 @@ class Chooser(asyncio.Protocol):
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close with RST: what the peer has not read of ours is lost to it."""
+    """Close with RST, so that the peer loses whatever it has not read yet."""
     connection = transport.get_extra_info("socket")
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

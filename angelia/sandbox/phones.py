@@ -14,7 +14,7 @@ RECENT = 40
 
 
 class Phones:
-    """Everything the sandbox's people have on their screens."""
+    """Every message that the sandbox's phones received."""
 
     def __init__(self) -> None:
         self.received: dict[str, int] = {}

@@ -120,7 +120,7 @@ class Wire:
             raise Ended from None
 
     def reset(self) -> None:
-        """Close with RST: what the peer has not read of ours is lost to it."""
+        """Close with RST, so that the peer loses whatever it has not read yet."""
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()

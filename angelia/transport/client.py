@@ -129,7 +129,7 @@ class Http2Client:
             connection.send(request, authorization, stream)
 
     def _expire(self, now: float) -> None:
-        """Give back what has waited too long for a connection."""
+        """Answer requests that have waited too long for a connection."""
         while self._waiting and self._waiting[0][2].deadline <= now:
             _, _, stream = self._waiting.popleft()
             stream.done(

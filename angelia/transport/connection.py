@@ -118,7 +118,7 @@ class Connection(http2.Http2Protocol):
         super().data_received(data)
 
     def fail(self, error: WireError) -> None:
-        """End the connection; what is handed to it from now on would never leave."""
+        """End the connection: requests handed to it from now on would never leave."""
         self.closing = True
         super().fail(error)
 

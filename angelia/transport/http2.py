@@ -85,7 +85,7 @@ class Http2Protocol(asyncio.Protocol):
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Parse whole frames; keep the rest for later. After an error nothing is believed any more."""
+        """Parse whole frames; keep the rest for later. After an error, bytes are ignored."""
         if self._failed:
             return
         buffer = self._rest + data if self._rest else data

@@ -56,7 +56,7 @@ def append_chain(
     known = expected.rows if expected else 0
     if expected and int(expected.meta["shard_bits"]) != shard_bits:
         raise InvalidInput(
-            f"{name} began with shard_bits {expected.meta['shard_bits']}, not {shard_bits}",
+            f"{name} was begun with shard_bits {expected.meta['shard_bits']}, not {shard_bits}",
             fix=f"set ANGELIA_SHARD_BITS={expected.meta['shard_bits']}, or begin a new lake",
         )
     tables = [table for table in tables if table.num_rows]

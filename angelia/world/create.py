@@ -58,7 +58,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Written:
-    """What one block came to: its files and its counts."""
+    """The result of one block: its files and its counts."""
 
     entries: list[tuple[Leaf, str]]
     n_events: int

@@ -31,7 +31,7 @@ def user_id(index: int) -> str:
 
 
 def user_index(user_ids: list[str]) -> Ints:
-    """Return the numbers of world users, shape (n,); -1 for ids this world does not hand out."""
+    """Return the numbers of world users, shape (n,); -1 for ids of no world user."""
     return np.array([int(user[1:]) if _ID.fullmatch(user) else -1 for user in user_ids], dtype=np.int64)
 
 

@@ -32,7 +32,7 @@ from angelia.world.population import People, people, population_size, user_index
 
 @dataclass(frozen=True)
 class World:
-    """What the truth is derived from; the meta of every user_profiles commit holds it."""
+    """The inputs of the truth; the meta of every user_profiles commit holds them."""
 
     seed: int
     users: int
@@ -95,7 +95,7 @@ class World:
 
 
 class Materials(NamedTuple):
-    """What the truth knows of materials, (m,).
+    """The truth about materials, (m,).
 
     Attributes:
         category: its code, -1 = none of the world's. appeal: in logit units.

@@ -1,4 +1,4 @@
-"""An answer counts if a named person gave it to this very question; whatever else there is means no."""
+"""An answer counts if a named person gave it to this very question; all else means no."""
 
 import pytest
 

@@ -239,7 +239,7 @@ class Blobs:
         return bitmap
 
     def arrays(self, row: int) -> list[Numbers]:
-        """Return the arrays of a row, where they stand.
+        """Return the arrays of a row, in place.
 
         Raises:
             Corrupt: the bytes there are none.

@@ -195,7 +195,7 @@ class Block:
         return intersect([bitmap_of(listed), self.everyone()], [], self.width)
 
     def _rows(self, field_name: str, day: str | None) -> tuple[Blobs | None, dict[Key, int], bool]:
-        """Return (a field's file, the row of each of its sets, may it have unindexed people).
+        """Return (a field's file, the row of each set, whether unindexed people may be in it).
 
         With `day`, the sets of that day.
         """
@@ -237,7 +237,7 @@ class Block:
         return int(offset), [self._get(field_name, day, ("slice", None, bit)) for bit in bits]
 
     def _arrays(self, field_name: str, kind: str, day: str) -> tuple[list[Numbers], bool]:
-        """Return (a day's list as arrays, or none; may it have unindexed people)."""
+        """Return (a day's list as arrays, or none; whether unindexed people may be in it)."""
         blobs, keys, may_have_unindexed = self._rows(field_name, day)
         row = keys.get((kind, None, None))
         if row is None:

@@ -79,7 +79,7 @@ class Index:
         return self._open(self.commit, block)
 
     def file_of_day(self, day: str, block: int) -> tuple[Blobs | None, bool]:
-        """Return the file of a block's day (None if empty), and may it have unindexed people."""
+        """Return a block's file of a day (or None), and whether it may hold unindexed people."""
         commit = self._day_commit(day)
         if commit is None:
             return None, False

@@ -192,7 +192,7 @@ def test_what_a_pending_plan_cites_stays_however_indirectly(store: Store) -> Non
 
 
 def test_manifests_that_may_be_answered_stay(store: Store) -> None:
-    """Callbacks tell of the last eight days, a plan is sent for six, and a seal may name any commit."""
+    """Callbacks answer eight days, a plan is sent for six, and a seal may name any commit."""
     early = lake_at(store, -60)
     first = publish(early, "dispatch_manifest", "2026-11-18")
     second = publish(early, "dispatch_manifest", "2026-11-18", seed=9)
