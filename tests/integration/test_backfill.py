@@ -193,7 +193,7 @@ class Api:
         self.wait(180, lambda: self.states(dag, run).get(task) == "awaiting_input")
         # Airflow takes an answer that comes before it has noted the end of the asking process for a failure;
         # a person takes longer.
-        time.sleep(5)
+        time.sleep(10)
         return self.call("GET", f"/dags/{dag}/dagRuns/{run}/hitlDetails")["hitl_details"][0]
 
     def answer(self, dag: str, run: str, task: str, option: str) -> str:
