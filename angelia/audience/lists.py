@@ -117,8 +117,9 @@ def _csv_ids(path: Path) -> pa.ChunkedArray:
 
 
 def _separator(path: Path) -> tuple[str, int]:
-    """Return what separates the cells, and the number of lines before the header: one `sep=;`, which
-    spreadsheets write, or none.
+    """Return what separates the cells, and the lines before the header.
+
+    Spreadsheets may write one: `sep=;`.
     """
     with path.open(encoding="utf-8-sig") as file:
         first, second = file.readline(_HEADER_CHARS).strip("\r\n"), file.readline(_HEADER_CHARS)
@@ -154,13 +155,13 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
     index = lake.read(head, ["user_id", "ordinal"])
     found = index["ordinal"].filter(pc.is_in(index["user_id"], wanted))
     if not force and len(found) < MIN_KNOWN * max(len(wanted), 1):
-        said = (
+        problem = (
             f"{len(wanted) - len(found):,} of {len(wanted):,} ids are unknown"
             if wanted
             else "it names nobody"
         )
         raise InvalidInput(
-            f"{path.name}: {said}; list {name} stays as it is",
+            f"{path.name}: {problem}; list {name} stays as it is",
             fix="compare the ids with those of user_profiles, or give --force",
         )
     ordinals = np.sort(found.to_numpy().astype(np.uint32))

@@ -1,4 +1,7 @@
-"""What keeps a text file from being read is named by line and encoding, never by what stands there."""
+"""What keeps a text file from being read is named by line and encoding.
+
+Never by what stands there.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from angelia.config import load_settings
 from angelia.contracts import ids
 from angelia.contracts.sources import ID
 from angelia.errors import InvalidInput
-from angelia.importing.loading import load_mapping
 from angelia.lake import Lake
 
 PEOPLE = "id,sex,born,country,since,tags\n"
@@ -578,11 +577,3 @@ def test_the_worked_example_of_the_document_is_true(tmp_path: Path, lake: Lake) 
         9.5,
         datetime(2026, 11, 13, 17, 2, 11, tzinfo=UTC),
     )
-
-
-EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
-
-
-@pytest.mark.parametrize("name", ["kuairand", "online_retail"])
-def test_the_examples_are_mappings(name: str) -> None:
-    assert load_mapping(EXAMPLES / name / "mapping.yaml").outputs
