@@ -145,7 +145,7 @@ def fit(
     grown = booster.best_iteration if booster is not None else 0
     held = Fitted(line, booster, ridge, grown)
     # The newest pushes are the best teachers: what ships has seen them too, at the strengths chosen without.
-    whole = logistic.fit(matrix, vocabulary, label, weight, offset, ridge=ridge)
+    whole = logistic.fit(matrix, vocabulary, label, weight, offset, ridge=ridge, near=line)
     start = offset + whole.logit(matrix, vocabulary)
     more = boost(matrix, label, weight, start, slice(0, len(label)), None, seed=seed, trees=grown)
     return held, Fitted(whole, more, ridge, grown)

@@ -1,8 +1,9 @@
-"""Addresses that no provider can deliver to: placeholders, slipped columns, two mailboxes in one cell.
+"""Addresses that no provider can deliver to.
 
-Works on a mapped table of endpoints: takes blanks off, and what phone numbers have for the eye only, then
-gives each impossible address its reason. The shapes are loose, since tokens have no published grammar: they
-tell `null` from a token, not a living token from a dead one.
+Placeholders, slipped columns, two mailboxes in one cell. Works on a mapped table of endpoints: takes blanks
+off, and what phone numbers have for the eye only, then gives each impossible address its reason. The shapes
+are loose, since tokens have no published grammar: they tell `null` from a token, not a living token from a
+dead one.
 """
 # ruff: noqa: S608 - statements are made of names and patterns of our own; every value is a parameter.
 
@@ -62,7 +63,7 @@ _JUDGED: Mapping[str, tuple[str, Callable[[str], object], str]] = {
 
 
 def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, table: str) -> None:
-    """Reject the rows of a mapped table of endpoints that hold no possible address of their channel."""
+    """Reject the rows of a mapped table that hold no possible address of their channel."""
     if output.dataset != "user_endpoints":
         return
     connection.execute(
@@ -93,9 +94,9 @@ def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, tab
         addresses = connection.sql(f"SELECT DISTINCT address FROM {table} WHERE {of_channel}").fetchall()
         impossible = [address for (address,) in addresses if not is_possible(address)]
         if impossible:
-            connection.register("impossible", pa.table({"found": impossible}))
+            connection.register("impossible", pa.table({"address": impossible}))
             connection.execute(
                 f"UPDATE {table} SET __rejected = {literal(f'address: {reason}')} "
-                f"WHERE {of_channel} AND address IN (SELECT found FROM impossible)"
+                f"WHERE {of_channel} AND address IN (SELECT address FROM impossible)"
             )
             connection.unregister("impossible")

@@ -1,7 +1,8 @@
-"""Attributes of people in other spellings: `de_DE` and `GMT+1` become what the contract asks for.
+"""Attributes of people in other spellings become what the contract asks for.
 
-Pure functions on one text, and the statement that applies them to a mapped table, once for each different
-value. What cannot be read stays as it is, and is judged by the contract.
+`de_DE` is `de-DE`, and `GMT+1` a name of IANA's. Pure functions on one text, and the statement that applies
+them to a mapped table, once for each different value. What cannot be read stays as it is, and is judged by
+the contract.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers and names of our own.
 
@@ -26,8 +27,10 @@ _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(0?\d|1[0-4])(?::?00)?", re.IGNORECA
 
 
 def normal_locale(text: str) -> str | None:
-    """Return a language tag as language, script and region: `de_DE.UTF-8` is `de-DE`, `zh-hant-tw` is
-    `zh-Hant-TW`; None for what is none. Variants and extensions choose no text, so they are left out.
+    """Return a language tag as language, script and region; None for what is none.
+
+    `de_DE.UTF-8` is `de-DE`, `zh-hant-tw` is `zh-Hant-TW`. Variants and extensions choose no text, so they
+    are left out.
     """
     tag = _TAG.fullmatch(re.split(r"[.@]", text.strip())[0].replace("_", "-"))
     if tag is None:
@@ -39,8 +42,9 @@ def normal_locale(text: str) -> str | None:
 
 
 def normal_timezone(text: str) -> str | None:
-    """Return an IANA name: `europe/berlin` is `Europe/Berlin`, `GMT+1` the name of that offset; None for what
-    is neither.
+    """Return an IANA name; None for what stands for none.
+
+    `europe/berlin` is `Europe/Berlin`, `GMT+1` the name of that offset.
     """
     name = text.strip()
     if name in known_timezones():

@@ -1,7 +1,8 @@
-"""Mapped rows against the contract: final types, times moved, ids hashed, and the reason of each bad row.
+"""Mapped rows against the contract.
 
-Reads `mapped_<k>` of the connection, leaves `ready_<k>`. An attribute of a person that breaks a rule becomes
-null and is counted; any other breach rejects the row.
+Final types, times moved, ids hashed, and the reason of each bad row. Reads `mapped_<k>` of the connection,
+leaves `ready_<k>`. An attribute of a person that breaks a rule becomes null and is counted; any other breach
+rejects the row.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers and names of our own; every value is a parameter.
 
@@ -120,8 +121,9 @@ def check_rows(
 def _hash_table(
     connection: duckdb.DuckDBPyConnection, number: int, parts: MappingType[str, list[str]]
 ) -> pa.Table:
-    """Return row number -> message_id and dispatch_id, by the one definition of them (contracts.ids); null
-    where a part is missing.
+    """Return row number -> message_id and dispatch_id; null where a part is missing.
+
+    By the one definition of them, contracts.ids.
     """
     listed = ", ".join(
         f"hash_{name}_{position}" for name, steps in parts.items() for position in range(len(steps))

@@ -1,8 +1,9 @@
-"""CSV files into the connection as text, whatever their encoding, line ends and quotes; or why not.
+"""CSV files into the connection as text, or the reason why not.
 
-Reads files of local disk; writes a converted copy into the given folder where the engine needs one. A line
-that is no row is counted and remembered by its number; a quote that does not close is refused, since the
-engine would lose all lines up to the next quote and count one.
+Reads files of local disk, whatever their encoding, line ends and quotes; writes a converted copy into the
+given folder where the engine needs one. A line that is no row is counted and remembered by its number; a
+quote that does not close is refused, since the engine would lose all lines up to the next quote and count
+one.
 """
 # ruff: noqa: S608 - statements are made of names of our own; every value is a parameter.
 
@@ -41,8 +42,9 @@ class BrokenLine:
 def load(
     connection: duckdb.DuckDBPyConnection, part: str, declared: Input, path: Path, folder: Path
 ) -> tuple[int, list[BrokenLine]]:
-    """Make the table `part` of a CSV file, all columns text, and return how many lines were none and some of
-    them.
+    """Make the table `part` of a CSV file, and return how many lines were no rows.
+
+    All columns are text; some of the lines are returned, too.
 
     Raises:
         InvalidInput: it is empty, in another encoding, or holds a quote that does not close.
@@ -130,7 +132,10 @@ def _has_mixed_ends(path: Path) -> bool:
 
 
 def _separator(source: Path, declared: Input) -> tuple[str, int]:
-    """Return the separator, and how many lines stand before the header: a spreadsheet may write `sep=;`."""
+    """Return the separator, and how many lines stand before the header.
+
+    A spreadsheet may write `sep=;`.
+    """
     with _text(source, "utf-8", None) as text:
         first = text.readline(16).strip()
     line = re.fullmatch(r'"?sep=(.)"?', first, re.IGNORECASE)

@@ -1,8 +1,8 @@
-"""Turn a column's description into SQL: small steps in layers, each naming what can go wrong with it.
+"""Turn a column's description into SQL.
 
-Identifiers are quoted, every value of the mapping is a bound parameter. A step that cannot be done yields
-null and a reason, so that a bad value rejects its row under a name an operator understands instead of ending
-the import.
+Small steps in layers, each naming what can go wrong with it. Identifiers are quoted, every value of the
+mapping is a bound parameter. A step that cannot be done yields null and a reason, so that a bad value
+rejects its row under a name an operator understands instead of ending the import.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SQL_TYPES = {
 
 @dataclass(frozen=True)
 class Value:
-    """A compiled column: the step that holds it, and (condition step, reason) for each way it can be bad."""
+    """A compiled column: its step, and (condition step, reason) for each way to be bad."""
 
     step: str
     problems: tuple[tuple[str, str], ...] = ()
@@ -59,7 +59,10 @@ class Compiler:
         timezone: str,
         inputs: Mapping[str, Input],
     ) -> None:
-        """Take the file columns as name -> (SQL expression, type), and how the inputs' files are written."""
+        """Take the file columns and how the inputs' files are written.
+
+        Columns are name -> (SQL expression, type).
+        """
         self.output, self.layers, self.columns, self.timezone = output, layers, columns, timezone
         self.inputs = inputs
         self.used: dict[str, str] = {}  # file column -> step, in order of first use
@@ -134,8 +137,9 @@ class Compiler:
     # ---- one column
 
     def _resolve(self, name: str) -> str:
-        """Return the text step of a name in a template: a mapped column if there is one (and it is not being
-        made), else a file column.
+        """Return the text step of a name in a template.
+
+        A mapped column if there is one (and it is not being made), else a file column.
         """
         is_target = name in self.output.columns and name not in self._open
         step = self.target(name).step if is_target else self.raw(name)
@@ -229,8 +233,9 @@ class Compiler:
         return self.inputs[self.output.input]
 
     def _number(self, name: str, step: str) -> str:
-        """Return a step of a column's text with a decimal point, where the file has commas: `1.234,5`. Null
-        where it is no such number: `1.5` may be fifteen.
+        """Return a step of a column's text with a decimal point.
+
+        The file may have commas: `1.234,5`. Null where it is no such number: `1.5` may be fifteen.
         """
         if self._dialect(name).decimal == "." or self.columns[name][1] != "VARCHAR":
             return step
@@ -265,8 +270,9 @@ class Compiler:
         problems: list[tuple[str, str]],
         is_number: bool = False,
     ) -> str:
-        """Apply when, type, split, transforms, map and scale, in this order; a number of the file, not of the
-        map, may have a decimal comma.
+        """Apply when, type, split, transforms, map and scale, in this order.
+
+        A number of the file, not of the map, may have a decimal comma.
         """
         layers = self.layers
 

@@ -1,7 +1,7 @@
-"""Open the files of a mapping in DuckDB: one relation per input, every row with its file and row number.
+"""Open the files of a mapping in DuckDB.
 
-Reads CSV (`csv_files`) and Parquet from local disk. CSV is read as text: a mapping, not a guess, decides
-types.
+One relation per input, every row with its file and row number. Reads CSV (`csv_files`) and Parquet from
+local disk. CSV is read as text: a mapping, not a guess, decides types.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PLAIN_MOMENTS = {
 
 @dataclass(frozen=True)
 class Opened:
-    """One input: a relation in the connection, its columns and types, and what could not be read."""
+    """One input: its relation, columns and types, and what could not be read."""
 
     relation: str
     files: tuple[Path, ...]
@@ -51,7 +51,7 @@ def match_files(mapping: Mapping, files: Sequence[Path]) -> dict[str, list[Path]
     Raises:
         InvalidInput: a file is missing or belongs to no input, or an input has no file.
     """
-    found: dict[str, list[Path]] = {name: [] for name in mapping.inputs}
+    matched: dict[str, list[Path]] = {name: [] for name in mapping.inputs}
     names = [path.name for path in files]
     for path in sorted(files, key=lambda path: (path.name, str(path))):
         if not path.is_file():
@@ -75,13 +75,13 @@ def match_files(mapping: Mapping, files: Sequence[Path]) -> dict[str, list[Path]
                 f"{path.name} belongs to no input of {mapping.name}", fix=f"patterns: {_patterns(mapping)}"
             )
         for owner in owners:
-            found[owner].append(path)
-    for name, paths in found.items():
+            matched[owner].append(path)
+    for name, paths in matched.items():
         if not paths:
             raise InvalidInput(
                 f"no file for input {name!r}", fix=f"give one named like {mapping.inputs[name].match}"
             )
-    return found
+    return matched
 
 
 def _lower_ending(path: Path) -> str:
@@ -106,7 +106,8 @@ def open_input(
     files: Sequence[Path],
     folder: Path,
 ) -> Opened:
-    """Make the relation `input_<number>` with all columns of the files, plus `__file` and `__row` (from 1);
+    """Make the relation `input_<number>` with all columns, `__file` and `__row` (from 1).
+
     `folder` takes copies of files that must be converted.
 
     Raises:
@@ -172,7 +173,10 @@ def _literal(text: str) -> str:
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, part: str, path: Path) -> None:
-    """Make a view of a file in which moments that carry a zone, or are UTC by their kind, have one type."""
+    """Make a view of a Parquet file.
+
+    Moments that carry a zone, or are UTC by their kind, have one type in it.
+    """
     source = f"read_parquet({_literal(str(path))}, file_row_number = true, hive_partitioning = false)"
     try:
         types = {

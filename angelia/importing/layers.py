@@ -11,8 +11,9 @@ WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
 
 @dataclass
 class Layers:
-    """A query grown step by step: a step may use steps of earlier layers, so no expression is ever repeated
-    inside another.
+    """A query grown step by step.
+
+    A step may use steps of earlier layers, so no expression is ever repeated inside another.
     """
 
     base: str

@@ -1,6 +1,7 @@
-"""The mapping document: which file columns become which contract columns, and how. Reference: docs/IMPORT.md.
+"""The mapping document: which file columns become which contract columns.
 
-Everything in it is data: names are quoted and values bound when SQL is made from it.
+Reference: docs/IMPORT.md. Everything in it is data: names are quoted and values bound when SQL is made from
+it.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ Scalar = bool | int | float | str
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint that names what was probably meant."""
     choices = list(known)
-    found = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    return f"did you mean {found[0]!r}?" if found else f"known: {', '.join(choices)}"
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
 
 
 def nearest_column(name: str, columns: Iterable[str]) -> str:
-    """Return a hint at the file's column that was probably meant, by its number: a file without a header has
-    addresses where the names should be.
+    """Return a hint at the file's column that was probably meant, by its number.
+
+    A file without a header has addresses where the names should be.
     """
     names = [column for column in columns if column not in FILE_COLUMNS]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
@@ -56,7 +58,10 @@ def nearest_column(name: str, columns: Iterable[str]) -> str:
 
 
 def raw_text(value: object) -> str:
-    """Return a YAML scalar as the text DuckDB shows for the same raw value (`true`, `1`, `full_active`)."""
+    """Return a YAML scalar as DuckDB shows the same raw value.
+
+    `true`, `1`, `full_active`.
+    """
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -127,8 +132,10 @@ DateFormats = Annotated[list[str], BeforeValidator(_date_formats), Field(min_len
 
 
 class Timestamp(_Document):
-    """How a moment is written in the file; `days_before_ds` is a number of days that had passed at the end of
-    the import, `excel_days` what a spreadsheet shows of a date without a format.
+    """How a moment is written in the file.
+
+    `days_before_ds` is a number of days that had passed at the end of the import, `excel_days` what a
+    spreadsheet shows of a date without a format.
     """
 
     unit: Literal["s", "ms", "us", "iso", "days_before_ds", "excel_days"] = "iso"
@@ -150,8 +157,9 @@ class Split(_Document):
 
 
 class ColumnSpec(_Document):
-    """Where a contract column's value comes from (exactly one source), and what is done to it, in the order
-    of the fields.
+    """Where a contract column's value comes from, and what is done to it.
+
+    Exactly one source, then steps in the order of the fields.
     """
 
     from_: str | None = Field(None, alias="from")
@@ -211,15 +219,20 @@ def template_names(template: str) -> list[str]:
 
 
 class Join(_Document):
-    """Columns of another input, found by equal values; they are named `input.column`. The first match
-    counts."""
+    """Columns of another input, found by equal values.
+
+    They are named `input.column`. The first match counts.
+    """
 
     input: str
     keys: dict[str, str] = Field(min_length=1)
 
 
 class DayOf(_Document):
-    """Partition by the UTC day of a target column, moved by some days (receipts: the plan day before)."""
+    """Partition by the UTC day of a target column, moved by some days.
+
+    Receipts belong to the plan day before.
+    """
 
     day_of: str
     minus_days: int = Field(0, ge=0, le=14)
@@ -243,9 +256,10 @@ class Output(_Document):
         return CONTRACTS[self.dataset]
 
     def invalid(self, name: str) -> str:
-        """What becomes of a value that is none: `reject` the row, or `null`. A person is not lost for an
-        attribute, so for those of profiles null is the default; a moment that cannot be read still tells of a
-        source that cannot be trusted.
+        """Return what becomes of a value that is none: `reject` the row, or `null`.
+
+        A person is not lost for an attribute, so for those of profiles null is the default; a moment that
+        cannot be read still tells of a source that cannot be trusted.
         """
         column = self.contract[name]
         is_attribute = self.dataset == "user_profiles" and column.nullable and column.type != TIMESTAMP

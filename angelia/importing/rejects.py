@@ -1,10 +1,9 @@
-"""Samples of rejected rows, for the person who has to mend the source: file, row, reason and the values the
-mapping read.
+"""Samples of rejected rows, for the person who has to mend the source.
 
-Writes HOME/rejects/<mapping>-<ds>.jsonl, for its owner only. Values that make a personal column (ids,
-addresses), that hold one of the row's, or that look like an address wherever they stand, are keyed hashes:
-equal values look equal, and nobody reads them back without the key in HOME/rejects/.key, which never leaves
-the machine.
+File, row, reason and the values the mapping read. Writes HOME/rejects/<mapping>-<ds>.jsonl, for its owner
+only. Values that make a personal column (ids, addresses), that hold one of the row's, or that look like an
+address wherever they stand, are keyed hashes: equal values look equal, and nobody reads them back without
+the key in HOME/rejects/.key, which never leaves the machine.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers and names of our own.
 
@@ -35,8 +34,10 @@ def write_samples(
     name: str,
     broken_lines: Sequence[BrokenLine] = (),
 ) -> Path | None:
-    """Write up to five rows per output and reason, and of each file and kind of broken line the numbers: what
-    stands there belongs to no column. Return the file, or None where nothing was rejected.
+    """Write up to five rows per output and reason; return the file, if any.
+
+    Of each file and kind of broken line the numbers are written: what stands there belongs to no column.
+    None where nothing was rejected.
     """
     if not any(item.rejected for item in staged):
         return None

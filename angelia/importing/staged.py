@@ -1,4 +1,7 @@
-"""What one output of an import has come to: where its rows are, how they ended, and the days it covers."""
+"""What one output of an import has come to.
+
+Where its rows are, how they ended, and the days it covers.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Run a mapping over its files: every row ends as kept, filtered (asked for) or rejected (bad), each under a
-reason, and nothing is written yet.
+"""Run a mapping over its files; nothing is written yet.
 
-Reads the opened inputs; leaves tables `ready_<k>` in the connection, one per output: contract columns,
-partition day, reason. What would surprise: a row has one reason, the first that applies (filters first, then
-columns in the contract's order, the contract's own rules, duplicates).
+Every row ends as kept, filtered (asked for) or rejected (bad), each under a reason. Reads the opened inputs;
+leaves tables `ready_<k>` in the connection, one per output: contract columns, partition day, reason. What
+would surprise: a row has one reason, the first that applies (filters first, then columns in the contract's
+order, the contract's own rules, duplicates).
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers and names of our own; every value is a parameter.
 
@@ -159,8 +159,9 @@ def _map_rows(
 
 
 def _refuse_far_moments(connection: duckdb.DuckDBPyConnection, output: Output, number: int) -> None:
-    """Reject rows with moments that Python, or a night's arithmetic, cannot hold: infinity, the year 1, the
-    year 99999.
+    """Reject rows with moments that Python, or a night's arithmetic, cannot hold.
+
+    Infinity, the year 1, the year 99999.
     """
     table = f"mapped_{number}"
     for column in output.contract.columns:
@@ -193,7 +194,10 @@ def _first(layers: Layers, cases: list[tuple[str, str]]) -> str:
 def _window(
     connection: duckdb.DuckDBPyConnection, mapping: Mapping, staged: list[Staged], ds: str | None
 ) -> Window:
-    """Return the last day and the shift: the data's own last day up to today unless `--ds` says otherwise."""
+    """Return the last day and the shift.
+
+    The data's own last day up to today, unless `--ds` says otherwise.
+    """
     last, today = None, datetime.now(UTC).date()
     for number, item in enumerate(staged):
         rule = item.output.day_of
@@ -225,8 +229,9 @@ def _window(
 
 
 def _mark_duplicates(connection: duckdb.DuckDBPyConnection, staged: list[Staged]) -> None:
-    """Leave the first row of each key within a partition: the others are filtered where `distinct` asks for
-    it, else rejected.
+    """Leave the first row of each key within a partition.
+
+    The others are filtered where `distinct` asks for it, else rejected.
     """
     for dataset in dict.fromkeys(item.output.dataset for item in staged if not item.output.empty):
         same = [item for item in staged if item.output.dataset == dataset and not item.output.empty]
@@ -259,8 +264,9 @@ def _mark_duplicates(connection: duckdb.DuckDBPyConnection, staged: list[Staged]
 
 
 def _order(output: Output) -> str:
-    """Return what decides which of several rows of a key is kept: the earliest moment, then one with an
-    answer, else the first of the files.
+    """Return what decides which of several rows of a key is kept.
+
+    The earliest moment, then one with an answer, else the first of the files.
     """
     day = output.contract.day_column
     moment = quote(day) if day and day in output.columns else "CAST(NULL AS TIMESTAMPTZ)"

@@ -1,8 +1,9 @@
-"""Publish staged rows: one commit per partition, sorted by key, so that the same files give the same bytes.
+"""Publish staged rows: one commit per partition, sorted by key.
 
-Writes the source datasets through the lake. An import replaces the partitions it has rows for; a second
-import of the same files finds its own commits and adds none. `suppressions` is a log: entries already in it
-are not appended again. All files are written before the first commit is made.
+The same files give the same bytes. Writes the source datasets through the lake. An import replaces the
+partitions it has rows for; a second import of the same files finds its own commits and adds none.
+`suppressions` is a log: entries already in it are not appended again. All files are written before the first
+commit is made.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers of contracts and names of our own; every value is a parameter.
 
@@ -47,7 +48,10 @@ class Lineage:
 
 @dataclass(frozen=True)
 class _Written:
-    """One partition whose files are written and audited: a commit that stands already, or one to be made."""
+    """One partition whose files are written and audited.
+
+    A commit that stands already, or one to be made.
+    """
 
     name: str
     standing: Commit | None
@@ -57,10 +61,11 @@ class _Written:
 def publish(
     connection: duckdb.DuckDBPyConnection, lake: Lake, staged: list[Staged], lineage: Lineage
 ) -> dict[str, tuple[list[Commit], int]]:
-    """Write and publish every dataset; return dataset -> (commits that now stand, how many of them are new).
+    """Write and publish every dataset.
 
-    All files of all datasets are written and audited before the first commit is made, so what fails fails
-    before anything can be seen. Logs come first: whoever must not be contacted is known before an address is.
+    Returns dataset -> (commits that now stand, how many of them are new). All files of all datasets are
+    written and audited before the first commit is made, so what fails fails before anything can be seen.
+    Logs come first: whoever must not be contacted is known before an address is.
 
     Raises:
         AngeliaError: nothing was published; or, where the store failed between two commits, how many were.
@@ -137,8 +142,11 @@ def _dataset(
 
 
 def _rejects_by_day(connection: duckdb.DuckDBPyConnection, days: list[str]) -> dict[str, dict[str, int]]:
-    """Count rejects under the day they belong to; those without a day that is written, under the last one."""
-    found: dict[str, dict[str, int]] = {}
+    """Count rejects under the day they belong to.
+
+    Those without a day that is written count under the last one.
+    """
+    by_day: dict[str, dict[str, int]] = {}
     rows = connection.sql(
         "SELECT CAST(__day AS VARCHAR), __rejected, count(*) FROM every_row WHERE __filtered IS "
         "NULL AND __rejected IS NOT NULL "
@@ -146,9 +154,9 @@ def _rejects_by_day(connection: duckdb.DuckDBPyConnection, days: list[str]) -> d
     ).fetchall()
     for day, reason, n in rows:
         if days:
-            counted = found.setdefault(day if day in days else days[-1], {})
+            counted = by_day.setdefault(day if day in days else days[-1], {})
             counted[reason] = counted.get(reason, 0) + n
-    return found
+    return by_day
 
 
 def _write(
@@ -184,8 +192,9 @@ def _says_the_same(
     meta: Mapping[str, object],
     rejects: Mapping[str, int],
 ) -> bool:
-    """Return whether a commit holds the same bytes from the same source, undamaged: then there is nothing new
-    to say.
+    """Return whether a commit holds the same bytes from the same source, undamaged.
+
+    Then there is nothing new to say.
     """
     same = (
         standing.branch == lake.branch

@@ -1,4 +1,7 @@
-"""No command shows what stands in a file it cannot read: an address goes into files, never into outputs."""
+"""No command shows what stands in a file that it cannot read.
+
+An address goes into files, never into outputs.
+"""
 
 from __future__ import annotations
 
@@ -194,7 +197,10 @@ MAPPINGS: dict[str, list[dict[str, object]]] = {
 
 
 def outputs(home: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return everything a command showed or wrote outside the lake: streams, logs, metrics, samples."""
+    """Return everything a command showed or wrote outside the lake.
+
+    Streams, logs, metrics, samples.
+    """
     shown = capsys.readouterr()
     written = [path for path in home.rglob("*") if path.is_file()]
     files = [path for path in written if "lake" not in path.relative_to(home).parts]
@@ -207,9 +213,9 @@ def silent(home: Path, capsys: pytest.CaptureFixture[str], *words: str | Path) -
     with pytest.raises(SystemExit) as stopped:
         main([str(word) for word in words])
     assert stopped.value.code in (0, 2), words
-    said = outputs(home, capsys)
-    assert WORD not in said, f"{[str(word) for word in words]}: {said}"
-    assert "traceback" not in said
+    shown = outputs(home, capsys)
+    assert WORD not in shown, f"{[str(word) for word in words]}: {shown}"
+    assert "traceback" not in shown
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)

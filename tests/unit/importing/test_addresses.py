@@ -1,4 +1,7 @@
-"""Impossible addresses end at import, each counted under its reason; possible ones are kept as they are."""
+"""Impossible addresses end at import, each counted under its reason.
+
+Possible ones are kept as they are.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ FCM = "dGVzdA1:APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqx_" + "x" * 100
 
 
 def imported(tmp_path: Path, lake: Lake, channel: str, *addresses: str) -> tuple[list[str], dict[str, int]]:
-    """Import addresses of one channel; return those that are kept, and the reasons of the others."""
+    """Import addresses of one channel.
+
+    Returns those that are kept, and the reasons of the others.
+    """
     columns = {
         "user_id": {"template": "u{n}"},
         "channel": "channel",

@@ -1,4 +1,7 @@
-"""Attributes and ids as other systems spell them: normalised or null, never a reason to lose the person."""
+"""Attributes and ids as other systems spell them.
+
+Normalised or null, never a reason to lose the person.
+"""
 
 from __future__ import annotations
 

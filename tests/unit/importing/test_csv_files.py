@@ -31,7 +31,10 @@ def imported(
     name: str = "people.csv",
     **declared: Any,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Import one file as profiles (`id, province, born`); return the rows and the command's result."""
+    """Import one file as profiles; return the rows and the command's result.
+
+    Its columns are `id, province, born`.
+    """
     columns = columns or {"user_id": "id", "province": "province", "birth_year": "born"}
     dataset = "user_events" if "event_id" in columns else "user_profiles"
     outputs = [{"dataset": dataset, "input": "people", "columns": columns}]

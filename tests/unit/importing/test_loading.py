@@ -14,6 +14,8 @@ from angelia.errors import InvalidInput
 from angelia.importing.loading import load_mapping
 from angelia.lake import Lake
 
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+
 EVENTS: dict[str, Any] = {
     "dataset": "user_events",
     "input": "log",
@@ -105,3 +107,15 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, message: str) -> N
     document.write_text(text, "utf-8")
     with pytest.raises(InvalidInput, match=message):
         load_mapping(document)
+
+
+@pytest.mark.parametrize("name", ["kuairand", "online_retail"])
+def test_the_examples_are_mappings(name: str) -> None:
+    assert load_mapping(EXAMPLES / name / "mapping.yaml").outputs
+
+
+def test_a_mapping_in_another_encoding_is_told_which(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_bytes("name: m\ndescription: Köln\n".encode("cp1252"))
+    with pytest.raises(InvalidInput, match="line 2 is no UTF-8 text, it reads as windows-1252"):
+        load_mapping(path)

@@ -1,4 +1,7 @@
-"""Moments in files: a zone that a value carries is obeyed or the row is rejected, never overwritten."""
+"""Moments in files: a zone that a value carries is never overwritten.
+
+It is obeyed, or the row is rejected.
+"""
 
 from __future__ import annotations
 
