@@ -175,7 +175,7 @@ def plan(
         _planned(key, heads.get(key), read[key][0] if key in read else None, prune)
         for key in sorted({*standing, *read, *broken})
     ]
-    return Plan(tuple(items), generation_of(heads), tuple(dict.fromkeys(map(without_addresses, warnings))))
+    return Plan(tuple(items), generation_of(heads), tuple(dict.fromkeys(warnings)))
 
 
 def _numbers(raw: Raw) -> Iterator[DocumentProblem]:
