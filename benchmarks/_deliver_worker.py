@@ -20,7 +20,8 @@ import numpy as np
 
 from angelia.delivery.manifest.rows import spare_memory
 from angelia.delivery.worker import batch
-from angelia.delivery.worker.run import Delivery, Options
+from angelia.delivery.worker.options import Options
+from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.transport import connection
 from angelia.transport.wire import Answer, Request

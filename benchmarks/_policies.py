@@ -30,7 +30,6 @@ from angelia.planning.eligibility import (
     F64,
     OPEN,
     People,
-    Terms,
     build,
     cells,
     draw_slots,
@@ -49,6 +48,7 @@ from angelia.planning.inputs import (
     terms_of,
 )
 from angelia.planning.offers import Drawn, MaterialFacts, Offer, draw_material, gather
+from angelia.planning.terms import Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.world.draws import Ints
 from angelia.world.parameters import parameters

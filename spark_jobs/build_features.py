@@ -91,7 +91,7 @@ def build_features(
 
 
 def opted_in_again(preferences: DataFrame, refusers: DataFrame, *, ds: str) -> DataFrame:
-    """Return (user_id, channel, said_us) where the last word of a refuser about a channel is yes.
+    """Return (user_id, channel, said_us) of refusers whose last word on a channel is yes.
 
     Of two words at one time no is the last.
     """
@@ -182,7 +182,7 @@ def count_pushes(lake: Lake, window: Window, shard_bits: int, shard: int) -> Sha
 
 
 def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: str) -> None:
-    """Append to suppressions who unsubscribed and has opted in again since: delivery reads that log only."""
+    """Append to suppressions who opted in again: delivery reads that log only."""
     log = lake.read_log("suppressions")
     refusers = sorted(set(log.filter(pc.equal(log["reason"], UNSUBSCRIBED))["user_id"].to_pylist()))
     if not refusers:

@@ -44,7 +44,7 @@ from angelia.planning import (
     next_round,
     usage,
 )
-from angelia.planning.eligibility import OPEN, Terms, build, draw_slots, thin_drawn
+from angelia.planning.eligibility import OPEN, build, draw_slots, thin_drawn
 from angelia.planning.inputs import (
     Inputs,
     Shard,
@@ -55,6 +55,7 @@ from angelia.planning.inputs import (
     terms_of,
 )
 from angelia.planning.offers import MaterialFacts
+from angelia.planning.terms import Terms
 from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
 
 SAMPLE_USERS = 20_000

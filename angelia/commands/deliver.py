@@ -84,7 +84,8 @@ def deliver(
     """Send a plan's committed manifests; a second run sends nothing."""
     from angelia.delivery.manifest import parts
     from angelia.delivery.manifest.rows import spare_memory
-    from angelia.delivery.worker.run import Delivery, Options, Result
+    from angelia.delivery.worker.options import Options, Result
+    from angelia.delivery.worker.run import Delivery
 
     spare_memory()
     if all_hours and clock is not ClockName.SIMULATED:

@@ -20,18 +20,9 @@ from angelia.contracts.sending import PLAN_HOURS
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
-from angelia.planning.eligibility import (
-    Arm,
-    Campaign,
-    Cap,
-    Channel,
-    Pairs,
-    Past,
-    People,
-    Terms,
-    open_hours,
-)
+from angelia.planning.eligibility import Pairs, Past, People, open_hours
 from angelia.planning.offers import MaterialFacts, Offer, draw_material, gather
+from angelia.planning.terms import Arm, Campaign, Cap, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.index import require_index
 

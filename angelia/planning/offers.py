@@ -14,17 +14,9 @@ import numpy as np
 
 from angelia.contracts.ids import uniform
 from angelia.matching import draw, inverse_gap
-from angelia.planning.eligibility import (
-    F64,
-    Campaign,
-    NightHours,
-    Pairs,
-    People,
-    Terms,
-    campaign_hours,
-    cells,
-)
+from angelia.planning.eligibility import F64, NightHours, Pairs, People, campaign_hours, cells
 from angelia.planning.problem import I64
+from angelia.planning.terms import Campaign, Terms
 from angelia.timing.category_hours import CategoryHours
 
 

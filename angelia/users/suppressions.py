@@ -85,7 +85,7 @@ class Refusals:
             self._for_good.add(key)
 
     def closed(self, user: str, channel: str) -> bool:
-        """Say whether the person must not be contacted through a channel, whatever the entry's scope."""
+        """Return whether the person must not be contacted through a channel."""
         return self.has_refused(user, channel) or self._stands(user, None, (None, channel))
 
     def has_refused(self, user: str, channel: str) -> bool:

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.run import Delivery, Options, Result
+from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 
 DS, HOUR, ROWS, BATCH = "2026-11-14", "2026-11-15T04", 600, 60

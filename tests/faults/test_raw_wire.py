@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.run import Delivery, Options
+from angelia.delivery.worker.options import Options
+from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.server import serve

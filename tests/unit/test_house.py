@@ -19,14 +19,13 @@ LINES_AT_MOST = 400
 # from lines of 140 characters; all wait for a split by the engineers of their rooms.
 LONG = {
     "angelia/delivery/worker/batch.py": 426,
-    "angelia/delivery/worker/run.py": 497,
+    "angelia/delivery/worker/run.py": 451,
     "angelia/effects/report.py": 458,
-    "angelia/planning/eligibility.py": 445,
     "angelia/quality/report.py": 526,
-    "spark_jobs/plan_dispatch.py": 441,
+    "spark_jobs/plan_dispatch.py": 442,
     "tests/unit/catalog/test_apply.py": 455,
-    "tests/unit/delivery/test_channels.py": 448,
-    "tests/unit/delivery/test_receive.py": 619,
+    "tests/unit/delivery/test_channels.py": 449,
+    "tests/unit/delivery/test_receive.py": 640,
     "tests/unit/effects/test_report.py": 411,
     "tests/unit/importing/test_import.py": 580,
     "tests/unit/quality/test_gates.py": 403,

@@ -16,7 +16,8 @@ from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.clock import Clock, SimulatedClock
 from angelia.delivery.manifest import parts, sample_plan
-from angelia.delivery.worker.run import Delivery, Options, Result
+from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.transport.wire import Answer, Request
 

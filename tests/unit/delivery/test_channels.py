@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from angelia.delivery.channels import apns, mail_format, smtp, webhook
 from angelia.delivery.channels.base import ChannelConfig, Message, MessageRejected, Verdict
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.run import Delivery, Options, Result
+from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.run import Delivery
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.sandbox.keys import make_tls

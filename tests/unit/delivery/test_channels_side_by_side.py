@@ -14,7 +14,8 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.run import Delivery, Options, Result
+from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.transport.wire import Answer, Request
 

@@ -20,7 +20,8 @@ from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.ledger.outcomes import Outcomes
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker import events
-from angelia.delivery.worker.run import Delivery, Options
+from angelia.delivery.worker.options import Options
+from angelia.delivery.worker.run import Delivery
 from angelia.errors import AngeliaError
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer
 

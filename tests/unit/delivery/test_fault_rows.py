@@ -22,7 +22,8 @@ from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.delivery.clock import SimulatedClock
-from angelia.delivery.worker.run import Delivery, Options
+from angelia.delivery.worker.options import Options
+from angelia.delivery.worker.run import Delivery
 from angelia.transport.wire import NOT_SENT, Answer
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)

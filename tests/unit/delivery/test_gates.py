@@ -19,7 +19,8 @@ from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker import worker_metrics as metrics
 from angelia.delivery.worker.holds import Receivers, SpeedLimits
-from angelia.delivery.worker.run import Delivery, Options
+from angelia.delivery.worker.options import Options
+from angelia.delivery.worker.run import Delivery
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.metrics import render

@@ -10,20 +10,8 @@ import pytest
 
 from angelia.contracts.ids import message_id, user_keys
 from angelia.planning import Choice
-from angelia.planning.eligibility import (
-    OPEN,
-    Campaign,
-    Cap,
-    Channel,
-    Pairs,
-    Past,
-    People,
-    Terms,
-    build,
-    draw_slots,
-    room_for,
-    thin_drawn,
-)
+from angelia.planning.eligibility import OPEN, Pairs, Past, People, build, draw_slots, room_for, thin_drawn
+from angelia.planning.terms import Campaign, Cap, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)

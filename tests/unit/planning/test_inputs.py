@@ -17,9 +17,10 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
-from angelia.planning.eligibility import Terms, build
+from angelia.planning.eligibility import build
 from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
 from angelia.planning.offers import MaterialFacts
+from angelia.planning.terms import Terms
 from angelia.users.chain import append_chain
 
 DS = "2026-11-14"

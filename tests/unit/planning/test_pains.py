@@ -27,8 +27,9 @@ from angelia.planning import (
     next_round,
     usage,
 )
-from angelia.planning.eligibility import Arm, Campaign, Channel, Pairs, Past, People, Terms, build, draw_slots
+from angelia.planning.eligibility import Pairs, Past, People, build, draw_slots
 from angelia.planning.inputs import terms_of
+from angelia.planning.terms import Arm, Campaign, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)

@@ -1,6 +1,4 @@
-"""Who must not be contacted: the later word holds, in whatever order the words come in, and a complaint for
-good.
-"""
+"""The later word holds, in whatever order words come in; a complaint holds for good."""
 
 from __future__ import annotations
 

@@ -1,0 +1,61 @@
+"""What one run of the worker is asked to deliver, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from angelia.errors import Corrupt
+
+# Parts that wait for a campaign's speed limit hold a run no longer than this: the next hour has its own.
+PACED_S = 2_400.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to deliver and how; `hours` None = whatever is due now."""
+
+    ds: str
+    hours: tuple[str, ...] | None = None
+    channel: str | None = None
+    part: int | None = None
+    priority: str | None = None
+    simulated: bool = False
+    takeover: bool = False
+    endpoint_url: str | None = None
+    slots: int = 1
+    batch_rows: int = 2_000
+    batch_deadline_s: float = 60.0
+    request_timeout_s: float = 10.0
+    seed: int = 0
+    paced_s: float = PACED_S
+    metrics_file: Path | None = None
+
+
+@dataclass
+class Result:
+    """What came of it."""
+
+    delivered: Counter[str] = field(default_factory=Counter)
+    already_delivered: int = 0
+    parts: int = 0
+    busy: int = 0
+    unfinished: int = 0
+    waiting: int = 0  # parts that go on at their campaign's speed limit in the next run
+    halted: dict[str, str] = field(default_factory=dict)
+    damaged: list[Corrupt] = field(default_factory=list)  # what kept parts, or an hour, from being sent
+    drained: bool = False
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object of `--json`."""
+        return {
+            "delivered": {name: n for name, n in sorted(self.delivered.items()) if n > 0},
+            "already_delivered": self.already_delivered, "parts": self.parts,
+            "busy_parts": self.busy, "unfinished_parts": self.unfinished, "waiting_parts": self.waiting,
+            "halted": self.halted, "damaged": [error.message for error in self.damaged],
+            "drained": self.drained,
+            "seconds": round(self.seconds, 3),
+        }  # fmt: skip
