@@ -1,5 +1,6 @@
-"""The command line: `angelia COMMAND …`; each room of the house brings its own commands, loaded only when
-named.
+"""The command line: `angelia COMMAND …`.
+
+Each room of the house brings its own commands, which are loaded only when named.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typer.exceptions import TyperException
 
 from angelia import logs
 from angelia.errors import AngeliaError
+from angelia.output import speak_utf8
 
 # name -> (module, attribute, one line for the list of commands)
 COMMANDS = {
@@ -81,11 +83,12 @@ def build(names: Sequence[str]) -> typer.Typer:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command; an error an operator can act on is one line on stderr and exit code 2."""
+    speak_utf8()
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("--help", "-h", "help"):
         width = max(map(len, COMMANDS))
         sys.stdout.write(
-            "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help teaches each; --json "
+            "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help explains each; --json "
             "prints one JSON object)\n\n"
         )
         sys.stdout.writelines(f"  {name:<{width}}  {line}\n" for name, (_, _, line) in COMMANDS.items())
@@ -101,11 +104,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
             step.result = "error" if isinstance(code, int) and code else "ok"
     except TyperException as error:
-        said = error.format_message()
-        if "Usage:" in said:  # a group without a command: its help
-            sys.stdout.write(said + "\n")
+        message = error.format_message()
+        if "Usage:" in message:  # a group without a command: its help
+            sys.stdout.write(message + "\n")
         else:
-            sys.stderr.write(f"error: {' '.join(said.split())}; see `angelia {args[0]} --help`\n")
+            sys.stderr.write(f"error: {' '.join(message.split())}; see `angelia {args[0]} --help`\n")
         sys.exit(2)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")

@@ -1,5 +1,6 @@
-"""Settings, read from the environment once per process (`ANGELIA_*`), so that a task run by hand equals the
-scheduled one.
+"""Settings, read from the environment (`ANGELIA_*`) once per process.
+
+So a task run by hand equals the scheduled one.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ _ADDRESS = re.compile(
 
 
 def unquoted(text: str) -> str:
-    """Return an engine's text without what it quotes.
+    """Return an engine's text without its quotations, which may hold a value of the file.
 
-    That may be a value of the file; single characters and `<names>` of the engine's own stay.
+    Single characters and `<names>` of its own stay.
     """
     return _QUOTED.sub(
         lambda match: match[0] if len(match[2]) < 2 or re.fullmatch(r"<[\w ]+>", match[2]) else "…", text

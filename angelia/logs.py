@@ -1,12 +1,12 @@
-"""Structured logs and the last run's metrics: one JSON line an event, one Prometheus textfile a step.
+"""Structured logs and the last run's metrics: a JSON line an event, a textfile a step.
 
 Reads nothing of the data. Appends to HOME/logs/angelia.jsonl (`ANGELIA_LOG`: another file, `-` for stderr,
-`off`), and replaces HOME/metrics/angelia_STEP.prom. Every Spark job, every training, and every `angelia`
-command that publishes or that Airflow started is a step: it leaves one line with the rows that went in by
-dataset, the rows that came out, and those left out by reason; the commits it published are what counts.
-Gates, guard and training publish none: they name what they read, and what they found as facts of the line.
-What would surprise: no line holds an address, a name or a user id; a person is named by `hashed(user_id)`,
-whose key stays in this home. A log that cannot be written never fails the work.
+`off`), and replaces HOME/metrics/angelia_STEP.prom (Prometheus text format). Every Spark job, every training,
+and every `angelia` command that publishes or that Airflow started is a step: it leaves one line with the rows
+that went in by dataset, the rows that came out, and those left out by reason; the commits it published are
+what counts. Gates, guard and training publish none: they name what they read, and report their verdicts as
+facts of the line. Surprise: no line holds an address, a name or a user id; a person is named by
+`hashed(user_id)`, whose key stays in this home. A log that cannot be written never fails the work.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _STEP: ContextVar[Step | None] = ContextVar("step", default=None)
 
 
 def event(name: str, **facts: Any) -> None:
-    """Append one line; `facts` are counts, codes, dates and hashes, never what belongs to a person."""
+    """Append one line; `facts` are counts, codes, dates and hashes, never personal data."""
     run = {key: os.environ[variable] for key, variable in _RUN.items() if os.environ.get(variable)}
     line = {
         "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -68,8 +68,9 @@ def event(name: str, **facts: Any) -> None:
 
 
 def hashed(identifier: str) -> str:
-    """Return 12 hex digits that name a person within this home's logs, and tell nothing to whoever lacks the
-    home's key.
+    """Return 12 hex digits that name a person within this home's logs.
+
+    Without the home's key they reveal nothing.
     """
     return hashlib.blake2b(identifier.encode(), key=_key(), digest_size=6).hexdigest()
 
@@ -77,7 +78,10 @@ def hashed(identifier: str) -> str:
 def published(
     dataset: str, rows: int, rejects: Mapping[str, int], inputs: Iterable[tuple[str, str, int]]
 ) -> None:
-    """Count a commit into the step under way; `inputs` are (ref, dataset, rows), each counted once a step."""
+    """Count a commit into the step under way.
+
+    `inputs` are (ref, dataset, rows), each counted once a step.
+    """
     step = _STEP.get()
     if step is None:
         return
@@ -88,8 +92,9 @@ def published(
 def took(
     inputs: Iterable[tuple[str, str, int]], rejects: Mapping[str, int] | None = None, **facts: Any
 ) -> None:
-    """Count what the step under way read, and what it left out of it; `inputs` are (ref, dataset, rows), each
-    counted once a step.
+    """Count what the step under way read, and what it left out of it.
+
+    `inputs` are (ref, dataset, rows), each counted once a step.
     """
     step = _STEP.get()
     if step is None:
@@ -104,20 +109,24 @@ def took(
 
 
 def is_step() -> bool:
-    """Tell whether commits are being counted: what would read files only to count rows asks first."""
+    """Return whether commits are being counted.
+
+    Code that would read files only to count rows asks first.
+    """
     return _STEP.get() is not None
 
 
 @contextmanager
 def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterator[Step]:
-    """Run the block as a step: one line and one textfile when it ends, however it does. A step within a step
-    is part of the outer one.
+    """Run the block as a step: one line and one textfile when it ends, however it ends.
+
+    A step within a step is part of the outer one.
 
     Args:
         name: `aggregate_days`, `plan guard`.
         argv: its words, of which `--ds` and `--branch` are kept.
-        always: if not, nothing is written of a block that published no commit and was not started by Airflow:
-            somebody only looked.
+        always: if not, a block that published no commit and was not started by Airflow leaves nothing: a
+            person only looked.
     """
     outer = _STEP.get()
     if outer is not None:
@@ -126,32 +135,32 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
     words = list(argv)
     here, began = Step(name), time.monotonic()
     token = _STEP.set(here)
-    said = None
+    problem = None
     try:
         yield here
     except AngeliaError as error:
-        here.result, said = "error", error.one_line()
+        here.result, problem = "error", error.one_line()
         raise
     except BaseException as error:
-        # Anything may stand in the text of a foreign error; its kind says enough for a log.
+        # The text of a foreign error may hold anything; its class says enough for a log.
         code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", -1)
         if code:
-            here.result, said = "error" if code == 2 else "crash", type(error).__name__
+            here.result, problem = "error" if code == 2 else "crash", type(error).__name__
         raise
     finally:
         _STEP.reset(token)
         if always or here.rows_out or _RUN["dag"] in os.environ:
-            _told(here, words, round(time.monotonic() - began, 2), said)
+            _record(here, words, round(time.monotonic() - began, 2), problem)
 
 
-def _told(step: Step, words: list[str], seconds: float, said: str | None) -> None:
+def _record(step: Step, words: list[str], seconds: float, problem: str | None) -> None:
     """Write the step's line, and its textfile if it worked on main."""
     ds, branch = (
         _option(words, "--ds"),
         _option(words, "--branch") or os.environ.get("ANGELIA_BRANCH") or "main",
     )
     counts = {"rows_in": step.rows_in, "rows_out": step.rows_out, "rejected": step.rejected}
-    error = {"error": _without_person(said, words)} if said else {}
+    error = {"error": _without_person(problem, words)} if problem else {}
     event(
         "step",
         step=step.name,
@@ -185,6 +194,7 @@ def _textfile(step: Step, ds: str | None, seconds: float) -> None:
     """Replace the step's metrics: how its last run on main went."""
     which = {"step": step.name}
     with suppress(ValueError):
+        # A step without a day (or with a malformed one) has no such metric.
         day = [(which, datetime.fromisoformat(f"{ds}T00:00+00:00").timestamp())] if ds else []
         families = [
             metrics.Family(
@@ -238,7 +248,7 @@ def _append(line: str) -> None:
     with suppress(OSError, AngeliaError):
         home = load_settings().home
         if not target and not home.is_dir():
-            return  # nothing lives here yet: a command that only asks makes no folder
+            return  # no home yet, and a command that only reads makes none
         path = Path(target) if target else home / "logs" / "angelia.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         # One write of one line to a file opened for appending: lines of several processes do not mix.
@@ -251,8 +261,9 @@ def _append(line: str) -> None:
 
 @cache
 def _key() -> bytes:
-    """Return the key of this home's hashes (`ANGELIA_LOG_KEY`, else HOME/logs/key, made on first use); a
-    random one where no home is.
+    """Return the key of this home's hashes; a random one where no home is.
+
+    It is `ANGELIA_LOG_KEY`, else HOME/logs/key, made on first use.
     """
     if given := os.environ.get("ANGELIA_LOG_KEY"):
         return hashlib.sha256(given.encode()).digest()

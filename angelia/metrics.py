@@ -1,8 +1,7 @@
-"""The Prometheus text format, written for a node exporter's textfile collector. Source:
-prometheus.io/docs/instrumenting/exposition_formats.
+"""The Prometheus text format, written for a node exporter's textfile collector.
 
-A file is replaced whole, so the collector never reads half of one. No label holds an address, a user or a
-message.
+Source: prometheus.io/docs/instrumenting/exposition_formats. A file is replaced whole, so the collector never
+reads half of one. No label holds an address, a user or a message.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 
 class Family(NamedTuple):
-    """One metric: its name, kind (`counter` or `gauge`), help text, and samples as (labels, value)."""
+    """One metric: name, kind (`counter` or `gauge`), help text, samples as (labels, value)."""
 
     name: str
     kind: str
@@ -41,7 +40,7 @@ def write(path: Path, families: Iterable[Family]) -> None:
     """Replace the file, making its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(render(families))
+    temporary.write_text(render(families), "utf-8")
     temporary.replace(path)
 
 

@@ -1,7 +1,11 @@
-"""What a command prints: one JSON object with `--json`, else lines for people; progress goes to stderr."""
+"""What a command prints: one JSON object with `--json`, else lines for people.
+
+Progress goes to stderr.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from angelia.days import parse_day
 from angelia.errors import AngeliaError, InvalidInput
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -23,31 +28,37 @@ DsOption = Annotated[
 
 
 def parse_ds(value: str) -> str:
-    """Return `value` if it is an ISO date.
+    """Return `value` if it is an ISO date within range.
 
     Raises:
         InvalidInput: it is not.
     """
-    return _date("--ds", value).isoformat()
-
-
-def _date(option: str, value: str) -> date:
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise InvalidInput(f"{option} {value!r} is not a date", fix="write it as 2026-11-14") from None
+    return parse_day("--ds", value).isoformat()
 
 
 def days_between(first: str, last: str) -> list[str]:
     """Return the dates from `first` to `last`, both included.
 
     Raises:
-        InvalidInput: one is no date, `last` lies before `first`, or there are more than 366.
+        InvalidInput: a text is not a date, `last` lies before `first`, or there are more than 366.
     """
-    begin, end = _date("--from", first), _date("--to", last)
+    begin, end = parse_day("--from", first), parse_day("--to", last)
     if not 0 <= (end - begin).days < 366:
-        raise InvalidInput(f"{first} to {last} is no span of 1 to 366 days", fix="name the earlier day first")
+        raise InvalidInput(
+            f"{first} to {last} is not a span of 1 to 366 days", fix="name the earlier day first"
+        )
     return [(begin + timedelta(days=day)).isoformat() for day in range((end - begin).days + 1)]
+
+
+def speak_utf8() -> None:
+    """Write UTF-8 on both standard streams, whatever the locale.
+
+    What `show` prints is applied again. Bytes of the command line that are no text are shown as escapes, so
+    that no error message fails itself.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def emit(result: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
@@ -86,7 +97,8 @@ def run_module(argv: Sequence[str]) -> str:
         check=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode:
         raise AngeliaError(

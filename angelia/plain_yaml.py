@@ -1,4 +1,4 @@
-"""YAML from outside: no aliases, no deep nesting, so that a small file stays a small document.
+"""YAML from outside, without aliases and deep nesting: a small file is a small document.
 
 Ten lines of aliases of aliases make a gigabyte, and a thousand brackets end the interpreter's stack. Whoever
 reads a document that an operator wrote derives its loader from this one.

@@ -1,7 +1,7 @@
-"""Text files from the outside, opened plain or gzipped.
+"""Text files from the outside, plain or gzipped, and why one cannot be read as UTF-8.
 
-Reads bytes of local files, and says what keeps one from being read as UTF-8. An error names file, line and
-the encoding that fits, and never what stands there: it may be an address.
+Reads bytes of local files. An error names file, line and the encoding that fits, and never the text itself:
+it may be an address.
 """
 
 from __future__ import annotations

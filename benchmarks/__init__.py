@@ -1,3 +1,4 @@
-"""Benchmarks: each module without a leading underscore is one, and has `main(argv) -> dict`; `python -m
-benchmarks NAME` prints it as a JSON line.
+"""Benchmarks: each module without a leading underscore is one.
+
+It has `main(argv) -> dict`; `python -m benchmarks NAME` prints the result as a JSON line.
 """

@@ -1,4 +1,7 @@
-"""Run one benchmark: `python -m benchmarks NAME [options]` prints one JSON line, `--list` the names."""
+"""Run one benchmark: `python -m benchmarks NAME [options]` prints one JSON line.
+
+`--list` prints the names.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from benchmarks import _guard, _machine, _result
 
 def names() -> list[str]:
     """Return the benchmarks' names."""
-    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return sorted(name for name in found if not name.startswith("_"))
+    modules = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return sorted(name for name in modules if not name.startswith("_"))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,8 +1,7 @@
-"""ClickHouse (chdb) in the audience benchmark: groupBitmap states per shard, the best of four SQL forms. Runs
-in `.venv-peers`.
+"""ClickHouse (chdb) in the audience benchmark: groupBitmap states per shard.
 
-The sets come from the same packed words; building (bits to ordinals to states) is timed apart. Columns are
-stored uncompressed, which is faster.
+The best of four SQL forms counts. Runs in `.venv-peers`. The sets come from the same packed words; building
+(bits to ordinals to states) is timed apart. Columns are stored uncompressed, which is faster.
 """
 
 import json
@@ -48,6 +47,7 @@ def load(folder: Path) -> session.Session:
         bits = np.memmap(folder / "raw" / f"{tag}.bits", np.uint8, mode="r")
         for shard in range(SHARDS):
             first, last = shard * per_shard, min((shard + 1) * per_shard, facts["users"])
+            # A shard may begin within a byte of the packed words.
             lead = first & 7
             flags = np.unpackbits(np.asarray(bits[first >> 3 : (last + 7) >> 3]), bitorder="little")[
                 lead : lead + last - first
@@ -59,6 +59,7 @@ def load(folder: Path) -> session.Session:
                 f"INSERT INTO d.sets SELECT '{tag}', {shard}, groupBitmapState(n) FROM "
                 f"file('{path}', 'Parquet', 'n UInt32')"
             )
+    # Some of the forms want the three states of a shard side by side in one row.
     columns = ", ".join(f"{name} {STATE}" for name in "abc")
     click.query(
         f"CREATE TABLE d.wide (shard UInt32, {columns}) ENGINE = MergeTree ORDER BY shard "
@@ -79,7 +80,7 @@ def ask(click: session.Session, form: str) -> int:
 
 
 def main() -> None:
-    """Load, choose the fastest form, and answer until told to stop."""
+    """Load, choose the fastest form, and answer until stopped."""
     folder = Path(sys.argv[1])
     began = time.perf_counter()
     click = load(folder)

@@ -1,5 +1,6 @@
-"""The processes of the audience benchmark: our engine, NumPy on packed bits, DuckDB on boolean columns. Asked
-by lines of JSON on stdin.
+"""The processes of the audience benchmark, which answer lines of JSON on stdin.
+
+Our engine, NumPy on packed bits, DuckDB on boolean columns.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def duckdb(folder: Path) -> tuple[Ask, list[str]]:
 
 
 def main() -> None:
-    """Load, say so, and answer until told to stop."""
+    """Load, print that it is ready, and answer until stopped."""
     name, folder = sys.argv[1], Path(sys.argv[2])
     began = time.perf_counter()
     ask, states = {"ours": ours, "numpy_bits": numpy_bits, "duckdb": duckdb}[name](folder)

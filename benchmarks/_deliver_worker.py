@@ -1,7 +1,6 @@
-"""The worker process of the delivery benchmark: one real `Delivery`, its own CPU and memory, and the time it
-adds to each message.
+"""The worker process of the delivery benchmark: one real `Delivery`, timed and measured.
 
-Its own process, so that making the plan and receiving the messages cost it nothing. Prints one JSON object.
+It runs alone, so that making the plan and receiving the messages cost it nothing. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from angelia.delivery.manifest.rows import spare_memory
 from angelia.delivery.worker import batch
 from angelia.delivery.worker.run import Delivery, Options
 from angelia.lake import Lake
-from angelia.transport import client
+from angelia.transport import connection
 from angelia.transport.wire import Answer, Request
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -45,7 +44,7 @@ class Memory(threading.Thread):
         self.peak_first = self.peak_later = 0.0
 
     def run(self) -> None:
-        """Sample until told to stop."""
+        """Sample until stopped."""
         while not self.over.wait(0.2):
             n = sum(sum(sender.counts.values()) for sender in list(self.delivery._senders.values()))
             now = rss_mib()
@@ -56,10 +55,10 @@ class Memory(threading.Thread):
 
 
 class Stopwatch:
-    """Times what the worker adds: row through its last check -> bytes handed to the socket, and answer read
-    -> row settled.
+    """Times what the worker adds to a message.
 
-    The answer's own time begins when the sandbox wrote it (it stamps the message name with the shared wall
+    That is from a row's last check to bytes handed to the socket, and from answer read to row settled. The
+    answer's own time begins when the sandbox wrote it (it stamps the message name with the shared wall
     clock), so the wire, the kernel and any hold-up of our event loop count as ours: an upper bound.
     """
 
@@ -70,8 +69,8 @@ class Stopwatch:
         send, answered, flush, submit = (
             batch.Batch._send,
             batch.Batch._answered,
-            client.Connection.flush,
-            client.Connection.send,
+            connection.Connection.flush,
+            connection.Connection.send,
         )
         watch = self
         began = [0.0]
@@ -98,7 +97,7 @@ class Stopwatch:
                     watch.after.append(time.time() - int(stamp) / 1e6)
 
         batch.Batch._send, batch.Batch._answered = timed_send, timed_answered  # type: ignore[method-assign]
-        client.Connection.send, client.Connection.flush = timed_submit, timed_flush  # type: ignore[method-assign]
+        connection.Connection.send, connection.Connection.flush = timed_submit, timed_flush  # type: ignore[method-assign]
 
     def p99_ms(self) -> dict[str, float]:
         """Return the two parts and their sum, ms."""

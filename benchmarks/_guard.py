@@ -23,7 +23,10 @@ MARK = "ANGELIA_BENCHMARK_RUN"
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """End all that is started within, on leaving, on SIGTERM, SIGINT and SIGHUP, and after a SIGKILL."""
+    """End all processes started within, on leaving, on a signal, and after a SIGKILL.
+
+    Signals are SIGTERM, SIGINT and SIGHUP.
+    """
     mark = uuid.uuid4().hex
     command = [sys.executable, str(Path(__file__)), mark]
     guard = subprocess.Popen(
@@ -32,7 +35,7 @@ def guarded() -> Iterator[None]:
     os.environ[MARK] = mark
 
     def leave(number: int, _: FrameType | None) -> None:
-        # First the children: folders that are removed on the way out must not be written to again.
+        # The children end first: they must not write to folders that are removed on the way out.
         end_marked(mark)
         raise SystemExit(128 + number)
 
@@ -49,28 +52,31 @@ def guarded() -> Iterator[None]:
 
 
 def end_marked(mark: str) -> None:
-    """Kill every process that carries the mark, until none is found: one may start another meanwhile."""
+    """Kill every process that carries the mark, until a search meets none.
+
+    A process may start another meanwhile.
+    """
     for _ in range(50):
-        found = _marked(mark)
-        for pid in found:
+        alive = _marked(mark)
+        for pid in alive:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        if not found:
+        if not alive:
             return
         time.sleep(0.05)
 
 
 def _marked(mark: str) -> list[int]:
-    wanted, found = f"{MARK}={mark}".encode(), []
+    wanted, pids = f"{MARK}={mark}".encode(), []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if wanted in (path / "environ").read_bytes().split(b"\0"):
-                found.append(int(path.name))
+                pids.append(int(path.name))
         except OSError:  # gone, or another user's
             continue
-    return found
+    return pids
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""What an index says, counted from its own sets, so that engines of the index benchmark can be held to the
-same content.
+"""What an index says, counted from its own sets, to compare engines by content.
 
 `cards`: people of each set of people (texts, lists, flags, who is known, who did what on a day). `totals`:
 sums of numbers, and of counts of events, that the bit slices amount to.
@@ -43,17 +42,17 @@ def ours(lake: Lake) -> Content:
             if field in FRACTIONS:
                 people = blobs.keys(block, "user")["known", None, None]
                 known = to_dense(blobs.get(keys.get(("known", None, None), people)), width)
-                found = np.zeros(width, np.uint64)
+                bits = np.zeros(width, np.uint64)
                 for bit, row in slices.items():
-                    found |= np.unpackbits(to_dense(blobs.get(row), width).bits, bitorder="little").astype(
+                    bits |= np.unpackbits(to_dense(blobs.get(row), width).bits, bitorder="little").astype(
                         np.uint64
                     ) << np.uint64(bit)
-                mine = found[np.unpackbits(known.bits, bitorder="little").view(bool)]
-                if (
-                    levels := keys.get(("levels", None, None))
-                ) is not None:  # slices hold places among the levels
+                mine = bits[np.unpackbits(known.bits, bitorder="little").view(bool)]
+                if (levels := keys.get(("levels", None, None))) is not None:
+                    # Slices hold ranks among the levels.
                     values = blobs.arrays(levels)[0][mine]
-                else:  # they hold the bits of the numbers, which are not negative
+                else:
+                    # Slices hold the bits of the numbers, which are not negative.
                     offset = blobs.rows["offset"][min(slices.values())].as_py()
                     values = (mine + np.uint64(offset)).view(np.float64)
                 totals[field] += int(np.rint(values * 100).astype(np.int64).sum())

@@ -1,9 +1,9 @@
-"""The peers of the index benchmark, each in a process of its own: Spark's bitmap_construct_agg, and DuckDB's
-list() with pyroaring.
+"""The peers of the index benchmark, each in a process of its own.
 
-They make sets of the same content from the same stored files, as (k, bitmap) rows in Parquet: a set a value,
-who is known of each field that may be NULL, numbers bit by bit (fractions in hundredths, which is all there
-is in them), and of events, by type and by (type, item), each day's presence and its count bit by bit.
+They are Spark's bitmap_construct_agg, and DuckDB's list() with pyroaring. They make sets of the same content
+from the same stored files, as (k, bitmap) rows in Parquet: a set a value, the known people of each field that
+may be NULL, numbers bit by bit (fractions in hundredths, which is all they hold), and of events, by type and
+by (type, item), each day's presence and its count bit by bit.
 """
 
 from __future__ import annotations
@@ -26,29 +26,31 @@ COUNT_BITS = 6
 
 
 def selects(unnest: str, bit: str) -> list[str]:
-    """Return one SELECT of (k, ordinal) per field, or bit of it; `unnest` and `bit` are the engine's
-    spelling.
+    """Return one SELECT of (k, ordinal) per field, or bit of it.
+
+    `unnest` and `bit` are the engine's spelling.
     """
     contract = dataset("user_features")
-    found = ["SELECT 'user?' AS k, ordinal FROM f"]
-    found += [
+    statements = ["SELECT 'user?' AS k, ordinal FROM f"]
+    statements += [
         f"SELECT concat('{name}=', {name}) AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in TEXTS
     ]
-    found += [
+    statements += [
         f"SELECT concat('{name}=', v) AS k, ordinal FROM f {unnest.format(name)}"
         for name in LISTS
         if name != "channels"
     ]
-    found.append(
+    statements.append(
         f"SELECT concat('channels=', v) AS k, ordinal FROM f {unnest.format('channels')} WHERE "
         f"NOT is_suppressed"
     )
-    found += [f"SELECT '{name}' AS k, ordinal FROM f WHERE {name}" for name in FLAGS]
+    statements += [f"SELECT '{name}' AS k, ordinal FROM f WHERE {name}" for name in FLAGS]
+    # A field without NULLs needs no set of known people: it would be everyone.
     nullable = [name for name in (*TEXTS, *NUMBERS, *FRACTIONS, "tags") if contract[name].nullable]
-    found += [f"SELECT '{name}?' AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in nullable]
+    statements += [f"SELECT '{name}?' AS k, ordinal FROM f WHERE {name} IS NOT NULL" for name in nullable]
     whole = {name: (name, bits) for name, bits in NUMBERS.items()}
     whole |= {name: (f"CAST(round({name} * 100) AS INT)", bits) for name, bits in FRACTIONS.items()}
-    found += [
+    statements += [
         f"SELECT '{name}#{i}' AS k, ordinal FROM f WHERE {bit.format(text, i)} = 1"
         for name, (text, bits) in whole.items()
         for i in range(bits)
@@ -66,12 +68,12 @@ def selects(unnest: str, bit: str) -> list[str]:
             "(SELECT event_type, item, day, ordinal, n_events AS n FROM d)",
         ),
     ):
-        found.append(f"SELECT {key} AS k, ordinal FROM {rows}")
-        found += [
+        statements.append(f"SELECT {key} AS k, ordinal FROM {rows}")
+        statements += [
             f"SELECT concat({key}, '#{i}') AS k, ordinal FROM {rows} WHERE {bit.format('n', i)} = 1"
             for i in range(COUNT_BITS)
         ]
-    return found
+    return statements
 
 
 def day_sources(lake: Lake) -> dict[str, list[str]]:
@@ -115,12 +117,12 @@ def duckdb_list(lake: Lake, out: Path) -> None:
 def serialized(members: pa.ListArray) -> list[bytes]:
     """Return each list of ordinals as a serialised roaring bitmap."""
     offsets, flat = members.offsets.to_numpy(), members.values.to_numpy()
-    found = []
+    blobs = []
     for i in range(len(members)):
         bitmap = BitMap(np.ascontiguousarray(flat[offsets[i] : offsets[i + 1]]))
         bitmap.run_optimize()
-        found.append(bitmap.serialize())
-    return found
+        blobs.append(bitmap.serialize())
+    return blobs
 
 
 def spark_bitmap_construct_agg(lake: Lake, out: Path) -> None:

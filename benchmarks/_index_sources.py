@@ -1,5 +1,6 @@
-"""The stored files that the index benchmark builds from: an index of users, their features, and their days;
-written through the lake.
+"""The stored files that the index benchmark builds from, written through the lake.
+
+An index of users, their features, and their days.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ FRACTIONS = {"value_28d": 14, "open_rate_28d": 7}  # bits of their hundredths
 
 
 def features(first: int, n: int, seed: int) -> pa.Table:
-    """Return user_features rows of n people from ordinal `first` on; a tenth of every nullable value is NULL,
-    places come in stretches.
+    """Return user_features rows of n people from ordinal `first` on.
+
+    A tenth of every nullable value is NULL; places come in stretches.
     """
     rng = np.random.default_rng([seed, first])
     columns: dict[str, pa.Array] = {}
@@ -71,8 +73,9 @@ def features(first: int, n: int, seed: int) -> pa.Table:
 
 
 def events(first: int, n: int, seed: int, day: int) -> pa.Table:
-    """Return user_days rows of one day: five events a person over the window, in 34 pairs; a pair of a person
-    is one row.
+    """Return user_days rows of one day: five events a person over the window, in 34 pairs.
+
+    A pair of a person is one row.
     """
     rng = np.random.default_rng([seed, first, day])
     size = round(n * 5 / DAYS)

@@ -1,4 +1,4 @@
-"""What a figure was measured on, so that figures of two machines are not compared by mistake."""
+"""The machine behind a figure, so that figures of two machines are not compared."""
 
 from __future__ import annotations
 

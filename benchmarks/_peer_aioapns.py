@@ -1,5 +1,6 @@
-"""aioapns to a sandbox: arguments are the base address, the token credentials file and the number of
-messages.
+"""aioapns to a sandbox.
+
+Arguments are the base address, the token credentials file and the number of messages.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ WINDOW = 200  # requests at once, as ours
 async def run(base_url: str, account: dict[str, str], messages: int) -> tuple[int, float]:
     """Send; return messages accepted and CPU seconds."""
     address = urlsplit(base_url)
+    # The only change to the library: its address.
     APNsProductionClientProtocol.APNS_SERVER, APNsProductionClientProtocol.APNS_PORT = (
         address.hostname,
         address.port,
-    )  # the one change
+    )
     context = ssl.create_default_context()
     client = APNs(
         key=account["private_key"], key_id=account["key_id"], team_id=account["team_id"],

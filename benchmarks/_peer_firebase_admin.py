@@ -1,5 +1,6 @@
-"""firebase-admin's send_each_async to a sandbox: arguments are the base address, the service account file and
-the number of messages.
+"""firebase-admin's send_each_async to a sandbox.
+
+Arguments are the base address, the service account file and the number of messages.
 """
 
 from __future__ import annotations

@@ -6,25 +6,25 @@ from typing import Any, NotRequired, TypedDict
 
 
 class Result(TypedDict):
-    """What a benchmark's `main` returns; the name and the machine are added where it is printed."""
+    """What a benchmark's `main` returns; printing adds the name and the machine."""
 
     params: dict[str, Any]
     ours: dict[str, Any]
     peers: dict[str, dict[str, Any]]
     runs: int
-    notes: NotRequired[dict[str, Any]]  # what is no figure: what was compared, which peers were left out
+    notes: NotRequired[dict[str, Any]]  # not figures: what was compared, which peers were left out
 
 
-def line(name: str, found: Result, machine: dict[str, Any]) -> dict[str, Any]:
+def line(name: str, result: Result, machine: dict[str, Any]) -> dict[str, Any]:
     """Return the object that is printed.
 
     Raises:
         TypeError: the result has another form.
     """
-    if set(found) - {"notes"} != {"params", "ours", "peers", "runs"} or not all(
-        isinstance(one, dict) for one in found["peers"].values()
+    if set(result) - {"notes"} != {"params", "ours", "peers", "runs"} or not all(
+        isinstance(peer, dict) for peer in result["peers"].values()
     ):
         raise TypeError(
-            f"benchmark {name} returned another form than docs/architecture.md says: {sorted(found)}"
+            f"benchmark {name} returned another form than docs/architecture.md says: {sorted(result)}"
         )
-    return {"benchmark": name, **found, "machine": machine}
+    return {"benchmark": name, **result, "machine": machine}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 class Watch(threading.Thread):
-    """Samples a process and all below it: processor time ten times a second, memory (shared pages counted
-    once: PSS) twice.
+    """Samples a process and all below it.
 
-    Summing the pages of 4 GiB takes the kernel tens of milliseconds, which the watched do not get.
+    Processor time ten times a second, memory (shared pages counted once: PSS) twice, because summing the
+    pages of 4 GiB takes the kernel tens of milliseconds, which the watched process loses.
     """
 
     def __init__(self, pid: int) -> None:
@@ -21,7 +21,7 @@ class Watch(threading.Thread):
         self._ticks: dict[int, int] = {}
 
     def run(self) -> None:
-        """Sample until told to stop."""
+        """Sample until stopped."""
         samples = itertools.count()
         while not self.over.wait(0.1):
             tree = _tree(self.pid)
@@ -31,7 +31,7 @@ class Watch(threading.Thread):
 
     @property
     def cpu_s(self) -> float:
-        """Processor time: unlike seconds, it hardly minds what else the machine does."""
+        """Processor time, which other work on the machine hardly changes, unlike seconds."""
         return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
 
 
@@ -44,11 +44,11 @@ def _tree(root: int) -> list[int]:
             except (OSError, IndexError):
                 continue
             children.setdefault(parent, []).append(int(path.name))
-    found, stack = [], [root]
+    pids, stack = [], [root]
     while stack:
-        found.append(stack.pop())
-        stack += children.get(found[-1], [])
-    return found
+        pids.append(stack.pop())
+        stack += children.get(pids[-1], [])
+    return pids
 
 
 def _pss_kib(pid: int) -> int:

@@ -1,12 +1,12 @@
-"""Set algebra over a billion people: how long a count takes with our engine, and with ClickHouse, DuckDB and
-NumPy on the same sets.
+"""How long a count over a billion people takes: our engine, and peers on the same sets.
 
-The sets are synthetic (random bits: the hardest case, no runs to gain from) and written through the lake as
-`build_bitmaps` writes them; what is timed is `angelia.audience.Audience.measure`, planning included. *Hot*:
-one resident audience, asked before. *Warm*: files in the page cache; lake, commit, files and sets are opened
-by the call. Every engine is a process of its own; they are asked in turn, round after round, and must give
-the same count. Peers answer `A AND B AND NOT C` only. Building is timed apart (`build_s`). ClickHouse (chdb)
-lives in `.venv-peers` (`make bench-peers`); a peer that is not there is skipped, saying so.
+Peers are ClickHouse, DuckDB and NumPy. The sets are synthetic (random bits: the hardest case, without runs to
+gain from) and written through the lake as `build_bitmaps` writes them; `angelia.audience.Audience.measure` is
+timed, planning included. *Hot*: one resident audience, asked before. *Warm*: files in the page cache; the
+call opens lake, commit, files and sets. Every engine is a process of its own; they are asked in turn, round
+after round, and must give the same count. Peers answer `A AND B AND NOT C` only. Building is timed apart
+(`build_s`). ClickHouse (chdb) lives in `.venv-peers` (`make bench-peers`); a missing peer is skipped and
+reported.
 """
 
 from __future__ import annotations
@@ -59,20 +59,21 @@ QUERIES = {
 
 
 def random_words(rng: np.random.Generator, n_words: int, density: float) -> U64:
-    """Return words whose bits are 1 with probability `density`, to 1/1024: AND for a 0 of the binary
-    fraction, OR for a 1, lowest digit first.
+    """Return words whose bits are 1 with probability `density`, to 1/1024.
+
+    The binary fraction is read from its lowest digit: AND for a 0, OR for a 1.
     """
     digits = round(density * (1 << PRECISION_BITS))
-    found = np.zeros(n_words, np.uint64)
+    mixed = np.zeros(n_words, np.uint64)
     started = False
     for bit in range(PRECISION_BITS):
-        one = digits >> bit & 1
-        if not (one or started):
+        digit = digits >> bit & 1
+        if not (digit or started):
             continue
         started = True
         more = rng.integers(0, 1 << 64, n_words, dtype=np.uint64)
-        found = found | more if one else found & more
-    return found
+        mixed = mixed | more if digit else mixed & more
+    return mixed
 
 
 def block_set(words: U64, n: int) -> Set:
@@ -91,8 +92,9 @@ def block_set(words: U64, n: int) -> Set:
 
 
 def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[str, Any]:
-    """Write the index of `users` people: tags of the given density and a 7-bit number; and the peers' three
-    sets as plain words.
+    """Write the index of `users` people, and the peers' three sets as plain words.
+
+    The index has tags of the given density and a 7-bit number.
     """
     block_bits = block_bits_for(users, SHARD_BITS)
     width = 1 << block_bits
@@ -110,16 +112,18 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
                 words = random_words(
                     np.random.Generator(np.random.SFC64([seed, block, i])), max(1, width >> 6), density
                 )
-                found = block_set(words, n)
-                rows.append(Row(block, "tag", "value", found, f"t{i:02d}"))
+                members = block_set(words, n)
+                rows.append(Row(block, "tag", "value", members, f"t{i:02d}"))
+                # Peers read the same bits, always as plain words.
                 if (tag := f"t{i:02d}") in files:
-                    plain = block_set(words, n) if isinstance(found, Dense) else None
-                    (plain.bits if plain is not None else _packed(found, width)).tofile(files[tag])
+                    plain = block_set(words, n) if isinstance(members, Dense) else None
+                    (plain.bits if plain is not None else _packed(members, width)).tofile(files[tag])
             for bit in range(RANGE_BITS):
                 words = random_words(
                     np.random.Generator(np.random.SFC64([seed, block, N_TAGS + bit])), max(1, width >> 6), 0.5
                 )
                 rows.append(Row(block, "age_years", "slice", block_set(words, n), bit=bit, offset=0))
+            # A file holds several blocks, as in the job.
             if (block + 1) % together == 0 or block == n_blocks - 1:
                 blocks = range(block // together * together, block + 1)
                 shards = (
@@ -146,10 +150,10 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
     return {"index_bytes": sum(entry.bytes for entry in commit.files), "files": len(commit.files)}
 
 
-def _packed(found: Set, width: int) -> npt.NDArray[np.uint8]:
+def _packed(members: Set, width: int) -> npt.NDArray[np.uint8]:
     from angelia.audience.bitmaps.sets import to_dense
 
-    return to_dense(found, width).bits
+    return to_dense(members, width).bits
 
 
 class Engine:
@@ -192,7 +196,7 @@ def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
         name: [sys.executable, "-m", "benchmarks._audience_engines", name]
         for name in ("numpy_bits", "duckdb")
     }
-    found = {name: commands[name] for name in wanted if name in commands}
+    runnable = {name: commands[name] for name in wanted if name in commands}
     if "clickhouse" in wanted:
         has_it = (
             PEERS_PYTHON.exists()
@@ -202,10 +206,10 @@ def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
             == 0
         )
         if has_it:
-            found["clickhouse"] = [str(PEERS_PYTHON), str(ROOT / "benchmarks" / "_audience_clickhouse.py")]
+            runnable["clickhouse"] = [str(PEERS_PYTHON), str(ROOT / "benchmarks" / "_audience_clickhouse.py")]
         else:
             progress("audience: clickhouse skipped: chdb is not installed; `make bench-peers` installs it")
-    return found
+    return runnable
 
 
 def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]:
@@ -238,9 +242,9 @@ def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]
         facts = {name: engine.ready for name, engine in engines.items()}
     finally:
         memory = {name: engine.stop()["peak_rss_gib"] for name, engine in engines.items()}
-    for query, found in counts.items():
-        if len(set(found.values())) != 1:
-            raise InvalidInput(f"{query}: the engines disagree: {found}")
+    for query, by_engine in counts.items():
+        if len(set(by_engine.values())) != 1:
+            raise InvalidInput(f"{query}: the engines disagree: {by_engine}")
     result: dict[str, dict[str, Any]] = {name: {} for name in engines}
     for (name, metric), values in sorted(times.items()):
         result[name][metric] = round(statistics.median(values), 2)
@@ -251,7 +255,7 @@ def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]
         "ours": result.pop("ours"),
         "peers": result,
         "skipped": skipped,
-        "counts": {query: next(iter(found.values())) for query, found in counts.items()},
+        "counts": {query: next(iter(by_engine.values())) for query, by_engine in counts.items()},
     }
 
 
@@ -276,23 +280,24 @@ def main(argv: Sequence[str]) -> Result:
     args = parser.parse_args(argv)
     if not 1 <= args.users <= 1 << 32 or not 1 / 1024 <= args.density <= 1 or args.runs < 1:
         raise InvalidInput("--users is between 1 and 2^32, --density between 1/1024 and 1, --runs at least 1")
+    # A fresh folder each time, removed even after a failure: a billion users take 6 GB.
     folder = Path(tempfile.mkdtemp(prefix="angelia-audience-", dir=args.folder))
     try:
         began = time.perf_counter()
         built = build(Lake.open(str(folder / "lake")), folder / "raw", args.users, args.density, args.seed)
         built_s = time.perf_counter() - began
-        found = measure(folder, args.runs, [name for name in args.peers.split(",") if name])
+        result = measure(folder, args.runs, [name for name in args.peers.split(",") if name])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    found["ours"] |= {
+    result["ours"] |= {
         "build_s": round(built_s, 1),
         "index_bytes": built["index_bytes"],
         "files": built["files"],
     }
     return {
         "params": {"users": args.users, "density": args.density, "seed": args.seed},
-        "ours": found["ours"],
-        "peers": found["peers"],
+        "ours": result["ours"],
+        "peers": result["peers"],
         "runs": args.runs,
-        "notes": {"skipped": found["skipped"], "counts": found["counts"]},
+        "notes": {"skipped": result["skipped"], "counts": result["counts"]},
     }

@@ -1,10 +1,9 @@
-"""How much one worker sends: messages per worker CPU-second, time added to each, memory; and what
-firebase-admin and aioapns need for the same.
+"""How much one worker sends: messages per CPU-second, time added to each, memory.
 
-Everything is as in production: TLS HTTP/2, tokens, rendering, ledger, compaction, wall clock. The other side
-    is `angelia sandbox` in a process of its own. `messages_per_s` is what both processes reach together on
-    this machine; `…_per_cpu_s` counts the worker's own CPU alone. Peers live in `.venv-peers` (`make
-    bench-peers`); only their base address is changed.
+firebase-admin and aioapns do the same for comparison. Everything is as in production: TLS HTTP/2, tokens,
+rendering, ledger, compaction, wall clock. The other side is `angelia sandbox` in a process of its own.
+`messages_per_s` is what both processes reach together on this machine; `…_per_cpu_s` counts the worker's own
+CPU alone. Peers live in `.venv-peers` (`make bench-peers`); only their base address is changed.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def environment(names: dict[str, Any], channel: str) -> dict[str, str]:
 
 
 def this_hour(now: datetime) -> tuple[str, int]:
-    """Return plan day and hour such that the plan's rows may be sent now and for the next two hours."""
+    """Return a plan day and hour whose rows may be sent now and for the next two hours."""
     return (now - timedelta(days=1)).date().isoformat(), now.hour
 
 
@@ -114,7 +113,10 @@ def run_worker(arguments: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
 
 
 def run_peer(channel: str, messages: int, names: dict[str, Any]) -> dict[str, Any]:
-    """Run the channel's peer library over the same wire; a missing environment is said, not failed."""
+    """Run the channel's peer library over the same wire.
+
+    A missing environment is reported, not failed.
+    """
     peer = PEER_OF[channel]
     if not PEERS.exists():
         sys.stderr.write(f"{peer} skipped: no .venv-peers here; `make bench-peers` makes it\n")
@@ -189,6 +191,7 @@ def measure(
     with sandbox(folder / f"{channel}-sandbox") as names:
         profile = ["--profile", str(args.profile)] if args.profile else []
         run = run_worker([*plan, *profile], environment(names, channel))
+    # A figure counts only if the whole job was done.
     if run["outcomes"] != {"accepted": args.messages}:
         raise AngeliaError(f"not every message was accepted: {run['outcomes']}")
     figures[f"{channel}_messages_per_cpu_s"] = round(args.messages / run["cpu_s"])
@@ -198,6 +201,7 @@ def measure(
             key: run[key]
             for key in ("peak_rss_mib", "rss_growth_pct", "rss_first_mib", "seconds", "cpu_s", "system_cpu_s")
         }
+    # Latency is measured at a fixed rate: at full speed every message waits for the one before.
     if is_first and args.latency_messages:
         plan = make_plan(str(folder / "latency-lake"), args.latency_messages, channel, LATENCY_RATE * 60)
         with sandbox(folder / "latency-sandbox") as names:
@@ -208,9 +212,9 @@ def measure(
         figures["latency_messages_per_s"] = round(args.latency_messages / run["seconds"])
     if args.peer_messages:
         with sandbox(folder / f"{channel}-peer-sandbox") as names:
-            found = run_peer(channel, args.peer_messages, names)
-        if found:
-            peers[PEER_OF[channel]] = found
+            peer = run_peer(channel, args.peer_messages, names)
+        if peer:
+            peers[PEER_OF[channel]] = peer
             key = f"{channel}_messages_per_cpu_s"
-            figures[f"times_{PEER_OF[channel]}"] = round(figures[key] / found[key], 1)
+            figures[f"times_{PEER_OF[channel]}"] = round(figures[key] / peer[key], 1)
     return figures

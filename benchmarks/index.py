@@ -1,14 +1,13 @@
-"""Building the bitmap index: people a second, bytes a person, peak memory of the whole process tree; and two
-other ways to build the same sets.
+"""Building the bitmap index: people a second, bytes a person, peak memory; and two peers.
 
-Sources are synthetic and written through the lake (not timed): 26 stored fields of a person (14 whole numbers
-and 2 fractions among them), and 5 events a person over 28 days in 34 (type, item) pairs: 60 fields. Ours is
-the job itself, `python -m spark_jobs.build_bitmaps`, commits included: as it runs by itself (`ours`), and in
-a Spark session of its own (`ours_on_spark`, among the peers for comparison). The peers make the same sets
-from the same files and write them to disk: `spark_bitmap_construct_agg` with Spark's own bitmap aggregate on
-the product's session, `duckdb_list` with DuckDB's list() and pyroaring, field by field. Afterwards the
-cardinality of every set of people, and the sum of every number and count, as its slices tell it, must be the
-same with all of them.
+Memory is that of the whole process tree. Sources are synthetic and written through the lake (not timed): 26
+stored fields of a person (14 whole numbers and 2 fractions among them), and 5 events a person over 28 days in
+34 (type, item) pairs: 60 fields. Ours is the job itself, `python -m spark_jobs.build_bitmaps`, commits
+included: as it runs by itself (`ours`), and in a Spark session of its own (`ours_on_spark`, among the peers
+for comparison). The peers make the same sets from the same files and write them to disk:
+`spark_bitmap_construct_agg` with Spark's own bitmap aggregate on the product's session, `duckdb_list` with
+DuckDB's list() and pyroaring, field by field. Afterwards the cardinality of every set of people, and the sum
+of every number and count by its slices, must agree between all of them.
 """
 
 from __future__ import annotations
@@ -38,7 +37,10 @@ PEERS = ("spark_bitmap_construct_agg", "duckdb_list", "ours_on_spark")
 def run(
     command: Sequence[str], folder: Path, extra: Mapping[str, str] | None = None
 ) -> tuple[float, float, float]:
-    """Run a command on the benchmark's lake and return (seconds, seconds of processor time, peak GiB)."""
+    """Run a command on the benchmark's lake.
+
+    Returns seconds, seconds of processor time, and peak memory in GiB.
+    """
     settings = {
         "ANGELIA_HOME": str(folder),
         "ANGELIA_SHARD_BITS": str(SHARD_BITS),
@@ -89,7 +91,7 @@ def main(argv: Sequence[str]) -> Result:
             f"--users is between 1 and 2^32, --runs at least 1, --peers some of {', '.join(PEERS)}"
         )
     folder = Path(tempfile.mkdtemp(prefix="angelia-index-", dir=args.folder))
-    found: dict[str, list[dict[str, float]]] = {}
+    results: dict[str, list[dict[str, float]]] = {}
     contents: dict[str, _index_content.Content] = {}
     try:
         lake = Lake.open(str(folder / "lake"))
@@ -98,10 +100,8 @@ def main(argv: Sequence[str]) -> Result:
         for _ in range(args.runs):
             for name in ("ours", *wanted):
                 if name.startswith("ours"):
-                    for dataset_name in (
-                        "bitmap_index",
-                        "bitmap_days",
-                    ):  # days would be taken from the run before
+                    # Otherwise days would be taken from the run before.
+                    for dataset_name in ("bitmap_index", "bitmap_days"):
                         shutil.rmtree(folder / "lake" / "main" / dataset_name, ignore_errors=True)
                     master = {"ANGELIA_SPARK_MASTER": "local[2]"} if name == "ours_on_spark" else {}
                     spent = run(
@@ -121,8 +121,9 @@ def main(argv: Sequence[str]) -> Result:
                     )
                     size = sum(path.stat().st_size for path in out.glob("*.parquet"))
                     content = _index_content.peer(out)
-                found.setdefault(name, []).append(_facts(args.users, *spent, size))
+                results.setdefault(name, []).append(_facts(args.users, *spent, size))
                 progress(f"index: {name} {spent[0]:.1f} s, {spent[1]:.1f} s of processor time")
+                # Times of engines that made different sets must not be compared.
                 if content != contents.setdefault("ours", content):
                     raise InvalidInput(
                         f"{name} made other sets than ours: {_difference(contents['ours'], content)}"
@@ -130,8 +131,10 @@ def main(argv: Sequence[str]) -> Result:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     medians = {
-        name: {metric: sorted(one[metric] for one in runs)[len(runs) // 2] for metric in runs[0]}
-        for name, runs in found.items()
+        name: {
+            metric: sorted(run_figures[metric] for run_figures in runs)[len(runs) // 2] for metric in runs[0]
+        }
+        for name, runs in results.items()
     }
     n_sets = sum(map(len, contents["ours"]))
     return {
@@ -143,11 +146,11 @@ def main(argv: Sequence[str]) -> Result:
     }
 
 
-def _difference(one: _index_content.Content, other: _index_content.Content) -> str:
+def _difference(ours: _index_content.Content, theirs: _index_content.Content) -> str:
     """Return the first few keys that differ, with both values."""
     pairs = [
         (key, a.get(key), b.get(key))
-        for a, b in zip(one, other, strict=True)
+        for a, b in zip(ours, theirs, strict=True)
         for key in sorted({*a, *b})
         if a.get(key) != b.get(key)
     ]

@@ -1,4 +1,4 @@
-"""A whole night of a simulated population: seconds a step, peak memory of the process tree, bytes a user.
+"""A whole night of a simulated population: seconds a step, peak memory, bytes a user.
 
 World, catalog and bootstrap come first and are reported apart. The night is the commands that
 `nightly_personalization` runs, in its order, each in a process of its own, as Airflow starts them; Airflow's
@@ -58,7 +58,7 @@ WRITTEN = (
 
 
 def run(words: Sequence[str], env: dict[str, str], log: Path) -> tuple[float, float, float]:
-    """Run one command; return its seconds, its tree's processor seconds, and its tree's peak memory in GiB.
+    """Run one command; return seconds, processor seconds and peak memory in GiB of its tree.
 
     Raises:
         AngeliaError: it failed.
@@ -120,11 +120,12 @@ def main(argv: Sequence[str]) -> Result:
 
 
 def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict[str, float]:
-    """Make the world and the first model unless they stand there, run the night, and return its figures."""
+    """Make the world and the first model unless they exist, run the night, return its figures."""
     env = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": str(shard_bits)}
     log, lake = home / "night.log", Lake.open(str(home / "lake"))
     ours: dict[str, float] = {}
     before: list[tuple[str, list[str]]] = []
+    # A kept home goes on from where it stands, so a second run measures the night alone.
     if lake.head("user_profiles", ds=DS) is None:
         size = ["--users", str(users), "--days", str(days), "--seed", str(seed), "--ds", DS]
         before = [

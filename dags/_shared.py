@@ -12,12 +12,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from _notify import FailureNotifier, QuestionNotifier
+from _notify import FailureNotifier
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
@@ -56,29 +56,6 @@ DAY = "(ds | default(none) or last_closed(dag_run))"
 def last_closed(dag_run: Any) -> str:
     """Return the last UTC day that had closed when a run was due."""
     return str((dag_run.run_after.astimezone(UTC) - timedelta(days=1)).strftime("%Y-%m-%d"))
-
-
-def answer_by(minutes: int) -> str:
-    """Return the instant until which a question that is asked now can be answered."""
-    return f"{datetime.now(UTC) + timedelta(minutes=minutes):%Y-%m-%d %H:%M} UTC"
-
-
-def asking(body: str, default: str, within: timedelta) -> dict[str, Any]:
-    """Return what every question has: numbers and terms, a careful default, a deadline, and a notice to
-    whoever listens.
-
-    The DAG's macros need `answer_by`.
-    """
-    minutes = int(within.total_seconds() // 60)
-    until = f"\n\nAnswer by {{{{ answer_by({minutes}) }}}}; no answer counts as **{default}**. "
-    terms = until + "Whoever may edit *Required actions* of this DAG may answer, and is recorded."
-    return {
-        "body": body + terms,
-        "defaults": default,
-        "response_timeout": within,
-        "execution_timeout": None,
-        "notifiers": QuestionNotifier(),
-    }
 
 
 def known_campaigns() -> dict[str, Any]:

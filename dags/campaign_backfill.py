@@ -14,12 +14,14 @@
 branch, or follow-up parts of main.
 
 **Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no
-answer is a no. Where nothing would go again, nobody is asked, and the rest is skipped. Replays go on while it
-waits.
+answer is a no, also where the question is marked as success. The answer is to one count: `resend` puts up
+nothing if other rows could go by then. Where nothing would go again, nobody is asked, and the rest is
+skipped. Replays go on while it waits.
 
 **When it fails.**
 - `replay` says that main has no plan of a night: name other nights, or run that night first.
 - `resend` says that a campaign is stopped: resume it, if it is to go on, and trigger again.
+- `resend` says that what may go is not what was counted: trigger again, and read the new numbers.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator, answer_by, asking, known_campaigns, last_closed
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from _asking import Approval, answer_by, answer_to, asking
+from _shared import DEFAULTS, CommandOperator, known_campaigns, last_closed
 from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -51,6 +53,8 @@ NUMBERS = """{% set found = ti.xcom_pull(task_ids='count_resend') %}**{{ found.r
 {% for campaign, counts in found.campaigns.items() %}
 - **{{ campaign }}**: {% for reason, n in counts.items() %}{{ reason }} {{ n }}{{ ', ' if not loop.last }}{% endfor %}{% endfor %}
 
+Counted as `{{ found.hash }}`: an answer counts for this count alone.
+
 Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_plan | join(', ') }}{% endif %}"""
 
 
@@ -64,7 +68,7 @@ Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_
     dagrun_timeout=timedelta(hours=12),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
-    user_defined_macros={"last_closed": last_closed, "answer_by": answer_by},
+    user_defined_macros={"last_closed": last_closed, "answer_by": answer_by, "answer_to": answer_to},
     tags=["angelia", "campaigns"],
     params={
         "mode": Param(
@@ -122,8 +126,9 @@ def campaign_backfill():
     count_resend = CommandOperator(
         task_id="count_resend", argv=[*RESEND, "--json"], execution_timeout=timedelta(minutes=30)
     )
-    approve_resend = ApprovalOperator(
+    approve_resend = Approval(
         task_id="approve_resend",
+        about="{{ ti.xcom_pull(task_ids='count_resend').hash }}",
         subject=(
             "Send {{ ti.xcom_pull(task_ids='count_resend').resent }} messages of {{ (params.campaigns "
             "or []) | join(', ') }} again?"
@@ -132,7 +137,12 @@ def campaign_backfill():
     )
     resend = CommandOperator(
         task_id="resend",
-        argv=[*RESEND, "--yes", "--json"],
+        argv=[
+            *(*RESEND, "--yes", "--expect", "{{ answer_to(ti, 'approve_resend').about }}"),
+            *("--answer", "{{ answer_to(ti, 'approve_resend').option }}"),
+            *("--answered-by", "{{ answer_to(ti, 'approve_resend').by }}"),
+            "--json",
+        ],
         pool="plan",
         execution_timeout=timedelta(minutes=30),
     )

@@ -17,6 +17,13 @@ so yesterday's manifests stay and are still sent.
   it sends nothing, and yesterday's manifests stay. Who approves the night sends all of it.
   `angelia plan guard --ds D` shows the numbers again. Its verdict `missing` asks nothing: a campaign that
   should send plans no message.
+- a question that was marked as success, or is answered with another verdict's id, counts as not answered:
+  `emit_manifests` reads the guard's verdict itself. Airflow keeps the text of a question that is cleared:
+  where
+  `angelia plan guard --ds D` shows another id than the question's field *about*, read the numbers there, put
+  that id into the field, and answer.
+- `emit_manifests` says that gate or guard judged another plan: `plan_dispatch` ran again since. Clear
+  `check_plan` and all after it.
 - too late in the night: clear it anyway. Hours that have passed are skipped and counted in the plan.
 
 **Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`), so
@@ -33,19 +40,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
+from _asking import Approval, Question, answer_by, answer_to, asking
 from _shared import (
     DAY,
     DEFAULTS,
     CommandOperator,
-    answer_by,
-    asking,
     branch_of,
     command,
     last_closed,
     skip_before,
     spark_job,
 )
-from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -56,27 +61,25 @@ ON = (*DS, "--branch", BRANCH)
 
 
 ASKS = {"night": "ask_night", "campaigns": "ask_campaigns"}  # verdict of the guard -> the task that asks
+VERDICT = "{{ ti.xcom_pull(task_ids='plan_guard').verdict_id }}"  # what the questions are about
 SEND_THEM, LEAVE_OUT = "Send them, too", "Leave them out"
 ANSWER_WITHIN = timedelta(minutes=90)  # the plan's first hour begins two hours after the night does
 NUMBERS = """{% set guard = ti.xcom_pull(task_ids='plan_guard') %}{{ guard.figures.messages.values() | sum }} messages, {{ guard.history }}.
 {% for breach in guard.breaches %}
 - **{{ breach.check }}** ({{ breach.severity }}): {{ breach.says }}{% endfor %}
 
+Verdict **{{ guard.verdict_id }}** on `{{ guard.decisions }}`: an answer counts for this verdict alone.
+
 Held back: {{ 'the night; approved, all of it is sent' if guard.verdict == 'night' else guard.held | join(', ') }}.
 {% set day = ds | default(none) or last_closed(dag_run) %}To see more: `angelia plan guard --ds {{ day }}`, `angelia plan show --ds {{ day }}`"""
 
 
-def held_back(ti: Any) -> str:
-    """Return the campaigns to leave out, separated by commas: those the guard held back, unless a person
-    wants them, or the whole night.
+def answer(ti: Any) -> dict[str, str]:
+    """Return what a person answered to the question that this night's verdict asks, if any: `emit_manifests`
+    reads the verdict itself, and judges whether the answer is one.
     """
-    guard = ti.xcom_pull(task_ids="plan_guard")
-    # Only the question that this verdict asks: a night that was cleared may still hold an answer to the other
-    # one.
-    asked = ASKS.get(guard["verdict"])
-    answer = (ti.xcom_pull(task_ids=asked) if asked else None) or {}
-    is_wanted = {SEND_THEM, ApprovalOperator.APPROVE}.intersection(answer.get("chosen_options", ()))
-    return "" if is_wanted else ",".join(guard["held"])
+    guard = ti.xcom_pull(task_ids="plan_guard") or {}
+    return answer_to(ti, ASKS.get(guard.get("verdict")))
 
 
 def gate(name: str):
@@ -98,7 +101,7 @@ def gate(name: str):
     user_defined_macros={
         "branch_of": branch_of,
         "skip_before": skip_before,
-        "held_back": held_back,
+        "answer": answer,
         "last_closed": last_closed,
         "answer_by": answer_by,
     },
@@ -151,13 +154,15 @@ def nightly_personalization():
         branch=BRANCH,
         execution_timeout=timedelta(minutes=20),
     )
-    ask_night = ApprovalOperator(
+    ask_night = Approval(
         task_id="ask_night",
+        about=VERDICT,
         subject="Send the night of {{ " + DAY + " }} all the same?",
         **asking(NUMBERS, "Reject", ANSWER_WITHIN),
     )
-    ask_campaigns = HITLOperator(
+    ask_campaigns = Question(
         task_id="ask_campaigns",
+        about=VERDICT,
         subject="Campaigns held back on {{ " + DAY + " }}",
         options=[SEND_THEM, LEAVE_OUT],
         **asking(NUMBERS, LEAVE_OUT, ANSWER_WITHIN),
@@ -165,8 +170,9 @@ def nightly_personalization():
     emit_manifests = spark_job(
         "emit_manifests",
         *ON,
-        "--without",
-        "{{ held_back(ti) }}",
+        *("--answer", "{{ answer(ti).option }}"),
+        *("--answered-by", "{{ answer(ti).by }}"),
+        *("--verdict", "{{ answer(ti).about }}"),
         outlets=["dispatch_manifest"],
         pool="spark",
         trigger_rule="none_failed_min_one_success",

@@ -8,11 +8,14 @@ into the registry (HOME/models), and the champion if somebody approves. `train` 
 and how its choices compare with the champion's on the same logged rounds.
 
 **Approval.** `approve` waits three days for an answer under *Required actions*, showing those numbers; no
-answer is a no. Whoever answers is recorded as who promoted. The night goes on scoring with the standing
-champion meanwhile.
+answer is a no, also where the question is marked as success. Whoever answers is recorded as who promoted, and
+only the version that was asked about is promoted. The night goes on scoring with the standing champion
+meanwhile.
 
 **When it fails.**
 - `train` says that a dataset has no commit: the night of that day has not run. Clear `train` once it has.
+- `promote` says that the answer is about another version: `train` ran again, and Airflow keeps a question's
+  first text. Trigger the week again, or run `python -m models.promote` for the version you read about.
 - `promote` says that the version does not beat the base rate, or is credibly worse than the champion:
   approval is not enough for that. Read its card (HOME/models/p_open/versions/VERSION/card.md); `python -m
   models.promote --force` is there for whoever answers for it.
@@ -23,8 +26,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import jinja2
-from _shared import DEFAULTS, CommandOperator, answer_by, asking, last_closed
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from _asking import Approval, answer_by, answer_to, asking
+from _shared import DEFAULTS, CommandOperator, last_closed
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
 # A run without a date has no interval: it takes the last closed day.
@@ -60,7 +63,7 @@ The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
     dagrun_timeout=timedelta(days=4),
     default_args=DEFAULTS,
     template_undefined=jinja2.StrictUndefined,
-    user_defined_macros={"last_closed": last_closed, "answer_by": answer_by},
+    user_defined_macros={"last_closed": last_closed, "answer_by": answer_by, "answer_to": answer_to},
     tags=["angelia", "models"],
     params={
         "ds": Param(
@@ -90,8 +93,9 @@ def weekly_retrain():
         argv=["python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}", "--json"],
         pool="spark",
     )
-    approve = ApprovalOperator(
+    approve = Approval(
         task_id="approve",
+        about="{{ " + TRAINED + ".version }}",
         subject="Promote model {{ " + TRAINED + ".version }}?",
         **asking(QUESTION, "Reject", timedelta(days=3)),
     )
@@ -99,10 +103,9 @@ def weekly_retrain():
         task_id="promote",
         argv=[
             *("python", "-m", "models.promote", "--version", "{{ " + TRAINED + ".version }}"),
-            *(
-                "--by",
-                "{{ (ti.xcom_pull(task_ids='approve').responded_by_user or {}).get('name', 'airflow') }}",
-            ),
+            *("--answer", "{{ answer_to(ti, 'approve').option }}"),
+            *("--by", "{{ answer_to(ti, 'approve').by }}"),
+            *("--about", "{{ answer_to(ti, 'approve').about }}"),
             *("--reason", "weekly retrain, approved in Airflow", "--json"),
         ],
     )

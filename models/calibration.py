@@ -18,8 +18,11 @@ def sigmoid(x: Floats) -> Floats:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
 
 
-def fit_platt(raw: Floats, label: Floats, weight: Floats, ridge: float = 1.0) -> tuple[float, float]:
-    """Return (slope, offset) of p = sigmoid(slope * raw + offset); shrunk a little to (1, 0), which is
+def fit_platt(
+    raw: Floats, label: Floats, weight: Floats, ridge: float = 1.0, known: Floats | None = None
+) -> tuple[float, float]:
+    """Return (slope, offset) of p = sigmoid(slope * raw + offset + known); shrunk a little to (1, 0), which
+    is
     returned if there is one class only.
 
     Args:
@@ -27,21 +30,23 @@ def fit_platt(raw: Floats, label: Floats, weight: Floats, ridge: float = 1.0) ->
         label: (n,) 0 or 1.
         weight: (n,) non-negative.
         ridge: pseudo examples behind (1, 0).
+        known: (n,) part of the log-odds that is not to be scaled; None = 0.
     """
     if len(label) == 0 or label.min() == label.max():
         return 1.0, 0.0
     design = np.stack([raw, np.ones_like(raw)], axis=1)
     prior = np.array([1.0, 0.0])
     theta = prior.copy()
+    fixed = np.zeros_like(raw) if known is None else known
 
     def loss(at: Floats) -> float:
-        z = design @ at
+        z = design @ at + fixed
         return float(
             (weight * (np.logaddexp(0.0, z) - label * z)).sum() + 0.5 * ridge * ((at - prior) ** 2).sum()
         )
 
     for _ in range(100):
-        p = sigmoid(design @ theta)
+        p = sigmoid(design @ theta + fixed)
         gradient = design.T @ (weight * (p - label)) + ridge * (theta - prior)
         curvature = (design * (weight * p * (1 - p))[:, None]).T @ design + ridge * np.eye(2)
         step = np.linalg.solve(curvature, gradient)

@@ -18,12 +18,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.catalog.snapshot import Catalog, read_snapshot
+from angelia.catalog.snapshot import Catalog, nearest_catalog
 from angelia.contracts.ids import uniform
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.timing.evidence import slot_weights
+from models.behaviour import WINDOW_DAYS, Behaviour, Population
 from models.features import USER_COLUMNS
+from models.past import hour_offsets, read_past, with_behaviour
 
 DAY_US = 86_400_000_000
 SHARES = (0.6, 0.8)  # of the examples in time order: train before, calibration between, test after
@@ -60,17 +62,22 @@ class Examples:
     Attributes:
         rows: message_id, ordinal, campaign_id, material_id, sent_us, propensities, label, and every feature's
             source column. label: (n,) 0 or 1. weight: (n,) weights that make sending hours as if drawn
-            evenly, mean about 1. bounds: row numbers where calibration and test begin. inputs: commits read.
-            catalog: the catalog they were described with, None if there is none. left_out: pushes left out,
-            by reason.
+            evenly, mean about 1. offset: (n,) log of what the hour of sending multiplies an open by, for that
+            person and category, as of the night that planned it. behaviour: what each example's person had
+            done up to the day before it was sent. bounds: row numbers where calibration and test begin.
+            inputs: commits read. catalog: the catalog they were described with. left_out: pushes left out, by
+            reason.
     """
 
     rows: pa.Table
     label: npt.NDArray[np.float64]
     weight: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+    behaviour: Behaviour
+    population: Population
     bounds: tuple[int, int]
     inputs: list[Commit]
-    catalog: Catalog | None
+    catalog: Catalog
     left_out: dict[str, int]
 
     def part(self, name: str) -> slice:
@@ -85,7 +92,7 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
 
     Raises:
         InvalidInput: the cutoff leaves no mature push.
-        NotFound: there are no features as of the cutoff.
+        NotFound: there are no features as of the cutoff, or no catalog snapshot.
     """
     first, last = date.fromisoformat(cutoff) + timedelta(days=1), date.fromisoformat(ds)
     if (last - first).days < 1:
@@ -110,8 +117,12 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
     if pushes is None or not pushes.num_rows:
         raise InvalidInput(f"no push was sent after {cutoff} and up to {ds}", fix="choose an earlier cutoff")
     catalog = nearest_catalog(lake, ds)
-    inputs = [features, *commits, *([catalog.commit] if catalog and catalog.commit else [])]
-    people = _sample(lake.read(features, ["ordinal", "tags", *USER_COLUMNS]), share)
+    if catalog is None:
+        raise NotFound(
+            "catalog_snapshot has no commit: a model cannot know what a material is about",
+            fix=f"run `angelia catalog snapshot --ds {ds}`",
+        )
+    people = _sample(lake.read(features, ["ordinal", "timezone", "tags", *USER_COLUMNS]), share)
     rows, left_out = join_examples(pushes, people, catalog, since=_us(first), until=_us(last) + DAY_US)
     if rows.num_rows < 100:
         raise InvalidInput(
@@ -124,13 +135,20 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
             f"the pushes after {cutoff} were all sent at one instant: no later ones to test on",
             fix="choose an earlier cutoff",
         )
+    past = read_past(lake, ds, (last - first).days + 1 + WINDOW_DAYS, people["ordinal"].to_numpy())
+    train = rows.slice(0, bounds[0])
+    rows, behaved, population = with_behaviour(rows, train, past, catalog)
+    offset, curves = hour_offsets(lake, rows, people, catalog, ds=ds, days=(last - first).days + 1)
     propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     label = rows["label"].to_numpy().astype(np.float64)
-    return Examples(rows, label, slot_weights(propensity), bounds, inputs, catalog, left_out)
+    known = [catalog.commit] if catalog.commit else []
+    inputs = [features, *commits, *(c for c in past.commits if c not in commits), *curves, *known]
+    weight = slot_weights(propensity)
+    return Examples(rows, label, weight, offset, behaved, population, bounds, inputs, catalog, left_out)
 
 
 def join_examples(
-    pushes: pa.Table, people: pa.Table, catalog: Catalog | None, *, since: int, until: int
+    pushes: pa.Table, people: pa.Table, catalog: Catalog, *, since: int, until: int
 ) -> tuple[pa.Table, dict[str, int]]:
     """Join sent pushes of [since, until - 24 h) with their opens within 24 h, the people's features, topics
     and categories; microseconds UTC.
@@ -143,8 +161,8 @@ def join_examples(
     before, young = pc.less(sent["sent_us"], since), pc.greater_equal(sent["sent_us"], until - DAY_US)
     left_out = {"sent_before_cutoff": _count(before), "not_mature": _count(young)}
     sent = sent.filter(pc.and_not(pc.invert(before), young))
-    campaigns = {name: campaign.topic for name, campaign in catalog.campaigns.items()} if catalog else {}
-    materials = {name: material.category for name, material in catalog.materials.items()} if catalog else {}
+    campaigns = {name: campaign.topic for name, campaign in catalog.campaigns.items()}
+    materials = {name: material.category for name, material in catalog.materials.items()}
     with duckdb.connect() as connection:
         connection.execute("SET threads = 2")
         connection.register("sent", sent)
@@ -168,14 +186,6 @@ def split_bounds(sent_us: npt.NDArray[np.int64]) -> tuple[int, int]:
             int(np.searchsorted(sent_us, instant) or np.searchsorted(sent_us, instant, side="right"))
         )
     return bounds[0], bounds[1]
-
-
-def nearest_catalog(lake: Lake, ds: str) -> Catalog | None:
-    """Return the newest catalog snapshot up to ds, or the oldest after it; None if none was ever taken."""
-    days = [part["ds"] for part in lake.partitions("catalog_snapshot")]
-    until = [day for day in days if day <= ds]
-    chosen = until[-1] if until else (days[0] if days else None)
-    return read_snapshot(lake, lake.require("catalog_snapshot", ds=chosen)) if chosen else None
 
 
 def _sample(table: pa.Table, share: float) -> pa.Table:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from angelia.catalog.snapshot import Catalog
-from angelia.matching import softmax_epsilon
+from angelia.matching import inverse_gap
+from models.behaviour import Behaviour
 from models.features import Context
 from models.scorer import Scorer
 
@@ -42,6 +43,29 @@ def logloss(label: Floats, p: Floats, weight: Floats | None = None) -> float:
     """Return the mean negative log-likelihood, in nats."""
     q = np.clip(p, 1e-12, 1 - 1e-12)
     return float(np.average(-(label * np.log(q) + (1 - label) * np.log(1 - q)), weights=weight))
+
+
+def losses(label: Floats, p: Floats) -> Floats:
+    """Return each example's negative log-likelihood, in nats, (n,)."""
+    q = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.asarray(-(label * np.log(q) + (1 - label) * np.log(1 - q)))
+
+
+def paired(gain: Floats, user: npt.NDArray[np.generic]) -> dict[str, float]:
+    """Return the mean of (n,) differences with a 95 % interval in which a user's examples count as one.
+
+    Source: Liang & Zeger (1986), Longitudinal data analysis using generalized linear models, the sandwich of
+        a
+        mean with one cluster a user.
+    """
+    if not len(gain):
+        return {"value": 0.0, "low": 0.0, "high": 0.0}
+    _, inverse = np.unique(user, return_inverse=True)
+    value = float(gain.mean())
+    by_user = np.bincount(inverse, weights=gain - value)
+    spread = float(np.sqrt((by_user**2).sum())) / len(gain)
+    found = {"value": value, "low": value - Z95 * spread, "high": value + Z95 * spread}
+    return {name: round(number, 7) for name, number in found.items()}
 
 
 def calibration_error(label: Floats, p: Floats, weight: Floats | None = None, bins: int = 10) -> float:
@@ -147,7 +171,9 @@ def contexts_of(catalog: Catalog, campaign_id: str) -> list[Context]:
     ]
 
 
-def policy_value(scorer: Scorer, rows: pa.Table, reward: Floats, catalog: Catalog) -> dict[str, Estimate]:
+def policy_value(
+    scorer: Scorer, rows: pa.Table, behaviour: Behaviour, reward: Floats, catalog: Catalog
+) -> dict[str, Estimate]:
     """Estimate what drawing materials with a model's scores would have earned on logged rounds, opens per
     push.
 
@@ -157,7 +183,7 @@ def policy_value(scorer: Scorer, rows: pa.Table, reward: Floats, catalog: Catalo
     propensity = rows["material_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     campaigns = np.array(rows["campaign_id"].to_pylist(), dtype=object)
     materials = np.array(rows["material_id"].to_pylist(), dtype=object)
-    users = scorer.encode_users(rows)
+    users = scorer.encode_users(rows, behaviour)
     explore = catalog.policy.explore
     ratio, predicted, expected = (np.full(len(reward), np.nan) for _ in range(3))
     for campaign in sorted(set(campaigns.tolist()) & set(catalog.campaigns)):
@@ -167,7 +193,7 @@ def policy_value(scorer: Scorer, rows: pa.Table, reward: Floats, catalog: Catalo
             (campaigns == campaign) & (propensity > 0) & np.isin(materials.astype(str), list(position))
         )
         scores = scorer.predict(users, contexts, here)
-        chances = softmax_epsilon(scores, explore.temperature, explore.epsilon)
+        chances = inverse_gap(scores, explore.epsilon)
         action = np.array([position[name] for name in materials[here]], dtype=np.int64)
         at = np.arange(len(here))
         ratio[here] = chances[at, action] / propensity[here]

@@ -19,9 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.behaviour import PAIR_NUMBERS, USER_NUMBERS, Behaviour
+
 Matrix = npt.NDArray[np.float32]
 
-VERSION = 1
+VERSION = 2
 MAX_VALUES = 250
 MIN_COUNT = 20  # a value seen less often in training says nothing
 
@@ -32,7 +34,7 @@ class Feature:
 
     name: str
     kind: Literal["number", "flag", "category"]
-    of: Literal["user", "campaign", "material", "pair"] = "user"
+    of: Literal["user", "behaviour", "campaign", "material", "pair"] = "user"
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -59,16 +61,20 @@ FEATURES: tuple[Feature, ...] = (
     Feature("n_opens_28d", "number"),
     Feature("open_rate_28d", "number"),
     Feature("days_since_push", "number"),
+    *(Feature(name, "number", "behaviour") for name in USER_NUMBERS),
     Feature("campaign_id", "category", "campaign"),
     Feature("topic", "category", "campaign"),
     Feature("material_id", "category", "material"),
     Feature("category", "category", "material"),
     Feature("is_category_in_tags", "flag", "pair"),
+    *(Feature(name, "number", "pair") for name in PAIR_NUMBERS),
 )
+# What the logistic line also sees in pairs: taste depends on who somebody is.
+CROSSES = (("category", "gender"), ("category", "age_years"))
 NAMES = tuple(feature.name for feature in FEATURES)
 CATEGORICAL = tuple(position for position, feature in enumerate(FEATURES) if feature.kind == "category")
 USER_COLUMNS = tuple(feature.name for feature in FEATURES if feature.of == "user")
-N_USER = len(USER_COLUMNS)
+N_USER = len(USER_COLUMNS) + len(USER_NUMBERS)
 
 Vocabulary = Mapping[str, Sequence[str]]
 
@@ -100,7 +106,7 @@ def encode_rows(rows: pa.Table, vocabulary: Vocabulary) -> Matrix:
     """
     matrix = np.empty((rows.num_rows, len(FEATURES)), dtype=np.float32)
     for position, feature in enumerate(FEATURES):
-        if feature.of == "pair":
+        if feature.name == "is_category_in_tags":
             matrix[:, position] = _tag_matches(rows)
         else:
             matrix[:, position] = _column(rows[feature.name], feature, vocabulary)
@@ -109,20 +115,23 @@ def encode_rows(rows: pa.Table, vocabulary: Vocabulary) -> Matrix:
 
 @dataclass(frozen=True)
 class EncodedUsers:
-    """Users ready for scoring: (n, user columns) float32, and for each tag whether a user has it, (n,)."""
+    """Users ready for scoring: (n, user features) float32, and for each tag whether a user has it, (n,)."""
 
     matrix: Matrix
     tags: Mapping[str, npt.NDArray[np.bool_]]
+    behaviour: Behaviour | None = None
 
     def __len__(self) -> int:
         return len(self.matrix)
 
 
-def encode_users(users: pa.Table, vocabulary: Vocabulary) -> EncodedUsers:
-    """Return rows of user_features ready for scoring."""
+def encode_users(users: pa.Table, vocabulary: Vocabulary, behaviour: Behaviour | None = None) -> EncodedUsers:
+    """Return rows of user_features ready for scoring; `behaviour` is of the same users, if it is to count."""
     declared = {feature.name: feature for feature in FEATURES}
     columns = [_column(users[name], declared[name], vocabulary) for name in USER_COLUMNS]
-    matrix = np.stack(columns, axis=1) if users.num_rows else np.empty((0, N_USER), dtype=np.float32)
+    if behaviour is not None:
+        columns += [behaviour.user[name].astype(np.float32) for name in USER_NUMBERS]
+    matrix = np.stack(columns, axis=1) if users.num_rows else np.empty((0, len(columns)), dtype=np.float32)
     tags = users["tags"].combine_chunks()
     values, owner = pc.list_flatten(tags), pc.list_parent_indices(tags).to_numpy()
     has: dict[str, npt.NDArray[np.bool_]] = {}
@@ -130,7 +139,7 @@ def encode_users(users: pa.Table, vocabulary: Vocabulary) -> EncodedUsers:
         flags = np.zeros(users.num_rows, dtype=bool)
         flags[owner[np.asarray(pc.fill_null(pc.equal(values, tag), False)).astype(bool)]] = True
         has[tag] = flags
-    return EncodedUsers(matrix.astype(np.float32), has)
+    return EncodedUsers(matrix.astype(np.float32), has, behaviour)
 
 
 def encode_pairs(
@@ -139,8 +148,12 @@ def encode_pairs(
     """Return (len(rows), features): the given users, each with the same campaign and material."""
     matrix = np.empty((len(rows), len(FEATURES)), dtype=np.float32)
     matrix[:, :N_USER] = users.matrix[rows]
+    assert users.behaviour is not None
+    habits = users.behaviour.of(context.category, rows)
     for position, feature in enumerate(FEATURES[N_USER:], start=N_USER):
-        if feature.of == "pair":
+        if feature.name in habits:
+            matrix[:, position] = habits[feature.name]
+        elif feature.of == "pair":
             flags = users.tags.get(context.category) if context.category is not None else None
             matrix[:, position] = 0.0 if flags is None else flags[rows]
         else:

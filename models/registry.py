@@ -20,9 +20,17 @@ from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
 from angelia.lake.opening import open_store
 from angelia.lake.store import Store
 
-FILES = ("model.txt", "features.json", "calibration.json", "lineage.json", "metrics.json", "card.md")
+FILES = (
+    "logistic.json",
+    "model.txt",
+    "features.json",
+    "calibration.json",
+    "lineage.json",
+    "metrics.json",
+    "card.md",
+)
 _NAMED_BY = FILES[
-    :4
+    :5
 ]  # metrics compare with the champion of the moment, so they are no part of a version's identity
 _MEND = "remove the version's folder and train again, or promote another version"
 _ROOT = "p_open"
@@ -87,7 +95,7 @@ class Registry:
         folder = f"{_ROOT}/versions/{version}"
         try:
             manifest = json.loads(self.store.read(f"{folder}/manifest.json"))
-            hashes = {name: str(manifest["sha256"][name]) for name in FILES}
+            hashes = {name: str(manifest["sha256"][name]) for name in FILES if name in manifest["sha256"]}
         except (NotFound, InvalidInput):
             have = ", ".join(self.versions()) or "none"
             raise NotFound(
@@ -99,7 +107,7 @@ class Registry:
         if version.rsplit("-", 1)[-1] != _identity(hashes):
             raise Corrupt(f"model {version}: manifest.json is not the one it was stored with", fix=_MEND)
         files = {}
-        for name in FILES:
+        for name in hashes:
             try:
                 files[name] = self.store.read(f"{folder}/{name}")
             except NotFound:

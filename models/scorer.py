@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from angelia.errors import Corrupt, InvalidInput
+from models.behaviour import Behaviour, Population
 from models.calibration import sigmoid
 from models.features import (
     FEATURES,
@@ -27,6 +28,7 @@ from models.features import (
     encode_pairs,
     encode_users,
 )
+from models.logistic import Logistic
 
 Floats = npt.NDArray[np.float64]
 COLUMNS = (*USER_COLUMNS, "tags")
@@ -54,26 +56,34 @@ class Scorer:
         calibration = json.loads(files["calibration.json"])
         self.slope, self.offset = float(calibration["slope"]), float(calibration["offset"])
         self.threads = threads
-        try:
-            self.booster = lgb.Booster(model_str=files["model.txt"].decode())
-        except lgb.basic.LightGBMError as error:
-            raise Corrupt(f"model.txt: {error}") from None
-        if tuple(self.booster.feature_name()) != NAMES:
-            raise InvalidInput(
-                "model.txt has other features than its features.json",
-                fix="train again with `python -m models.train`",
-            )
+        line = json.loads(files["logistic.json"])
+        self.logistic = Logistic.from_dict(line)
+        self.population = Population.from_dict(line["population"])
+        self.booster = _booster(files["model.txt"]) if files["model.txt"] else None
 
-    def encode_users(self, users: pa.Table) -> EncodedUsers:
-        """Return rows of user_features (at least `COLUMNS`) ready for `predict`."""
-        return encode_users(users, self.vocabulary)
+    def encode_users(self, users: pa.Table, behaviour: Behaviour) -> EncodedUsers:
+        """Return rows of user_features (at least `COLUMNS`) and the same users' behaviour ready for
+        `predict`.
+        """
+        return encode_users(users, self.vocabulary, behaviour)
 
     def predict_matrix(self, matrix: Matrix) -> Floats:
         """Return calibrated p(open) of encoded pairs, shape (n,)."""
         if not len(matrix):
             return np.zeros(0)
-        raw = self.booster.predict(matrix, raw_score=True, num_threads=self.threads)
-        return sigmoid(self.slope * np.asarray(raw, dtype=np.float64) + self.offset)
+        return sigmoid(self.slope * self.raw(matrix) + self.offset)
+
+    def calibrated(self, matrix: Matrix, offset: Floats) -> Floats:
+        """Return p(open) of encoded pairs at hours that add `offset` to the log-odds, both (n,)."""
+        return sigmoid(self.slope * self.raw(matrix) + self.offset + offset)
+
+    def raw(self, matrix: Matrix) -> Floats:
+        """Return log-odds before calibration, (n,): the line's, and the trees' where there are any."""
+        line = self.logistic.logit(matrix, self.vocabulary)
+        if self.booster is None:
+            return line
+        trees = self.booster.predict(matrix, raw_score=True, num_threads=self.threads)
+        return line + np.asarray(trees, dtype=np.float64)
 
     def predict(
         self, users: EncodedUsers, contexts: Sequence[Context], rows: npt.NDArray[np.int64] | None = None
@@ -84,6 +94,19 @@ class Scorer:
         for position, context in enumerate(contexts):
             scores[:, position] = self.predict_matrix(encode_pairs(users, chosen, context, self.vocabulary))
         return scores
+
+
+def _booster(data: bytes) -> lgb.Booster:
+    try:
+        booster = lgb.Booster(model_str=data.decode())
+    except lgb.basic.LightGBMError as error:
+        raise Corrupt(f"model.txt: {error}") from None
+    if tuple(booster.feature_name()) != NAMES:
+        raise InvalidInput(
+            "model.txt has other features than its features.json",
+            fix="train again with `python -m models.train`",
+        )
+    return booster
 
 
 def features_json(vocabulary: Mapping[str, Sequence[str]] | None = None) -> dict[str, object]:

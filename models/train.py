@@ -24,16 +24,20 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.attempt import code_version
 from angelia.lake.configured import open_lake
-from angelia.output import emit, parse_ds, progress
+from angelia.output import emit, parse_ds, progress, speak_utf8
+from models import logistic
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
 from models.dataset import Examples, read_examples
-from models.evaluate import estimates_json, policy_value, ranking_metrics
-from models.features import CATEGORICAL, NAMES, encode_rows, learn_vocabulary
+from models.evaluate import estimates_json, losses, paired, policy_value, ranking_metrics
+from models.features import CATEGORICAL, NAMES, Vocabulary, encode_rows, learn_vocabulary
+from models.logistic import Logistic, choose
+from models.prior import make_prior
 from models.registry import Registry, to_json
 from models.scorer import Scorer, features_json
 
 Floats = npt.NDArray[np.float64]
+TRAIN_DAYS = 21  # three weeks see every weekday three times, and tastes have not moved far
 
 
 @dataclass(frozen=True)
@@ -68,19 +72,83 @@ def parameters(seed: int, n_train: int) -> dict[str, Any]:
     }
 
 
+def boost(
+    matrix: npt.NDArray[np.float32],
+    label: Floats,
+    weight: Floats,
+    start: Floats,
+    train: slice,
+    later: slice | None,
+    *,
+    seed: int,
+    trees: int,
+) -> lgb.Booster | None:
+    """Return trees on what the line (`start`, log-odds) leaves over, stopped early by `later`; None if even
+    the
+    first ones make it no better there.
+    """
+
+    def data(part: slice, reference: lgb.Dataset | None = None) -> lgb.Dataset:
+        return lgb.Dataset(
+            matrix[part],
+            label[part],
+            weight=weight[part],
+            init_score=start[part],
+            reference=reference,
+            feature_name=list(NAMES),
+            categorical_feature=list(CATEGORICAL),
+            params={"verbosity": -1},
+        )
+
+    if not trees:
+        return None
+    wanted = parameters(seed, train.stop - train.start)
+    first = data(train)
+    if later is None:
+        return lgb.train(wanted, first, num_boost_round=trees)
+    stop = lgb.early_stopping(20, verbose=False)
+    booster = lgb.train(wanted, first, trees, valid_sets=[data(later, first)], callbacks=[stop])
+    gained = np.asarray(booster.predict(matrix[later], raw_score=True, num_threads=2))
+    z = np.stack([start[later], start[later] + gained])
+    loss = (weight[later] * (np.logaddexp(0.0, z) - label[later] * z)).sum(axis=1)
+    # A hair less loss on a few thousand pushes is luck; half a nat a tree is not.
+    return booster if loss[0] - loss[1] > 0.5 * booster.best_iteration else None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A line, the trees on top of it if any help, and the strengths that were chosen."""
+
+    line: Logistic
+    booster: lgb.Booster | None
+    ridge: float
+    trees: int
+
+    def raw(self, matrix: npt.NDArray[np.float32], vocabulary: Vocabulary) -> Floats:
+        """Return log-odds at a mean hour, (n,)."""
+        line = self.line.logit(matrix, vocabulary)
+        if self.booster is None:
+            return line
+        trees = self.booster.predict(matrix, raw_score=True, num_threads=2)
+        return line + np.asarray(trees, dtype=np.float64)
+
+
 def fit(
-    matrix: npt.NDArray[np.float32], label: Floats, weight: Floats, *, seed: int, trees: int
-) -> lgb.Booster:
-    """Return a booster trained on (n, features) examples."""
-    data = lgb.Dataset(
-        matrix,
-        label,
-        weight=weight,
-        feature_name=list(NAMES),
-        categorical_feature=list(CATEGORICAL),
-        params={"verbosity": -1},
-    )
-    return lgb.train(parameters(seed, len(label)), data, num_boost_round=trees)
+    examples: Examples, matrix: npt.NDArray[np.float32], vocabulary: Vocabulary, *, seed: int, trees: int
+) -> tuple[Fitted, Fitted]:
+    """Return the model fitted on the training part, and the same refitted on all examples."""
+    label, weight, offset = examples.label, examples.weight, examples.offset
+    part, later = examples.part("train"), examples.part("calibration")
+    line, ridge = choose(matrix, vocabulary, label, weight, offset, part, later)
+    start = offset + line.logit(matrix, vocabulary)
+    booster = boost(matrix, label, weight, start, part, later, seed=seed, trees=trees)
+    grown = booster.best_iteration if booster is not None else 0
+    held = Fitted(line, booster, ridge, grown)
+    # The newest pushes are the best teachers: what ships has seen them too, at the strengths chosen without.
+    whole = logistic.fit(matrix, vocabulary, label, weight, offset, ridge=ridge)
+    start = offset + whole.logit(matrix, vocabulary)
+    more = boost(matrix, label, weight, start, slice(0, len(label)), None, seed=seed, trees=grown)
+    return held, Fitted(whole, more, ridge, grown)
 
 
 def train(
@@ -94,13 +162,13 @@ def train(
     max_rows: int = 2_000_000,
 ) -> Trained:
     """Train on pushes of (cutoff, ds], register the version, and return it with its metrics; the default
-    cutoff is seven days before ds.
+    cutoff is `default_cutoff`.
 
     Raises:
         InvalidInput: too few pushes, or none was opened.
         NotFound: there are no features as of the cutoff.
     """
-    cutoff = cutoff or (date.fromisoformat(ds) - timedelta(days=7)).isoformat()
+    cutoff = cutoff or default_cutoff(lake, ds)
     examples = read_examples(lake, ds=ds, cutoff=cutoff, max_rows=max_rows)
     logs.took([(commit.ref, commit.dataset, commit.rows) for commit in examples.inputs], examples.left_out)
     part = examples.part("train")
@@ -113,18 +181,26 @@ def train(
     progress(f"train: {examples.rows.num_rows} pushes after {cutoff}, {label.mean():.4f} opened")
     vocabulary = learn_vocabulary(examples.rows.slice(0, part.stop))
     matrix = encode_rows(examples.rows, vocabulary)
-    booster = fit(matrix[part], label[part], weight[part], seed=seed, trees=trees)
+    held, shipped = fit(examples, matrix, vocabulary, seed=seed, trees=trees)
     calibration = examples.part("calibration")
-    raw = np.asarray(booster.predict(matrix, raw_score=True, num_threads=2), dtype=np.float64)
-    slope, offset = fit_platt(raw[calibration], label[calibration], weight[calibration])
-    files = {
-        "model.txt": booster.model_to_string().encode(),
+    raw, offset = held.raw(matrix, vocabulary), examples.offset
+    slope, shift = fit_platt(
+        raw[calibration], label[calibration], weight[calibration], known=offset[calibration]
+    )
+    common = {
         "features.json": to_json(features_json(vocabulary)),
         "calibration.json": to_json(
-            {"method": "platt", "slope": slope, "offset": offset, "n": calibration.stop - calibration.start}
+            {"method": "platt", "slope": slope, "offset": shift, "n": calibration.stop - calibration.start}
         ),
     }
-    metrics = evaluate(examples, sigmoid(slope * raw + offset), Scorer(files, threads=2), registry)
+    metrics = evaluate(
+        examples,
+        sigmoid(slope * raw + shift + offset),
+        Scorer(common | model_files(held, examples), threads=2),
+        registry,
+    )
+    metrics["chosen"] = {"ridge": held.ridge, "trees": held.trees}
+    files = common | model_files(shipped, examples)
     files["metrics.json"] = to_json(metrics)
     lineage = {
         "ds": ds,
@@ -139,9 +215,42 @@ def train(
         "lightgbm": lgb.__version__,
     }
     files["lineage.json"] = to_json(lineage)
-    gain = dict(zip(NAMES, booster.feature_importance("gain").tolist(), strict=True))
-    files["card.md"] = write_card(metrics, lineage, gain).encode()
+    files["card.md"] = write_card(metrics, lineage, importance(shipped, matrix, vocabulary)).encode()
     return Trained(registry.add(ds, files), metrics)
+
+
+def default_cutoff(lake: Lake, ds: str) -> str:
+    """Return the newest day with features that leaves `TRAIN_DAYS` days of pushes, else the oldest that
+    leaves a
+    week, else the day a week before ds.
+    """
+    known = [part["ds"] for part in lake.partitions("user_features")]
+    wanted, least = ((date.fromisoformat(ds) - timedelta(days=back)).isoformat() for back in (TRAIN_DAYS, 7))
+    oldest = (date.fromisoformat(ds) - timedelta(days=3 * TRAIN_DAYS)).isoformat()
+    early = [day for day in known if oldest <= day <= wanted]
+    late = [day for day in known if wanted < day <= least]
+    return early[-1] if early else late[0] if late else least
+
+
+def model_files(fitted: Fitted, examples: Examples) -> dict[str, bytes]:
+    """Return the files that hold a fitted model; `model.txt` is empty where trees did not help."""
+    line = fitted.line.as_dict() | {"population": examples.population.as_dict()}
+    trees = fitted.booster.model_to_string().encode() if fitted.booster is not None else b""
+    return {"logistic.json": to_json(line), "model.txt": trees}
+
+
+def importance(fitted: Fitted, matrix: npt.NDArray[np.float32], vocabulary: Vocabulary) -> dict[str, float]:
+    """Return how much each feature moves the line's log-odds: the standard deviation of its part, crosses
+    under
+    their second feature.
+    """
+    x = logistic.design(matrix, vocabulary, fitted.line.mean, fitted.line.scale)
+    found = dict.fromkeys(NAMES, 0.0)
+    square = np.asarray(x.multiply(x).mean(axis=0)).ravel()
+    spread = np.maximum(square - np.asarray(x.mean(axis=0)).ravel() ** 2, 0.0) * fitted.line.weights**2
+    for name, variance in zip(logistic.columns(vocabulary), spread.tolist(), strict=True):
+        found[name.split(" x ")[-1].removesuffix(" unknown").split("=")[0]] += variance
+    return {name: float(np.sqrt(variance)) for name, variance in found.items()}
 
 
 def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) -> dict[str, Any]:
@@ -152,6 +261,7 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
     label, weight = examples.label, examples.weight
     base = float(np.average(label[seen], weights=weight[seen]))
     rows = examples.rows.slice(test.start, test.stop - test.start)
+    behaved = examples.behaviour.take(test)
     metrics: dict[str, Any] = {
         "n": {
             name: examples.part(name).stop - examples.part(name).start
@@ -161,11 +271,14 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
         "test": ranking_metrics(label[test], p[test], weight[test], base),
         "train": ranking_metrics(label[seen], p[seen], weight[seen], base),
     }
+    user = examples.rows["ordinal"].to_numpy()
+    plain = hour_alone(examples)
+    metrics["test"]["gain_over_base"] = paired(
+        losses(label[test], plain[test]) - losses(label[test], p[test]), user[test]
+    )
     user_rate = rows["open_rate_28d"].to_numpy().astype(np.float64)
     metrics["test_user_rate_alone"] = ranking_metrics(label[test], user_rate, weight[test], base)
-    if examples.catalog is None:
-        return metrics
-    metrics["off_policy"] = estimates_json(policy_value(scorer, rows, label[test], examples.catalog))
+    metrics["off_policy"] = estimates_json(policy_value(scorer, rows, behaved, label[test], examples.catalog))
     champion = registry.champion()
     if champion is not None:
         try:
@@ -173,9 +286,24 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
         except AngeliaError as error:
             metrics["champion"] = {"version": champion.version, "not_compared": error.message}
         else:
-            theirs = policy_value(standing, rows, label[test], examples.catalog)
-            metrics["champion"] = {"version": champion.version, "off_policy": estimates_json(theirs)}
+            theirs = policy_value(standing, rows, behaved, label[test], examples.catalog)
+            before = encode_rows(examples.rows, standing.vocabulary)
+            old = standing.calibrated(before, examples.offset)[test]
+            gain = losses(label[test], old) - losses(label[test], p[test])
+            metrics["champion"] = {
+                "version": champion.version,
+                "off_policy": estimates_json(theirs),
+                "gain_over_champion": paired(gain, user[test]),
+            }
     return metrics
+
+
+def hour_alone(examples: Examples) -> Floats:
+    """Return p(open) of a model that knows the base rate and the hour of sending, (n,)."""
+    seen = examples.part("train")
+    one, zero = np.zeros(len(examples.label)), examples.offset
+    slope, shift = fit_platt(one[seen], examples.label[seen], examples.weight[seen], known=zero[seen])
+    return sigmoid(slope * one + shift + zero)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,14 +315,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--cutoff",
         metavar="YYYY-MM-DD",
-        help="features are as of this day, pushes come after it; default seven days before --ds",
+        help="features are as of this day, pushes come after it; default 21 days before --ds, or the "
+        "oldest features at hand",
     )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--trees", type=int, default=100, help="more trees score slower")
     parser.add_argument(
         "--max-rows", type=int, default=2_000_000, help="of more pushes, a share of the users is drawn"
     )
+    parser.add_argument(
+        "--prior",
+        type=float,
+        metavar="RATE",
+        help="where nothing has been pushed yet: make a model of this open rate and what people look at",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    speak_utf8()
     args = parser.parse_args(argv)
     try:
         if args.trees < 1 or args.max_rows < 1:
@@ -203,6 +339,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         lake = open_lake(settings=settings)
         cutoff = parse_ds(args.cutoff) if args.cutoff else None
         registry = Registry.open(settings.models_dir())
+        if args.prior is not None:
+            if not 0.0 < args.prior < 1.0:
+                raise InvalidInput("--prior must lie between 0 and 1", fix="0.05 is a usual open rate")
+            version = make_prior(lake, registry, ds=parse_ds(args.ds), rate=args.prior)
+            emit({"version": version, "metrics": {"prior": args.prior}}, [f"version   {version}"], args.json)
+            return 0
         with logs.step("train", ["--ds", args.ds]) as step:
             trained = train(
                 lake,

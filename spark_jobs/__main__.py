@@ -1,5 +1,6 @@
-"""Run several jobs, in the order given, in one Spark session: `python -m spark_jobs index_users --ds D +
-aggregate_days --ds D --days 28`.
+"""Run several jobs, in the given order, in one Spark session.
+
+Usage: `python -m spark_jobs index_users --ds D + aggregate_days --ds D --days 28`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ def main(argv: list[str]) -> int:
         return 2
     modules = [importlib.import_module(f"spark_jobs.{name}") for name in names]
     for module, call in zip(modules, calls, strict=True):
-        module.arg_parser_for_job().parse_args(
-            call[1:]
-        )  # every command line is checked before the first job runs
+        # Every command line is checked before the first job runs.
+        module.arg_parser_for_job().parse_args(call[1:])
     with spark_session("+".join(names)):
         for module, call in zip(modules, calls, strict=True):
             if code := run_job(module.main, call[1:]):

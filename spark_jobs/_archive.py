@@ -1,11 +1,11 @@
-"""Make Spark start in less than half the time on this machine: `python -m spark_jobs._archive`, which `make
-setup` runs.
+"""Make Spark start in less than half the time on this machine.
 
-Writes an archive of the classes that our jobs load (the JVM's class data sharing) beside the environment;
-`commands.loop.environment` names it to every JVM that is started for local work. Reads nothing. A small night
-is mostly JVMs that start, load the same nine thousand classes and compile them: the archive and the quick
-compiler save three fifths of index_users on 100,000 people (27 to 11 CPU seconds; build_features 29 to 17).
-What would surprise: a JVM of another version or class path ignores the archive and starts as it always did.
+`make setup` runs `python -m spark_jobs._archive`. It writes an archive of the classes that our jobs load (the
+JVM's class data sharing) beside the environment; `commands.loop.environment` names it to every JVM that is
+started for local work. Reads nothing. A small night is mostly JVMs that start, load the same nine thousand
+classes and compile them: the archive and the quick compiler save three fifths of index_users on 100,000
+people (27 to 11 CPU seconds; build_features 29 to 17). Surprise: a JVM of another version or class path
+ignores the archive and starts as it always did.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from spark_jobs import QUICK_JVM, SPARK_ARCHIVE
 
 
 def _work(folder: str) -> None:
-    """Load what the jobs load: Parquet, sorts, windows, joins, aggregates, and Arrow to Python and back."""
+    """Load what the jobs load.
+
+    Parquet, sorts, windows, joins, aggregates, and Arrow to Python and back.
+    """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
@@ -55,7 +58,7 @@ def _work(folder: str) -> None:
 
 
 def main() -> int:
-    """Write the archive; a machine on which that fails works without."""
+    """Write the archive; without it, jobs only start slower."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=sys.prefix, prefix="archive-") as folder:
         fresh = Path(folder) / "spark.jsa"
@@ -70,7 +73,7 @@ def main() -> int:
             process = gateway.proc if gateway is not None else None
             if process is not None:
                 gateway.shutdown()
-                # the JVM ends with its parent's end of the pipe, and writes the archive then
+                # The JVM ends when its parent closes the pipe, and writes the archive then.
                 process.stdin.close()
                 process.wait(timeout=120)
             fresh.replace(SPARK_ARCHIVE)

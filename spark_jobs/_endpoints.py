@@ -1,9 +1,8 @@
-"""Which addresses may be used: `user_endpoints` without those that a provider called gone, and each address
-for one person only.
+"""Which addresses may be used: none that a provider called gone, and each by one person.
 
-Timestamp rule: an address that was registered, or confirmed, after the provider's word is alive again.
-    Entries count up to the end of ds, so that a replay of a night chooses as that night did; younger ones are
-    checked by delivery just before it sends.
+Reads `user_endpoints` and `suppressions`. Timestamp rule: an address that was registered, or confirmed, after
+the provider's report is alive again. Entries count up to the end of ds, so that a replay of a night chooses
+as that night did; delivery checks younger ones just before it sends.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ _KEY = ["user_id", "channel", "address"]
 
 
 def gone_by(lake: Lake, ds: str) -> pa.Table:
-    """Return the entries about single addresses up to the end of ds: user_id, channel, address_hash,
-    since_ts.
+    """Return the entries about single addresses up to the end of ds.
+
+    Columns: user_id, channel, address_hash, since_ts.
     """
     log = lake.read_log("suppressions")
     end = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
@@ -36,8 +36,9 @@ def gone_by(lake: Lake, ds: str) -> pa.Table:
 
 
 def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> DataFrame:
-    """Return the endpoints (user_id, channel, address, registered_ts, …) whose provider has not called them
-    gone since they were registered.
+    """Return the endpoints that no provider has called gone since they were registered.
+
+    Columns: user_id, channel, address, registered_ts, ….
     """
     gone = gone_by(lake, ds)
     if not gone.num_rows:
@@ -56,6 +57,7 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
                 _KEY
             )
 
+    # An entry without a channel closes that address on all of them, so its channel gets a name of its own.
     entries = (
         spark.createDataFrame(gone)
         .withColumnRenamed("channel", "of")
@@ -73,11 +75,11 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
 
 
 def same_address(channel: Column, address: Column) -> Column:
-    """Return what is equal for two spellings of one address: channels differ in what they ignore.
+    """Return a form that is equal for two spellings of one address.
 
-    Mail systems ignore case in practice (the domain's by RFC 5321 2.3.11, the mailbox's by custom), phone
-    numbers have blanks, dashes, dots and brackets for the eye only; of tokens and URLs every character
-    counts.
+    Channels differ in what they ignore. Mail systems ignore case in practice (the domain's by RFC 5321
+    2.3.11, the mailbox's by custom), phone numbers have blanks, dashes, dots and brackets for the eye only;
+    of tokens and URLs every character counts.
     """
     bare = F.trim(address)
     return (
@@ -88,16 +90,15 @@ def same_address(channel: Column, address: Column) -> Column:
 
 
 def of_another(endpoints: DataFrame) -> DataFrame:
-    """Return (user_id, channel, address) of active addresses that somebody else registered later: a phone
-    that changed hands.
+    """Return (user_id, channel, address) of addresses that another person registered later.
 
-    The newest registration owns the address; of two at one instant the larger user id, so that every run
-    decides alike.
+    Such a phone changed hands. The newest registration owns the address; of two at one instant the larger
+    user id, so that every run decides alike.
     """
     active = endpoints.where("is_active AND address IS NOT NULL AND user_id IS NOT NULL").withColumn(
         "same", same_address(F.col("channel"), F.col("address"))
     )
-    # Eight bytes a row travel; only what collides is looked at in full.
+    # Eight bytes a row travel; only colliding hashes are compared in full.
     keyed = active.select("channel", "user_id", F.xxhash64("channel", "same").alias("key"))
     crowded = (
         keyed.groupBy("key")
@@ -115,8 +116,9 @@ def of_another(endpoints: DataFrame) -> DataFrame:
 
 
 def owned(endpoints: DataFrame) -> tuple[DataFrame, DataFrame | None]:
-    """Return the endpoints whose person is their newest owner, and (user_id, channel, address) of the others,
-    None if there are none.
+    """Return the endpoints of newest owners, and (user_id, channel, address) of the others.
+
+    None where no address has a second owner.
     """
     others = of_another(endpoints).persist()
     if others.isEmpty():

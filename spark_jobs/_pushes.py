@@ -1,5 +1,6 @@
-"""Pushes by user and day: push_history and push_receipts as one list of sent and opened messages (part of
-aggregate_days).
+"""Pushes by user and day: push_history and push_receipts as sent and opened messages.
+
+Part of aggregate_days.
 """
 
 from __future__ import annotations
@@ -21,10 +22,8 @@ COLUMNS = (
     "slot_propensity",
     "material_propensity",
 )
-SENT = (
-    "accepted",
-    "ambiguous",
-)  # a push that may have arrived counts as sent: nobody is to be tired by one too many
+# A push that may have arrived counts as sent, so that fatigue is never underestimated.
+SENT = ("accepted", "ambiguous")
 
 
 def from_history(history: DataFrame) -> DataFrame:
@@ -41,10 +40,11 @@ def from_history(history: DataFrame) -> DataFrame:
 
 
 def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame:
-    """Return one row per receipt that says sent or opened; propensities come from the manifest it answers,
-    where there is one.
+    """Return one row per receipt of a sent or opened message.
+
+    Propensities come from the manifest it answers, where one exists.
     """
-    told = receipts.where(F.col("kind").isin(*SENT, "opened")).select(
+    answered = receipts.where(F.col("kind").isin(*SENT, "opened")).select(
         "message_id",
         "user_id",
         "campaign_id",
@@ -57,7 +57,7 @@ def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame
         ((F.col("kind") == "opened") & F.col("reason").eqNullSafe("machine")).alias("is_machine"),
     )
     if manifests is None:
-        told = told.withColumn("slot_propensity", F.lit(None).cast("double")).withColumn(
+        answered = answered.withColumn("slot_propensity", F.lit(None).cast("double")).withColumn(
             "material_propensity", F.lit(None).cast("double")
         )
     else:
@@ -65,8 +65,8 @@ def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame
             F.max("slot_propensity").alias("slot_propensity"),
             F.max("material_propensity").alias("material_propensity"),
         )
-        told = told.join(drawn, on="message_id", how="left")
-    return told.select(*COLUMNS, "arrival", F.lit(True).alias("is_receipt"), "is_machine")
+        answered = answered.join(drawn, on="message_id", how="left")
+    return answered.select(*COLUMNS, "arrival", F.lit(True).alias("is_receipt"), "is_machine")
 
 
 def classify_pushes(
@@ -77,11 +77,15 @@ def classify_pushes(
     *,
     late_days: int,
 ) -> DataFrame | None:
-    """Return every sent or opened push with `ordinal`, UTC `day` of at_ts, `reason`
-    (null = good) and `counted`, the day whose commit counts it; None without a source.
+    """Return every sent or opened push, classified; None without a source.
+
+    New columns: `ordinal`, UTC `day` of at_ts, `reason` (null = good) and `counted`, the day whose commit
+    counts it.
 
     Args:
-        history, receipts, manifests: rows with `arrival`: the day sent, or the plan day of receipts.
+        history: rows with `arrival`, the day sent.
+        receipts: rows with `arrival`, their plan day.
+        manifests: likewise.
     """
     parts = [from_history(history)] if history is not None else []
     if receipts is not None:
@@ -104,7 +108,7 @@ def classify_pushes(
         }
     )
     known = pushes.join(index, on="user_id", how="left")
-    # What is left out is counted once: a row of the history under the day it stands in, a receipt under its
+    # A rejected row is counted once: a row of the history under the day of its partition, a receipt under its
     # own day.
     counted = F.when(F.col("is_receipt"), day).otherwise(F.col("arrival"))
     rest = (name for name in COLUMNS if name != "user_id")

@@ -37,7 +37,7 @@ def read_dataset(spark: SparkSession, lake: Lake, commit: Commit, columns: Seque
             for index in batch.column(0).to_pylist():
                 table = lake.read_file(commit.files[index], columns)
                 for position, field in enumerate(table.schema):
-                    if pa.types.is_unsigned_integer(field.type):  # Spark knows none
+                    if pa.types.is_unsigned_integer(field.type):  # Spark has no unsigned integers
                         table = table.set_column(position, field.name, table[field.name].cast(pa.int64()))
                 yield from table.to_batches(max_chunksize=65_536)
 
@@ -45,23 +45,25 @@ def read_dataset(spark: SparkSession, lake: Lake, commit: Commit, columns: Seque
 
 
 def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
-    """Return (day, commit) for the days up to and with ds that have a commit; day 0 is the first of the
-    window.
+    """Return (day, commit) for the days of the window that have a commit.
+
+    Day 0 is the first of the window, ds its last.
     """
     last = date.fromisoformat(ds)
-    found = []
+    commits = []
     for day in range(days):
         commit = lake.head(name, ds=(last - timedelta(days=days - 1 - day)).isoformat())
         if commit is not None:
-            found.append((day, commit))
-    return found
+            commits.append((day, commit))
+    return commits
 
 
 def read_window(
     lake: Lake, name: str, window: Window, columns: Sequence[str], shard: int, shard_bits: int
 ) -> pa.Table:
-    """Return one shard's rows of a dataset over a window, with `day` (int64) and `row` (int64, ordinal within
-    the shard) beside the columns.
+    """Return one shard's rows of a dataset over a window.
+
+    Beside the columns stand `day` (int64) and `row` (int64, ordinal within the shard).
     """
     lo, hi = shard << shard_bits, (shard + 1) << shard_bits
     tables = []

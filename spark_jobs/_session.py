@@ -1,5 +1,4 @@
-"""What every job shares: its parser, its session, the lake it writes to, and the spreading of per-shard
-work."""
+"""What every job shares: parser, session, lake, and the spreading of per-shard work."""
 
 from __future__ import annotations
 
@@ -21,15 +20,16 @@ import pyarrow as pa
 from angelia import logs
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, FileEntry
-from angelia.output import parse_ds, progress
+from angelia.output import parse_ds, progress, speak_utf8
 
 if TYPE_CHECKING:  # a job that runs in processes needs no Spark, nor the second it takes to import
     from pyspark.sql import SparkSession
 
 
 def arg_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return the parser every job starts from; abbreviations are refused, so a misspelt option can never
-    pass.
+    """Return the parser every job starts from.
+
+    Abbreviations are refused, so a misspelt option can never pass.
     """
     parser = argparse.ArgumentParser(
         description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -57,19 +57,27 @@ OPTIONS = {
     "spark.sql.shuffle.partitions": "8",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
-    # What our own readers give Spark has no size it could know: it took ten million addresses for a few, and
-    # broadcast them. Measured sizes decide.
+    # Our own readers give Spark no size: it took ten million addresses for a few, and broadcast them.
+    # Measured sizes decide.
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
 }
 
 
+# The value of ANGELIA_SPARK_MASTER that does the shards of a job one after the other in this process: for
+# benchmarks of many small nights. Jobs with an exchange need a real session.
+INLINE = "inline"
+
+
 @contextmanager
 def spark_session(name: str) -> Iterator[SparkSession]:
-    """Yield the session: the running one where there is one, else a new one that is stopped at the end.
+    """Yield the running session, or else a new one that is stopped at the end.
 
     Workers use this very interpreter: `python3` on the PATH would miss every package.
     """
+    if os.environ.get("ANGELIA_SPARK_MASTER") == INLINE:
+        yield None  # type: ignore[misc]
+        return
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
@@ -99,7 +107,7 @@ def spark_session(name: str) -> Iterator[SparkSession]:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What one shard's work sent back: the files it wrote, and small statistics."""
+    """One shard's result: the files it wrote, and small statistics."""
 
     shard: int
     files: list[FileEntry]
@@ -127,6 +135,8 @@ def run_shards(
 
     if not shards:
         return []
+    if spark is None:
+        return [work(shard) for shard in shards]
     rows = (
         spark.range(len(shards), numPartitions=len(shards))
         .mapInArrow(spread, "shard long, answer string")
@@ -151,7 +161,8 @@ def all_shards(index: Commit) -> range:
 
 
 def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
-    """Run a job's main, print what an operator can act on as one line, and return the exit code."""
+    """Run a job's main and return the exit code; operators' errors are printed as one line."""
+    speak_utf8()
     began = time.monotonic()
     job = Path(inspect.getfile(main)).stem  # a job that spark-submit starts is called __main__
     try:

@@ -1,10 +1,9 @@
-"""Who does the pieces of a job that has no exchange: Spark where there is one, else the cores of this
-machine.
+"""Where the pieces of a job without exchange run: Spark, or the cores of this machine.
 
 Under spark-submit, in a running session, or with ANGELIA_SPARK_MASTER set, pieces are Spark tasks. A job
 started by itself on one machine needs no session, whose start takes longer than building the index of a
-million people: it does the first pieces itself, and if that is not the whole work after a second, starts a
-process a core for the others. Results are the same bytes either way.
+million people: it does the first pieces itself, and if work remains after a second, starts a process a core
+for the rest. Results are the same bytes either way.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from angelia.audience.bitmaps.build import Built, Spread
 from angelia.errors import AngeliaError
-from spark_jobs._session import ShardResult, run_shards, spark_session
+from spark_jobs._session import INLINE, ShardResult, run_shards, spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,7 +41,9 @@ def spreading(name: str) -> Iterator[Spread]:
 
 
 def wants_spark() -> bool:
-    """Tell whether there is a Spark to use: a running session, spark-submit, or a master that was named."""
+    """Return whether to use Spark: a running session, spark-submit, or a named master."""
+    if os.environ.get("ANGELIA_SPARK_MASTER") == INLINE:
+        return False
     if "SPARK_ENV_LOADED" in os.environ or "ANGELIA_SPARK_MASTER" in os.environ:
         return True
     pyspark = sys.modules.get("pyspark.sql")
@@ -60,30 +61,32 @@ def on_spark(spark: SparkSession, n: int, work: Work) -> list[Built]:
 
 
 def in_processes(n: int, work: Work, alone_s: float = ALONE_S) -> list[Built]:
-    """Do n pieces on this machine's cores and return their results in order; alone for the first `alone_s`
-    seconds.
+    """Do n pieces on this machine's cores and return their results in order.
+
+    The first `alone_s` seconds run in this process alone.
 
     Raises:
         AngeliaError: a process died.
     """
-    found: list[Built] = []
+    built: list[Built] = []
     began = time.monotonic()
-    while len(found) < n and time.monotonic() - began < alone_s:
-        found.append(work(len(found)))
-    rest = range(len(found), n)
+    while len(built) < n and time.monotonic() - began < alone_s:
+        built.append(work(len(built)))
+    rest = range(len(built), n)
     cores = min(
         len(rest), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     if cores < 2:
-        return found + [work(number) for number in rest]
+        return built + [work(number) for number in rest]
     # Spawned, not forked: Arrow has threads, and a fork would copy their locks as they stand.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(cores, mp_context=context, initializer=_receive, initargs=(work,)) as pool:
         try:
-            return found + list(pool.map(_do, rest))
+            return built + list(pool.map(_do, rest))
         except BrokenProcessPool:
             raise AngeliaError(
-                "a worker process died, most likely for want of memory", fix="free memory, then run it again"
+                "a worker process died, most likely because memory ran out",
+                fix="free memory, then run it again",
             ) from None
 
 

@@ -1,5 +1,6 @@
-"""Value rules of the contracts as Spark conditions, never null: a row that breaks one is left out and counted
-by its job.
+"""Value rules of the contracts as Spark conditions, never null.
+
+A job leaves out a row that breaks one, and counts it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from angelia.contracts import dataset
 
 
 def valid(name: str, column: str) -> Column:
-    """Return the condition that a row's value satisfies its column's contract: null only where allowed,
-    pattern, allowed values, range.
+    """Return the condition that a row's value satisfies its column's contract.
+
+    It covers nulls, pattern, allowed values and range.
     """
     rule, value = dataset(name)[column], F.col(column)
     holds = F.lit(True)

@@ -1,29 +1,23 @@
-"""Aggregate source rows by user and UTC day. Grain: user x day x event type x item, and push x (sent or
-opened).
+"""Aggregate source rows by user and UTC day.
 
-Reads user_events, push_history, push_receipts, dispatch_manifest (for the propensities of our own sends) and
-user_index; writes user_days and user_pushes, one commit per UTC day. `--ds X` rebuilds day X, and those of
-the three days before for which rows arrived on X;
-`--days N` does the N days up to X in one go. What would surprise: a duplicate is a second row of one event id
-of one user on one UTC day; values are summed in millionths, so that sums do not depend on row order; a day
-that the source begins after is not made up from late rows.
+Grain: user x day x event type x item, and push x (sent or opened). Reads user_events, push_history,
+push_receipts, dispatch_manifest (for the propensities of our own sends) and user_index; writes user_days and
+user_pushes, one commit per UTC day. `--ds X` rebuilds day X, and those of the three days before for which
+rows arrived on X; `--days N` does the N days up to X in one go. Surprise: a duplicate is a second row of one
+event id of one user on one UTC day; values are summed in millionths, so that sums do not depend on row order;
+late rows alone never make a day from before the source begins.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import json
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -32,28 +26,29 @@ from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema
 from angelia.errors import InvalidInput
-from angelia.lake import Attempt, Commit, FileEntry, Lake
+from angelia.lake import Attempt, Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import progress
-from angelia.users.days import aggregate_events, distinct_events, distinct_pushes
+from angelia.users.index import require_index
+from spark_jobs._day_files import Day, Target, event_writer, gather, push_writer
 from spark_jobs._pushes import classify_pushes
 from spark_jobs._session import arg_parser, run_job, spark_session
 from spark_jobs._valid import first_reason, valid
 
 # A file holds at least this many users, so that small shards (tests, samples) do not make thousands of files.
 USERS_PER_FILE = 1 << 14
-Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
 
 def classify_events(
     events: DataFrame, index: DataFrame, known_days: Sequence[date], *, late_days: int, group_bits: int
 ) -> DataFrame:
-    """Return every event with its `ordinal`, UTC `day`, file `group` and `reason` (null = good; else a group
-    below 0, and day = arrival).
+    """Return every event with its `ordinal`, UTC `day`, file `group` and `reason`.
+
+    A good event has a null reason; another has a group below 0, and the day it arrived.
 
     Args:
         events: user_events rows with `arrival`, the day of their partition.
-        known_days: days that the source has: a day is not made up from late rows (`before_history`).
+        known_days: days that the source has; late rows alone do not make another (`before_history`).
     """
     known = events.join(index, on="user_id", how="left")
     day = F.to_date("event_ts")
@@ -80,8 +75,10 @@ def classify_events(
 
 
 def route(classified: DataFrame, *, bad_day: str, group_bits: int) -> DataFrame:
-    """Add the file `group`; rows with a reason travel to be counted: a group below 0 per partition read,
-    under the day whose commit counts them.
+    """Add the file `group` of each row.
+
+    Rows with a reason travel only to be counted: in a group below 0 per partition read, under the day whose
+    commit counts them.
     """
     is_good = F.col("reason").isNull()
     group = F.when(is_good, F.shiftright(F.col("ordinal"), group_bits).cast("int")).otherwise(
@@ -92,132 +89,12 @@ def route(classified: DataFrame, *, bad_day: str, group_bits: int) -> DataFrame:
     )
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where workers write: the lake, the attempt folder of each day, and the widths that name a group's
-    shards.
-    """
-
-    url: str
-    branch: str
-    endpoint: str | None
-    name: str
-    folders: Mapping[str, str]
-    group_bits: int
-    shard_bits: int
-
-    def write(self, day: str, group: int, rows: pa.Table) -> str:
-        """Write one group's rows of one day and return the entry as text."""
-        first = (group << self.group_bits) >> self.shard_bits
-        last = (((group + 1) << self.group_bits) - 1) >> self.shard_bits
-        lake = Lake.open(self.url, branch=self.branch, endpoint=self.endpoint)
-        name = f"shards-{first:05d}-{last:05d}.parquet"
-        return lake.write_file(self.name, self.folders[day], rows, name, shards=(first, last)).to_json()
-
-
-def event_writer(target: Target) -> Writer:
-    """Return the function that turns one (day, group) of classified events into a file, or into counts of
-    what is left out.
-    """
-
-    def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
-        day, group = key[0].as_py().isoformat(), key[1].as_py()
-        if group < 0:
-            return _answers([_counts(day, table["reason"])])
-        distinct = distinct_events(table)
-        entry = target.write(day, group, aggregate_events(distinct))
-        rejects = (
-            {"duplicate_event": table.num_rows - distinct.num_rows}
-            if distinct.num_rows < table.num_rows
-            else {}
-        )
-        latest = pc.max(table["arrival"]).as_py().isoformat()
-        return _answers(
-            [{"day": day, "entry": entry, "n": distinct.num_rows, "latest": latest, "rejects": rejects}]
-        )
-
-    return write
-
-
-def push_writer(target: Target) -> Writer:
-    """Return the function that turns one group of classified pushes into a file a day, or into counts of what
-    is left out.
-    """
-
-    def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
-        days = pc.cast(table["day"], pa.string())
-        if key[0].as_py() < 0:
-            return _answers(
-                [
-                    _counts(day, table["reason"].filter(pc.equal(days, day)))
-                    for day in sorted(pc.unique(days).to_pylist())
-                    if day
-                ]
-            )
-        distinct = distinct_pushes(table)
-        kept, answers = pc.cast(distinct["day"], pa.string()), []
-        order = [(name, "ascending") for name in ("ordinal", "at_ts", "message_id", "kind")]
-        for day in sorted(set(target.folders) & set(pc.unique(days).to_pylist())):
-            rows = distinct.filter(pc.equal(kept, day)).select(dataset("user_pushes").names).sort_by(order)
-            twice = pc.sum(pc.equal(days, day)).as_py() - rows.num_rows
-            entry = target.write(day, key[0].as_py(), rows) if rows.num_rows else None
-            answers.append(
-                {
-                    "day": day,
-                    "entry": entry,
-                    "n": rows.num_rows,
-                    "rejects": {"duplicate_push": twice} if twice else {},
-                }
-            )
-        return _answers(answers)
-
-    return write
-
-
-def _counts(day: str, reasons: pa.ChunkedArray) -> dict[str, Any]:
-    counted = reasons.value_counts().to_pylist()
-    return {
-        "day": day,
-        "entry": None,
-        "n": 0,
-        "rejects": {item["values"]: item["counts"] for item in counted},
-    }
-
-
-def _answers(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
-    return pa.table({"answer": pa.array([json.dumps(answer) for answer in answers], pa.string())})
-
-
-@dataclass
-class Day:
-    """What came back for one day."""
-
-    files: list[FileEntry] = field(default_factory=list)
-    rejects: Counter[str] = field(default_factory=Counter)
-    n: int = 0
-    latest: str = ""
-
-
-def gather(written: DataFrame) -> dict[date, Day]:
-    """Run the writers and return what they answer, by day; only file entries and counts travel."""
-    days: dict[date, Day] = defaultdict(Day)
-    for row in written.collect():
-        answer = json.loads(row.answer)
-        day = days[date.fromisoformat(answer["day"])]
-        if answer["entry"]:
-            day.files.append(FileEntry.from_json(answer["entry"]))
-        day.rejects.update(answer["rejects"])
-        day.n += answer["n"]
-        day.latest = max(day.latest, answer.get("latest", ""))
-    return days
-
-
 class ClosedDay:
-    """What one run reads: the index, the days it covers, and the source commits there are."""
+    """What one run reads: the index, the days it covers, and the sources' commits."""
 
     def __init__(self, lake: Lake, spark: SparkSession, ds: date, n_days: int, late_days: int) -> None:
         self.lake, self.spark, self.ds, self.late_days = lake, spark, ds, late_days
-        self.index = lake.require("user_index", chain="0")
+        self.index = require_index(lake)
         self.shard_bits = int(self.index.meta["shard_bits"])
         self.group_bits = max(self.shard_bits, USERS_PER_FILE.bit_length() - 1)
         self.covered = [ds - timedelta(days=back) for back in range(n_days - 1, -1, -1)]
@@ -228,9 +105,7 @@ class ClosedDay:
         self._heads: dict[tuple[str, date], list[Commit]] = {}
 
     def heads(self, name: str, day: date) -> list[Commit]:
-        """Return the newest commits of every leaf of a source on one day (none, if the source has no such
-        day).
-        """
+        """Return the newest commits of every leaf of a source on one day, if any."""
         key = (name, day)
         if key not in self._heads:
             if dataset(name).partition == ("ds",):
@@ -242,8 +117,9 @@ class ClosedDay:
         return self._heads[key]
 
     def read(self, name: str, days: Iterable[date], columns: Sequence[str]) -> DataFrame | None:
-        """Return the rows of several days with `arrival`, the day of their partition; None if no day has
-        files.
+        """Return the rows of several days with `arrival`, the day of their partition.
+
+        None if no day has files.
 
         Raises:
             InvalidInput: a file lacks a column.
@@ -257,12 +133,12 @@ class ClosedDay:
                 if missing := [column for column in columns if column not in there]:
                     raise InvalidInput(
                         f"{commit.ref}: column {', '.join(missing)} is missing",
-                        fix="mend the source, then import the day again",
+                        fix="correct the source, then import the day again",
                     )
                 paths += files
             if paths:
-                # One scan a day, however many hours its receipts came in; a schema given spares an inference
-                # job.
+                # One scan a day, however many hours its receipts came in. A given schema saves Spark an
+                # inference job.
                 rows = self.spark.read.schema(whole).parquet(*paths)
                 parts.append(rows.select(*columns, F.lit(day).alias("arrival")))
         if not parts:
@@ -292,6 +168,7 @@ def run_events(night: ClosedDay) -> list[Commit]:
         "user_events", arrivals, ("event_id", "user_id", "event_type", "item", "value", "event_ts")
     )
     older = [night.covered[0] - timedelta(days=back) for back in range(2 * night.late_days, 0, -1)]
+    # A late row may belong to a day up to late_days before the first arrival that is read.
     known = [*(day for day in older if night.heads("user_events", day)), *night.covered]
     with ExitStack() as stack:
         attempts = {
@@ -310,17 +187,20 @@ def run_events(night: ClosedDay) -> list[Commit]:
             days = gather(wanted.groupBy("day", "group").applyInArrow(write, "answer string"))
         commits = []
         for day, attempt in attempts.items():
-            found = days.get(day, Day())
-            if day not in night.covered and found.latest < night.covered[0].isoformat():
+            gathered = days.get(day, Day())
+            if day not in night.covered and gathered.latest < night.covered[0].isoformat():
                 continue  # nothing arrived for it since it was made
-            for entry in found.files:
+            for entry in gathered.files:
                 attempt.add(entry)
-            inputs, rejects = [night.index, *event_sources(night, day)], dict(sorted(found.rejects.items()))
+            inputs, rejects = (
+                [night.index, *event_sources(night, day)],
+                dict(sorted(gathered.rejects.items())),
+            )
             commits.append(
                 attempt.publish(
                     inputs=inputs,
                     params={"late_days": night.late_days},
-                    meta={"n_events": found.n},
+                    meta={"n_events": gathered.n},
                     rejects=rejects,
                 )
             )
@@ -328,8 +208,9 @@ def run_events(night: ClosedDay) -> list[Commit]:
 
 
 def event_sources(night: ClosedDay, day: date) -> list[Commit]:
-    """Return the commits that one day of user_days is made from: its own arrivals and the late ones known by
-    now.
+    """Return the commits that one day of user_days is made from.
+
+    They are its own arrivals and the late ones known by now.
     """
     arrivals = [day + timedelta(days=back) for back in range(night.late_days + 1)]
     return [
@@ -352,6 +233,7 @@ def run_pushes(night: ClosedDay) -> list[Commit]:
         }:
             targets.append(day)
     targets.sort()
+    # A receipt arrives up to late_days after its push; a push's own row may stand one partition earlier.
     reach = sorted({day - timedelta(days=back) for day in targets for back in range(night.late_days + 1)})
     history = night.read(
         "push_history",
@@ -404,10 +286,11 @@ def run_pushes(night: ClosedDay) -> list[Commit]:
             )
         commits = []
         for day, attempt in attempts.items():
-            found = days.get(day, Day())
-            for entry in found.files:
+            gathered = days.get(day, Day())
+            for entry in gathered.files:
                 attempt.add(entry)
-            inputs, rejects = [night.index, *push_sources(night, day)], dict(sorted(found.rejects.items()))
+            inputs = [night.index, *push_sources(night, day)]
+            rejects = dict(sorted(gathered.rejects.items()))
             commits.append(
                 attempt.publish(inputs=inputs, params={"late_days": night.late_days}, rejects=rejects)
             )
@@ -416,11 +299,13 @@ def run_pushes(night: ClosedDay) -> list[Commit]:
 
 def push_sources(night: ClosedDay, day: date) -> list[Commit]:
     """Return the commits that one day of user_pushes is made from."""
-    found = [commit for back in (1, 0) for commit in night.heads("push_history", day - timedelta(days=back))]
+    commits = [
+        commit for back in (1, 0) for commit in night.heads("push_history", day - timedelta(days=back))
+    ]
     for back in range(night.late_days, -1, -1):
         for name in ("push_receipts", "dispatch_manifest"):
-            found += night.heads(name, day - timedelta(days=back))
-    return found
+            commits += night.heads(name, day - timedelta(days=back))
+    return commits
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -453,7 +338,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def report(commits: Sequence[Commit]) -> None:
-    """Say on stderr what was written and what was left out."""
+    """Print on stderr what was written and what was left out."""
     rejects: dict[str, int] = defaultdict(int)
     for commit in commits:
         for reason, n in commit.rejects.items():

@@ -1,10 +1,9 @@
-"""Build the bitmap index. Grain: field x value (or bit slice) x block of shards. Reads user_features,
-user_days, user_pushes; writes bitmap_index,
-bitmap_days.
+"""Build the bitmap index. Grain: field x value (or bit slice) x block of shards.
 
-Covers ANGELIA_HISTORY_DAYS days up to ds; only days that are new, or whose rows have changed, are read and
-made. Every event type gets daily sets; of the (type, item) pairs of a day the commonest, the others stand in
-lists. NaN feature values are taken as NULL and counted.
+Reads user_features, user_days, user_pushes; writes bitmap_index, bitmap_days. Covers ANGELIA_HISTORY_DAYS
+days up to ds; only days that are new, or whose rows have changed, are read and built. Every event type gets
+daily sets; so do a day's commonest (type, item) pairs, the others stand in lists. NaN feature values are
+taken as NULL and counted.
 """
 
 from __future__ import annotations

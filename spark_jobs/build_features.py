@@ -1,11 +1,11 @@
-"""Build user features. Grain: user. Reads user_index, user_profiles, user_endpoints, user_preferences,
-suppressions, user_days, user_pushes;
-writes user_features.
+"""Build user features. Grain: user.
 
-Every user of the index gets a row. Bad profile values become null and are counted in the commit's rejects.
-`--ds` may lie before the oldest snapshot (a first night trains on features as of a week ago): events, pushes,
-preferences and suppressions are those up to ds, while profiles and endpoints come from the newest snapshot up
-to ds or else the oldest after it, since who people are changes slowly.
+Reads user_index, user_profiles, user_endpoints, user_preferences, suppressions, user_days, user_pushes;
+writes user_features, and into suppressions who opted in again. Every user of the index gets a row. Bad
+profile values become null and are counted in the commit's rejects. `--ds` may lie before the oldest snapshot
+(a first night trains on features as of a week ago): events, pushes, preferences and suppressions are those up
+to ds, while profiles and endpoints come from the newest snapshot up to ds or else the oldest after it,
+because profiles change slowly.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from angelia.config import load_settings
 from angelia.contracts import dataset
+from angelia.contracts.sources import CHANNELS
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.configured import open_lake
+from angelia.lake.lake import MAIN
+from angelia.output import progress
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
+from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
+from angelia.users.suppressions import UNSUBSCRIBED, returns
 from spark_jobs._endpoints import living, owned
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
 from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
@@ -45,23 +50,25 @@ def build_features(
     ds: str,
     shard_bits: int,
 ) -> DataFrame:
-    """Join what the outside says onto the index: one row a user with profile columns, channels, refusals,
-    n_profiles and shard.
+    """Join the sources' facts about people onto the index, one row a user.
+
+    It has the profile columns, channels, refusals, n_profiles and shard.
     """
     end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
-    # max() of a struct is deterministic, whatever the order of duplicates: the latest signup, then the
-    # largest values.
+    # max() of a struct does not depend on the order of duplicates: the latest signup wins, then the largest
+    # values.
     person = profiles.groupBy("user_id").agg(
         F.max(F.struct("signup_ts", *[name for name in PROFILE if name != "signup_ts"])).alias("profile"),
         F.count("*").alias("n_profiles"),
     )
     reach = endpoints.where("is_active").groupBy("user_id").agg(F.collect_set("channel").alias("channels"))
-    said = (
+    latest = (
         preferences.where(F.col("updated_ts") < end)
         .groupBy("user_id", "kind", "name")
         .agg(F.max(F.struct("updated_ts", "is_opted_in")).alias("last"))
     )
-    refusal = said.where("NOT last.is_opted_in")
+    # Only the newest word of a person on a topic or channel counts.
+    refusal = latest.where("NOT last.is_opted_in")
     refused = refusal.groupBy("user_id").agg(
         F.collect_set(F.when(F.col("kind") == "channel", F.col("name"))).alias("refused_channels"),
         F.collect_set(F.when(F.col("kind") == "topic", F.col("name"))).alias("refused_topics"),
@@ -83,6 +90,23 @@ def build_features(
     )
 
 
+def opted_in_again(preferences: DataFrame, refusers: DataFrame, *, ds: str) -> DataFrame:
+    """Return (user_id, channel, said_us) where the last word of a refuser about a channel is yes.
+
+    Of two words at one time no is the last.
+    """
+    end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
+    return (
+        preferences.where((F.col("kind") == "channel") & F.col("name").isin(*CHANNELS))
+        .where(F.col("updated_ts") < end)
+        .join(F.broadcast(refusers), "user_id", how="left_semi")
+        .groupBy("user_id", "name")
+        .agg(F.max(F.struct("updated_ts", (~F.col("is_opted_in")).alias("is_no"))).alias("last"))
+        .where("NOT last.is_no")
+        .select("user_id", F.col("name").alias("channel"), F.unix_micros("last.updated_ts").alias("said_us"))
+    )
+
+
 def shard_features(
     people: pa.Table,
     days: pa.Table,
@@ -94,14 +118,15 @@ def shard_features(
     population_rate: float,
     default_timezone: str,
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Return one shard's user_features and the refused values by reason; `people` in ordinal order, `last` =
-    day number of ds in the window.
+    """Return one shard's user_features and the refused values by reason.
+
+    Args:
+        people: rows in ordinal order.
+        last: day number of ds in the window.
     """
     n, when = people.num_rows, date.fromisoformat(ds)
-    days, pushes = (
-        days.filter(pc.less(days["row"], n)),
-        pushes.filter(pc.less(pushes["row"], n)),
-    )  # users that joined the index meanwhile
+    # Users that joined the index meanwhile have rows, but no features yet.
+    days, pushes = days.filter(pc.less(days["row"], n)), pushes.filter(pc.less(pushes["row"], n))
     columns, refused = profile_features(people, when, default_timezone)
     ids = people["user_id"].combine_chunks()
     lists = [people[name].combine_chunks() for name in ("channels", "refused_channels", "refused_topics")]
@@ -114,6 +139,7 @@ def shard_features(
         days["value_sum"].to_numpy(),
         n,
     )
+    # Opens are counted by the day they happened, which may lie after the push's.
     sent = pushes.filter(pc.equal(pushes["kind"], "sent"))
     opened = pushes.filter(pc.equal(pushes["kind"], "opened"))
     columns |= push_features(
@@ -155,6 +181,20 @@ def count_pushes(lake: Lake, window: Window, shard_bits: int, shard: int) -> Sha
     )
 
 
+def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: str) -> None:
+    """Append to suppressions who unsubscribed and has opted in again since: delivery reads that log only."""
+    log = lake.read_log("suppressions")
+    refusers = sorted(set(log.filter(pc.equal(log["reason"], UNSUBSCRIBED))["user_id"].to_pylist()))
+    if not refusers:
+        return
+    frame = spark.createDataFrame([(user,) for user in refusers], "user_id string")
+    said = opted_in_again(preferences, frame, ds=ds).collect()
+    entries = returns(log, [(row.user_id, row.channel, row.said_us) for row in said])
+    if entries.num_rows:
+        lake.append_log("suppressions", entries)
+        progress(f"opted in again after unsubscribing: {entries.num_rows:,}")
+
+
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     return arg_parser(__doc__)
@@ -164,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     args = arg_parser_for_job().parse_args(argv)
     settings, lake, ds = load_settings(), open_lake(args.branch), args.ds
-    index = lake.require("user_index", chain="0")
+    index = require_index(lake)
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
     days, pushes = (
@@ -176,6 +216,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             result.stats
             for result in run_shards(spark, shards, lambda shard: count_pushes(lake, pushes, bits, shard))
         ]
+        # A user's open rate shrinks towards the population's, which needs one pass over all shards first.
         n_sent = sum(count["sent"] for count in counts)
         rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
         reach = ["user_id", "channel", "address", "registered_ts", "is_active"]
@@ -183,6 +224,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         tables = [
             read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)
         ]
+        if lake.branch == MAIN:
+            note_returns(spark, lake, tables[2], ds)
+        # Addresses that a provider called gone, or that changed hands, do not make anybody reachable.
         tables[1], others = owned(living(spark, lake, tables[1], ds))
         n_others = others.count() if others is not None else 0
         people = build_features(
@@ -211,6 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             .collect()
         )
         refused: dict[str, int] = {}
+        # Sorted, so that the commit does not depend on the order in which shards finished.
         for row in sorted(rows, key=lambda row: FileEntry.from_json(row.entry).path):
             attempt.add(FileEntry.from_json(row.entry))
             for reason, count in json.loads(row.refused).items():

@@ -2,7 +2,8 @@
 last history_days; writes send_times.
 
 Three passes over the shards: sum evidence by cohort; choose how strongly to believe a user's own evidence, by
-    predicting the last quarter of the window on a hash-chosen sample of users; write the curves. Only sums
+    predicting the last quarter of the window on a hash-chosen sample of users; write the curves, and sum up
+    what they do not explain by category and hour, which becomes meta `categories`. Only sums
     and scores travel to the driver. Surprising: curves have mean 1 over the hours pushes were sent in (meta
     `reference`), not over all 24; hours nobody was ever pushed in rest on activity alone.
 """
@@ -20,12 +21,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.catalog.snapshot import nearest_catalog
 from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.contracts.ids import mix
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
+from angelia.timing import category_hours
+from angelia.timing.category_hours import Pushes, category_sums
 from angelia.timing.curves import (
     STRENGTHS,
     CohortSums,
@@ -37,6 +41,7 @@ from angelia.timing.curves import (
     evidence,
     merge_sums,
     score_strengths,
+    shrunk_rates,
     user_curves,
 )
 from angelia.timing.evidence import (
@@ -49,6 +54,7 @@ from angelia.timing.evidence import (
     count_pushes,
     read_clock,
 )
+from angelia.users.index import require_index
 from spark_jobs._reading import Window, ints, read_window, window_commits
 from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
 
@@ -70,6 +76,12 @@ class Inputs:
     n_days: int
     half_life_days: float
     shard_bits: int
+    category_of: Mapping[str, str]  # material -> category, from the catalog
+
+    @property
+    def categories(self) -> list[str]:
+        """Return the categories that materials have, sorted."""
+        return sorted(set(self.category_of.values()))
 
 
 class Shard:
@@ -96,7 +108,7 @@ class Shard:
             inputs.lake,
             "user_pushes",
             inputs.pushes,
-            ["kind", "at_ts", "sent_ts", "slot_propensity"],
+            ["kind", "material_id", "at_ts", "sent_ts", "slot_propensity"],
             shard,
             inputs.shard_bits,
         )
@@ -109,11 +121,30 @@ class Shard:
             (ints(rows["row"])[some], sent_us[some] // HOUR_US, propensity[some])
             for some in (is_sent, is_open)
         )
+        number = {name: place for place, name in enumerate(inputs.categories)}
+        codes = {name: number[category] for name, category in inputs.category_of.items()}
+        category = np.array([codes.get(name, -1) for name in rows["material_id"].to_pylist()], np.int64)
+        self._categories = category[is_sent], category[is_open]
 
     def activity(self, before: int | None = None) -> Floats:
         """Return active hours by cell, of all days or those before a day of the window."""
         some = self._day < (self.inputs.n_days if before is None else before)
         return count_activity(self.clock, self._day_user[some], self._day[some], self._hours[some])
+
+    def by_category(self, first: int, last: int) -> tuple[Pushes, Pushes]:
+        """Return the pushes and the opens of known category sent on the window's days [first, last)."""
+        found = []
+        stop = min(24 * last, 24 * self.inputs.n_days - MATURITY_H)
+        for (user, sent_hour, _), category in zip((self._sent, self._opened), self._categories, strict=True):
+            at = sent_hour - self.clock.first_hour
+            here = (at >= 24 * first) & (at < stop) & (category >= 0)
+            user, at = user[here], at[here]
+            where = (self.clock.group[user], at)
+            cell, weekday = (
+                table[where].astype(np.int64) for table in (self.clock.cells, self.clock.weekdays)
+            )
+            found.append(Pushes(user, cell, weekday, category[here], self.clock.decay[at // 24]))
+        return found[0], found[1]
 
     def counts(self, first: int = 0, last: int | None = None) -> tuple[PushCounts, PushCounts]:
         """Return pushes and opens by cell of sending."""
@@ -159,11 +190,46 @@ def write_curves(
 ) -> ShardResult:
     """Third pass: every user's curve, written to one file."""
     part = Shard(inputs, shard)
-    table = curve_table(part.ordinal, part.timezones, part.activity(), part.counts(), sums, strength)
+    counts = part.counts()
+    table = curve_table(part.ordinal, part.timezones, part.activity(), counts, sums, strength)
+    curve = np.hstack([lists_of(table["workday"]), lists_of(table["day_off"])])
+    tables = cohort_tables(sums, strength.elasticity, strength.waiting)
+    pushes, opens = (count.weighted(tables.scale) for count in counts)
+    rate = shrunk_rates(pushes, opens, tables.rate)
+    split, names = inputs.n_days * 3 // 4, inputs.categories
+    halves = {
+        half: dict(
+            zip(names, category_sums(*part.by_category(*days), curve, rate, len(names)).tolist(), strict=True)
+        )
+        for half, days in (("earlier", (0, split)), ("later", (split, inputs.n_days)))
+    }
     name = f"shard-{shard:05d}.parquet"
-    return ShardResult(
-        shard, [inputs.lake.write_file("send_times", folder, table, name, shards=(shard, shard))]
-    )
+    entry = inputs.lake.write_file("send_times", folder, table, name, shards=(shard, shard))
+    return ShardResult(shard, [entry], halves)
+
+
+def lists_of(column: pa.ChunkedArray) -> Floats:
+    """Return a column of 24 values a row as (n, 24)."""
+    return np.asarray(column.combine_chunks().flatten().to_numpy(), dtype=np.float64).reshape(-1, 24)
+
+
+def own_times(results: Sequence[ShardResult]) -> dict[str, object]:
+    """Return what the commit's meta says of categories: their factors by cell and by weekday, and the
+    strengths
+    that were chosen (None = no effect).
+    """
+    halves = [category_hours.merge([r.stats[half] for r in results]) for half in ("earlier", "later")]
+    names = list(halves[0])
+    if not names:
+        return {"categories": {}, "category_days": {}, "category_strengths": [None, None]}
+    earlier, later = (np.stack([half[name] for name in names]) for half in halves)
+    tables, strengths = [], []
+    for of in (category_hours.by_cell, category_hours.by_weekday):
+        strength = category_hours.choose_strength(of(earlier), of(later))
+        factor = np.round(category_hours.factors(of(earlier + later), strength), 4)
+        tables.append(dict(zip(names, factor.tolist(), strict=True)))
+        strengths.append(strength if np.isfinite(strength) else None)
+    return {"categories": tables[0], "category_days": tables[1], "category_strengths": strengths}
 
 
 def curve_table(
@@ -225,8 +291,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     windows = [
         window_commits(lake, name, args.ds, settings.history_days) for name in ("user_days", "user_pushes")
     ]
-    bits = int(lake.require("user_index", chain="0").meta["shard_bits"])
-    inputs = Inputs(lake, features, *windows, args.ds, settings.history_days, args.half_life_days, bits)
+    bits = int(require_index(lake).meta["shard_bits"])
+    catalog = nearest_catalog(lake, args.ds)
+    of = {name: m.category for name, m in catalog.materials.items() if m.category} if catalog else {}
+    inputs = Inputs(lake, features, *windows, args.ds, settings.history_days, args.half_life_days, bits, of)
     shards = sorted(
         {
             shard
@@ -244,14 +312,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             for result in run_shards(spark, sampled, partial(score_sample, inputs, sums, blocks))
         ]
         strength = choose_strength(scores)
-        for result in run_shards(
-            spark, shards, partial(write_curves, inputs, sums, strength, attempt.folder)
-        ):
+        written = run_shards(spark, shards, partial(write_curves, inputs, sums, strength, attempt.folder))
+        for result in written:
             for entry in result.files:
                 attempt.add(entry)
         tables = cohort_tables(sums, strength.elasticity, strength.waiting)
         attempt.publish(
-            inputs=[features, *(commit for window in windows for _, commit in window)],
+            inputs=[
+                features,
+                *(commit for window in windows for _, commit in window),
+                *([catalog.commit] if catalog and catalog.commit else []),
+            ],
             params={"half_life_days": args.half_life_days, "history_days": settings.history_days},
             meta={
                 "strength": asdict(strength),
@@ -260,6 +331,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "cohorts": len(tables.names),
                 "reference": np.round(tables.reference, 4).tolist(),
                 "population": np.round(tables.curves[-1], 4).tolist(),
+                **own_times(written),
             },
         )
 

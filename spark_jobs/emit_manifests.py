@@ -3,9 +3,11 @@ snapshot; writes dispatch_manifest.
 
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one
 sorts rows into parts of about 100,000 per hour, channel and priority. Hours that a worker has sealed are
-carried over as they are, and every message that stands in one is left out elsewhere. Campaigns that are held
-back (`--without`) are left out and counted. What surprises: which address of several is used: the newest
-active one of the channel that its provider has not called gone.
+carried over as they are, and every message that stands in one is left out elsewhere. On main the gate `plan`
+and the guard must have judged this very plan, and let it pass: what the guard holds back is left out and
+counted, as is what `--without` names, unless a named person answered that verdict (`--answer`,
+`--answered-by`, `--verdict`); of a night that it holds back whole nothing is written. What surprises: which
+address of several is used: the newest active one of the channel that its provider has not called gone.
 """
 
 from __future__ import annotations
@@ -23,15 +25,18 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
+from angelia.answers import Answer
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.spark import schema as spark_schema
+from angelia.delivery.manifest.parts import sealed_hours
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
 from angelia.output import progress
+from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
 from spark_jobs._endpoints import living, owned
 from spark_jobs._reading import read_dataset
@@ -194,8 +199,7 @@ def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
     sent, whatever is decided now.
     """
     found = {}
-    for hour in lake.store.children(f"seals/{ds}") if lake.branch == "main" else ():
-        number = int(json.loads(lake.store.read(f"seals/{ds}/{hour}"))["manifest"])
+    for hour, number in sealed_hours(lake, ds).items() if lake.branch == "main" else ():
         found[hour] = [
             entry
             for entry in lake.as_of("dispatch_manifest", number, ds=ds).files
@@ -217,8 +221,11 @@ def arg_parser_for_job() -> argparse.ArgumentParser:
         "--without",
         default="",
         metavar="CAMPAIGNS",
-        help="campaigns to hold back, separated by commas; empty = none",
+        help="campaigns to hold back beside those the guard does, separated by commas; empty = none",
     )
+    parser.add_argument("--answer", default="", metavar="OPTION", help="what a person answered the guard")
+    parser.add_argument("--answered-by", default="", metavar="NAME", help="who answered; nobody = no answer")
+    parser.add_argument("--verdict", default="", metavar="ID", help="the guard's verdict that was answered")
     return parser
 
 
@@ -227,18 +234,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     lake = open_lake(args.branch)
     catalog = load_snapshot(lake, args.ds)
-    held = sorted({name for name in args.without.split(",") if name})
-    if unknown := [name for name in held if name not in catalog.campaigns]:
+    without = {name for name in args.without.split(",") if name}
+    if unknown := sorted(without - set(catalog.campaigns)):
         raise InvalidInput(
             f"--without names no campaign of the night: {', '.join(unknown)}",
             fix=f"they are {', '.join(catalog.campaigns)}",
         )
     decisions = lake.require("decisions", ds=args.ds)
+    features = lake.require("user_features", ds=args.ds)
+    made_from = [features, *([catalog.commit] if catalog.commit else [])]
+    answer = Answer(args.answer, args.answered_by, args.verdict)
+    released = release(lake, decisions, made_from, answer)
+    if released.held:
+        why = f" ({released.refused})" if released.refused else ""
+        progress(f"emit_manifests: the guard holds back {', '.join(released.held)}{why}")
+    held = sorted(without.union(released.held))
     index = lake.cited(next(c for c in decisions.inputs if c.partition("/")[0].endswith("user_index")))
-    features, endpoints = (
-        lake.require("user_features", ds=args.ds),
-        lake.require("user_endpoints", ds=args.ds),
-    )
+    endpoints = lake.require("user_endpoints", ds=args.ds)
     shards = list(all_shards(index))
     parts = part_counts(decisions.meta["messages"], catalog)
     planned = sum(decisions.meta["messages"].values())
@@ -309,14 +321,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         commit = attempt.publish(
             inputs=[
                 decisions,
-                features,
+                *made_from,
                 endpoints,
-                lake.require("catalog_snapshot", ds=args.ds),
                 *lake.history("suppressions", log="0"),
             ],
             rejects={name: count for name, count in rejects.items() if count},
             params={"held_back": held} if held else {},
-            meta={"start": decisions.meta["start"], "sealed_hours": sorted(standing)},
+            meta={
+                "start": decisions.meta["start"],
+                "sealed_hours": sorted(standing),
+                **released.recorded(),
+            },
         )
         progress(
             f"emit_manifests: {commit.ref}: {planned} planned, {commit.rows} rows in "

@@ -1,10 +1,11 @@
-"""Give every user a stable dense ordinal. Grain: user. Reads user_profiles; appends to user_index.
+"""Give every user a stable dense ordinal. Grain: user.
 
-The first load is sorted by country, province, timezone, user_id: people who are selected together stand
-together, and their bitmaps shrink. Later users are appended. Users without a valid id, and second rows of one
-id, are left out and counted. A replay never appends: on a replay branch the job does nothing, and the night
-goes on with main's index. What would surprise: the ids of new people, and nothing else, pass through the
-driver, for one process hands out ordinals: some 20 bytes each, all people only on the first load.
+Reads user_profiles; appends to user_index. The first load is sorted by country, province, timezone, user_id:
+people who are selected together stand together, and their bitmaps shrink. Later users are appended. Users
+without a valid id, and second rows of one id, are left out and counted. A replay never appends: on a replay
+branch the job does nothing, and the night goes on with main's index. Surprise: the ids of new people, and
+nothing else, pass through the driver, because one process assigns ordinals: some 20 bytes each, all people
+only on the first load.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from angelia.config import load_settings
+from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.users.index import append_users, index_head
@@ -27,8 +29,9 @@ CLUSTERING = ("country", "province", "timezone", "user_id")
 
 
 def distinct_users(profiles: DataFrame) -> DataFrame:
-    """Return one row per valid user id, with its clustering columns and `n_rows`; which duplicate counts does
-    not depend on row order.
+    """Return one row per valid user id, with its clustering columns and `n_rows`.
+
+    Which duplicate counts does not depend on row order.
     """
     return (
         profiles.where(valid("user_profiles", "user_id"))
@@ -68,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         head = index_head(lake)
         known = (
             spark.read.parquet(*lake.paths(head))
-            if head
+            if head and head.files
             else spark.createDataFrame([], "user_id string, ordinal long")
         )
         users = distinct_users(rows)
@@ -86,6 +89,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         }.items()
         if n
     }
+    if not fresh.num_rows and not (head and head.meta["n_users"]):
+        raise InvalidInput(
+            f"{profiles.ref} holds nobody to index (left out: {rejects or 'none'})",
+            fix=f"import the profiles of {args.ds} again",
+        )
+    # The first load fixes the width of shards; a later setting must not move anybody's shard.
     shard_bits = int(head.meta["shard_bits"]) if head else load_settings().shard_bits
     commit = append_users(
         lake,

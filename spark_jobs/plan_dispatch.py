@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,7 +24,8 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.config import load_settings
 from angelia.contracts.derived import DECISION
 from angelia.contracts.ids import message_id, uniform
-from angelia.errors import Conflict
+from angelia.days import require_day
+from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.output import progress
@@ -50,9 +51,10 @@ from angelia.planning.inputs import (
     days_needed,
     find_inputs,
     load_shard,
-    material_locales,
+    material_facts,
     terms_of,
 )
+from angelia.planning.offers import MaterialFacts
 from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
 
 SAMPLE_USERS = 20_000
@@ -70,11 +72,9 @@ class Planned:
     slot_propensity: np.ndarray
 
 
-def prepare(
-    lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, frozenset[str]], number: int
-) -> Planned:
+def prepare(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, number: int) -> Planned:
     """Return a shard's problem and its exploration stratum's draws, before any drop."""
-    shard = load_shard(lake, inputs, terms, locales, number)
+    shard = load_shard(lake, inputs, terms, facts, number)
     problem, outcome, arm = build(terms, shard.people, shard.pairs, shard.past)
     drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
     return Planned(shard, problem, outcome, arm, drawn, slot_propensity)
@@ -274,10 +274,9 @@ def _instant(value: str) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is no instant; write it as 2026-11-15T05:00:00+00:00"
-        ) from None
+        require_day("--skip-before", value, parsed.date())
+    except (ValueError, InvalidInput):
+        raise argparse.ArgumentTypeError(f"{value!r} is no instant; write it as 2026-11-15T05:00Z") from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
@@ -289,7 +288,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     catalog = load_snapshot(lake, args.ds)
     terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
     inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))
-    locales = material_locales(catalog)
+    facts = material_facts(catalog)
     limits, reserve = terms.limits(), terms.explore_limits()
     n_users = int(inputs.index.meta["n_users"])
     shards = all_shards(inputs.index)
@@ -298,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         work, folder = f"{attempt.folder}/sample", attempt.folder
 
         def sample(number: int) -> ShardResult:
-            planned = prepare(lake, inputs, terms, locales, number)
+            planned = prepare(lake, inputs, terms, facts, number)
             lake.store.put(f"{work}/{number:06d}.npz", pack(planned.problem, planned.drawn))
             chosen = sample_of(planned, terms, share)
             lake.store.put(f"{work}/{number:06d}.sample.npz", pack(chosen, Choice.none(chosen.n_pairs)))
@@ -343,7 +342,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             rounds.append(next_round(limits, used, [r.stats["histogram"] for r in offered]))
 
         def write(number: int) -> ShardResult:
-            planned = prepare(lake, inputs, terms, locales, number)
+            planned = prepare(lake, inputs, terms, facts, number)
             thinned, dropped = thin_drawn(planned.problem, limits, planned.drawn, demand, reserve)
             table = decisions_table(planned, terms, prices, rounds, thinned, dropped)
             entry = lake.write_file(

@@ -1,10 +1,10 @@
-"""Find the people most like a seed and keep them as a list. Grain: user. Reads bitmap_index, user_features,
-catalog_snapshot; writes user_lists.
+"""Find the people most like a seed and keep them as a list. Grain: user.
 
-Not part of the night: `angelia audience lookalike` runs it. The model is trained on a sample, then every
-    shard is scored by its own task, twice: once to count people by score, once, when the cut-off is known, to
-    keep those above it. Only counts travel, and the top is exact; ties at the cut-off go to the lower
-    ordinals. People of the seed, and suppressed ones, are never chosen.
+Reads bitmap_index, user_features, catalog_snapshot; writes user_lists. Not part of the night: `angelia
+audience lookalike` runs it. The model is trained on a sample, then every shard is scored by its own task,
+twice: first to count people by score, then, with the cut-off known, to keep those above it. Only counts
+travel, and the top is exact; ties at the cut-off go to the lower ordinals. People of the seed, and suppressed
+ones, are never chosen.
 """
 
 from __future__ import annotations
@@ -107,22 +107,22 @@ def keep_top(scoring: Scoring, folder: str, level: int, at_level: dict[int, int]
 
 
 def named_columns(audience: Audience, seed: str) -> set[str]:
-    """Return the columns of user_features that a predicate names, saved audiences in it included."""
-    found: set[str] = set()
+    """Return the user_features columns that a predicate and its saved audiences name."""
+    columns: set[str] = set()
     stack = [audience.plan(seed)]
     while stack:
         for step in steps(stack.pop()):
             if isinstance(step.leaf, nodes.InAudience):
                 stack.append(audience.plan(audience.audiences[step.leaf.name]))
             elif isinstance(term := getattr(step.leaf, "term", None), nodes.FieldTerm):
-                found.add(FIELDS[term.name].column)
-    return found
+                columns.add(FIELDS[term.name].column)
+    return columns
 
 
 def sample(
     scoring: Scoring, audience: Audience, n_shards: int, random_seed: int
 ) -> tuple[pa.Table, pa.Table]:
-    """Return (rows of the seed, rows of the rest), from shards in random order until there are enough.
+    """Return (rows of the seed, rows of the rest) from enough shards in random order.
 
     Raises:
         InvalidInput: the seed has fewer than MIN_SEED people, or leaves hardly anyone.
@@ -160,9 +160,9 @@ def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__)
     parser.add_argument("--name", required=True, help="name of the list to write")
-    parser.add_argument("--seed", required=True, metavar="PREDICATE", help="who the people shall be like")
-    parser.add_argument("--size", required=True, type=int, help="how many to choose")
-    parser.add_argument("--random-seed", type=int, default=1, help="of the sample and the hold-out")
+    parser.add_argument("--seed", required=True, metavar="PREDICATE", help="the people to resemble")
+    parser.add_argument("--size", required=True, type=int, help="number of people to choose")
+    parser.add_argument("--random-seed", type=int, default=1, help="seed of the random sample and hold-out")
     return parser
 
 
@@ -185,6 +185,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     seed, population = sample(
         Scoring(*common, "", audience.index.shard_bits), audience, n_shards, args.random_seed
     )
+    # Columns of the predicate would let the model repeat it, so they are left out of training.
     model, read_out = train(seed, population, left_out=hidden, random_seed=args.random_seed)
     progress(
         f"score_lookalikes: trained on {seed.num_rows:,} of the seed and {population.num_rows:,} "
@@ -201,6 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"--size is between 1 and {int(totals.sum()):,}, the people outside the seed who "
                 f"are not suppressed"
             )
+        # Scores are counted by level, so the exact cut-off needs no sort over all people.
         level, n_at_level = cut_off(totals, args.size)
         at_level: dict[int, int] = {}
         for result in counted:  # shards are in ordinal order, so ties go to the lower ordinals
@@ -212,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for entry in result.files:
                 attempt.add(entry)
         n_users = sum(result.stats["n"] for result in kept)
-        told = {
+        facts = {
             "seed": args.seed,
             "left_out": sorted(hidden),
             "lowest_score": round(level / LEVELS, 5),
@@ -221,9 +223,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         commit = attempt.publish(
             inputs=[audience.index.commit, features],
             params={"seed": args.seed, "size": args.size, "random_seed": args.random_seed},
-            meta={"n_users": n_users, "lookalike": told},
+            meta={"n_users": n_users, "lookalike": facts},
         )
-    sys.stdout.write(json.dumps({"list": args.name, "users": n_users, "commit": commit.ref, **told}) + "\n")
+    sys.stdout.write(json.dumps({"list": args.name, "users": n_users, "commit": commit.ref, **facts}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
-"""Score materials. Grain: user x campaign x material. Reads user_features, audience_members, catalog_snapshot
-and the champion model;
-writes material_scores.
+"""Score materials. Grain: user x campaign x material. Reads user_features, user_days,
+user_pushes, audience_members, catalog_snapshot and the champion model; writes material_scores.
 
 Only members of a campaign's audience are scored, only campaigns that run in the 24 planned hours, and only
 materials valid then; a material with an audience of its own only for those in both. The commit's meta names
@@ -28,9 +27,12 @@ from angelia.contracts import dataset
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
+from angelia.users.index import require_index
+from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.features import Context
 from models.registry import Registry
 from models.scorer import COLUMNS, Scorer
+from spark_jobs._reading import Window, read_window, window_commits
 from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
 
 Ordinals = npt.NDArray[np.int64]
@@ -42,6 +44,23 @@ class Candidate:
 
     context: Context
     audiences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PastDays:
+    """The days up to a night that people's behaviour is read from, and the materials' categories."""
+
+    ds: str
+    days: Window
+    pushes: Window
+    category_of: Mapping[str, str]
+
+    @classmethod
+    def of(cls, lake: Lake, ds: str, catalog: Catalog) -> PastDays:
+        """Return the window of a night."""
+        windows = [window_commits(lake, name, ds, WINDOW_DAYS) for name in ("user_days", "user_pushes")]
+        category = {name: m.category for name, m in catalog.materials.items() if m.category is not None}
+        return cls(ds, *windows, category)
 
 
 def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
@@ -71,13 +90,17 @@ def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
 
 
 def score_shard(
-    users: pa.Table, members: Mapping[str, BitMap], wanted: Sequence[Candidate], scorer: Scorer
+    users: pa.Table,
+    behaved: Behaviour,
+    members: Mapping[str, BitMap],
+    wanted: Sequence[Candidate],
+    scorer: Scorer,
 ) -> pa.Table:
-    """Return one shard's material_scores; `users` are rows of user_features in ordinal order, `members` the
-    audiences' ordinals.
+    """Return one shard's material_scores; `users` are rows of user_features in ordinal order, `behaved` is
+    theirs, `members` the audiences' ordinals.
     """
     ordinal = users["ordinal"].to_numpy().astype(np.int64)
-    encoded = scorer.encode_users(users)
+    encoded = scorer.encode_users(users, behaved)
     parts: list[tuple[Ordinals, npt.NDArray[np.int32], npt.NDArray[np.float64]]] = []
     rows_of: dict[tuple[str, ...], Ordinals] = {}
     for number, candidate in enumerate(wanted):
@@ -110,6 +133,7 @@ def write_scores(
     lake: Lake,
     features: Commit,
     audiences: Commit,
+    past: PastDays,
     wanted: Sequence[Candidate],
     files: Mapping[str, bytes],
     shard_bits: int,
@@ -128,7 +152,9 @@ def write_scores(
         row["audience"]: BitMap.deserialize(row["bitmap"])
         for row in rows.select(["audience", "bitmap"]).to_pylist()
     }
-    table = score_shard(users, members, wanted, Scorer(files))
+    scorer = Scorer(files)
+    behaved = shard_behaviour(lake, past, scorer.population, users.num_rows, shard_bits, shard)
+    table = score_shard(users, behaved, members, wanted, scorer)
     return ShardResult(
         shard,
         [
@@ -137,6 +163,22 @@ def write_scores(
             )
         ],
     )
+
+
+def shard_behaviour(
+    lake: Lake, past: PastDays, population: Population, n: int, shard_bits: int, shard: int
+) -> Behaviour:
+    """Return what the n people of a shard did up to the night, by category."""
+    columns = ["event_type", "item", "n_events"]
+    days = read_window(lake, "user_days", past.days, columns, shard, shard_bits)
+    columns = ["kind", "material_id", "sent_ts"]
+    pushes = read_window(lake, "user_pushes", past.pushes, columns, shard, shard_bits)
+    # Users that joined the index meanwhile have no features yet.
+    days, pushes = (table.filter(pc.less(table["row"], n)) for table in (days, pushes))
+    first = (np.datetime64(past.ds) - np.datetime64(0, "D")).astype(np.int64) - (WINDOW_DAYS - 1)
+    sent = pushes["sent_ts"].cast(pa.int64()).to_numpy() / DAY_US - first
+    pushes = pushes.append_column("sent_day", pa.array(sent.astype(np.float64)))
+    return behaviour(days, pushes, past.category_of, population, day=WINDOW_DAYS - 1, n=n)
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -158,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Scorer(files)  # refused here, in one line, rather than in every worker
     catalog = load_snapshot(lake, ds)
     features, audiences = lake.require("user_features", ds=ds), lake.require("audience_members", ds=ds)
-    bits = int(lake.require("user_index", chain="0").meta["shard_bits"])
+    bits = int(require_index(lake).meta["shard_bits"])
     # The plan's 24 hours begin on D+1 and touch three local dates, from Hawaii to Kiribati.
     first = date.fromisoformat(ds) + timedelta(days=settings.lead_hours // 24)
     wanted = candidates(catalog, [first + timedelta(days=shift) for shift in (-1, 0, 1)])
@@ -171,12 +213,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
     )
     with spark_session("score_materials") as spark, lake.attempt("material_scores", ds=ds) as attempt:
-        work = partial(write_scores, lake, features, audiences, wanted, files, bits, attempt.folder)
+        past = PastDays.of(lake, ds, catalog)
+        work = partial(write_scores, lake, features, audiences, past, wanted, files, bits, attempt.folder)
         for result in run_shards(spark, shards, work):
             for entry in result.files:
                 attempt.add(entry)
         attempt.publish(
-            inputs=[features, audiences, *([catalog.commit] if catalog.commit else [])],
+            inputs=[
+                features,
+                audiences,
+                *(commit for _, commit in (*past.days, *past.pushes)),
+                *([catalog.commit] if catalog.commit else []),
+            ],
             params={"model": version},
             meta={
                 "model": version,

@@ -1,10 +1,9 @@
-"""Select the members of every saved audience. Grain: audience x shard. Reads bitmap_index, catalog_snapshot;
-writes audience_members.
+"""Select the members of every saved audience. Grain: audience x shard.
 
-Evaluates all audiences of the night's catalog on each block's bitmaps; an audience inside another is
-evaluated once. The commit's meta carries the sizes. What would surprise: one predicate that cannot be
-answered (a list that is gone, more days than the index has) stops the job, naming the audience, before
-anything is written.
+Reads bitmap_index, catalog_snapshot; writes audience_members. Evaluates all audiences of the night's catalog
+on each block's bitmaps; an audience inside another is evaluated once. The commit's meta carries the sizes.
+Surprise: one predicate that cannot be answered (a deleted list, more days than the index has) stops the job
+before anything is written, and the error names the audience.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def select_block(
 
 
 def check_all(audience: Audience) -> None:
-    """Plan every audience, so that what cannot be answered is said before any block is read.
+    """Plan every audience, so that an unanswerable one fails before any block is read.
 
     Raises:
         InvalidInput: naming the audience.

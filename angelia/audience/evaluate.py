@@ -1,9 +1,9 @@
 """Evaluate a plan on one block: sets in, one set or only its cardinality out.
 
-What would surprise: the order of work follows cost, not the text. Every AND is first flattened into sets to
-    intersect and sets to take away (a NOT, a range and its known people included), cheap leaves come first,
-    and an empty operand ends the AND before dearer leaves are read; then small roaring sets go first and
-    packed words follow, blocks being narrow enough for the words in hand to stay in the processor's cache.
+Surprise: the order of work follows cost, not the text. Every AND is first flattened into sets to intersect
+and sets to take away (a NOT, a range and its known people included). Cheap leaves come first, and an empty
+operand ends the AND before costlier leaves are read. Then small roaring sets go first and packed words
+follow; blocks are narrow enough for the words in hand to stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ _HOLDS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass
 class Parts:
-    """An AND before it is carried out: the members of all of `plus` (everyone, if there are none) that are in
-    none of `minus`.
+    """An AND before it is carried out: members of all of `plus` and of none of `minus`.
+
+    Without `plus`, everyone.
     """
 
     plus: list[Set] = field(default_factory=list)
@@ -51,8 +52,9 @@ NO_ONE = Parts([NOBODY])
 
 
 def evaluate(plan: Plan, block: Block) -> Set:
-    """Return the people of one block for whom the plan is true. The result may be a set of the block: do not
-    change it.
+    """Return the people of one block for whom the plan is true.
+
+    The result may be a set of the block: do not change it.
     """
     return _parts(plan, block).all_in(block)
 
@@ -69,9 +71,8 @@ def _parts(plan: Plan, block: Block) -> Parts:
             if not negated:
                 return Parts(true.plus + ([known] if known is not None and not true.plus else []), true.minus)
             keep = [] if known is None else [known]
-            if (
-                not true.plus and len(true.minus) == 1
-            ):  # known AND NOT (known AND NOT x): those who are known to be x
+            # known AND NOT (known AND NOT x): those who are known to be x.
+            if not true.plus and len(true.minus) == 1:
                 return Parts([*keep, *true.minus])
             return Parts(
                 keep,
@@ -84,18 +85,18 @@ def _parts(plan: Plan, block: Block) -> Parts:
         case AnyOf(children):
             return Parts([union([evaluate(child, block) for child in children], block.width)])
         case AllOf(children):
-            found = Parts()
+            parts = Parts()
             for child in sorted(children, key=cost):
                 part = _parts(child, block)
-                found.plus += part.plus
-                found.minus += part.minus
+                parts.plus += part.plus
+                parts.minus += part.minus
                 if not all(map(len, part.plus)):
                     return NO_ONE
-            return found
+            return parts
 
 
 def cost(plan: Plan) -> int:
-    """Return the estimated cost rank of a part; cheap leaves run first, counts over many days last."""
+    """Return a part's cost rank; cheap leaves run first, counts over many days last."""
     if not isinstance(plan, Step):
         return 3 + max(cost(child) for child in plan.children)
     match plan.leaf:
@@ -129,16 +130,18 @@ def _leaf(leaf: nodes.Leaf, block: Block) -> tuple[Parts, Set | None]:
         case nodes.Compare(term, op, value):
             return _compare(term, op, value, block)
         case nodes.OneOf(term, values):
+            # Which people are known depends on the term alone, so the first comparison's answer serves for
+            # all.
             each = [_compare(term, "=", value, block) for value in values]
             known = each[0][1]
             return _any([_within(true, known, block) for true, _ in each], block), known
         case nodes.Prefix(term, prefix):
-            found = [
+            matching = [
                 block.get(term.name, "value", value)
                 for value in block.values(term.name)
                 if value.startswith(prefix)
             ]
-            return _any(found, block), block.known(term.name)
+            return _any(matching, block), block.known(term.name)
         case nodes.IsNull(term):
             known = _known(term, block)
             return (NO_ONE if known is None else Parts([], [known])), None
@@ -153,6 +156,7 @@ def _leaf(leaf: nodes.Leaf, block: Block) -> tuple[Parts, Set | None]:
         case nodes.InList(name):
             return Parts([block.list_members(name)]), None
         case nodes.InAudience(name, predicate):
+            # A saved audience named twice is evaluated once a block.
             if name not in block.audiences:
                 block.audiences[name] = evaluate(make_plan(predicate), block)
             return Parts([block.audiences[name]]), None
@@ -205,6 +209,7 @@ def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tup
         )
     else:
         op, target = whole(op, _number(value))
+    # No number can satisfy it, or nobody in the block has a number.
     if target is None or not slices:
         return NO_ONE, known
     return _sliced(slices, op, target - offset, block), known
@@ -216,8 +221,9 @@ def _number(value: nodes.Value) -> float:
 
 
 def _level(levels: np.ndarray, op: str, value: float) -> tuple[str, int | None]:
-    """Return the comparison with a number as one of places among the distinct numbers; None if it is none of
-    them.
+    """Return a comparison with a number as one of ranks among the distinct numbers.
+
+    None if the number is not among them and only equality was asked.
     """
     first, after = np.searchsorted(levels, [value], "left")[0], np.searchsorted(levels, [value], "right")[0]
     if op == "=":
@@ -234,8 +240,8 @@ def _level(levels: np.ndarray, op: str, value: float) -> tuple[str, int | None]:
 
 
 def _sliced(slices: list[Set], op: str, target: int, block: Block) -> Parts:
-    found = compare(slices, op, target, block.width)
-    return NO_ONE if found is None else Parts(*found)
+    sets = compare(slices, op, target, block.width)
+    return NO_ONE if sets is None else Parts(*sets)
 
 
 def _any_day(name: str, days: int, block: Block) -> Parts:
@@ -272,7 +278,7 @@ def _sum_events(event_type: str, days: list[str], op: str, value: float, block: 
     who, micros = block.amounts(event_type, days)
     # Sums of millionths are exact, whatever the order, below 2^53 of them.
     totals = np.bincount(who, weights=micros, minlength=max(64, block.width))
-    # As a decimal: 2.01 times a million is no whole number as a float.
+    # As a decimal: as a float, 2.01 times a million is not a whole number.
     op, target = whole(op, Decimal(repr(value)) * MICROS)
     if target is None:
         return NO_ONE

@@ -1,8 +1,8 @@
-"""What a predicate names and nobody has: most likely a slip of the pen, and `NOT` of it is everyone. One line
-each, with the nearest there is.
+"""Hints for names in a predicate that match no person: most likely a misspelling.
 
-Reads the directories of bitmap_index, and of bitmap_days if events or campaigns are named. Saved audiences
-are looked into. Items of events are not looked at: most of them stand in lists.
+A misspelt `NOT x = 'vlaue'` matches everyone, so each name gets a line with its nearest neighbours. Reads the
+directories of bitmap_index, and of bitmap_days if events or campaigns are named. Saved audiences are looked
+into. Items of events are not checked: most of them stand in lists.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ EVENT, RECEIVED = event_field("", None), "received:"
 
 
 def hints(audience: Audience, text: str) -> list[str]:
-    """Return a line for each value, prefix, topic, event type and campaign that nobody in the index has."""
+    """Return a line for each value, prefix, topic, event or campaign without any person."""
     leaves = list(dict.fromkeys(_leaves(audience.plan(text))))
     values = dict.fromkeys(pair for leaf in leaves for pair in _values(leaf))
     names = dict.fromkeys(name for leaf in leaves for name in _names(leaf))
     there: dict[str, set[str]] = {field: set() for field, _ in values}
+    # Blocks are opened only if the predicate names values: their directories list all that somebody has.
     for block in audience.blocks() if there else ():
         for field in there:
             there[field].update(block.values(field))
-    found = [
+    lines = [
         f"note: nobody has {_said(field, value)}; {suggest(value.rstrip('%'), sorted(there[field]))}"
         for field, value in values
         if not (
-            any(one.startswith(value[:-1]) for one in there[field])
+            any(other.startswith(value[:-1]) for other in there[field])
             if value.endswith("%")
             else value in there[field]
         )
@@ -41,18 +42,19 @@ def hints(audience: Audience, text: str) -> list[str]:
         known = _fields_of_days(audience, set(names))
         for name in names:
             if name not in known:
+                # Only names of the same kind are neighbours: event types without items, or campaigns.
                 start = EVENT if name.startswith(EVENT) else RECEIVED
                 near = {
-                    one.removeprefix(start)
-                    for one in known
-                    if one.startswith(start) and ":" not in one.removeprefix(start)
+                    other.removeprefix(start)
+                    for other in known
+                    if other.startswith(start) and ":" not in other.removeprefix(start)
                 }
                 what = "nobody did" if start == EVENT else "nobody received"
-                found.append(
+                lines.append(
                     f"note: {what} {name.removeprefix(start)!r} in {audience.index.history_days} "
                     f"days; {suggest(name.removeprefix(start), near)}"
                 )
-    return found
+    return lines
 
 
 def _leaves(plan: Plan) -> Iterator[nodes.Leaf]:
@@ -88,17 +90,18 @@ def _names(leaf: nodes.Leaf) -> Iterator[str]:
 
 
 def _fields_of_days(audience: Audience, wanted: set[str]) -> set[str]:
-    """Return the fields that the days have; those of the newest days and first blocks only, if all that is
-    wanted is there.
+    """Return the fields that the days have.
+
+    If all that is wanted appears in the newest days and first blocks, only theirs.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     days = audience.index.last_days(audience.index.history_days)
     for block in audience.blocks():
         for day in days:
-            if wanted <= found:
-                return found
-            found |= block.fields_on(day)
-    return found
+            if wanted <= names:
+                return names
+            names |= block.fields_on(day)
+    return names
 
 
 def _said(field: str, value: str) -> str:

@@ -1,8 +1,8 @@
-"""Explicit user lists: a CSV or Parquet file of user ids becomes a bitmap per shard that predicates name with
-in_list('name').
+"""Explicit user lists: a CSV or Parquet file of ids becomes one bitmap per shard.
 
-Reads user_index and the file; writes user_lists. Ids the index does not know are counted, not kept; putting a
-list again replaces it. A file that names nobody, or mostly unknown people, is refused unless forced.
+Predicates name it with in_list('name'). Reads user_index and the file; writes user_lists. Ids the index does
+not know are counted, not kept; a list of the same name is replaced. A file that names nobody, or mostly
+unknown people, is refused unless forced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
-from angelia.audience.bitmaps.block import holds_any
+from angelia.audience.bitmaps.index import holds_any
 from angelia.audience.bitmaps.sets import bitmap_of, ordinals_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.constraints import type_name
@@ -93,6 +93,8 @@ def _csv_ids(path: Path) -> pa.ChunkedArray:
             position, line = header.index(COLUMN), rows.line_num
             for cells in rows:
                 first, line = line + 1, rows.line_num
+                # Our ids have no line breaks, so a record over several lines means a quote that was left
+                # open.
                 if line != first:
                     raise InvalidInput(
                         f"{path.name} line {first}: a quote opens and does not close on its line",
@@ -117,9 +119,9 @@ def _csv_ids(path: Path) -> pa.ChunkedArray:
 
 
 def _separator(path: Path) -> tuple[str, int]:
-    """Return what separates the cells, and the lines before the header.
+    """Return the cells' separator, and the number of lines before the header.
 
-    Spreadsheets may write one: `sep=;`.
+    That is one `sep=;`, which spreadsheets write, or none.
     """
     with path.open(encoding="utf-8-sig") as file:
         first, second = file.readline(_HEADER_CHARS).strip("\r\n"), file.readline(_HEADER_CHARS)
@@ -153,10 +155,11 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
     given = ids.drop_null()
     wanted = pc.unique(given)
     index = lake.read(head, ["user_id", "ordinal"])
-    found = index["ordinal"].filter(pc.is_in(index["user_id"], wanted))
-    if not force and len(found) < MIN_KNOWN * max(len(wanted), 1):
+    matched = index["ordinal"].filter(pc.is_in(index["user_id"], wanted))
+    # As an exclusion list, such a file would let everybody through.
+    if not force and len(matched) < MIN_KNOWN * max(len(wanted), 1):
         problem = (
-            f"{len(wanted) - len(found):,} of {len(wanted):,} ids are unknown"
+            f"{len(wanted) - len(matched):,} of {len(wanted):,} ids are unknown"
             if wanted
             else "it names nobody"
         )
@@ -164,7 +167,7 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
             f"{path.name}: {problem}; list {name} stays as it is",
             fix="compare the ids with those of user_profiles, or give --force",
         )
-    ordinals = np.sort(found.to_numpy().astype(np.uint32))
+    ordinals = np.sort(matched.to_numpy().astype(np.uint32))
     bits = int(head.meta["shard_bits"])
     shards = np.unique(ordinals >> bits)
     rejects = {
@@ -192,8 +195,9 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
 
 
 def user_ids(lake: Lake, index: Commit, shards: range, members: BitMap) -> pa.Array:
-    """Return the user ids of members in some shards, in ordinal order; `index` is the user_index commit the
-    bitmaps were made from.
+    """Return the user ids of members in some shards, in ordinal order.
+
+    `index` is the user_index commit the bitmaps were made from.
     """
     rows = lake.read(index, ["user_id", "ordinal"], where=holds_any(shards)).combine_chunks()
     mine = rows.filter(pc.is_in(rows["ordinal"], pa.array(ordinals_of(members), pa.uint32()))).sort_by(

@@ -1,6 +1,4 @@
-"""Members of saved audiences as rows: one bitmap per audience and shard, and the way back from rows to a
-bitmap.
-"""
+"""Members of saved audiences as rows, one bitmap per audience and shard, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
-from angelia.audience.bitmaps.block import Block, holds
+from angelia.audience.bitmaps.block import Block
+from angelia.audience.bitmaps.index import holds
 from angelia.audience.evaluate import evaluate
 from angelia.audience.query import Audience, by_shard
 from angelia.contracts import arrow, dataset
@@ -16,8 +15,9 @@ from angelia.lake import Commit, Lake
 
 
 def block_members(audience: Audience, number: int) -> pa.Table:
-    """Return audience_members rows of one block, one per shard and saved audience, sorted by name; empty
-    audiences have rows too.
+    """Return a block's audience_members rows, per shard and saved audience, sorted by name.
+
+    Empty audiences have rows too.
     """
     block = Block(audience.index, number)
     rows: dict[str, list[object]] = {"audience": [], "shard": [], "cardinality": [], "bitmap": []}

@@ -1,14 +1,13 @@
-"""Count and select people by predicate, from the bitmap index of one day: the Python API behind `angelia
-audience`.
+"""Count and select people by predicate: the Python API behind `angelia audience`.
 
     audience = Audience(lake, "2026-11-14", audiences=catalog_predicates)
     audience.count("gender = 'f' AND days_since('open') <= 7")      -> 1204
     audience.members("gender = 'f'", shard=0)                       -> roaring bitmap of ordinals
 
-Reads bitmap_index, and the commits of bitmap_days that it cites. Writes nothing. Blocks are evaluated on all
-cores, each dropped when it is answered, its file with the last of its blocks: memory is that of a file a
-core. A `resident` audience, for a long-lived process, keeps what it read (of packed words only the memory
-map): the next question on the same fields opens and reads nothing. Ask it one question at a time.
+Reads the bitmap_index of one day, and the commits of bitmap_days that it cites. Writes nothing. Blocks are
+evaluated on all cores; each is dropped when it is answered, its file with the last of its blocks, so memory
+is one file a core. A `resident` audience, for a long-lived process, keeps what it read (of packed words only
+the memory map): the next query on the same fields opens and reads nothing. Give it one query at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ import numpy as np
 from pyroaring import BitMap
 
 from angelia.audience.bitmaps.bitmaps import blocks_a_file
-from angelia.audience.bitmaps.block import Block, Index, Reads
+from angelia.audience.bitmaps.block import Block, Reads
+from angelia.audience.bitmaps.index import Index
 from angelia.audience.bitmaps.sets import Set, bitmap_of, intersect, positions_of
 from angelia.audience.evaluate import count, evaluate
 from angelia.audience.language import nodes
@@ -127,7 +127,7 @@ class Audience:
 
         Raises:
             InvalidInput: the predicate is not in the language, asks for more history than the index has, or
-                names a list nobody made.
+                names a list that does not exist.
         """
         return make_plan(
             parse(
@@ -162,10 +162,10 @@ class Audience:
             yield block.ordinals(evaluate(plan, block))
 
     def explain(self, text: str) -> tuple[Counted, list[Line]]:
-        """Return the count and the plan's nodes from the root, each with its own cardinality and reads over
-        all blocks.
+        """Return the count, and the plan's nodes from the root with cardinality and reads.
 
-        A saved audience inside the predicate is one node: its own nodes are below it.
+        Both are sums over all blocks. A saved audience inside the predicate is one node: its own nodes are
+        below it.
         """
         began = time.perf_counter()
         plan = self.plan(text)
@@ -179,8 +179,9 @@ class Audience:
         return counted, list(_flatten(root))
 
     def breakdown(self, text: str, by: str) -> dict[str, int]:
-        """Return the people of a predicate by the values of a text, flag or set field, largest first;
-        `(null)` for the unknown.
+        """Return the people of a predicate by a field's values, largest first.
+
+        The field is a text, flag or set; `(null)` stands for the unknown.
 
         Raises:
             InvalidInput: no such field, or it is a number or a date.
@@ -189,49 +190,49 @@ class Audience:
         if by not in FIELDS or FIELDS[by].kind not in (Kind.TEXT, Kind.FLAG, Kind.SET):
             allowed = ", ".join(
                 sorted(
-                    name for name, found in FIELDS.items() if found.kind in (Kind.TEXT, Kind.FLAG, Kind.SET)
+                    name for name, counts in FIELDS.items() if counts.kind in (Kind.TEXT, Kind.FLAG, Kind.SET)
                 )
             )
             raise InvalidInput(f"cannot break down by {by!r}", fix=f"one of {allowed}")
-        plan, found = self.plan(text), dict[str, int]()
+        plan, counts = self.plan(text), dict[str, int]()
         for block in self.blocks():
             people, known = evaluate(plan, block), block.known(by)
             for value in block.values(by):
                 both = intersect([people, block.get(by, "value", value)], [], block.width)
-                found[value] = found.get(value, 0) + len(both)
+                counts[value] = counts.get(value, 0) + len(both)
             if FIELDS[by].kind is Kind.FLAG:
                 no = intersect(
                     [people] if known is None else [people, known],
                     [block.get(by, "value", "true")],
                     block.width,
                 )
-                found["false"] = found.get("false", 0) + len(no)
+                counts["false"] = counts.get("false", 0) + len(no)
             if known is not None:
-                found["(null)"] = found.get("(null)", 0) + len(intersect([people], [known], block.width))
+                counts["(null)"] = counts.get("(null)", 0) + len(intersect([people], [known], block.width))
         return dict(
-            sorted(((value, n) for value, n in found.items() if n), key=lambda item: (-item[1], item[0]))
+            sorted(((value, n) for value, n in counts.items() if n), key=lambda item: (-item[1], item[0]))
         )
 
     def overlap(self, first: str, second: str) -> dict[str, int]:
         """Return how many people two predicates select, alone and together."""
-        one, two = self.plan(first), self.plan(second)
+        left, right = self.plan(first), self.plan(second)
         sizes = {"first": 0, "second": 0, "both": 0}
         for block in self.blocks():
-            a, b = evaluate(one, block), evaluate(two, block)
+            a, b = evaluate(left, block), evaluate(right, block)
             sizes["first"] += len(a)
             sizes["second"] += len(b)
             sizes["both"] += len(intersect([a, b], [], block.width))
         return {**sizes, "either": sizes["first"] + sizes["second"] - sizes["both"]}
 
     def block(self, number: int, reads: Reads | None = None) -> Block:
-        """Return one block, what was read of it kept from earlier questions if this audience is resident."""
+        """Return one block; a resident audience returns it with the sets of earlier queries."""
         if not self.resident:
             return Block(self.index, number, reads)
         with self._lock:
-            found = self._blocks.setdefault(number, Block(self.index, number))
-        found.reads = reads if reads is not None else Reads()
-        found.audiences.clear()  # saved predicates may change between questions
-        return found
+            kept = self._blocks.setdefault(number, Block(self.index, number))
+        kept.reads = reads if reads is not None else Reads()
+        kept.audiences.clear()  # saved predicates may change between questions
+        return kept
 
     def blocks(self, reads: Reads | None = None) -> Iterator[Block]:
         """Yield the index's blocks, one after the other; their reads add up in `reads`."""
@@ -244,28 +245,29 @@ class Audience:
             self.index.release(number)
 
     def _each(self, work: Callable[[Block], int], reads: Reads) -> list[int]:
-        """Return `work` of every block. Blocks run in threads, as many as there are cores: packed words leave
-        the GIL alone.
+        """Return `work` of every block, in threads, as many as there are cores.
+
+        Packed words release the GIL.
         """
         if self.index.n_blocks < MIN_PARALLEL_BLOCKS:
             return [work(block) for block in self.blocks(reads)]
         threads = min(cores(), self.index.n_blocks)
         together = blocks_a_file(self.index.n_blocks)  # a file is opened by one thread
 
-        def some(first: int) -> tuple[list[int], Reads]:
-            mine = Reads()  # counters of its own: adding to shared ones from two threads loses some
-            found = []
+        def every_nth(first: int) -> tuple[list[int], Reads]:
+            mine = Reads()  # its own counters: two threads that add to shared ones lose counts
+            answers = []
             for number in range(self.index.n_blocks):
                 if number // together % threads == first:
-                    found.append(work(self.block(number, mine)))
+                    answers.append(work(self.block(number, mine)))
                     self._release(number)
-            return found, mine
+            return answers, mine
 
         with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(some, range(threads)))
+            parts = list(pool.map(every_nth, range(threads)))
         for _, mine in parts:
             reads.merge(mine)
-        return [n for found, _ in parts for n in found]
+        return [n for answers, _ in parts for n in answers]
 
 
 def cores() -> int:
@@ -273,9 +275,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def by_shard(block: Block, found: Set) -> Iterator[tuple[int, BitMap]]:
-    """Yield (shard, ordinals) of a block's people, an empty set for a shard that has none of them."""
-    positions = positions_of(found)
+def by_shard(block: Block, members: Set) -> Iterator[tuple[int, BitMap]]:
+    """Yield (shard, ordinals) of a block's people; shards without any have an empty set."""
+    positions = positions_of(members)
     bits, shards = block.index.shard_bits, block.shards
     edges = np.searchsorted(positions, [(shard << bits) - block.base for shard in (*shards, shards.stop)])
     for i, shard in enumerate(shards):

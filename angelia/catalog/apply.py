@@ -10,7 +10,7 @@ a conflict. One without it says how the catalog shall be, whatever it was.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +18,17 @@ from pathlib import Path
 import yaml
 
 from angelia.catalog.documents import AnyDocument, canonical, check_document
-from angelia.catalog.problems import DocumentProblem
+from angelia.catalog.problems import DocumentProblem, Key, Notice
+from angelia.catalog.sense import written_number
 from angelia.catalog.store import CatalogStore, Change, Head, generation_of
-from angelia.catalog.validate import Key, Whole
+from angelia.catalog.validate import Whole
 from angelia.catalog.yaml_files import Raw, find_files, read_file
 from angelia.errors import Conflict, InvalidInput, without_addresses
 
 VERSION = "version"
+Documents = Mapping[Key, AnyDocument]
+Look = Callable[[Documents], Iterable[Notice]]
+"""Looks at the whole catalog as it would be, for what rooms above this one know."""
 
 
 class InvalidDocuments(InvalidInput):
@@ -41,10 +45,13 @@ class InvalidDocuments(InvalidInput):
 
 @dataclass(frozen=True)
 class Plan:
-    """What an apply would do, and the state of the catalog it was checked against."""
+    """What an apply would do, and the state of the catalog it was checked against; `warnings` are lines for
+    the operator, and keep nothing from being written.
+    """
 
     items: tuple[Planned, ...]
     generation: int
+    warnings: tuple[str, ...] = ()
 
     def having(self, *actions: str) -> list[str]:
         """Return `kind/id` of the documents to which this happens."""
@@ -117,6 +124,7 @@ def plan(
     *,
     prune: bool = False,
     expect: Mapping[Key, int] | None = None,
+    look: Look | None = None,
 ) -> Plan:
     """Return what applying these files would do, after checking that the whole catalog would fit together.
 
@@ -124,6 +132,7 @@ def plan(
         prune: remove documents that no file names.
         expect: versions the files were made from, where the editor knows them; they hold for unchanged
             documents, too.
+        look: looks at the documents further; its errors refuse only what this apply brings about.
 
     Raises:
         InvalidDocuments: see `read_documents`; references, predicates and templates that do not fit.
@@ -131,7 +140,7 @@ def plan(
             it says it was made from.
     """
     read = read_documents(paths)
-    heads = store.heads()
+    heads = store.heads(tolerant=True)
     for key, version in (expect or {}).items():
         _require_version(key, heads.get(key), version)
     for key, (document, raw) in read.items():
@@ -139,17 +148,41 @@ def plan(
             _require_version(key, heads.get(key), raw.value[VERSION])
     standing = {key: head.document for key, head in heads.items() if head.document is not None}
     after = {**({} if prune else standing), **{key: document for key, (document, _) in read.items()}}
+
+    def at(key: Key, problem: DocumentProblem) -> str:
+        return read[key][1].at(problem) if key in read else f"catalog: {key[0]}/{key[1]}: {problem}"
+
+    broken = {key: head.problem for key, head in heads.items() if head.problem is not None}
     problems = [
-        read[key][1].at(problem) if key in read else f"catalog: {key[0]}/{key[1]}: {problem}"
-        for key, problem in Whole(after.values()).problems()
+        at(key, DocumentProblem((), f"does not follow its model ({problem}); apply it again, corrected"))
+        for key, problem in broken.items()
+        if key not in read and not prune
     ]
+    problems = problems or [at(key, problem) for key, problem in Whole(after.values()).problems()]
+    if problems:
+        raise InvalidDocuments(problems)
+    changed = {key for key, (document, _) in read.items() if not _is_same(heads.get(key), document)}
+    warnings = [read[key][1].at(problem) for key in sorted(changed) for problem in _numbers(read[key][1])]
+    for notice in look(after) if look else ():
+        is_news = bool(notice.keys & changed)
+        if notice.is_error and is_news:
+            problems.append(at(notice.key, notice.problem))
+        elif is_news or (not notice.only_news and notice.keys & read.keys()):
+            warnings.append(at(notice.key, notice.problem))
     if problems:
         raise InvalidDocuments(problems)
     items = [
         _planned(key, heads.get(key), read[key][0] if key in read else None, prune)
-        for key in sorted({*standing, *read})
+        for key in sorted({*standing, *read, *broken})
     ]
-    return Plan(tuple(items), generation_of(heads))
+    return Plan(tuple(items), generation_of(heads), tuple(dict.fromkeys(map(without_addresses, warnings))))
+
+
+def _numbers(raw: Raw) -> Iterator[DocumentProblem]:
+    for path, text in raw.numbers.items():
+        problem = written_number(path, text, raw.at_path(path))
+        if problem is not None:
+            yield problem
 
 
 def _require_version(key: Key, head: Head | None, version: int) -> None:

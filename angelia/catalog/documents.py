@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
 from angelia.contracts.sending import MAX_TTL_HOURS
 from angelia.contracts.sources import CHANNELS, LOCALE, NAME
+from angelia.days import FIRST_DAY, LAST_DAY
 from angelia.errors import InvalidInput, without_addresses
 
 MICROS = 1_000_000  # int64 micro-units inside: sums do not depend on order
@@ -25,6 +26,13 @@ MICROS = 1_000_000  # int64 micro-units inside: sums do not depend on order
 Id = Annotated[str, Field(pattern=NAME)]
 Locale = Annotated[str, Field(pattern=LOCALE)]
 Pct = Annotated[float, Field(ge=0, le=100)]
+# Far above any use, and far below where sums of a night leave 64 bits.
+MAX_COUNT = 1_000_000_000
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+PositiveCount = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
+# A plan reads all pushes since a campaign that comes once began.
+MAX_ONCE_DAYS = 3_660
 Hour = Annotated[int, Field(ge=0, le=23)]
 Salt = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 ChannelName = Literal["fcm", "apns", "webpush", "sms", "email", "webhook"]
@@ -59,8 +67,11 @@ class Document(DocumentPart):
 class Cap(DocumentPart):
     """At most `messages` in any `days` x 24 hours (a sliding window)."""
 
-    messages: int = Field(ge=0)
+    messages: int = Field(ge=0, le=10_000)
     days: int = Field(ge=1, le=90)
+
+
+Caps = Annotated[tuple[Cap, ...], Field(max_length=20)]
 
 
 class QuietHours(DocumentPart):
@@ -84,13 +95,13 @@ class Holdout(DocumentPart):
 
 
 class Explore(DocumentPart):
-    """How much is drawn rather than chosen: a stratum for slots, and softmax with an epsilon mix for
-    materials.
+    """How much is drawn rather than chosen: a share of the people for slots, and for materials the share of
+    the expected opens that may be spent on learning.
     """
 
     slot_share_pct: Pct
     epsilon: float = Field(ge=0, le=1)
-    temperature: float = Field(gt=0, le=100)
+    temperature: float | None = Field(None, gt=0, le=100)  # not read since materials are drawn by inverse gap
 
 
 class Policy(Document):
@@ -98,7 +109,7 @@ class Policy(Document):
 
     kind: Literal["policy"] = "policy"
     id: Literal["default"] = "default"
-    caps: tuple[Cap, ...] = ()
+    caps: Caps = ()
     min_gap_hours: int = Field(0, ge=0, le=168)
     quiet_hours: QuietHours | None = None
     holdout: Holdout
@@ -114,9 +125,9 @@ class Channel(Document):
     provider: Id
     enabled: bool = True
     cost_per_message: float = Field(0.0, ge=0, le=1000)
-    capacity_per_hour: int = Field(ge=0)
-    quota_per_minute: int = Field(ge=0)
-    max_per_vendor_day: dict[Id, Annotated[int, Field(ge=0)]] = {}
+    capacity_per_hour: Count
+    quota_per_minute: Count
+    max_per_vendor_day: dict[Id, Count] = {}
 
     @property
     def cost_micros(self) -> int:
@@ -174,8 +185,8 @@ class Material(Document):
     category: Id | None = None
     fields: dict[Id, Scalar] = {}
     locales: Annotated[tuple[Locale, ...], AfterValidator(_distinct), Field(min_length=1)] | None = None
-    valid_from: date | None = None
-    valid_until: date | None = None
+    valid_from: Day | None = None
+    valid_until: Day | None = None
     audience: Id | None = None
 
     @model_validator(mode="after")
@@ -227,7 +238,7 @@ class SendWindow(DocumentPart):
 class Budget(DocumentPart):
     """At most so many messages of the campaign in one plan."""
 
-    max_messages: int = Field(ge=1)
+    max_messages: PositiveCount
 
 
 class Campaign(Document):
@@ -246,13 +257,13 @@ class Campaign(Document):
     guarantee: Literal["at_most_once", "at_least_once"] = "at_most_once"
     value_per_open: float = Field(ge=0, le=1_000_000)
     occurrence: Occurrence
-    start_date: date
-    end_date: date
+    start_date: Day
+    end_date: Day
     send_window: SendWindow | None = None
     holdout_pct: Pct = 0.0
     budget: Budget | None = None
-    speed_limit_per_minute: int | None = Field(None, ge=1)
-    caps: tuple[Cap, ...] = ()
+    speed_limit_per_minute: PositiveCount | None = None
+    caps: Caps = ()
     experiment: Id | None = None
     ttl_hours: int = Field(12, ge=1, le=672)
     approval_required: bool = False
@@ -261,6 +272,11 @@ class Campaign(Document):
     def _sense(self) -> Self:
         if self.end_date < self.start_date:
             raise ValueError(f"end_date {self.end_date} is before start_date {self.start_date}")
+        if self.occurrence.every == "once" and (self.end_date - self.start_date).days > MAX_ONCE_DAYS:
+            raise ValueError(
+                f"start_date: a campaign that comes once runs for at most {MAX_ONCE_DAYS:,} days, since each "
+                f"night reads all pushes since it began; this is {(self.end_date - self.start_date).days:,}"
+            )
         if self.is_transactional and self.holdout_pct:
             raise ValueError("holdout_pct: a transactional campaign (at_least_once) has no holdout")
         if self.is_transactional and self.ttl_hours > MAX_TTL_HOURS:

@@ -7,16 +7,22 @@ in no error and no log.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow.compute as pc
 
-from angelia.catalog.documents import Campaign, canonical
+from angelia.catalog.documents import AnyDocument, Campaign, Material, Template, canonical
+from angelia.catalog.problems import Key
 from angelia.catalog.store import CatalogStore
 from angelia.errors import NotFound
 from angelia.lake import Lake
-from angelia.templates.rendering import CompiledTemplate, RowRejected, choose_locale, field_values
+from angelia.templates.rendering import CompiledTemplate, Rendered, RowRejected, choose_locale, field_values
+
+SAMPLE = 200  # people whose messages are tried
+Refuse = Callable[[Campaign, Template, Rendered], dict[str, str]]
+"""Says, by channel, why a provider would refuse a message."""
 
 
 def person_row(lake: Lake, user_id: str, ds: str | None) -> dict[str, Any]:
@@ -25,15 +31,7 @@ def person_row(lake: Lake, user_id: str, ds: str | None) -> dict[str, Any]:
     Raises:
         NotFound: no features were built, or they do not have this person.
     """
-    if ds is None:
-        nights = lake.partitions("user_features")
-        ds = nights[-1]["ds"] if nights else ""
-        # A night after today comes of a mistyped year or a trial: it is the default only where there is no
-        # other.
-        ds = max(
-            (night["ds"] for night in nights if night["ds"] <= datetime.now(UTC).date().isoformat()),
-            default=ds,
-        )
+    ds = ds or _newest_night(lake)
     commit = lake.require("user_features", ds=ds) if ds else None
     if commit is None:
         raise NotFound(
@@ -48,11 +46,46 @@ def person_row(lake: Lake, user_id: str, ds: str | None) -> dict[str, Any]:
     raise NotFound(f"this person is not in user_features of {ds}", fix="check the id, or give another --ds")
 
 
+def sample_people(lake: Lake, ds: str | None, columns: list[str]) -> tuple[str, list[dict[str, Any]]]:
+    """Return a night (the newest unless given) and the first people of its `user_features`; none if there are
+    no features.
+    """
+    ds = ds or _newest_night(lake)
+    commit = lake.head("user_features", ds=ds) if ds else None
+    if commit is None or not commit.files:
+        return "", []
+    rows: list[dict[str, Any]] = lake.read_file(commit.files[0], columns).slice(0, SAMPLE).to_pylist()
+    return ds, rows
+
+
+def _newest_night(lake: Lake) -> str:
+    nights: list[str] = [night["ds"] for night in lake.partitions("user_features")]
+    today = datetime.now(UTC).date().isoformat()
+    # A night after today comes of a mistyped year or a trial: it is the default only where there is no other.
+    return max((ds for ds in nights if ds <= today), default=nights[-1] if nights else "")
+
+
+def standing(store: CatalogStore) -> dict[Key, AnyDocument]:
+    """Return the catalog's documents by kind and id."""
+    return {key: head.document for key, head in store.heads().items() if head.document is not None}
+
+
+def keys_of(campaign: Campaign, documents: Mapping[Key, AnyDocument]) -> set[Key]:
+    """Return a campaign, and the documents that its messages are made of and its channels."""
+    keys: set[Key] = {("campaign", campaign.id), ("policy", "default")}
+    keys |= {("channel", name) for name in campaign.channels}
+    for name in campaign.materials:
+        material = documents.get(("material", name))
+        if isinstance(material, Material):
+            keys |= {("material", name), ("template", material.template)}
+    return keys
+
+
 def preview_campaign(
-    store: CatalogStore, campaign_id: str, person: dict[str, Any] | None
+    store: CatalogStore, campaign_id: str, person: dict[str, Any] | None, refuse: Refuse | None = None
 ) -> list[dict[str, Any]]:
     """Return one entry per material and language: material, locale, title, body, link, rejected (reason or
-    None).
+    None), refused (why a provider would not take it, by channel).
 
     With a person only their language is rendered. Without, variables that come from a person take their
     default.
@@ -61,11 +94,9 @@ def preview_campaign(
         NotFound: no such campaign.
     """
     store.get("campaign", campaign_id)
-    heads = store.heads()
-    bodies = {
-        key: json.loads(canonical(head.document)) for key, head in heads.items() if head.document is not None
-    }
-    campaign = heads["campaign", campaign_id].document
+    documents = standing(store)
+    bodies = {key: json.loads(canonical(document)) for key, document in documents.items()}
+    campaign = documents["campaign", campaign_id]
     assert isinstance(campaign, Campaign)
     shown = []
     for name in campaign.materials:
@@ -87,9 +118,14 @@ def preview_campaign(
                 "body": None,
                 "link": None,
                 "rejected": None,
+                "refused": {},
             }
             try:
-                entry.update(template.render(locale, values)._asdict())
+                words = template.render(locale, values)
+                entry.update(words._asdict())
+                document = documents["template", material["template"]]
+                if refuse is not None and isinstance(document, Template):
+                    entry["refused"] = refuse(campaign, document, words)
             except RowRejected as error:
                 entry["rejected"] = error.reason
             shown.append(entry)

@@ -13,6 +13,9 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+Key = tuple[str, str]
+"""Kind and id of a document."""
+
 
 @dataclass(frozen=True)
 class DocumentProblem:
@@ -30,6 +33,33 @@ class DocumentProblem:
         return f"{self.dotted}: {self.message}" if self.path else self.message
 
 
+@dataclass(frozen=True)
+class Notice:
+    """What may be meant otherwise, or cannot work, though every document is well-formed.
+
+    Attributes:
+        key: kind and id of the document to mend.
+        problem: where in it, and what to do.
+        is_error: whether an apply that brings it about is refused; otherwise it is a warning.
+        about: further documents that it comes from.
+        only_news: say it only while one of these documents changes (what is over stays over).
+    """
+
+    key: Key
+    problem: DocumentProblem
+    is_error: bool = False
+    about: tuple[Key, ...] = ()
+    only_news: bool = False
+
+    @property
+    def keys(self) -> set[Key]:
+        """All documents that it comes from."""
+        return {self.key, *self.about}
+
+    def __str__(self) -> str:
+        return f"{self.key[0]}/{self.key[1]}: {self.problem}"
+
+
 def problem_of(model: type[BaseModel], detail: ErrorDetails) -> DocumentProblem:
     """Return what a pydantic error of `model` says, in an operator's words."""
     kind, path = detail["type"], tuple(step for step in detail["loc"] if step != "[key]")
@@ -45,7 +75,8 @@ def problem_of(model: type[BaseModel], detail: ErrorDetails) -> DocumentProblem:
         return DocumentProblem(path, "is required")
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if kind != "value_error" and isinstance(detail.get("input"), str | int | float | None):
-        message += f", got {detail['input']!r}"
+        shown = repr(detail["input"])
+        message += f", got {shown if len(shown) <= 80 else shown[:80] + '…'}"
     return DocumentProblem(path, message[:1].lower() + message[1:])
 
 

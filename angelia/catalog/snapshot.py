@@ -189,6 +189,14 @@ def load_snapshot(lake: Lake, ds: str) -> Catalog:
     return read_snapshot(lake, lake.require("catalog_snapshot", ds=ds))
 
 
+def nearest_catalog(lake: Lake, ds: str) -> Catalog | None:
+    """Return the newest catalog snapshot up to ds, or the oldest after it; None if none was ever taken."""
+    days = [part["ds"] for part in lake.partitions("catalog_snapshot")]
+    until = [day for day in days if day <= ds]
+    chosen = until[-1] if until else (days[0] if days else None)
+    return read_snapshot(lake, lake.require("catalog_snapshot", ds=chosen)) if chosen else None
+
+
 def read_snapshot(lake: Lake, commit: Commit) -> Catalog:
     """Return the catalog of a given commit of `catalog_snapshot` (what a plan cites).
 

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.engine import Connection, Engine, Row
 
 from angelia.catalog import schema
 from angelia.catalog.documents import KINDS, AnyDocument, canonical
-from angelia.catalog.problems import nearest
+from angelia.catalog.problems import nearest, problem_of
 from angelia.catalog.snapshot import Stored
 from angelia.catalog.tables import audit, documents, versions
 from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
@@ -27,7 +28,10 @@ from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
 
 @dataclass(frozen=True)
 class Head:
-    """Newest state of one document; `document` is None once removed."""
+    """Newest state of one document; `document` is None once removed.
+
+    `problem` says why there is none though one is stored: its model has changed since.
+    """
 
     kind: str
     id: str
@@ -35,6 +39,7 @@ class Head:
     document: AnyDocument | None
     actor: str
     at_ts: str
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,28 @@ class CatalogStore:
         """
         return cls(schema.connect(url))
 
-    def heads(self) -> dict[tuple[str, str], Head]:
+    def heads(self, *, tolerant: bool = False) -> dict[tuple[str, str], Head]:
         """Return the newest state of every document there ever was, removed ones included, sorted by kind and
         id.
+
+        Args:
+            tolerant: return documents that do not follow their model, too, with their `problem`: an apply can
+                replace them.
+
+        Raises:
+            Corrupt: a stored document does not follow its model (any more).
         """
         with schema.reachable(self.engine), self.engine.connect() as connection:
             rows = connection.execute(sa.select(documents)).all()
-        return {(row.kind, row.id): _head(row) for row in sorted(rows, key=lambda row: (row.kind, row.id))}
+        heads = [_head(row) for row in sorted(rows, key=lambda row: (row.kind, row.id))]
+        for head in heads:
+            if head.problem is not None and not tolerant:
+                raise Corrupt(
+                    f"catalog: {head.kind}/{head.id} version {head.version} does not follow its model "
+                    f"({head.problem})",
+                    fix="apply it again, corrected",
+                )
+        return {(head.kind, head.id): head for head in heads}
 
     def current(self) -> list[Stored]:
         """Return the newest version of every document that is not removed, sorted by kind and id."""
@@ -292,16 +312,15 @@ def _differences(before: object, after: object, path: str) -> list[str]:
 
 
 def _head(row: Row[Any]) -> Head:
-    document = None
+    document, problem = None, None
     if row.body is not None:
         try:
             document = KINDS[row.kind].model_validate_json(row.body)
+        except ValidationError as error:
+            problem = str(problem_of(KINDS[row.kind], error.errors(include_url=False)[0]))
         except (KeyError, ValueError):
-            raise Corrupt(
-                f"catalog: {row.kind}/{row.id} version {row.version} does not follow its model",
-                fix="apply it again",
-            ) from None
-    return Head(row.kind, row.id, row.version, document, row.actor, row.at_ts)
+            problem = "no such document"
+    return Head(row.kind, row.id, row.version, document, row.actor, row.at_ts, problem)
 
 
 def _instant(at: datetime) -> str:

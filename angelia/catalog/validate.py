@@ -22,7 +22,7 @@ from angelia.catalog.documents import (
     Template,
     canonical,
 )
-from angelia.catalog.problems import DocumentProblem, nearest
+from angelia.catalog.problems import DocumentProblem, Key, nearest
 from angelia.config import load_settings
 from angelia.contracts.derived import USER_FEATURES
 from angelia.errors import InvalidInput
@@ -35,7 +35,6 @@ from angelia.templates.rendering import (
     names_used,
 )
 
-Key = tuple[str, str]
 Found = Iterator[tuple[Key, DocumentProblem]]
 
 

@@ -17,23 +17,17 @@ import yaml
 
 from angelia.catalog.problems import DocumentProblem
 from angelia.errors import InvalidInput, unquoted
+from angelia.plain_yaml import PlainLoader
 
 MAX_BYTES = 1_000_000
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 PathInside = tuple[str | int, ...]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """PyYAML resolves YAML 1.1 scalars; this one knows only those of YAML 1.2's core schema."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 (as the base class has it)
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):  # ten lines of aliases of aliases make a gigabyte
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not accepted: write the value out", mark
-            )
-        return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
@@ -50,12 +44,20 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Raw:
-    """One raw document: where it stands, and the line of each value in it."""
+    """One raw document: where it stands, the line of each value in it, and each number as it was written."""
 
     file: str
     line: int
     value: Any
     lines: dict[PathInside, int] = field(default_factory=dict, compare=False)
+    numbers: dict[PathInside, str] = field(default_factory=dict, compare=False)
+
+    def at_path(self, path: PathInside) -> Any:
+        """Return the value at a path that the document has."""
+        value = self.value
+        for step in path:
+            value = value[step]
+        return value
 
     def at(self, problem: DocumentProblem) -> str:
         """Return `file:line: kind/id: problem`, with the line of the innermost known step of the problem's
@@ -115,10 +117,13 @@ def read_file(path: Path) -> tuple[list[Raw], list[str]]:
                 if node is None:
                     continue
                 lines: dict[PathInside, int] = {}
-                problems += [f"{shown}:{line}: {message}" for line, message in _walk(node, (), lines)]
+                numbers: dict[PathInside, str] = {}
+                problems += [
+                    f"{shown}:{line}: {message}" for line, message in _walk(node, (), lines, numbers)
+                ]
                 value = loader.construct_document(node)
                 if value is not None:
-                    documents.append(Raw(shown, node.start_mark.line + 1, value, lines))
+                    documents.append(Raw(shown, node.start_mark.line + 1, value, lines, numbers))
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -127,14 +132,16 @@ def read_file(path: Path) -> tuple[list[Raw], list[str]]:
         problems.append(f"{shown}:{mark.line + 1 if mark else 1}: YAML: {unquoted(what)}")
     except (yaml.YAMLError, ValueError) as error:
         problems.append(f"{shown}: YAML: {unquoted(' '.join(str(error).split()))}")
-    except RecursionError:
-        problems.append(f"{shown}: YAML: nested too deeply")
     return documents, problems
 
 
-def _walk(node: yaml.Node, path: PathInside, lines: dict[PathInside, int]) -> Iterator[tuple[int, str]]:
-    """Fill in the line of every value; yield keys given twice."""
+def _walk(
+    node: yaml.Node, path: PathInside, lines: dict[PathInside, int], numbers: dict[PathInside, str]
+) -> Iterator[tuple[int, str]]:
+    """Fill in the line of every value and the text of every number; yield keys given twice."""
     lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS:
+        numbers[path] = str(node.value)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -142,8 +149,8 @@ def _walk(node: yaml.Node, path: PathInside, lines: dict[PathInside, int]) -> It
             if name in seen:
                 yield key.start_mark.line + 1, f"{name} is given twice"
             seen.add(name)
-            yield from _walk(value, (*path, name), lines)
+            yield from _walk(value, (*path, name), lines, numbers)
             lines[*path, name] = key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
-            yield from _walk(value, (*path, position), lines)
+            yield from _walk(value, (*path, position), lines, numbers)

@@ -46,7 +46,12 @@ def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str
     ]
     command = [sys.executable, "-m", "spark_jobs.score_lookalikes", *options]
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     )
     assert process.stderr is not None
     assert process.stdout is not None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from angelia.audience.bitmaps.block import list_names
+from angelia.audience.bitmaps.index import list_names
 from angelia.audience.language.predicate import check
 from angelia.catalog.apply import carry_out, plan
 from angelia.catalog.documents import Audience
@@ -84,7 +84,7 @@ def save_audience(lake: Lake, name: str, predicate: str, description: str | None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml" if name.isidentifier() else Path(folder) / "audience.yaml"
         document = {"kind": "audience", "id": name, "description": said, "predicate": predicate}
-        path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), "utf-8")
         try:
             planned = plan(store, [path])
         except InvalidInput as error:

@@ -1,8 +1,8 @@
 """First night: aggregate the history at hand in one go, train the first model on it, and promote that model
 as `bootstrap`.
 
-Reads the source datasets up to ds; writes user_index, user_days, user_pushes, user_features of the training
-cut-off, and the model registry.
+Reads the source datasets up to ds and the catalog; writes user_index, catalog_snapshot, user_days,
+user_pushes, user_features and send_times of the training cut-off, and the model registry.
 """
 
 from __future__ import annotations
@@ -13,10 +13,21 @@ from typing import Annotated, Any
 
 import typer
 
+from angelia.catalog.snapshot import write_snapshot
+from angelia.catalog.store import CatalogStore
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
+from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, run_module
+from angelia.users.index import require_index
+
+USUAL_RATE = 0.05  # opens per push before anything is known of a shop
+
+
+def _pushes(lake: Lake, cutoff: str, ds: str) -> list[Commit | None]:
+    days = [part["ds"] for part in lake.partitions("user_pushes") if cutoff < part["ds"] <= ds]
+    return [lake.head("user_pushes", ds=day) for day in days]
 
 
 def command(
@@ -28,7 +39,7 @@ def command(
             max=90,
             help="Train on the pushes of the last so many days; features are as of the day before.",
         ),
-    ] = 7,
+    ] = 21,
     as_json: JsonFlag = False,
 ) -> None:
     """First features and first model, from the history at hand: `angelia bootstrap --ds 2026-11-14`."""
@@ -51,15 +62,20 @@ def command(
             fix="run `angelia world create` or `angelia import` first",
         )
     n_days = (last - date.fromisoformat(min(days))).days + 1
+    # Before the model: it learns what materials are about from the catalog.
+    if lake.head("catalog_snapshot", ds=ds) is None:
+        write_snapshot(lake, CatalogStore.open(settings.catalog_url()), ds)
     jobs = [
         *("index_users", "--ds", ds, "+"),
         *("aggregate_days", "--ds", ds, "--days", str(n_days), "+"),
-        *("build_features", "--ds", cutoff),
+        *("build_features", "--ds", cutoff, "+"),
+        *("build_send_times", "--ds", cutoff),
     ]
     run_module(["spark_jobs", *jobs])
-    trained = json.loads(
-        run_module(["models.train", "--ds", ds, "--cutoff", cutoff, "--json"]).strip().splitlines()[-1]
-    )
+    # A shop that never pushed has nothing to train on: its first nights go by a prior.
+    has_pushes = any(commit is not None and commit.rows for commit in _pushes(lake, cutoff, ds))
+    how = ["--cutoff", cutoff] if has_pushes else ["--prior", str(USUAL_RATE)]
+    trained = json.loads(run_module(["models.train", "--ds", ds, *how, "--json"]).strip().splitlines()[-1])
     # The first model has nobody to beat: it is promoted as `bootstrap`, on record, without approval.
     words = [
         "--by",
@@ -70,9 +86,9 @@ def command(
         "--json",
     ]
     run_module(["models.promote", "--version", trained["version"], *words])
-    index = lake.require("user_index", chain="0")
+    index = require_index(lake)
     result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
-    result |= {"model": trained["version"], "auc": trained["metrics"]["test"]["auc"]}
+    result |= {"model": trained["version"], "auc": trained["metrics"].get("test", {}).get("auc")}
     emit(
         result,
         [

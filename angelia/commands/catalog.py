@@ -7,16 +7,18 @@ reads `user_features`.
 from __future__ import annotations
 
 import getpass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from angelia.catalog import sense
 from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
-from angelia.catalog.documents import KINDS
-from angelia.catalog.preview import person_row, preview_campaign
-from angelia.catalog.problems import nearest
+from angelia.catalog.documents import KINDS, AnyDocument, Campaign
+from angelia.catalog.preview import keys_of, person_row, preview_campaign, sample_people, standing
+from angelia.catalog.problems import Key, Notice, nearest
 from angelia.catalog.snapshot import stopped_campaigns, write_snapshot
 from angelia.catalog.stops import set_stopped
 from angelia.catalog.store import CatalogStore
@@ -57,6 +59,10 @@ def _actor(given: str | None) -> str:
         return "unknown"
 
 
+def _day(given: str | None) -> date:
+    return date.fromisoformat(parse_ds(given)) if given else datetime.now(UTC).date()
+
+
 def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
     found = {}
     for text in texts:
@@ -89,13 +95,35 @@ def apply(
         ),
     ] = None,
     actor: ActorOption = None,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="YYYY-MM-DD", help="Day that warnings are about; default today."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check all documents, show what changes, and change it: everything or nothing."""
+    """Check all documents, show what changes, and change it: everything or nothing.
+
+    What can be written but may not be meant is a warning. A message that its provider would refuse whoever
+        gets it is an error: its request is built here, for every material, language and channel.
+    """
+    from angelia.planning import limits
+
     who = _actor(actor)
     store = _store()
+    today = _day(on)
+
+    def look(documents: Mapping[Key, AnyDocument]) -> Iterator[Notice]:
+        yield from sense.notices(documents, today)
+        yield from limits.notices(documents, today)
+
     try:
-        planned = plan(store, paths or DEFAULT_PATHS, prune=prune, expect=_expected(expect or []))
+        planned = plan(
+            store,
+            paths or DEFAULT_PATHS,
+            prune=prune,
+            expect=_expected(expect or []),
+            look=look,
+        )
     except InvalidDocuments as error:
         if len(error.problems) > 1:
             for problem in error.problems:
@@ -111,7 +139,10 @@ def apply(
         "unchanged": len(planned.having("unchanged")),
         "kept": planned.having("kept"),
         "diff": {f"{item.kind}/{item.id}": item.diff for item in planned.items if item.diff},
+        "warnings": list(planned.warnings),
     }
+    for warning in planned.warnings:
+        progress(f"warning: {warning}")
     lines = [
         item.diff
         for item in planned.items
@@ -262,9 +293,25 @@ def preview(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the words of every material of a campaign: in all languages, or as one person would read them."""
-    person = person_row(open_lake(), user, parse_ds(ds) if ds else None) if user else None
-    shown = preview_campaign(_store(), campaign, person)
+    """Show the words of every material of a campaign: in all languages, or as one person would read them.
+
+    Each is built as a request of the channels the campaign uses, as is the message of each of 200 people:
+        what a provider would refuse is said here.
+    """
+    from angelia.planning import limits
+
+    lake, store, night = open_lake(), _store(), parse_ds(ds) if ds else None
+    person = person_row(lake, user, night) if user else None
+    documents = standing(store)
+    known = limits.Limits.of_documents(documents)
+    shown = preview_campaign(store, campaign, person, known.refusals)
+    document = documents["campaign", campaign]
+    assert isinstance(document, Campaign)
+    day, mine = _day(night), keys_of(document, documents)
+    seen = (*sense.notices(documents, day), *limits.notices(documents, day), *sense.shown_numbers(documents))
+    warnings = [str(notice) for notice in seen if notice.key in mine or ("campaign", campaign) in notice.keys]
+    sampled, people = ("", []) if user else sample_people(lake, night, limits.columns(document, documents))
+    refused = limits.refused_people(document, documents, known, people)
     lines = []
     for item in shown:
         lines.append(
@@ -272,7 +319,17 @@ def preview(
             + (f"  cannot be sent: {item['rejected']}" if item["rejected"] else "")
         )
         lines += [f"  {item[part]}" for part in ("title", "body", "link") if item[part]]
-    emit({"campaign": campaign, "previews": shown}, lines, as_json)
+        lines += [f"  would be rejected: {why}" for why in item["refused"].values()]
+    lines += [
+        f"of {len(people)} people of {sampled}, {count} would not get {what}"
+        for what, count in sorted(refused.items())
+    ]
+    for warning in warnings:
+        progress(f"warning: {warning}")
+    result: dict[str, object] = {"campaign": campaign, "previews": shown, "warnings": warnings}
+    if people:
+        result["sample"] = {"ds": sampled, "people": len(people), "refused": refused}
+    emit(result, lines, as_json)
 
 
 @app.command()

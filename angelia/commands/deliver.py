@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from angelia.answers import Answer, require_approval
 from angelia.config import load_settings
+from angelia.days import require_day
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit, progress
@@ -126,6 +128,8 @@ def deliver(
     emit(result.to_json(), lines, as_json)
     for name, why in result.halted.items():
         progress(f"channel {name} halted: {why}")
+    for error in result.damaged:
+        progress(f"not sent: {error.one_line()}")
     if result.drained:
         progress("stopped as asked; the rest is sent by the next run")
     if result.halted or result.drained or result.unfinished:
@@ -266,7 +270,7 @@ def parse_instant(text: str) -> int:
     """Return an instant in microseconds since 1970.
 
     Raises:
-        InvalidInput: it is no ISO time, or names no zone.
+        InvalidInput: it is no ISO time, names no zone, or is out of range.
     """
     try:
         instant = datetime.fromisoformat(text)
@@ -274,6 +278,7 @@ def parse_instant(text: str) -> int:
         instant = datetime.min
     if instant.tzinfo is None:
         raise InvalidInput(f"--now {text!r} is no instant", fix="write it as 2026-11-15T04:30:00Z")
+    require_day("--now", text, instant.date())
     return int(instant.timestamp() * 1_000_000)
 
 
@@ -303,7 +308,17 @@ def ledger_resend(
     now: Annotated[
         str | None, typer.Option("--now", metavar="TIME", help="Instant to judge windows by; default: now.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only counted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; needs --expect. Without, only counted.")] = False,
+    expect: Annotated[
+        str, typer.Option("--expect", metavar="HASH", help="With --yes: what the count printed last.")
+    ] = "",
+    answer: Annotated[
+        str | None,
+        typer.Option("--answer", metavar="OPTION", help="With --yes: what was answered in Airflow."),
+    ] = None,
+    answered_by: Annotated[
+        str, typer.Option("--answered-by", metavar="NAME", help="Who answered; nobody is no answer.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Put up again what the ledger lacks of a campaign's decided messages, is still in its window, and still
@@ -311,6 +326,7 @@ def ledger_resend(
 
     What was accepted, rejected or ambiguous stays as it is, and so does what a delivery is still at. The next
     `angelia deliver` (or hourly_dispatch) sends what was put up. Running it twice puts up nothing twice.
+    Count first: what is put up has the hash of the count, less who refused or whose window closed since.
     """
     from angelia.delivery.ledger.resend import lines, resend
     from angelia.delivery.worker.run import lease_now
@@ -318,6 +334,19 @@ def ledger_resend(
     names = sorted({name.strip() for name in campaigns.split(",") if name.strip()})
     if not names:
         raise InvalidInput("--campaigns names none", fix="write them as price_drop,win_back")
+    if yes and answer is not None:
+        counted = expect or "no count"
+        require_approval(
+            Answer(answer, answered_by, expect),
+            counted,
+            "nothing was put up again",
+            fix="trigger campaign_backfill again, or count by hand without --yes",
+        )
+    if yes and not expect:
+        raise InvalidInput("--yes needs --expect HASH", fix="run it without --yes first: it prints the hash")
+    if expect and not yes:
+        raise InvalidInput("--expect goes with --yes", fix="add --yes to put up what was counted")
     at = parse_instant(now) if now else lease_now()
-    result = resend(open_lake(), days_between(first, last), names, at, lease_now(), dry_run=not yes)
+    days = days_between(first, last)
+    result = resend(open_lake(), days, names, at, lease_now(), expect=expect if yes else None)
     emit(result, lines(result), as_json)

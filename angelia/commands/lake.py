@@ -12,11 +12,11 @@ import typer
 
 from angelia.contracts import dataset
 from angelia.errors import Corrupt, InvalidInput
-from angelia.lake import erase as erasure
 from angelia.lake import expire as expiry
 from angelia.lake import verify as verification
 from angelia.lake.commit import Commit
 from angelia.lake.configured import open_lake
+from angelia.lake.erasing import erase as erasure
 from angelia.lake.lake import MAIN
 from angelia.output import JsonFlag, emit, parse_ds, progress
 from angelia.text_files import chunks, require_utf8
@@ -159,7 +159,11 @@ def expire(
     older_than: Annotated[
         int,
         typer.Option(
-            "--older-than", min=1, metavar="DAYS", help="Superseded commits go after this many days."
+            "--older-than",
+            min=1,
+            max=36_500,
+            metavar="DAYS",
+            help="Superseded commits go after this many days.",
         ),
     ] = 30,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,

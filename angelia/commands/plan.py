@@ -16,7 +16,8 @@ from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit
-from angelia.planning.guard import guard, lines
+from angelia.planning.guard import guard
+from angelia.planning.verdict import lines
 
 app = typer.Typer(no_args_is_help=True, help="The joint decision of a night.")
 
@@ -33,7 +34,7 @@ REASONS = {
     "no_slot": "no hour is open: send window, quiet hours, minimum gap, or the hours have passed",
     "not_chosen": "other messages, or none, were worth more at the night's prices",
     "no_value": "not worth its cost in any hour",
-    "no_capacity": "the hours it wanted were full, three times",
+    "no_capacity": "others were worth more in the hours it wanted, three times; others may have room",
     "no_budget": "the campaign's budget was used up by better ones",
 }
 
@@ -57,7 +58,7 @@ def _certificate(commit: Commit) -> dict[str, Any]:
 
 @app.command("show")
 def show(ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Volumes, value, gap, full hours and their prices, and the top reasons for not sending."""
+    """Volumes, value, gap, scarce hours and their prices, and the top reasons for not sending."""
     shown = _certificate(open_lake().require("decisions", ds=ds))
     total = sum(shown["outcomes"].values())
     width = max(map(len, shown["outcomes"]), default=0)
@@ -77,7 +78,7 @@ def show(ds: DsOption, as_json: JsonFlag = False) -> None:
     priced = [one for one in shown["constraints"] if one["price_micros"]]
     lines += [
         (
-            f"  full: {one['limit']}: {one['used']:,} of {one['capacity']:,}, price "
+            f"  scarce: {one['limit']}: {one['used']:,} of {one['capacity']:,} used, price "
             f"{one['price_micros'] / 1e6:.4f}"
         )
         for one in priced

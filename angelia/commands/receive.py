@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -15,12 +16,14 @@ from typing import Annotated
 import typer
 
 from angelia import logs
+from angelia.commands.deliver import PARTIAL
 from angelia.config import load_settings
 from angelia.delivery.channels.base import ChannelConfig, load_credentials
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, progress
 
+CALLER = r"[a-z0-9_-]{1,32}"
 _AGAIN_S = 60.0  # what could not be placed (its part is not done) is looked for again after this long
 
 
@@ -39,6 +42,31 @@ def secret_of(channel: str, field: str) -> bytes | None:
         if path
         else None
     )
+
+
+def caller_secrets() -> dict[str, bytes]:
+    """Return the secrets of those who may tell events, by name; the only one has none.
+
+    Raises:
+        InvalidInput: the file is unreadable, or holds neither `secret` nor `secrets`.
+    """
+    path = os.environ.get("ANGELIA_RECEIVE_CREDENTIALS")
+    if not path:
+        return {}
+    document = load_credentials(ChannelConfig("receive", "", 1.0, credentials=Path(path)), ())
+    named = document.get("secrets") or {}
+    if not isinstance(named, dict) or not all(re.fullmatch(CALLER, name) and named[name] for name in named):
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: secrets names no callers",
+            fix='write {"secrets": {"sms": "…", "app": "…"}}: names of small letters, digits, - and _',
+        )
+    if not named and not document.get("secret"):
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: the file lacks secret",
+            fix="docs/DELIVERY.md shows what a channel's file holds",
+        )
+    every = {"": document.get("secret"), **named}
+    return {name: str(secret).encode() for name, secret in every.items() if secret}
 
 
 def command(
@@ -69,14 +97,14 @@ def command(
     settings = load_settings()
     lake = open_lake(settings=settings)
     require_main(lake)
-    secret, mail_secret = secret_of("receive", "secret"), secret_of("email", "unsubscribe_secret")
-    if secret is None and mail_secret is None:
+    secrets, mail_secret = caller_secrets(), secret_of("email", "unsubscribe_secret")
+    if not secrets and mail_secret is None:
         raise InvalidInput(
             "nobody could be believed: no secret is set",
             fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both",
         )
     try:
-        server = Receiver((host, port), Journal(lake.store), secret, mail_secret, utc_now)
+        server = Receiver((host, port), Journal(lake.store), secrets, mail_secret, utc_now)
     except OSError as error:
         raise InvalidInput(
             f"cannot listen on port {port}: {error.strerror}", fix="give another --port"
@@ -86,7 +114,7 @@ def command(
     threading.Thread(target=server.serve_forever, daemon=True).start()
     progress(f"receiving on port {server.server_port}")
     if ready_file is not None:
-        ready_file.write_text(json.dumps({"port": server.server_port, "pid": os.getpid()}))
+        ready_file.write_text(json.dumps({"port": server.server_port, "pid": os.getpid()}), "utf-8")
     ends = time.monotonic() + max_seconds if max_seconds is not None else None
     folded_at, last = 0.0, Counter({"waiting": 1})  # what an earlier run left in the journal is folded first
     while not over.wait(0.1):
@@ -94,7 +122,8 @@ def command(
         if ends is not None and now >= ends:
             break
         is_due = server.told.is_set() and now - folded_at >= fold_seconds
-        if is_due or (last["waiting"] + last["unknown"] and now - folded_at >= _AGAIN_S):
+        is_left = last["waiting"] + last["unknown"] + last["damaged"]
+        if is_due or (is_left and now - folded_at >= _AGAIN_S):
             server.told.clear()
             last = _fold(lambda: fold(lake, utc_now()))
             totals, folded_at = totals + last, time.monotonic()
@@ -105,10 +134,12 @@ def command(
     totals += last
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
-        **{name: last[name] for name in ("waiting", "unknown")},
+        **{name: last[name] for name in ("waiting", "unknown", "damaged")},
     }
     result |= {name: server.counts[name] for name in ("events", "requests", "repeated", "401", "400")}
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
+    if last["damaged"]:
+        raise typer.Exit(PARTIAL)
 
 
 def _fold(fold: Callable[[], Counter[str]]) -> Counter[str]:

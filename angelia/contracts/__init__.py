@@ -1,9 +1,8 @@
 """Every dataset declared once; schemas, checks, documents and test rows are derived.
 
 Public face: `CONTRACTS` (name -> Dataset), `dataset(name)`, `Column`, `Dataset`, `Severity`. Translators live
-    beside it, one per engine:
-`contracts.arrow`, `contracts.spark`, `contracts.duckdb`, `contracts.gx`, `contracts.markdown`; ids and draws
-in `contracts.ids`.
+beside it, one per engine: `contracts.arrow`, `contracts.spark`, `contracts.duckdb`, `contracts.gx`,
+`contracts.markdown`; ids and draws in `contracts.ids`.
 """
 
 from angelia.contracts.core import Column, Dataset, Severity

@@ -10,7 +10,7 @@ from angelia.errors import InvalidInput
 
 
 def schema(contract: Dataset) -> pa.Schema:
-    """Return the Arrow schema: declared order, types and nullability, meanings as field metadata."""
+    """Return the Arrow schema, in declared order, with meanings as field metadata."""
     return pa.schema(
         [
             pa.field(c.name, c.type, nullable=c.nullable, metadata={"meaning": c.meaning})

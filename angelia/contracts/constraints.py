@@ -1,12 +1,10 @@
-"""Contract -> the list of its constraints: one name each, the same in measures, expectations, verdicts and
-documents.
+"""Contract -> its constraints, each with the one name that every engine and page uses.
 
 Engine-free: `contracts.duckdb` counts the rows that break a constraint, `contracts.gx` turns the count into
 an expectation. A new kind of constraint is added here, given a condition in `contracts.duckdb` and a breaking
-value in tests/unit/contracts; nothing else changes. What would surprise: a NaN or an infinity breaks the
-range (or `finite`) of a float column, not its `not_null`; a null breaks only
-`not_null` or `max_null`; rows with a null in a not-null key column are not counted as duplicates. So one
-fault breaks one constraint.
+value in tests/unit/contracts; nothing else changes. Surprise: a NaN or an infinity breaks the range (or
+`finite`) of a float column, not its `not_null`; a null breaks only `not_null` or `max_null`; rows with a null
+in a not-null key column are not counted as duplicates. So one fault breaks one constraint.
 """
 
 from __future__ import annotations
@@ -20,9 +18,7 @@ from angelia.contracts.core import Column, Dataset, Severity
 
 
 class Kind(StrEnum):
-    """What a constraint says; `PRESENT` and `TYPE` are read off the files' schemas, the others off their
-    rows.
-    """
+    """The kinds of constraint; `PRESENT` and `TYPE` are read off schemas, the others off rows."""
 
     PRESENT = "present"
     TYPE = "type"
@@ -45,11 +41,10 @@ FROM_SCHEMA = (Kind.PRESENT, Kind.TYPE)
 
 @dataclass(frozen=True)
 class Constraint:
-    """One thing that must hold for a dataset: `tolerated_pct` percent of its rows may break it before its
-    expectation fails.
+    """One thing that must hold for a dataset.
 
-    `name` is `column.kind`, or `key.unique` and `rows.min`; `breach` says in a few words what a breaking row
-    is.
+    `tolerated_pct` percent of its rows may break it before its expectation fails. `name` is `column.kind`, or
+    `key.unique` and `rows.min`; `breach` describes a breaking row in a few words.
     """
 
     name: str
@@ -67,8 +62,10 @@ def is_float(kind: pa.DataType) -> bool:
 
 
 def constraints(contract: Dataset) -> tuple[Constraint, ...]:
-    """Return every constraint of a contract, in a fixed order: columns as declared, then key, day and
-    rows."""
+    """Return a contract's constraints in a fixed order.
+
+    Columns as declared, then key, day and rows.
+    """
     found = [constraint for column in contract.columns for constraint in _of_column(column)]
     if contract.key:
         breach = f"duplicate ({', '.join(contract.key)})"

@@ -1,5 +1,6 @@
-"""What a contract is: one declaration per dataset, from which every schema, check, document and test row is
-derived.
+"""What a contract is: one declaration per dataset, from which everything else is derived.
+
+Schemas, checks, documents and test rows come from it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 
 class Severity(StrEnum):
-    """What a breach does: `critical` closes the gate, `warning` is reported and the night goes on."""
+    """What a breach does: `critical` closes the gate, `warning` only appears in the report."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -54,9 +55,8 @@ class Dataset:
     """One dataset: grain, key, partitioning and columns.
 
     `partition` names the keys of the leaf that one commit covers; `layout` the further keys that appear in
-    its file paths.
-    `day_column` is the timestamp whose UTC day may be at most `ds` (the future is a breach) and at least `ds
-    - late_days`.
+    its file paths. `day_column` is the timestamp whose UTC day may be at most `ds` (the future is a breach)
+    and at least `ds - late_days`.
     """
 
     name: str

@@ -1,10 +1,9 @@
-"""Contract -> DuckDB: DDL, and the one statement per dataset that counts, for each constraint, the rows that
-break it.
+"""Contract -> DuckDB: DDL, and one statement that counts the rows breaking each constraint.
 
 Parameters of the statements: `$day_start` and `$day_end` (the UTC day ds, end exclusive) and `$timezones`
-    (the IANA names of this machine). Reads a relation of the given name; writes nothing. What would surprise:
-    DuckDB's RE2 refuses repetitions above 1,000, so such bounds become a check of the length; columns that
-    are missing or of another type are left out and their measures are NULL (no verdict).
+(the IANA names of this machine). Reads a relation of the given name; writes nothing. Surprise: DuckDB's RE2
+refuses repetitions above 1,000, so such bounds become a check of the length; columns that are missing or of
+another type are left out and their measures are NULL (no verdict).
 """
 # ruff: noqa: S608 - the statements are made of quoted identifiers and literals of the contracts; values travel as parameters.
 
@@ -60,8 +59,9 @@ def sql_type(kind: pa.DataType) -> str:
 
 
 def ddl(contract: Dataset, table: str | None = None) -> str:
-    """Return CREATE TABLE with types, NOT NULL and the value rules that hold for every row (none that
-    tolerates some).
+    """Return CREATE TABLE with types, NOT NULL and the value rules that hold for every row.
+
+    Rules that tolerate some breaking rows are left out.
     """
     lines = []
     for column in contract.columns:
@@ -82,8 +82,9 @@ def _in_ddl(constraint: Constraint, column: Column) -> bool:
 
 
 def condition(contract: Dataset, constraint: Constraint) -> str:
-    """Return the SQL that is true for a row that breaks a constraint on one column (false or NULL: it does
-    not).
+    """Return the SQL that is true for a row that breaks a constraint on one column.
+
+    For other rows it is false or NULL.
 
     Raises:
         ValueError: the constraint is not about single rows (schema, key, number of rows).
@@ -127,7 +128,9 @@ def _outside(name: str, column: Column) -> list[str]:
 
 
 def matches(expression: str, pattern: str) -> str:
-    """Return the SQL for "the whole text matches this pattern", the same answer as Python's `re.fullmatch`.
+    """Return the SQL for "the whole text matches this pattern".
+
+    It answers like Python's `re.fullmatch`.
 
     Raises:
         ValueError: a repetition above 1,000 in a pattern that is more than one repeated character class.
@@ -154,12 +157,12 @@ def complete_key(contract: Dataset) -> str:
 
 
 def usable(constraint: Constraint, columns: Collection[str]) -> bool:
-    """Return whether a constraint can be counted when only these columns are present with their type."""
+    """Return whether a constraint can be counted with only these well-typed columns."""
     return all(name in columns for name in constraint.columns)
 
 
 def measures_sql(contract: Dataset, relation: str, columns: Collection[str] | None = None) -> str:
-    """Return the statement that gives one row: `n_rows`, and per constraint the number of rows that break it.
+    """Return the statement for `n_rows` and, per constraint, the number of breaking rows.
 
     Args:
         contract: the dataset.
@@ -187,8 +190,9 @@ def measures_sql(contract: Dataset, relation: str, columns: Collection[str] | No
 
 
 def breaking_rows_sql(contract: Dataset, constraint: Constraint, relation: str) -> str:
-    """Return the statement that gives the rows breaking a row-level constraint (for keys: every row of a
-    duplicated key).
+    """Return the statement for the rows that break a row-level constraint.
+
+    For keys: every row of a duplicated key.
     """
     if constraint.kind is Kind.UNIQUE:
         keys = ", ".join(identifier(name) for name in contract.key)
@@ -218,8 +222,9 @@ def parameters(statement: str, ds: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Measures:
-    """How many rows there are, and how many break each constraint (None: its column is missing or of another
-    type).
+    """The number of rows, and how many break each constraint.
+
+    None: the constraint's column is missing or of another type.
     """
 
     n_rows: int

@@ -1,11 +1,10 @@
-"""Contract -> Great Expectations suite over measures: one expectation per constraint, with its severity.
+"""Contract -> Great Expectations suite over measures, one expectation per constraint.
 
 A suite does not read the dataset. It validates a small frame of measures: per constraint one column
 `<name>.bad_pct`, the percent of rows that break it (`rows.min` looks at `n_rows`); one row per measured
 dataset. So it runs in constant time and sees no personal value. A NaN measure (the column is missing, so
-nothing could be counted) is neutral. See docs/adr/0002-gx-on-measures.md. What would surprise: importing
-Great Expectations takes about eight seconds, so it is imported inside functions; its usage statistics are
-off.
+nothing could be counted) is neutral. See docs/adr/0002-gx-on-measures.md. Surprise: importing Great
+Expectations takes about eight seconds, so it is imported inside functions; its usage statistics are off.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ ROW = "measured"  # names the row of the frame in answers
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an expectation said: the rows of the frame that failed it, or that it crashed and why."""
+    """An expectation's verdict: the rows of the frame that failed it, or why it crashed."""
 
     check: str
     failed: tuple[str, ...]
@@ -73,14 +72,16 @@ def expectation(check: Constraint) -> Any:
 def validate(
     name: str, checks: Sequence[Constraint], measures: Sequence[Mapping[str, Any]], version: int = 1
 ) -> list[Outcome]:
-    """Validate measured rows against the expectations of some checks, in one run; outcomes are in the order
-    of `checks`.
+    """Validate measured rows against the expectations of some checks, in one run.
+
+    Outcomes are in the order of `checks`.
 
     Args:
         name: what was measured: a dataset or a gate.
         checks: constraints of a contract, or invariants.
         measures: one mapping per row: `measured` (its name), `n_rows`, and `<check>.bad_pct` per check (None
-            = not measured). version: of the contract.
+            = not measured).
+        version: of the contract.
     """
     if not checks:
         return []

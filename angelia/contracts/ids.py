@@ -45,7 +45,7 @@ def user_keys(user_ids: Iterable[str]) -> U64:
 
 
 def mix(keys: U64, *salts: str) -> U64:
-    """Mix user keys with salts (campaign, occurrence, layer) into 64 uniform bits each, same shape."""
+    """Mix user keys with salts (campaign, occurrence, layer) into 64 uniform bits each."""
     with np.errstate(over="ignore"):
         z = keys ^ np.uint64(hash64("\x1f".join(salts)))
         z = z + np.uint64(0x9E3779B97F4A7C15)

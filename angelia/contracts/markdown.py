@@ -1,5 +1,6 @@
-"""Contracts -> docs/DATASETS.md. `python -m angelia.contracts.markdown` writes it; a test compares it with
-the contracts.
+"""Write docs/DATASETS.md from the contracts: `python -m angelia.contracts.markdown`.
+
+A test compares the page with the contracts.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Valid rows of any dataset, made from its contract: the factory behind every test's sample data.
+"""Valid rows of any dataset, made from its contract: the factory of all test samples.
 
 `valid_rows("user_events", 100, seed=7, ds="2026-11-14")` satisfies every constraint of the contract: types,
 nulls, allowed values, ranges, patterns, unique keys, the day column. The same arguments give the same rows.
 Datasets fit together: user number i is `u000000i` with ordinal i everywhere, message ids are those of
 `contracts.ids`, bitmaps are serialised roaring with the stated cardinality. Datasets of user grain hold users
-0..n-1; the others several rows a user. A column nobody described below is generated from its own declaration,
-so a new column needs no change here unless its pattern is new. What would surprise: values are plausible, not
-realistic; `angelia.world` is for that.
+0..n-1; the others several rows a user. A column that has no maker below is generated from its own
+declaration, so a new column needs no change here unless its pattern is new. Surprise: values are plausible,
+not realistic; `angelia.world` is for that.
 """
 
 from __future__ import annotations

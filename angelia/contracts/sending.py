@@ -17,6 +17,10 @@ MAX_TTL_HOURS = (
 # So many days, its own the first, a plan of day D may have something to send: delivery looks back over them,
 # and `lake expire` keeps what they need.
 PLAN_LIFE_DAYS = -(-(MAX_LEAD_HOURS + PLAN_HOURS + MAX_TTL_HOURS) // 24)
+# Callbacks tell of the last days only. So many days, its own the first, a message of plan D may be answered:
+# folding looks its manifests through, and `lake expire` keeps them.
+ANSWER_DAYS = 8
+ANSWERED_DAYS = ANSWER_DAYS + PLAN_LIFE_DAYS - 1
 
 F64, I16, I32, U32 = pa.float64(), pa.int16(), pa.int32(), pa.uint32()
 
@@ -135,5 +139,5 @@ DELIVERY_LEDGER = Dataset(
         Column("payload_sha256", S, "hash of the rendered payload; null = not rendered", nullable=True),
     ),
     ("angelia deliver",),
-    retention_days=30,
+    retention_days=400,  # no address is in it, and people unsubscribe from mails of last year
 )

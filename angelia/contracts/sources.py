@@ -295,9 +295,9 @@ SUPPRESSIONS = Dataset(
         Column("channel", S, "channel it holds for; null = all", nullable=True, allowed=CHANNELS),
         Column("address_hash", S, "keyed hash of the address; null = every address", nullable=True),
         Column("since_ts", TIMESTAMP, "from when on"),
-        Column("reason", S, "unsubscribed, complaint, gone, erased, operator"),
+        Column("reason", S, "unsubscribed, complaint, gone, erased, operator; opted_in opens again"),
     ),
-    ("angelia receive", "angelia deliver", "angelia lake erase"),
+    ("angelia receive", "angelia deliver", "angelia lake erase", "build_features"),
     notes=(
         "Append-only: one leaf, log=0, one commit an entry; read all of them. Delivery re-reads it at "
         "most 10 s before a send."

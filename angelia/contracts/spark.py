@@ -1,5 +1,6 @@
-"""Contract -> Spark schema. What would surprise: Spark has no unsigned integers, so uint32 ordinals are
-LongType there.
+"""Contract -> Spark schema.
+
+Surprise: Spark has no unsigned integers, so uint32 ordinals are LongType there.
 """
 
 from __future__ import annotations

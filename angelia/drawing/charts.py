@@ -1,21 +1,28 @@
-"""Charts as inline SVG text: columns over hours, bars, intervals, heat, a matrix of states, trends. No
-script, no style attributes, colours by
-CSS class.
+"""Charts as inline SVG text: columns, lines, bars, intervals, state grids, trends.
 
-Input is plain numbers and labels; output is deterministic text with two decimals. Labels inside an SVG are
-drawn at their real size: a chart is drawn once wide and once narrow, and the page's style sheet shows the one
-that fits, so that a phone never shrinks text.
+Input is plain numbers and labels; output is deterministic text with two decimals. No script and no style
+attributes: colours come by CSS class.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDE, NARROW = 776, 336
-CHARACTER = 7.6  # mean width of a character of a name, in pixels; names are cut to fit beside their note
+from angelia.drawing.svg import (
+    CHARACTER,
+    WIDE,
+    days_axis,
+    fit,
+    nice_ticks,
+    number,
+    responsive,
+    short,
+    svg,
+    text_at,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a matrix: its colour class, a sign that tells it without colour, and what hovering says;
+    """One cell of a matrix: colour class, a sign for readers without colour, hover text.
+
     `target` is where a click leads.
     """
 
@@ -41,8 +49,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Trend:
-    """One small line over days: None is a gap; `limit` is drawn where it is in sight; `is_bad` colours the
-    newest value.
+    """One small line over days; None is a gap.
+
+    `limit` is drawn where it fits the scale; `is_bad` colours the newest value.
     """
 
     name: str
@@ -54,51 +63,6 @@ class Trend:
     unit: str = ""
 
 
-def number(value: float | None, digits: int = 0) -> str:
-    """Return a number for people: thousands separated, a dash for nothing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    return f"{value:,.{digits}f}"
-
-
-def short(value: float) -> str:
-    """Return a number for an axis: 1.2k, 3M."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def nice_ticks(highest: float, wanted: int = 4) -> list[float]:
-    """Return round tick values from 0 to at least `highest`."""
-    if highest <= 0:
-        return [0.0, 1.0]
-    raw = highest / wanted
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw - 1e-12)
-    return [step * n for n in range(math.ceil(highest / step - 1e-9) + 1)]
-
-
-def _svg(width: int, height: int, label: str, body: Sequence[str]) -> str:
-    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    return f'<svg {size} role="img" aria-label="{escape(label, quote=True)}">{"".join(body)}</svg>'
-
-
-def _text(x: float, y: float, text: str, css: str = "", anchor: str = "start") -> str:
-    return f'<text x="{x:.2f}" y="{y:.2f}" class="{css}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _fit(text: str, pixels: float) -> str:
-    """Return as much of a text as fits into a width."""
-    most = max(4, int(pixels / CHARACTER))
-    return text if len(text) <= most else text[: most - 1].rstrip(" :,") + "…"
-
-
-def responsive(draw: Callable[[int], str]) -> str:
-    """Return a chart drawn wide and narrow."""
-    return f'<div class="wide">{draw(WIDE)}</div><div class="narrow">{draw(NARROW)}</div>'
-
-
 def columns(
     labels: Sequence[str],
     series: Sequence[Series],
@@ -107,8 +71,9 @@ def columns(
     mark: Sequence[str] = (),
     height: int = 260,
 ) -> str:
-    """Return overlapping columns per label, the first series the widest and behind: what was planned, of it
-    sent, of it opened.
+    """Return overlapping columns per label, the first series widest and behind the others.
+
+    So planned, sent and opened messages stand as parts of each other.
 
     Args:
         labels: one per column, e.g. hours.
@@ -125,34 +90,36 @@ def columns(
         for tick in ticks:
             y = top + span_y * (1 - tick / ticks[-1])
             body.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" class="grid"/>')
-            body.append(_text(left - 6, y + 4, short(tick), "axis", "end"))
-        for n, one in enumerate(series):
+            body.append(text_at(left - 6, y + 4, short(tick), "axis", "end"))
+        for n, drawn in enumerate(series):
+            # Later series are parts of the first, so they are narrower and drawn over it.
             share = (0.82, 0.56, 0.30)[min(n, 2)]
-            for i, value in enumerate(one.values):
+            for i, value in enumerate(drawn.values):
                 tall = span_y * value / ticks[-1]
                 if value <= 0:
                     continue
                 x = left + slot * (i + 0.5 - share / 2)
-                title = f"<title>{escape(labels[i])}: {escape(one.name)} {number(value)}</title>"
+                title = f"<title>{escape(labels[i])}: {escape(drawn.name)} {number(value)}</title>"
                 place = (
                     f'x="{x:.2f}" y="{top + span_y - tall:.2f}" width="{slot * share:.2f}" '
                     f'height="{max(tall, 0.8):.2f}"'
                 )
-                body.append(f'<rect {place} class="{one.css}">{title}</rect>')
+                body.append(f'<rect {place} class="{drawn.css}">{title}</rect>')
+        # A label needs about 30 pixels; steps that divide a day keep the same hours labelled every day.
         every = max(1, math.ceil(30 / slot))
         every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 48, 96, every) if k >= every)
         for i, text in enumerate(labels):
             if i % every == 0:
-                body.append(_text(left + slot * (i + 0.5), height - bottom + 16, text, "axis", "middle"))
+                body.append(text_at(left + slot * (i + 0.5), height - bottom + 16, text, "axis", "middle"))
             if mark and (i == 0 or mark[i] != mark[i - 1]):
-                body.append(_text(left + slot * i, height - bottom + 33, mark[i], "axis strong"))
+                body.append(text_at(left + slot * i, height - bottom + 33, mark[i], "axis strong"))
                 if i:
                     x = left + slot * i
                     body.append(
                         f'<line x1="{x:.2f}" x2="{x:.2f}" y1="{top}" y2="{height - bottom + 20}" '
                         f'class="day"/>'
                     )
-        return _svg(width, height, label, body)
+        return svg(width, height, label, body)
 
     return responsive(draw)
 
@@ -165,7 +132,7 @@ def lines(
     mark: Sequence[str] = (),
     height: int = 200,
 ) -> str:
-    """Return stepped lines over labels; each label is an hour, a step holds for it."""
+    """Return stepped lines over labels: each label is an hour, and each step lasts one hour."""
 
     def draw(width: int) -> str:
         left, right, top, bottom = 44, 8, 12, 40 if mark else 26
@@ -177,31 +144,33 @@ def lines(
             y = top + span_y * (1 - tick / ticks[-1])
             body.append(
                 f'<line x1="{left}" x2="{width - right}" y1="{y:.2f}" y2="{y:.2f}" '
-                f'class="grid"/>{_text(left - 6, y + 4, short(tick), "axis", "end")}'
+                f'class="grid"/>{text_at(left - 6, y + 4, short(tick), "axis", "end")}'
             )
-        for one in series:
+        for drawn in series:
             points = []
-            for i, value in enumerate(one.values):
+            for i, value in enumerate(drawn.values):
                 y = top + span_y * (1 - value / ticks[-1])
+                # Two points an hour make a step: a price holds for its whole hour.
                 points += [f"{left + slot * i:.2f},{y:.2f}", f"{left + slot * (i + 1):.2f},{y:.2f}"]
             body.append(
                 f'<polyline points="{" ".join(points)}" class="line '
-                f'{one.css}"><title>{escape(one.name)}</title></polyline>'
+                f'{drawn.css}"><title>{escape(drawn.name)}</title></polyline>'
             )
         every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 10**9) if k * slot >= 30)
         for i, text in enumerate(labels):
             if i % every == 0:
-                body.append(_text(left + slot * (i + 0.5), height - bottom + 16, text, "axis", "middle"))
+                body.append(text_at(left + slot * (i + 0.5), height - bottom + 16, text, "axis", "middle"))
             if mark and (i == 0 or mark[i] != mark[i - 1]):
-                body.append(_text(left + slot * i, height - bottom + 33, mark[i], "axis strong"))
-        return _svg(width, height, label, body)
+                body.append(text_at(left + slot * i, height - bottom + 33, mark[i], "axis strong"))
+        return svg(width, height, label, body)
 
     return responsive(draw)
 
 
 def bars(rows: Sequence[tuple[str, float, str]], label: str, css: str = "s2") -> str:
-    """Return horizontal bars: (name, value, note); the name stands above its bar, so that long names fit on a
-    phone.
+    """Return horizontal bars: (name, value, note).
+
+    The name stands above its bar, so that long names fit on a phone.
     """
 
     def draw(width: int) -> str:
@@ -211,14 +180,14 @@ def bars(rows: Sequence[tuple[str, float, str]], label: str, css: str = "s2") ->
         for i, (name, value, note) in enumerate(rows):
             y = i * step
             wide = (width - 2) * value / most
-            body.append(_text(0, y + 15, _fit(name, width - 12 - CHARACTER * len(note)), "name"))
-            body.append(_text(width, y + 15, note, "value", "end"))
+            body.append(text_at(0, y + 15, fit(name, width - 12 - CHARACTER * len(note)), "name"))
+            body.append(text_at(width, y + 15, note, "value", "end"))
             body.append(f'<rect x="0" y="{y + 22}" width="{width}" height="10" class="track"/>')
             if value > 0:
                 body.append(
                     f'<rect x="0" y="{y + 22}" width="{max(wide, 1.5):.2f}" height="10" class="{css}"/>'
                 )
-        return _svg(width, step * len(rows), label, body)
+        return svg(width, step * len(rows), label, body)
 
     return responsive(draw)
 
@@ -226,8 +195,9 @@ def bars(rows: Sequence[tuple[str, float, str]], label: str, css: str = "s2") ->
 def intervals(
     rows: Sequence[tuple[str, float, float, float, str]], label: str, coloured: Sequence[bool]
 ) -> str:
-    """Return estimates with intervals around zero: (name, estimate, low, high, note); `coloured` says which
-    are settled.
+    """Return estimates with intervals around zero: (name, estimate, low, high, note).
+
+    Only rows marked in `coloured` (a settled result) get a colour.
     """
 
     def draw(width: int) -> str:
@@ -253,10 +223,10 @@ def intervals(
             )
             css = ("up" if estimate > 0 else "down") if coloured[i] else "flat"
             body.append(
-                _text(0, y + 15, _fit(name, width if stacked else width - CHARACTER * len(note)), "name")
+                text_at(0, y + 15, fit(name, width if stacked else width - CHARACTER * len(note)), "name")
             )
             body.append(
-                _text(0, y + 33, note, "value") if stacked else _text(width, y + 15, note, "value", "end")
+                text_at(0, y + 33, note, "value") if stacked else text_at(width, y + 15, note, "value", "end")
             )
             at = y + drop + 31
             body.append(
@@ -273,53 +243,8 @@ def intervals(
             body.append(f'<circle cx="{place(estimate):.2f}" cy="{at}" r="5" class="dot {css}"/>')
         for tick, anchor in ((-edge, "start"), (0.0, "middle"), (edge, "end")):
             x = {"start": 0.0, "middle": middle, "end": float(width)}[anchor]
-            body.append(_text(x, height - 5, f"{tick:+.3g}" if tick else "0", "axis", anchor))
-        return _svg(width, height, label, body)
-
-    return responsive(draw)
-
-
-def heat(
-    row_names: Sequence[str],
-    column_names: Sequence[str],
-    values: Sequence[Sequence[float | None]],
-    label: str,
-) -> str:
-    """Return a grid of shaded cells (five steps of the highest value), the number in each cell where it
-    fits."""
-
-    def draw(width: int) -> str:
-        cell_h, head = 30, 18
-        gap = 2
-        slot = width / max(len(column_names), 1)
-        most = max((value for line in values for value in line if value is not None), default=0) or 1
-        body = []
-        for i, name in enumerate(row_names):
-            y = i * (cell_h + head + 6)
-            body.append(_text(0, y + 13, name, "name"))
-            for k, value in enumerate(values[i]):
-                level = 0 if not value else max(1, math.ceil(5 * value / most))
-                title = f"<title>{escape(name)}, {escape(column_names[k])}: {number(value)}</title>"
-                body.append(
-                    f'<rect x="{k * slot:.2f}" y="{y + head}" width="{slot - gap:.2f}" '
-                    f'height="{cell_h}" rx="2" class="h{level}">{title}</rect>'
-                )
-                if value and slot >= 28:
-                    body.append(
-                        _text(
-                            k * slot + (slot - gap) / 2,
-                            y + head + 20,
-                            short(value),
-                            f"cell c{level}",
-                            "middle",
-                        )
-                    )
-        height = len(row_names) * (cell_h + head + 6) + 16
-        every = next(k for k in (1, 2, 3, 4, 6, 8, 12, 24, 10**9) if k * slot >= 28)
-        for k, name in enumerate(column_names):
-            if k % every == 0:
-                body.append(_text(k * slot + (slot - gap) / 2, height - 4, name, "axis", "middle"))
-        return _svg(width, height, label, body)
+            body.append(text_at(x, height - 5, f"{tick:+.3g}" if tick else "0", "axis", anchor))
+        return svg(width, height, label, body)
 
     return responsive(draw)
 
@@ -331,8 +256,9 @@ def matrix(
     *,
     groups: Sequence[str] = (),
 ) -> str:
-    """Return a grid of states: (name, one cell per column, None where there is nothing); `groups` heads rows
-    where it changes.
+    """Return a grid of states: (name, one cell per column, None for no state).
+
+    A heading stands above each row whose entry in `groups` differs from the row before.
     """
 
     def draw(width: int) -> str:
@@ -344,11 +270,12 @@ def matrix(
         y = 0.0
         for i, (name, cells) in enumerate(rows):
             if groups and (i == 0 or groups[i] != groups[i - 1]):
-                body.append(_text(0, y + 16, groups[i], "axis strong"))
+                body.append(text_at(0, y + 16, groups[i], "axis strong"))
                 y += head
-            body.append(_text(0, y + (16 if is_wide else 13), _fit(name, left or width), "name"))
+            body.append(text_at(0, y + (16 if is_wide else 13), fit(name, left or width), "name"))
             for k, cell in enumerate(cells):
                 x, top = left + k * slot, y + drop
+                # A dot, so that a day without a state differs from a missing column.
                 if cell is None:
                     body.append(
                         f'<rect x="{x + slot / 2 - 1.5:.2f}" y="{top + cell_h / 2 - 2:.2f}" '
@@ -360,7 +287,7 @@ def matrix(
                     f'rx="3" class="{cell.css}"/>'
                 )
                 sign = (
-                    _text(x + (slot - 2) / 2, top + cell_h - 7, cell.sign, f"sign {cell.css}", "middle")
+                    text_at(x + (slot - 2) / 2, top + cell_h - 7, cell.sign, f"sign {cell.css}", "middle")
                     if cell.sign
                     else ""
                 )
@@ -371,35 +298,14 @@ def matrix(
                     else f"<g>{inner}</g>"
                 )
             y += cell_h + drop + 2
-        body += _days_axis(column_names, left, slot, y + 14)
-        return _svg(width, int(y) + 20, label, body)
+        body += days_axis(column_names, left, slot, y + 14)
+        return svg(width, int(y) + 20, label, body)
 
     return responsive(draw)
 
 
-def _days_axis(names: Sequence[str], left: float, slot: float, y: float) -> list[str]:
-    """Return labels under columns, as many as fit, the newest always among them."""
-    every = max(1, math.ceil(60 / slot))
-    shown = [k for k in range(len(names)) if (len(names) - 1 - k) % every == 0]
-    found = []
-    for k in shown:
-        x = left + k * slot + (slot - 2) / 2
-        # The newest label ends with its column, so that it does not hang over the edge.
-        is_last = k == len(names) - 1 and len(names) > 1
-        found.append(
-            _text(
-                left + (k + 1) * slot - 2 if is_last else x,
-                y,
-                names[k],
-                "axis",
-                "end" if is_last else "middle" if k else "start",
-            )
-        )
-    return found
-
-
 def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> str:
-    """Return one small line per row, each on its own scale from zero, the newest value beside it."""
+    """Return one small line per row, each scaled from zero, the newest value beside it."""
 
     def draw(width: int) -> str:
         is_wide = width >= WIDE
@@ -409,15 +315,15 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
         for i, row in enumerate(rows):
             y = i * (tall + drop + gap)
             body.append(
-                _text(
+                text_at(
                     0,
                     y + (18 if is_wide else 14),
-                    _fit(row.name, (left or width - CHARACTER * len(row.note)) - 12),
+                    fit(row.name, (left or width - CHARACTER * len(row.note)) - 12),
                     "name",
                 )
             )
             body.append(
-                _text(
+                text_at(
                     width,
                     y + (18 if is_wide else 14),
                     row.note,
@@ -427,8 +333,8 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
             )
             body += _spark(row, column_names, left, y + drop, slot, tall)
         height = len(rows) * (tall + drop + gap)
-        body += _days_axis(column_names, left, slot, height + 10)
-        return _svg(width, height + 16, label, body)
+        body += days_axis(column_names, left, slot, height + 10)
+        return svg(width, height + 16, label, body)
 
     return responsive(draw)
 
@@ -436,6 +342,7 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
 def _spark(
     row: Trend, column_names: Sequence[str], left: float, y: float, slot: float, tall: float
 ) -> list[str]:
+    # A limit far above the data would flatten the line, so it is drawn only up to 4 times the highest value.
     known = [(k, value) for k, value in enumerate(row.values) if value is not None]
     most = max((value for _, value in known), default=0.0)
     limit = row.limit if row.limit is not None and 0 < row.limit <= 4 * most else None
@@ -444,7 +351,7 @@ def _spark(
     def at(k: int, value: float) -> tuple[float, float]:
         return left + (k + 0.5) * slot, y + tall - 2 - (tall - 5) * value / scale
 
-    found = [
+    parts = [
         (
             f'<line x1="{left:.2f}" x2="{left + slot * len(row.values):.2f}" y1="{y + tall - 1:.2f}" '
             f'y2="{y + tall - 1:.2f}" class="grid"/>'
@@ -452,34 +359,36 @@ def _spark(
     ]
     if limit is not None:
         height = at(0, limit)[1]
-        found.append(
+        parts.append(
             f'<line x1="{left:.2f}" x2="{left + slot * len(row.values):.2f}" y1="{height:.2f}" '
             f'y2="{height:.2f}" class="limit"/>'
         )
     run: list[tuple[float, float]] = []
+    # The line breaks at gaps; a lone value between two gaps becomes a dot, which a line would hide.
     for k, value in [*enumerate(row.values), (len(row.values), None)]:
         if value is not None:
             run.append(at(k, value))
             continue
         if len(run) > 1:
-            found.append(
+            parts.append(
                 f'<polyline points="{" ".join(f"{x:.2f},{h:.2f}" for x, h in run)}" class="line s2 thin"/>'
             )
         elif run:
-            found.append(f'<circle cx="{run[0][0]:.2f}" cy="{run[0][1]:.2f}" r="2" class="s2"/>')
+            parts.append(f'<circle cx="{run[0][0]:.2f}" cy="{run[0][1]:.2f}" r="2" class="s2"/>')
         run = []
     if known:
         x, height = at(*known[-1])
-        found.append(
+        parts.append(
             f'<circle cx="{x:.2f}" cy="{height:.2f}" r="3.5" class="{"dot down" if row.is_bad else "s2"}"/>'
         )
+    # Invisible rectangles over the full height make each day easy to hover.
     for k, value in known:
         title = (
             f"<title>{escape(row.name)}, {escape(column_names[k])}: "
             f"{number(value, row.digits)}{row.unit}</title>"
         )
-        found.append(
+        parts.append(
             f'<rect x="{left + k * slot:.2f}" y="{y:.2f}" width="{slot:.2f}" height="{tall:.2f}" '
             f'class="hit">{title}</rect>'
         )
-    return found
+    return parts

@@ -23,7 +23,7 @@ def require_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole: a reader sees the old one or the new one, also while another process writes it.
+    """Write a file whole: readers see the old one or the new one, even while others write.
 
     Raises:
         InvalidInput: it cannot be written.

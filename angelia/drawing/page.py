@@ -14,14 +14,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from angelia.drawing.charts import number
+from angelia.drawing.svg import number
 
 STYLE = (Path(__file__).parent / "style.css").read_text("utf-8")
 
 
 def table(columns: Sequence[tuple[str, str]], rows: Iterable[Mapping[str, Any]], caption: str) -> str:
-    """Return a table; a column is (key, heading), numbers stand to the right, the first column heads its
-    row."""
+    """Return a table with columns of (key, heading).
+
+    Numbers are aligned right; the first column heads its row.
+    """
     listed = list(rows)
     numeric = {
         key
@@ -77,17 +79,17 @@ def legend(entries: Sequence[tuple[str, str]]) -> str:
 
 
 def details(summary: str, inner: str) -> str:
-    """Return what is folded away under its chart."""
+    """Return a part that is folded away under its chart."""
     return f"<details><summary>{escape(summary)}</summary>{inner}</details>"
 
 
 def empty(text: str) -> str:
-    """Return what stands where there is nothing to show, and why."""
+    """Return the text for a section without data, and why it has none."""
     return f'<p class="empty">{escape(text)}</p>'
 
 
 def section(identifier: str, title: str, lead: str, *parts: str) -> str:
-    """Return one section with its heading and what it says."""
+    """Return one section with its heading, lead and parts."""
     head = f'<h2 id="{identifier}">{escape(title)}</h2><p class="lead">{escape(lead)}</p>'
     return f'<section aria-labelledby="{identifier}">{head}{"".join(parts)}</section>'
 

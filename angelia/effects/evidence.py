@@ -11,11 +11,14 @@ from html import escape
 from typing import Any
 
 from angelia.drawing import charts
-from angelia.drawing.charts import Series, number
+from angelia.drawing.charts import Series
 from angelia.drawing.page import Html, details, empty, facts, figure, links, section, table
+from angelia.drawing.svg import number
 from angelia.effects.findings import Findings
 from angelia.effects.summary import manifest_sha256
 from angelia.effects.tables import Check
+
+FULL_PCT = 99  # an hour so full is called so: cut-offs are classes of bids and leave a little room
 
 
 def certificate(found: Findings) -> str:
@@ -71,7 +74,7 @@ def certificate(found: Findings) -> str:
                 )
             )
         else:
-            parts.append(f'<p class="soft">No hour of {channel} was scarce: all shadow prices are zero.</p>')
+            parts.append(f'<p class="soft">{without_prices(channel, own, meta)}</p>')
     shown = [
         {
             "limit": row["limit"],
@@ -95,6 +98,30 @@ def certificate(found: Findings) -> str:
         lead,
         *parts,
         details("Every limit", table(columns, shown, "Limits of the plan")),
+    )
+
+
+def without_prices(channel: str, hours: Sequence[Mapping[str, Any]], meta: Mapping[str, Any]) -> str:
+    """Return what zero prices mean beside hours that may be full all the same."""
+    most = max(hours, key=lambda row: row["used"] / row["capacity"] if row["capacity"] else 0.0)
+    n_full = sum(100 * row["used"] >= FULL_PCT * row["capacity"] > 0 for row in hours)
+    turned_away = meta.get("outcomes", {}).get("no_capacity", 0)
+    if not n_full and not turned_away:
+        return (
+            f"No hour of {channel} was scarce: the fullest took {number(most['used'])} of "
+            f"{number(most['capacity'])}, and all shadow prices are zero."
+        )
+    filled = (
+        f"{number(n_full)} {'hour' if n_full == 1 else 'hours'} of {channel} filled to {FULL_PCT} % or more"
+        if n_full
+        else f"No hour of {channel} filled to {FULL_PCT} %"
+    )
+    away = ""
+    if turned_away:
+        away = f", and {number(turned_away)} messages gave way to others in the hours they wanted"
+    return (
+        f"{filled} (at most {number(most['used'])} of {number(most['capacity'])}){away}. All shadow prices "
+        "are zero all the same: by the bound, more room there would have added no value worth a price."
     )
 
 

@@ -10,8 +10,9 @@ from html import escape
 from typing import Any
 
 from angelia.drawing import charts
-from angelia.drawing.charts import Series, number
+from angelia.drawing.charts import Series
 from angelia.drawing.page import Html, details, empty, figure, legend, links, page, section, table, tiles
+from angelia.drawing.svg import number
 from angelia.effects.evidence import certificate, made_from, quality
 from angelia.effects.findings import Findings
 from angelia.effects.multiple import holm

@@ -1,7 +1,6 @@
-"""Read a mapping file: YAML as it is seen.
+"""Read a mapping file: YAML as it is seen, each mistake one line with where it stands and what was meant.
 
-Each mistake is one line with where it stands and what was meant. No message shows a raw value of the file's
-columns, which maps and constants may hold.
+No message shows a raw value of the file's columns, which maps and constants may hold.
 """
 
 from __future__ import annotations
@@ -30,10 +29,7 @@ from angelia.text_files import require_utf8
 
 
 class _Strict(PlainLoader):
-    """YAML that refuses aliases, and a key given twice.
-
-    The first of two would silently be lost.
-    """
+    """YAML that refuses a key given twice, of which the first would silently be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
@@ -49,10 +45,8 @@ class _Strict(PlainLoader):
 
 
 def _explain(error: ValidationError) -> str:
-    """Return the first problem of a document as one line.
-
-    With where it stands and what was probably meant.
-    """
+    """Return the first problem of a document as one line, with where it stands and what was probably
+    meant."""
     first = error.errors()[0]
     # The names of the union's branches mean nothing to the author; keep keys and list positions that occur in
     # the document.
@@ -96,11 +90,12 @@ def load_mapping(path: Path) -> Mapping:
     except UnicodeDecodeError:
         require_utf8(path)
         raise InvalidInput(f"{path.name} is no UTF-8 text") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
+    except ValueError:  # 2026-02-30 has the form of a date, so YAML makes one of it
+        raise InvalidInput(f"{path.name}: a date or number in it is none", fix="see docs/IMPORT.md") from None
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        other = "no YAML" if isinstance(error, yaml.YAMLError) else "a date or number in it is none"
-        problem = getattr(error, "problem", None) or other
+        problem = getattr(error, "problem", None) or "not YAML"
         raise InvalidInput(f"{path.name}{line}: {unquoted(problem)}") from None
     if not isinstance(raw, dict):
         raise InvalidInput(f"{path.name} holds no mapping document", fix="see docs/IMPORT.md")

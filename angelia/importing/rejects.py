@@ -113,4 +113,4 @@ def _key(path: Path) -> bytes:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
-    return bytes.fromhex(path.read_text())
+    return bytes.fromhex(path.read_text("utf-8"))

@@ -1,6 +1,7 @@
-"""Partitions and commits on local disk or S3: write, audit, publish. Readers see whole commits or nothing.
+"""Partitions and commits on local disk or S3: readers see whole commits or nothing.
 
-Public face: `Lake.open(url, branch)`, its `head / require / read / attempt`, `Commit`, `FileEntry`.
+Public face: `Lake.open(url, branch)`, its `head / require / read / attempt`, `Commit`, `FileEntry`. Writers
+write, audit and publish (`attempt`).
 """
 
 from angelia.lake.attempt import Attempt

@@ -1,5 +1,7 @@
-"""Write, audit, publish: files under a fresh attempt folder, a look at every one of them, then one
-conditional create of the commit file.
+"""Write, audit, publish: files in a fresh folder, then one conditional create.
+
+The audit looks at every file; the create puts the commit file in place, which makes all of them visible at
+once.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ TAIL_BYTES = 65_536  # holds the footer of nearly every file; a longer one is fe
 
 @functools.cache
 def code_version() -> str:
-    """Return the version written into commits: the package's, and a hash of its source, so that a change of
-    code is a change of input.
+    """Return the version written into commits: the package's, and a hash of its source.
+
+    So a change of code is a change of input.
     """
     digest = hashlib.sha256()
     root = Path(angelia.__file__).parent
@@ -60,6 +63,8 @@ def write_file(
     if conform:
         table = arrow.conform(table, dataset(name))
     sink = pa.BufferOutputStream()
+    # `plain` columns stand in one uncompressed page a row group, so that readers can compute where a value
+    # begins.
     layout: dict[str, Any] = {"compression": "zstd"}
     if plain:
         names = table.column_names
@@ -89,7 +94,7 @@ def footer(store: Store, entry: FileEntry) -> pq.FileMetaData:
     """Return a file's Parquet footer after comparing its size and row count with the entry.
 
     Raises:
-        Corrupt: the file is missing, differs in size or rows, or is no Parquet.
+        Corrupt: the file is missing, differs in size or rows, or is not Parquet.
     """
     try:
         size, tail = store.tail(entry.path, TAIL_BYTES)
@@ -116,11 +121,11 @@ def check_schema(name: str, entry: FileEntry, metadata: pq.FileMetaData) -> None
     """
     if not entry.conforms:
         return
-    wanted, found = arrow.schema(dataset(name)), metadata.schema.to_arrow_schema()
+    wanted, actual = arrow.schema(dataset(name)), metadata.schema.to_arrow_schema()
     differences = [
-        f"{column}: {_type(found, column)}, contract {_type(wanted, column)}"
-        for column in dict.fromkeys([*wanted.names, *found.names])
-        if _type(found, column) != _type(wanted, column)
+        f"{column}: {_type(actual, column)}, contract {_type(wanted, column)}"
+        for column in dict.fromkeys([*wanted.names, *actual.names])
+        if _type(actual, column) != _type(wanted, column)
     ]
     if differences:
         raise Corrupt(f"{entry.path}: columns differ from the contract of {name}: {'; '.join(differences)}")
@@ -132,8 +137,9 @@ def _type(schema: pa.Schema, column: str) -> str:
 
 
 class Book(Protocol):
-    """What an attempt asks of the lake that began it; a protocol, so that the lake imports attempts and not
-    the reverse.
+    """What an attempt asks of the lake that began it.
+
+    A protocol, so that the lake imports attempts and not the reverse.
     """
 
     store: Store
@@ -151,7 +157,7 @@ class Book(Protocol):
 
 
 class Attempt:
-    """One try at writing a leaf partition: files under a folder of its own, then one conditional create."""
+    """One try at writing a leaf partition: files in a folder of its own, then one create."""
 
     def __init__(self, lake: Book, name: str, partition: Mapping[str, str]) -> None:
         self.lake, self.name, self.partition = lake, name, dict(partition)
@@ -185,17 +191,14 @@ class Attempt:
         return entry
 
     def add(self, entry: FileEntry) -> None:
-        """Take over a file that a worker wrote below `folder`, or one of an earlier commit of this leaf
-        (chains).
-        """
+        """Include a file that a worker wrote below `folder`, or one of an earlier commit (chains)."""
         self.files.append(entry)
 
     def audit(self) -> None:
-        """Look at every file: there, of the entry's size and rows, of the contract's columns; then make them
-        durable.
+        """Check that every file exists with the size, rows and columns promised; make them durable.
 
         Raises:
-            Corrupt: one is not what its writer said.
+            Corrupt: a file differs from what its writer reported.
             InvalidInput: a file is named twice, or lies outside this leaf.
         """
         leaf = leaf_folder(self.lake.branch, self.name, self.partition) + "/attempt-"
@@ -221,18 +224,18 @@ class Attempt:
         rejects: Mapping[str, int] | None = None,
         expected: int | None = None,
     ) -> Commit:
-        """Audit this attempt and make it the newest commit; return it, or the winner of a race that was made
-        in the same way.
+        """Audit this attempt and make it the newest commit; return it.
 
-        A rerun makes the next commit, even from the same inputs: that is how a damaged one is mended.
+        If another writer won the race with equal inputs, code and parameters, its commit is returned instead.
+        A rerun makes the next commit, even from the same inputs: that is how a damaged one is repaired.
 
         Args:
             inputs: commits it was made from (cited with their content hash).
             expected: for chains: the number of the head that was read (0 = none); moved heads are refused.
 
         Raises:
-            Conflict: `expected` is given and somebody else committed meanwhile.
-            Corrupt: a file is not what its writer said; nothing was published.
+            Conflict: `expected` is given and another writer committed meanwhile.
+            Corrupt: a file differs from what its writer reported; nothing was published.
         """
         lake, made_from = self.lake, list(inputs)
         failpoint("publish.before_audit")
@@ -252,6 +255,8 @@ class Attempt:
             created_ts=lake.clock().isoformat(timespec="seconds"),
             nonce=self.nonce,
         )
+        # Checked before the create too: a chain that has moved must not get this attempt under a later
+        # number.
         if expected is not None and commit.number != expected + 1:
             raise self._moved(commit.number - 1)
         failpoint("publish.before_create")
@@ -261,11 +266,14 @@ class Attempt:
             if lake.store.create(commit.key, commit.to_bytes()):
                 return self._counted(commit, made_from)
             winner = lake.load(commit.branch, commit.dataset, commit.partition, commit.number)
+            # The store may report our own success as a loss; the nonce tells whose commit stands.
             if winner.nonce == self.nonce:
                 return self._counted(commit, made_from)
             self._keep = False
             if expected is not None:
                 raise self._moved(winner.number)
+            # Equal inputs, code and parameters: adopt the winner. Otherwise take the next number and try
+            # again.
             if winner.made_by == commit.made_by and not winner.erased:
                 return winner
             commit = commit.renumbered(commit.number + 1)

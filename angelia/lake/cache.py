@@ -1,10 +1,8 @@
-"""Local copies of S3 objects for readers that open files themselves (DuckDB, Spark), named by content,
-checked on arrival, bounded.
+"""Local copies of S3 objects, for readers that open files themselves (DuckDB, Spark).
 
-DuckDB and Spark need a plug-in each to read S3, which a closed network does not have; a copy needs nothing,
-and its sha256 is checked.
-`ANGELIA_CACHE` names the folder (default: in the system's folder for temporary files), `ANGELIA_CACHE_GIB`
-its size (default 20).
+DuckDB and Spark each need a plug-in to read S3, which a closed network does not have; a copy needs none.
+Copies are named by content, checked against their sha256 on arrival, and bounded. `ANGELIA_CACHE` names the
+folder (default: in the system's folder for temporary files), `ANGELIA_CACHE_GIB` its size (default 20).
 """
 
 from __future__ import annotations
@@ -39,15 +37,15 @@ def fetch(store: Store, entries: Sequence[FileEntry]) -> list[str]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with ThreadPoolExecutor(FETCH_THREADS) as pool:
-            found = list(pool.map(lambda entry: _fetch_one(store, entry, folder), entries))
-        if any(is_new for _, is_new in found):
+            fetched = list(pool.map(lambda entry: _fetch_one(store, entry, folder), entries))
+        if any(is_new for _, is_new in fetched):
             trim()
     except OSError as error:
         raise AngeliaError(
             f"cannot keep lake files in {folder}: {error.strerror}",
             fix="free space, or point ANGELIA_CACHE elsewhere",
         ) from None
-    return [path for path, _ in found]
+    return [path for path, _ in fetched]
 
 
 def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]:
@@ -76,11 +74,12 @@ def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]
 
 
 def trim() -> None:
-    """Drop what was not used for a week, and the files longest unused beyond the bound, but none used within
-    the hour.
+    """Delete copies unused for a week, and the longest unused ones beyond the size limit.
+
+    Copies used within the hour always stay.
 
     Raises:
-        InvalidInput: ANGELIA_CACHE_GIB is no number.
+        InvalidInput: ANGELIA_CACHE_GIB is not a number.
     """
     text = os.environ.get("ANGELIA_CACHE_GIB", "20")
     try:
@@ -88,13 +87,14 @@ def trim() -> None:
     except ValueError:
         raise InvalidInput(f"ANGELIA_CACHE_GIB={text!r} is not a number") from None
     now = time.time()
-    found: list[tuple[float, int, Path]] = []
+    copies: list[tuple[float, int, Path]] = []
     for path in [*_folder().glob("??/*.parquet"), *_folder().glob(".tmp-*")]:
         with suppress(FileNotFoundError):
             status = path.stat()
-            found.append((status.st_mtime, status.st_size, path))
-    total = sum(size for _, size, _ in found)
-    for used, size, path in sorted(found):
+            copies.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in copies)
+    # Longest unused first: the first copy that may stay ends the work.
+    for used, size, path in sorted(copies):
         if now - used < IN_USE_S or (total <= limit and now - used < UNUSED_S):
             break
         path.unlink(missing_ok=True)

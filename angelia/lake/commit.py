@@ -1,6 +1,4 @@
-"""A commit: what one leaf partition holds, where it came from, and how to tell whether its bytes are still
-the same.
-"""
+"""A commit: what one leaf partition holds, what it was made from, and its hashes."""
 
 from __future__ import annotations
 
@@ -13,12 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a commit; `path` is relative to the lake root, `shards` an inclusive range, `keys` the
-    layout keys of its path.
+    """One file of a commit.
 
-    `conforms` is False for files from the outside that were taken as they came: their schema is the gate's
-    business. `replaces` is set on a file that an erasure wrote: the sha256 of the file it stands for, row by
-    row.
+    `path` is relative to the lake root, `shards` an inclusive range, `keys` the layout keys of its path.
+    `conforms` is False for files from the outside that were taken as they came: the gate judges their schema.
+    `replaces` is set on a file that an erasure wrote: the sha256 of the file it replaces, row by row.
     """
 
     path: str
@@ -56,13 +53,14 @@ class FileEntry:
 
     @property
     def identity(self) -> str:
-        """Sha256 that names these rows for good, whatever was erased in them: what ledgers point at."""
+        """Sha256 that names these rows for good, whatever was erased in them; ledgers point at it."""
         return self.replaces or self.sha256
 
     @property
     def name(self) -> str:
-        """File name within its attempt folder (`send_hour=…/part-0000.parquet`): what orders the files of a
-        commit.
+        """File name within its attempt folder (`send_hour=…/part-0000.parquet`).
+
+        A commit's files are ordered by it.
         """
         return self.path.partition("/attempt-")[2].partition("/")[2] or self.path
 
@@ -137,8 +135,9 @@ class Commit:
 
     @property
     def made_by(self) -> str:
-        """Hash of inputs, code version and parameters: two racers with equal ones may adopt each other's
-        result.
+        """Hash of inputs, code version and parameters.
+
+        Two racers with equal hashes may adopt each other's result.
         """
         what = {
             "inputs": sorted(self.inputs),
@@ -172,8 +171,9 @@ def leaf_folder(branch: str, dataset: str, partition: Mapping[str, str]) -> str:
 
 
 def plain(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return `values` as JSON gives them back, so that a commit's hash is the same before and after it was
-    stored.
+    """Return `values` as JSON gives them back.
+
+    So a commit's hash is the same before and after it was stored.
     """
     plain_values: dict[str, Any] = json.loads(
         json.dumps(

@@ -1,4 +1,4 @@
-"""The lake that the settings name: the one way to open it, for commands, jobs and models alike."""
+"""The lake that the settings name: the one way to open it for commands, jobs and models."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Give back the space of what nobody needs: old commits, days beyond their retention, and what crashed
-writers left.
+"""Free the space of old commits, of days beyond their retention, and of crashed writers.
 
 An expired commit keeps its commit file (lineage, `lake log` and `lake show` go on working) and gets a marker
 `00000007.expired` beside it; its files are deleted after the marker stands, so a reader never finds a commit
 without files. Rerun after a crash: it ends the same. Never touched: the newest commit of a leaf within its
-retention, logs, and all that a pending plan cites, however indirectly.
+retention, logs, all that a pending plan cites, however indirectly, and manifests of messages that may still
+be answered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import date, datetime, timedelta
 from itertools import zip_longest
 
 from angelia.contracts import CONTRACTS, dataset
-from angelia.contracts.sending import PLAN_LIFE_DAYS
+from angelia.contracts.sending import ANSWERED_DAYS, PLAN_LIFE_DAYS
 from angelia.errors import NotFound
 from angelia.lake import cache
 from angelia.lake.commit import Commit, leaf_folder
@@ -26,13 +26,14 @@ from angelia.lake.lake import BRANCH, MAIN, Lake
 from angelia.lake.store import Stored
 
 PLANS = ("decisions", "dispatch_manifest")
+SENT = ("dispatch_manifest", "dispatch_fallover")
 PENDING_DAYS = PLAN_LIFE_DAYS + 1  # one to spare: a delivery may be at work when the last window closes
 ORPHAN_AGE = timedelta(days=1)  # no writer works longer on one attempt without writing a file
 
 
 @dataclass
 class Expired:
-    """What went, or would go."""
+    """What was removed, or would be."""
 
     commits: list[str] = field(default_factory=list)
     files: int = 0
@@ -43,19 +44,18 @@ class Expired:
 
 
 def expire(lake: Lake, older_than_days: int, dry_run: bool = False) -> Expired:
-    """Expire on every branch (a replay's manifests hold addresses too); times are measured by the lake's
-    clock.
+    """Expire on every branch (a replay's manifests hold addresses too), by the lake's clock.
 
     Args:
-        older_than_days: commits go when they were superseded longer ago than this.
+        older_than_days: commits expire when they were superseded longer ago than this.
         dry_run: only list; nothing is deleted.
 
     Raises:
-        Corrupt: a commit file cannot be read, so that what it names is unknown; nothing of its leaf was
+        Corrupt: a commit file cannot be read, so the files it names are unknown; nothing of its leaf was
             deleted.
     """
     now = lake.clock()
-    keep = _pending(Lake(lake.store, MAIN), now)
+    keep = _pending(Lake(lake.store, MAIN), now) | _answered(Lake(lake.store, MAIN), now)
     result = Expired(kept_for_plans=len(keep))
     for branch in lake.store.children(""):
         if not re.fullmatch(BRANCH, branch):
@@ -108,7 +108,9 @@ def _expire_leaf(
             lake.store.create(
                 commit.key.removesuffix(".json") + ".expired", (json.dumps(why) + "\n").encode()
             )
+    # A file that several commits name (chains) stays until none of them is live.
     named_by_live = {entry.path for commit in live for entry in commit.files}
+    # Files of expired commits may go at once; files that no commit ever named may belong to a writer at work.
     ever_named = {
         entry.path
         for number in lake.numbers(lake.branch, name, leaf, expired=True)
@@ -120,7 +122,7 @@ def _expire_leaf(
         expired = [item for item in unnamed if item.key in ever_named]
         orphans = [item for item in unnamed if item.key not in ever_named]
         if orphans and max(item.modified for item in objects) > now - ORPHAN_AGE:
-            orphans = []  # somebody may still be writing here
+            orphans = []  # a writer may still be at work here
         result.files += len(expired) + len(orphans)
         result.bytes += sum(item.bytes for item in (*expired, *orphans))
         if orphans:
@@ -131,13 +133,13 @@ def _expire_leaf(
 
 def attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[Stored]]:
     """Return the objects below each attempt folder of a leaf."""
-    found: dict[str, list[Stored]] = defaultdict(list)
+    objects: dict[str, list[Stored]] = defaultdict(list)
     base = leaf_folder(lake.branch, name, leaf) + "/"
     for item in lake.store.stored(base.rstrip("/")):
         attempt = item.key[len(base) :].partition("/")[0]
         if attempt.startswith("attempt-"):
-            found[base + attempt].append(item)
-    return found
+            objects[base + attempt].append(item)
+    return objects
 
 
 def _delete(lake: Lake, folder: str, objects: list[Stored], going: list[Stored]) -> None:
@@ -149,18 +151,31 @@ def _delete(lake: Lake, folder: str, objects: list[Stored], going: list[Stored])
 
 
 def _pending(lake: Lake, now: datetime) -> set[str]:
-    """Return the refs of the plans that may still be sent, of every number (a seal names one), and of all
-    they cite, transitively.
-    """
+    """Return the refs of the plans that may still be sent, and of all they cite, transitively."""
     first = (now - timedelta(days=PENDING_DAYS)).date()
-    roots = [
+    return _closure(lake, [commit for name in PLANS for commit in _since(lake, name, first)])
+
+
+def _answered(lake: Lake, now: datetime) -> set[str]:
+    """Return the refs of the manifests whose messages may still be answered.
+
+    Callbacks are placed by them, whatever has been superseded.
+    """
+    first = (now - timedelta(days=ANSWERED_DAYS)).date()
+    return {commit.ref for name in SENT for commit in _since(lake, name, first)}
+
+
+def _since(lake: Lake, name: str, first: date) -> list[Commit]:
+    """Return all commits of a dataset's days from `first` on.
+
+    Every number counts, because a seal names one.
+    """
+    return [
         commit
-        for name in PLANS
         for leaf in lake.leaves(MAIN, name, {})
         if date.fromisoformat(leaf["ds"]) >= first
         for commit in lake.history(name, **leaf)
     ]
-    return _closure(lake, roots)
 
 
 def _closure(lake: Lake, roots: Iterable[Commit]) -> set[str]:

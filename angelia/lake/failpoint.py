@@ -1,4 +1,4 @@
-"""Named places at which a fault test kills the process, to see what a crash there leaves behind.
+"""Named places where a fault test kills the process, to see what a crash there leaves.
 
 `ANGELIA_FAILPOINT=name` kills (SIGKILL) at the first passage of that name, `name:3` at the third. Unset
 (always, outside tests) it costs one look-up.
@@ -46,7 +46,7 @@ def armed() -> tuple[str, int] | None:
     name, _, nth = text.partition(":")
     if name not in POINTS or not (nth or "1").isdigit():
         raise InvalidInput(
-            f"ANGELIA_FAILPOINT={text!r} is no failpoint",
+            f"ANGELIA_FAILPOINT={text!r} is not a failpoint",
             fix=f"write NAME or NAME:NTH with NAME one of {', '.join(POINTS)}",
         )
     return name, int(nth or 1)

@@ -39,8 +39,10 @@ def utc_now() -> datetime:
 
 
 class Lake:
-    """All datasets on one branch of one store. Cheap to open or to pickle; also opened inside Spark
-    workers."""
+    """All datasets on one branch of one store.
+
+    Cheap to open or to pickle; also opened inside Spark workers.
+    """
 
     def __init__(self, store: Store, branch: str = MAIN, clock: Callable[[], datetime] = utc_now) -> None:
         if not re.fullmatch(BRANCH, branch):
@@ -48,9 +50,8 @@ class Lake:
         self.store = store
         self.branch = branch
         self.clock = clock
-        self._log_entries: dict[
-            tuple[str, int], pa.Table
-        ] = {}  # immutable, so what was read once need not be read again
+        # Log entries are immutable, so each is read once.
+        self._log_entries: dict[tuple[str, int], pa.Table] = {}
 
     @classmethod
     def open(cls, url: str, branch: str = MAIN, endpoint: str | None = None) -> Lake:
@@ -60,7 +61,7 @@ class Lake:
     # ---- reading
 
     def head(self, name: str, **partition: str) -> Commit | None:
-        """Return the newest commit of a leaf partition, or None; a replay branch falls back to main."""
+        """Return a leaf partition's newest commit, or None; a replay branch falls back to main."""
         leaf = self._leaf(name, partition)
         branch, numbers = self._live(name, leaf)
         return self.load(branch, name, leaf, numbers[-1]) if numbers else None
@@ -81,10 +82,12 @@ class Lake:
         return commit
 
     def as_of(self, name: str, number: int, **partition: str) -> Commit:
-        """Return a given commit of a leaf partition, of this branch if it has any commit there, else of main.
+        """Return a given commit of a leaf partition.
+
+        It is this branch's if the branch has any commit there, else main's.
 
         Raises:
-            NotFound: there is no such commit, or it expired.
+            NotFound: the leaf has no such commit, or it expired.
         """
         leaf = self._leaf(name, partition)
         branch, numbers = self._live(name, leaf)
@@ -96,11 +99,11 @@ class Lake:
         return self.load(branch, name, leaf, number)
 
     def cited(self, citation: str) -> Commit:
-        """Return the commit that a citation (or ref) of another commit names, even if its files expired.
+        """Return the commit that a citation (or ref) names, even if its files expired.
 
         Raises:
-            NotFound: there is no such commit.
-            Corrupt: it is there, and its content is not the one that was cited.
+            NotFound: the lake has no such commit.
+            Corrupt: its content is not what was cited.
         """
         match = _CITATION.fullmatch(citation)
         if not match or any("=" not in part for part in match[3].split("/")):
@@ -116,30 +119,31 @@ class Lake:
         return commit
 
     def history(self, name: str, **partition: str) -> list[Commit]:
-        """Return all commits of a leaf partition that have not expired, oldest first: this branch's if it has
-        any there, else main's.
+        """Return all unexpired commits of a leaf partition, oldest first.
+
+        They are this branch's if it has any there, else main's.
         """
         leaf = self._leaf(name, partition)
         branch, numbers = self._live(name, leaf)
         return [self.load(branch, name, leaf, number) for number in numbers]
 
     def partitions(self, name: str, **prefix: str) -> list[dict[str, str]]:
-        """Return the leaf partitions with a commit, sorted; `prefix` fixes leading keys. A replay branch sees
-        main's too.
+        """Return the leaf partitions with a commit, sorted; `prefix` fixes leading keys.
+
+        A replay branch sees main's too.
         """
-        found = {
+        leaves = {
             tuple(leaf.values()): leaf
             for branch in dict.fromkeys((self.branch, MAIN))
             for leaf in self.leaves(branch, name, prefix)
         }
-        return [found[values] for values in sorted(found)]
+        return [leaves[values] for values in sorted(leaves)]
 
     def paths(self, commit: Commit, where: Callable[[FileEntry], bool] = lambda _: True) -> list[str]:
-        """Return local paths of the files that `where` keeps, for DuckDB and Spark; objects on S3 are first
-        copied into a checked, bounded cache.
+        """Return local paths of the files that `where` keeps, for DuckDB and Spark.
 
-        Tell DuckDB `hive_partitioning = false`: it would add the path's keys as columns on local disk, and
-        not on S3.
+        Objects on S3 are first copied into a checked, bounded cache. Tell DuckDB `hive_partitioning = false`:
+        it would add the path's keys as columns on local disk, and not on S3.
         """
         entries = [entry for entry in commit.files if where(entry)]
         local = [self.store.local_path(entry.path) for entry in entries]
@@ -161,8 +165,9 @@ class Lake:
         where: Callable[[FileEntry], bool] = lambda _: True,
         codes: Sequence[str] = (),
     ) -> pa.Table:
-        """Return the rows of a commit's files, in file order; the texts of the columns `codes` as
-        dictionaries.
+        """Return the rows of a commit's files, in file order.
+
+        The texts of the columns `codes` come as dictionaries.
         """
         contract = dataset(commit.dataset)
         tables = [self.read_file(entry, columns, codes) for entry in commit.files if where(entry)]
@@ -176,12 +181,11 @@ class Lake:
     def read_file(
         self, entry: FileEntry, columns: Sequence[str] | None = None, codes: Sequence[str] = ()
     ) -> pa.Table:
-        """Return one file's rows; the texts of the columns `codes` as dictionaries, as they stand in the
-        file.
+        """Return one file's rows; the texts of the columns `codes` as the file's dictionaries.
 
         Raises:
-            Corrupt: the file is missing, a page's checksum is wrong, or it is no Parquet any more.
-            InvalidInput: it has no such column.
+            Corrupt: the file is missing, a page's checksum is wrong, or it is not Parquet any more.
+            InvalidInput: the file lacks one of the columns.
         """
         try:
             local = self.store.local_path(entry.path)
@@ -244,12 +248,14 @@ class Lake:
         row_group_size: int = 131_072,
         notes: Mapping[str, str] | None = None,
     ) -> FileEntry:
-        """Write one Parquet file below an attempt folder (also from a Spark worker) and return its entry;
-        same rows, same bytes.
+        """Write one Parquet file below an attempt folder and return its entry.
+
+        Also called from Spark workers. Same rows, same bytes.
 
         Args:
-            plain: columns stored uncompressed, one page a row group, so that their values can be used where
-                they stand in the file. notes: texts for the file's footer, for readers that know of them.
+            plain: columns stored uncompressed, one page a row group, so that their values can be used in
+                place in the file.
+            notes: texts for the file's footer, for readers that know of them.
 
         Raises:
             InvalidInput: the table breaks the contract (`conform=False`, for files from the outside, leaves
@@ -262,15 +268,18 @@ class Lake:
     # ---- logs
 
     def append_log(self, name: str, table: pa.Table) -> Commit:
-        """Append rows to an append-only log (`suppressions`, `stops`): every commit holds its own rows
-        only."""
+        """Append rows to an append-only log (`suppressions`, `stops`).
+
+        Every commit holds its own rows only.
+        """
         with self.attempt(name, log="0") as attempt:
             attempt.write(table, "entries.parquet")
             return attempt.publish(params={"entry": attempt.nonce})
 
     def read_log(self, name: str) -> pa.Table:
-        """Return all rows of an append-only log of main, oldest first; what this lake read before is not read
-        again.
+        """Return all rows of an append-only log of main, oldest first.
+
+        Entries that this lake object has read before are not read again.
         """
         leaf = self._leaf(name, {"log": "0"})
         unread = [
@@ -295,8 +304,9 @@ class Lake:
     def leaves(
         self, branch: str, name: str, prefix: Mapping[str, str], *, expired: bool = False
     ) -> list[dict[str, str]]:
-        """Return a branch's own leaf partitions with a commit (or, with `expired`, with any trace of one),
-        sorted.
+        """Return a branch's own leaf partitions with a commit, sorted.
+
+        With `expired`, also those that keep only a trace of one.
         """
         keys = dataset(name).partition
         if tuple(prefix) != keys[: len(prefix)]:
@@ -322,20 +332,21 @@ class Lake:
             ]
 
     def numbers(self, branch: str, name: str, leaf: Mapping[str, str], *, expired: bool = False) -> list[int]:
-        """Return the numbers of a leaf's commits, sorted; those that expired only if asked for."""
-        found = [
+        """Return the numbers of a leaf's commits, sorted; expired ones only on request."""
+        names = [
             match.groups()
             for match in map(
                 _COMMIT.match, self.store.children(leaf_folder(branch, name, leaf) + "/_commits")
             )
             if match
         ]
-        gone = set() if expired else {number for number, kind in found if kind == "expired"}
-        return sorted(int(number) for number, kind in found if kind == "json" and number not in gone)
+        gone = set() if expired else {number for number, kind in names if kind == "expired"}
+        return sorted(int(number) for number, kind in names if kind == "json" and number not in gone)
 
     def last_number(self, name: str, **leaf: str) -> int:
-        """Return the highest number ever given in a leaf of this branch, expired ones included: no number
-        means two commits.
+        """Return the highest number ever given in a leaf of this branch.
+
+        Expired commits count, so that no number ever means two commits.
         """
         return max(self.numbers(self.branch, name, leaf, expired=True), default=0)
 
@@ -344,7 +355,7 @@ class Lake:
 
         Raises:
             NotFound: there is none of this number.
-            Corrupt: its file cannot be understood, or speaks of another commit.
+            Corrupt: its file cannot be understood, or describes another commit.
         """
         key = f"{leaf_folder(branch, name, leaf)}/_commits/{number:08d}.json"
         try:

@@ -1,8 +1,7 @@
-"""Numbered JSON objects below `quality/{branch}/{ds}/{topic}`: nothing is ever overwritten, the newest number
-wins.
+"""Numbered JSON objects below `quality/{branch}/{ds}/{topic}`; the newest number wins.
 
-What gates and the guard say is kept this way, one topic each. Reads and writes the lake's store; never
-Parquet.
+Nothing is ever overwritten. Verdicts of gates and of the guard are kept this way, one topic each. Reads and
+writes the lake's store; never Parquet.
 """
 
 from __future__ import annotations
@@ -28,11 +27,12 @@ def store(lake: Lake, topic: str, ds: str, value: Any) -> str:
 
 
 def load(lake: Lake, topic: str, ds: str, branch: str | None = None) -> tuple[str, Any] | None:
-    """Return key and value of the newest object of a topic, of this branch if no other is named; None if
-    there is none.
+    """Return key and value of a topic's newest object, or None.
+
+    The branch is this lake's if no other is named.
 
     Raises:
-        Corrupt: the newest object is no JSON.
+        Corrupt: the newest object is not JSON.
     """
     folder = _folder(branch or lake.branch, topic, ds)
     number = _newest(lake, folder)

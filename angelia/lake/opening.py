@@ -1,4 +1,4 @@
-"""Which store an address means: a folder, or s3://bucket/prefix."""
+"""The store behind an address: a folder, or s3://bucket/prefix."""
 
 from __future__ import annotations
 

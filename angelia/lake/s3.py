@@ -1,9 +1,8 @@
-"""The S3 store: boto3, conditional creates by `If-None-Match: *`, read-back of the writer's nonce where the
-answer is unknown.
+"""The S3 store: boto3 with conditional creates by `If-None-Match: *`.
 
-Source: Amazon S3 User Guide, "Add preconditions to S3 operations with conditional requests" (412 = exists,
-    409 = conflict, retry). Credentials and region come from the usual AWS chain (environment, profile, role);
-    nothing of them is logged or kept.
+Where the answer is unknown, the writer reads back its nonce. Source: Amazon S3 User Guide, "Add preconditions
+to S3 operations with conditional requests" (412 = exists, 409 = conflict, retry). Credentials and region come
+from the usual AWS chain (environment, profile, role); none of them is logged or kept.
 """
 
 from __future__ import annotations
@@ -42,8 +41,9 @@ DELETE_BATCH = 1000  # the most that DeleteObjects takes
 
 
 class S3Store:
-    """A bucket and prefix. May be pickled to Spark workers: the client is made on first use, once per
-    process.
+    """A bucket and prefix.
+
+    May be pickled to Spark workers: each process makes its client on first use.
     """
 
     def __init__(self, url: str, endpoint: str | None = None) -> None:
@@ -121,8 +121,9 @@ class S3Store:
         )
 
     def create(self, key: str, data: bytes) -> bool:
-        """See `Store.create`. Every call writes a nonce of its own into the object's metadata, and reads it
-        back unless told 200.
+        """See `Store.create`.
+
+        Every call writes its own nonce into the object's metadata, and reads it back unless S3 answered 200.
         """
         full, nonce = self._key(key), secrets.token_hex(16)
         problem: Exception | None = None
@@ -151,13 +152,11 @@ class S3Store:
                 return standing == nonce
         raise Unsettled(
             f"S3 did not settle the creation of {key} in {self.url}: {problem}",
-            fix="rerun: it finds out what stands",
+            fix="rerun: that finds out what stands",
         )
 
     def _nonce(self, full: str) -> str | None:
-        """Return the nonce of the object that stands, "" if it carries none, None if there is no object or no
-        answer.
-        """
+        """Return the standing object's nonce: "" if it has none, None without object or answer."""
         try:
             answer = self.client.head_object(Bucket=self.bucket, Key=full)
         except (ClientError, BotoCoreError):
@@ -236,16 +235,16 @@ class S3Store:
     def children(self, prefix: str) -> Sequence[str]:
         """See `Store.children`."""
         folder = self._folder(prefix)
-        found: set[str] = set()
+        names: set[str] = set()
         with self._asking(prefix or "the lake"):
             for page in self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=folder, Delimiter="/"
             ):
-                found |= {
+                names |= {
                     item["Prefix"][len(folder) :].rstrip("/") for item in page.get("CommonPrefixes", [])
                 }
-                found |= {item["Key"][len(folder) :] for item in page.get("Contents", [])}
-        return sorted(found)
+                names |= {item["Key"][len(folder) :] for item in page.get("Contents", [])}
+        return sorted(names)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
@@ -270,8 +269,9 @@ class S3Store:
                 )
 
     def sweep(self, before: datetime) -> int:
-        """See `Store.sweep`: abort the multipart uploads of crashed writers, which cost money and are in no
-        listing.
+        """See `Store.sweep`: abort the multipart uploads of crashed writers.
+
+        They cost money and appear in no listing.
         """
         n = 0
         with self._asking("uploads"):

@@ -19,10 +19,10 @@ from typing import NamedTuple, Protocol
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake.failpoint import failpoint
 
-# A key's parts begin with a letter, digit or underscore: no "..", no absolute path, no hidden file, on any
-# store.
+# Every part of a key begins with a letter, digit or underscore: no "..", no absolute path, no hidden file.
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:=+,@-]{0,254}$")
 SYNC_THREADS = 8
+KEYS = "keys/"  # secrets of this lake: what stands below it is its owner's only
 
 
 class Stored(NamedTuple):
@@ -34,8 +34,9 @@ class Stored(NamedTuple):
 
 
 class Unsettled(AngeliaError):
-    """A conditional create whose outcome could not be learnt: it may or may not stand, and whatever it names
-    must stay.
+    """A conditional create whose outcome could not be learnt.
+
+    The object may or may not stand, so whatever it names must stay.
     """
 
 
@@ -45,15 +46,17 @@ class Store(Protocol):
     url: str
 
     def create(self, key: str, data: bytes) -> bool:
-        """Create an object durably if none is there; return whether *this call's* object is the one that
-        stands.
+        """Create an object durably if absent; return whether *this call's* object now stands.
 
         Raises:
-            Unsettled: the store gave no clear answer, not even when asked again.
+            Unsettled: the store gave no clear answer, even when asked again.
         """
 
     def put(self, key: str, data: bytes) -> None:
-        """Write an object below a fresh, unshared prefix (an attempt folder); durable only after `sync`."""
+        """Write an object below a fresh, unshared prefix; durable only after `sync`.
+
+        Such a prefix is an attempt folder.
+        """
 
     def put_file(self, key: str, path: Path) -> None:
         """Move a local file to a key below a fresh, unshared prefix; durable only after `sync`."""
@@ -65,7 +68,7 @@ class Store(Protocol):
         """Return an object's bytes. Raises: NotFound."""
 
     def tail(self, key: str, n: int) -> tuple[int, bytes]:
-        """Return an object's size and its last n bytes (all of them if it is shorter). Raises: NotFound."""
+        """Return an object's size and its last n bytes, or all of a shorter one. Raises: NotFound."""
 
     def exists(self, key: str) -> bool:
         """Return whether the object is there."""
@@ -111,11 +114,10 @@ def check_key(key: str) -> str:
 
 
 class LocalStore:
-    """A folder. Objects appear by `os.link` or rename, so that they are whole or absent, and only one creator
-    wins.
+    """A folder where objects appear by `os.link` or rename, so whole or not at all.
 
-    Temporary files live in `.tmp/` below the root (the same file system, or neither link nor rename would
-    work), so that a crash leaves nothing beside the objects.
+    Of several creators, one wins. Temporary files live in `.tmp/` below the root (the same file system, or
+    neither link nor rename would work), so a crash leaves nothing beside the objects.
     """
 
     def __init__(self, root: Path) -> None:
@@ -132,7 +134,7 @@ class LocalStore:
         except OSError as error:
             raise AngeliaError(
                 f"cannot write to the lake at {self.url}: {error.strerror or error}",
-                fix="free space or mend permissions, then rerun",
+                fix="free space or correct the permissions, then rerun",
             ) from None
 
     @contextmanager
@@ -144,7 +146,7 @@ class LocalStore:
         except OSError as error:
             raise AngeliaError(
                 f"cannot read {key} in the lake at {self.url}: {error.strerror or error}",
-                fix="mend permissions or disk",
+                fix="correct the permissions, or repair the disk",
             ) from None
 
     def _make_folder(self, folder: Path, durable: bool) -> None:
@@ -158,12 +160,14 @@ class LocalStore:
             for created in reversed(missing):
                 _sync_path(created.parent)
 
-    def _write_temporary(self, data: bytes, durable: bool) -> Path:
+    def _write_temporary(self, key: str, data: bytes, durable: bool) -> Path:
         scratch = self.root / ".tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         temporary = scratch / secrets.token_hex(12)
+        # A key's readers could undo every hash made with it.
+        mode = 0o600 if key.startswith(KEYS) else 0o666
         try:
-            with temporary.open("wb") as file:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
@@ -178,7 +182,7 @@ class LocalStore:
         path = self._path(key)
         with self._writing():
             self._make_folder(path.parent, durable=True)
-            temporary = self._write_temporary(data, durable=True)
+            temporary = self._write_temporary(key, data, durable=True)
             failpoint("create.before_link")
             try:
                 os.link(temporary, path)
@@ -207,7 +211,7 @@ class LocalStore:
         path = self._path(key)
         with self._writing():
             self._make_folder(path.parent, durable=False)
-            self._write_temporary(data, durable=False).replace(path)
+            self._write_temporary(key, data, durable=False).replace(path)
 
     def put_file(self, key: str, path: Path) -> None:
         """See `Store.put_file`."""
@@ -221,8 +225,9 @@ class LocalStore:
             temporary.replace(target)
 
     def sync(self, keys: Iterable[str]) -> None:
-        """See `Store.sync`. In parallel: concurrent fsyncs share journal commits (measured 3x faster on
-        ext4).
+        """See `Store.sync`. In parallel, because concurrent fsyncs share journal commits.
+
+        Measured 3x faster on ext4.
         """
         paths = [self._path(key) for key in keys]
         folders = {
@@ -263,12 +268,12 @@ class LocalStore:
         """See `Store.list`."""
         base = str(self._path(prefix) if prefix else self.root)
         strip = len(str(self.root)) + 1
-        found: list[str] = []
+        keys: list[str] = []
         with self._reading(prefix):
             for folder, below, names in os.walk(base, onerror=_unless_gone):
                 below[:] = [name for name in below if not name.startswith(".")]
-                found += [f"{folder}/{name}"[strip:] for name in names if not name.startswith(".")]
-        yield from sorted(found)
+                keys += [f"{folder}/{name}"[strip:] for name in names if not name.startswith(".")]
+        yield from sorted(keys)
 
     def stored(self, prefix: str) -> Iterator[Stored]:
         """See `Store.stored`."""

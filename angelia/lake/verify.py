@@ -1,5 +1,6 @@
-"""Compare every commit with its bytes, its contract and what it cites. Reads all bytes of what it checks;
-writes nothing.
+"""Compare every commit with its bytes, its contract and what it cites.
+
+Reads all bytes of what it checks; writes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ VERIFY_THREADS = 4
 
 @dataclass(frozen=True)
 class Damage:
-    """One thing that is not as its commit says."""
+    """One difference between a commit and what it names."""
 
     commit: str
     path: str
@@ -28,7 +29,7 @@ class Damage:
 
 @dataclass
 class Integrity:
-    """What was looked at, and what was wrong."""
+    """What was checked, and the damage."""
 
     commits: int
     files: int
@@ -45,12 +46,12 @@ def verify(
 ) -> Integrity:
     """Check the commits of this lake's branch: of one dataset or all, of one day or all.
 
-    Per file: there, equal size and sha256, readable footer with the rows and columns promised. Per commit:
-        its inputs exist with the content that was cited. Commits that expired are only counted: their files
-        are gone by intent.
+    Each file must exist with equal size and sha256, and a readable footer with the rows and columns promised.
+    Each commit's inputs must exist with the content that was cited. Expired commits are only counted: their
+    files were deleted on purpose.
 
     Raises:
-        NotFound: there is no such dataset.
+        NotFound: no dataset has this name.
     """
     verdict = Integrity(0, 0, 0, 0, [])
     checked: set[tuple[str, str]] = set()  # chains list the same files again and again
@@ -71,6 +72,7 @@ def verify(
                     where = "/".join(f"{key}={value}" for key, value in leaf.items())
                     verdict.problems.append(Damage(f"{dataset_name}/{where}@{number}", "", error.message))
                     continue
+                # A damaged citation and damaged files are separate findings, so both are always checked.
                 verdict.problems += _citations(lake, commit, cited)
                 fresh = [entry for entry in commit.files if (entry.path, entry.sha256) not in checked]
                 checked |= {(entry.path, entry.sha256) for entry in fresh}

@@ -1,7 +1,7 @@
 """Committed partitions as DuckDB views, for counting and for looking at rows.
 
-Reads the newest commits of datasets; writes nothing but DuckDB's temporary files. What would surprise: files
-on S3 are read from the lake's local copies (`Lake.paths`), so that much disk must be free.
+Reads the newest commits of datasets; writes nothing but DuckDB's temporary files. Surprise: files on S3 are
+read from the lake's local copies (`Lake.paths`), so that much disk must be free.
 """
 # ruff: noqa: S608 - the statements are made of quoted identifiers and literals; paths are those of our own commits.
 
@@ -21,8 +21,9 @@ from angelia.lake import Commit, Lake
 
 @dataclass(frozen=True)
 class View:
-    """One dataset's rows on a connection: the view bears the dataset's name; `parts` are (SELECT, rows) per
-    file.
+    """One dataset's rows on a connection; the view bears the dataset's name.
+
+    `parts` are (SELECT, rows) per file.
     """
 
     name: str
@@ -30,14 +31,15 @@ class View:
     parts: tuple[tuple[str, int], ...]
 
     @property
-    def refs(self) -> list[str]:
-        """Names of the commits that were read."""
-        return [commit.ref for commit in self.commits]
+    def citations(self) -> list[str]:
+        """Names and contents of the commits that were read."""
+        return [commit.citation() for commit in self.commits]
 
 
 def newest(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
-    """Return the newest commits that hold a dataset on a day: one, or one per leaf; all entries of a log; the
-    head of a chain.
+    """Return the newest commits that hold a dataset on a day.
+
+    They are one, or one per leaf; all entries of a log; the head of a chain.
     """
     keys = dataset(name).partition
     if keys[0] == "log":

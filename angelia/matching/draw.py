@@ -1,6 +1,4 @@
-"""The material draw: softmax over calibrated scores mixed with a uniform share, with the exact probability of
-what was drawn.
-"""
+"""The material draw: inverse-gap weighting over scores, with the exact probability of what was drawn."""
 
 from __future__ import annotations
 
@@ -10,23 +8,29 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 
 
-def softmax_epsilon(scores: F64, temperature: float, epsilon: float) -> F64:
-    """Return the probability of each material, shape (n, k): (1 - epsilon) softmax(score / temperature) +
-    epsilon uniform.
+def inverse_gap(scores: F64, loss: float) -> F64:
+    """Return the probability of each material, shape (n, k), by inverse-gap weighting.
 
-    NaN scores are ineligible materials: probability 0, and no part of the uniform share. Rows without any
-    material are all 0. Source: Boltzmann exploration with a uniform floor, Sutton and Barto: Reinforcement
-    Learning, 2nd ed., §2.8 and §13.
+    A material that is expected to earn the share g less than the best one gets 1 / (k + gamma g), the best
+    one the rest. With gamma = (k - 1) / loss at most the share `loss` of a row's best score is given up to
+    learn about the others: near ties are tried often, clear losers seldom, and nothing never. NaN scores are
+    ineligible materials: probability 0. Rows without any material are all 0. Source: Foster & Rakhlin (2020),
+    Beyond UCB: optimal and efficient contextual bandits with regression oracles, algorithm 1, on relative
+    gaps.
     """
     eligible = ~np.isnan(scores)
     n = eligible.sum(axis=1, keepdims=True)
-    filled = np.where(eligible, scores, -np.inf)
-    top = np.max(filled, axis=1, keepdims=True, initial=-np.inf)
-    weight = np.where(eligible, np.exp((filled - np.where(n > 0, top, 0.0)) / temperature), 0.0)
-    total = weight.sum(axis=1, keepdims=True)
-    soft = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
-    flat = np.where(eligible, 1.0 / np.maximum(n, 1), 0.0)
-    return np.asarray((1.0 - epsilon) * soft + epsilon * flat)
+    filled = np.where(eligible, np.maximum(scores, 0.0), -1.0)
+    if not scores.shape[1]:
+        return np.zeros(scores.shape)
+    best = filled.argmax(axis=1)
+    top = np.take_along_axis(filled, best[:, None], axis=1)
+    gap = np.where(eligible & (top > 0), (top - filled) / np.where(top > 0, top, 1.0), 0.0)
+    gamma = np.maximum(n - 1, 0) / max(loss, 1e-9)
+    chance = np.where(eligible, 1.0 / np.maximum(n + gamma * gap, 1.0), 0.0)
+    rest = 1.0 - (chance.sum(axis=1) - np.take_along_axis(chance, best[:, None], axis=1)[:, 0])
+    np.put_along_axis(chance, best[:, None], np.where(n > 0, rest[:, None], 0.0), axis=1)
+    return np.asarray(chance)
 
 
 def draw(probabilities: F64, uniforms: F64) -> npt.NDArray[np.int64]:

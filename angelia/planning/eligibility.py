@@ -19,6 +19,7 @@ import numpy.typing as npt
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem
+from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import LocalHours, in_hours, in_quiet, is_day_off, local_grid
 
 F64 = npt.NDArray[np.float64]
@@ -94,7 +95,6 @@ class Terms:
     holdout_salt: str
     explore_pct: float
     epsilon: float
-    temperature: float
     salt: str
     priority_weight: tuple[tuple[str, int], ...] = (("high", 4), ("medium", 2), ("low", 1))
 
@@ -169,13 +169,18 @@ class Past:
 
 @dataclass(frozen=True)
 class Pairs:
-    """User x campaign pairs in user order, with the drawn material's score; `outcome` is a reason, or
-    `open`."""
+    """User x campaign pairs in user order, with the drawn material's score and category.
+
+    `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
+    the drawn material.
+    """
 
     user: I64
     campaign: I64
     p_open: F64
     has_material: Bools
+    category: I64
+    hours: CategoryHours
 
 
 def room_for(
@@ -194,7 +199,10 @@ def room_for(
     return room
 
 
-def open_hours(terms: Terms, people: People) -> tuple[LocalHours, Bools, Bools]:
+NightHours = tuple[LocalHours, Bools, Bools]
+
+
+def open_hours(terms: Terms, people: People) -> NightHours:
     """Return the local reading of each user's slots, which are quiet, and which fall on a day off; all (n,
     h).
     """
@@ -216,21 +224,33 @@ def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
     return np.array([known[name] for name in timezones], bool)
 
 
+def cells(local: LocalHours, off: Bools) -> I64:
+    """Return the cell of the response curves that each user's slots fall in, (n, h): local hour, 24 more on a
+    day off.
+    """
+    return np.asarray(local.hour.astype(np.int64) + 24 * off)
+
+
+def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
+    """Return the probability that a message of each pair is opened if it goes in each slot, (m, h)."""
+    cell, weekday = cells(local, off), local.weekday.astype(np.int64)
+    curve = np.take_along_axis(np.hstack([people.workday, people.day_off]), cell, 1)
+    factor = pairs.hours.at(pairs.category[:, None], cell[pairs.user], weekday[pairs.user])
+    return np.clip(pairs.p_open[:, None] * curve[pairs.user] * factor, 0.0, 1.0)
+
+
 def build(
-    terms: Terms, people: People, pairs: Pairs, past: Past
+    terms: Terms, people: People, pairs: Pairs, past: Past, chance: F64 | None = None
 ) -> tuple[Problem, npt.NDArray[np.object_], npt.NDArray[np.object_]]:
     """Return the shard's problem, each pair's outcome so far (`open` where still to be decided), and each
     pair's arm.
+
+    `chance` stands in for `slot_chance`, (m, h).
     """
     n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
     outcome = np.full(m, OPEN, object)
     arm = np.full(m, None, object)
     local, quiet, off = open_hours(terms, people)
-    curve = np.where(
-        off,
-        np.take_along_axis(people.day_off, local.hour.astype(np.int64), 1),
-        np.take_along_axis(people.workday, local.hour.astype(np.int64), 1),
-    )
     past_campaign = np.array(past.campaign, object)
     exempt_ids = [c.id for c in terms.campaigns if c.is_exempt]
     marketing = ~np.isin(past_campaign, exempt_ids) if len(past_campaign) else np.zeros(0, bool)
@@ -255,7 +275,7 @@ def build(
         if campaign.arms:
             number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
             arm[rows] = np.array([a.name for a in campaign.arms], object)[number]
-        hours = _campaign_hours(terms, campaign, local)[users]
+        hours = campaign_hours(terms, campaign, local)[users]
         if not campaign.is_exempt:
             hours &= ~quiet[users] & ~blocked[users]
         own = np.asarray(past_campaign == campaign.id, bool)
@@ -292,7 +312,8 @@ def build(
         allowed[rows] = hours & ~capped
     is_open = outcome == OPEN
     allowed &= is_open[:, None]
-    chance = np.clip(pairs.p_open[:, None] * curve[pairs.user], 0.0, 1.0)
+    if chance is None:
+        chance = slot_chance(people, pairs, local, off)
     problem = Problem(
         n_users=n,
         pair_user=pairs.user,
@@ -368,7 +389,7 @@ def thin_drawn(
     ), dropped
 
 
-def _campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools:
+def campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools:
     """Return which slots a campaign may use by every user's own clock, (n, h)."""
     days = (local.date >= np.datetime64(campaign.start_date)) & (
         local.date <= np.datetime64(campaign.end_date)

@@ -11,13 +11,11 @@ Grain: night. Reads decisions, audience_members, user_features, the catalog snap
     should send and plans nothing there is nothing to hold back, so nobody is asked: the verdict is `missing`,
     and everything is emitted.
 """
-# ruff: noqa: S608 - the statements are made of names and constants of this module; values travel as parameters.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -26,38 +24,22 @@ import duckdb
 
 from angelia import logs
 from angelia.catalog.documents import Campaign, Occurrence
-from angelia.catalog.snapshot import Catalog, load_snapshot
-from angelia.errors import AngeliaError, Corrupt, GateClosed, InvalidInput, NotFound
-from angelia.lake import Lake, numbered
-from angelia.lake.views import open_views
+from angelia.errors import AngeliaError, Corrupt, GateClosed, NotFound
+from angelia.lake import Commit, Lake, numbered
+from angelia.planning.guard_figures import Figures, Plan, measure
+from angelia.planning.verdict import TOPIC, identified, refused_line
 from angelia.quality.gates import short
-from angelia.templates.rendering import CompiledTemplate, RowRejected, field_values, user_columns
 
 FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
 DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it
-NIGHTS, LOOK_BACK_DAYS = (
-    7,
-    28,
-)  # nights that history needs (the last so many are compared with), and how far back they are looked for
+NIGHTS = 7  # nights that history needs; the last so many are compared with
+LOOK_BACK_DAYS = 28  # how far back they are looked for
 CAMPAIGN_NIGHTS = 3  # nights a campaign must have sent on before its own volume is compared
 SCORED_LEAST = 100  # messages whose mean p(open) says something: a handful of stragglers differ by chance
 UNKNOWN_TIMEZONES_PCT = 20.0
-SAMPLE, UNRENDERED_PCT = 200, 1.0  # messages rendered of each campaign, and how many of them may fail
+UNRENDERED_PCT = 1.0  # of the sampled messages of a campaign: so many may fail
 
-TOPIC = "guard"
 _CRASHES = (AngeliaError, duckdb.Error, OSError, LookupError, ValueError, TypeError)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a night's plan looks like; counts and shares only."""
-
-    messages: Mapping[str, int]
-    mean_p_open: Mapping[str, float]
-    audiences: Mapping[str, int]
-    unknown_timezones_pct: float
-    rendered: Mapping[str, int] = field(default_factory=dict)
-    unrendered: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,6 +136,12 @@ def judge(
                     f"{bad} of {of} sampled messages of {campaign} cannot be rendered: {named}",
                 )
             )
+    for campaign, reasons in sorted(figures.refused.items()):
+        bad, of = sum(reasons.values()), figures.rendered.get(campaign, 0)
+        if bad * 100.0 > of * UNRENDERED_PCT:
+            found.append(
+                Breach("provider_limits", "campaign", (campaign,), refused_line(campaign, reasons, of))
+            )
     return sorted(found, key=lambda breach: breach.severity != "night")
 
 
@@ -224,85 +212,14 @@ def _is_off(value: float, usual: float, factor: float) -> bool:
     return usual > 0 and not usual / factor < value < usual * factor
 
 
-def measure(lake: Lake, ds: str) -> Figures:
-    """Return the figures of a night's newest plan on this branch.
-
-    Raises:
-        NotFound: the night has no plan yet.
-    """
-    decisions, features = lake.require("decisions", ds=ds), lake.require("user_features", ds=ds)
-    catalog = load_snapshot(lake, ds)
-    with open_views(lake) as views:
-        views.add("decisions", [decisions])
-        views.add("user_features", [features])
-        run = views.connection.execute
-        run(
-            "CREATE TEMP VIEW sent AS SELECT ordinal, c.* FROM (SELECT ordinal, unnest(choices) "
-            "AS c FROM decisions) WHERE c.outcome = 'sent'"
-        )
-        rows = run("SELECT campaign_id, count(*), avg(p_open) FROM sent GROUP BY 1 ORDER BY 1").fetchall()
-        messages, mean_p = {name: n for name, n, _ in rows}, {name: round(mean, 6) for name, _, mean in rows}
-        columns = sorted(
-            {
-                column
-                for template in catalog.templates.values()
-                for column in user_columns(template.model_dump(mode="json"))
-            }
-        )
-        names = list(dict.fromkeys(["locale", *columns]))
-        wanted = ", ".join(f'f."{name}"' for name in names)
-        sample = run(
-            f"SELECT s.campaign_id, s.material_id, {wanted} FROM sent s JOIN user_features f USING (ordinal) "
-            f"QUALIFY row_number() OVER (PARTITION BY s.campaign_id ORDER BY s.message_id) <= {SAMPLE}"
-        ).fetchall()
-    read = [decisions, features, *([catalog.commit] if catalog.commit else [])]
-    rendered, unrendered = _render(
-        catalog, [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in sample]
-    )
-    logs.took((commit.ref, commit.dataset, commit.rows) for commit in read)
-    n_users = int(features.meta["n_users"])
-    unknown = sum(features.rejects.get(reason, 0) for reason in ("timezone_null", "timezone_unknown"))
-    sizes = lake.require("audience_members", ds=ds).meta["sizes"]
-    share = round(100.0 * unknown / n_users, 4) if n_users else 0.0
-    return Figures(messages, mean_p, dict(sizes), share, rendered, unrendered)
-
-
-def _render(
-    catalog: Catalog, sample: Sequence[tuple[str, str, Mapping[str, object]]]
-) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Render each sampled message as the worker would; return how many were tried, and the reasons of those
-    that failed, by campaign.
-    """
-    compiled: dict[str, CompiledTemplate] = {}
-    tried: Counter[str] = Counter()
-    failed: dict[str, Counter[str]] = {}
-    for campaign, material_id, user in sample:
-        tried[campaign] += 1
-        material = catalog.materials.get(material_id)
-        if material is None:
-            failed.setdefault(campaign, Counter())["unknown_material"] += 1
-            continue
-        document = catalog.templates[material.template].model_dump(mode="json")
-        try:
-            if material.template not in compiled:
-                compiled[material.template] = CompiledTemplate(document)
-            locale = user["locale"]
-            fields = field_values(document, material.model_dump(mode="json"), campaign, user)
-            compiled[material.template].render(locale if isinstance(locale, str) else None, fields)
-        except RowRejected as error:
-            failed.setdefault(campaign, Counter())[error.reason] += 1
-        except InvalidInput:
-            failed.setdefault(campaign, Counter())["template_error"] += 1
-    return dict(tried), {campaign: dict(reasons) for campaign, reasons in failed.items()}
-
-
 def guard(lake: Lake, ds: str) -> dict[str, Any]:
     """Measure and judge a night's plan, store both, and return them with what to do.
 
     Returns:
         `verdict`: `open`; `missing`: send the night, though campaigns that should be in it plan nothing;
         `campaigns`: send it without `held`, unless a person wants them; `night`: send nothing, unless a
-        person wants it.
+        person wants it. `decisions` and `judged` cite what it looked at, and `verdict_id` is what an answer
+        must name.
 
     Raises:
         NotFound: the night has no plan yet.
@@ -311,14 +228,13 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     """
     decisions = lake.require("decisions", ds=ds)
     try:
-        result = {"ds": ds, "decisions": decisions.ref, **_look(lake, ds)}
+        result = identified({"ds": ds, "decisions": decisions.citation(), **_look(lake, decisions)})
     except _CRASHES as error:
         if isinstance(error, NotFound):
             raise  # a task that has not run yet: an operator's mistake, and the message says which
         said, fix = (error.message, error.fix) if isinstance(error, AngeliaError) else (short(error), None)
-        numbered.store(
-            lake, TOPIC, ds, {"ds": ds, "decisions": decisions.ref, "verdict": "crashed", "error": said}
-        )
+        crashed = {"ds": ds, "decisions": decisions.citation(), "verdict": "crashed", "error": said}
+        numbered.store(lake, TOPIC, ds, identified(crashed))
         fix = fix or f"mend it, then run `angelia plan guard --ds {ds}` again"
         raise GateClosed(
             f"the guard of {ds} crashed ({said}): the plan may be good or bad, nothing is emitted from it",
@@ -329,10 +245,10 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     return result
 
 
-def _look(lake: Lake, ds: str) -> dict[str, Any]:
-    figures, history = measure(lake, ds), _history(lake, ds)
-    catalog = load_snapshot(lake, ds)
-    planned = datetime.fromisoformat(lake.require("decisions", ds=ds).meta["start"]).date()
+def _look(lake: Lake, decisions: Commit) -> dict[str, Any]:
+    ds, plan = decisions.partition["ds"], Plan.take(lake, decisions)
+    figures, history = measure(lake, plan), _history(lake, ds)
+    planned = datetime.fromisoformat(decisions.meta["start"]).date()
     running = {
         name: Running(
             campaign.audience,
@@ -342,13 +258,16 @@ def _look(lake: Lake, ds: str) -> dict[str, Any]:
         )
         # The local days of those 24 hours, somewhere on Earth: a campaign that is over, or has not begun, is
         # not missed.
-        for name, campaign in catalog.running(planned + timedelta(days=shift) for shift in (-1, 0, 1)).items()
+        for name, campaign in plan.catalog.running(
+            planned + timedelta(days=shift) for shift in (-1, 0, 1)
+        ).items()
     }
     breaches = judge(ds, figures, history, running)
     named = sorted({name for breach in breaches for name in breach.campaigns})
     held = [name for name in named if figures.messages.get(name)]
     is_night = any(breach.severity == "night" for breach in breaches)
     return {
+        "judged": {commit.dataset: [commit.citation()] for commit in plan.commits},
         "verdict": "night" if is_night else "campaigns" if held else "missing" if named else "open",
         "held": held,
         "missing": [name for name in named if name not in held],
@@ -356,25 +275,6 @@ def _look(lake: Lake, ds: str) -> dict[str, Any]:
         "history": f"{len(history)} nights" if len(history) >= NIGHTS else "no history",
         "figures": asdict(figures),
     }
-
-
-def lines(result: Mapping[str, Any]) -> list[str]:
-    """Return what a person should read before deciding."""
-    planned = result["figures"]["messages"]
-    heads = {
-        "open": "plausible: nothing is out of bounds",
-        "missing": f"nothing is held back, but look at what plans no message: {', '.join(result['missing'])}",
-        "campaigns": (
-            f"held back unless a person wants them: "
-            f"{', '.join(f'{name} ({planned[name]:,})' for name in result['held'])}"
-        ),
-        "night": "the night is held back unless a person wants it",
-    }
-    head = (
-        f"{result['decisions']}: {sum(planned.values()):,} messages, {result['history']}; "
-        f"{heads[result['verdict']]}"
-    )
-    return [head, *(f"  {breach['severity']}: {breach['says']}" for breach in result["breaches"])]
 
 
 def _history(lake: Lake, ds: str) -> dict[str, Figures]:

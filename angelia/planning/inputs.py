@@ -4,7 +4,6 @@ past from the lake.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -16,12 +15,25 @@ from pyroaring import BitMap
 from angelia.catalog.documents import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
-from angelia.contracts.ids import uniform, user_keys
+from angelia.contracts.ids import user_keys
 from angelia.contracts.sending import PLAN_HOURS
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
-from angelia.matching import assign_arms, draw, softmax_epsilon
-from angelia.planning.eligibility import Arm, Campaign, Cap, Channel, Pairs, Past, People, Terms
+from angelia.matching import assign_arms
+from angelia.planning.eligibility import (
+    Arm,
+    Campaign,
+    Cap,
+    Channel,
+    Pairs,
+    Past,
+    People,
+    Terms,
+    open_hours,
+)
+from angelia.planning.offers import MaterialFacts, Offer, draw_material, gather
+from angelia.timing.category_hours import CategoryHours
+from angelia.users.index import require_index
 
 # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h
 # after them
@@ -58,15 +70,19 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
     day = date.fromisoformat(ds)
     before = (day - timedelta(days=1)).isoformat()
     manifest = lake.head("dispatch_manifest", ds=before)
-    recent = [(day - timedelta(days=back)).isoformat() for back in range(days)]
+    first = (day - timedelta(days=days - 1)).isoformat()
+    # The days there are, not all there could be: a campaign that comes once asks for years.
+    recent = [leaf["ds"] for leaf in lake.partitions("user_pushes") if first <= leaf["ds"] <= ds]
     return Inputs(
-        index=lake.require("user_index", chain="0"),
+        index=require_index(lake),
         features=lake.require("user_features", ds=ds),
         send_times=lake.require("send_times", ds=ds),
         audiences=lake.require("audience_members", ds=ds),
         scores=lake.require("material_scores", ds=ds),
         pushes=tuple(
-            commit for commit in (lake.head("user_pushes", ds=back) for back in recent) if commit is not None
+            commit
+            for commit in (lake.head("user_pushes", ds=back) for back in reversed(recent))
+            if commit is not None
         ),
         previous=lake.head("decisions", ds=before),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
@@ -122,7 +138,6 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
         holdout_salt=policy.holdout.salt,
         explore_pct=policy.explore.slot_share_pct,
         epsilon=policy.explore.epsilon,
-        temperature=policy.explore.temperature,
         salt=policy.salt,
     )
 
@@ -156,13 +171,13 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
     )
 
 
-def material_locales(catalog: Catalog) -> dict[str, frozenset[str]]:
-    """Return the languages of the materials that are not for everybody."""
-    return {
-        name: frozenset(material.locales)
-        for name, material in catalog.materials.items()
-        if material.locales is not None
-    }
+def material_facts(catalog: Catalog) -> MaterialFacts:
+    """Return what a plan must know of the catalog's materials."""
+    documents = catalog.materials.items()
+    return MaterialFacts(
+        {name: frozenset(document.locales) for name, document in documents if document.locales is not None},
+        {name: document.category for name, document in documents if document.category is not None},
+    )
 
 
 @dataclass(frozen=True)
@@ -178,23 +193,37 @@ class Shard:
     material_propensity: np.ndarray
 
 
-def load_shard(
-    lake: Lake, inputs: Inputs, terms: Terms, locales: Mapping[str, frozenset[str]], shard: int
-) -> Shard:
+def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, shard: int) -> Shard:
     """Return one shard's people, their candidate pairs with a drawn material, and the messages that count
     against caps.
-
-    `locales` names the materials made for certain languages only; people of others cannot draw them.
     """
     bits = int(inputs.index.meta["shard_bits"])
     people = _people(lake, inputs, terms, shard, bits)
+    offers = read_offers(lake, inputs, terms, facts, people, shard)
+    hours = CategoryHours.of(inputs.send_times.meta)
+    past = _past(lake, inputs, terms, people, shard, bits)
+    night = open_hours(terms, people)
+    drawn = [draw_material(terms, people, night, offer, facts, hours) for offer in offers]
+    pairs, material, propensity = gather(terms, offers, drawn, facts, hours)
+    return Shard(people, pairs, past, material, propensity)
+
+
+def read_offers(
+    lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, people: People, shard: int
+) -> list[Offer]:
+    """Return who is in which campaign's audience, and the scores of the materials each may get.
+
+    An experiment's arm sees its own materials only, and people of other languages none that is made for
+    certain ones.
+    """
+    bits = int(inputs.index.meta["shard_bits"])
     scores = _rows(lake, inputs.scores, shard, bits)
     members = _members(lake, inputs.audiences, shard, sorted({c.audience for c in terms.campaigns}))
     speaks = {
         name: np.array([locale in wanted for locale in people.locale], bool)
-        for name, wanted in locales.items()
+        for name, wanted in facts.locales.items()
     }
-    users, numbers, p_open, has, materials, propensities = [], [], [], [], [], []
+    offers = []
     for k, campaign in enumerate(terms.campaigns):
         wanted = np.fromiter(members.get(campaign.audience, BitMap()), np.uint32)
         rows = np.searchsorted(people.ordinal, wanted)
@@ -211,35 +240,10 @@ def load_shard(
                     if one.materials is not None and name not in one.materials:
                         grid[arm == number, column] = np.nan
         for column, name in enumerate(campaign.materials):
-            if name in locales:
+            if name in facts.locales:
                 grid[~speaks[name][rows], column] = np.nan
-        probability = softmax_epsilon(grid, terms.temperature, terms.epsilon)
-        picked = draw(
-            probability, uniform(people.keys[rows], terms.salt, campaign.id, campaign.occurrence, "material")
-        )
-        at = np.maximum(picked, 0)[:, None]
-        users.append(rows)
-        numbers.append(np.full(len(rows), k, np.int64))
-        has.append(picked >= 0)
-        p_open.append(np.where(picked >= 0, np.nan_to_num(np.take_along_axis(grid, at, 1)[:, 0]), 0.0))
-        propensities.append(np.where(picked >= 0, np.take_along_axis(probability, at, 1)[:, 0], np.nan))
-        names = np.array([*campaign.materials, None], object)
-        materials.append(names[picked])
-    empty = np.zeros(0, np.int64)
-    user, offer = (
-        np.concatenate([*users, empty]).astype(np.int64),
-        np.concatenate([*numbers, empty]).astype(np.int64),
-    )
-    order = np.lexsort((offer, user))
-    pairs = Pairs(
-        user[order],
-        offer[order],
-        np.concatenate([*p_open, np.zeros(0)])[order],
-        np.concatenate([*has, np.zeros(0, bool)]).astype(bool)[order],
-    )
-    past = _past(lake, inputs, terms, people, shard, bits)
-    drawn = np.concatenate([*materials, np.zeros(0, object)])[order].tolist()
-    return Shard(people, pairs, past, drawn, np.concatenate([*propensities, np.zeros(0)])[order])
+        offers.append(Offer(k, rows.astype(np.int64), grid))
+    return offers
 
 
 def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] | None = None) -> pa.Table:

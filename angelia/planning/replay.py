@@ -54,7 +54,7 @@ def parse_changes(text: str) -> dict[str, dict[str, Any]]:
     """
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(fields, dict) for fields in found.values()):
         raise InvalidInput(

@@ -371,7 +371,7 @@ def _verdict(
         command=command(run.lake, run.gate, full, run.ds)
         if n_rows is not None
         else f"angelia lake log {name}",
-        commits=tuple(run.opened[name].refs) if name in run.opened else (),
+        commits=tuple(run.opened[name].citations) if name in run.opened else (),
         error=outcome.crashed,
     )
 

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from angelia.drawing import charts
-from angelia.drawing.charts import Cell, Trend, number
+from angelia.drawing.charts import Cell, Trend
 from angelia.drawing.page import (
     Html,
     details,
@@ -29,6 +29,7 @@ from angelia.drawing.page import (
     table,
     tiles,
 )
+from angelia.drawing.svg import number
 from angelia.quality.gates import GATES
 from angelia.quality.history import History
 from angelia.quality.verdicts import CheckVerdict

@@ -2,10 +2,11 @@
 
 Reads the journal, seals, manifests, `delivery_ledger`. Grain: event. A receipt needs the ledger (when was it
 sent), an opt-out only the manifest: it holds before its part is done. Surprises: everything may be folded
-again without effect (receipt id = the provider's id; entries are named after it); a dispatch that no plan of
-the last days has is counted as unknown and looked for again until its day is over; opt-outs are looked for in
-every ledger there is, and kept until they are placed. A bounce ends an address only if its reason says so:
-`hard`, or an enhanced status code (RFC 3463) that e-mail calls gone.
+again without effect (receipts and entries are named after caller, dispatch, kind and the caller's id, which
+alone would be anybody's); a dispatch that no plan of the last days has is counted as unknown and looked for
+again until its day is over; opt-outs are looked for in every ledger there is, and kept until they are placed.
+A bounce ends an address only if its reason says so: `hard`, or an enhanced status code (RFC 3463) that e-mail
+calls gone.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.sending import ANSWERED_DAYS
 from angelia.delivery.channels.base import GONE
 from angelia.delivery.channels.smtp import ENHANCED
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.rows import batches_of
-from angelia.errors import AngeliaError, Conflict
+from angelia.errors import AngeliaError, Conflict, Corrupt
 from angelia.lake import FileEntry, Lake
-from angelia.receive.journal import KEEP_DAYS, OPT_OUTS, Event, Journal
+from angelia.receive.journal import OPT_OUTS, Event, Journal
 from angelia.users.suppressions import address_hash, address_key
 
 log = logging.getLogger(__name__)
@@ -40,14 +42,15 @@ _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint":
 def fold(lake: Lake, now: datetime) -> Counter[str]:
     """Place what can be placed; return counts.
 
-    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, and unreadable (days that
-        could not be read).
+    Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, unreadable (days
+        and hours of plans), and damaged (requests).
     """
-    journal, counts = Journal(lake.store), Counter[str]()
-    pending = list(journal.pending())
-    # Callers number their events as they like: the same id may name an open of one message and a stop of
-    # another.
-    events = {(event.dispatch_id, event.kind, event.id): event for _, some in pending for event in some}
+    journal, counts, damaged = Journal(lake.store), Counter[str](), list[Corrupt]()
+    pending = list(journal.pending(damaged))
+    for error in damaged:
+        log.error("not folded: %s", error.one_line())
+        counts["damaged"] += 1
+    events = {event.key: event for _, some in pending for event in some}
     wanted = {event.dispatch_id for event in events.values()}
     if not wanted:
         journal.forget(now)
@@ -84,10 +87,7 @@ def _recent(now: datetime) -> list[str]:
     """Return the plan days whose messages may be answered now: what its last days sent, and what was answered
     late.
     """
-    return [
-        (now.astimezone(UTC).date() - timedelta(days=back)).isoformat()
-        for back in range(KEEP_DAYS + parts.LOOK_BACK_DAYS)
-    ]
+    return [(now.astimezone(UTC).date() - timedelta(days=back)).isoformat() for back in range(ANSWERED_DAYS)]
 
 
 def _in_ledger(
@@ -100,7 +100,7 @@ def _in_ledger(
     for ds in days:
         if wanted <= found.keys():
             break
-        with _one_day(counts):
+        with _readable(counts):
             for leaf in lake.partitions("delivery_ledger", ds=ds):
                 for entry in lake.require("delivery_ledger", **leaf).files:
                     for row in _rows(lake, entry, (*_FACTS, "sent_ts"), wanted):
@@ -115,8 +115,11 @@ def _in_manifests(
     """Return columns of dispatches that stand in sealed hours."""
     found: dict[str, dict[str, Any]] = {}
     for ds in days if wanted else ():
-        with _one_day(counts):
-            for hour, number in parts.sealed_hours(lake, ds).items():
+        hours: dict[str, int] = {}
+        with _readable(counts):
+            hours = parts.sealed_hours(lake, ds)
+        for hour, number in hours.items():
+            with _readable(counts):
                 for part in parts.parts_of(lake, lake.as_of("dispatch_manifest", number, ds=ds), hour):
                     if part.rows is None:
                         found |= {
@@ -127,14 +130,14 @@ def _in_manifests(
 
 
 @contextmanager
-def _one_day(counts: Counter[str]) -> Iterator[None]:
-    """Count a day that cannot be read and go on: it must not hold back the opt-outs of all others, which are
-    looked for again.
+def _readable(counts: Counter[str]) -> Iterator[None]:
+    """Count a day or an hour that cannot be read and go on: it must not hold back the opt-outs of all others;
+    its own are looked for again.
     """
     try:
         yield
     except (AngeliaError, OSError) as error:
-        log.error("a plan day could not be read while folding: %s", type(error).__name__)
+        log.error("a plan's day or hour could not be read while folding: %s", type(error).__name__)
         counts["unreadable"] += 1
 
 
@@ -158,16 +161,7 @@ def _suppress(
         if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts
     ]
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if told else set()
-    fresh = {
-        entry: event
-        for event in told
-        if (
-            entry := hashlib.sha256(
-                f"receive:{event.dispatch_id}:{event.kind}:{event.id}".encode()
-            ).hexdigest()[:32]
-        )
-        not in known
-    }
+    fresh = {entry: event for event in told if (entry := _digest(f"receive:{event.key}")) not in known}
     dead = {event.dispatch_id for event in fresh.values() if _is_gone(event)}
     addressed = _in_manifests(lake, dead, _recent(now), ("dispatch_id", "address"), Counter())
     key, entries = address_key(lake.store) if addressed else b"", []
@@ -203,40 +197,43 @@ def _is_gone(event: Event) -> bool:
     )
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, Any]]) -> int:
     """Add receipts to the leaf of their plan day and hour; return how many were new."""
-    leaves: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    leaves: dict[tuple[str, str], dict[str, tuple[Event, dict[str, Any]]]] = {}
     for event in events:
         row, at = facts[event.dispatch_id], datetime.fromtimestamp(event.at_us / 1e6, UTC)
-        kind = "unsubscribed" if event.kind in OPT_OUTS else event.kind
         told = {
-            "receipt_id": event.id,
-            "kind": kind,
+            "receipt_id": _digest(event.key),
+            "kind": "unsubscribed" if event.kind in OPT_OUTS else event.kind,
             "reason": event.reason,
             "receipt_ts": at,
             "sent_ts": row["sent_ts"],
         }
         rows = leaves.setdefault((row["ds"], at.strftime("%Y-%m-%dT%H")), {})
-        if event.id in rows:  # of another message or kind, see `fold`
-            told["receipt_id"] = hashlib.sha256(
-                f"{event.dispatch_id}:{event.kind}:{event.id}".encode()
-            ).hexdigest()[:32]
-        rows[told["receipt_id"]] = {name: row[name] for name in _FACTS} | told
+        rows[told["receipt_id"]] = event, {name: row[name] for name in _FACTS} | told
     return sum(
         _add(lake, {"ds": ds, "source": "receive", "part": hour}, rows) for (ds, hour), rows in leaves.items()
     )
 
 
-def _add(lake: Lake, leaf: dict[str, str], rows: dict[str, dict[str, Any]]) -> int:
+def _add(lake: Lake, leaf: dict[str, str], told: Mapping[str, tuple[Event, dict[str, Any]]]) -> int:
     """Commit the rows of a leaf that it does not have yet; if somebody else commits between our reading and
     ours, both are kept.
     """
     schema, n_new = arrow.schema(dataset("push_receipts")), 0
+    rows = {name: row for name, (_, row) in told.items()}
+    # Receipts were once named by the caller's id alone: what was folded then is not folded again.
+    once = {name: (event.id, row["dispatch_id"], row["kind"]) for name, (event, row) in told.items()}
     for attempt_number in range(20):
         head = lake.head("push_receipts", **leaf)
         there = lake.read(head).select(schema.names).to_pylist() if head is not None else []
         known = {row["receipt_id"] for row in there}
-        fresh = [row for name, row in rows.items() if name not in known]
+        older = {(row["receipt_id"], row["dispatch_id"], row["kind"]) for row in there}
+        fresh = [row for name, row in rows.items() if name not in known and once.get(name) not in older]
         n_new = n_new if attempt_number else len(fresh)
         if not fresh:
             return n_new

@@ -4,7 +4,8 @@ Writes `received/{day}/{name}` by conditional create (name = hash of the caller'
 `folded/{day}/{name}` once all of it is in the datasets. Grain: request. Surprises: an event may come before
 its part is committed to the ledger; it stays here until it can be placed. No address is in here: a reason
 that is no code becomes `other`, an id with an @ in it its hash. Days are deleted when nobody looks at them
-any more, those with an opt-out not yet placed never.
+any more, those with an opt-out not yet placed never. Requests carry a checksum: a damaged one is named, and
+stays. A `folded` mark says all it says by its name, so what is in it is not read.
 """
 
 from __future__ import annotations
@@ -13,32 +14,44 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from angelia.contracts.sending import ANSWER_DAYS
+from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes
 from angelia.delivery.worker.events import code
+from angelia.errors import Corrupt
 from angelia.lake.store import Store
 
 KINDS = ("delivered", "opened", "bounced", "unsubscribed", "complaint", "stop")
 OPT_OUTS = ("unsubscribed", "complaint", "stop")
 MAX_EVENTS = 1_000
-KEEP_DAYS = 8  # events older than this belong to no window, and journals older than this are not looked at
+KEEP_DAYS = ANSWER_DAYS  # events older than this belong to no window, journals older than this are not read
 _AHEAD = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to one dispatch; `id` is the provider's own, and the idempotency key."""
+    """One thing that happened to one dispatch; `id` is the caller's own number of it.
+
+    Callers number as they like: only caller, dispatch, kind and id together are the idempotency key.
+    """
 
     id: str
     dispatch_id: str
     kind: str
     at_us: int
     reason: str | None = None
+    caller: str = ""  # whose secret signed it; empty = the only one, or a link in a mail
+
+    @property
+    def key(self) -> str:
+        """What is said twice has the same."""
+        return ":".join([*filter(None, (self.caller,)), self.dispatch_id, self.kind, self.id])
 
 
-def parse(body: bytes, now: datetime) -> tuple[list[Event], list[str]]:
+def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], list[str]]:
     """Return the events of a body `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`, and why each other
     item was refused.
 
@@ -60,7 +73,7 @@ def parse(body: bytes, now: datetime) -> tuple[list[Event], list[str]]:
     events, refused = [], []
     for number, raw in enumerate(document["events"]):
         try:
-            events.append(_event(raw, number, now))
+            events.append(replace(_event(raw, number, now), caller=caller))
         except (ValueError, OverflowError) as error:
             refused.append(
                 str(error) if type(error) is ValueError else f"events[{number}]: a value is out of range"
@@ -123,27 +136,48 @@ class Journal:
         self._store = store
 
     def take(self, request: str, events: list[Event], now: datetime) -> bool:
-        """Keep a request's events; False = it was taken before. When this returns they are durable."""
+        """Keep a request's events; False = it was taken before. When this returns they are durable.
+
+        Raises:
+            Corrupt: it was taken before, and what was kept is damaged: the caller must not be told that all
+                is well.
+        """
         name = hashlib.sha256(request.encode()).hexdigest()[:32]
         today = now.astimezone(UTC).date()
-        if any(
-            self._store.exists(f"received/{today - timedelta(days=back)}/{name}") for back in range(KEEP_DAYS)
-        ):
-            return False
-        return self._store.create(
-            f"received/{today}/{name}", json.dumps([asdict(event) for event in events]).encode()
+        for back in range(KEEP_DAYS):
+            key = f"received/{today - timedelta(days=back)}/{name}"
+            if self._store.exists(key):
+                self._events(key)
+                return False
+        return create_json(
+            self._store, f"received/{today}/{name}", {"events": [asdict(event) for event in events]}
         )
 
-    def pending(self) -> Iterator[tuple[str, list[Event]]]:
-        """Yield the requests not yet folded, oldest day first: (key, events)."""
+    def pending(self, damaged: list[Corrupt] | None = None) -> Iterator[tuple[str, list[Event]]]:
+        """Yield the requests not yet folded, oldest day first: (key, events). What is damaged is put into the
+        list given, and holds up no other.
+        """
+        for key in self._unfolded():
+            try:
+                yield key, self._events(f"received/{key}")
+            except Corrupt as error:
+                if damaged is not None:
+                    damaged.append(error)
+
+    def _unfolded(self) -> Iterator[str]:
         for day in sorted(self._store.children("received")):
             folded = set(self._store.children(f"folded/{day}"))
-            for name in self._store.children(f"received/{day}"):
-                if name not in folded:
-                    yield (
-                        f"{day}/{name}",
-                        [Event(**raw) for raw in json.loads(self._store.read(f"received/{day}/{name}"))],
-                    )
+            yield from (
+                f"{day}/{name}" for name in self._store.children(f"received/{day}") if name not in folded
+            )
+
+    def _events(self, key: str) -> list[Event]:
+        document = from_bytes(self._store.read(key), key, list_as="events")
+        with fields_of(key):
+            events = [Event(**{**raw, "at_us": int(raw["at_us"])}) for raw in document["events"]]
+            if not {event.kind for event in events} <= set(KINDS):
+                raise ValueError("a kind of event that is none")
+        return events
 
     @staticmethod
     def is_old(key: str, now: datetime) -> bool:
@@ -151,12 +185,14 @@ class Journal:
         return key.partition("/")[0] < str(now.astimezone(UTC).date() - timedelta(days=KEEP_DAYS))
 
     def forget(self, now: datetime) -> None:
-        """Delete the days that nobody looks at any more; one that holds an opt-out not yet placed stays."""
-        waiting = {
-            key.partition("/")[0]
-            for key, events in self.pending()
-            if any(event.kind in OPT_OUTS for event in events)
+        """Delete the days that nobody looks at any more; one that holds, or may hold, an opt-out not yet
+        placed stays.
+        """
+        without = {
+            key for key, events in self.pending() if not any(event.kind in OPT_OUTS for event in events)
         }
+        # A damaged request may hold an opt-out: it waits for its repair.
+        waiting = {key.partition("/")[0] for key in self._unfolded() if key not in without}
         for folder in ("received", "folded"):
             for day in self._store.children(folder):
                 if self.is_old(day, now) and day not in waiting:
@@ -164,4 +200,4 @@ class Journal:
 
     def folded(self, key: str) -> None:
         """Mark a request as wholly placed."""
-        self._store.create(f"folded/{key}", b"{}")
+        create_json(self._store, f"folded/{key}", {})

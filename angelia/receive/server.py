@@ -3,27 +3,35 @@
 `POST /events` is signed as Standard Webhooks says, `POST /unsubscribe?d=…&t=…` carries the token that the
 e-mail's link was made with. An answer of 200 means durable. Surprises: it speaks plain HTTP, on this machine
 only unless told otherwise: TLS and the public name are a reverse proxy's; a GET never unsubscribes anybody,
-for mail scanners follow links; nothing of a request is logged or sent back.
+for mail scanners follow links; nothing of a request is logged or sent back. A request has ten seconds in all,
+and takes one of the 64 places only once it is here as a whole: who is slow keeps nobody out.
 """
 
 from __future__ import annotations
 
 import hmac
+import io
 import json
+import socket
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from angelia.delivery.channels.smtp import unsubscribe_token
-from angelia.delivery.channels.webhook import verify
+from angelia.delivery.channels.webhook import looks_signed, verify
 from angelia.errors import AngeliaError
 from angelia.receive.journal import Event, Journal, parse
 
 MAX_BODY = 1 << 20
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 10.0  # for one request, from its first byte to its last
+_CHUNK = 1 << 16
 _AT_ONCE = 64
 
 
@@ -37,11 +45,12 @@ class Receiver(ThreadingHTTPServer):
         self,
         address: tuple[str, int],
         journal: Journal,
-        secret: bytes | None,
+        secret: bytes | Mapping[str, bytes] | None,
         mail_secret: bytes | None,
         now: Callable[[], datetime],
     ) -> None:
-        self.journal, self.secret, self.mail_secret, self.now = journal, secret, mail_secret, now
+        self.journal, self.mail_secret, self.now = journal, mail_secret, now
+        self.callers = {"": secret} if isinstance(secret, bytes) else dict(secret or {})
         self.counts: Counter[str] = Counter()
         self.told = threading.Event()
         self.room = threading.BoundedSemaphore(_AT_ONCE)
@@ -56,7 +65,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "angelia", ""
-    timeout = _TIMEOUT_S
+
+    def setup(self) -> None:
+        """Read by a deadline for the whole request: a timeout for each read would let a caller drip on."""
+        super().setup()
+        self.rfile = io.BufferedReader(_UntilDeadline(self.connection, time.monotonic() + _TIMEOUT_S))
 
     def log_message(self, *args: object) -> None:
         """Say nothing: paths hold dispatch ids and tokens."""
@@ -70,64 +83,108 @@ class _Handler(BaseHTTPRequestHandler):
             )
 
     def do_POST(self) -> None:
-        server = self.server
-        if not server.room.acquire(blocking=False):
+        routes = {
+            "/events": (self._looks_signed, "signature", self._events),
+            "/unsubscribe": (self._has_token, "token", self._unsubscribe),
+        }
+        route = routes.get(urlsplit(self.path).path)
+        length = self.headers.get("content-length", "")
+        if route is None:
+            self._refuse(404, "no such address")
+            return
+        may_go_on, wanted, take = route
+        if "transfer-encoding" in self.headers or not (length.isascii() and length.isdigit()):
+            self._refuse(411, "content-length")
+        elif int(length[:9]) > MAX_BODY or len(length) > 9:
+            self._refuse(413, "too long")
+        elif not may_go_on():
+            self._refuse(401, wanted)
+        else:
+            body = self._body(int(length))
+            if body is not None:
+                self._in_room(take, body)
+
+    def _body(self, length: int) -> bytes | None:
+        try:
+            body = self.rfile.read(length)
+        except TimeoutError:
+            self._answer(408, {"error": "too slow"})
+            return None
+        return body if len(body) == length else None
+
+    def _in_room(self, take: Callable[[bytes], None], body: bytes) -> None:
+        room = self.server.room
+        if not room.acquire(blocking=False):
             self._answer(503, {"error": "busy"})
             return
         try:
-            routes = {"/events": self._events, "/unsubscribe": self._unsubscribe}
-            route = routes.get(urlsplit(self.path).path)
-            length = self.headers.get("content-length", "")
-            if route is None:
-                self._answer(404, {"error": "no such address"})
-            elif "transfer-encoding" in self.headers or not (length.isascii() and length.isdigit()):
-                self._answer(411, {"error": "content-length"})
-            elif int(length) > MAX_BODY:
-                self._answer(413, {"error": "too long"})
-            else:
-                body = self.rfile.read(int(length))
-                if len(body) == int(length):
-                    route(body)
+            take(body)
         except (AngeliaError, OSError):
             self._answer(503, {"error": "not stored"})  # the caller tries again
         finally:
-            server.room.release()
+            room.release()
+
+    def _refuse(self, status: int, error: str) -> None:
+        """Answer without having read the body, then let what is under way arrive: a connection closed over
+        unread bytes is reset, and the answer with it.
+        """
+        self._answer(status, {"error": error})
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.rfile.read1(_CHUNK):
+                pass
+
+    def _signature(self) -> tuple[str, str, str]:
+        name, stamp, signature = (
+            self.headers.get(f"webhook-{field}", "") for field in ("id", "timestamp", "signature")
+        )
+        return name, stamp, signature
+
+    def _looks_signed(self) -> bool:
+        return bool(self.server.callers) and looks_signed(*self._signature(), self.server.now().timestamp())
 
     def _events(self, body: bytes) -> None:
-        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-        name, stamp, signature = (self.headers.get(header, "") for header in names)
+        name, stamp, signature = self._signature()
         now = self.server.now()
-        if (
-            self.server.secret is None
-            or not name
-            or not verify(self.server.secret, name, stamp, body, signature, now.timestamp())
-        ):
+        callers = [
+            caller
+            for caller, secret in self.server.callers.items()
+            if verify(secret, name, stamp, body, signature, now.timestamp())
+        ]
+        if not callers:
             self._answer(401, {"error": "signature"})
             return
         try:
-            events, refused = parse(body, now)
+            events, refused = parse(body, now, callers[0])
         except (ValueError, RecursionError) as error:
             self._answer(400, {"error": str(error) if type(error) is ValueError else "no JSON"})
             return
         if refused and not events:
             self._answer(400, {"error": refused[0], "refused": refused})
             return
-        self._take(f"events:{name}", events, refused)
+        # Two callers may number their requests alike, so it is a repeated one only if it says the same.
+        self._take(f"events:{callers[0]}:{name}:{sha256(body).hexdigest()}", events, refused)
+
+    def _link(self) -> tuple[str, str]:
+        query = parse_qs(urlsplit(self.path).query)
+        return query.get("d", [""])[0], query.get("t", [""])[0]
+
+    def _has_token(self) -> bool:
+        dispatch, token = self._link()
+        secret = self.server.mail_secret
+        return secret is not None and hmac.compare_digest(
+            unsubscribe_token(secret, dispatch).encode(), token.encode("utf-8", "replace")
+        )
 
     def _unsubscribe(self, body: bytes) -> None:
-        query = parse_qs(urlsplit(self.path).query)
-        dispatch, token = query.get("d", [""])[0], query.get("t", [""])[0]
-        if self.server.mail_secret is None or not hmac.compare_digest(
-            unsubscribe_token(self.server.mail_secret, dispatch).encode(), token.encode("utf-8", "replace")
-        ):
-            self._answer(401, {"error": "token"})
-        elif not _says_one_click(self.headers.get("content-type", ""), body):
+        dispatch, _ = self._link()
+        if not _says_one_click(self.headers.get("content-type", ""), body):
             self._answer(400, {"error": "List-Unsubscribe=One-Click"})
-        else:
-            at = int(self.server.now().timestamp() * 1e6)
-            self._take(
-                f"unsubscribe:{dispatch}", [Event(f"unsubscribe:{dispatch}", dispatch, "unsubscribed", at)]
-            )
+            return
+        at = int(self.server.now().timestamp() * 1e6)
+        self._take(
+            f"unsubscribe:{dispatch}", [Event(f"unsubscribe:{dispatch}", dispatch, "unsubscribed", at)]
+        )
 
     def _take(self, name: str, events: list[Event], refused: list[str] | None = None) -> None:
         is_new = self.server.journal.take(name, events, self.server.now())
@@ -149,6 +206,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.close_connection = True
+
+
+class _UntilDeadline(io.RawIOBase):
+    """A socket's bytes, as long as there is time. Raises: TimeoutError."""
+
+    def __init__(self, connection: socket.socket, ends: float) -> None:
+        self._connection, self._ends = connection, ends
+
+    def readable(self) -> bool:
+        """See `io.RawIOBase`."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Receive what is there, or wait for it."""
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 def _says_one_click(kind: str, body: bytes) -> bool:

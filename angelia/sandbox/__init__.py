@@ -1,4 +1,4 @@
-"""Local provider endpoints that speak the real wire formats, count what arrives and answer by scripted rules.
+"""Local provider endpoints that speak the real wire formats and count what arrives.
 
-Enter at `server.py`. Reads and writes nothing in the lake.
+They answer by scripted rules. Enter at `server.py`. Reads and writes nothing in the lake.
 """

@@ -1,8 +1,7 @@
-"""The APNs front end: checks the ES256 provider token and the headers as APNs does, then hands the
-notification to its phone.
+"""The APNs front end: checks tokens and headers as APNs does, then serves the phone.
 
-Answer shapes: developer.apple.com/documentation/usernotifications, "Handling notification responses from
-    APNs", read 2026-11-21.
+Tokens are ES256 provider tokens. Answer shapes: developer.apple.com/documentation/usernotifications,
+"Handling notification responses from APNs", read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from angelia.sandbox.fcm import JSON, Reply
 from angelia.sandbox.keys import APNS_KEY_ID, APNS_TEAM, APNS_TOPIC
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 PATH = b"/3/device/"
 _TOKEN_MAX_S = 3600

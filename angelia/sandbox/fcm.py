@@ -1,7 +1,7 @@
 """FCM's side of the wire: token endpoint and messages:send, with the real error shapes.
 
 Source of the shapes: firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send and .../ErrorCode,
-    read 2026-11-21.
+read 2026-11-21.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from angelia.sandbox import page
 from angelia.sandbox.keys import ACCOUNT, PROJECT
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules, Then
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 AUDIENCE = "https://oauth2.googleapis.com/token"  # google-auth signs for it whatever token_uri says
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -151,6 +151,8 @@ class FcmSandbox:
             return self._refused(
                 400, "Invalid JSON payload received.", "INVALID_ARGUMENT", violation="message"
             )
+        # FCM distinguishes a bad payload from a bad token, and so must its stand-in: only the latter ends an
+        # address.
         if not token or len(token) > 4096 or not token.isascii() or " " in token:
             return self._refused(
                 400,
@@ -167,6 +169,7 @@ class FcmSandbox:
             )
         then = self._rules.find(token, dispatch) if self._rules.active else None
         if then is not None:
+            # The connection breaks before the request counts as processed, so no phone may receive it.
             if then.is_unseen:
                 phones.outcomes["broken_before"] += 1
                 return Reply(200, b"", then=then)
@@ -180,6 +183,7 @@ class FcmSandbox:
                     retry_after=retry,
                     body=then.body.encode() if then.body is not None else reply.body,
                 )
+        # FCM answers a dry run like a send, but no phone receives it.
         if document.get("validate_only") is not True:
             phones.receive(dispatch, token, title, text)
         phones.outcomes["accepted"] += 1

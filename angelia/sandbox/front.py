@@ -1,10 +1,10 @@
-"""Which front end answers: by path."""
+"""Choose the front end that answers, by path."""
 
 from __future__ import annotations
 
 from angelia.sandbox import apns, webhook
 from angelia.sandbox.fcm import FcmSandbox, Reply
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 
 class Front:

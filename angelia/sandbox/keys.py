@@ -1,5 +1,6 @@
-"""The sandbox's own authority, server certificate and service account, made fresh in its state folder; none
-of them is valid anywhere else.
+"""The sandbox's own authority, server certificate and service accounts.
+
+They are made fresh in its state folder, and none of them is valid anywhere else.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def make_tls(folder: Path, hosts: tuple[str, ...]) -> ssl.SSLContext:
     certificate = leaf.sign(ca_key, hashes.SHA256())
     (folder / "ca.pem").write_bytes(ca_certificate.public_bytes(_PEM))
     server = folder / "server.pem"
+    # The mode is set before the key is written, so that it is never readable by others.
     server.touch(mode=0o600)
     server.write_bytes(certificate.public_bytes(_PEM) + key.private_bytes(_PEM, _PKCS8, _PLAIN))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -102,8 +104,9 @@ def make_apns_account(folder: Path) -> ec.EllipticCurvePublicKey:
 
 
 def make_webhook_account(folder: Path) -> bytes:
-    """Write `webhook.json` and return the secret that signs; it allows this machine's own addresses, which no
-    other secret should.
+    """Write `webhook.json` and return the secret that signs.
+
+    It allows this machine's own addresses, which no other secret should.
     """
     secret = secrets.token_hex(32)
     _write(folder / "webhook.json", {"secret": secret, "allow_private": True})
@@ -125,4 +128,4 @@ def make_mail_account(folder: Path, unsubscribe_url: str) -> tuple[str, str]:
 
 def _write(path: Path, document: dict[str, object]) -> None:
     path.touch(mode=0o600)
-    path.write_text(json.dumps(document, indent=1))
+    path.write_text(json.dumps(document, indent=1), "utf-8")

@@ -1,7 +1,7 @@
-"""The live page: what phones would have received and how often, by dispatch; refreshed every two seconds.
+"""The live page: what phones would have received and how often, by dispatch.
 
-Everything shown comes from outside and is escaped; the policy sent with it lets no script run even if it were
-not.
+It refreshes every two seconds. Everything shown comes from outside and is escaped; its policy lets no script
+run even if something were not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHOWN = 20
 
 
 def render(phones: Phones) -> bytes:
-    """Return the page as HTML. Texts come from outside: everything is escaped, nothing is executed."""
+    """Return the page as HTML, with everything from outside escaped."""
     stats = phones.stats()
     figures = [
         ("requests", stats["requests"]),

@@ -1,5 +1,7 @@
-"""What the phones received: counts per dispatch id, the witness of every test about doubled or lost
-messages."""
+"""What the phones received: counts per dispatch id.
+
+They are the witness of every test about doubled or lost messages.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ RECENT = 40
 
 
 class Phones:
-    """Everything the sandbox's people have on their screens."""
+    """Every message that the sandbox's phones received."""
 
     def __init__(self) -> None:
         self.received: dict[str, int] = {}
@@ -30,8 +32,9 @@ class Phones:
         self.n_connections += 1
 
     def begin(self) -> None:
-        """Count a request whose answer is delayed: how many are under way at once shows whether a client
-        multiplexes.
+        """Count a request whose answer is delayed.
+
+        The number under way at once shows whether a client multiplexes.
         """
         self._under_way += 1
         self.most_under_way = max(self.most_under_way, self._under_way)
@@ -69,5 +72,5 @@ class Phones:
         """Write `stats.json` and `received.json` (count per dispatch id)."""
         for name, value in (("stats.json", self.stats()), ("received.json", self.received)):
             temporary = folder / f".{name}"
-            temporary.write_text(json.dumps(value))
+            temporary.write_text(json.dumps(value), "utf-8")
             temporary.replace(folder / name)

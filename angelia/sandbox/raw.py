@@ -1,10 +1,9 @@
-"""The raw front end of the sandbox: HTTP/2 and HTTP/1.1 over sockets and frames made by hand, to break where
-an orderly server cannot.
+"""The raw front end: HTTP/2 and HTTP/1.1 from sockets and hand-made frames, to break.
 
-It shares no framing code with the client under test. Signatures are verified and messages counted by the same
-front ends, so its counts are the witness too. Which message or connection is broken, and how, says the rule
-file (`rules.py`). Surprise: it is slow (one read and one write a frame) and grants windows once; it is for
-breaking, not for throughput.
+An orderly server cannot break where this one does. It shares no framing code with the client under test. The
+same front ends verify signatures and count messages, so its counts are the witness too. The rule file
+(`rules.py`) says which message or connection breaks, and how. Surprise: it is slow (one read and one write a
+frame) and grants windows once; it is for breaking, not for throughput.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from angelia.sandbox.front import Front
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.raw_wire import Ended, Wire
 from angelia.sandbox.rules import Rules, Then
-from angelia.transport.http2 import PREFACE, Headers, frame, plain_block
+from angelia.transport.header_blocks import Headers, plain_block
+from angelia.transport.http2 import PREFACE, frame
 
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
@@ -99,7 +99,7 @@ class _Http2:
         self._decoder = Decoder()
         self._requests: dict[int, tuple[Headers, bytearray]] = {}
         self._block: tuple[int, bool, bytearray] | None = None
-        self._final = _LAST_POSSIBLE  # streams above it are not looked at
+        self._final = _LAST_POSSIBLE  # streams above it are not served
         self._last = 0
         self._later: set[asyncio.Task[None]] = set()
 
@@ -144,6 +144,7 @@ class _Http2:
             await self._wire.write(frame(_SETTINGS, _ACK, 0))
         elif kind == _PING and not flags & _ACK:
             await self._wire.write(frame(_PING, _ACK, 0, payload))
+        # Decoded even after our GOAWAY: skipping a block would corrupt the compression state.
         if kind in (_HEADERS, _CONTINUATION) and flags & _END_HEADERS and self._block is not None:
             stream, is_whole, block = self._block
             self._block = None
@@ -220,7 +221,7 @@ class _Http2:
                 self._head(stream, reply, ((b"x-filler", b"x" * then.header_bytes),))
                 + self._body(stream, reply)
             )
-        elif then.garbage:  # a status that is no number, then an index that no table has
+        elif then.garbage:  # not a number as status, then an index that no table has
             await wire.write(
                 frame(_HEADERS, _END_HEADERS, stream, plain_block([(b":status", b"2xx")]))
                 + frame(_HEADERS, _END_HEADERS, stream, b"\xff" * 7)
@@ -231,9 +232,8 @@ class _Http2:
             self._start(self._reply_later(stream, reply, then.delay_s))
 
     async def _farewell(self, stream: int, reply: Reply, then: Then, before: int) -> None:
-        if (
-            then.goaway == "graceful"
-        ):  # RFC 9113, 6.8: first a warning, then, once nothing more comes, the truth
+        # RFC 9113, 6.8: first a warning, then, once nothing more comes, the truth.
+        if then.goaway == "graceful":
             await self._goaway(_LAST_POSSIBLE)
             await self._wire.write(self._head(stream, reply) + self._body(stream, reply))
             return
@@ -250,9 +250,8 @@ class _Http2:
 
     async def _end(self, *, abruptly: bool) -> None:
         if abruptly:
-            await asyncio.sleep(
-                0.05
-            )  # a RST overtakes what the peer has not read yet: it shall have read the first half
+            # A RST overtakes bytes that the peer has not read yet, so it gets time to read the first half.
+            await asyncio.sleep(0.05)
             self._wire.reset()
         else:
             await self._wire.hang_up()
@@ -320,7 +319,7 @@ class _Http1:
         elif then.reset in ("before", "after") or then.refuse or then.goaway is True:
             wire.reset()
             raise Ended
-        elif then.reset or then.rst or then.goaway:  # half a head is no answer
+        elif then.reset or then.rst or then.goaway:  # half a head is not an answer
             await wire.write(data[:12])
             await asyncio.sleep(0.05)
             if then.reset != "cut":

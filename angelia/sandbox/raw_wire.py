@@ -1,5 +1,6 @@
-"""A TCP connection with TLS done by hand over it, to be broken anywhere: within the handshake or an answer,
-with RST or end of file.
+"""A TCP connection with TLS done by hand over it, which can break anywhere.
+
+Within the handshake or an answer, with RST or end of file.
 """
 
 from __future__ import annotations
@@ -119,14 +120,15 @@ class Wire:
             raise Ended from None
 
     def reset(self) -> None:
-        """Close with RST: what the peer has not read of ours is lost to it."""
+        """Close with RST, so that the peer loses whatever it has not read yet."""
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
     async def hang_up(self) -> None:
-        """End our side without a TLS goodbye, and read on until the peer has gone: closing at once would be a
-        RST that overtakes our last bytes.
+        """End our side without a TLS goodbye, and read on until the peer has gone.
+
+        Closing at once would send a RST that overtakes our last bytes.
         """
         with contextlib.suppress(OSError, TimeoutError):
             self._socket.shutdown(socket.SHUT_WR)

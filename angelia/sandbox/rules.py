@@ -11,7 +11,7 @@ A rule file is YAML:
         # also: refuse: true | silent: true
         # raw front only: reset: body|cut | goaway: after|graceful|lost | rst: CANCEL
         # raw front only: header_bytes: 100000 | garbage: true
-    connections:                                       # raw front only: what befalls it, before any message
+    connections:                                       # raw front only: the fate of a connection
       - match: {nth: 1}                                # also: every, probability, max
         then: {handshake: close}                       # or: silent, reset, cut, clear, after
 
@@ -34,8 +34,9 @@ from angelia.plain_yaml import PlainLoader
 
 
 class Match(BaseModel):
-    """Which messages; all that is given must hold. `nth` and `every` count the messages that match the
-    prefixes.
+    """Selects messages; all that is given must hold.
+
+    `nth` and `every` count the messages that match the prefixes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,7 +49,7 @@ class Match(BaseModel):
 
 
 class Then(BaseModel):
-    """What happens. Without a status the message is accepted."""
+    """The fate of a message; without a status it is accepted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     status: int = Field(default=200, ge=200, le=599)
@@ -73,12 +74,12 @@ class Then(BaseModel):
 
     @property
     def is_unseen(self) -> bool:
-        """Say whether the phone never gets the message."""
+        """Whether the phone never gets the message."""
         return self.refuse or self.goaway is True or self.reset == "before"
 
     @property
     def needs_raw(self) -> bool:
-        """Say whether only the raw front end can break this way."""
+        """Whether only the raw front end can break this way."""
         return bool(
             self.reset in ("body", "cut")
             or isinstance(self.goaway, str)
@@ -89,7 +90,7 @@ class Then(BaseModel):
 
 
 class ConnectionMatch(BaseModel):
-    """Which connections to the raw front end."""
+    """Selects connections to the raw front end."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     nth: int | None = Field(default=None, ge=1)
@@ -99,8 +100,9 @@ class ConnectionMatch(BaseModel):
 
 
 class Handshake(BaseModel):
-    """What happens to a connection: never a word, FIN or RST after the client's hello, half of ours, no TLS
-    at all, RST once it stands.
+    """The fate of a connection.
+
+    Never a word, FIN or RST after the client's hello, half of ours, no TLS at all, RST once it stands.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -142,9 +144,8 @@ class Rules:
         self._applied = [0] * len(file.rules)
         self.active = bool(file.rules)
         self._connections = file.connections
-        self._connection_random = random.Random(
-            file.seed + 1
-        )  # of its own: a connection more must not move the messages' draws
+        # A generator of its own: one more connection must not move the messages' draws.
+        self._connection_random = random.Random(file.seed + 1)
         self._connected = [0] * len(file.connections)
         self._broken = [0] * len(file.connections)
 
@@ -162,8 +163,9 @@ class Rules:
             first = error.errors()[0]
             where = without_addresses(".".join(map(str, first["loc"])))
             raise InvalidInput(f"rule file: {where}: {first['msg']}") from None
-        except (yaml.YAMLError, ValueError):  # ValueError: no UTF-8, or a date or number that is none
-            raise InvalidInput("the rule file is no YAML") from None
+        # A validation error is a ValueError, too; the others are no UTF-8, and a date or number that is none.
+        except (yaml.YAMLError, ValueError):
+            raise InvalidInput("the rule file is not YAML") from None
 
     def find(self, token: str, dispatch: str) -> Then | None:
         """Return what happens to this message, or None for nothing special."""

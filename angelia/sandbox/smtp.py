@@ -1,9 +1,9 @@
-"""The mail server of the sandbox: TLS at once, AUTH PLAIN, every message to the phones; broken by the same
-rules as the other front ends.
+"""The sandbox's mail server: TLS at once, AUTH PLAIN, every message to the phones.
 
-Rules match the recipient as token; `status` is the reply code, `error` its text (for example "5.1.1 no such
-user"), said at RCPT below 600 and at the end of DATA when `drip` is set. `reset: before` hangs up before
-DATA, `reset: after` after the message was taken; `silent` takes it and never says so.
+It breaks by the same rules as the other front ends. Rules match the recipient as token; `status` is the reply
+code, `error` its text (for example "5.1.1 no such user"), given at RCPT below 600 and at the end of DATA when
+`drip` is set. `reset: before` hangs up before DATA, `reset: after` after the message was taken; `silent`
+takes it and never replies.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class SmtpSandbox:
                 self.phones.n_requests += 1
                 recipient = rest.decode("latin-1").partition("<")[2].partition(">")[0]
                 then = self._rules.find(recipient, "") if self._rules.active else None
+                # Hanging up here leaves the message surely unsent; after DATA its fate is unknown to the
+                # client.
                 if then is not None and then.reset == "before":
                     return
                 if then is not None and then.status > 299 and not then.drip:
@@ -87,6 +89,7 @@ class SmtpSandbox:
                     self.phones.outcomes[str(then.status)] += 1
                     say(f"{then.status} {then.error or 'scripted'}")
                     continue
+                # The phone has the message from here on, whatever becomes of the reply.
                 self._take(recipient, data[:-3])
                 if then is not None and then.silent:
                     await asyncio.sleep(3600)

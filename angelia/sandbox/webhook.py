@@ -1,4 +1,4 @@
-"""The webhook receiver: verifies the signature and its age, answers 204, and redirects when scripted to."""
+"""The webhook receiver: verifies signature and age, answers 204, redirects when scripted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from angelia.delivery.channels.webhook import verify
 from angelia.sandbox.fcm import Reply
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 PATH = b"/hook/"
 

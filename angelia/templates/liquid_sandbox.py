@@ -1,12 +1,12 @@
-"""The box templates run in: a small part of Liquid, without files, clock, attributes or unbounded work.
+"""The sandbox of templates: a small part of Liquid, without files, clock or attributes.
 
 Template text comes from operators, values from materials and people. Values are never parsed as template.
-What bounds a render: tags and filters are allow-lists; ranges, includes and the clock (`now`, `today`) do not
+Work is bounded: tags and filters are allow-lists; ranges, includes and the clock (`now`, `today`) do not
 exist; all loops of one render share one budget of iterations; results of filters, assigned values and output
-have a size limit; a lookup that finds nothing ends the render.
-`compile_text` gives a function for one text. Texts of only words and plain `{{ name }}` outputs run on a fast
-path (one `%` formatting, see docs/adr/0004-liquid-templates.md for the measurement); whatever it cannot do
-exactly as Liquid would, it leaves to Liquid.
+have a size limit; a failed lookup ends the render. `compile_text` gives a function for one text. Texts of
+only words and plain `{{ name }}` outputs run on a fast path (one `%` formatting, see
+docs/adr/0004-liquid-templates.md for the measurement); whatever it cannot do exactly as Liquid would, it
+leaves to Liquid.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _TAGS = (
     for_tag.ForTag, for_tag.BreakTag,
     for_tag.ContinueTag, assign_tag.AssignTag, comment_tag.CommentTag, inline_comment_tag.InlineCommentTag,
 )  # fmt: skip
-# Left out: what reads a clock (date), decodes, needs arrays of mappings, or uses regular expressions on
+# Left out: filters that read a clock (date), decode, need arrays of mappings, or run regular expressions on
 # values (strip_html, squish).
 FILTERS = (
     "abs", "append", "at_least", "at_most", "capitalize", "ceil", "default", "divided_by", "downcase",
@@ -67,8 +67,8 @@ FILTERS = (
     "round", "rstrip", "size", "slice",
     "split", "strip", "strip_newlines", "times", "truncate", "truncatewords", "upcase", "url_encode",
 )  # fmt: skip
-# What a render of a template that parsed may raise: Liquid's own, and Python's where its filters let them
-# through (huge integers, NaN).
+# Errors of rendering a parsed template: Liquid's own, and Python's where its filters let them through (huge
+# integers, NaN).
 _RENDER_ERRORS = (
     LiquidError,
     ArithmeticError,
@@ -85,7 +85,7 @@ Render = Callable[[Fields], str]
 
 
 class RowRejected(Exception):
-    """One message cannot be rendered; `reason` is a short word for counting, free of personal data."""
+    """One message cannot be rendered; `reason` is a word to count, free of personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -93,8 +93,9 @@ class RowRejected(Exception):
 
 
 class _Context(RenderContext):
-    """A context without Liquid's builtins (`now`, `today`) that ends the render at the first name it cannot
-    find.
+    """A context that lacks Liquid's builtins (`now`, `today`).
+
+    It ends the render at the first name it cannot resolve.
     """
 
     __slots__ = ("iterations",)
@@ -105,10 +106,10 @@ class _Context(RenderContext):
         self.iterations = 0
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
-        found = super().get(path, token=token, default=default)
-        if isinstance(found, Undefined) and default is UNDEFINED:
+        value = super().get(path, token=token, default=default)
+        if isinstance(value, Undefined) and default is UNDEFINED:
             raise UndefinedError(str(path[0]), token=token)
-        return found
+        return value
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
         self.iterations += length
@@ -137,8 +138,9 @@ class _Environment(Environment):
 
 
 def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that refuses to make a long result, before making it where one value multiplies
-    another.
+    """Return a filter that refuses to make a long result.
+
+    Where one value multiplies another, it refuses before making it.
     """
 
     def bounded(value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -169,7 +171,7 @@ _ENVIRONMENT = _Environment(undefined=Undefined, strict_filters=True, autoescape
 
 
 class CompiledText:
-    """One text, parsed once: the names it needs, and how to render it. Safe to share between threads."""
+    """One text, parsed once: its names and its renderer. Threads may share it."""
 
     def __init__(self, source: str) -> None:
         """Parse a text.
@@ -191,13 +193,13 @@ class CompiledText:
         return self._slow(fields)
 
     def _slow(self, fields: Fields) -> str:
-        buffer = LimitedStringIO(
-            limit=MAX_OUTPUT_BYTES, newline=""
-        )  # as written: no carriage return is turned into a newline
+        # newline="": the text as written, without turning a carriage return into a newline.
+        buffer = LimitedStringIO(limit=MAX_OUTPUT_BYTES, newline="")
         try:
             self._template.render_with_context(_Context(self._template, globals=fields), buffer)
         except UndefinedError as error:
-            # A name from the text may be told; one that was computed from a value may not.
+            # A name that stands in the template's text may be reported; one that was computed from a person's
+            # value may not.
             name = str(error.args[0])
             raise RowRejected(
                 f"undefined_variable:{name}" if name in self.names else "undefined_variable"
@@ -268,10 +270,11 @@ def _names(template: BoundTemplate) -> frozenset[str]:
 
 
 def _fast(template: BoundTemplate, slow: Render) -> Render | None:
-    """Return a renderer for words and plain `{{ name }}` outputs, or None where the text does more."""
+    """Return a renderer for words and plain `{{ name }}` outputs; None where the text has more."""
     pattern, names = "", []
     for node in template.nodes:
         if isinstance(node, content.ContentNode):
+            # The pattern is filled by one `%` formatting, so the text's own percent signs are doubled.
             pattern += node.text.replace("%", "%%")
             continue
         expression = node.expression if isinstance(node, output.OutputNode) else None
@@ -282,6 +285,7 @@ def _fast(template: BoundTemplate, slow: Render) -> Render | None:
         ):
             return None
         path = expression.left.path
+        # A dotted or indexed path looks into a value: Liquid's own rules apply.
         if len(path) != 1 or not isinstance(path[0], str):
             return None
         pattern += "%s"
@@ -299,7 +303,7 @@ def _fast(template: BoundTemplate, slow: Render) -> Render | None:
         for value in values:
             kind = type(value)
             if kind is not str and kind is not int and kind is not float:
-                return slow(fields)  # true is written `true` there, nothing is written for null
+                return slow(fields)  # Liquid writes true as `true`, and nothing for null
         try:
             text = pattern % values
         except ValueError:  # an integer of more digits than Python turns into text

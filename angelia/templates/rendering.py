@@ -2,10 +2,9 @@
 
 Works on the plain bodies of `catalog_snapshot` (dicts), so delivery needs no catalog database. A template is
 compiled once per (id, version); locales fall back `de-AT -> de -> default_locale`. A message that cannot be
-rendered raises `RowRejected` with a reason for counting:
-`undefined_variable:NAME`, `template_error`, `template_loop_limit`, `template_output_limit`,
-`control_character:title|body|link`,
-`empty:title|body`, `invalid_link`, `unknown_template`.
+rendered raises `RowRejected` with a reason for counting: `undefined_variable:NAME`, `template_error`,
+`template_loop_limit`, `template_output_limit`, `control_character:title|body|link`, `empty:title|body`,
+`invalid_link`, `unknown_template`.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class CompiledTemplate:
             document: body of a template in the snapshot: id, variants, variables, default_locale, link.
 
         Raises:
-            InvalidInput: a text is no Liquid, naming template, variant and part.
+            InvalidInput: a text is not Liquid; the message names template, variant and part.
         """
         self.id = str(document["id"])
         self.default_locale = str(document["default_locale"])
@@ -82,12 +81,12 @@ class CompiledTemplate:
 
     def variant(self, locale: str | None) -> tuple[CompiledText, CompiledText]:
         """Return title and body for a locale: itself, its language, or the default."""
-        found = self._by_locale.get(locale)
-        if found is None:
-            found = self.variants[choose_locale(locale, self.variants, self.default_locale)]
+        parts = self._by_locale.get(locale)
+        if parts is None:
+            parts = self.variants[choose_locale(locale, self.variants, self.default_locale)]
             if len(self._by_locale) < _LOCALES_REMEMBERED:
-                self._by_locale[locale] = found
-        return found
+                self._by_locale[locale] = parts
+        return parts
 
     def render(self, locale: str | None, fields: Fields) -> Rendered:
         """Return the message's words; absent and null fields take the declared default.
@@ -168,7 +167,9 @@ class TemplateSet:
 
 
 def render(document: Mapping[str, Any], locale: str | None, fields: Fields) -> Rendered:
-    """Compile and render one template once; for many messages keep a `CompiledTemplate` or a `TemplateSet`.
+    """Compile and render one template once.
+
+    For many messages keep a `CompiledTemplate` or a `TemplateSet`.
 
     Raises:
         InvalidInput: the template does not compile.
@@ -190,15 +191,15 @@ def choose_locale(locale: str | None, available: Iterable[str], default: str) ->
 def field_values(
     template: Mapping[str, Any], material: Mapping[str, Any], campaign_id: str, user: Mapping[str, object]
 ) -> dict[str, str | int | float]:
-    """Return what a manifest row carries for one person: the material's fields, else the person's column,
-    else the default.
+    """Return the values a manifest row carries for one person.
+
+    A value is the material's field, else the person's column, else the default. A variable that has none of
+    the three is left out: rendering rejects the row under `undefined_variable:NAME`.
 
     Args:
-        template: body of the template; material: body of the material; user: the person's row of
-            `user_features`.
-
-    A variable that has none of the three is left out: rendering rejects the row under
-    `undefined_variable:NAME`.
+        template: body of the template.
+        material: body of the material.
+        user: the person's row of `user_features`.
     """
     values: dict[str, str | int | float] = {
         "campaign_id": campaign_id,
@@ -224,13 +225,15 @@ def user_columns(template: Mapping[str, Any]) -> list[str]:
 
 
 def names_used(document: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Return, per variable name, the parts of a template that use it (`variants.de.title`, `link`).
+    """Return variable name -> the parts of a template that use it.
+
+    Parts are written `variants.de.title` or `link`.
 
     Raises:
         InvalidInput: the template does not compile.
     """
     compiled = CompiledTemplate(document)
-    found: dict[str, set[str]] = {}
+    parts_of: dict[str, set[str]] = {}
     parts = [
         (f"variants.{locale}.{part}", text)
         for locale, pair in compiled.variants.items()
@@ -240,8 +243,8 @@ def names_used(document: Mapping[str, Any]) -> dict[str, set[str]]:
         parts.append(("link", compiled.link))
     for where, text in parts:
         for name in text.names:
-            found.setdefault(name, set()).add(where)
-    return found
+            parts_of.setdefault(name, set()).add(where)
+    return parts_of
 
 
 __all__ = [

@@ -40,6 +40,7 @@ class Clock:
         first_hour: First UTC hour of the window, hours since 1970.
         group: (n,) row of `cells` for each user.
         cells: (groups, hours) int8, the cell of each UTC hour.
+        weekdays: (groups, hours) int8, its local weekday, Monday = 0.
         decay: (days,) half-life weight of each UTC day of the window, 1 for the last.
         day_balance: (groups, 2) factor that makes workdays and days off count 5 : 2 whatever the window
             holds.
@@ -48,6 +49,7 @@ class Clock:
     first_hour: int
     group: Ints
     cells: npt.NDArray[np.int8]
+    weekdays: npt.NDArray[np.int8]
     decay: Floats
     day_balance: Floats
 
@@ -83,7 +85,7 @@ def read_clock(
     lengths = np.stack([(~off * weight).sum(axis=1), (off * weight).sum(axis=1)], axis=1).reshape(-1, 2)
     wanted = lengths.sum(axis=1, keepdims=True) * [WORKDAY_SHARE, 1 - WORKDAY_SHARE]
     balance = exact(wanted / np.maximum(lengths, 1.0))
-    return Clock(int(hours[0].astype(np.int64)), group, cells, decay, balance)
+    return Clock(int(hours[0].astype(np.int64)), group, cells, local.weekday.astype(np.int8), decay, balance)
 
 
 def count_activity(clock: Clock, user: Ints, day: Ints, mask: Ints) -> Floats:

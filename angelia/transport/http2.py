@@ -1,22 +1,18 @@
-"""HTTP/2 framing on an asyncio transport: what client and sandbox share (RFC 9113, HPACK by the `hpack`
-package).
+"""HTTP/2 framing on an asyncio transport, shared by client and sandbox (RFC 9113).
 
-Why not a whole client library: measured per CPU-second on this wire, pyreqwest does 13,000 small requests,
-    aiohttp 7,000; the calls around each request cost more than its bytes. Here a request is two frames
-    appended to a list that is written once per turn of the event loop, and a header block that has been seen
-    before in the same compression state is a dictionary look-up. `h2` (the reference implementation) is the
-    peer in the tests.
+Why not a whole client library: measured per CPU-second on this wire, pyreqwest does 13,000 small requests and
+aiohttp 7,000; the calls around each request cost more than its bytes. Here a request is two frames appended
+to a list, and the list is written once per turn of the event loop; `header_blocks` makes a known header block
+a dictionary look-up. `h2` (the reference implementation) is the peer in the tests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterable
 from typing import cast
 
-from hpack import Decoder, Encoder
-from hpack.exceptions import HPACKError
+from angelia.transport.header_blocks import CachedDecoder, CachedEncoder, Headers, WireError
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     range(10)
@@ -26,20 +22,14 @@ END_HEADERS = 0x4
 PADDED = 0x8
 PRIORITISED = 0x20
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 2, 3
-FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 6, 7, 8, 9, 11
+FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 6, 7, 8, 11
 (
     SETTINGS_HEADER_TABLE_SIZE,
     SETTINGS_ENABLE_PUSH,
     SETTINGS_MAX_CONCURRENT_STREAMS,
     SETTINGS_INITIAL_WINDOW_SIZE,
     SETTINGS_MAX_FRAME_SIZE,
-) = (
-    1,
-    2,
-    3,
-    4,
-    5,
-)
+) = range(1, 6)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_FRAME = 16_384  # ours stays at the protocol's default, so larger frames are an error of the peer
 WINDOW = 65_535
@@ -48,106 +38,6 @@ OUR_CONNECTION_WINDOW = 1 << 30
 _HEAD = struct.Struct(">HBBBI")
 _SETTING = struct.Struct(">HI")
 
-Headers = tuple[tuple[bytes, bytes], ...]
-
-
-class WireError(Exception):
-    """The peer broke the protocol; the connection ends with GOAWAY and this code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class CachedDecoder:
-    """HPACK decoding that remembers blocks: equal bytes in an equal compression state mean equal headers."""
-
-    def __init__(self) -> None:
-        self._decoder = Decoder()
-        self._seen: dict[bytes, Headers] = {}
-
-    def decode(self, block: bytes) -> Headers:
-        """Return the headers of a block. Raises: WireError."""
-        known = self._seen.get(block)
-        if known is not None:
-            return known
-        table = self._decoder.header_table
-        before = (
-            len(table.dynamic_entries),
-            table.dynamic_entries[0] if table.dynamic_entries else None,
-            table.maxsize,
-        )
-        try:
-            headers = cast(
-                Headers,
-                tuple((bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)),
-            )
-        except HPACKError as error:
-            raise WireError(COMPRESSION_ERROR, str(error)) from None
-        after = (
-            len(table.dynamic_entries),
-            table.dynamic_entries[0] if table.dynamic_entries else None,
-            table.maxsize,
-        )
-        # `is`: an insertion makes a new tuple even where it repeats an entry.
-        if before[0] != after[0] or before[1] is not after[1] or before[2] != after[2]:
-            self._seen.clear()
-        else:
-            if len(self._seen) > 4096:
-                self._seen.clear()
-            self._seen[block] = headers
-        return headers
-
-
-class CachedEncoder:
-    """HPACK encoding that remembers the block of a header tuple once the compression state has settled."""
-
-    def __init__(self) -> None:
-        self._encoder = Encoder()
-        self._seen: dict[Headers, bytes] = {}
-
-    def resize(self, limit: int) -> None:
-        """Obey the peer's SETTINGS_HEADER_TABLE_SIZE."""
-        self._encoder.header_table_size = min(limit, 4096)
-        self._seen.clear()
-
-    def encode(self, headers: Headers) -> bytes:
-        """Return the header block."""
-        known = self._seen.get(headers)
-        if known is not None:
-            return known
-        table = self._encoder.header_table
-        before = (len(table.dynamic_entries), table.dynamic_entries[0] if table.dynamic_entries else None)
-        block = bytes(self._encoder.encode(headers, huffman=False))
-        after = (len(table.dynamic_entries), table.dynamic_entries[0] if table.dynamic_entries else None)
-        if before[0] != after[0] or before[1] is not after[1]:
-            self._seen.clear()  # indices moved
-        else:
-            if len(self._seen) > 1024:
-                self._seen.clear()
-            self._seen[headers] = block
-        return block
-
-
-def plain_block(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Encode headers as literals without indexing: longer, but the same bytes in any compression state."""
-    out = bytearray()
-    for name, value in headers:
-        out.append(0)
-        for text in (name, value):
-            length = len(text)
-            if length < 127:
-                out.append(length)
-            else:
-                out.append(127)
-                length -= 127
-                while length >= 128:
-                    out.append(length % 128 + 128)
-                    length //= 128
-                out.append(length)
-            out += text
-    return bytes(out)
-
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """Return one frame."""
@@ -155,8 +45,9 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 class Http2Protocol(asyncio.Protocol):
-    """One connection: parsing, settings, flow control, ping, batched writes. Subclasses get `on_headers`,
-    `on_data`, `on_reset`, `on_goaway`.
+    """One connection: parsing, settings, flow control, ping, batched writes.
+
+    Subclasses get `on_headers`, `on_data`, `on_reset`, `on_goaway`.
     """
 
     def __init__(self) -> None:
@@ -181,8 +72,9 @@ class Http2Protocol(asyncio.Protocol):
     # ---- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send our settings; open the connection's receive window wide, since bodies here are small and
-        bounded.
+        """Send our settings and open the connection's receive window wide.
+
+        Bodies here are small and bounded, so the window protects nothing.
         """
         self.transport = cast(asyncio.Transport, transport)
         self.push(self.hello())
@@ -193,7 +85,7 @@ class Http2Protocol(asyncio.Protocol):
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Parse whole frames; keep the rest for later. After an error nothing is believed any more."""
+        """Parse whole frames; keep the rest for later. After an error, bytes are ignored."""
         if self._failed:
             return
         buffer = self._rest + data if self._rest else data
@@ -210,6 +102,7 @@ class Http2Protocol(asyncio.Protocol):
                     break
                 payload = buffer[position + 9 : end]
                 position = end
+                # A header block that spans frames must not be interrupted (RFC 9113, 6.10).
                 if self._block is not None and kind != CONTINUATION:
                     raise WireError(PROTOCOL_ERROR, "header block interrupted")
                 if kind == DATA:
@@ -226,6 +119,7 @@ class Http2Protocol(asyncio.Protocol):
             self.fail(error)
             return
         self._rest = buffer[position:]
+        # One update for half a window: an update per frame would cost as much as the frame.
         if self._received > OUR_CONNECTION_WINDOW >> 1:
             self.push(frame(WINDOW_UPDATE, 0, 0, self._received.to_bytes(4, "big")))
             self._received = 0
@@ -257,6 +151,7 @@ class Http2Protocol(asyncio.Protocol):
             more = int.from_bytes(payload, "big") & 0x7FFFFFFF
             if not stream:
                 self.send_window += more
+            # An update for a stream that has ended is legal and means nothing.
             elif stream in self.stream_windows:
                 self.stream_windows[stream] += more
             if self.unsent:
@@ -278,6 +173,7 @@ class Http2Protocol(asyncio.Protocol):
             if self._block is None or self._block[0] != stream:
                 raise WireError(PROTOCOL_ERROR, "CONTINUATION out of place")
             self._block[2].extend(payload)
+            # Without a bound, endless CONTINUATION frames would fill our memory (the CONTINUATION flood).
             if len(self._block[2]) > 65_536:
                 raise WireError(ENHANCE_YOUR_CALM, "header block too large")
             if flags & END_HEADERS:
@@ -328,8 +224,9 @@ class Http2Protocol(asyncio.Protocol):
         self._out.clear()
 
     def head_and_body(self, stream: int, block: bytes, body: bytes) -> None:
-        """Queue a header block and a body that ends the stream; the body waits where the peer's window is too
-        small.
+        """Queue a header block and a body that ends the stream.
+
+        The body waits where the peer's window is too small.
         """
         size = len(body)
         head = _HEAD.pack(

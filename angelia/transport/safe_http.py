@@ -1,9 +1,9 @@
-"""HTTP to addresses that strangers gave: https only, one look-up, only public addresses, the connection goes
-to exactly the address looked at.
+"""HTTP to addresses that outsiders supplied: https only, and only to public addresses.
 
-No redirects, no proxies, no cookies, at most 64 KiB of an answer, one total time limit. A name that resolves
-to anything that is not public on the internet (private, loopback, link-local, shared, mapped, multicast …) is
-refused whole: one bad address among good ones is an attempt.
+A name is looked up once, and the connection goes to exactly the address that was checked. No redirects, no
+proxies, no cookies, at most 64 KiB of an answer, one total time limit. A name that resolves to anything that
+is not public on the internet (private, loopback, link-local, shared, mapped, multicast …) is refused whole:
+one bad address among good ones is an attack.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class Url(NamedTuple):
 
 
 def parse_url(text: str) -> Url | None:
-    """Return the parts of an https URL, or None for everything else: other schemes, user names, odd notations
-    of addresses, control characters.
+    """Return the parts of an https URL, or None for everything else.
+
+    Else means other schemes, user names, odd notations of addresses, control characters.
     """
     if not _PRINTABLE.fullmatch(text) or "\\" in text:
         return None
@@ -72,31 +73,33 @@ def parse_url(text: str) -> Url | None:
 
 
 def is_public(address: str) -> bool:
-    """Say whether an address is one of the public internet; addresses that wrap another (mapped, 6to4, NAT64,
-    Teredo) are not.
+    """Return whether an address belongs to the public internet.
+
+    Addresses that wrap another (mapped, 6to4, NAT64, Teredo) do not.
     """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        if found not in _UNICAST_6 or found.sixtofour or found.teredo:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed not in _UNICAST_6 or parsed.sixtofour or parsed.teredo:
             return False
-    elif found.is_reserved:
+    elif parsed.is_reserved:
         return False
     return (
-        found.is_global
-        and not found.is_multicast
-        and not any(found in network for network in _SPECIAL if network.version == found.version)
+        parsed.is_global
+        and not parsed.is_multicast
+        and not any(parsed in network for network in _SPECIAL if network.version == parsed.version)
     )
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
     """Return a name's addresses, each once."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(item[4][0]) for item in found))
+    entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(item[4][0]) for item in entries))
 
 
 class SafeHttp:
-    """A `Transport`; the request's path is the whole URL. One connection per request: receivers are many and
-    each gets little.
+    """A `Transport` with one connection per request; the request's path is the whole URL.
+
+    Receivers are many and each gets little.
     """
 
     def __init__(
@@ -145,8 +148,8 @@ class SafeHttp:
             return Answer(0, failure=NOT_SENT, detail="no address")
         if not self._allow_private and not all(is_public(address) for address in addresses):
             return Answer(403, failure=REFUSED_ADDRESS)
-        # To the address that was looked at, never to the name again: a second look-up could say something
-        # else.
+        # Connect to the address that was checked, never to the name again: a second look-up could answer
+        # another.
         reader, writer = await asyncio.open_connection(
             addresses[0], url.port, ssl=self._tls, server_hostname=url.host.rstrip("."), limit=_ANSWER_LIMIT
         )
@@ -164,9 +167,8 @@ class SafeHttp:
                 or lines.count(b"\r") != lines.count(b"\n")
                 or b"\0" in lines
             ):
-                return Answer(
-                    403, failure=REFUSED_ADDRESS
-                )  # no adapter makes such a header; one from outside might
+                # No adapter makes such a header; one from outside might.
+                return Answer(403, failure=REFUSED_ADDRESS)
             sent[0] = True
             writer.write(head + lines + b"\r\n" + request.body)
             await writer.drain()

@@ -1,9 +1,8 @@
-"""SMTP as a transport: a few connections, each with a thread of its own (smtplib), one transaction per
-message.
+"""SMTP as a transport: few connections, a thread for each, one transaction per message.
 
-The one distinction that matters is kept: until the final dot has left, the message was not sent; after it,
-without a reply, nobody knows. An error reply is an answer (its code, its text). Surprise: the date header is
-added here, so that a repeat is the same payload.
+The threads run smtplib. Until the final dot has left, the message was not sent; after it, without a reply,
+its fate is unknown. An error reply is an answer (its code, its text). Surprise: the date header is added
+here, so that a repeat is the same payload.
 """
 
 from __future__ import annotations
@@ -83,9 +82,8 @@ class SmtpTransport:
             connection = smtplib.SMTP(self._host, self._port, timeout=self._timeout_s)
         self._open.append(connection)
         if not self._is_implicit:
-            connection.starttls(
-                context=self._tls
-            )  # raises where the server has none: nothing is ever said in clear
+            # Raises where the server has no TLS: nothing ever leaves in clear.
+            connection.starttls(context=self._tls)
         if self._user:
             connection.login(*self._user)
         connection.ehlo_or_helo_if_needed()
@@ -107,9 +105,8 @@ class SmtpTransport:
                 return self._answer(connection, code, text, NOT_SENT)
             message = f"Date: {formatdate(usegmt=True)}\r\n".encode() + request.body
             connection.send(_STUFF.sub(b"..", message))
-            if (
-                time.monotonic() > due
-            ):  # slow, or this process was paused: others count on nothing leaving later than this
+            # Slow, or this process was paused: others count on nothing leaving later than this.
+            if time.monotonic() > due:
                 self._drop()
                 return Answer(0, failure=NOT_SENT, detail="too late")
             sent = True  # a server forgets what no final dot ends (RFC 5321 4.1.1.4)

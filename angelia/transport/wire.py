@@ -1,7 +1,7 @@
-"""What goes to a provider and what comes back, as values; the client that carries them.
+"""Requests to a provider and their answers, as values; the client that carries them.
 
-A `Request` is bytes and fixed headers, an `Answer` either a status with a body, or the reason there is none.
-The one distinction everything rests on: `not_sent` (the provider cannot have seen it: safe to try again)
+A `Request` is bytes and fixed headers, an `Answer` either a status with a body, or the reason for having
+none. Everything rests on one distinction: `not_sent` (the provider cannot have seen it: safe to try again)
 against `unknown` (it may have: ambiguous).
 """
 
@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from angelia.transport.http2 import Headers
+from angelia.transport.header_blocks import Headers
 
 NOT_SENT, UNKNOWN = "not_sent", "unknown"
 
 
 class Request(NamedTuple):
-    """One request: `headers` are shared by many (compressed once), `extra` belong to this one, and so does
-    the path if it is its own.
+    """One request.
+
+    `headers` are shared by many requests and compressed once; `extra` belong to this one. `own_path`: the
+    path differs per request, so it stays out of the compression table.
     """
 
     path: bytes
@@ -28,8 +30,9 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back. `status` 0 means no answer, and then `failure` says why and whether it can have been
-    seen.
+    """The answer to one request.
+
+    `status` 0 means that none came; then `failure` says why, and whether the peer can have seen the request.
     """
 
     status: int
@@ -47,8 +50,9 @@ class Answer(NamedTuple):
 
 
 class Transport(Protocol):
-    """Carries requests; answers by calling `done(tag, answer)` exactly once per request, later, from the
-    event loop.
+    """Carries requests and answers each exactly once.
+
+    It calls `done(tag, answer)` later, from the event loop.
     """
 
     def submit(

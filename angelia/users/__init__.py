@@ -1,5 +1,5 @@
-"""Who there is: the index of ordinals and its chain, days, history, profiles, suppressions.
+"""The people: ordinals and their chain, days, history, profiles, suppressions.
 
 Public face: `index.py` (user to ordinal), `days.py`, `suppressions.py`. Reads the source datasets; writes
-    `user_index`.
+`user_index`.
 """

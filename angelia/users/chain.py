@@ -1,9 +1,8 @@
-"""Append-only chains: the user index, one for the whole lake, whose every commit lists all earlier files and
-its own.
+"""Append-only chains: every commit of the user index lists all earlier files and its own.
 
-Grain: commit of `user_index` (leaf chain=0). Whoever loses the race gets a Conflict, re-reads the head and
-    appends again. Replays never append, and `shard_bits` never changes: ordinals and shards are promised to
-    every file that exists.
+Grain: commit of `user_index` (leaf chain=0, one for the whole lake). A writer that loses the race gets a
+Conflict, re-reads the head and appends again. Replays never append, and `shard_bits` never changes, because
+every existing file relies on its ordinals and shards.
 """
 
 from __future__ import annotations
@@ -33,17 +32,19 @@ def append_chain(
     meta: Mapping[str, Any] | None = None,
     rejects: Mapping[str, int] | None = None,
 ) -> Commit:
-    """Append users to the head that was read, and return the new head (or `expected` itself if there is
-    nothing to append).
+    """Append users to the head that was read, and return the new head.
+
+    With nothing to append, `expected` itself is returned.
 
     Args:
-        tables: one file each, in order; their ordinals continue the head's without a hole.
+        tables: one file each, in order; their ordinals continue the head's without a gap.
         expected: the head that the caller read (`lake.head("user_index", chain="0")`), None if there was
-            none. shard_bits: log2 of ordinals per shard; recorded by the first commit, with `n_users`, in the
-            commit's meta.
+            none.
+        shard_bits: log2 of ordinals per shard; the first commit records it, with `n_users`, in its meta.
 
     Raises:
-        Conflict: somebody else appended meanwhile; nothing was written. Read the head again and append again.
+        Conflict: another writer appended meanwhile; nothing was written. Read the head again and append
+            again.
         InvalidInput: a replay branch, another `shard_bits` than the chain's, or ordinals that do not continue
             it.
     """
@@ -61,6 +62,7 @@ def append_chain(
     tables = [table for table in tables if table.num_rows]
     if expected and not tables:
         return expected
+    # A gap or a repeat would give one ordinal two meanings in every file that exists.
     next_ordinal = known
     for table in tables:
         ordinals = table["ordinal"].cast(pa.int64())
@@ -69,13 +71,13 @@ def append_chain(
             raise InvalidInput(f"{name}: ordinals must be consecutive from {next_ordinal}, in row order")
         next_ordinal += table.num_rows
     with lake.attempt(name, chain=CHAIN) as attempt:
+        # Earlier files are listed again, not copied: a commit of the chain is the whole index.
         for entry in expected.files if expected else ():
             attempt.add(entry)
         first = known
         for table in tables:
             last = first + table.num_rows - 1
-            # Named by first ordinal: a commit's files are sorted by name, so reading keeps the order of
-            # ordinals.
+            # A commit's files are sorted by name; the first ordinal in it keeps reading in ordinal order.
             attempt.write(
                 table, f"from-{first:010d}.parquet", shards=(first >> shard_bits, last >> shard_bits)
             )

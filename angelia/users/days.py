@@ -1,9 +1,8 @@
-"""One file group's raw rows to its user_days and user_pushes rows. Pure: Arrow in, Arrow out, the same bytes
-whatever the order of the rows.
+"""One file group's raw rows become its user_days and user_pushes rows. Pure functions.
 
-Grain: user x day x event type x item; push x (sent or opened). Values are summed in millionths, as integers,
-    so that a sum does not depend on row order. What would surprise: of duplicates that differ, the earliest
-    counts, and of equally early ones the smallest in every other column.
+Grain: user x day x event type x item; push x (sent or opened). Arrow in, Arrow out, the same bytes whatever
+the order of the rows: values are summed in millionths, as integers. Surprise: of duplicates that differ, the
+earliest counts, and of equally early ones the smallest in every other column.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ I64 = npt.NDArray[np.int64]
 
 
 def first_of_each(rows: pa.Table, key: Sequence[str], order: Sequence[str]) -> pa.Table:
-    """Return the rows with one row per key: the smallest by `order`, then by all other columns. Row order is
-    not kept.
+    """Return one row per key: the smallest by `order`, then by all other columns.
 
-    Only rows whose key occurs twice are sorted; that is 0.2 % of a source, and sorting is what costs.
+    Row order is not kept. Only rows whose key occurs twice are sorted; they are 0.2 % of a source, and
+    sorting is the expensive part.
     """
     codes = np.zeros(rows.num_rows, dtype=np.int64)
     for column in key:
@@ -46,8 +45,9 @@ def first_of_each(rows: pa.Table, key: Sequence[str], order: Sequence[str]) -> p
 
 
 def aggregate_events(events: pa.Table) -> pa.Table:
-    """Return user_days rows, sorted by ordinal, event_type, item (none last), of one UTC day's distinct
-    events.
+    """Return the user_days rows of one UTC day's distinct events.
+
+    They are sorted by ordinal, event_type and item (none last).
 
     Args:
         events: `ordinal`, `event_type`, `item` (nullable), `value` (nullable), `event_ts` (UTC,
@@ -85,8 +85,9 @@ def distinct_events(events: pa.Table) -> pa.Table:
 
 
 def distinct_pushes(pushes: pa.Table) -> pa.Table:
-    """Return one row per (message, kind), the earliest: a receipt that later upgrades an ambiguous one is no
-    second push.
+    """Return one row per (message, kind), the earliest.
+
+    A later receipt that upgrades an ambiguous message does not make a second push of it.
     """
     return first_of_each(pushes, ("message_id", "kind"), ("at_ts",))
 
@@ -105,7 +106,7 @@ def _indices(encoded: pa.DictionaryArray) -> I64:
 
 
 def _ranks(column: pa.ChunkedArray) -> tuple[list[str], I64]:
-    """Return the distinct texts in order, and each row's place among them (null: after the last)."""
+    """Return the distinct texts in order, and each row's rank among them (null: the last)."""
     encoded = _encode(column)
     names = encoded.dictionary.to_pylist()
     order = sorted(range(len(names)), key=names.__getitem__)

@@ -1,7 +1,7 @@
 """Counts over a user's last 28 days: events, purchases, pushes, opens.
 
 Grain: user. Pure functions on arrays for one shard; reads and writes nothing. `age` is in days before ds: 0 =
-    ds itself; rows older than 27 days are ignored, so any longer window may be passed.
+ds itself; rows older than 27 days are ignored, so any longer window may be passed.
 """
 
 from __future__ import annotations
@@ -56,8 +56,13 @@ def event_features(
 def push_features(
     sent_user: Ints, sent_age: Ints, opened_user: Ints, opened_age: Ints, population_rate: float, n: int
 ) -> dict[str, pa.Array]:
-    """Return the push columns of `user_features` for n users; arrays of rows and ages of sent and of opened
-    pushes.
+    """Return the push columns of `user_features` for n users.
+
+    Args:
+        sent_user: (m,) row of the user, in 0..n-1; `sent_age` likewise in days before ds.
+        opened_user: the same for opened pushes, with `opened_age`.
+        population_rate: the open rate that a user with few pushes is shrunk towards.
+        n: users of the shard.
     """
     sent_recent, opened_recent = sent_age < WINDOW_DAYS, opened_age < WINDOW_DAYS
     sent_user, sent_age, opened_user = (

@@ -1,8 +1,8 @@
-"""Append users to the index: the only code that hands out ordinals.
+"""Append users to the index: the only code that assigns ordinals.
 
-Grain: user. Reads and writes `user_index` (chain). What would surprise: whoever loses the race re-reads only
-    what the winner added, drops those users from its own list, and appends the rest; so an ordinal is never
-    moved, reused or given twice.
+Grain: user. Reads and writes `user_index` (chain). Surprise: a run that loses the race re-reads only what the
+winner added, drops those users from its own list, and appends the rest; so an ordinal is never moved, reused
+or assigned twice.
 """
 
 from __future__ import annotations
@@ -15,19 +15,33 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.errors import Conflict
+from angelia.errors import Conflict, NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.chain import append_chain
 
 CHAIN = "0"
 MAX_ATTEMPTS = 50
-# a file holds whole shards, of at most a million people: who wants the ids of some shards reads no others
+# A file holds whole shards, of at most a million people, so a reader of some shards' ids reads few files.
 FILE_BITS = 20
 
 
 def index_head(lake: Lake) -> Commit | None:
     """Return the newest index, None before the first load."""
     return lake.head("user_index", chain=CHAIN)
+
+
+def require_index(lake: Lake) -> Commit:
+    """Return the newest index, for whoever works on its people.
+
+    Raises:
+        NotFound: there is none, or it holds nobody.
+    """
+    index = lake.require("user_index", chain=CHAIN)
+    if not index.meta.get("n_users"):
+        raise NotFound(
+            f"{index.ref} holds nobody", fix="import profiles with people in them, then run index_users again"
+        )
+    return index
 
 
 def append_users(
@@ -40,8 +54,7 @@ def append_users(
     params: Mapping[str, Any] | None = None,
     rejects: Mapping[str, int] | None = None,
 ) -> Commit:
-    """Give ordinals to users that `seen` does not hold, in the order given, and return the index that holds
-    them all.
+    """Assign ordinals to users that `seen` lacks, in the given order; return the new index.
 
     Args:
         users: one column `user_id`, distinct, none of them in `seen`.
@@ -50,7 +63,7 @@ def append_users(
 
     Raises:
         Conflict: the head moved MAX_ATTEMPTS times in a row.
-        InvalidInput: a replay branch, or another `shard_bits` than the index was begun with.
+        InvalidInput: a replay branch, or another `shard_bits` than the index began with.
     """
     fresh, head = users["user_id"].combine_chunks(), seen
     inputs = list(inputs)
@@ -79,6 +92,7 @@ def append_users(
                 rejects=rejects,
             )
         except Conflict:
+            # Another run won the race and may have added some of these users: keep only those it did not.
             moved = lake.require("user_index", chain=CHAIN)
             old = {entry.path for entry in head.files} if head else set()
             added = lake.read(moved, ["user_id"], where=lambda entry, old=old: entry.path not in old)  # type: ignore[misc]
@@ -91,5 +105,5 @@ def append_users(
 
 
 def _edges(first: int, stop: int, bits: int) -> list[int]:
-    """Return where files of the ordinals from `first` to `stop` begin and end: at multiples of 2^bits."""
+    """Return the ordinals at which files from `first` to `stop` meet: multiples of 2^bits."""
     return [first, *range(((first >> bits) + 1) << bits, stop, 1 << bits), stop]

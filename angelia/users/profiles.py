@@ -1,8 +1,7 @@
-"""Profiles, made fit for use: bad values become null and are counted, never a reason to lose the user.
+"""Profiles made usable: bad values become null and are counted, and no user is lost.
 
-Grain: user. Pure functions on one shard's rows in ordinal order; reads and writes nothing.
-Surprising: allowed values, ranges and patterns are those of the `user_profiles` contract, so a rule changed
-    there changes here.
+Grain: user. Pure functions on one shard's rows in ordinal order; reads and writes nothing. Surprise: allowed
+values, ranges and patterns are those of the `user_profiles` contract, so a rule changed there changes here.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from angelia.contracts.core import Column
 from angelia.contracts.sources import CHANNELS, USER_PROFILES
 from angelia.timing.local_time import resolve_timezones
+from angelia.users.suppressions import refusals_of
 
 Counts = dict[str, int]
 DAY_US = 86_400_000_000
@@ -26,12 +26,13 @@ _PLAIN = ("gender", "country", "province", "locale", "device_vendor", "membershi
 def profile_features(
     profiles: pa.Table, ds: date, default_timezone: str
 ) -> tuple[dict[str, pa.Array], Counts]:
-    """Return the profile columns of `user_features` and how many values were refused, by reason.
+    """Return the profile columns of `user_features`, and the refused values counted by reason.
 
     Args:
         profiles: n rows with the columns of `user_profiles` but user_id; all null where a user has no
-            profile. ds: the closed day; a signup after it counts as unknown. default_timezone: stands in for
-            missing and unknown ones.
+            profile.
+        ds: the closed day; a signup after it counts as unknown.
+        default_timezone: replaces missing and unknown ones.
     """
     refused: Counts = {}
     columns = {name: _valid(profiles[name].combine_chunks(), USER_PROFILES[name], refused) for name in _PLAIN}
@@ -65,31 +66,27 @@ def contact_features(
         refused_channels: (n,) lists of channels refused.
         refused_topics: (n,) lists of topics refused.
         suppressions: the whole log; entries after ds, and of single addresses (delivery re-checks those), do
-            not count. ds: the closed day.
+            not count, nor what a person took back later. ds: the closed day.
     """
     end = pa.scalar((np.datetime64(ds) + 1).astype("datetime64[us]").astype(np.int64).item(), pa.int64())
     since = suppressions["since_ts"].cast(pa.int64())
-    log = suppressions.filter(pc.and_(pc.less(since, end), pc.is_null(suppressions["address_hash"])))
-    log = log.filter(pc.is_in(log["user_id"], value_set=user_ids))
-    everywhere: set[str] = set()
-    by_channel: dict[str, set[str]] = {}
-    for user, channel in zip(log["user_id"].to_pylist(), log["channel"].to_pylist(), strict=True):
-        if channel is None:
-            everywhere.add(user)
-        else:
-            by_channel.setdefault(user, set()).add(channel)
-    reachable = []
+    log = suppressions.filter(pc.less(since, end))
+    refusals = refusals_of(log.filter(pc.is_in(log["user_id"], value_set=user_ids)))
+    reachable, everywhere = [], []
     for user, have, refused in zip(
         user_ids.to_pylist(), channels.to_pylist(), refused_channels.to_pylist(), strict=True
     ):
-        closed = by_channel.get(user, set()).union(refused or ())
-        reachable.append([c for c in CHANNELS if c in (have or ()) and c not in closed])
+        is_out = refusals.closed_everywhere(user)
+        is_closed = refusals.has_refused if is_out else refusals.closed
+        out = {c for c in have or () if is_closed(user, c)} if refusals else set()
+        reachable.append([c for c in CHANNELS if c in (have or ()) and c not in out.union(refused or ())])
+        everywhere.append(is_out)
     return {
         "channels": pa.array(reachable, pa.list_(pa.string())),
         "opted_out_topics": pa.array(
             [sorted(set(topics or ())) for topics in refused_topics.to_pylist()], pa.list_(pa.string())
         ),
-        "is_suppressed": pc.is_in(user_ids, value_set=pa.array(sorted(everywhere), pa.string())),
+        "is_suppressed": pa.array(everywhere, pa.bool_()),
     }
 
 

@@ -1,8 +1,9 @@
-"""Who must not be contacted any more: the `stops` and `suppressions` logs, read at most 10 s before a send.
+"""Who must not be contacted: the `stops` and `suppressions` logs, at most 10 s old.
 
-Unreadable = do not send: a worker that cannot read the logs waits, and defers what it was about to send.
-Surprise: an entry for an *address* counts only if it is younger than the plan's closed day; an older one was
-known when the night chose the address.
+A worker that cannot read the logs waits, and defers what it was about to send. Surprises: an entry for an
+*address* counts only if it is younger than the plan's closed day; an older one was known when the night chose
+the address. An entry may also open: who unsubscribed and later opted in again is reachable from then on
+(`opted_in`), but never after a complaint.
 """
 
 from __future__ import annotations
@@ -15,18 +16,24 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.contracts import arrow, dataset
 from angelia.contracts.sending import Micros
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.lake.store import Store
 
+UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
 MAX_AGE_US = 10 * 1_000_000
 REFRESH_S = 4.0
 
 
 def address_key(store: Store) -> bytes:
-    """Return the key of address hashes: `ANGELIA_ADDRESS_KEY`, else a random one kept in the lake (created
-    once, read by all).
+    """Return the key of address hashes: `ANGELIA_ADDRESS_KEY`, else a random one in the lake.
+
+    The random key is created once and read by all.
     """
     given = os.environ.get("ANGELIA_ADDRESS_KEY")
     if given:
@@ -42,13 +49,97 @@ def address_hash(key: bytes, channel: str, address: str) -> str:
 
 
 def fold_stops(state: dict[str, bool], entries: Iterable[Mapping[str, object]]) -> None:
-    """Update campaign -> is stopped by entries of the log `stops`, in the order in which they were appended.
+    """Update campaign -> is stopped by entries of the log `stops`, in the order of the log.
 
-    The log's order decides, never `at_ts`: machines' clocks differ, and a stop must hold though an earlier
+    The log's order decides, never `at_ts`: machines' clocks differ, and a stop must hold even if an earlier
     resume bears a later time.
     """
     for entry in entries:
         state[str(entry["campaign_id"])] = entry["action"] == "stop"
+
+
+class Refusals:
+    """Who must not be contacted through what, folded from entries about people in any order.
+
+    Of refusals and returns (`opted_in`) the later one holds, of two at one time the refusal.
+    """
+
+    def __init__(self) -> None:
+        self._for_good: set[tuple[str, str | None]] = set()  # (user, channel or None for all)
+        self._no: dict[tuple[str, str | None], Micros] = {}
+        self._yes: dict[tuple[str, str | None], Micros] = {}
+        self._returned: dict[str, Micros] = {}  # of any channel
+
+    def __bool__(self) -> bool:
+        return bool(self._for_good or self._no)
+
+    def add(self, user: str, channel: str | None, reason: str, since: Micros) -> None:
+        """Take an entry that names no address."""
+        key = user, channel
+        if reason == OPTED_IN:
+            self._yes[key] = max(since, self._yes.get(key, since))
+            self._returned[user] = max(since, self._returned.get(user, since))
+        elif reason == UNSUBSCRIBED:
+            self._no[key] = max(since, self._no.get(key, since))
+        else:
+            self._for_good.add(key)
+
+    def closed(self, user: str, channel: str) -> bool:
+        """Say whether the person must not be contacted through a channel, whatever the entry's scope."""
+        return self.has_refused(user, channel) or self._stands(user, None, (None, channel))
+
+    def has_refused(self, user: str, channel: str) -> bool:
+        """Say whether an entry about this very channel closes it."""
+        return self._stands(user, channel, (None, channel))
+
+    def closed_everywhere(self, user: str) -> bool:
+        """Say whether an entry about all channels closes them, and none is open again."""
+        no = self._no.get((user, None))
+        is_out = no is not None and self._returned.get(user, no) <= no
+        return is_out or (user, None) in self._for_good
+
+    def may_return(self, user: str, channel: str, at: Micros) -> bool:
+        """Say whether a word of this time would open a channel that is closed."""
+        for_good = {(user, None), (user, channel)} & self._for_good
+        no = max((self._no[key] for key in ((user, None), (user, channel)) if key in self._no), default=at)
+        return not for_good and at > no and self.closed(user, channel)
+
+    def _stands(self, user: str, channel: str | None, opened_by: Sequence[str | None]) -> bool:
+        if (user, channel) in self._for_good:
+            return True
+        no = self._no.get((user, channel))
+        return no is not None and all(self._yes.get((user, name), no) <= no for name in opened_by)
+
+
+def returns(log: pa.Table, said: Iterable[tuple[str, str, Micros]]) -> pa.Table:
+    """Return the entries that say who opted in again after unsubscribing.
+
+    Args:
+        log: the whole log.
+        said: (user_id, channel, when) of those whose last word about a channel is yes.
+    """
+    refusals, entries = refusals_of(log), []
+    for user, channel, at in sorted(said):
+        if refusals.may_return(user, channel, at):
+            name = secrets.token_hex(16)  # of nothing that names the person: it outlives an erasure
+            since = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at)
+            entries.append(
+                {"entry_id": name, "user_id": user, "channel": channel, "since_ts": since, "reason": OPTED_IN}
+            )
+    return pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+
+
+def refusals_of(log: pa.Table) -> Refusals:
+    """Return what the log's entries about people come to."""
+    people = log.filter(pc.is_null(log["address_hash"]))
+    refusals = Refusals()
+    for entry in zip(
+        *(people[name].to_pylist() for name in ("user_id", "channel", "reason")),
+        people["since_ts"].cast(pa.int64()).to_pylist(),
+        strict=True,
+    ):
+        refusals.add(*entry)
+    return refusals
 
 
 class Guards:
@@ -60,7 +151,7 @@ class Guards:
         self._seen = {"stops": 0, "suppressions": 0}
         self._state: dict[str, bool] = {}
         self.stopped: frozenset[str] = frozenset()
-        self.people: set[tuple[str, str | None]] = set()  # (user, channel or None for all)
+        self.refusals = Refusals()
         self.addresses: set[str] = set()
         self.version = 0
         self.read_at: Micros | None = None
@@ -69,11 +160,11 @@ class Guards:
         self._reading: asyncio.Task[None] | None = None
 
     def is_fresh(self) -> bool:
-        """Say whether the logs were read at most 10 s ago."""
+        """Return whether the logs were read at most 10 s ago."""
         return self.read_at is not None and self._lease_now() - self.read_at <= MAX_AGE_US
 
     async def refresh(self) -> bool:
-        """Read what is new, in a thread, one reader at a time; return whether the logs are fresh now."""
+        """Read new entries in a thread, one reader at a time; return whether the logs are fresh."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._refresh())
         await asyncio.shield(self._reading)
@@ -112,7 +203,8 @@ class Guards:
             since = entry["since_ts"]
             assert isinstance(since, datetime)
             if not entry["address_hash"]:
-                self.people.add((str(entry["user_id"]), channel))
+                moment = round(since.timestamp() * 1e6)
+                self.refusals.add(str(entry["user_id"]), channel, str(entry["reason"]), moment)
             elif since >= self._planned_until:
                 self.addresses.add(str(entry["address_hash"]))
 
@@ -124,10 +216,9 @@ class Guards:
         if self.stopped:
             stopped = self.stopped
             reasons = ["stopped" if campaign in stopped else None for campaign in campaigns]
-        if self.people:
-            people = self.people
+        if self.refusals:
             for i, user in enumerate(users):
-                if (user, None) in people or (user, channel) in people:
+                if self.refusals.closed(user, channel):
                     reasons[i] = "suppressed"
         if self.addresses:
             key = self._key = self._key or address_key(self._lake.store)

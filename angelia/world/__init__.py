@@ -1,5 +1,5 @@
-"""A simulated population with a known truth: sources to plan with, answers to what was delivered.
+"""A simulated population with a known truth: it writes sources and answers deliveries.
 
 Public face: `truth.World`, `truth.open_probability`, `truth.felt_pushes`; commands `angelia world create` and
-    `angelia world respond`.
+`angelia world respond`.
 """

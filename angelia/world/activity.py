@@ -1,8 +1,9 @@
-"""What people do in the app on one day: organic sessions, and visits that opened pushes start. Grain: event.
+"""What people do in the app on one day: organic sessions and visits. Grain: event.
 
-A session lies within one UTC hour of one day. Numbers of sessions are Poisson around a rate that varies by
-person, weekday, day, week, trend and stretch without activity; hours follow the person's own curve of the
-kind of day; what they look at follows their taste of that day.
+A visit is a session that an opened push starts. A session lies within one UTC hour of one day. Numbers of
+sessions are Poisson around a rate that varies by person, weekday, day, week, trend and stretch without
+activity; hours follow the person's own curve of the kind of day; what they look at follows their taste of
+that day.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Events:
         return len(self.row)
 
     def take(self, rows: Ints) -> Events:
-        """Return some of the events."""
+        """Return the events at these positions."""
         return Events(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
@@ -78,6 +79,7 @@ def organic_day(person: People, day: int) -> Events:
     given = parameters().activity
     rates = session_rates(person, day)
     salt = str(day)
+    # A mean of at most 40 stays within the 60 sessions that a day has event numbers for.
     total = rates.sum(axis=1)
     counts = draws.poisson(draws.uniform(person.keys, "sessions", salt), np.minimum(total, 40.0))
     row = np.repeat(np.arange(len(person)), counts)
@@ -155,8 +157,9 @@ def _sessions(
     pace: float,
     day: int,
 ) -> Events:
-    """Unfold sessions (m,) into events: open, views, perhaps cart, perhaps purchase, at most `pace` seconds
-    apart and never beyond the day.
+    """Unfold sessions (m,) into events: open, views, perhaps cart, perhaps purchase.
+
+    Events are at most `pace` seconds apart and never pass the end of the day.
     """
     given = parameters().activity
     views = draws.geometric(draws.uniform(keys, "views"), views_mean, given.view_cap)
@@ -165,12 +168,13 @@ def _sessions(
     size = 1 + views + carted + bought
     of = np.repeat(np.arange(len(row)), size)
     position = np.arange(len(of)) - np.repeat(np.cumsum(size) - size, size)
+    # Positions in a session: 0 opens the app, 1..views look, then perhaps a cart, then perhaps a purchase.
     kind = np.full(len(of), VIEW, dtype=np.int64)
     kind[position == 0] = OPEN
     kind[(position > views[of]) & (position > 0)] = CART
     kind[bought[of] & (position == views[of] + 2)] = PURCHASE
     event_keys = draws.counted(keys[of], position + 1)
-    # Most views are of what the session is about; a quarter wander.
+    # Most views stay with the session's interest; a quarter wander.
     wandering = (kind == VIEW) & (draws.uniform(event_keys, "wander") < 0.25)
     category = np.where(kind == OPEN, -1, interest[of])
     lost = np.flatnonzero(wandering)

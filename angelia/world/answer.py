@@ -1,7 +1,6 @@
-"""Draws answers to pushes from the truth: opened when, delivered, bounced, refused. Grain: push.
+"""Draw answers to pushes from the truth: opened when, bounced, refused. Grain: push.
 
-One push is told from another by user and UTC hour, so an answer is the same whenever and however often it is
-asked for.
+User and UTC hour identify a push, so an answer is the same whenever and however often it is drawn.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ def answer(
     bounced = draws.uniform(keys, "bounce") < given.bounce_share
     delivered = ~bounced & (draws.uniform(keys, "delivery") < given.delivered_share)
     opened = delivered & (draws.uniform(keys, "open") < probability)
-    # Seen in hour k after the send with the probability the truth gives that hour; within the first hour
-    # soon, later anywhere.
+    # The hour after the send is drawn with the truth's own probabilities. Within the first hour people look
+    # soon; in later hours any minute is as likely.
     ahead = draws.pick(draws.uniform(keys, "delay"), levels)
     within = draws.uniform(keys, "within")
     delay = np.where(ahead == 0, 20.0 + 3_500.0 * within**2.5, 3_600.0 * (ahead - 0.5 + within))
@@ -68,8 +67,9 @@ def answer(
 
 
 def unsubscribed(answers: Answers, felt: Floats) -> Bools:
-    """Say who refuses the topic in answer to a push, (m,): rare, and more likely the more pushes are still
-    felt.
+    """Return who refuses the topic in answer to a push, (m,).
+
+    Refusals are rare, and likelier the more earlier pushes are still felt.
     """
     chance = parameters().response.unsubscribe_share * answers.seen * (1.0 + felt)
     return np.asarray(answers.is_delivered & (draws.uniform(answers.keys, "refuse") < chance))

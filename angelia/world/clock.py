@@ -1,8 +1,8 @@
-"""Local hours, weekdays and kinds of day for the world's people. Grain: user x UTC hour. Uses
-`angelia.timing.local_time`.
+"""Local hours, weekdays and kinds of day for the world's people. Grain: user x UTC hour.
 
-Hours are int64 hours since 1970, days int64 days since 1970 (UTC). The world knows weekends, a few people's
-odd weeks, and no public holidays: its truth must not change with somebody's calendar.
+Hours are int64 hours since 1970, days int64 days since 1970 (UTC); `angelia.timing.local_time` converts them.
+The world knows weekends and a few people's odd weeks, but no public holidays: its truth must not change with
+anybody's calendar.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def day_name(day: int) -> str:
 
 @lru_cache(maxsize=512)
 def _grid(day: int) -> tuple[Ints, Ints]:
-    """Return local hour and weekday of every timezone at the day's 24 UTC hours, each (timezones, 24)."""
+    """Return every timezone's local hour and weekday at the day's 24 UTC hours.
+
+    Both arrays have the shape (timezones, 24).
+    """
     hours = np.arange(day * 24, day * 24 + 24).astype("datetime64[h]")
     grid = local_grid(parameters().timezones, hours)
     return grid.hour.astype(np.int64), grid.weekday.astype(np.int64)
@@ -49,8 +52,9 @@ def _grid(day: int) -> tuple[Ints, Ints]:
 
 @lru_cache(maxsize=512)
 def whole_hour(day: int, first: int, end: int) -> Bools:
-    """Say which UTC hours of a day lie inside local [first, end) with all their minutes, (timezones, 24);
-    half-hour zones have one fewer.
+    """Mark the UTC hours of a day that lie wholly inside local [first, end), (timezones, 24).
+
+    Zones off by half an hour have one such hour fewer.
     """
     from zoneinfo import ZoneInfo
 

@@ -1,15 +1,14 @@
-"""Writes a world's sources: four weeks of events and random pushes, and the last day's profiles, endpoints
-and preferences.
+"""Write a world's sources: weeks of events and random pushes, and the last day's snapshots.
 
-Reads nothing; writes user_events and push_history for every day of the window, user_profiles, user_endpoints,
-user_preferences for the last. Blocks of people are simulated in processes of their own; every number is drawn
-by counter, so the bytes do not depend on how many.
+Reads nothing; writes user_events and push_history for every day of the window, and user_profiles,
+user_endpoints and user_preferences for the last day. Blocks of people are simulated in separate processes;
+every number is drawn by counter, so the bytes do not depend on the number of processes.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from angelia.contracts import ids
-from angelia.errors import InvalidInput
-from angelia.lake import Attempt, FileEntry, Lake
+from angelia.errors import Corrupt, InvalidInput
+from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.world import dirt, draws, tables
 from angelia.world.activity import Events
 from angelia.world.clock import day_name
@@ -29,7 +28,6 @@ from angelia.world.parameters import parameters_sha256
 from angelia.world.population import People
 from angelia.world.simulate import late_by, simulate
 from angelia.world.truth import World
-from angelia.world.writing import publish_once
 
 BLOCK = 16_384  # people per file; fixed, because files are part of the bytes
 LATE_DAYS = 3
@@ -48,8 +46,9 @@ class Place:
     folders: dict[Leaf, str]
 
     def write(self, lake: Lake, leaf: Leaf, block: int, table: pa.Table) -> tuple[Leaf, str]:
-        """Write one block's file of a leaf; return the leaf and the entry as JSON. Past pushes are our own
-        records: clean, and held to it.
+        """Write one block's file of a leaf; return the leaf and the entry as JSON.
+
+        Past pushes are our own records, so they must meet the contract; other sources may be dirty.
         """
         entry = lake.write_file(
             leaf[0], self.folders[leaf], table, f"part-{block:04d}.parquet", conform=leaf[0] == "push_history"
@@ -59,7 +58,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Written:
-    """What one block came to."""
+    """The result of one block: its files and its counts."""
 
     entries: list[tuple[Leaf, str]]
     n_events: int
@@ -78,8 +77,9 @@ def n_blocks(size: int) -> int:
 
 
 def event_rows(person: People, ids_of: pa.Array, day: int, dated: dict[int, Events], size: int) -> pa.Table:
-    """Return user_events rows that arrive on a day, with dirt: those in time, and late ones of the three days
-    before.
+    """Return the user_events rows that arrive on a day, dirt included.
+
+    They are the day's own events that arrive in time, and late ones of the three days before.
 
     Args:
         dated: events by the day they happened on; missing days have none.
@@ -87,10 +87,10 @@ def event_rows(person: People, ids_of: pa.Array, day: int, dated: dict[int, Even
     """
     parts, keys = [], []
     for back in range(LATE_DAYS + 1):
-        found = dated.get(day - back)
-        if found is None:
+        of_day = dated.get(day - back)
+        if of_day is None:
             continue
-        arriving = found.take(np.flatnonzero(late_by(person, found, day - back) == back))
+        arriving = of_day.take(np.flatnonzero(late_by(person, of_day, day - back) == back))
         parts.append(tables.events(person, ids_of, arriving, day - back))
         keys.append(
             draws.counted(ids.mix(person.keys[arriving.row], "event", str(day - back)), arriving.number)
@@ -101,8 +101,9 @@ def event_rows(person: People, ids_of: pa.Array, day: int, dated: dict[int, Even
 def snapshot_rows(
     world: World, person: People, day: int, bounced: set[tuple[str, str]], refused: list[tuple[str, str, int]]
 ) -> dict[str, pa.Table]:
-    """Return profiles, endpoints and preferences of people as of a day, with dirt; see `tables` for the last
-    two arguments.
+    """Return profiles, endpoints and preferences of people as of a day, dirt included.
+
+    `tables` explains `bounced` and `refused`.
     """
     profiles = tables.profiles(person, day)
     endpoints = tables.endpoints(person, world.anchor_day, day, bounced)
@@ -129,7 +130,8 @@ def write_block(world: World, block: int, days: int, place: Place) -> Written:
     dated: dict[int, Events] = {}
     for lived in simulate(world, person, world.anchor_day - days + 1, world.anchor_day):
         ds = day_name(lived.day)
-        dated = {day: found for day, found in dated.items() if day >= lived.day - LATE_DAYS} | {
+        # Late events need the days before; older ones can no longer arrive.
+        dated = {day: events for day, events in dated.items() if day >= lived.day - LATE_DAYS} | {
             lived.day: lived.events
         }
         rows = event_rows(person, ids_of, lived.day, dated, world.users)
@@ -150,15 +152,17 @@ def run_blocks(
     processes: int,
     note: Callable[[str], None],
 ) -> list[Any]:
-    """Return `work(world, block, *rest)` for every block, in block order; in this process if one is
-    enough."""
+    """Return `work(world, block, *rest)` for every block, in block order.
+
+    One block, or one process, runs here; otherwise blocks run in a pool of processes.
+    """
     world, rest = arguments[0], arguments[1:]
     if processes <= 1 or blocks == 1:
-        found = []
+        answers = []
         for block in range(blocks):
-            found.append(work(world, block, *rest))
+            answers.append(work(world, block, *rest))
             note(f"world: block {block + 1} of {blocks}")
-        return found
+        return answers
     results: dict[int, Any] = {}
     # Spawned, not forked: pyarrow has threads.
     with ProcessPoolExecutor(min(processes, blocks), mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -167,6 +171,47 @@ def run_blocks(
             results[waiting[future]] = future.result()
             note(f"world: block {len(results)} of {blocks}")
     return [results[block] for block in range(blocks)]
+
+
+def publish_once(
+    lake: Lake,
+    attempt: Attempt,
+    *,
+    inputs: Sequence[Commit] = (),
+    params: Mapping[str, Any],
+    meta: Mapping[str, Any] | None = None,
+    rejects: Mapping[str, int] | None = None,
+) -> Commit:
+    """Publish an attempt, or return the standing commit if it already holds the same.
+
+    The same means: equal inputs, parameters and file hashes, and bytes that are still whole. So a second
+    identical run changes nothing.
+    """
+    standing = lake.head(attempt.name, **attempt.partition)
+    if standing is not None and _same(standing, attempt, inputs, params) and _is_whole(lake, standing):
+        return standing
+    return attempt.publish(inputs=inputs, params=params, meta=meta, rejects=rejects)
+
+
+def _same(standing: Commit, attempt: Attempt, inputs: Sequence[Commit], params: Mapping[str, Any]) -> bool:
+    def shapes(files: Sequence[Any]) -> list[tuple[str, str]]:
+        return sorted((entry.path.rsplit("/", 1)[-1], entry.sha256) for entry in files)
+
+    same_inputs = sorted(standing.inputs) == sorted({item.citation() for item in inputs})
+    return (
+        same_inputs
+        and dict(standing.params) == dict(params)
+        and shapes(standing.files) == shapes(attempt.files)
+    )
+
+
+def _is_whole(lake: Lake, commit: Commit) -> bool:
+    try:
+        for entry in commit.files:
+            lake.check_bytes(entry)
+    except Corrupt:
+        return False
+    return True
 
 
 def create_world(
@@ -201,9 +246,9 @@ def create_world(
     world = World(seed, users, anchor_day)
     window = [day_name(day) for day in range(anchor_day - days + 1, anchor_day + 1)]
     leaves: list[Leaf] = [(name, ds) for name in ("user_events", "push_history") for ds in window]
-    leaves += [
-        (name, window[-1]) for name in reversed(SNAPSHOTS)
-    ]  # profiles last: whoever sees them sees the rest
+    # Profiles last: a reader who sees them sees the rest.
+    leaves += [(name, window[-1]) for name in reversed(SNAPSHOTS)]
+    # All attempts stay open until every block has written, so a world is published whole or not at all.
     with ExitStack() as stack:
         attempts: dict[Leaf, Attempt] = {
             leaf: stack.enter_context(lake.attempt(leaf[0], ds=leaf[1])) for leaf in leaves
@@ -215,6 +260,7 @@ def create_world(
             write_block, n_blocks(users), (world, days, place), processes, note
         )
         for block in blocks:
+            # Blocks come in order, so the commit's files do not depend on which process was faster.
             for leaf, entry in block.entries:
                 attempts[leaf].add(FileEntry.from_json(entry))
         note("world: publishing")

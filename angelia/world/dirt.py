@@ -1,7 +1,7 @@
-"""Spoils an exact small share of rows, as real sources do, within what the contracts tolerate. Grain: row.
+"""Spoil an exact small share of rows, as real sources do. Grain: row.
 
-Shares are percent of a file's rows, rounded down: the files of small worlds are clean. Kinds of dirt never
-meet in one row.
+The dirt stays within what the contracts tolerate. Shares are percent of a file's rows, rounded down, so the
+files of small worlds are clean. Two kinds of dirt never meet in one row.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ _BAD_ADDRESSES = ("", "token\twith\ttabs", "line\nbreak")
 
 
 def soil_profiles(table: pa.Table, keys: Keys) -> pa.Table:
-    """Return profiles with null and unknown timezones, impossible years, words no list allows, bad ids and
-    repeated people.
-    """
+    """Return profiles with bad timezones, years, words and ids, and with repeated people."""
     return _soil(
         table,
         keys,
@@ -58,8 +56,9 @@ def soil_preferences(table: pa.Table, keys: Keys) -> pa.Table:
 
 
 def soil_events(table: pa.Table, keys: Keys, size: int) -> pa.Table:
-    """Return events with repeats, bad and unknown users, bad words and amounts, and times in the future;
-    `size` is the population.
+    """Return events with repeats, bad users, words and amounts, and times in the future.
+
+    `size` is the population, so that unknown users can be invented.
     """
     unknown = tuple(f"u{size + 5_000_000 + k:07d}" for k in range(7))
 
@@ -87,7 +86,7 @@ def soil_events(table: pa.Table, keys: Keys, size: int) -> pa.Table:
 
 
 def _cycle(column: str, values: tuple[object, ...]) -> Callable[[pa.Table, Ints], pa.Table]:
-    """Return what writes `values` in turn into the given rows of a column."""
+    """Return a function that writes `values` in turn into the given rows of a column."""
 
     def spoil(table: pa.Table, rows: Ints) -> pa.Table:
         place = table.schema.get_field_index(column)

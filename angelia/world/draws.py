@@ -1,9 +1,8 @@
-"""Counter-based draws for the world: a number depends on who, what and when it is for, never on a block, a
-process or an order.
+"""Counter-based draws for the world: a number depends only on what it is drawn for.
 
-Every function is a pure function of 64-bit keys and salts (see `angelia.contracts.ids`), so any subset of
-users can be drawn alone and gets the same numbers. `counter` tells apart several draws of one key in one
-layer (the third event of a day).
+Every function is a pure function of 64-bit keys and salts (see `angelia.contracts.ids`), never of a block, a
+process or an order. So any subset of users can be drawn alone and gets the same numbers. `counter` separates
+several draws of one key in one layer (the third event of a day).
 """
 
 from __future__ import annotations
@@ -51,8 +50,10 @@ def between(keys: Keys, low: float, high: float, *salts: str) -> Floats:
 
 
 def pick(u: Floats, weights: Floats) -> Ints:
-    """Return the index drawn by `u` (n,) from `weights`, (k,) for all or (n, k); weights need not sum to
-    one."""
+    """Return the index that `u` (n,) draws from `weights`, (k,) for all or (n, k) each.
+
+    Weights need not sum to one.
+    """
     cumulative = np.cumsum(np.broadcast_to(weights, (len(u), weights.shape[-1])), axis=1)
     drawn = (cumulative <= (u * cumulative[:, -1])[:, None]).sum(axis=1)
     return np.asarray(np.minimum(drawn, weights.shape[-1] - 1), dtype=np.int64)

@@ -1,10 +1,9 @@
-"""Marginals the world must share with reality: one definition each, applied alike to the real sets and to a
-simulated world.
+"""Marginals that the world must share with reality, each with one definition for both.
 
 Reads the real sets of a data folder (KuaiRand-Pure, Online Retail) or a simulated block; `python -m
 angelia.world.marginals DATA` rewrites marginals.json beside this module: measured value, tolerance for the
-world, definition, source. What would surprise: the click rates are of a video feed (mean 0.44), not of
-pushes, so only their *relative* spread is asked of the world, around a mean of its own (0.05 to 0.08).
+world, definition, source. Surprise: the click rates are those of a video feed (mean 0.44), not of pushes, so
+only their *relative* spread is asked of the world, around a mean of its own (0.05 to 0.08).
 """
 
 from __future__ import annotations
@@ -109,8 +108,9 @@ Values = dict[str, Value]
 
 @dataclass(frozen=True)
 class Clicks:
-    """Exposures or pushes: who, of which category, on which day, and clicked (0/1) or with what probability;
-    all (m,).
+    """Exposures or pushes and whether they were clicked; all (m,).
+
+    `clicked` is 0 or 1 in real sets, and the true probability in the world.
     """
 
     user: Ints
@@ -120,7 +120,11 @@ class Clicks:
 
 
 def activity_marginals(user: Ints, day: Ints, hour: Ints) -> Values:
-    """Return the marginals of user-hours over 14 days; events' users (0..n-1), days and local hours, (m,)."""
+    """Return the marginals of user-hours over 14 days.
+
+    Args:
+        user: 0..n-1, (m,), one entry per event; day and hour likewise, in local time.
+    """
     day = day - day.min()
     code = np.unique((user * 64 + day) * 24 + hour)
     user, day, hour = code // (24 * 64), code // 24 % 64, code % 24
@@ -153,7 +157,7 @@ def activity_marginals(user: Ints, day: Ints, hour: Ints) -> Values:
 
 
 def click_marginals(clicks: Clicks) -> Values:
-    """Return the relative spread of click rates between users, categories, and their combinations.
+    """Return the relative spread of click rates by user, category and their combination.
 
     Products of two clicks of one user on different days estimate the second moment without the binomial noise
     of either.
@@ -174,8 +178,9 @@ def click_marginals(clicks: Clicks) -> Values:
 
 
 def _pairs(group: Ints, day: Ints, clicked: Floats) -> tuple[float, float, float]:
-    """Return over ordered pairs of one group and different days: sum of products, number, and mean click
-    rate.
+    """Return (sum of products, number, mean click rate) over pairs within a group.
+
+    Pairs are ordered and lie on different days.
     """
     _, group = np.unique(group, return_inverse=True)
     _, cell = np.unique(group * 64 + (day - day.min()), return_inverse=True)
@@ -187,12 +192,12 @@ def _pairs(group: Ints, day: Ints, clicked: Floats) -> tuple[float, float, float
 
 
 def order_marginals(windows: Sequence[tuple[Ints, Ints, Floats]]) -> Values:
-    """Return the marginals of orders; each window is (user, day since 1970, value) of its orders."""
-    one, two, top, gaps = [], [], [], []
+    """Return the marginals of orders; a window is (user, day since 1970, value) of its orders."""
+    once, twice, top, gaps = [], [], [], []
     for user, day, _ in windows:
         counts = np.bincount(np.unique(user, return_inverse=True)[1])
-        one.append((counts == 1).mean())
-        two.append((counts == 2).mean())
+        once.append((counts == 1).mean())
+        twice.append((counts == 2).mean())
         top.append(_top_share(counts.astype(float), 0.10))
         days = np.unique(user * 100_000 + day)
         gap = np.diff(days)
@@ -202,8 +207,8 @@ def order_marginals(windows: Sequence[tuple[Ints, Ints, Floats]]) -> Values:
         [0, 1, 2, 3, 4, 6]
     ]
     return {
-        "orders_one": np.mean(one),
-        "orders_two": np.mean(two),
+        "orders_one": np.mean(once),
+        "orders_two": np.mean(twice),
         "orders_top10": np.mean(top),
         "order_gap_mean": np.concatenate(gaps).mean(),
         "order_value_log_sd": np.log(value[value > 0]).std(),
@@ -229,7 +234,7 @@ def measure_kuairand(folder: Path) -> Values:
     _, category = np.unique(
         [tags.get(video, "") for video in log["video_id"].to_pylist()], return_inverse=True
     )
-    # Scenarios (tabs) differ up to fifty-fold in click rate; spread is of the main one, three quarters of the
+    # Click rates of scenarios (tabs) differ up to fifty-fold. Only the main one counts: three quarters of
     # rows.
     main_tab = log["tab"].to_numpy() == 1
     clicks = Clicks(
@@ -242,8 +247,9 @@ def measure_kuairand(folder: Path) -> Values:
 
 
 def measure_retail(folder: Path) -> Values:
-    """Measure both Online Retail files in a folder; their common days (1 to 9 Dec 2010) are taken from the
-    second.
+    """Measure both Online Retail files in a folder.
+
+    Days that both cover (1 to 9 Dec 2010) are taken from the second.
     """
     parts = []
     for name, customer, price, until in (
@@ -266,15 +272,16 @@ def measure_retail(folder: Path) -> Values:
 
 
 def measure_world(world: World, users: int) -> Values:
-    """Measure the same marginals on 28 simulated days of a world's first `users` people; clicks enter by
-    their true probability.
+    """Measure the same marginals on 28 simulated days of a world's first `users` people.
 
-    Adds `push_open_rate` and `pushes_per_user_day`, which have no real counterpart.
+    Clicks enter by their true probability. Adds `push_open_rate` and `pushes_per_user_day`, which have no
+    real counterpart.
     """
     person = world.people(np.arange(users))
     lived = list(simulate(world, person, world.anchor_day - 27, world.anchor_day))
+    # The real log covers 14 days, so the world is measured on its last 14.
     late = [day.events for day in lived[14:]]
-    user, at = np.concatenate([found.row for found in late]), np.concatenate([found.at for found in late])
+    user, at = np.concatenate([part.row for part in late]), np.concatenate([part.at for part in late])
     hours = at // 3_600
     values = activity_marginals(user, hours // 24, local(person, user, hours).hour)
     category = materials(names()[1]).category
@@ -284,27 +291,28 @@ def measure_world(world: World, users: int) -> Values:
     what = category[np.concatenate([pushes.material for pushes in pushed])]
     values |= click_marginals(Clicks(np.concatenate([pushes.row for pushes in pushed]), what, days, chance))
     bought = [day.events.take(np.flatnonzero(day.events.kind == PURCHASE)) for day in lived]
-    order_days = np.repeat([day.day for day in lived], [len(found) for found in bought])
+    order_days = np.repeat([day.day for day in lived], [len(orders) for orders in bought])
     values |= order_marginals(
         [(np.concatenate([f.row for f in bought]), order_days, np.concatenate([f.value for f in bought]))]
     )
     return values | {"push_open_rate": chance.mean(), "pushes_per_user_day": len(chance) / users / 28}
 
 
-def distance(measured: Value, found: Value, relative: bool) -> float:
-    """Return how far a world's value is from the measured one: total variation for shares, else the
-    (relative) difference.
+def distance(measured: Value, simulated: Value, relative: bool) -> float:
+    """Return how far a world's value is from the measured one.
+
+    Shares differ by total variation, everything else by the (relative) difference.
     """
     if isinstance(measured, list):
-        return float(0.5 * np.abs(np.asarray(measured) - np.asarray(found)).sum())
-    assert not isinstance(found, list)
-    return abs(found - measured) / (abs(measured) if relative else 1.0)
+        return float(0.5 * np.abs(np.asarray(measured) - np.asarray(simulated)).sum())
+    assert not isinstance(simulated, list)
+    return abs(simulated - measured) / (abs(measured) if relative else 1.0)
 
 
 def committed() -> dict[str, dict[str, Any]]:
     """Return marginals.json: name -> value, tolerance, relative, definition, source."""
-    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["marginals"]
-    return found
+    rows: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["marginals"]
+    return rows
 
 
 def _gini(values: npt.NDArray[Any]) -> float:
@@ -320,9 +328,9 @@ def _top_share(values: npt.NDArray[Any], share: float) -> float:
 
 def measure(data: Path) -> Values:
     """Measure every marginal on the real sets below a folder, rounded as committed."""
-    found = measure_kuairand(data / "kuairand_pure") | measure_retail(data / "online_retail")
+    values = measure_kuairand(data / "kuairand_pure") | measure_retail(data / "online_retail")
     return {
-        name: value if isinstance(value, list) else round(float(value), 5) for name, value in found.items()
+        name: value if isinstance(value, list) else round(float(value), 5) for name, value in values.items()
     }
 
 
@@ -330,10 +338,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Rewrite marginals.json from a data folder."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("data", type=Path, help="folder with kuairand_pure/ and online_retail/")
-    found = measure(parser.parse_args(argv).data)
+    measured = measure(parser.parse_args(argv).data)
     rows = {
         name: {
-            "value": found[name],
+            "value": measured[name],
             "tolerance": tolerance,
             "relative": relative,
             "definition": text,

@@ -60,7 +60,7 @@ class Hours(_Section):
 
 
 class Activity(_Section):
-    """How much people do, and what makes it vary."""
+    """How active people are, and what makes it vary."""
 
     median_sessions: float
     sigma: float

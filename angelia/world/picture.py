@@ -1,5 +1,4 @@
-"""Draws docs/world-hours.svg: when people are active in the world and in KuaiRand, and when the world opens
-pushes.
+"""Draw docs/world-hours.svg: when people are active, and when they open pushes.
 
 Reads marginals.json and a simulated population; `python -m angelia.world.picture > docs/world-hours.svg`.
 """
@@ -21,7 +20,7 @@ _INK, _REAL, _WORLD = "#333333", "#6b7785", "#1668a8"
 
 
 def _panel(x: int, title: str, series: list[tuple[str, str, Floats]], unit: str) -> list[str]:
-    """Return one panel of lines over 24 local hours, starting at zero; direct labels at the lines' peaks."""
+    """Return one panel of lines over 24 local hours from zero, each labelled at its peak."""
     high = max(float(values.max()) for _, _, values in series) * 1.15
     bottom, height = HEIGHT - 40, HEIGHT - 40 - TOP
     marks = [f'<text x="{x}" y="24" font-weight="600">{title}</text>']
@@ -50,6 +49,7 @@ def draw() -> str:
     day = day_number("2026-11-14")
     world = World(seed=7, users=4_000, anchor_day=day)
     active = np.asarray(measure_world(world, 4_000)["hour_curve"])
+    # A Tuesday: an ordinary workday.
     users, hours = np.arange(2_000), (day + 3) * 24 + np.arange(24)
     chance = open_probability(world, users[:, None, None], list(names()[1]), hours[None, :, None]).mean(
         axis=2

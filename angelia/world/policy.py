@@ -1,12 +1,11 @@
-"""The random logging policy behind push_history: who gets which campaign, material and hour, with exact
-propensities. Grain: push.
+"""The random logging policy behind push_history, with exact propensities. Grain: push.
 
-Per user-day at most one push. (1) A coin with the person's and week's rate; (2) a campaign, by weight among
-those whose rule holds and whose topic and channel the person allows; (3) a UTC hour, uniform over the day's
-hours that lie wholly in the allowed local hours: slot_propensity = 1 / their number; (4) a material: epsilon
-uniform, else softmax over whether its category is among the person's tags: material_propensity is that
-mixture. Conditional on a push, hour and material are independent of each other and of everything the person
-does.
+Each user-day has at most one push. (1) A coin falls with the person's and week's rate; (2) a campaign is
+drawn by weight among those whose rule holds and whose topic and channel the person allows; (3) a UTC hour is
+drawn uniformly over the day's hours that lie wholly in the allowed local hours: slot_propensity = 1 / their
+number; (4) a material is drawn: epsilon uniform, else softmax over whether its category is among the person's
+tags; material_propensity is that mixture. Conditional on a push, hour and material are independent of each
+other and of everything the person does.
 """
 
 from __future__ import annotations
@@ -19,19 +18,18 @@ import numpy as np
 from angelia.world import draws
 from angelia.world.activity import CART, PURCHASE, Events
 from angelia.world.clock import whole_hour
-from angelia.world.contact import CHANNELS, Contact, topics
 from angelia.world.draws import Bools, Floats, Ints
 from angelia.world.parameters import parameters
-from angelia.world.population import People
+from angelia.world.population import CHANNELS, Contact, People, topics
 
 
 @dataclass
 class Memory:
-    """What the rules look at, updated day by day; all (n,). Days since 1970, far past = never.
+    """What the campaigns' rules look at, updated day by day; all (n,), days since 1970.
 
     Attributes:
-        active_day: last day with an event. bought_day: with a purchase. cart_day: with a cart and no
-            purchase.
+        active_day: last day with an event; far past = never. bought_day: with a purchase. cart_day: with a
+            cart and no purchase.
     """
 
     active_day: Ints
@@ -40,7 +38,7 @@ class Memory:
 
     @classmethod
     def empty(cls, size: int) -> Memory:
-        """Return the memory of people nobody has watched yet."""
+        """Return the memory of people whom the policy has not met yet."""
         return cls(*(np.full(size, -10_000, dtype=np.int64) for _ in range(3)))
 
     def see(self, events: Events, day: int) -> None:
@@ -58,7 +56,7 @@ class Pushes:
 
     Attributes:
         row: position among the people. campaign, material: codes of `names()`. channel: code in
-            contact.CHANNELS. at: seconds since 1970. slot_propensity, material_propensity: exact.
+            population.CHANNELS. at: seconds since 1970. slot_propensity, material_propensity: exact.
     """
 
     row: Ints
@@ -87,8 +85,10 @@ def material_campaign() -> Ints:
 
 
 def _eligible(person: People, contact: Contact, memory: Memory, day: int) -> tuple[Bools, Ints]:
-    """Return who may get which campaign (n, campaigns) and through which channel (n, campaigns), -1 =
-    none."""
+    """Return who may get which campaign, and through which channel, both (n, campaigns).
+
+    A channel is a code in CHANNELS, -1 = none.
+    """
     given = parameters()
     reachable = contact.reachable(day)
     china = [country.code for country in given.countries].index("CN")

@@ -1,4 +1,4 @@
-"""Who lives in the world: observable profile and latent truth of any set of user numbers. Grain: user.
+"""Who lives in the world: profiles, latent truth, addresses and refusals. Grain: user.
 
 Everything is a pure function of (seed, parameters, user number), so no file holds the truth: `respond` and
 benchmarks derive it again. User `index` i is `u0000i` (seven digits or more).
@@ -21,6 +21,8 @@ Floats32 = npt.NDArray[np.float32]
 _ID = re.compile(r"u[0-9]{7,9}")
 _SHIFT_STEP = 0.25
 _SHIFT_LIMIT = 4.0
+CHANNELS = ("fcm", "apns", "sms", "email")
+NEVER = np.iinfo(np.int64).max
 
 
 def user_id(index: int) -> str:
@@ -29,7 +31,7 @@ def user_id(index: int) -> str:
 
 
 def user_index(user_ids: list[str]) -> Ints:
-    """Return the numbers of world users, shape (n,); -1 for ids this world does not hand out."""
+    """Return the numbers of world users, shape (n,); -1 for ids of no world user."""
     return np.array([int(user[1:]) if _ID.fullmatch(user) else -1 for user in user_ids], dtype=np.int64)
 
 
@@ -105,6 +107,7 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
     country = draws.pick(draws.uniform(keys, "country"), np.array([c.share for c in given.countries]))
     timezone, province, vendor, locale = (np.zeros(n, dtype=np.int64) for _ in range(4))
     is_ios = np.zeros(n, dtype=bool)
+    # What a country decides is drawn country by country, from its own lists.
     for code, facts in enumerate(given.countries):
         rows = np.flatnonzero(country == code)
         here = keys[rows]
@@ -117,6 +120,7 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
         locale[rows] = draws.pick(draws.uniform(here, "locale"), np.array(list(facts.locales.values())))
         is_ios[rows] = vendor[rows] == list(facts.vendors).index("apple")
     reach, activity, response = given.reach, given.activity, given.response
+    # tanh keeps the ages of a heavy-tailed normal within a human life.
     birth_year = (
         1996 - 17 * np.tanh(draws.normal(keys, "age") * 0.6) - draws.between(keys, -8, 22, "age spread")
     ).astype(np.int64)
@@ -166,7 +170,10 @@ def people(index: Ints, *, seed: int, users: int, anchor_day: int) -> People:
 
 
 def population_size(users: int, anchor_day: int, day: int) -> int:
-    """Return how many people have signed up by the end of a day: a few more every day after the anchor."""
+    """Return how many people have signed up by the end of a day.
+
+    A few more sign up on every day after the anchor.
+    """
     return users + max(0, day - anchor_day) * _new_per_day(users)
 
 
@@ -186,8 +193,9 @@ def _signup(index: Ints, keys: Keys, users: int, anchor_day: int, given: Paramet
 
 
 def bump_curve(bumps: Bumps, shift: float = 0.0) -> Floats:
-    """Return 24 weights that sum to 1: bumps [local hour, spread, weight] wrapped around midnight, evaluated
-    at half past each hour.
+    """Return 24 weights that sum to 1: bumps wrapped around midnight.
+
+    A bump is [local hour, spread, weight]; it is evaluated at half past each hour.
     """
     at = np.arange(24) + 0.5
     curve = np.zeros(24)
@@ -273,3 +281,62 @@ def _taste(
 def _tags(keys: Keys, taste: Floats, given: Parameters) -> Bools:
     noise = draws.normal(draws.counted(keys[:, None], np.arange(taste.shape[1])[None, :]), "tag noise")
     return np.asarray(taste + given.taste.tag_noise_sd * noise > given.taste.tag_cut)
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Addresses and refusals of n people.
+
+    Attributes:
+        has: address known, (n, 4) over CHANNELS. is_active: and the provider still takes it, same shape.
+            topic_out_day: day since which a topic is refused, NEVER = not, (n, topics). channel_out_day: the
+            same over CHANNELS, (n, 4).
+    """
+
+    has: Bools
+    is_active: Bools
+    topic_out_day: Ints
+    channel_out_day: Ints
+
+    def reachable(self, day: int) -> Bools:
+        """Return who can be reached through which channel on a day, (n, 4)."""
+        return np.asarray(self.is_active & (self.channel_out_day > day))
+
+
+def topics() -> tuple[str, ...]:
+    """Return the topics a person may refuse."""
+    return tuple(parameters().reach.opt_out)
+
+
+def contact(person: People, anchor_day: int) -> Contact:
+    """Return reachability and refusals of people."""
+    reach = parameters().reach
+    has = np.stack(
+        [person.has_app & ~person.is_ios, person.has_app & person.is_ios, person.has_sms, person.has_email],
+        axis=1,
+    )
+    dead = (
+        draws.uniform(draws.counted(person.keys[:, None], np.arange(4)[None, :]), "inactive")
+        < reach.inactive_share
+    )
+    topic_out = np.stack(
+        [_out_day(person, f"topic {name}", share, anchor_day) for name, share in reach.opt_out.items()],
+        axis=1,
+    )
+    channel_out = np.full((len(person), 4), NEVER)
+    for name, share in reach.channel_opt_out.items():
+        column = CHANNELS.index(name)
+        channel_out[:, column] = np.where(
+            has[:, column], _out_day(person, f"channel {name}", share, anchor_day), NEVER
+        )
+    return Contact(has, has & ~dead, topic_out, channel_out)
+
+
+def _out_day(person: People, layer: str, share: float, anchor_day: int) -> Ints:
+    recent = parameters().reach.recent_opt_out_share
+    u = draws.uniform(person.keys, layer, "when")
+    age = np.where(u < recent, 28.0 * u / recent, 28.0 + 600.0 * (u - recent) / (1.0 - recent)).astype(
+        np.int64
+    )
+    day = np.maximum(anchor_day - age, person.signup_day)
+    return np.where(draws.uniform(person.keys, layer) < share, day, NEVER)

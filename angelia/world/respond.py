@@ -1,10 +1,9 @@
-"""Answers what was delivered for plan day D, and writes the sources of D+1. Grain: receipt; and that of each
-source.
+"""Answer what was delivered for plan day D, and write the sources of D+1. Grain: receipt.
 
 Reads delivery_ledger (outcome accepted) and dispatch_manifest of D, earlier ledgers and push_history for
-fatigue, user_profiles of D for which world it is; writes push_receipts (source=world, part=respond) of D and
-user_profiles, user_endpoints, user_preferences, user_events of D+1. The truth is derived, draws are counted
-by user and hour: asking again writes the same bytes, and the standing commits are adopted.
+fatigue, and user_profiles of D, whose meta names the world; writes push_receipts (source=world, part=respond)
+of D and user_profiles, user_endpoints, user_preferences, user_events of D+1. The truth is derived and draws
+are counted by user and hour, so a second run writes the same bytes and adopts the standing commits.
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ from angelia.world.create import (
     block_index,
     event_rows,
     n_blocks,
+    publish_once,
     run_blocks,
     snapshot_rows,
 )
@@ -42,7 +42,6 @@ from angelia.world.parameters import parameters, parameters_sha256
 from angelia.world.population import user_index
 from angelia.world.simulate import numbered
 from angelia.world.truth import World, felt_pushes, materials
-from angelia.world.writing import publish_once
 
 RECEIPTS = {"source": "world", "part": "respond"}
 FELT_DAYS = 21  # older pushes are not felt: the longest time constant is four days
@@ -67,8 +66,9 @@ def respond(
     endpoint: str | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Write receipts for what was accepted for plan day `ds`, and with `next_day` the sources of the day
-    after; return a summary.
+    """Write receipts for what was accepted for plan day `ds`; return a summary.
+
+    With `next_day`, the sources of the day after are written too.
 
     Raises:
         NotFound: there is no plan, or nothing of it has been delivered yet.
@@ -124,8 +124,8 @@ def _write_receipts(lake: Lake, world: World, ds: str) -> tuple[Commit, dict[str
     planned = lake.read(manifest, ["dispatch_id", "topic", "send_ts"])
     rows = accepted.join(planned, keys="dispatch_id", join_type="left outer").sort_by("dispatch_id")
     index = user_index(rows["user_id"].to_pylist())
-    # A row that fell over to another channel is in the ledger only: it is answered, too, as long as it says
-    # when it was sent.
+    # A row that fell over to another channel stands in the ledger only. It is answered, too, as long as it
+    # says when it was sent.
     sent = pc.coalesce(rows["sent_ts"], rows["send_ts"]).cast(pa.int64())
     known = (
         (index >= 0) & (index < world.size(day_number(ds))) & pc.is_valid(sent).to_numpy(zero_copy_only=False)
@@ -149,12 +149,14 @@ def _write_receipts(lake: Lake, world: World, ds: str) -> tuple[Commit, dict[str
 def _receipts(
     lake: Lake, world: World, ds: str, rows: pa.Table, index: Ints, sent_us: Ints
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Return receipts of accepted rows (m,) and their number by kind; `index` is who, `sent_us` microseconds
-    since 1970.
+    """Return the receipts of accepted rows (m,), and their number by kind.
+
+    `index` holds user numbers, `sent_us` microseconds since 1970.
     """
     given = parameters().response
     numbers, who = np.unique(index, return_inverse=True)
     person = world.people(numbers)
+    # Materials are looked up once by name, then indexed by code.
     names = sorted(set(rows["material_id"].to_pylist()))
     place = {name: code for code, name in enumerate(names)}
     facts = materials(names)
@@ -163,6 +165,8 @@ def _receipts(
     channels = rows["channel"].to_pylist()
     factor = np.array([given.channel[name] for name in channels], dtype=np.float64)
 
+    # Fatigue sums over a person's earlier pushes, so those of others are dropped first; the plan's own stand
+    # in front, and only their sums are kept.
     past_index, past_category, past_hours = _past(lake, ds)
     position = np.minimum(np.searchsorted(numbers, past_index), max(len(numbers) - 1, 0))
     relevant = numbers[position] == past_index if len(numbers) else np.zeros(0, dtype=bool)
@@ -176,6 +180,7 @@ def _receipts(
     felt, own = felt[: len(who)], own[: len(who)]
     answers = answer(person, who, category, appeal, factor, sent_us // 1_000_000, felt, own)
 
+    # Only marketing topics can be refused; mail programs also open messages that no person reads.
     marketing = np.array(
         [topic in parameters().reach.opt_out for topic in rows["topic"].to_pylist()], dtype=bool
     )
@@ -195,12 +200,12 @@ def _receipts(
     )
     parts, counts = [], {}
     for kind, suffix, mask, at, reason in kinds:
-        some = rows.filter(pa.array(mask))
-        n = len(some)
+        answered = rows.filter(pa.array(mask))
+        n = len(answered)
         counts[kind + suffix] = n
-        ids_of = pc.binary_join_element_wise(f"world:{kind}{suffix}", some["dispatch_id"], ":")
+        ids_of = pc.binary_join_element_wise(f"world:{kind}{suffix}", answered["dispatch_id"], ":")
         columns = {
-            name: some[name].combine_chunks()
+            name: answered[name].combine_chunks()
             for name in ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
         }
         columns |= {
@@ -215,20 +220,21 @@ def _receipts(
 
 
 def _past(lake: Lake, ds: str) -> tuple[Ints, Ints, draws.Floats]:
-    """Return earlier pushes that may still be felt on plan day `ds`: user number, category code, hours since
-    1970.
+    """Return earlier pushes that may still be felt on plan day `ds`.
+
+    They come as user number, category code and hours since 1970.
     """
     day = day_number(ds)
-    found = []
+    sources = []
     for back in range(FELT_DAYS + 1):
         past = day_name(day - back)
         commit = lake.head("push_history", ds=past)
         if commit is not None:
-            found.append(lake.read(commit, ["user_id", "material_id", "sent_ts"]))
+            sources.append(lake.read(commit, ["user_id", "material_id", "sent_ts"]))
         if back:
-            found.append(_ledger(lake, past)[1].select(["user_id", "material_id", "sent_ts"]))
+            sources.append(_ledger(lake, past)[1].select(["user_id", "material_id", "sent_ts"]))
     # There is always the (perhaps empty) ledger of the day before.
-    rows = pa.concat_tables(found, promote_options="permissive")
+    rows = pa.concat_tables(sources, promote_options="permissive")
     rows = rows.filter(pc.is_valid(rows["sent_ts"]))
     return (
         user_index(rows["user_id"].to_pylist()),
@@ -249,8 +255,10 @@ def _world_receipts(lake: Lake, ds: str) -> pa.Table | None:
 
 
 def _opens(lake: Lake, day: int) -> tuple[list[Commit], Opens]:
-    """Return the opens of a UTC day: of history sent the day before, and of the plans of the two days
-    before."""
+    """Return the opens of a UTC day.
+
+    They answer pushes of the history sent the day before, and of the plans of the two days before.
+    """
     commits, parts = [], []
     for name, back, leaf in (
         ("push_history", 1, {}),
@@ -283,8 +291,10 @@ def _opens(lake: Lake, day: int) -> tuple[list[Commit], Opens]:
 def _reactions(
     lake: Lake, world: World, day: int
 ) -> tuple[list[Commit], set[tuple[str, str]], list[tuple[str, str, int]]]:
-    """Return what people's contact data learned from all plans before a day: receipts read, dead (user,
-    channel), refused (user, topic, at).
+    """Return what receipts of all plans before a day tell about people's addresses.
+
+    Returns:
+        receipts read, dead (user, channel), refused (user, topic, at).
     """
     commits: list[Commit] = []
     bounced: set[tuple[str, str]] = set()
@@ -345,6 +355,7 @@ def _write_next_day(
     open_commits, opens = _opens(lake, day)
     reaction_commits, bounced, refused = _reactions(lake, world, day)
     inputs = list({commit.ref: commit for commit in (*open_commits, *reaction_commits)}.values())
+    # Profiles last: a reader who sees them sees the rest.
     leaves: list[Leaf] = [("user_events", ds), *((name, ds) for name in reversed(SNAPSHOTS))]
     params = {"seed": world.seed, "parameters_sha256": parameters_sha256()}
     with ExitStack() as stack:

@@ -1,8 +1,7 @@
-"""Lives the window of days for one block of people: pushes, answers, fatigue, visits, events. Grain: user x
-day.
+"""Live through a window of days for one block of people. Grain: user x day.
 
-Days follow each other because fatigue and the policy's rules look back; blocks of people do not touch, so
-they may run in any process.
+Each day has pushes, answers, fatigue, visits and events. Days follow each other because fatigue and the
+policy's rules look back; blocks of people do not touch, so they may run in any process.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ import numpy as np
 from angelia.world import draws
 from angelia.world.activity import Events, join, organic_day, visits
 from angelia.world.answer import Answers, answer
-from angelia.world.contact import CHANNELS, Contact, contact
 from angelia.world.draws import Floats, Ints
 from angelia.world.parameters import parameters
 from angelia.world.policy import Memory, Pushes, names, push_day
-from angelia.world.population import People
+from angelia.world.population import CHANNELS, Contact, People, contact
 from angelia.world.truth import World, materials
 
 
@@ -56,8 +54,8 @@ def simulate(world: World, person: People, first_day: int, last_day: int) -> Ite
     given = parameters()
     reach: Contact = contact(person, world.anchor_day)
     memory = Memory.empty(len(person))
-    # Somebody the policy has never seen is not lapsed but unknown: the rule starts counting at the window's
-    # first day.
+    # A person whom the policy has never seen is not lapsed but unknown: counting starts at the window's first
+    # day.
     memory.active_day[:] = first_day - 1
     fatigue = _Fatigue(
         np.zeros(len(person)),
@@ -81,6 +79,7 @@ def simulate(world: World, person: People, first_day: int, last_day: int) -> Ite
             felt,
             own,
         )
+        # An open may fall on the next day: it is carried there and starts its visit then.
         opened = np.flatnonzero(answers.opened_at >= 0)
         row, what, when = (
             np.concatenate([old, new])
@@ -98,8 +97,9 @@ def simulate(world: World, person: People, first_day: int, last_day: int) -> Ite
 
 
 def numbered(row: Ints, category: Ints, opened_at: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Return opens sorted by user and time with their number within the user's day: row, number, category,
-    opened_at.
+    """Return (row, number, category, opened_at) of opens, sorted by user and time.
+
+    The number counts within the user's day.
     """
     order = np.lexsort((opened_at, row))
     row, category, opened_at = row[order], category[order], opened_at[order]
@@ -109,8 +109,9 @@ def numbered(row: Ints, category: Ints, opened_at: Ints) -> tuple[Ints, Ints, In
 
 
 def late_by(person: People, events: Events, day: int) -> Ints:
-    """Return by how many days each event arrives late, 0..3, (m,). Only organic events are late, so that a
-    later day can derive them again.
+    """Return by how many days each event arrives late, 0..3, (m,).
+
+    Only organic events are late, so that a later day can derive them again.
     """
     keys = draws.counted(person.keys[events.row], events.number)
     late = (draws.uniform(keys, "late", str(day)) * 100.0 < parameters().dirt.late_events) & (

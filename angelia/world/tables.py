@@ -1,8 +1,7 @@
-"""World facts as rows of the source contracts. Grain: that of each dataset; one file holds one block of
-people.
+"""World facts as rows of the source contracts. Grain: that of each dataset.
 
-Rows may hold what the contracts tolerate from the outside (null ids among them), so files are written as they
-come and the gate judges them.
+One file holds one block of people. Rows may hold what the contracts tolerate from the outside (null ids among
+them), so files are written as they are and the gate judges them.
 """
 
 from __future__ import annotations
@@ -19,17 +18,16 @@ from angelia.world import draws
 from angelia.world.activity import EVENT_TYPES, PER_USER_DAY, Events
 from angelia.world.answer import Answers
 from angelia.world.clock import day_name
-from angelia.world.contact import CHANNELS, NEVER, contact, topics
 from angelia.world.draws import Ints
 from angelia.world.parameters import parameters
 from angelia.world.policy import Pushes, names
-from angelia.world.population import People, user_id
+from angelia.world.population import CHANNELS, NEVER, People, contact, topics, user_id
 
 _GENDERS = ("f", "m", "x", None)
 
 
 def as_contract(name: str, columns: dict[str, pa.Array]) -> pa.Table:
-    """Return columns as a table of the contract's names, order and types, every column nullable."""
+    """Return columns as a table of the contract: its names, order and types, all nullable."""
     schema = pa.schema([pa.field(column.name, column.type) for column in dataset(name).columns])
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
@@ -49,6 +47,7 @@ def profiles(person: People, day: int) -> pa.Table:
     """Return user_profiles of people as of a day, clean."""
     given = parameters()
     province, vendor, locale = ([""] * len(person) for _ in range(3))
+    # Codes of province, vendor and locale index their country's own lists.
     for code, facts in enumerate(given.countries):
         lists = (list(facts.provinces), list(facts.vendors), list(facts.locales))
         for row in np.flatnonzero(person.country == code).tolist():
@@ -60,6 +59,7 @@ def profiles(person: People, day: int) -> pa.Table:
         np.int64
     )
     words = np.array([*given.categories, "newcomer", "vip"])
+    # Tags as one boolean matrix: its true cells, row by row, are the values of a list array.
     marks = np.column_stack([person.tags, age_days < 14, level >= 4])
     offsets = np.r_[0, np.cumsum(marks.sum(axis=1))].astype(np.int32)
     tags = pa.ListArray.from_arrays(pa.array(offsets), pa.array(words[np.nonzero(marks)[1]], pa.string()))
@@ -85,8 +85,9 @@ def profiles(person: People, day: int) -> pa.Table:
 
 
 def endpoints(person: People, anchor_day: int, day: int, bounced: set[tuple[str, str]]) -> pa.Table:
-    """Return user_endpoints as of a day; `bounced` holds (user id, channel) of addresses that turned out to
-    be dead.
+    """Return user_endpoints as of a day.
+
+    `bounced` holds the (user id, channel) whose address turned out to be dead.
     """
     reach = contact(person, anchor_day)
     ids_of = [user_id(index) for index in person.index.tolist()]
@@ -137,7 +138,7 @@ def preferences(
     ids_of = [user_id(index) for index in person.index.tolist()]
     rows: dict[tuple[str, str, str], tuple[bool, int]] = {}
     for row in np.flatnonzero(draws.uniform(person.keys, "says yes") < 0.1).tolist():
-        # Some people once said yes in so many words; a later no replaces it.
+        # Some people once opted in explicitly; a later refusal replaces that row.
         rows[ids_of[row], "topic", "promo"] = (True, int(person.signup_day[row]) * 86_400 + 3_600)
     for kind, what, outs in (
         ("topic", topics(), reach.topic_out_day),
@@ -146,6 +147,7 @@ def preferences(
         for column, name in enumerate(what):
             for row in np.flatnonzero((outs[:, column] <= day) & (outs[:, column] != NEVER)).tolist():
                 rows[ids_of[row], kind, name] = (False, int(outs[row, column]) * 86_400)
+    # `refused` covers the whole world, this call one block of it.
     here = set(ids_of)
     for user, topic, at in refused:
         if user in here and at < (day + 1) * 86_400:
@@ -163,21 +165,21 @@ def preferences(
     )
 
 
-def events(person: People, ids_of: pa.Array, found: Events, day: int) -> pa.Table:
-    """Return user_events rows of events that happened on a day, clean; `ids_of` are `user_ids(person)`."""
-    number = (day - 20_000) * 100_000_000_000 + person.index[found.row] * PER_USER_DAY + found.number
+def events(person: People, ids_of: pa.Array, happened: Events, day: int) -> pa.Table:
+    """Return clean user_events rows of one day; `ids_of` are `user_ids(person)`."""
+    number = (day - 20_000) * 100_000_000_000 + person.index[happened.row] * PER_USER_DAY + happened.number
     micros = (
-        1_000_000 * draws.uniform(draws.counted(person.keys[found.row], found.number), "micros")
+        1_000_000 * draws.uniform(draws.counted(person.keys[happened.row], happened.number), "micros")
     ).astype(np.int64)
     return as_contract(
         "user_events",
         {
             "event_id": pc.binary_join_element_wise("e", pa.array(number).cast(pa.string()), ""),
-            "user_id": ids_of.take(pa.array(found.row)),
-            "event_type": _words(EVENT_TYPES, found.kind),
-            "item": _words(parameters().categories, found.category),
-            "value": pa.array(found.value, mask=np.isnan(found.value)),
-            "event_ts": pa.array(found.at * 1_000_000 + micros).cast(TIMESTAMP),
+            "user_id": ids_of.take(pa.array(happened.row)),
+            "event_type": _words(EVENT_TYPES, happened.kind),
+            "item": _words(parameters().categories, happened.category),
+            "value": pa.array(happened.value, mask=np.isnan(happened.value)),
+            "event_ts": pa.array(happened.at * 1_000_000 + micros).cast(TIMESTAMP),
         },
     )
 

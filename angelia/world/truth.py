@@ -1,11 +1,11 @@
-"""The truth of an answer: with what probability does this person open this material, pushed at this UTC hour?
+"""The truth of an answer: how probably this person opens this material at this UTC hour.
 
     p = delivery x channel x see x click
     see = 1 - exp(-attention over the next hours)
     click = logistic(taste, category hours, fatigue, ...)
 
-Deliberately of no estimator's form: not separable into material and hour (categories have hours of their own,
-to which people are sensitive in different degrees), attention is only partly the activity one can observe,
+Deliberately of no estimator's form: material and hour do not separate (categories have hours of their own, to
+which people are sensitive in different degrees), attention is only partly the activity one can observe,
 tastes and activity drift, weeks and days have noise, liked categories tire less, nights tire more.
 docs/WORLD.md has the formula. Public for benchmarks: `World`, `World.load`, `open_probability`,
 `felt_pushes`.
@@ -32,7 +32,7 @@ from angelia.world.population import People, people, population_size, user_index
 
 @dataclass(frozen=True)
 class World:
-    """What the truth is derived from; stored in the meta of every `user_profiles` commit the world writes."""
+    """The inputs of the truth; the meta of every user_profiles commit holds them."""
 
     seed: int
     users: int
@@ -95,8 +95,10 @@ class World:
 
 
 class Materials(NamedTuple):
-    """What the truth knows of materials, (m,): category code (-1 = none of the world's) and appeal in logit
-    units.
+    """The truth about materials, (m,).
+
+    Attributes:
+        category: its code, -1 = none of the world's. appeal: in logit units.
     """
 
     category: Ints
@@ -120,15 +122,17 @@ def _materials(names: tuple[str, ...]) -> Materials:
 
 
 def materials(names: list[str] | tuple[str, ...]) -> Materials:
-    """Return the truth about materials by name; an operator's own get their category from the last word of
-    the name, and an appeal by hash.
+    """Return the truth about materials by name.
+
+    An operator's own materials get their category from the last word of the name, and an appeal by hash.
     """
     return _materials(tuple(names))
 
 
 def mood(keys: Keys, day: int) -> Floats:
-    """Return the log noise of a user-day, (n,): it moves both activity and attention. Weeks begin on Mondays
-    (UTC).
+    """Return the log noise of a user-day, (n,): it moves both activity and attention.
+
+    Weeks begin on Mondays (UTC).
     """
     given = parameters().activity
     week = given.week_noise_sd * draws.normal(keys, "week", str((day + 3) // 7))
@@ -136,7 +140,7 @@ def mood(keys: Keys, day: int) -> Floats:
 
 
 def is_lapsed(person: People, rows: Ints, day: int) -> Bools:
-    """Say which of people[rows] are in a stretch without activity, (m,)."""
+    """Return which of people[rows] are in a stretch without activity, (m,)."""
     stretch = np.floor(day / person.lapse_days[rows] + person.lapse_phase[rows])
     return (
         draws.uniform(draws.counted(person.keys[rows], stretch.astype(np.int64)), "lapse")
@@ -152,8 +156,9 @@ def taste_on(person: People, day: int) -> Floats:
 
 @cache
 def _category_tables() -> tuple[Floats, Floats]:
-    """Return what categories gain by local hour (categories + 1, 24) and by weekday (.., 7), logit; the last
-    row (no category) is zero.
+    """Return what categories gain by local hour and by weekday, in logit units.
+
+    Shapes (categories + 1, 24) and (categories + 1, 7); the last row (no category) is zero.
     """
     given, size = parameters().response, len(parameters().categories)
     keys = np.arange(1, size + 1, dtype=np.uint64)
@@ -174,8 +179,9 @@ def _season(hours: Ints) -> Floats:
 
 
 def attention(person: People, rows: Ints, hours: Ints) -> Floats:
-    """Return the attention of people[rows] (m,) in each hour from the push on, (m, see_hours): exp(-sum) is
-    the probability of not seeing it.
+    """Return the attention of people[rows] (m,) in each hour after a push, (m, see_hours).
+
+    exp(-sum) is the probability that the person does not see it.
     """
     given = parameters().response
     ahead = hours[:, None] + np.arange(given.see_hours)[None, :]
@@ -186,9 +192,9 @@ def attention(person: People, rows: Ints, hours: Ints) -> Floats:
     days = hours // 24
     for day in np.unique(days):
         here = np.flatnonzero(days == day)
-        some = rows[here]
-        wake = np.where(is_lapsed(person, some, int(day)), given.see_lapsed, 1.0)
-        scale[here] = wake * np.exp(given.mood_scale * mood(person.keys[some], int(day)))
+        same_day = rows[here]
+        wake = np.where(is_lapsed(person, same_day, int(day)), given.see_lapsed, 1.0)
+        scale[here] = wake * np.exp(given.mood_scale * mood(person.keys[same_day], int(day)))
     scale *= (
         given.see_rate
         * (person.sessions[rows] / parameters().activity.median_sessions) ** given.see_activity_power
@@ -207,8 +213,7 @@ def click_probability(
     felt: Floats | float,
     felt_category: Floats | float,
 ) -> Floats:
-    """Return the probability that people[rows] (m,) open a push they have seen; all arguments of shape
-    (m,)."""
+    """Return the probability that people[rows] open a push they have seen; all arguments (m,)."""
     given = parameters().response
     by_hour, by_weekday = _category_tables()
     clock = local(person, rows, hours)
@@ -245,21 +250,22 @@ def open_probability(
     felt_category: npt.ArrayLike = 0.0,
     material: npt.ArrayLike | None = None,
 ) -> Floats:
-    """Return the true probability that a push is opened within a day, given that its provider accepted it.
+    """Return the true probability that an accepted push is opened within a day.
 
     Args:
         users: user numbers, int (n,), or anything that broadcasts, e.g. (n, 1, 1) for a grid.
         material_ids: names, (k,); with `material=None` there is one name, or one per entry of the last axis.
         hours_utc: int64 hours since 1970, broadcast with `users`.
         channel: channel it goes through.
-        felt: pushes still felt at that hour (`felt_pushes`), broadcast; `felt_category`: those of the same
-            category. material: positions in `material_ids`, broadcast with `users`; None as above.
+        felt: pushes still felt at that hour (`felt_pushes`), broadcast.
+        felt_category: those of the same category.
+        material: positions in `material_ids`, broadcast with `users`; None as above.
 
     Returns:
         float64 of the broadcast shape.
     """
     if channel not in parameters().response.channel:
-        raise InvalidInput(f"the world knows no channel {channel!r}")
+        raise InvalidInput(f"the world has no channel {channel!r}")
     chosen = np.arange(len(material_ids)) if material is None else np.asarray(material)
     user, which, hour, tired, tired_category = np.broadcast_arrays(
         np.asarray(users, dtype=np.int64), chosen, np.asarray(hours_utc, dtype=np.int64), felt, felt_category
@@ -278,12 +284,14 @@ def open_probability(
 
 
 def felt_pushes(person: People, rows: Ints, hours: Ints | Floats, category: Ints) -> tuple[Floats, Floats]:
-    """Return pushes still felt just before each push, and those of its category: sum of exp(-age / time
-    constant), shapes (m,).
+    """Return how strongly earlier pushes, and those of its category, are felt at a push.
+
+    Both (m,) are the sum of exp(-age / time constant) just before the push.
 
     Args:
-        rows: whose push, (m,). hours: when, UTC hours since 1970 (fractions allowed), (m,). category: of
-            what, (m,).
+        rows: whose push, (m,).
+        hours: when, UTC hours since 1970 (fractions allowed), (m,).
+        category: of what, (m,).
     """
     order = np.lexsort((hours, rows))
     felt, felt_category = np.zeros(len(rows)), np.zeros(len(rows))

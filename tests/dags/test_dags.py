@@ -34,11 +34,20 @@ def render(dag, words, *, run_type="scheduled", **params):
     )
     answers = {
         "train": {"version": "2026-11-14-0123"},
-        "approve": {"responded_by_user": {"id": "1", "name": "ada"}},
+        "approve": {
+            "chosen_options": ["Approve"],
+            "responded_by_user": {"id": "1", "name": "ada"},
+            "params_input": {"about": "2026-11-14-0123"},
+        },
+        "approve_resend": None,
     }
     answers |= {
         "plan_guard": {"verdict": "campaigns", "held": ["win_back", "price_drop"]},
-        "ask_campaigns": None,
+        "ask_campaigns": {
+            "chosen_options": ["Send them, too"],
+            "responded_by_user": {"id": "1", "name": "ada"},
+            "params_input": {"about": "3f9a0c1d2e4b"},
+        },
     }
     ti = SimpleNamespace(xcom_pull=lambda task_ids: answers[task_ids])
     chosen = {name: dag.params[name] for name in dag.params} | params

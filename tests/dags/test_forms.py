@@ -23,20 +23,31 @@ DAG_IDS = (
 DUE = datetime(2026, 11, 15, 2, tzinfo=UTC)
 YESTERDAY = "2026-11-14"
 PROJECT = Path(__file__).resolve().parents[2]
+APPROVED = {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "ada"}}
 ANSWERS = {
     "train": {
         "version": "2026-11-14-0123",
         "metrics": {"test": dict.fromkeys(("logloss", "logloss_base_rate", "auc", "calibration_error"), 0.5)},
     },
-    "approve": {"responded_by_user": {"id": "1", "name": "ada"}},
+    "approve": APPROVED | {"params_input": {"about": "2026-11-14-0123"}},
+    "approve_resend": APPROVED | {"params_input": {"about": "17-0123456789abcdef"}},
     "plan_guard": {
         "verdict": "night",
         "held": [],
         "breaches": [],
         "history": "7 nights",
         "figures": {"messages": {"digest": 5}},
+        "verdict_id": "3f9a0c1d2e4b",
+        "decisions": "decisions/ds=2026-11-14@1#0123456789abcdef",
     },
-    "count_resend": {"resent": 3, "parts": 1, "campaigns": {}, "days": [YESTERDAY], "no_plan": []},
+    "count_resend": {
+        "resent": 3,
+        "parts": 1,
+        "campaigns": {},
+        "days": [YESTERDAY],
+        "no_plan": [],
+        "hash": "17-0123456789abcdef",
+    },
 }
 
 
@@ -122,7 +133,7 @@ def test_a_run_without_a_date_renders_every_template(dags, dag_id):
         if task.is_mapped:
             continue
         for name in task.template_fields:
-            if name in {"argv", "branch", "application_args", "subject", "body"}:
+            if name in {"argv", "branch", "application_args", "subject", "body", "about"}:
                 conf = {"mode": "resend", "campaigns": ["price_drop"]} if "resend" in task.task_id else None
                 text = json.dumps(rendered(task, name, conf=conf))
                 assert "None" not in text, f"{dag_id}.{task.task_id}.{name}: {text}"

@@ -2,74 +2,13 @@
 operators.
 """
 
-import json
-import warnings
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from models.evaluate import Estimate, estimates_json, ranking_metrics
-
-DS = "2026-11-14"
-HELD = ["sale", "win_back"]
-BREACHES = [
-    {
-        "check": "volume",
-        "severity": "night",
-        "campaigns": [],
-        "says": "60,000 messages planned, 6,000 is usual",
-    },
-    {
-        "check": "rendering",
-        "severity": "campaign",
-        "campaigns": HELD[:1],
-        "says": "5 of 5 sampled messages of sale cannot be rendered",
-    },
-]
-
-
-def guarded(verdict, breaches=BREACHES):
-    """What plan_guard pushes."""
-    figures = {"messages": {"digest": 40_000, "sale": 15_000, "win_back": 5_000}}
-    return {"verdict": verdict, "held": HELD, "breaches": breaches, "history": "7 nights", "figures": figures}
-
-
-def pushed(task, option, who="ada"):
-    """What the operator pushes when somebody chose an option (nobody: the default, after the timeout): as
-    XCom gives it back.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from airflow.models.hitl import HITLDetail
-        from airflow.sdk.bases.xcom import BaseXCom
-
-    detail = HITLDetail(
-        chosen_options=[option], params_input={}, responded_at=datetime(2026, 11, 15, 3, tzinfo=UTC)
-    )
-    event = {
-        **detail.as_resume_event_payload(timedout=who is None),
-        "responded_by_user": {"id": "1", "name": who} if who else None,
-    }
-    ti = SimpleNamespace(map_index=-1, xcom_push=lambda key, value: None)
-    value = task.execute_complete({"task": task, "ti": ti}, event)
-    return BaseXCom.deserialize_value(
-        SimpleNamespace(value=json.loads(json.dumps(BaseXCom.serialize_value(value))))
-    )
-
-
-def pulling(**answers):
-    """A task instance that finds these values of other tasks, and nothing of any other."""
-    return SimpleNamespace(xcom_pull=lambda task_ids: answers.get(task_ids))
-
-
-def left_out(dag, **answers):
-    """The words that emit_manifests is given after --without."""
-    task = dag.get_task("emit_manifests")
-    words = task.application_args
-    template = dag.get_template_env().from_string(words[words.index("--without") + 1])
-    return template.render({"ti": pulling(**answers), **dag.user_defined_macros})
+from models.evaluate import Estimate, estimates_json
+from tests.dags.given import BREACHES, COUNTED, DS, guarded, pulling, pushed, trained
 
 
 @pytest.mark.parametrize(
@@ -100,47 +39,6 @@ def test_an_implausible_night_without_anybody_to_ask_fails_with_the_numbers(dags
     guard = {"verdict": "night", "held": [], "breaches": [{"says": "ten times the usual"}]}
     with pytest.raises(AirflowFailException, match="ten times the usual"):
         who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14")
-
-
-def test_held_campaigns_are_sent_only_if_a_person_says_so(dags):
-    dag = dags["nightly_personalization"]
-    ask = dag.get_task("ask_campaigns")
-    assert left_out(dag, plan_guard=guarded("campaigns")) == "sale,win_back", "nobody was asked"
-    assert (
-        left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Leave them out"))
-        == "sale,win_back"
-    )
-    assert (
-        left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Leave them out", who=None))
-        == "sale,win_back"
-    )
-    assert left_out(dag, plan_guard=guarded("campaigns"), ask_campaigns=pushed(ask, "Send them, too")) == ""
-
-
-def test_who_approves_a_night_sends_all_of_it(dags):
-    dag = dags["nightly_personalization"]
-    assert (
-        left_out(dag, plan_guard=guarded("night"), ask_night=pushed(dag.get_task("ask_night"), "Approve"))
-        == ""
-    )
-
-
-def test_an_answer_counts_for_its_own_question_only(dags):
-    """A night that was approved, cleared and judged again keeps the old answer, since the task that asked is
-    skipped this time.
-    """
-    dag = dags["nightly_personalization"]
-    approved, sent = (
-        pushed(dag.get_task("ask_night"), "Approve"),
-        pushed(dag.get_task("ask_campaigns"), "Send them, too"),
-    )
-    leave = pushed(dag.get_task("ask_campaigns"), "Leave them out")
-    assert (
-        left_out(dag, plan_guard=guarded("campaigns"), ask_night=approved, ask_campaigns=leave)
-        == "sale,win_back"
-    )
-    assert left_out(dag, plan_guard=guarded("campaigns"), ask_night=approved) == "sale,win_back"
-    assert left_out(dag, plan_guard=guarded("night"), ask_campaigns=sent) == "sale,win_back"
 
 
 def asked(dag, task_id, **answers):
@@ -217,13 +115,6 @@ def test_manifests_are_emitted_after_a_question_that_was_skipped_and_only_direct
     assert emit.downstream_task_ids == set(), "a rejection skips the next task only"
 
 
-def trained(**metrics):
-    """What training pushes: the version and its metrics, by the evaluation's own names."""
-    label = np.array([0.0, 0.0, 0.0, 1.0])
-    test = ranking_metrics(label, np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4), 0.25)
-    return {"version": "2026-11-14-0123", "metrics": {"test": test, **metrics}}
-
-
 def value_of(value):
     return estimates_json({"dr": Estimate(value, value - 0.01, value + 0.01, 90.0, 100)})
 
@@ -269,15 +160,6 @@ def test_who_promotes_a_model_sees_how_it_ranks_and_what_it_would_earn(dags, met
     assert subject.render({"ti": pulling(train=trained())}) == "Promote model 2026-11-14-0123?"
 
 
-@pytest.mark.parametrize(("who", "by"), [("ada", "ada"), (None, "airflow")])
-def test_whoever_answers_is_who_promoted(dags, who, by):
-    dag = dags["weekly_retrain"]
-    answer = pushed(dag.get_task("approve"), "Approve", who)
-    argv = dag.get_task("promote").argv
-    template = dag.get_template_env().from_string(argv[argv.index("--by") + 1])
-    assert template.render({"ti": pulling(approve=answer)}) == by
-
-
 QUESTIONS = [
     ("nightly_personalization", "ask_night", 90, "Reject"),
     ("nightly_personalization", "ask_campaigns", 90, "Leave them out"),
@@ -302,9 +184,8 @@ def test_every_question_is_known_here(dags):
 def test_a_question_says_until_when_what_silence_means_and_who_answers(
     dags, dag_id, task_id, minutes, silence
 ):
-    resend = {"resent": 3, "parts": 1, "campaigns": {}, "days": [DS], "no_plan": []}
     before = datetime.now(UTC)
-    body = asked(dags[dag_id], task_id, plan_guard=guarded("night"), train=trained(), count_resend=resend)
+    body = asked(dags[dag_id], task_id, plan_guard=guarded("night"), train=trained(), count_resend=COUNTED)
     last = body.splitlines()[-1]
     by = datetime.strptime(last[len("Answer by ") :][:16], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
     assert (

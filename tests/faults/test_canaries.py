@@ -130,7 +130,7 @@ XCOM_KEYS = {
     "parts", "ds", "send_hour", "channel", "priority", "part", "kind", "rows", "delivered",
     "already_delivered", "parts_finished", "busy_parts",
     "unfinished_parts", "waiting_parts", "halted", "drained", "seconds", "accepted", "rejected", "skipped",
-    "deferred", "ambiguous", "outcomes",
+    "deferred", "ambiguous", "outcomes", "damaged",
     "parts_done", "rows_open", "open_intents", "rows_intended", "fcm", "campaign", "campaign_id", "released",
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from angelia.delivery.channels import smtp
 from angelia.delivery.channels.apns import ApnsAdapter
 from angelia.delivery.channels.base import ChannelConfig, Message, MessageRejected
 from angelia.delivery.channels.fcm import FcmAdapter
+from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.errors import InvalidInput
@@ -76,7 +77,7 @@ GOOD = {"fcm": "tok", "apns": "ab" * 32, "email": "ann@people.example", "webhook
 ADAPTERS = {
     "fcm": FcmAdapter("p"),
     "apns": ApnsAdapter("topic", lambda: 1.0),
-    "email": SmtpAdapter("news@shop.example", "https://shop.example/u", b"k"),
+    "email": SmtpAdapter(Mailbox("", "news@shop.example"), "https://shop.example/u", b"k"),
     "webhook": WebhookAdapter(b"k", lambda: 1.0),
 }
 MAIL_HEADERS = {

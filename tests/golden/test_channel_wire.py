@@ -14,6 +14,7 @@ import pytest
 from angelia.delivery.channels.apns import ApnsAdapter
 from angelia.delivery.channels.base import Message
 from angelia.delivery.channels.fcm import FcmAdapter
+from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.transport.wire import Request
@@ -45,7 +46,7 @@ ADAPTERS = {
     "fcm": (FcmAdapter("my-project"), None),
     "apns": (ApnsAdapter("example.shop", lambda: NOW), "0123456789abcdef" * 4),
     "email": (
-        SmtpAdapter("Shop <news@shop.example>", "https://shop.example/u", b"secret"),
+        SmtpAdapter(Mailbox("Shop", "news@shop.example"), "https://shop.example/u", b"secret"),
         "ann@people.example",
     ),
     "webhook": (WebhookAdapter(b"secret", lambda: NOW), "https://hooks.shop.example/in?x=1"),

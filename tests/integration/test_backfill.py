@@ -24,6 +24,9 @@ import pytest
 
 from angelia.commands.loop import PROJECT, Steps, environment, prepare_airflow, sandbox
 from angelia.lake import Lake
+from angelia.planning.guard import guard
+from angelia.quality.gates import run_gate
+from angelia.quality.verdicts import require_open
 from spark_jobs import JOBS
 
 DAYS = ("2026-11-12", "2026-11-13", "2026-11-14")
@@ -55,7 +58,11 @@ def night(home: Path, day: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**environment(home), "ANGELIA_SHARD_BITS": "8"}.items():
             patch.setenv(name, value)
+        lake = Lake.open(str(home / "lake"))
         for job in JOBS:
+            if job == "emit_manifests":
+                require_open("plan", day, run_gate(lake, "plan", day))
+                guard(lake, day)
             importlib.import_module(f"spark_jobs.{job}").main(["--ds", day])
 
 
@@ -181,16 +188,21 @@ class Api:
     def ended(self, dag: str, run: str) -> bool:
         return self.call("GET", f"/dags/{dag}/dagRuns/{run}")["state"] in ("success", "failed")
 
-    def answer(self, dag: str, run: str, task: str, option: str) -> str:
-        """Wait until a task asks, give the answer, and return the question's body."""
+    def asked(self, dag: str, run: str, task: str) -> dict:
+        """Wait until a task asks, and return the question."""
         self.wait(180, lambda: self.states(dag, run).get(task) == "awaiting_input")
         # Airflow takes an answer that comes before it has noted the end of the asking process for a failure;
         # a person takes longer.
         time.sleep(5)
-        asked = self.call("GET", f"/dags/{dag}/dagRuns/{run}/hitlDetails")["hitl_details"]
-        body = {"chosen_options": [option], "params_input": {}}
+        return self.call("GET", f"/dags/{dag}/dagRuns/{run}/hitlDetails")["hitl_details"][0]
+
+    def answer(self, dag: str, run: str, task: str, option: str) -> str:
+        """Wait until a task asks, send its form back with the answer, and return the question's body."""
+        question = self.asked(dag, run, task)
+        form = {name: field["value"] for name, field in question["params"].items()}
+        body = {"chosen_options": [option], "params_input": form}
         self.call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", body)
-        return str(asked[0]["body"])
+        return str(question["body"])
 
 
 def of_main(home: Path) -> dict[str, str]:
@@ -340,6 +352,21 @@ def test_a_resend_asks_first_and_then_sends_only_what_the_ledger_lacks(home, api
     assert of_main(home) == before
     wanted = int(question.split("**")[1].split()[0])
     assert 0 < wanted <= len(held)
+
+    marked = api.trigger("campaign_backfill", conf)
+    question = api.asked("campaign_backfill", marked, "approve_resend")
+    again = {"dry_run": False, "dag_run_id": marked, "task_ids": ["approve_resend"]}
+    api.call("POST", "/dags/campaign_backfill/clearTaskInstances", {**again, "only_failed": False})
+    api.wait(60, lambda: api.states("campaign_backfill", marked)["approve_resend"] != "awaiting_input")
+    cleared = api.asked("campaign_backfill", marked, "approve_resend")
+    assert cleared["body"] == question["body"], "Airflow keeps what was asked first, deadline included"
+    assert cleared["params"] == question["params"]
+    task = f"/dags/campaign_backfill/dagRuns/{marked}/taskInstances/approve_resend"
+    api.call("PATCH", task, {"new_state": "success"})
+    api.wait(120, lambda: api.ended("campaign_backfill", marked))
+    states = api.states("campaign_backfill", marked)
+    assert (states["approve_resend"], states["resend"]) == ("success", "failed")
+    assert of_main(home) == before, "a question that is marked as success sends nothing"
 
     approved = api.trigger("campaign_backfill", conf)
     api.answer("campaign_backfill", approved, "approve_resend", "Approve")

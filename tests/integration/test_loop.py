@@ -240,3 +240,34 @@ def test_the_guard_compares_a_plan_with_the_nights_before_it(home, summary, lake
         name for name in first["figures"]["messages"] if is_nightly(campaigns[name].occurrence)
     )
     assert set(second["held"]) < set(first["figures"]["messages"])
+
+
+def test_a_night_held_back_goes_only_with_an_answer_to_it(home, lake):
+    """By hand as by Airflow: `emit_manifests` itself reads what the guard said last."""
+    verdict = json.loads(angelia(home, "plan", "guard", "--ds", DS, "--json").stdout)
+    assert verdict["verdict"] == "night"
+    before = lake.require("dispatch_manifest", ds=DS)
+    job = [sys.executable, "spark_jobs/emit_manifests.py", "--ds", DS]
+    answer = ["--answer", "Approve", "--answered-by", "ada", "--verdict"]
+    for words, code in (
+        ([], 2),
+        (["--without", ""], 2),
+        ([*answer, "0123456789ab"], 2),
+        ([*answer, verdict["verdict_id"]], 0),
+    ):
+        done = subprocess.run(
+            [*job, *words],
+            env=Steps(home).env,
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr[-2000:]
+        if code:
+            assert "error: the guard holds back the night" in done.stderr
+            assert lake.require("dispatch_manifest", ds=DS).number == before.number
+    manifest = lake.require("dispatch_manifest", ds=DS)
+    assert (manifest.number, manifest.meta["answered_by"]) == (before.number + 1, "ada")
+    assert [entry.sha256 for entry in manifest.files] == [entry.sha256 for entry in before.files]

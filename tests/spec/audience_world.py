@@ -1,5 +1,4 @@
-"""A small population in a lake, and two other ways to answer a predicate on it: DuckDB over the tables, and
-plain Python.
+"""A small population in a lake, and two other engines: DuckDB and plain Python.
 
 Shared by the audience specs. Everything is held twice on purpose: nothing here imports the engine's plan,
 evaluation or bitmaps.
@@ -33,8 +32,7 @@ Row = dict[str, Any]
 
 @dataclass
 class World:
-    """People (user_features rows), their days and pushes (rows with `day`), explicit lists, saved
-    audiences."""
+    """People (user_features rows), days, pushes (rows with `day`), lists and audiences."""
 
     people: list[Row]
     days: list[Row] = field(default_factory=list)
@@ -292,11 +290,11 @@ class Naive:
         """Return True, False, or None for unknown."""
         match node:
             case nodes.And(children):
-                found = [self.truth(child, row) for child in children]
-                return False if False in found else None if None in found else True
+                truths = [self.truth(child, row) for child in children]
+                return False if False in truths else None if None in truths else True
             case nodes.Or(children):
-                found = [self.truth(child, row) for child in children]
-                return True if True in found else None if None in found else False
+                truths = [self.truth(child, row) for child in children]
+                return True if True in truths else None if None in truths else False
             case nodes.Not(child):
                 inner = self.truth(child, row)
                 return None if inner is None else not inner
@@ -307,8 +305,8 @@ class Naive:
             case nodes.Compare(term, op, value):
                 return self._holds(self.value(term, row), op, value)
             case nodes.OneOf(term, values):
-                found = [self._holds(self.value(term, row), "=", value) for value in values]
-                return None if None in found else True in found
+                truths = [self._holds(self.value(term, row), "=", value) for value in values]
+                return None if None in truths else True in truths
             case nodes.Prefix(term, prefix):
                 here = self.value(term, row)
                 if here is None:

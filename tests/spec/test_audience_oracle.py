@@ -1,4 +1,4 @@
-"""Three ways to answer a predicate (bitmaps, DuckDB over the tables, plain Python) agree, NULLs included."""
+"""Bitmaps, DuckDB over the tables and plain Python answer alike, NULLs included."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def _load(name: str):  # type: ignore[no-untyped-def]
 
 
 w = _load("audience_world")
+p = _load("audience_predicates")
 
 
 class Three:
@@ -211,25 +212,6 @@ def test_case(hand: Three, text: str, expected: set[int]) -> None:
 
 # ---- generated populations and predicates
 
-TEXTS = {
-    "gender": ["f", "m", "x"],
-    "province": ["guangdong", "guangxi", "fujian", "it's"],
-    "device_vendor": ["huawei", "xiaomi"],
-}
-TYPES, ITEMS, CAMPAIGNS, TOPICS, CHANNELS = (
-    ["open", "view", "purchase"],
-    ["camera", "book", "games"],
-    ["sale", "digest"],
-    ["promo", "news"],
-    ["fcm", "sms"],
-)
-AMOUNTS = [0.0, 0.01, 0.29, 2.01, 4.1, 9.75, 1001.1]
-AUDIENCES = {
-    "base": "gender = 'f' OR age_years > 40",
-    "nested": "NOT in_audience('base') AND count_events('view', 3) >= 1",
-    "deep": "in_audience('nested') OR NOT tag = 'a'",
-}
-
 
 def random_world(seed: int) -> object:
     """Return a world of 70 people over five shards, with NULLs everywhere they are allowed."""
@@ -240,7 +222,7 @@ def random_world(seed: int) -> object:
 
     people, days, pushes = [], [], []
     for ordinal in sorted(rng.sample(range(80), 70)):
-        facts = {name: maybe(rng.choice(values)) for name, values in TEXTS.items()}
+        facts = {name: maybe(rng.choice(values)) for name, values in p.TEXTS.items()}
         facts |= {
             "age_years": maybe(rng.choice([0, 17, 18, 30, 31, 64, 130])),
             "days_since_signup": maybe(rng.choice([-3, 0, 1, 7, 8, 400])),
@@ -249,8 +231,8 @@ def random_world(seed: int) -> object:
             "open_rate_28d": rng.choice([0.05, 0.1, 1 / 3, 1.0]),
             "n_events_7d": rng.randrange(5),
             "tags": maybe(rng.sample(["a", "ab", "b"], rng.randrange(4))),
-            "channels": rng.sample(CHANNELS, rng.randrange(3)),
-            "opted_out_topics": rng.sample(TOPICS, rng.randrange(3)),
+            "channels": rng.sample(p.CHANNELS, rng.randrange(3)),
+            "opted_out_topics": rng.sample(p.TOPICS, rng.randrange(3)),
             "is_suppressed": rng.random() < 0.2,
         }
         people.append(w.person(ordinal, **facts))
@@ -259,20 +241,22 @@ def random_world(seed: int) -> object:
             row = w.did(
                 ordinal,
                 rng.randrange(w.HISTORY),
-                rng.choice(TYPES),
-                maybe(rng.choice(ITEMS)),
+                rng.choice(p.TYPES),
+                maybe(rng.choice(p.ITEMS)),
                 rng.choice([1, 1, 2, 3, 9]),
-                rng.choice(AMOUNTS),
+                rng.choice(p.AMOUNTS),
             )
             if (key := (row["day"], row["event_type"], row["item"])) not in seen:
                 seen.add(key)
                 days.append(row)
         pushes += [
-            w.pushed(ordinal, rng.randrange(w.HISTORY), rng.choice(CAMPAIGNS), rng.choice(["sent", "opened"]))
+            w.pushed(
+                ordinal, rng.randrange(w.HISTORY), rng.choice(p.CAMPAIGNS), rng.choice(["sent", "opened"])
+            )
             for _ in range(rng.randrange(3))
         ]
     lists = {"vip": set(rng.sample(range(80), 20)), "none": set()}
-    return w.World(people, days, pushes, max_items=2, lists=lists, audiences=dict(AUDIENCES))
+    return w.World(people, days, pushes, max_items=2, lists=lists, audiences=dict(p.AUDIENCES))
 
 
 @pytest.fixture(scope="module")
@@ -283,112 +267,8 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> list[Three]:
     ]
 
 
-OPS = st.sampled_from(["=", "<", "<=", ">", ">="])
-DAYS = st.integers(1, w.HISTORY)
-INTS = {
-    "age_years": [-1, 0, 17, 18, 30.5, 64, 131],
-    "days_since_signup": [-4, -3, 0, 1, 7.5, 400],
-    "membership_level": [0, 1, 2, 3],
-    "n_events_7d": [0, 1, 4, 5],
-}
-REALS = {"value_28d": [0.0, 0.1, -2.5, 9.75, 9.7, 1e9], "open_rate_28d": [0.05, 0.1, 1 / 3, 0.99]}
-
-
-def whole_or_float(value: float) -> int | float:
-    """Return what parsing gives: a whole number of an integer field is an int."""
-    return int(value) if float(value).is_integer() else float(value)
-
-
-def terms() -> st.SearchStrategy[tuple[nodes.Term, list[float]]]:
-    """Return number terms with values worth comparing them to."""
-    return st.one_of(
-        st.sampled_from(sorted(INTS)).map(lambda name: (nodes.FieldTerm(name), INTS[name])),
-        st.builds(
-            lambda *a: (nodes.CountEvents(*a), [0, 1, 2, 3, 4.5, 9, 30]),
-            st.sampled_from([*TYPES, "never"]),
-            st.sampled_from([None, *ITEMS]),
-            DAYS,
-        ),
-        st.sampled_from([*TYPES, "never"]).map(lambda name: (nodes.DaysSince(name), [0, 1, 2.5, 4, 6])),
-    )
-
-
-@st.composite
-def leaves(draw: st.DrawFn) -> nodes.Node:
-    """Draw one leaf of every kind the language has."""
-    kind = draw(st.integers(0, 13))
-    if kind <= 1:
-        name = draw(st.sampled_from(sorted(TEXTS)))
-        known = TEXTS[name] if FIELDS[name].allowed else [*TEXTS[name], "nobody"]
-        values = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique=True))
-        return (
-            nodes.Compare(nodes.FieldTerm(name), "=", values[0])
-            if kind
-            else nodes.OneOf(nodes.FieldTerm(name), tuple(values))
-        )
-    if kind == 2:
-        return nodes.Prefix(
-            nodes.FieldTerm(draw(st.sampled_from(["province", "tag"]))),
-            draw(st.sampled_from(["g", "guang", "a", "ab", "zz"])),
-        )
-    if kind == 3:
-        values = draw(st.lists(st.sampled_from(["a", "ab", "b", "c"]), min_size=1, max_size=2, unique=True))
-        return (
-            nodes.Compare(nodes.FieldTerm("tag"), "=", values[0])
-            if len(values) == 1
-            else nodes.OneOf(nodes.FieldTerm("tag"), tuple(values))
-        )
-    if kind in (4, 5, 6):
-        term, values = draw(terms())
-        return nodes.Compare(term, draw(OPS), whole_or_float(draw(st.sampled_from(values))))
-    if kind == 7:
-        term, values = draw(terms())
-        chosen = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True))
-        return nodes.OneOf(term, tuple(whole_or_float(value) for value in chosen))
-    if kind == 8:
-        name = draw(st.sampled_from(sorted(REALS)))
-        return nodes.Compare(nodes.FieldTerm(name), draw(OPS), float(draw(st.sampled_from(REALS[name]))))
-    if kind == 9:
-        return nodes.Compare(
-            nodes.SumEvents(draw(st.sampled_from(TYPES)), draw(DAYS)),
-            draw(OPS),
-            round(sum(draw(st.lists(st.sampled_from(AMOUNTS), max_size=3))), 2),
-        )
-    if kind == 10:
-        days = st.builds(nodes.DateValue, st.sampled_from([None, w.DAY]), st.integers(-9, 3))
-        return nodes.Compare(nodes.FieldTerm("signup_date"), draw(OPS), draw(days))
-    if kind == 11:
-        fields = [*TEXTS, *INTS, "tag", "signup_date", "value_28d"]
-        term = st.sampled_from(fields).map(nodes.FieldTerm) | st.sampled_from(TYPES).map(nodes.DaysSince)
-        return nodes.IsNull(draw(term))
-    if kind == 12:
-        return nodes.Compare(nodes.FieldTerm("is_suppressed"), "=", draw(st.booleans()))
-    return draw(
-        st.one_of(
-            st.sampled_from(TOPICS).map(nodes.OptedOut),
-            st.sampled_from(CHANNELS).map(nodes.Reachable),
-            st.builds(nodes.Received, st.sampled_from(CAMPAIGNS), DAYS),
-            st.builds(nodes.Opened, st.sampled_from(CAMPAIGNS), DAYS),
-            st.sampled_from(["vip", "none"]).map(nodes.InList),
-            st.sampled_from(sorted(AUDIENCES)).map(lambda name: nodes.InAudience(name, nodes.Const(False))),
-            st.booleans().map(nodes.Const),
-        )
-    )
-
-
-PREDICATES = st.recursive(
-    leaves(),
-    lambda inner: st.one_of(
-        inner.map(nodes.Not),
-        st.lists(inner, min_size=2, max_size=4).map(lambda parts: nodes.And(tuple(parts))),
-        st.lists(inner, min_size=2, max_size=4).map(lambda parts: nodes.Or(tuple(parts))),
-    ),
-    max_leaves=10,
-)
-
-
 @settings(max_examples=250, deadline=None, derandomize=True)
-@given(which=st.integers(0, 2), node=PREDICATES)
+@given(which=st.integers(0, 2), node=p.PREDICATES)
 def test_all_engines_agree(worlds: list[Three], which: int, node: nodes.Node) -> None:
     bitmaps, sql, naive, count = worlds[which].ask(nodes.sql(node))
     assert bitmaps == naive
@@ -397,7 +277,7 @@ def test_all_engines_agree(worlds: list[Three], which: int, node: nodes.Node) ->
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(node=PREDICATES)
+@given(node=p.PREDICATES)
 def test_explain_counts_its_root_like_count(worlds: list[Three], node: nodes.Node) -> None:
     audience, text = worlds[0].bitmaps, nodes.sql(node)
     counted, lines = audience.explain(text)
@@ -405,5 +285,5 @@ def test_explain_counts_its_root_like_count(worlds: list[Three], node: nodes.Nod
 
 
 def test_every_kind_of_field_is_generated() -> None:
-    named = {*TEXTS, *INTS, *REALS, "tag", "signup_date", "is_suppressed"}
+    named = {*p.TEXTS, *p.INTS, *p.REALS, "tag", "signup_date", "is_suppressed"}
     assert {FIELDS[name].kind for name in named} == set(Kind)

@@ -1,4 +1,4 @@
-"""The house keeps its shape: no circle between files, no folder too full, no package too large."""
+"""The house keeps its shape: no circles, no crowded folder or file, summaries that fit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,62 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES_AT_MOST = 15
 # Rooms that are over the limit; the list may only become shorter. Channels are one module per provider by
 # design.
-ROOMY = {"angelia/delivery/channels": 99, "angelia/world": 18}
+ROOMY = {"angelia/delivery/channels": 99}
 SHARE_AT_MOST = 0.15
+LINES_AT_MOST = 400
+# Files that are longer still, with the length they may not pass; the list may only become shorter. Most date
+# from lines of 140 characters; all wait for a split by the engineers of their rooms.
+LONG = {
+    "angelia/delivery/worker/batch.py": 426,
+    "angelia/delivery/worker/run.py": 497,
+    "angelia/effects/report.py": 458,
+    "angelia/planning/eligibility.py": 445,
+    "angelia/quality/report.py": 526,
+    "spark_jobs/plan_dispatch.py": 441,
+    "tests/unit/catalog/test_apply.py": 455,
+    "tests/unit/delivery/test_channels.py": 448,
+    "tests/unit/delivery/test_receive.py": 619,
+    "tests/unit/effects/test_report.py": 411,
+    "tests/unit/importing/test_import.py": 580,
+    "tests/unit/quality/test_gates.py": 403,
+}
+SUMMARY_BELOW = 90
+# Rooms and files in which a docstring may still begin with a longer or wrapped line; the list may only become
+# shorter.
+NOT_YET_READ = (
+    *(
+        f"{tree}/{room}/"
+        for tree in ("angelia", "tests/unit")
+        for room in (
+            "catalog",
+            "commands",
+            "delivery",
+            "effects",
+            "matching",
+            "planning",
+            "quality",
+            "receive",
+            "timing",
+        )
+    ),
+    "dags/",
+    "docs/",
+    "models/",
+    "spark_jobs/build_send_times.py",
+    "spark_jobs/emit_manifests.py",
+    "spark_jobs/plan_dispatch.py",
+    "spark_jobs/score_materials.py",
+    "tests/audit.py",
+    "tests/conftest.py",
+    "tests/dags/",
+    "tests/faults/",
+    "tests/golden/",
+    "tests/integration/",
+    "tests/mutants/",
+    "tests/unit/benchmarks/",
+    "tests/unit/models/",
+    "tests/unit/spark_jobs/",
+)
 
 
 def modules(*roots: str) -> dict[str, Path]:
@@ -26,7 +80,7 @@ def modules(*roots: str) -> dict[str, Path]:
 
 
 def imports(path: Path, known: dict[str, Path]) -> set[str]:
-    """Return the known modules that a file imports, also inside functions and for type checking."""
+    """Return the known modules that a file imports, wherever in the file."""
     wanted: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -38,7 +92,10 @@ def imports(path: Path, known: dict[str, Path]) -> set[str]:
 
 
 def graph(known: dict[str, Path]) -> dict[str, set[str]]:
-    """Return module -> modules that it imports; a package's face hands names on and imports only its own."""
+    """Return module -> modules that it imports.
+
+    A package's face hands names on and imports only its own.
+    """
     return {name: imports(path, known) - {name} for name, path in known.items()}
 
 
@@ -63,6 +120,35 @@ def test_no_folder_over_fifteen_modules() -> None:
             folders[folder] = folders.get(folder, 0) + 1
     over = {folder: n for folder, n in folders.items() if n > ROOMY.get(folder, MODULES_AT_MOST)}
     assert not over
+
+
+def test_no_file_over_four_hundred_lines() -> None:
+    roots = ("angelia", "benchmarks", "dags", "docs", "models", "spark_jobs", "tests")
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines())
+        for root in roots
+        for path in (ROOT / root).rglob("*.py")
+    }
+    over = {name: n for name, n in lines.items() if n > LONG.get(name, LINES_AT_MOST)}
+    assert not over
+    short_by_now = sorted(name for name in LONG if lines.get(name, 0) <= LINES_AT_MOST)
+    assert not short_by_now, "take them off LONG"
+
+
+def test_a_docstring_begins_with_one_short_line() -> None:
+    wrong = []
+    for root in ("angelia", "benchmarks", "dags", "docs", "models", "spark_jobs", "tests"):
+        for path in (ROOT / root).rglob("*.py"):
+            name = path.relative_to(ROOT).as_posix()
+            if name.startswith(NOT_YET_READ):
+                continue
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    first, _, rest = (ast.get_docstring(node) or "").partition("\n")
+                    # A second line that is not blank means that the summary was wrapped.
+                    if len(first) >= SUMMARY_BELOW or (rest and not rest.startswith("\n")):
+                        wrong.append(f"{name}:{getattr(node, 'lineno', 1)}: {first}")
+    assert not wrong
 
 
 def test_no_package_over_its_share_of_lines() -> None:

@@ -1,7 +1,4 @@
-"""What keeps a text file from being read is named by line and encoding.
-
-Never by what stands there.
-"""
+"""Errors about unreadable text files name line and encoding, never the text itself."""
 
 from __future__ import annotations
 

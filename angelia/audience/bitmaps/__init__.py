@@ -1,5 +1,5 @@
-"""Sets of people: roaring and packed words by block, how they are built, stored and combined.
+"""Sets of people as roaring or packed words by block: built, stored and combined.
 
-Public face: `build.py` (shard to blobs), `block.py` (what a query reads), `sets.py` (algebra). Reads features
-    and days; writes the bitmap index.
+Public face: `build` (shards to blobs), `index` and `block` (what a query reads), `sets` (algebra). Reads
+features and days; writes the bitmap index.
 """

@@ -1,7 +1,8 @@
-"""Several arrays of numbers as one value of a bitmap column, usable where it stands: counts, amounts, levels.
+"""Several arrays of numbers as one value of a bitmap column, usable in place.
 
-Bytes: how many arrays (8 bytes); of each its NumPy type (8 bytes of ASCII, padded with blanks) and its length
-    (8 bytes); then the arrays, each padded to a multiple of 8. All numbers are little-endian.
+They hold counts, amounts or levels. Bytes: how many arrays (8 bytes); for each its NumPy type (8 bytes of
+ASCII, padded with blanks) and its length (8 bytes); then the arrays, each padded to a multiple of 8. All
+numbers are little-endian.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ Numbers = npt.NDArray[Any]
 def encode(*arrays: Numbers) -> bytes:
     """Return one-dimensional arrays as bytes."""
     parts = [len(arrays).to_bytes(8, "little")]
-    for one in arrays:
-        parts.append(one.dtype.newbyteorder("<").str.ljust(8).encode() + len(one).to_bytes(8, "little"))
-    for one in arrays:
-        data = np.ascontiguousarray(one, one.dtype.newbyteorder("<")).tobytes()
+    for values in arrays:
+        parts.append(values.dtype.newbyteorder("<").str.ljust(8).encode() + len(values).to_bytes(8, "little"))
+    for values in arrays:
+        data = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
         parts.append(data + bytes(-len(data) % 8))
     return b"".join(parts)
 
@@ -29,10 +30,10 @@ def decode(data: npt.NDArray[np.uint8]) -> list[Numbers]:
     """Return the arrays, as views of the bytes (shape (n,)).
 
     Raises:
-        ValueError: these bytes are no arrays.
+        ValueError: these bytes do not hold arrays.
     """
     n = int.from_bytes(data[:8].tobytes(), "little")
-    at, found = 8 + 16 * n, []
+    at, arrays = 8 + 16 * n, []
     if at > len(data):
         raise ValueError("cut short")
     for i in range(n):
@@ -44,9 +45,9 @@ def decode(data: npt.NDArray[np.uint8]) -> list[Numbers]:
         size = dtype.itemsize * length
         if at + size > len(data):
             raise ValueError("cut short")
-        found.append(np.frombuffer(data[at : at + size], dtype))
+        arrays.append(np.frombuffer(data[at : at + size], dtype))
         at += size + -size % 8
-    return found
+    return arrays
 
 
 def narrow(values: npt.NDArray[np.int64]) -> Numbers:

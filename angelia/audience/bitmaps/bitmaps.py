@@ -1,12 +1,11 @@
-"""Build one block's sets of people's fields. Grain: field x value (or bit slice) x block. Pure: tables in,
-rows of sets out.
+"""Build the sets of one block's fields. Grain: field x value (or bit slice) x block.
 
-Fields: every text, flag and number column of user_features under its own name; `tag`, `reachable` (channel),
-    `opted_out` (topic); `user`, whose known set is everyone. Positions count from the block's first ordinal.
-    Columns become sets as a whole: rows stand in ordinal order without gaps, nearly always, so that a mask of
-    rows, packed, is the set. What would surprise: a NaN is a NULL. Fractions are sliced by their places among
-    the block's distinct ones (kind `levels`), which are few: a rate, an amount of money; where they are not,
-    by the number's own bits in order-preserving form. Either way comparisons are exact.
+Pure: tables in, rows of sets out. Fields: every text, flag and number column of user_features under its own
+name; `tag`, `reachable` (channel), `opted_out` (topic); `user`, whose known set is everyone. Positions count
+from the block's first ordinal. Columns become sets as a whole: rows nearly always stand in ordinal order
+without gaps, so a packed mask of rows is the set. Surprise: a NaN is a NULL. Fractions are sliced by their
+rank among the block's distinct values (kind `levels`) where these are few (a rate, an amount of money), and
+by the number's own bits in order-preserving form where they are not. Either way comparisons are exact.
 """
 
 from __future__ import annotations
@@ -34,11 +33,10 @@ Features = Callable[[Sequence[str]], pa.Table]
 
 
 def block_bits_for(n_ordinals: int, shard_bits: int) -> int:
-    """Return log2 of a block's width: a whole number of shards, about BLOCKS of them to an index until they
-    are 2^23 wide.
+    """Return log2 of a block's width: a whole number of shards, at most 2^23 people.
 
-    Each block costs a query about 0.5 ms of opening, and building wants some for every core; a packed set of
-    2^23 people is 1 MiB, as much as a core's cache likes.
+    An index has about BLOCKS of them. Each block costs a query about 0.5 ms of opening, and building wants
+    several for every core; a packed set of 2^23 people is 1 MiB, about the size of a core's cache.
     """
     return max(
         shard_bits, MIN_BLOCK_BITS, min(MAX_BLOCK_BITS, math.ceil(math.log2(max(1, n_ordinals / BLOCKS))))
@@ -46,8 +44,9 @@ def block_bits_for(n_ordinals: int, shard_bits: int) -> int:
 
 
 def blocks_a_file(n_blocks: int) -> int:
-    """Return how many blocks of people a file holds: up to 4 where there are many. A question that finds none
-    open waits for their opening most.
+    """Return how many blocks a file holds: up to 4 where there are many.
+
+    A cold query spends most of its time opening files.
     """
     return max(1, min(4, n_blocks // BLOCKS))
 
@@ -70,8 +69,9 @@ class People:
         self.rows.append(Row(self.block, field, kind, self._set(members), value))
 
     def add_texts(self, field: str, values: pa.Array, owners: I64 | None = None) -> None:
-        """Add a set for each distinct text; `owners` are the rows the texts belong to, where that is not one
-        a person. Nulls are nobody's.
+        """Add a set for each distinct text; nulls belong to no set.
+
+        `owners` are the rows the texts belong to, where a person may have several texts or none.
         """
         names, codes = texts(values)
         codes = codes.astype(np.min_scalar_type(len(names)))  # the null's code is their number
@@ -93,27 +93,27 @@ class People:
             self.rows.append(Row(self.block, field, "value", of_positions(mine, self.width), names[code]))
 
     def add_numbers(self, field: str, known: Flags, keys: npt.NDArray[np.integer]) -> None:
-        """Add the slices of one whole number for each of the known people, shapes (people,), (known,)."""
+        """Add the slices of one whole number for each known person, shapes (people,), (known,)."""
         if len(keys):
             offset, slices = slice_numbers(
                 self.positions if known.all() else self.positions[known], keys, self.width
             )
             # Everyone has the same number: one empty slice carries the offset.
             self.rows += [
-                Row(self.block, field, "slice", found, bit=bit, offset=offset)
-                for bit, found in enumerate(slices or [NOBODY])
+                Row(self.block, field, "slice", members, bit=bit, offset=offset)
+                for bit, members in enumerate(slices or [NOBODY])
             ]
 
     def add_reals(self, field: str, known: Flags, values: npt.NDArray[np.float64]) -> None:
-        """Add the slices of one fraction for each of the known people, shapes (people,), (known,); none of
-        them NaN.
+        """Add the slices of one fraction for each known person, shapes (people,), (known,).
+
+        None of them may be NaN.
         """
         if not len(values):
             return
         encoded = of_reals(values + 0.0).dictionary_encode()  # -0.0 and 0.0 are one number
-        if len(encoded.dictionary) > max(
-            64, len(values) // 2
-        ):  # a level takes 8 bytes, and saves half of the 64 slices
+        # A level takes 8 bytes, and saves half of the 64 slices.
+        if len(encoded.dictionary) > max(64, len(values) // 2):
             self.add_numbers(field, known, real_keys(values))
             return
         levels = numbers(encoded.dictionary)
@@ -138,13 +138,14 @@ class People:
 
 
 def feature_rows(block: int, block_bits: int, read: Features) -> tuple[list[Row], int, int]:
-    """Return (the sets of user_features rows of a block, number of people, number of NaN values, which become
-    NULLs).
+    """Return (sets, number of people, number of NaN values) of a block's user_features rows.
+
+    NaN values become NULLs.
 
     Args:
         read: returns the named columns of the block's rows, always in the same row order; columns are taken
-            one by one, so that a
-            wide block needs no more memory than its widest column. Texts may come as dictionaries.
+            one at a time, so that a wide block needs no more memory than its widest column. Texts may come as
+            dictionaries.
     """
     people = People(block, block_bits, read(["ordinal"])["ordinal"])
     n_nan = 0
@@ -159,6 +160,7 @@ def feature_rows(block: int, block_bits: int, read: Features) -> tuple[list[Row]
             n_nan += int(is_nan.sum())
             known &= ~is_nan
         all_known = bool(known.all())
+        # Without NULLs everyone is known, and a set of everyone would only cost bytes.
         if field.nullable or not all_known:
             people.add(field.name, "known", known)
         if field.kind is Kind.REAL:
@@ -176,6 +178,7 @@ def feature_rows(block: int, block_bits: int, read: Features) -> tuple[list[Row]
     for name, source in (("reachable", "channels"), ("opted_out", "opted_out_topics")):
         column = _one(read([source])[source])
         owners, values = numbers(pc.list_parent_indices(column)), pc.list_flatten(column)
+        # A suppressed person is reachable on no channel, but keeps the topics refused.
         if name == "reachable":
             allowed = ~is_suppressed[owners]
             owners, values = owners[allowed], values.filter(of_mask(allowed))

@@ -1,12 +1,11 @@
-"""Sets as rows of bitmap_index and bitmap_days, and a file of them as a memory map: rows are Parquet, and
-their bitmaps can be used where they stand.
+"""Sets as Parquet rows of bitmap_index and bitmap_days, usable in place by memory map.
 
 The bitmap column is written plain: no dictionary, no compression, one page a row group. In such a page each
 value is 4 bytes of length and then its bytes, so the row's `n_bytes` and the footer say where in the file
 each bitmap begins. Any Parquet reader reads these files; this one takes the other columns from a copy in the
-footer (one Arrow message instead of nine columns to open) and packed words straight from the page cache. What
-would surprise: page checksums cover only what is read as Parquet; a bitmap that rots on disk is found by
-`angelia lake verify`, not here.
+footer (one Arrow message instead of nine columns to open) and packed words straight from the page cache.
+Surprise: page checksums cover only what is read as Parquet; `angelia lake verify`, not this module, finds a
+bitmap that rots on disk.
 """
 
 from __future__ import annotations
@@ -44,32 +43,33 @@ Key = tuple[str, str | None, int | None]  # kind, value, bit
 
 @dataclass(frozen=True)
 class Row:
-    """One row of bitmap_index or bitmap_days, before it is bytes: a set, or arrays that are bytes already
-    (and what they count).
+    """One row of bitmap_index or bitmap_days before it is bytes.
+
+    It holds a set, or arrays that are bytes already with the number of their entries.
     """
 
     block: int
     field: str
     kind: str
-    found: Set | tuple[int, bytes]
+    content: Set | tuple[int, bytes]
     value: str | None = None
     bit: int | None = None
     offset: int | None = None
 
 
-def encode(found: Set | tuple[int, bytes]) -> tuple[int, str, bytes]:
+def encode(content: Set | tuple[int, bytes]) -> tuple[int, str, bytes]:
     """Return (cardinality, encoding, bytes) of a set, or of arrays."""
-    if isinstance(found, tuple):
-        return found[0], "arrays", found[1]
-    return len(found), *(
-        ("words", found.bits.tobytes()) if isinstance(found, Dense) else ("roaring", found.serialize())
+    if isinstance(content, tuple):
+        return content[0], "arrays", content[1]
+    return len(content), *(
+        ("words", content.bits.tobytes()) if isinstance(content, Dense) else ("roaring", content.serialize())
     )
 
 
 def to_table(contract: str, rows: Sequence[Row]) -> pa.Table:
     """Return rows of bitmap_index or bitmap_days, sorted by block, field, kind, value, bit."""
     rows = sorted(rows, key=lambda row: (row.block, row.field, row.kind, row.value or "", row.bit or 0))
-    blobs = [encode(row.found) for row in rows]
+    blobs = [encode(row.content) for row in rows]
     encoded: dict[str, Sequence[bytes | None]] = {
         "field": [row.field.encode() for row in rows],
         "kind": [row.kind.encode() for row in rows],
@@ -97,9 +97,7 @@ def to_table(contract: str, rows: Sequence[Row]) -> pa.Table:
 def write_rows(
     lake: Lake, name: str, folder: str, rows: Sequence[Row], *, blocks: range, shards: tuple[int, int]
 ) -> FileEntry:
-    """Write the rows of some blocks as a file of bitmap_index or bitmap_days below an attempt folder and
-    return its entry.
-    """
+    """Write blocks' rows as a file of an attempt folder and return its entry."""
     table = to_table(name, rows)
     largest = max(table["n_bytes"].to_pylist(), default=1)
     return lake.write_file(
@@ -129,7 +127,7 @@ def to_note(table: pa.Table) -> str:
 
 
 class Blobs:
-    """One file of bitmap_index: its directory, and its bitmaps where they stand."""
+    """One file of bitmap_index: its directory, and its bitmaps in place."""
 
     def __init__(self, lake: Lake, entry: FileEntry) -> None:
         self.path = entry.path
@@ -148,9 +146,10 @@ class Blobs:
             rows = pa.ipc.open_file(pa.BufferReader(zlib.decompress(note))).get_batch(0)
         except (OSError, KeyError, IndexError, ValueError, zlib.error, pa.ArrowInvalid) as error:
             raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
+        # The copy in the footer replaces the Parquet columns, so it must describe the same file.
         if rows.num_rows != entry.rows:
             raise Corrupt(
-                f"{entry.path}: its footer tells of {rows.num_rows} rows, its commit of {entry.rows}",
+                f"{entry.path}: its footer lists {rows.num_rows} rows, its commit {entry.rows}",
                 fix=MEND,
             )
         self.rows = rows
@@ -168,6 +167,7 @@ class Blobs:
             (int(blocks[first]), names[codes[first]]): (first, last)
             for first, last in itertools.pairwise(edges)
         }
+        # A file without packed sets has no such word in its dictionary.
         words = rows["encoding"].dictionary.to_pylist()
         self.is_words = numbers(rows["encoding"].indices) == (
             words.index("words") if "words" in words else -1
@@ -187,18 +187,19 @@ class Blobs:
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
-        """Where in the file each row's bitmap begins.
+        """Offset in the file of each row's bitmap.
 
         Raises:
             Corrupt: the file was not written by `write_rows`.
         """
-        # A bitmap column is the last of its row group. Where there is but one group, its page ends where the
-        # footer begins.
+        # A bitmap column is the last of its row group. With a single group, its page ends where the footer
+        # begins.
         ends = np.cumsum(self.sizes + 4)  # 4 bytes of length stand before each
-        found = self.footer - int(ends[-1]) + ends - self.sizes if len(ends) else ends
-        if not len(found) or self._is_length(int(found[0]), int(self.sizes[0])):
-            return found
+        begins = self.footer - int(ends[-1]) + ends - self.sizes if len(ends) else ends
+        if not len(begins) or self._is_length(int(begins[0]), int(self.sizes[0])):
+            return begins
         metadata = pq.read_metadata(pa.BufferReader(self.data))
+        # The first guess missed, so there are several groups: the Parquet metadata says where each page ends.
         first, position = 0, metadata.schema.names.index("bitmap")
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
@@ -211,9 +212,9 @@ class Blobs:
                 or not 0 < page - column.data_page_offset < 256
             ):
                 raise Corrupt(f"{self.path}: its bitmaps are not one plain page", fix=MEND)
-            found[first : first + group.num_rows] = page + ends - self.sizes[first : first + group.num_rows]
+            begins[first : first + group.num_rows] = page + ends - self.sizes[first : first + group.num_rows]
             first += group.num_rows
-        return found
+        return begins
 
     def _is_length(self, at: int, size: int) -> bool:
         return at >= 4 and int.from_bytes(self.data[at - 4 : at], "little") == size
@@ -222,7 +223,7 @@ class Blobs:
         """Return the set of a row: packed words in place, roaring read from its bytes.
 
         Raises:
-            Corrupt: the bytes there are no bitmap of the size that the row says.
+            Corrupt: these bytes are not a bitmap of the size that the row promises.
         """
         at, size, n = self._place(row)
         if not n:
@@ -230,15 +231,15 @@ class Blobs:
         if self.is_words[row]:
             return Dense(self.bytes[at : at + size], n)
         try:
-            found = BitMap.deserialize(self.data[at : at + size].to_pybytes())
+            bitmap = BitMap.deserialize(self.data[at : at + size].to_pybytes())
         except (ValueError, MemoryError) as error:
             raise Corrupt(f"{self.path}: bitmap {row}: {error}", fix=MEND) from None
-        if len(found) != n:
-            raise Corrupt(f"{self.path}: bitmap {row} holds {len(found)} people, its row says {n}", fix=MEND)
-        return found
+        if len(bitmap) != n:
+            raise Corrupt(f"{self.path}: bitmap {row} holds {len(bitmap)} people, its row says {n}", fix=MEND)
+        return bitmap
 
     def arrays(self, row: int) -> list[Numbers]:
-        """Return the arrays of a row, where they stand.
+        """Return the arrays of a row, in place.
 
         Raises:
             Corrupt: the bytes there are none.
@@ -258,14 +259,14 @@ class Blobs:
 
 
 def _note(data: pa.Buffer) -> tuple[bytes, int]:
-    """Return (the directory that `to_note` made, where the footer begins), without reading the rest of the
-    footer, which takes as long as all else.
+    """Return (the directory that `to_note` made, where the footer begins).
 
-    In the footer (Thrift, compact protocol) the note's text stands behind its key: a byte for the field, its
-    length as a varint, then itself.
+    The rest of the footer is not parsed, which would take as long as everything else together. In the footer
+    (Thrift, compact protocol) the note's text stands behind its key: a byte for the field, its length as a
+    varint, then itself.
 
     Raises:
-        ValueError: there is no such file, or note.
+        ValueError: the file or the note does not exist.
     """
     size = data.size
     length = int.from_bytes(data[size - 8 : size - 4], "little") if size > 12 else 0

@@ -1,17 +1,14 @@
-"""One block of the bitmap index, read lazily: a file is mapped when the first of its sets is asked for.
+"""One block of the bitmap index, read lazily: a file is mapped for the first set asked.
 
-Reads bitmap_index, and the commits of bitmap_days that it cites. A block is a whole number of shards, and up
-to 2^23 people wide: the unit that sets are computed by. What would surprise: positions count from the block's
-first ordinal; a packed set is used where it stands in the file, and only roaring sets are deserialised, once.
-Days may know people whom the index does not: they are taken out.
+A block is a whole number of shards, up to 2^23 people wide: the unit by which sets are computed. Surprise:
+positions count from the block's first ordinal; a packed set is used in place in the file, and only roaring
+sets are deserialised, once. Days may know people whom the index lacks; they are removed here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +18,7 @@ from angelia.audience.bitmaps.arrays import Numbers
 from angelia.audience.bitmaps.bitmaps import EVERYONE
 from angelia.audience.bitmaps.blobs import Blobs, Key
 from angelia.audience.bitmaps.daily import event_field, find_item
+from angelia.audience.bitmaps.index import Index, check_version, holds_any, no_list
 from angelia.audience.bitmaps.sets import (
     NOBODY,
     Set,
@@ -32,172 +30,9 @@ from angelia.audience.bitmaps.sets import (
     to_bitmap,
 )
 from angelia.audience.bitmaps.slices import add
-from angelia.contracts import dataset
-from angelia.errors import InvalidInput, NotFound
-from angelia.lake import Commit, FileEntry, Lake
 
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Index:
-    """The index of one day: its commit and what that says about itself. Cheap; bitmaps are read shard by
-    shard.
-    """
-
-    lake: Lake
-    ds: str
-    commit: Commit
-    shard_bits: int
-    block_bits: int
-    n_ordinals: int
-    history_days: int
-
-    @classmethod
-    def open(cls, lake: Lake, ds: str, number: int | None = None) -> Index:
-        """Return the index of a day: its newest commit, or a given one.
-
-        Raises:
-            NotFound: there is none.
-            InvalidInput: it was written for another contract version.
-        """
-        commit = (
-            lake.require("bitmap_index", ds=ds)
-            if number is None
-            else lake.as_of("bitmap_index", number, ds=ds)
-        )
-        _check_version(commit, f"run build_bitmaps --ds {ds} again")
-        meta = commit.meta
-        return cls(
-            lake,
-            ds,
-            commit,
-            int(meta["shard_bits"]),
-            int(meta["block_bits"]),
-            int(meta["n_ordinals"]),
-            int(meta["history_days"]),
-        )
-
-    @property
-    def width(self) -> int:
-        """Ordinals in a block."""
-        return 1 << self.block_bits
-
-    @property
-    def n_blocks(self) -> int:
-        """Number of blocks."""
-        return -(-self.n_ordinals // self.width)
-
-    @property
-    def n_shards(self) -> int:
-        """Number of shards."""
-        return -(-self.n_ordinals // (1 << self.shard_bits))
-
-    def shards_of(self, block: int) -> range:
-        """Return the shards of a block."""
-        per_block = self.block_bits - self.shard_bits
-        return range(block << per_block, min((block + 1) << per_block, self.n_shards))
-
-    def file(self, block: int) -> Blobs | None:
-        """Return the file of the fields of a block's people; None if there is nobody."""
-        return self._open(self.commit, block)
-
-    def file_of_day(self, day: str, block: int) -> tuple[Blobs | None, bool]:
-        """Return the file of what a block's people did on a day (None if nothing), and whether it may know
-        people whom the index does not.
-        """
-        commit = self._day_commit(day)
-        if commit is None:
-            return None, False
-        is_dense = int(self.commit.meta["n_users"]) == self.n_ordinals
-        return self._open(commit, block), not is_dense or int(commit.meta["n_ordinals"]) > self.n_ordinals
-
-    def _open(self, commit: Commit, block: int) -> Blobs | None:
-        places = self._places.get(commit.ref)
-        if places is None:
-            places = self._places[commit.ref] = dict(self._placed(commit))
-        entry = places.get(block)
-        if entry is None:
-            return None
-        if places.get(block + 1) is not entry and places.get(block - 1) is not entry:
-            return Blobs(self.lake, entry)
-        # A file of several blocks is opened once. Two threads may both open it: either will do.
-        found = self._files.get(entry.path)
-        if found is None:
-            found = self._files[entry.path] = Blobs(self.lake, entry)
-        return found
-
-    def release(self, block: int) -> None:
-        """Let go of the files that no later block stands in; a set that is still held keeps its file
-        mapped."""
-        for places in self._places.values():
-            entry = places.get(block)
-            if entry is not None and places.get(block + 1) is not entry:
-                self._files.pop(entry.path, None)
-
-    def _placed(self, commit: Commit) -> Iterator[tuple[int, FileEntry]]:
-        """Yield (block, the file it stands in)."""
-        per_block = self.block_bits - self.shard_bits
-        for entry in commit.files:
-            if entry.shards is not None:
-                yield from (
-                    (block, entry)
-                    for block in range(entry.shards[0] >> per_block, (entry.shards[1] >> per_block) + 1)
-                )
-
-    @cached_property
-    def _places(self) -> dict[str, dict[int, FileEntry]]:
-        return {}
-
-    @cached_property
-    def _files(self) -> dict[str, Blobs]:
-        return {}
-
-    @cached_property
-    def _days(self) -> dict[str, str | Commit]:
-        """The days there are: as cited, or as loaded, once they were asked for."""
-        cited = [name for name in self.commit.inputs if name.split(":")[-1].startswith("bitmap_days/")]
-        return {name.partition("ds=")[2].partition("@")[0]: name for name in cited}
-
-    def _day_commit(self, day: str) -> Commit | None:
-        found = self._days.get(day)
-        if isinstance(found, str):
-            found = self._days[day] = self.lake.cited(found)
-            _check_version(found, f"run build_bitmaps --ds {self.ds} again")
-        return found
-
-    @property
-    def day(self) -> date:
-        """The closed UTC day the index is of."""
-        return date.fromisoformat(self.ds)
-
-    def last_days(self, days: int) -> list[str]:
-        """Return the last `days` UTC days up to and with ds, newest first.
-
-        Raises:
-            InvalidInput: more than the index's history.
-        """
-        if days > self.history_days:
-            raise InvalidInput(
-                f"the index of {self.ds} knows {self.history_days} days, not {days}",
-                fix="ask for fewer days, or raise ANGELIA_HISTORY_DAYS and rebuild",
-            )
-        return [(self.day - timedelta(days=back)).isoformat() for back in range(days)]
-
-    @cached_property
-    def list_names(self) -> list[str]:
-        """The explicit user lists there are."""
-        return list_names(self.lake)
-
-
-def _check_version(commit: Commit, fix: str) -> None:
-    """Refuse a commit that was written for another contract version."""
-    known = dataset(commit.dataset).version
-    if commit.contract_version != known:
-        raise InvalidInput(
-            f"{commit.ref} has contract version {commit.contract_version}, this code reads {known}", fix=fix
-        )
 
 
 @dataclass
@@ -225,7 +60,7 @@ class Reads:
 
 
 class Block:
-    """One block's sets, read on demand and counted in `reads`; what was read once stays."""
+    """One block's sets, read on demand, counted in `reads` and kept."""
 
     def __init__(self, index: Index, number: int, reads: Reads | None = None) -> None:
         self.index, self.number, self.width = index, number, index.width
@@ -240,9 +75,9 @@ class Block:
         """The shards of the block."""
         return self.index.shards_of(self.number)
 
-    def ordinals(self, found: Set) -> BitMap:
+    def ordinals(self, members: Set) -> BitMap:
         """Return the ordinals of a set of the block's people."""
-        return bitmap_of(positions_of(found) + np.uint32(self.base))
+        return bitmap_of(positions_of(members) + np.uint32(self.base))
 
     def everyone(self) -> Set:
         """Return all users of the block."""
@@ -257,7 +92,7 @@ class Block:
         )
 
     def values(self, field_name: str) -> list[str]:
-        """Return the values of a field that somebody in the block has."""
+        """Return the values that a field has for anybody in the block."""
         return [
             value
             for kind, value, _ in self._rows(field_name, None)[1]
@@ -273,8 +108,9 @@ class Block:
         return self._slices(field_name, None)
 
     def levels(self, field_name: str) -> Numbers | None:
-        """Return the distinct numbers whose places the slices hold, ascending; None where the slices hold the
-        numbers themselves.
+        """Return the distinct numbers, ascending, whose ranks the slices hold.
+
+        None where the slices hold the numbers themselves.
         """
         blobs, keys, _ = self._rows(field_name, None)
         row = keys.get(("levels", None, None))
@@ -294,9 +130,10 @@ class Block:
 
     def did(self, event_type: str, item: str | None, day: str) -> Set:
         """Return who did it on a day."""
-        found = self.on_day(event_field(event_type, item), day)
-        if len(found) or item is None:
-            return found
+        common = self.on_day(event_field(event_type, item), day)
+        # Rare items have no set of their own: they stand in the type's list.
+        if len(common) or item is None:
+            return common
         return bitmap_of(self._rare(event_type, item, day)[0])
 
     def day_counts(self, event_type: str, item: str | None, day: str) -> list[Set]:
@@ -315,8 +152,9 @@ class Block:
         ]
 
     def amounts(self, event_type: str, days: Sequence[str]) -> tuple[I64, I64]:
-        """Return (positions, millionths): one row a day for everyone whose events of a type had values that
-        do not sum to 0.
+        """Return (positions, millionths) of all whose values of an event type do not sum to 0.
+
+        One row a day and person.
         """
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for day in days:
@@ -333,12 +171,12 @@ class Block:
         """Return this block's people on an explicit list.
 
         Raises:
-            NotFound: there is no such list.
+            NotFound: no list has this name.
         """
         commit = self.index.lake.head("user_lists", list=name)
         if commit is None:
             raise no_list(name, self.index.list_names)
-        _check_version(commit, f"make the list again: `angelia audience list {name} FILE`")
+        check_version(commit, f"make the list again: `angelia audience list {name} FILE`")
         shards = self.shards
         rows = self.index.lake.read(commit, where=holds_any(shards))
         data = [
@@ -357,37 +195,38 @@ class Block:
         return intersect([bitmap_of(listed), self.everyone()], [], self.width)
 
     def _rows(self, field_name: str, day: str | None) -> tuple[Blobs | None, dict[Key, int], bool]:
-        """Return the file a field stands in (its sets of a day, if given), the row of each of its sets, and
-        whether strangers may be in them.
+        """Return (a field's file, the row of each set, whether unindexed people may be in it).
+
+        With `day`, the sets of that day.
         """
-        found = self._fields.get((field_name, day))
-        if found is None:
+        known = self._fields.get((field_name, day))
+        if known is None:
             blobs, may_have_unindexed = (
                 (self.index.file(self.number), False)
                 if day is None
                 else self.index.file_of_day(day, self.number)
             )
-            found = self._fields[field_name, day] = (
+            known = self._fields[field_name, day] = (
                 blobs,
                 blobs.keys(self.number, field_name) if blobs is not None else {},
                 may_have_unindexed,
             )
-        return found
+        return known
 
     def _get(self, field_name: str, day: str | None, key: Key) -> Set:
-        found = self._sets.get((field_name, day, key))
-        if found is None:
+        members = self._sets.get((field_name, day, key))
+        if members is None:
             blobs, keys, may_have_unindexed = self._rows(field_name, day)
             row = keys.get(key)
             if row is None:
                 return NOBODY
             assert blobs is not None
-            found = blobs.get(row)
+            members = blobs.get(row)
             if may_have_unindexed:
-                found = intersect([found, self.everyone()], [], self.width)
-            self._sets[field_name, day, key] = found
+                members = intersect([members, self.everyone()], [], self.width)
+            self._sets[field_name, day, key] = members
             self.reads.add(field_name, int(blobs.sizes[row]))
-        return found
+        return members
 
     def _slices(self, field_name: str, day: str | None) -> tuple[int, list[Set]]:
         blobs, keys, _ = self._rows(field_name, day)
@@ -398,7 +237,7 @@ class Block:
         return int(offset), [self._get(field_name, day, ("slice", None, bit)) for bit in bits]
 
     def _arrays(self, field_name: str, kind: str, day: str) -> tuple[list[Numbers], bool]:
-        """Return the arrays of a list of a day, none if there is none; and whether strangers may be in it."""
+        """Return (a day's list as arrays, or none; whether unindexed people may be in it)."""
         blobs, keys, may_have_unindexed = self._rows(field_name, day)
         row = keys.get((kind, None, None))
         if row is None:
@@ -422,27 +261,3 @@ class Block:
     def _known(self, positions: U32) -> npt.NDArray[np.bool_]:
         """Return which positions are people of the index, shape (n,)."""
         return np.isin(positions, ordinals_of(to_bitmap(self.everyone())))
-
-
-def holds(shard: int) -> Callable[[FileEntry], bool]:
-    """Return the filter that keeps the files that may hold a shard's rows."""
-    return lambda entry: entry.shards is None or entry.shards[0] <= shard <= entry.shards[1]
-
-
-def holds_any(shards: range) -> Callable[[FileEntry], bool]:
-    """Return the filter that keeps the files that may hold rows of any of these shards."""
-    return lambda entry: (
-        entry.shards is None or (entry.shards[0] < shards.stop and entry.shards[1] >= shards.start)
-    )
-
-
-def list_names(lake: Lake) -> list[str]:
-    """Return the names of the explicit user lists there are."""
-    return [leaf["list"] for leaf in lake.partitions("user_lists")]
-
-
-def no_list(name: str, names: Sequence[str]) -> NotFound:
-    """Return the error for a list nobody made."""
-    return NotFound(
-        f"no list {name!r}", fix=f"lists: {', '.join(names) or 'none'}; make one with `angelia audience list`"
-    )

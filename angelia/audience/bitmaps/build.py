@@ -1,12 +1,11 @@
-"""Build the bitmap index of one day: what to do, each piece of it, and the commits. Grain: field x value (or
-bit slice) x block.
+"""Build the bitmap index of one day. Grain: field x value (or bit slice) x block.
 
 Reads user_features, user_days, user_pushes; writes bitmap_days (what happened, a commit a UTC day) and
-bitmap_index (the fields of people; it cites the days of its window). A day is made once and cited by every
-index of the nights that follow; it is made again when its rows have changed, as late ones do to the last
-three days, or when the blocks have grown wider. So a night reads one new day, and the index is the same as
-one made anew. What would surprise: `spread` says who does the pieces (Spark, processes, or a loop); pieces
-travel to them, and only file entries come back.
+bitmap_index (the fields of people; it cites the days of its window). A day is built once and cited by every
+index of the nights that follow; it is built again when its rows have changed, as late ones do to the last
+three days, or when blocks have grown wider. So a night reads one new day, and the index equals one built from
+nothing. Surprise: `spread` decides where pieces run (Spark, processes, or a loop); pieces travel to them, and
+only file entries come back.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ import pyarrow as pa
 
 from angelia.audience.bitmaps.bitmaps import block_bits_for, blocks_a_file, feature_rows
 from angelia.audience.bitmaps.blobs import write_rows
-from angelia.audience.bitmaps.block import holds_any
 from angelia.audience.bitmaps.columns import numbers, of_mask
 from angelia.audience.bitmaps.daily import MAX_ITEMS, event_rows, push_rows
+from angelia.audience.bitmaps.index import holds_any
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
+from angelia.users.index import require_index
 
-# A file of a day holds this many people, in blocks: opening a file costs as much as reading a thousand small
-# sets from it.
+# A day's file holds this many people, in blocks, because opening a file costs as much as reading a thousand
+# small sets from it.
 DAY_FILE_BITS = 25
 CODES = (
     "event_type",
@@ -48,9 +48,7 @@ CODES = (
 
 @dataclass(frozen=True)
 class Piece:
-    """Some blocks of one day (`ds` given), or of the fields of people; and the attempt folder its file goes
-    to.
-    """
+    """Some blocks of one day (`ds` given) or of people's fields, and where their file goes."""
 
     ds: str | None
     blocks: range
@@ -59,7 +57,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Built:
-    """What came of a piece: files, and counts."""
+    """The result of one piece: files, and counts."""
 
     files: list[FileEntry]
     stats: dict[str, int]
@@ -70,7 +68,7 @@ Spread = Callable[[int, Callable[[int], Built]], list[Built]]
 
 @dataclass(frozen=True)
 class Sources:
-    """What the pieces are built from; travels to the workers."""
+    """The inputs of all pieces; travels to the workers."""
 
     lake: Lake
     features: Commit
@@ -81,7 +79,7 @@ class Sources:
     pieces: Sequence[Piece]
 
     def rows(self, commit: Commit, columns: Sequence[str], blocks: range) -> pa.Table:
-        """Return columns of a commit's rows whose ordinal lies in some blocks, texts as dictionaries."""
+        """Return columns of a commit's rows in some blocks, texts as dictionaries."""
         names = ["ordinal", *(column for column in columns if column != "ordinal")]
         rows = self.lake.read(
             commit,
@@ -107,14 +105,14 @@ class Sources:
         if piece.ds is None:
             rows, name, stats = [], "bitmap_index", {"users": 0, "nan": 0}
             for block in piece.blocks:
-                found, n_users, n_nan = feature_rows(
+                of_block, n_users, n_nan = feature_rows(
                     block, self.block_bits, partial(self._features, range(block, block + 1))
                 )
-                rows += found
+                rows += of_block
                 stats = {"users": stats["users"] + n_users, "nan": stats["nan"] + n_nan}
         else:
             rows, name, stats = [], "bitmap_days", {"top": 0}
-            # Block by block: a file's people may be many, and their rows more.
+            # Block by block, because a file's people may be many and their rows more.
             for block, commit in itertools.product(piece.blocks, self.days[piece.ds]):
                 is_events = commit.dataset == "user_days"
                 columns = (
@@ -142,10 +140,10 @@ class Sources:
 
 
 def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tuple[Commit, list[str]]:
-    """Build the index of `ds` and return its commit, and the days of its window that had to be made.
+    """Build the index of `ds`; return its commit, and the days of its window that were built.
 
     Args:
-        spread: calls the function it is given for 0 … n - 1, anywhere, and returns the results in that order.
+        spread: calls the given function for 0 … n - 1, anywhere, and returns the results in that order.
 
     Raises:
         NotFound: there are no user_features of that day.
@@ -159,12 +157,14 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
     blocks = range(-(-n_ordinals >> block_bits))
     params = {"block_bits": block_bits, "shard_bits": shard_bits, "max_items": MAX_ITEMS}
     made, sources = days_of(lake, ds, history_days, params)
-    # Days may know people who joined the index since: their blocks are built too, or a later night would miss
+    # Days may know people who joined the index since. Their blocks are built too, or a later night would miss
     # them.
-    newest = lake.require("user_index", chain="0")
+    newest = require_index(lake)
     day_blocks = range(-(-max(n_ordinals, int(newest.meta["n_users"])) >> block_bits))
     step = 1 << max(0, DAY_FILE_BITS - block_bits)
     with ExitStack() as stack:
+        # One attempt for the index and one per changed day; the days are published first, because the index
+        # cites them.
         attempt = stack.enter_context(lake.attempt("bitmap_index", ds=ds))
         attempts = {day: stack.enter_context(lake.attempt("bitmap_days", ds=day)) for day in sources}
         together = blocks_a_file(len(blocks))
@@ -182,11 +182,11 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
         )
         built = spread(len(pieces), work.build)
         for day, commits in sources.items():
-            mine = [one for piece, one in zip(pieces, built, strict=True) if piece.ds == day]
-            meta = {"n_ordinals": max((one.stats["top"] for one in mine), default=0)}
+            mine = [piece_built for piece, piece_built in zip(pieces, built, strict=True) if piece.ds == day]
+            meta = {"n_ordinals": max((piece_built.stats["top"] for piece_built in mine), default=0)}
             made[day] = _publish(attempts[day], mine, inputs=commits, params=params, meta=meta)
-        mine = [one for piece, one in zip(pieces, built, strict=True) if piece.ds is None]
-        n_nan = sum(one.stats["nan"] for one in mine)
+        mine = [piece_built for piece, piece_built in zip(pieces, built, strict=True) if piece.ds is None]
+        n_nan = sum(piece_built.stats["nan"] for piece_built in mine)
         commit = _publish(
             attempt,
             mine,
@@ -197,7 +197,7 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
                 "block_bits": block_bits,
                 "n_ordinals": n_ordinals,
                 "n_shards": -(-n_ordinals >> shard_bits),
-                "n_users": sum(one.stats["users"] for one in mine),
+                "n_users": sum(piece_built.stats["users"] for piece_built in mine),
                 "history_days": history_days,
             },
             rejects={"nan_value": n_nan} if n_nan else {},
@@ -208,8 +208,9 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
 def days_of(
     lake: Lake, ds: str, history_days: int, params: dict[str, Any]
 ) -> tuple[dict[str, Commit], dict[str, list[Commit]]]:
-    """Return, of the days up to and with ds that have rows, the commits that stand, and the sources of those
-    that must be made (again).
+    """Return the standing commits of the window's days, and the sources of days to build.
+
+    Only days that have rows count.
     """
     stand: dict[str, Commit] = {}
     changed: dict[str, list[Commit]] = {}
@@ -240,7 +241,7 @@ def one_by_one(n: int, work: Callable[[int], Built]) -> list[Built]:
 
 
 def _publish(attempt: Attempt, built: Sequence[Built], **facts: Any) -> Commit:
-    for one in built:
-        for entry in one.files:
+    for piece in built:
+        for entry in piece.files:
             attempt.add(entry)
     return attempt.publish(**facts)

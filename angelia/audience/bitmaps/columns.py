@@ -1,5 +1,6 @@
-"""Arrow columns as NumPy arrays, and back. Not `to_numpy`, `pa.array` or `fill_null`: they import pandas, 0.8
-s that a count does not have.
+"""Arrow columns as NumPy arrays, and back.
+
+Not `to_numpy`, `pa.array` or `fill_null`: they import pandas, which takes 0.8 s that a count cannot spare.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column of numbers as an array, shape (n,); what stands where one is null is anything."""
+    """Return a column of numbers as an array, shape (n,); entries for nulls are arbitrary."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     dtype = np.dtype(column.type.to_pandas_dtype())
     parts = [
@@ -68,8 +69,8 @@ def of_binary(values: Sequence[bytes | None], kind: pa.DataType) -> pa.Array:
     ends = np.cumsum([0, *(len(value or b"") for value in values)])
     if ends[-1] >= 1 << 31:
         raise AngeliaError(
-            f"{int(ends[-1]):,} bytes of sets in one file are more than it can hold",
-            fix="smaller blocks: a lower ANGELIA_SHARD_BITS",
+            f"{int(ends[-1]):,} bytes of sets do not fit into one file",
+            fix="make blocks smaller: lower ANGELIA_SHARD_BITS",
         )
     buffers = [
         _validity(values),
@@ -80,8 +81,9 @@ def of_binary(values: Sequence[bytes | None], kind: pa.DataType) -> pa.Array:
 
 
 def texts(column: pa.ChunkedArray | pa.Array) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Return the distinct texts of a column (also of dictionaries) and each row's place among them, shape
-    (n,); null: their number.
+    """Return the distinct texts of a column, and each row's place among them, shape (n,).
+
+    The column may be a dictionary; a null gets the number of texts as its place.
     """
     whole = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     whole = (whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()).unify_dictionaries()

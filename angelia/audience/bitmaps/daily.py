@@ -1,12 +1,11 @@
-"""Build what happened on one day: sets of who did what, how often, and for how much. Pure: rows of user_days
-and user_pushes in, rows of sets out.
+"""Build the sets of one day: who did what, how often, and for how much.
 
-Grain: event type, (type, item) or campaign x block. Fields: `event:TYPE` and `event:TYPE:ITEM` (value: who
-    did it; slices: how often less one, where anyone did it twice), `received:CAMPAIGN`, `opened:CAMPAIGN`.
-    The MAX_ITEMS commonest (type, item) pairs have sets of their own; the others stand in one list a type and
-    block (kind `items`), and values other than 0 in another (kind `amounts`), in millionths. What would
-    surprise: which pairs are common may differ from block to block and from day to day; a file may hold many
-    blocks; rows of people who join the index later are not here, and need not be: they have no events.
+Pure: rows of user_days and user_pushes in, rows of sets out. Grain: event type, (type, item) or campaign x
+block. Fields: `event:TYPE` and `event:TYPE:ITEM` (value: who did it; slices: how often less one, where anyone
+did it twice), `received:CAMPAIGN`, `opened:CAMPAIGN`. The MAX_ITEMS commonest (type, item) pairs have sets of
+their own; the others stand in one list a type and block (kind `items`), and values other than 0 in another
+(kind `amounts`), in millionths. Surprise: the common pairs may differ between blocks and days; a file may
+hold many blocks; people who join the index later are missing here, and need not be here: they have no events.
 """
 
 from __future__ import annotations
@@ -35,41 +34,45 @@ def event_field(event_type: str, item: str | None) -> str:
 
 
 def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> list[Row]:
-    """Return the sets of one day's user_days rows (`ordinal`, `event_type`, `item`, `n_events`, `value_sum`),
-    any order, any blocks.
+    """Return the sets of one day's user_days rows, in any order and of any blocks.
+
+    Columns: `ordinal`, `event_type`, `item`, `n_events`, `value_sum`.
     """
-    found: list[Row] = []
+    rows: list[Row] = []
     if not days.num_rows:
-        return found
+        return rows
     types, kind = texts(days["event_type"])
     names, item = texts(days["item"])
     ordinals, n = numbers(days["ordinal"]).astype(np.int64), numbers(days["n_events"]).astype(np.int64)
     micros = np.rint(numbers(days["value_sum"]) * MICROS).astype(np.int64)
     for group in _groups(kind, ordinals, np.column_stack((n, micros)), block_bits):
         field = event_field(types[group.code], None)
-        found += _counted(field, group, block_bits)
+        rows += _counted(field, group, block_bits)
+        # Most events have no value: only the others are worth a list of amounts.
         paid = group.values[:, 1] != 0
         if paid.any():
-            found.append(
+            rows.append(
                 Row(group.block, field, "amounts", _amounts(group.positions[paid], group.values[paid, 1]))
             )
-    # What has no item is in its type's sets only. Codes of pairs are narrow: sorting them is what costs.
+    # Rows without an item count for their type only. Codes of pairs are narrow, because sorting them is
+    # expensive.
     named = item < len(names)
     pair = kind[named] * max(len(names), 1) + item[named]
     commonest = _commonest(pair, len(types) * max(len(names), 1), max_items)
     ordinals, n = ordinals[named], n[named]
     common = commonest[pair]
     for group in _groups(pair[common], ordinals[common], n[common, None], block_bits):
-        found += _counted(
+        rows += _counted(
             event_field(types[group.code // len(names)], names[group.code % len(names)]), group, block_bits
         )
+    # The rare pairs share one list per block and type, so a predicate on any of them costs one read.
     if not common.all():
         rare = ~common
         rest: dict[tuple[int, int], list[_Group]] = {}
         for group in _groups(pair[rare], ordinals[rare], n[rare, None], block_bits):
             rest.setdefault((group.block, group.code // len(names)), []).append(group)
         for (block, code), groups in rest.items():
-            found.append(
+            rows.append(
                 Row(
                     block,
                     event_field(types[code], None),
@@ -77,30 +80,33 @@ def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> l
                     _items([names[group.code % len(names)] for group in groups], groups),
                 )
             )
-    return found
+    return rows
 
 
 def push_rows(pushes: pa.Table, block_bits: int) -> list[Row]:
-    """Return the sets of one day's user_pushes rows (`ordinal`, `campaign_id`, `kind`): who received, and who
-    opened, which campaign.
+    """Return the sets of one day's user_pushes rows: who received or opened which campaign.
+
+    Columns: `ordinal`, `campaign_id`, `kind`.
     """
-    found: list[Row] = []
+    rows: list[Row] = []
     if pushes.num_rows:
         campaigns, campaign = texts(pushes["campaign_id"])
         kinds, kind = texts(pushes["kind"])
         fields = [
-            f"{'received' if name == 'sent' else 'opened'}:{one}" for one in campaigns for name in kinds
+            f"{'received' if name == 'sent' else 'opened'}:{campaign_id}"
+            for campaign_id in campaigns
+            for name in kinds
         ]
         ordinals = numbers(pushes["ordinal"]).astype(np.int64)
         for group in _groups(
             campaign * len(kinds) + kind, ordinals, np.ones((len(ordinals), 1), np.int64), block_bits
         ):
-            found.append(Row(group.block, fields[group.code], "value", _set(group.positions, block_bits)))
-    return found
+            rows.append(Row(group.block, fields[group.code], "value", _set(group.positions, block_bits)))
+    return rows
 
 
 def find_item(arrays: Sequence[Numbers], item: str) -> tuple[U32, Numbers]:
-    """Return (positions, how often) of an item in a list that `event_rows` made; empty if it is not there."""
+    """Return (positions, how often) of an item in a list by `event_rows`; empty if absent."""
     text, name_ends, row_ends, positions, counts = arrays
     wanted, low, high = item.encode(), 0, len(name_ends)
     while low < high:
@@ -115,8 +121,9 @@ def find_item(arrays: Sequence[Numbers], item: str) -> tuple[U32, Numbers]:
 
 @dataclass(frozen=True)
 class _Group:
-    """The rows of one code in one block: distinct positions, ascending, and their values summed; shapes (n,),
-    (n, number of values).
+    """One code's rows in one block: distinct positions, ascending, and their summed values.
+
+    Shapes (n,), (n, number of values).
     """
 
     code: int
@@ -132,9 +139,8 @@ def _groups(codes: I64, ordinals: I64, values: I64, block_bits: int) -> Iterator
     if np.any(ordinals[1:] < ordinals[:-1]):
         order = np.argsort(ordinals, kind="stable")
         codes, ordinals, values = codes[order], ordinals[order], values[order]
-    order = np.argsort(
-        codes.astype(np.min_scalar_type(int(codes.max()))), kind="stable"
-    )  # a radix sort, of 16 bits or fewer
+    # NumPy's stable sort of 16 bits or fewer is a radix sort.
+    order = np.argsort(codes.astype(np.min_scalar_type(int(codes.max()))), kind="stable")
     codes, ordinals, values = codes[order], ordinals[order], values[order]
     is_first = np.ones(len(codes), dtype=bool)
     is_first[1:] = (codes[1:] != codes[:-1]) | (ordinals[1:] != ordinals[:-1])
@@ -164,13 +170,12 @@ def _counted(field: str, group: _Group, block_bits: int) -> Iterator[Row]:
 
 
 def _set(positions: I64, block_bits: int) -> Set:
-    # There are many days, and their sets are mostly united, which roaring does well: the smaller form is the
-    # better one.
+    # Days are many and their sets are mostly united, which roaring does well, so the smaller form is better.
     return of_positions(positions, 1 << block_bits, worth=1)
 
 
 def _commonest(pair: I64, n_pairs: int, limit: int) -> npt.NDArray[np.bool_]:
-    """Return which pairs have the most rows, shape (n_pairs,); of equally common ones the first."""
+    """Mark the pairs with the most rows, shape (n_pairs,); of equally common ones the first."""
     counts = np.bincount(pair, minlength=n_pairs)
     chosen = np.zeros(n_pairs, dtype=bool)
     chosen[np.argsort(-counts, kind="stable")[:limit]] = True

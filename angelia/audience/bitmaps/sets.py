@@ -1,10 +1,9 @@
-"""Sets of people of one block, held in one of two ways: packed words where they are dense, roaring bitmaps
-where they are few or come in runs.
+"""Sets of people of one block, as packed words where dense and as roaring where sparse.
 
 Positions count from the block's first ordinal. Packed words cost one bit a person whatever is in them, need
 no deserialising (a memory map is one), and NumPy works on them at the speed of memory with the GIL released,
-so that blocks run in threads. Roaring holds the GIL and is 2 to 5 times slower on dense sets, but a hundredth
-of the size on sparse ones, and on runs. What would surprise: nothing here changes an operand; operations may
+so that blocks run in threads. Roaring holds the GIL and is 2 to 5 times slower on dense sets, but takes a
+hundredth of the size on sparse ones, and on runs. Surprise: nothing here changes an operand; operations may
 return one of them.
 """
 
@@ -31,11 +30,10 @@ WORTH = 4
 
 
 class Dense:
-    """A set as packed words: bit p of the block (lowest bit first) is set for position p; shape (block
-    bytes,), a multiple of 8.
+    """A set as packed words: bit p, lowest first, is set for position p of the block.
 
-    `is_scratch`: the words came from `_scratch`, and go back there when this set is dropped; so they are used
-    through it only.
+    Shape (block bytes,), a multiple of 8. `is_scratch`: the words came from `_scratch` and go back there when
+    this set is dropped, so nothing else may keep them.
     """
 
     __slots__ = ("_is_scratch", "_n", "bits")
@@ -64,20 +62,21 @@ MAX_FREE = 8
 
 def _free() -> list[U8]:
     """Return this thread's words that no set uses."""
-    found: list[U8] | None = getattr(_local, "free", None)
-    if found is None:
-        found = _local.free = []
-    return found
+    words: list[U8] | None = getattr(_local, "free", None)
+    if words is None:
+        words = _local.free = []
+    return words
 
 
 def _scratch(size: int) -> U8:
-    """Return words to write a result to. Asking the system for 1 MiB and faulting it in takes ten times as
-    long as the operation itself.
+    """Return words to write a result to.
+
+    Asking the system for 1 MiB and faulting it in takes ten times as long as the operation itself.
     """
     free = _free()
     while free:
-        if len(found := free.pop()) == size:
-            return found
+        if len(words := free.pop()) == size:
+            return words
     return np.empty(size, np.uint8)
 
 
@@ -102,9 +101,7 @@ def bytes_of(width: int) -> int:
 
 
 def of_positions(positions: npt.NDArray[np.generic], width: int, worth: int = WORTH) -> Set:
-    """Return the set of positions (any order, repeats allowed; shape (n,)) in the form that suits it; see
-    `of_words`.
-    """
+    """Return the set of positions (n,), in any order and with repeats; see `of_words`."""
     if 2 * worth * len(positions) < width >> 3:
         return compact(bitmap_of(positions))
     flags = np.zeros(max(64, width), dtype=bool)
@@ -113,17 +110,15 @@ def of_positions(positions: npt.NDArray[np.generic], width: int, worth: int = WO
 
 
 def of_flags(flags: npt.NDArray[np.bool_]) -> Set:
-    """Return the set of the positions where flags are true (shape (width,), a multiple of 64) in the form
-    that suits it.
-    """
+    """Return the set of positions where flags are true, shape (width,), a multiple of 64."""
     return of_words(np.packbits(flags, bitorder="little"))
 
 
 def of_words(bits: U8, worth: int = WORTH) -> Set:
-    """Return the set of packed words (shape (block bytes,), a multiple of 8; not copied) in the form that
-    suits it.
+    """Return the set of packed words in whichever form is faster; the words are not copied.
 
     Args:
+        bits: shape (block bytes,), a multiple of 8.
         worth: how many times smaller than packed words a roaring bitmap must be. WORTH is for speed; 1 is for
             size.
     """
@@ -135,9 +130,8 @@ def of_words(bits: U8, worth: int = WORTH) -> Set:
     before = words << np.uint64(1)  # each position's left neighbour
     before[1:] |= words[:-1] >> np.uint64(63)
     n_runs = len(Dense((words & ~before).view(np.uint8)))
-    return (
-        compact(to_bitmap(packed)) if worth * min(4 * n_runs, 2 * n) < len(bits) else packed
-    )  # a run takes roaring 4 bytes, a lone member 2
+    # A run takes roaring 4 bytes, a lone member 2.
+    return compact(to_bitmap(packed)) if worth * min(4 * n_runs, 2 * n) < len(bits) else packed
 
 
 def compact(bitmap: BitMap) -> BitMap:
@@ -148,17 +142,19 @@ def compact(bitmap: BitMap) -> BitMap:
 
 def intersect(plus: Sequence[Set], minus: Iterable[Set], width: int) -> Set:
     """Return the members of all of `plus` (at least one) that are in none of `minus`."""
-    few = sorted((one for one in plus if isinstance(one, BitMap)), key=len)
-    packed = [one for one in plus if isinstance(one, Dense)]
+    few = sorted((members for members in plus if isinstance(members, BitMap)), key=len)
+    packed = [members for members in plus if isinstance(members, Dense)]
     away = list(minus)
     if few:
         together = few[0]
-        for one in few[1:]:
-            together = together & one
+        for members in few[1:]:
+            together = together & members
         few = [together]
+        # Few members are looked up one by one; without any packed operand there is nothing to unpack for.
         if len(together) < SPARSE * width or not (packed or any(isinstance(other, Dense) for other in away)):
             return _few(together, packed, away)
-    operands = packed + [to_dense(one, width) for one in few]
+    operands = packed + [to_dense(members, width) for members in few]
+    # Nothing to compute: the operand itself is the answer, unchanged.
     if len(operands) == 1 and not any(map(len, away)):
         return operands[0]
     result = _scratch(len(operands[0].bits))
@@ -168,11 +164,11 @@ def intersect(plus: Sequence[Set], minus: Iterable[Set], width: int) -> Set:
         np.bitwise_and(operands[0].bits, operands[1].bits, out=result)
     for operand in operands[2:]:
         np.bitwise_and(result, operand.bits, out=result)
-    found = Dense(result, is_scratch=True)
+    left = Dense(result, is_scratch=True)
     gone = union(away, width)
     if isinstance(gone, Dense):
         common = Dense(_scratch(len(result)), is_scratch=True)
-        # a AND NOT b = a XOR (a AND b): the second pass is on what is still in the cache.
+        # a AND NOT b = a XOR (a AND b): the second pass works on words that are still in the cache.
         np.bitwise_and(result, gone.bits, out=common.bits)
         np.bitwise_xor(result, common.bits, out=result)
     elif len(gone) < SPARSE * width:
@@ -181,22 +177,23 @@ def intersect(plus: Sequence[Set], minus: Iterable[Set], width: int) -> Set:
             result[at] &= ~bits
     else:
         np.bitwise_and(result, ~to_dense(gone, width).bits, out=result)
-    return found
+    return left
 
 
 def _few(few: BitMap, packed: list[Dense], away: list[Set]) -> BitMap:
-    """Return a roaring set's members that are in all of `packed` and in none of `away`, looking them up one
-    by one in packed words.
+    """Return a roaring set's members that are in all of `packed` and in none of `away`.
+
+    Each member is looked up in the packed words.
     """
     for other in away:
         if isinstance(other, BitMap) and other:
             few = few - other
-    looked_up = [(one, 1) for one in packed] + [(other, 0) for other in away if isinstance(other, Dense)]
+    looked_up = [(dense, 1) for dense in packed] + [(other, 0) for other in away if isinstance(other, Dense)]
     if not few or not looked_up:
         return few
     positions = ordinals_of(few)
-    for one, wanted in looked_up:
-        bits = (one.bits[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1
+    for dense, wanted in looked_up:
+        bits = (dense.bits[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1
         positions = positions[bits == wanted]
     return bitmap_of(positions)
 
@@ -204,8 +201,8 @@ def _few(few: BitMap, packed: list[Dense], away: list[Set]) -> BitMap:
 def union(sets: Iterable[Set], width: int) -> Set:
     """Return the members of any of the sets."""
     sets = list(sets)
-    packed = [one for one in sets if isinstance(one, Dense)]
-    few = [one for one in sets if isinstance(one, BitMap) and one]
+    packed = [members for members in sets if isinstance(members, Dense)]
+    few = [members for members in sets if isinstance(members, BitMap) and members]
     if not packed:
         return BitMap.union(*few) if len(few) > 1 else few[0] if few else NOBODY
     if len(packed) == 1 and not few:
@@ -215,8 +212,8 @@ def union(sets: Iterable[Set], width: int) -> Set:
         np.bitwise_or(packed[0].bits, packed[1].bits, out=result)
     else:
         np.copyto(result, packed[0].bits)
-    for one in packed[2:]:
-        np.bitwise_or(result, one.bits, out=result)
+    for members in packed[2:]:
+        np.bitwise_or(result, members.bits, out=result)
     if few:
         rest = BitMap.union(*few) if len(few) > 1 else few[0]
         if len(rest) < SPARSE * width:
@@ -227,32 +224,32 @@ def union(sets: Iterable[Set], width: int) -> Set:
     return Dense(result, is_scratch=True)
 
 
-def exclusive(one: Set, other: Set, width: int) -> Set:
+def exclusive(left: Set, right: Set, width: int) -> Set:
     """Return the members of exactly one of two sets."""
-    if isinstance(one, BitMap) and isinstance(other, BitMap):
-        return one ^ other
-    a, b = to_dense(one, width), to_dense(other, width)
+    if isinstance(left, BitMap) and isinstance(right, BitMap):
+        return left ^ right
+    a, b = to_dense(left, width), to_dense(right, width)
     result = _scratch(len(a.bits))
     np.bitwise_xor(a.bits, b.bits, out=result)
     return Dense(result, is_scratch=True)
 
 
-def positions_of(found: Set) -> U32:
+def positions_of(members: Set) -> U32:
     """Return the members in ascending order, shape (n,)."""
-    if isinstance(found, BitMap):
-        return ordinals_of(found)
-    return np.flatnonzero(np.unpackbits(found.bits, bitorder="little")).astype(np.uint32)
+    if isinstance(members, BitMap):
+        return ordinals_of(members)
+    return np.flatnonzero(np.unpackbits(members.bits, bitorder="little")).astype(np.uint32)
 
 
-def to_dense(found: Set, width: int) -> Dense:
+def to_dense(members: Set, width: int) -> Dense:
     """Return the set as packed words."""
-    if isinstance(found, Dense):
-        return found
-    n, size = len(found), bytes_of(width)
+    if isinstance(members, Dense):
+        return members
+    n, size = len(members), bytes_of(width)
     if not n:
         return Dense(np.zeros(size, np.uint8), 0)
-    low, high = found.min(), found.max()
-    if high - low + 1 == n:  # one run: everyone, mostly
+    low, high = members.min(), members.max()
+    if high - low + 1 == n:  # one run, which is mostly everyone
         bits = np.zeros(size, np.uint8)
         bits[low >> 3 : (high >> 3) + 1] = 255
         bits[low >> 3] &= (255 << (low & 7)) & 255
@@ -260,22 +257,23 @@ def to_dense(found: Set, width: int) -> Dense:
         return Dense(bits, n)
     if n < SPARSE * width:
         bits = np.zeros(size, np.uint8)
-        at, value = _bytes_at(found)
+        at, value = _bytes_at(members)
         bits[at] = value
         return Dense(bits, n)
-    return Dense(_unpack(found, size), n)
+    return Dense(_unpack(members, size), n)
 
 
-def to_bitmap(found: Set) -> BitMap:
-    """Return the set as a roaring bitmap: its serialised form is written straight from the packed words, then
-    read.
+def to_bitmap(members: Set) -> BitMap:
+    """Return the set as a roaring bitmap.
+
+    The serialised form is written straight from the packed words, then read.
 
     Source: https://github.com/RoaringBitmap/RoaringFormatSpec (the form without run containers).
     """
-    if isinstance(found, BitMap):
-        return found
-    padding = -len(found.bits) % CONTAINER_BYTES
-    bits = np.pad(found.bits, (0, padding)) if padding else np.ascontiguousarray(found.bits)
+    if isinstance(members, BitMap):
+        return members
+    padding = -len(members.bits) % CONTAINER_BYTES
+    bits = np.pad(members.bits, (0, padding)) if padding else np.ascontiguousarray(members.bits)
     containers = bits.reshape(-1, CONTAINER_BYTES)
     counts = np.bitwise_count(containers.view(np.uint64)).sum(axis=1, dtype=np.int64)
     keys = np.flatnonzero(counts)
@@ -297,19 +295,21 @@ def to_bitmap(found: Set) -> BitMap:
     return BitMap.deserialize(b"".join(parts))
 
 
-def _bytes_at(found: BitMap) -> tuple[npt.NDArray[np.int64], U8]:
+def _bytes_at(members: BitMap) -> tuple[npt.NDArray[np.int64], U8]:
     """Return (distinct bytes that hold members, their bits)."""
-    positions = ordinals_of(found)
+    positions = ordinals_of(members)
     at = (positions >> 3).astype(np.int64)
     starts = np.flatnonzero(np.diff(at, prepend=-1))
     bits = np.left_shift(np.uint8(1), (positions & 7).astype(np.uint8))
     return at[starts], np.bitwise_or.reduceat(bits, starts)
 
 
-def _unpack(found: BitMap, size: int) -> U8:
-    """Return packed words of a bitmap of many members, container by container from its serialised form."""
-    data = found.serialize()
+def _unpack(sparse: BitMap, size: int) -> U8:
+    """Return packed words of a large bitmap, container by container from its serialised form."""
+    data = sparse.serialize()
     cookie = int.from_bytes(data[:4], "little")
+    # 12347: some containers are runs, and a bit per container says which; offsets follow only from 4
+    # containers on. Any other cookie: no runs, and always offsets.
     if cookie & 0xFFFF == 12347:
         n = (cookie >> 16) + 1
         is_run = np.unpackbits(np.frombuffer(data, np.uint8, (n + 7) // 8, 4), bitorder="little")[:n]
@@ -328,6 +328,7 @@ def _unpack(found: BitMap, size: int) -> U8:
         if run:
             n_runs = int.from_bytes(data[at : at + 2], "little")
             runs = np.frombuffer(data, "<u2", 2 * n_runs, at + 2).reshape(n_runs, 2).astype(np.int64)
+            # +1 where a run begins and -1 behind its end: the running sum is 1 inside runs.
             steps = np.zeros(65_537, np.int8)
             steps[runs[:, 0]] += 1
             steps[runs[:, 0] + runs[:, 1] + 1] -= 1
@@ -337,6 +338,7 @@ def _unpack(found: BitMap, size: int) -> U8:
             into[:] = np.frombuffer(data, np.uint8, CONTAINER_BYTES, at)
             at += CONTAINER_BYTES
         else:
+            # The flags are cleared member by member: a container has few, and 65,536 flags are many.
             members = np.frombuffer(data, "<u2", last + 1, at)
             flags[members] = True
             into[:] = np.packbits(flags, bitorder="little")

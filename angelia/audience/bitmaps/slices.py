@@ -1,10 +1,9 @@
-"""Numbers as bit slices: slice k holds the people whose number has bit k set; comparing costs one set
-operation a slice.
+"""Numbers as bit slices: slice k holds the people whose number has bit k set.
 
-Source: O'Neil, Quass: Improved query performance with variant indexes, SIGMOD 1997 (bit-sliced indexes; there
-    from the highest bit down, here from the lowest up, which needs no set of those equal so far); the sum of
-    daily counts is a ripple-carry adder over slices (Rinfret, O'Neil, O'Neil: Bit-sliced index arithmetic,
-    SIGMOD 2001).
+A comparison costs one set operation a slice. Source: O'Neil, Quass: Improved query performance with variant
+indexes, SIGMOD 1997 (bit-sliced indexes; there from the highest bit down, here from the lowest up, which
+needs no set of those equal so far); the sum of daily counts is a ripple-carry adder over slices (Rinfret,
+O'Neil, O'Neil: Bit-sliced index arithmetic, SIGMOD 2001).
 """
 
 from __future__ import annotations
@@ -22,8 +21,9 @@ I64 = npt.NDArray[np.int64]
 
 
 def real_keys(values: npt.NDArray[np.float64]) -> I64:
-    """Return int64 keys that order like the floats, bit for bit (-0.0 and 0.0 are one number); values must
-    not be NaN.
+    """Return int64 keys that order like the floats, bit for bit; none may be NaN.
+
+    -0.0 and 0.0 get the same key.
     """
     bits = (np.asarray(values, dtype=np.float64) + 0.0).view(np.int64)
     return np.where(bits < 0, bits ^ np.int64(0x7FFFFFFFFFFFFFFF), bits)
@@ -37,13 +37,13 @@ def real_key(value: float) -> int:
 def slice_numbers(
     positions: npt.NDArray[np.generic], keys: npt.NDArray[np.integer], width: int
 ) -> tuple[int, list[Set]]:
-    """Return (offset, slices, lowest bit first) of one integer per position; slices hold key - offset. Shapes
-    (n,), n >= 1.
+    """Return (offset, slices, lowest bit first) of one integer per position.
+
+    Slices hold key - offset. Shapes (n,), n >= 1.
     """
     offset = int(keys.min())
-    rest = keys.astype(np.uint64) - np.uint64(
-        offset & 0xFFFFFFFFFFFFFFFF
-    )  # modulo 2^64: any span of int64 fits
+    # Modulo 2^64, so any span of int64 fits.
+    rest = keys.astype(np.uint64) - np.uint64(offset & 0xFFFFFFFFFFFFFFFF)
     bits = int(rest.max()).bit_length()
     narrow = rest.astype(np.min_scalar_type((1 << bits) - 1))
     if len(narrow) < SPARSE * width:
@@ -64,8 +64,9 @@ def slice_numbers(
 
 
 def whole(op: str, value: float | Decimal) -> tuple[str, int | None]:
-    """Return the comparison of an integer with `value` as one with an integer; None if no integer can be
-    equal.
+    """Return a comparison of integers with `value` as one with an integer.
+
+    None if no integer can be equal.
     """
     if value == math.floor(value):
         return op, int(value)
@@ -96,31 +97,30 @@ def add(left: Sequence[Set], right: Sequence[Set], width: int) -> list[Set]:
 
 
 def compare(slices: Sequence[Set], op: str, target: int, width: int) -> tuple[list[Set], list[Set]] | None:
-    """Return (sets to intersect, sets to take away) that leave, of the people whose number is known, those
-    for whom `op` (= < <= > >=) holds.
+    """Return (sets to intersect, sets to take away) that leave those for whom `op` holds.
 
-    `target` is already less the offset; None means no one. One operation a slice, from the lowest that
-    matters: of the people whose lower bits are at least the target's, a 1 in the target keeps those who have
-    the bit, a 0 adds those who have it.
+    `op` is one of = < <= > >=, among the people whose number is known. `target` is already less the offset;
+    None means no one. One operation a slice, from the lowest that matters: of the people whose lower bits are
+    at least the target's, a 1 in the target keeps those who have the bit, a 0 adds those who have it.
     """
     if target < 0:
         return ([], []) if op in (">", ">=") else None
     if target >> len(slices):
         return ([], []) if op in ("<", "<=") else None
     if op == "=":
-        return [one for bit, one in enumerate(slices) if target >> bit & 1], [
-            one for bit, one in enumerate(slices) if not target >> bit & 1
+        return [with_bit for bit, with_bit in enumerate(slices) if target >> bit & 1], [
+            with_bit for bit, with_bit in enumerate(slices) if not target >> bit & 1
         ]
     at_least: Set | None = None
     everyone = op in (">=", "<")  # equal lower bits count
-    for bit, one in enumerate(slices):
+    for bit, with_bit in enumerate(slices):
         if target >> bit & 1:
             if not everyone:
-                at_least = None if at_least is None else intersect([one, at_least], [], width)
+                at_least = None if at_least is None else intersect([with_bit, at_least], [], width)
             else:
-                at_least, everyone = one, False
+                at_least, everyone = with_bit, False
         elif not everyone:
-            at_least = one if at_least is None else union([one, at_least], width)
+            at_least = with_bit if at_least is None else union([with_bit, at_least], width)
     if everyone:
         return ([], []) if op == ">=" else None
     if op in (">", ">="):

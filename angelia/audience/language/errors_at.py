@@ -1,5 +1,6 @@
-"""Predicate errors that point at the place: one line, the column, and an excerpt with a caret before the
-offending token.
+"""Predicate errors that point at the place: a line, the column, and an excerpt.
+
+A caret stands before the offending token.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Fields a predicate may name, derived from the `user_features` contract: nothing is listed twice.
+"""Fields a predicate may name, all derived from the `user_features` contract.
 
 - text, number and flag columns under their own name;
 - `tag` (from the list column `tags`): `tag = 'x'` means the person has it;
-- for every `days_since_X` column the date field `X_date` (`signup_date`, `event_date`, `purchase_date`,
-  `push_date`).
+- for every `days_since_X` column the date field `X_date` (`signup_date`, `event_date`, …).
+
 Columns behind a function of the language (`channels`: reachable, `opted_out_topics`: opted_out) and ids are
 not fields.
 """
@@ -33,8 +33,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """One field: the user_features column behind it, its kind, and the values a source may hold (None =
-    any)."""
+    """One field: its user_features column, its kind, and the allowed values (None = any)."""
 
     name: str
     column: str
@@ -55,7 +54,7 @@ def _kind(column: Column) -> Kind | None:
 
 
 def _derive() -> dict[str, Field]:
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     sources = {column.name: column for column in USER_PROFILES.columns}
     for column in USER_FEATURES.columns:
         kind = _kind(column)
@@ -63,13 +62,13 @@ def _derive() -> dict[str, Field]:
             continue
         values = sources[column.name].allowed if column.name in sources else None
         allowed = tuple(str(value) for value in values) if values else None
-        found[column.name] = Field(column.name, column.name, kind, column.nullable, column.meaning, allowed)
+        fields[column.name] = Field(column.name, column.name, kind, column.nullable, column.meaning, allowed)
         if column.name.startswith("days_since_"):
             name = f"{column.name.removeprefix('days_since_')}_date"
-            found[name] = Field(name, column.name, Kind.DATE, column.nullable, f"UTC day: {column.meaning}")
+            fields[name] = Field(name, column.name, Kind.DATE, column.nullable, f"UTC day: {column.meaning}")
     tags = USER_FEATURES["tags"]
-    found["tag"] = Field("tag", "tags", Kind.SET, tags.nullable, "has this tag")
-    return found
+    fields["tag"] = Field("tag", "tags", Kind.SET, tags.nullable, "has this tag")
+    return fields
 
 
 FIELDS: dict[str, Field] = _derive()

@@ -26,7 +26,7 @@ class Function:
 
 
 def is_function(expression: exp.Expression) -> bool:
-    """Tell whether this is a call of one of the language's functions."""
+    """Return whether this is a call of one of the language's functions."""
     return isinstance(expression, exp.Anonymous) and expression.name.lower() in FUNCTIONS
 
 
@@ -78,8 +78,8 @@ class _Arguments:
     def days(self, i: int) -> int:
         argument = self.given[i]
         if isinstance(argument, exp.Interval):
-            found = interval_days(self.text, argument, position(argument, position(self.call)))
-            days = 0 if found is None else found
+            interval = interval_days(self.text, argument, position(argument, position(self.call)))
+            days = 0 if interval is None else interval
         elif isinstance(argument, exp.Literal) and not argument.is_string and str(argument.this).isdigit():
             days = int(argument.this) if len(argument.this) < 10 else self.history_days + 1
         else:

@@ -1,4 +1,4 @@
-"""Bind a literal to the type of what it is compared with: numbers, texts, flags, dates and intervals."""
+"""Bind a literal to the type it is compared with: number, text, flag, date, interval."""
 
 from __future__ import annotations
 

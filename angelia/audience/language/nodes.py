@@ -1,4 +1,4 @@
-"""The predicate language's typed tree: what a parsed audience is, independent of any engine.
+"""The predicate language's typed tree: a parsed audience, independent of any engine.
 
 Truth is SQL's three-valued logic: a comparison with an unknown (NULL) term is unknown, and only people for
 whom the whole predicate is *true* belong. Functions that ask about membership (`opted_out`, `received`,
@@ -58,8 +58,9 @@ class FieldTerm:
 
 @dataclass(frozen=True)
 class CountEvents:
-    """Number of events of a type (of one item, if given) in the last `days` UTC days up to and including
-    `ds`; never unknown.
+    """Number of events of a type, or of one item of it, in the last `days` UTC days.
+
+    The days end with `ds`. Never unknown.
     """
 
     event_type: str
@@ -85,8 +86,9 @@ class SumEvents:
 
 @dataclass(frozen=True)
 class DaysSince:
-    """Whole UTC days since the last event of a type (0 = on `ds`); unknown if there was none in the index's
-    history.
+    """Whole UTC days since the last event of a type (0 = on `ds`).
+
+    Unknown if the index's history has no such event.
     """
 
     event_type: str
@@ -147,14 +149,17 @@ class OptedOut:
 
 @dataclass(frozen=True)
 class Reachable:
-    """The person has an active address on this channel, did not refuse it, and is not suppressed."""
+    """The person has an active, unrefused address on this channel and is not suppressed."""
 
     channel: str
 
 
 @dataclass(frozen=True)
 class Received:
-    """The person was sent (accepted or ambiguous) a message of this campaign in the last `days` days."""
+    """The person was sent a message of this campaign in the last `days` days.
+
+    Accepted or ambiguous ones count.
+    """
 
     campaign: str
     days: int

@@ -1,4 +1,4 @@
-"""A predicate as a plan over bitmaps: negation pushed down to the leaves, constants folded, repeats dropped.
+"""A predicate as a plan over bitmaps: NOT only on leaves, constants folded, no repeats.
 
 Only *true* selects a person, so the plan tracks truth alone: De Morgan's laws hold in three-valued logic, and
 once every NOT stands on a leaf, `NOT leaf` is true exactly for those whom the leaf knows and does not hold

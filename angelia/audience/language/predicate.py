@@ -1,7 +1,8 @@
 """Parse an audience predicate: text -> typed tree, or one line that points at the mistake.
 
-sqlglot reads the SQL; everything outside the documented subset (docs/AUDIENCES.md) is refused here, and names
-and types are bound to `fields.FIELDS`. Nothing is evaluated and nothing is read: parsing needs no lake.
+`sql_text` and sqlglot read the SQL; everything outside the documented subset (docs/AUDIENCES.md) is refused
+here, and names and types are bound to `fields.FIELDS`. Nothing is evaluated and nothing is read: parsing
+needs no lake.
 """
 
 from __future__ import annotations
@@ -9,21 +10,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError, SqlglotError, TokenError
-from sqlglot.tokens import TokenType
 
 from angelia.audience.language import nodes
 from angelia.audience.language.errors_at import error_at
 from angelia.audience.language.fields import BEHIND_FUNCTIONS, FIELDS, Kind
 from angelia.audience.language.functions import FUNCTIONS, bind_function, is_function
 from angelia.audience.language.literals import bind_value, position
+from angelia.audience.language.sql_text import MAX_DEPTH, read_sql
 from angelia.errors import InvalidInput
 
-MAX_CHARS = 100_000
 MAX_LEAVES = 1_000
-MAX_DEPTH = 64
 MAX_LIST = 1_000
 MAX_HISTORY_DAYS = 365
 
@@ -36,14 +33,6 @@ _COMPARISONS: dict[type[exp.Expression], str] = {
     exp.GTE: ">=",
 }
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
-_CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
-_STATEMENTS = {
-    "SELECT", "WITH", "FROM", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE", "ALTER", "MERGE", "TRUNCATE",
-    "GRANT", "REVOKE",
-    "COPY", "ATTACH", "DETACH", "SET", "USE", "PRAGMA", "EXPLAIN", "DESCRIBE", "UNION", "EXECUTE", "CALL",
-    "SHOW", "LOAD", "INSTALL", "COMMAND",
-}  # fmt: skip
 
 
 def parse(
@@ -53,13 +42,13 @@ def parse(
     history_days: int = MAX_HISTORY_DAYS,
     lists: Callable[[], Collection[str]] | None = None,
 ) -> nodes.Node:
-    """Return the typed tree of a predicate; `audiences` (name -> predicate) are what `in_audience` may name.
+    """Return the typed tree of a predicate.
 
-    `lists` is asked for the explicit lists there are, once a predicate names one; without it any name passes.
+    `audiences` (name -> predicate) are what `in_audience` may name. `lists` returns the explicit lists'
+    names, and is called once a predicate names one; without it any name passes.
 
     Raises:
-        InvalidInput: not in the language; the message has the column and a caret, and what was probably
-            meant.
+        InvalidInput: not in the language; the message has the column, a caret, and what was probably meant.
     """
     return _Binder(audiences or {}, history_days, lists).audience(text, ())
 
@@ -155,9 +144,8 @@ class _Tree:
                 stack += [inner.expression, inner.this]
             else:
                 bound = self._bind(current)
-                children += (
-                    bound.children if isinstance(bound, joined) else (bound,)
-                )  # a BETWEEN is an AND of its own
+                # A BETWEEN is an AND of its own.
+                children += bound.children if isinstance(bound, joined) else (bound,)
         return joined(tuple(children))
 
     def _leaf(self, expression: exp.Expression) -> nodes.Node:
@@ -179,8 +167,8 @@ class _Tree:
             case exp.In():
                 return self._in_list(expression)
             case exp.Like():
-                found = self._like(expression)
-                return _negate(found) if expression.args.get("negate") else found
+                prefix = self._like(expression)
+                return _negate(prefix) if expression.args.get("negate") else prefix
             case exp.Is():
                 return self._is(expression)
             case exp.Boolean():
@@ -196,6 +184,7 @@ class _Tree:
                 )
         if is_function(expression):
             bound = bind_function(self.text, expression, self.binder.history_days)
+            # A term such as days_since('open') has a value, but it is not yet a condition.
             if isinstance(bound, nodes.Term):
                 raise self.fail(
                     expression, f"{bound.sql()} alone is not a condition", "compare it with a number"
@@ -204,6 +193,7 @@ class _Tree:
                 return nodes.InAudience(
                     bound.name, self.binder.resolve(self, bound.name, position(expression))
                 )
+            # Without a lake to ask (`lists` is None), any name passes.
             if (
                 isinstance(bound, nodes.InList)
                 and self.binder.lists is not None
@@ -297,7 +287,7 @@ class _Tree:
             and FIELDS[term.name].kind is Kind.FLAG
         ):
             equal = nodes.Compare(term, "=", bool(other.this))
-            # `IS TRUE` is never unknown, `= TRUE` is for a flag nobody told us.
+            # `IS TRUE` is never unknown; `= TRUE` is unknown for a person whose flag is.
             return nodes.And((equal, nodes.Not(nodes.IsNull(term)))) if FIELDS[term.name].nullable else equal
         raise self.fail(
             expression.this, "only IS [NOT] NULL, and IS [NOT] TRUE or FALSE on flags, are supported"
@@ -319,9 +309,11 @@ class _Tree:
         name = expression.name.lower()
         if expression.args.get("table") is not None:
             raise self.fail(expression, f"unknown field {expression.sql()!r}", "fields have no table name")
+        # sqlglot reads these as column names.
         if name in ("nan", "inf", "infinity"):
             raise self.fail(expression, f"{name} is not a number people can have")
         if name not in FIELDS:
+            # Each likely misunderstanding gets the way to write it, before a guess by spelling.
             if name in BEHIND_FUNCTIONS:
                 raise self.fail(expression, f"{name!r} is not a field", f"write {BEHIND_FUNCTIONS[name]}")
             if name == "user_id":
@@ -367,30 +359,6 @@ class _Tree:
         )
 
 
-def read_sql(text: str) -> exp.Expression:
-    """Return sqlglot's tree of exactly one expression, after refusing what its parser should never see."""
-    if not text.strip():
-        raise error_at(text, 0, "empty", "TRUE means everyone")
-    if len(text) > MAX_CHARS:
-        raise error_at(
-            text, 0, f"longer than {MAX_CHARS} characters", "use an explicit list with in_list('name')"
-        )
-    if (control := next((i for i, c in enumerate(text) if ord(c) < 32 and c not in "\n\r\t"), -1)) >= 0:
-        raise error_at(text, control, "a control character")
-    _check_tokens(text)
-    try:
-        trees = sqlglot.parse(text, error_level=sqlglot.ErrorLevel.IMMEDIATE)
-    except ParseError as error:
-        raise _syntax_error(text, error) from None
-    except RecursionError:
-        raise error_at(text, 0, "nested too deeply", f"at most {MAX_DEPTH} levels") from None
-    except SqlglotError as error:
-        raise error_at(text, 0, " ".join(str(error).split())[:200]) from None
-    if len(trees) != 1 or trees[0] is None:
-        raise error_at(text, 0, "not one condition")
-    return trees[0]
-
-
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return the nearest known names as a hint."""
     names = list(known)
@@ -398,50 +366,6 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return (
         f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(names)[:40]) or 'none'}"
     )
-
-
-def _check_tokens(text: str) -> None:
-    try:
-        tokens = sqlglot.tokenize(text)
-    except TokenError:
-        quote = text.rfind("'") if text.count("'") % 2 else text.rfind('"')
-        raise error_at(text, max(quote, 0), "a quoted text does not end here", "close it with '") from None
-    depth, run = 0, 0
-    for i, token in enumerate(tokens):
-        kind = token.token_type
-        is_call = i + 1 < len(tokens) and tokens[i + 1].token_type is TokenType.L_PAREN
-        if kind is TokenType.SEMICOLON:
-            raise error_at(text, token.start, "a semicolon is not allowed", "a predicate is one condition")
-        if kind is not TokenType.STRING and token.text.upper() in _STATEMENTS | {"COMMAND"}:
-            raise error_at(
-                text,
-                token.start,
-                f"{token.text.upper()} is not allowed",
-                "a predicate is one condition: no statement, no subquery",
-            )
-        if kind is TokenType.COMMAND and not is_call:
-            raise error_at(text, token.start, f"{token.text!r} is not part of the predicate language")
-        depth += (kind in _OPENING) - (kind in _CLOSING)
-        run = run + 1 if kind in (TokenType.NOT, TokenType.DASH) else 0
-        if depth > MAX_DEPTH or run > MAX_DEPTH:
-            raise error_at(text, token.start, "nested too deeply", f"at most {MAX_DEPTH} levels")
-
-
-def _syntax_error(text: str, error: ParseError) -> InvalidInput:
-    first = error.errors[0] if error.errors else {}
-    description, token = str(first.get("description", "")), str(first.get("highlight") or "")
-    lines = text.splitlines(keepends=True)
-    line, column = int(first.get("line") or 1), int(first.get("col") or 1)
-    offset = sum(len(part) for part in lines[: line - 1]) + max(0, column - len(token))
-    if description.startswith("Required keyword"):
-        return error_at(text, offset + len(token), f"something is missing after {token!r}")
-    if description.startswith("Expecting"):
-        return error_at(
-            text,
-            offset + len(token),
-            f"expected {description.removeprefix('Expecting').strip()!r} after {token!r}",
-        )
-    return error_at(text, offset, f"cannot make sense of {token!r} here")
 
 
 def _is_literal(expression: exp.Expression) -> bool:

@@ -5,11 +5,12 @@ The name is the provider's, the object a factory.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from angelia.delivery.channels import apns, fcm, smtp, webhook
-from angelia.delivery.channels.base import ChannelConfig, Provider
+from angelia.delivery.channels.base import ChannelConfig, Provider, StandIn
 from angelia.errors import InvalidInput
 
 GROUP = "angelia.channels"
@@ -27,13 +28,37 @@ def open_provider(config: ChannelConfig) -> Provider:
     Raises:
         InvalidInput: no provider has this name, or its configuration is incomplete.
     """
-    factory = PROVIDERS.get(config.provider)
-    if factory is None:
-        for point in entry_points(group=GROUP, name=config.provider):
-            factory = point.load()
+    factory = _factory(config.provider)
     if factory is None:
         raise InvalidInput(
             f"channel {config.channel}: no provider is called {config.provider!r}",
             fix=f"known: {', '.join(sorted(PROVIDERS))}, and entry points of the group {GROUP}",
         )
     return factory(config)
+
+
+def is_known(provider: str) -> bool:
+    """Return whether a provider of this name is installed."""
+    return provider in PROVIDERS or bool(entry_points(group=GROUP, name=provider))
+
+
+def stand_in(provider: str) -> StandIn | None:
+    """Return what builds a provider's requests without an account: `stand_in` beside its factory.
+
+    None: there is no such provider, or its package offers none; its limits are known at sending only.
+    """
+    try:
+        factory = _factory(provider)
+    except (ImportError, AttributeError):  # a package that is broken says so when it shall send
+        return None
+    make = getattr(sys.modules.get(getattr(factory, "__module__", "")), "stand_in", None)
+    made = make() if callable(make) else None
+    return made if isinstance(made, StandIn) else None
+
+
+def _factory(provider: str) -> Callable[[ChannelConfig], Provider] | None:
+    factory = PROVIDERS.get(provider)
+    if factory is None:
+        for point in entry_points(group=GROUP, name=provider):
+            factory = point.load()
+    return factory

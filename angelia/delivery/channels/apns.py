@@ -27,9 +27,11 @@ from angelia.delivery.channels.base import (
     Message,
     MessageRejected,
     Provider,
+    StandIn,
     Verdict,
     header_value,
     load_credentials,
+    require_size,
 )
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.transport.wire import Answer, Request
@@ -130,8 +132,7 @@ class ApnsAdapter:
                 self._heads.clear()
             self._heads[key] = head
         payload = f'{head},"dispatch_id":{json.dumps(dispatch)}}}'.encode()
-        if len(payload) > PAYLOAD_LIMIT:
-            raise MessageRejected("payload_too_large")
+        require_size(len(payload), PAYLOAD_LIMIT)
         name = f"{dispatch[:8]}-{dispatch[8:12]}-{dispatch[12:16]}-{dispatch[16:20]}-{dispatch[20:]}"
         extra = [
             (b"apns-id", header_value(name)),
@@ -158,6 +159,11 @@ class ApnsAdapter:
             at * 1000 if kind == GONE and isinstance(at, int) else None
         )  # milliseconds since 1970 there, microseconds here
         return Verdict(kind, reason[:64] if isinstance(reason, str) else f"HTTP_{answer.status}", None, gone)
+
+
+def stand_in() -> StandIn:
+    """Return APNs without a team; a device token is no part of the payload."""
+    return StandIn(ApnsAdapter("stand.in"), "0" * 64)
 
 
 def open_provider(config: ChannelConfig) -> Provider:

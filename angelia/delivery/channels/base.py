@@ -83,11 +83,23 @@ class Verdict:
 class MessageRejected(Exception):
     """This one message cannot be sent through this channel (too large, control characters); `reason` is one
     word.
+
+    Of a message that is too large it also knows the size, as the provider counts it, and the limit (bytes).
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, n_bytes: int | None = None, limit: int | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.n_bytes, self.limit = reason, n_bytes, limit
+
+
+def require_size(n_bytes: int, limit: int) -> None:
+    """Refuse a message above the provider's limit.
+
+    Raises:
+        MessageRejected: payload_too_large, with both numbers.
+    """
+    if n_bytes > limit:
+        raise MessageRejected("payload_too_large", n_bytes, limit)
 
 
 _HEADER = re.compile(r"[\x20-\x7e]{1,512}")
@@ -112,6 +124,16 @@ class Adapter(Protocol):
 
     def classify(self, answer: Answer) -> Verdict:
         """Return what an answer with a status means."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """An adapter that knows no account, and the longest address it takes: enough to build a message's request
+    before there is anybody to send it to.
+    """
+
+    adapter: Adapter
+    address: str
 
 
 class Credentials(Protocol):
@@ -172,7 +194,7 @@ def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, 
             fix=f"set {variable} to a JSON file with {', '.join(needed)}",
         )
     try:
-        document = json.loads(config.credentials.read_text())
+        document = json.loads(config.credentials.read_text("utf-8"))
     except (OSError, ValueError):
         document = None
     if not isinstance(document, dict):

@@ -58,7 +58,7 @@ class ServiceAccount:
                 fix=f"set {variable} to a service account's JSON file",
             )
         try:
-            account = json.loads(config.credentials.read_text())
+            account = json.loads(config.credentials.read_text("utf-8"))
             missing = [
                 key
                 for key in ("project_id", "private_key", "private_key_id", "client_email", "token_uri")

@@ -13,8 +13,8 @@ import hashlib
 import hmac
 import re
 from email.errors import HeaderParseError
+from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from urllib.parse import urlencode, urlsplit
 
 from angelia.delivery.channels.base import (
@@ -28,9 +28,19 @@ from angelia.delivery.channels.base import (
     Message,
     MessageRejected,
     Provider,
+    StandIn,
     Verdict,
     header_value,
     load_credentials,
+    require_size,
+)
+from angelia.delivery.channels.mail_format import (
+    POLICY,
+    Mailbox,
+    ascii_address,
+    has_control,
+    has_encoded_word,
+    parse_mailbox,
 )
 from angelia.errors import InvalidInput
 from angelia.transport.smtp_transport import CONNECTIONS, SmtpTransport
@@ -57,19 +67,7 @@ CODES: dict[int, str] = {
     538: HALT,
 }
 PAYLOAD_LIMIT = 256 * 1024
-# One plain address: no display name, no quoting, no route; stricter than RFC 5321, and nothing in it can end
-# a command or a header.
-_ADDRESS = re.compile(
-    r"(?=.{3,254}$)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
-)
-# Lines up to RFC 5322's own limit: folded at 78, the email package would write the unsubscribe address as an
-# encoded word, which nobody may decode.
-_POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-# The email package decodes encoded words it finds in a text: `=?utf-8?q?=0d=0a?=` would come out as a line
-# break, and end the header.
-_ENCODED = re.compile(r"=\?[^?]*\?[BbQq]\?")
+URL_LIMIT = 800  # a header line that cannot be folded ends at 998 (RFC 5322 2.1.1)
 
 
 def unsubscribe_token(secret: bytes, dispatch_id: str) -> str:
@@ -80,26 +78,28 @@ def unsubscribe_token(secret: bytes, dispatch_id: str) -> str:
 class SmtpAdapter:
     """Builds messages of one sender."""
 
-    def __init__(self, sender: str, unsubscribe_url: str, secret: bytes) -> None:
-        self._sender, self._url, self._secret = sender, unsubscribe_url, secret
-        self._domain = sender.rpartition("@")[2].rstrip(">")
+    def __init__(self, sender: Mailbox, unsubscribe_url: str, secret: bytes) -> None:
+        self._url, self._secret = unsubscribe_url, secret
+        self._sender = Address(display_name=sender.name, addr_spec=sender.address)
+        self._domain = sender.address.rpartition("@")[2]
 
     def build_request(self, message: Message) -> Request:
         """See `Adapter.build_request`. The path of the request is the recipient, the body everything after
         the date.
         """
-        if not _ADDRESS.fullmatch(message.address):
+        recipient = ascii_address(message.address)
+        if recipient is None:
             raise MessageRejected("bad_address")
-        if _CONTROL.search(message.title) or _CONTROL.search(message.link or ""):
+        if has_control(message.title) or has_control(message.link or ""):
             raise MessageRejected("control_character:header")
-        if _ENCODED.search(message.title):
+        if has_encoded_word(message.title):
             raise MessageRejected("encoded_word:title")
-        mail = EmailMessage(policy=_POLICY)
+        mail = EmailMessage(policy=POLICY)
         name = header_value(message.dispatch_id).decode()
         link = f"{self._url}?{urlencode({'d': name, 't': unsubscribe_token(self._secret, name)})}"
         try:
             mail["From"] = self._sender
-            mail["To"] = message.address
+            mail["To"] = recipient
             mail["Subject"] = message.title
             mail["Message-ID"] = f"<{name}@{self._domain}>"
             # RFC 8058: both headers, an https address, no cookie or page between the click and its effect.
@@ -115,9 +115,8 @@ class SmtpAdapter:
             IndexError,
         ):  # IndexError: the email package's own parser, on ids such as `:`
             raise MessageRejected("bad_header") from None
-        if len(body) > PAYLOAD_LIMIT:
-            raise MessageRejected("payload_too_large")
-        return Request(message.address.encode("ascii"), (), body, own_path=True)
+        require_size(len(body), PAYLOAD_LIMIT)
+        return Request(recipient.encode("ascii"), (), body, own_path=True)
 
     def classify(self, answer: Answer) -> Verdict:
         """See `Adapter.classify`. The status is the reply code, the body its text, of which only the enhanced
@@ -132,6 +131,13 @@ class SmtpAdapter:
         return Verdict(kind, f"SMTP_{code}" + (f"_{enhanced}" if enhanced else ""))
 
 
+def stand_in() -> StandIn:
+    """Return e-mail without an account: sender and unsubscribe address are longer than they are in use."""
+    url = "https://stand-in.example/" + "u" * 200
+    address = f"{'a' * 64}@{'d' * 63}.{'d' * 63}.example"
+    return StandIn(SmtpAdapter(Mailbox("n" * 60, address), url, b"stand-in"), address)
+
+
 def open_provider(config: ChannelConfig) -> Provider:
     """Return e-mail over the server that `ANGELIA_EMAIL_URL` names."""
     account = load_credentials(config, ("from", "unsubscribe_url", "unsubscribe_secret"))
@@ -141,19 +147,16 @@ def open_provider(config: ChannelConfig) -> Provider:
         raise InvalidInput(
             f"{variable} is not smtps://host:465 or smtp://host:587", fix="name the mail server there"
         )
-    sender, url = str(account["from"]), str(account["unsubscribe_url"])
-    if (
-        not _ADDRESS.fullmatch(sender.rpartition("<")[2].rstrip(">"))
-        or _CONTROL.search(sender)
-        or _ENCODED.search(sender)
-    ):
+    sender, url = parse_mailbox(str(account["from"])), str(account["unsubscribe_url"])
+    if sender is None:
         raise InvalidInput(
             "the e-mail sender is no address",
             fix='write "from" as news@shop.example or Shop <news@shop.example>',
         )
-    if urlsplit(url).scheme != "https" or _CONTROL.search(url) or "?" in url:
+    is_plain = url.isascii() and not has_control(url) and "?" not in url and len(url) <= URL_LIMIT
+    if urlsplit(url).scheme != "https" or not is_plain:
         raise InvalidInput(
-            "unsubscribe_url is no https address without a query",
+            f"unsubscribe_url is no https address of at most {URL_LIMIT} ASCII characters without a query",
             fix="one-click unsubscribing needs https (RFC 8058)",
         )
     user = (str(account["user"]), str(account["password"])) if account.get("user") else None
@@ -161,11 +164,10 @@ def open_provider(config: ChannelConfig) -> Provider:
     def transport(given: ChannelConfig, timeout_s: float) -> SmtpTransport:
         assert parts.hostname is not None
         port = parts.port or (465 if parts.scheme == "smtps" else 587)
-        envelope = sender.rpartition("<")[2].rstrip(">")
         return SmtpTransport(
             parts.hostname,
             port,
-            envelope,
+            sender.address,
             user,
             timeout_s,
             is_implicit=parts.scheme == "smtps",

@@ -11,7 +11,6 @@ dispatch id stands in it once), and what was seen longer ago than a plan may be 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -26,6 +25,7 @@ from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.ledger import compaction, outcomes
 from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Ledger
 from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.objects import create_json, fields_of, read_json
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import columns_of
 from angelia.errors import NotFound
@@ -121,7 +121,7 @@ class FirstSeen:
         """Leave this part's sight, and return what other manifests' parts, seen earlier, know of its rows.
 
         Raises:
-            Corrupt: a manifest file is unreadable.
+            Corrupt: a manifest file is unreadable, or the sight or the ledger of an earlier part is damaged.
         """
         table = columns_of(self._lake, part.entry, ("campaign_id", "occurrence"))
         occurrences = table.group_by(["campaign_id", "occurrence"], use_threads=False).aggregate([])
@@ -152,9 +152,7 @@ class FirstSeen:
             "at": self._ledger.lease_now(),
         }
         number = max((int(name) for name in self._lake.store.children(folder)), default=0) + 1
-        while not self._lake.store.create(
-            f"{folder}/{number:08d}", json.dumps(body, sort_keys=True).encode()
-        ):
+        while not create_json(self._lake.store, f"{folder}/{number:08d}", body):
             number += 1
         return number
 
@@ -163,17 +161,21 @@ class FirstSeen:
         young: list[dict[str, Any]] = []
         oldest = self._ledger.lease_now() - LOOK_BACK_US
         for name in reversed(self._lake.store.children(f"sights/{channel}")):
-            key = f"{channel}/{name}"
+            key = f"sights/{channel}/{name}"
             if key not in self._headers:
-                self._headers[key] = {
-                    **json.loads(self._lake.store.read(f"sights/{key}")),
-                    "number": int(name),
-                }
+                self._headers[key] = self._header(key, name)
             if self._headers[key]["at"] < oldest:
                 break
             if before is None or int(name) < before:
                 young.append(self._headers[key])
         return young[::-1]
+
+    def _header(self, key: str, name: str) -> dict[str, Any]:
+        raw = read_json(self._lake.store, key)
+        with fields_of(key):
+            words = {field: str(raw[field]) for field in ("root", "ds", "send_hour")}
+            numbers = {"manifest": int(raw["manifest"]), "at": int(raw["at"]), "number": int(name)}
+            return {**words, **numbers, "groups": [str(group) for group in raw["groups"]]}
 
     def _shared(self, part: Part, ids: Ids, header: Mapping[str, Any]) -> dict[int, Earlier]:
         """Return what an earlier part knows of the dispatches that both have."""
@@ -186,6 +188,8 @@ class FirstSeen:
             ]
             if not family:
                 return {}
+            if family[0].damaged:
+                raise family[0].damaged
             theirs = _plain(columns_of(self._lake, family[0].entry, ("dispatch_id",))["dispatch_id"])
         except NotFound:
             return {}  # expired: nothing of it can be sent any more

@@ -5,14 +5,15 @@ Keys (part = sha256 of the part): `claims/{part}/{epoch}`, `heartbeats/{part}/{e
 `released/{part}/{epoch}`, `intents/{part}/{k}`,
 `outcomes/{part}/{k}`, `late/{part}/{k}-{epoch}`, `done/{part}`. Batch k is a fixed range of the part's rows;
 after a takeover that sends again (at least once) the second intent is `intents/{part}/{k}-e{epoch}`. Times
-here are lease time, microseconds since 1970 UTC. Surprise: an intent without outcomes is not a failure record
-but an *unknown*: its rows may have been sent, and only its owner can know.
+here are lease time, microseconds since 1970 UTC. Surprises: an intent without outcomes is not a failure
+record but an *unknown*: its rows may have been sent, and only its owner can know. Every object has a
+checksum, and whoever reads a damaged one stops (Corrupt): a number misread here sends a message twice.
 """
 
 from __future__ import annotations
 
 import base64
-import json
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from angelia.contracts.sending import Micros
-from angelia.delivery.manifest.objects import read_json
+from angelia.delivery.manifest.objects import create_json, damaged, fields_of, open_bytes, read_json, to_bytes
 from angelia.delivery.manifest.parts import Part
 from angelia.errors import Corrupt, NotFound
 from angelia.lake.store import Store
@@ -120,14 +121,18 @@ class Ledger:
 
         A held part is taken over when asked for, when its owner released it, when its heartbeat is older than
         300 s, or when its owner is provably dead.
+
+        Raises:
+            Corrupt: the standing claim, its release or the mark of the end is damaged.
         """
         if self.is_done(part.id):
             return None
         epoch = self.newest_epoch(part.id)
-        if epoch and not (takeover or self._is_free(part.id, epoch)):
+        is_released = epoch > 0 and self._stands(f"released/{part.id}/{epoch:08d}")
+        is_free = not epoch or self._is_free(part.id, epoch)  # asked whatever else holds: it reads the claim
+        if not (is_free or is_released or takeover):
             return None
-        is_takeover = epoch > 0 and not self.store.exists(f"released/{part.id}/{epoch:08d}")
-        claim = Claim(part.id, epoch + 1, self.owner, is_takeover)
+        claim = Claim(part.id, epoch + 1, self.owner, epoch > 0 and not is_released)
         body = {
             "owner": asdict(self.owner),
             "claimed": self.lease_now(),
@@ -135,26 +140,39 @@ class Ledger:
             "send_hour": part.send_hour,
             "leaf": part.leaf,
         }
-        if not self.store.create(
-            f"claims/{part.id}/{claim.epoch:08d}", json.dumps(body, sort_keys=True).encode()
-        ):
-            return None
-        return claim
+        return claim if create_json(self.store, f"claims/{part.id}/{claim.epoch:08d}", body) else None
 
     def newest_epoch(self, part: str) -> int:
         """Return the newest epoch of a part, 0 = unclaimed."""
-        return max((int(name) for name in self.store.children(f"claims/{part}")), default=0)
+        return max(self._numbers(f"claims/{part}").values(), default=0)
+
+    def _numbers(self, folder: str) -> dict[str, int]:
+        """Return the names in a folder with the numbers they begin with."""
+        numbers = {}
+        for name in self.store.children(folder):
+            with fields_of(f"{folder}/{name}"):
+                numbers[name] = int(name.split("-")[0])
+        return numbers
+
+    def _stands(self, key: str) -> bool:
+        """Say whether an object that only has to be there is there, and whole."""
+        try:
+            read_json(self.store, key)
+        except NotFound:
+            return False
+        return True
 
     def _is_free(self, part: str, epoch: int) -> bool:
-        if self.store.exists(f"released/{part}/{epoch:08d}"):
+        key = f"claims/{part}/{epoch:08d}"
+        standing = read_json(self.store, key)
+        with fields_of(key):
+            owner, seen = Owner(**standing["owner"]), int(standing["claimed"])
+        if owner.is_dead():
             return True
-        standing = read_json(self.store, f"claims/{part}/{epoch:08d}")
-        if Owner(**standing["owner"]).is_dead():
-            return True
-        try:
-            seen = int(read_json(self.store, f"heartbeats/{part}/{epoch:08d}")["at"])
-        except (NotFound, Corrupt):  # a heartbeat is not made durable: after a power cut it may be empty
-            seen = int(standing["claimed"])
+        beat = f"heartbeats/{part}/{epoch:08d}"
+        # A heartbeat is not made durable: after a power cut it may be empty.
+        with contextlib.suppress(NotFound, Corrupt), fields_of(beat):
+            seen = int(read_json(self.store, beat)["at"])
         return self.lease_now() - seen > STALE_US
 
     def is_fenced(self, claim: Claim) -> bool:
@@ -163,13 +181,11 @@ class Ledger:
 
     def heartbeat(self, claim: Claim) -> None:
         """Say that this worker lives (its own key, so overwriting is nobody else's loss)."""
-        self.store.put(
-            f"heartbeats/{claim.part}/{claim.epoch:08d}", json.dumps({"at": self.lease_now()}).encode()
-        )
+        self.store.put(f"heartbeats/{claim.part}/{claim.epoch:08d}", to_bytes({"at": self.lease_now()}))
 
     def release(self, claim: Claim) -> None:
         """Give a claim back: every open intent has its outcomes."""
-        self.store.create(f"released/{claim.part}/{claim.epoch:08d}", b"{}")
+        create_json(self.store, f"released/{claim.part}/{claim.epoch:08d}", {})
 
     # ---- intents and outcomes
 
@@ -195,33 +211,36 @@ class Ledger:
             "at": self.lease_now(),
         }
         body["payloads"] = base64.b64encode(payloads).decode()
-        return self.store.create(key, json.dumps(body, sort_keys=True).encode())
+        return create_json(self.store, key, body)
 
     def intents(self, part: str) -> dict[int, list[Intent]]:
-        """Return the intents of a part by batch."""
-        found: dict[int, list[Intent]] = {}
-        for name in self.store.children(f"intents/{part}"):
+        """Return the intents of a part by batch.
+
+        Raises:
+            Corrupt: one is damaged, or two name batches of different sizes: nobody knows which rows were
+                intended.
+        """
+        by_batch: dict[int, list[Intent]] = {}
+        sizes: set[int] = set()
+        for name, k in self._numbers(f"intents/{part}").items():
             key = f"intents/{part}/{name}"
             raw = read_json(self.store, key)
-            k = int(name.split("-")[0])
-            payloads = base64.b64decode(raw.get("payloads", ""))
-            found.setdefault(k, []).append(
-                Intent(
-                    k,
-                    raw["epoch"],
-                    key,
-                    Owner(**raw["owner"]),
-                    raw["deadline"],
-                    raw["rows"],
-                    raw["size"],
-                    payloads,
+            with fields_of(key):
+                numbers = [int(raw[field]) for field in ("epoch", "deadline", "rows", "size")]
+                payloads = base64.b64decode(raw.get("payloads", ""), validate=True)
+                intent = Intent(
+                    k, numbers[0], key, Owner(**raw["owner"]), numbers[1], numbers[2], numbers[3], payloads
                 )
-            )
-        return found
+            sizes.add(intent.size)
+            fits = 0 < intent.rows <= intent.size and len(payloads) in (0, intent.rows * PAYLOAD_BYTES)
+            if not fits or len(sizes) > 1:
+                raise damaged(key)
+            by_batch.setdefault(k, []).append(intent)
+        return by_batch
 
     def batches_with_outcomes(self, part: str) -> set[int]:
         """Return the batches whose outcomes are written."""
-        return {int(name) for name in self.store.children(f"outcomes/{part}")}
+        return set(self._numbers(f"outcomes/{part}").values())
 
     def conclude(self, claim: Claim, k: int, outcomes: bytes) -> bool:
         """Write the outcomes of a batch. If another worker resolved it first, ours are appended as late
@@ -243,17 +262,18 @@ class Ledger:
         )
 
     def read_outcomes(self, part: str) -> Iterable[bytes]:
-        """Yield the outcome objects of a part: first those that stand, then late ones."""
+        """Yield the outcome objects of a part: first those that stand, then late ones. Raises: Corrupt."""
         for folder in ("outcomes", "late"):
             for name in self.store.children(f"{folder}/{part}"):
-                yield self.store.read(f"{folder}/{part}/{name}")
+                key = f"{folder}/{part}/{name}"
+                yield open_bytes(self.store.read(key), key)
 
     # ---- the end of a part
 
     def is_done(self, part: str) -> bool:
-        """Say whether a part is finished."""
-        return self.store.exists(f"done/{part}")
+        """Say whether a part is finished. Raises: Corrupt."""
+        return self._stands(f"done/{part}")
 
     def finish(self, part: str, summary: dict[str, Any]) -> None:
         """Mark a part finished."""
-        self.store.create(f"done/{part}", json.dumps(summary, sort_keys=True).encode())
+        create_json(self.store, f"done/{part}", summary)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from angelia.delivery.manifest.objects import open_bytes, seal_bytes
+from angelia.delivery.manifest.objects import damaged, open_bytes, seal_bytes
 from angelia.errors import Corrupt
 
 ACCEPTED, REJECTED, AMBIGUOUS, SKIPPED, DEFERRED = "accepted", "rejected", "ambiguous", "skipped", "deferred"
@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
     ]
 )
 COUNTED = ("row", "outcome", "n_attempts")
+_OBJECT = "an outcome object of the ledger"  # `Ledger.read_outcomes` names what has a checksum by its key
 _READ = pa.ipc.IpcReadOptions(use_threads=False)
 
 
@@ -83,17 +84,14 @@ class Outcomes:
 
 def read(data: bytes, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
     """Return the table of an outcome object. Raises: Corrupt."""
-    body = open_bytes(data, b"ARROW1")
+    body = open_bytes(data, _OBJECT)
     try:
         with pa.ipc.open_file(pa.BufferReader(body), options=_READ) as file:
             if file.schema != SCHEMA:
-                raise Corrupt("an outcome object of the ledger has another schema")
+                raise Corrupt(f"{_OBJECT} has another schema")
             return file.read_all().select(columns)
     except (pa.ArrowInvalid, OSError):
-        raise Corrupt(
-            "an outcome object of the ledger is unreadable",
-            fix="restore it from a backup; nothing was changed",
-        ) from None
+        raise damaged(_OBJECT) from None
 
 
 def merge(tables: Iterable[pa.Table]) -> pa.Table:

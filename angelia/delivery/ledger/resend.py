@@ -4,15 +4,20 @@ put up to be sent again.
 Reads manifests, ledger objects, stops, suppressions and the newest user_preferences; writes follow-up parts,
 which the next delivery takes. Grain: manifest row. A row is left out, under a reason, if its message reached
 its provider or may have (`already_…`), by whatever plan; if somebody is still at it (`pending`), its own
-window has closed, the person has refused it since, or a later plan has it (`planned_again`). What would
-surprise: a message never leaves the window it was decided for; who wants it later wants another plan.
+window has closed, the person has refused it since, or a later plan has it (`planned_again`). Counting comes
+first, and returns a hash: the instant, and what may go but for consent; only what has this hash is put up,
+less what has closed or was refused since. What would surprise: a message never leaves the window it was
+decided for; who wants it later wants another plan.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -28,13 +33,32 @@ from angelia.delivery.ledger.status import families
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import columns_of
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.errors import AngeliaError, Conflict, InvalidInput
 from angelia.lake import Lake
 from angelia.users.suppressions import Guards
 
 _COLUMNS = ("campaign_id", "message_id", "user_id", "address", "topic", "guarantee", "not_after")
 _CHOICE = ["user_id", "kind", "name"]  # what a preference is about
 LACKING = frozenset({SKIPPED, DEFERRED})  # no provider has seen these
+
+
+_HASH = re.compile(r"(\d{1,19})-([0-9a-f]{16})")
+
+
+@dataclass
+class _Count:
+    """What is counted: rows by campaign and reason, and the hash of what may go but for consent."""
+
+    at: Micros
+    now: Micros
+    by_campaign: dict[str, Counter[str]] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    @property
+    def hash(self) -> str:
+        """The instant that windows were judged at, and the hash."""
+        return f"{self.at}-{self.digest.hexdigest()[:16]}"
 
 
 def resend(
@@ -44,27 +68,31 @@ def resend(
     now: Micros,
     lease_now: Micros,
     *,
-    dry_run: bool,
+    expect: str | None = None,
 ) -> dict[str, Any]:
-    """Put up for sending again what may go; return rows by campaign, `resent` (or what would be), and what
-    was left out by reason.
+    """Put up for sending again what may go; return rows by campaign, `resent` (or what would be), what was
+    left out by reason, and the `hash` of what was counted.
 
     Args:
         days: plans, by ds; those without a manifest are named in `no_plan`.
         campaigns: by id.
         now: instant at which windows are judged, in microseconds.
         lease_now: real time, by which the logs' age is judged.
+        expect: the `hash` of an earlier count, whose rows are put up; without, there is counting only.
 
     Raises:
-        InvalidInput: the lake is on a replay branch, no plan of these days has such a campaign, or a campaign
-            is stopped. AngeliaError: stops and suppressions cannot be read.
+        InvalidInput: the lake is on a replay branch, no plan of these days has such a campaign, a campaign is
+            stopped, or `expect` is no hash.
+        Conflict: other rows may go now than were counted; nothing was put up.
+        AngeliaError: stops and suppressions cannot be read.
     """
     parts.require_main(lake)
     ledger = Ledger(lake.store, Owner.this_process(), lambda: lease_now)
     refused = _refused(lake)
-    by_campaign: dict[str, Counter[str]] = {}
-    left_out: Counter[str] = Counter()
-    n_parts, no_plan = 0, []
+    count = _Count(_counted_at(expect) if expect is not None else now, now)
+    count.digest.update(" ".join([str(count.at), *days, "|", *sorted(campaigns)]).encode())
+    chosen: list[tuple[list[Part], list[int]]] = []
+    no_plan = []
     for ds in days:
         if lake.head("dispatch_manifest", ds=ds) is None:
             no_plan.append(ds)
@@ -77,30 +105,47 @@ def resend(
             )
         others = _OtherPlans(lake, ledger, ds, campaigns)
         for _, family in families(lake, ds):
-            chosen = _part(
-                lake, ledger, family, campaigns, guards, refused, others, now, by_campaign, left_out
-            )
-            if chosen:
-                n_parts += 1
-                if not dry_run:
-                    parts.follow_up(
-                        lake, family[0], chosen, "resent", f"{family[0].id[:32]}.resent-{len(family):04d}"
-                    )
-    if unknown := sorted(set(campaigns) - set(by_campaign)):
+            if rows := _part(lake, ledger, family, campaigns, guards, refused, others, count):
+                chosen.append((family, rows))
+    if unknown := sorted(set(campaigns) - set(count.by_campaign)):
         raise InvalidInput(
             f"no plan of {days[0]} to {days[-1]} has a message of {', '.join(unknown)}",
             fix="`angelia plan show --ds D` lists a plan's campaigns",
         )
-    resent = sum(counts["resent"] for counts in by_campaign.values())
+    if expect is not None:
+        if count.hash != expect:
+            raise Conflict(
+                f"what may go again is not what was counted as {expect}; nothing was put up",
+                fix="count again without --yes, and look at the new numbers",
+            )
+        for family, rows in chosen:
+            name = f"{family[0].id[:32]}.resent-{len(family):04d}"
+            parts.follow_up(lake, family[0], rows, "resent", name)
+    by_campaign = count.by_campaign
     return {
         "days": list(days),
         "no_plan": no_plan,
         "campaigns": {name: dict(sorted(counts.items())) for name, counts in sorted(by_campaign.items())},
-        "resent": resent,
-        "parts": n_parts,
-        "left_out": dict(sorted(left_out.items())),
-        "dry_run": dry_run,
+        "resent": sum(counts["resent"] for counts in by_campaign.values()),
+        "parts": len(chosen),
+        "left_out": dict(sorted(count.left_out.items())),
+        "dry_run": expect is None,
+        "hash": count.hash,
     }
+
+
+def _counted_at(expect: str) -> Micros:
+    """Return the instant of a count.
+
+    Raises:
+        InvalidInput: it is no hash of a count.
+    """
+    match = _HASH.fullmatch(expect)
+    if match is None:
+        raise InvalidInput(
+            f"--expect {expect!r} is no hash of a count", fix="run it without --yes; the last line prints it"
+        )
+    return int(match[1])
 
 
 def _part(
@@ -111,9 +156,7 @@ def _part(
     guards: Guards,
     refused: frozenset[tuple[str, str, str]],
     others: _OtherPlans,
-    now: Micros,
-    by_campaign: dict[str, Counter[str]],
-    left_out: Counter[str],
+    count: _Count,
 ) -> list[int]:
     """Return the rows of one manifest part that may go again, and count every row of the campaigns."""
     root = family[0]
@@ -136,20 +179,28 @@ def _part(
             reason = f"already_{outcome}"
         elif is_open:
             reason = "pending"  # a delivery takes it by itself while its window is open
-        elif ends[row] <= now:
+        elif ends[row] <= count.at:
             reason = "window_closed"
-        elif (users[row], "channel", root.channel) in refused or (
-            not transactional[row] and (users[row], "topic", topics[row]) in refused
-        ):
-            # as the night sees it: a channel may be refused for everything, a topic for marketing
-            reason = "opted_out"
         else:
-            reason = blocked[row] or others.reasons.get(messages[row], "resent")
-        by_campaign.setdefault(names[row], Counter())[reason] += 1
+            other = others.reasons.get(messages[row])
+            if other is None:
+                # Counted before consent and the present instant are looked at: both only take away, and who
+                # refuses between count and answer makes no other question of it.
+                count.digest.update(f"\n{root.id} {row}".encode())
+            if ends[row] <= count.now:
+                reason = "window_closed"
+            elif (users[row], "channel", root.channel) in refused or (
+                not transactional[row] and (users[row], "topic", topics[row]) in refused
+            ):
+                # as the night sees it: a channel may be refused for everything, a topic for marketing
+                reason = "opted_out"
+            else:
+                reason = blocked[row] or other or "resent"
+        count.by_campaign.setdefault(names[row], Counter())[reason] += 1
         if reason == "resent":
             chosen.append(row)
         else:
-            left_out[reason] += 1
+            count.left_out[reason] += 1
     return chosen
 
 
@@ -248,4 +299,7 @@ def lines(result: dict[str, Any]) -> list[str]:
         f"  {name}: " + ", ".join(f"{reason} {n:,}" for reason, n in counts.items())
         for name, counts in result["campaigns"].items()
     ]
-    return [*found, *(f"  no plan of {ds}" for ds in result["no_plan"])]
+    found += [f"  no plan of {ds}" for ds in result["no_plan"]]
+    if result["dry_run"] and result["resent"]:
+        found.append(f"to put up these and no others: add --yes --expect {result['hash']}")
+    return found

@@ -20,11 +20,16 @@ from angelia.lake import Commit, Lake
 def families(lake: Lake, ds: str) -> list[tuple[Commit, list[Part]]]:
     """Return each manifest part of a plan with its follow-ups; unsealed hours by the newest commit (nothing
     is sealed by asking).
+
+    Raises:
+        Corrupt: a seal or a follow-up is damaged: whatever is counted without it would be wrong.
     """
     found: list[tuple[Commit, list[Part]]] = []
     for hour in parts.send_hours(lake, ds):
         commit = parts.standing_manifest(lake, ds, hour)
         every = parts.parts_of(lake, commit, hour)
+        if problem := next((part.damaged for part in every if part.damaged), None):
+            raise problem
         for root in (part for part in every if part.rows is None):
             found.append(
                 (

@@ -1,34 +1,83 @@
-"""Objects of the ledger as they are read back: JSON documents, and bytes with their own checksum. What is
-damaged is named, never guessed at.
+"""Objects of the ledger as they are written and read back: JSON documents and bytes, each with a checksum.
+What is damaged is named by its key, never guessed at.
+
+A document is `sha256:<hex of the rest>`, a line break, JSON. Surprise: a document that begins with its JSON
+was written before there were checksums and is read as it is. No damaged mark passes for such: with it in
+front, the whole is no JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from angelia.errors import Corrupt
 from angelia.lake.store import Store
 
 _MARK = b"SHA256"
-_FIX = "restore it from a backup, then rerun; nothing was sent or changed"
+_SEAL = b"sha256:%s\n"
+_SEAL_BYTES = len(_SEAL) - 2 + 64
+_ARROW_END = b"ARROW1"
+_FIX = "restore it from a backup, then rerun; nothing of it was sent or changed"
+
+
+def to_bytes(document: dict[str, Any]) -> bytes:
+    """Return a document as it is stored: its checksum, then canonical JSON."""
+    body = json.dumps(document, sort_keys=True).encode()
+    return _seal(body) + body
+
+
+def from_bytes(data: bytes, key: str, *, list_as: str | None = None) -> dict[str, Any]:
+    """Return the document an object holds; a bare list, as older versions wrote, under the name `list_as`.
+
+    Raises:
+        Corrupt: the bytes are not those that were written, or no JSON object.
+    """
+    body = data
+    if data[:1] not in (b"{", b"["):
+        body = data[_SEAL_BYTES:]
+        if data[:_SEAL_BYTES] != _seal(body):
+            raise damaged(key)
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise damaged(key) from None
+    if list_as is not None and isinstance(document, list):
+        document = {list_as: document}
+    if not isinstance(document, dict):
+        raise damaged(key)
+    return document
 
 
 def read_json(store: Store, key: str) -> dict[str, Any]:
-    """Return a JSON object.
+    """Return the document an object of the store holds. Raises: NotFound, Corrupt."""
+    return from_bytes(store.read(key), key)
+
+
+def create_json(store: Store, key: str, document: dict[str, Any]) -> bool:
+    """Create an object of a document; return whether this call's stands."""
+    return store.create(key, to_bytes(document))
+
+
+@contextmanager
+def fields_of(key: str) -> Iterator[None]:
+    """Name an object whose fields are not what they should be; a checksum cannot see it in what has none.
 
     Raises:
-        NotFound: there is none.
-        Corrupt: its bytes are no JSON object.
+        Corrupt: a field is missing, or of another kind.
     """
     try:
-        document = json.loads(store.read(key))
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise Corrupt(f"{key} is unreadable", fix=_FIX)
-    return document
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise damaged(key) from None
+
+
+def damaged(key: str) -> Corrupt:
+    """Return the error that names an object."""
+    return Corrupt(f"{key} is damaged", fix=_FIX)
 
 
 def seal_bytes(data: bytes) -> bytes:
@@ -36,15 +85,20 @@ def seal_bytes(data: bytes) -> bytes:
     return data + _MARK + hashlib.sha256(data).digest()
 
 
-def open_bytes(data: bytes, legacy_end: bytes) -> bytes:
-    """Return the bytes without their checksum; what ends in `legacy_end` was written before there was one.
+def open_bytes(data: bytes, key: str) -> bytes:
+    """Return the bytes without their checksum; what ends as an Arrow file does was written before there was
+    one, or is opened already.
 
     Raises:
         Corrupt: they are not what was written.
     """
-    if data.endswith(legacy_end):
+    if data.endswith(_ARROW_END):
         return data
     body, mark, digest = data[:-38], data[-38:-32], data[-32:]
     if mark != _MARK or hashlib.sha256(body).digest() != digest:
-        raise Corrupt("an outcome object of the ledger is damaged", fix=_FIX)
+        raise damaged(key)
     return body
+
+
+def _seal(body: bytes) -> bytes:
+    return _SEAL % hashlib.sha256(body).hexdigest().encode()

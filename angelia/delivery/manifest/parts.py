@@ -9,17 +9,17 @@ decides for good which manifest commit is sent for that hour; a later commit is 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
-from angelia.delivery.manifest.objects import read_json
+from angelia.days import require_day
+from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes, read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
@@ -47,6 +47,8 @@ class Part:
         "plan"  # plan, deferred, released, paced, or FALLOVER (a file of that dataset, otherwise like plan)
     )
     campaign: str | None = None  # of a paced part: all its rows are of this one, and wait for its speed limit
+    # Why nobody may send, compact or judge it: of its file's follow-ups one cannot be read.
+    damaged: Corrupt | None = field(default=None, compare=False)
 
     @property
     def n_rows(self) -> int:
@@ -86,16 +88,17 @@ def parse_hour(text: str) -> str:
     """Return a send hour in its one spelling.
 
     Raises:
-        InvalidInput: it is not written as 2026-11-15T04.
+        InvalidInput: it is not written as 2026-11-15T04, or its day is out of range.
     """
     try:
         if not _HOUR.fullmatch(text):
             raise ValueError
-        datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+        day = datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC).date()
     except ValueError:
         raise InvalidInput(
             f"--send-hour {text!r} is not an hour", fix="write it as 2026-11-15T04 (UTC)"
         ) from None
+    require_day("--send-hour", text, day)
     return text
 
 
@@ -120,7 +123,7 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     """Return the one manifest commit that is sent for this hour, sealing the newest if none is sealed yet.
 
     Raises:
-        Corrupt: the sealed commit's content has changed.
+        Corrupt: the seal is damaged, or the sealed commit's content has changed.
         InvalidInput: the lake is on a replay branch.
     """
     require_main(lake)
@@ -128,10 +131,10 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     if not lake.store.exists(key):
         head = lake.require("dispatch_manifest", ds=ds)
         body = {"manifest": head.number, "sha256": head.sha256, "ref": head.ref, "sealed_ts": at}
-        lake.store.create(key, json.dumps(body, sort_keys=True).encode())
-    sealed = read_json(lake.store, key)
-    commit = lake.as_of("dispatch_manifest", int(sealed["manifest"]), ds=ds)
-    if commit.sha256 != sealed["sha256"] and not commit.erased:
+        create_json(lake.store, key, body)
+    number, sha256 = _sealed(lake, key)
+    commit = lake.as_of("dispatch_manifest", number, ds=ds)
+    if commit.sha256 != sha256 and not commit.erased:
         raise Corrupt(
             f"{commit.ref} is not the commit that was sealed for {send_hour}; nothing was sent",
             fix="run `angelia lake verify`",
@@ -139,14 +142,21 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     return commit
 
 
+def _sealed(lake: Lake, key: str) -> tuple[int, str]:
+    """Return number and sha256 of the manifest commit that a seal names. Raises: Corrupt."""
+    document = read_json(lake.store, key)
+    with fields_of(key):
+        return int(document["manifest"]), str(document["sha256"])
+
+
 def sealed_hours(lake: Lake, ds: str) -> dict[str, int]:
     """Return the sealed hours of a plan and the manifest commit each is sealed to: what `emit_manifests` must
     leave alone.
+
+    Raises:
+        Corrupt: a seal is damaged.
     """
-    return {
-        hour: int(read_json(lake.store, f"seals/{ds}/{hour}")["manifest"])
-        for hour in lake.store.children(f"seals/{ds}")
-    }
+    return {hour: _sealed(lake, f"seals/{ds}/{hour}")[0] for hour in lake.store.children(f"seals/{ds}")}
 
 
 def sealed_messages(lake: Lake, ds: str) -> pa.Array:
@@ -165,26 +175,23 @@ def sealed_messages(lake: Lake, ds: str) -> pa.Array:
 
 
 def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
-    """Return the commit an hour is sealed to, or would be sealed to now; seals nothing."""
+    """Return the commit an hour is sealed to, or would be sealed to now; seals nothing. Raises: Corrupt."""
     key = f"seals/{ds}/{send_hour}"
     if lake.store.exists(key):
-        return lake.as_of("dispatch_manifest", int(read_json(lake.store, key)["manifest"]), ds=ds)
+        return lake.as_of("dispatch_manifest", _sealed(lake, key)[0], ds=ds)
     return lake.require("dispatch_manifest", ds=ds)
 
 
 def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
-    """Return an hour's parts of a manifest commit, follow-ups included, in sending order."""
+    """Return an hour's parts of a manifest commit, follow-ups included, in sending order.
+
+    Those of a file with a follow-up that cannot be read are `damaged`.
+
+    Raises:
+        Corrupt: a follow-up cannot be read, and its name does not say whose it is either.
+    """
     ds = commit.partition["ds"]
-    by_id: dict[str, Part] = {}
-    for position, entry in enumerate(
-        e for e in commit.files if e.keys.get("send_hour") == send_hour and e.rows
-    ):
-        channel, priority = _keys(entry)
-        match = _PART.search(entry.path.rsplit("/", 1)[-1])
-        number = int(match.group(1)) if match else position
-        by_id[entry.identity] = Part(
-            ds, send_hour, channel, priority, number, entry, commit.number, entry.identity
-        )
+    by_id = {part.id: part for part in _roots(commit, send_hour)}
     for leaf in lake.partitions(FALLOVER, ds=ds, send_hour=send_hour):
         for entry in lake.require(FALLOVER, **leaf).files:
             channel, priority = _keys(entry)
@@ -193,31 +200,60 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
                 ds, send_hour, channel, priority, number, entry, commit.number, entry.identity, kind=FALLOVER
             )
     found = list(by_id.values())
+    files = {part.id[:32]: part for part in found}  # a follow-up's name begins with its parent's
+    unread: list[tuple[str, bytes, Corrupt]] = []
     for name in lake.store.children(f"followups/{ds}/{send_hour}"):
-        body = lake.store.read(f"followups/{ds}/{send_hour}/{name}")
-        document = read_json(lake.store, f"followups/{ds}/{send_hour}/{name}")
-        root = by_id.get(document["root"])
+        key = f"followups/{ds}/{send_hour}/{name}"
+        body = lake.store.read(key)
+        try:
+            part = _followed_up(by_id, key, body)
+        except Corrupt as error:
+            unread.append((name, body, error))
+        else:
+            found.append(part)
+            files[part.id[:32]] = by_id[part.entry.identity]
+    spoilt: dict[str, Corrupt] = {}
+    for name, body, problem in unread:
+        root = files.get(name.partition(".")[0])
         if root is None:
-            raise Corrupt(
-                f"followups/{ds}/{send_hour}/{name} names a part that the sealed manifest does not have"
-            )
-        identity = hashlib.sha256(body).hexdigest()
-        found.append(
+            raise problem
+        spoilt[root.id] = problem
+        found.append(replace(root, id=hashlib.sha256(body).hexdigest(), rows=(), kind="unread"))
+    every = (replace(part, damaged=spoilt.get(part.entry.identity)) for part in found)
+    return sorted(every, key=lambda part: part.order)
+
+
+def _followed_up(by_id: Mapping[str, Part], key: str, body: bytes) -> Part:
+    document = from_bytes(body, key)
+    with fields_of(key):
+        root, rows = by_id.get(document["root"]), tuple(map(int, document["rows"]))
+        kind, campaign = str(document["kind"]), document.get("campaign")
+    if root is None:
+        raise Corrupt(f"{key} names a part that the sealed manifest does not have")
+    return replace(root, id=hashlib.sha256(body).hexdigest(), rows=rows, kind=kind, campaign=campaign)
+
+
+def _roots(commit: Commit, send_hour: str) -> list[Part]:
+    """Return an hour's parts that are files of a manifest commit."""
+    roots = []
+    entries = [entry for entry in commit.files if entry.keys.get("send_hour") == send_hour and entry.rows]
+    for position, entry in enumerate(entries):
+        channel, priority = _keys(entry)
+        match = _PART.search(entry.path.rsplit("/", 1)[-1])
+        number = int(match.group(1)) if match else position
+        roots.append(
             Part(
-                ds,
+                commit.partition["ds"],
                 send_hour,
-                root.channel,
-                root.priority,
-                root.number,
-                root.entry,
-                root.manifest,
-                identity,
-                tuple(document["rows"]),
-                document["kind"],
-                document.get("campaign"),
+                channel,
+                priority,
+                number,
+                entry,
+                commit.number,
+                entry.identity,
             )
         )
-    return sorted(found, key=lambda part: part.order)
+    return roots
 
 
 def _keys(entry: FileEntry) -> tuple[str, str]:
@@ -240,9 +276,7 @@ def follow_up(
         "manifest": part.manifest,
         "rows": sorted(int(row) for row in rows),
     }
-    lake.store.create(
-        f"followups/{part.ds}/{part.send_hour}/{name}", json.dumps(body, sort_keys=True).encode()
-    )
+    create_json(lake.store, f"followups/{part.ds}/{part.send_hour}/{name}", body)
 
 
 def verify(lake: Lake, parts: Iterable[Part]) -> None:
@@ -287,6 +321,8 @@ def due_parts(lake: Lake, now: Micros) -> list[Part]:
     """Return the unfinished parts (of main, of every recent plan) whose window is open; nothing is sealed or
     claimed by asking.
 
+    What is damaged is due: whoever delivers it names it, and no other part waits for its repair.
+
     Raises:
         InvalidInput: the lake is on a replay branch.
     """
@@ -298,14 +334,28 @@ def due_parts(lake: Lake, now: Micros) -> list[Part]:
         if not oldest <= partition["ds"] <= today.isoformat():
             continue
         for hour in send_hours(lake, partition["ds"]):
-            commit = standing_manifest(lake, partition["ds"], hour)
-            for part in parts_of(lake, commit, hour):
-                if lake.store.exists(f"done/{part.id}"):
-                    continue
+            for part in _unfinished(lake, partition["ds"], hour):
                 opens, closes = window(lake, part)
                 if opens <= now < closes:
                     due.append(part)
     return sorted(due, key=lambda part: part.order)
+
+
+def _unfinished(lake: Lake, ds: str, send_hour: str) -> list[Part]:
+    """Return an hour's parts that are not done, or of which damage hides whether they are."""
+    try:
+        every = parts_of(lake, standing_manifest(lake, ds, send_hour), send_hour)
+    except Corrupt:
+        return _roots(lake.require("dispatch_manifest", ds=ds), send_hour)
+    return [part for part in every if not _is_done(lake, part)]
+
+
+def _is_done(lake: Lake, part: Part) -> bool:
+    try:
+        read_json(lake.store, f"done/{part.id}")
+    except (NotFound, Corrupt):
+        return False
+    return True
 
 
 def _micros(value: datetime) -> Micros:

@@ -19,6 +19,7 @@ from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import outcomes as words
 from angelia.delivery.ledger.first_sight import Earlier, FirstSeen, SentBefore
 from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Claim, Intent
+from angelia.delivery.manifest.objects import damaged
 from angelia.delivery.manifest.parts import PACED, Part
 from angelia.delivery.manifest.rows import PartRows, repeated_dispatches
 from angelia.delivery.worker import events
@@ -66,10 +67,12 @@ class PartRun:
         fits = int(min(limits) * work.batch_deadline_s / (2 * work.open_batches))
         size = max(1, min(work.batch_rows, fits))
         intents = await asyncio.to_thread(ledger.intents, self.part.id)
-        for standing in intents.values():
-            size = standing[
-                0
-            ].size  # a part begun with another batch size keeps it: intents name fixed ranges
+        for k, standing in intents.items():
+            # A part begun with another batch size keeps it: intents name fixed ranges, and this one must
+            # cover what its batch has.
+            size = standing[0].size
+            if any(intent.rows != len(self.rows[k * size : (k + 1) * size]) for intent in standing):
+                raise damaged(standing[0].key)
         n_batches = -(-len(self.rows) // size)
         concluded = await asyncio.to_thread(ledger.batches_with_outcomes, self.part.id)
         slots = asyncio.Semaphore(work.open_batches)

@@ -2,7 +2,8 @@
 
 Reads manifests, the night's catalog snapshot (channels, templates), stops, suppressions; writes ledger
 objects, `delivery_ledger`, `push_receipts`. Surprises: the simulated clock refuses the provider's own
-address; a channel whose configuration is wrong halts alone; parts held by another worker are left to it.
+address; a channel whose configuration is wrong halts alone; parts held by another worker are left to it; a
+damaged object of the ledger stops the parts that need it, and no other.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from angelia.delivery.worker.holds import SpeedLimits
 from angelia.delivery.worker.part import PartRun
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot, channel_config
 from angelia.delivery.worker.sender import Sender
-from angelia.errors import InvalidInput
+from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.failpoint import failpoint
 from angelia.output import progress
@@ -83,6 +84,7 @@ class Result:
     unfinished: int = 0
     waiting: int = 0  # parts that go on at their campaign's speed limit in the next run
     halted: dict[str, str] = field(default_factory=dict)
+    damaged: list[Corrupt] = field(default_factory=list)  # what kept parts, or an hour, from being sent
     drained: bool = False
     seconds: float = 0.0
 
@@ -92,7 +94,8 @@ class Result:
             "delivered": {name: n for name, n in sorted(self.delivered.items()) if n > 0},
             "already_delivered": self.already_delivered, "parts": self.parts,
             "busy_parts": self.busy, "unfinished_parts": self.unfinished, "waiting_parts": self.waiting,
-            "halted": self.halted, "drained": self.drained,
+            "halted": self.halted, "damaged": [error.message for error in self.damaged],
+            "drained": self.drained,
             "seconds": round(self.seconds, 3),
         }  # fmt: skip
 
@@ -139,7 +142,11 @@ class Delivery:
         self._total = 0
 
     async def run(self) -> Result:
-        """Deliver; every row this process intended has its outcome when this returns."""
+        """Deliver; every row this process intended has its outcome when this returns.
+
+        Raises:
+            Corrupt: something damaged kept all that was left from being sent; else it is in the result.
+        """
         began = time.monotonic()
         self._paced_until = lease_now() + int(self.options.paced_s * 1e6)
         loop = asyncio.get_running_loop()
@@ -169,6 +176,8 @@ class Delivery:
             name: sender.halted for name, sender in self._senders.items() if sender.halted
         }
         result.seconds = time.monotonic() - began
+        if result.damaged and not (result.parts or result.delivered):
+            raise result.damaged[0]
         return result
 
     # ---- what to do
@@ -192,10 +201,16 @@ class Delivery:
                         f"{hour} has not begun; sealing it now would freeze the plan too early",
                         fix="wait, or --clock simulated",
                     )
+        sound = []
         for hour in hours:  # whatever the operator has to put right is found before anything is written
-            commit = parts.standing_manifest(lake, options.ds, hour)
-            wanted = self._wanted(parts.parts_of(lake, commit, hour))
-            todo = [part for part in wanted if not self.ledger.is_done(part.id)]
+            try:
+                commit = parts.standing_manifest(lake, options.ds, hour)
+                wanted = self._wanted(parts.parts_of(lake, commit, hour))
+            except Corrupt as error:
+                self._damaged(error)
+                continue
+            sound.append(hour)
+            todo = [part for part in wanted if not self._is_done(part)]
             for channel in sorted({part.channel for part in todo}):
                 try:
                     self._sender(channel, commit)
@@ -206,13 +221,25 @@ class Delivery:
                         error.one_line()
                     )  # nobody planned this channel: it must not keep the others from going
         plan = []
-        for hour in hours:
+        for hour in sound:
             commit = parts.seal(lake, options.ds, hour, lake.clock().isoformat(timespec="seconds"))
             chosen = self._choose(commit, hour)
             parts.verify(lake, chosen)
             self._total += sum(part.n_rows for part in chosen)
             plan.append((hour, commit, chosen))
         return plan
+
+    def _damaged(self, error: Corrupt) -> None:
+        """Keep what stopped a part, or a whole hour, and say so once the others are sent."""
+        self.result.unfinished += 1
+        if error.message not in [known.message for known in self.result.damaged]:
+            self.result.damaged.append(error)
+
+    def _is_done(self, part: Part) -> bool:
+        try:
+            return self.ledger.is_done(part.id)
+        except Corrupt:
+            return True  # nothing is prepared for it; it is named when its turn comes
 
     def _choose(self, commit: Commit, hour: str) -> list[Part]:
         every = parts.parts_of(self.lake, commit, hour)
@@ -276,7 +303,11 @@ class Delivery:
                     group.create_task(self._lane(lane, commit))
             if self.draining.is_set():
                 break
-            every = await asyncio.to_thread(self._choose, commit, hour)
+            try:
+                every = await asyncio.to_thread(self._choose, commit, hour)
+            except Corrupt as error:
+                self._damaged(error)
+                break
             every = fallover.without_surprise(every, tried)
             chosen = [
                 part
@@ -292,9 +323,14 @@ class Delivery:
             if self.draining.is_set() or (sender is not None and sender.halted):
                 self.result.unfinished += 1
                 continue
-            await self._part(part, commit)
+            try:
+                await self._part(part, commit)
+            except Corrupt as error:
+                self._damaged(error)
 
     async def _part(self, part: Part, commit: Commit) -> None:
+        if part.damaged:
+            raise part.damaged
         root, result = part.entry.identity, self.result
         family = self._families[root]
         if root not in self._before:
@@ -379,6 +415,9 @@ class Delivery:
     def _compact(self, part: Part, commit: Commit) -> None:
         def family() -> Sequence[Part]:
             self._choose(commit, part.send_hour)
+            for member in self._families[part.entry.identity]:
+                if member.damaged:  # since this run began
+                    raise member.damaged
             return self._families[part.entry.identity]
 
         compaction.compact(self.lake, self.ledger, family, commit)

@@ -1,5 +1,6 @@
-"""A small population with its index in the settings' lake, for the commands: five hundred people, a catalog
-with two audiences and a holdout.
+"""A small population with its index in the settings' lake, for the commands.
+
+Five hundred people, and a catalog with two audiences and a holdout.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from angelia.lake import Lake
 DS = "2026-11-14"
 POLICY = (
     '{"kind":"policy","id":"default","holdout":{"share_pct":20.0,"salt":"s"},"salt":"x",'
-    '"explore":{"slot_share_pct":5.0,"epsilon":0.1,"temperature":0.02}}'
+    '"explore":{"slot_share_pct":5.0,"epsilon":0.1}}'
 )
 
 
@@ -43,7 +44,10 @@ def spec_world() -> ModuleType:
 
 @pytest.fixture
 def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
-    """Write the index and return the people; every fifth is suppressed, every third has no address."""
+    """Write the index and return the people.
+
+    Every fifth is suppressed, every third has no address.
+    """
     w = _world_module()
     rng = random.Random(5)
     rows = [

@@ -1,6 +1,4 @@
-"""docs/AUDIENCES.md says what the language is: its examples parse, and no field, function or command is
-missing from it.
-"""
+"""docs/AUDIENCES.md: its examples parse, and it lacks no field, function or command."""
 
 from __future__ import annotations
 

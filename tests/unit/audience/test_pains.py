@@ -1,5 +1,6 @@
-"""Pains of other tools that audiences must not cause: segmentation that collapses at 1.5 to 10 million
-contacts.
+"""Pains of other tools that audiences must not cause.
+
+Segmentation collapses at 1.5 to 10 million contacts.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ IDS_BYTES = 4 * N  # what a list of ordinals would take, before any id or row
 
 @pytest.fixture(scope="module")
 def contacts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, dict[str, np.ndarray]]:
-    """Two million people in an index: three tags (many, some, few) and an age; and the same facts as plain
-    arrays.
+    """Index two million people with three tags (many, some, few) and an age.
+
+    Returns the same facts as plain arrays.
     """
     rng = np.random.default_rng(10)
     facts = {
@@ -93,12 +95,12 @@ def test_pain_10_two_million_contacts_are_counted_as_bits_and_no_id_is_touched(
     audience.count("tag = 'few'")  # imports and caches are not what is measured
     tracemalloc.start()
     try:
-        found = audience.measure(predicate)
+        counted = audience.measure(predicate)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found.count == int(expected.sum())
-    assert found.rows_read == 0, "no row of any person was read"
+    assert counted.count == int(expected.sum())
+    assert counted.rows_read == 0, "no row of any person was read"
     assert peak < IDS_BYTES / 2, f"{peak:,} bytes for {N:,} contacts"
 
 

@@ -31,7 +31,7 @@ SMALL = """\
 kind: policy
 id: default
 holdout: {share_pct: 2.0, salt: g}
-explore: {slot_share_pct: 5.0, epsilon: 0.1, temperature: 0.02}
+explore: {slot_share_pct: 5.0, epsilon: 0.1}
 salt: s
 ---
 kind: channel
@@ -92,7 +92,7 @@ channels: [fcm, sms]
 value_per_open: 0.05
 occurrence: {every: weekly, weekdays: [sat, sun]}
 start_date: 2026-11-01
-end_date: 2026-11-30
+end_date: 2036-11-30
 send_window: {start: 9, end: 21}
 holdout_pct: 5
 experiment: copy

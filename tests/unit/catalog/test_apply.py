@@ -301,10 +301,10 @@ WRONG: dict[str, tuple[list[tuple[str, str]], str]] = {
     ),
     "an empty text": ([('"Angebot: {{ item }}"', '" "')], "cannot be rendered with sale in de: empty:title"),
     "end before start": (
-        [("end_date: 2026-11-30", "end_date: 2026-10-30")],
+        [("end_date: 2036-11-30", "end_date: 2026-10-30")],
         "campaign/sale: end_date 2026-10-30 is before start_date 2026-11-01",
     ),
-    "no such day": ([("end_date: 2026-11-30", "end_date: 2026-11-31")], "end_date: should be a valid date"),
+    "no such day": ([("end_date: 2036-11-30", "end_date: 2026-11-31")], "end_date: should be a valid date"),
     "window order": (
         [("{start: 9, end: 21}", "{start: 21, end: 9}")],
         "send_window: end 9 is not after start 21",

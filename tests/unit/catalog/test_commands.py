@@ -56,6 +56,7 @@ def test_apply_then_change_then_prune(
         "unchanged": 10,
         "kept": [],
         "diff": {},
+        "warnings": [],
     }
     changed = write(
         ("owner: growth", "owner: other"),
@@ -148,6 +149,48 @@ def test_preview_renders_every_material_in_every_language(
     ]
     assert shown[1]["link"] == "https://shop.example/camera?c=sale"
     assert run(capsys, "preview", "--campaign", "sail")[0] == 2
+
+
+LONG = ("{{ item }} for less.", "x" * 4200)
+
+
+def test_apply_refuses_what_no_provider_would_take(
+    settings_home: Path, catalog_url: str, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(LONG)
+    code, out, err = run(capsys, "apply", folder)
+    assert (code, out) == (2, "")
+    lines = [line for line in err.splitlines() if "variants.en.body: 4," in line]
+    assert [": template/sale: " in line for line in lines] == [True, True]  # a line for each material
+    assert "fcm takes 4,096: every message of campaign sale" in lines[0]
+    assert ".yaml:33: " in lines[0]
+    assert run(capsys, "list")[1] == "the catalog is empty: angelia catalog apply campaigns/\n"
+
+
+def test_apply_and_preview_warn_of_what_people_may_make_too_long(
+    applied: Path, write: Write, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near = (
+        "{% if level >= 2 %}Members first. {% endif %}",
+        "{% if level >= 2 %}" + "x" * 4200 + "{% endif %}",
+    )
+    folder = write(near)
+    code, out, err = run(capsys, "apply", folder, "--json")
+    assert code == 0
+    first, _ = json.loads(out)["warnings"]
+    assert "messages to people with long fields of campaign sale" in first
+    assert err.startswith(f"warning: {first}\n")
+    with lake.attempt("user_features", ds="2026-11-13") as attempt:
+        levels = pa.array([9] * 3 + [0] * 5, pa.int16())
+        table = valid_rows("user_features", 8)
+        index = table.schema.get_field_index("membership_level")
+        attempt.write(table.set_column(index, table.schema.field(index), levels), "part-0000.parquet")
+        attempt.publish()
+    code, out, err = run(capsys, "preview", "--campaign", "sale")
+    assert (code, err.count("warning: template/sale: variants.en.body: ")) == (0, 2)
+    assert "of 8 people of 2026-11-13, 3 would not get sale_books, fcm: payload_too_large" in out
+    code, out, err = run(capsys, "preview", "--campaign", "sale", "--user", "u0000000")
+    assert "  would be rejected: 4,3" in out
 
 
 def test_preview_for_a_person_uses_their_fields_and_language(

@@ -97,6 +97,56 @@ def test_a_transactional_message_lives_no_longer_than_its_delivery_is_tried(
         parse_document({**raw, "ttl_hours": MAX_TTL_HOURS + 1})
 
 
+CAMPAIGN = {
+    "kind": "campaign",
+    "id": "sale",
+    "name": "Sale",
+    "topic": "promo",
+    "owner": "growth",
+    "audience": "everyone",
+    "materials": ["shoe"],
+    "channels": ["fcm"],
+    "value_per_open": 0.05,
+    "occurrence": {"every": "once"},
+    "start_date": "2026-11-01",
+    "end_date": "2026-12-31",
+}
+CHANNEL = {"kind": "channel", "id": "fcm", "provider": "x", "capacity_per_hour": 1, "quota_per_minute": 1}
+MATERIAL = {"kind": "material", "id": "m", "template": "t"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (CHANNEL | {"capacity_per_hour": 10**20}, "capacity_per_hour: should be less than"),
+        (CHANNEL | {"quota_per_minute": 10**20}, "quota_per_minute: should be less than"),
+        (CHANNEL | {"max_per_vendor_day": {"x": 10**20}}, "max_per_vendor_day.x: should be less than"),
+        (CAMPAIGN | {"budget": {"max_messages": 10**20}}, "budget.max_messages: should be less than"),
+        (CAMPAIGN | {"speed_limit_per_minute": 10**20}, "speed_limit_per_minute: should be less than"),
+        (CAMPAIGN | {"caps": [{"messages": 10**20, "days": 1}]}, "caps[0].messages: should be less than"),
+        (CAMPAIGN | {"caps": [{"messages": 1, "days": 1}] * 21}, "caps: "),
+        (
+            CAMPAIGN | {"start_date": "0001-01-01"},
+            "start_date: should be greater than or equal to 2000-01-01",
+        ),
+        (CAMPAIGN | {"end_date": "9999-12-31"}, "end_date: should be less than or equal to 2100-12-31"),
+        (CAMPAIGN | {"start_date": "2001-01-01"}, "start_date: a campaign that comes once runs for at most"),
+        (MATERIAL | {"valid_from": "0001-01-01"}, "valid_from: should be greater"),
+        (MATERIAL | {"valid_until": "9999-12-31"}, "valid_until: should be less"),
+    ],
+)
+def test_numbers_and_days_have_bounds(raw: dict[str, object], says: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_document(raw)
+    assert says in refused.value.one_line()
+    assert len(refused.value.one_line()) < 300
+
+
+def test_a_campaign_may_run_for_long_unless_it_comes_once() -> None:
+    always = {"start_date": "2000-01-01", "end_date": "2100-12-31"}
+    assert parse_document(CAMPAIGN | always | {"occurrence": {"every": "daily"}})
+
+
 def test_one_channel_is_short_for_a_list() -> None:
     raw = {"kind": "template", "id": "t", "variants": {"en": {"title": "a", "body": "b"}}}
     assert parse_document({**raw, "channel": "fcm"}) == parse_document({**raw, "channels": ["fcm"]})

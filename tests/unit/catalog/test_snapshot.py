@@ -68,7 +68,7 @@ def test_campaigns_run_by_date_weekday_and_stop(lake: Lake, filled: CatalogStore
 
     assert running("2026-11-15", "2026-11-16") == ["sale"]  # Sunday, Monday
     assert running("2026-11-16") == []
-    assert running("2026-12-05") == []  # a Saturday after its end
+    assert running("2036-12-06") == []  # a Saturday after its end
     set_stopped(lake, filled, "sale", "stop", actor="ann", at=AT, reason="wrong price")
     assert running("2026-11-15") == []
     assert load_snapshot(lake, DS).stopped == {"sale"}

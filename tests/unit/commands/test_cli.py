@@ -1,5 +1,9 @@
 """The command line: help that teaches, one-line errors, exit code 2, nothing written."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from angelia import cli
@@ -44,6 +48,11 @@ def test_each_command_has_help(capsys, name):
         (["bootstrap", "--ds", "2026-11-14"], "user_profiles has no commit"),
         (["world", "create", "--userz", "3"], "No such option: --userz"),
         (["loop", "--users", "1"], "Invalid value for '--users'"),
+        (["lake", "expire", "--older-than", "1" + "0" * 20], "Invalid value for '--older-than'"),
+        (
+            [*["plan", "replay", "--from", "2026-11-14", "--to", "2026-11-14", "--changes"], "[" * 20_000],
+            "--changes is no JSON object of objects",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(capsys, settings_home, words, expected):
@@ -66,3 +75,79 @@ def test_a_bad_setting_names_its_variable(capsys, settings_home, monkeypatch):
 def test_errors_are_one_line():
     assert InvalidInput("two\nlines", fix="do\n this").one_line() == "two lines; do this"
     assert len(CONTRACTS) >= 21
+
+
+DAYS_OUT_OF_RANGE = ("9999-12-31", "0001-01-01", "1970-01-01")
+
+
+@pytest.mark.parametrize("day", DAYS_OUT_OF_RANGE)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plan show --ds {}",
+        "plan guard --ds {}",
+        "plan compare --branch replay-x --ds {}",
+        "plan replay --from {0} --to {0}",
+        "why --user u --ds {}",
+        "report --ds {}",
+        "quality check --gate sources --ds {}",
+        "quality show --ds {}",
+        "quality report --ds {}",
+        "world create --users 100 --ds {}",
+        "world respond --ds {}",
+        "deliver --ds {}",
+        "deliver --ds 2026-11-14 --send-hour {}T04",
+        "ledger due --now {}T00:00:00Z",
+        "ledger status --ds {}",
+        "ledger resend --campaigns x --from {0} --to {0}",
+        "ledger release --ds {}",
+        "lake verify --ds {}",
+        "bootstrap --ds {}",
+        "loop --ds {}",
+        "catalog snapshot --ds {}",
+        "catalog preview --campaign x --ds {}",
+        "catalog apply --on {}",
+        "audience count true --ds {}",
+    ],
+)
+def test_a_day_out_of_range_is_one_line(capsys, settings_home, words, day):
+    code, out, err = run(capsys, *words.format(day).split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "is out of range; days are from 2000-01-01 to 2100-12-31" in err
+
+
+def in_locale_c(home, *words):
+    """Run a command where Python takes every text for ASCII."""
+    env = {
+        **os.environ,
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "LC_ALL": "C",
+        "ANGELIA_HOME": str(home),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    argv = [sys.executable, "-m", "angelia.cli", *words]
+    return subprocess.run(argv, env=env, capture_output=True, check=False, cwd=home)
+
+
+def test_words_of_any_language_pass_a_locale_without(tmp_path):
+    (tmp_path / "all.yaml").write_text(
+        "kind: policy\nid: default\nsalt: s\nholdout: {share_pct: 0, salt: h}\n"
+        "explore: {slot_share_pct: 0, epsilon: 0.1, temperature: 0.02}\n---\n"
+        'kind: audience\nid: all\ndescription: 所有人, für alle\npredicate: "true"\n',
+        "utf-8",
+    )
+    applied = in_locale_c(tmp_path, "catalog", "apply", "all.yaml")
+    assert (applied.returncode, applied.stderr) == (0, b"")
+    shown = in_locale_c(tmp_path, "catalog", "show", "audience", "all")
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    (tmp_path / "again.yaml").write_bytes(shown.stdout)
+    again = in_locale_c(tmp_path, "catalog", "apply", "again.yaml")
+    assert again.stdout.decode().splitlines()[-1].startswith("0 created, 0 changed, 0 removed, 1 unchanged")
+
+
+def test_bytes_that_are_no_text_fail_in_one_line(tmp_path):
+    refused = in_locale_c(tmp_path, "catalog", "show", "campaign", os.fsdecode(b"\xff\xfe"))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(b"error: no campaign ")
+    assert refused.stderr.count(b"\n") == 1

@@ -186,8 +186,8 @@ def test_bad_rows_are_the_ones_counted() -> None:
     table = pa.concat_tables([table, table.slice(10, 2)])
     CONNECTION.register("rows", table)
     wrong = to_duckdb.breaking_rows_sql(contract, checks["timezone.rule"], "rows")
-    found = CONNECTION.sql(wrong, params=to_duckdb.parameters(wrong, DEFAULT_DS)).to_arrow_table()
-    assert found["user_id"].to_pylist() == ["u0000000", "u0000001", "u0000002"]
+    rows = CONNECTION.sql(wrong, params=to_duckdb.parameters(wrong, DEFAULT_DS)).to_arrow_table()
+    assert rows["user_id"].to_pylist() == ["u0000000", "u0000001", "u0000002"]
     twice = CONNECTION.sql(
         to_duckdb.breaking_rows_sql(contract, checks["key.unique"], "rows")
     ).to_arrow_table()

@@ -1,6 +1,4 @@
-"""Patterns mean the same in Python and DuckDB; DDL takes valid rows; Spark schemas hold them; the document is
-current.
-"""
+"""Patterns mean the same in Python and DuckDB; DDL, Spark schemas and the page are current."""
 
 from __future__ import annotations
 
@@ -34,10 +32,10 @@ CONNECTION = duckdb.connect()
 def test_patterns_agree_with_python(texts: list[str]) -> None:
     texts = [text for text in texts if "\x00" not in text] or [""]
     for pattern in PATTERNS:
-        found = CONNECTION.execute(
+        answers = CONNECTION.execute(
             f"SELECT {to_duckdb.matches('t', pattern)} FROM (SELECT unnest($texts) AS t)", {"texts": texts}
         ).fetchall()
-        assert [row[0] for row in found] == [re.fullmatch(pattern, text) is not None for text in texts], (
+        assert [row[0] for row in answers] == [re.fullmatch(pattern, text) is not None for text in texts], (
             pattern
         )
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angelia.delivery.channels import apns, smtp, webhook
+from angelia.delivery.channels import apns, mail_format, smtp, webhook
 from angelia.delivery.channels.base import ChannelConfig, Message, MessageRejected, Verdict
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker.run import Delivery, Options, Result
@@ -218,7 +218,7 @@ def test_apns_payload_limit() -> None:
 
 # ---- e-mail
 
-MAIL = smtp.SmtpAdapter("Shop <news@shop.example>", "https://shop.example/u", b"secret")
+MAIL = smtp.SmtpAdapter(mail_format.Mailbox("Shop", "news@shop.example"), "https://shop.example/u", b"secret")
 
 
 def test_mail_carries_one_click_unsubscribing_and_the_dispatch_id() -> None:

@@ -5,12 +5,15 @@ nothing written).
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from angelia.cli import main
+from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest import sample_plan
 from angelia.lake import Lake
 from angelia.transport.wire import UNKNOWN, Answer
@@ -129,6 +132,80 @@ def test_status_due_and_release(bench: Any, settings_home: Path, capsys: pytest.
     assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z") == 0
     assert "nothing is due" in capsys.readouterr().out
     assert run("ledger", "due", "--now", "2026-11-15 04:30") == 2
+
+
+RESEND = ("ledger", "resend", "--campaigns", "price_drop", "--from", DS, "--to", DS)
+
+
+@pytest.fixture
+def lacking(bench: Any, settings_home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A plan of four that was stopped while it was delivered, and goes on since."""
+    bench.plan(4)
+    for action in ("stop", "resume"):
+        entry = {
+            "entry_id": action,
+            "campaign_id": "price_drop",
+            "action": action,
+            "at_ts": datetime(2026, 11, 15, 4, 30 if action == "stop" else 31, tzinfo=UTC),
+            "actor": "test",
+            "reason": "wrong link",
+        }
+        rows = pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops")))
+        bench.lake.append_log("stops", rows)
+        if action == "stop":
+            bench.deliver()
+    return bench
+
+
+def test_a_resend_demands_the_hash_of_its_count(lacking: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    now = ("--now", "2026-11-15T04:30:00Z")
+    assert run(*RESEND, *now, "--json") == 0
+    counted = json.loads(capsys.readouterr().out)
+    assert (counted["resent"], counted["dry_run"]) == (4, True)
+    for words, says in (
+        (("--yes",), "--yes needs --expect HASH"),
+        (("--yes", "--expect", ""), "--yes needs --expect HASH"),
+        (("--yes", "--expect", "x"), "is no hash of a count"),
+        (("--yes", "--expect", f"{counted['hash'][:-16]}{'0' * 16}"), "is not what was counted"),
+        (("--expect", counted["hash"]), "--expect goes with --yes"),
+    ):
+        assert run(*RESEND, *now, *words) == 2
+        captured = capsys.readouterr()
+        assert says in captured.err.splitlines()[-1]
+        assert captured.out == ""
+    assert not lacking.parts()[1:]
+    assert run(*RESEND, *now, "--yes", "--expect", counted["hash"]) == 0
+    assert len(lacking.parts()) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (("--answer", "", "--answered-by", ""), "nobody answered"),  # marked as success
+        (("--answer", "Approve", "--answered-by", ""), "no named person answered"),
+        (("--answer", "Reject", "--answered-by", ""), "no named person answered"),  # timed out
+        (("--answer", "Reject", "--answered-by", "ada"), "the answer was Reject"),
+        (("--answer", "Send them, too", "--answered-by", "ada"), "was not offered"),
+    ],
+)
+def test_an_answer_that_is_none_resends_nothing(
+    lacking: Any, capsys: pytest.CaptureFixture[str], answer: tuple[str, ...], says: str
+) -> None:
+    now = ("--now", "2026-11-15T04:30:00Z")
+    assert run(*RESEND, *now, "--json") == 0
+    counted = json.loads(capsys.readouterr().out)["hash"]
+    approved = ("--answer", "Approve", "--answered-by", "ada")
+    for expect, words, why in (
+        (counted, answer, says),
+        ("", approved, "the answer is about nothing that it names"),
+    ):
+        assert run(*RESEND, *now, "--yes", "--expect", expect, *words) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith("error: nothing was put up again: ")
+        assert why in line
+    assert not lacking.parts()[1:]
+    assert run(*RESEND, *now, "--yes", "--expect", counted, *approved) == 0
+    assert len(lacking.parts()) == 2
 
 
 def test_no_server_listens_where_another_does_by_default() -> None:

@@ -18,6 +18,7 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.apns import ApnsAdapter
 from angelia.delivery.channels.base import Adapter, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
+from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.delivery.clock import SimulatedClock
@@ -137,7 +138,7 @@ ADAPTERS: dict[str, tuple[Adapter, Any]] = {
     "fcm": (FcmAdapter("p"), lambda n: f"sandbox-{n:08d}"),
     "apns": (ApnsAdapter("topic"), lambda n: f"{n:064x}"),
     "email": (
-        SmtpAdapter("news@shop.example", "https://shop.example/u", b"k"),
+        SmtpAdapter(Mailbox("", "news@shop.example"), "https://shop.example/u", b"k"),
         lambda n: f"ann.{n}@people.example",
     ),
     "webhook": (WebhookAdapter(b"k"), lambda n: f"https://hooks.example/{n}"),

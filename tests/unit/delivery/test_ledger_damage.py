@@ -46,20 +46,24 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "one byte short": lambda data: data[:-1],
     "other bytes": lambda data: b"\x00\xff" * 40,
     "a list": lambda data: b"[1]",
+    "one bit": lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
 }
 
 
-@pytest.mark.parametrize("folder", ["outcomes", "intents", "seals", "followups"])
+@pytest.mark.parametrize(
+    "folder", ["outcomes", "intents", "seals", "followups", "claims", "released", "sights"]
+)
 def test_a_damaged_object_is_named_and_nothing_is_sent(folder: str, half_sent: Any) -> None:
     store = half_sent.lake.store
     if folder == "followups":
         store.create(f"followups/2026-11-14/2026-11-15T04/{'0' * 32}.deferred", b'{"root": "x"}')
-    path = store.local_path(next(iter(store.list(folder))))
+    key = next(iter(store.list(folder)))
+    path = store.local_path(key)
     path.chmod(0o644)
     sound = path.read_bytes()
     for name, damage in DAMAGE.items():
         path.write_bytes(damage(sound))
-        with pytest.raises(Corrupt):
+        with pytest.raises(Corrupt, match=f"^{key} is damaged$"):
             half_sent.deliver(takeover=True)
         assert half_sent.wire.requests == [], name
     path.write_bytes(sound) if folder != "followups" else path.unlink()

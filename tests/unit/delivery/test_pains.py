@@ -24,6 +24,7 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.delivery.channels.base import Message
+from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.smtp import SmtpAdapter, unsubscribe_token
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.status import release, status
@@ -237,7 +238,7 @@ def test_pain_15_whatever_follows_links_unsubscribes_nobody() -> None:
     """A scanner opens every link of a mail (GET). Unsubscribing is in no text of it: only in a header, by
     POST, with a token of this one mail.
     """
-    adapter = SmtpAdapter("news@shop.example", "https://shop.example/u", b"key")
+    adapter = SmtpAdapter(Mailbox("", "news@shop.example"), "https://shop.example/u", b"key")
     message = Message(
         "ann@people.example", "ab" * 16, "Sale", "Hello Ann.", "https://shop.example/sale", None, 60, False
     )

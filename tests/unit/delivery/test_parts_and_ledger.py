@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from angelia.config import MAX_LEAD_HOURS
-from angelia.contracts.sending import MAX_TTL_HOURS, PLAN_HOURS
+from angelia.contracts.sending import ANSWERED_DAYS, MAX_TTL_HOURS, PLAN_HOURS
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.outcomes import RANK, Outcomes, merge, read
 from angelia.delivery.manifest import parts, sample_plan
+from angelia.delivery.manifest.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.lake.expire import expire
@@ -33,7 +34,7 @@ def test_the_first_worker_of_an_hour_decides_which_manifest_is_sent(lake: Lake) 
     assert second.number == 2
     assert parts.seal(lake, DS, HOUR, "later").number == 1
     assert parts.seal(lake, DS, "2026-11-15T05", "later").number == 2
-    assert json.loads(lake.store.read(f"seals/{DS}/{HOUR}"))["sha256"] == first.sha256
+    assert read_json(lake.store, f"seals/{DS}/{HOUR}")["sha256"] == first.sha256
     assert parts.sealed_hours(lake, DS) == {HOUR: 1, "2026-11-15T05": 2}
     assert len(parts.sealed_messages(lake, DS)) == 5 + 10
     assert parts.sealed_hours(lake, "2026-11-13") == {}
@@ -85,6 +86,8 @@ def test_a_message_is_due_and_its_manifest_kept_to_the_end_of_the_longest_life_t
         expire(Lake(lake.store, clock=lambda now=now: now), 0)
         assert lake.store.exists(sealed.files[0].path)
     expire(Lake(lake.store, clock=lambda: now + timedelta(days=3)), 0)
+    assert lake.store.exists(sealed.files[0].path)  # it may still be answered
+    expire(Lake(lake.store, clock=lambda: now + timedelta(days=ANSWERED_DAYS)), 0)
     assert not lake.store.exists(sealed.files[0].path)
 
 

@@ -18,13 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from angelia.cli import main
+from angelia.commands.receive import caller_secrets
+from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import sign
 from angelia.delivery.ledger import outcomes
 from angelia.delivery.manifest import parts, sample_plan
-from angelia.errors import AngeliaError
+from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
-from angelia.lake.erase import erase
+from angelia.lake.erasing.erase import erase
+from angelia.lake.expire import expire
 from angelia.receive import folding
 from angelia.receive.folding import fold
 from angelia.receive.journal import KEEP_DAYS, Journal, parse
@@ -38,8 +41,13 @@ Post = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def server(lake: Lake) -> Iterator[Receiver]:
-    with Receiver(("127.0.0.1", 0), Journal(lake.store), SECRET, MAIL, lambda: NOW) as receiver:
+def secret() -> Any:
+    return SECRET
+
+
+@pytest.fixture
+def server(lake: Lake, secret: Any) -> Iterator[Receiver]:
+    with Receiver(("127.0.0.1", 0), Journal(lake.store), secret, MAIL, lambda: NOW) as receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield receiver
@@ -111,10 +119,11 @@ def test_events_become_receipts_of_their_dispatch_and_their_plan_day(
     assert post("/events", body, signed(body)) == (200, {"taken": 3, "repeated": False})
     assert fold(lake, NOW) == {"receipts": 3, "suppressions": 0, "waiting": 0, "unknown": 0}
     found = receipts(lake)
-    assert [(row["receipt_id"], row["kind"], row["reason"], row["user_id"]) for row in found] == [
-        ("e1", "opened", None, "u00000000"), ("e2", "delivered", "ok", "u00000001"),
-        ("e3", "bounced", None, "u00000002"),
+    said = sorted((row["user_id"], row["kind"], row["reason"]) for row in found)
+    assert said == [
+        ("u00000000", "opened", None), ("u00000001", "delivered", "ok"), ("u00000002", "bounced", None),
     ]  # fmt: skip
+    assert len({row["receipt_id"] for row in found}) == 3
     assert all(row["sent_ts"] is not None and row["receipt_ts"] == NOW - timedelta(hours=1) for row in found)
     assert lake.partitions("push_receipts", ds=DS, source="receive") == [
         {"ds": DS, "source": "receive", "part": "2026-11-15T05"}
@@ -133,7 +142,7 @@ def test_whatever_is_said_twice_counts_once(lake: Lake, post: Post, dispatches: 
     post("/events", again, signed(again, "msg-2"))
     assert fold(lake, NOW + timedelta(hours=1))["receipts"] == 1
     assert fold(lake, NOW) == {}
-    assert [row["receipt_id"] for row in receipts(lake)] == ["e1", "e2"]
+    assert sorted(row["user_id"] for row in receipts(lake)) == ["u00000000", "u00000001"]
 
 
 def test_a_request_that_is_repeated_after_midnight_is_known(lake: Lake) -> None:
@@ -306,6 +315,79 @@ def test_a_stop_is_not_lost_to_another_event_of_its_id(
     assert fold(lake, NOW) == {}
 
 
+def test_events_of_one_id_are_all_receipts(lake: Lake, post: Post, dispatches: list[str]) -> None:
+    """In one request, in later ones, in other hours, of another kind or for another dispatch."""
+    hours = [(NOW - timedelta(hours=back)).isoformat() for back in (1, 2)]
+    told = [
+        [
+            event(dispatches[0], name="1"),
+            event(dispatches[1], name="1"),
+            event(dispatches[0], "delivered", "1"),
+        ],
+        [
+            event(dispatches[2], name="1"),
+            event(dispatches[3], "stop", "1"),
+            event(dispatches[3], "complaint", "1"),
+        ],
+        [event(dispatches[4], name="1", at=hours[1])],
+    ]
+    for n, events in enumerate(told):
+        body = body_of(*events)
+        assert post("/events", body, signed(body, f"msg-{n}"))[0] == 200
+        assert fold(lake, NOW)["receipts"] == len(events)
+    every = [one for events in told for one in events]
+    body = body_of(*reversed(every))
+    assert post("/events", body, signed(body, "msg-again"))[0] == 200
+    assert fold(lake, NOW)["receipts"] == 0
+    found = receipts(lake)
+    assert len(found) == len({row["receipt_id"] for row in found}) == len(every)
+
+
+@pytest.mark.parametrize("secret", [{"sms": b"a" * 32, "app": b"b" * 32}])
+def test_callers_who_number_alike_are_told_apart(
+    secret: dict[str, bytes], lake: Lake, server: Receiver, post: Post, dispatches: list[str]
+) -> None:
+    for caller, kind in (("sms", "stop"), ("app", "opened"), ("sms", "opened")):
+        body = body_of(event(dispatches[0], kind, name="1"))
+        answer = post("/events", body, signed(body, "1", secret[caller]))
+        assert answer == (200, {"taken": 1, "repeated": False})
+    assert fold(lake, NOW) == {"receipts": 3, "suppressions": 1, "waiting": 0, "unknown": 0}
+
+
+def test_receipts_of_an_older_version_are_not_doubled(lake: Lake, dispatches: list[str]) -> None:
+    events, _ = parse(body_of(event(dispatches[0])), NOW)
+    Journal(lake.store).take("a", events, NOW)
+    fold(lake, NOW)
+    (leaf,) = lake.partitions("push_receipts", ds=DS, source="receive")
+    old = lake.read(lake.require("push_receipts", **leaf))
+    names = pa.array(["e1"], pa.string())
+    with lake.attempt("push_receipts", **leaf) as attempt:
+        columns = old.select(arrow.schema(dataset("push_receipts")).names)
+        attempt.write(columns.set_column(0, columns.schema.field(0), names), "part-0000.parquet")
+        attempt.publish()
+    Journal(lake.store).take("b", events, NOW)
+    assert fold(lake, NOW)["receipts"] == 0
+    assert [row["receipt_id"] for row in receipts(lake)] == ["e1"]
+
+
+def test_a_damaged_request_is_named_and_the_others_are_folded(
+    lake: Lake, post: Post, dispatches: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, opened = body_of(event(dispatches[0], "stop")), body_of(event(dispatches[1]))
+    post("/events", stop, signed(stop))
+    (key,) = lake.store.list("received")
+    path = lake.store.local_path(key)
+    path.chmod(0o644)
+    sound = path.read_bytes()
+    path.write_bytes(sound.replace(dispatches[0].encode(), dispatches[2].encode()))
+    assert post("/events", stop, signed(stop))[0] == 503  # not 200: what it says is not kept
+    post("/events", opened, signed(opened, "msg-2"))
+    assert fold(lake, NOW) == {"receipts": 1, "suppressions": 0, "waiting": 0, "unknown": 0, "damaged": 1}
+    assert f"{key} is damaged" in caplog.text
+    path.write_bytes(sound)
+    assert fold(lake, NOW)["suppressions"] == 1
+
+
 @pytest.mark.parametrize("days", [13, 60, 365])
 def test_an_opt_out_is_honoured_whatever_its_message_s_age(
     days: int, bench: Any, lake: Lake, dispatches: list[str]
@@ -316,6 +398,35 @@ def test_an_opt_out_is_honoured_whatever_its_message_s_age(
         Journal(lake.store).take(name, told, later)
     assert fold(lake, later)["suppressions"] == 1
     assert fold(lake, later)["suppressions"] == 0
+
+
+def test_an_opt_out_of_a_sealed_hour_outlives_a_new_manifest(lake: Lake) -> None:
+    """Its part was never finished, the night was emitted again, and `lake expire` has passed."""
+    later, then = NOW + timedelta(days=8), Lake(lake.store, "main", clock=lambda: NOW)
+    sample_plan.make(then, DS, 5, hours=(4, 5))
+    commit = parts.seal(then, DS, "2026-11-15T04", "now")
+    dispatch = lake.read(commit, ["dispatch_id", "user_id"]).to_pylist()[0]
+    sample_plan.make(then, DS, 7, hours=(4, 5))
+    expire(Lake(lake.store, "main", clock=lambda: later), 6)
+    assert lake.as_of("dispatch_manifest", 1, ds=DS) == commit
+    told, _ = parse(body_of(event(dispatch["dispatch_id"], "stop", at=later.isoformat())), later)
+    Journal(lake.store).take("a", told, later)
+    assert fold(lake, later)["suppressions"] == 1
+    assert fold(lake, later)["unreadable"] == 0
+
+
+def test_an_unreadable_hour_holds_back_no_other(lake: Lake) -> None:
+    sample_plan.make(lake, DS, 6, hours=(4, 5))
+    for hour in ("2026-11-15T04", "2026-11-15T05"):
+        commit = parts.seal(lake, DS, hour, "now")
+    first, second = commit.files
+    path = lake.store.local_path(first.path)
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    stops = [event(row["dispatch_id"], "stop") for row in lake.read_file(second, ["dispatch_id"]).to_pylist()]
+    Journal(lake.store).take("a", parse(body_of(*stops), NOW)[0], NOW)
+    counts = fold(lake, NOW)
+    assert (counts["suppressions"], counts["unreadable"]) == (3, 1)
 
 
 def test_a_pending_opt_out_outlives_its_journal_day(
@@ -373,7 +484,7 @@ def test_two_that_fold_at_once_lose_nothing(
 
     monkeypatch.setattr(Lake, "head", slow)
     fold(lake, NOW)
-    assert [row["receipt_id"] for row in receipts(lake)] == ["e1", "e2"]
+    assert sorted(row["user_id"] for row in receipts(lake)) == ["u00000000", "u00000001"]
 
 
 def test_nobody_can_be_believed_without_a_secret(
@@ -383,6 +494,26 @@ def test_nobody_can_be_believed_without_a_secret(
         main(["receive", "--port", "0"])
     assert stop.value.code == 2
     assert "ANGELIA_RECEIVE_CREDENTIALS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("held", "secrets"),
+    [
+        ({"secret": "a"}, {"": b"a"}),
+        ({"secrets": {"sms": "a", "app": "b"}}, {"sms": b"a", "app": b"b"}),
+        ({"secret": "a", "secrets": {"sms": "b"}}, {"": b"a", "sms": b"b"}),
+        ({"secrets": {"SMS": "a"}}, None), ({"secrets": ["a"]}, None), ({"secrets": {"sms": ""}}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_secrets_of_callers(held: Any, secrets: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "receive.json").write_text(json.dumps(held))
+    monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(tmp_path / "receive.json"))
+    if secrets is None:
+        with pytest.raises(InvalidInput, match="ANGELIA_RECEIVE_CREDENTIALS"):
+            caller_secrets()
+    else:
+        assert caller_secrets() == secrets
 
 
 def test_the_command_takes_folds_and_stops(
@@ -408,7 +539,28 @@ def test_the_command_takes_folds_and_stops(
     assert signal.getsignal(signal.SIGTERM) is before
     assert stop.value.code == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["receipts"] == 1
-    assert [row["receipt_id"] for row in receipts(lake)] == ["e1"]
+    assert [row["dispatch_id"] for row in receipts(lake)] == [dispatch]
+
+
+def test_the_command_says_what_is_damaged(
+    lake: Lake,
+    settings_home: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = settings_home / "receive.json"
+    path.write_text(json.dumps({"secret": SECRET.decode()}))
+    monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(path))
+    Journal(lake.store).take("left", parse(body_of(event("0" * 32, "stop")), NOW)[0], datetime.now(UTC))
+    (key,) = lake.store.list("received")
+    lake.store.local_path(key).chmod(0o644)
+    lake.store.local_path(key).write_bytes(b"\xff")
+    with pytest.raises(SystemExit) as stop:
+        main(["receive", "--port", "0", "--max-seconds", "0.1", "--json"])
+    assert stop.value.code == 3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["damaged"] == 1
+    assert f"{key} is damaged" in caplog.text
 
 
 def test_of_free_words_and_mailboxes_nothing_is_kept(lake: Lake) -> None:

@@ -10,7 +10,7 @@ from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.ledger.resend import _refused, lines, resend
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker.run import lease_now
-from angelia.errors import InvalidInput
+from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
@@ -78,8 +78,13 @@ def stopped(bench):
     return bench
 
 
-def run(bench, *, dry_run=False, days=(DS,), campaigns=("price_drop",), now=NOON):
-    return resend(bench.lake, list(days), set(campaigns), micros(now), lease_now(), dry_run=dry_run)
+def run(bench, *, dry_run=False, expect=None, days=(DS,), campaigns=("price_drop",), now=NOON):
+    """Count, and put up what was counted just now or as `expect`."""
+
+    def once(expect):
+        return resend(bench.lake, list(days), set(campaigns), micros(now), lease_now(), expect=expect)
+
+    return once(None) if dry_run else once(expect or once(None)["hash"])
 
 
 def test_what_was_held_back_goes_once_the_campaign_resumes_and_every_row_is_counted(stopped):
@@ -201,8 +206,72 @@ def test_a_replay_is_never_resent(bench):
             {"price_drop"},
             micros(NOON),
             lease_now(),
-            dry_run=True,
         )
+
+
+def test_only_what_was_counted_is_put_up(stopped):
+    bench = stopped
+    say(bench.lake, "resume", 1)
+    counted = run(bench, dry_run=True)
+    assert lines(counted)[-1] == f"to put up these and no others: add --yes --expect {counted['hash']}"
+    assert run(bench, dry_run=True)["hash"] == counted["hash"], "nothing was written by counting"
+    earlier = bench.lake.store.children(f"followups/{DS}/{HOUR}")
+    at, rows = counted["hash"].split("-")
+    for other in (f"{at}-{'0' * 16}", f"{int(at) - 1}-{rows}"):
+        with pytest.raises(Conflict, match="nothing was put up"):
+            run(bench, expect=other)
+    assert bench.lake.store.children(f"followups/{DS}/{HOUR}") == earlier
+    assert run(bench, expect=counted["hash"])["resent"] == counted["resent"] == 17
+
+
+def test_rows_that_were_not_counted_are_not_put_up(bench):
+    """A part that was still delivered when it was counted has become lacking since."""
+    bench.plan(6)
+    counted = run(bench, dry_run=True)
+    assert counted["campaigns"] == {"price_drop": {"pending": 6}}
+    say(bench.lake, "stop", 0)
+    bench.deliver()
+    say(bench.lake, "resume", 1)
+    with pytest.raises(Conflict, match="what may go again is not what was counted"):
+        run(bench, expect=counted["hash"])
+    assert not bench.parts()[1:]
+
+
+def test_who_refuses_between_count_and_answer_is_left_out(stopped):
+    bench = stopped
+    say(bench.lake, "resume", 1)
+    counted = run(bench, dry_run=True)
+    preferences(bench.lake, ("u00000007", "topic", "promo", False, 1))
+    suppress(bench.lake, "u00000008")
+    result = run(bench, expect=counted["hash"])
+    assert result["campaigns"] == {
+        "price_drop": {"opted_out": 1, "resent": 15, "suppressed": 1, "window_closed": 3}
+    }
+
+
+def test_a_window_that_closes_before_the_answer_is_left_out(stopped):
+    bench = stopped
+    say(bench.lake, "resume", 1)
+    early = NOON.replace(minute=10)
+    counted = run(bench, dry_run=True, now=early)
+    assert counted["campaigns"] == {"price_drop": {"resent": 20}}
+    result = run(bench, expect=counted["hash"])
+    assert result["campaigns"] == {"price_drop": {"resent": 17, "window_closed": 3}}
+
+
+@pytest.mark.parametrize("expect", ["", "x", "17", "1-0123456789abcdef ", "-1-0123456789abcdef"])
+def test_what_is_no_hash_of_a_count_is_refused(stopped, expect):
+    say(stopped.lake, "resume", 1)
+    with pytest.raises(InvalidInput, match="is no hash of a count"):
+        resend(stopped.lake, [DS], {"price_drop"}, micros(NOON), lease_now(), expect=expect)
+    assert not stopped.parts()[1:]
+
+
+def test_an_unknown_campaign_stops_before_anything_is_put_up(stopped):
+    say(stopped.lake, "resume", 1)
+    with pytest.raises(InvalidInput, match="price_dorp"):
+        run(stopped, campaigns=("price_drop", "price_dorp"), expect=f"{micros(NOON)}-{'0' * 16}")
+    assert not stopped.parts()[1:]
 
 
 def test_preferences_of_a_mistyped_year_hide_no_refusal(lake: Lake) -> None:

@@ -187,7 +187,16 @@ def test_rules_count_and_draw_as_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["rules: [{match: {tokenprefix: x}}]", "rules: 5", "{", "rules: [{then: {status: 99}}]"]
+    "text",
+    [
+        "rules: [{match: {tokenprefix: x}}]",
+        "rules: 5",
+        "{",
+        "rules: [{then: {status: 99}}]",
+        "rules: &a []\nconnections: *a",
+        "rules: " + "[" * 2_000,
+        "rules: 2026-13-45",
+    ],
 )
 def test_rule_files_that_are_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rules.yaml"

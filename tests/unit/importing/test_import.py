@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from angelia.cli import main
 from angelia.commands.import_ import run_import
 from angelia.config import load_settings
 from angelia.contracts import ids
@@ -373,81 +372,6 @@ def test_names_and_values_are_data_never_sql(tmp_path: Path, lake: Lake, name: s
     )
     (row,) = read(lake, "user_profiles", ds="2022-05-08")
     assert (row["province"], row["device_vendor"]) == (name, name)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {"columns": {**EVENTS["columns"], "event_id": "eidd"}},
-            r"has no column 'eidd'; column 1 of 4 comes nearest",
-        ),
-        (
-            {"columns": {**EVENTS["columns"], "event_idd": "eid"}},
-            r"has no column 'event_idd'; did you mean 'event_id'\?",
-        ),
-        ({"columns": {"event_id": "eid"}}, "needs a value for user_id, event_type, event_ts"),
-        ({"dataset": "user_event"}, r"cannot be imported; did you mean 'user_events'\?"),
-        ({"colums": {}}, r"outputs.0.colums: unknown key; did you mean 'columns'\?"),
-        ({"columns": {**EVENTS["columns"], "item": {"from": "uid", "constant": "x"}}}, "give exactly one of"),
-        ({"columns": {**EVENTS["columns"], "item": {"template": "{uid!r}"}}}, "only plain"),
-        ({"columns": {**EVENTS["columns"], "item": {"form": "uid"}}}, r"unknown key; did you mean 'from'\?"),
-        (
-            {"columns": {**EVENTS["columns"], "value": {"from": "uid", "timestamp": {"unit": "ms"}}}},
-            "takes no timestamp rule",
-        ),
-        (
-            {
-                "columns": {
-                    **EVENTS["columns"],
-                    "event_ts": {"from": "ms", "timestamp": {"unit": "ms", "timezone": "Mars/Base"}},
-                }
-            },
-            "no IANA timezone",
-        ),
-        ({"filter": [{"column": "ms", "op": "gt", "value": "ten"}]}, "gt compares numbers"),
-        (
-            {"filter": [{"column": "uidd", "op": "not_null"}]},
-            r"no column 'uidd'; column 2 of 4 comes nearest",
-        ),
-        ({"input": "nowhere"}, "no input 'nowhere'"),
-        ({"partition": {"day_of": "user_id"}}, "is no timestamp"),
-    ],
-)
-def test_a_wrong_mapping_is_one_line_and_writes_nothing(
-    tmp_path: Path, lake: Lake, capsys: pytest.CaptureFixture[str], change: dict[str, Any], message: str
-) -> None:
-    import re
-
-    document = tmp_path / "mapping.yaml"
-    document.write_text(
-        yaml.safe_dump({"name": "test", "inputs": {"log": "log*"}, "outputs": [{**EVENTS, **change}]})
-    )
-    with pytest.raises(SystemExit) as ended:
-        main(["import", "--mapping", str(document), str(events(tmp_path, f"a,u,open,{NOON}"))])
-    assert ended.value.code == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("reading ")]
-    assert len(errors) == 1
-    assert re.search(message, errors[0])
-    assert lake.partitions("user_events") == []
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name: [", "line"),
-        ("- a list", "no mapping document"),
-        ("name: test\nname: test\n", "given twice"),
-        ("name: &a [x, x]\ninputs: [*a, *a]\n", r"mapping.yaml line 2: aliases \(\*name\) are not accepted"),
-        ("name: " + "[" * 2_000, "line 1: nested too deeply"),
-        ("name: 2026-13-45\n", "a date or number in it is none"),
-        ("name: Test\ninputs: {a: a}\noutputs: [{dataset: user_events, input: a}]", "name"),
-    ],
-)
-def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, message: str) -> None:
-    document = csv(tmp_path, "mapping.yaml", text)
-    with pytest.raises(InvalidInput, match=message):
-        run_import(load_settings(), document, [events(tmp_path)])
 
 
 def test_files_that_do_not_fit(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""One lake per test on each store: a local folder with a space in its path, and S3 as moto's server speaks it
-over real HTTP.
+"""One lake per test on each store: a local folder, and S3.
+
+The folder has a space in its path; S3 is moto's server over real HTTP.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def s3_store(s3_url: str, s3_endpoint: str) -> Iterator[Store]:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Return an empty store of each kind."""
     if request.param == "s3":
-        found: Store = request.getfixturevalue("s3_store")
-        return found
+        s3: Store = request.getfixturevalue("s3_store")
+        return s3
     return open_store(str(tmp_path / "la ke"))
 
 

@@ -1,5 +1,4 @@
-"""`angelia lake …` as an operator types it: what it prints, and that mistakes are one line and exit code
-2."""
+"""`angelia lake …` as an operator types it; mistakes are one line and exit code 2."""
 
 from __future__ import annotations
 

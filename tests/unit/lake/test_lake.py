@@ -1,12 +1,10 @@
-"""Write, audit, publish; who reads what; logs and chains. On both stores."""
+"""Write and publish; who reads what; branches and logs. On both stores."""
 
 from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,9 @@ import pytest
 
 from angelia.contracts import CONTRACTS
 from angelia.contracts.rows import valid_rows
-from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
-from angelia.lake import Attempt, Commit, FileEntry, Lake
-from angelia.lake.lake import MAIN
-from angelia.lake.store import LocalStore, Store, Unsettled
-from angelia.users.chain import append_chain
+from angelia.errors import Corrupt, InvalidInput, NotFound
+from angelia.lake import Commit, Lake
+from angelia.lake.store import LocalStore, Store
 
 DS = "2026-11-14"
 
@@ -44,15 +40,6 @@ def publish(lake: Lake, table: pa.Table | None = None, ds: str = DS, **how: Any)
         return attempt.publish(**how)
 
 
-def users(first: int, last: int) -> pa.Table:
-    return pa.table(
-        {
-            "user_id": [f"u{i}" for i in range(first, last)],
-            "ordinal": pa.array(range(first, last), pa.uint32()),
-        }
-    )
-
-
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_every_dataset_comes_back_as_it_was_written(lake: Lake, name: str) -> None:
     rows = valid_rows(name, 40)
@@ -60,10 +47,10 @@ def test_every_dataset_comes_back_as_it_was_written(lake: Lake, name: str) -> No
     with lake.attempt(name, **leaf) as attempt:
         attempt.write(rows, "part-0000.parquet")
         made = attempt.publish()
-    found = lake.require(name, **dict(reversed(leaf.items())))
-    assert found == made
-    assert (found.ref, found.sha256) == (made.ref, made.sha256)
-    assert lake.read(found).equals(rows)
+    standing = lake.require(name, **dict(reversed(leaf.items())))
+    assert standing == made
+    assert (standing.ref, standing.sha256) == (made.ref, made.sha256)
+    assert lake.read(standing).equals(rows)
     assert lake.cited(made.citation()) == made
 
 
@@ -78,9 +65,9 @@ def test_readers_see_nothing_before_publish_and_everything_after(any_lake: Lake)
             meta={"gap": 0.1},
             rejects={"dirty": 4},
         )
-    found = any_lake.require("material_scores", ds=DS)
-    assert found == made
-    assert (found.number, found.rows, found.rejects, found.params) == (
+    standing = any_lake.require("material_scores", ds=DS)
+    assert standing == made
+    assert (standing.number, standing.rows, standing.rejects, standing.params) == (
         1,
         1,
         {"dirty": 4},
@@ -113,166 +100,6 @@ def test_a_rerun_makes_the_next_commit_and_old_ones_stay_readable(any_lake: Lake
     assert [commit.number for commit in any_lake.history("material_scores", ds=DS)] == [1, 2, 3]
     with pytest.raises(NotFound, match="no commit 9"):
         any_lake.as_of("material_scores", 9, ds=DS)
-
-
-def _race(lake: Lake, mine: dict[str, Any], theirs: dict[str, Any]) -> tuple[Commit, Commit]:
-    """Publish `theirs` between the moment `mine` looked for its number and its create."""
-    other = Lake(lake.store, MAIN)
-    real, won = lake.store.create, []
-
-    def late(key: str, data: bytes) -> bool:
-        if not won:
-            won.append(None)
-            won[0] = publish(other, **theirs)
-        return real(key, data)
-
-    lake.store.create = late  # type: ignore[method-assign]
-    try:
-        return publish(lake, **mine), won[0]  # type: ignore[return-value]
-    finally:
-        lake.store.create = real  # type: ignore[method-assign]
-
-
-def test_the_loser_adopts_an_equal_winner_and_drops_its_own_files(any_lake: Lake) -> None:
-    how = {"inputs": ["user_events/ds=2026-11-14@1"], "params": {"seed": 7}}
-    mine, theirs = _race(any_lake, {**how, "meta": {"seconds": 1}}, {**how, "meta": {"seconds": 2}})
-    assert mine == theirs
-    assert len(any_lake.history("material_scores", ds=DS)) == 1
-    assert sorted(key for key in any_lake.store.list("") if "attempt-" in key) == [mine.files[0].path]
-
-
-def test_the_loser_with_other_parameters_takes_the_next_number(any_lake: Lake) -> None:
-    own, winner = _race(any_lake, {"params": {"seed": 7}}, {"params": {"seed": 8}})
-    assert (winner.number, own.number) == (1, 2)
-    any_lake.check_bytes(own.files[0])
-
-
-def test_the_loser_with_other_inputs_takes_the_next_number_and_keeps_them(any_lake: Lake) -> None:
-    cited = ["user_events/ds=2026-11-14@1", "user_profiles/ds=2026-11-14@1"]
-    own, winner = _race(any_lake, {"inputs": iter(cited)}, {"inputs": cited[:1]})
-    assert (winner.number, own.number) == (1, 2)
-    assert own.inputs == tuple(cited)
-
-
-def test_the_loser_with_other_code_takes_the_next_number(
-    any_lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    versions = iter(["1.0+mine", "1.0+theirs"])
-    monkeypatch.setattr("angelia.lake.attempt.code_version", lambda: next(versions))
-    own, winner = _race(any_lake, {}, {})
-    assert (own.code_version, winner.code_version) == ("1.0+mine", "1.0+theirs")
-    assert (winner.number, own.number) == (1, 2)
-
-
-def test_many_writers_at_once_each_get_a_number(any_lake: Lake) -> None:
-    with ThreadPoolExecutor(6) as pool:
-        commits = list(
-            pool.map(
-                lambda seed: publish(Lake(any_lake.store), scores(seed), params={"seed": seed}), range(6)
-            )
-        )
-    assert sorted(commit.number for commit in commits) == [1, 2, 3, 4, 5, 6]
-    for commit in commits:
-        assert any_lake.as_of("material_scores", commit.number, ds=DS) == commit
-
-
-def test_an_unsettled_publish_keeps_its_files(any_lake: Lake) -> None:
-    real = any_lake.store.create
-
-    def arrives_but_says_nothing(key: str, data: bytes) -> bool:
-        real(key, data)
-        raise Unsettled("no answer")
-
-    any_lake.store.create = arrives_but_says_nothing  # type: ignore[method-assign]
-    with pytest.raises(Unsettled):
-        publish(any_lake)
-    any_lake.store.create = real  # type: ignore[method-assign]
-    any_lake.check_bytes(any_lake.require("material_scores", ds=DS).files[0])
-
-
-# ---- audit
-
-
-def entry_of(lake: Lake, attempt: Attempt, table: pa.Table, **changes: Any) -> FileEntry:
-    return replace(lake.write_file("material_scores", attempt.folder, table, "part-0000.parquet"), **changes)
-
-
-def publish_as(lake: Lake, entries: Callable[[Attempt], list[FileEntry]]) -> Commit:
-    with lake.attempt("material_scores", ds=DS) as attempt:
-        for entry in entries(attempt):
-            attempt.add(entry)
-        return attempt.publish()
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "says"),
-    [
-        ({"bytes": 5}, Corrupt, "its commit says 5"),
-        ({"rows": 5}, Corrupt, "2 rows, its commit says 5"),
-        ({"path": "main/material_scores/ds=2026-11-14/attempt-0/gone.parquet"}, Corrupt, "missing"),
-        (
-            {"path": "main/material_scores/ds=2026-11-13/attempt-0/x.parquet"},
-            InvalidInput,
-            "not of this partition",
-        ),
-    ],
-)
-def test_the_audit_refuses_files_that_are_not_as_said(
-    any_lake: Lake, changes: dict[str, Any], error: type[Exception], says: str
-) -> None:
-    with pytest.raises(error, match=says):
-        publish_as(any_lake, lambda attempt: [entry_of(any_lake, attempt, scores(1, 2), **changes)])
-    assert list(any_lake.store.list("")) == []
-
-
-def test_the_audit_refuses_a_file_named_twice(any_lake: Lake) -> None:
-    with pytest.raises(InvalidInput, match="named twice"):
-        publish_as(any_lake, lambda attempt: [entry_of(any_lake, attempt, scores(1))] * 2)
-
-
-def test_the_audit_refuses_what_is_no_parquet(any_lake: Lake) -> None:
-    def text(attempt: Attempt) -> list[FileEntry]:
-        any_lake.store.put(f"{attempt.folder}/x.parquet", b"no parquet at all")
-        return [FileEntry(f"{attempt.folder}/x.parquet", 17, "0" * 64, 1)]
-
-    with pytest.raises(Corrupt, match="footer cannot be read"):
-        publish_as(any_lake, text)
-
-
-def test_the_audit_compares_columns_with_the_contract_unless_taken_as_they_came(any_lake: Lake) -> None:
-    other = scores(1, 2).drop_columns(["material_id"]).set_column(0, "ordinal", pa.array([1, 2], pa.int64()))
-    commit = publish_as(
-        any_lake,
-        lambda attempt: [
-            any_lake.write_file("material_scores", attempt.folder, other, "x.parquet", conform=False)
-        ],
-    )
-    assert not any_lake.require("material_scores", ds=DS).files[0].conforms
-
-    def pretend(attempt: Attempt) -> list[FileEntry]:
-        entry = any_lake.write_file("material_scores", attempt.folder, other, "x.parquet", conform=False)
-        return [replace(entry, conforms=True)]
-
-    with pytest.raises(
-        Corrupt, match=r"ordinal: int64, contract uint32; material_id: absent, contract string"
-    ):
-        publish_as(any_lake, pretend)
-    assert any_lake.require("material_scores", ds=DS) == commit
-
-
-def test_a_footer_longer_than_one_read_is_read_whole(any_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("angelia.lake.attempt.TAIL_BYTES", 16)
-    assert publish(any_lake).rows == 2
-
-
-def test_a_broken_table_is_refused_before_it_is_written(any_lake: Lake) -> None:
-    with pytest.raises(InvalidInput, match="missing columns"):
-        publish(any_lake, scores(1).drop_columns(["p_open"]))
-    assert list(any_lake.store.list("")) == []
-
-
-def test_same_rows_same_bytes(any_lake: Lake) -> None:
-    assert publish(any_lake).files[0].sha256 == publish(any_lake).files[0].sha256
 
 
 # ---- reading
@@ -322,10 +149,10 @@ def test_duckdb_reads_paths_on_every_store(any_lake: Lake, tmp_path: Path) -> No
     for _ in range(2):  # the second time from the cache
         paths = any_lake.paths(commit)
         assert all(Path(path).is_relative_to(tmp_path) for path in paths)
-        found = duckdb.sql(
+        rows = duckdb.sql(
             "SELECT * FROM read_parquet($paths, hive_partitioning = false)", params={"paths": paths}
         ).fetchall()
-        assert found == [(1, "price_drop", "camera", 0.25), (2, "price_drop", "camera", 0.25)]
+        assert rows == [(1, "price_drop", "camera", 0.25), (2, "price_drop", "camera", 0.25)]
     assert any_lake.paths(commit, where=lambda _: False) == []
 
 
@@ -456,7 +283,7 @@ def test_a_replay_reads_main_s_logs_and_writes_none(any_lake: Lake) -> None:
         replay.append_log("suppressions", rows)
 
 
-# ---- logs and chains
+# ---- logs
 
 
 def test_a_log_keeps_every_entry_in_order_under_concurrency(any_lake: Lake) -> None:
@@ -487,66 +314,6 @@ def test_a_log_reads_only_what_is_new(any_lake: Lake, monkeypatch: pytest.Monkey
     any_lake.append_log("stops", valid_rows("stops", 1))
     assert any_lake.read_log("stops").num_rows == 2
     assert seen == [2]
-
-
-def test_a_chain_grows_and_lists_all_earlier_files(any_lake: Lake) -> None:
-    first = append_chain(
-        any_lake,
-        "user_index",
-        [users(0, 300), users(300, 512)],
-        expected=None,
-        shard_bits=8,
-        rejects={"bad id": 2},
-    )
-    assert (first.meta, first.rejects) == ({"shard_bits": 8, "n_users": 512}, {"bad id": 2})
-    second = append_chain(
-        any_lake, "user_index", [users(512, 520)], expected=first, shard_bits=8, meta={"ds": DS}
-    )
-    assert (second.number, second.meta) == (2, {"shard_bits": 8, "n_users": 520, "ds": DS})
-    assert second.files[:2] == first.files
-    assert [entry.shards for entry in second.files] == [(0, 1), (1, 1), (2, 2)]
-    assert any_lake.read(second)["ordinal"].to_pylist() == list(range(520))
-    assert append_chain(any_lake, "user_index", [users(520, 520)], expected=second, shard_bits=8) == second
-    assert any_lake.head("user_index", chain="0") == second
-
-
-def test_a_chain_refuses_what_would_break_ordinals(any_lake: Lake) -> None:
-    head = append_chain(any_lake, "user_index", [users(0, 10)], expected=None, shard_bits=8)
-    for tables, bits, says in [
-        ([users(10, 20)], 14, "begun with shard_bits 8, not 14"),
-        ([users(11, 20)], 8, "consecutive from 10"),
-        ([users(10, 12), users(13, 20)], 8, "consecutive from 12"),
-    ]:
-        with pytest.raises(InvalidInput, match=says):
-            append_chain(any_lake, "user_index", tables, expected=head, shard_bits=bits)
-    with pytest.raises(InvalidInput, match="never written on replay-1"):
-        append_chain(
-            Lake(any_lake.store, "replay-1"), "user_index", [users(10, 20)], expected=head, shard_bits=8
-        )
-    assert len([key for key in any_lake.store.list("") if "attempt-" in key]) == 1
-
-
-def test_a_moved_chain_head_is_a_conflict(any_lake: Lake) -> None:
-    head = append_chain(any_lake, "user_index", [users(0, 10)], expected=None, shard_bits=8)
-    append_chain(any_lake, "user_index", [users(10, 11)], expected=head, shard_bits=8)
-    with pytest.raises(Conflict, match="moved to 2"):
-        append_chain(any_lake, "user_index", [users(10, 12)], expected=head, shard_bits=8)
-    with pytest.raises(Conflict, match="moved to 2"):
-        append_chain(any_lake, "user_index", [users(0, 5)], expected=None, shard_bits=8)
-    assert any_lake.require("user_index", chain="0").rows == 11
-
-
-def test_of_many_appenders_one_wins(any_lake: Lake) -> None:
-    def append(i: int) -> bool:
-        try:
-            append_chain(Lake(any_lake.store), "user_index", [users(0, 10 + i)], expected=None, shard_bits=8)
-        except Conflict:
-            return False
-        return True
-
-    with ThreadPoolExecutor(5) as pool:
-        assert sum(pool.map(append, range(5))) == 1
-    assert len([key for key in any_lake.store.list("") if "attempt-" in key]) == 1
 
 
 def test_a_lake_travels_to_a_worker(any_lake: Lake) -> None:

@@ -1,6 +1,4 @@
-"""Unclear answers of S3: what the client sends really arrives at the server, what comes back is altered on
-the way.
-"""
+"""Unclear answers of S3: requests really arrive, and answers are altered on the way back."""
 
 from __future__ import annotations
 
@@ -29,8 +27,9 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Wire:
-    """Replaces the answers to PUT requests, in order; the request itself still reaches the server where
-    `arrives`.
+    """Replaces the answers to PUT requests, in order.
+
+    The request itself still reaches the server where `arrives`.
     """
 
     def __init__(self, store: S3Store) -> None:

@@ -28,6 +28,21 @@ def test_equal_bytes_do_not_make_two_winners(store: Store) -> None:
     assert not store.create("claims/0", b"same")
 
 
+def test_keys_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    old = os.umask(0o022)
+    try:
+        store.create("keys/address", b"secret")
+        store.create("seals/a", b"one")
+        store.put("keys/other", b"secret")
+    finally:
+        os.umask(old)
+    modes = {
+        key: (tmp_path / key).stat().st_mode & 0o777 for key in ("keys/address", "keys/other", "seals/a")
+    }
+    assert modes == {"keys/address": 0o600, "keys/other": 0o600, "seals/a": 0o644}
+
+
 def test_one_of_many_threads_wins(store: Store) -> None:
     for round_ in range(5):
         with ThreadPoolExecutor(8) as pool:

@@ -1,5 +1,6 @@
-"""`verify` finds every damage and names it; `expire` removes what nobody needs and nothing else. On both
-stores.
+"""`verify` names every damage; `expire` removes what nobody needs, and nothing else.
+
+On both stores.
 """
 
 from __future__ import annotations
@@ -58,11 +59,12 @@ def test_a_whole_lake_has_no_problems(store: Store) -> None:
         head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
     verdict = verify(lake)
     assert verdict.problems == []
+    # The chain's second commit lists a file known from the first.
     assert (verdict.commits, verdict.files, verdict.expired) == (
         5,
         5,
         0,
-    )  # the chain's second commit lists a file known from the first
+    )
     assert verdict.bytes == sum(item.bytes for item in store.stored("") if "attempt-" in item.key)
     assert verify(lake, "user_days").commits == 1
     assert verify(lake, ds="2026-11-13").commits == 0
@@ -186,7 +188,27 @@ def test_what_a_pending_plan_cites_stays_however_indirectly(store: Store) -> Non
     for commit in (profiles, days, plan, first):
         assert store.exists(commit.files[0].path)
     later = expire(lake_at(store, 10), 1)
-    assert set(later.commits) == {profiles.ref, days.ref, first.ref}
+    assert set(later.commits) == {profiles.ref, days.ref}
+
+
+def test_manifests_that_may_be_answered_stay(store: Store) -> None:
+    """Callbacks answer eight days, a plan is sent for six, and a seal may name any commit."""
+    early = lake_at(store, -60)
+    first = publish(early, "dispatch_manifest", "2026-11-18")
+    second = publish(early, "dispatch_manifest", "2026-11-18", seed=9)
+    assert expire(lake_at(store, 10), 6).commits == []
+    assert store.exists(first.files[0].path)
+    assert expire(lake_at(store, 12), 6).commits == [first.ref]
+    assert expire(lake_at(store, 29), 6).commits == [second.ref]
+
+
+def test_a_ledger_stays_as_long_as_people_may_opt_out(store: Store) -> None:
+    early = lake_at(store, -60)
+    with early.attempt("delivery_ledger", ds="2026-09-20", send_hour="2026-09-21T04", part="p") as attempt:
+        attempt.write(valid_rows("delivery_ledger", 20, seed=1, ds="2026-09-20"), "part-0000.parquet")
+        commit = attempt.publish()
+    assert expire(lake_at(store, 300), 6).commits == []
+    assert expire(lake_at(store, 400), 6).commits == [commit.ref]
 
 
 def test_logs_and_chain_files_never_expire(store: Store) -> None:
@@ -205,8 +227,8 @@ def test_logs_and_chain_files_never_expire(store: Store) -> None:
     result = expire(lake_at(store), 1)
     assert (result.commits, result.files) == (["user_index/chain=0@1"], 0)
     assert lake_at(store).read_log("stops").num_rows == 4
-    found = lake_at(store).require("user_index", chain="0")
-    assert lake.read(found).num_rows == 20
+    standing = lake_at(store).require("user_index", chain="0")
+    assert lake.read(standing).num_rows == 20
     assert verify(lake_at(store)).problems == []
 
 

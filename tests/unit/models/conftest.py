@@ -18,7 +18,7 @@ N = 1500
 BODIES = [
     ("policy", "default", {
         "holdout": {"share_pct": 2.0, "salt": "h"}, "salt": "s",
-        "explore": {"slot_share_pct": 5.0, "epsilon": 0.1, "temperature": 0.02},
+        "explore": {"slot_share_pct": 5.0, "epsilon": 0.1},
     }),
     ("audience", "everyone", {"predicate": "gender IS NOT NULL"}),
     ("template", "plain", {"channels": ["fcm"], "variants": {"en": {"title": "t", "body": "b"}}}),
@@ -92,6 +92,10 @@ def write_features_and_catalog(lake: Lake, n: int = N) -> None:
             table("user_features", [features(i) for i in range(n)]), "part-0000.parquet", shards=(0, 0)
         )
         attempt.publish()
+    write_catalog(lake)
+
+
+def write_catalog(lake: Lake) -> None:
     bodies = [
         {"kind": kind, "id": name, "version": 1, "body": json.dumps({"kind": kind, "id": name} | body)}
         for kind, name, body in BODIES

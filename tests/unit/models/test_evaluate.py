@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.calibration import fit_platt, sigmoid
-from models.evaluate import auc, calibration_error, doubly_robust, ips, logloss, snips
+from models.evaluate import auc, calibration_error, doubly_robust, ips, logloss, losses, paired, snips
 
 
 def test_auc_counts_pairs_and_ties_half() -> None:
@@ -37,6 +37,19 @@ def test_platt_recovers_a_known_distortion() -> None:
     slope, offset = fit_platt(-truth, label, np.ones(len(truth)))
     assert 0 < slope < 1e-3  # upside-down scores are flattened to the base rate, never turned round
     assert sigmoid(np.array([offset]))[0] == pytest.approx(label.mean(), abs=1e-6)
+
+
+def test_a_users_examples_count_as_one() -> None:
+    rng = np.random.default_rng(6)
+    gain = rng.normal(0.1, 1.0, 400)
+    alone = paired(gain, np.arange(400))
+    four_times = paired(np.repeat(gain, 4), np.repeat(np.arange(400), 4))
+    assert four_times == pytest.approx(alone, abs=1e-6)
+    spread = 1.96 * gain.std() / 20
+    assert alone["high"] - alone["low"] == pytest.approx(2 * spread, rel=1e-3)
+    assert paired(np.zeros(0), np.zeros(0)) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    label, p = np.array([1.0, 0.0]), np.array([0.25, 0.5])
+    assert losses(label, p).mean() == pytest.approx(logloss(label, p))
 
 
 class Bandit:

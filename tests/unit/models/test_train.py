@@ -1,17 +1,21 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from angelia.errors import Conflict, Corrupt, GateClosed, InvalidInput, NotFound
 from models import features
+from models.behaviour import behaviour
+from models.dataset import read_examples
 from models.features import Context, encode_pairs, encode_rows
+from models.past import read_past
 from models.promote import main as promote_main
 from models.promote import objections, promote
 from models.registry import FILES, Registry
 from models.scorer import Scorer, features_json
+from models.train import boost, train
 from models.train import main as train_main
-from models.train import train
 
 DS, CUTOFF = "2026-11-14", "2026-11-07"
 AT = "2026-11-15T03:00:00+00:00"
@@ -50,7 +54,9 @@ def test_the_life_of_a_model(week, registry, tmp_path, night) -> None:
     # Scoring encodes as training did.
     scorer = Scorer(files)
     people = week.read(week.require("user_features", ds=CUTOFF))
-    users = scorer.encode_users(people)
+    past = read_past(week, CUTOFF, 28, people["ordinal"].to_numpy())
+    behaved = behaviour(past.days, past.pushes, {}, scorer.population, day=20_764, n=night.N)
+    users = scorer.encode_users(people, behaved)
     camera, shoes = (
         Context("sale", "sale_camera", "promo", "camera"),
         Context("sale", "sale_shoes", "promo", "shoes"),
@@ -66,7 +72,10 @@ def test_the_life_of_a_model(week, registry, tmp_path, night) -> None:
     as_rows = as_rows.append_column("material_id", [["sale_camera"] * night.N]).append_column(
         "category", [["camera"] * night.N]
     )
-    pairs = encode_pairs(users, np.arange(night.N), camera, scorer.vocabulary)
+    everybody = np.arange(night.N)
+    for name, values in (behaved.user | behaved.of("camera", everybody)).items():
+        as_rows = as_rows.append_column(name, [values])
+    pairs = encode_pairs(users, everybody, camera, scorer.vocabulary)
     np.testing.assert_array_equal(encode_rows(as_rows, scorer.vocabulary), pairs)
 
     # A campaign nobody has seen is scored, between the extremes.
@@ -114,13 +123,31 @@ def test_objections_close_the_gate_unless_forced(week, registry) -> None:
     assert promote(registry, bad, actor="ada", reason="hope", at=AT, force=True).version == bad
 
 
+def test_labels_at_random_are_not_promoted(week, registry, monkeypatch) -> None:
+    """Off-policy intervals overlap for a model of noise as for a good one; its log loss gives it away."""
+
+    def shuffled(*args: object, **kwargs: object) -> object:
+        examples = read_examples(*args, **kwargs)
+        mixed = np.random.default_rng(1).permutation(examples.label[: examples.bounds[1]])
+        return replace(examples, label=np.concatenate([mixed, examples.label[examples.bounds[1] :]]))
+
+    good = train(week, registry, ds=DS, cutoff=CUTOFF, trees=5)
+    assert objections(good.metrics) == []
+    promote(registry, good.version, actor="ada", reason="first", at=AT)
+    monkeypatch.setattr("models.train.read_examples", shuffled)
+    noise = train(week, registry, ds=DS, cutoff=CUTOFF, trees=5)
+    assert any("credibly above the champion's" in line for line in objections(noise.metrics))
+    with pytest.raises(GateClosed, match="base rate"):
+        promote(registry, noise.version, actor="eve", reason="hope", at=AT)
+
+
 def test_a_tampered_model_is_refused(week, registry) -> None:
     version = train(week, registry, ds=DS, cutoff=CUTOFF, trees=5).version
     folder = registry.store.local_path(f"p_open/versions/{version}/model.txt").parent
     for name in FILES:
         before = (folder / name).read_bytes()
         (folder / name).chmod(0o644)
-        (folder / name).write_bytes(before.replace(b"1", b"2", 1))
+        (folder / name).write_bytes(before + b" ")
         with pytest.raises(Corrupt, match=name):
             registry.load(version)
         (folder / name).write_bytes(before)
@@ -150,8 +177,11 @@ def test_the_scorer_refuses_other_features(week, registry, monkeypatch) -> None:
     ):
         with pytest.raises(InvalidInput, match="feature list"):
             Scorer(files | {"features.json": json.dumps(declared | change).encode()})
+    noise = np.random.default_rng(0).random((200, len(features.FEATURES))).astype(np.float32)
+    label, even = np.arange(200) % 2.0, np.ones(200)
+    trees = boost(noise, label, even, np.zeros(200), slice(0, 200), None, seed=1, trees=2).model_to_string()
     with pytest.raises(InvalidInput, match=r"model\.txt has other features"):
-        Scorer(files | {"model.txt": files["model.txt"].replace(b"age_years", b"shoe_size")})
+        Scorer(files | {"model.txt": trees.replace("age_years", "shoe_size").encode()})
     with pytest.raises(Corrupt, match=r"model\.txt"):
         Scorer(files | {"model.txt": b"tree\nnonsense"})
     assert features_json()["version"] == features.VERSION
@@ -179,6 +209,24 @@ def test_commands(week, settings_home, capsys) -> None:
     )
     used = json.loads(Registry.open(settings_home / "models").load(version)["metrics.json"])["n"]
     assert sum(line["rejected"].values()) == sent - sum(used.values()) > 0
+    words = ["--version", version, "--reason", "looks fine"]
+    for answer, says in (
+        (["--by", ""], "--by names nobody"),
+        (["--by", "", "--answer", "", "--about", ""], "nobody answered"),  # marked as success
+        (["--by", "", "--answer", "Reject", "--about", version], "no named person answered"),  # timed out
+        (["--by", "", "--answer", "Approve", "--about", version], "no named person answered"),
+        (["--by", "ada", "--answer", "Reject", "--about", version], "the answer was Reject"),
+        (["--by", "ada", "--answer", "Yes", "--about", version], "'Yes' was not offered"),
+        (["--by", "ada", "--answer", "Approve", "--about", "v0"], "the answer is about v0"),  # trained again
+        (["--by", "ada", "--answer", "Approve"], "the answer is about nothing that it names"),
+    ):
+        assert promote_main([*words, *answer]) == 2
+        printed = capsys.readouterr()
+        assert (printed.out, printed.err.count("\n")) == ("", 1)
+        assert says in printed.err
+    assert Registry.open(settings_home / "models").champion() is None
+    assert promote_main([*words, "--by", "ada", "--answer", "Approve", "--about", version]) == 0
+    assert version in capsys.readouterr().out
     assert promote_main(["--version", version, "--by", "ada", "--reason", "looks fine"]) == 0
     assert version in capsys.readouterr().out
     for argv in (
@@ -206,8 +254,8 @@ def test_pushes_with_one_label_cannot_be_trained_on(lake, registry, night) -> No
         train(lake, registry, ds=DS, cutoff=CUTOFF)
 
 
-def test_history_without_propensities_profiles_or_catalog_trains(lake, registry, night) -> None:
-    """An imported log: hour-rounded times, no propensity, hardly any profile, no catalog."""
+def test_history_without_propensities_and_profiles_trains(lake, registry, night) -> None:
+    """An imported log: hour-rounded times, no propensity, hardly any profile; a catalog is asked for."""
     rng = np.random.default_rng(9)
     empty = dict.fromkeys(
         ("gender", "age_years", "country", "province", "locale", "device_vendor", "tags", "days_since_signup")
@@ -228,7 +276,11 @@ def test_history_without_propensities_profiles_or_catalog_trains(lake, registry,
             if rng.random() < (0.7 if material == "tag_2" else 0.3):
                 rows.append(night.push(i, day, 3, material, "opened", **unknown))
     night.write_pushes(lake, rows)
+    with pytest.raises(NotFound, match="catalog_snapshot") as missing:
+        train(lake, registry, ds=DS, cutoff=CUTOFF)
+    assert f"angelia catalog snapshot --ds {DS}" in missing.value.one_line()
+    night.write_catalog(lake)
     trained = train(lake, registry, ds=DS, cutoff=CUTOFF, trees=20)
     assert trained.metrics["test"]["auc"] > 0.55
-    assert "off_policy" not in trained.metrics
+    assert not trained.metrics["off_policy"]
     assert "What would drawing" not in registry.load(trained.version)["card.md"].decode()

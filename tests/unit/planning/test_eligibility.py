@@ -24,6 +24,7 @@ from angelia.planning.eligibility import (
     room_for,
     thin_drawn,
 )
+from angelia.timing.category_hours import CategoryHours
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 CAMPAIGN = Campaign(
@@ -59,7 +60,6 @@ TERMS = Terms(
     holdout_salt="global",
     explore_pct=0.0,
     epsilon=0.1,
-    temperature=0.02,
     salt="s",
 )
 
@@ -84,7 +84,14 @@ def people(n, **changes):
 
 
 def pairs(n, campaign=0, p=0.05, has=True):
-    return Pairs(np.arange(n), np.full(n, campaign), np.full(n, p), np.full(n, has))
+    return Pairs(
+        np.arange(n),
+        np.full(n, campaign),
+        np.full(n, p),
+        np.full(n, has),
+        np.zeros(n, np.int64),
+        CategoryHours.of({}),
+    )
 
 
 def past(*messages):

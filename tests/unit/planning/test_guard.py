@@ -8,7 +8,9 @@ from datetime import date, timedelta
 import pytest
 
 from angelia.catalog.documents import Occurrence
-from angelia.planning.guard import Breach, Figures, Running, is_nightly, judge, lines
+from angelia.planning.guard import Breach, Running, is_nightly, judge
+from angelia.planning.guard_figures import Figures
+from angelia.planning.verdict import lines
 
 DS = "2026-11-14"
 RUNNING = {"sale": Running("buyers"), "digest": Running("readers")}
@@ -176,7 +178,8 @@ def test_a_campaign_that_asks_for_approval_waits_whenever_it_would_send():
 def test_a_person_reads_the_numbers():
     breach = Breach("volume", "campaign", ("sale",), "10,000 messages of sale planned, 1,000 is usual")
     result = {
-        "decisions": "decisions/ds=2026-11-14@1",
+        "decisions": "decisions/ds=2026-11-14@1#0123456789abcdef",
+        "verdict_id": "0123456789ab",
         "verdict": "campaigns",
         "held": ["sale"],
         "missing": [],
@@ -186,4 +189,5 @@ def test_a_person_reads_the_numbers():
     }
     text = "\n".join(lines(result))
     assert "sale (10,000)" in text
+    assert text.endswith("  verdict 0123456789ab on decisions/ds=2026-11-14@1#0123456789abcdef")
     assert "1,000 is usual" in text

@@ -1,7 +1,7 @@
 """The guard on a night in a lake: what it measures and renders, what it keeps, and what crashes it."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,63 +11,13 @@ from angelia import cli
 from angelia.catalog.documents import canonical, parse_document
 from angelia.catalog.snapshot import Stored, catalog_of
 from angelia.contracts import arrow, dataset
-from angelia.contracts.rows import user_name, valid_rows
+from angelia.contracts.rows import valid_rows
 from angelia.errors import GateClosed, NotFound
 from angelia.lake import numbered
-from angelia.planning.guard import Figures, _render, guard, is_due, judge, lines, measure
-
-DS = "2026-11-14"
-
-POLICY = {
-    "kind": "policy",
-    "id": "default",
-    "caps": [],
-    "salt": "s",
-    "holdout": {"share_pct": 0, "salt": "h"},
-    "explore": {"slot_share_pct": 0, "epsilon": 0.1, "temperature": 0.02},
-}
-TEMPLATE = {
-    "kind": "template",
-    "id": "plain",
-    "channels": ["fcm"],
-    "variables": {"item": {}, "province": {"source": "user.province"}},
-    "variants": {"en": {"title": "{{ item }}", "body": "to {{ province }}"}},
-    "link": "https://shop.example/{{ province }}",
-}
-SHOE = {
-    "kind": "material",
-    "id": "shoe",
-    "template": "plain",
-    "category": "shoes",
-    "fields": {"item": "shoe"},
-}
-EVERYONE = {"kind": "audience", "id": "everyone", "predicate": "reachable('fcm')"}
-CHANNEL = {
-    "kind": "channel",
-    "id": "fcm",
-    "provider": "fcm_v1",
-    "cost_per_message": 0.0,
-    "capacity_per_hour": 100,
-    "quota_per_minute": 100,
-}
-SALE = {
-    "kind": "campaign",
-    "id": "sale",
-    "name": "Sale",
-    "topic": "promo",
-    "owner": "growth",
-    "audience": "everyone",
-    "materials": ["shoe"],
-    "channels": ["fcm"],
-    "priority": "medium",
-    "guarantee": "at_most_once",
-    "value_per_open": 0.05,
-    "occurrence": {"every": "daily"},
-    "start_date": "2026-11-01",
-    "end_date": "2026-12-31",
-    "holdout_pct": 0,
-    "ttl_hours": 12,
-}
+from angelia.planning.guard import guard, is_due, judge
+from angelia.planning.guard_figures import Figures, Plan, build, measure
+from angelia.planning.verdict import lines
+from tests.planned_night import DS, POLICY, SALE, SHOE, TEMPLATE, decide, plan_a_night, put
 
 
 @pytest.mark.parametrize(
@@ -92,8 +42,10 @@ def catalog_with(*documents):
 
 def test_a_sample_is_rendered_as_the_worker_would():
     people = [("fujian", "en"), (None, "en"), ("two words", None)]
-    sample = [("sale", "shoe", {"province": province, "locale": locale}) for province, locale in people]
-    tried, failed = _render(catalog_with(TEMPLATE, SHOE), sample)
+    sample = [
+        ("sale", "shoe", "fcm", {"province": province, "locale": locale}) for province, locale in people
+    ]
+    tried, failed, _ = build(catalog_with(TEMPLATE, SHOE), sample)
     assert tried == {"sale": 3}
     assert failed == {"sale": {"undefined_variable:province": 1, "invalid_link": 1}}
 
@@ -119,8 +71,8 @@ def test_invalid_links_hold_the_campaign_back(link):
         "link": link,
         "variables": {"item": {}, "province": {"source": "user.province", "default": ""}},
     }
-    sample = [("sale", "shoe", {"province": None, "locale": "en"})] * 5
-    tried, failed = _render(catalog_with(template, SHOE), sample)
+    sample = [("sale", "shoe", "fcm", {"province": None, "locale": "en"})] * 5
+    tried, failed, _ = build(catalog_with(template, SHOE), sample)
     assert failed == {"sale": {"invalid_link": 5}}
     (breach,) = judge(DS, Figures({"sale": 5}, {}, {}, 0.0, tried, failed), {}, {})
     assert (breach.check, breach.campaigns) == ("rendering", ("sale",))
@@ -139,9 +91,9 @@ def test_invalid_links_hold_the_campaign_back(link):
 )
 def test_valid_links_hold_nothing_back(link):
     assert (
-        _render(
+        build(
             catalog_with(TEMPLATE | {"link": link}, SHOE),
-            [("sale", "shoe", {"province": "fujian", "locale": "en"})],
+            [("sale", "shoe", "fcm", {"province": "fujian", "locale": "en"})],
         )[1]
         == {}
     )
@@ -150,43 +102,7 @@ def test_valid_links_hold_nothing_back(link):
 @pytest.fixture
 def planned(lake):
     """A night of eight people, each of whom gets the sale, and not the digest."""
-    documents = (POLICY, TEMPLATE, SHOE, EVERYONE, CHANNEL, SALE)
-    bodies = [
-        {"kind": raw["kind"], "id": raw["id"], "version": 1, "body": canonical(parse_document(raw))}
-        for raw in documents
-    ]
-    put(
-        lake,
-        "catalog_snapshot",
-        pa.Table.from_pylist(bodies, schema=arrow.schema(dataset("catalog_snapshot"))),
-        meta={"stopped": []},
-    )
-    put(lake, "user_features", valid_rows("user_features", 8), meta={"n_users": 8})
-    put(lake, "audience_members", valid_rows("audience_members", 8), meta={"sizes": {"everyone": 8}})
-    choice = {
-        "campaign_id": "sale", "message_id": "0" * 32, "occurrence": DS, "material_id": "shoe",
-        "material_propensity": 1.0,
-        "slot": datetime(2026, 11, 15, 9, tzinfo=UTC), "slot_propensity": None, "channel": "fcm",
-        "outcome": "sent", "p_open": 0.08,
-        "value_micros": 1, "price_micros": 0, "arm": None, "is_explore": False,
-    }  # fmt: skip
-    capped = choice | {"campaign_id": "digest", "outcome": "capped", "p_open": 0.9}
-    chosen = [[choice | {"message_id": f"{i:032x}", "p_open": 0.01 * (i + 1)}, capped] for i in range(8)]
-    decide(lake, chosen)
-    return lake
-
-
-def decide(lake, chosen):
-    """Publish a plan: the choices of each person."""
-    rows = [{"ordinal": i, "user_id": user_name(i), "choices": choices} for i, choices in enumerate(chosen)]
-    table = pa.Table.from_pylist(rows, schema=arrow.schema(dataset("decisions")))
-    put(lake, "decisions", table, meta={"start": "2026-11-15T04:00:00+00:00"})
-
-
-def put(lake, name, table, **extra):
-    with lake.attempt(name, ds=DS) as attempt:
-        attempt.write(table, "part-0000.parquet")
-        attempt.publish(**extra)
+    return plan_a_night(lake)
 
 
 def test_the_guard_measures_judges_and_keeps_both(planned):
@@ -213,7 +129,7 @@ def test_what_is_measured(planned):
         valid_rows("audience_members", 8),
         meta={"sizes": {"everyone": 7, "nobody": 0}},
     )
-    assert measure(planned, DS) == Figures(
+    assert measure(planned, Plan.take(planned, planned.require("decisions", ds=DS))) == Figures(
         messages={"sale": 8},
         mean_p_open={"sale": 0.045},
         audiences={"everyone": 7, "nobody": 0},
@@ -235,7 +151,7 @@ def test_an_audience_that_is_empty_holds_its_campaign_back(planned):
     nobody_in_it(planned)
     result = guard(planned, DS)
     assert (result["verdict"], result["held"], result["missing"]) == ("campaigns", ["sale"], [])
-    head, *breaches = lines(result)
+    head, *breaches, _ = lines(result)
     assert (
         head
         == "decisions/ds=2026-11-14@1: 8 messages, no history; held back unless a person wants them: sale (8)"
@@ -272,14 +188,14 @@ def test_a_campaign_that_usually_sends_and_plans_nothing_is_missing_which_asks_n
     )
     result = guard(planned, DS)
     assert (result["verdict"], result["held"], result["missing"]) == ("missing", [], ["sale"])
-    head, *breaches = lines(result)
+    head, *breaches, _ = lines(result)
     assert head == (
         "decisions/ds=2026-11-14@2: 8 messages, 7 nights; nothing is held back, but look at what "
         "plans no message: sale"
     )
     assert breaches == ["  campaign: 0 messages of sale planned, 20 is usual"]
     nobody_in_it(planned)
-    assert lines(guard(planned, DS))[1:] == [
+    assert lines(guard(planned, DS))[1:-1] == [
         *breaches,
         "  campaign: audience everyone of campaign sale is empty",
     ]
@@ -332,7 +248,7 @@ def test_a_guard_that_could_not_measure_crashed_which_is_no_breach_and_blocks(pl
     assert str(path.parent) not in crash.value.one_line()
     _, kept = numbered.load(planned, "guard", DS)
     assert kept["verdict"] == "crashed"
-    assert kept.keys() == {"ds", "decisions", "verdict", "error"}
+    assert kept.keys() == {"ds", "decisions", "verdict", "error", "verdict_id"}
 
 
 def test_a_template_that_cannot_be_read_crashes_the_guard_and_one_that_cannot_be_rendered_does_not(planned):
@@ -389,3 +305,44 @@ def test_a_night_without_a_plan_is_a_mistake_and_no_crash(lake):
     with pytest.raises(NotFound, match="decisions has no commit"):
         guard(lake, DS)
     assert numbered.load(lake, "guard", DS) is None
+
+
+def test_messages_the_provider_would_refuse_hold_their_campaign(planned):
+    commit = planned.require("catalog_snapshot", ds=DS)
+    rows = [
+        row | {"body": row["body"].replace("to {{ province }}", "ü" * 2500)}
+        if row["kind"] == "template"
+        else row
+        for row in planned.read(commit).to_pylist()
+    ]
+    put(
+        planned,
+        "catalog_snapshot",
+        pa.Table.from_pylist(rows, schema=arrow.schema(dataset("catalog_snapshot"))),
+        meta={"stopped": []},
+    )
+    result = guard(planned, DS)
+    assert (result["verdict"], result["held"]) == ("campaigns", ["sale"])
+    assert result["figures"]["refused"] == {"sale": {"fcm: payload_too_large": 8}}
+    assert lines(result)[1:-1] == [
+        "  campaign: 8 of 8 sampled messages of sale (100.0 %) would be rejected by the provider: "
+        "fcm: payload_too_large 8"
+    ]
+
+
+def test_a_small_share_that_would_be_refused_is_reported():
+    figures = {"messages": {"sale": 900}, "rendered": {"sale": 200}, "refused": {"sale": {"fcm: x": 1}}}
+    result = {
+        "decisions": "d",
+        "history": "h",
+        "verdict": "open",
+        "missing": [],
+        "held": [],
+        "breaches": [],
+        "figures": figures,
+        "verdict_id": "v",
+    }
+    assert judge(DS, Figures({}, {}, {}, 0.0, {"sale": 200}, {}, {"sale": {"fcm: x": 1}}), {}, {}) == []
+    assert lines(result)[1] == (
+        "  1 of 200 sampled messages of sale (0.5 %) would be rejected by the provider: fcm: x 1"
+    )

@@ -19,12 +19,14 @@ from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.planning.eligibility import Terms, build
 from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
+from angelia.planning.offers import MaterialFacts
 from angelia.users.chain import append_chain
 
 DS = "2026-11-14"
+NO_FACTS = MaterialFacts({}, {})
 POLICY = {"kind": "policy", "id": "default", "caps": [{"messages": 9, "days": 7}], "salt": "s",
 "holdout": {"share_pct": 0, "salt": "h"},
-          "explore": {"slot_share_pct": 0, "epsilon": 0.1, "temperature": 0.02}}  # fmt: skip
+          "explore": {"slot_share_pct": 0, "epsilon": 0.1}}  # fmt: skip
 FCM = {
     "kind": "channel",
     "id": "fcm",
@@ -129,7 +131,7 @@ def test_who_got_a_once_only_message_forty_days_ago_gets_it_no_more(
     night: Lake, policy: dict[str, object]
 ) -> None:
     wanted = terms(policy, **ONCE)
-    shard = load_shard(night, find_inputs(night, DS, days_needed(wanted, 28)), wanted, {}, 0)
+    shard = load_shard(night, find_inputs(night, DS, days_needed(wanted, 28)), wanted, NO_FACTS, 0)
     _, outcome, _ = build(wanted, shard.people, shard.pairs, shard.past)
     got = np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "already_intended"]].tolist()
     assert got == ["u0000001"]
@@ -142,7 +144,7 @@ def test_who_got_a_once_only_message_forty_days_ago_gets_it_no_more(
 def test_a_campaigns_own_cap_counts_as_far_back_as_it_says(night: Lake) -> None:
     for days, expected in ((90, ["u0000001"]), (30, [])):
         wanted = terms(caps=[{"messages": 1, "days": days}])
-        shard = load_shard(night, find_inputs(night, DS, days_needed(wanted, 28)), wanted, {}, 0)
+        shard = load_shard(night, find_inputs(night, DS, days_needed(wanted, 28)), wanted, NO_FACTS, 0)
         _, outcome, _ = build(wanted, shard.people, shard.pairs, shard.past)
         assert (
             np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist() == expected

@@ -29,6 +29,7 @@ from angelia.planning import (
 )
 from angelia.planning.eligibility import Arm, Campaign, Channel, Pairs, Past, People, Terms, build, draw_slots
 from angelia.planning.inputs import terms_of
+from angelia.timing.category_hours import CategoryHours
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 N = 40
@@ -64,7 +65,6 @@ TERMS = Terms(
     holdout_salt="global",
     explore_pct=0.0,
     epsilon=0.1,
-    temperature=0.02,
     salt="s",
 )
 NOTHING = Past(np.array([], np.int64), [], np.array([]), [])
@@ -92,7 +92,14 @@ def people(ids: list[str], **changes: object) -> People:
 
 
 def everyone(n: int) -> Pairs:
-    return Pairs(np.arange(n), np.zeros(n, np.int64), np.full(n, 0.05), np.ones(n, bool))
+    return Pairs(
+        np.arange(n),
+        np.zeros(n, np.int64),
+        np.full(n, 0.05),
+        np.ones(n, bool),
+        np.zeros(n, np.int64),
+        CategoryHours.of({}),
+    )
 
 
 def planned(terms: Terms, who: People, before: Past = NOTHING) -> np.ndarray:
@@ -204,7 +211,7 @@ def test_pain_08_hours_that_have_passed_are_never_planned_not_even_for_explorati
 
 POLICY = {"kind": "policy", "id": "default", "caps": [], "salt": "s",
 "holdout": {"share_pct": 0, "salt": "h"},
-          "explore": {"slot_share_pct": 0, "epsilon": 0.1, "temperature": 0.02}}  # fmt: skip
+          "explore": {"slot_share_pct": 0, "epsilon": 0.1}}  # fmt: skip
 DAILY = {"kind": "campaign", "id": "welcome", "name": "W", "topic": "promo", "owner": "o", "audience": "all",
 "materials": ["hello"],
          "channels": ["fcm"], "priority": "medium", "guarantee": "at_most_once", "value_per_open": 1.0,

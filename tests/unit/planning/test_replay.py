@@ -18,7 +18,7 @@ POLICY = {
     "kind": "policy",
     "id": "default",
     "holdout": {"share_pct": 2.0, "salt": "g"},
-    "explore": {"slot_share_pct": 5.0, "epsilon": 0.1, "temperature": 0.02},
+    "explore": {"slot_share_pct": 5.0, "epsilon": 0.1},
     "salt": "s",
 }
 CAMPAIGN = {

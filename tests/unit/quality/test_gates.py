@@ -77,7 +77,7 @@ def test_good_sources_open_the_gate_and_the_verdicts_are_kept(sources: Lake) -> 
     assert {one["check"] for one in kept} == expected
     assert len(kept) == len(found) == len(expected)
     assert all(one["success"] and not one["crashed"] for one in kept)
-    assert kept[1]["commits"] == ("user_profiles/ds=2026-11-14@1",)
+    assert kept[1]["commits"] == (sources.require("user_profiles", ds=DS).citation(),)
 
 
 def test_missing_column(sources: Lake) -> None:

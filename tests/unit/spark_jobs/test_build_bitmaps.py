@@ -13,7 +13,7 @@ POLICY = {
     "id": "default",
     "holdout": {"share_pct": 2.0, "salt": "s"},
     "salt": "x",
-    "explore": {"slot_share_pct": 5, "epsilon": 0.1, "temperature": 0.02},
+    "explore": {"slot_share_pct": 5, "epsilon": 0.1},
 }
 PREDICATES = {
     "women": "gender = 'f'",

@@ -1,5 +1,12 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
 import pytest
 
+from angelia.contracts import arrow, dataset
+from angelia.lake import Lake
+from angelia.users.suppressions import Guards
 from spark_jobs import build_features, build_send_times
 
 DS = "2026-11-14"
@@ -93,3 +100,59 @@ def test_without_sources_the_job_says_who_writes_them(lake, settings_home, capsy
 
     assert run_job(build_features.main, ["--ds", DS]) == 2
     assert "index_users" in capsys.readouterr().err
+
+
+def test_who_opts_in_again_is_reachable_from_the_next_night_on(spark, small_night) -> None:
+    def rows(name: str, *entries: dict) -> pa.Table:
+        return pa.Table.from_pylist(list(entries), schema=arrow.schema(dataset(name)))
+
+    def user(i: int) -> str:
+        return f"u{i:05d}"
+
+    lake, out = small_night, datetime(2026, 11, 1, tzinfo=UTC)
+    back = out + timedelta(days=3)
+    reasons = {
+        20: "unsubscribed",
+        21: "complaint",
+        22: "unsubscribed",
+        23: "unsubscribed",
+        24: "unsubscribed",
+    }
+    entries = [
+        {"entry_id": f"r{i}", "user_id": user(i), "channel": "sms", "since_ts": out, "reason": reason}
+        for i, reason in reasons.items()
+    ]
+    lake.append_log("suppressions", rows("suppressions", *entries))
+    yes = {"kind": "channel", "name": "sms", "is_opted_in": True, "updated_ts": back}
+    said = rows(
+        "user_preferences",
+        *({"user_id": user(i), **yes} for i in (20, 21)),
+        {"user_id": user(22), **yes, "updated_ts": out - timedelta(days=3)},
+        {"user_id": user(23), **yes}, {"user_id": user(23), **yes, "is_opted_in": False},
+        {"user_id": user(24), **yes, "name": "pager"},
+    )  # fmt: skip
+    with lake.attempt("user_preferences", ds=DS) as attempt:
+        attempt.write(said, "part-0000.parquet", conform=False)
+        attempt.publish()
+    build_features.main(["--ds", DS])
+    commit = lake.require("user_features", ds=DS)
+    by = {row["ordinal"]: row["channels"] for row in lake.read(commit).to_pylist()}
+    assert [by[i] for i in range(20, 25)] == [["fcm", "sms"], ["fcm"], ["fcm"], ["fcm"], ["fcm"]]
+    log = Lake(lake.store).read_log("suppressions").to_pylist()
+    noted = [entry for entry in log if entry["reason"] == "opted_in"]
+    assert [(entry["user_id"], entry["channel"], entry["since_ts"]) for entry in noted] == [
+        (user(20), "sms", back)
+    ]
+    guards = Guards(lake, DS, lambda: 0)
+    assert asyncio.run(guards.refresh())
+    people = [user(i) for i in range(20, 25)]
+    wanted = [None, "suppressed", "suppressed", "suppressed", "suppressed"]
+    assert guards.blocked(["c"] * 5, people, "sms", ["a"] * 5) == wanted
+
+    build_features.main(["--ds", DS])  # noted once; the same bytes
+    assert len(Lake(lake.store).read_log("suppressions")) == len(log)
+    again = lake.require("user_features", ds=DS)
+    assert [entry.sha256 for entry in again.files] == [entry.sha256 for entry in commit.files]
+    build_features.main(["--ds", "2026-11-02"])  # as of the day before she came back
+    earlier = lake.read(lake.require("user_features", ds="2026-11-02")).to_pylist()
+    assert earlier[20]["channels"] == ["fcm"]

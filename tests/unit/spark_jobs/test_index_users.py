@@ -4,9 +4,12 @@ import subprocess
 import sys
 
 import pyarrow as pa
+import pytest
 
 from angelia.contracts import arrow, dataset
-from spark_jobs import index_users
+from angelia.errors import InvalidInput, NotFound
+from angelia.users.index import append_users, index_head, require_index
+from spark_jobs import aggregate_days, index_users
 
 DS, NEXT = "2026-11-14", "2026-11-15"
 
@@ -74,3 +77,23 @@ def test_a_job_that_another_process_overtakes_gives_ordinals_to_the_rest(
     monkeypatch.setattr(index_users, "append_users", overtaken)
     index_users.main(["--ds", NEXT])
     assert index_of(lake) == {"u1": 0, "u2": 1, "a1": 2, "b0": 3, "a0": 4, "a2": 5}
+
+
+def test_profiles_that_name_nobody_make_no_index(spark, settings_home, lake) -> None:
+    write_profiles(lake, DS, [(None, "US", None, None), ("bad id", "US", None, None)])
+    with pytest.raises(InvalidInput, match=r"holds nobody to index .*invalid_user_id.: 2") as refused:
+        index_users.main(["--ds", DS])
+    assert "import the profiles of 2026-11-14 again" in refused.value.one_line()
+    assert index_head(lake) is None
+
+
+def test_an_index_of_nobody_stops_jobs_in_one_line(spark, settings_home, lake) -> None:
+    """Such an index may stand in a lake from before; the next people are appended to it."""
+    empty = pa.table({"user_id": pa.array([], pa.string())})
+    append_users(lake, empty, seen=None, shard_bits=14)
+    with pytest.raises(NotFound, match=r"user_index/chain=0@1 holds nobody"):
+        aggregate_days.main(["--ds", DS])
+    write_profiles(lake, DS, [("u1", "CN", "guangdong", "Asia/Shanghai")])
+    index_users.main(["--ds", DS])
+    assert index_of(lake) == {"u1": 0}
+    assert require_index(lake).meta["n_users"] == 1

@@ -17,7 +17,7 @@ from spark_jobs import build_bitmaps, build_features, score_lookalikes
 DS = "2026-11-14"
 POLICY = (
     '{"kind":"policy","id":"default","holdout":{"share_pct":2.0,"salt":"s"},"salt":"x",'
-    '"explore":{"slot_share_pct":5.0,"epsilon":0.1,"temperature":0.02}}'
+    '"explore":{"slot_share_pct":5.0,"epsilon":0.1}}'
 )
 WOMEN = '{"kind":"audience","id":"women","description":"","predicate":"gender = \'f\'"}'
 

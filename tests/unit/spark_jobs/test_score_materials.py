@@ -10,17 +10,19 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.users.chain import append_chain
-from models.features import FEATURES, Context
+from models import logistic
+from models.behaviour import Behaviour, Population, behaviour
+from models.features import CATEGORICAL, FEATURES, Context
 from models.registry import FILES, Registry
 from models.scorer import Scorer, features_json
-from models.train import fit
+from models.train import boost
 from spark_jobs import score_materials
 from spark_jobs._session import run_job
 from spark_jobs.score_materials import Candidate, candidates, score_shard
 
 DS = "2026-11-14"
 N = 600
-EXPLORE = {"slot_share_pct": 5.0, "epsilon": 0.1, "temperature": 0.02}
+EXPLORE = {"slot_share_pct": 5.0, "epsilon": 0.1}
 CAMPAIGN = {
     "name": "x",
     "topic": "promo",
@@ -84,12 +86,16 @@ def files() -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     matrix = rng.integers(0, 3, (2000, len(FEATURES))).astype(np.float32)
     label = (rng.random(2000) < 0.2 + 0.2 * (matrix[:, 1] > 1)).astype(np.float64)
-    booster = fit(matrix, label, np.ones(2000), seed=1, trees=5)
+    vocabulary = {f.name: [] for f in FEATURES if f.kind == "category"}
+    matrix[:, CATEGORICAL] = np.nan
+    line = logistic.fit(matrix, vocabulary, label, np.ones(2000), np.zeros(2000), ridge=1.0)
+    everybody = slice(0, 2000)
+    trees = boost(matrix, label, np.ones(2000), np.zeros(2000), everybody, None, seed=1, trees=5)
+    population = Population(("camera",), np.array([1.0]), 0.1)
     given = {
-        "model.txt": booster.model_to_string().encode(),
-        "features.json": json.dumps(
-            features_json({f.name: [] for f in FEATURES if f.kind == "category"})
-        ).encode(),
+        "model.txt": trees.model_to_string().encode(),
+        "logistic.json": json.dumps(line.as_dict() | {"population": population.as_dict()}).encode(),
+        "features.json": json.dumps(features_json(vocabulary)).encode(),
         "calibration.json": b'{"slope": 1.0, "offset": 0.0}',
     }
     return {name: given.get(name, b"{}") for name in FILES}
@@ -147,13 +153,27 @@ def test_only_running_campaigns_and_valid_materials_are_candidates(night) -> Non
     assert found[1].context == Context("on", "plain", "promo", "camera")
 
 
+def idle(n: int) -> Behaviour:
+    """Return what people did who did nothing."""
+    days = arrow.schema(dataset("user_days")).empty_table().append_column("row", pa.array([], pa.int64()))
+    pushes = arrow.schema(dataset("user_pushes")).empty_table().append_column("row", pa.array([], pa.int64()))
+    nothing = pa.array([], pa.int64())
+    days, pushes = (table.append_column("day", nothing) for table in (days, pushes))
+    pushes = pushes.append_column("sent_day", pa.array([], pa.float64()))
+    return behaviour(days, pushes, {}, Population(("camera",), np.array([1.0]), 0.1), day=27, n=n)
+
+
 def test_a_shard_without_members_or_campaigns_has_no_scores(files) -> None:
     people = valid_rows("user_features", 10)
     scorer = Scorer(files)
-    assert score_shard(people, {}, [Candidate(Context("c", "m"), ("nobody",))], scorer).num_rows == 0
-    assert score_shard(people, {}, [], scorer).num_rows == 0
     assert (
-        arrow.conform(score_shard(people.slice(0, 0), {}, [], scorer), dataset("material_scores")).num_rows
+        score_shard(people, idle(10), {}, [Candidate(Context("c", "m"), ("nobody",))], scorer).num_rows == 0
+    )
+    assert score_shard(people, idle(10), {}, [], scorer).num_rows == 0
+    assert (
+        arrow.conform(
+            score_shard(people.slice(0, 0), idle(0), {}, [], scorer), dataset("material_scores")
+        ).num_rows
         == 0
     )
 
@@ -173,7 +193,7 @@ def test_members_of_running_campaigns_are_scored(spark, night, settings_home, fi
     expected += [(i, "tried", material) for i in range(300) for material in ("bold", "plain")]
     assert keys == sorted(expected)
     scorer = Scorer(files)
-    people = scorer.encode_users(valid_rows("user_features", N, ds=DS))
+    people = scorer.encode_users(valid_rows("user_features", N, ds=DS), idle(N))
     wanted = scorer.predict(people, [Context("on", "plain", "promo", "camera")])[:, 0]
     got = {
         row["ordinal"]: row["p_open"]

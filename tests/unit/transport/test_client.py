@@ -1,5 +1,6 @@
-"""Our HTTP/2 client against a server made of `h2`, the reference implementation: what it sends is valid, and
-each failure has its right name.
+"""Our HTTP/2 client against a server made of `h2`, the reference implementation.
+
+What it sends is valid, and each failure has its right name.
 """
 
 from __future__ import annotations

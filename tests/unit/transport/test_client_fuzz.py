@@ -1,5 +1,6 @@
-"""Whatever bytes a server sends, in whatever pieces: every request is answered exactly once, and nothing is
-raised into the event loop.
+"""Whatever bytes a server sends, every request is answered exactly once.
+
+They come in whatever pieces, and nothing is raised into the event loop.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from angelia.transport import http2
-from angelia.transport.client import Connection, Http2Client
-from angelia.transport.http2 import frame, plain_block
+from angelia.transport.client import Http2Client
+from angelia.transport.connection import Connection
+from angelia.transport.header_blocks import plain_block
+from angelia.transport.http2 import frame
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 CASES, STREAMS = int((os.environ.get("ANGELIA_SOAK") and 5000) or 300), 6
@@ -98,8 +101,8 @@ def test_every_request_is_answered_once_whatever_the_server_says() -> None:
         connection.connection_lost(None)
         if client._sweeper is not None:
             client._sweeper.cancel()
-        assert {len(found) for found in answers.values()} == {1}
-        return [found[0] for found in answers.values()]
+        assert {len(given) for given in answers.values()} == {1}
+        return [given[0] for given in answers.values()]
 
     async def main() -> list[Answer]:
         return [answer for _ in range(CASES) for answer in await one()]
@@ -153,17 +156,17 @@ def test_a_connection_that_broke_the_protocol_takes_nothing_new() -> None:
 def test_a_worker_that_was_paused_sends_nothing_that_was_checked_long_ago(
     paused_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGSTOP between check and write: what was queued, and what waited for a connection, leaves within the
-    request timeout or never.
+    """SIGSTOP between check and write: what waited leaves within the timeout or never.
+
+    That holds for what was queued, and for what waited for a connection.
     """
 
     async def use(connection: Connection, pipe: Pipe, client: Http2Client) -> tuple[list[Answer], int]:
         answers: list[Answer] = []
         loop = asyncio.get_running_loop()
         real = loop.time
-        client.submit(
-            Request(b"/waits", (), b"{}"), b"", lambda _, answer: answers.append(answer), 0
-        )  # the server has said nothing yet
+        # The server has sent nothing yet.
+        client.submit(Request(b"/waits", (), b"{}"), b"", lambda _, answer: answers.append(answer), 0)
         monkeypatch.setattr(loop, "time", lambda: real() + paused_s)
         connection.data_received(http2.settings({}))
         connection.flush()

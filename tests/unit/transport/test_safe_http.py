@@ -1,5 +1,4 @@
-"""Addresses from strangers: what is no address, what is not public, names that change their mind,
-redirects."""
+"""Addresses from outsiders: invalid, not public, changing between look-ups, redirecting."""
 
 from __future__ import annotations
 
@@ -36,11 +35,12 @@ def test_what_is_no_address(url: str) -> None:
 def test_what_is_one() -> None:
     assert parse_url("https://Hooks.Example.com:8443/a/b?c=d#e") == ("hooks.example.com", 8443, "/a/b?c=d")
     assert parse_url("https://example.com?x") == ("example.com", 443, "/?x")
+    # Well formed; refused when it is looked at.
     assert parse_url("https://127.0.0.1/") == (
         "127.0.0.1",
         443,
         "/",
-    )  # well formed; refused when it is looked at
+    )
     assert parse_url("https://[::ffff:7f00:1]/") is not None
     assert parse_url("https://[2606:4700::1111]/") == ("2606:4700::1111", 443, "/")
 
@@ -73,8 +73,9 @@ def test_what_is_public(address: str) -> None:
 def ask(
     url: str, answers: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Answer, list[Any], int]:
-    """Send one request with a scripted resolver; return the answer, where connections went, and how often was
-    asked.
+    """Send one request with a scripted resolver.
+
+    Returns the answer, where connections went, and how often the resolver was asked.
     """
     connected: list[Any] = []
     asked = [0]

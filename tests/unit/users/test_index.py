@@ -31,10 +31,10 @@ def ordinals(lake: Lake) -> dict[str, int]:
     head = index_head(lake)
     assert head is not None
     rows = lake.read(head)
-    found = dict(zip(rows["user_id"].to_pylist(), rows["ordinal"].to_pylist(), strict=True))
-    assert len(found) == rows.num_rows == head.meta["n_users"]
-    assert sorted(found.values()) == list(range(len(found)))
-    return found
+    by_user = dict(zip(rows["user_id"].to_pylist(), rows["ordinal"].to_pylist(), strict=True))
+    assert len(by_user) == rows.num_rows == head.meta["n_users"]
+    assert sorted(by_user.values()) == list(range(len(by_user)))
+    return by_user
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -45,9 +45,8 @@ def test_concurrent_runs_never_move_or_reuse_an_ordinal(tmp_path: Path, seed: in
     before: dict[str, int] = {}
     wanted: set[str] = set()
     for _ in range(3):
-        batches = [
-            rng.sample(everyone, 25) for _ in range(4)
-        ]  # they overlap: the same person in several runs
+        # They overlap: the same person in several runs.
+        batches = [rng.sample(everyone, 25) for _ in range(4)]
         wanted.update(*batches)
         barrier = threading.Barrier(len(batches), timeout=60)
         with ThreadPoolExecutor(len(batches)) as pool:
@@ -96,8 +95,9 @@ class Run:
 
 
 def test_any_history_of_racing_runs_gives_dense_ordinals_for_good(tmp_path: Path) -> None:
-    """Nights, reruns, late users and backfills, several at a time in processes of their own, some from heads
-    that are long gone.
+    """Runs of all kinds race in processes of their own, some from heads that are long gone.
+
+    Nights, reruns, late users and backfills, several at a time.
     """
     rng, url = random.Random(20), str(tmp_path / "lake")
     lake = Lake.open(url)
@@ -111,7 +111,7 @@ def test_any_history_of_racing_runs_gives_dense_ordinals_for_good(tmp_path: Path
         Run
     ] = []  # they have read a head; those that are not let go tonight append from it some nights later
     before: dict[str, int] = {}
-    told: set[str] = set()
+    announced: set[str] = set()
     try:
         for tonight in range(len(days) + 1):
             for run in [run for run in runs if run not in waiting and tonight < len(days)]:
@@ -120,7 +120,7 @@ def test_any_history_of_racing_runs_gives_dense_ordinals_for_good(tmp_path: Path
                 if kind == "late":
                     users = list(dict.fromkeys([*users, *(f"late{rng.randrange(40)}" for _ in range(3))]))
                 rng.shuffle(users)
-                told.update(users)
+                announced.update(users)
                 run.tell(json.dumps(users))
                 assert run.hear() == "read"
                 waiting.append(run)
@@ -133,7 +133,7 @@ def test_any_history_of_racing_runs_gives_dense_ordinals_for_good(tmp_path: Path
             after = ordinals(lake)  # dense, none given twice
             assert {user: after[user] for user in before} == before  # none moved
             before = after
-        assert set(before) == told
+        assert set(before) == announced
     finally:
         for run in runs:
             run.process.kill()

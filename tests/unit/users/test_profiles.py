@@ -1,5 +1,6 @@
-"""Pains of other tools that profiles must not cause: invalid timezones silently dropped 600,000 recipients to
-3,800.
+"""Pains of other tools that profiles must not cause.
+
+Invalid timezones silently dropped 600,000 recipients to 3,800.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ def test_pain_06_whatever_a_timezone_says_nobody_is_dropped_and_everybody_is_cou
     known = {"UTC", "Asia/Shanghai", "America/New_York"}
     assert len(columns["timezone"]) == len(zones)
     assert columns["timezone"].null_count == 0
-    for given_, found, is_unknown in zip(
+    for given_, resolved, is_unknown in zip(
         zones, columns["timezone"].to_pylist(), columns["is_timezone_unknown"].to_pylist(), strict=True
     ):
         if given_ in known:
-            assert (found, is_unknown) == (given_, False)
+            assert (resolved, is_unknown) == (given_, False)
         if given_ is None or given_ in ODD:
-            assert (found, is_unknown) == ("Asia/Shanghai", True)
+            assert (resolved, is_unknown) == ("Asia/Shanghai", True)
     assert refused.get("timezone_null", 0) + refused.get("timezone_unknown", 0) == sum(
         columns["is_timezone_unknown"].to_pylist()
     )

@@ -1,4 +1,4 @@
-"""One small world for all tests of this folder: 3,000 people, 10 days, in a lake of its own."""
+"""One small world for all tests of this folder: 3,000 people, 10 days, their own lake."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Recomputes the committed marginals from the real sets where ANGELIA_DATA points at them; in CI (variable CI
-set) a missing folder is a failure.
+"""Recompute the committed marginals from the real sets, where ANGELIA_DATA points at them.
+
+In CI (variable CI set) a missing folder is a failure.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Creating a world: same seed, same bytes; within the contracts; a logging policy whose propensities are
-true.
-"""
+"""Creating a world: same seed, same bytes; within the contracts; true propensities."""
 
 from __future__ import annotations
 
@@ -29,12 +27,12 @@ SOURCES = ("user_profiles", "user_endpoints", "user_preferences", "user_events",
 
 def shapes(lake: Lake) -> dict[str, str]:
     """Return the sha256 of every file of every newest source commit, by leaf and file name."""
-    found = {}
+    by_leaf = {}
     for name in SOURCES:
         for leaf in lake.partitions(name):
             for entry in lake.require(name, **leaf).files:
-                found[f"{name}/{leaf['ds']}/{entry.path.rsplit('/', 1)[-1]}"] = entry.sha256
-    return found
+                by_leaf[f"{name}/{leaf['ds']}/{entry.path.rsplit('/', 1)[-1]}"] = entry.sha256
+    return by_leaf
 
 
 def make(

@@ -1,6 +1,4 @@
-"""The world's marginals lie within the stated tolerance of what was measured on real sets (marginals.json);
-always runs.
-"""
+"""The world's marginals lie within the tolerances around the real sets (marginals.json)."""
 
 from __future__ import annotations
 
@@ -23,20 +21,22 @@ from angelia.world.truth import World
 
 
 @pytest.fixture(scope="module")
-def found() -> Values:
+def simulated() -> Values:
     return measure_world(World(seed=7, users=10_000, anchor_day=day_number("2026-11-14")), 10_000)
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
-def test_world_is_near_reality(found: Values, name: str) -> None:
+def test_world_is_near_reality(simulated: Values, name: str) -> None:
     real = committed()[name]
-    off = distance(real["value"], found[name], real["relative"])
-    assert off <= real["tolerance"], f"{name}: world {found[name]}, real {real['value']}, off by {off:.3f}"
+    off = distance(real["value"], simulated[name], real["relative"])
+    assert off <= real["tolerance"], (
+        f"{name}: world {simulated[name]}, real {real['value']}, off by {off:.3f}"
+    )
 
 
-def test_pushes_are_opened_as_often_as_pushes_are(found: Values) -> None:
-    assert 0.05 <= float(found["push_open_rate"]) <= 0.08  # type: ignore[arg-type]
-    assert 0.25 <= float(found["pushes_per_user_day"]) <= 0.35  # type: ignore[arg-type]
+def test_pushes_are_opened_as_often_as_pushes_are(simulated: Values) -> None:
+    assert 0.05 <= float(simulated["push_open_rate"]) <= 0.08  # type: ignore[arg-type]
+    assert 0.25 <= float(simulated["pushes_per_user_day"]) <= 0.35  # type: ignore[arg-type]
 
 
 def test_committed_file_holds_every_definition() -> None:

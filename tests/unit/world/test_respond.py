@@ -1,6 +1,4 @@
-"""Answers to a delivered plan: from the truth, contract-true, the same however often they are asked for; and
-the day after.
-"""
+"""Answers to a delivered plan follow the truth and the contract, and repeat; the day after."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ def plan(
     material: str = "price_drop_camera",
     start: datetime = START,
 ) -> None:
-    """Commit a manifest of one message to each user, an hour apart by position, and nothing else."""
+    """Commit a manifest of one message to each user, an hour apart by position."""
     campaign = material.rsplit("_", 1)[0]
     n = len(users)
     messages = [ids.message_id(campaign, user, f"{ds}{channel}") for user in users]
@@ -66,8 +64,9 @@ def plan(
 
 
 def deliver(lake: Lake, ds: str, outcomes: list[str] | None = None) -> None:
-    """Commit the ledger of the plan in two parts, everything accepted at its planned instant unless
-    `outcomes` says otherwise.
+    """Commit the ledger of the plan in two parts.
+
+    Everything is accepted at its planned instant unless `outcomes` says otherwise.
     """
     rows = lake.read(lake.require("dispatch_manifest", ds=ds)).to_pylist()
     for part in (0, 1):
@@ -107,8 +106,8 @@ def answered(tmp_path: Path) -> tuple[Lake, str]:
 
 
 def receipts(lake: Lake, ds: str = DS) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = lake.read(lake.require("push_receipts", ds=ds, **RECEIPTS)).to_pylist()
-    return found
+    rows: list[dict[str, Any]] = lake.read(lake.require("push_receipts", ds=ds, **RECEIPTS)).to_pylist()
+    return rows
 
 
 def test_receipts_obey_their_contract_and_reality(answered: tuple[Lake, str]) -> None:
@@ -167,7 +166,7 @@ def test_only_accepted_rows_are_answered_and_later_ones_are_added(answered: tupl
     outcomes = ["accepted", "rejected", "ambiguous", "skipped", "deferred"] * 300
     deliver(lake, DS, outcomes)
     respond(lake, root, DS, next_day=False)
-    some = receipts(lake)
+    first = receipts(lake)
     accepted = {
         row["dispatch_id"]
         for leaf in lake.partitions("delivery_ledger", ds=DS)
@@ -175,12 +174,12 @@ def test_only_accepted_rows_are_answered_and_later_ones_are_added(answered: tupl
         if row["outcome"] == "accepted"
     }
     assert len(accepted) == 300
-    assert {row["dispatch_id"] for row in some} <= accepted
+    assert {row["dispatch_id"] for row in first} <= accepted
     deliver(lake, DS)
     respond(lake, root, DS, next_day=False)
     more = {row["receipt_id"]: row for row in receipts(lake)}
-    assert len(more) > 4 * len(some)
-    assert all(more[row["receipt_id"]] == row for row in some)
+    assert len(more) > 4 * len(first)
+    assert all(more[row["receipt_id"]] == row for row in first)
 
 
 def test_yesterdays_pushes_tire(tmp_path: Path) -> None:

@@ -1,6 +1,4 @@
-"""The truth: derivable for any people, of documented shapes, tired by pushes, and not separable into material
-times hour.
-"""
+"""The truth: derivable for any people, of documented shapes, tired by pushes, inseparable."""
 
 from __future__ import annotations
 

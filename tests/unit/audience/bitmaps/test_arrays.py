@@ -24,9 +24,9 @@ def test_there_and_back() -> None:
         np.frombuffer(b"text", np.uint8),
     ]
     data = np.frombuffer(b"x" + encode(*arrays), np.uint8)[1:]  # it may stand anywhere in a file
-    for one, other in zip(arrays, decode(data), strict=True):
-        assert one.dtype == other.dtype
-        assert one.tolist() == other.tolist()
+    for before, after in zip(arrays, decode(data), strict=True):
+        assert before.dtype == after.dtype
+        assert before.tolist() == after.tolist()
 
 
 @pytest.mark.parametrize("cut", [0, 7, 20, 60, -1])
@@ -49,9 +49,9 @@ def test_what_is_no_arrays_is_refused(cut: int) -> None:
     ],
 )
 def test_the_narrowest_type_that_holds_them(values: list[int], kind: str) -> None:
-    found = narrow(np.array(values, np.int64))
-    assert found.dtype == np.dtype(kind)
-    assert found.tolist() == values
+    narrowed = narrow(np.array(values, np.int64))
+    assert narrowed.dtype == np.dtype(kind)
+    assert narrowed.tolist() == values
 
 
 @pytest.mark.parametrize("distinct", [40, 100_000])

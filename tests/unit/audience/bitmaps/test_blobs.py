@@ -1,4 +1,4 @@
-"""A file of sets, used where it stands: in one row group or many, and never mistaken for another."""
+"""A file of sets, used in place: in one row group or many, and never mistaken for another."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_every_set_is_where_the_directory_says(
     file = Blobs(lake, entry)
     for row in ROWS:
         number = file.keys(row.block, row.field)[row.kind, row.value, row.bit]
-        assert not isinstance(row.found, tuple)
-        assert positions_of(file.get(number)).tolist() == positions_of(row.found).tolist()
+        assert not isinstance(row.content, tuple)
+        assert positions_of(file.get(number)).tolist() == positions_of(row.content).tolist()
     assert file.keys(3, "nothing") == file.keys(9, "f0") == {}
 
 

@@ -1,4 +1,4 @@
-"""Building the index: a night reads only what is new, and the index is the one that is made from nothing."""
+"""Building the index: a night reads only new rows, and the index equals one from nothing."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ def write(lake: Lake, name: str, rows: pa.Table, ds: str, inputs: tuple[Commit, 
 
 
 def events(day: str, n: int, seed: int = 0) -> pa.Table:
-    """Return a day's user_days rows, sorted and without repeats, of people below n: some types, one common
-    item, 250 rare ones.
+    """Return a day's user_days rows, sorted and without repeats, of people below n.
+
+    Some types, one common item, 250 rare ones.
     """
     rng = np.random.default_rng([seed, date.fromisoformat(day).toordinal()])
     size = 3_000
@@ -183,7 +184,7 @@ def test_several_blocks_of_people_stand_in_a_file_where_there_are_many(
 ) -> None:
     assert [blocks_a_file(n) for n in (0, 1, 16, 31, 32, 120, 500)] == [1, 1, 1, 1, 2, 4, 4]
     people(lake, DS, N)
-    found, question = [], "gender = 'f' AND NOT age_years > 40"
+    answers, question = [], "gender = 'f' AND NOT age_years > 40"
     for together in (1, 2, 3):
         for module in (build, engine):
             monkeypatch.setattr(module, "blocks_a_file", lambda n, together=together: together)
@@ -192,13 +193,13 @@ def test_several_blocks_of_people_stand_in_a_file_where_there_are_many(
         assert len(commit.files) == -(-5 // together)
         assert commit.meta["n_users"] == N
         audience = Audience(lake, DS)
-        found.append([m.serialize() for m in audience.all_members(question)])
+        answers.append([m.serialize() for m in audience.all_members(question)])
         audience.count(question)
         assert not mapped(commit)  # a file goes with the last of its blocks, not with the audience
         resident = Audience(lake, DS, resident=True)
         resident.count(question)
         assert mapped(commit)
-    assert found[0] == found[1] == found[2]
+    assert answers[0] == answers[1] == answers[2]
 
 
 def mapped(commit: Commit) -> list[str]:
@@ -248,9 +249,9 @@ def test_people_who_join_meanwhile_are_in_no_audience_until_the_next_night(lake:
 
 
 def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    found = []
+    contents = []
     for name, spread in (("here", one_by_one), ("there", lambda n, work: in_processes(n, work, alone_s=0.0))):
         lake = Lake.open(str(tmp_path / name))
         night_one(lake)
-        found.append(content(lake, build_index(lake, DS, history_days=HISTORY, spread=spread)[0]))
-    assert found[0] == found[1]
+        contents.append(content(lake, build_index(lake, DS, history_days=HISTORY, spread=spread)[0]))
+    assert contents[0] == contents[1]

@@ -29,9 +29,7 @@ WIDTH = 1 << 18
 
 
 def members(kind: str, seed: int) -> np.ndarray:
-    """Return positions below WIDTH: none, few, some (roaring arrays), many (bitsets), or in runs; the edges
-    belong now and then.
-    """
+    """Return positions below WIDTH: none, few, many, or in runs; at times with the edges."""
     rng = np.random.default_rng(seed)
     flags = np.zeros(WIDTH, dtype=bool)
     if kind == "everyone":
@@ -74,9 +72,9 @@ def test_operations_agree_with_pythons_sets(
     away, gone = zip(*map(build, minus), strict=True) if minus else ((), ())
     before = [positions_of(one).tolist() for one in (*ours, *away)]
     expected = set.intersection(*theirs) - set().union(*gone)
-    found = intersect(list(ours), list(away), WIDTH)
-    assert set(positions_of(found).tolist()) == expected
-    assert len(found) == len(expected)
+    members = intersect(list(ours), list(away), WIDTH)
+    assert set(positions_of(members).tolist()) == expected
+    assert len(members) == len(expected)
     everyone = [*ours, *away]
     assert set(positions_of(union(everyone, WIDTH)).tolist()) == set().union(*theirs, *gone)
     assert (
@@ -124,6 +122,6 @@ def test_a_set_is_held_in_the_shorter_form() -> None:
 @pytest.mark.parametrize("width", [1, 8, 64, 128, 1 << 14])
 def test_narrow_blocks(width: int) -> None:
     positions = np.arange(width)
-    for found in (of_positions(positions, width), to_dense(bitmap_of(positions), width)):
-        assert positions_of(found).tolist() == positions.tolist()
-        assert ordinals_of(to_bitmap(found)).tolist() == positions.tolist()
+    for members in (of_positions(positions, width), to_dense(bitmap_of(positions), width)):
+        assert positions_of(members).tolist() == positions.tolist()
+        assert ordinals_of(to_bitmap(members)).tolist() == positions.tolist()

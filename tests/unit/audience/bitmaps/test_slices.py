@@ -31,8 +31,8 @@ def test_compare_is_comparison(numbers: list[int], target: int, op: str) -> None
     offset, slices = slice_numbers(positions, np.array(numbers, dtype=np.int64), WIDTH)
     parts = compare(slices, op, target - offset, WIDTH)
     known = of_positions(positions, WIDTH)
-    found = [] if parts is None else positions_of(intersect([known, *parts[0]], parts[1], WIDTH)).tolist()
-    assert found == [3 * i for i, number in enumerate(numbers) if OPS[op](number, target)]
+    chosen = [] if parts is None else positions_of(intersect([known, *parts[0]], parts[1], WIDTH)).tolist()
+    assert chosen == [3 * i for i, number in enumerate(numbers) if OPS[op](number, target)]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -1,4 +1,4 @@
-"""What is left of a predicate once it is a plan: constants folded, repeats dropped, NOT only on leaves."""
+"""A predicate as a plan: constants folded, repeats dropped, NOT only on leaves."""
 
 from __future__ import annotations
 

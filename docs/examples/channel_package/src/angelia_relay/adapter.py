@@ -24,9 +24,11 @@ from angelia.delivery.channels.base import (
     Message,
     MessageRejected,
     Provider,
+    StandIn,
     Verdict,
     header_value,
     load_credentials,
+    require_size,
 )
 from angelia.delivery.channels.webhook import sign
 from angelia.errors import InvalidInput
@@ -60,8 +62,7 @@ class RelayAdapter:
             "ttl_s": message.ttl_s,
         }
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(body) > PAYLOAD_LIMIT:
-            raise MessageRejected("payload_too_large")
+        require_size(len(body), PAYLOAD_LIMIT)
         stamp = str(int(time.time()))
         extra = (
             (b"webhook-id", header_value(message.dispatch_id)),
@@ -75,6 +76,11 @@ class RelayAdapter:
         if 200 <= answer.status < 300:
             return Verdict(ACCEPTED)
         return Verdict(ERRORS.get(answer.status, REJECTED), f"HTTP_{answer.status}")
+
+
+def stand_in() -> StandIn:
+    """Return the adapter without an account, by which the catalog and the guard measure messages."""
+    return StandIn(RelayAdapter(b"stand-in"), "0" * 40)
 
 
 def open_provider(config: ChannelConfig) -> Provider:

@@ -1,10 +1,9 @@
-"""What an erasure remembers while it works: who becomes which tombstone, and which old files are to be
-deleted.
+"""What an erasure remembers while it works: tombstones, and old files to delete.
 
 Grain: person; list of files. Writes `erasing/people/{keyed hash}`, `erasing/drops/{n}`,
-    `erasing/locks/{epoch}`, and at the end
-`erasures/{tombstone}`. The key is `keys/erasure`. At the end the link from the hash to the tombstone is
-deleted: afterwards nobody, the id in hand, finds out which tombstone it was.
+`erasing/locks/{epoch}`, and at the end `erasures/{tombstone}`. The key is `keys/erasure`. At the end the link
+from the hash to the tombstone is deleted: from then on nobody can find a person's tombstone, even with their
+id in hand.
 """
 
 from __future__ import annotations
@@ -43,8 +42,9 @@ class Journal:
 
     @contextmanager
     def alone(self, takeover: bool) -> Iterator[None]:
-        """Hold the lock: two erasures that rewrite one commit would undo each other. One of a process that
-        died on this machine is taken over.
+        """Hold the lock: two erasures that rewrite one commit would undo each other.
+
+        The lock of a process that died on this machine is taken over.
 
         Raises:
             Conflict: another erasure is under way.
@@ -91,7 +91,7 @@ class Journal:
         return person
 
     def end(self, people: Mapping[str, Person]) -> None:
-        """Note for good that somebody was erased, and forget who."""
+        """Note for good that people were erased, and forget who they were."""
         for person in people.values():
             when = {"erased_ts": self.clock().isoformat(timespec="seconds")}
             self.store.create(f"erasures/{person.tombstone}", json.dumps(when).encode())

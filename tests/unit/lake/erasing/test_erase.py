@@ -1,30 +1,23 @@
-"""`erase`: afterwards no byte of the person is in any object, every count is what it was, and a kill at any
-place is mended by the same call.
-"""
+"""`erase`: afterwards no object holds a byte of the person, and every count is what it was."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.ipc
-import pyarrow.parquet as pq
 import pytest
 
 from angelia import cli
-from angelia.contracts import CONTRACTS
 from angelia.contracts.rows import valid_rows
 from angelia.delivery.manifest import parts
 from angelia.errors import Conflict, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
-from angelia.lake.erase import erase
+from angelia.lake.erasing.erase import erase
 from angelia.lake.expire import expire
 from angelia.lake.store import LocalStore, Store
 from angelia.lake.verify import verify
@@ -32,148 +25,32 @@ from angelia.users.index import append_users
 
 WHO, OTHER = "u0000003", "u0000030"
 DAYS = ("2026-11-13", "2026-11-14")
-PERSONAL = ("user_id", "address", "fields")
-LAYOUT = {"send_hour": "2026-11-15T04", "channel": "fcm", "priority": "high"}
 
 
-def fill(store: Store) -> Lake:
-    """Write every dataset that names people: two days, a superseded commit, a replay, a log, a chain of two
-    files.
-    """
-    lake = Lake(store)
-    for name, contract in sorted(CONTRACTS.items()):
-        if "user_id" not in contract or contract.partition[0] != "ds":
-            continue
-        for branch in ("main", "replay-7"):
-            for ds in DAYS if branch == "main" else DAYS[:1]:
-                for seed in (1, 2) if ds == DAYS[0] else (1,):
-                    leaf = {"ds": ds, "source": "fcm", "part": "p1", "send_hour": "2026-11-15T04"}
-                    with Lake(store, branch).attempt(
-                        name, **{key: leaf[key] for key in contract.partition}
-                    ) as attempt:
-                        rows = valid_rows(name, 200, seed=seed, ds=ds)
-                        for part, some in enumerate((rows.slice(0, 100), rows.slice(100))):
-                            folder = (
-                                "/".join(f"{key}={value}" for key, value in LAYOUT.items()) + "/"
-                                if "send_hour" in contract.layout
-                                else ""
-                            )
-                            attempt.write(
-                                some, f"{folder}part-{part:04d}.parquet", keys=LAYOUT if folder else None
-                            )
-                        attempt.publish()
-    append_users(lake, pa.table({"user_id": [f"u{i:07d}" for i in range(100)]}), seen=None, shard_bits=4)
-    append_users(
-        lake,
-        pa.table({"user_id": [f"u{i:07d}" for i in range(100, 200)]}),
-        seen=lake.head("user_index", chain="0"),
-        shard_bits=4,
-    )
-    lake.append_log("suppressions", valid_rows("suppressions", 20))
-    return lake
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a filled lake's folder, made once and copied by each test."""
-    folder = tmp_path_factory.mktemp("filled")
-    fill(LocalStore(folder))
-    return folder
-
-
-def copied(template: Path, store: Store) -> Lake:
-    if isinstance(store, LocalStore):
-        shutil.copytree(template, store.root)
-    else:
-        source = LocalStore(template)
-        for key in source.list(""):  # fewer of them: each request takes its time
-            if not re.search("/(decisions|user_features|user_events|push_history|delivery_ledger)/", key):
-                store.put(key, source.read(key))
-    return Lake(store)
-
-
-@pytest.fixture
-def filled(template: Path, tmp_path: Path) -> Lake:
-    return copied(template, LocalStore(tmp_path / "angelia home" / "lake"))
-
-
-def addresses(lake: Lake, user: str) -> set[str]:
-    found = set()
-    for name in ("user_endpoints", "dispatch_manifest"):
-        for ds in DAYS:
-            table = lake.read(lake.require(name, ds=ds), ["user_id", "address"]).to_pylist()
-            found |= {row["address"] for row in table if row["user_id"] == user}
-    assert found
-    return found
-
-
-def all_bytes(store: Store) -> dict[str, bytes]:
-    """Return every object as it lies there, and beside it what its compressed parts hold."""
-    found = {key: store.read(key) for key in store.list("")}
-    if isinstance(store, LocalStore):
-        found |= {str(path): path.read_bytes() for path in store.root.rglob(".tmp/*")}
-    for key, data in list(found.items()):
-        if data[:4] == b"PAR1":
-            found[f"{key} (unpacked)"] = repr(pq.read_table(pa.BufferReader(data)).to_pydict()).encode()
-        elif data[:6] == b"ARROW1":
-            found[f"{key} (unpacked)"] = repr(
-                pa.ipc.open_file(pa.BufferReader(data)).read_all().to_pydict()
-            ).encode()
-    return found
-
-
-def traces(store: Store, *texts: str) -> list[str]:
-    """Return the keys of all objects, and of the names among them, in which one of these texts is."""
-    return [
-        key
-        for key, data in all_bytes(store).items()
-        if any(text.encode() in data or text in key for text in texts)
-    ]
-
-
-def commits(store: Store) -> list[Commit]:
-    return [
-        Commit.from_bytes(store.read(key))
-        for key in store.list("")
-        if re.search(r"/_commits/\d+\.json$", key)
-    ]
-
-
-def rest(lake: Lake) -> dict[str, pa.Table]:
-    """Return every commit's rows without what is personal: all that a count can be made from."""
-    return {
-        commit.ref: lake.read(commit).drop_columns(
-            [name for name in lake.read(commit).column_names if name in PERSONAL]
-        )
-        for commit in commits(lake.store)
-        if commit.dataset != "suppressions"
-    }
-
-
-def test_no_byte_stays_and_every_count_does(template: Path, store: Store) -> None:
-    filled = copied(template, store)
-    gone, others = addresses(filled, WHO), addresses(filled, OTHER)
+def test_no_byte_stays_and_every_count_does(look: SimpleNamespace, template: Path, store: Store) -> None:
+    filled = look.copied(template, store)
+    gone, others = look.addresses(filled, WHO), look.addresses(filled, OTHER)
     before, whom = (
-        rest(filled),
-        {commit.ref: filled.read(commit)["user_id"].to_pylist() for commit in commits(store)},
+        look.rest(filled),
+        {commit.ref: filled.read(commit)["user_id"].to_pylist() for commit in look.commits(store)},
     )
-    assert len(traces(store, WHO, *gone)) > 10  # the search finds what is there
-    assert not traces(store, "no such text")
+    assert len(look.traces(store, WHO, *gone)) > 10  # the search finds what is there
+    assert not look.traces(store, "no such text")
     result = erase(filled, [WHO])
-    assert traces(store, WHO, *gone) == []
-    assert rest(filled) == before
+    assert look.traces(store, WHO, *gone) == []
+    assert look.rest(filled) == before
     (tombstone,) = result.tombstones
-    for commit in commits(store):
+    for commit in look.commits(store):
         if commit.ref in whom:  # rows stay in their place; others keep their names
             assert filled.read(commit)["user_id"].to_pylist() == [
                 tombstone if user == WHO else user for user in whom[commit.ref]
             ]
-    assert len(traces(store, OTHER)) > 10
-    assert all(traces(store, address) for address in others)
+    assert len(look.traces(store, OTHER)) > 10
+    assert all(look.traces(store, address) for address in others)
     verdict = verify(filled)
     assert verdict.problems == []
     assert verify(Lake(store, "replay-7")).problems == []
-    erased = {commit.ref for commit in commits(store) if commit.erased}
+    erased = {commit.ref for commit in look.commits(store) if commit.erased}
     assert erased == set(result.commits)
     assert any(ref.startswith("replay-7:") for ref in erased)
     assert result.rows["user_index"] == 1
@@ -195,7 +72,7 @@ def test_the_ordinal_stays_taken_and_a_person_who_comes_back_is_a_new_one(filled
 def test_suppressed_under_both_names_until_the_id_is_gone(
     filled: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from angelia.lake import erase as module
+    from angelia.lake.erasing import erase as module
 
     seen: list[list[str]] = []
     original = module._all_passes
@@ -234,7 +111,7 @@ def test_sealed_hours_keep_their_parts_so_nothing_is_sent_again(filled: Lake) ->
     assert len(ids) == 5  # two files, a follow-up of one, and two files that fell over
 
 
-def test_many_at_once_and_ids_inside_other_texts(tmp_path: Path) -> None:
+def test_many_at_once_and_ids_inside_other_texts(look: SimpleNamespace, tmp_path: Path) -> None:
     lake = Lake(LocalStore(tmp_path))
     store = lake.store
     rows = valid_rows("user_endpoints", 40, ds=DAYS[0])
@@ -251,8 +128,8 @@ def test_many_at_once_and_ids_inside_other_texts(tmp_path: Path) -> None:
         attempt.publish()
     result = erase(lake, ["u0000003", "u0000004", "u0000003"])
     assert (result.people, len(result.tombstones)) == (2, 2)
-    assert traces(store, "u0000003", "u0000004") == []
-    assert traces(store, "sandbox-u0000005")
+    assert look.traces(store, "u0000003", "u0000004") == []
+    assert look.traces(store, "sandbox-u0000005")
     receipt_ids = lake.read(lake.require("push_receipts", ds=DAYS[0], source="x", part="p"))[
         "receipt_id"
     ].to_pylist()
@@ -279,7 +156,9 @@ def test_files_taken_as_they_came_are_searched_too(tmp_path: Path) -> None:
     }
 
 
-def test_what_crashed_writers_left_goes_and_a_writer_at_work_is_named(filled: Lake) -> None:
+def test_what_crashed_writers_left_goes_and_a_writer_at_work_is_named(
+    look: SimpleNamespace, filled: Lake
+) -> None:
     left = filled.attempt("user_events", ds=DAYS[0])
     left.write(valid_rows("user_events", 100, ds=DAYS[0]), "part-0000.parquet")
     clean = filled.attempt("user_events", ds=DAYS[0])
@@ -292,15 +171,15 @@ def test_what_crashed_writers_left_goes_and_a_writer_at_work_is_named(filled: La
     tomorrow = Lake(filled.store, clock=lambda: datetime.now(UTC) + timedelta(days=1, minutes=1))
     result = erase(tomorrow, [WHO])
     assert result.resumed == 1
-    assert traces(filled.store, WHO) == []
+    assert look.traces(filled.store, WHO) == []
     assert filled.store.exists(clean.files[0].path)
 
 
-def test_files_of_expired_commits_that_are_still_there_go(filled: Lake) -> None:
+def test_files_of_expired_commits_that_are_still_there_go(look: SimpleNamespace, filled: Lake) -> None:
     (old, _) = filled.history("user_profiles", ds=DAYS[0])
     filled.store.create(old.key.replace(".json", ".expired"), b"{}\n")  # expire was killed after its marker
     erase(filled, [WHO])
-    assert traces(filled.store, WHO) == []
+    assert look.traces(filled.store, WHO) == []
     assert verify(filled).problems == []
 
 
@@ -317,9 +196,9 @@ def test_expire_and_reruns_go_on_afterwards(filled: Lake) -> None:
 
 
 def test_a_job_that_writes_them_meanwhile_is_cleaned_up_after(
-    filled: Lake, monkeypatch: pytest.MonkeyPatch
+    look: SimpleNamespace, filled: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from angelia.lake import erase as module
+    from angelia.lake.erasing import erase as module
 
     original = module._rewrite
     written: list[Commit] = []
@@ -334,37 +213,26 @@ def test_a_job_that_writes_them_meanwhile_is_cleaned_up_after(
     monkeypatch.setattr(module, "_rewrite", rewrite_while_a_job_publishes)
     erase(filled, [WHO])
     assert written
-    assert traces(filled.store, WHO) == []
+    assert look.traces(filled.store, WHO) == []
 
 
-def test_unknown_people_and_nonsense_write_nothing(filled: Lake) -> None:
-    before = all_bytes(filled.store)
-    for users, error, said in [
+def test_unknown_people_and_nonsense_write_nothing(look: SimpleNamespace, filled: Lake) -> None:
+    before = look.all_bytes(filled.store)
+    for users, error, message in [
         (["nobody-here"], NotFound, "this person is nowhere in the lake"),
         ([WHO, "nobody-here", OTHER, "nor-he"], NotFound, r"2 of 4 \(number 2, 4\) are nowhere"),
         ([], InvalidInput, "no user"),
         ([WHO, " "], InvalidInput, "empty id"),
     ]:
-        with pytest.raises(error, match=said) as caught:
+        with pytest.raises(error, match=message) as caught:
             erase(filled, users)
         assert "nobody-here" not in caught.value.one_line()
     with pytest.raises(InvalidInput, match="all branches at once"):
         erase(Lake(filled.store, "replay-7"), [WHO])
-    after = all_bytes(filled.store)
+    after = look.all_bytes(filled.store)
     assert {
         key: data for key, data in after.items() if not key.startswith(("erasing/locks", "keys/erasure"))
     } == before
-
-
-def test_one_erasure_at_a_time(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = {"host": "elsewhere", "pid": 1, "since_ts": "2026-11-14T12:00:00+00:00", "nonce": "x"}
-    filled.store.create("erasing/locks/00000001", json.dumps(lock).encode())
-    with pytest.raises(
-        Conflict, match="another erasure is under way, on elsewhere since 2026-11-14T12:00:00"
-    ):
-        erase(filled, [WHO])
-    assert erase(filled, [WHO], takeover=True).people == 1
-    assert erase(filled, [OTHER]).people == 1  # released
 
 
 def test_copies_of_s3_files_on_this_machine_go(s3_store: Store) -> None:
@@ -372,8 +240,8 @@ def test_copies_of_s3_files_on_this_machine_go(s3_store: Store) -> None:
     for name in ("user_profiles", "user_events"):
         with lake.attempt(name, ds=DAYS[0]) as attempt:
             rows = valid_rows(name, 200, ds=DAYS[0])
-            for part, some in enumerate((rows.slice(0, 100), rows.slice(100))):
-                attempt.write(some, f"part-{part:04d}.parquet")
+            for part, half in enumerate((rows.slice(0, 100), rows.slice(100))):
+                attempt.write(half, f"part-{part:04d}.parquet")
             attempt.publish()
     copies = [
         Path(path)
@@ -381,71 +249,21 @@ def test_copies_of_s3_files_on_this_machine_go(s3_store: Store) -> None:
         for path in lake.paths(lake.require(name, ds=DAYS[0]))
     ]
     erase(lake, [WHO])
+    # The second halves are of people from number 100 on.
     assert [path.exists() for path in copies] == [
         False,
         True,
         False,
         True,
-    ]  # the second halves are of people from number 100 on
-
-
-# ---- killed
-
-
-KILLS = [
-    "erase.begun",
-    "erase.suppressed",
-    "write.file",
-    "erase.before_commits",
-    "erase.before_commits:5",
-    "erase.commit",
-    "erase.commit:9",
-    "erase.dropped:3",
-]
-
-
-def run_erase(lake: Lake, failpoint: str | None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ANGELIA_LAKE": lake.store.url, "PYTHONDONTWRITEBYTECODE": "1"}
-    if failpoint:
-        environment["ANGELIA_FAILPOINT"] = failpoint
-    code = "import sys; from angelia.cli import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "lake", "erase", "--user", WHO, "--json"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-
-@pytest.mark.parametrize("failpoint", KILLS)
-def test_killed_anywhere_the_lake_is_whole_and_the_same_call_completes_it(
-    filled: Lake, failpoint: str
-) -> None:
-    lake = filled
-    before, gone = rest(lake), addresses(lake, WHO)
-    killed = run_erase(lake, failpoint)
-    assert killed.returncode == -9, killed.stderr
-    assert verify(Lake(lake.store)).problems == []
-    assert rest(lake) == before
-    done = run_erase(lake, None)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["resumed"] == 1
-    assert traces(lake.store, WHO, *gone) == []
-    assert rest(lake) == before
-    assert verify(Lake(lake.store)).problems == []
-    assert (
-        len(
-            {
-                row["user_id"]
-                for row in Lake(lake.store).read_log("suppressions").to_pylist()
-                if row["reason"] == "erased"
-            }
-        )
-        >= 1
-    )
-
-
-# ---- as typed
+    ]
 
 
 def test_the_command(
-    settings_home: Path, filled: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    look: SimpleNamespace,
+    settings_home: Path,
+    filled: Lake,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lake = filled
 
@@ -468,7 +286,7 @@ def test_the_command(
     code, out, _ = run("--user-file", tmp_path / "ids.txt", "--user", WHO, "--json")
     assert code == 0
     assert json.loads(out)["people"] == 3
-    assert traces(lake.store, "u0000003", "u0000005", "u0000006") == []
+    assert look.traces(lake.store, "u0000003", "u0000005", "u0000006") == []
     code, out, _ = run("--user", OTHER)
     assert out.startswith("erased 1 person: ")
     assert run("--user", OTHER)[0] == 2

@@ -1,47 +1,43 @@
-"""Erase people: their id and addresses leave every file of every branch; what they did stays, under a number
-that is nobody's any more.
+"""Erase people: their id and addresses leave every file of every branch.
 
-Reads all commits of all branches; rewrites the files that hold the person (rows keep their place: ledgers
-point at rows), replaces those entries in the commit files and marks these `erased`, then deletes the old
-bytes. Appends to `suppressions`; writes `erasing/…` while it works and
-`erasures/{tombstone}` for good, which tells when, and not who. A person becomes a tombstone, one random id in
-all files: joins give the same counts as before, and the ordinal stays taken. Killed at any moment, the same
-call completes it. What would surprise: a person whom the sources deliver again is a new person here; erase
-them there first.
+Their actions stay, under a number that nobody owns any more. Reads all commits of all branches; rewrites the
+files that hold the person (rows keep their place, because ledgers point at rows), replaces those entries in
+the commit files and marks these `erased`, then deletes the old bytes. Appends to `suppressions`; writes
+`erasing/…` while it works and `erasures/{tombstone}` for good, which records when, but not who. A person
+becomes a tombstone, one random id in all files: joins give the same counts as before, and the ordinal stays
+taken. If the process is killed at any moment, the same call completes it. Surprise: a person whom the sources
+deliver again is a new person here; erase them there first.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from angelia.contracts import CONTRACTS, arrow, dataset
 from angelia.errors import Conflict, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
 from angelia.lake.commit import Commit, FileEntry
-from angelia.lake.erase_journal import Journal, Person
+from angelia.lake.erasing.journal import Journal, Person
+from angelia.lake.erasing.rows import USER, file_holds, holds, rows_of, users_of, without
 from angelia.lake.expire import ORPHAN_AGE, attempts
 from angelia.lake.failpoint import failpoint
 from angelia.lake.lake import BRANCH, MAIN, Lake
 
-# the last that changes something is followed by one that finds nothing; more means that a job writes them
-# again and again
+# The last pass that changes something is followed by one that changes nothing; more passes mean that a job
+# keeps writing these people.
 PASSES = 4
-_USER = "user_id"
 
 
 @dataclass
 class Erased:
-    """What was done. No id is in here."""
+    """What was done, without any person's id."""
 
     people: int
     resumed: int
@@ -56,17 +52,19 @@ class Erased:
 def erase(
     lake: Lake, users: Sequence[str], progress: Callable[[str], None] = lambda _: None, takeover: bool = False
 ) -> Erased:
-    """Erase these people, or complete an erasure of them that was begun; returns once a last pass over the
-    whole lake found nothing of them.
+    """Erase these people, or complete an erasure of them that was begun.
+
+    Returns once a last pass over the whole lake has met nothing of them.
 
     Args:
-        takeover: take an erasure over whose process does not live on this machine, and is known to be dead.
+        takeover: continue the erasure of a process on another machine that is known to be dead.
 
     Raises:
         NotFound: one of them is nowhere in the lake; nothing was written.
         InvalidInput: no user, an empty id, or a replay branch.
         Conflict: another erasure is under way, or a job is writing files that hold them: run it again when
-            that ended. Corrupt: a commit or a file cannot be read; run it again once it is mended.
+            that ended.
+        Corrupt: a commit or a file cannot be read; run it again once it is repaired.
     """
     if lake.branch != MAIN:
         raise InvalidInput("people are erased from all branches at once", fix="unset ANGELIA_BRANCH")
@@ -76,12 +74,13 @@ def erase(
     journal = Journal(lake.store, lake.clock)
     with journal.alone(takeover):
         begun = {name: person for name in names if (person := journal.find(name))}
+        # People of a begun erasure may be in no index any more, so only the others are looked up.
         missing = [name for name in names if name not in begun]
         if missing:
             progress("looking for them")
-            found = _present(lake, set(missing))
+            present = _present(lake, set(missing))
             unknown = [
-                position for position, name in enumerate(names, 1) if name in missing and name not in found
+                position for position, name in enumerate(names, 1) if name in missing and name not in present
             ]
             if unknown:
                 which = (
@@ -100,6 +99,7 @@ def erase(
         _suppress(lake, journal, people)
         failpoint("erase.suppressed")
         _all_passes(lake, journal, people, result, progress)
+        # Crashed writers' temporary files may hold the id, too; an hour is more than any write takes.
         lake.store.sweep(lake.clock() - ORPHAN_AGE / 24)
         journal.end(people)
     return result
@@ -118,6 +118,7 @@ def _all_passes(
         under_way: list[str] = []
         for on_branch, name, leaf in _leaves(lake):
             _erase_leaf(on_branch, name, leaf, journal, people, result, under_way)
+        # A pass that changes nothing has met nobody: that is the proof, unless an open attempt holds them.
         if (len(result.commits), result.files_deleted) == (commits, files):
             if under_way:
                 raise Conflict(
@@ -136,14 +137,15 @@ def _all_passes(
             f"{result.files_deleted - files} files deleted"
         )
     raise Conflict(
-        "a job goes on writing them into new commits",
+        "a job keeps writing them into new commits",
         fix="erase them at the source, then run the same command again",
     )
 
 
 def _leaves(lake: Lake) -> Iterator[tuple[Lake, str, dict[str, str]]]:
-    """Yield every leaf that can hold a person; suppressions last, so that no worker finds an id in a manifest
-    that is in the log no more.
+    """Yield every leaf that can hold a person; suppressions come last.
+
+    Otherwise a worker could read an id in a manifest whose suppression is already rewritten.
     """
     branches = [
         Lake(lake.store, branch, lake.clock)
@@ -151,7 +153,7 @@ def _leaves(lake: Lake) -> Iterator[tuple[Lake, str, dict[str, str]]]:
         if re.fullmatch(BRANCH, branch)
     ]
     for name in sorted(CONTRACTS, key=lambda name: (name == "suppressions", name != "dispatch_manifest")):
-        if _USER in dataset(name):
+        if USER in dataset(name):
             for on_branch in branches:
                 for leaf in on_branch.leaves(on_branch.branch, name, {}, expired=True):
                     yield on_branch, name, leaf
@@ -159,30 +161,29 @@ def _leaves(lake: Lake) -> Iterator[tuple[Lake, str, dict[str, str]]]:
 
 def _present(lake: Lake, wanted: set[str]) -> set[str]:
     """Return those of `wanted` who are anywhere: in the index, else in any live commit."""
-    found: set[str] = set()
+    people: set[str] = set()
     seen: set[str] = set()
     leaves = sorted(_leaves(lake), key=lambda item: item[1] != "user_index")
     for on_branch, name, leaf in leaves:
         for number in on_branch.numbers(on_branch.branch, name, leaf):
             for entry in on_branch.load(on_branch.branch, name, leaf, number).files:
-                if found == wanted:
-                    return found
+                if people == wanted:
+                    return people
                 if entry.path not in seen:
                     seen.add(entry.path)
-                    users = _users(on_branch, entry)
-                    found |= (
-                        {users[row].as_py() for row in _rows_of(users, wanted)}
-                        if users is not None
-                        else set()
+                    users = users_of(on_branch, entry)
+                    people |= (
+                        {users[row].as_py() for row in rows_of(users, wanted)} if users is not None else set()
                     )
-    return found
+    return people
 
 
 def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> None:
-    """Suppress the ids, which workers obey within ten seconds, and the tombstones, which stand in the pending
-    manifests soon.
+    """Suppress the ids, and the tombstones that will soon stand in pending manifests.
+
+    Workers obey within ten seconds.
     """
-    there = set(lake.read_log("suppressions")[_USER].to_pylist())
+    there = set(lake.read_log("suppressions")[USER].to_pylist())
     fresh = [name for name, person in people.items() if person.tombstone not in there]
     if not fresh:
         return
@@ -190,17 +191,17 @@ def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> Non
     n, at = len(ids), lake.clock()
     columns = {
         "entry_id": [secrets.token_hex(8) for _ in ids],
-        _USER: ids,
+        USER: ids,
         "channel": [None] * n,
         "address_hash": [None] * n,
-        # Tombstones since ever: a night that is run again for a day before must not plan for them either.
+        # Tombstones are suppressed since 1970: a night that is rerun for an earlier day must not plan for
+        # them either.
         "since_ts": [*[at] * len(fresh), *[datetime(1970, 1, 1, tzinfo=UTC)] * len(fresh)],
         "reason": ["erased"] * n,
     }
     with lake.attempt("suppressions", log="0") as attempt:
-        journal.note_drops(
-            [f"{attempt.folder}/entries.parquet"]
-        )  # it names them: killed before the commit, a rerun must know whose it was
+        # The file names them: if we are killed before the commit, a rerun must know whose it was.
+        journal.note_drops([f"{attempt.folder}/entries.parquet"])
         attempt.write(pa.table(columns, schema=arrow.schema(dataset("suppressions"))), "entries.parquet")
         attempt.publish(params={"entry": attempt.nonce})
 
@@ -217,7 +218,7 @@ def _erase_leaf(
     live = lake.numbers(lake.branch, name, leaf)
     commits = [lake.load(lake.branch, name, leaf, number) for number in live]
     entries = {entry.path: entry for commit in commits for entry in commit.files}
-    holding = {path: entry for path, entry in entries.items() if _holds(lake, entry, people)}
+    holding = {path: entry for path, entry in entries.items() if holds(lake, entry, people)}
     if holding:
         _rewrite(lake, name, leaf, commits, holding, journal, people, result)
         _finish_drops(lake, journal, result)
@@ -228,12 +229,13 @@ def _erase_leaf(
         if number not in live
         for entry in lake.load(lake.branch, name, leaf, number).files
     }
-    for folder, objects in attempts(
-        lake, name, leaf
-    ).items():  # what crashed writers left is invisible, but it is there
+    # Files that crashed writers left are invisible to readers, but they exist.
+    for folder, objects in attempts(lake, name, leaf).items():
         held = [
-            item.key for item in objects if item.key not in entries and _file_holds(lake, item.key, people)
+            item.key for item in objects if item.key not in entries and file_holds(lake, item.key, people)
         ]
+        # A fresh attempt belongs to a job that may still publish it, so its files are not ours to delete.
+        # Files that an expired commit named can no longer be published.
         is_fresh = max(item.modified for item in objects) > lake.clock() - ORPHAN_AGE
         if is_fresh and not expired.issuperset(held):
             under_way.append(folder)
@@ -251,15 +253,16 @@ def _rewrite(
     people: Mapping[str, Person],
     result: Erased,
 ) -> None:
-    """Write the leaf's files anew, then name them in the commits; the old ones are noted first, so that a
-    rerun knows whom to delete.
+    """Write the leaf's files anew, then name them in the commits.
+
+    The old files are noted first, so that a rerun knows what to delete.
     """
     folders: dict[str, str] = {}  # one new folder per old one: names are unique within an attempt only
     written: dict[str, FileEntry] = {}
     for path, entry in holding.items():
         old = path.removesuffix(f"/{entry.name}")
         folder = folders.setdefault(old, Attempt(lake, name, leaf).folder)
-        table, n = _without(lake.read_file(entry), name, people)
+        table, n = without(lake.read_file(entry), name, people)
         fresh = write_file(
             lake.store, name, folder, table, entry.name, entry.shards, entry.keys, conform=entry.conforms
         )
@@ -267,6 +270,7 @@ def _rewrite(
         result.rows[name] = result.rows.get(name, 0) + n
         result.files_rewritten += 1
     lake.store.sync(entry.path for entry in written.values())
+    # New bytes are durable before the old ones are noted, and those before any commit names the new.
     journal.note_drops(sorted(holding))
     failpoint("erase.before_commits")
     for commit in commits:
@@ -283,7 +287,7 @@ def _rewrite(
 
 
 def _finish_drops(lake: Lake, journal: Journal, result: Erased) -> None:
-    """Delete the files that were noted, but those that a commit names still: then its leaf comes again."""
+    """Delete the noted files, except those that a commit still names: their leaf comes again."""
     for note, paths in journal.drops():
         named: set[str] = set()
         for folder in {path.partition("/attempt-")[0] for path in paths}:
@@ -304,116 +308,3 @@ def _delete(lake: Lake, paths: Sequence[str], result: Erased) -> None:
             continue
         lake.store.delete(path)
         result.files_deleted += 1
-
-
-# ---- one file
-
-
-def _users(lake: Lake, entry: FileEntry) -> pa.Array | None:
-    """Return a file's user ids without surrounding blanks, None if it has no such column of texts."""
-    try:
-        column = lake.read_file(entry, [_USER])[_USER]
-    except InvalidInput:
-        return None
-    return _texts(column)
-
-
-def _texts(column: pa.ChunkedArray) -> pa.Array | None:
-    if not (
-        pa.types.is_string(column.type)
-        or pa.types.is_large_string(column.type)
-        or pa.types.is_dictionary(column.type)
-    ):
-        return None
-    return pc.utf8_trim_whitespace(column.cast(pa.string()).combine_chunks())
-
-
-def _rows_of(users: pa.Array | None, people: Iterable[str]) -> list[int]:
-    if users is None:
-        return []
-    found: list[int] = pc.indices_nonzero(pc.is_in(users, pa.array(sorted(people), pa.string()))).to_pylist()
-    return found
-
-
-def _holds(lake: Lake, entry: FileEntry, people: Mapping[str, Person]) -> bool:
-    return bool(_rows_of(_users(lake, entry), people))
-
-
-def _file_holds(lake: Lake, key: str, people: Mapping[str, Person]) -> bool:
-    """Say whether an unnamed file holds somebody; one that cannot be read might."""
-    try:
-        data = lake.store.read(key)
-        file = pq.ParquetFile(pa.BufferReader(data))
-        users = _texts(file.read([_USER])[_USER]) if _USER in file.schema_arrow.names else None
-    except NotFound:
-        return False
-    except (pa.ArrowInvalid, OSError):
-        return any(name.encode() in data for name in people)
-    return bool(_rows_of(users, people))
-
-
-def _without(table: pa.Table, name: str, people: Mapping[str, Person]) -> tuple[pa.Table, int]:
-    """Return the table with these people's rows under their tombstones, in place, and how many rows that
-    were.
-
-    Ids and addresses are replaced; other texts of such a row lose the id where it is a part of them
-    (`sandbox-{user_id}`).
-    """
-    users = _texts(table[_USER])
-    assert users is not None
-    rows = _rows_of(users, people)
-    owners = [users[row].as_py() for row in rows]
-    contract = dataset(name)
-    # Row n + i of a column with the new values behind it is the new value of rows[i]: any type, and only
-    # these rows become Python objects.
-    order = np.arange(table.num_rows)
-    order[rows] = table.num_rows + np.arange(len(rows))
-    for position, column in enumerate(table.schema):
-        if not _has_text(column.type):
-            continue
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        old = table.column(position).cast(kind).combine_chunks()
-        is_personal = column.name in contract and contract[column.name].personal
-        values = [
-            _new_value(column.name, value, is_personal, owner, people[owner].tombstone, row)
-            for value, owner, row in zip(old.take(pa.array(rows)).to_pylist(), owners, rows, strict=True)
-        ]
-        table = table.set_column(
-            position,
-            pa.field(column.name, kind),
-            pa.concat_arrays([old, pa.array(values, kind)]).take(pa.array(order)),
-        )
-    return table, len(rows)
-
-
-def _new_value(column: str, value: object, is_personal: bool, owner: str, tombstone: str, row: int) -> object:
-    if column == _USER:
-        return tombstone
-    if is_personal and isinstance(value, str):
-        # Template values are a JSON object; addresses stay distinct within a person: they are a key.
-        return "{}" if column == "fields" else f"{tombstone}-{row}"
-    return _cleared(value, owner, tombstone)
-
-
-def _has_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _has_text(kind.value_type)
-    if pa.types.is_nested(kind):
-        return any(_has_text(kind.field(i).type) for i in range(kind.num_fields))
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _cleared(value: object, owner: str, tombstone: str) -> object:
-    """Return a value without the owner's id: a text, or a list or record of them."""
-    if isinstance(value, str):
-        # Whole words only: u1 is no part of u12.
-        return (
-            re.sub(rf"(?<![A-Za-z0-9]){re.escape(owner)}(?![A-Za-z0-9])", tombstone, value)
-            if owner in value
-            else value
-        )
-    if isinstance(value, list):
-        return [_cleared(one, owner, tombstone) for one in value]
-    if isinstance(value, dict):
-        return {key: _cleared(one, owner, tombstone) for key, one in value.items()}
-    return value

@@ -1,0 +1,200 @@
+"""Documents that are well-formed and can mean nothing, or something else: said as warnings, each with a fix.
+
+Reads documents only. Surprise: whether a campaign is over depends on the day it is looked at, so the day is
+given; a document that is over and does not change is not named again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from angelia.catalog.documents import (
+    WEEKDAYS,
+    AnyDocument,
+    Campaign,
+    Cap,
+    Channel,
+    Experiment,
+    Material,
+    Policy,
+    Scalar,
+    Template,
+)
+from angelia.catalog.problems import DocumentProblem, Key, Notice
+
+FAR_DAYS = 366  # a campaign that begins later is more often a mistyped year than a plan
+Documents = Mapping[Key, AnyDocument]
+Path = tuple[str | int, ...]
+
+
+class Doubt(NamedTuple):
+    """One thing about one document; the fields are those of `Notice`."""
+
+    path: Path
+    says: str
+    about: tuple[Key, ...] = ()
+    only_news: bool = False
+
+
+def notices(documents: Documents, today: date) -> Iterator[Notice]:
+    """Yield what these documents may not mean, as of a day."""
+    for key, document in sorted(documents.items()):
+        doubts: Iterator[Doubt] = iter(())
+        if isinstance(document, Campaign):
+            doubts = _campaign(document, documents, today)
+        elif isinstance(document, Channel):
+            doubts = _channel(document)
+        elif isinstance(document, Policy):
+            doubts = _policy(document)
+        elif isinstance(document, Material):
+            doubts = _material(document, today)
+        elif isinstance(document, Experiment):
+            doubts = _experiment(document)
+        for doubt in doubts:
+            yield Notice(
+                key, DocumentProblem(doubt.path, doubt.says), about=doubt.about, only_news=doubt.only_news
+            )
+
+
+def shown_numbers(documents: Documents) -> Iterator[Notice]:
+    """Yield the numbers that are shown with fewer decimals than prices have, as `9.90` becomes `9.9`.
+
+    What was written is not kept beside the number, so this is for looking, not for applying.
+    """
+    for key, document in sorted(documents.items()):
+        values: dict[Path, Scalar | None] = {}
+        if isinstance(document, Material):
+            values = {("fields", name): value for name, value in document.fields.items()}
+        elif isinstance(document, Template):
+            values = {("variables", name, "default"): its.default for name, its in document.variables.items()}
+        for path, value in values.items():
+            if isinstance(value, float) and len(str(value).partition(".")[2]) < 2:
+                says = f'is a number, shown as {value}; for another form quote it: "{value:.2f}"'
+                yield Notice(key, DocumentProblem(path, says))
+
+
+def written_number(path: Path, text: str, value: object) -> DocumentProblem | None:
+    """Return the warning for a number that is shown otherwise than it was written; None for other values."""
+    is_shown = path[:1] == ("fields",) or (path[:1] == ("variables",) and path[-1:] == ("default",))
+    if not is_shown or isinstance(value, bool) or not isinstance(value, int | float) or str(value) == text:
+        return None
+    return DocumentProblem(path, f'{text} is a number, shown as {value}; to keep its form quote it: "{text}"')
+
+
+def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator[Doubt]:
+    if campaign.end_date < today:
+        says = f"{campaign.end_date} is before today: nothing will be sent; give a later day, or remove it"
+        yield Doubt(("end_date",), says, only_news=True)
+        return
+    if (campaign.start_date - today).days > FAR_DAYS:
+        says = f"{campaign.start_date} is more than a year away; is the year right?"
+        yield Doubt(("start_date",), says)
+    if campaign.value_per_open == 0:
+        yield Doubt(("value_per_open",), "0 is worth no more than it costs: nothing will be sent; give more")
+    if campaign.holdout_pct == 100:
+        yield Doubt(("holdout_pct",), "100 % are held out: nobody will get it; give less")
+    yield from _caps(campaign.caps)
+    yield from _weekdays(campaign)
+    yield from _window(campaign, documents)
+    yield from _materials(campaign, documents, max(today, campaign.start_date))
+    channels = [documents.get(("channel", name)) for name in campaign.channels]
+    if not any(isinstance(channel, Channel) and channel.enabled for channel in channels):
+        about = tuple(("channel", name) for name in campaign.channels)
+        says = "none of them is switched on: nothing will be sent; set enabled: true on one"
+        yield Doubt(("channels",), says, about)
+
+
+def _weekdays(campaign: Campaign) -> Iterator[Doubt]:
+    length = (campaign.end_date - campaign.start_date).days + 1
+    days = (campaign.start_date + timedelta(days=shift) for shift in range(min(length, 7)))
+    served = {WEEKDAYS[day.weekday()] for day in days}
+    never = [name for name in campaign.occurrence.weekdays or () if name not in served]
+    if never:
+        what = (
+            "nothing will be sent" if set(never) == set(campaign.occurrence.weekdays or ()) else "it is idle"
+        )
+        says = (
+            f"no {', '.join(never)} comes from {campaign.start_date} to {campaign.end_date}: {what}; "
+            "change the weekdays or the dates"
+        )
+        yield Doubt(("occurrence", "weekdays"), says)
+
+
+def _window(campaign: Campaign, documents: Documents) -> Iterator[Doubt]:
+    policy = documents.get(("policy", "default"))
+    quiet = policy.quiet_hours if isinstance(policy, Policy) else None
+    window = campaign.send_window
+    if quiet is None or window is None or campaign.is_transactional:
+        return
+    n_quiet = (quiet.end - quiet.start) % 24
+    is_open = any((hour - quiet.start) % 24 >= n_quiet for hour in range(window.start, window.end))
+    if not is_open:
+        says = (
+            f"{window.start} to {window.end} lies within the policy's quiet hours ({quiet.start} to "
+            f"{quiet.end}): nothing will be sent; move the window, or the quiet hours"
+        )
+        yield Doubt(("send_window",), says, (("policy", "default"),))
+
+
+def _materials(campaign: Campaign, documents: Documents, begin: date) -> Iterator[Doubt]:
+    """Yield materials that are never valid while the campaign runs, or the first day without any."""
+    end = campaign.end_date
+    spans: list[tuple[date, date]] = []
+    for i, name in enumerate(campaign.materials):
+        material = documents.get(("material", name))
+        if not isinstance(material, Material):
+            continue
+        first, last = material.valid_from or begin, material.valid_until or end
+        if last < begin or first > end:
+            says = f"{name} is valid {_span(material)}, and the campaign runs from {begin} to {end}: "
+            says += "nobody will get it; change its days, or leave it out"
+            yield Doubt(("materials", i), says, (("material", name),))
+        else:
+            spans.append((first, last))
+    day = begin
+    for first, last in sorted(spans):
+        if first > day:
+            break
+        day = max(day, last + timedelta(days=1))
+    if spans and day <= end:
+        says = f"none is valid on {day}: nothing will be sent that day; extend one, or shorten the campaign"
+        yield Doubt(("materials",), says, tuple(("material", name) for name in campaign.materials))
+
+
+def _span(material: Material) -> str:
+    since = f"from {material.valid_from} " if material.valid_from else ""
+    return f"{since}until {material.valid_until}" if material.valid_until else since.rstrip()
+
+
+def _caps(caps: tuple[Cap, ...]) -> Iterator[Doubt]:
+    for i, cap in enumerate(caps):
+        if cap.messages == 0:
+            yield Doubt(("caps", i, "messages"), "0 messages: nothing will be sent; give at least 1")
+
+
+def _policy(policy: Policy) -> Iterator[Doubt]:
+    yield from _caps(policy.caps)
+    if policy.holdout.share_pct == 100:
+        says = "100 % are held out: nobody will get any marketing; give less"
+        yield Doubt(("holdout", "share_pct"), says)
+
+
+def _channel(channel: Channel) -> Iterator[Doubt]:
+    for name in ("capacity_per_hour", "quota_per_minute"):
+        if channel.enabled and getattr(channel, name) == 0:
+            yield Doubt((name,), "0: nothing will be sent; give a number, or set enabled: false")
+
+
+def _experiment(experiment: Experiment) -> Iterator[Doubt]:
+    for i, arm in enumerate(experiment.arms):
+        if arm.share_pct == 0:
+            says = f"nobody is in arm {arm.name}; give it a share, or leave it out"
+            yield Doubt(("arms", i, "share_pct"), says)
+
+
+def _material(material: Material, today: date) -> Iterator[Doubt]:
+    if material.valid_until and material.valid_until < today:
+        says = f"{material.valid_until} is before today: nobody gets it any more; correct it, or remove it"
+        yield Doubt(("valid_until",), says, only_news=True)

@@ -1,0 +1,115 @@
+"""What each campaign offers each person, and the draw of one material, chosen together with the hour.
+
+Grain: user x campaign x material, then user x campaign. Reads and writes nothing. The draw's worth of a
+    material is its score at the person's best open hour, so a category that is opened in the evening gains
+    where the evening is open. Propensities are exact given the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from angelia.contracts.ids import uniform
+from angelia.matching import draw, inverse_gap
+from angelia.planning.eligibility import (
+    F64,
+    Campaign,
+    NightHours,
+    Pairs,
+    People,
+    Terms,
+    campaign_hours,
+    cells,
+)
+from angelia.planning.problem import I64
+from angelia.timing.category_hours import CategoryHours
+
+
+@dataclass(frozen=True)
+class MaterialFacts:
+    """What a plan must know of materials: categories, and the languages of those not for everybody."""
+
+    locales: Mapping[str, frozenset[str]]
+    category: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A campaign's candidates: user rows (m,), p(open) of each of its materials (m, k); NaN = may not."""
+
+    number: int
+    user: I64
+    p_open: F64
+
+
+Drawn = tuple[I64, F64]  # material number of each candidate (-1 = none), and its propensity (NaN = none)
+
+
+def draw_material(
+    terms: Terms, people: People, night: NightHours, offer: Offer, facts: MaterialFacts, hours: CategoryHours
+) -> Drawn:
+    """Draw each candidate's material by what it earns at the best hour that is open to it."""
+    campaign = terms.campaigns[offer.number]
+    worth = offer.p_open * best_hours(terms, people, night, campaign, offer.user, facts, hours)
+    probability = inverse_gap(worth, terms.epsilon)
+    lot = uniform(people.keys[offer.user], terms.salt, campaign.id, campaign.occurrence, "material")
+    picked = draw(probability, lot)
+    at = np.maximum(picked, 0)[:, None]
+    return picked, np.where(picked >= 0, np.take_along_axis(probability, at, 1)[:, 0], np.nan)
+
+
+def best_hours(
+    terms: Terms,
+    people: People,
+    night: NightHours,
+    campaign: Campaign,
+    user: I64,
+    facts: MaterialFacts,
+    hours: CategoryHours,
+) -> F64:
+    """Return each material's response at the person's best open hour relative to a mean hour, (m, k)."""
+    local, quiet, off = night
+    may = campaign_hours(terms, campaign, local)
+    if not campaign.is_exempt:
+        may = may & ~quiet
+    cell, weekday = cells(local, off)[user], local.weekday.astype(np.int64)[user]
+    curve = np.take_along_axis(np.hstack([people.workday, people.day_off])[user], cell, 1)
+    curve = np.where(may[user], curve, 0.0)
+    rows = hours.rows(facts.category, campaign.materials)
+    best = {
+        row: (curve * hours.at(np.full((1, 1), row), cell, weekday)).max(axis=1, initial=0.0)
+        for row in set(rows)
+    }
+    # Nobody whose hours are all closed is sent anything; their draw keeps to the scores.
+    return np.stack([np.where(best[row] > 0, best[row], 1.0) for row in rows], axis=1)
+
+
+def gather(
+    terms: Terms, offers: Sequence[Offer], drawn: Sequence[Drawn], facts: MaterialFacts, hours: CategoryHours
+) -> tuple[Pairs, list[str | None], F64]:
+    """Return the pairs in user order, the material drawn for each (None = none), and its propensity."""
+    empty = np.zeros(0, np.int64)
+    user = np.concatenate([*(offer.user for offer in offers), empty])
+    number = np.concatenate([*(np.full(len(offer.user), offer.number) for offer in offers), empty])
+    picked = np.concatenate([*(which for which, _ in drawn), empty])
+    propensity = np.concatenate([*(chance for _, chance in drawn), np.zeros(0)])
+    p_open, names, category = [np.zeros(0)], [np.zeros(0, object)], [empty]
+    for offer, (which, _) in zip(offers, drawn, strict=True):
+        materials = terms.campaigns[offer.number].materials
+        score = np.take_along_axis(offer.p_open, np.maximum(which, 0)[:, None], 1)[:, 0]
+        p_open.append(np.where(which >= 0, np.nan_to_num(score), 0.0))
+        names.append(np.array([*materials, None], object)[which])
+        category.append(np.array([*hours.rows(facts.category, materials), len(hours.factor) - 1])[which])
+    order = np.lexsort((number, user))
+    pairs = Pairs(
+        user[order],
+        number[order],
+        np.concatenate(p_open)[order],
+        (picked >= 0)[order],
+        np.concatenate(category)[order],
+        hours,
+    )
+    return pairs, np.concatenate(names)[order].tolist(), propensity[order]

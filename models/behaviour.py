@@ -1,0 +1,198 @@
+"""What a person did up to a day, by category: looks, wishes, pushes and opens, each decayed.
+
+Grain: user, and user x category. Pure functions on the rows of `user_days` and `user_pushes` of some users up
+    to a closed day; training calls them with the day before each push and scoring with ds, so both see the
+    same. Nothing after `day` enters, whatever rows are passed. What would surprise: an item counts for the
+    category of the same name, since events name items or categories and materials name categories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+WINDOW_DAYS = 28
+SLOW_DAYS, FAST_DAYS = 14.0, 3.0  # half-lives
+TIRED_DAYS = 2.0  # time constant of pushes that are still felt
+WANTED = ("cart", "purchase")
+LOOKS, PUSHES = 4.0, 6.0  # pseudo looks and pushes behind a person's share and open rate of a category
+RESPONSE = 20.0  # pseudo pushes behind a person's open rate
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Population:
+    """What people are compared with: fixed in training and kept with the model.
+
+    Attributes:
+        shares: each category's share of all looks, in the order of the model's categories.
+        open_rate: opens per push.
+    """
+
+    categories: tuple[str, ...]
+    shares: Floats
+    open_rate: float
+
+    @classmethod
+    def of(cls, categories: Sequence[str], days: pa.Table, pushes: pa.Table) -> Population:
+        """Return what the rows of a whole population, or of a sample of it, say."""
+        item, n = _codes(days["item"], categories), days["n_events"].to_numpy().astype(np.float64)
+        known = item >= 0
+        counts = np.bincount(item[known], weights=n[known], minlength=len(categories)) + 1.0
+        is_open = np.asarray(pc.equal(pushes["kind"], "opened").to_numpy(zero_copy_only=False))
+        rate = (is_open.sum() + 1.0) / ((~is_open).sum() + 20.0)
+        return cls(tuple(categories), counts / counts.sum(), float(min(rate, 1.0)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "categories": list(self.categories),
+            "shares": np.round(self.shares, 6).tolist(),
+            "open_rate": round(self.open_rate, 6),
+        }
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Population:
+        """Return what `as_dict` said."""
+        return cls(
+            tuple(facts["categories"]), np.array(facts["shares"], np.float64), float(facts["open_rate"])
+        )
+
+
+USER_NUMBERS = ("activity", "response", "felt")
+PAIR_NUMBERS = (
+    "category_looks",
+    "category_looks_3d",
+    "category_wants",
+    "category_response",
+    "category_felt",
+)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Numbers as of a day: by user, (n,), and by user and category, (n, categories)."""
+
+    categories: tuple[str, ...]
+    user: Mapping[str, Floats]
+    pair: Mapping[str, Floats]
+
+    def take(self, part: slice) -> Behaviour:
+        """Return the same of some rows."""
+        pick = (self.user, self.pair)
+        user, pair = ({name: values[part] for name, values in group.items()} for group in pick)
+        return Behaviour(self.categories, user, pair)
+
+    def of(self, category: str | None, rows: Ints) -> dict[str, Floats]:
+        """Return the pair numbers of some users for one category; nan where the model does not know it."""
+        if category not in self.categories:
+            return {name: np.full(len(rows), np.nan) for name in self.pair}
+        column = self.categories.index(category)
+        return {name: values[rows, column] for name, values in self.pair.items()}
+
+
+def behaviour(
+    days: pa.Table,
+    pushes: pa.Table,
+    category_of: Mapping[str, str],
+    population: Population,
+    *,
+    day: int,
+    n: int,
+) -> Behaviour:
+    """Return the numbers of n users as of the end of a day.
+
+    Args:
+        days: `row` (user, 0..n-1), `day`, `event_type`, `item`, `n_events`.
+        pushes: `row`, `day` (of at_ts), `kind`, `material_id`, and `sent_day` (fraction of a day allowed).
+        category_of: material -> category.
+        population: what people are compared with.
+        day: the closed day, in the same count as the rows' days.
+    """
+    k = len(population.categories)
+    when = days["day"].to_numpy().astype(np.int64)
+    here = (when <= day) & (when > day - WINDOW_DAYS)
+    days, age = days.filter(pa.array(here)), day - when[here]
+    row, item = days["row"].to_numpy().astype(np.int64), _codes(days["item"], population.categories)
+    count = days["n_events"].to_numpy().astype(np.float64)
+    wants = np.asarray(pc.is_in(days["event_type"], pa.array(WANTED)).to_numpy(zero_copy_only=False))
+    known = item >= 0
+
+    def by_category(rows: npt.NDArray[np.bool_], half_life: float) -> Floats:
+        weight = count[rows] * 0.5 ** (age[rows] / half_life)
+        cell = row[rows] * k + item[rows]
+        return np.bincount(cell, weights=weight, minlength=n * k).reshape(n, k).astype(np.float64)
+
+    looks, fresh = by_category(known & ~wants, SLOW_DAYS), by_category(known & ~wants, FAST_DAYS)
+    wished = by_category(known & wants, SLOW_DAYS)
+    pair: dict[str, Floats] = {
+        "category_looks": _lift(looks, population.shares, LOOKS),
+        "category_looks_3d": _lift(fresh, population.shares, LOOKS),
+        "category_wants": _lift(wished, population.shares, LOOKS / 2),
+    }
+    active = np.unique(row * WINDOW_DAYS + age)
+    decayed = 0.5 ** ((active % WINDOW_DAYS) / SLOW_DAYS)
+    user: dict[str, Floats] = {
+        "activity": np.log1p(np.bincount(active // WINDOW_DAYS, weights=decayed, minlength=n))
+    }
+    _add_responses(pushes, category_of, population, day=day, n=n, user=user, pair=pair)
+    return Behaviour(population.categories, user, pair)
+
+
+def _add_responses(
+    pushes: pa.Table,
+    category_of: Mapping[str, str],
+    population: Population,
+    *,
+    day: int,
+    n: int,
+    user: dict[str, Floats],
+    pair: dict[str, Floats],
+) -> None:
+    """Add what pushes say: a person's open rate, in general and by category, and what is still felt."""
+    k = len(population.categories)
+    when = pushes["day"].to_numpy().astype(np.int64)
+    pushes = pushes.filter(pa.array((when <= day) & (when > day - WINDOW_DAYS)))
+    row, age = pushes["row"].to_numpy().astype(np.int64), day + 1.0 - pushes["sent_day"].to_numpy()
+    is_open = np.asarray(pc.equal(pushes["kind"], "opened").to_numpy(zero_copy_only=False))
+    names = pushes["material_id"].combine_chunks().dictionary_encode()
+    place = {name: i for i, name in enumerate(population.categories)}
+    codes = [place.get(category_of.get(name, ""), -1) for name in names.dictionary.to_pylist()]
+    category = np.array([*codes, -1], np.int64)[names.indices.fill_null(len(codes)).to_numpy()]
+    weight, rate = 0.5 ** (age / SLOW_DAYS), population.open_rate
+
+    def total(rows: npt.NDArray[np.bool_]) -> Floats:
+        return np.bincount(row[rows], weights=weight[rows], minlength=n).astype(np.float64)
+
+    def each(rows: npt.NDArray[np.bool_], weights: Floats) -> Floats:
+        rows = rows & (category >= 0)
+        cell = row[rows] * k + category[rows]
+        return np.bincount(cell, weights=weights[rows], minlength=n * k).reshape(n, k).astype(np.float64)
+
+    own = (total(is_open) + RESPONSE * rate) / (total(~is_open) + RESPONSE)
+    still = np.exp(-(age + 0.5) / TIRED_DAYS)  # half a day on: the middle of the day that is planned
+    user["response"] = np.log(own / rate)
+    user["felt"] = np.log1p(np.bincount(row[~is_open], weights=still[~is_open], minlength=n))
+    opened, sent = each(is_open, weight), each(~is_open, weight)
+    pair["category_response"] = np.log((opened / own[:, None] + PUSHES) / (sent + PUSHES))
+    pair["category_felt"] = np.log1p(each(~is_open, still))
+
+
+def _lift(counts: Floats, shares: Floats, strength: float) -> Floats:
+    """Return the log of each person's share of each category over the population's, shrunk to 0."""
+    total = counts.sum(axis=1, keepdims=True)
+    return np.asarray(np.log((counts + strength * shares) / ((total + strength) * shares)))
+
+
+def _codes(column: pa.ChunkedArray, names: Sequence[str]) -> Ints:
+    found = pc.index_in(column, value_set=pa.array(list(names), pa.string()))
+    return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)

@@ -1,0 +1,39 @@
+"""The sample loop: what it corrects in Airflow's database. The whole loop: tests/integration/test_loop.py."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from angelia.commands.loop import start_as_it_was
+
+SCHEMA = """
+CREATE TABLE dag_run (dag_id TEXT, run_id TEXT, logical_date TEXT, start_date TEXT, end_date TEXT);
+CREATE TABLE task_instance (dag_id TEXT, run_id TEXT, start_date TEXT);
+INSERT INTO dag_run VALUES
+    ('nightly', 'test', '2026-11-15 02:00:00', '2026-11-15 02:00:00', '2026-11-28 08:10:00'),
+    ('nightly', 'idle', '2026-11-16 02:00:00', '2026-11-16 02:00:00', NULL),
+    ('hourly', 'real', '2026-11-28 08:00:00', '2026-11-28 08:00:03', '2026-11-28 08:01:00');
+INSERT INTO task_instance VALUES
+    ('nightly', 'test', '2026-11-28 08:03:00'), ('nightly', 'test', '2026-11-28 08:02:00'),
+    ('hourly', 'real', '2026-11-28 08:00:10'), ('nightly', 'idle', NULL);
+"""
+
+
+def test_a_sample_run_lasts_as_long_as_it_took(tmp_path: Path) -> None:
+    database = tmp_path / "airflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(SCHEMA)
+    start_as_it_was(database)
+    with closing(sqlite3.connect(database)) as connection:
+        starts = dict(connection.execute("SELECT run_id, start_date FROM dag_run"))
+    assert starts == {
+        "test": "2026-11-28 08:02:00",
+        "idle": "2026-11-16 02:00:00",
+        "real": "2026-11-28 08:00:03",
+    }
+
+
+def test_a_database_of_another_shape_stops_no_night(tmp_path: Path) -> None:
+    start_as_it_was(tmp_path / "none.db")

@@ -1,0 +1,19 @@
+"""Parts of a chart: ticks that hold their data."""
+
+from __future__ import annotations
+
+import pytest
+
+from angelia.drawing.svg import nice_ticks
+
+
+@pytest.mark.parametrize(
+    ("highest", "last"),
+    [(0, 1), (1, 1), (3, 3), (7, 8), (99, 100), (101, 150), (941, 1000), (0.003, 0.003), (12_345, 15_000)],
+)
+def test_ticks_are_round_and_hold_the_highest_value(highest: float, last: float) -> None:
+    ticks = nice_ticks(highest)
+    assert ticks[0] == 0
+    assert ticks[-1] >= highest
+    assert ticks[-1] == pytest.approx(last)
+    assert 2 <= len(ticks) <= 6

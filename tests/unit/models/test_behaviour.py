@@ -1,0 +1,69 @@
+"""What a person did up to a day: nothing later gets in, and each number means what it says."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.behaviour import Population, behaviour
+
+POPULATION = Population(("camera", "shoes"), np.array([0.5, 0.5]), 0.1)
+OF = {"sale_camera": "camera", "sale_shoes": "shoes"}
+
+
+def events(*rows: tuple[int, int, str, str | None, int]) -> pa.Table:
+    """Each event: (user, day, type, item, how many)."""
+    names = ("row", "day", "event_type", "item", "n_events")
+    types = (pa.int64(), pa.int64(), pa.string(), pa.string(), pa.int32())
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+    return pa.table({n: pa.array(c, t) for n, c, t in zip(names, columns, types, strict=True)})
+
+
+def pushes(*rows: tuple[int, int, str, str]) -> pa.Table:
+    """Each push: (user, day, kind, material), sent on the day it is counted on."""
+    names, types = ("row", "day", "kind", "material_id"), (pa.int64(), pa.int64(), pa.string(), pa.string())
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 4
+    table = pa.table({n: pa.array(c, t) for n, c, t in zip(names, columns, types, strict=True)})
+    return table.append_column("sent_day", table["day"].cast(pa.float64()))
+
+
+def test_nothing_after_the_day_gets_in() -> None:
+    before = (events((0, 10, "view", "camera", 3)), pushes((0, 9, "sent", "sale_camera")))
+    later = (
+        events((0, 10, "view", "camera", 3), (0, 11, "view", "shoes", 99), (1, 11, "cart", "shoes", 9)),
+        pushes(
+            (0, 9, "sent", "sale_camera"), (0, 11, "opened", "sale_camera"), (1, 11, "sent", "sale_shoes")
+        ),
+    )
+    one, other = (behaviour(*rows, OF, POPULATION, day=10, n=2) for rows in (before, later))
+    for name, values in (one.user | one.pair).items():
+        assert np.array_equal(values, (other.user | other.pair)[name]), name
+
+
+def test_looks_wants_and_opens_of_a_category_count_for_it_alone() -> None:
+    days = events((0, 10, "view", "camera", 5), (0, 10, "cart", "camera", 1), (1, 10, "open", None, 7))
+    sent = [(0, day, "sent", "sale_camera") for day in range(4, 10)]
+    opened = [(0, day, "opened", "sale_camera") for day in range(4, 10)]
+    found = behaviour(days, pushes(*sent, *opened), OF, POPULATION, day=10, n=3)
+    for name in ("category_looks", "category_looks_3d", "category_wants", "category_response"):
+        assert found.pair[name][0, 0] > 0 > found.pair[name][0, 1] - 1e-12, name
+        assert np.allclose(found.pair[name][1:], 0.0), name
+    assert found.user["response"][0] > 0 == found.user["response"][2]
+    assert found.user["felt"][0] > found.pair["category_felt"][0, 1] == 0
+    assert found.user["activity"].tolist() == [pytest.approx(np.log(2)), pytest.approx(np.log(2)), 0.0]
+
+
+def test_unknown_categories_say_nothing() -> None:
+    found = behaviour(events(), pushes(), {}, POPULATION, day=10, n=2)
+    everybody = np.arange(2)
+    assert all(np.isnan(values).all() for values in found.of("sofa", everybody).values())
+    assert all(np.isnan(values).all() for values in found.of(None, everybody).values())
+    assert np.array_equal(found.of("shoes", everybody)["category_looks"], np.zeros(2))
+
+
+def test_the_population_survives_its_file() -> None:
+    days, sent = events((0, 1, "view", "camera", 3)), pushes((0, 1, "sent", "sale_camera"))
+    population = Population.of(("camera", "shoes"), days, sent)
+    again = Population.from_dict(population.as_dict())
+    assert again.categories == population.categories
+    assert np.allclose(again.shares, [0.8, 0.2])
+    assert again.open_rate == pytest.approx(population.open_rate, abs=1e-6)

@@ -1,0 +1,55 @@
+"""The line: finds what made the labels, keeps to the known part, and survives its file."""
+
+import numpy as np
+import pytest
+
+from models.calibration import sigmoid
+from models.features import FEATURES, NAMES
+from models.logistic import Logistic, choose, columns, design, fit
+
+VOCABULARY = {
+    f.name: ["a", "b"] if f.name in ("gender", "category") else [] for f in FEATURES if f.kind == "category"
+}
+N = 6000
+
+
+def examples(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    matrix = np.full((N, len(FEATURES)), np.nan, np.float32)
+    for name in ("gender", "category"):
+        matrix[:, NAMES.index(name)] = rng.integers(0, 2, N)
+    matrix[:, NAMES.index("response")] = rng.normal(size=N)
+    matrix[::7, NAMES.index("response")] = np.nan
+    both = matrix[:, NAMES.index("gender")] == matrix[:, NAMES.index("category")]
+    offset = rng.normal(size=N)
+    z = -1.0 + 0.8 * np.nan_to_num(matrix[:, NAMES.index("response")]) + 1.0 * both + offset
+    return matrix, (rng.random(N) < sigmoid(z)).astype(np.float64), offset
+
+
+def test_numbers_crosses_and_the_known_part_are_found() -> None:
+    matrix, label, offset = examples(1)
+    line = fit(matrix, VOCABULARY, label, np.ones(N), offset, ridge=1.0)
+    weight = dict(zip(columns(VOCABULARY), line.weights, strict=True))
+    assert weight["response"] == pytest.approx(0.8, abs=0.15)
+    same = weight["category=a x gender=a"] - weight["category=a x gender=b"]
+    assert same == pytest.approx(1.0, abs=0.4)
+    fresh, truth, known = examples(2)
+    p = sigmoid(line.logit(fresh, VOCABULARY) + known)
+    assert p.mean() == pytest.approx(truth.mean(), abs=0.03)
+
+
+def test_a_line_survives_its_file_and_unknown_is_average() -> None:
+    matrix, label, offset = examples(1)
+    line = fit(matrix, VOCABULARY, label, np.ones(N), offset, ridge=10.0)
+    again = Logistic.from_dict(line.as_dict())
+    assert np.allclose(again.logit(matrix, VOCABULARY), line.logit(matrix, VOCABULARY), atol=1e-6)
+    nobody = np.full((1, len(FEATURES)), np.nan, np.float32)
+    assert np.isfinite(line.logit(nobody, VOCABULARY)).all()
+    assert design(matrix[:0], VOCABULARY, line.mean, line.scale).shape == (0, len(columns(VOCABULARY)))
+
+
+def test_noise_is_shrunk_most() -> None:
+    matrix, _, offset = examples(1)
+    label = (np.random.default_rng(3).random(N) < 0.3).astype(np.float64)
+    _, ridge = choose(matrix, VOCABULARY, label, np.ones(N), 0 * offset, slice(0, 3000), slice(3000, N))
+    assert ridge >= 100.0

@@ -1,0 +1,144 @@
+"""Who must not be contacted: the later word holds, in whatever order the words come in, and a complaint for
+good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angelia.contracts import arrow, dataset
+from angelia.lake import Lake
+from angelia.users.profiles import contact_features
+from angelia.users.suppressions import Guards, Refusals, refusals_of, returns
+
+DAY = datetime(2026, 11, 1, tzinfo=UTC)
+Word = tuple[str | None, str, int]  # channel, reason, day
+
+
+def log_of(*words: Word, user: str = "u1") -> pa.Table:
+    entries = [
+        {
+            "entry_id": f"e{number}",
+            "user_id": user,
+            "channel": channel,
+            "since_ts": DAY + timedelta(days=day),
+            "reason": reason,
+        }
+        for number, (channel, reason, day) in enumerate(words)
+    ]
+    return pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+
+
+CASES: dict[str, tuple[list[Word], set[str], bool]] = {
+    # words -> the channels of fcm, sms that are closed, and whether the person is suppressed everywhere
+    "refused": ([("sms", "unsubscribed", 1)], {"sms"}, False),
+    "and back": ([("sms", "unsubscribed", 1), ("sms", "opted_in", 2)], set(), False),
+    "back before": ([("sms", "unsubscribed", 2), ("sms", "opted_in", 1)], {"sms"}, False),
+    "at one time": ([("sms", "unsubscribed", 2), ("sms", "opted_in", 2)], {"sms"}, False),
+    "and out again": (
+        [("sms", "unsubscribed", 1), ("sms", "opted_in", 2), ("sms", "unsubscribed", 3)],
+        {"sms"},
+        False,
+    ),
+    "another channel": ([("sms", "unsubscribed", 1), ("fcm", "opted_in", 2)], {"sms"}, False),
+    "a complaint": ([("sms", "complaint", 1), ("sms", "opted_in", 2)], {"sms"}, False),
+    "both": ([("sms", "unsubscribed", 1), ("sms", "complaint", 1), ("sms", "opted_in", 2)], {"sms"}, False),
+    "erased": ([(None, "erased", 1), ("sms", "opted_in", 2)], {"fcm", "sms"}, True),
+    "an operator": ([(None, "operator", 1), (None, "opted_in", 2)], {"fcm", "sms"}, True),
+    "of all channels": ([(None, "unsubscribed", 1)], {"fcm", "sms"}, True),
+    "back to one": ([(None, "unsubscribed", 1), ("sms", "opted_in", 2)], {"fcm"}, False),
+    "back to all": ([("sms", "unsubscribed", 1), (None, "opted_in", 2)], set(), False),
+    "a complaint there": (
+        [(None, "unsubscribed", 1), ("sms", "opted_in", 2), ("sms", "complaint", 0)],
+        {"fcm", "sms"},
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_later_word_holds_unless_it_was_a_complaint(case: str, lake: Lake) -> None:
+    words, closed, is_out = CASES[case]
+    for given_ in (words, words[::-1]):
+        refusals = refusals_of(log_of(*given_))
+        assert {name for name in ("fcm", "sms") if refusals.closed("u1", name)} == closed
+        assert refusals.closed_everywhere("u1") == is_out
+        assert not refusals.closed("u2", "sms")
+    lake.append_log("suppressions", log_of(*words))
+    guards = Guards(lake, "2026-11-14", lambda: 0)
+    assert asyncio.run(guards.refresh())
+    for name in ("fcm", "sms"):
+        wanted = ["suppressed" if name in closed else None, None]
+        assert guards.blocked(["c", "c"], ["u1", "u2"], name, ["a", "b"]) == wanted
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_night_and_the_gate_agree(case: str) -> None:
+    words, closed, is_out = CASES[case]
+    have: Any = pa.array([["fcm", "sms"], ["fcm", "sms"]])
+    none: Any = pa.array([None, None], pa.list_(pa.string()))
+    columns = contact_features(pa.array(["u1", "u2"]), have, none, none, log_of(*words), date(2026, 11, 14))
+    assert columns["is_suppressed"].to_pylist() == [is_out, False]
+    if not is_out:  # else nothing is planned for the person, whatever the channels
+        assert set(columns["channels"].to_pylist()[0]) == {"fcm", "sms"} - closed
+    assert columns["channels"].to_pylist()[1] == ["fcm", "sms"]
+    earlier = contact_features(
+        pa.array(["u1"]), have[:1], none[:1], none[:1], log_of(*words), date(2026, 10, 31)
+    )
+    assert earlier["channels"].to_pylist() == [["fcm", "sms"]]
+
+
+words = st.lists(
+    st.tuples(
+        st.sampled_from([None, "fcm", "sms"]),
+        st.sampled_from(["unsubscribed", "opted_in", "complaint"]),
+        st.integers(0, 4),
+    ),
+    max_size=6,
+)
+
+
+@given(words)
+def test_every_order_of_words_comes_to_the_same(entries: list[Word]) -> None:
+    def closed(some: list[Word], channel: str) -> bool:
+        refusals = Refusals()
+        for of, reason, day in some:
+            refusals.add("u1", of, reason, day)
+        return refusals.closed("u1", channel)
+
+    for channel in ("fcm", "sms"):
+        about = [(reason, day) for of, reason, day in entries if of in (None, channel)]
+        no = max((day for reason, day in about if reason == "unsubscribed"), default=-1)
+        yes = max((day for reason, day in about if reason == "opted_in"), default=-1)
+        wanted = any(reason == "complaint" for reason, _ in about) or (no >= 0 and yes <= no)
+        assert closed(entries, channel) == closed(entries[::-1], channel) == wanted
+
+
+def test_only_who_unsubscribed_before_returns_and_once() -> None:
+    log = pa.concat_tables(
+        [
+            log_of(("sms", "unsubscribed", 1)),
+            log_of(("sms", "complaint", 1), user="u2"),
+            log_of(("sms", "unsubscribed", 1), user="u3"),
+        ]
+    )
+
+    def at(day: int) -> int:
+        return round((DAY + timedelta(days=day)).timestamp() * 1e6)
+
+    said = [("u1", "sms", at(2)), ("u1", "fcm", at(2)), ("u2", "sms", at(2)), ("u3", "sms", at(1))]
+    entries = returns(log, said)
+    assert [(entry["user_id"], entry["channel"], entry["reason"]) for entry in entries.to_pylist()] == [
+        ("u1", "sms", "opted_in")
+    ]
+    assert entries["since_ts"].to_pylist() == [DAY + timedelta(days=2)]
+    after = pa.concat_tables([log, entries])
+    assert not refusals_of(after).closed("u1", "sms")
+    assert returns(after, said).num_rows == 0
