@@ -1,7 +1,6 @@
-"""Read a mapping file: YAML as it is seen.
+"""Read a mapping file: YAML as it is seen, each mistake one line with where it stands and what was meant.
 
-Each mistake is one line with where it stands and what was meant. No message shows a raw value of the file's
-columns, which maps and constants may hold.
+No message shows a raw value of the file's columns, which maps and constants may hold.
 """
 
 from __future__ import annotations
@@ -46,10 +45,8 @@ class _Strict(PlainLoader):
 
 
 def _explain(error: ValidationError) -> str:
-    """Return the first problem of a document as one line.
-
-    With where it stands and what was probably meant.
-    """
+    """Return the first problem of a document as one line, with where it stands and what was probably
+    meant."""
     first = error.errors()[0]
     # The names of the union's branches mean nothing to the author; keep keys and list positions that occur in
     # the document.

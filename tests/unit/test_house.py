@@ -42,7 +42,6 @@ NOT_YET_READ = (
             "commands",
             "delivery",
             "effects",
-            "importing",
             "matching",
             "planning",
             "quality",
