@@ -107,12 +107,6 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, text: str, message: str) -> N
     document.write_text(text, "utf-8")
     with pytest.raises(InvalidInput, match=message):
         load_mapping(document)
-<<<<<<< HEAD
-=======
-
-
-EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
->>>>>>> w-import
 
 
 @pytest.mark.parametrize("name", ["kuairand", "online_retail"])
