@@ -69,6 +69,13 @@ def test_a_failed_step_says_what_an_operator_reads_and_a_crash_only_its_kind(hom
     assert (second["result"], second["error"]) == ("crash", "ValueError")
 
 
+def test_an_error_in_a_log_holds_no_address(home):
+    message = "user_profiles/ds=2026-11-14@3: cannot write to anna@mail.example or +49 171 2345678"
+    with pytest.raises(InvalidInput), logs.step("import"):
+        raise InvalidInput(message)
+    assert lines(home)[-1]["error"] == "user_profiles/ds=2026-11-14@3: cannot write to … or …"
+
+
 def test_the_last_runs_metrics_stand_in_a_textfile_and_a_replay_leaves_them_alone(home):
     with logs.step("build_features", ["--ds", "2026-11-14"]):
         logs.published("user_features", 10, {"timezone_null": 2}, [("user_days/x@1", "user_days", 12)])
