@@ -110,7 +110,7 @@ SENDING = (
         "--slots does not divide the quota",
         "config.quota_per_minute / self.options.slots",
         "config.quota_per_minute",
-        ("delivery/test_pacing.py",),
+        ("delivery/test_gates.py",),
     ),
     Mutant(
         "one try too many",

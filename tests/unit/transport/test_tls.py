@@ -66,7 +66,9 @@ class MailServer(threading.Thread):
             connection.sendall(replies.get(word, b"250 ok\r\n"))
 
 
-def mail(folder: Path, certified: str, ca_file: Path | None, *, is_implicit: bool) -> tuple[Answer, MailServer]:
+def mail(
+    folder: Path, certified: str, ca_file: Path | None, *, is_implicit: bool
+) -> tuple[Answer, MailServer]:
     server = MailServer(make_tls(folder, (certified,)), is_implicit=is_implicit)
     server.start()
 
