@@ -22,7 +22,7 @@ DECIDING = (
         "a cut-off overfills capacity",
         "if by_rank[place] > left:",
         "if left <= 0:",
-        ("planning/test_planning.py",),
+        ("planning/test_admit.py",),
     ),
     Mutant(
         "the highest vendor limit counts, not the lowest",
@@ -46,7 +46,7 @@ DECIDING = (
         "suppressed people count as reachable",
         "allowed = ~is_suppressed[owners]",
         "allowed = is_suppressed[owners] | True",
-        ("audience/bitmaps/test_build.py",),
+        ("audience/test_commands.py",),
     ),
     # ---- gate and guard
     Mutant(
