@@ -69,6 +69,15 @@ def test_a_failed_step_says_what_an_operator_reads_and_a_crash_only_its_kind(hom
     assert (second["result"], second["error"]) == ("crash", "ValueError")
 
 
+@pytest.mark.parametrize("words", [["--user", "u-canary-17"], ["--user=u-canary-17"]])
+def test_an_error_line_names_a_person_by_their_hash(home, words):
+    with pytest.raises(InvalidInput), logs.step("lake erase", words):
+        raise InvalidInput("nobody is called u-canary-17", fix="look for u-canary-17 elsewhere")
+    (line,) = lines(home)
+    name = logs.hashed("u-canary-17")
+    assert line["error"] == f"nobody is called {name}; look for {name} elsewhere"
+
+
 def test_the_last_runs_metrics_stand_in_a_textfile_and_a_replay_leaves_them_alone(home):
     with logs.step("build_features", ["--ds", "2026-11-14"]):
         logs.published("user_features", 10, {"timezone_null": 2}, [("user_days/x@1", "user_days", 12)])

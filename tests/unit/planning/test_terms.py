@@ -7,9 +7,7 @@ import numpy as np
 from angelia.planning.terms import NO_BUDGET
 from tests.unit.planning.test_eligibility import CAMPAIGN, ORDER, TERMS
 
-NIGHT = replace(
-    TERMS, explore_pct=10.0, first_slot=2, campaigns=(replace(CAMPAIGN, max_messages=500), ORDER)
-)
+NIGHT = replace(TERMS, explore_pct=10.0, first_slot=2, campaigns=(replace(CAMPAIGN, max_messages=500), ORDER))
 
 
 def test_exploration_has_its_share_of_every_hour_and_budget():
