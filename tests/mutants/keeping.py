@@ -65,15 +65,35 @@ KEEPING = (
         ("importing/test_addresses.py", "importing/test_import.py"),
     ),
     Mutant(
+        "an imported file's name is not quoted",
+        """return "'" + text.replace("'", "''") + "'\"""",
+        """return "'" + text + "'\"""",
+        ("importing/test_inputs.py",),
+    ),
+    Mutant(
         "the catalog's generation is ignored",
         "if generation is not None and generation != sum(row.version for row in rows):",
         "if False:",
-        ("catalog/test_store.py", "catalog/test_two_operators.py"),
+        ("catalog/test_apply.py",),
     ),
     Mutant(
         "a task retries what an operator must put right",
         "if code == 2:",
-        "if False:",
+        "if code == -2:",
         ("../dags/test_shared.py",),
+    ),
+    *(
+        Mutant(
+            f"a form's {title} may be any text",
+            f'{lost}\n            title="{title}",',
+            f'title="{title}",',
+            ("../dags/test_forms.py",),
+        )
+        for lost, title in (
+            ('format="date",', "First night"),
+            ('format="date",', "Last night"),
+            ('format="date",', "Last day"),
+            ("pattern=NAME,", "Conversion"),
+        )
     ),
 )
