@@ -19,7 +19,7 @@ def run(dags):
 def test_what_an_operator_must_put_right_is_not_tried_again(run):
     from airflow.sdk.exceptions import AirflowFailException
 
-    with pytest.raises(AirflowFailException, match="^error: no such day; name another$"):
+    with pytest.raises(AirflowFailException, match=r"^error: no such day; name another$"):
         run("print('error: no such day; name another'); print('bye'); raise SystemExit(2)")
 
 

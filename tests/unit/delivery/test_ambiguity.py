@@ -30,6 +30,14 @@ def known(bench: Any, later: Answer, **changes: Any) -> list[tuple[str, str | No
     return [(row["outcome"], row["reason"]) for row in rows]
 
 
+def test_marketing_that_may_have_arrived_is_not_sent_again(bench: Any) -> None:
+    bench.plan(3)
+    for _ in range(2):
+        bench.deliver(lambda nth, _: LOST if nth == 1 else OK)
+        assert set(bench.wire.tries.values()) <= {1}
+    assert {(row["outcome"], row["n_attempts"]) for row in bench.ledger().values()} == {("ambiguous", 1)}
+
+
 def test_a_rejected_repeat_hides_no_first_try(bench: Any, fcm_error: Error) -> None:
     assert known(bench, fcm_error(404, "UNREGISTERED")) == [("ambiguous", "no_answer")]
 

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from angelia.sandbox.keys import make_tls
 from angelia.transport.client import Http2Client
+from angelia.transport.safe_http import SafeHttp
 from angelia.transport.smtp_transport import SmtpTransport
 from angelia.transport.wire import NOT_SENT, Answer, Request
 
@@ -144,3 +146,43 @@ def test_a_provider_that_is_itself_hears_the_request(tmp_path: Path) -> None:
     heard: Any
     _, heard = asyncio.run(push(tmp_path, "127.0.0.1", tmp_path / TRUSTED))
     assert heard.startswith(b"PRI * HTTP/2.0")
+
+
+async def hook(folder: Path, certified: str, ca_file: Path | None) -> tuple[Answer, bytes]:
+    heard = bytearray()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.read(100))
+        writer.write(b"HTTP/1.1 204 ok\r\n\r\n")
+        writer.close()
+
+    async def here(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=make_tls(folder, (certified,)))
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # of handshakes that broke off
+    client = SafeHttp(5.0, ca_file=ca_file, allow_private=True, resolver=here)
+    done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    url = f"https://shop.example:{server.sockets[0].getsockname()[1]}/x"
+    client.submit(Request(url.encode(), (), b"{}"), b"", lambda _, answer: done.set_result(answer), None)
+    answer = await done
+    await client.close()
+    server.close()
+    return answer, bytes(heard)
+
+
+@pytest.mark.parametrize(
+    ("certified", "authority"),
+    [("shop.example", STRANGER), ("other.example", TRUSTED), ("127.0.0.1", TRUSTED)],
+    ids=["unknown authority", "another host's name", "its address alone"],
+)
+def test_a_receiver_that_is_not_itself_hears_nothing(
+    certified: str, authority: str | None, tmp_path: Path
+) -> None:
+    answer, heard = asyncio.run(hook(tmp_path, certified, tmp_path / authority if authority else None))
+    assert (answer.failure, heard) == (NOT_SENT, b"")
+
+
+def test_a_receiver_that_is_itself_hears_the_request(tmp_path: Path) -> None:
+    answer, heard = asyncio.run(hook(tmp_path, "shop.example", tmp_path / TRUSTED))
+    assert (answer.status, heard[:6]) == (204, b"POST /")
