@@ -76,6 +76,15 @@ def test_an_error_in_a_log_holds_no_address(home):
     assert lines(home)[-1]["error"] == "user_profiles/ds=2026-11-14@3: cannot write to … or …"
 
 
+@pytest.mark.parametrize("words", [["--user", "u-canary-17"], ["--user=u-canary-17"]])
+def test_an_error_line_names_a_person_by_their_hash(home, words):
+    with pytest.raises(InvalidInput), logs.step("lake erase", words):
+        raise InvalidInput("nobody is called u-canary-17", fix="look for u-canary-17 elsewhere")
+    (line,) = lines(home)
+    name = logs.hashed("u-canary-17")
+    assert line["error"] == f"nobody is called {name}; look for {name} elsewhere"
+
+
 def test_the_last_runs_metrics_stand_in_a_textfile_and_a_replay_leaves_them_alone(home):
     with logs.step("build_features", ["--ds", "2026-11-14"]):
         logs.published("user_features", 10, {"timezone_null": 2}, [("user_days/x@1", "user_days", 12)])
