@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, TIMEZONE_RULE, Column, Dataset, Severity
+from angelia.contracts.outcomes import LEDGER
 
 # What stands in ids of real systems: mail addresses, phone numbers, base64, auth0|x, {GUID}, a/b. Left out
 # is what would need care in a table or a log: blanks, quotes, commas, backslashes, control characters.
@@ -241,17 +242,7 @@ PUSH_HISTORY = Dataset(
     notes="ds is the UTC day it was sent. opened_ts may lie on the next day.",
 )
 
-RECEIPT_KINDS = (
-    "accepted",
-    "rejected",
-    "skipped",
-    "deferred",
-    "ambiguous",
-    "delivered",
-    "opened",
-    "bounced",
-    "unsubscribed",
-)
+RECEIPT_KINDS = (*LEDGER, "delivered", "opened", "bounced", "unsubscribed")
 
 PUSH_RECEIPTS = Dataset(
     "push_receipts",

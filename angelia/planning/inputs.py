@@ -16,6 +16,7 @@ from angelia.catalog.documents import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import user_keys
+from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import PLAN_HOURS
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
@@ -329,7 +330,7 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
         lists = table["choices"].combine_chunks()
         flat = lists.flatten()
         is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(inputs.held, pa.string()))
-        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), "sent"), is_held).to_numpy(
+        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held).to_numpy(
             zero_copy_only=False
         )
         rows = owner[lists.value_parent_indices().to_numpy()]

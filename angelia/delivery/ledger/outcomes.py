@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED, REJECTED, SKIPPED
 from angelia.delivery.manifest.objects import damaged, open_bytes, seal_bytes
 from angelia.errors import Corrupt
 
-ACCEPTED, REJECTED, AMBIGUOUS, SKIPPED, DEFERRED = "accepted", "rejected", "ambiguous", "skipped", "deferred"
 # When a row has several: what is known to have happened beats what is not, and `ambiguous` is never forgotten
 # for a later "not sent".
 RANK = {ACCEPTED: 5, REJECTED: 4, AMBIGUOUS: 3, SKIPPED: 2, DEFERRED: 1}

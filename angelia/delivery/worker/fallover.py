@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id
+from angelia.contracts.outcomes import AMBIGUOUS, REJECTED, SKIPPED
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import outcomes
 from angelia.delivery.ledger.ledger import Ledger
@@ -84,12 +85,12 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int
     if not tables:
         return []
     was_ambiguous = pa.concat_tables(tables)
-    was_ambiguous = was_ambiguous.filter(pc.equal(was_ambiguous["outcome"], outcomes.AMBIGUOUS))[
+    was_ambiguous = was_ambiguous.filter(pc.equal(was_ambiguous["outcome"], AMBIGUOUS))[
         "row"
     ].combine_chunks()
     best = outcomes.merge(tables)
     is_gone = pc.or_(pc.starts_with(best["reason"], "gone:"), pc.is_in(best["reason"], pa.array(UNREACHABLE)))
-    is_out = pc.is_in(best["outcome"], pa.array([outcomes.REJECTED, outcomes.SKIPPED]))
+    is_out = pc.is_in(best["outcome"], pa.array([REJECTED, SKIPPED]))
     known = pc.and_(
         pc.fill_null(is_gone, False), pc.and_(is_out, pc.invert(pc.is_in(best["row"], was_ambiguous)))
     )
