@@ -18,7 +18,7 @@ from typing import Any
 from angelia.contracts import outcomes as words
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
-from angelia.delivery.ledger.outcomes import Outcomes
+from angelia.delivery.ledger.outcomes import Outcomes, gone_reason
 from angelia.delivery.worker.context import DeliveryContext
 from angelia.delivery.worker.holds import Hold, ParkedRows
 from angelia.delivery.worker.pacing import backoff, retry_after
@@ -374,7 +374,7 @@ class Batch:
                 )  # an earlier try may have arrived all the same
             else:
                 self.out.gone[i] = verdict.gone_us
-                self.settle(i, words.REJECTED, f"gone:{reason}" if kind == base.GONE else reason)
+                self.settle(i, words.REJECTED, gone_reason(reason) if kind == base.GONE else reason)
         elif kind == base.THROTTLED:
             wait = retry_after(answer.header(b"retry-after"), now)
             sender.bucket.throttled(now, wait)
