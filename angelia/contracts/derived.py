@@ -21,6 +21,8 @@ def p(name: str, meaning: str, nullable: bool = False) -> Column:
     return Column(name, F64, meaning, minimum=0.0, maximum=1.0, nullable=nullable)
 
 
+CHAIN = "0"  # the only leaf of user_index
+
 USER_INDEX = Dataset(
     "user_index",
     1,
@@ -30,7 +32,7 @@ USER_INDEX = Dataset(
     (user_id(), ordinal()),
     ("index_users",),
     notes=(
-        "One append-only chain (chain=0): every commit adds users and lists all earlier files. Meta: "
+        f"One append-only chain (chain={CHAIN}): every commit adds users and lists all earlier files. Meta: "
         "shard_bits, n_users."
     ),
 )
