@@ -7,7 +7,7 @@ import pyarrow as pa
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
 from angelia.contracts.outcomes import GUARANTEES, LEDGER
-from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
+from angelia.contracts.sources import ADDRESS, NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
 Micros = int  # microseconds since 1970 UTC
 
@@ -52,7 +52,7 @@ DISPATCH_MANIFEST = Dataset(
             S,
             "device token, phone number or mail address",
             personal=True,
-            pattern=r"^[^\x00-\x1f\x7f]{1,4096}$",
+            pattern=ADDRESS,
         ),
         Column("template_id", S, "template in the catalog", pattern=NAME),
         Column("template_version", I32, "its version", minimum=1),

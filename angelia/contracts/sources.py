@@ -12,6 +12,7 @@ from angelia.contracts.outcomes import LEDGER
 ID = r"^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$"
 LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"  # of BCP 47: language, script, region
 NAME = r"^[a-z][a-z0-9_]{0,63}$"
+ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"  # of any channel; transport.addresses knows their shapes
 CHANNELS = ("fcm", "apns", "webpush", "sms", "email", "webhook")
 S = pa.string()
 
@@ -140,7 +141,7 @@ USER_ENDPOINTS = Dataset(
             S,
             "device token, phone number or mail address",
             personal=True,
-            pattern=r"^[^\x00-\x1f\x7f]{1,4096}$",
+            pattern=ADDRESS,
             tolerated_pct=1.0,
         ),
         Column("registered_ts", TIMESTAMP, "when this address was registered or last confirmed"),
