@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
+from angelia.audience.members import read_members
 from angelia.catalog.documents import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
@@ -210,7 +211,7 @@ def read_offers(
     """
     bits = int(inputs.index.meta["shard_bits"])
     scores = _rows(lake, inputs.scores, shard, bits)
-    members = _members(lake, inputs.audiences, shard, sorted({c.audience for c in terms.campaigns}))
+    members = read_members(lake, inputs.audiences, shard, {c.audience for c in terms.campaigns})
     speaks = {
         name: np.array([locale in wanted for locale in people.locale], bool)
         for name, wanted in facts.locales.items()
@@ -227,9 +228,9 @@ def read_offers(
         grid = _score_grid(scores, campaign, people.ordinal[rows])
         if campaign.arms:
             arm = assign_arms(people.keys[rows], campaign.salt, [a.share_pct for a in campaign.arms])
-            for number, one in enumerate(campaign.arms):
+            for number, its_terms in enumerate(campaign.arms):
                 for column, name in enumerate(campaign.materials):
-                    if one.materials is not None and name not in one.materials:
+                    if not its_terms.may_show(name):
                         grid[arm == number, column] = np.nan
         for column, name in enumerate(campaign.materials):
             if name in facts.locales:
@@ -280,14 +281,6 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
         workday=workday,
         day_off=day_off,
     )
-
-
-def _members(lake: Lake, commit: Commit, shard: int, names: list[str]) -> dict[str, BitMap]:
-    table = lake.read(commit, ["audience", "shard", "bitmap"])
-    table = table.filter(
-        pc.and_(pc.equal(table["shard"], shard), pc.is_in(table["audience"], pa.array(names, pa.string())))
-    )
-    return {row["audience"]: BitMap.deserialize(row["bitmap"]) for row in table.to_pylist()}
 
 
 def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> np.ndarray:
