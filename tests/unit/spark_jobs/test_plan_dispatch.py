@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -205,7 +206,7 @@ def test_caps_and_gap_hold_over_pushes_and_pending(decisions) -> None:
         for at in slots:
             for messages, days in CAPS:
                 assert sum(at - timedelta(days=days) < other <= at for other in every) <= messages
-        for earlier, later in zip(every, every[1:], strict=False):
+        for earlier, later in pairwise(every):
             assert later not in slots or later - earlier >= timedelta(hours=GAP_HOURS)
 
 
