@@ -7,7 +7,6 @@ tests/unit/timing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -118,9 +117,9 @@ def curves_of(home: Path, shard_bits: int, *, has_catalog: bool = True) -> Lake:
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Lake]]:
-    """Yield the same night's curves made in three shards and in two, by shard bits."""
-    yield {bits: curves_of(tmp_path_factory.mktemp(f"bits-{bits}"), bits) for bits in (8, 9)}
+def nights(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Lake]:
+    """Return the same night's curves made in three shards and in two, by shard bits."""
+    return {bits: curves_of(tmp_path_factory.mktemp(f"bits-{bits}"), bits) for bits in (8, 9)}
 
 
 def grid(lake: Lake) -> np.ndarray:

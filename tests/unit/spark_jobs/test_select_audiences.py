@@ -35,10 +35,10 @@ PREDICATES = {
 BUYERS = range(0, N, 7)
 
 
-def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:
+def write(lake: Lake, name: str, table: pa.Table, ds: str = DS, **facts: object) -> None:
     with lake.attempt(name, ds=ds) as attempt:
         attempt.write(table, "part-0000.parquet", conform=False, shards=(0, 2))
-        attempt.publish()
+        attempt.publish(**facts)
 
 
 def write_catalog(lake: Lake, predicates: dict[str, str]) -> None:
@@ -58,8 +58,9 @@ def write_catalog(lake: Lake, predicates: dict[str, str]) -> None:
 def indexed(lake: Lake, settings_home, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """Return a lake with the index of a night: 600 people in three shards, one in seven bought yesterday."""
     monkeypatch.setenv("ANGELIA_SPARK_MASTER", "inline")
-    append_chain(lake, "user_index", [valid_rows("user_index", N)], expected=None, shard_bits=SHARD_BITS)
-    write(lake, "user_features", valid_rows("user_features", N, ds=DS))
+    names = [valid_rows("user_index", N)]
+    index = append_chain(lake, "user_index", names, expected=None, shard_bits=SHARD_BITS)
+    write(lake, "user_features", valid_rows("user_features", N, ds=DS), inputs=[index])
     bought = [
         {"ordinal": i, "event_type": "purchase", "item": None, "n_events": 1, "value_sum": 9.0, "hours": 1}
         for i in BUYERS
