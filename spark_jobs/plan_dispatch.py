@@ -1,20 +1,22 @@
-"""Decide who gets what, when and by which channel. Grain: user. Reads user_features, send_times,
-audience_members, material_scores, user_pushes, last night's decisions and the catalog; writes decisions.
+"""Decide who gets what, when and by which channel. Grain: user.
 
-Passes over the shards: one builds each shard's problem, puts it beside the attempt and draws the price
-    sample, up to three offer and admit, one writes. Every pass reads its shard's problem back and replays the
-    finished rounds, so a worker keeps no state and a lost one costs its shard only. What surprises: a plan is
-    for the 24 hours that begin ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC), not for ds itself.
+Reads user_features, send_times, audience_members, material_scores, user_pushes, last night's decisions and
+the catalog snapshot; writes decisions. Passes over the shards: one builds each shard's problem, puts it
+beside the attempt and draws the price sample, up to three offer and admit, one writes. Every pass reads its
+shard's problem back and replays the finished rounds, so a worker keeps no state and a lost one costs its
+shard only. Surprise: a plan is for the 24 hours that begin ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC),
+not for ds itself.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -44,120 +46,34 @@ from angelia.planning import (
     next_round,
     usage,
 )
-from angelia.planning.eligibility import OPEN, build, draw_slots, thin_drawn
+from angelia.planning.eligibility import OPEN, thin_drawn
 from angelia.planning.inputs import (
     Inputs,
-    Shard,
     days_needed,
     find_inputs,
-    load_shard,
     material_facts,
     terms_of,
 )
-from angelia.planning.offers import MaterialFacts
 from angelia.planning.terms import Terms
+from spark_jobs._problems import PlanContext, Planned, explore_usage, joined, keep, kept, part_of, prepare
 from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
+
+if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
+    from pyspark.sql import SparkSession
 
 SAMPLE_USERS = 20_000
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A shard on its way through the passes."""
+class Fixed:
+    """What the passes so far fixed for all shards.
 
-    shard: Shard
-    problem: Problem
-    outcome: np.ndarray
-    arm: np.ndarray
-    drawn: Choice
-    slot_propensity: np.ndarray
-
-
-def prepare(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, number: int) -> Planned:
-    """Return a shard's problem and its exploration stratum's draws, before any drop."""
-    shard = load_shard(lake, inputs, terms, facts, number)
-    problem, outcome, arm = build(terms, shard.people, shard.pairs, shard.past)
-    drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
-    return Planned(shard, problem, outcome, arm, drawn, slot_propensity)
-
-
-def explore_usage(planned: Planned, terms: Terms) -> np.ndarray:
-    """Return what the drawn messages would use of each constraint, (c*h + k,)."""
-    limits = terms.limits()
-    rows = np.flatnonzero(planned.drawn.slot >= 0)
-    hours, campaigns = planned.problem.constraints(planned.drawn, rows, limits)
-    return np.bincount(np.concatenate([hours, campaigns]), minlength=limits.n_constraints)
-
-
-def sample_of(planned: Planned, terms: Terms, share: float) -> Problem:
-    """Return the part of a shard's problem whose users are in the price sample: a hash of the user, whatever
-    the shard.
+    `demand` is what the drawn messages would use, `prices` what the others pay, both (c*h + k,).
     """
-    problem = planned.problem
-    chosen = uniform(planned.shard.people.keys, terms.salt, "price sample", terms.ds) < share
-    rows = chosen[problem.pair_user] & problem.allowed.any(axis=1)
-    place = np.cumsum(chosen) - 1
-    return Problem(
-        int(chosen.sum()),
-        place[problem.pair_user[rows]],
-        problem.pair_campaign[rows],
-        problem.value[rows],
-        problem.allowed[rows],
-        problem.channels[rows],
-        problem.is_exempt[rows],
-        problem.is_explore[rows],
-        problem.room[chosen],
-        problem.tie[rows],
-    )
 
-
-ARRAYS = (
-    "pair_user",
-    "pair_campaign",
-    "value",
-    "allowed",
-    "channels",
-    "is_exempt",
-    "is_explore",
-    "room",
-    "tie",
-)
-DRAWN = ("slot", "channel", "bid")
-
-
-def pack(problem: Problem, drawn: Choice) -> bytes:
-    """Return a problem and its drawn messages as bytes (npz, no pickles)."""
-    sink = io.BytesIO()
-    arrays = {name: getattr(problem, name) for name in ARRAYS} | {
-        f"drawn_{name}": getattr(drawn, name) for name in DRAWN
-    }
-    arrays["allowed"] = np.packbits(problem.allowed, axis=1)
-    np.savez(sink, n_users=np.int64(problem.n_users), **arrays)
-    return sink.getvalue()
-
-
-def unpack(data: bytes) -> tuple[Problem, Choice]:
-    """Return what `pack` packed."""
-    found = np.load(io.BytesIO(data), allow_pickle=False)
-    arrays = {name: found[name] for name in ARRAYS}
-    arrays["allowed"] = np.unpackbits(arrays["allowed"], axis=1, count=arrays["value"].shape[1]).astype(bool)
-    return Problem(n_users=int(found["n_users"]), **arrays), Choice(
-        *(found[f"drawn_{name}"] for name in DRAWN)
-    )
-
-
-def joined(problems: Sequence[Problem]) -> Problem:
-    """Return the problems of several shards as one."""
-    first = np.cumsum([0, *(problem.n_users for problem in problems)])
-    arrays = {
-        name: np.concatenate([getattr(problem, name) for problem in problems])
-        for name in ARRAYS
-        if name != "pair_user"
-    }
-    users = np.concatenate(
-        [problem.pair_user + start for problem, start in zip(problems, first[:-1], strict=True)]
-    )
-    return Problem(n_users=int(first[-1]), pair_user=users, **arrays)
+    demand: np.ndarray
+    prices: np.ndarray
+    rounds: tuple[Round, ...] = ()
 
 
 def decisions_table(
@@ -237,8 +153,9 @@ def _each(problem: Problem) -> zip[tuple[int, int]]:
 
 
 def summarise(table: pa.Table) -> dict[str, object]:
-    """Return a shard's counts: decisions by outcome, messages by hour, channel and campaign, and the value of
-    what is sent.
+    """Return a shard's counts, and the value of what is sent.
+
+    Decisions are counted by outcome, messages by hour, channel and campaign.
     """
     flat = table["choices"].combine_chunks().flatten().flatten()
     column = {field.name: flat[i] for i, field in enumerate(DECISION)}
@@ -281,88 +198,101 @@ def _instant(value: str) -> datetime | None:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
+def sample_shard(context: PlanContext, share: float, number: int) -> ShardResult:
+    """First pass: put a shard's problem and its part of the price sample beside the attempt."""
+    planned = prepare(context, number)
+    keep(context.lake.store, context.problem_key(number), planned.problem, planned.drawn)
+    is_sampled = uniform(planned.shard.people.keys, context.terms.salt, "price sample", context.terms.ds)
+    sample = part_of(planned.problem, is_sampled < share)
+    keep(context.lake.store, context.sample_key(number), sample, Choice.none(sample.n_pairs))
+    return ShardResult(number, [], {"explore": explore_usage(planned, context.terms).tolist()})
+
+
+def offer_shard(context: PlanContext, fixed: Fixed, number: int) -> ShardResult:
+    """Second pass: what a shard would use of each limit, after the rounds so far."""
+    limits = context.terms.limits()
+    problem, drawn = kept(context.lake.store, context.problem_key(number))
+    thinned, _ = thin_drawn(problem, limits, drawn, fixed.demand, context.terms.explore_limits())
+    choice, _ = decide(problem, limits, fixed.prices, thinned, fixed.rounds)
+    used = usage(problem, limits, choice)
+    # The bound is the dual's value at the prices: rounds do not change it.
+    dual = 0
+    if not fixed.rounds:
+        dual = dual_value(problem, limits, fixed.prices, best_sets(problem, limits, fixed.prices))
+    histogram = bid_histogram(problem, limits, choice, np.flatnonzero(used).tolist())
+    return ShardResult(number, [], {"used": used.tolist(), "histogram": histogram, "dual": dual})
+
+
+def write_shard(context: PlanContext, fixed: Fixed, number: int) -> ShardResult:
+    """Last pass: a shard's decisions, written to one file."""
+    terms, planned = context.terms, prepare(context, number)
+    thinned, dropped = thin_drawn(
+        planned.problem, terms.limits(), planned.drawn, fixed.demand, terms.explore_limits()
+    )
+    table = decisions_table(planned, terms, fixed.prices, fixed.rounds, thinned, dropped)
+    name = f"shard-{number:06d}.parquet"
+    entry = context.lake.write_file("decisions", context.folder, table, name, shards=(number, number))
+    explored = planned.problem.is_explore & (thinned.slot >= 0)
+    value = int(thinned.bid[explored].sum())
+    return ShardResult(number, [entry], {**summarise(table), "explore_value": value})
+
+
+def price(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> Fixed:
+    """Do the first pass: fit the prices to the sample, and add up what exploration would use."""
+    limits, n_users = context.terms.limits(), int(context.inputs.index.meta["n_users"])
+    share = min(1.0, SAMPLE_USERS / max(n_users, 1))
+    sampled = run_shards(spark, shards, partial(sample_shard, context, share))
+    demand = np.zeros(limits.n_constraints, np.int64)
+    for result in sampled:
+        demand += np.array(result.stats["explore"], np.int64)
+    sample = joined([kept(context.lake.store, context.sample_key(number))[0] for number in shards])
+    prices = fit_prices(sample, limits, n_users / max(sample.n_users, 1))
+    progress(
+        f"plan_dispatch: {sample.n_users} users sampled, {int((prices > 0).sum())} of "
+        f"{limits.n_constraints} limits priced"
+    )
+    return Fixed(demand, prices)
+
+
+def offer(
+    spark: SparkSession, context: PlanContext, shards: Sequence[int], fixed: Fixed
+) -> tuple[Fixed, int]:
+    """Offer until no offer can change anything; return the rounds too, and the dual bound."""
+    limits, bound = context.terms.limits(), 0
+    for turn in range(MAX_ROUNDS):
+        offered = run_shards(spark, shards, partial(offer_shard, context, fixed))
+        used = np.sum([r.stats["used"] for r in offered], axis=0, dtype=np.int64)
+        if turn == 0:
+            bound = sum(r.stats["dual"] for r in offered) + int((fixed.prices * limits.flat()).sum())
+        wishes, exceeded = int(used[: limits.capacity.size].sum()), int((used > limits.flat()).sum())
+        progress(f"plan_dispatch: offer {turn + 1}: {wishes} wishes, {exceeded} limits exceeded")
+        if is_settled(limits, used, fixed.prices):
+            break
+        finished = next_round(limits, used, [r.stats["histogram"] for r in offered])
+        fixed = replace(fixed, rounds=(*fixed.rounds, finished))
+    return fixed, bound
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Plan one night."""
     args = arg_parser_for_job().parse_args(argv)
-    settings = load_settings()
-    lake = open_lake(args.branch)
+    settings, lake = load_settings(), open_lake(args.branch)
     catalog = load_snapshot(lake, args.ds)
     terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
     inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))
-    facts = material_facts(catalog)
-    limits, reserve = terms.limits(), terms.explore_limits()
-    n_users = int(inputs.index.meta["n_users"])
     shards = all_shards(inputs.index)
-    share = min(1.0, SAMPLE_USERS / max(n_users, 1))
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
-        work, folder = f"{attempt.folder}/sample", attempt.folder
-
-        def sample(number: int) -> ShardResult:
-            planned = prepare(lake, inputs, terms, facts, number)
-            lake.store.put(f"{work}/{number:06d}.npz", pack(planned.problem, planned.drawn))
-            chosen = sample_of(planned, terms, share)
-            lake.store.put(f"{work}/{number:06d}.sample.npz", pack(chosen, Choice.none(chosen.n_pairs)))
-            return ShardResult(number, [], {"explore": explore_usage(planned, terms).tolist()})
-
-        sampled = run_shards(spark, shards, sample)
-        demand = (
-            np.sum([r.stats["explore"] for r in sampled], axis=0, dtype=np.int64)
-            if sampled
-            else np.zeros(limits.n_constraints, np.int64)
-        )
-        problem = joined([unpack(lake.store.read(f"{work}/{number:06d}.sample.npz"))[0] for number in shards])
-        prices = fit_prices(problem, limits, n_users / max(problem.n_users, 1))
-        progress(
-            f"plan_dispatch: {problem.n_users} users sampled, {int((prices > 0).sum())} of "
-            f"{limits.n_constraints} limits priced"
-        )
-
-        rounds: list[Round] = []
-        bound = 0
-        for turn in range(MAX_ROUNDS):
-
-            def offer(
-                number: int, rounds: Sequence[Round] = tuple(rounds), first: bool = turn == 0
-            ) -> ShardResult:
-                problem, drawn = unpack(lake.store.read(f"{work}/{number:06d}.npz"))
-                thinned, _ = thin_drawn(problem, limits, drawn, demand, reserve)
-                choice, _ = decide(problem, limits, prices, thinned, rounds)
-                used = usage(problem, limits, choice)
-                free = dual_value(problem, limits, prices, best_sets(problem, limits, prices)) if first else 0
-                histogram = bid_histogram(problem, limits, choice, np.flatnonzero(used).tolist())
-                return ShardResult(number, [], {"used": used.tolist(), "histogram": histogram, "dual": free})
-
-            offered = run_shards(spark, shards, offer)
-            used = np.sum([r.stats["used"] for r in offered], axis=0, dtype=np.int64)
-            if turn == 0:
-                bound = sum(r.stats["dual"] for r in offered) + int((prices * limits.flat()).sum())
-            wishes, exceeded = int(used[: limits.capacity.size].sum()), int((used > limits.flat()).sum())
-            progress(f"plan_dispatch: offer {turn + 1}: {wishes} wishes, {exceeded} limits exceeded")
-            if is_settled(limits, used, prices):
-                break
-            rounds.append(next_round(limits, used, [r.stats["histogram"] for r in offered]))
-
-        def write(number: int) -> ShardResult:
-            planned = prepare(lake, inputs, terms, facts, number)
-            thinned, dropped = thin_drawn(planned.problem, limits, planned.drawn, demand, reserve)
-            table = decisions_table(planned, terms, prices, rounds, thinned, dropped)
-            entry = lake.write_file(
-                "decisions", folder, table, f"shard-{number:06d}.parquet", shards=(number, number)
-            )
-            explored = planned.problem.is_explore & (thinned.slot >= 0)
-            return ShardResult(
-                number, [entry], {**summarise(table), "explore_value": int(thinned.bid[explored].sum())}
-            )
-
-        written = run_shards(spark, shards, write)
+        context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
+        fixed, bound = offer(spark, context, shards, price(spark, context, shards))
+        written = run_shards(spark, shards, partial(write_shard, context, fixed))
         for number in shards:
-            for kind in ("npz", "sample.npz"):
-                lake.store.delete(f"{work}/{number:06d}.{kind}")
+            lake.store.delete(context.problem_key(number))
+            lake.store.delete(context.sample_key(number))
         for result in written:
             for entry in result.files:
                 attempt.add(entry)
         _refuse_if_moved(lake, inputs, args.ds)
-        meta = certificate(terms, prices, bound, [r.stats for r in written])
+        meta = certificate(terms, fixed.prices, bound, [r.stats for r in written])
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
             meta=meta,
@@ -375,8 +305,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _refuse_if_moved(lake: Lake, inputs: Inputs, ds: str) -> None:
-    """Caps hold over plans because each counts the one before: if that one was replaced meanwhile, this plan
-    counted the wrong one.
+    """Refuse to publish if last night's plan was replaced while this one was made.
+
+    Caps hold over plans because each counts the one before: this one counted the wrong one.
 
     Raises:
         Conflict: last night's decisions have a newer commit than the one read.

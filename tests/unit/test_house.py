@@ -22,13 +22,11 @@ LONG = {
     "angelia/delivery/worker/run.py": 451,
     "angelia/effects/report.py": 458,
     "angelia/quality/report.py": 526,
-    "spark_jobs/plan_dispatch.py": 442,
     "tests/unit/catalog/test_apply.py": 455,
     "tests/unit/delivery/test_channels.py": 449,
     "tests/unit/delivery/test_receive.py": 640,
     "tests/unit/effects/test_report.py": 411,
     "tests/unit/importing/test_import.py": 580,
-    "tests/unit/quality/test_gates.py": 403,
 }
 SUMMARY_BELOW = 90
 # Rooms and files in which a docstring may still begin with a longer or wrapped line; the list may only become
@@ -54,7 +52,6 @@ NOT_YET_READ = (
     "models/",
     "spark_jobs/build_send_times.py",
     "spark_jobs/emit_manifests.py",
-    "spark_jobs/plan_dispatch.py",
     "spark_jobs/score_materials.py",
     "tests/audit.py",
     "tests/conftest.py",

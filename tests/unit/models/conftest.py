@@ -12,6 +12,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset, ids
 from angelia.lake import Lake
+from models.registry import Registry
 
 DS, CUTOFF = "2026-11-14", "2026-11-07"
 N = 1500
@@ -103,6 +104,12 @@ def write_catalog(lake: Lake) -> None:
     with lake.attempt("catalog_snapshot", ds=DS) as attempt:
         attempt.write(table("catalog_snapshot", bodies), "documents.parquet")
         attempt.publish()
+
+
+@pytest.fixture
+def registry(tmp_path) -> Registry:
+    """Return an empty registry."""
+    return Registry.open(tmp_path / "models of mine")
 
 
 @pytest.fixture

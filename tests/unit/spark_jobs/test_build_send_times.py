@@ -1,0 +1,197 @@
+"""Curves of 600 people who were pushed once a day for four weeks, each shard in this process, without Spark.
+
+On Spark, from features that were built: tests/unit/spark_jobs/test_build_features.py. The mathematics:
+tests/unit/timing.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from angelia.catalog.documents import canonical, parse_document
+from angelia.contracts import arrow, dataset
+from angelia.contracts.rows import valid_rows
+from angelia.lake import Lake
+from angelia.timing.category_hours import STRENGTHS
+from angelia.timing.curves import CURVE_RANGE
+from angelia.users.chain import append_chain
+from spark_jobs import build_send_times
+from spark_jobs._session import run_job
+
+DS, N, DAYS = "2026-11-14", 600, 28
+COLD = 5
+# Even people are active and open at 8, odd ones at 20; news is opened in the evening only, shoes at any time.
+MATERIALS = {"boot": "shoes", "paper": "news", "plain": None}
+POLICY = {
+    "kind": "policy", "id": "default", "salt": "s", "holdout": {"share_pct": 0, "salt": "h"},
+    "explore": {"slot_share_pct": 5, "epsilon": 0.1},
+}  # fmt: skip
+TEMPLATE = {
+    "kind": "template",
+    "id": "t",
+    "channels": ["fcm"],
+    "variants": {"en": {"title": "t", "body": "b"}},
+}
+
+
+def rows(name: str, values: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(values, schema=arrow.schema(dataset(name)))
+
+
+def write(lake: Lake, name: str, table: pa.Table, ds: str = DS, last_shard: int = 2) -> None:
+    with lake.attempt(name, ds=ds) as attempt:
+        attempt.write(table, "part-0000.parquet", conform=False, shards=(0, last_shard))
+        attempt.publish()
+
+
+def write_history(lake: Lake) -> None:
+    """Write each day's events and pushes; an open comes an hour after its push."""
+    rng = np.random.default_rng(3)
+    names, opened_next = list(MATERIALS), []
+    for number in range(DAYS):
+        day = date.fromisoformat(DS) - timedelta(days=DAYS - 1 - number)
+        midnight = datetime.combine(day, datetime.min.time(), tzinfo=UTC)
+        days, pushes, opened_next = [], opened_next, []
+        for i in set(range(N)) - {COLD}:
+            own, hour, material = 8 if i % 2 == 0 else 20, int(rng.integers(24)), names[int(rng.integers(3))]
+            days.append({"ordinal": i, "event_type": "view", "item": None, "n_events": 1, "value_sum": 0.0,
+                         "hours": 1 << own})  # fmt: skip
+            sent = midnight + timedelta(hours=hour, minutes=10)
+            push = {
+                "ordinal": i, "message_id": f"{number * N + i:032x}", "campaign_id": "sale",
+                "material_id": material, "channel": "fcm", "kind": "sent", "at_ts": sent, "sent_ts": sent,
+                "slot_propensity": 1 / 24, "material_propensity": 1 / 3,
+            }  # fmt: skip
+            pushes.append(push)
+            chance = 0.5 if abs(hour - own) <= 2 else 0.2
+            if material == "paper" and not 17 <= hour <= 23:
+                chance = 0.02
+            if rng.random() < chance:
+                opened = sent + timedelta(hours=1)
+                is_same_day = opened.date() == day
+                (pushes if is_same_day else opened_next).append(push | {"kind": "opened", "at_ts": opened})
+        pushes.sort(key=lambda row: row["ordinal"])
+        write(lake, "user_days", rows("user_days", days), day.isoformat())
+        write(lake, "user_pushes", rows("user_pushes", pushes), day.isoformat())
+
+
+def write_catalog(lake: Lake) -> None:
+    """Write a snapshot with the materials and their categories."""
+    materials = [
+        {"kind": "material", "id": name, "template": "t"} | ({"category": category} if category else {})
+        for name, category in MATERIALS.items()
+    ]
+    bodies = [
+        {"kind": raw["kind"], "id": raw["id"], "version": 1, "body": canonical(parse_document(raw))}
+        for raw in (POLICY, TEMPLATE, *materials)
+    ]
+    write(lake, "catalog_snapshot", rows("catalog_snapshot", bodies))
+
+
+def curves_of(home: Path, shard_bits: int, *, has_catalog: bool = True) -> Lake:
+    """Run the job in a home of its own and return its lake."""
+    lake = Lake.open(str(home / "lake"))
+    append_chain(lake, "user_index", [valid_rows("user_index", N)], expected=None, shard_bits=shard_bits)
+    people = valid_rows("user_features", N, ds=DS)
+    for name, value in (("timezone", "UTC"), ("country", None)):
+        at = people.schema.get_field_index(name)
+        people = people.set_column(at, people.schema.field(at), pa.array([value] * N, pa.string()))
+    write(lake, "user_features", people, last_shard=(N - 1) >> shard_bits)
+    write_history(lake)
+    if has_catalog:
+        write_catalog(lake)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANGELIA_HOME", str(home))
+        patch.setenv("ANGELIA_SPARK_MASTER", "inline")
+        # Of the three blocks of 256 people, strengths are chosen on one.
+        patch.setattr(build_send_times, "SAMPLE_USERS", 256)
+        build_send_times.main(["--ds", DS])
+    return lake
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Lake]:
+    """Return the same night's curves made in three shards and in two, by shard bits."""
+    return {bits: curves_of(tmp_path_factory.mktemp(f"bits-{bits}"), bits) for bits in (8, 9)}
+
+
+def grid(lake: Lake) -> np.ndarray:
+    """Return everybody's curve by cell, (n, 48), in ordinal order."""
+    table = lake.read(lake.require("send_times", ds=DS)).sort_by("ordinal")
+    halves = [table[name].combine_chunks().flatten().to_numpy() for name in ("workday", "day_off")]
+    return np.hstack([half.reshape(-1, 24) for half in halves]).astype(np.float64)
+
+
+def test_two_shard_sizes_make_the_same_curves(nights: dict[int, Lake]) -> None:
+    written, metas, files = [], [], []
+    for lake in nights.values():
+        commit = lake.require("send_times", ds=DS)
+        sink = pa.BufferOutputStream()
+        pq.write_table(lake.read(commit).sort_by("ordinal").combine_chunks(), sink)
+        written.append(sink.getvalue().to_pybytes())
+        metas.append(json.dumps(commit.meta, sort_keys=True))
+        files.append(len(commit.files))
+    assert files == [3, 2]
+    assert written[0] == written[1]
+    assert metas[0] == metas[1]
+
+
+def test_curves_have_mean_one_over_the_reference(nights: dict[int, Lake]) -> None:
+    lake = nights[8]
+    meta, curves = lake.require("send_times", ds=DS).meta, grid(lake)
+    reference = np.array(meta["reference"])
+    assert reference.sum() == pytest.approx(1, abs=0.01)
+    # A curve that was cut at either end of its range has lost its mean.
+    whole = ((curves > CURVE_RANGE[0]) & (curves < CURVE_RANGE[1])).all(axis=1)
+    assert whole.mean() > 0.9
+    assert curves[whole] @ reference == pytest.approx(np.ones(whole.sum()), abs=0.01)
+    assert np.array(meta["population"]) @ reference == pytest.approx(1, abs=0.01)
+
+
+def test_each_persons_own_hour_stands_out(nights: dict[int, Lake]) -> None:
+    curves = grid(nights[8])
+    warm = np.arange(N) != COLD
+    even = warm & (np.arange(N) % 2 == 0)
+    odd = warm & (np.arange(N) % 2 == 1)
+    assert (curves[even, 8] > curves[even, 20]).mean() > 0.95
+    assert (curves[odd, 20] > curves[odd, 8]).mean() > 0.95
+    table = nights[8].read(nights[8].require("send_times", ds=DS)).to_pylist()
+    assert len(table) == N
+    assert table[COLD]["evidence"] == 0.0
+    assert table[COLD]["cohort"] == "UTC|sparse"
+
+
+def test_categories_have_their_factors_in_the_meta(nights: dict[int, Lake]) -> None:
+    meta = nights[8].require("send_times", ds=DS).meta
+    assert set(meta["categories"]) == set(meta["category_days"]) == {"news", "shoes"}
+    assert [len(meta["categories"][name]) for name in ("news", "shoes")] == [48, 48]
+    assert [len(meta["category_days"][name]) for name in ("news", "shoes")] == [7, 7]
+    news, shoes = (np.array(meta["categories"][name][:24]) for name in ("news", "shoes"))
+    assert news[20] > 1.2 > 0.8 > news[10]
+    assert shoes[10] > news[10]
+    assert meta["category_strengths"][0] in STRENGTHS
+
+
+def test_without_a_catalog_no_category_is_invented(tmp_path: Path) -> None:
+    meta = curves_of(tmp_path, 9, has_catalog=False).require("send_times", ds=DS).meta
+    assert (meta["categories"], meta["category_days"]) == ({}, {})
+    assert meta["category_strengths"] == [None, None]
+
+
+def test_without_features_the_line_names_their_job(settings_home, capsys) -> None:
+    assert run_job(build_send_times.main, ["--ds", DS]) == 2
+    assert "build_features" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "inf", "nan"])
+def test_a_half_life_is_above_zero_and_finite(value: str, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        build_send_times.main(["--ds", DS, "--half-life-days", value])
+    assert f"{value} is not above 0" in capsys.readouterr().err

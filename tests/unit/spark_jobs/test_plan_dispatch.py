@@ -1,0 +1,267 @@
+"""One joint decision of a night of 600 people, each shard planned in this process, without Spark.
+
+The mathematics of one shard: tests/unit/planning.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyroaring import BitMap
+
+from angelia.catalog.documents import canonical, parse_document
+from angelia.contracts import arrow, dataset
+from angelia.contracts.derived import OUTCOMES
+from angelia.contracts.ids import message_id
+from angelia.contracts.rows import user_name, valid_rows
+from angelia.lake import Lake
+from angelia.users.chain import append_chain
+from spark_jobs import plan_dispatch
+from spark_jobs._session import run_job
+
+DS, BEFORE = "2026-11-14", "2026-11-13"
+START = datetime(2026, 11, 15, 4, tzinfo=UTC)
+N, CAPS, GAP_HOURS = 600, ((2, 1), (3, 7)), 5
+MEMBERS = {"all": range(N), "even": range(0, N, 2), "late": range(500, N)}
+CAMPAIGN = {
+    "kind": "campaign", "name": "x", "topic": "promo", "owner": "me", "audience": "all",
+    "channels": ["fcm", "sms"], "value_per_open": 1.0, "occurrence": {"every": "daily"},
+    "start_date": "2026-11-01", "end_date": "2026-12-31",
+}  # fmt: skip
+CAMPAIGNS = [
+    CAMPAIGN | {"id": "sale", "materials": ["shoe", "boot"], "holdout_pct": 5.0},
+    CAMPAIGN | {"id": "digest", "audience": "even", "materials": ["news"], "budget": {"max_messages": 60}},
+    CAMPAIGN | {"id": "nudge", "audience": "late", "materials": ["news"], "value_per_open": 0.0},
+    CAMPAIGN | {"id": "parcel", "audience": "late", "materials": ["news"], "guarantee": "at_least_once"},
+]
+CHANNELS = [
+    {"kind": "channel", "id": "fcm", "provider": "fcm_v1", "capacity_per_hour": 20, "quota_per_minute": 1000},
+    {"kind": "channel", "id": "sms", "provider": "sms_http", "capacity_per_hour": 4, "quota_per_minute": 1000,
+     "cost_per_message": 0.01},
+]  # fmt: skip
+POLICY = {
+    "kind": "policy", "id": "default", "salt": "s", "min_gap_hours": GAP_HOURS,
+    "caps": [{"messages": messages, "days": days} for messages, days in CAPS],
+    "holdout": {"share_pct": 3.0, "salt": "h"}, "explore": {"slot_share_pct": 5.0, "epsilon": 0.1},
+}  # fmt: skip
+
+
+def rows(name: str, values: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(values, schema=arrow.schema(dataset(name)))
+
+
+def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:
+    with lake.attempt(name, ds=ds) as attempt:
+        attempt.write(table, "part-0000.parquet", conform=False, shards=(0, 9))
+        attempt.publish()
+
+
+def push(i: int, at: datetime) -> dict[str, object]:
+    key = message_id("old", user_name(i), at.isoformat())
+    return {
+        "ordinal": i, "message_id": key, "campaign_id": "old", "material_id": "shoe", "channel": "fcm",
+        "kind": "sent", "at_ts": at, "sent_ts": at, "slot_propensity": None, "material_propensity": None,
+    }  # fmt: skip
+
+
+PUSHES = [
+    *(push(i, START - timedelta(hours=8)) for i in range(0, N, 6)),
+    *(push(i, START - timedelta(hours=30)) for i in range(0, N, 12)),
+]
+
+
+def pending(i: int) -> dict[str, object]:
+    """Return what last night's plan has for a person who is sent a message two hours before this one."""
+    choice = {
+        "campaign_id": "sale", "message_id": message_id("sale", user_name(i), BEFORE), "occurrence": BEFORE,
+        "material_id": "shoe", "material_propensity": 1.0, "slot": START - timedelta(hours=2),
+        "slot_propensity": None, "channel": "fcm", "outcome": "sent", "p_open": 0.1, "value_micros": 1,
+        "price_micros": 0, "arm": None, "is_explore": False,
+    }  # fmt: skip
+    return {"ordinal": i, "user_id": user_name(i), "choices": [choice]}
+
+
+PENDING = [pending(i) for i in range(0, N, 3)]
+
+
+def prepare_night(lake: Lake, shard_bits: int) -> None:
+    """Write all that a plan reads."""
+    append_chain(lake, "user_index", [valid_rows("user_index", N)], expected=None, shard_bits=shard_bits)
+    people = valid_rows("user_features", N, ds=DS)
+    reach = [["fcm", "sms"] if i % 5 else ["sms"] for i in range(N)]
+    people = people.set_column(
+        people.schema.get_field_index("channels"), people.schema.field("channels"),
+        pa.array(reach, pa.list_(pa.string())),
+    )  # fmt: skip
+    write(lake, "user_features", people)
+    write(lake, "send_times", valid_rows("send_times", N, ds=DS))
+    scores = [
+        {"ordinal": i, "campaign_id": one["id"], "material_id": material, "p_open": 0.02 + (i * 7 % 50) / 200}
+        for one in CAMPAIGNS for i in MEMBERS[one["audience"]] for material in one["materials"]
+    ]  # fmt: skip
+    scores.sort(key=lambda row: row["ordinal"])
+    write(lake, "material_scores", rows("material_scores", scores))
+    members = []
+    for name, ordinals in MEMBERS.items():
+        for shard in range(((N - 1) >> shard_bits) + 1):
+            inside = BitMap(i for i in ordinals if i >> shard_bits == shard)
+            members.append({"audience": name, "shard": shard, "cardinality": len(inside),
+                            "bitmap": inside.serialize()})  # fmt: skip
+    write(lake, "audience_members", rows("audience_members", members))
+    for ds in (BEFORE, DS):
+        that_day = [row for row in PUSHES if row["at_ts"].date().isoformat() == ds]
+        write(lake, "user_pushes", rows("user_pushes", that_day), ds)
+    write(lake, "decisions", rows("decisions", PENDING), BEFORE)
+    bodies = [
+        {"kind": raw["kind"], "id": raw["id"], "version": 1, "body": canonical(parse_document(raw))}
+        for raw in (POLICY, *CHANNELS, *CAMPAIGNS)
+    ]
+    write(lake, "catalog_snapshot", rows("catalog_snapshot", bodies))
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[pytest.MonkeyPatch]:
+    """Yield what patches settings for the whole file: shards in this process, prices by half the people."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_dispatch, "SAMPLE_USERS", N // 2)
+        yield patch
+
+
+def settle(patch: pytest.MonkeyPatch, home: Path, shard_bits: int) -> Lake:
+    """Point the settings at a home of its own and return its lake, ready to be planned."""
+    for name, value in (("HOME", str(home)), ("SPARK_MASTER", "inline"), ("SHARD_BITS", str(shard_bits))):
+        patch.setenv(f"ANGELIA_{name}", value)
+    lake = Lake.open(str(home / "lake"))
+    prepare_night(lake, shard_bits)
+    return lake
+
+
+@pytest.fixture(scope="module")
+def nights(here: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Lake]:
+    """Return the same night planned in three shards and in two, by shard bits."""
+    planned = {}
+    for shard_bits in (8, 9):
+        with pytest.MonkeyPatch.context() as patch:
+            lake = settle(patch, tmp_path_factory.mktemp(f"bits-{shard_bits}"), shard_bits)
+            plan_dispatch.main(["--ds", DS])
+        planned[shard_bits] = lake
+    return planned
+
+
+@pytest.fixture(scope="module")
+def decisions(nights: dict[int, Lake]) -> list[dict[str, object]]:
+    """Return every decision of the night in three shards, with the person's ordinal."""
+    lake = nights[8]
+    people = lake.read(lake.require("decisions", ds=DS)).to_pylist()
+    return [choice | {"ordinal": row["ordinal"]} for row in people for choice in row["choices"]]
+
+
+def test_two_shard_sizes_decide_the_same_bytes(nights: dict[int, Lake]) -> None:
+    written, metas = [], []
+    for lake in nights.values():
+        commit = lake.require("decisions", ds=DS)
+        sink = pa.BufferOutputStream()
+        pq.write_table(lake.read(commit).sort_by("ordinal").combine_chunks(), sink)
+        written.append(sink.getvalue().to_pybytes())
+        metas.append(commit.meta)
+    files = [len(lake.require("decisions", ds=DS).files) for lake in nights.values()]
+    assert files == [3, 2]
+    assert written[0] == written[1]
+    assert metas[0] == metas[1]
+
+
+def test_every_considered_pair_has_one_outcome(decisions) -> None:
+    considered = [(i, one["id"]) for one in CAMPAIGNS for i in MEMBERS[one["audience"]]]
+    assert sorted((row["ordinal"], row["campaign_id"]) for row in decisions) == sorted(considered)
+    outcomes = Counter(row["outcome"] for row in decisions)
+    assert set(outcomes) <= set(OUTCOMES)
+    # The night is tight enough that each of these reasons is met.
+    tight = {"sent", "capped", "no_capacity", "no_value", "not_chosen", "no_budget"}
+    assert tight <= set(outcomes), outcomes
+    for row in decisions:
+        is_sent = row["outcome"] == "sent"
+        assert (row["slot"] is not None, row["channel"] is not None) == (is_sent, is_sent)
+
+
+def test_caps_and_gap_hold_over_pushes_and_pending(decisions) -> None:
+    before, planned = defaultdict(list), defaultdict(list)
+    for row in PUSHES:
+        before[row["ordinal"]].append(row["at_ts"])
+    for row in PENDING:
+        before[row["ordinal"]] += [choice["slot"] for choice in row["choices"]]
+    for row in decisions:
+        if row["outcome"] == "sent" and row["campaign_id"] != "parcel":  # transactional: outside caps and gap
+            planned[row["ordinal"]].append(row["slot"])
+    assert any(len(slots) == 2 for slots in planned.values())
+    assert any(before[i] for i in planned)
+    for i, slots in planned.items():
+        every = sorted([*before[i], *slots])
+        for at in slots:
+            for messages, days in CAPS:
+                assert sum(at - timedelta(days=days) < other <= at for other in every) <= messages
+        for earlier, later in pairwise(every):
+            assert later not in slots or later - earlier >= timedelta(hours=GAP_HOURS)
+
+
+def test_the_certificate_counts_the_plan_and_bounds_it(nights: dict[int, Lake], decisions) -> None:
+    meta = nights[8].require("decisions", ds=DS).meta
+    sent = [row for row in decisions if row["outcome"] == "sent"]
+    chosen = sum(row["value_micros"] for row in sent if not row["is_explore"])
+    assert 0 < chosen == meta["primal_micros"] <= meta["bound_micros"]
+    assert meta["gap_pct"] == round(100 * (1 - chosen / meta["bound_micros"]), 4)
+    assert meta["outcomes"] == dict(sorted(Counter(row["outcome"] for row in decisions).items()))
+    assert meta["n_explore"] == sum(row["is_explore"] for row in sent) > 0
+    used = Counter(f"{row['channel']} {row['slot']:%Y-%m-%dT%H}" for row in sent)
+    used += Counter(f"budget {row['campaign_id']}" for row in sent if row["campaign_id"] == "digest")
+    assert {one["limit"]: one["used"] for one in meta["constraints"] if one["used"]} == used
+    assert all(one["used"] <= one["capacity"] for one in meta["constraints"])
+    assert any(one["price_micros"] for one in meta["constraints"])
+
+
+def test_what_passes_between_the_shards_is_removed(nights: dict[int, Lake]) -> None:
+    for lake in nights.values():
+        assert not [name for name in lake.store.list("") if name.endswith(".npz")]
+
+
+def test_hours_that_have_passed_are_not_planned(monkeypatch, here, tmp_path) -> None:
+    lake = settle(monkeypatch, tmp_path, 8)
+    plan_dispatch.main(["--ds", DS, "--skip-before", "2026-11-15T10:30Z"])
+    commit = lake.require("decisions", ds=DS)
+    slots = [choice["slot"] for row in lake.read(commit).to_pylist() for choice in row["choices"]]
+    assert min(slot for slot in slots if slot) >= START + timedelta(hours=6)
+    assert commit.meta["hours_passed"] == 6
+    assert commit.params["skip_before"] == "2026-11-15T10:30:00+00:00"
+
+
+def test_a_replaced_plan_of_last_night_is_refused(monkeypatch, here, tmp_path, capsys) -> None:
+    lake = settle(monkeypatch, tmp_path, 8)
+    find_inputs = plan_dispatch.find_inputs
+
+    def replaced_right_after(*words):
+        monkeypatch.setattr(plan_dispatch, "find_inputs", find_inputs)
+        inputs = find_inputs(*words)
+        write(lake, "decisions", rows("decisions", PENDING[1:]), BEFORE)
+        return inputs
+
+    monkeypatch.setattr(plan_dispatch, "find_inputs", replaced_right_after)
+    assert run_job(plan_dispatch.main, ["--ds", DS]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == "error: last night's plan was replaced while this one was made; rerun plan_dispatch"
+    assert lake.head("decisions", ds=DS) is None
+
+
+def test_a_lake_without_people_is_planned_empty(monkeypatch, here, tmp_path) -> None:
+    monkeypatch.setitem(MEMBERS, "all", ())
+    monkeypatch.setitem(MEMBERS, "even", ())
+    monkeypatch.setitem(MEMBERS, "late", ())
+    lake = settle(monkeypatch, tmp_path, 8)
+    plan_dispatch.main(["--ds", DS])
+    commit = lake.require("decisions", ds=DS)
+    assert (commit.rows, commit.meta["gap_pct"], commit.meta["outcomes"]) == (0, 0.0, {})
