@@ -1,4 +1,4 @@
-"""A gate without a result is no open gate, and nothing is not enough where a contract asks for rows."""
+"""A gate without a result stays closed, and so does one without the rows it needs."""
 
 from __future__ import annotations
 

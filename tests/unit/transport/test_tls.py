@@ -1,6 +1,4 @@
-"""Nothing is said to a server that cannot prove its name, and mail says nothing in clear: real servers, real
-certificates.
-"""
+"""Nothing is told to a server that cannot prove its name, and mail goes in no clear text."""
 
 from __future__ import annotations
 
