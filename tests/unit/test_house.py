@@ -22,7 +22,6 @@ LONG = {
     "angelia/delivery/worker/run.py": 451,
     "angelia/effects/report.py": 458,
     "angelia/quality/report.py": 526,
-    "spark_jobs/plan_dispatch.py": 442,
     "tests/unit/catalog/test_apply.py": 455,
     "tests/unit/delivery/test_channels.py": 449,
     "tests/unit/delivery/test_receive.py": 640,
