@@ -14,7 +14,7 @@ _BUDGET = "budget "
 
 
 class Messages(NamedTuple):
-    """How many messages of a campaign a plan sends in an hour (`2026-11-15T09`, UTC) by a channel."""
+    """A campaign's messages in one hour (`2026-11-15T09`, UTC) by one channel."""
 
     slot: str
     channel: str
