@@ -1,4 +1,4 @@
-"""The shapes of addresses, for the import that refuses them and the adapters that send to them.
+"""The shapes of addresses, for the import that refuses and the adapters that send.
 
 A shape says what can be an address at all. Whether somebody is there, only the provider knows.
 """
