@@ -28,6 +28,7 @@ from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 from angelia.answers import Answer
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
+from angelia.contracts.certificate import Messages, messages_of
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.outcomes import SENT
 from angelia.contracts.spark import schema as spark_schema
@@ -133,19 +134,19 @@ def _typed(values: object, kind: pa.DataType) -> object:
     return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, kind)
 
 
-def part_counts(messages: dict[str, int], catalog: Catalog) -> dict[str, int]:
-    """Return how many parts each `hour|channel|priority` gets, from the plan's counts by
-    `hour|channel|campaign`.
-    """
-    rows: dict[str, int] = {}
-    for key, count in messages.items():
-        hour, channel, campaign = key.split("|")
-        name = f"{hour}|{channel}|{catalog.campaigns[campaign].priority}"
-        rows[name] = rows.get(name, 0) + count
+Leaf = tuple[str, str, str]  # hour, channel, priority
+
+
+def part_counts(messages: Iterable[Messages], catalog: Catalog) -> dict[Leaf, int]:
+    """Return how many parts each hour, channel and priority gets."""
+    rows: dict[Leaf, int] = {}
+    for cell in messages:
+        name = (cell.slot, cell.channel, catalog.campaigns[cell.campaign_id].priority)
+        rows[name] = rows.get(name, 0) + cell.n
     return {name: -(-count // PART_ROWS) for name, count in rows.items()}
 
 
-def identify(parts: dict[str, int]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def identify(parts: dict[Leaf, int]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Return the step that gives each message its dispatch_id and its part."""
 
     def step(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -157,8 +158,7 @@ def identify(parts: dict[str, int]) -> Callable[[Iterable[pa.RecordBatch]], Iter
             ]
             hours = [slot.strftime("%Y-%m-%dT%H") for slot in rows["send_ts"]]
             counts = [
-                parts[f"{h}|{c}|{p}"]
-                for h, c, p in zip(hours, rows["channel"], rows["priority"], strict=True)
+                parts[h, c, p] for h, c, p in zip(hours, rows["channel"], rows["priority"], strict=True)
             ]
             numbers = [hash64(one) % count for one, count in zip(ids, counts, strict=True)]
             batch = batch.set_column(
@@ -253,8 +253,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     index = lake.cited(next(c for c in decisions.inputs if c.partition("/")[0].endswith("user_index")))
     endpoints = lake.require("user_endpoints", ds=args.ds)
     shards = list(all_shards(index))
-    parts = part_counts(decisions.meta["messages"], catalog)
-    planned = sum(decisions.meta["messages"].values())
+    cells = messages_of(decisions.meta)
+    parts = part_counts(cells, catalog)
+    planned = sum(cell.n for cell in cells)
     schema = spark_schema(dataset("dispatch_manifest"))
 
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -275,11 +276,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             .mapInArrow(spread, _nullable(schema))
             .drop("address")
         )
-        rejects = {
-            "held_back": sum(
-                count for key, count in decisions.meta["messages"].items() if key.rpartition("|")[2] in held
-            )
-        }
+        rejects = {"held_back": sum(cell.n for cell in cells if cell.campaign_id in held)}
         if standing:
             hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
             open_hours = messages.where(~hour.isin(list(standing)))

@@ -46,6 +46,7 @@ from angelia.planning import (
     next_round,
     usage,
 )
+from angelia.planning.certificate import certificate, summarise
 from angelia.planning.eligibility import OPEN, thin_drawn
 from angelia.planning.inputs import (
     Inputs,
@@ -150,28 +151,6 @@ def decisions_table(
 
 def _each(problem: Problem) -> zip[tuple[int, int]]:
     return zip(problem.pair_user.tolist(), problem.pair_campaign.tolist(), strict=True)
-
-
-def summarise(table: pa.Table) -> dict[str, object]:
-    """Return a shard's counts, and the value of what is sent.
-
-    Decisions are counted by outcome, messages by hour, channel and campaign.
-    """
-    flat = table["choices"].combine_chunks().flatten().flatten()
-    column = {field.name: flat[i] for i, field in enumerate(DECISION)}
-    counts: dict[str, dict[str, int]] = {"outcomes": {}, "hours": {}}
-    sent = np.array(column["outcome"].to_pylist(), object) == outcomes.SENT
-    for name in column["outcome"].to_pylist():
-        counts["outcomes"][name] = counts["outcomes"].get(name, 0) + 1
-    slots = column["slot"].to_numpy(zero_copy_only=False)[sent].astype("datetime64[h]").astype(str)
-    channels = np.array(column["channel"].to_pylist(), object)[sent]
-    campaigns = np.array(column["campaign_id"].to_pylist(), object)[sent]
-    for slot, channel, campaign in zip(slots, channels, campaigns, strict=True):
-        name = f"{slot}|{channel}|{campaign}"
-        counts["hours"][name] = counts["hours"].get(name, 0) + 1
-    worth = int(column["value_micros"].to_numpy()[sent].sum())
-    explored = int((column["is_explore"].to_numpy(zero_copy_only=False) & sent).sum())
-    return {**counts, "primal": worth, "n_explore": explored}
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -315,58 +294,6 @@ def _refuse_if_moved(lake: Lake, inputs: Inputs, ds: str) -> None:
     now = find_inputs(lake, ds, 1).previous
     if (now.ref if now else None) != (inputs.previous.ref if inputs.previous else None):
         raise Conflict("last night's plan was replaced while this one was made", fix="rerun plan_dispatch")
-
-
-def certificate(terms: Terms, prices: np.ndarray, bound: int, stats: Sequence[dict]) -> dict[str, object]:
-    """Return what is published with a plan: value, bound, gap, every limit's use and price."""
-    limits = terms.limits()
-    outcomes: dict[str, int] = {}
-    hours: dict[str, int] = {}
-    for one in stats:
-        for into, name in ((outcomes, "outcomes"), (hours, "hours")):
-            for key, count in one[name].items():
-                into[key] = into.get(key, 0) + count
-    primal = sum(one["primal"] - one["explore_value"] for one in stats)
-    slots = [str(slot) for slot in terms.slots()]
-    c, h = limits.capacity.shape
-    by_hour: dict[str, int] = {}
-    by_campaign: dict[str, int] = {}
-    for key, count in hours.items():
-        slot, channel, campaign = key.split("|")
-        by_hour[f"{slot}|{channel}"] = by_hour.get(f"{slot}|{channel}", 0) + count
-        by_campaign[campaign] = by_campaign.get(campaign, 0) + count
-    constraints = [
-        {
-            "limit": f"{channel.id} {slots[s]}",
-            "capacity": channel.capacity_per_hour,
-            "used": by_hour.get(f"{slots[s]}|{channel.id}", 0),
-            "price_micros": int(prices[i * h + s]),
-        }
-        for i, channel in enumerate(terms.channels)
-        for s in range(h)
-    ] + [
-        {
-            "limit": f"budget {campaign.id}",
-            "capacity": campaign.max_messages,
-            "used": by_campaign.get(campaign.id, 0),
-            "price_micros": int(prices[c * h + k]),
-        }
-        for k, campaign in enumerate(terms.campaigns)
-        if campaign.max_messages is not None
-    ]
-    return {
-        "outcomes": dict(sorted(outcomes.items())),
-        "primal_micros": primal,
-        "bound_micros": bound,
-        "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
-        "n_explore": sum(one["n_explore"] for one in stats),
-        "constraints": constraints,
-        "start": terms.start.isoformat(),
-        "hours_passed": terms.first_slot,
-        "by_hour": dict(sorted(by_hour.items())),
-        "messages": dict(sorted(hours.items())),
-        "by_campaign": dict(sorted(by_campaign.items())),
-    }
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import typer
 
 from angelia.config import load_settings
+from angelia.contracts.certificate import limits_of
 from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
@@ -59,13 +60,13 @@ def show(ds: DsOption, as_json: JsonFlag = False) -> None:
     lines += [
         f"  {name}: {count:,}" for name, count in sorted(shown["by_campaign"].items(), key=lambda kv: -kv[1])
     ]
-    priced = [one for one in shown["constraints"] if one["price_micros"]]
+    priced = [limit for limit in limits_of(shown) if limit.price_micros]
     lines += [
         (
-            f"  scarce: {one['limit']}: {one['used']:,} of {one['capacity']:,} used, price "
-            f"{one['price_micros'] / 1e6:.4f}"
+            f"  scarce: {limit.label}: {limit.used:,} of {limit.capacity:,} used, price "
+            f"{limit.price_micros / 1e6:.4f}"
         )
-        for one in priced
+        for limit in priced
     ]
     emit(shown, lines, as_json)
 

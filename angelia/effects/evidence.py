@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from angelia.contracts.certificate import Limit, limits_of
 from angelia.contracts.outcomes import NO_CAPACITY
 from angelia.drawing import charts
 from angelia.drawing.charts import Series
@@ -42,16 +43,16 @@ def certificate(found: Findings) -> str:
         ("Hours already passed", number(meta.get("hours_passed", 0))),
     ]
     parts = [facts(rows)]
-    limits = list(meta.get("constraints", []))
-    hourly = [row for row in limits if not row["limit"].startswith("budget ")]
-    for channel in dict.fromkeys(row["limit"].split(" ")[0] for row in hourly):
-        own = [row for row in hourly if row["limit"].split(" ")[0] == channel]
-        labels = [row["limit"].split("T")[-1][:2] for row in own]
-        prices = [row["price_micros"] / 1e6 for row in own]
-        if not any(row["used"] for row in own):
+    limits = limits_of(meta)
+    hourly = [limit for limit in limits if limit.is_hourly]
+    for channel in dict.fromkeys(limit.channel for limit in hourly):
+        own = [limit for limit in hourly if limit.channel == channel]
+        labels = [str(limit.slot).split("T")[-1][:2] for limit in own]
+        prices = [limit.price_micros / 1e6 for limit in own]
+        if not any(limit.used for limit in own):
             continue
         parts.append(f"<h3>{channel}: use of capacity, %</h3>")
-        use = [100 * row["used"] / row["capacity"] if row["capacity"] else 0.0 for row in own]
+        use = [_use_pct(limit) or 0.0 for limit in own]
         parts.append(
             figure(
                 charts.columns(
@@ -75,16 +76,16 @@ def certificate(found: Findings) -> str:
                 )
             )
         else:
-            parts.append(f'<p class="soft">{without_prices(channel, own, meta)}</p>')
+            parts.append(f'<p class="soft">{without_prices(str(channel), own, meta)}</p>')
     shown = [
         {
-            "limit": row["limit"],
-            "used": row["used"],
-            "capacity": row["capacity"],
-            "use": 100 * row["used"] / row["capacity"] if row["capacity"] else None,
-            "price": row["price_micros"] / 1e6,
+            "limit": limit.label,
+            "used": limit.used,
+            "capacity": limit.capacity,
+            "use": _use_pct(limit),
+            "price": limit.price_micros / 1e6,
         }
-        for row in limits
+        for limit in limits
     ]
     columns = [
         ("limit", "limit"),
@@ -102,15 +103,19 @@ def certificate(found: Findings) -> str:
     )
 
 
-def without_prices(channel: str, hours: Sequence[Mapping[str, Any]], meta: Mapping[str, Any]) -> str:
+def _use_pct(limit: Limit) -> float | None:
+    return 100 * limit.used / limit.capacity if limit.capacity else None
+
+
+def without_prices(channel: str, hours: Sequence[Limit], meta: Mapping[str, Any]) -> str:
     """Return what zero prices mean beside hours that may be full all the same."""
-    most = max(hours, key=lambda row: row["used"] / row["capacity"] if row["capacity"] else 0.0)
-    n_full = sum(100 * row["used"] >= FULL_PCT * row["capacity"] > 0 for row in hours)
+    most = max(hours, key=lambda limit: _use_pct(limit) or 0.0)
+    n_full = sum(100 * limit.used >= FULL_PCT * limit.capacity > 0 for limit in hours)
     turned_away = meta.get("outcomes", {}).get(NO_CAPACITY, 0)
     if not n_full and not turned_away:
         return (
-            f"No hour of {channel} was scarce: the fullest took {number(most['used'])} of "
-            f"{number(most['capacity'])}, and all shadow prices are zero."
+            f"No hour of {channel} was scarce: the fullest took {number(most.used)} of "
+            f"{number(most.capacity)}, and all shadow prices are zero."
         )
     filled = (
         f"{number(n_full)} {'hour' if n_full == 1 else 'hours'} of {channel} filled to {FULL_PCT} % or more"
@@ -121,7 +126,7 @@ def without_prices(channel: str, hours: Sequence[Mapping[str, Any]], meta: Mappi
     if turned_away:
         away = f", and {number(turned_away)} messages gave way to others in the hours they wanted"
     return (
-        f"{filled} (at most {number(most['used'])} of {number(most['capacity'])}){away}. All shadow prices "
+        f"{filled} (at most {number(most.used)} of {number(most.capacity)}){away}. All shadow prices "
         "are zero all the same: by the bound, more room there would have added no value worth a price."
     )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from angelia.catalog.documents import Campaign
 from angelia.contracts import CONTRACTS, dataset
 from angelia.contracts.derived import DECISION, DECISION_FIELDS
 from angelia.contracts.markdown import document
@@ -22,6 +24,10 @@ def test_ledger_and_manifest_allow_exactly_the_words() -> None:
     assert dataset("delivery_ledger")["outcome"].allowed == tuple(LEDGER)
     assert dataset("dispatch_manifest")["guarantee"].allowed == tuple(GUARANTEES)
     assert set(RANK) == set(LEDGER)
+
+
+def test_a_campaign_promises_one_of_the_guarantees() -> None:
+    assert get_args(Campaign.model_fields["guarantee"].annotation) == tuple(GUARANTEES)
 
 
 def test_a_decision_has_the_documented_fields() -> None:

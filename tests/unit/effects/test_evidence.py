@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from angelia.contracts.certificate import Limit
 from angelia.effects.evidence import without_prices
 
-FULL_HOUR = [{"limit": "fcm 2026-11-15T18", "capacity": 6000, "used": 5941, "price_micros": 0}]
-CALM_HOUR = [{"limit": "fcm 2026-11-15T18", "capacity": 6000, "used": 1200, "price_micros": 0}]
+FULL_HOUR = [Limit(6000, 5941, 0, channel="fcm", slot="2026-11-15T18")]
+CALM_HOUR = [Limit(6000, 1200, 0, channel="fcm", slot="2026-11-15T18")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""The certificate of a plan: value, proven bound, gap, and the use and price of each limit.
+
+Grain: night. Reads and writes nothing: counts of shards in, meta of the decisions commit out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from angelia.contracts import outcomes
+from angelia.contracts.certificate import Limit, Messages, messages_meta
+from angelia.contracts.derived import DECISION
+from angelia.planning.problem import I64
+from angelia.planning.terms import Terms
+
+
+def summarise(table: pa.Table) -> dict[str, Any]:
+    """Return what a shard's decisions count: outcomes, messages, and the value of what is sent."""
+    flat = table["choices"].combine_chunks().flatten().flatten()
+    column = {field.name: flat[i] for i, field in enumerate(DECISION)}
+    sent = np.array(column["outcome"].to_pylist(), object) == outcomes.SENT
+    slots = column["slot"].to_numpy(zero_copy_only=False)[sent].astype("datetime64[h]").astype(str)
+    channels = np.array(column["channel"].to_pylist(), object)[sent]
+    campaigns = np.array(column["campaign_id"].to_pylist(), object)[sent]
+    cells = Counter(zip(slots.tolist(), channels.tolist(), campaigns.tolist(), strict=True))
+    return {
+        "outcomes": dict(Counter(column["outcome"].to_pylist())),
+        "messages": [[*cell, n] for cell, n in cells.items()],
+        "primal": int(column["value_micros"].to_numpy()[sent].sum()),
+        "n_explore": int((column["is_explore"].to_numpy(zero_copy_only=False) & sent).sum()),
+    }
+
+
+def certificate(
+    terms: Terms, prices: I64, bound: int, stats: Sequence[Mapping[str, Any]]
+) -> dict[str, object]:
+    """Return what is published with a plan, from the counts of its shards (`summarise`)."""
+    decided, by_cell, by_hour, by_campaign = (Counter[Any]() for _ in range(4))
+    for shard in stats:
+        decided.update(shard["outcomes"])
+        for slot, channel, campaign, n in shard["messages"]:
+            by_cell[slot, channel, campaign] += n
+            by_hour[slot, channel] += n
+            by_campaign[campaign] += n
+    messages = [Messages(slot, channel, campaign, n) for (slot, channel, campaign), n in by_cell.items()]
+    primal = sum(shard["primal"] - shard["explore_value"] for shard in stats)
+    return {
+        "outcomes": dict(sorted(decided.items())),
+        "primal_micros": primal,
+        "bound_micros": bound,
+        "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
+        "n_explore": sum(shard["n_explore"] for shard in stats),
+        "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign)],
+        "start": terms.start.isoformat(),
+        "hours_passed": terms.first_slot,
+        "by_hour": {f"{slot}|{channel}": n for (slot, channel), n in sorted(by_hour.items())},
+        "messages": messages_meta(messages),
+        "by_campaign": dict(sorted(by_campaign.items())),
+    }
+
+
+def _limits(terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Counter[Any]) -> list[Limit]:
+    """Return hours by channel, then budgets: the order of `prices`, (c*h + k,)."""
+    slots = [str(slot) for slot in terms.slots()]
+    c, h = terms.limits().capacity.shape
+    hours = [
+        Limit(
+            channel.capacity_per_hour,
+            by_hour[slots[s], channel.id],
+            int(prices[i * h + s]),
+            channel=channel.id,
+            slot=slots[s],
+        )
+        for i, channel in enumerate(terms.channels)
+        for s in range(h)
+    ]
+    budgets = [
+        Limit(
+            campaign.max_messages,
+            by_campaign[campaign.id],
+            int(prices[c * h + k]),
+            campaign_id=campaign.id,
+        )
+        for k, campaign in enumerate(terms.campaigns)
+        if campaign.max_messages is not None
+    ]
+    return [*hours, *budgets]

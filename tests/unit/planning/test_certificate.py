@@ -1,0 +1,41 @@
+"""The certificate adds up its shards, and names each hour and budget it prices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from angelia.contracts.certificate import Limit, Messages, limits_of, messages_of
+from angelia.contracts.rows import valid_rows
+from angelia.planning.certificate import certificate, summarise
+from tests.unit.planning.test_eligibility import TERMS
+
+
+def test_a_shard_counts_what_it_decided() -> None:
+    table = valid_rows("decisions", 8, ds="2026-11-14")
+    choices = [choice for row in table["choices"].to_pylist() for choice in row]
+    sent = [choice for choice in choices if choice["outcome"] == "sent"]
+    counts = summarise(table)
+    assert sum(counts["outcomes"].values()) == len(choices) == 16
+    assert counts["outcomes"]["sent"] == len(sent) == sum(n for *_, n in counts["messages"])
+    assert {cell[0] for cell in counts["messages"]} == {f"{choice['slot']:%Y-%m-%dT%H}" for choice in sent}
+    assert counts["primal"] == sum(choice["value_micros"] for choice in sent)
+
+
+def test_a_certificate_adds_up_shards_and_prices_limits() -> None:
+    slots = [str(slot) for slot in TERMS.slots()]
+    channel, campaign = TERMS.channels[0].id, TERMS.campaigns[0].id
+    shard = {
+        "outcomes": {"sent": 2, "capped": 1},
+        "messages": [[slots[1], channel, campaign, 2]],
+        "primal": 90,
+        "explore_value": 10,
+        "n_explore": 1,
+    }
+    limits = TERMS.limits()
+    prices = np.arange(limits.n_constraints)
+    meta = certificate(TERMS, prices, 200, [shard, shard])
+    assert meta["outcomes"] == {"capped": 2, "sent": 4}
+    assert (meta["primal_micros"], meta["gap_pct"], meta["n_explore"]) == (160, 20.0, 2)
+    assert messages_of(meta) == [Messages(slots[1], channel, campaign, 4)]
+    first = limits_of(meta)[1]
+    assert first == Limit(TERMS.channels[0].capacity_per_hour, 4, 1, channel=channel, slot=slots[1])
