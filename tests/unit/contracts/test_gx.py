@@ -1,4 +1,4 @@
-"""A gate without a result is no open gate, and nothing is not enough where a contract asks for rows."""
+"""A check without a result does not pass, and neither does an empty partition."""
 
 from __future__ import annotations
 

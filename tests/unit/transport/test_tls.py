@@ -1,5 +1,6 @@
-"""Nothing is said to a server that cannot prove its name, and mail says nothing in clear: real servers, real
-certificates.
+"""A server that cannot prove its name hears nothing, and mail says nothing in clear.
+
+Real servers with real certificates stand on the other side.
 """
 
 from __future__ import annotations
