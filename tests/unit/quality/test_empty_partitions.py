@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
-from tests.unit.quality.test_gates import N, SOURCES, closed, put
+from tests.unit.quality.test_gates import SOURCES, N, closed, put
 
 
 def test_profiles_without_rows_close_the_gate(lake: Lake) -> None:
