@@ -72,7 +72,7 @@ DECIDING = (
         "an empty partition passes",
         "min_value=check.minimum if counts else None,",
         "min_value=0 if counts else None,",
-        ("contracts/test_gx.py",),
+        ("quality/test_empty_partitions.py", "contracts/test_gx.py"),
     ),
     # ---- models
     Mutant(

@@ -1,4 +1,4 @@
-"""A gate without a result stays closed, and so does one without the rows it needs."""
+"""A check without a result does not pass, and neither does an empty partition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is named is on disk before it is named: syncs and links on a local disk."""
+"""Local disk: bytes are synced before their name is linked, folders after."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.lake.test_attempt import publish
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
-    """Return what is synced (by path) and linked (by its new name), in order."""
+    """Return the paths synced and the names linked, in order; both still happen."""
     taken: list[tuple[str, Path]] = []
     fsync, link = os.fsync, os.link
 

@@ -1,4 +1,7 @@
-"""Nothing is told to a server that cannot prove its name, and mail goes in no clear text."""
+"""A server that cannot prove its name hears nothing, and mail says nothing in clear.
+
+Real servers with real certificates stand on the other side.
+"""
 
 from __future__ import annotations
 

@@ -77,6 +77,20 @@ def test_the_later_word_holds_unless_it_was_a_complaint(case: str, lake: Lake) -
         assert guards.blocked(["c", "c"], ["u1", "u2"], name, ["a", "b"]) == wanted
 
 
+def test_both_logs_are_read_again_after_ten_seconds(lake: Lake) -> None:
+    now = [0]
+    guards = Guards(lake, "2026-11-14", lambda: now[0])
+    assert not guards.is_fresh()
+    assert asyncio.run(guards.refresh())
+    lake.append_log("suppressions", log_of(("sms", "unsubscribed", 1)))
+    for instant, is_fresh in ((10_000_000, True), (10_000_001, False)):
+        now[0] = instant
+        assert guards.is_fresh() == is_fresh
+    assert guards.blocked(["c"], ["u1"], "sms", ["a"]) == [None]
+    assert asyncio.run(guards.refresh())
+    assert guards.blocked(["c"], ["u1"], "sms", ["a"]) == ["suppressed"]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_night_and_the_gate_agree(case: str) -> None:
     words, closed, is_out = CASES[case]
@@ -125,6 +139,8 @@ def test_only_who_unsubscribed_before_returns_and_once() -> None:
             log_of(("sms", "unsubscribed", 1)),
             log_of(("sms", "complaint", 1), user="u2"),
             log_of(("sms", "unsubscribed", 1), user="u3"),
+            log_of(("sms", "unsubscribed", 1), ("sms", "complaint", 1), user="u4"),
+            log_of(("sms", "unsubscribed", 1), (None, "erased", 1), user="u5"),
         ]
     )
 
@@ -132,6 +148,7 @@ def test_only_who_unsubscribed_before_returns_and_once() -> None:
         return round((DAY + timedelta(days=day)).timestamp() * 1e6)
 
     said = [("u1", "sms", at(2)), ("u1", "fcm", at(2)), ("u2", "sms", at(2)), ("u3", "sms", at(1))]
+    said += [("u4", "sms", at(2)), ("u5", "sms", at(2))]
     entries = returns(log, said)
     assert [(entry["user_id"], entry["channel"], entry["reason"]) for entry in entries.to_pylist()] == [
         ("u1", "sms", "opted_in")

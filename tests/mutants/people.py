@@ -1,0 +1,100 @@
+"""Breakages of what protects a person: refusals, signatures, quiet hours, and once only."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_CLIENTS = ("transport/test_tls.py",)
+
+PEOPLE = (
+    Mutant(
+        "a webhook's receiver goes unverified",
+        "ssl=self._tls, server_hostname=url",
+        "ssl=ssl._create_unverified_context(), server_hostname=url",
+        _CLIENTS,
+    ),
+    Mutant(
+        "a webhook's receiver is checked by address",
+        'server_hostname=url.host.rstrip(".")',
+        "server_hostname=addresses[0]",
+        _CLIENTS,
+    ),
+    Mutant(
+        "marketing that may have arrived is sent again",
+        'if self.column["guarantee"][i] == "at_least_once":',
+        "if True:",
+        ("delivery/test_ambiguity.py",),
+    ),
+    Mutant(
+        "marketing that may have arrived is followed up",
+        'pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], "at_least_once"))',
+        'pc.is_valid(mine["outcome"])',
+        ("delivery/test_followups.py",),
+    ),
+    Mutant(
+        "marketing of a lost owner is sent again",
+        'if guarantee == "at_least_once":\n                batch.last[i]',
+        "if True:\n                batch.last[i]",
+        ("delivery/test_sights.py",),
+    ),
+    Mutant(
+        "what another manifest sent is sent again",
+        "return self.outcome in (OPEN, outcomes.ACCEPTED) or (",
+        "return (",
+        ("delivery/test_sights.py",),
+    ),
+    Mutant(
+        "quiet hours do not hold at sending",
+        'if start is None or guarantee == "at_least_once":',
+        "if True:",
+        ("delivery/test_clock_jumps.py",),
+    ),
+    Mutant(
+        "stops and suppressions are read once only",
+        "self._lease_now() - self.read_at <= MAX_AGE_US",
+        "True",
+        ("users/test_suppressions.py",),
+    ),
+    Mutant(
+        "who refused all channels is written to",
+        "if self.refusals.closed(user, channel):",
+        "if self.refusals.has_refused(user, channel):",
+        ("users/test_suppressions.py",),
+    ),
+    Mutant(
+        "who was suppressed for good may return",
+        "return not for_good and at > no and self.closed(user, channel)",
+        "return at > no and self.closed(user, channel)",
+        ("users/test_suppressions.py",),
+    ),
+    Mutant(
+        "a suppressed person has channels",
+        "out = {c for c in have or () if is_closed(user, c)} if refusals else set()",
+        "out: set[str] = set()",
+        ("users/test_suppressions.py",),
+    ),
+    Mutant(
+        "the plan takes suppressed people",
+        '("suppressed", people.is_suppressed[users]),',
+        '("suppressed", people.is_suppressed[users] & False),',
+        ("planning/test_eligibility.py",),
+    ),
+    Mutant(
+        "anybody may unsubscribe anybody",
+        "return secret is not None and hmac.compare_digest(",
+        "return secret is not None or hmac.compare_digest(",
+        ("delivery/test_receive.py",),
+    ),
+    Mutant(
+        "old signatures count",
+        "if not (name and is_time and abs(now - int(stamp)) <= TOLERANCE_S):",
+        "if not (name and is_time):",
+        ("delivery/test_channels.py",),
+    ),
+    Mutant(
+        "a tombstone is suppressed from now on only",
+        "*[datetime(1970, 1, 1, tzinfo=UTC)] * len(fresh)",
+        "*[at] * len(fresh)",
+        ("lake/erasing/test_erase.py",),
+    ),
+)
