@@ -55,7 +55,7 @@ def stop(lake: Any) -> None:
     lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
 
 
-def test_pain_02_a_resumed_broadcast_goes_on_where_it_was_stopped(bench: Any) -> None:
+def test_pain_02_a_resumed_broadcast_goes_on(bench: Any) -> None:
     bench.plan(3000)
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
@@ -99,7 +99,7 @@ def test_pain_03_a_crash_after_rows_were_taken_is_no_success(guarantee: str, ben
     assert status(bench.lake, DS)["rows_open"] == 0
 
 
-def test_pain_04_one_rejected_recipient_makes_nobody_else_get_it_again(bench: Any, fcm_error: Any) -> None:
+def test_pain_04_a_rejection_repeats_nobody_elses_message(bench: Any, fcm_error: Any) -> None:
     bench.plan(500)
     requests: list[int] = []
 
@@ -113,7 +113,7 @@ def test_pain_04_one_rejected_recipient_makes_nobody_else_get_it_again(bench: An
     assert Counter(row["outcome"] for row in bench.ledger().values()) == {"accepted": 499, "rejected": 1}
 
 
-def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(
+def test_pain_09_a_stop_reaches_all_that_still_waits(
     bench: Any, fcm_error: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this hour, in the next, and in the follow-up part of what the provider had put off."""
@@ -175,7 +175,7 @@ def test_pain_10_lists_that_are_rebuilt_hold_up_no_sending(
     assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
 
 
-def test_pain_11_what_may_have_arrived_counts_towards_caps_exactly_once(bench: Any) -> None:
+def test_pain_11_what_may_have_arrived_counts_once(bench: Any) -> None:
     """Caps are counted per message from receipts and from what is sealed: lost answers, releases and repeats
     neither hide nor double one.
     """
@@ -206,9 +206,7 @@ def test_pain_11_what_may_have_arrived_counts_towards_caps_exactly_once(bench: A
     assert counted() == dict.fromkeys(manifest, 1)
 
 
-def test_pain_13_dead_tokens_go_others_stay_and_nobody_vanishes_beyond_five_hundred(
-    bench: Any, fcm_error: Any
-) -> None:
+def test_pain_13_dead_tokens_go_and_others_stay(bench: Any, fcm_error: Any) -> None:
     dead = {0, 1, 499, 500, 501, 999, 1000, 1001, 1499, 1500, 1698, 1699}
     bench.plan(1700)
     bench.deliver(lambda _, message: fcm_error(404, "UNREGISTERED") if number_of(message) in dead else OK)

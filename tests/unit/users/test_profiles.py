@@ -49,7 +49,7 @@ def profiles(zones: list[str | None]) -> pa.Table:
         )
     )
 )
-def test_pain_06_whatever_a_timezone_says_nobody_is_dropped_and_everybody_is_counted(
+def test_pain_06_no_timezone_drops_anybody(
     zones: list[str | None],
 ) -> None:
     columns, refused = profile_features(profiles(zones), date(2026, 11, 14), "Asia/Shanghai")
