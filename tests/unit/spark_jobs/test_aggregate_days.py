@@ -187,7 +187,8 @@ def test_rows_are_late_for_three_days_and_then_too_late(sources) -> None:
     assert lake.require("user_days", ds=DS).rejects["too_late"] == 2  # and one that was there before
 
 
-def test_pain_15_receipts_become_pushes_once_without_robots(sources) -> None:
+@pytest.mark.pain(15)
+def test_receipts_become_pushes_once_without_robots(sources) -> None:
     lake = sources
     message, other = ids.message_id("sale", "a", "x"), ids.message_id("sale", "b", "x")
     put(lake, "push_receipts", [
