@@ -132,7 +132,7 @@ class Shard:
         return count_activity(self.clock, self._day_user[some], self._day[some], self._hours[some])
 
     def by_category(self, first: int, last: int) -> tuple[Pushes, Pushes]:
-        """Return the pushes and the opens of known category sent on the window's days [first, last)."""
+        """Return pushes and opens of known category, sent on the window's days [first, last)."""
         found = []
         stop = min(24 * last, 24 * self.inputs.n_days - MATURITY_H)
         for (user, sent_hour, _), category in zip((self._sent, self._opened), self._categories, strict=True):
