@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 
 _QUOTED = re.compile(r"(['\"])(.*?)\1")
+_PART = r"[^\s@<>\"'`,;:/=()\[\]{}]"  # what may stand in a mailbox
 _ADDRESS = re.compile(
-    r"[^\s@<>\"'`,;:/=()\[\]{}]+@[^\s@<>\"'`,;:/=()\[\]{}]+"  # a mailbox
+    # A mailbox, also one cut short; the number after a commit's ref (ds=2026-11-14@3) is no domain.
+    rf"{_PART}+@(?:[^\W\d_]{_PART}*|{_PART}*\.[^\W\d_]{_PART}*)"
     r"|\+\d[\d ()./-]{5,}\d"  # a phone number
     r"|[\w.:+-]{65,}"  # a device token; a sha256 has 64 digits
 )

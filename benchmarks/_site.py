@@ -29,7 +29,7 @@ from angelia.contracts.core import TIMESTAMP
 from angelia.lake import Lake
 from angelia.users.days import aggregate_events
 from angelia.users.history import WINDOW_DAYS
-from angelia.users.index import append_users
+from angelia.users.index import append_users, require_index
 from angelia.world import tables
 from angelia.world.activity import EVENT_TYPES, Events, join, organic_day, visits
 from angelia.world.answer import answer, unsubscribed
@@ -199,7 +199,7 @@ class Site:
                     shards=(0, 0),
                 )
             )
-            attempt.publish(inputs=[self.lake.require("user_index", chain="0")])
+            attempt.publish(inputs=[require_index(self.lake)])
 
     def _write_pushes(self, day: int) -> None:
         """Write user_pushes of a UTC day: what was sent on it and what was opened on it."""

@@ -22,6 +22,7 @@ from angelia.commands.loop import environment
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
+from angelia.users.index import require_index
 from benchmarks._result import Result
 from benchmarks._watch import Watch
 
@@ -148,7 +149,7 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
         }
         total, total_cpu, most = total + seconds, total_cpu + cpu, max(most, peak)
         progress(f"{step}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB")
-    n_users = int(lake.require("user_index", chain="0").meta["n_users"])
+    n_users = int(require_index(lake).meta["n_users"])
     heads = [lake.head(name, **leaf) for name in WRITTEN for leaf in lake.partitions(name)]
     size = sum(entry.bytes for head in heads if head is not None for entry in head.files)
     sources = sum(

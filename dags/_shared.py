@@ -129,9 +129,10 @@ class CommandOperator(BaseOperator):
         self._process = done
         lines: list[str] = []
         assert done.stdout is not None
-        for line in done.stdout:
-            self.log.info(line.rstrip())
-            lines.append(line)
+        with done.stdout:
+            for line in done.stdout:
+                self.log.info(line.rstrip())
+                lines.append(line)
         code = done.wait()
         if code == 2:
             said = [line.strip() for line in lines if line.strip()] or ["exit code 2"]

@@ -160,14 +160,10 @@ def ranking_metrics(label: Floats, p: Floats, weight: Floats, base_rate: float) 
 
 def contexts_of(catalog: Catalog, campaign_id: str) -> list[Context]:
     """Return a campaign's materials, its experiment's arms included, in order of id."""
-    campaign = catalog.campaigns[campaign_id]
-    names = set(campaign.materials)
-    if campaign.experiment:
-        names.update(
-            name for arm in catalog.experiments[campaign.experiment].arms for name in arm.materials or ()
-        )
+    topic = catalog.campaigns[campaign_id].topic
     return [
-        Context(campaign_id, name, campaign.topic, catalog.materials[name].category) for name in sorted(names)
+        Context(campaign_id, name, topic, catalog.materials[name].category)
+        for name in catalog.materials_of(campaign_id)
     ]
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.evaluate import auc
 from models.features import CATEGORICAL, MAX_VALUES, MIN_COUNT, USER_COLUMNS, encode_users
 
 Floats = npt.NDArray[np.float64]
@@ -154,21 +155,6 @@ def train(
         population.num_rows,
     )
     return Lookalike(booster, vocabulary, tags, hidden), read_out
-
-
-def auc(label: Floats, scores: Floats) -> float:
-    """Return the probability that a seed person scores above another (ties count half); 0.5 where one kind is
-    missing.
-
-    Source: Hanley, McNeil: The meaning and use of the area under a ROC curve, Radiology 1982 (its equality
-        with the Mann-Whitney statistic).
-    """
-    values, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    n_seed, n_rest = float(label.sum()), float(len(label) - label.sum())
-    if not n_seed or not n_rest or not len(values):
-        return 0.5
-    return float((rank[label == 1].sum() - n_seed * (n_seed + 1) / 2) / (n_seed * n_rest))
 
 
 def lift_by_decile(label: Floats, scores: Floats) -> list[float]:

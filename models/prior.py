@@ -17,6 +17,7 @@ from angelia.contracts.ids import uniform
 from angelia.errors import NotFound
 from angelia.lake import Lake
 from angelia.lake.attempt import code_version
+from angelia.users.index import require_index
 from models.behaviour import WINDOW_DAYS, Population
 from models.features import FEATURES, NAMES
 from models.logistic import Logistic, columns
@@ -40,7 +41,7 @@ def make_prior(lake: Lake, registry: Registry, *, ds: str, rate: float) -> str:
             "catalog_snapshot has no commit: a model cannot know what a material is about",
             fix=f"run `angelia catalog snapshot --ds {ds}`",
         )
-    index = lake.require("user_index", chain="0")
+    index = require_index(lake)
     ordinals = lake.read(index, ["ordinal"])["ordinal"].to_numpy()
     share = min(1.0, MAX_USERS / max(len(ordinals), 1))
     past = read_past(

@@ -29,6 +29,7 @@ from angelia.answers import Answer
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id, hash64
+from angelia.contracts.outcomes import SENT
 from angelia.contracts.spark import schema as spark_schema
 from angelia.delivery.manifest.parts import sealed_hours
 from angelia.errors import InvalidInput, NotFound
@@ -67,7 +68,7 @@ def messages_of_shard(
     lists = table["choices"].combine_chunks()
     flat = lists.flatten()
     is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(list(held), pa.string()))
-    sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), "sent"), is_held)
+    sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held)
     owner = lists.value_parent_indices().filter(sent)
     choice = pa.Table.from_struct_array(flat.filter(sent))
     templates_json = {name: template.model_dump(mode="json") for name, template in catalog.templates.items()}

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from angelia.catalog.snapshot import load_snapshot
 from angelia.config import load_settings
+from angelia.contracts import outcomes
 from angelia.contracts.derived import DECISION
 from angelia.contracts.ids import message_id, uniform
 from angelia.days import require_day
@@ -92,11 +93,11 @@ def decisions_table(
     spent = {i for one in rounds for i in one.closed if i >= limits.capacity.size}
     no_budget = np.isin(problem.pair_campaign + limits.capacity.size, list(spent))
     worthless = still & ~((problem.value - limits.cost.min(initial=0) > 0) & problem.allowed).any(axis=1)
-    outcome[still] = "not_chosen"
-    outcome[still & worthless] = "no_value"
-    outcome[still & (displaced | dropped)] = "no_capacity"
-    outcome[still & displaced & no_budget] = "no_budget"
-    outcome[still & is_sent] = "sent"
+    outcome[still] = outcomes.NOT_CHOSEN
+    outcome[still & worthless] = outcomes.NO_VALUE
+    outcome[still & (displaced | dropped)] = outcomes.NO_CAPACITY
+    outcome[still & displaced & no_budget] = outcomes.NO_BUDGET
+    outcome[still & is_sent] = outcomes.SENT
     hours, campaigns = problem.constraints(choice, np.flatnonzero(is_sent), limits)
     paid = np.zeros(problem.n_pairs, np.int64)
     paid[is_sent] = np.where(problem.is_explore[is_sent], 0, prices[hours] + prices[campaigns])
@@ -159,7 +160,7 @@ def summarise(table: pa.Table) -> dict[str, object]:
     flat = table["choices"].combine_chunks().flatten().flatten()
     column = {field.name: flat[i] for i, field in enumerate(DECISION)}
     counts: dict[str, dict[str, int]] = {"outcomes": {}, "hours": {}}
-    sent = np.array(column["outcome"].to_pylist(), object) == "sent"
+    sent = np.array(column["outcome"].to_pylist(), object) == outcomes.SENT
     for name in column["outcome"].to_pylist():
         counts["outcomes"][name] = counts["outcomes"].get(name, 0) + 1
     slots = column["slot"].to_numpy(zero_copy_only=False)[sent].astype("datetime64[h]").astype(str)

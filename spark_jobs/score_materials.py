@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
+from angelia.audience.members import read_members
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.config import load_settings
 from angelia.contracts import dataset
@@ -69,14 +70,7 @@ def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
     """
     found = []
     for name, campaign in catalog.running(days).items():
-        materials = set(campaign.materials)
-        if campaign.experiment:
-            materials.update(
-                material
-                for arm in catalog.experiments[campaign.experiment].arms
-                for material in arm.materials or ()
-            )
-        for material in (catalog.materials[identity] for identity in sorted(materials)):
+        for material in (catalog.materials[identity] for identity in catalog.materials_of(name)):
             if any(material.is_valid_on(day) for day in days):
                 audiences = (
                     (campaign.audience,)
@@ -146,12 +140,7 @@ def write_scores(
     users = users.filter(
         pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))
     ).sort_by("ordinal")
-    rows = lake.read(audiences, where=in_shard(shard))
-    rows = rows.filter(pc.equal(rows["shard"], shard))
-    members = {
-        row["audience"]: BitMap.deserialize(row["bitmap"])
-        for row in rows.select(["audience", "bitmap"]).to_pylist()
-    }
+    members = read_members(lake, audiences, shard)
     scorer = Scorer(files)
     behaved = shard_behaviour(lake, past, scorer.population, users.num_rows, shard_bits, shard)
     table = score_shard(users, behaved, members, wanted, scorer)

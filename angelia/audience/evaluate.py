@@ -23,7 +23,6 @@ from angelia.audience.language import nodes
 from angelia.audience.language.fields import FIELDS, Kind
 from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
 
-_FLIP = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _HOLDS: dict[str, Callable[[float, float], bool]] = {
     "=": operator.eq,
     "<": operator.lt,
@@ -197,7 +196,8 @@ def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tup
     column = here.name
     if isinstance(value, nodes.DateValue):
         # X_date = ds - days_since_X, so the comparison turns round.
-        column, op, value = here.column, _FLIP[op], (block.index.day - value.resolve(block.index.day)).days
+        day = block.index.day
+        column, op, value = here.column, nodes.FLIPPED[op], (day - value.resolve(day)).days
     known = block.known(column)
     offset, slices = block.slices(column)
     target: int | None

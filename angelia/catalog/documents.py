@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
+from angelia.contracts.outcomes import AT_LEAST_ONCE
 from angelia.contracts.sending import MAX_TTL_HOURS
 from angelia.contracts.sources import CHANNELS, LOCALE, NAME
 from angelia.days import FIRST_DAY, LAST_DAY
@@ -289,7 +290,7 @@ class Campaign(Document):
     @property
     def is_transactional(self) -> bool:
         """Whether it must arrive at least once, and is exempt from marketing's limits."""
-        return self.guarantee == "at_least_once"
+        return self.guarantee == AT_LEAST_ONCE
 
     @property
     def value_micros(self) -> int:

@@ -83,6 +83,19 @@ class Catalog:
             if name not in self.stopped and any(campaign.occurrence_on(day) is not None for day in wanted)
         }
 
+    def materials_of(self, campaign_id: str) -> list[str]:
+        """Return the materials that a campaign or an arm of its experiment may show, in order of id.
+
+        Documents that are applied today name none in an arm that the campaign lacks; older snapshots may.
+        """
+        campaign = self.campaigns[campaign_id]
+        names = set(campaign.materials)
+        if campaign.experiment:
+            names.update(
+                name for arm in self.experiments[campaign.experiment].arms for name in arm.materials or ()
+            )
+        return sorted(names)
+
     def template_of(self, material_id: str) -> tuple[Template, int]:
         """Return a material's template and the template's version."""
         template = self.templates[self.materials[material_id].template]

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import typer
 
 from angelia.config import load_settings
+from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
@@ -20,23 +21,6 @@ from angelia.planning.guard import guard
 from angelia.planning.verdict import lines
 
 app = typer.Typer(no_args_is_help=True, help="The joint decision of a night.")
-
-REASONS = {
-    "sent": "chosen",
-    "suppressed": "on the suppression list",
-    "opted_out": "refused the campaign's topic",
-    "unreachable": "no active address on a channel the campaign may use",
-    "holdout_global": "in the global holdout",
-    "holdout_campaign": "in the campaign's holdout",
-    "already_intended": "this occurrence was already sent or is pending",
-    "capped": "the frequency caps leave no room in any hour",
-    "no_material": "no material is valid for this person",
-    "no_slot": "no hour is open: send window, quiet hours, minimum gap, or the hours have passed",
-    "not_chosen": "other messages, or none, were worth more at the night's prices",
-    "no_value": "not worth its cost in any hour",
-    "no_capacity": "others were worth more in the hours it wanted, three times; others may have room",
-    "no_budget": "the campaign's budget was used up by better ones",
-}
 
 
 def _certificate(commit: Commit) -> dict[str, Any]:
@@ -64,7 +48,7 @@ def show(ds: DsOption, as_json: JsonFlag = False) -> None:
     width = max(map(len, shown["outcomes"]), default=0)
     lines = [f"{shown['commit']}: 24 hours from {shown['start']}, {total:,} considered pairs"]
     lines += [
-        f"  {name:<{width}}  {count:>12,}  {REASONS.get(name, '')}"
+        f"  {name:<{width}}  {count:>12,}  {DECIDED.get(name, '')}"
         for name, count in sorted(shown["outcomes"].items(), key=lambda kv: -kv[1])
     ]
     value, bound = shown["primal_micros"] / 1e6, shown["bound_micros"] / 1e6
@@ -185,13 +169,13 @@ def why(
             fix="its audience does not contain them, or it did not run",
         )
     lines = []
-    for choice in sorted(wanted, key=lambda one: (one["outcome"] != "sent", one["campaign_id"])):
+    for choice in sorted(wanted, key=lambda one: (one["outcome"] != SENT, one["campaign_id"])):
         chance = (
             f"p(open) {choice['p_open']:.3f}, material {choice['material_id']}"
             if choice["material_id"]
             else "no material"
         )
-        if choice["outcome"] == "sent":
+        if choice["outcome"] == SENT:
             worth, price = choice["value_micros"] / 1e6, choice["price_micros"] / 1e6
             drawn = (
                 ", slot drawn for exploration"
@@ -205,6 +189,6 @@ def why(
         else:
             lines.append(
                 f"{choice['campaign_id']}: {choice['outcome']}: "
-                f"{REASONS.get(choice['outcome'], '')}; {chance}"
+                f"{DECIDED.get(choice['outcome'], '')}; {chance}"
             )
     emit({"ds": ds, "choices": wanted}, lines, as_json)

@@ -5,6 +5,7 @@ Schemas, checks, documents and test rows come from it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -48,6 +49,10 @@ class Column:
         Severity.CRITICAL
     )  # of its value rules; a missing or mistyped column is always critical
     personal: bool = False  # an address or id of a person: never in logs, reports, quality results
+    words: Mapping[str, str] = field(
+        default_factory=dict, compare=False
+    )  # each word it holds -> what it means
+    fields: tuple[Column, ...] = ()  # of a list of structs: the members of one element, for documents only
 
 
 @dataclass(frozen=True)

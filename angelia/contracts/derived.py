@@ -8,6 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
+from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.selecting import AUDIENCE_MEMBERS, BITMAP_DAYS, BITMAP_INDEX, USER_LISTS
 from angelia.contracts.sending import DELIVERY_LEDGER, DISPATCH_FALLOVER, DISPATCH_MANIFEST, ordinal
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
@@ -20,6 +21,8 @@ def p(name: str, meaning: str, nullable: bool = False) -> Column:
     return Column(name, F64, meaning, minimum=0.0, maximum=1.0, nullable=nullable)
 
 
+CHAIN = "0"  # the only leaf of user_index
+
 USER_INDEX = Dataset(
     "user_index",
     1,
@@ -29,7 +32,7 @@ USER_INDEX = Dataset(
     (user_id(), ordinal()),
     ("index_users",),
     notes=(
-        "One append-only chain (chain=0): every commit adds users and lists all earlier files. Meta: "
+        f"One append-only chain (chain={CHAIN}): every commit adds users and lists all earlier files. Meta: "
         "shard_bits, n_users."
     ),
 )
@@ -206,42 +209,27 @@ MATERIAL_SCORES = Dataset(
     notes="Meta: model version.",
 )
 
-DECISION = pa.struct(
-    [
-        ("campaign_id", S),
-        ("message_id", S),
-        ("occurrence", S),
-        ("material_id", S),
-        ("material_propensity", F64),
-        ("slot", TIMESTAMP),
-        ("slot_propensity", F64),
-        ("channel", S),
-        ("outcome", S),
-        ("p_open", F64),
-        ("value_micros", I64),
-        ("price_micros", I64),
-        ("arm", S),
-        ("is_explore", pa.bool_()),
-    ]
+DECISION_FIELDS = (
+    campaign_id(),
+    hash_id("message_id", "once-only key of the message, sent or not"),
+    Column("occurrence", S, "occurrence of the campaign that was considered"),
+    Column("material_id", S, "material drawn; null = none is valid", nullable=True),
+    Column("material_propensity", F64, "probability of the drawn material; null = none drawn", nullable=True),
+    Column("slot", TIMESTAMP, "first instant of the hour it is sent in; null = not sent", nullable=True),
+    Column("slot_propensity", F64, "probability of the drawn slot; null = chosen, not drawn", nullable=True),
+    Column("channel", S, "channel it is sent by; null = not sent", nullable=True),
+    Column("outcome", S, "`sent`, or the reason why not", words=DECIDED),
+    Column("p_open", F64, "probability of an open at a mean hour"),
+    Column(
+        "value_micros", I64, "worth of what is sent less its cost, else the best hour's worth", unit="micros"
+    ),
+    Column(
+        "price_micros", I64, "prices of the hour and the budget it uses; 0 = free or drawn", unit="micros"
+    ),
+    Column("arm", S, "arm of the campaign's experiment; null = no experiment", nullable=True),
+    Column("is_explore", pa.bool_(), "the person is in tonight's exploration stratum"),
 )
-OUTCOMES = (
-    "sent",
-    "holdout_global",
-    "holdout_campaign",
-    "opted_out",
-    "unreachable",
-    "suppressed",
-    "no_material",
-    "no_slot",
-    "capped",
-    "already_intended",
-    "gap",
-    "not_chosen",
-    "no_value",
-    "no_capacity",
-    "no_budget",
-    "expired",
-)
+DECISION = pa.struct([(field.name, field.type) for field in DECISION_FIELDS])
 DECISIONS = Dataset(
     "decisions",
     1,
@@ -255,11 +243,12 @@ DECISIONS = Dataset(
             "choices",
             pa.list_(DECISION),
             "one entry per considered campaign: outcome `sent`, or the reason why not",
+            fields=DECISION_FIELDS,
         ),
     ),
     ("plan_dispatch",),
     layout=("shards",),
-    notes=f"Outcomes: {', '.join(OUTCOMES)}. Meta: primal, dual bound, gap, prices.",
+    notes="Meta: primal, dual bound, gap, prices.",
 )
 
 CATALOG_SNAPSHOT = Dataset(

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from angelia.contracts import CONTRACTS
 from angelia.contracts.constraints import FROM_SCHEMA, Constraint, constraints, type_name
-from angelia.contracts.core import Dataset
+from angelia.contracts.core import Column, Dataset
 
 TARGET = Path("docs/DATASETS.md")
 HEAD = """# Datasets
@@ -73,10 +73,34 @@ def _section(contract: Dataset) -> Iterator[str]:
             "; ".join(map(_check, own)),
         )
         yield f"| {' | '.join(row)} |"
+        yield from (_member(column.name, member) for member in column.fields)
+    for name, words in _vocabularies(contract):
+        yield ""
+        yield (
+            f"Words of `{name}`: "
+            + "; ".join(f"`{word}`: {_text(says)}" for word, says in words.items())
+            + "."
+        )
     rest = [check for check in checks if check.name in ("key.unique", "rows.min")]
     if rest:
         yield ""
         yield "Whole dataset: " + "; ".join(map(_check, rest)) + "."
+
+
+def _member(parent: str, member: Column) -> str:
+    """Return the row of a list column's member, which no check counts by itself."""
+    unit = f" ({member.unit})" if member.unit else ""
+    null = "yes" if member.nullable else "no"
+    return f"| `{parent}.{member.name}` | {type_name(member.type)} | {null} | {_text(member.meaning + unit)} |  |"
+
+
+def _vocabularies(contract: Dataset) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for column in contract.columns:
+        named = [
+            (column.name, column),
+            *((f"{column.name}.{member.name}", member) for member in column.fields),
+        ]
+        yield from ((name, each.words) for name, each in named if each.words)
 
 
 def _check(check: Constraint) -> str:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from angelia.contracts import arrow, ids
 from angelia.contracts import dataset as contract_of
 from angelia.contracts.core import TIMEZONE_RULE, Column, Dataset
-from angelia.contracts.sources import CHANNELS, ID, LOCALE, NAME
+from angelia.contracts.sources import ADDRESS, CHANNELS, ID, LOCALE, NAME
 
 DEFAULT_DS = "2026-11-14"
 TIMEZONES = (
@@ -167,7 +167,7 @@ _BY_PATTERN: dict[str, Callable[[str, int], str]] = {
     r"^[0-9a-f]{32}$": lambda name, i: ids.message_id("price_drop", name, str(i)),
     r"^[A-Z]{2}$": lambda name, i: ("CN", "DE", "IN", "US")[i % 4],
     LOCALE: lambda name, i: ("zh-CN", "de", "en-IN", "en")[i % 4],
-    r"^[^\x00-\x1f\x7f]{1,4096}$": lambda name, i: f"sandbox-token-{i:07d}",
+    ADDRESS: lambda name, i: f"sandbox-token-{i:07d}",
     r"^[^\x00-\x1f\x7f]{1,256}$": lambda name, i: f"{name}-{i:07d}",
     r"^[A-Za-z0-9_.:-]{1,64}$": lambda name, i: ("once", "2026-11-15", "2026-W46")[i % 3],
 }

@@ -6,7 +6,8 @@ import pyarrow as pa
 
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
-from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
+from angelia.contracts.outcomes import GUARANTEES, LEDGER
+from angelia.contracts.sources import ADDRESS, NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
 Micros = int  # microseconds since 1970 UTC
 
@@ -51,7 +52,7 @@ DISPATCH_MANIFEST = Dataset(
             S,
             "device token, phone number or mail address",
             personal=True,
-            pattern=r"^[^\x00-\x1f\x7f]{1,4096}$",
+            pattern=ADDRESS,
         ),
         Column("template_id", S, "template in the catalog", pattern=NAME),
         Column("template_version", I32, "its version", minimum=1),
@@ -62,7 +63,8 @@ DISPATCH_MANIFEST = Dataset(
             "guarantee",
             S,
             "marketing: at most once; transactional: at least once",
-            allowed=("at_most_once", "at_least_once"),
+            allowed=tuple(GUARANTEES),
+            words=GUARANTEES,
         ),
         Column("send_ts", TIMESTAMP, "planned instant"),
         Column("not_before", TIMESTAMP, "window opens"),
@@ -117,7 +119,6 @@ DISPATCH_FALLOVER = Dataset(
     "stays, dispatch_id is new. Sent by the next `angelia deliver`, in the window they had.",
 )
 
-LEDGER_OUTCOMES = ("accepted", "rejected", "skipped", "deferred", "ambiguous")
 DELIVERY_LEDGER = Dataset(
     "delivery_ledger",
     1,
@@ -131,7 +132,7 @@ DELIVERY_LEDGER = Dataset(
         campaign_id(),
         material_id(),
         channel(),
-        Column("outcome", S, "what happened", allowed=LEDGER_OUTCOMES),
+        Column("outcome", S, "what happened", allowed=tuple(LEDGER), words=LEDGER),
         Column("reason", S, "provider code or reason word", nullable=True),
         Column("provider_id", S, "id the provider gave", nullable=True),
         Column("sent_ts", TIMESTAMP, "when the request began; null = none", nullable=True),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, TIMEZONE_RULE, Column, Dataset, Severity
+from angelia.contracts.outcomes import LEDGER
 
 # What stands in ids of real systems: mail addresses, phone numbers, base64, auth0|x, {GUID}, a/b. Left out
 # is what would need care in a table or a log: blanks, quotes, commas, backslashes, control characters.
 ID = r"^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$"
 LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"  # of BCP 47: language, script, region
 NAME = r"^[a-z][a-z0-9_]{0,63}$"
+ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"  # of any channel; transport.addresses knows their shapes
 CHANNELS = ("fcm", "apns", "webpush", "sms", "email", "webhook")
 S = pa.string()
 
@@ -139,7 +141,7 @@ USER_ENDPOINTS = Dataset(
             S,
             "device token, phone number or mail address",
             personal=True,
-            pattern=r"^[^\x00-\x1f\x7f]{1,4096}$",
+            pattern=ADDRESS,
             tolerated_pct=1.0,
         ),
         Column("registered_ts", TIMESTAMP, "when this address was registered or last confirmed"),
@@ -241,17 +243,7 @@ PUSH_HISTORY = Dataset(
     notes="ds is the UTC day it was sent. opened_ts may lie on the next day.",
 )
 
-RECEIPT_KINDS = (
-    "accepted",
-    "rejected",
-    "skipped",
-    "deferred",
-    "ambiguous",
-    "delivered",
-    "opened",
-    "bounced",
-    "unsubscribed",
-)
+RECEIPT_KINDS = (*LEDGER, "delivered", "opened", "bounced", "unsubscribed")
 
 PUSH_RECEIPTS = Dataset(
     "push_receipts",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from angelia.contracts.outcomes import NO_CAPACITY
 from angelia.drawing import charts
 from angelia.drawing.charts import Series
 from angelia.drawing.page import Html, details, empty, facts, figure, links, section, table
@@ -105,7 +106,7 @@ def without_prices(channel: str, hours: Sequence[Mapping[str, Any]], meta: Mappi
     """Return what zero prices mean beside hours that may be full all the same."""
     most = max(hours, key=lambda row: row["used"] / row["capacity"] if row["capacity"] else 0.0)
     n_full = sum(100 * row["used"] >= FULL_PCT * row["capacity"] > 0 for row in hours)
-    turned_away = meta.get("outcomes", {}).get("no_capacity", 0)
+    turned_away = meta.get("outcomes", {}).get(NO_CAPACITY, 0)
     if not n_full and not turned_away:
         return (
             f"No hour of {channel} was scarce: the fullest took {number(most['used'])} of "

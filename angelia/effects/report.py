@@ -9,6 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.drawing import charts
 from angelia.drawing.charts import Series
 from angelia.drawing.page import Html, details, empty, figure, legend, links, page, section, table, tiles
@@ -17,27 +18,6 @@ from angelia.effects.evidence import certificate, made_from, quality
 from angelia.effects.findings import Findings
 from angelia.effects.multiple import holm
 from angelia.effects.sources import AFTER_HOURS
-
-REASONS = {
-    "sent": "chosen: it is sent",
-    "holdout_global": "in the global holdout: gets no marketing at all",
-    "holdout_campaign": "in this campaign's holdout",
-    "opted_out": "refused this topic",
-    "unreachable": "no active address on the campaign's channels",
-    "suppressed": "suppressed: must not be contacted",
-    "no_material": "no material fits the person",
-    "no_slot": "no hour fits: windows, quiet hours, gaps",
-    "capped": "frequency cap reached",
-    "already_intended": "this occurrence was sent, or is about to be",
-    "gap": "too near to another message",
-    "not_chosen": "another message, or none, was worth more to this person",
-    "no_value": "worth no more than it costs",
-    "no_capacity": (
-        "others were worth more in the hours it wanted, three times; other hours may have had room"
-    ),
-    "no_budget": "the campaign's budget was spent",
-    "expired": "its window had passed",
-}
 
 
 def render(found: Findings) -> str:
@@ -350,7 +330,7 @@ def _reasons(found: Findings) -> str:
     for row in rows:
         totals[row["outcome"]] = totals.get(row["outcome"], 0) + row["n"]
     every = sum(totals.values())
-    missed = sorted(((n, name) for name, n in totals.items() if name != "sent"), reverse=True)
+    missed = sorted(((n, name) for name, n in totals.items() if name != SENT), reverse=True)
     if not missed:
         return section(
             "reasons",
@@ -359,7 +339,7 @@ def _reasons(found: Findings) -> str:
             empty("Nothing was considered." if not every else "Everything considered was sent."),
         )
     bars = [
-        (f"{name}: {REASONS.get(name, name)}", float(n), f"{number(n)}  ({_pct(n, every)})")
+        (f"{name}: {DECIDED.get(name, name)}", float(n), f"{number(n)}  ({_pct(n, every)})")
         for n, name in missed
     ]
     names = [name for _, name in sorted(((n, name) for name, n in totals.items()), reverse=True)]
@@ -375,7 +355,7 @@ def _reasons(found: Findings) -> str:
     chart = charts.bars(bars, "Reasons: " + ", ".join(f"{name} {number(n)}" for n, name in missed), "s1")
     meaning = table(
         [("outcome", "outcome"), ("says", "means")],
-        [{"outcome": n, "says": REASONS.get(n, n)} for n in names],
+        [{"outcome": n, "says": DECIDED.get(n, n)} for n in names],
         "What the outcomes mean",
     )
     return section(

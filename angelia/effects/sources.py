@@ -16,6 +16,7 @@ import duckdb
 from angelia.contracts import dataset
 from angelia.contracts.duckdb import identifier, literal, sql_type
 from angelia.lake import Commit, Lake
+from angelia.users.index import index_head
 
 NIGHT = (
     "decisions",
@@ -81,7 +82,7 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
     for name in NIGHT:
         leaves = [{"ds": ds}] if dataset(name).partition == ("ds",) else lake.partitions(name, ds=ds)
         commits[name] = tuple(commit for leaf in leaves if (commit := lake.head(name, **leaf)) is not None)
-    index = lake.head("user_index", chain="0")
+    index = index_head(lake)
     commits["user_index"] = (index,) if index else ()
     night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
     days = [lake.head("user_events", ds=day) for day in night.event_days()]

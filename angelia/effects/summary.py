@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from angelia.contracts import dataset
 from angelia.lake import Commit, Lake
+from angelia.users.index import index_head
 
 
 def manifest_sha256(manifest: Commit | None) -> str | None:
@@ -34,7 +35,7 @@ def summary(lake: Lake, ds: str) -> dict[str, Any]:
     """Return a night's counts: users, audiences, decisions and deliveries by outcome, manifest parts, rows
     and hash, opens.
     """
-    index = lake.head("user_index", chain="0")
+    index = index_head(lake)
     members = lake.head("audience_members", ds=ds)
     decisions = lake.head("decisions", ds=ds)
     manifest = lake.head("dispatch_manifest", ds=ds)

@@ -9,15 +9,14 @@ dead one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 import duckdb
-import idna
 import pyarrow as pa
 
 from angelia.contracts.duckdb import literal
 from angelia.importing.mapping import Output
+from angelia.transport.addresses import APNS_TOKEN, FCM_TOKEN, MAIL, MAIL_CHARS, PHONE, ascii_address
 from angelia.transport.safe_http import parse_url
 
 # What exports write where there is no address; GCM itself wrote BLACKLISTED.
@@ -26,38 +25,17 @@ PLACEHOLDERS = (
     "missing", "invalid", "token", "address", "email", "false", "true", "blacklisted", "-", "--", "?", ".",
 )  # fmt: skip
 _BRACKETS = r"<[^>]*>|\[[^\]]*\]|\{\{.*\}\}|\$\{.*\}|%[A-Za-z_]+%|#[A-Z/]+[!?]?"  # <token>, {{token}}, #N/A
-# A registration token is base64url with a colon (100 and more characters); the sandbox takes shorter ones.
-_FCM = r"[A-Za-z0-9_:.=/+%~-]{4,}|sandbox-[!-~]+"
-# Hexadecimal, and part of a path. Source: Apple, "Sending notification requests to APNs", 2026-11-21.
-_APNS = r"[0-9A-Fa-f]{16,200}"
-# Source: ITU-T E.164: a country code, which never begins with 0, and 15 digits at most.
-_E164 = r"\+[1-9][0-9]{6,14}"
-# One plain address: no display name, no quoting; stricter than RFC 5321, as the SMTP adapter is.
-_LOCAL = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
-_DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
-_MAIL_CHARS = 254
 SHAPES = {
-    "fcm": (_FCM, "no fcm token"),
-    "apns": (_APNS, "no apns token"),
-    "sms": (_E164, "no phone number of the form +4917112345678"),
-    "email": (f"{_LOCAL}@{_DOMAIN}", "no mail address"),
+    "fcm": (FCM_TOKEN, "no fcm token"),
+    "apns": (APNS_TOKEN, "no apns token"),
+    "sms": (PHONE, "no phone number of the form +4917112345678"),
+    "email": (MAIL, "no mail address"),
 }
-
-
-def is_mail_address(text: str) -> bool:
-    """Return whether a text is one mail address; its domain may need IDNA."""
-    local, _, domain = text.rpartition("@")
-    if not domain.isascii():
-        try:
-            domain = idna.encode(domain, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            return False
-    return re.fullmatch(SHAPES["email"][0], f"{local}@{domain}") is not None and len(text) <= _MAIL_CHARS
 
 
 # Channels whose shape takes more than a pattern, and which rows of theirs need the look.
 _JUDGED: Mapping[str, tuple[str, Callable[[str], object], str]] = {
-    "email": (r"NOT regexp_full_match(address, '[\x00-\x7f]*')", is_mail_address, "no mail address"),
+    "email": (r"NOT regexp_full_match(address, '[\x00-\x7f]*')", ascii_address, "no mail address"),
     "webhook": ("true", parse_url, "no https URL"),
 }
 
@@ -85,7 +63,7 @@ def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, tab
         if channel in _JUDGED:
             odd += f" AND NOT ({_JUDGED[channel][0]})"
         cases.append((odd, reason))
-    cases.append((f"channel = 'email' AND length(address) > {_MAIL_CHARS}", "no mail address"))
+    cases.append((f"channel = 'email' AND length(address) > {MAIL_CHARS}", "no mail address"))
     judged = " ".join(f"WHEN {odd} THEN {literal(f'address: {reason}')}" for odd, reason in cases)
     considered = "__filtered IS NULL AND __rejected IS NULL AND address IS NOT NULL"
     connection.execute(f"UPDATE {table} SET __rejected = CASE {judged} END WHERE {considered}")

@@ -1,4 +1,4 @@
-"""Read a mapping file: YAML as it is seen, each mistake one line with where it stands and what was meant.
+"""Read a mapping file: each mistake is one line with its place and what was meant.
 
 No message shows a raw value of the file's columns, which maps and constants may hold.
 """
@@ -45,8 +45,7 @@ class _Strict(PlainLoader):
 
 
 def _explain(error: ValidationError) -> str:
-    """Return the first problem of a document as one line, with where it stands and what was probably
-    meant."""
+    """Return the first problem of a document as one line: where it stands, what was meant."""
     first = error.errors()[0]
     # The names of the union's branches mean nothing to the author; keep keys and list positions that occur in
     # the document.

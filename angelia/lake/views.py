@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import duckdb
 
 from angelia.contracts import dataset
+from angelia.contracts.derived import CHAIN
 from angelia.contracts.duckdb import identifier, literal, sql_type
 from angelia.lake import Commit, Lake
 
@@ -45,7 +46,7 @@ def newest(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
     if keys[0] == "log":
         return tuple(lake.history(name, log="0"))
     leaves = (
-        [{"chain": "0"}]
+        [{"chain": CHAIN}]
         if keys[0] == "chain"
         else [{"ds": ds}]
         if len(keys) == 1

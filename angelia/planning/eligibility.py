@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
+from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem
@@ -181,24 +182,24 @@ def build(
         no_room = (room < 1)[users] if not campaign.is_exempt else np.zeros((len(rows), h), bool)
         sent = _already_sent(campaign, people, users, past, own)
         reasons = [
-            ("suppressed", people.is_suppressed[users]),
+            (outcomes.SUPPRESSED, people.is_suppressed[users]),
             (
-                "opted_out",
+                outcomes.OPTED_OUT,
                 np.array([campaign.topic in people.opted_out[u] for u in users], bool)
                 & (not campaign.is_exempt),
             ),
-            ("unreachable", ~channels[rows].any(axis=1)),
-            ("holdout_global", global_out[users] & (not campaign.is_exempt)),
+            (outcomes.UNREACHABLE, ~channels[rows].any(axis=1)),
+            (outcomes.HOLDOUT_GLOBAL, global_out[users] & (not campaign.is_exempt)),
             (
-                "holdout_campaign",
+                outcomes.HOLDOUT_CAMPAIGN,
                 (buckets(people.keys[users], f"holdout {campaign.id}") < campaign.holdout_pct)
                 & (not campaign.is_exempt),
             ),
-            ("already_intended", sent),
-            ("capped", (capped | no_room).all(axis=1)),
-            ("no_material", ~pairs.has_material[rows]),
-            ("no_slot", ~(hours & ~capped).any(axis=1)),
-            ("capped", ~(hours & ~capped & ~no_room).any(axis=1)),
+            (outcomes.ALREADY_INTENDED, sent),
+            (outcomes.CAPPED, (capped | no_room).all(axis=1)),
+            (outcomes.NO_MATERIAL, ~pairs.has_material[rows]),
+            (outcomes.NO_SLOT, ~(hours & ~capped).any(axis=1)),
+            (outcomes.CAPPED, ~(hours & ~capped & ~no_room).any(axis=1)),
         ]
         for name, hit in reasons:
             fresh = (outcome[rows] == OPEN) & hit

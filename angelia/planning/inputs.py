@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap
 
+from angelia.audience.members import read_members
 from angelia.catalog.documents import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import user_keys
+from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import PLAN_HOURS
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
@@ -209,7 +211,7 @@ def read_offers(
     """
     bits = int(inputs.index.meta["shard_bits"])
     scores = _rows(lake, inputs.scores, shard, bits)
-    members = _members(lake, inputs.audiences, shard, sorted({c.audience for c in terms.campaigns}))
+    members = read_members(lake, inputs.audiences, shard, {c.audience for c in terms.campaigns})
     speaks = {
         name: np.array([locale in wanted for locale in people.locale], bool)
         for name, wanted in facts.locales.items()
@@ -226,9 +228,9 @@ def read_offers(
         grid = _score_grid(scores, campaign, people.ordinal[rows])
         if campaign.arms:
             arm = assign_arms(people.keys[rows], campaign.salt, [a.share_pct for a in campaign.arms])
-            for number, one in enumerate(campaign.arms):
+            for number, its_terms in enumerate(campaign.arms):
                 for column, name in enumerate(campaign.materials):
-                    if one.materials is not None and name not in one.materials:
+                    if not its_terms.may_show(name):
                         grid[arm == number, column] = np.nan
         for column, name in enumerate(campaign.materials):
             if name in facts.locales:
@@ -281,14 +283,6 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
     )
 
 
-def _members(lake: Lake, commit: Commit, shard: int, names: list[str]) -> dict[str, BitMap]:
-    table = lake.read(commit, ["audience", "shard", "bitmap"])
-    table = table.filter(
-        pc.and_(pc.equal(table["shard"], shard), pc.is_in(table["audience"], pa.array(names, pa.string())))
-    )
-    return {row["audience"]: BitMap.deserialize(row["bitmap"]) for row in table.to_pylist()}
-
-
 def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> np.ndarray:
     """Return p(open) per pair and material of one campaign, (m, k); NaN = not eligible or not scored."""
     mine = scores.filter(pc.equal(scores["campaign_id"], campaign.id))
@@ -329,7 +323,7 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
         lists = table["choices"].combine_chunks()
         flat = lists.flatten()
         is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(inputs.held, pa.string()))
-        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), "sent"), is_held).to_numpy(
+        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held).to_numpy(
             zero_copy_only=False
         )
         rows = owner[lists.value_parent_indices().to_numpy()]

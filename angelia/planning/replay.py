@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from angelia.catalog.documents import Campaign, Policy, parse_document
 from angelia.catalog.snapshot import Catalog, Stored, documents_of, read_snapshot, write_snapshot
+from angelia.contracts.outcomes import SENT
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.output import progress, run_module
@@ -214,7 +215,7 @@ def _sent(lake: Lake, commit: Commit) -> dict[str, np.ndarray]:
     found: dict[str, list[np.ndarray]] = {}
     for entry in commit.files:
         flat = lake.read_file(entry, ["choices"])["choices"].combine_chunks().flatten()
-        sent = flat.filter(pc.equal(pc.struct_field(flat, "outcome"), "sent"))
+        sent = flat.filter(pc.equal(pc.struct_field(flat, "outcome"), SENT))
         names, keys = pc.struct_field(sent, "campaign_id"), pc.struct_field(sent, "message_id")
         for name in pc.unique(names).to_pylist():
             found.setdefault(name, []).append(

@@ -32,6 +32,10 @@ class Arm:
     share_pct: float
     materials: tuple[str, ...] | None = None
 
+    def may_show(self, material: str) -> bool:
+        """Return whether the arm's people may be shown a material of the campaign."""
+        return self.materials is None or material in self.materials
+
 
 @dataclass(frozen=True)
 class Campaign:

@@ -24,9 +24,9 @@ from angelia.config import load_settings
 from angelia.contracts import dataset, gx
 from angelia.contracts.constraints import FROM_SCHEMA, Constraint, Kind, constraints
 from angelia.contracts.core import Severity
-from angelia.contracts.derived import OUTCOMES
 from angelia.contracts.duckdb import Measures
 from angelia.contracts.duckdb import measure as count
+from angelia.contracts.outcomes import AT_LEAST_ONCE, DECIDED
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.views import View, Views, newest, open_views
@@ -297,7 +297,7 @@ def prepare(views: Views, opened: Mapping[str, View], ds: str, lead_hours: int) 
     return {
         "plan_start": start,
         "plan_end": start + timedelta(hours=24),
-        "outcomes": list(OUTCOMES),
+        "outcomes": list(DECIDED),
         "index_users": index,
     }
 
@@ -315,7 +315,7 @@ def _campaigns(lake: Lake, commits: Sequence[Commit]) -> pa.Table:
             "campaign_id": pa.array([row["id"] for row in rows], pa.string()),
             "topic": pa.array([body.get("topic") for body in bodies], pa.string()),
             "is_transactional": pa.array(
-                [body.get("guarantee") == "at_least_once" for body in bodies], pa.bool_()
+                [body.get("guarantee") == AT_LEAST_ONCE for body in bodies], pa.bool_()
             ),
         }
     )

@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.derived import CHAIN
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
-
-CHAIN = "0"
 
 
 def append_chain(
@@ -38,7 +37,7 @@ def append_chain(
 
     Args:
         tables: one file each, in order; their ordinals continue the head's without a gap.
-        expected: the head that the caller read (`lake.head("user_index", chain="0")`), None if there was
+        expected: the head that the caller read (`index_head`), None if there was
             none.
         shard_bits: log2 of ordinals per shard; the first commit records it, with `n_users`, in its meta.
 

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.derived import CHAIN
 from angelia.errors import Conflict, NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.chain import append_chain
 
-CHAIN = "0"
 MAX_ATTEMPTS = 50
 # A file holds whole shards, of at most a million people, so a reader of some shards' ids reads few files.
 FILE_BITS = 20

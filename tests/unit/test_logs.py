@@ -69,6 +69,22 @@ def test_a_failed_step_says_its_error_and_a_crash_its_kind(home):
     assert (second["result"], second["error"]) == ("crash", "ValueError")
 
 
+def test_an_error_in_a_log_holds_no_address(home):
+    message = "user_profiles/ds=2026-11-14@3: cannot write to anna@mail.example or +49 171 2345678"
+    with pytest.raises(InvalidInput), logs.step("import"):
+        raise InvalidInput(message)
+    assert lines(home)[-1]["error"] == "user_profiles/ds=2026-11-14@3: cannot write to … or …"
+
+
+@pytest.mark.parametrize("words", [["--user", "u-canary-17"], ["--user=u-canary-17"]])
+def test_an_error_line_names_a_person_by_their_hash(home, words):
+    with pytest.raises(InvalidInput), logs.step("lake erase", words):
+        raise InvalidInput("nobody is called u-canary-17", fix="look for u-canary-17 elsewhere")
+    (line,) = lines(home)
+    name = logs.hashed("u-canary-17")
+    assert line["error"] == f"nobody is called {name}; look for {name} elsewhere"
+
+
 def test_the_metrics_textfile_is_left_alone_by_a_replay(home):
     with logs.step("build_features", ["--ds", "2026-11-14"]):
         logs.published("user_features", 10, {"timezone_null": 2}, [("user_days/x@1", "user_days", 12)])

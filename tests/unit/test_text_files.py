@@ -69,7 +69,20 @@ def test_what_an_engine_quotes_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["anna@mail.example", "+49 171 2345678", "+8613800138000", "APA91b" + "x" * 70]
+    "address",
+    [
+        "anna@mail.example",
+        "anna@163.com",
+        "anna@ma…",
+        "+49 171 2345678",
+        "+8613800138000",
+        "APA91b" + "x" * 70,
+    ],
 )
 def test_an_address_is_left_out_of_a_text(address: str) -> None:
     assert without_addresses(f"audience/x: id: got '{address}'") == "audience/x: id: got '…'"
+
+
+def test_a_commits_ref_is_no_address() -> None:
+    text = "user_profiles/ds=2026-11-14@3 of 10:00+01:00"
+    assert without_addresses(text) == text

@@ -175,11 +175,6 @@ def check_version(commit: Commit, fix: str) -> None:
         )
 
 
-def holds(shard: int) -> Callable[[FileEntry], bool]:
-    """Return the filter that keeps the files that may hold a shard's rows."""
-    return lambda entry: entry.shards is None or entry.shards[0] <= shard <= entry.shards[1]
-
-
 def holds_any(shards: range) -> Callable[[FileEntry], bool]:
     """Return the filter that keeps the files that may hold rows of any of these shards."""
     return lambda entry: (

@@ -31,6 +31,9 @@ class DateValue:
         return f"{text} {'+' if self.shift_days > 0 else '-'} INTERVAL '{abs(self.shift_days)}' DAY"
 
 
+# The comparison that says the same with its sides exchanged.
+FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
 Value = int | float | str | bool | DateValue
 
 

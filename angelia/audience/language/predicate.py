@@ -32,7 +32,6 @@ _COMPARISONS: dict[type[exp.Expression], str] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
-_FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def parse(
@@ -207,7 +206,7 @@ class _Tree:
     def _comparison(self, expression: exp.Expression, op: str) -> nodes.Node:
         left, right = expression.this.unnest(), expression.expression.unnest()
         if _is_literal(left) and not _is_literal(right):
-            left, right, op = right, left, _FLIPPED[op]
+            left, right, op = right, left, nodes.FLIPPED[op]
         if (
             isinstance(left, exp.Column)
             and isinstance(right, exp.Column)

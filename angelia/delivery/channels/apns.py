@@ -34,6 +34,7 @@ from angelia.delivery.channels.base import (
     require_size,
 )
 from angelia.errors import AngeliaError, InvalidInput
+from angelia.transport.addresses import APNS_TOKEN
 from angelia.transport.wire import Answer, Request
 
 # Source: developer.apple.com/documentation/usernotifications, "Sending notification requests to APNs", read
@@ -62,7 +63,7 @@ ERRORS: dict[str, str] = {
     "ServiceUnavailable": RETRY, "Shutdown": RETRY,
 }  # fmt: skip
 STATUSES: dict[int, str] = {403: HALT, 410: GONE, 429: RETRY, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY}
-_TOKEN = re.compile(r"[0-9A-Fa-f]{16,200}")  # it becomes part of the path
+_TOKEN = re.compile(APNS_TOKEN)  # it becomes part of the path
 
 
 class ProviderToken:

@@ -13,15 +13,10 @@ from email.policy import EmailPolicy
 from email.utils import formataddr
 from typing import Any, NamedTuple
 
-import idna
+from angelia.transport.addresses import ascii_address
 
 # Source: RFC 2047 section 2: an encoded word has at most 75 characters, a line that holds one at most 76.
 LINE = 76
-# One plain address: no display name, no quoting, no route; stricter than RFC 5321, and nothing in it can end
-# a command or a header.
-_ADDRESS = re.compile(
-    r"(?=.{3,254}$)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
-)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # The email package decodes encoded words it meets in a text: `=?utf-8?q?=0d=0a?=` would come out as a line
 # break, and end the header.
@@ -43,21 +38,6 @@ def has_control(text: str) -> bool:
 def has_encoded_word(text: str) -> bool:
     """Return whether a text holds what a reader would decode."""
     return _ENCODED.search(text) is not None
-
-
-def ascii_address(text: str) -> str | None:
-    """Return an address as every server takes it, its domain by IDNA; None if it is none.
-
-    A local part beyond ASCII would need SMTPUTF8 from every server on the way, which nobody can count on.
-    """
-    local, _, domain = text.rpartition("@")
-    if not domain.isascii():
-        try:
-            domain = idna.encode(domain, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            return None
-    address = f"{local}@{domain}"
-    return address if _ADDRESS.fullmatch(address) else None
 
 
 def parse_mailbox(text: str) -> Mailbox | None:

@@ -37,12 +37,12 @@ from angelia.delivery.channels.base import (
 from angelia.delivery.channels.mail_format import (
     POLICY,
     Mailbox,
-    ascii_address,
     has_control,
     has_encoded_word,
     parse_mailbox,
 )
 from angelia.errors import InvalidInput
+from angelia.transport.addresses import ascii_address
 from angelia.transport.smtp_transport import CONNECTIONS, SmtpTransport
 from angelia.transport.wire import Answer, Request
 

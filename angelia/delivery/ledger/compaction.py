@@ -118,7 +118,7 @@ def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
     """Append what the provider called gone to the suppressions: this address of this person, since the time
     the provider named, or its answer.
     """
-    gone = best.filter(pc.fill_null(pc.starts_with(best["reason"], "gone:"), False))
+    gone = best.filter(outcomes.says_gone(best["reason"]))
     if not gone.num_rows:
         return
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist())

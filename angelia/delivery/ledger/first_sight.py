@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, AT_MOST_ONCE
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.ledger import compaction, outcomes
 from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Ledger
@@ -68,9 +69,7 @@ class Earlier:
         """Say whether the same payload may not go (again): it went, or may still go, or nobody knows and once
         is all that is allowed.
         """
-        return self.outcome in (OPEN, outcomes.ACCEPTED) or (
-            self.outcome == outcomes.AMBIGUOUS and guarantee == "at_most_once"
-        )
+        return self.outcome in (OPEN, ACCEPTED) or (self.outcome == AMBIGUOUS and guarantee == AT_MOST_ONCE)
 
 
 class SentBefore:
@@ -213,9 +212,9 @@ class FirstSeen:
         for row in rows:
             intent = intents.get(row // size)
             outcome, n_attempts = became.get(row, (OPEN, 0))
-            if not is_over and outcome != outcomes.ACCEPTED:
+            if not is_over and outcome != ACCEPTED:
                 outcome = OPEN
-            elif n_attempts == 0 and outcome != outcomes.AMBIGUOUS:
+            elif n_attempts == 0 and outcome != AMBIGUOUS:
                 intent = None  # it is over and no byte of it ever left: there is no first payload
             known.append(Earlier(intent.payload(row % size) if intent else None, outcome))
         return known

@@ -13,10 +13,11 @@ from collections.abc import Collection
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.outcomes import AMBIGUOUS, AT_LEAST_ONCE, DEFERRED
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger
-from angelia.delivery.ledger.outcomes import AMBIGUOUS, COUNTED, DEFERRED
+from angelia.delivery.ledger.outcomes import COUNTED
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import columns_of
@@ -35,7 +36,7 @@ def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros, limited: Coll
         return
     facts = columns_of(lake, part.entry, ["not_after", "guarantee", "campaign_id"]).take(mine["row"])
     # A transactional row that never got an answer is as unsent as a deferred one.
-    is_unsent = pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], "at_least_once"))
+    is_unsent = pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], AT_LEAST_ONCE))
     goes_on = pc.and_(is_unsent, pc.greater(facts["not_after"].cast("int64"), now))
     again, campaigns = mine["row"].filter(goes_on), facts["campaign_id"].filter(goes_on)
     for campaign in sorted(set(campaigns.unique().to_pylist()) & set(limited)):

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED, REJECTED, SKIPPED
 from angelia.delivery.manifest.objects import damaged, open_bytes, seal_bytes
 from angelia.errors import Corrupt
 
-ACCEPTED, REJECTED, AMBIGUOUS, SKIPPED, DEFERRED = "accepted", "rejected", "ambiguous", "skipped", "deferred"
 # When a row has several: what is known to have happened beats what is not, and `ambiguous` is never forgotten
 # for a later "not sent".
 RANK = {ACCEPTED: 5, REJECTED: 4, AMBIGUOUS: 3, SKIPPED: 2, DEFERRED: 1}
@@ -35,9 +36,21 @@ SCHEMA = pa.schema(
         ),  # since when the provider says the address is gone; null = it did not say, or it is not
     ]
 )
+# Begins the reason of a row whose address the provider calls gone; the provider's code follows.
+GONE = "gone:"
 COUNTED = ("row", "outcome", "n_attempts")
 _OBJECT = "an outcome object of the ledger"  # `Ledger.read_outcomes` names what has a checksum by its key
 _READ = pa.ipc.IpcReadOptions(use_threads=False)
+
+
+def gone_reason(code: str | None) -> str:
+    """Return the reason of a row whose address is gone, as the provider's code says."""
+    return f"{GONE}{code}"
+
+
+def says_gone(reasons: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return which reasons say that the address is gone; a null says nothing."""
+    return pc.fill_null(pc.starts_with(reasons, GONE), False)
 
 
 class Outcomes:

@@ -25,10 +25,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.outcomes import AT_LEAST_ONCE, DEFERRED, OPTED_OUT, SKIPPED
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger, Owner
-from angelia.delivery.ledger.outcomes import DEFERRED, SKIPPED
 from angelia.delivery.ledger.status import families
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
@@ -171,7 +171,7 @@ def _part(
     )
     blocked = guards.blocked(names, users, root.channel, rows["address"].to_pylist())
     ends = rows["not_after"].cast(pa.int64()).to_pylist()
-    transactional = [word == "at_least_once" for word in rows["guarantee"].to_pylist()]
+    transactional = [word == AT_LEAST_ONCE for word in rows["guarantee"].to_pylist()]
     chosen = []
     for row in (row for row, is_wanted in enumerate(wanted) if is_wanted):
         outcome = outcomes.get(row)
@@ -193,7 +193,7 @@ def _part(
                 not transactional[row] and (users[row], "topic", topics[row]) in refused
             ):
                 # as the night sees it: a channel may be refused for everything, a topic for marketing
-                reason = "opted_out"
+                reason = OPTED_OUT
             else:
                 reason = blocked[row] or other or "resent"
         count.by_campaign.setdefault(names[row], Counter())[reason] += 1

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from angelia.contracts.outcomes import AMBIGUOUS
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger, Owner
-from angelia.delivery.ledger.outcomes import AMBIGUOUS
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.worker.run import lease_now

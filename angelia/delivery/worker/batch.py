@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
+from angelia.contracts import outcomes as words
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
-from angelia.delivery.ledger import outcomes as words
-from angelia.delivery.ledger.outcomes import Outcomes
+from angelia.delivery.ledger.outcomes import Outcomes, gone_reason
 from angelia.delivery.worker.context import DeliveryContext
 from angelia.delivery.worker.holds import Hold, ParkedRows
 from angelia.delivery.worker.pacing import backoff, retry_after
@@ -265,7 +265,7 @@ class Batch:
         rows = zip(*(column[name] for name in names), strict=True)
         spans = []
         for opens, closes, timezone, start, end, guarantee in rows:
-            if start is None or guarantee == "at_least_once":
+            if start is None or guarantee == words.AT_LEAST_ONCE:
                 spans.append((opens, closes, "expired"))
                 continue
             if early < now:  # two times may be: quiet by either is quiet
@@ -374,7 +374,7 @@ class Batch:
                 )  # an earlier try may have arrived all the same
             else:
                 self.out.gone[i] = verdict.gone_us
-                self.settle(i, words.REJECTED, f"gone:{reason}" if kind == base.GONE else reason)
+                self.settle(i, words.REJECTED, gone_reason(reason) if kind == base.GONE else reason)
         elif kind == base.THROTTLED:
             wait = retry_after(answer.header(b"retry-after"), now)
             sender.bucket.throttled(now, wait)
@@ -412,7 +412,7 @@ class Batch:
         the same.
         """
         self.last[i] = (words.AMBIGUOUS, reason)
-        if self.column["guarantee"][i] == "at_least_once":
+        if self.column["guarantee"][i] == words.AT_LEAST_ONCE:
             self._again_later(i, reason, None)
         else:
             self._give_up(i, reason or "ambiguous")

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id
+from angelia.contracts.outcomes import AMBIGUOUS, REJECTED, SKIPPED
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import outcomes
 from angelia.delivery.ledger.ledger import Ledger
@@ -26,6 +27,7 @@ from angelia.delivery.manifest.parts import FALLOVER, Part
 from angelia.delivery.manifest.rows import PartRows, batches_of
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot
 from angelia.lake import Commit, FileEntry, Lake
+from angelia.users.index import index_head
 from angelia.users.suppressions import address_hash, address_key
 
 # Words for "this address, not this message": whatever the provider's code after `gone:`.
@@ -84,12 +86,12 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int
     if not tables:
         return []
     was_ambiguous = pa.concat_tables(tables)
-    was_ambiguous = was_ambiguous.filter(pc.equal(was_ambiguous["outcome"], outcomes.AMBIGUOUS))[
+    was_ambiguous = was_ambiguous.filter(pc.equal(was_ambiguous["outcome"], AMBIGUOUS))[
         "row"
     ].combine_chunks()
     best = outcomes.merge(tables)
-    is_gone = pc.or_(pc.starts_with(best["reason"], "gone:"), pc.is_in(best["reason"], pa.array(UNREACHABLE)))
-    is_out = pc.is_in(best["outcome"], pa.array([outcomes.REJECTED, outcomes.SKIPPED]))
+    is_gone = pc.or_(outcomes.says_gone(best["reason"]), pc.is_in(best["reason"], pa.array(UNREACHABLE)))
+    is_out = pc.is_in(best["outcome"], pa.array([REJECTED, SKIPPED]))
     known = pc.and_(
         pc.fill_null(is_gone, False), pc.and_(is_out, pc.invert(pc.is_in(best["row"], was_ambiguous)))
     )
@@ -146,7 +148,7 @@ class Reach:
             name: next((c for c in manifest.inputs if c.split("/")[0] == name), None)
             for name in ("user_features", "user_endpoints")
         }
-        index = lake.head("user_index", chain="0")
+        index = index_head(lake)
         if cited["user_features"] is None or cited["user_endpoints"] is None or index is None:
             return None
         return cls(

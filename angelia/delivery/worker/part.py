@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from angelia.contracts import outcomes as words
 from angelia.contracts.sending import Micros
-from angelia.delivery.ledger import outcomes as words
 from angelia.delivery.ledger.first_sight import Earlier, FirstSeen, SentBefore
 from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Claim, Intent
 from angelia.delivery.manifest.objects import damaged
@@ -215,7 +215,7 @@ class PartRun:
         for i, guarantee in enumerate(batch.column["guarantee"]):
             if batch.out.outcome[i] is not None:
                 continue
-            if guarantee == "at_least_once":
+            if guarantee == words.AT_LEAST_ONCE:
                 batch.last[i] = (words.AMBIGUOUS, "owner_lost")
             else:
                 batch.out.sent[i] = self.work.clock.now()  # unknown; caps count it from here on

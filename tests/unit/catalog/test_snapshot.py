@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -91,6 +92,17 @@ def test_stops_are_in_the_log_and_in_the_trail(lake: Lake, filled: CatalogStore)
         ("stop", "ann", "wrong price"),
         ("resume", "bob", None),
     ]
+
+
+def test_materials_of_a_campaign_include_those_of_its_arms(lake: Lake, filled: CatalogStore) -> None:
+    write_snapshot(lake, filled, DS)
+    catalog = load_snapshot(lake, DS)
+    assert catalog.materials_of("sale") == ["sale_books", "sale_camera"]
+    fewer = catalog.campaigns["sale"].model_copy(update={"materials": ("sale_books",), "experiment": "copy"})
+    arm = catalog.experiments["copy"].arms[0].model_copy(update={"materials": ("sale_camera",)})
+    copy = catalog.experiments["copy"].model_copy(update={"arms": (arm,)})
+    older = replace(catalog, campaigns={"sale": fewer}, experiments={"copy": copy})
+    assert older.materials_of("sale") == ["sale_books", "sale_camera"]
 
 
 def test_what_cannot_be_stopped(lake: Lake, filled: CatalogStore) -> None:

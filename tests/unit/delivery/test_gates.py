@@ -113,6 +113,13 @@ def test_the_limit_is_divided_by_the_slots(bench: Any) -> None:
     assert most_in_a_minute(times.at["slow"]) <= 15
 
 
+def test_the_quota_is_divided_by_the_slots(bench: Any) -> None:
+    sample_plan.make(bench.lake, DS, 400, quota_per_minute=600)
+    times = Times(bench)
+    assert bench.deliver(times, slots=4).delivered == {"accepted": 400}
+    assert most_in_a_minute(times.at["price_drop"]) <= 150
+
+
 def test_what_the_window_leaves_no_time_for_is_accounted_for(bench: Any) -> None:
     plan(bench.lake, [("slow", 300)], {"slow": 30}, hours=0.1)
     result = bench.deliver(Times(bench))

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from angelia.delivery.channels import smtp
 from angelia.delivery.channels.base import ChannelConfig, Message, MessageRejected
-from angelia.delivery.channels.mail_format import Mailbox, ascii_address, parse_mailbox
+from angelia.delivery.channels.mail_format import Mailbox, parse_mailbox
 from angelia.errors import InvalidInput
+from angelia.transport.addresses import ascii_address
 
 MESSAGE = Message(
     "ann@people.example", "0a" * 16, "Title", "Body", "https://shop.example/x", "sale", 60, True

@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.sending import ANSWERED_DAYS, MAX_TTL_HOURS, PLAN_HOURS
 from angelia.delivery.ledger.ledger import Ledger, Owner
-from angelia.delivery.ledger.outcomes import RANK, Outcomes, merge, read
+from angelia.delivery.ledger.outcomes import Outcomes, gone_reason, merge, read, says_gone
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.manifest.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
@@ -179,10 +180,13 @@ def outcomes(runs: list[tuple[str, int]]) -> bytes:
     return bytes(batch.to_bytes())
 
 
-@pytest.mark.parametrize("better", RANK)
-@pytest.mark.parametrize("worse", RANK)
+BEST_FIRST = ("accepted", "rejected", "ambiguous", "skipped", "deferred")
+
+
+@pytest.mark.parametrize("better", BEST_FIRST)
+@pytest.mark.parametrize("worse", BEST_FIRST)
 def test_merging_keeps_the_best_known_outcome_whatever_the_order(better: str, worse: str) -> None:
-    if RANK[better] < RANK[worse]:
+    if BEST_FIRST.index(better) > BEST_FIRST.index(worse):
         better, worse = worse, better
     for order in ((better, worse), (worse, better)):
         table = merge(read(outcomes([(word, 1)])) for word in order)
@@ -193,3 +197,8 @@ def test_merging_keeps_the_best_known_outcome_whatever_the_order(better: str, wo
 def test_a_batch_with_an_unaccounted_row_cannot_be_written() -> None:
     with pytest.raises(AssertionError):
         Outcomes([0]).to_bytes()
+
+
+def test_a_gone_address_is_recognised_by_the_reason_written() -> None:
+    reasons = pa.chunked_array([[gone_reason("HTTP_410"), "HTTP_410", "gone_for_lunch", None]], pa.string())
+    assert says_gone(reasons).to_pylist() == [True, False, False, False]

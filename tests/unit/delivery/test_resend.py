@@ -12,7 +12,10 @@ from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker.run import lease_now
 from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
+from angelia.transport.wire import UNKNOWN, Answer
 
+OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+LOST = Answer(0, failure=UNKNOWN)
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 NOON = datetime(2026, 11, 15, 4, 30, tzinfo=UTC)
 
@@ -181,6 +184,14 @@ def test_what_may_have_arrived_is_never_put_up(bench):
     bench.plan(6)
     bench.deliver()
     assert run(bench)["campaigns"] == {"price_drop": {"already_accepted": 6}}
+
+
+def test_what_got_no_answer_is_never_put_up(bench):
+    bench.plan(6)
+    bench.deliver(lambda _, message: LOST if int(message["token"][8:16]) < 4 else OK)
+    result = run(bench)
+    assert result["campaigns"] == {"price_drop": {"already_accepted": 2, "already_ambiguous": 4}}
+    assert result["resent"] == 0
 
 
 def test_an_unfinished_part_is_left_to_the_delivery(bench):

@@ -62,6 +62,23 @@ def test_the_loser_adopts_an_equal_winner(any_lake: Lake) -> None:
     assert sorted(key for key in any_lake.store.list("") if "attempt-" in key) == [mine.files[0].path]
 
 
+def test_an_equal_winner_that_was_erased_is_not_adopted(any_lake: Lake) -> None:
+    """Its files hold a tombstone: who made the rows anew keeps them."""
+    real = Lake.load
+
+    def erased(lake: Lake, *which: Any) -> Commit:
+        commit = real(lake, *which)
+        if commit.number == 1 and not commit.erased:
+            any_lake.store.put(commit.key, replace(commit, erased=True).to_bytes())
+            commit = real(lake, *which)
+        return commit
+
+    any_lake.load = erased.__get__(any_lake)  # type: ignore[method-assign]
+    own, winner = _race(any_lake, {"params": {"seed": 7}}, {"params": {"seed": 7}})
+    assert (winner.number, own.number) == (1, 2)
+    any_lake.check_bytes(own.files[0])
+
+
 def test_the_loser_with_other_parameters_takes_the_next_number(any_lake: Lake) -> None:
     own, winner = _race(any_lake, {"params": {"seed": 7}}, {"params": {"seed": 8}})
     assert (winner.number, own.number) == (1, 2)

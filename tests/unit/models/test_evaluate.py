@@ -17,6 +17,13 @@ def test_auc_counts_pairs_and_ties_half() -> None:
     assert np.isnan(auc(np.zeros(3), np.arange(3.0)))
 
 
+def test_auc_is_the_share_of_pairs_in_order() -> None:
+    assert auc(np.array([1.0, 0, 1, 0]), np.array([0.9, 0.1, 0.8, 0.2])) == 1.0
+    assert auc(np.array([0.0, 1, 0, 1]), np.array([0.9, 0.1, 0.8, 0.2])) == 0.0
+    assert auc(np.array([1.0, 0, 1, 0]), np.full(4, 0.5)) == 0.5
+    assert auc(np.array([1.0, 0, 0]), np.array([0.5, 0.5, 0.1])) == 0.75
+
+
 def test_logloss_and_calibration_error() -> None:
     label = np.array([1.0, 0.0, 0.0, 0.0])
     assert logloss(label, np.full(4, 0.25)) == pytest.approx(-(np.log(0.25) + 3 * np.log(0.75)) / 4)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angelia.contracts import arrow, dataset
-from models.lookalike import COLUMNS, LEVELS, Lookalike, auc, cut_off, lift_by_decile, train
+from models.lookalike import COLUMNS, LEVELS, Lookalike, cut_off, lift_by_decile, train
 
 
 def people(n: int, seed: int) -> pa.Table:
@@ -33,14 +33,6 @@ def people(n: int, seed: int) -> pa.Table:
     columns["age_years"] = pa.array(ages.astype(np.int16))
     columns["tags"] = pa.array([["games"] if age < 30 else ["news"] for age in ages.tolist()])
     return pa.table(columns)
-
-
-def test_auc_is_the_share_of_pairs_in_order() -> None:
-    assert auc(np.array([1.0, 0, 1, 0]), np.array([0.9, 0.1, 0.8, 0.2])) == 1.0
-    assert auc(np.array([0.0, 1, 0, 1]), np.array([0.9, 0.1, 0.8, 0.2])) == 0.0
-    assert auc(np.array([1.0, 0, 1, 0]), np.full(4, 0.5)) == 0.5
-    assert auc(np.array([1.0, 0, 0]), np.array([0.5, 0.5, 0.1])) == 0.75
-    assert auc(np.zeros(3), np.arange(3.0)) == 0.5
 
 
 def test_lift_by_decile() -> None:

@@ -190,6 +190,23 @@ def test_hours_that_have_passed_are_closed():
     assert replace(TERMS, first_slot=10).limits().capacity[0, :10].sum() == 0
 
 
+@pytest.mark.parametrize("limits", [(3, 1), (1, 3)])
+def test_of_two_vendor_limits_the_lowest_counts(limits):
+    channels = tuple(Channel(f"c{n}", 0, 1000, (("huawei", most),)) for n, most in enumerate(limits))
+    who = people(2, vendor=["huawei", None], channels=np.ones((2, 2), bool))
+    campaigns = (replace(CAMPAIGN, channels=("c0", "c1")), ORDER)
+    problem, _, _ = build(replace(TERMS, channels=channels, campaigns=campaigns), who, pairs(2), NOTHING)
+    assert problem.room.max(axis=1).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("day", "slots"), [(14, 0), (15, 14), (16, 14)])
+def test_a_campaign_runs_to_the_end_of_its_last_day(day, slots):
+    """The plan begins at 4:00 on the 15th; quiet hours are from 22:00 to 8:00."""
+    campaigns = (replace(CAMPAIGN, end_date=date(2026, 11, day)), ORDER)
+    problem, _, _ = build(replace(TERMS, campaigns=campaigns), people(1), pairs(1), NOTHING)
+    assert np.flatnonzero(problem.allowed[0]).tolist() == list(range(4, 4 + slots))
+
+
 def test_the_holdout_is_the_share_it_says_and_stays_the_same():
     terms = replace(TERMS, holdout_pct=10.0)
     first, second = outcome(terms, n=5000), outcome(replace(terms, ds="2026-11-15"), n=5000)

@@ -108,6 +108,7 @@ def test_what_depends_on_the_person_is_a_warning():
     ("change", "count"),
     [
         ({"end_date": "2026-11-14"}, 0),  # over
+        ({"end_date": "2026-11-15"}, 2),  # its last day
         ({"channels": ["webhook"]}, 0),
         ({"channels": ["fcm"]}, 1),
     ],

@@ -226,6 +226,12 @@ def test_missing_partition_closes_the_gate(sources: Lake, tmp_path: Path) -> Non
     )
 
 
+def test_an_empty_partition_closes_the_gate(sources: Lake) -> None:
+    put(sources, "user_profiles", valid_rows("user_profiles", N).slice(0, 0))
+    assert "user_profiles" in closed(sources, "sources")
+    assert "fewer than 1 rows" in closed(sources, "sources")
+
+
 def test_unreadable_file_is_a_crash_not_bad_data(sources: Lake) -> None:
     commit = sources.require("user_events", ds=DS)
     path = Path(sources.paths(commit)[0])

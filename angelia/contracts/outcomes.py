@@ -1,0 +1,57 @@
+"""The words of outcomes and guarantees, each once with its meaning.
+
+Three vocabularies: what the plan decides for a pair of person and campaign (`DECIDED`), what became of a
+dispatch (`LEDGER`), and what a campaign promises (`GUARANTEES`). Contracts take their allowed sets from here,
+pages and the command line their explanations. SQL files spell the words out, and a test compares them.
+"""
+
+from __future__ import annotations
+
+SENT = "sent"
+HOLDOUT_GLOBAL = "holdout_global"
+HOLDOUT_CAMPAIGN = "holdout_campaign"
+OPTED_OUT = "opted_out"
+UNREACHABLE = "unreachable"
+SUPPRESSED = "suppressed"
+NO_MATERIAL = "no_material"
+NO_SLOT = "no_slot"
+CAPPED = "capped"
+ALREADY_INTENDED = "already_intended"
+NOT_CHOSEN = "not_chosen"
+NO_VALUE = "no_value"
+NO_CAPACITY = "no_capacity"
+NO_BUDGET = "no_budget"
+
+DECIDED = {
+    SENT: "chosen: it is sent",
+    HOLDOUT_GLOBAL: "in the global holdout: gets no marketing at all",
+    HOLDOUT_CAMPAIGN: "in this campaign's holdout",
+    OPTED_OUT: "refused the campaign's topic",
+    UNREACHABLE: "no active address on a channel the campaign may use",
+    SUPPRESSED: "suppressed: must not be contacted",
+    NO_MATERIAL: "no material is valid for this person",
+    NO_SLOT: "no hour is open: send window, quiet hours, minimum gap, or the hours have passed",
+    CAPPED: "the frequency caps leave no room in any hour",
+    ALREADY_INTENDED: "this occurrence was already sent or is pending",
+    NOT_CHOSEN: "other messages, or none, were worth more to this person",
+    NO_VALUE: "not worth its cost in any hour",
+    NO_CAPACITY: "others were worth more in the hours it wanted, three times; other hours may have had room",
+    NO_BUDGET: "the campaign's budget was used up by better ones",
+}
+
+ACCEPTED, REJECTED, SKIPPED, DEFERRED, AMBIGUOUS = "accepted", "rejected", "skipped", "deferred", "ambiguous"
+
+LEDGER = {
+    ACCEPTED: "the provider took the message",
+    REJECTED: "the provider, or our own check of the message, refused it for good",
+    SKIPPED: "not sent on purpose: stopped, suppressed, a duplicate, or outside its window",
+    DEFERRED: "not sent yet; a later run may still send it",
+    AMBIGUOUS: "a request began and no answer is known; counts as sent",
+}
+
+AT_MOST_ONCE, AT_LEAST_ONCE = "at_most_once", "at_least_once"
+
+GUARANTEES = {
+    AT_MOST_ONCE: "marketing: never sent again once a request may have begun",
+    AT_LEAST_ONCE: "transactional: sent until an answer is known; exempt from caps, holdouts, quiet hours",
+}

@@ -1,0 +1,108 @@
+"""Breakages of what is decided: plan, draw, model, gate, guard."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+DECIDING = (
+    # ---- the plan
+    Mutant(
+        "no hour is set aside for exploration",
+        "capacity=np.floor(capacity * rest).astype(np.int64),",
+        "capacity=capacity,",
+        ("planning/test_terms.py",),
+    ),
+    Mutant(
+        "no budget is set aside for exploration",
+        "b if b == NO_BUDGET else int(b * rest)",
+        "b",
+        ("planning/test_terms.py",),
+    ),
+    Mutant(
+        "a cut-off overfills capacity",
+        "if by_rank[place] > left:",
+        "if left <= 0:",
+        ("planning/test_admit.py",),
+    ),
+    Mutant(
+        "the highest vendor limit counts, not the lowest",
+        "limits[vendor] = min(most, limits.get(vendor, most))",
+        "limits[vendor] = max(most, limits.get(vendor, most))",
+        ("planning/test_eligibility.py",),
+    ),
+    Mutant(
+        "a campaign ends a day early",
+        "local.date <= np.datetime64(campaign.end_date)",
+        "local.date < np.datetime64(campaign.end_date)",
+        ("planning/test_eligibility.py",),
+    ),
+    Mutant(
+        "a campaign's last day is not looked at",
+        "isinstance(document, Campaign) and document.end_date >= today:",
+        "isinstance(document, Campaign) and document.end_date > today:",
+        ("planning/test_limits.py",),
+    ),
+    Mutant(
+        "suppressed people count as reachable",
+        "allowed = ~is_suppressed[owners]",
+        "allowed = is_suppressed[owners] | True",
+        ("audience/test_commands.py",),
+    ),
+    # ---- gate and guard
+    Mutant(
+        "a closed gate is not asked",
+        "require_open(GATE, ds, checks)",
+        "pass",
+        ("planning/test_verdict.py",),
+    ),
+    Mutant(
+        "the guard's other commits go unlooked at",
+        "for commit in (decisions, *others):",
+        "for commit in (decisions,):",
+        ("planning/test_verdict.py",),
+    ),
+    Mutant("nobody's answer counts", "if not self.by.strip():", "if False:", ("test_answers.py",)),
+    Mutant(
+        "a check without a result passes",
+        'found.get(check.name) or Outcome(check.name, (), "no result")',
+        "found.get(check.name) or Outcome(check.name, ())",
+        ("contracts/test_gx.py",),
+    ),
+    Mutant(
+        "an empty partition passes",
+        "min_value=check.minimum if counts else None,",
+        "min_value=0 if counts else None,",
+        ("contracts/test_gx.py",),
+    ),
+    # ---- models
+    Mutant(
+        "the gap does not steer the draw",
+        "gamma = np.maximum(n - 1, 0) / max(loss, 1e-9)",
+        "gamma = np.maximum(n - 1, 0) * max(loss, 1e-9)",
+        ("matching/test_matching.py",),
+    ),
+    Mutant(
+        "days to come teach",
+        "here = (when <= day) & (when > day - WINDOW_DAYS)",
+        "here = when > day - WINDOW_DAYS",
+        ("models/test_behaviour.py",),
+    ),
+    Mutant(
+        "pushes to come teach",
+        "pa.array((when <= day) & (when > day - WINDOW_DAYS))",
+        "pa.array(when > day - WINDOW_DAYS)",
+        ("models/test_behaviour.py",),
+    ),
+    Mutant(
+        "calibration is fitted on training rows",
+        'calibration = examples.part("calibration")\n    raw',
+        'calibration = examples.part("train")\n    raw',
+        ("models/test_train.py",),
+    ),
+    Mutant(
+        "every interval counts alone",
+        "if p > level / (len(rows) - rank):",
+        "if p > level:",
+        ("effects/test_multiple.py",),
+    ),
+)

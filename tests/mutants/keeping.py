@@ -1,0 +1,99 @@
+"""Breakages of what is kept: people's data, the lake, imports, the catalog, DAGs."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_DISK = ("lake/test_durable.py",)
+
+KEEPING = (
+    # ---- people's data
+    Mutant(
+        "erasure leaves template values in manifests",
+        'return "{}" if column == "fields" else',
+        'return value if column == "fields" else',
+        ("lake/erasing/test_rows.py",),
+    ),
+    Mutant(
+        "a log's error line names a person",
+        "return text.replace(user, hashed(user)) if user else text",
+        "return text",
+        ("test_logs.py",),
+    ),
+    Mutant(
+        "the key of rejects is readable by all",
+        "descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)",
+        "descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)",
+        ("importing/test_rejects.py",),
+    ),
+    # ---- the lake
+    Mutant(
+        "create does not sync what it wrote",
+        "temporary = self._write_temporary(key, data, durable=True)",
+        "temporary = self._write_temporary(key, data, durable=False)",
+        _DISK,
+    ),
+    Mutant(
+        "create does not sync its folder",
+        "try:\n            _sync_path(path.parent)",
+        "try:\n            pass",
+        _DISK,
+    ),
+    Mutant(
+        "a new folder's name is not synced",
+        "_sync_path(created.parent)",
+        "pass",
+        _DISK,
+    ),
+    Mutant(
+        "an attempt's files are not synced",
+        'self.lake.store.sync(path for path in paths if path.startswith(self.folder + "/"))',
+        "pass",
+        _DISK,
+    ),
+    Mutant(
+        "an erased winner is adopted",
+        "if winner.made_by == commit.made_by and not winner.erased:",
+        "if winner.made_by == commit.made_by:",
+        ("lake/test_attempt.py",),
+    ),
+    # ---- imports, catalog, DAGs
+    Mutant(
+        "a SQL literal is not quoted",
+        """else "'" + value.replace("'", "''") + "'\"""",
+        """else "'" + value + "'\"""",
+        ("importing/test_addresses.py", "importing/test_import.py"),
+    ),
+    Mutant(
+        "an imported file's name is not quoted",
+        """return "'" + text.replace("'", "''") + "'\"""",
+        """return "'" + text + "'\"""",
+        ("importing/test_inputs.py",),
+    ),
+    Mutant(
+        "the catalog's generation is ignored",
+        "if generation is not None and generation != sum(row.version for row in rows):",
+        "if False:",
+        ("catalog/test_apply.py",),
+    ),
+    Mutant(
+        "a task retries what an operator must put right",
+        "if code == 2:",
+        "if code == -2:",
+        ("../dags/test_shared.py",),
+    ),
+    *(
+        Mutant(
+            f"a form's {title} may be any text",
+            f'{lost}\n            title="{title}",',
+            f'title="{title}",',
+            ("../dags/test_forms.py",),
+        )
+        for lost, title in (
+            ('format="date",', "First night"),
+            ('format="date",', "Last night"),
+            ('format="date",', "Last day"),
+            ("pattern=NAME,", "Conversion"),
+        )
+    ),
+)

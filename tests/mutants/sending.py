@@ -1,0 +1,146 @@
+"""Breakages of what leaves the house: connections, workers, the ledger."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_TLS = '    context.minimum_version = ssl.TLSVersion.TLSv1_2\n    context.set_alpn_protocols(["h2"])'
+_CLIENTS = ("transport/test_tls.py",)
+_LATER = ("delivery/test_ambiguity.py",)
+_OWNERS = ("delivery/test_other_workers.py",)
+
+SENDING = (
+    # ---- connections
+    Mutant("mail goes without STARTTLS", "connection.starttls(context=self._tls)", "pass", _CLIENTS),
+    Mutant(
+        "STARTTLS verifies nobody",
+        "connection.starttls(context=self._tls)",
+        "connection.starttls()",
+        _CLIENTS,
+    ),
+    Mutant(
+        "smtps verifies nobody",
+        "timeout=self._timeout_s, context=self._tls\n",
+        "timeout=self._timeout_s\n",
+        _CLIENTS,
+    ),
+    Mutant(
+        "TLS verification is off",
+        _TLS,
+        "    context.check_hostname = False\n    context.verify_mode = ssl.CERT_NONE\n" + _TLS,
+        _CLIENTS,
+    ),
+    Mutant("host names go unchecked", _TLS, "    context.check_hostname = False\n" + _TLS, _CLIENTS),
+    # ---- other workers
+    Mutant(
+        "another worker's intent is ignored",
+        "return  # another worker owns this batch",
+        "pass",
+        _OWNERS,
+    ),
+    Mutant(
+        "the fence is never checked",
+        "return self.newest_epoch(claim.part) != claim.epoch",
+        "return False",
+        _OWNERS,
+    ),
+    Mutant(
+        "intents' batch size is ignored",
+        "size = standing[0].size\n",
+        "size = size or standing[0].size\n",
+        _OWNERS,
+    ),
+    Mutant(
+        "the owner's last request is not waited for",
+        "until = intent.deadline + int(self.work.request_timeout_s * 1e6)",
+        "until = intent.deadline",
+        _OWNERS,
+    ),
+    Mutant(
+        "a zombie counts as alive",
+        'return None if fields[0] in ("Z", "X") else fields[19]',
+        "return fields[19]",
+        ("delivery/test_ledger.py",),
+    ),
+    # ---- what may have arrived
+    Mutant(
+        "resend puts up ambiguous rows",
+        "LACKING = frozenset({SKIPPED, DEFERRED})",
+        'LACKING = frozenset({SKIPPED, DEFERRED, "ambiguous"})',
+        ("delivery/test_resend.py",),
+    ),
+    Mutant(
+        "a later reject hides that it may have arrived",
+        "sender.answered(address)\n            if i in self.last and self.last[i][0] == words.AMBIGUOUS:",
+        "sender.answered(address)\n            if False:",
+        _LATER,
+    ),
+    Mutant(
+        "a later skip hides that it may have arrived",
+        "sender.ungate()\n                if i in self.last and self.last[i][0] == words.AMBIGUOUS:",
+        "sender.ungate()\n                if False:",
+        _LATER,
+    ),
+    Mutant(
+        "a later deferral hides that it may have arrived",
+        "if i not in self.last or self.last[i][0] != words.AMBIGUOUS:",
+        "if True:",
+        _LATER,
+    ),
+    Mutant(
+        "a later halt hides that it may have arrived",
+        "self.last.setdefault(i, (words.DEFERRED, reason))",
+        "self.last[i] = (words.DEFERRED, reason)",
+        _LATER,
+    ),
+    Mutant(
+        "a changed payload hides that it may have arrived",
+        "words.AMBIGUOUS if was_ambiguous else words.REJECTED, PAYLOAD_CHANGED",
+        "words.REJECTED, PAYLOAD_CHANGED",
+        _LATER,
+    ),
+    Mutant(
+        "deferred ranks over ambiguous",
+        "AMBIGUOUS: 3, SKIPPED: 2, DEFERRED: 1}",
+        "AMBIGUOUS: 1, SKIPPED: 2, DEFERRED: 3}",
+        ("delivery/test_parts_and_ledger.py",),
+    ),
+    # ---- pace, tries, windows
+    Mutant(
+        "--slots does not divide the quota",
+        "config.quota_per_minute / self.options.slots",
+        "config.quota_per_minute",
+        ("delivery/test_gates.py",),
+    ),
+    Mutant(
+        "one try too many",
+        "if self.out.attempts[i] >= self.work.max_attempts:",
+        "if self.out.attempts[i] > self.work.max_attempts:",
+        _LATER,
+    ),
+    Mutant(
+        "a follow-up ignores its window",
+        'goes_on = pc.and_(is_unsent, pc.greater(facts["not_after"].cast("int64"), now))',
+        "goes_on = is_unsent",
+        ("delivery/test_followups.py",),
+    ),
+    Mutant(
+        "callbacks take any number of places",
+        "if not room.acquire(blocking=False):",
+        "if False:",
+        ("delivery/test_receive_server.py",),
+    ),
+    # ---- objects of the ledger
+    Mutant(
+        "a document's checksum is not compared",
+        "if data[:_SEAL_BYTES] != _seal(body):",
+        "if False:",
+        ("delivery/test_objects.py",),
+    ),
+    Mutant(
+        "an outcome object's checksum is not compared",
+        "if mark != _MARK or hashlib.sha256(body).digest() != digest:",
+        "if mark != _MARK:",
+        ("delivery/test_objects.py",),
+    ),
+)

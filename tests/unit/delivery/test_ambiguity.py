@@ -1,0 +1,68 @@
+"""A message that may have arrived stays ambiguous, whatever comes of its later tries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from angelia.delivery.ledger import compaction
+from angelia.delivery.worker.rendering import Renderer
+from angelia.transport.wire import UNKNOWN, Answer
+
+START = datetime(2026, 11, 15, 4, tzinfo=UTC)
+OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+LOST = Answer(0, failure=UNKNOWN)
+Error = Callable[..., Answer]
+
+
+def known(bench: Any, later: Answer, **changes: Any) -> list[tuple[str, str | None]]:
+    """Return what its part says of one transactional message: no answer to its first try, then `later`.
+
+    A follow-up part may learn more; it is not asked here.
+    """
+    bench.plan(1, guarantee="at_least_once", **changes)
+    bench.deliver(lambda nth, _: LOST if nth == 1 else later)
+    (part,) = [part for part in bench.parts() if part.kind == "plan"]
+    rows = compaction.merged(bench.delivery.ledger, [part]).to_pylist()
+    return [(row["outcome"], row["reason"]) for row in rows]
+
+
+def test_marketing_that_may_have_arrived_is_not_sent_again(bench: Any) -> None:
+    bench.plan(3)
+    for _ in range(2):
+        bench.deliver(lambda nth, _: LOST if nth == 1 else OK)
+        assert set(bench.wire.tries.values()) <= {1}
+    assert {(row["outcome"], row["n_attempts"]) for row in bench.ledger().values()} == {("ambiguous", 1)}
+
+
+def test_a_rejected_repeat_hides_no_first_try(bench: Any, fcm_error: Error) -> None:
+    assert known(bench, fcm_error(404, "UNREGISTERED")) == [("ambiguous", "no_answer")]
+
+
+def test_a_window_that_closes_hides_no_first_try(bench: Any) -> None:
+    assert known(bench, OK, not_after=START + timedelta(milliseconds=1)) == [("ambiguous", "no_answer")]
+    assert max(bench.wire.tries.values()) == 1
+
+
+def test_a_deferred_repeat_hides_no_first_try(bench: Any, fcm_error: Error) -> None:
+    assert known(bench, fcm_error(503, "UNAVAILABLE")) == [("ambiguous", "no_answer")]
+
+
+def test_a_halted_channel_hides_no_first_try(bench: Any, fcm_error: Error) -> None:
+    assert known(bench, fcm_error(403, "SENDER_ID_MISMATCH")) == [("ambiguous", "no_answer")]
+
+
+def test_a_changed_payload_hides_no_first_try(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = iter(range(100))
+    monkeypatch.setattr(Renderer, "__call__", lambda *_: (f"title {next(texts)}", "body", None))
+    assert known(bench, OK) == [("ambiguous", "payload_changed")]
+
+
+def test_a_part_tries_a_message_eight_times(bench: Any, fcm_error: Error) -> None:
+    bench.plan(1)
+    bench.deliver(lambda nth, _: fcm_error(503, "UNAVAILABLE") if nth <= 8 else OK)
+    assert [row["n_attempts"] for row in bench.ledger().values()] == [9]
+    assert sorted(part.kind for part in bench.parts()) == ["deferred", "plan"], "the ninth is a follow-up's"
