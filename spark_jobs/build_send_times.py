@@ -1,11 +1,11 @@
-"""Build response curves. Grain: user. Reads user_features (timezone, country), user_days, user_pushes of the
-last history_days; writes send_times.
+"""Build response curves. Grain: user.
 
+Reads user_features (timezone, country), user_days, user_pushes of the last history_days; writes send_times.
 Three passes over the shards: sum evidence by cohort; choose how strongly to believe a user's own evidence, by
-    predicting the last quarter of the window on a hash-chosen sample of users; write the curves, and sum up
-    what they do not explain by category and hour, which becomes meta `categories`. Only sums
-    and scores travel to the driver. Surprising: curves have mean 1 over the hours pushes were sent in (meta
-    `reference`), not over all 24; hours nobody was ever pushed in rest on activity alone.
+predicting the last quarter of the window on a hash-chosen sample of users; write the curves, and sum up what
+they do not explain by category and hour, which becomes meta `categories`. Only sums and scores travel to the
+driver. Surprise: curves have mean 1 over the hours pushes were sent in (meta `reference`), not over all 24;
+hours nobody was ever pushed in rest on activity alone.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Shard:
         return count_activity(self.clock, self._day_user[some], self._day[some], self._hours[some])
 
     def by_category(self, first: int, last: int) -> tuple[Pushes, Pushes]:
-        """Return the pushes and the opens of known category sent on the window's days [first, last)."""
+        """Return pushes and opens of known category, sent on the window's days [first, last)."""
         found = []
         stop = min(24 * last, 24 * self.inputs.n_days - MATURITY_H)
         for (user, sent_hour, _), category in zip((self._sent, self._opened), self._categories, strict=True):
@@ -162,9 +162,7 @@ def sum_cohorts(inputs: Inputs, shard: int) -> ShardResult:
 
 
 def score_sample(inputs: Inputs, sums: CohortSums, blocks: frozenset[int], shard: int) -> ShardResult:
-    """Second pass: how well each strength predicts the last quarter of the window for the sampled users of a
-    shard.
-    """
+    """Second pass: how well each strength predicts the window's last quarter for sampled users."""
     part = Shard(inputs, shard)
     split = inputs.n_days * 3 // 4
     sampled = np.isin(part.ordinal >> BLOCK_BITS, list(blocks))
@@ -214,9 +212,9 @@ def lists_of(column: pa.ChunkedArray) -> Floats:
 
 
 def own_times(results: Sequence[ShardResult]) -> dict[str, object]:
-    """Return what the commit's meta says of categories: their factors by cell and by weekday, and the
-    strengths
-    that were chosen (None = no effect).
+    """Return what the commit's meta says of categories.
+
+    These are their factors by cell and by weekday, and the strengths that were chosen (None = no effect).
     """
     halves = [category_hours.merge([r.stats[half] for r in results]) for half in ("earlier", "later")]
     names = list(halves[0])

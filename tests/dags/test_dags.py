@@ -198,7 +198,7 @@ def test_rendered_commands_are_the_reviewed_ones(dags):
 
 
 @pytest.mark.parametrize(("mode", "first"), [("replay", "replay"), ("resend", "count_resend")])
-def test_a_campaigns_backfill_replays_unless_a_resend_is_wanted_and_approved(dags, mode, first):
+def test_a_backfill_replays_unless_a_resend_is_approved(dags, mode, first):
     dag = dags["campaign_backfill"]
     assert dag.get_task("choose_mode").python_callable({"mode": mode, "campaigns": ["price_drop"]}) == first
     approval = dag.get_task("approve_resend")
@@ -229,7 +229,7 @@ def failed(exception):
     return {"ti": ti, "ds": "2026-11-14", "run_id": "r", "exception": exception}
 
 
-def test_a_failed_task_is_told_to_whoever_listens_without_a_foreign_errors_text(dags, receiver, monkeypatch):
+def test_a_failure_notice_holds_no_foreign_errors_text(dags, receiver, monkeypatch):
     from airflow.sdk.exceptions import AirflowFailException
 
     monkeypatch.setenv("ANGELIA_NOTIFY_URL", f"http://127.0.0.1:{receiver.server_port}/hook")
@@ -254,7 +254,7 @@ def test_a_notice_that_cannot_be_delivered_fails_nothing(dags, monkeypatch):
         notifier.notify(failed(ValueError("x")))
 
 
-def test_each_due_part_is_delivered_by_one_command_of_its_channel_with_its_share_of_the_quota(dags):
+def test_each_due_part_is_one_command_of_its_channel(dags):
     from angelia.contracts.sources import CHANNELS
 
     dag = dags["hourly_dispatch"]

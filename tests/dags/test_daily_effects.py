@@ -28,7 +28,7 @@ def test_plans_of_one_two_and_four_days_ago_are_read_again(dags, lake):
 
 
 @pytest.mark.usefixtures("settings_home")
-def test_a_day_without_a_plan_is_left_out_and_a_replays_plan_is_none(dags, lake):
+def test_a_day_without_a_plan_on_main_is_left_out(dags, lake):
     plan(lake, "2026-11-12")
     plan(Lake(lake.store, "replay-2026-11-13"), "2026-11-13")
     assert [words[3] for words in commands(dags)] == ["2026-11-12"]

@@ -175,7 +175,7 @@ def test_a_run_with_a_date_keeps_it(dags):
 
 
 @pytest.mark.usefixtures("settings_home")
-def test_effects_without_a_date_look_back_from_the_last_closed_day(dags, lake):
+def test_effects_without_a_date_begin_at_the_last_closed_day(dags, lake):
     from angelia.contracts.rows import valid_rows
 
     with lake.attempt("decisions", ds="2026-11-13") as attempt:

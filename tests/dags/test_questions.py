@@ -32,7 +32,7 @@ def test_a_person_is_asked_where_the_answer_matters(dags, verdict, ask, run_type
 
 
 @pytest.mark.parametrize(("ask", "run_type"), [(False, "scheduled"), (True, "backfill")])
-def test_an_implausible_night_without_anybody_to_ask_fails_with_the_numbers(dags, ask, run_type):
+def test_a_night_held_back_with_nobody_to_ask_fails(dags, ask, run_type):
     from airflow.sdk.exceptions import AirflowFailException
 
     who_decides = dags["nightly_personalization"].get_task("who_decides").python_callable
@@ -96,7 +96,7 @@ def test_the_nights_questions_are_answered_before_its_first_hour(dags):
     ],
 )
 @pytest.mark.parametrize("who", ["ada", None])
-def test_a_rejection_skips_what_comes_next_whatever_its_trigger_rule(dags, dag_id, task_id, skipped, who):
+def test_a_rejection_skips_what_comes_next(dags, dag_id, task_id, skipped, who):
     """emit_manifests runs after skipped questions: only the operator's own skipping keeps it from running
     after one that was rejected.
     """
@@ -108,7 +108,7 @@ def test_a_rejection_skips_what_comes_next_whatever_its_trigger_rule(dags, dag_i
     assert told.value.tasks == skipped
 
 
-def test_manifests_are_emitted_after_a_question_that_was_skipped_and_only_directly_after_them(dags):
+def test_manifests_are_emitted_after_a_skipped_question(dags):
     emit = dags["nightly_personalization"].get_task("emit_manifests")
     assert emit.trigger_rule == "none_failed_min_one_success"
     assert emit.upstream_task_ids == {"who_decides", "ask_night", "ask_campaigns"}
@@ -140,7 +140,7 @@ def value_of(value):
         ),
     ],
 )
-def test_who_promotes_a_model_sees_how_it_ranks_and_what_it_would_earn(dags, metrics, says):
+def test_who_promotes_sees_the_models_rank_and_worth(dags, metrics, says):
     dag = dags["weekly_retrain"]
     body = asked(dag, "approve", train=trained(**metrics))
     lines = [line for line in body.splitlines() if line]
@@ -181,9 +181,7 @@ def test_every_question_is_known_here(dags):
 
 
 @pytest.mark.parametrize(("dag_id", "task_id", "minutes", "silence"), QUESTIONS)
-def test_a_question_says_until_when_what_silence_means_and_who_answers(
-    dags, dag_id, task_id, minutes, silence
-):
+def test_a_question_says_its_deadline_default_and_respondents(dags, dag_id, task_id, minutes, silence):
     before = datetime.now(UTC)
     body = asked(dags[dag_id], task_id, plan_guard=guarded("night"), train=trained(), count_resend=COUNTED)
     last = body.splitlines()[-1]

@@ -53,7 +53,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_a_worker_finds_a_channel_by_its_entry_point_and_sends_by_it(
+def test_a_worker_sends_by_a_channel_of_an_entry_point(
     installed: Path, sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = Lake.open(str(tmp_path / "lake"))
@@ -99,6 +99,6 @@ def test_a_worker_finds_a_channel_by_its_entry_point_and_sends_by_it(
     assert [entry["user_id"] for entry in lake.read_log("suppressions").to_pylist()] == ["relay7"]
 
 
-def test_without_the_package_the_provider_is_named_and_nothing_is_sent() -> None:
+def test_without_the_package_nothing_is_sent() -> None:
     with pytest.raises(InvalidInput, match="no provider is called 'relay'"):
         open_provider(ChannelConfig("sms", "relay", 60.0))

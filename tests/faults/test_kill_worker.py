@@ -49,7 +49,7 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(point: str, sandbox: 
     assert result.already_delivered + sum(result.delivered.values()) == ROWS
 
 
-def test_transactional_messages_of_a_killed_worker_are_sent_again(sandbox: Any, new_site: Any) -> None:
+def test_a_killed_workers_transactional_messages_go_again(sandbox: Any, new_site: Any) -> None:
     site = new_site("at_least_once")
     nth = random.Random(7).randrange(50, 500)
     assert site.deliver(failpoint=f"before_ack:{nth}")[0] == -signal.SIGKILL

@@ -137,7 +137,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_no_space_left_is_one_line_and_work_goes_on_after_space_is_freed(small_disk: Path) -> None:
+def test_no_space_left_is_one_line_until_space_is_freed(small_disk: Path) -> None:
     lake = Lake.open(str(small_disk / "lake"))
     publish(lake, 100)
     ballast = small_disk / "ballast"

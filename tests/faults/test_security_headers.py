@@ -169,7 +169,7 @@ def test_no_text_at_all_becomes_a_field(channel: str, texts: tuple[str, str, str
 
 
 @given(TEXT)
-def test_what_an_adapter_from_outside_puts_into_a_header_cannot_end_it(text: str) -> None:
+def test_a_value_from_an_outside_adapter_cannot_end_a_header(text: str) -> None:
     """The last line of defence, for adapters that are not ours: HTTP/1.1 of strangers' addresses."""
     value = text.encode("utf-8", "surrogatepass")
     written: list[bytes] = []
@@ -231,9 +231,7 @@ def test_what_an_adapter_from_outside_puts_into_a_header_cannot_end_it(text: str
         for end in ("\r\n", "\n", "\r", "\x00", "\u2028", "\x85", "=?utf-8?q?=0d=0a?=")
     ],
 )
-def test_a_sender_that_holds_a_header_is_refused_with_the_configuration(
-    sender: str, tmp_path: object
-) -> None:
+def test_a_sender_that_holds_a_header_is_refused(sender: str, tmp_path: object) -> None:
     from pathlib import Path
 
     path = Path(str(tmp_path)) / "email.json"

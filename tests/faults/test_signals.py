@@ -59,7 +59,7 @@ def test_sigterm_then_sigkill_before_the_drain_is_over(guarantee: str, new_site:
 
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
-def test_a_worker_stopped_beyond_its_lease_sends_nothing_when_it_wakes(guarantee: str, new_site: Any) -> None:
+def test_a_worker_that_wakes_after_its_lease_sends_nothing(guarantee: str, new_site: Any) -> None:
     """SIGSTOP while it sends; its deadline passes; another takes over and finishes; the zombie wakes: not one
     request more.
     """

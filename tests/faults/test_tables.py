@@ -7,7 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TEXT = Path(__file__).with_name("README.md").read_text()
-NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)
+CALLED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+NAMED = CALLED.findall(TEXT)
+MARKED = re.compile(r"@pytest\.mark\.pain\((\d+)\)\n(?:async )?def (\w+)\(")
 
 
 def test_every_test_that_is_named_exists() -> None:
@@ -17,7 +19,17 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 def test_every_pain_that_is_tried_is_in_the_table() -> None:
-    files = (ROOT / "tests").rglob("test_*.py")
-    tried = {name for file in files for name in re.findall(r"def (test_pain_\w+)\(", file.read_text())}
-    assert {name for _, name in NAMED if name.startswith("test_pain_")} == tried
-    assert {int(name.split("_")[2]) for name in tried} == set(range(1, 16))
+    tried = {
+        (int(number), path.relative_to(ROOT).as_posix(), name)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for number, name in MARKED.findall(path.read_text())
+    }
+    lines = [line for line in TEXT.partition("## Pains")[2].splitlines() if line.startswith("| ")]
+    table = {
+        (int(line.split()[1]), *named)
+        for line in lines
+        if line.split()[1].isdigit()
+        for named in CALLED.findall(line)
+    }
+    assert tried <= table
+    assert {number for number, _, _ in tried} == set(range(1, 16))

@@ -227,7 +227,7 @@ def of_main(home: Path) -> dict[str, str]:
     }
 
 
-def test_airflows_own_backfill_of_three_past_days_replays_on_branches_and_touches_nothing(home, api):
+def test_airflows_own_backfill_replays_on_branches_only(home, api):
     before = of_main(home)
     words = [
         "--dag-id",
@@ -298,7 +298,7 @@ def test_a_replay_cannot_be_sent(home):
     assert of_main(home) == before, "seals and claims lie in the lake's root, whatever the branch"
 
 
-def test_one_campaign_with_other_caps_is_decided_again_beside_main(home, api):
+def test_a_campaign_with_other_caps_is_replayed_beside_main(home, api):
     before = of_main(home)
     sent = Lake.open(str(home / "lake")).require("decisions", ds=LAST).meta["by_campaign"]
     campaign = max((name for name in sent if name != "order_update"), key=sent.__getitem__)
@@ -339,7 +339,7 @@ def ledger(home: Path) -> dict[str, str]:
     return found
 
 
-def test_a_resend_asks_first_and_then_sends_only_what_the_ledger_lacks(home, api):
+def test_a_resend_asks_and_sends_what_the_ledger_lacks(home, api):
     held = ledger(home)
     assert held
     assert set(held.values()) == {"skipped"}

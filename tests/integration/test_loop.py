@@ -178,7 +178,7 @@ def test_a_campaign_held_back_is_left_out_and_counted(home, lake):
     assert "price_dorp" in wrong.stderr
 
 
-def test_a_broken_day_stops_at_the_gate_and_yesterdays_manifests_stay(home, lake):
+def test_a_broken_day_leaves_yesterdays_manifests(home, lake):
     before = lake.require("dispatch_manifest", ds=DS)
     profiles = lake.require("user_profiles", ds=NEXT)  # written by respond, for the next night
     table = lake.read(profiles)

@@ -35,7 +35,7 @@ def publish(lake, rejects, inputs=()):
         return attempt.publish(rejects=rejects, inputs=inputs)
 
 
-def test_a_step_leaves_one_line_with_rows_in_rows_out_and_rejected_by_reason(home):
+def test_a_step_leaves_one_line_with_its_rows_by_reason(home):
     lake = Lake.open(str(home / "lake"))
     before = publish(lake, {})
     with logs.step("index_users", ["--ds", "2026-11-14", "--branch=main"]):
@@ -59,7 +59,7 @@ def test_a_step_within_a_step_is_part_of_it(home):
     assert [line["step"] for line in lines(home)] == ["bootstrap"]
 
 
-def test_a_failed_step_says_what_an_operator_reads_and_a_crash_only_its_kind(home):
+def test_a_failed_step_says_its_error_and_a_crash_its_kind(home):
     with pytest.raises(InvalidInput), logs.step("plan guard"):
         raise InvalidInput("no such day", fix="name another")
     with pytest.raises(ValueError, match="anna"), logs.step("plan guard"):
@@ -85,7 +85,7 @@ def test_an_error_line_names_a_person_by_their_hash(home, words):
     assert line["error"] == f"nobody is called {name}; look for {name} elsewhere"
 
 
-def test_the_last_runs_metrics_stand_in_a_textfile_and_a_replay_leaves_them_alone(home):
+def test_the_metrics_textfile_is_left_alone_by_a_replay(home):
     with logs.step("build_features", ["--ds", "2026-11-14"]):
         logs.published("user_features", 10, {"timezone_null": 2}, [("user_days/x@1", "user_days", 12)])
     with (
@@ -110,7 +110,7 @@ def test_people_are_named_by_a_hash_of_this_home(home, tmp_path_factory, monkeyp
     assert logs.hashed("u00000017") != name
 
 
-def test_commands_log_themselves_and_hide_whom_they_were_asked_about(home):
+def test_commands_log_themselves_and_hide_the_person(home):
     done = subprocess.run(
         [sys.executable, "-m", "angelia.cli", "lake", "erase", "--user", "u-canary-17", "--ds", "2026-11-14"],
         env={**os.environ, "AIRFLOW_CTX_DAG_ID": "by_hand"},

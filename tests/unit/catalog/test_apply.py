@@ -354,9 +354,7 @@ WRONG: dict[str, tuple[list[tuple[str, str]], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_told_in_one_line_and_nothing_is_written(
-    store: CatalogStore, write: Write, case: str
-) -> None:
+def test_a_mistake_is_one_line_and_nothing_is_written(store: CatalogStore, write: Write, case: str) -> None:
     edits, line = WRONG[case]
     with pytest.raises(InvalidDocuments) as caught:
         apply(store, write(*edits))

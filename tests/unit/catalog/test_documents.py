@@ -82,7 +82,7 @@ def test_materials_are_valid_from_and_until() -> None:
     assert [material.is_valid_on(date(2026, 11, day)) for day in (1, 2, 3, 4)] == [False, True, True, False]
 
 
-def test_a_transactional_message_lives_no_longer_than_its_delivery_is_tried(
+def test_a_transactional_ttl_ends_with_its_delivery(
     samples: dict[tuple[str, str], AnyDocument],
 ) -> None:
     raw = json.loads(canonical(samples["campaign", "order_update"]))

@@ -126,7 +126,7 @@ def test_several_first_users_of_an_empty_database_migrate_once(catalog_url: str)
     assert failed == []
 
 
-def test_migrations_down_and_up_keep_what_the_older_schema_can_hold(store: CatalogStore) -> None:
+def test_migrations_keep_what_the_older_schema_can_hold(store: CatalogStore) -> None:
     put(store, "a", "TRUE", 0)
     put(store, "a", "FALSE", 1, "bob")
     store.record("stop", "campaign", "x", actor="ann", at=AT, detail="why")
@@ -144,9 +144,7 @@ def test_migrations_down_and_up_keep_what_the_older_schema_can_hold(store: Catal
     assert reopen(store).current() == []
 
 
-def test_a_migration_that_died_in_the_middle_is_ended_by_the_next(
-    store: CatalogStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_migration_ends_one_that_died(store: CatalogStore, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, "a", "TRUE", 0)
     before = (store.current(), store.history("audience", "a"), store.audit())
 
@@ -227,7 +225,7 @@ def test_the_doctor_looks_at_the_catalog_as_the_store_does(
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "mysql", "mariadb", "mysql+pymysql"])
-def test_a_server_that_is_not_there_is_one_line_without_its_password(scheme: str) -> None:
+def test_an_absent_server_is_one_line_without_its_password(scheme: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # and does not listen
         with pytest.raises(AngeliaError, match=r"does not answer: .*refused") as caught:

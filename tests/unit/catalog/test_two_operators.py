@@ -88,9 +88,7 @@ def go(running: subprocess.Popen[str]) -> None:
     running.stdin.flush()
 
 
-def test_the_second_of_two_processes_is_told_who_and_when_and_nothing_is_lost(
-    store: CatalogStore, catalog_url: str, write: Write
-) -> None:
+def test_the_second_writer_is_told_who_and_when(store: CatalogStore, catalog_url: str, write: Write) -> None:
     carry_out(store, plan(store, [write()]), actor="eve", at=AT)
     folders = {
         "ann": write(("value_per_open: 0.05", "value_per_open: 0.07")),
@@ -123,7 +121,7 @@ def test_the_second_of_two_processes_is_told_who_and_when_and_nothing_is_lost(
     assert changed == [("eve", ()), (first, edits[first]), (second, edits[second])]
 
 
-def test_a_writer_killed_in_its_transaction_leaves_no_trace_and_no_lock(
+def test_a_killed_writer_leaves_no_trace_and_no_lock(
     store: CatalogStore, catalog_url: str, write: Write
 ) -> None:
     folder = write()
@@ -154,9 +152,7 @@ def exported(store: CatalogStore, path: Path, *changes: tuple[str, str]) -> Path
     return path
 
 
-def test_an_edit_of_an_exported_document_is_refused_once_the_catalog_has_moved_on(
-    store: CatalogStore, write: Write, tmp_path: Path
-) -> None:
+def test_an_edit_of_an_outdated_export_is_refused(store: CatalogStore, write: Write, tmp_path: Path) -> None:
     carry_out(store, plan(store, [write()]), actor="eve", at=AT)
     ann = exported(store, tmp_path / "ann.yaml", ("value_per_open: 0.05", "value_per_open: 0.07"))
     bob = exported(store, tmp_path / "bob.yaml", ("owner: growth", "owner: retention"))
@@ -183,9 +179,7 @@ def test_an_edit_of_an_exported_document_is_refused_once_the_catalog_has_moved_o
     assert "version:" not in canonical(store.get("campaign", "sale").document)
 
 
-def test_a_document_that_was_removed_or_never_there_conflicts_with_its_version(
-    store: CatalogStore, write: Write, tmp_path: Path
-) -> None:
+def test_a_version_of_an_absent_document_conflicts(store: CatalogStore, write: Write, tmp_path: Path) -> None:
     folder = write()
     carry_out(store, plan(store, [folder]), actor="eve", at=AT)
     old = exported(store, tmp_path / "old.yaml", ("owner: growth", "owner: other"))

@@ -139,7 +139,7 @@ def faults(contract: Dataset, constraint: Constraint) -> Iterator[tuple[str, pa.
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
-def test_valid_rows_pass_and_each_fault_fails_exactly_its_own_expectation(name: str) -> None:
+def test_each_fault_fails_exactly_its_own_expectation(name: str) -> None:
     contract = CONTRACTS[name]
     checks = constraints(contract)
     rows = [
@@ -162,7 +162,7 @@ def test_valid_rows_pass_and_each_fault_fails_exactly_its_own_expectation(name: 
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
-def test_suite_has_one_expectation_per_constraint_with_its_severity(name: str) -> None:
+def test_each_constraint_is_one_expectation_of_its_severity(name: str) -> None:
     contract = CONTRACTS[name]
     expectations = gx.suite(contract).expectations
     assert [(e.meta["check"], str(e.severity.value)) for e in expectations] == [

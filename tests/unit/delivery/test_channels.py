@@ -147,7 +147,7 @@ def test_what_goes_wrong_is_accounted_for(
 # ---- APNs
 
 
-def test_apns_tokens_are_made_once_kept_and_never_replaced_while_young() -> None:
+def test_a_young_apns_token_is_kept() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -222,7 +222,7 @@ def test_apns_payload_limit() -> None:
 MAIL = smtp.SmtpAdapter(mail_format.Mailbox("Shop", "news@shop.example"), "https://shop.example/u", b"secret")
 
 
-def test_mail_carries_one_click_unsubscribing_and_the_dispatch_id() -> None:
+def test_mail_carries_one_click_unsubscribing() -> None:
     request = MAIL.build_request(
         MESSAGE._replace(address="ann@people.example", link="https://shop.example/x?a=1", title="Grüße 你好")
     )

@@ -88,9 +88,7 @@ class Wire:
         pass
 
 
-def test_a_stalled_channel_keeps_no_other_from_this_hour_or_the_next(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stalled_channel_keeps_no_other_from_its_hours(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     plan(lake, [(4, "apns", "high"), (4, "fcm", "low"), (5, "apns", "high"), (5, "fcm", "low")])
     log: list[tuple[str, str]] = []
     finished = asyncio.Event()

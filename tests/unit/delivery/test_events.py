@@ -41,9 +41,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[d
     return lambda: [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_a_part_tells_when_it_began_what_became_of_each_batch_and_how_it_ended(
-    bench: Any, told: Any, fcm_error: Error
-) -> None:
+def test_a_part_tells_its_begin_batches_and_end(bench: Any, told: Any, fcm_error: Error) -> None:
     bench.plan(250)
     bench.deliver(
         lambda _, message: fcm_error(404, "UNREGISTERED") if message["token"] < "sandbox-00000003" else OK
@@ -204,7 +202,7 @@ def test_only_codes_are_shown(reason: str, shown: str) -> None:
     assert events.by_reason([reason, None]) == {shown: 1}
 
 
-def test_what_is_written_while_a_part_is_committed_is_committed_too(
+def test_events_written_during_a_commit_are_committed_too(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process concludes rows of the same file between our reading and our commit."""

@@ -206,9 +206,7 @@ def test_where_there_is_no_next_channel_or_no_time(
     assert bench.lake.partitions(FALLOVER, ds=DS) == []
 
 
-def test_people_who_cannot_or_will_not_be_reached_there_stay_where_they_are(
-    bench: Any, fcm_error: Error
-) -> None:
+def test_people_the_next_channel_cannot_reach_stay(bench: Any, fcm_error: Error) -> None:
     mail = {0: None, 1: "refused", 2: {"is_active": False}, 3: {}, 4: {}}
     plan(bench.lake, 5, mail=mail)
     entry = {

@@ -185,7 +185,7 @@ def test_an_address_that_is_none_costs_its_own_row_only(
         assert refused == bad
 
 
-def test_whoever_unsubscribes_while_a_part_is_sent_gets_nothing_more(
+def test_who_unsubscribes_during_a_part_gets_nothing_more(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.plan(1000)

@@ -31,7 +31,7 @@ MESSAGES = {
 }
 
 
-def test_equal_messages_give_equal_bytes_and_cached_fragments_do_not_leak() -> None:
+def test_cached_fragments_do_not_leak_between_messages() -> None:
     adapter, fresh = FcmAdapter("p"), FcmAdapter("p")
     first = [adapter.build_request(message).body for message in MESSAGES.values()]
     assert [adapter.build_request(message).body for message in MESSAGES.values()] == first

@@ -93,7 +93,7 @@ def most_in_a_minute(times: list[float]) -> int:
     return max(sum(first <= at < first + 60 for at in times) for first in times)
 
 
-def test_a_slow_campaign_keeps_its_pace_and_no_other_waits_for_it(bench: Any) -> None:
+def test_no_campaign_waits_for_a_slow_one(bench: Any) -> None:
     plan(bench.lake, [("slow", 300), ("quick", 700), ("brisk", 200)], {"slow": 30, "brisk": 600})
     times = Times(bench)
     result = bench.deliver(times)
@@ -127,9 +127,7 @@ def test_what_the_window_leaves_no_time_for_is_accounted_for(bench: Any) -> None
     assert 150 <= result.delivered["accepted"] <= 180
 
 
-def test_a_run_does_not_stay_for_a_slow_campaign_and_the_next_goes_on(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_run_goes_on_with_a_slow_campaign(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the wall clock, a run leaves paced parts after a while; that is no failure."""
     from angelia.delivery.channels.fcm import FcmAdapter
 
@@ -189,7 +187,7 @@ def test_a_limit_is_a_whole_number_of_messages(value: object) -> None:
         parse_document({**campaign, "speed_limit_per_minute": value})
 
 
-def test_sleepers_on_the_simulated_clock_wake_in_the_order_of_their_times() -> None:
+def test_simulated_sleepers_wake_in_order() -> None:
     woken: list[tuple[str, int]] = []
 
     async def sleeper(clock: SimulatedClock, name: str, seconds: float, times: int) -> None:
@@ -251,9 +249,7 @@ def deliver(lake: Lake, monkeypatch: pytest.MonkeyPatch, wire: Hosts, **options:
     return asyncio.run(delivery.run()), delivery
 
 
-def test_a_receiver_that_does_not_answer_opens_no_breaker_for_the_others(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_receiver_opens_no_breaker_for_others(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts = ("dead.example", "one.example", "two.example")
     plan(lake, [("c", 600)], {}, channel="webhook", address=lambda n: f"https://{hosts[n % 3]}/{n}")
     wire = Hosts()

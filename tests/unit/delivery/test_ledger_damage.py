@@ -104,7 +104,7 @@ def test_every_flipped_bit_of_an_outcome_object_is_found() -> None:
             outcomes.read(bytes(damaged))
 
 
-def test_outcome_objects_written_before_there_was_a_checksum_are_still_read() -> None:
+def test_outcomes_without_a_checksum_are_still_read() -> None:
     rows = Outcomes(range(2))
     rows.outcome[:] = ["accepted", "skipped"]
     assert outcomes.read(rows.to_bytes()[:-38])["outcome"].to_pylist() == ["accepted", "skipped"]
@@ -124,7 +124,7 @@ def stop(lake: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["truncated rows", "truncated commit"])
-def test_a_stop_list_that_cannot_be_read_in_mid_run_stops_the_sending(
+def test_an_unreadable_stop_list_stops_the_sending(
     how: str, bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.plan(400)

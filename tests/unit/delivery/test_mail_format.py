@@ -9,6 +9,7 @@ import re
 from email.header import decode_header, make_header
 from email.utils import getaddresses
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import assume, given
@@ -164,3 +165,26 @@ def test_addresses_and_links_are_never_folded() -> None:
     assert f"Message-ID: <{MESSAGE.dispatch_id}@{long.partition('@')[2]}>\r\n".encode() in raw
     mail = email.message_from_bytes(raw, policy=email.policy.default)
     assert mail["List-Unsubscribe"].startswith("<https://shop.example/uuu")
+
+
+@pytest.mark.pain(15)
+def test_whatever_follows_links_unsubscribes_nobody() -> None:
+    """A scanner opens every link of a mail (GET). Unsubscribing is in no text of it: only in a header, by
+    POST, with a token of this one mail.
+    """
+    adapter = smtp.SmtpAdapter(Mailbox("", "news@shop.example"), "https://shop.example/u", b"key")
+    message = Message(
+        "ann@people.example", "ab" * 16, "Sale", "Hello Ann.", "https://shop.example/sale", None, 60, False
+    )
+    mail = email.message_from_bytes(adapter.build_request(message).body, policy=email.policy.default)
+    body = mail.get_body(("plain",)).get_content()
+    assert re.findall(r"https?://\S+", body) == ["https://shop.example/sale"]
+    assert (
+        mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    )  # RFC 8058: receivers POST this, and nothing happens on GET
+    link = urlsplit(mail["List-Unsubscribe"].strip("<>"))
+    assert (link.scheme, link.netloc, link.path) == ("https", "shop.example", "/u")
+    query = parse_qs(link.query)
+    assert query == {"d": ["ab" * 16], "t": [smtp.unsubscribe_token(b"key", "ab" * 16)]}
+    assert query["t"] != [smtp.unsubscribe_token(b"key", "cd" * 16)]
+    assert query["t"] != [smtp.unsubscribe_token(b"other", "ab" * 16)]

@@ -28,7 +28,7 @@ def at(hour: int, minute: int = 0, day: int = 15) -> int:
     return int(datetime(2026, 11, day, hour, minute, tzinfo=UTC).timestamp() * 1e6)
 
 
-def test_the_first_worker_of_an_hour_decides_which_manifest_is_sent(lake: Lake) -> None:
+def test_the_first_worker_of_an_hour_seals_its_manifest(lake: Lake) -> None:
     first = sample_plan.make(lake, DS, 10, hours=(4, 5))
     assert parts.seal(lake, DS, HOUR, "now") == first
     second = sample_plan.make(lake, DS, 20, hours=(4, 5))
@@ -58,7 +58,7 @@ def test_a_sealed_commit_whose_content_changed_is_refused(lake: Lake) -> None:
         parts.seal(lake, DS, HOUR, "now")
 
 
-def test_due_parts_are_those_whose_window_is_open_and_which_are_not_done(lake: Lake) -> None:
+def test_due_parts_are_open_and_not_done(lake: Lake) -> None:
     sample_plan.make(lake, DS, 9, hours=(4, 5, 9))
     due = {
         now: [part.send_hour[-2:] for part in parts.due_parts(lake, now)]
@@ -71,7 +71,7 @@ def test_due_parts_are_those_whose_window_is_open_and_which_are_not_done(lake: L
     assert parts.due_parts(lake, at(4)) == []
 
 
-def test_a_message_is_due_and_its_manifest_kept_to_the_end_of_the_longest_life_there_is(lake: Lake) -> None:
+def test_a_manifest_is_kept_for_the_longest_life(lake: Lake) -> None:
     """The latest slot of the plan that begins latest, of a campaign that is tried longest."""
     start = datetime.fromisoformat(DS).replace(tzinfo=UTC) + timedelta(hours=MAX_LEAD_HOURS + PLAN_HOURS - 1)
     hour = start - datetime(2026, 11, 15, tzinfo=UTC)

@@ -108,9 +108,7 @@ def dispatches(bench: Any) -> list[str]:
     ]
 
 
-def test_events_become_receipts_of_their_dispatch_and_their_plan_day(
-    lake: Lake, post: Post, dispatches: list[str]
-) -> None:
+def test_events_become_receipts_of_their_plan_day(lake: Lake, post: Post, dispatches: list[str]) -> None:
     body = body_of(
         event(dispatches[0]),
         event(dispatches[1], "delivered", "e2", reason="ok"),
@@ -227,7 +225,7 @@ def test_one_click_unsubscribes_by_post_and_token_only(lake: Lake, post: Post, d
     assert [row["user_id"] for row in lake.read_log("suppressions").to_pylist()] == ["u00000000"]
 
 
-def test_an_opt_out_holds_before_its_part_is_done_and_the_receipt_follows(
+def test_an_opt_out_holds_before_its_part_is_done(
     bench: Any, lake: Lake, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.plan(3)

@@ -90,7 +90,7 @@ def run(bench, *, dry_run=False, expect=None, days=(DS,), campaigns=("price_drop
     return once(None) if dry_run else once(expect or once(None)["hash"])
 
 
-def test_what_was_held_back_goes_once_the_campaign_resumes_and_every_row_is_counted(stopped):
+def test_what_was_held_back_goes_once_it_resumes(stopped):
     bench = stopped
     preferences(bench.lake, ("u00000007", "topic", "promo", False, 1))
     suppress(bench.lake, "u00000008")
@@ -111,7 +111,7 @@ def test_what_was_held_back_goes_once_the_campaign_resumes_and_every_row_is_coun
     assert len(bench.wire.requests) == 15
 
 
-def test_a_refused_channel_is_refused_for_everything_a_topic_for_marketing_and_the_last_word_counts(bench):
+def test_refusals_of_channel_and_topic_hold_in_a_resend(bench):
     bench.plan(6, guarantee=lambda n: "at_least_once" if n < 3 else "at_most_once")
     say(bench.lake, "stop", 0)
     bench.deliver()
@@ -157,7 +157,7 @@ def test_a_message_that_a_later_plan_has_is_left_to_it(bench):
     assert bench.deliver(clock=SimulatedClock(micros(at))).delivered == {"accepted": 2, "skipped": -2}
 
 
-def test_a_message_that_an_earlier_plan_brought_late_or_is_still_at_does_not_go_again(bench):
+def test_a_message_that_an_earlier_plan_sends_goes_once(bench):
     bench.plan(6, **LONG)
     say(bench.lake, "stop", 0)
     bench.deliver()
@@ -199,7 +199,7 @@ def test_an_unfinished_part_is_left_to_the_delivery(bench):
     assert run(bench)["campaigns"] == {"price_drop": {"pending": 6}}
 
 
-def test_days_without_a_plan_are_named_and_an_unknown_campaign_is_an_error(bench):
+def test_days_without_a_plan_and_unknown_campaigns_are_named(bench):
     bench.plan(2)
     result = run(bench, days=("2026-11-13", DS))
     assert result["no_plan"] == ["2026-11-13"]

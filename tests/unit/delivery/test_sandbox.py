@@ -290,7 +290,7 @@ EVIL = [
 ]
 
 
-def test_the_live_page_shows_what_arrived_how_often_and_nothing_of_it_as_markup(tmp_path: Path) -> None:
+def test_the_live_page_counts_and_shows_no_markup(tmp_path: Path) -> None:
     """Through the wire: messages whose every text is markup, one of them three times, then the page as a
     browser gets it.
     """

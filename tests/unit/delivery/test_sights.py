@@ -173,7 +173,7 @@ def test_another_manifest_cannot_send_a_dispatch_again(bench: Any, fcm_error: Er
     assert len(bench.wire.requests) == 5
 
 
-def test_a_transactional_message_goes_again_only_with_the_same_payload_and_unless_accepted(
+def test_a_transactional_message_repeats_its_payload_only(
     bench: Any,
 ) -> None:
     given = {**PERSON, "guarantee": "at_least_once", "fields": item("camera")}

@@ -74,7 +74,7 @@ def test_every_row_is_accepted_and_a_second_run_sends_nothing(bench: Any) -> Non
     assert (again.delivered, again.already_delivered, bench.wire.requests) == ({}, 450, [])
 
 
-def test_receipts_have_the_plan_day_the_source_and_idempotent_ids(bench: Any) -> None:
+def test_receipts_have_plan_day_source_and_idempotent_ids(bench: Any) -> None:
     bench.plan(30)
     bench.deliver(lambda _, message: LOST if message["token"].startswith("sandbox-00000003") else OK)
     leaves = bench.lake.partitions("push_receipts", ds=DS)
@@ -105,9 +105,7 @@ def test_429_slows_down_waits_as_asked_and_loses_nothing(bench: Any, fcm_error: 
     assert bench.delivery._senders["fcm"].bucket.n_decreases >= 1
 
 
-def test_503_backs_off_and_ends_deferred_then_accepted_by_the_follow_up_part(
-    bench: Any, fcm_error: Error
-) -> None:
+def test_503_is_deferred_and_accepted_by_a_follow_up(bench: Any, fcm_error: Error) -> None:
     bench.plan(40)
     result = bench.deliver(
         lambda nth, message: (
@@ -120,7 +118,7 @@ def test_503_backs_off_and_ends_deferred_then_accepted_by_the_follow_up_part(
     assert sorted({row["n_attempts"] for row in rows.values()}) == [1, 10]
 
 
-def test_a_provider_that_stays_down_leaves_rows_deferred_not_lost(bench: Any, fcm_error: Error) -> None:
+def test_a_provider_that_stays_down_leaves_rows_deferred(bench: Any, fcm_error: Error) -> None:
     bench.plan(
         120, not_after=START + timedelta(days=3000)
     )  # simulated time flies while everybody waits; the window must not end first
@@ -150,7 +148,7 @@ def test_the_breaker_closes_when_a_probe_succeeds(bench: Any, fcm_error: Error) 
     assert (breaker.n_opened, breaker.is_open, breaker.failures) == (1, False, 0)
 
 
-def test_no_answer_is_ambiguous_for_marketing_and_sent_again_for_transactional(bench: Any) -> None:
+def test_no_answer_is_ambiguous_or_sent_again_by_guarantee(bench: Any) -> None:
     bench.plan(20, guarantee=lambda number: "at_least_once" if number % 2 else "at_most_once")
     result = bench.deliver(lambda nth, _: LOST if nth == 1 else OK)
     assert result.delivered == {"ambiguous": 10, "accepted": 10}
@@ -165,7 +163,7 @@ def test_not_sent_is_retried_for_marketing_too(bench: Any) -> None:
     assert result.delivered == {"accepted": 10}
 
 
-def test_gone_addresses_are_disabled_and_not_tried_by_a_later_part(bench: Any, fcm_error: Error) -> None:
+def test_gone_addresses_are_not_tried_by_a_later_part(bench: Any, fcm_error: Error) -> None:
     bench.plan(25)
     result = bench.deliver(
         lambda _, message: (
@@ -241,7 +239,7 @@ def test_an_unreadable_stop_list_means_nothing_is_sent(bench: Any, monkeypatch: 
     assert reasons == {"stop_list_unreadable"}
 
 
-def test_expired_rows_and_quiet_hours_are_skipped_at_the_instant_of_sending(bench: Any) -> None:
+def test_expiry_and_quiet_hours_hold_when_sending(bench: Any) -> None:
     def after(number: int) -> datetime:
         return START - timedelta(minutes=1) if number == 0 else START + timedelta(hours=2)
 
@@ -296,7 +294,7 @@ def test_a_stale_token_is_refreshed_once_for_all(bench: Any) -> None:
     assert bench.keys.n_refreshes == 2
 
 
-def test_a_wrong_configuration_halts_the_channel_and_keeps_the_rows(bench: Any, fcm_error: Error) -> None:
+def test_a_wrong_configuration_halts_and_keeps_the_rows(bench: Any, fcm_error: Error) -> None:
     bench.plan(500)
     result = bench.deliver(lambda _, __: fcm_error(403, "SENDER_ID_MISMATCH"))
     assert "SENDER_ID_MISMATCH" in result.halted["fcm"]

@@ -355,7 +355,7 @@ def test_a_check_nobody_would_run_is_refused(text: str) -> None:
         parse_checks("funnel", text)
 
 
-def test_the_quality_report_stands_beside_it_each_links_to_the_other(
+def test_report_and_quality_report_link_to_each_other(
     lake: Lake, night: Any, settings_home: Path, tmp_path: Path
 ) -> None:
     assert 'href="2026-11-14-quality.html"' in page_of(lake)
@@ -366,7 +366,7 @@ def test_the_quality_report_stands_beside_it_each_links_to_the_other(
     assert sorted(path.name for path in elsewhere.parent.iterdir()) == ["night.html"]
 
 
-def test_a_replay_does_not_take_the_place_of_the_report_of_what_was_sent(
+def test_a_replays_report_does_not_replace_mains(
     lake: Lake, night: Any, settings_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANGELIA_BRANCH", "replay-1")

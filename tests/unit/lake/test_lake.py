@@ -90,7 +90,7 @@ def test_an_attempt_that_fails_leaves_nothing(any_lake: Lake) -> None:
     assert list(any_lake.store.list("")) == []
 
 
-def test_a_rerun_makes_the_next_commit_and_old_ones_stay_readable(any_lake: Lake) -> None:
+def test_a_rerun_keeps_old_commits_readable(any_lake: Lake) -> None:
     first, second = publish(any_lake), publish(any_lake)
     assert (first.number, second.number) == (1, 2)
     assert first.sha256 == second.sha256
@@ -117,7 +117,7 @@ def damage(store: Store, path: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["gone", "truncated", "flipped"])
-def test_damage_is_seen_by_check_bytes_by_reading_and_by_local_copies(any_lake: Lake, how: str) -> None:
+def test_damage_is_seen_by_check_read_and_local_copy(any_lake: Lake, how: str) -> None:
     commit = publish(any_lake, scores(*range(2000)))
     any_lake.check_bytes(commit.files[0])
     damage(any_lake.store, commit.files[0].path, how)
@@ -213,7 +213,7 @@ def test_a_commit_file_in_the_wrong_place_is_corrupt(any_lake: Lake) -> None:
         any_lake.head("material_scores", ds="2026-11-15")
 
 
-def test_partitions_sorts_filters_and_ignores_what_is_no_partition(any_lake: Lake) -> None:
+def test_partitions_are_sorted_filtered_and_nothing_else(any_lake: Lake) -> None:
     for ds, source, part in [
         ("2026-11-14", "worker", "1"),
         ("2026-11-13", "worker", "0"),
@@ -258,7 +258,7 @@ def test_partition_keys_and_names_are_checked(any_lake: Lake) -> None:
 # ---- branches
 
 
-def test_a_replay_reads_main_until_it_has_its_own_and_main_never_sees_it(any_lake: Lake) -> None:
+def test_a_replay_reads_main_and_main_never_sees_it(any_lake: Lake) -> None:
     replay, other = Lake(any_lake.store, "replay-7"), Lake(any_lake.store, "replay-8")
     on_main = publish(any_lake)
     assert replay.head("material_scores", ds=DS) == on_main

@@ -50,7 +50,7 @@ def test_writers_at_the_same_time_lose_nothing(lake: Lake) -> None:
     assert sorted(map(int, kept)) == list(range(8))
 
 
-def test_what_is_no_json_or_no_verdict_is_corrupt_and_says_how_to_go_on(lake: Lake) -> None:
+def test_what_is_no_verdict_is_corrupt_and_names_the_fix(lake: Lake) -> None:
     lake.store.create(f"quality/main/{DS}/sources/0001.json", b"[{torn")
     lake.store.create(f"quality/main/{DS}/plan/0001.json", b'[{"gate": "plan"}]')
     for gate, message in (("sources", "is no JSON"), ("plan", "holds no verdicts")):

@@ -125,7 +125,7 @@ def test_citations_must_lead_somewhere(store: Store) -> None:
 # ---- expire
 
 
-def test_superseded_commits_go_after_their_successor_is_old_and_lineage_stays(store: Store) -> None:
+def test_superseded_commits_go_and_lineage_stays(store: Store) -> None:
     old = publish(lake_at(store, -40), "user_days", "2026-10-10")
     cites = publish(lake_at(store, -40), "user_features", "2026-10-10", inputs=[old])
     new = publish(lake_at(store, -20), "user_days", "2026-10-10", seed=2)
@@ -146,7 +146,7 @@ def test_superseded_commits_go_after_their_successor_is_old_and_lineage_stays(st
     assert expire(lake, 10).files == 0
 
 
-def test_days_beyond_retention_go_and_their_numbers_are_never_given_again(store: Store) -> None:
+def test_numbers_of_expired_days_are_never_given_again(store: Store) -> None:
     lake = lake_at(store)
     publish(lake, "dispatch_manifest", "2026-10-20")  # 31 days ago, kept 30
     kept = publish(lake, "dispatch_manifest", "2026-10-22")

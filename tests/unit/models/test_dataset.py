@@ -13,7 +13,7 @@ def us(moment: datetime) -> int:
     return int(moment.timestamp() * 1e6)
 
 
-def test_nothing_from_before_the_cutoff_and_nothing_immature_gets_in(lake, night) -> None:
+def test_only_mature_pushes_after_the_cutoff_get_in(lake, night) -> None:
     push, write_pushes = night.push, night.write_pushes
     night.write_features_and_catalog(lake, 300)
     rows = [push(i, 2, 5, "sale_camera", "sent") for i in range(200)]

@@ -94,7 +94,7 @@ def test_estimators_are_unbiased_and_their_intervals_cover(estimator: str) -> No
     assert covered >= 34
 
 
-def test_effective_sample_size_and_a_good_model_narrows_the_interval() -> None:
+def test_a_good_model_narrows_the_interval() -> None:
     log = Bandit(5000)
     plain = ips(log.reward, log.ratio)
     assert plain.effective_n < plain.n == 5000

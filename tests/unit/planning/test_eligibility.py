@@ -168,7 +168,7 @@ def test_a_window_slides_and_opens_again_within_the_plan():
     assert room[0].tolist() == [0] * 10 + [1] * 14  # 24 h after the message, the slot's whole hour counted
 
 
-def test_a_recent_message_blocks_the_slots_near_it_and_a_pending_one_on_both_sides():
+def test_recent_and_pending_messages_block_slots_near_them():
     problem, _, _ = build(TERMS, people(1), pairs(1), past((0, "other", 8.0, "x")))
     open_slots = np.flatnonzero(problem.allowed[0]) + 4  # UTC hour = local hour
     assert open_slots.min() == 16  # message at 12:00, four hours later

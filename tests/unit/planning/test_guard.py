@@ -80,7 +80,7 @@ def test_just_inside_is_none(changes):
     assert found(replace(USUAL, **changes)) == []
 
 
-def test_volumes_need_seven_nights_and_a_campaign_three_of_its_own():
+def test_volumes_need_seven_nights_and_campaigns_three():
     wild = replace(USUAL, messages={"sale": 90_000, "digest": 50_000})
     assert found(wild, nights(*[USUAL] * 6)) == []
     young = nights(*[replace(USUAL, messages={"digest": 5000})] * 5, *[USUAL] * 2)
@@ -107,7 +107,7 @@ def weekend(*, stragglers=60, big=27_000, weeks=4):
     }
 
 
-def test_a_weekly_campaign_is_compared_with_nights_of_the_same_weekday():
+def test_a_weekly_campaign_is_compared_by_weekday():
     def says(ds, planned):
         breaches = judge(ds, replace(USUAL, messages={"sale": 10_000, "digest": planned}), weekend(), WEEKLY)
         return [breach.says for breach in breaches if breach.campaigns == ("digest",)]
@@ -118,7 +118,7 @@ def test_a_weekly_campaign_is_compared_with_nights_of_the_same_weekday():
     assert says("2026-11-15", 5_000) == ["5,000 messages of digest planned, 60 is usual on a Sunday"]
 
 
-def test_nothing_planned_is_a_breach_of_a_campaign_that_is_due_and_usually_sends():
+def test_nothing_planned_is_a_breach_of_a_due_campaign():
     def says(planned, running, history=WEEK):
         return [breach.says for breach in judge(DS, replace(USUAL, messages=planned), history, running)]
 
@@ -133,7 +133,7 @@ def test_nothing_planned_is_a_breach_of_a_campaign_that_is_due_and_usually_sends
     ]
 
 
-def test_before_there_are_enough_like_nights_only_much_is_a_breach():
+def test_before_enough_like_nights_only_much_is_a_breach():
     young = weekend(weeks=2)  # one or two nights of each weekday
     assert found(replace(USUAL, messages={"sale": 10_000, "digest": 5}), young, WEEKLY) == []
     assert ("volume", "campaign", ("digest",)) in found(
@@ -169,7 +169,7 @@ def test_what_needs_no_history_is_judged_on_the_first_night():
     ]
 
 
-def test_a_campaign_that_asks_for_approval_waits_whenever_it_would_send():
+def test_a_campaign_that_asks_for_approval_waits():
     asking = RUNNING | {"sale": Running("buyers", needs_approval=True)}
     assert found(USUAL, running=asking) == [("approval_required", "campaign", ("sale",))]
     assert found(replace(USUAL, messages={"digest": 5000}), {}, asking) == []

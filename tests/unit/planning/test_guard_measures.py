@@ -176,7 +176,7 @@ def nights_of(lake, **messages):
         )
 
 
-def test_a_campaign_that_usually_sends_and_plans_nothing_is_missing_which_asks_nobody(planned):
+def test_a_missing_campaign_asks_nobody(planned):
     nights_of(planned, sale=20, digest=8)
     sale, digest = planned.read(planned.require("decisions", ds=DS))["choices"][0].as_py()
     decide(
@@ -201,7 +201,7 @@ def test_a_campaign_that_usually_sends_and_plans_nothing_is_missing_which_asks_n
     ]
 
 
-def test_where_what_is_missing_was_most_of_the_night_the_night_is_held_back(planned):
+def test_a_night_that_misses_its_most_is_held_back(planned):
     nights_of(planned, sale=20)
     nobody_in_it(planned)
     decide(planned, [])
@@ -239,7 +239,7 @@ def test_the_guard_is_logged_with_what_it_read_and_what_it_said(planned, setting
     assert (line["verdict"], line["held"], line["missing"]) == ("campaigns", ["sale"], [])
 
 
-def test_a_guard_that_could_not_measure_crashed_which_is_no_breach_and_blocks(planned):
+def test_a_guard_that_crashed_blocks_and_breaches_nothing(planned):
     commit = planned.require("user_features", ds=DS)
     path = Path(planned.paths(commit)[0])
     path.write_bytes(path.read_bytes()[:200])
@@ -251,7 +251,7 @@ def test_a_guard_that_could_not_measure_crashed_which_is_no_breach_and_blocks(pl
     assert kept.keys() == {"ds", "decisions", "verdict", "error", "verdict_id"}
 
 
-def test_a_template_that_cannot_be_read_crashes_the_guard_and_one_that_cannot_be_rendered_does_not(planned):
+def test_only_an_unreadable_template_crashes_the_guard(planned):
     commit = planned.require("catalog_snapshot", ds=DS)
     rows = planned.read(commit).to_pylist()
     broken = [
@@ -278,7 +278,7 @@ def test_a_template_that_cannot_be_read_crashes_the_guard_and_one_that_cannot_be
         guard(planned, DS)
 
 
-def test_a_material_the_catalog_does_not_hold_is_a_breach_of_its_campaign(planned):
+def test_an_unknown_material_is_a_breach_of_its_campaign(planned):
     commit = planned.require("catalog_snapshot", ds=DS)
     rows = [row for row in planned.read(commit).to_pylist() if row["id"] != "shoe"]
     put(
@@ -291,7 +291,7 @@ def test_a_material_the_catalog_does_not_hold_is_a_breach_of_its_campaign(planne
     assert (result["held"], result["figures"]["unrendered"]) == (["sale"], {"sale": {"unknown_material": 8}})
 
 
-def test_earlier_figures_that_cannot_be_read_crash_the_guard_and_a_night_it_crashed_on_is_skipped(planned):
+def test_unreadable_earlier_figures_crash_the_guard(planned):
     numbered.store(planned, "guard", "2026-11-12", {"verdict": "crashed", "error": "x"})
     assert guard(planned, DS)["verdict"] == "open"
     planned.store.create("quality/main/2026-11-13/guard/0001.json", b"{torn")

@@ -128,9 +128,7 @@ def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:
 @pytest.mark.parametrize(
     "policy", [{"caps": [{"messages": 1, "days": 1}]}, {"caps": [{"messages": 9, "days": 60}]}]
 )
-def test_who_got_a_once_only_message_forty_days_ago_gets_it_no_more(
-    night: Lake, policy: dict[str, object]
-) -> None:
+def test_a_once_only_message_of_forty_days_ago_counts(night: Lake, policy: dict[str, object]) -> None:
     wanted = terms(policy, **ONCE)
     shard = load_shard(night, find_inputs(night, DS, days_needed(wanted, 28)), wanted, NO_FACTS, 0)
     _, outcome, _ = build(wanted, shard.people, shard.pairs, shard.past)

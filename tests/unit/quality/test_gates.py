@@ -188,7 +188,7 @@ def test_a_warning_is_printed_and_leaves_the_gate_open(
     assert "user_profiles.birth_year: column missing" in closed(sources, "sources")
 
 
-def test_a_check_is_logged_with_what_it_read_and_the_rows_that_break_a_check(
+def test_a_check_is_logged_with_its_reads_and_breaches(
     sources: Lake, settings_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(
@@ -276,7 +276,7 @@ def test_newest_verdicts_win_and_a_replay_keeps_its_own(sources: Lake) -> None:
     assert len(list(sources.store.list(f"quality/main/{DS}/sources"))) == 2
 
 
-def test_receipts_of_the_last_plans_are_checked_where_there_are_some(sources: Lake) -> None:
+def test_receipts_of_the_last_plans_are_checked(sources: Lake) -> None:
     bad = with_column(
         valid_rows("push_receipts", 50, ds="2026-11-13"),
         "kind",

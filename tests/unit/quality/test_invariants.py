@@ -170,7 +170,7 @@ def test_leakage_to_a_single_opted_out_person_closes_the_gate(night: Lake) -> No
     assert "--check decisions.sent.not_opted_out" in closed.value.one_line()
 
 
-def test_a_slot_just_before_the_plan_fails_and_the_first_does_not(night: Lake) -> None:
+def test_a_slot_before_the_plan_fails_and_the_first_does_not(night: Lake) -> None:
     put_decisions(night, 0, choice("promo", "sent", 0, slot=START - timedelta(microseconds=1)))
     assert broken(night, "plan") == {"decisions.sent.in_plan": 1}
     put_decisions(night, 0, choice("promo", "sent", 0, slot=START))
@@ -202,7 +202,7 @@ def test_features_must_cover_the_index_they_were_built_from(night: Lake) -> None
     ] == [97, 98, 99]
 
 
-def test_users_appended_after_the_features_were_built_need_no_row(night: Lake) -> None:
+def test_users_appended_after_the_features_need_no_row(night: Lake) -> None:
     put(night, "user_index", rows_with("user_index", n=N + 20), meta={"shard_bits": 14, "n_users": N + 20})
     assert broken(night, "features") == {}
 

@@ -127,7 +127,7 @@ def test_squares_that_need_a_look_lead_to_what_is_said_of_them(week: Lake) -> No
     assert look.index("user_events.user_id") < look.index("could not run") < look.index("campaigns held back")
 
 
-def test_campaigns_that_are_missing_need_a_look_though_nothing_was_held_back(week: Lake) -> None:
+def test_missing_campaigns_need_a_look(week: Lake) -> None:
     breach = {
         "check": "volume",
         "severity": "campaign",
@@ -151,7 +151,7 @@ def test_campaigns_that_are_missing_need_a_look_though_nothing_was_held_back(wee
     assert re.search(r"campaigns missing</span>.*?says the guard of the plan.*?sale", tiles, re.DOTALL)
 
 
-def test_lines_follow_the_days_and_break_where_nothing_was_measured(week: Lake) -> None:
+def test_lines_break_where_nothing_was_measured(week: Lake) -> None:
     page = render(gather(week, LAST, 5))
     drawing = svgs(page, "Null shares")
     titles = [title.text for rect in drawing.iter("rect") for title in rect.iter("title")]
@@ -249,7 +249,7 @@ def test_one_day_and_none(lake: Lake, settings_home: Path) -> None:
     assert squares(render(gather(lake, LAST, 1))) == {"user_events": ["14 passed"]}
 
 
-def test_the_command_writes_now_and_a_night_and_replays_their_own(
+def test_the_command_writes_now_a_night_and_replays(
     week: Lake, settings_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(*options: str) -> list[str]:

@@ -173,7 +173,7 @@ def test_a_night_rebuilds_the_days_that_late_rows_belong_to(sources) -> None:
     ] == night
 
 
-def test_rows_are_late_up_to_three_days_and_too_late_from_then_on(sources) -> None:
+def test_rows_are_late_for_three_days_and_then_too_late(sources) -> None:
     lake = sources
     for back in (4, 3):
         put(lake, "user_events", [event(f"old{back}", "a", days_ago=back)], ds=ds(back))
@@ -187,7 +187,8 @@ def test_rows_are_late_up_to_three_days_and_too_late_from_then_on(sources) -> No
     assert lake.require("user_days", ds=DS).rejects["too_late"] == 2  # and one that was there before
 
 
-def test_pain_15_receipts_become_pushes_once_and_robots_opens_none(sources) -> None:
+@pytest.mark.pain(15)
+def test_receipts_become_pushes_once_without_robots(sources) -> None:
     lake = sources
     message, other = ids.message_id("sale", "a", "x"), ids.message_id("sale", "b", "x")
     put(lake, "push_receipts", [

@@ -62,9 +62,7 @@ append_users(lake, pa.table({"user_id": sys.argv[2:]}), seen=index_head(lake), s
 """
 
 
-def test_a_job_that_another_process_overtakes_gives_ordinals_to_the_rest(
-    spark, settings_home, lake, monkeypatch
-) -> None:
+def test_a_job_that_is_overtaken_numbers_the_rest(spark, settings_home, lake, monkeypatch) -> None:
     write_profiles(lake, DS, [("u1", "DE", None, None), ("u2", "DE", None, None)])
     index_users.main(["--ds", DS])
     write_profiles(lake, NEXT, [(name, "DE", None, None) for name in ("u1", "a0", "a1", "a2")])

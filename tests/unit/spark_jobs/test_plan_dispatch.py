@@ -18,8 +18,8 @@ from pyroaring import BitMap
 
 from angelia.catalog.documents import canonical, parse_document
 from angelia.contracts import arrow, dataset
-from angelia.contracts.derived import OUTCOMES
 from angelia.contracts.ids import message_id
+from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.lake import Lake
 from angelia.users.chain import append_chain
@@ -181,7 +181,7 @@ def test_every_considered_pair_has_one_outcome(decisions) -> None:
     considered = [(i, one["id"]) for one in CAMPAIGNS for i in MEMBERS[one["audience"]]]
     assert sorted((row["ordinal"], row["campaign_id"]) for row in decisions) == sorted(considered)
     outcomes = Counter(row["outcome"] for row in decisions)
-    assert set(outcomes) <= set(OUTCOMES)
+    assert set(outcomes) <= set(DECIDED)
     # The night is tight enough that each of these reasons is met.
     tight = {"sent", "capped", "no_capacity", "no_value", "not_chosen", "no_budget"}
     assert tight <= set(outcomes), outcomes

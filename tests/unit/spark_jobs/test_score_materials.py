@@ -141,7 +141,7 @@ def table(name: str, rows: list[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=arrow.schema(dataset(name)))
 
 
-def test_only_running_campaigns_and_valid_materials_are_candidates(night) -> None:
+def test_candidates_are_running_campaigns_valid_materials(night) -> None:
     found = candidates(load_snapshot(night, DS), [date(2026, 11, day) for day in (14, 15, 16)])
     listed = [(c.context.campaign_id, c.context.material_id, c.audiences) for c in found]
     assert listed == [

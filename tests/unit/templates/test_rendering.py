@@ -227,7 +227,7 @@ def test_a_template_that_does_not_compile_names_itself() -> None:
         CompiledTemplate(template(body="a\n{% if %}x{% endif %}"))
 
 
-def test_field_values_come_from_material_then_person_then_default() -> None:
+def test_fields_come_from_material_then_person_then_default() -> None:
     document = template(
         variables={
             "item": {"default": "things", "source": "user.province"},

@@ -84,7 +84,7 @@ def test_cohort_recovers_a_known_profile_in_its_local_time() -> None:
     assert (tables.curves * tables.reference).sum(axis=1) == pytest.approx(1.0, abs=0.05)
 
 
-def test_cold_user_has_exactly_the_cohorts_curve_and_unseen_cohort_the_populations() -> None:
+def test_a_cold_user_has_exactly_the_cohorts_curve() -> None:
     world = Simulated(500, peak=20)
     tables = cohort_tables(world.sums(), 0.5)
     clock = read_clock(["UTC", "Asia/Tokyo"], [None, None], LAST_DAY, DAYS, 14.0)
@@ -97,7 +97,7 @@ def test_cold_user_has_exactly_the_cohorts_curve_and_unseen_cohort_the_populatio
     assert evidence(nothing, 1.0).tolist() == [0.0, 0.0]
 
 
-def test_own_opens_pull_a_user_away_from_the_cohort_the_more_the_more_there_are() -> None:
+def test_more_own_opens_pull_further_from_the_cohort() -> None:
     morning_people = Simulated(2000, peak=8)
     tables = cohort_tables(morning_people.sums(), 0.5)
     distances = []
@@ -110,7 +110,7 @@ def test_own_opens_pull_a_user_away_from_the_cohort_the_more_the_more_there_are(
     assert distances[2] > 0.75
 
 
-def test_activity_alone_moves_a_curve_and_elasticity_says_how_far() -> None:
+def test_activity_moves_a_curve_as_far_as_elasticity_says() -> None:
     world = Simulated(500, peak=20)
     world.activity[:] = 1.0
     tables = cohort_tables(world.sums(), 0.5)
@@ -128,7 +128,7 @@ def test_activity_alone_moves_a_curve_and_elasticity_says_how_far() -> None:
     assert 1.2 < gain[1] < gain[2]
 
 
-def test_a_push_waits_to_be_seen_so_hours_before_activity_are_good_and_hours_after_it_are_not() -> None:
+def test_hours_before_activity_are_better_than_those_after() -> None:
     flat, even = np.ones((1, CELLS)), np.full((1, CELLS), 1 / CELLS)
     activity = np.zeros((1, CELLS))
     activity[0, [20, 44]] = 40.0
@@ -143,7 +143,7 @@ def test_a_push_waits_to_be_seen_so_hours_before_activity_are_good_and_hours_aft
     assert waiting[[15, 16, 17]] == pytest.approx(np.sort(waiting[[15, 16, 17]]))
 
 
-def test_inverse_propensities_undo_a_logging_policy_that_prefers_some_hours_for_some_users() -> None:
+def test_inverse_propensities_undo_the_logging_policy() -> None:
     # Eager users (open rate .6) are pushed in the afternoon, dull ones (.1) in the morning; nobody's response
     # depends on the hour.
     rng = np.random.default_rng(5)
@@ -232,7 +232,7 @@ def test_strength_is_chosen_by_prediction() -> None:
     assert choose_strength([]) == STRENGTHS[0]
 
 
-def test_without_any_pushes_curves_follow_activity_and_stay_finite() -> None:
+def test_without_pushes_curves_follow_activity() -> None:
     clock = read_clock(["UTC"] * 3, [None] * 3, LAST_DAY, DAYS, 14.0)
     nothing = count_pushes(clock, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     activity = np.zeros((3, CELLS))
@@ -280,7 +280,7 @@ def test_activity_is_counted_in_local_time_once_an_hour() -> None:
     assert set(np.flatnonzero(counted[1])) == {24 + 5}
 
 
-def test_an_always_active_user_is_five_parts_workday_and_two_parts_day_off_whatever_the_window() -> None:
+def test_constant_activity_is_five_parts_workday_two_day_off() -> None:
     for days in (3, 9, 28):
         clock = read_clock(["Asia/Kathmandu"], ["NP"], LAST_DAY, days, 1e9)
         counted = count_activity(clock, np.zeros(days, np.int64), np.arange(days), np.full(days, 2**24 - 1))

@@ -102,9 +102,7 @@ def test_local_hour_to_utc(zone: str, day: date, hour: int, expected: str) -> No
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(ZONES), st.integers(0, 729), st.integers(0, 23))
-def test_local_hour_to_utc_is_the_first_instant_not_before_the_wish(
-    zone: str, offset: int, hour: int
-) -> None:
+def test_local_hour_to_utc_is_the_first_instant_from_the_wish(zone: str, offset: int, hour: int) -> None:
     day = date(2025, 6, 1) + timedelta(days=offset)
     found = local_hour_to_utc(zone, day, hour).astype(datetime).replace(tzinfo=UTC)
     info = zoneinfo.ZoneInfo(zone)

@@ -153,7 +153,7 @@ def test_a_connection_that_broke_the_protocol_takes_nothing_new() -> None:
 
 
 @pytest.mark.parametrize("paused_s", [0.0, 6.0])
-def test_a_worker_that_was_paused_sends_nothing_that_was_checked_long_ago(
+def test_a_paused_worker_sends_nothing_checked_long_ago(
     paused_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGSTOP between check and write: what waited leaves within the timeout or never.

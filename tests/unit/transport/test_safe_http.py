@@ -105,7 +105,7 @@ def ask(
     "addresses",
     [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"]],
 )
-def test_a_name_that_leads_inside_is_refused_without_a_connection(
+def test_a_name_that_leads_inside_is_refused_unconnected(
     addresses: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, connected, _ = ask("https://evil.example/", [addresses], monkeypatch)
@@ -113,7 +113,7 @@ def test_a_name_that_leads_inside_is_refused_without_a_connection(
     assert connected == []
 
 
-def test_a_name_that_changes_its_mind_is_called_where_it_was_looked_at(
+def test_a_name_is_called_at_the_address_that_was_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer, connected, asked = ask("https://rebind.example/x", [["8.8.8.8"], ["127.0.0.1"]], monkeypatch)

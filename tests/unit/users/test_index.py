@@ -94,7 +94,7 @@ class Run:
         return self.process.stdout.readline().strip()
 
 
-def test_any_history_of_racing_runs_gives_dense_ordinals_for_good(tmp_path: Path) -> None:
+def test_racing_runs_give_dense_ordinals_for_good(tmp_path: Path) -> None:
     """Runs of all kinds race in processes of their own, some from heads that are long gone.
 
     Nights, reruns, late users and backfills, several at a time.

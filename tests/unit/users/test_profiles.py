@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +50,8 @@ def profiles(zones: list[str | None]) -> pa.Table:
         )
     )
 )
-def test_pain_06_whatever_a_timezone_says_nobody_is_dropped_and_everybody_is_counted(
+@pytest.mark.pain(6)
+def test_no_timezone_drops_anybody(
     zones: list[str | None],
 ) -> None:
     columns, refused = profile_features(profiles(zones), date(2026, 11, 14), "Asia/Shanghai")
@@ -69,7 +71,8 @@ def test_pain_06_whatever_a_timezone_says_nobody_is_dropped_and_everybody_is_cou
     assert refused.get("timezone_null", 0) == zones.count(None)
 
 
-def test_pain_06_six_hundred_thousand_stay_six_hundred_thousand() -> None:
+@pytest.mark.pain(6)
+def test_six_hundred_thousand_stay_six_hundred_thousand() -> None:
     zones = (["Nowhere/Land"] * 99 + ["Europe/Berlin"]) * 6_000
     columns, refused = profile_features(profiles(zones), date(2026, 11, 14), "UTC")
     assert len(columns["timezone"]) == 600_000

@@ -132,7 +132,7 @@ def test_events_are_of_their_kind(world_lake: Lake) -> None:
         assert (rows["value"].null_count == 0) == has_value
 
 
-def test_slot_propensity_is_one_over_the_hours_wholly_inside_the_allowed_ones(world_lake: Lake) -> None:
+def test_slot_propensity_is_one_over_the_allowed_hours(world_lake: Lake) -> None:
     profiles = world_lake.read(
         world_lake.require("user_profiles", ds=DS), ["user_id", "timezone"]
     ).to_pylist()
@@ -203,7 +203,7 @@ def test_material_propensity_is_the_documented_mixture(world_lake: Lake) -> None
     assert len(seen) > 5
 
 
-def test_message_ids_are_those_of_the_contract_and_reachable_people_only(world_lake: Lake) -> None:
+def test_message_ids_are_the_contracts_for_reachable_people(world_lake: Lake) -> None:
     reachable = {
         (row["user_id"], row["channel"])
         for row in world_lake.read(world_lake.require("user_endpoints", ds=DS)).to_pylist()

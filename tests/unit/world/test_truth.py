@@ -133,7 +133,7 @@ def test_simulated_opens_follow_the_probability() -> None:
     assert y[best].mean() > 1.4 * y.mean()
 
 
-def test_public_probability_is_the_one_the_history_was_drawn_from() -> None:
+def test_public_probability_is_what_the_history_is_drawn_from() -> None:
     days = list(simulate(WORLD, WORLD.people(np.arange(1_000)), DAY - 6, DAY - 1))
     names = [name for group in parameters().materials().values() for name in group]
     row, material, at, channel = (

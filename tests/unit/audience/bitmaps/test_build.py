@@ -123,9 +123,7 @@ def content(lake: Lake, commit: Commit) -> dict[str, list[str]]:
     }
 
 
-def test_a_night_reads_what_is_new_and_answers_as_if_made_from_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incremental_index_answers_as_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake, other = Lake.open(str(tmp_path / "nightly")), Lake.open(str(tmp_path / "at_once"))
     night_one(lake)
     first, made = build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
@@ -179,9 +177,7 @@ def test_wider_blocks_make_every_day_anew(lake: Lake, monkeypatch: pytest.Monkey
     assert commit.meta["block_bits"] == 17
 
 
-def test_several_blocks_of_people_stand_in_a_file_where_there_are_many(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_blocks_share_a_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [blocks_a_file(n) for n in (0, 1, 16, 31, 32, 120, 500)] == [1, 1, 1, 1, 2, 4, 4]
     people(lake, DS, N)
     answers, question = [], "gender = 'f' AND NOT age_years > 40"
@@ -211,7 +207,7 @@ def mapped(commit: Commit) -> list[str]:
     ]
 
 
-def test_people_who_join_meanwhile_are_in_no_audience_until_the_next_night(lake: Lake) -> None:
+def test_people_who_join_meanwhile_wait_for_the_next_night(lake: Lake) -> None:
     few = 65_000  # the others are in a block that the first index does not have
     people(lake, DS, few)
     features = lake.require("user_features", ds=DS)

@@ -58,7 +58,7 @@ def test_no_byte_stays_and_every_count_does(look: SimpleNamespace, template: Pat
     assert list(store.list("erasing/people")) == list(store.list("erasing/drops")) == []
 
 
-def test_the_ordinal_stays_taken_and_a_person_who_comes_back_is_a_new_one(filled: Lake) -> None:
+def test_a_person_who_comes_back_has_a_new_ordinal(filled: Lake) -> None:
     (tombstone,) = erase(filled, [WHO]).tombstones
     head = filled.require("user_index", chain="0")
     index = filled.read(head).to_pydict()
@@ -156,9 +156,7 @@ def test_files_taken_as_they_came_are_searched_too(tmp_path: Path) -> None:
     }
 
 
-def test_what_crashed_writers_left_goes_and_a_writer_at_work_is_named(
-    look: SimpleNamespace, filled: Lake
-) -> None:
+def test_crashed_writes_go_and_a_writer_at_work_is_named(look: SimpleNamespace, filled: Lake) -> None:
     left = filled.attempt("user_events", ds=DAYS[0])
     left.write(valid_rows("user_events", 100, ds=DAYS[0]), "part-0000.parquet")
     clean = filled.attempt("user_events", ds=DAYS[0])

@@ -51,7 +51,7 @@ def run_erase(lake: Lake, failpoint: str | None) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("failpoint", KILLS)
-def test_killed_anywhere_the_lake_is_whole_and_the_same_call_completes_it(
+def test_killed_anywhere_the_same_call_completes_it(
     look: SimpleNamespace, filled: Lake, failpoint: str
 ) -> None:
     lake = filled

@@ -1,5 +1,6 @@
-"""Pains of other tools that a plan must not cause: entered twice, UTC for local hours, past-due messages
-after a restore, splits over batches.
+"""Whole nights decided: pains of other tools that a plan must not cause.
+
+Entered twice, UTC for local hours, past-due messages after a restore, splits over batches.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ def after(before: Past, terms: Terms, who: People, slots: np.ndarray) -> Past:
     )
 
 
-def test_pain_05_a_one_off_campaign_enters_each_person_once_however_many_nights_edits_and_reruns() -> None:
+@pytest.mark.pain(5)
+def test_a_one_off_campaign_enters_each_person_once() -> None:
     who = people([f"u{i}" for i in range(N)])
     seen, counts = NOTHING, np.zeros(N, int)
     edits = [
@@ -146,7 +148,8 @@ def test_pain_05_a_one_off_campaign_enters_each_person_once_however_many_nights_
     assert len(set(seen.message_id)) == N
 
 
-def test_pain_05_a_daily_campaign_enters_each_person_once_a_day() -> None:
+@pytest.mark.pain(5)
+def test_a_daily_campaign_enters_each_person_once_a_day() -> None:
     who = people([f"u{i}" for i in range(N)])
     seen = NOTHING
     for night in range(4):
@@ -163,7 +166,8 @@ def test_pain_05_a_daily_campaign_enters_each_person_once_a_day() -> None:
 
 # Days on which clocks change in Europe, in America and nowhere; half of the plan lies before the change.
 @pytest.mark.parametrize("start", ["2026-03-29T00", "2026-11-01T00", "2026-07-04T04", "2026-10-25T00"])
-def test_pain_07_windows_quiet_hours_and_weekdays_follow_each_persons_own_clock(start: str) -> None:
+@pytest.mark.pain(7)
+def test_hours_follow_each_persons_own_clock(start: str) -> None:
     zones = sorted(zoneinfo.available_timezones() - {"localtime"})
     at = datetime.fromisoformat(start).replace(tzinfo=UTC)
     campaign = replace(CAMPAIGN, send_window=(7, 23), weekdays=frozenset({5, 6}), start_date=date(2026, 1, 1))
@@ -182,7 +186,8 @@ def test_pain_07_windows_quiet_hours_and_weekdays_follow_each_persons_own_clock(
     assert offered > len(zones), "Saturday and Sunday are somewhere in the plan"
 
 
-def test_pain_07_the_best_hour_is_the_persons_hour() -> None:
+@pytest.mark.pain(7)
+def test_the_best_hour_is_the_persons_hour() -> None:
     zones = ["America/Los_Angeles", "UTC", "Europe/Berlin", "Asia/Shanghai", "Pacific/Auckland"]
     evening = np.zeros((len(zones), 24))
     evening[:, 19] = 1.0
@@ -197,7 +202,8 @@ def test_pain_07_the_best_hour_is_the_persons_hour() -> None:
 
 
 @pytest.mark.parametrize("passed", [0, 7, 23])
-def test_pain_08_hours_that_have_passed_are_never_planned_not_even_for_exploration(passed: int) -> None:
+@pytest.mark.pain(8)
+def test_hours_that_have_passed_are_never_planned(passed: int) -> None:
     who = people([f"u{i}" for i in range(N)])
     terms = replace(TERMS, first_slot=passed, explore_pct=50.0)
     problem, outcome, _ = build(terms, who, everyone(N), NOTHING)
@@ -231,7 +237,8 @@ def catalog(*, stopped: tuple[str, ...] = (), **changes: object) -> Catalog:
     return catalog_of([Stored(parse_document(raw), 1) for raw in (POLICY, FCM, DAILY | changes)], stopped)
 
 
-def test_pain_08_a_campaign_that_is_restored_sends_todays_message_and_none_of_the_missed_days() -> None:
+@pytest.mark.pain(8)
+def test_a_restored_campaign_sends_todays_message_only() -> None:
     who = people([f"u{i}" for i in range(N)])
     assert terms_of(catalog(stopped=("welcome",)), "2026-11-14", 28, None).campaigns == ()
     terms = terms_of(catalog(), "2026-11-14", 28, None)  # resumed after thirteen days
@@ -243,7 +250,8 @@ def test_pain_08_a_campaign_that_is_restored_sends_todays_message_and_none_of_th
     )
 
 
-def test_pain_08_publishing_again_what_was_sent_sends_nothing() -> None:
+@pytest.mark.pain(8)
+def test_publishing_again_what_was_sent_sends_nothing() -> None:
     who = people([f"u{i}" for i in range(N)])
     terms = terms_of(catalog(), "2026-11-14", 28, None)
     sent = replace(after(NOTHING, terms, who, planned(terms, who)), hours=np.zeros(N))
@@ -263,7 +271,8 @@ def in_shards(who: People, bits: int) -> list[People]:
 
 
 @pytest.mark.parametrize("bits", [6, 8, 11])
-def test_pain_12_arms_are_the_same_people_whatever_the_shards(bits: int) -> None:
+@pytest.mark.pain(12)
+def test_arms_are_the_same_people_whatever_the_shards(bits: int) -> None:
     n = 6_000
     who = people([f"person-{i}" for i in range(n)])
     arms = (Arm("control", 20.0), Arm("bold", 30.0), Arm("plain", 50.0))
@@ -280,7 +289,8 @@ def test_pain_12_arms_are_the_same_people_whatever_the_shards(bits: int) -> None
 
 
 @pytest.mark.parametrize("bits", [5, 7, 10])
-def test_pain_12_a_thousand_messages_are_a_thousand_however_many_batches_decide_them(bits: int) -> None:
+@pytest.mark.pain(12)
+def test_a_budget_holds_over_any_number_of_batches(bits: int) -> None:
     n, budget = 1_500, 1_000
     # Everybody is worth nearly the same: prices alone cannot tell a thousand of them apart, cut-offs and ties
     # must.

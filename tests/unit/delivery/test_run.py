@@ -1,14 +1,10 @@
-"""What users of other senders suffer from, by its number in docs/reference/peers_and_pains.md, made
-impossible in delivery: `pytest -k pain`.
+"""Whole runs of a part: what users of other senders suffer from is made impossible.
 
-Pains 1 and 14 need processes and sockets: tests/faults/test_pains.py.
+What needs processes and sockets: tests/faults/test_broadcasts.py.
 """
 
 from __future__ import annotations
 
-import email
-import email.policy
-import re
 import signal
 from collections import Counter
 from contextlib import ExitStack
@@ -16,16 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
-from angelia.delivery.channels.base import Message
-from angelia.delivery.channels.mail_format import Mailbox
-from angelia.delivery.channels.smtp import SmtpAdapter, unsubscribe_token
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.status import release, status
 from angelia.delivery.manifest import parts, sample_plan
@@ -55,7 +47,8 @@ def stop(lake: Any) -> None:
     lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
 
 
-def test_pain_02_a_resumed_broadcast_goes_on_where_it_was_stopped(bench: Any) -> None:
+@pytest.mark.pain(2)
+def test_a_resumed_broadcast_goes_on(bench: Any) -> None:
     bench.plan(3000)
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
@@ -72,7 +65,8 @@ def test_pain_02_a_resumed_broadcast_goes_on_where_it_was_stopped(bench: Any) ->
 
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
-def test_pain_03_a_crash_after_rows_were_taken_is_no_success(guarantee: str, bench: Any) -> None:
+@pytest.mark.pain(3)
+def test_a_crash_after_rows_were_taken_is_no_success(guarantee: str, bench: Any) -> None:
     """A worker took two batches, and died before a single request: nobody may call the part finished."""
     bench.plan(450, guarantee=guarantee)
     commit = parts.seal(bench.lake, DS, HOUR, "2026-11-15T04:00:00+00:00")
@@ -99,7 +93,8 @@ def test_pain_03_a_crash_after_rows_were_taken_is_no_success(guarantee: str, ben
     assert status(bench.lake, DS)["rows_open"] == 0
 
 
-def test_pain_04_one_rejected_recipient_makes_nobody_else_get_it_again(bench: Any, fcm_error: Any) -> None:
+@pytest.mark.pain(4)
+def test_a_rejection_repeats_nobody_elses_message(bench: Any, fcm_error: Any) -> None:
     bench.plan(500)
     requests: list[int] = []
 
@@ -113,7 +108,8 @@ def test_pain_04_one_rejected_recipient_makes_nobody_else_get_it_again(bench: An
     assert Counter(row["outcome"] for row in bench.ledger().values()) == {"accepted": 499, "rejected": 1}
 
 
-def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(
+@pytest.mark.pain(9)
+def test_a_stop_reaches_all_that_still_waits(
     bench: Any, fcm_error: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this hour, in the next, and in the follow-up part of what the provider had put off."""
@@ -140,7 +136,8 @@ def test_pain_09_a_stop_reaches_what_has_not_been_sent_yet_wherever_it_waits(
 
 
 @pytest.mark.parametrize("published", [False, True])
-def test_pain_10_lists_that_are_rebuilt_hold_up_no_sending(
+@pytest.mark.pain(10)
+def test_lists_that_are_rebuilt_hold_up_no_sending(
     published: bool, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index and a list are being written from before the first request until after the last, or become the
@@ -175,7 +172,8 @@ def test_pain_10_lists_that_are_rebuilt_hold_up_no_sending(
     assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
 
 
-def test_pain_11_what_may_have_arrived_counts_towards_caps_exactly_once(bench: Any) -> None:
+@pytest.mark.pain(11)
+def test_what_may_have_arrived_counts_once(bench: Any) -> None:
     """Caps are counted per message from receipts and from what is sealed: lost answers, releases and repeats
     neither hide nor double one.
     """
@@ -206,9 +204,8 @@ def test_pain_11_what_may_have_arrived_counts_towards_caps_exactly_once(bench: A
     assert counted() == dict.fromkeys(manifest, 1)
 
 
-def test_pain_13_dead_tokens_go_others_stay_and_nobody_vanishes_beyond_five_hundred(
-    bench: Any, fcm_error: Any
-) -> None:
+@pytest.mark.pain(13)
+def test_dead_tokens_go_and_others_stay(bench: Any, fcm_error: Any) -> None:
     dead = {0, 1, 499, 500, 501, 999, 1000, 1001, 1499, 1500, 1698, 1699}
     bench.plan(1700)
     bench.deliver(lambda _, message: fcm_error(404, "UNREGISTERED") if number_of(message) in dead else OK)
@@ -232,25 +229,3 @@ def test_pain_13_dead_tokens_go_others_stay_and_nobody_vanishes_beyond_five_hund
     result = bench.deliver(hours=("2026-11-15T05",))
     assert result.delivered == {"accepted": 600 - 5, "skipped": 5}
     assert not {number_of(message) for message, _ in bench.wire.requests} & dead
-
-
-def test_pain_15_whatever_follows_links_unsubscribes_nobody() -> None:
-    """A scanner opens every link of a mail (GET). Unsubscribing is in no text of it: only in a header, by
-    POST, with a token of this one mail.
-    """
-    adapter = SmtpAdapter(Mailbox("", "news@shop.example"), "https://shop.example/u", b"key")
-    message = Message(
-        "ann@people.example", "ab" * 16, "Sale", "Hello Ann.", "https://shop.example/sale", None, 60, False
-    )
-    mail = email.message_from_bytes(adapter.build_request(message).body, policy=email.policy.default)
-    body = mail.get_body(("plain",)).get_content()
-    assert re.findall(r"https?://\S+", body) == ["https://shop.example/sale"]
-    assert (
-        mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    )  # RFC 8058: receivers POST this, and nothing happens on GET
-    link = urlsplit(mail["List-Unsubscribe"].strip("<>"))
-    assert (link.scheme, link.netloc, link.path) == ("https", "shop.example", "/u")
-    given = parse_qs(link.query)
-    assert given == {"d": ["ab" * 16], "t": [unsubscribe_token(b"key", "ab" * 16)]}
-    assert given["t"] != [unsubscribe_token(b"key", "cd" * 16)]
-    assert given["t"] != [unsubscribe_token(b"other", "ab" * 16)]

@@ -1,5 +1,6 @@
-"""Pains of other senders that take processes and sockets to try (the others:
-tests/unit/delivery/test_pains.py). `pytest -k pain` runs all.
+"""Pains of other senders that take processes and sockets to try.
+
+The others stand beside their modules' tests; `pytest -m pain` runs all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ pytestmark = pytest.mark.integration
 DS = "2026-11-14"
 
 
-def test_pain_01_concurrent_and_requeued_broadcasts_reach_everybody_once(new_site: Any) -> None:
+@pytest.mark.pain(1)
+def test_concurrent_broadcasts_reach_everybody_once(new_site: Any) -> None:
     """Two workers at once, the plan emitted again while they send, and the task cleared and run again
     afterwards.
     """
@@ -34,7 +36,8 @@ def test_pain_01_concurrent_and_requeued_broadcasts_reach_everybody_once(new_sit
     assert set(site.ledger().values()) == {"accepted"}
 
 
-def test_pain_14_five_hundred_tokens_share_two_connections_and_one_bearer(new_site: Any) -> None:
+@pytest.mark.pain(14)
+def test_many_tokens_share_connections_and_a_bearer(new_site: Any) -> None:
     """Each answer takes 0.4 s: one after the other that would be four minutes, and a connection or a bearer
     each would earn a 429.
     """

@@ -86,7 +86,8 @@ PREDICATES = {
 
 
 @pytest.mark.parametrize("predicate", PREDICATES)
-def test_pain_10_two_million_contacts_are_counted_as_bits_and_no_id_is_touched(
+@pytest.mark.pain(10)
+def test_two_million_contacts_are_counted_as_bits(
     contacts: tuple[Lake, dict[str, np.ndarray]], predicate: str
 ) -> None:
     lake, facts = contacts
@@ -104,7 +105,8 @@ def test_pain_10_two_million_contacts_are_counted_as_bits_and_no_id_is_touched(
     assert peak < IDS_BYTES / 2, f"{peak:,} bytes for {N:,} contacts"
 
 
-def test_pain_10_an_audience_of_a_million_is_kept_in_less_than_a_bit_a_contact(
+@pytest.mark.pain(10)
+def test_a_member_takes_less_than_a_bit_a_contact(
     contacts: tuple[Lake, dict[str, np.ndarray]],
 ) -> None:
     lake, facts = contacts
