@@ -18,7 +18,11 @@ from angelia.output import speak_utf8
 
 # name -> (module, attribute, one line for the list of commands)
 COMMANDS = {
-    "world": ("angelia.commands.world", "app", "A simulated population: create its sources, let it respond."),
+    "world": (
+        "angelia.commands.world",
+        "app",
+        "A simulated population: create its sources, answer its messages.",
+    ),
     "catalog": (
         "angelia.commands.catalog",
         "app",
@@ -29,35 +33,47 @@ COMMANDS = {
         "app",
         "Count, explain and export audiences: SQL predicates over bitmaps.",
     ),
-    "plan": ("angelia.commands.plan", "app", "The joint decision of a night: volumes, prices, gap, reasons."),
-    "why": ("angelia.commands.plan", "why", "Why this message, why then, why not the other."),
+    "plan": ("angelia.commands.plan", "app", "A night's joint decision: volumes, prices, gap, reasons."),
+    "why": (
+        "angelia.commands.plan",
+        "why",
+        "Explain why a person got this message, at this time, and not another.",
+    ),
     "bootstrap": (
         "angelia.commands.bootstrap",
         "command",
-        "First features, first model, from the history at hand.",
+        "Build the first features and the first model from the history at hand.",
     ),
-    "import": ("angelia.commands.import_", "command", "Your CSV or Parquet into the source contracts."),
+    "import": (
+        "angelia.commands.import_",
+        "command",
+        "Map your CSV or Parquet files into the source contracts.",
+    ),
     "deliver": ("angelia.commands.deliver", "deliver", "Send committed manifests to the channel providers."),
     "sandbox": (
         "angelia.commands.deliver",
         "sandbox",
-        "Local provider endpoints with real wire shapes and scripted faults.",
+        "Run local provider endpoints with real wire shapes and scripted faults.",
     ),
     "receive": (
         "angelia.commands.receive",
         "command",
-        "Callbacks of providers: opens, reports, bounces, unsubscribes.",
+        "Accept providers' callbacks: opens, reports, bounces, unsubscribes.",
     ),
-    "ledger": ("angelia.commands.deliver", "ledger", "What happened to every row; release ambiguous ones."),
+    "ledger": ("angelia.commands.deliver", "ledger", "The outcome of every row; release and resend."),
     "quality": ("angelia.commands.quality", "app", "Data-quality gates and their verdicts."),
-    "lake": ("angelia.commands.lake", "app", "Commits: log, show, verify, expire."),
-    "report": ("angelia.commands.report", "report", "Self-contained HTML report of a night."),
+    "lake": ("angelia.commands.lake", "app", "Commits: log, show, verify, expire, erase."),
+    "report": (
+        "angelia.commands.report",
+        "report",
+        "Write a night's report as one self-contained HTML page.",
+    ),
     "loop": (
         "angelia.commands.loop",
         "command",
-        "The whole loop on a simulated population: what `make run` does.",
+        "Run the whole loop on a simulated population, as `make run` does.",
     ),
-    "doctor": ("angelia.commands.doctor", "command", "What is installed, reachable, configured."),
+    "doctor": ("angelia.commands.doctor", "command", "Show what is installed, reachable and configured."),
 }
 
 
@@ -68,7 +84,7 @@ def build(names: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        help="Who gets what, when, how.",
+        help="Decide who gets which message, when, and through which channel.",
     )
     app.callback()(lambda: None)
     for name in names:

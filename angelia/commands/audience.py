@@ -61,8 +61,10 @@ Ds = Annotated[
 
 @app.command()
 def count(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> None:
-    """Tell how many people match, and how many of them may be reached: not suppressed, on some channel,
-    outside the global holdout.
+    """Count the people who match, and those of them who may be reached.
+
+    Left out of the second number: people who are suppressed, have no channel, or belong to the global
+    holdout. A condition that can never be true is named.
     """
     audience, text = _open(ds, predicate)
     counted = audience.measure(text)
@@ -94,7 +96,7 @@ def count(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> Non
 
 @app.command()
 def explain(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> None:
-    """Print the plan: each node with its own number of people, and the bitmaps and bytes it read."""
+    """Print the plan: each node with its people, and the bitmaps and bytes it read."""
     audience, text = _open(ds, predicate)
     counted, plan = audience.explain(text)
     rows = [line.as_dict() for line in plan]
@@ -140,7 +142,9 @@ def overlap(
         str,
         typer.Argument(metavar="A", help="A condition, or the name of a saved audience.", show_default=False),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="A second condition or name.", show_default=False)
+    ],
     ds: Ds = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -188,7 +192,7 @@ def export(
     schema, rows = pa.schema([("user_id", pa.string())]), 0
     partial = file.with_name(f".{file.name}.part")
     try:
-        # Ids of people: readable by the one who asked for them only.
+        # The file holds people's ids, so only its owner may read it.
         partial.touch(mode=0o600, exist_ok=True)
         with pq.ParquetWriter(partial, schema) if is_parquet else csv.CSVWriter(partial, schema) as writer:
             for number, members in enumerate(audience.all_members(text)):
@@ -216,7 +220,7 @@ def list_(
         Path, typer.Argument(metavar="FILE", help="CSV or Parquet with a column user_id.", show_default=False)
     ],
     force: Annotated[
-        bool, typer.Option("--force", help="Take a list of nobody, or of mostly unknown ids.")
+        bool, typer.Option("--force", help="Accept an empty list, or mostly unknown ids.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -244,8 +248,9 @@ def save(
     description: Annotated[str | None, typer.Option("--description", help="What it is for.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Save a predicate as an audience of the catalog, checked like `angelia catalog apply`; campaigns see it
-    from the next snapshot on.
+    """Save a predicate as an audience of the catalog, checked as `catalog apply` checks it.
+
+    Campaigns see it from the next snapshot on.
     """
     from angelia.commands.audience_saving import save_audience
 
@@ -267,34 +272,35 @@ def lookalike(
             metavar="NAME", help="Name of the list to make, for in_list('NAME').", show_default=False
         ),
     ],
-    seed: Annotated[str, typer.Option("--seed", metavar="PREDICATE", help="Who the people shall be like.")],
+    seed: Annotated[
+        str, typer.Option("--seed", metavar="PREDICATE", help="People whom the list should resemble.")
+    ],
     size: Annotated[int, typer.Option("--size", min=1, help="How many people.")],
     ds: Ds = None,
     random_seed: Annotated[
         int,
-        typer.Option(
-            "--random-seed", help="Of the sample and of the hold-out: the same gives the same list."
-        ),
+        typer.Option("--random-seed", help="Seed of sample and hold-out; the same seed gives the same list."),
     ] = 1,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a list of the people most like a seed (not in it, not suppressed), by a model trained on it; tell
-    what the model is worth.
+    """Make a list of the people most like a seed, by a model trained on that seed.
+
+    People of the seed and suppressed people are not in it. The read-out tells how good the model is.
     """
     from angelia.commands.audience_lookalike import check_name, find, lines
 
     check_name(name)
-    audience, text = _open(
-        ds, seed, of_night=True
-    )  # as the job will: an audience saved since is not in that night
+    # The job reads that night's catalog, so an audience saved since does not exist for it.
+    audience, text = _open(ds, seed, of_night=True)
     audience.plan(text)
     found = find(name, text, size, audience.index.ds, random_seed)
     emit(found, lines(found), as_json)
 
 
 def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[Audience, str]:
-    """Return the day's index with the saved audiences it may name (now, or in that night's snapshot), and the
-    predicate's text.
+    """Return the day's index with its saved audiences, and the predicate's text.
+
+    The saved audiences are those of now, or with `of_night` those of that night's snapshot.
     """
     lake = open_lake()
     if ds is None or lake.head("bitmap_index", ds=ds) is None:
@@ -306,16 +312,17 @@ def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[Au
                 f"there is no audience index of {ds}",
                 fix=f"the newest is of {days[-1]}; build_bitmaps --ds {ds} makes it",
             )
-        # A day after today comes of a mistyped year or a trial: it is the default only where there is no
-        # other.
+        # A day after today comes from a mistyped year or a trial, so it is the default only where no other
+        # day exists.
         ds = max((day for day in days if day <= datetime.now(UTC).date().isoformat()), default=days[-1])
     audience = Audience(lake, ds)
     return audience, _text(audience, predicate, of_night=of_night)
 
 
 def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
-    """Return the predicate's text: a bare name means a saved audience, unless it is a flag field; loads the
-    catalog only if it must.
+    """Return the predicate's text; a bare name that is no flag field means a saved audience.
+
+    The catalog is loaded only where the text needs it.
     """
     is_name = (
         bool(re.fullmatch(NAME, predicate)) and predicate not in FIELDS and predicate not in ("true", "false")
@@ -337,16 +344,16 @@ def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
 
 @dataclass
 class Allowed:
-    """Of the people who match: who may be reached, and why the others may not."""
+    """How many of the people who match may be reached, and why the others may not."""
 
     allowed: int = 0
     suppressed: int = 0
     without_channel: int = 0
-    held_out: int | None = None  # None = no policy to say
+    held_out: int | None = None  # None: that night's catalog has no snapshot, so no policy
 
 
 def _allowed(audience: Audience, text: str) -> Allowed:
-    """Return whom of the people of a predicate the policy of the index's night lets be reached."""
+    """Count the matching people whom the policy of the index's night allows to be reached."""
     from angelia.commands.audience_saving import holdout_of
 
     plan, holdout = audience.plan(text), holdout_of(audience.index.lake, audience.index.ds)

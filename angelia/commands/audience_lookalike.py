@@ -1,6 +1,4 @@
-"""`angelia audience lookalike`: the command around the Spark job that finds and keeps the people most like a
-seed.
-"""
+"""`angelia audience lookalike`: run the Spark job that keeps the people most like a seed."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ def check_name(name: str) -> None:
     """Check the name of a list.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not a list name.
     """
     if not re.fullmatch(NAME, name):
         raise InvalidInput(f"list name {name!r} must be lower-case letters, digits and _")
@@ -29,7 +27,7 @@ def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str
     """Run the job, let its progress pass, and return its read-out.
 
     Raises:
-        InvalidInput: what the job says cannot be done.
+        InvalidInput: the job refuses the request.
         AngeliaError: the job failed otherwise.
     """
     options = [
@@ -73,7 +71,7 @@ def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """Return the read-out for people."""
+    """Return the read-out as lines of text."""
     features = ", ".join(f"{one['feature']} {one['gain_pct']:.0f} %" for one in found["top_features"][:5])
     lift = " ".join(f"{value:.1f}" for value in found["lift_by_decile"])
     return [
@@ -85,9 +83,9 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"on people held out: AUC {found['auc']:.3f} (0.5 = no better than chance), lift by tenth "
             f"from the top: {lift}"
         ),
-        f"told apart by {features or 'nothing'}"
+        f"distinguished by {features or 'nothing'}"
         + (
-            f"; not looked at, since the seed names them: {', '.join(found['left_out'])}"
+            f"; not used, since the seed's condition names them: {', '.join(found['left_out'])}"
             if found["left_out"]
             else ""
         ),

@@ -1,4 +1,4 @@
-"""Where the audience commands meet the catalog: saved predicates, the global holdout, and saving an audience.
+"""Where the audience commands meet the catalog: saved predicates, holdout, saving.
 
 The only module of this package that knows the catalog; loaded when a command needs it, so that a plain count
 opens no database.
@@ -32,8 +32,9 @@ def _current() -> dict[str, Audience]:
 
 
 def saved_predicates(lake: Lake, ds: str) -> dict[str, str]:
-    """Return the catalog's audiences as they are now; where the catalog is empty, those of the day's
-    snapshot.
+    """Return the catalog's audiences as they are now.
+
+    Where the catalog is empty, the day's snapshot answers instead.
     """
     documents = _current()
     return (
@@ -44,8 +45,9 @@ def saved_predicates(lake: Lake, ds: str) -> dict[str, str]:
 
 
 def night_predicates(lake: Lake, ds: str) -> dict[str, str]:
-    """Return the audiences of the day's catalog snapshot, as its night's jobs see them; none without a
-    snapshot.
+    """Return the audiences of the day's catalog snapshot, as its night's jobs see them.
+
+    Without a snapshot there are none.
     """
     try:
         return {name: document.predicate for name, document in load_snapshot(lake, ds).audiences.items()}
@@ -54,8 +56,7 @@ def night_predicates(lake: Lake, ds: str) -> dict[str, str]:
 
 
 def holdout_of(lake: Lake, ds: str) -> tuple[float, str] | None:
-    """Return (share in percent, salt) of the global holdout in the night's catalog; None without a
-    snapshot."""
+    """Return (share in percent, salt) of the night's global holdout; None without a snapshot."""
     try:
         holdout = load_snapshot(lake, ds).policy.holdout
     except NotFound:
@@ -64,8 +65,7 @@ def holdout_of(lake: Lake, ds: str) -> tuple[float, str] | None:
 
 
 def save_audience(lake: Lake, name: str, predicate: str, description: str | None) -> tuple[str, int]:
-    """Save a predicate as a catalog document; return what happened (created, changed, unchanged) and its
-    version.
+    """Save a predicate as a catalog document; return what changed, and the version.
 
     Raises:
         InvalidInput: the predicate cannot be read, or the catalog would not fit together.

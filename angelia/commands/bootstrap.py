@@ -1,8 +1,8 @@
-"""First night: aggregate the history at hand in one go, train the first model on it, and promote that model
-as `bootstrap`.
+"""`angelia bootstrap`: the first features and the first model, before the first night.
 
-Reads the source datasets up to ds and the catalog; writes user_index, catalog_snapshot, user_days,
-user_pushes, user_features and send_times of the training cut-off, and the model registry.
+It aggregates the history at hand in one go, trains the first model on it, and promotes that model as
+`bootstrap`. Reads the source datasets up to ds and the catalog; writes user_index, catalog_snapshot,
+user_days, user_pushes, user_features and send_times of the training cut-off, and the model registry.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def command(
         typer.Option(
             min=2,
             max=90,
-            help="Train on the pushes of the last so many days; features are as of the day before.",
+            help="Days of pushes to train on; features are as of the day before them.",
         ),
     ] = 21,
     as_json: JsonFlag = False,
 ) -> None:
-    """First features and first model, from the history at hand: `angelia bootstrap --ds 2026-11-14`."""
+    """Build the first features and the first model: `angelia bootstrap --ds 2026-11-14`."""
     settings = load_settings()
     if settings.branch != "main":
         raise InvalidInput("bootstrap writes to main only", fix="unset ANGELIA_BRANCH")
@@ -72,11 +72,11 @@ def command(
         *("build_send_times", "--ds", cutoff),
     ]
     run_module(["spark_jobs", *jobs])
-    # A shop that never pushed has nothing to train on: its first nights go by a prior.
+    # A shop that never pushed has nothing to train on, so its first nights use a prior.
     has_pushes = any(commit is not None and commit.rows for commit in _pushes(lake, cutoff, ds))
     how = ["--cutoff", cutoff] if has_pushes else ["--prior", str(USUAL_RATE)]
     trained = json.loads(run_module(["models.train", "--ds", ds, *how, "--json"]).strip().splitlines()[-1])
-    # The first model has nobody to beat: it is promoted as `bootstrap`, on record, without approval.
+    # The first model has no champion to beat: it is promoted as `bootstrap`, on record, without approval.
     words = [
         "--by",
         "bootstrap",

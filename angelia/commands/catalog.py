@@ -29,17 +29,12 @@ from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 
 app = typer.Typer(
     no_args_is_help=True,
-    help=(
-        "Campaigns, audiences, materials, templates, channels, experiments: what is sent, to whom, "
-        "and who changed it."
-    ),
+    help=("Campaigns, audiences, materials, templates, channels, experiments, and the history of each."),
 )
 
 ActorOption = Annotated[
     str | None,
-    typer.Option(
-        "--actor", metavar="NAME", help="Who does this, for the audit trail; default: the login name."
-    ),
+    typer.Option("--actor", metavar="NAME", help="Your name for the audit trail; default: the login name."),
 ]
 DEFAULT_PATHS = (Path("campaigns"),)
 
@@ -91,20 +86,22 @@ def apply(
         typer.Option(
             "--expect",
             metavar="KIND/ID=VERSION",
-            help="Version the file was made from; refused if it moved on.",
+            help="Version that the file was made from; refused if the catalog has a newer one.",
         ),
     ] = None,
     actor: ActorOption = None,
     on: Annotated[
         str | None,
-        typer.Option("--on", metavar="YYYY-MM-DD", help="Day that warnings are about; default today."),
+        typer.Option(
+            "--on", metavar="YYYY-MM-DD", help="Day for which warnings are computed; default: today."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Check all documents, show what changes, and change it: everything or nothing.
 
-    What can be written but may not be meant is a warning. A message that its provider would refuse whoever
-        gets it is an error: its request is built here, for every material, language and channel.
+    A warning is for what can be written but may not be meant. A message that its provider would refuse from
+    anybody is an error: the request is built here, for every material, language and channel.
     """
     from angelia.planning import limits
 
@@ -165,7 +162,7 @@ def list_(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List documents: version, who changed them last and when; stopped campaigns say so."""
+    """List documents with version, last change and its author; mark stopped campaigns."""
     if kind is not None and kind not in KINDS:
         raise InvalidInput(f"unknown kind {kind!r}{nearest(kind, KINDS)}")
     stopped = stopped_campaigns(open_lake())
@@ -197,8 +194,9 @@ def show(
     name: Annotated[str, typer.Argument(metavar="ID")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a document as YAML, and its history: versions, stops and resumes; what is printed can be edited
-    and applied.
+    """Show a document as YAML, and its history of versions, stops and resumes.
+
+    The YAML can be edited and applied as it is printed.
     """
     store = _store()
     head = store.get(kind, name)
@@ -244,7 +242,10 @@ def stop(
     actor: ActorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Stop a campaign: workers send no more of it within ten seconds, and the next plans leave it out."""
+    """Stop a campaign: workers stop sending it within ten seconds.
+
+    The next plans leave it out.
+    """
     _stop_or_resume("stop", campaign, reason, actor, as_json)
 
 
@@ -255,7 +256,7 @@ def resume(
     actor: ActorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Let a stopped campaign go on; messages whose window passed meanwhile stay unsent."""
+    """Resume a stopped campaign; messages whose window has passed stay unsent."""
     _stop_or_resume("resume", campaign, reason, actor, as_json)
 
 
@@ -289,14 +290,16 @@ def preview(
     ] = None,
     ds: Annotated[
         str | None,
-        typer.Option("--ds", metavar="YYYY-MM-DD", help="Night whose features are used; default the newest."),
+        typer.Option(
+            "--ds", metavar="YYYY-MM-DD", help="Night whose features are used; default: the newest."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the words of every material of a campaign: in all languages, or as one person would read them.
+    """Show every material of a campaign as rendered, in all languages or for one person.
 
-    Each is built as a request of the channels the campaign uses, as is the message of each of 200 people:
-        what a provider would refuse is said here.
+    Each is built as a request of the channels that the campaign uses, and so is the message of each of 200
+    people: the preview lists what a provider would refuse.
     """
     from angelia.planning import limits
 
@@ -334,7 +337,7 @@ def preview(
 
 @app.command()
 def snapshot(ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Write the catalog of a night into the lake; the jobs of that night read only this.
+    """Write a night's catalog into the lake; that night's jobs read nothing else.
 
     A replay branch keeps the catalog as it stood on that night, where main has it.
     """

@@ -45,7 +45,8 @@ def deliver(
         ),
     ] = None,
     all_hours: Annotated[
-        bool, typer.Option("--all-hours", help="The plan's 24 hours in one process; needs --clock simulated.")
+        bool,
+        typer.Option("--all-hours", help="Send the plan's 24 hours in one process; needs --clock simulated."),
     ] = False,
     clock: Annotated[
         ClockName, typer.Option("--clock", help="simulated = a rehearsal against a sandbox, without waiting.")
@@ -59,13 +60,13 @@ def deliver(
     ] = None,
     takeover: Annotated[
         bool,
-        typer.Option("--takeover", help="Take parts over from a worker that is gone, without waiting 300 s."),
+        typer.Option("--takeover", help="Take parts from a dead worker at once, not after 300 s."),
     ] = False,
     slots: Annotated[
         int, typer.Option("--slots", min=1, help="Workers that share the provider's quota.")
     ] = 1,
     batch_rows: Annotated[
-        int, typer.Option("--batch-rows", min=1, max=100_000, help="Rows of one intent.")
+        int, typer.Option("--batch-rows", min=1, max=100_000, help="Rows in one batch (one intent).")
     ] = 2_000,
     batch_deadline_s: Annotated[
         float,
@@ -124,7 +125,7 @@ def deliver(
     )
     if result.waiting:
         lines.append(
-            f"parts that keep to their campaign's speed limit and go on in the next run: {result.waiting}"
+            f"parts that wait for their campaign's speed limit and continue in the next run: {result.waiting}"
         )
     emit(result.to_json(), lines, as_json)
     for name, why in result.halted.items():
@@ -140,7 +141,7 @@ def deliver(
 def sandbox(
     state_dir: Annotated[
         Path,
-        typer.Option("--state-dir", help="Folder for CA, service account and counts; default HOME/sandbox."),
+        typer.Option("--state-dir", help="Folder for CA, service account and counts; default: HOME/sandbox."),
     ] = Path(),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -163,16 +164,14 @@ def sandbox(
         ),
     ] = None,
     max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", min=0.1, help="Stop by itself after this long.")
+        float | None, typer.Option("--max-seconds", min=0.1, help="Stop after this many seconds.")
     ] = None,
     token_seconds: Annotated[
         int, typer.Option("--token-seconds", min=1, help="Life of a bearer token.")
     ] = 3600,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run local provider endpoints: real wire shapes, verified signatures, counts per dispatch, scripted
-    faults.
-    """
+    """Run local provider endpoints: real wire shapes, signatures, counts, scripted faults."""
     from angelia.sandbox.phones import Phones
     from angelia.sandbox.server import serve
 
@@ -213,7 +212,7 @@ def sandbox(
     )
 
 
-ledger = typer.Typer(no_args_is_help=True, help="What happened to every row; release ambiguous ones.")
+ledger = typer.Typer(no_args_is_help=True, help="The outcome of every row; release and resend.")
 
 
 @ledger.command("status")
@@ -241,8 +240,9 @@ def ledger_due(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the unfinished parts whose window is open, of every recent plan; nothing is sealed or claimed by
-    asking.
+    """List the unfinished parts whose window is open, of every recent plan.
+
+    The list seals and claims nothing.
     """
     from angelia.delivery.manifest.parts import due_parts
     from angelia.delivery.worker.run import lease_now
@@ -278,7 +278,7 @@ def parse_instant(text: str) -> int:
     except ValueError:
         instant = datetime.min
     if instant.tzinfo is None:
-        raise InvalidInput(f"--now {text!r} is no instant", fix="write it as 2026-11-15T04:30:00Z")
+        raise InvalidInput(f"--now {text!r} is not an instant", fix="write it as 2026-11-15T04:30:00Z")
     require_day("--now", text, instant.date())
     return int(instant.timestamp() * 1_000_000)
 
@@ -287,10 +287,13 @@ def parse_instant(text: str) -> int:
 def ledger_release(
     ds: DsOption,
     send_hour: Annotated[str | None, typer.Option("--send-hour", help="Only this hour.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it: people may get a message twice.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; people may get a message twice.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Let ambiguous rows be sent again: the operator's choice, since some of them may have arrived."""
+    """Let ambiguous rows be sent again; some people may get a message twice.
+
+    An ambiguous row may have arrived, so this is the operator's choice.
+    """
     from angelia.delivery.ledger.status import release
     from angelia.delivery.manifest.parts import parse_hour
 
@@ -311,30 +314,36 @@ def ledger_resend(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; needs --expect. Without, only counted.")] = False,
     expect: Annotated[
-        str, typer.Option("--expect", metavar="HASH", help="With --yes: what the count printed last.")
+        str, typer.Option("--expect", metavar="HASH", help="With --yes: the hash that the count printed.")
     ] = "",
     answer: Annotated[
         str | None,
-        typer.Option("--answer", metavar="OPTION", help="With --yes: what was answered in Airflow."),
+        typer.Option("--answer", metavar="OPTION", help="With --yes: the answer given in Airflow."),
     ] = None,
     answered_by: Annotated[
-        str, typer.Option("--answered-by", metavar="NAME", help="Who answered; nobody is no answer.")
+        str,
+        typer.Option(
+            "--answered-by", metavar="NAME", help="Who answered; without a name there is no approval."
+        ),
     ] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Put up again what the ledger lacks of a campaign's decided messages, is still in its window, and still
-    consented to.
+    """Queue a campaign's unsent messages again, where they may still be sent.
 
-    What was accepted, rejected or ambiguous stays as it is, and so does what a delivery is still at. The next
-    `angelia deliver` (or hourly_dispatch) sends what was put up. Running it twice puts up nothing twice.
-    Count first: what is put up has the hash of the count, less who refused or whose window closed since.
+    These are messages that a plan decided, that the ledger has no outcome for, whose window is still open and
+    whose people still consent. Rows that were accepted, rejected or ambiguous stay as they are, and so do
+    rows that a delivery is still working on.
+
+    Count first: without --yes nothing is queued, and the count prints a hash. With --yes --expect HASH
+    exactly those messages are queued, less those whose person opted out or whose window closed since. The
+    next `angelia deliver` (or hourly_dispatch) sends them. A second run queues nothing twice.
     """
     from angelia.delivery.ledger.resend import lines, resend
     from angelia.delivery.worker.run import lease_now
 
     names = sorted({name.strip() for name in campaigns.split(",") if name.strip()})
     if not names:
-        raise InvalidInput("--campaigns names none", fix="write them as price_drop,win_back")
+        raise InvalidInput("--campaigns is empty", fix="write ids as price_drop,win_back")
     if yes and answer is not None:
         counted = expect or "no count"
         require_approval(

@@ -1,9 +1,10 @@
-"""`angelia doctor`: what is installed, reachable and configured, and how to get what is missing.
+"""`angelia doctor`: what is installed, reachable and configured, and how to get the rest.
 
 Reads this machine and the places that the settings name; leaves nothing behind (a probe object in the lake is
-created and deleted again; a folder that is not there yet is only asked about). Exit code 2 if something
-essential is missing. What would surprise: Airflow and Spark are looked up, not imported, so it answers in a
-second or two.
+created and deleted again; a folder that does not exist yet is only checked for permission). Exit code 2 if
+something essential is missing.
+
+Surprise: Airflow and Spark are looked up, not imported, so the answer takes a second or two.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ SETUP = "run `make setup`"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor: a thing, whether it is in order, what was found, and how to get it."""
+    """One line of the doctor: a thing, its state, what the probe saw, and the fix."""
 
     name: str
     ok: bool
@@ -56,18 +57,21 @@ class Finding:
     essential: bool = True
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return the finding as a line of text."""
         word = "ok" if self.ok else "missing" if self.essential else "weak"
         return f"{word:<8}{self.name}: {self.detail}" + (f"; {self.fix}" if self.fix and not self.ok else "")
 
 
 def examine() -> list[Finding]:
-    """Look at everything; a probe that fails in a way nobody foresaw is a finding too."""
+    """Run every probe; a probe that raises becomes a finding of its own."""
     found = [*_python(), *_packages(), *_java(), *_spark()]
     try:
         settings = load_settings()
     except AngeliaError as error:
-        return [*found, Finding("settings", False, error.message, error.fix or "mend or unset the variable")]
+        return [
+            *found,
+            Finding("settings", False, error.message, error.fix or "correct or unset the variable"),
+        ]
     found.append(
         Finding(
             "settings",
@@ -100,7 +104,7 @@ def _guarded(probe: Callable[[Settings], Finding], settings: Settings) -> Findin
         return probe(settings)
     except AngeliaError as error:
         return Finding(probe.__name__.strip("_"), False, error.message, error.fix or "")
-    except Exception as error:  # noqa: BLE001 - drivers of stores raise what they like; the doctor reports, it does not fall ill
+    except Exception as error:  # noqa: BLE001 - a store's driver may raise anything; the doctor reports it
         return Finding(
             probe.__name__.strip("_"),
             False,
@@ -163,7 +167,7 @@ def _java() -> Iterator[Finding]:
     said = _run([java, "-version"])
     match = re.search(r'version "(\d+)(?:\.(\d+))?', said)
     if match is None:
-        yield Finding("java", False, "does not tell its version", get)
+        yield Finding("java", False, "does not print its version", get)
         return
     major = int(match[2] or 0) if match[1] == "1" else int(match[1])  # "1.8.0" is Java 8
     yield Finding(
@@ -193,7 +197,7 @@ def _spark() -> Iterator[Finding]:
     version = _version("pyspark")
     spec = importlib.util.find_spec("pyspark")
     if version is None or spec is None or spec.origin is None:
-        return  # said among the packages
+        return  # the finding about the package says so
     given = os.environ.get("SPARK_HOME")
     home = Path(given) if given else Path(spec.origin).parent
     jars = sorted((home / "jars").glob("spark-core_*.jar"))
@@ -223,7 +227,8 @@ def _disk(settings: Settings) -> Finding:
 def _memory(settings: Settings) -> Finding:
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     listed = Path("/proc/meminfo")
-    if listed.is_file():  # counts what caches give back, unlike the pages that are free this instant
+    # MemAvailable counts caches that the kernel would release; the free pages above do not.
+    if listed.is_file():
         match = re.search(r"^MemAvailable:\s+(\d+) kB", listed.read_text(), re.MULTILINE)
         free = int(match[1]) * 1024 if match else free
     return Finding(
@@ -242,17 +247,18 @@ def _nearest(path: Path) -> Path:
 
 
 def _folder(name: str, path: Path, variable: str) -> Finding:
-    """Say whether a folder can be written, or made where it is missing; make nothing."""
+    """Check whether a folder can be written, or created where it is missing; create nothing."""
     nearest = _nearest(path)
     writable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
     detail = (
-        ("writable" if path.exists() else "not there yet, will be made") if writable else "cannot be written"
+        ("writable" if path.exists() else "does not exist yet, will be created")
+        if writable
+        else "cannot be written"
     )
-    return Finding(name, writable, detail, f"mend permissions, or set {variable}")
+    return Finding(name, writable, detail, f"correct its permissions, or set {variable}")
 
 
 def _lake(settings: Settings) -> Finding:
-
     url = settings.lake_url()
     lake = open_lake(settings=settings)
     if not url.startswith("s3://") and not Path(url).exists():
@@ -291,7 +297,10 @@ def _catalog(settings: Settings) -> Finding:
     kind, said = schema.standing(settings.catalog_url())
     if file is not None and not os.access(file, os.W_OK):
         return Finding(
-            "catalog", False, "sqlite file cannot be written", "mend its permissions, or set ANGELIA_CATALOG"
+            "catalog",
+            False,
+            "sqlite file cannot be written",
+            "correct its permissions, or set ANGELIA_CATALOG",
         )
     return Finding("catalog", True, f"{kind}, {said}", "")
 

@@ -68,7 +68,7 @@ def run_import(
     dry_run: bool = False,
     max_reject_pct: float = 5.0,
 ) -> dict[str, Any]:
-    """Import files and return what happened, per output and dataset.
+    """Import files and return the counts per output and dataset.
 
     Raises:
         InvalidInput: the mapping, a file or a column is wrong, or more than `max_reject_pct` percent of an
@@ -159,7 +159,7 @@ def _refuse(staged: Sequence[Staged], max_reject_pct: float, samples: Path | Non
             if 100.0 * n > max_reject_pct * item.n_kept:
                 raise InvalidInput(
                     f"{name}: {n:,} of {item.n_kept:,} people would lose their {column}; nothing was written",
-                    fix="mend the mapping, or give the column `invalid: 'null'`",
+                    fix="correct the mapping, or give the column `invalid: 'null'`",
                 )
         if not item.n_kept and not any(other.n_kept for other in staged if other.output.dataset == name):
             raise InvalidInput(

@@ -1,6 +1,4 @@
-"""`angelia lake log | show | verify | expire | erase`: what is committed, whether it is whole, what may go,
-and who.
-"""
+"""`angelia lake log | show | verify | expire | erase`: commits, their bytes, their end."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ from angelia.lake.lake import MAIN
 from angelia.output import JsonFlag, emit, parse_ds, progress
 from angelia.text_files import chunks, require_utf8
 
-app = typer.Typer(
-    no_args_is_help=True, help="Commits: what is in the lake, whether its bytes are whole, and what may go."
-)
+app = typer.Typer(no_args_is_help=True, help="Commits: list them, verify their bytes, expire and erase.")
 
 MAX_LISTED = 20  # problems that the text form lists; --json lists all
 
@@ -136,7 +132,10 @@ def verify(
     ds: Annotated[str | None, typer.Option("--ds", metavar="YYYY-MM-DD", help="Only this day.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare all bytes with their commits, contracts and citations; exit 2 if anything differs."""
+    """Compare all bytes with their commits, contracts and citations.
+
+    Exit code 2 if anything differs.
+    """
     verdict = verification.verify(open_lake(), name, parse_ds(ds) if ds else None, progress)
     counts = f"{verdict.commits:,} commits, {verdict.files:,} files, {_mib(verdict.bytes)} checked"
     lines = [
@@ -169,8 +168,9 @@ def expire(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Delete what nobody needs: superseded commits, days beyond retention, leftovers of crashed writers;
-    never what a pending plan cites.
+    """Delete superseded commits, days beyond retention, and leftovers of crashed writers.
+
+    What a pending plan cites is never deleted.
     """
     result = expiry.expire(open_lake(), older_than, dry_run)
     verb = "would expire" if dry_run else "expired"
@@ -192,15 +192,21 @@ def erase(
     ] = None,
     user_file: Annotated[
         Path | None,
-        typer.Option("--user-file", metavar="FILE", help="Ids, one a line: one pass over the lake for all."),
+        typer.Option(
+            "--user-file",
+            metavar="FILE",
+            help="File of ids, one per line; one pass over the lake erases all of them.",
+        ),
     ] = None,
     takeover: Annotated[
         bool, typer.Option("--takeover", help="Take over an erasure whose process died on another machine.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Erase people: suppressed at once, their ids and addresses out of every file of every branch. Killed in
-    the middle: run it again.
+    """Erase people: their ids and addresses leave every file of every branch.
+
+    They are suppressed first, so no message goes out meanwhile. If the run is killed in the middle, run it
+    again.
     """
     users = [*(user or []), *(_ids(user_file) if user_file else [])]
     if not users:

@@ -1,8 +1,7 @@
-"""The whole loop on a simulated population, as `make run` does it: world, bootstrap, night, delivery,
-receipts, report.
+"""`angelia loop`: the whole loop on a simulated population, as `make run` does it.
 
-Everything runs as the commands an operator would paste. A second run reuses HOME, decides the same bytes and
-sends nothing twice.
+World, bootstrap, night, delivery, receipts, report: each step is a command that an operator could paste. A
+second run reuses HOME, decides the same bytes and sends nothing twice.
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ SANDBOX_LIFE_S = 1800
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the environment of every step: one home, Airflow beside the lake, workers on this
-    interpreter."""
+    """Return the environment of every step: one home, with Airflow beside the lake."""
     spec = importlib.util.find_spec("pyspark")
     spark_home = str(Path(spec.origin).parent) if spec and spec.origin else ""
     airflow = home / "airflow"
@@ -74,18 +72,19 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def _who_may(user: str, airflow: Path) -> dict[str, str]:
-    """Return Airflow's settings for one administrator with a generated password; without a name, whoever is
-    on this machine is one.
+    """Return Airflow's settings for one administrator with a generated password.
+
+    Without a name, everybody on this machine is administrator.
 
     Raises:
         InvalidInput: the name holds more than letters, digits, dots, dashes and underscores.
     """
     if not user:
-        # Loopback only, known hosts only (dags/_host_check.py).
+        # Airflow listens on loopback only, and only for known host names (dags/_host_check.py).
         return {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", user):
         raise InvalidInput(
-            "ANGELIA_AIRFLOW_USER is no user name", fix="use letters, digits, dots, dashes and underscores"
+            "ANGELIA_AIRFLOW_USER is not a user name", fix="use letters, digits, dots, dashes and underscores"
         )
     return {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
@@ -95,8 +94,9 @@ def _who_may(user: str, airflow: Path) -> dict[str, str]:
 
 
 class Steps:
-    """Runs commands one after the other, each with its time; output of quiet ones goes to a log that is shown
-    only on failure.
+    """Runs commands one after the other and times each.
+
+    Output of quiet commands goes to a log, which is shown only on failure.
     """
 
     def __init__(self, home: Path) -> None:
@@ -112,7 +112,7 @@ class Steps:
     def run(
         self, step: str, argv: Sequence[str], *, extra: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """Run one command and return the JSON object that its last line of output holds, if it does.
+        """Run one command and return the JSON object of its last line; {} if there is none.
 
         Raises:
             AngeliaError: it failed; its log is named, and its last lines are shown.
@@ -148,8 +148,9 @@ class Steps:
 
 
 def prepare_airflow(steps: Steps) -> None:
-    """Create Airflow's database and pools under HOME/airflow, once; its settings and its check of hosts are
-    written anew each time.
+    """Create Airflow's database and pools under HOME/airflow, once.
+
+    Its settings and its host check are written anew each time.
     """
     folder = steps.home / "airflow"
     ready = folder / "ready"
@@ -167,11 +168,11 @@ def prepare_airflow(steps: Steps) -> None:
     slots = load_settings().delivery_slots
     pools = {
         "spark": _pool(1, "Spark jobs at a time on this machine"),
-        "plan": _pool(1, "one plan at a time: caps count the plan before"),
+        "plan": _pool(1, "One plan at a time: caps count the plan before"),
     }
     for channel in CHANNELS:
         pools[f"deliver_{channel}"] = _pool(
-            slots, f"delivery workers of {channel}; each paces at quota / slots"
+            slots, f"Delivery workers of {channel}; each sends at quota / slots"
         )
     (folder / "pools.json").write_text(json.dumps(pools), "utf-8")
     steps.run("airflow", [sys.executable, "-m", "airflow", "db", "migrate"])
@@ -185,23 +186,15 @@ def _pool(slots: int, description: str) -> dict[str, Any]:
 
 @contextmanager
 def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
-    """Run the provider sandbox while the block runs; yields the environment that points a worker at it."""
+    """Run the provider sandbox while the block runs; yield the environment that points to it."""
     folder = steps.home / "sandbox"
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
     words = [
         "sandbox",
-        "--port",
-        "0",
-        "--http-port",
-        "0",
-        "--ready-file",
-        str(ready),
-        "--state-dir",
-        str(folder),
-        "--max-seconds",
-        str(SANDBOX_LIFE_S),
+        *("--port", "0", "--http-port", "0", "--ready-file", str(ready), "--state-dir", str(folder)),
+        *("--max-seconds", str(SANDBOX_LIFE_S)),
     ]
     with (steps.home / "logs" / "sandbox.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
@@ -249,8 +242,9 @@ def command(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the whole loop on a simulated population and print what happened; the same stands in
-    HOME/summary.json.
+    """Run the whole loop on a simulated population and print what happened.
+
+    HOME/summary.json holds the same numbers.
     """
     began = time.monotonic()
     ds = parse_ds(ds)
@@ -275,7 +269,7 @@ def command(
 
 
 def _world(steps: Steps, lake: Lake, users: int, days: int, seed: int, ds: str) -> None:
-    """Create the population, or reuse the one that stands in HOME if it is the same."""
+    """Create the population, or reuse the population in HOME if it is the same."""
     standing = lake.head("user_profiles", ds=ds)
     wanted = {"users": users, "days": days, "seed": seed}
     if standing is None:
@@ -318,19 +312,23 @@ def night(steps: Steps, lake: Lake, ds: str) -> None:
 
 
 def start_as_it_was(database: Path) -> None:
-    """Say when the sample's runs began: `dags test` writes their logical date, so they seem to take days."""
+    """Correct the start of the sample's runs in Airflow's database.
+
+    `dags test` writes the logical date as the start, so a run would seem to take days.
+    """
     first = "SELECT min(t.start_date) FROM task_instance t WHERE t.run_id = r.run_id AND t.dag_id = r.dag_id"
     began = f"coalesce(({first}), r.start_date)"
     statement = f"UPDATE dag_run AS r SET start_date = {began} WHERE start_date = logical_date"  # noqa: S608
-    # For people who look at Airflow's pages; the night does not depend on it.
+    # Only Airflow's pages show this, so a failure here does not stop the night.
     with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(statement)
 
 
 @contextmanager
 def tasks_as_they_end(database: Path) -> Iterator[None]:
-    """Print a line for every task that ends while the block runs: `airflow dags test` itself is silent for
-    minutes.
+    """Print a line for every task that ends while the block runs.
+
+    `airflow dags test` itself is silent for minutes.
     """
     began, stop, told = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), threading.Event(), set[str]()
     query = (
@@ -340,7 +338,7 @@ def tasks_as_they_end(database: Path) -> Iterator[None]:
 
     def watch() -> None:
         while not stop.wait(1.0):
-            # Only to look: a busy database is asked again a second later.
+            # This only reads: if the database is busy, the next look is a second later.
             with (
                 suppress(sqlite3.Error),
                 closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection,

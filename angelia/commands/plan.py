@@ -1,7 +1,6 @@
-"""`angelia plan show`, `guard`, `replay`, `compare`, and `angelia why`: what a night decided, whether it is
-plausible, what if, and why.
+"""`angelia plan` and `angelia why`: what a night decided, and why.
 
-Reads decisions; replay writes a branch.
+Reads decisions; `replay` writes a branch.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from angelia.output import DsOption, JsonFlag, days_between, emit
 from angelia.planning.guard import guard
 from angelia.planning.verdict import lines
 
-app = typer.Typer(no_args_is_help=True, help="The joint decision of a night.")
+app = typer.Typer(no_args_is_help=True, help="A night's joint decision: show, guard, replay, compare.")
 
 
 def _certificate(commit: Commit) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def _certificate(commit: Commit) -> dict[str, Any]:
 
 @app.command("show")
 def show(ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Volumes, value, gap, scarce hours and their prices, and the top reasons for not sending."""
+    """Show volumes, value, gap, scarce hours with their prices, and reasons for not sending."""
     shown = _certificate(open_lake().require("decisions", ds=ds))
     total = sum(shown["outcomes"].values())
     width = max(map(len, shown["outcomes"]), default=0)
@@ -73,12 +72,11 @@ def show(ds: DsOption, as_json: JsonFlag = False) -> None:
 
 @app.command("guard")
 def guard_command(ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Is the plan what a person would expect? Volumes, audiences, scores, timezones, and a rendered sample of
-    each campaign.
+    """Check the plan against bounds: volumes, audiences, scores, timezones, rendered samples.
 
     Out of bounds: ten times the median of the last seven nights or a tenth of it, twice the mean score or
-        half of it, an empty audience, a message that cannot be rendered. It holds back the campaign, or the
-        night; who answers for it decides in Airflow.
+    half of it, an empty audience, a message that cannot be rendered. The guard holds back the campaign, or
+    the night, until the person in charge decides in Airflow.
     """
     result = guard(open_lake(), ds)
     emit(result, lines(result), as_json)
@@ -93,17 +91,20 @@ def replay_command(
         typer.Option(
             "--changes",
             metavar="JSON",
-            help="Fields by campaign, or of `policy`; none = decide again as it was.",
+            help="Fields by campaign, or of `policy`; default: no change.",
         ),
     ] = "",
     branch: Annotated[
         str,
-        typer.Option("--branch", help="Replay branch to write; default: one that follows from the question."),
+        typer.Option(
+            "--branch", help="Replay branch to write; default: a name derived from dates and changes."
+        ),
     ] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Decide past nights again with changed caps, budgets, values or windows, on a branch, and compare:
-    nothing is sent, main stays as it is.
+    """Decide past nights again with changed settings, on a branch, and compare.
+
+    Caps, budgets, values and windows can change. Nothing is sent, and main stays as it is.
 
     Example: angelia plan replay --from 2026-11-10 --to 2026-11-12 --changes '{"price_drop": {"caps":
         [{"messages": 1, "days": 7}]}}'
@@ -126,9 +127,7 @@ def compare_command(
     branch: Annotated[str, typer.Option("--branch", help="Replay branch to compare with main.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare a replay's plan of a night with main's: messages by campaign, who gains or loses one, value and
-    gap.
-    """
+    """Compare a replay's plan of a night with main's: messages, people, value and gap."""
     from angelia.planning import replay
 
     result = replay.compare(_branch("main"), _branch(branch), ds)
@@ -146,8 +145,9 @@ def why(
     campaign: Annotated[str | None, typer.Option("--campaign", help="Only this campaign.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Why this message, why then, why not the other: every campaign that considered a person, and what became
-    of it.
+    """Explain why a person got this message, at this time, and not another.
+
+    Lists every campaign that considered the person, and its outcome.
     """
     lake = open_lake()
     commit = lake.require("decisions", ds=ds)

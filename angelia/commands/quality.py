@@ -1,5 +1,4 @@
-"""`angelia quality`: check a gate, look at the rows it counted, list verdicts, write the quality report and
-Data Docs.
+"""`angelia quality`: gates, the rows they counted, verdicts, the report and Data Docs.
 
 Reads the lake; `check` writes verdicts, and exits with code 2 and one line if the gate is closed; `report`
 and `docs` write below HOME/reports.
@@ -28,8 +27,9 @@ GateOption = Annotated[str, typer.Option("--gate", help=f"One of: {', '.join(GAT
 
 @app.command()
 def check(gate: GateOption, ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Check a gate: measure its datasets, store the verdicts; exit 2 if a critical check fails or any
-    crashes.
+    """Check a gate: measure its datasets and store the verdicts.
+
+    Exit code 2 if a critical check fails or any check crashes.
     """
     gate_of(gate)
     progress(f"quality: checking gate {gate} of {ds}")
@@ -72,7 +72,7 @@ def rows(
     gate: GateOption,
     check: Annotated[
         str,
-        typer.Option("--check", help="A check's name, as verdicts give it: user_profiles.timezone.max_null."),
+        typer.Option("--check", help="Name of a check, as in a verdict: user_profiles.timezone.max_null."),
     ],
     ds: DsOption,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows to print.")] = 20,
@@ -99,7 +99,7 @@ def _table(found: Sequence[Any]) -> Iterator[str]:
 
 
 def _cell(value: object) -> str:
-    # A control character of a broken source must not reach the terminal as such.
+    # A control character from a broken source must not reach the terminal unescaped.
     text = "null" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -111,7 +111,7 @@ def show(
     gate: Annotated[str | None, typer.Option("--gate", help="Only this gate.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the newest verdicts of a day: what failed, crashed or was tolerated, and how many checks hold."""
+    """List a day's newest verdicts: failed, crashed and tolerated checks, and how many hold."""
     if gate is not None:
         gate_of(gate)
     lake = open_lake()
@@ -149,7 +149,7 @@ LastDay = Annotated[
     typer.Option(
         "--ds",
         metavar="YYYY-MM-DD",
-        help="Last day; default the newest that was checked.",
+        help="Last day; default: the newest day with verdicts.",
         callback=lambda v: parse_ds(v) if v else v,
     ),
 ]
@@ -161,10 +161,10 @@ def report(
     days: Annotated[int, typer.Option(min=1, max=366, help="How many days.")] = 28,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the quality report: verdicts by dataset and day, and how row counts, nulls and rejected rows
-    move.
+    """Write the quality report: verdicts, row counts, nulls and rejected rows by day.
 
-    HOME/reports/quality.html; with --ds HOME/reports/DAY-quality.html, to which the night's report links.
+    The file is HOME/reports/quality.html; with --ds it is HOME/reports/DAY-quality.html, to which the night's
+    report links.
     """
     from angelia.quality.publish import publish_report
 
@@ -186,7 +186,7 @@ def docs(
     days: Annotated[int, typer.Option(min=1, max=28, help="How many days; each costs about a second.")] = 7,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write Great Expectations' Data Docs of the gates' suites and verdicts: HOME/reports/data_docs.
+    """Write Great Expectations' Data Docs of suites and verdicts to HOME/reports/data_docs.
 
     They hold measures and verdicts, no row of any dataset, and need nothing from the network.
     """

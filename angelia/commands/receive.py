@@ -1,4 +1,4 @@
-"""`angelia receive`: take callbacks, and fold them into the datasets every few seconds."""
+"""`angelia receive`: accept callbacks, and fold them into the datasets every few seconds."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, progress
 
 CALLER = r"[a-z0-9_-]{1,32}"
-_AGAIN_S = 60.0  # what could not be placed (its part is not done) is looked for again after this long
+_AGAIN_S = 60.0  # an event that could not be placed (its part is not done) is tried again after this long
 
 
 def secret_of(channel: str, field: str) -> bytes | None:
-    """Return a secret from the JSON file that `ANGELIA_<CHANNEL>_CREDENTIALS` names, or None if it names
-    none.
+    """Return a secret from the file that `ANGELIA_<CHANNEL>_CREDENTIALS` names, or None.
 
     Raises:
         InvalidInput: the file is unreadable, or lacks the field.
@@ -45,7 +44,9 @@ def secret_of(channel: str, field: str) -> bytes | None:
 
 
 def caller_secrets() -> dict[str, bytes]:
-    """Return the secrets of those who may tell events, by name; the only one has none.
+    """Return by name the secrets of the callers who may report events.
+
+    A file with a single secret gives it the empty name.
 
     Raises:
         InvalidInput: the file is unreadable, or holds neither `secret` nor `secrets`.
@@ -57,7 +58,7 @@ def caller_secrets() -> dict[str, bytes]:
     named = document.get("secrets") or {}
     if not isinstance(named, dict) or not all(re.fullmatch(CALLER, name) and named[name] for name in named):
         raise InvalidInput(
-            "ANGELIA_RECEIVE_CREDENTIALS: secrets names no callers",
+            "ANGELIA_RECEIVE_CREDENTIALS: `secrets` must map callers' names to secrets",
             fix='write {"secrets": {"sms": "…", "app": "…"}}: names of small letters, digits, - and _',
         )
     if not named and not document.get("secret"):
@@ -79,15 +80,19 @@ def command(
         Path | None, typer.Option("--ready-file", help="Written when listening: JSON with port and pid.")
     ] = None,
     fold_seconds: Annotated[
-        float, typer.Option("--fold-seconds", min=0.1, help="Seconds from an event to the datasets, at most.")
+        float,
+        typer.Option(
+            "--fold-seconds", min=0.1, help="At most this many seconds from an event to the datasets."
+        ),
     ] = 5.0,
     max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", min=0.1, help="Stop by itself after this long.")
+        float | None, typer.Option("--max-seconds", min=0.1, help="Stop after this many seconds.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take signed callbacks (opens, delivery reports, bounces, STOP) and one-click unsubscribes; SIGTERM
-    folds what came and stops.
+    """Take signed callbacks and one-click unsubscribes, and fold them into the datasets.
+
+    Callbacks report opens, delivery reports, bounces and STOP. SIGTERM folds what has come in, then stops.
     """
     from angelia.delivery.manifest.parts import require_main
     from angelia.receive.folding import fold
@@ -100,7 +105,7 @@ def command(
     secrets, mail_secret = caller_secrets(), secret_of("email", "unsubscribe_secret")
     if not secrets and mail_secret is None:
         raise InvalidInput(
-            "nobody could be believed: no secret is set",
+            "no secret is set, so no callback could be verified",
             fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both",
         )
     try:
@@ -116,7 +121,8 @@ def command(
     if ready_file is not None:
         ready_file.write_text(json.dumps({"port": server.server_port, "pid": os.getpid()}), "utf-8")
     ends = time.monotonic() + max_seconds if max_seconds is not None else None
-    folded_at, last = 0.0, Counter({"waiting": 1})  # what an earlier run left in the journal is folded first
+    # An earlier run may have left events in the journal: the first pass folds them.
+    folded_at, last = 0.0, Counter({"waiting": 1})
     while not over.wait(0.1):
         now = time.monotonic()
         if ends is not None and now >= ends:
@@ -143,7 +149,7 @@ def command(
 
 
 def _fold(fold: Callable[[], Counter[str]]) -> Counter[str]:
-    """Fold; what fails now is in the journal, and tried again."""
+    """Fold the journal; a failure leaves it as it is, and the next call tries again."""
     try:
         counts = fold()
         if counts.total():

@@ -49,7 +49,7 @@ def report(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the report of a night: funnel, hours, lift, audiences, reasons, certificate, data quality."""
+    """Write a night's report: funnel, hours, lift, audiences, reasons, certificate, quality."""
     result = run_report(load_settings(), ds, out=out, conversion=conversion, summary_json=summary_json)
     emit(result, _lines(result), as_json)
 
@@ -66,7 +66,7 @@ def run_report(
 
     Raises:
         NotFound: nothing was decided for the day.
-        InvalidInput: a file cannot be written, or the conversion is no event type.
+        InvalidInput: a file cannot be written, or the conversion is not an event type.
         GateClosed: a critical check of a table failed; the page shows it.
     """
     from angelia.quality import verdicts
@@ -74,7 +74,7 @@ def run_report(
 
     if not re.fullmatch(NAME, conversion):
         raise InvalidInput(
-            "--conversion is no event type",
+            "--conversion is not an event type",
             fix=f"give a type that events carry, such as purchase; it matches {NAME}",
         )
     lake = open_lake(settings=settings)

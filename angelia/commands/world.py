@@ -1,4 +1,4 @@
-"""`angelia world`: create a simulated population's sources, and answer what was delivered to it."""
+"""`angelia world`: create a simulated population, and answer the messages sent to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ app = typer.Typer(no_args_is_help=True, help="A simulated population with a know
 def create(
     users: Annotated[int, typer.Option(help="People on the last day.")] = 100_000,
     days: Annotated[int, typer.Option(help="Days of events and past pushes.")] = 28,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the population; the same seed gives the same bytes.")
+    ] = 7,
     ds: Annotated[
         str, typer.Option("--ds", metavar="YYYY-MM-DD", help="The last day.", callback=parse_ds)
     ] = "2026-11-14",
@@ -26,7 +28,7 @@ def create(
     ] = 2,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write profiles, endpoints, preferences, events and randomised past pushes of a new population."""
+    """Write the sources of a new population: profiles, endpoints, preferences, events, pushes."""
     from angelia.world.clock import day_number
     from angelia.world.create import create_world
 
@@ -58,7 +60,10 @@ def respond(
     ] = 2,
     as_json: JsonFlag = False,
 ) -> None:
-    """Answer what was delivered for plan day D with receipts from the truth; asking again changes nothing."""
+    """Answer the messages of plan day D with receipts from the truth.
+
+    A second run changes nothing.
+    """
     from angelia.world.respond import respond as answer_plan
 
     settings = load_settings()

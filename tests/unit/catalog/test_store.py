@@ -214,7 +214,7 @@ def test_the_doctor_looks_at_the_catalog_as_the_store_does(
 
     kind = "mariadb" if "mariadb" in plain else plain.partition(":")[0]
     assert line() == (
-        "ok      catalog: not there yet, will be made"
+        "ok      catalog: does not exist yet, will be created"
         if kind == "sqlite"
         else f"ok      catalog: {kind}, empty, its tables are made on first use"
     )

@@ -1,4 +1,7 @@
-"""The sample loop: what it corrects in Airflow's database. The whole loop: tests/integration/test_loop.py."""
+"""The sample loop: what it corrects in Airflow's database.
+
+The whole loop runs in tests/integration/test_loop.py.
+"""
 
 from __future__ import annotations
 
