@@ -1,10 +1,11 @@
-"""`apply`: documents in files become the catalog's documents. Everything is checked first; then all changes
-are made, or none.
+"""`apply`: documents in files become the catalog's documents, all of them or none.
 
-Reads YAML files and the store, writes the store. Documents of the catalog that no file names stay, unless
-`prune` is asked for. Applying the same files again changes nothing. What would surprise: a document may name
-the `version` it was made from, as `catalog show` prints it; if the catalog has moved on since, its change is
-a conflict. One without it says how the catalog shall be, whatever it was.
+Everything is checked first; then all changes are made. Reads YAML files and the store, writes the store.
+Documents of the catalog that no file names stay, unless `prune` is asked for. Applying the same files again
+changes nothing.
+
+Surprise: a document may name the `version` it was made from, as `catalog show` prints it; if the catalog has
+a newer version, its change is a conflict. A document without a version replaces whatever the catalog holds.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class InvalidDocuments(InvalidInput):
 
 @dataclass(frozen=True)
 class Plan:
-    """What an apply would do, and the state of the catalog it was checked against; `warnings` are lines for
-    the operator, and keep nothing from being written.
+    """What an apply would do, and the state of the catalog that it was checked against.
+
+    `warnings` are lines for the operator; they do not block the apply.
     """
 
     items: tuple[Planned, ...]
@@ -60,7 +62,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Planned:
-    """What an apply would do to one document: created, changed, unchanged, removed, or kept (in no file)."""
+    """What an apply would do to one document: create, change, remove, keep or nothing.
+
+    Kept documents stand in the catalog but in no file.
+    """
 
     kind: str
     id: str
@@ -102,7 +107,7 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
 
 
 def _check(raw: Raw) -> tuple[AnyDocument | None, list[DocumentProblem]]:
-    """Return the document without the version it was made from, and everything that is wrong with either."""
+    """Return the document without the version it was made from, and the problems of both."""
     if not isinstance(raw.value, dict) or VERSION not in raw.value:
         return check_document(raw.value)
     document, wrong = check_document({key: value for key, value in raw.value.items() if key != VERSION})
@@ -112,7 +117,7 @@ def _check(raw: Raw) -> tuple[AnyDocument | None, list[DocumentProblem]]:
             *wrong,
             DocumentProblem(
                 (VERSION,),
-                "is the number of the version this was made from, as `angelia catalog show` prints it",
+                "must be the number of the version it was made from, as `angelia catalog show` prints it",
             ),
         ]
     return document, wrong
@@ -126,7 +131,7 @@ def plan(
     expect: Mapping[Key, int] | None = None,
     look: Look | None = None,
 ) -> Plan:
-    """Return what applying these files would do, after checking that the whole catalog would fit together.
+    """Return what applying these files would do, after checking the catalog as a whole.
 
     Args:
         prune: remove documents that no file names.
@@ -209,11 +214,10 @@ def carry_out(store: CatalogStore, planned: Plan, *, actor: str, at: datetime) -
 
 
 def as_yaml(document: AnyDocument | None, version: int | None = None) -> str:
-    """Return a document as YAML, its fields in the model's order and what is null left out; empty for no
-    document.
+    """Return a document as YAML, in the model's order and without nulls; empty for no document.
 
-    With a version, it is named: edited and applied, the document is refused if the catalog has moved on
-        since.
+    With a version the text names it: if that text is edited and applied, it is refused when the catalog has a
+    newer version.
     """
     if document is None:
         return ""

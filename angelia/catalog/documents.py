@@ -22,17 +22,17 @@ from angelia.contracts.sources import CHANNELS, LOCALE, NAME
 from angelia.days import FIRST_DAY, LAST_DAY
 from angelia.errors import InvalidInput, without_addresses
 
-MICROS = 1_000_000  # int64 micro-units inside: sums do not depend on order
+MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 
 Id = Annotated[str, Field(pattern=NAME)]
 Locale = Annotated[str, Field(pattern=LOCALE)]
 Pct = Annotated[float, Field(ge=0, le=100)]
-# Far above any use, and far below where sums of a night leave 64 bits.
+# Far above any use, and far below where a night's sums would leave 64 bits.
 MAX_COUNT = 1_000_000_000
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 PositiveCount = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
-# A plan reads all pushes since a campaign that comes once began.
+# For a campaign with occurrence `once`, a plan reads all pushes since its start.
 MAX_ONCE_DAYS = 3_660
 Hour = Annotated[int, Field(ge=0, le=23)]
 Salt = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
@@ -89,20 +89,21 @@ class QuietHours(DocumentPart):
 
 
 class Holdout(DocumentPart):
-    """A share of all users who get no marketing at all, drawn by `salt`: the yardstick of everything."""
+    """A share of all users who get no marketing, drawn by `salt`: every lift compares with it."""
 
     share_pct: Pct
     salt: Salt
 
 
 class Explore(DocumentPart):
-    """How much is drawn rather than chosen: a share of the people for slots, and for materials the share of
-    the expected opens that may be spent on learning.
+    """How much is drawn rather than chosen, to learn from.
+
+    For slots it is a share of the people; for materials, the share of expected opens that may be spent.
     """
 
     slot_share_pct: Pct
     epsilon: float = Field(ge=0, le=1)
-    temperature: float | None = Field(None, gt=0, le=100)  # not read since materials are drawn by inverse gap
+    temperature: float | None = Field(None, gt=0, le=100)  # unused since materials are drawn by inverse gap
 
 
 class Policy(Document):
@@ -145,8 +146,7 @@ class Audience(Document):
 
 
 class Variable(DocumentPart):
-    """A template variable: from the material's `fields`, else from `source` (user.<column>), else
-    `default`."""
+    """A template variable: the material's field, else `source` (user.<column>), else `default`."""
 
     default: Scalar | None = None
     source: Annotated[str, Field(pattern=r"^user\.[a-z][a-z0-9_]*$")] | None = None
@@ -160,7 +160,10 @@ class Variant(DocumentPart):
 
 
 class Template(Document):
-    """Words with variables, in one or more languages; `channel: fcm` is short for `channels: [fcm]`."""
+    """Text with variables, in one language or more.
+
+    `channel: fcm` is short for `channels: [fcm]`.
+    """
 
     kind: Literal["template"] = "template"
     channels: Annotated[tuple[ChannelName, ...], AfterValidator(_distinct), Field(min_length=1)]
@@ -204,15 +207,16 @@ class Material(Document):
 
 
 class Occurrence(DocumentPart):
-    """How often a person may get it: `once`, once a day, or once an ISO week; `weekdays` limits the days."""
+    """How often a person may get it: `once`, once a day, or once an ISO week.
+
+    `weekdays` limits the days.
+    """
 
     every: Literal["once", "daily", "weekly"]
     weekdays: Annotated[tuple[Weekday, ...], AfterValidator(_distinct), Field(min_length=1)] | None = None
 
     def key(self, day: date) -> str | None:
-        """Return the occurrence a day belongs to (`once`, `2026-11-15`, `2026-W46`), or None if the weekday
-        is not served.
-        """
+        """Return the occurrence of a day (`once`, `2026-11-15`, `2026-W46`), or None."""
         if self.weekdays is not None and WEEKDAYS[day.weekday()] not in self.weekdays:
             return None
         if self.every == "once":
@@ -243,8 +247,9 @@ class Budget(DocumentPart):
 
 
 class Campaign(Document):
-    """Who is told what, when and how often; `at_least_once` = transactional: exempt from caps, holdouts and
-    quiet hours.
+    """A campaign: who gets which message, when and how often.
+
+    `at_least_once` makes it transactional: caps, holdouts and quiet hours do not apply.
     """
 
     kind: Literal["campaign"] = "campaign"
@@ -298,7 +303,7 @@ class Campaign(Document):
         return round(self.value_per_open * MICROS)
 
     def occurrence_on(self, day: date) -> str | None:
-        """Return the occurrence key of a (local) day, or None if the campaign does not run that day."""
+        """Return the occurrence key of a (local) day, or None if the campaign does not run then."""
         return self.occurrence.key(day) if self.start_date <= day <= self.end_date else None
 
 
@@ -353,7 +358,7 @@ def check_document(raw: object) -> tuple[AnyDocument | None, list[DocumentProble
             return None, [DocumentProblem(("channel",), "give channel or channels, not both")]
         raw = {**{key: value for key, value in raw.items() if key != "channel"}, "channels": [raw["channel"]]}
     try:
-        # JSON mode: strict about types, yet dates and lists come as YAML and JSON write them.
+        # JSON mode is strict about types, yet accepts dates and lists as YAML and JSON write them.
         return KINDS[kind].model_validate_json(json.dumps(raw, default=str)), []
     except ValidationError as error:
         return None, list(

@@ -1,4 +1,4 @@
-"""The words a campaign would send: every material in every language, or as one person would read them.
+"""The text a campaign would send: every material by language, or as one person reads it.
 
 Reads the catalog store, and `user_features` for a person. Prints to the operator who asked; a person's id is
 in no error and no log.
@@ -20,7 +20,7 @@ from angelia.errors import NotFound
 from angelia.lake import Lake
 from angelia.templates.rendering import CompiledTemplate, Rendered, RowRejected, choose_locale, field_values
 
-SAMPLE = 200  # people whose messages are tried
+SAMPLE = 200  # people whose messages are rendered and checked
 Refuse = Callable[[Campaign, Template, Rendered], dict[str, str]]
 """Says, by channel, why a provider would refuse a message."""
 
@@ -47,8 +47,9 @@ def person_row(lake: Lake, user_id: str, ds: str | None) -> dict[str, Any]:
 
 
 def sample_people(lake: Lake, ds: str | None, columns: list[str]) -> tuple[str, list[dict[str, Any]]]:
-    """Return a night (the newest unless given) and the first people of its `user_features`; none if there are
-    no features.
+    """Return a night (the newest unless given) and the first people of its `user_features`.
+
+    Without features there are none.
     """
     ds = ds or _newest_night(lake)
     commit = lake.head("user_features", ds=ds) if ds else None
@@ -61,7 +62,7 @@ def sample_people(lake: Lake, ds: str | None, columns: list[str]) -> tuple[str, 
 def _newest_night(lake: Lake) -> str:
     nights: list[str] = [night["ds"] for night in lake.partitions("user_features")]
     today = datetime.now(UTC).date().isoformat()
-    # A night after today comes of a mistyped year or a trial: it is the default only where there is no other.
+    # A night after today comes from a mistyped year or a trial: it is the default only if no other exists.
     return max((ds for ds in nights if ds <= today), default=nights[-1] if nights else "")
 
 
@@ -84,11 +85,11 @@ def keys_of(campaign: Campaign, documents: Mapping[Key, AnyDocument]) -> set[Key
 def preview_campaign(
     store: CatalogStore, campaign_id: str, person: dict[str, Any] | None, refuse: Refuse | None = None
 ) -> list[dict[str, Any]]:
-    """Return one entry per material and language: material, locale, title, body, link, rejected (reason or
-    None), refused (why a provider would not take it, by channel).
+    """Return one entry per material and language, with its text and its refusals.
 
-    With a person only their language is rendered. Without, variables that come from a person take their
-    default.
+    An entry holds material, locale, title, body, link, rejected (a reason or None), and refused: by channel,
+    why its provider would not take the message. With a person only their language is rendered; without,
+    variables that come from a person take their default.
 
     Raises:
         NotFound: no such campaign.

@@ -1,5 +1,6 @@
-"""What is wrong with a document, said with the path inside it and the nearest known name, so that an operator
-can find and mend it.
+"""Problems of documents: the path inside the document, and the nearest known name.
+
+With both, an operator finds the place and can correct it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class DocumentProblem:
-    """One thing wrong with one document: the path inside it (keys and list positions) and the message."""
+    """One problem of one document: the path inside it (keys and positions) and the message."""
 
     path: tuple[str | int, ...]
     message: str

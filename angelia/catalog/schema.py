@@ -29,10 +29,12 @@ _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "maria
 
 
 def connect(url: str) -> Engine:
-    """Return an engine on a catalog whose schema is current; a SQLite file and its folder are made if absent.
+    """Return an engine on a catalog whose schema is current.
+
+    A SQLite file and its folder are created if absent.
 
     Raises:
-        InvalidInput: the address is no SQLAlchemy URL, or its driver is not installed.
+        InvalidInput: the address is not a SQLAlchemy URL, or its driver is not installed.
         AngeliaError: the database does not answer, or its schema is newer than this code.
     """
     engine = _engine(url)
@@ -47,7 +49,7 @@ def connect(url: str) -> Engine:
 
 
 def standing(url: str) -> tuple[str, str]:
-    """Return the kind of database, and how far its schema is, in words; nothing is created or upgraded.
+    """Return the kind of database and the state of its schema, in words; change nothing.
 
     Raises:
         InvalidInput, AngeliaError: see `connect`.

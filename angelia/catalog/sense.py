@@ -1,7 +1,9 @@
-"""Documents that are well-formed and can mean nothing, or something else: said as warnings, each with a fix.
+"""Warnings for well-formed documents that can have no effect, or not the intended one.
 
-Reads documents only. Surprise: whether a campaign is over depends on the day it is looked at, so the day is
-given; a document that is over and does not change is not named again.
+Each warning names a fix. Reads documents only.
+
+Surprise: whether a campaign is over depends on the day of the look, so callers pass the day. A document that
+is over and does not change is not named again.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from angelia.catalog.documents import (
 )
 from angelia.catalog.problems import DocumentProblem, Key, Notice
 
-FAR_DAYS = 366  # a campaign that begins later is more often a mistyped year than a plan
+FAR_DAYS = 366  # a later start is more often a mistyped year than a plan
 Documents = Mapping[Key, AnyDocument]
 Path = tuple[str | int, ...]
 
@@ -59,9 +61,9 @@ def notices(documents: Documents, today: date) -> Iterator[Notice]:
 
 
 def shown_numbers(documents: Documents) -> Iterator[Notice]:
-    """Yield the numbers that are shown with fewer decimals than prices have, as `9.90` becomes `9.9`.
+    """Yield the numbers shown with fewer decimals than prices have, as `9.90` becomes `9.9`.
 
-    What was written is not kept beside the number, so this is for looking, not for applying.
+    The catalog does not keep what was written beside the number, so this serves a preview, not an apply.
     """
     for key, document in sorted(documents.items()):
         values: dict[Path, Scalar | None] = {}
@@ -76,7 +78,7 @@ def shown_numbers(documents: Documents) -> Iterator[Notice]:
 
 
 def written_number(path: Path, text: str, value: object) -> DocumentProblem | None:
-    """Return the warning for a number that is shown otherwise than it was written; None for other values."""
+    """Return the warning for a number that is shown differently from its text, or None."""
     is_shown = path[:1] == ("fields",) or (path[:1] == ("variables",) and path[-1:] == ("default",))
     if not is_shown or isinstance(value, bool) or not isinstance(value, int | float) or str(value) == text:
         return None
@@ -92,7 +94,9 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
         says = f"{campaign.start_date} is more than a year away; is the year right?"
         yield Doubt(("start_date",), says)
     if campaign.value_per_open == 0:
-        yield Doubt(("value_per_open",), "0 is worth no more than it costs: nothing will be sent; give more")
+        yield Doubt(
+            ("value_per_open",), "an open worth 0 never covers its cost: nothing will be sent; give more"
+        )
     if campaign.holdout_pct == 100:
         yield Doubt(("holdout_pct",), "100 % are held out: nobody will get it; give less")
     yield from _caps(campaign.caps)
@@ -139,7 +143,7 @@ def _window(campaign: Campaign, documents: Documents) -> Iterator[Doubt]:
 
 
 def _materials(campaign: Campaign, documents: Documents, begin: date) -> Iterator[Doubt]:
-    """Yield materials that are never valid while the campaign runs, or the first day without any."""
+    """Yield materials never valid while the campaign runs, and the first day without any."""
     end = campaign.end_date
     spans: list[tuple[date, date]] = []
     for i, name in enumerate(campaign.materials):

@@ -1,9 +1,9 @@
-"""The catalog as of a night: one commit of `catalog_snapshot`, and the object that every job of that night
-reads instead of the database.
+"""The catalog as of a night: the one object that every job of that night reads.
 
 Grain: one row = one document (kind, id) with its version and canonical JSON. Reads the catalog store and the
-    log `stops`; writes `catalog_snapshot`. Equal catalogs give equal bytes. The campaigns that were stopped
-    at that moment stand in the commit's meta, so a replay of the night stops the same.
+log `stops`; writes one commit of `catalog_snapshot`, so no job reads the database. Equal catalogs give equal
+bytes. The campaigns that were stopped at that moment stand in the commit's meta, so a replay of the night
+leaves out the same ones.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class Documents(Protocol):
 
 @dataclass(frozen=True)
 class Catalog:
-    """All documents of one snapshot, by id; `stopped` holds the campaigns that were stopped when it was
-    taken.
+    """All documents of one snapshot, by id.
+
+    `stopped` holds the campaigns that were stopped when it was taken.
     """
 
     policy: Policy
@@ -74,8 +75,10 @@ class Catalog:
     commit: Commit | None = field(default=None, compare=False)
 
     def running(self, days: Iterable[date]) -> dict[str, Campaign]:
-        """Return the campaigns that are not stopped and serve at least one of the (local) days, sorted by
-        id."""
+        """Return the running campaigns that serve one of the (local) days, sorted by id.
+
+        Stopped campaigns are left out.
+        """
         wanted = list(days)
         return {
             name: campaign
@@ -84,9 +87,9 @@ class Catalog:
         }
 
     def materials_of(self, campaign_id: str) -> list[str]:
-        """Return the materials that a campaign or an arm of its experiment may show, in order of id.
+        """Return the materials that a campaign or an arm of its experiment may show, by id.
 
-        Documents that are applied today name none in an arm that the campaign lacks; older snapshots may.
+        An apply refuses an arm's material that the campaign lacks; older snapshots may still hold one.
         """
         campaign = self.campaigns[campaign_id]
         names = set(campaign.materials)
@@ -160,10 +163,12 @@ def documents_of(catalog: Catalog) -> list[Stored]:
 
 
 def write_snapshot(lake: Lake, store: Documents, ds: str, *, stopped: Iterable[str] | None = None) -> Commit:
-    """Publish the store's documents as the catalog of night `ds`; equal catalogs make equal files.
+    """Publish the store's documents as the catalog of night `ds`.
+
+    Equal catalogs make equal files.
 
     Args:
-        stopped: the campaigns that were stopped then; None = those that are now.
+        stopped: the campaigns that were stopped then; None = those that are stopped now.
 
     Raises:
         InvalidInput: the catalog has no policy.
@@ -187,7 +192,7 @@ def write_snapshot(lake: Lake, store: Documents, ds: str, *, stopped: Iterable[s
     digest.update("\x1f".join(stopped).encode())
     with lake.attempt("catalog_snapshot", ds=ds) as attempt:
         attempt.write(table, "documents.parquet")
-        # The content is among the parameters: a racer with another catalog must not be taken for an equal
+        # The content's hash is a parameter, so that a racer with another catalog does not pass for an equal
         # run.
         return attempt.publish(params={"catalog_sha256": digest.hexdigest()}, meta={"stopped": stopped})
 
@@ -203,7 +208,7 @@ def load_snapshot(lake: Lake, ds: str) -> Catalog:
 
 
 def nearest_catalog(lake: Lake, ds: str) -> Catalog | None:
-    """Return the newest catalog snapshot up to ds, or the oldest after it; None if none was ever taken."""
+    """Return the newest catalog snapshot up to ds, else the oldest after it, else None."""
     days = [part["ds"] for part in lake.partitions("catalog_snapshot")]
     until = [day for day in days if day <= ds]
     chosen = until[-1] if until else (days[0] if days else None)

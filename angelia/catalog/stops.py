@@ -1,5 +1,6 @@
-"""Stopping and resuming a campaign. Writes one entry of the lake's log `stops` (which delivery obeys), then
-the catalog's audit trail.
+"""Stop and resume a campaign.
+
+Writes one entry of the lake's log `stops`, which delivery obeys, then the catalog's audit trail.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def set_stopped(
         "actor": [actor],
         "reason": [reason],
     }
-    # The lake first: it is what stops messages. The trail may fail and be seen to.
+    # The lake comes first, since it stops the messages; if the audit trail then fails, the operator sees it.
     lake.append_log("stops", pa.table(row, schema=arrow.schema(dataset("stops"))))
     store.record(action, "campaign", campaign, actor=actor, at=at, detail=reason)
     return True

@@ -1,9 +1,8 @@
-"""The catalog store: versioned documents in a SQL database, every change audited, and no change lost to
-another.
+"""The catalog store: versioned, audited documents in a SQL database.
 
 Grain: one document = one (kind, id). Reads and writes the database at `ANGELIA_CATALOG`. Every change names
-    the version it was made from; if somebody changed the document meanwhile, the whole call is refused with
-    `Conflict` and nothing is written. A removed document keeps its versions.
+the version it was made from; if somebody changed the document meanwhile, the whole call is refused with
+`Conflict` and nothing is written, so no change overwrites another. A removed document keeps its versions.
 """
 
 from __future__ import annotations
@@ -44,8 +43,9 @@ class Head:
 
 @dataclass(frozen=True)
 class Change:
-    """One change to make: the new document (None = remove) and the version it was made from (0 = there was
-    none).
+    """One change to make: the new document, and the version it was made from.
+
+    No document means remove; version 0 means that none existed.
     """
 
     kind: str
@@ -56,8 +56,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Version:
-    """One past or present state of a document; `changed` lists the paths that differ from the version
-    before."""
+    """One past or present state of a document.
+
+    `changed` lists the paths that differ from the version before.
+    """
 
     version: int
     action: str
@@ -96,11 +98,10 @@ class CatalogStore:
         return cls(schema.connect(url))
 
     def heads(self, *, tolerant: bool = False) -> dict[tuple[str, str], Head]:
-        """Return the newest state of every document there ever was, removed ones included, sorted by kind and
-        id.
+        """Return the newest state of every document, removed ones included, by kind and id.
 
         Args:
-            tolerant: return documents that do not follow their model, too, with their `problem`: an apply can
+            tolerant: also return documents that do not follow their model, with their `problem`: an apply can
                 replace them.
 
         Raises:
@@ -222,8 +223,9 @@ class CatalogStore:
     def _moved(
         self, connection: Connection, changes: Sequence[Change], generation: int | None
     ) -> Conflict | None:
-        """Return what to say if the catalog is not what the changes were made from. The lock is held: what is
-        read here stands.
+        """Return the conflict's message if the catalog is not what the changes were made from.
+
+        The lock is held, so what is read here cannot change before the write.
         """
         rows = connection.execute(
             sa.select(
@@ -292,8 +294,10 @@ def generation_of(heads: Mapping[tuple[str, str], Head]) -> int:
 
 
 def changed_paths(before: str | None, after: str | None) -> list[str]:
-    """Return the dotted paths at which two canonical bodies differ, sorted; empty if one of them is
-    absent."""
+    """Return the sorted dotted paths at which two canonical bodies differ.
+
+    The result is empty if either is absent.
+    """
     if before is None or after is None:
         return []
     return sorted(_differences(json.loads(before), json.loads(after), ""))

@@ -1,9 +1,8 @@
-"""Tables of the catalog store. The same on SQLite, PostgreSQL and MariaDB: short key strings, ISO instants as
-text, bodies as canonical JSON text.
+"""Tables of the catalog store, the same on SQLite, PostgreSQL and MariaDB.
 
-`catalog_documents` holds the newest state (body NULL = removed; the version counts on, so a version never
-names two texts),
-`catalog_versions` every state there was, `catalog_audit` who did what when, stops and resumes included.
+Keys are short strings, instants ISO text, bodies canonical JSON text. `catalog_documents` holds the newest
+state (body NULL = removed; the version counts on, so a version never names two texts), `catalog_versions`
+every state so far, `catalog_audit` who did what when, stops and resumes included.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
 REVISION = "0002"
 """Revision this code works on: the newest in `migrations/versions` (a test compares)."""
-VERSION_TABLE = "catalog_schema"  # of its own: the database may be shared with other tools that use alembic
+VERSION_TABLE = "catalog_schema"  # our own name: other tools that use alembic may share the database
 
 _LONG = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 _MYSQL: dict[str, Any] = {

@@ -1,8 +1,7 @@
-"""Whether documents fit each other: references, predicates, template variables, rendered samples. Nothing is
-read or written here.
+"""Check that documents fit each other: references, predicates, variables, rendered samples.
 
-What a single document must be is in `documents`; this looks at the whole catalog as it would be after an
-`apply`.
+`documents` states what a single document must be; this module looks at the whole catalog as it would be after
+an `apply`. It reads and writes nothing.
 """
 
 from __future__ import annotations

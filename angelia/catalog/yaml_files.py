@@ -44,7 +44,7 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Raw:
-    """One raw document: where it stands, the line of each value in it, and each number as it was written."""
+    """One raw document: its file, the line of each value, and each number as written."""
 
     file: str
     line: int
@@ -60,9 +60,7 @@ class Raw:
         return value
 
     def at(self, problem: DocumentProblem) -> str:
-        """Return `file:line: kind/id: problem`, with the line of the innermost known step of the problem's
-        path.
-        """
+        """Return `file:line: kind/id: problem`, with the line of the innermost known path step."""
         path = problem.path
         while path and path not in self.lines:
             path = path[:-1]

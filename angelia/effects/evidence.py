@@ -1,4 +1,4 @@
-"""The report's evidence: the plan's certificate, the data's verdicts, and the commits it was made from.
+"""The report's evidence: the plan's certificate, the data's verdicts, and the commits.
 
 Reads the meta of the decisions commit, the gates' verdicts and the checks of the report's tables; returns
 HTML sections.
@@ -20,7 +20,7 @@ from angelia.effects.findings import Findings
 from angelia.effects.summary import manifest_sha256
 from angelia.effects.tables import Check
 
-FULL_PCT = 99  # an hour so full is called so: cut-offs are classes of bids and leave a little room
+FULL_PCT = 99  # from here an hour counts as full: cut-offs are classes of bids and leave a little room
 
 
 def certificate(found: Findings) -> str:
@@ -203,10 +203,7 @@ def quality(found: Findings) -> str:
         inner = table(
             columns,
             shown,
-            (
-                "Rows that break a rule; those within what the contract tolerates are dropped and "
-                "counted by the jobs"
-            ),
+            "Rows that break a rule; jobs drop and count those that the contract tolerates",
         )
         parts.append(
             inner

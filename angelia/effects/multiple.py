@@ -1,6 +1,4 @@
-"""Which of many differences stand out: Holm's correction, from the 95 % intervals that the report's tables
-hold.
-"""
+"""Which of many differences stand out: Holm's correction, from 95 % intervals."""
 
 from __future__ import annotations
 
@@ -11,10 +9,10 @@ _Z = 1.959963984540054  # half the width of a 95 % interval, in standard errors
 
 
 def holm(rows: Sequence[tuple[float, float, float]], level: float = 0.05) -> list[bool]:
-    """Return which of (difference, low, high) differ from zero, with at most `level` chance of any error.
+    """Return which of (difference, low, high) differ from zero at a family-wise `level`.
 
-    The standard error is that of the interval's side towards zero, so that a single interval stands out
-    exactly where it leaves out zero.
+    The standard error is that of the interval's side towards zero, so a single interval stands out exactly
+    where it excludes zero.
     """
     ranked = sorted((_p_value(*row), i) for i, row in enumerate(rows))
     found = [False] * len(rows)

@@ -55,7 +55,7 @@ def _step(found: Findings, name: str) -> int:
 def _tiles(found: Findings) -> str:
     planned, accepted, opened = (_step(found, name) for name in ("planned", "accepted", "opened"))
     index, decisions = found.sources.one("user_index"), found.sources.one("decisions")
-    # A warning is no failure: the page says "failed" of what is critical or crashed only, as its quality
+    # A warning is not a failure: the page counts as failed only critical and crashed checks, as its quality
     # section does.
     severities = [check.severity for check in found.checks if check.failed]
     severities += ["critical" if v["crashed"] else v["severity"] for v in found.verdicts if not v["success"]]

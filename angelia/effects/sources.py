@@ -91,8 +91,9 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
 
 
 def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: Sources) -> None:
-    """Make one view per dataset over its commits' files: the contract's columns and types; empty where
-    nothing is committed.
+    """Make one view per dataset over its commits' files, with the contract's columns and types.
+
+    A view is empty where nothing is committed.
     """
     connection.execute("SET TimeZone = 'UTC'")
     for name, commits in sources.commits.items():

@@ -18,8 +18,9 @@ from angelia.users.index import index_head
 
 
 def manifest_sha256(manifest: Commit | None) -> str | None:
-    """Return one hash over the sorted `part sha256` lines of a manifest; part = its layout keys, e.g.
-    `send_hour=…/channel=…/priority=…/part=…`.
+    """Return one hash over the sorted `part sha256` lines of a manifest.
+
+    A part is named by its layout keys, e.g. `send_hour=…/channel=…/priority=…/part=…`.
     """
     if manifest is None:
         return None
@@ -32,9 +33,7 @@ def manifest_sha256(manifest: Commit | None) -> str | None:
 
 
 def summary(lake: Lake, ds: str) -> dict[str, Any]:
-    """Return a night's counts: users, audiences, decisions and deliveries by outcome, manifest parts, rows
-    and hash, opens.
-    """
+    """Return a night's counts: users, audiences, outcomes, manifest parts, rows, hash, opens."""
     index = index_head(lake)
     members = lake.head("audience_members", ds=ds)
     decisions = lake.head("decisions", ds=ds)

@@ -1,10 +1,8 @@
-"""Run the report's tables: `sql/<table>/query.sql` into a table of that name, then `sql/<table>/checks.sql`
-on it.
+"""Run the report's tables: `sql/<table>/query.sql`, then `sql/<table>/checks.sql` on it.
 
-A check is a query whose rows are what is wrong; comments above it give its name, its severity (`critical`
-ends the report with exit code 2,
-`warning` is shown) and what it says. Values reach the SQL as parameters: $ds, $plan_start, $plan_end,
-$window_end, $conversion.
+The query's result becomes a table of that name. A check is a query that returns the wrong rows; comments
+above it give its name, its severity (`critical` ends the report with exit code 2, `warning` is shown) and its
+message. Values reach the SQL as parameters: $ds, $plan_start, $plan_end, $window_end, $conversion.
 """
 # ruff: noqa: S608 - the statements come from files of the repository; values are parameters.
 

@@ -1,7 +1,7 @@
-"""Gates: contract-derived checks and invariants over committed partitions, and their verdicts.
+"""Gates: contract-derived checks and invariants over commits, and their verdicts.
 
 Public face: `measure(lake, dataset, ds)`, `run_gate(lake, gate, ds)`, `require_open(gate, ds, verdicts)`,
-    `verdicts(lake, ds)`.
+`verdicts(lake, ds)`.
 """
 
 from angelia.quality.gates import GATES, measure, run_gate, verdicts

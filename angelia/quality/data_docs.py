@@ -1,11 +1,11 @@
-"""Great Expectations' Data Docs of the gates' checks: its own pages of suites and validation results, which
-hold measures and never a row.
+"""Great Expectations' Data Docs of the gates' checks: measures, never a row.
 
 Reads the newest verdicts of the last days on this branch; writes HOME/reports/data_docs. Nothing is validated
-again: a page shows what the gate said when it was checked, a crash as a crash. What would surprise: the site
-as Great Expectations writes it asks half a dozen servers for styles and scripts, shows nothing without them,
-and prints tracebacks with paths; here everything of that is taken out, one style of our own is put in, and
-the index is ours. Building imports Great Expectations (about eight seconds).
+again: a page shows the gate's verdict as it was, a crash as a crash.
+
+Surprise: the site as Great Expectations writes it requests styles and scripts from half a dozen servers,
+shows nothing without them, and prints tracebacks with paths. All of that is removed here, and our own style
+and index are put in. Building imports Great Expectations (about eight seconds).
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ Group = tuple[str, str]
 
 
 def build(history: History, folder: Path) -> dict[str, int]:
-    """Write the site of a history's verdicts in place of an older one; return how many suites, validations
-    and pages it has.
+    """Write the site of a history's verdicts; count its suites, validations and pages.
+
+    The new site replaces the older one only when it is complete.
 
     Raises:
         InvalidInput: the folder cannot be written.
@@ -83,8 +84,10 @@ def _groups(history: History) -> dict[Group, dict[str, list[CheckVerdict]]]:
 
 
 def _checks(gate: str, name: str) -> list[Constraint]:
-    """Return every check of a dataset in a gate: its contract's, the invariants on it, and that its partition
-    is there and can be read.
+    """Return every check of a dataset in a gate.
+
+    These are its contract's checks, the invariants on it, and the checks that its partition exists and can be
+    read.
     """
     whole = [
         Constraint(EXISTS, Kind.RULE, (), 0.0, Severity.CRITICAL, "no commit"),
@@ -98,8 +101,9 @@ def _checks(gate: str, name: str) -> list[Constraint]:
 def _write_site(
     groups: Mapping[Group, Mapping[str, Sequence[CheckVerdict]]], site: Path
 ) -> dict[tuple[str, str, str], str]:
-    """Let Great Expectations write its pages, clean them, and return their addresses by (gate, dataset, day);
-    day empty: the suite.
+    """Let Great Expectations write its pages, clean them, and return their addresses.
+
+    They are keyed by (gate, dataset, day); an empty day is the suite.
     """
     library = gx.great_expectations()
     from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
@@ -172,8 +176,9 @@ def _write_site(
 
 
 def _result(verdict: CheckVerdict, expected: Mapping[str, Constraint]) -> Any:
-    """Return what Great Expectations said of a check, as it would have said it then; of a crash only that it
-    was one.
+    """Return a check's result as Great Expectations would have returned it then.
+
+    Of a crash it holds the fact only.
     """
     from great_expectations.core import ExpectationValidationResult
 
@@ -222,8 +227,9 @@ _HEAD = (
 
 
 def clean(text: str) -> str:
-    """Return a page of Great Expectations that needs nothing but itself: no script, nothing from elsewhere,
-    one style sheet, named by hash.
+    """Return a Great Expectations page that needs no other file but one style sheet.
+
+    It has no script and requests nothing from elsewhere; the style sheet is named by its hash.
     """
     for pattern in _DROPPED:
         text = pattern.sub("", text)

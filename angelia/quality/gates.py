@@ -40,8 +40,9 @@ EXISTS, READABLE = "partition.exists", "partition.readable"
 
 @dataclass(frozen=True)
 class Gate:
-    """What a gate looks at: `required` and `optional` datasets by their contracts, then invariants, which may
-    read `context` too.
+    """What a gate checks: datasets by their contracts, then invariants.
+
+    `required` and `optional` datasets are measured; invariants may read `context` too.
     """
 
     required: tuple[str, ...]
@@ -99,8 +100,9 @@ def measure(lake: Lake, name: str, ds: str) -> Measures:
 
 
 def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -> list[CheckVerdict]:
-    """Measure and judge all datasets and invariants of a gate, store the verdicts, return them in a fixed
-    order.
+    """Measure and judge a gate's datasets and invariants; store and return the verdicts.
+
+    Their order is fixed.
 
     Args:
         lake: where the data is.
@@ -128,8 +130,9 @@ def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -
 
 
 def commits_for(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
-    """Return the commits that a gate of `ds` looks at; of receipts, those of the plans that a night of `ds`
-    reads (ds-3 to ds).
+    """Return the commits that a gate of `ds` reads.
+
+    Of receipts these are the commits of the plans that a night of `ds` reads (ds-3 to ds).
     """
     if name != "push_receipts":
         return newest(lake, name, ds)
@@ -226,8 +229,10 @@ def _check_invariants(run: _Run, invariants: Sequence[Invariant], lead_hours: in
 
 @dataclass(frozen=True)
 class Counted:
-    """What an invariant counted; both None: a dataset it needs is not readable (which is another check's
-    verdict), or it crashed.
+    """What an invariant counted.
+
+    Both are None if the invariant crashed, or a dataset it needs cannot be read (another check's verdict says
+    so).
     """
 
     invariant: Invariant
@@ -282,8 +287,9 @@ def count_invariants(
 
 
 def prepare(views: Views, opened: Mapping[str, View], ds: str, lead_hours: int) -> dict[str, Any]:
-    """Make the views `choices` and `campaigns` where their datasets are open; return the parameters that
-    invariants name.
+    """Make the views `choices` and `campaigns`, and return the invariants' parameters.
+
+    A view is made where its dataset can be read.
     """
     if "decisions" in opened:
         views.connection.execute(
@@ -322,8 +328,9 @@ def _campaigns(lake: Lake, commits: Sequence[Commit]) -> pa.Table:
 
 
 def _index_users(lake: Lake, opened: Mapping[str, View]) -> int:
-    """Return how many users the index held that the features were built from: users appended since have no
-    row yet, and need none.
+    """Return how many users the index held when the features were built.
+
+    Users appended since have no row yet, and need none.
     """
     features, index = opened.get("user_features"), opened.get("user_index")
     if features is None or index is None:
@@ -377,7 +384,7 @@ def _verdict(
 
 
 def short(error: Exception) -> str:
-    """Return what crashed a check, in one line that holds no value of a row and no path of this machine."""
+    """Return the crash of a check in one line, without a row's value or a path of this machine."""
     if isinstance(error, duckdb.DataError):
         return f"{type(error).__name__}: a value could not be converted"
     # The first line only: DuckDB repeats the whole statement below it. Of what it quotes, only a file of ours
@@ -387,7 +394,5 @@ def short(error: Exception) -> str:
 
 
 def verdicts(lake: Lake, ds: str) -> list[dict[str, Any]]:
-    """Return the newest verdicts of every gate that was checked for a day, as plain dictionaries in the
-    gates' order.
-    """
+    """Return the newest verdicts of a day as plain dictionaries, in the gates' order."""
     return [asdict(verdict) for gate in GATES for verdict in load(lake, gate, ds)]

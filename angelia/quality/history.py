@@ -26,14 +26,15 @@ BY_DAY = tuple(name for name, contract in CONTRACTS.items() if contract.partitio
 
 @dataclass(frozen=True)
 class History:
-    """What is known of the last days; sequences have one entry per day, oldest first, None where nothing was
-    committed.
+    """The last days' verdicts, row counts, rejects and problems.
+
+    Sequences have one entry per day, oldest first, and None where nothing was committed.
 
     Args:
         branch: whose verdicts these are.
         days: consecutive days, oldest first.
         verdicts: by (day, gate); absent where the gate was not checked.
-        guard: what the guard kept of a night, by day.
+        guard: the guard's verdict on a night, by day.
         rows: rows of a dataset's newest commit.
         rejects: rows left out, by (dataset, reason).
         unreadable: what could not be read, in words.
@@ -110,8 +111,9 @@ def _verdicts(
 
 
 def _commits(lake: Lake, days: Sequence[str], unreadable: list[str]) -> dict[tuple[str, str], Commit]:
-    """Return the newest commits by (dataset, day): some requests each, so many at a time (a store far away
-    answers in 20 ms).
+    """Return the newest commits by (dataset, day).
+
+    Each takes some requests, so many run at a time: a distant store answers in 20 ms.
     """
     wanted = []
     for name in BY_DAY:

@@ -1,10 +1,9 @@
-"""What must hold between rows and between datasets, beyond each contract: the SQL that finds the rows that
-break it.
+"""Invariants between rows and between datasets, beyond each contract, as SQL.
 
-Grain: one invariant = one check of a gate. Reads views named as datasets, plus `choices` (decisions, one row
-    per considered campaign) and
-`campaigns` (campaign_id, topic, is_transactional of the night's snapshot). Parameters: `$plan_start`,
-`$plan_end`, `$outcomes`, `$index_users`.
+Each query selects the rows that break its invariant. Grain: one invariant = one check of a gate. Reads views
+named as datasets, plus `choices` (decisions, one row per considered campaign) and `campaigns` (campaign_id,
+topic, is_transactional of the night's snapshot). Parameters: `$plan_start`, `$plan_end`, `$outcomes`,
+`$index_users`.
 """
 # ruff: noqa: S608 - made of names and constants of this module; values travel as parameters.
 
@@ -18,8 +17,9 @@ from angelia.contracts.core import Severity
 
 @dataclass(frozen=True)
 class Invariant:
-    """One check: `sql` selects the breaking rows; `of` is the dataset or view that its percentage is of;
-    `needs` must be readable.
+    """One check, as the SQL that selects the breaking rows.
+
+    `of` is the dataset or view whose rows are 100 %; `needs` are the datasets that it reads.
     """
 
     name: str

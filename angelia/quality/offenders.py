@@ -1,10 +1,11 @@
-"""The rows a check counted, for a person to look at: at most a few, personal columns as keyed-hash prefixes.
+"""Rows that a check counted, for a person to look at, with personal columns hashed.
 
 Reads the newest commits of the gate's datasets and the key `keys/quality` (made once in the lake, so that
-equal values look equal in every run); writes nothing else. What would surprise: a column that no contract
-declares is treated as personal, for nobody knows what is in it.
+equal values look equal in every run); writes nothing else.
+
+Surprise: a column that no contract declares is treated as personal, since nobody knows what is in it.
 """
-# ruff: noqa: S608 - the statements are made of the names and constants of this package.
+# ruff: noqa: S608 - the statements consist of this package's names and constants.
 
 from __future__ import annotations
 
@@ -84,7 +85,7 @@ def _find(gate: str, check: str) -> tuple[str, Constraint]:
     if name in (*chosen.required, *chosen.optional):
         if rest in (EXISTS, READABLE):
             raise InvalidInput(
-                f"{check} is about the partition as a whole: there are no rows to show",
+                f"{check} is about the partition as a whole, so it has no rows to show",
                 fix=f"look at `angelia lake log {name}`",
             )
         for constraint in constraints(dataset(name)):
@@ -128,8 +129,9 @@ def _of_invariant(views: Views, invariant: Invariant, ds: str, limit: int) -> pa
 
 
 def _statement(views: Views, view: View, constraint: Constraint) -> str:
-    """Return the statement that gives the breaking rows; for presence and type: the rows of the files at
-    fault.
+    """Return the statement that selects the breaking rows.
+
+    For presence and type these are the rows of the files at fault.
     """
     contract = dataset(view.name)
     expected = sql.expected_types(views.connection, contract)
@@ -168,7 +170,7 @@ def _value(name: str, value: Any, key: bytes | None) -> Any:
         return _hidden(value, key)
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
-    # A column may have slipped: an address is one wherever it stands.
+    # Columns may have slipped, so an address is recognised in every column.
     if key and isinstance(value, str | list | dict) and without_addresses(str(value)) != str(value):
         return _hidden(value, key)
     return value
@@ -191,8 +193,6 @@ def _key(store: Store) -> bytes:
 
 
 def columns_first(rows: list[dict[str, Any]], check: str) -> list[Mapping[str, Any]]:
-    """Return the rows with the column that the check is about in front, so that it is seen in a narrow
-    terminal.
-    """
+    """Return the rows with the check's column first, so that a narrow terminal shows it."""
     about = check.split(".")[1] if check.count(".") >= 2 else ""
     return [{**({about: row[about]} if about in row else {}), **row} for row in rows]

@@ -1,8 +1,7 @@
-"""Where the quality report is written: HOME/reports/quality.html for now, HOME/reports/DAY-quality.html for a
-night; and Data Docs beside them.
+"""Write the quality report and Data Docs below HOME/reports.
 
-Reads the lake and the report folder (which nights have a report to link); writes one HTML file, and for the
-newest night both. Replays have a folder of their own.
+`quality.html` shows the newest day and `DAY-quality.html` a night; for the newest night both are written.
+Reads the lake and the report folder (which nights have a report to link). Replays have a folder of their own.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ DAYS, DOCS_DAYS = 28, 7
 
 
 def reports_folder(settings: Settings) -> Path:
-    """Return the folder of this branch's reports: what a replay decided must not take the place of what was
-    sent.
+    """Return the folder of this branch's reports.
+
+    A replay has its own, so that its decisions never replace the report of what was sent.
     """
     return settings.reports_dir() if settings.branch == "main" else settings.reports_dir() / settings.branch
 
@@ -63,8 +63,9 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
 
 
 def publish_docs(settings: Settings, ds: str | None = None, days: int = DOCS_DAYS) -> dict[str, Any]:
-    """Write Great Expectations' Data Docs of the days up to `ds` (default: the newest that was checked) and
-    return where, and how many pages.
+    """Write Data Docs of the days up to `ds`; return their place and counts.
+
+    The default `ds` is the newest day that was checked.
 
     Raises:
         NotFound: no gate was ever checked.

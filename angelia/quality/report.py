@@ -1,4 +1,4 @@
-"""The quality report: which checks held on which day, and how row counts, nulls and rejected rows move.
+"""The quality report: the checks by day, and how rows, nulls and rejected rows move.
 
 Reads a `History`; returns HTML. Nothing here measures anything: figures come from verdicts, from commits and
 from the guard. The page holds counts, names of datasets, columns, checks and campaigns, never a value of a
@@ -34,7 +34,7 @@ from angelia.quality.gates import GATES
 from angelia.quality.history import History
 from angelia.quality.verdicts import CheckVerdict
 
-FEWEST_DAYS = 7  # the matrix begins with the first day that was checked, but shows at least so many
+FEWEST_DAYS = 7  # the matrix begins with the first checked day, but shows at least this many
 SHOWN, SHOWN_TRENDS = 20, 14
 NULLS = (".not_null", ".max_null")
 
@@ -230,14 +230,15 @@ def _guard_cell(day: str, kept: Mapping[str, Any] | None) -> Cell | None:
 
 
 def _breach(verdict: CheckVerdict) -> str:
-    """Return what is wrong; of a crash only that it was one: what a program said in its distress does not
-    belong on a page.
+    """Return the problem of a failed check; for a crash, only that it crashed.
+
+    An exception's own text may hold anything, so it does not belong on a page.
     """
     return f"{verdict.check} crashed" if verdict.crashed else verdict.sentence()
 
 
 def _look(history: History) -> str:
-    lead = "Checks that did not hold and what the guard found out of bounds, those of the newest day first."
+    lead = "Checks that failed and plans that the guard found out of bounds, newest day first."
     wrong: dict[tuple[str, str], dict[str, list[CheckVerdict]]] = {}
     for day in reversed(history.days):
         for verdict in history.of(day):
@@ -302,7 +303,7 @@ def _breach_item(day: str, kept: Mapping[str, Any]) -> Html:
     its = GUARD_STATES.get(str(kept.get("verdict")), "crashed")
     said = (
         "; ".join(str(breach["says"]) for breach in kept.get("breaches", ()))
-        or "the plan may be good or bad, nothing was emitted from it"
+        or "the plan may be good or bad; nothing was emitted from it"
     )
     word = GUARD_WORDS.get(str(kept.get("verdict")), "unknown")
     return Html(
@@ -357,8 +358,9 @@ def _numbers(history: History, lines: Mapping[str, Sequence[int | None]]) -> str
 
 
 def _rules(history: History) -> str:
-    """Return null shares, and what else is dirty: percent of rows by rule and day, those nearest to their
-    limit first.
+    """Return null shares and other dirt as percent of rows, by rule and day.
+
+    Rules nearest to their limit come first.
     """
     lead = (
         "Percent of rows that are null where they should not be, by day; the dashed line is what the "
@@ -428,10 +430,7 @@ def _label(what: str, drawn: Sequence[Trend]) -> str:
 
 
 def _rejects(history: History) -> str:
-    lead = (
-        "Rows that jobs left out, by dataset written and reason. Whoever is left out is counted; "
-        "nothing disappears silently."
-    )
+    lead = "Rows that jobs left out, by dataset written and reason. Every row left out is counted."
     counts = {f"{name}: {reason}": values for (name, reason), values in history.rejects.items()}
     drawn = [
         Trend(name, values, number([value for value in values if value is not None][-1]))

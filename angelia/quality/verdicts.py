@@ -1,7 +1,7 @@
-"""Verdicts: what a gate said about each check, stored as numbered JSON objects, newest wins.
+"""Verdicts: a gate's result for each check, as numbered JSON objects; the newest counts.
 
 Grain: check of a gate of a day. Writes and reads `quality/{branch}/{ds}/{gate}/{n}.json` in the lake's store.
-    They hold counts, never values.
+They hold counts, never values.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ _SHOWN = 4  # failures that the one line names; `angelia quality show` lists all
 
 @dataclass(frozen=True)
 class CheckVerdict:
-    """What one check said. `n_bad` None: not measured, since the column it is about is missing (that is its
-    own verdict).
+    """The result of one check.
+
+    `n_bad` None: not measured, since the column it is about is missing (a check of its own says so).
     """
 
     gate: str
@@ -41,9 +42,7 @@ class CheckVerdict:
 
     @property
     def blocks(self) -> bool:
-        """Return whether it closes the gate: a critical check that failed, or any that crashed (then nobody
-        knows).
-        """
+        """Return whether it closes the gate: a critical check that failed, or any that crashed."""
         return not self.success and (self.crashed or self.severity == Severity.CRITICAL)
 
     def sentence(self) -> str:

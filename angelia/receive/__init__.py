@@ -1,4 +1,4 @@
-"""What comes back by callback: signature-checked HTTP, a journal, folding into receipts and opt-outs.
+"""What comes back by callback: signed HTTP, a journal, folding into receipts and opt-outs.
 
 Enter at `server.py` and `folding.py`. Writes `receive/` journals, `push_receipts`, `suppressions`.
 """

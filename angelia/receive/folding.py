@@ -58,8 +58,8 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
     days = _recent(now)
     sent = _in_ledger(lake, wanted, days, counts)
     planned = sent | _in_manifests(lake, wanted - set(sent), days, _FACTS, counts)
-    # An opt-out is honoured whatever its message's age: people unsubscribe from a mail weeks later. Ledgers
-    # hold no address and stay.
+    # An opt-out counts however old its message is: people unsubscribe from a mail weeks later. Ledgers hold
+    # no address, so they are kept long enough.
     late = {event.dispatch_id for event in events.values() if event.kind in OPT_OUTS} - set(planned)
     if late:
         older = sorted({leaf["ds"] for leaf in lake.partitions("delivery_ledger")} - set(days), reverse=True)
@@ -70,8 +70,8 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
         lake, [event for event in events.values() if event.dispatch_id in sent], sent
     )
     for key, some in pending:
-        # Beyond its days a request waits for its opt-outs alone; once they are placed, nothing of it is
-        # looked for any more.
+        # After its days are over a request waits for its opt-outs only; once they are placed, the rest of it
+        # is not looked for again.
         awaited = [event for event in some if event.kind in OPT_OUTS] if journal.is_old(key, now) else some
         if all(event.dispatch_id in (planned if awaited is not some else sent) for event in awaited):
             journal.folded(key)
@@ -84,8 +84,9 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
 
 
 def _recent(now: datetime) -> list[str]:
-    """Return the plan days whose messages may be answered now: what its last days sent, and what was answered
-    late.
+    """Return the plan days whose messages may be answered now.
+
+    These are the last days that sent, and days that were answered late.
     """
     return [(now.astimezone(UTC).date() - timedelta(days=back)).isoformat() for back in range(ANSWERED_DAYS)]
 
@@ -93,8 +94,9 @@ def _recent(now: datetime) -> list[str]:
 def _in_ledger(
     lake: Lake, wanted: set[str], days: Iterable[str], counts: Counter[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the facts of dispatches that a committed ledger has, with plan day and first sending instant;
-    days are read newest first.
+    """Return the facts of dispatches in a committed ledger: plan day and first sending instant.
+
+    Days are read newest first.
     """
     found: dict[str, dict[str, Any]] = {}
     for ds in days:
@@ -131,8 +133,9 @@ def _in_manifests(
 
 @contextmanager
 def _readable(counts: Counter[str]) -> Iterator[None]:
-    """Count a day or an hour that cannot be read and go on: it must not hold back the opt-outs of all others;
-    its own are looked for again.
+    """Count an unreadable day or hour, and go on.
+
+    It must not hold back everybody else's opt-outs; its own are looked for again.
     """
     try:
         yield
@@ -152,8 +155,10 @@ def _rows(lake: Lake, entry: FileEntry, columns: Iterable[str], wanted: set[str]
 def _suppress(
     lake: Lake, events: Iterable[Event], facts: Mapping[str, Mapping[str, Any]], now: datetime
 ) -> int:
-    """Append an entry for each opt-out (this person, through the channel it came back on) and each dead
-    address (this address of this person).
+    """Append an entry for each opt-out and each dead address.
+
+    An opt-out is this person's, through the channel it came back on; a dead address is this address of this
+    person.
     """
     told = [
         event
@@ -221,12 +226,13 @@ def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, 
 
 
 def _add(lake: Lake, leaf: dict[str, str], told: Mapping[str, tuple[Event, dict[str, Any]]]) -> int:
-    """Commit the rows of a leaf that it does not have yet; if somebody else commits between our reading and
-    ours, both are kept.
+    """Commit the rows of a leaf that it does not have yet.
+
+    If somebody else commits between our reading and ours, both are kept.
     """
     schema, n_new = arrow.schema(dataset("push_receipts")), 0
     rows = {name: row for name, (_, row) in told.items()}
-    # Receipts were once named by the caller's id alone: what was folded then is not folded again.
+    # Receipts used to be named by the caller's id alone: those already folded are not folded again.
     once = {name: (event.id, row["dispatch_id"], row["kind"]) for name, (event, row) in told.items()}
     for attempt_number in range(20):
         head = lake.head("push_receipts", **leaf)
@@ -247,4 +253,4 @@ def _add(lake: Lake, leaf: dict[str, str], told: Mapping[str, tuple[Event, dict[
             rows = {row["receipt_id"]: row for row in theirs} | rows
         if not overtaken:
             return n_new
-    raise Conflict("others commit the same receipts all the time", fix="run one `angelia receive`")
+    raise Conflict("other processes keep committing the same receipts", fix="run one `angelia receive`")

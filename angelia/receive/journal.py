@@ -43,7 +43,7 @@ class Event:
     kind: str
     at_us: int
     reason: str | None = None
-    caller: str = ""  # whose secret signed it; empty = the only one, or a link in a mail
+    caller: str = ""  # whose secret signed it; empty = the single secret, or a link in a mail
 
     @property
     def key(self) -> str:
@@ -52,14 +52,13 @@ class Event:
 
 
 def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], list[str]]:
-    """Return the events of a body `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`, and why each other
-    item was refused.
+    """Return the events of a request's body, and the reason for each item that was refused.
 
-    One bad item refuses itself only: a complaint beside it must not be lost. Refusals name position and
-    field, never a value.
+    The body is `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`. A bad item refuses itself only, so
+    that a complaint beside it is not lost. Refusals name position and field, never a value.
 
     Raises:
-        ValueError: the body is no such list at all.
+        ValueError: the body is not such a list.
     """
     document = json.loads(body)
     if (
@@ -106,7 +105,7 @@ def _event(raw: Any, number: int, now: datetime) -> Event:
     if at.tzinfo is None or not now - timedelta(days=KEEP_DAYS) <= at <= now + _AHEAD:
         raise ValueError(f"{where}.at: an ISO time with a zone, of the last {KEEP_DAYS} days")
     reason = raw.get("reason")
-    # Mail systems like to name things after mailboxes.
+    # Mail systems may use a mailbox as an id, and a journal holds no address.
     name = hashlib.sha256(raw["id"].encode()).hexdigest()[:32] if "@" in raw["id"] else raw["id"]
     return Event(
         name,
@@ -121,9 +120,7 @@ _ENHANCED = re.compile(r"(?<![0-9.])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 
 
 def reason_code(text: str) -> str:
-    """Return a reason as a code: as it is if it is one, the enhanced status code (RFC 3463) within a text,
-    else `other`.
-    """
+    """Return a reason as a code: itself, the status code (RFC 3463) in its text, or `other`."""
     word = code(text[:64]) if len(text) <= 64 and text.isascii() and text.isprintable() else "other"
     within = _ENHANCED.search(text[:1000]) if word == "other" else None
     return within[0] if within else word
@@ -154,8 +151,9 @@ class Journal:
         )
 
     def pending(self, damaged: list[Corrupt] | None = None) -> Iterator[tuple[str, list[Event]]]:
-        """Yield the requests not yet folded, oldest day first: (key, events). What is damaged is put into the
-        list given, and holds up no other.
+        """Yield the requests not yet folded, oldest day first, as (key, events).
+
+        A damaged request goes into the list given, and holds up no other.
         """
         for key in self._unfolded():
             try:
@@ -176,7 +174,7 @@ class Journal:
         with fields_of(key):
             events = [Event(**{**raw, "at_us": int(raw["at_us"])}) for raw in document["events"]]
             if not {event.kind for event in events} <= set(KINDS):
-                raise ValueError("a kind of event that is none")
+                raise ValueError("not a kind of event")
         return events
 
     @staticmethod
@@ -185,13 +183,14 @@ class Journal:
         return key.partition("/")[0] < str(now.astimezone(UTC).date() - timedelta(days=KEEP_DAYS))
 
     def forget(self, now: datetime) -> None:
-        """Delete the days that nobody looks at any more; one that holds, or may hold, an opt-out not yet
-        placed stays.
+        """Delete the days that no fold reads any more.
+
+        A day that holds, or may hold, an opt-out not yet placed stays.
         """
         without = {
             key for key, events in self.pending() if not any(event.kind in OPT_OUTS for event in events)
         }
-        # A damaged request may hold an opt-out: it waits for its repair.
+        # A damaged request may hold an opt-out, so it waits for its repair.
         waiting = {key.partition("/")[0] for key in self._unfolded() if key not in without}
         for folder in ("received", "folded"):
             for day in self._store.children(folder):

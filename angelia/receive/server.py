@@ -67,7 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "angelia", ""
 
     def setup(self) -> None:
-        """Read by a deadline for the whole request: a timeout for each read would let a caller drip on."""
+        """Read a request by a deadline for the whole of it.
+
+        With a timeout for each read, a caller could send a byte now and then for ever.
+        """
         super().setup()
         self.rfile = io.BufferedReader(_UntilDeadline(self.connection, time.monotonic() + _TIMEOUT_S))
 
@@ -125,8 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
             room.release()
 
     def _refuse(self, status: int, error: str) -> None:
-        """Answer without having read the body, then let what is under way arrive: a connection closed over
-        unread bytes is reset, and the answer with it.
+        """Answer without having read the body, then let the rest arrive.
+
+        A connection closed over unread bytes is reset, and the answer is lost with it.
         """
         self._answer(status, {"error": error})
         with suppress(OSError):
@@ -162,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         if refused and not events:
             self._answer(400, {"error": refused[0], "refused": refused})
             return
-        # Two callers may number their requests alike, so it is a repeated one only if it says the same.
+        # Two callers may use the same numbers, so a request is a repeat only if its content is equal, too.
         self._take(f"events:{callers[0]}:{name}:{sha256(body).hexdigest()}", events, refused)
 
     def _link(self) -> tuple[str, str]:

@@ -1,1 +1,4 @@
-"""Schema migrations of the catalog store, run by `angelia.catalog.schema`; there is no alembic.ini."""
+"""Schema migrations of the catalog store, run by `angelia.catalog.schema`.
+
+There is no alembic.ini.
+"""

@@ -1,6 +1,4 @@
-"""Run by alembic: the connection comes from `angelia.catalog.schema`, which also holds the lock and the
-transaction.
-"""
+"""What alembic runs; `angelia.catalog.schema` supplies connection, lock and transaction."""
 
 from alembic import context
 

@@ -1,6 +1,6 @@
-"""A small whole catalog as YAML, and a store to apply it to: on SQLite, PostgreSQL and MariaDB.
+"""A small whole catalog as YAML, and stores for it: SQLite, PostgreSQL and MariaDB.
 
-The two servers are started for the test session from the programs this machine has, on loopback, in a folder
+The two servers are started for the test session from the programs of this machine, on loopback, in a folder
 of their own, and stopped by process id. A machine without one skips its tests and says so; where CI is set,
 or CATALOG_SERVERS=required (`make test-databases`), that is a failure. Each test has a database of its own.
 """
@@ -348,8 +348,9 @@ def mariadb() -> Iterator[Server]:
 def catalog_url(
     request: pytest.FixtureRequest, settings_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """Yield the address of an empty catalog on each store; commands find it in ANGELIA_CATALOG (SQLite: by
-    default).
+    """Yield the address of an empty catalog on each store.
+
+    Commands read it from ANGELIA_CATALOG; SQLite is their default.
     """
     if request.param == "sqlite":
         yield f"sqlite:///{settings_home / 'catalog.db'}"
@@ -367,8 +368,9 @@ def store(catalog_url: str) -> CatalogStore:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes the small catalog, edited by (old, new) pairs, to a folder of its own and
-    returns the folder.
+    """Return a function that writes the small catalog, edited by (old, new) pairs, to a folder.
+
+    Each call makes a new folder and returns it.
     """
 
     def write_edited(*edits: tuple[str, str], more: str = "") -> Path:

@@ -1,5 +1,7 @@
-"""`angelia catalog …` as an operator types it: what it prints, exit codes, and that mistakes write
-nothing."""
+"""`angelia catalog …` as an operator types it: output, exit codes, and mistakes.
+
+A mistake writes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents in the database that an older model let in: named, and replaced by the next apply."""
+"""Documents that an older model let in are named, and the next apply replaces them."""
 
 from __future__ import annotations
 

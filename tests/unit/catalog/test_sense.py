@@ -95,7 +95,7 @@ NIGHTLY = {"send_window": {"start": 22, "end": 24}}
             "no sat comes from",
         ),
         (SALE | {"start_date": "2062-11-01", "end_date": "2062-12-01"}, "campaign.start_date", "is the year"),
-        (SALE | {"value_per_open": 0}, "campaign.value_per_open", "0 is worth no more than it costs"),
+        (SALE | {"value_per_open": 0}, "campaign.value_per_open", "an open worth 0 never covers its cost"),
         (
             {
                 "kind": "experiment",

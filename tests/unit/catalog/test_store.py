@@ -1,5 +1,4 @@
-"""Store and schema on every database: versions, conflicts between editors, migrations up and down with
-data."""
+"""Store and schema on every database: versions, conflicts, migrations with data."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Two operators at once, each a process with its own connection: the second is told who was first, and
-nothing is lost or half done. All stores.
+"""Two operators at once, each a process with its own connection, on every store.
+
+The second learns that the first was faster; nothing is lost or half done.
 """
 
 from __future__ import annotations
@@ -201,6 +202,6 @@ def test_a_version_is_a_number(write: Write, version: str) -> None:
     with pytest.raises(InvalidDocuments) as refused:
         read_documents([write(("id: sale\n", f"id: sale\nversion: {version}\n"))])
     assert all(
-        "/sale: version: is the number of the version this was made from" in problem
+        "/sale: version: must be the number of the version it was made from" in problem
         for problem in refused.value.problems
     )

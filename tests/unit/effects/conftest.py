@@ -1,6 +1,4 @@
-"""A small night in a lake: planned, written, delivered, opened and lived on, with a planted effect of being
-told.
-"""
+"""A small night in a lake: planned, written, delivered and opened, with a planted effect."""
 
 from __future__ import annotations
 
@@ -29,8 +27,9 @@ MATERIALS = {
 
 
 class Night:
-    """Writes the datasets of a night for `n` users; public attributes hold what the tests count by
-    themselves.
+    """Writes the datasets of a night for `n` users.
+
+    Public attributes hold the counts that tests compare with.
     """
 
     def __init__(self, n: int, seed: int = 7) -> None:

@@ -1,4 +1,4 @@
-"""`angelia quality check`: one line where the gate is open, and what closed it where it is not."""
+"""`angelia quality check`: one line where the gate is open; the cause where it is closed."""
 
 from __future__ import annotations
 

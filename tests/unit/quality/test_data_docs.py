@@ -1,6 +1,4 @@
-"""Data Docs: Great Expectations' own pages of what the gates said, with no row, no script and no way out in
-them.
-"""
+"""Data Docs: Great Expectations' own pages, without rows, scripts or outside links."""
 
 from __future__ import annotations
 
@@ -30,8 +28,9 @@ CANARY = "canary-7f3a@example.org"
 
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sources with canaries for ids and addresses in rows that break rules and in rows that do not; the gate,
-    and a check that crashed on one.
+    """Sources with canaries for ids and addresses, in rows that break rules and in good rows.
+
+    The gate has checked them, and one check crashed on a canary.
     """
     root = tmp_path_factory.mktemp("gated") / "lake"
     lake = Lake.open(str(root))

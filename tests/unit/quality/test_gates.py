@@ -1,4 +1,7 @@
-"""Gates tell broken from merely dirty, name what is broken in one line, and keep crashed apart from bad."""
+"""Gates tell broken data from dirty data, and a crashed check from a failed one.
+
+One line names what is broken.
+"""
 
 from __future__ import annotations
 

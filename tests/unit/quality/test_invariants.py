@@ -1,6 +1,4 @@
-"""Invariants between rows and datasets: a consistent night passes; each single inconsistency fails its own
-invariant.
-"""
+"""Invariants: a consistent night passes; each single inconsistency fails its own invariant."""
 
 from __future__ import annotations
 
@@ -72,8 +70,9 @@ def campaigns() -> pa.Table:
 
 @pytest.fixture
 def night(lake: Lake) -> Lake:
-    """A consistent night of 100 users: user 7 is held out, 8 refused promo, 9 is suppressed; user 7 still
-    gets the transactional message.
+    """A consistent night of 100 users.
+
+    User 7 is held out, 8 refused promo, 9 is suppressed; user 7 still gets the transactional message.
     """
     put(lake, "user_index", rows_with("user_index"), meta={"shard_bits": 14, "n_users": N})
     index = lake.require("user_index", chain="0")

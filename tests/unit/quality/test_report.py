@@ -1,6 +1,4 @@
-"""The quality report: every square and line against verdicts planted here, and a page that keeps its
-promises.
-"""
+"""The quality report: every square and line equals the planted verdicts; the page is safe."""
 
 from __future__ import annotations
 
@@ -57,8 +55,9 @@ def failing(of: CheckVerdict, **changes: Any) -> CheckVerdict:
 
 @pytest.fixture
 def week(lake: Lake) -> Lake:
-    """Five days: good, a warning, nothing checked, a crash, and the newest, which failed; the guard judged
-    two of them.
+    """Five days: good, a warning, nothing checked, a crash, and a failure on the newest.
+
+    The guard judged two of them.
     """
     keep(lake, "2026-11-10", GOOD, NULLS)
     keep(lake, "2026-11-11", failing(GOOD, severity="warning"), NULLS)

@@ -1,5 +1,7 @@
-"""The audit trail, filled from the versions that are there: it also tells what is no version, such as a
-stop."""
+"""Create the audit trail, and fill it from the versions at hand.
+
+It also records what makes no version, such as a stop.
+"""
 
 import sqlalchemy as sa
 from alembic import op
