@@ -1,10 +1,11 @@
 """How the DAGs ask a person, and how an answer travels to the command that acts on it.
 
 The command judges the answer, not the DAG: a question that was skipped, cleared, marked as success or has run
-out of time must mean no, and only the command runs on every road. Surprise: Airflow keeps the first text of a
-question for as long as its run lives; cleared and asked again, it shows old numbers. So each question carries
-what it is about in a field of its form, which Airflow keeps with that text and returns with the answer: an
-answer to old numbers names an old verdict, and does not count.
+out of time must mean no, and only the command runs on every road.
+
+Surprise: Airflow keeps the first text of a question for as long as its run lives; cleared and asked again, it
+shows old numbers. So each question carries what it is about in a field of its form, which Airflow keeps with
+that text and returns with the answer: an answer to old numbers names an old verdict, and does not count.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ def answer_by(minutes: int) -> str:
 
 
 def asking(body: str, default: str, within: timedelta) -> dict[str, Any]:
-    """Return what every question has: numbers and terms, a careful default, a deadline, and a notice to
-    whoever listens.
+    """Return what every question has: numbers, terms, a careful default, a deadline, a notice.
 
     The DAG's macros need `answer_by`.
     """
@@ -45,9 +45,9 @@ def asking(body: str, default: str, within: timedelta) -> dict[str, Any]:
 
 
 def answer_to(ti: Any, task_id: str | None) -> dict[str, str]:
-    """Return what a person answered to a question, as the commands take it; an empty text is no answer.
+    """Return a person's answer in the form that commands take; an empty text is no answer.
 
-    Of a question that timed out nobody is named, and one that was skipped or marked as success left nothing.
+    A question that timed out names nobody; a question that was skipped or marked as success left nothing.
     """
     answer = (ti.xcom_pull(task_ids=task_id) if task_id else None) or {}
     who = answer.get("responded_by_user") or {}
@@ -68,7 +68,7 @@ class Question(HITLOperator):
         self.about = about
 
     def execute(self, context: Context) -> Any:
-        """Ask."""
+        """Put what the question is about into its form, then ask."""
         self.params[ABOUT] = self.about
         return super().execute(context)
 
@@ -83,6 +83,6 @@ class Approval(ApprovalOperator):
         self.about = about
 
     def execute(self, context: Context) -> Any:
-        """Ask."""
+        """Put what the question is about into its form, then ask."""
         self.params[ABOUT] = self.about
         return super().execute(context)

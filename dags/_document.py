@@ -1,7 +1,6 @@
-"""Write docs/DAGS.md from the DAGs' docstrings, or with --check say whether it is up to date: `python
-dags/_document.py [--check]`.
+"""Write docs/DAGS.md from the DAGs' docstrings, or check it.
 
-Reads the files as text: neither Airflow nor a DAG is imported.
+Usage: `python dags/_document.py [--check]`. Reads the files as text: neither Airflow nor a DAG is imported.
 """
 
 from __future__ import annotations

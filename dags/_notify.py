@@ -1,9 +1,9 @@
-"""Who hears of a failed task or a question: one line to a webhook (`ANGELIA_NOTIFY_URL`), as Slack,
-Mattermost and most others take it.
+"""Send one line to a webhook (`ANGELIA_NOTIFY_URL`) when a task fails or asks a question.
 
-The line names the DAG, the task, the day and the command's own `error:` line, or the question with its
-deadline and what silence means. It holds counts and names of datasets, never a person. Without an address, it
-goes to the task's log only. A notice that cannot be delivered is logged, and fails nothing.
+The line has the form that Slack, Mattermost and most others accept. It names the DAG, the task, the day and
+the command's own `error:` line, or the question with its deadline and the meaning of silence. It holds counts
+and names of datasets, never a person. Without an address, it goes to the task's log only. A notice that
+cannot be delivered is logged, and fails nothing.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ class FailureNotifier(BaseNotifier):
     """Post `{"text": …}` when a task has failed for good."""
 
     def notify(self, context: Context) -> None:
-        """Tell."""
+        """Log the line, and post it."""
         text = line(context)
         self.log.error("failed: %s", text)
         self.post(text)
 
     def post(self, text: str) -> None:
-        """Send one line to the address, if there is one; log what becomes of it."""
+        """Send one line to the address, if there is one; log a failure."""
         url = os.environ.get("ANGELIA_NOTIFY_URL", "")
         if not url:
             return
         if not url.startswith(("https://", "http://")):
-            self.log.error("ANGELIA_NOTIFY_URL is no http address; nobody was told")
+            self.log.error("ANGELIA_NOTIFY_URL is not an http address; no notice was sent")
             return
         request = urllib.request.Request(
             url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}
@@ -42,22 +42,21 @@ class FailureNotifier(BaseNotifier):
         try:
             urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
         except OSError as error:
-            self.log.error("nobody was told: %s", type(error).__name__)
+            self.log.error("no notice was sent: %s", type(error).__name__)
 
 
 class QuestionNotifier(FailureNotifier):
-    """Post `{"text": …}` when a person is asked: silence is an answer, too, so it says until when and
-    which."""
+    """Post `{"text": …}` when a person is asked, with the deadline and the meaning of silence."""
 
     def notify(self, context: Context) -> None:
-        """Tell."""
+        """Log the line, and post it."""
         text = question(context)
         self.log.info("asked: %s", text)
         self.post(text)
 
 
 def question(context: Any) -> str:
-    """Return the question as one line: what, until when, what no answer means, and where to answer."""
+    """Return the question as one line: text, deadline, meaning of silence, and link."""
     ti, task = context["ti"], context["task"]
     by = f"{datetime.now(UTC) + task.response_timeout:%Y-%m-%d %H:%M} UTC"
     where = f" {ti.log_url}" if getattr(ti, "log_url", None) else ""
@@ -69,7 +68,7 @@ def question(context: Any) -> str:
 
 
 def line(context: Any) -> str:
-    """Return what is said: where, which day, and the operator's own words for an error it can put right."""
+    """Return the failure as one line: task, day, and the command's own error."""
     ti = context["ti"]
     day = context.get("ds") or context["run_id"]
     said = str(context.get("exception") or "")

@@ -1,6 +1,4 @@
-"""What the DAGs share: defaults, the command operator, the Spark task, assets, and the branch a run may write
-to.
-"""
+"""What the DAGs share: defaults, operators, assets, and the branch a run may write to."""
 
 from __future__ import annotations
 
@@ -41,8 +39,9 @@ ASSETS = {name: Asset(name) for name in CONTRACTS}
 
 
 def spark_home() -> str:
-    """Return the installed pyspark folder, without importing it: pip's spark-submit cannot find itself in a
-    path with a space.
+    """Return the installed pyspark folder, without importing it.
+
+    pip's spark-submit cannot find itself in a path with a space.
     """
     spec = importlib.util.find_spec("pyspark")
     return str(Path(spec.origin).parent) if spec and spec.origin else ""
@@ -59,10 +58,10 @@ def last_closed(dag_run: Any) -> str:
 
 
 def known_campaigns() -> dict[str, Any]:
-    """Return the catalog's campaigns as choices of a form's field; nothing, for a field of free lines, where
-    it is no local file.
+    """Return the catalog's campaigns as choices for a form's field.
 
-    Only to offer them: the command that takes the ids checks them.
+    Where the catalog is not a local file there are none, and the field takes free lines. The command that
+    takes the ids checks them.
     """
     address = load_settings().catalog_url()
     found: list[str] = []
@@ -80,8 +79,9 @@ def known_campaigns() -> dict[str, Any]:
 
 
 def branch_of(params: dict[str, Any], dag_run: Any, ds: str) -> str:
-    """Return the lake branch of a run: a backfill, or `mode=replay`, decides again on a branch of its own and
-    never sends.
+    """Return the lake branch of a run.
+
+    A backfill, or `mode=replay`, decides again on a branch of its own and never sends.
     """
     is_backfill = str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "backfill"
     replay = params["mode"] == "replay" or (params["mode"] == "auto" and is_backfill)
@@ -89,8 +89,9 @@ def branch_of(params: dict[str, Any], dag_run: Any, ds: str) -> str:
 
 
 def skip_before(params: dict[str, Any], dag_run: Any, branch: str) -> str:
-    """Return the instant before which hours have passed; empty on a simulated clock and in replays, which
-    decide as of that night.
+    """Return the instant before which hours have passed.
+
+    It is empty on a simulated clock and in replays, which decide as of that night.
     """
     if params["clock"] == "simulated" or branch != "main":
         return ""

@@ -1,4 +1,4 @@
-"""## What would have been, and what should still go
+"""## Replay past nights with changes, or resend what was not sent
 
 **When.** By hand: *Trigger* opens a form.
 
@@ -6,21 +6,21 @@
   budgets, values or windows, and compares them with what main decided. It needs main's plans of these nights,
   sends nothing, and touches neither main's commits nor reports nor models. To replay nights from their
   sources up, backfill `nightly_personalization`.
-- **resend** counts what of the named campaigns' messages no provider has seen, no other night has planned, is
-  still in the window it was decided for, and still consented to; asks; and puts exactly that up again. The
-  next `hourly_dispatch` sends it. What was accepted, rejected or is ambiguous is never in it.
+- **resend** counts the named campaigns' messages that no provider has seen, that no other night has planned,
+  whose window is still open and whose people still consent; it asks; and it queues exactly those again. The
+  next `hourly_dispatch` sends them. Accepted, rejected and ambiguous messages are never among them.
 
 **Reads** main's plans and their inputs, the ledger, preferences and suppressions; **writes** the replay's
 branch, or follow-up parts of main.
 
 **Approval.** `approve_resend` waits an hour for an answer under *Required actions*, with the numbers; no
-answer is a no, also where the question is marked as success. The answer is to one count: `resend` puts up
-nothing if other rows could go by then. Where nothing would go again, nobody is asked, and the rest is
-skipped. Replays go on while it waits.
+answer is a no, and so is a question that was marked as success. The answer is to one count: `resend` queues
+nothing if other rows could go by then. If the count is zero, nobody is asked and the remaining tasks are
+skipped. Replays continue while it waits.
 
 **When it fails.**
 - `replay` says that main has no plan of a night: name other nights, or run that night first.
-- `resend` says that a campaign is stopped: resume it, if it is to go on, and trigger again.
+- `resend` says that a campaign is stopped: resume it if it should be sent, and trigger again.
 - `resend` says that what may go is not what was counted: trigger again, and read the new numbers.
 """
 
@@ -75,7 +75,7 @@ Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_
             "replay",
             enum=["replay", "resend"],
             title="Mode",
-            description="replay: decide again on a branch. resend: send what is lacking.",
+            description="replay: decide again on a branch. resend: send what was not sent.",
         ),
         "first": Param(
             None,
@@ -97,7 +97,7 @@ Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_
             items={"type": "string", "pattern": NAME},
             **known_campaigns(),
             title="Campaigns",
-            description="Ids, as price_drop; needed to resend.",
+            description="Ids, such as price_drop; needed to resend.",
         ),
         "changes": Param(
             {},
@@ -117,7 +117,7 @@ Days: {{ found.days | join(', ') }}{% if found.no_plan %}; no plan: {{ found.no_
     },
 )
 def campaign_backfill():
-    """Chain either."""
+    """Chain the tasks of both modes."""
     replay = CommandOperator(
         task_id="replay",
         argv=["angelia", "plan", "replay", *DAYS, "--changes", "{{ params.changes | tojson }}", "--json"],
@@ -157,7 +157,7 @@ def campaign_backfill():
 
     @task.short_circuit(task_id="anything_to_resend")
     def anything_to_resend(found: dict[str, Any]) -> bool:
-        """Return whether there is a question to ask: of no message, nobody is asked."""
+        """Return whether there is a question to ask: about zero messages, nobody is asked."""
         return found["resent"] > 0
 
     choose_mode() >> [replay, count_resend]

@@ -1,18 +1,18 @@
 """## What the last plans caused
 
 **When.** 06:00 UTC on D+1. The plan made for D-1 has sent its last hour by then; the plans of D-2 and D-4 are
-read again, since opens count for 24 hours and conversions and delivery reports come later still.
+read again, since opens count for 24 hours, and conversions and delivery reports arrive even later.
 
 **Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts` and `user_events` of branch main;
 **writes** HOME/reports/DAY.html and one commit of `campaign_effects` for every day read. Days without a plan
-are left out. The pages of the gates' checks (HOME/reports/data_docs) are built anew, too. A run without a
-date takes the last closed UTC day as D.
+are left out. The pages of the gates' checks (HOME/reports/data_docs) are rebuilt, too. A run without a date
+takes the last closed UTC day as D.
 
 **When it fails.**
-- `report` says that critical checks of a table failed: the page is there and shows them, but no effects were
-  published. Find out why (the message names the table and the check, its SQL stands in
-  `sql/TABLE/checks.sql`), then clear the task.
-- nothing to do at all: no plan was made for any of these days; see `nightly_personalization`.
+- `report` says that critical checks of a table failed: the page exists and shows them, but no effects were
+  published. The message names the table and the check, whose SQL is in `sql/TABLE/checks.sql`. Remove the
+  cause, then clear the task.
+- there is nothing to do: no plan was made for any of these days; see `nightly_personalization`.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ AGES = (1, 2, 4)  # days between D and the day a plan was made for
             type="string",
             pattern=NAME,
             title="Conversion",
-            description="Event type that counts as one, as purchase.",
+            description="Event type that counts as a conversion, such as purchase.",
         )
     },
 )
 def daily_effects():
-    """Chain the day."""
+    """Chain the day's tasks."""
 
     @task(task_id="reports")
     def reports(
         ds: str | None = None, params: dict[str, str] | None = None, dag_run: Any = None
     ) -> list[list[str]]:
         """Return one report command for each day that has a plan."""
-        from angelia.lake import Lake  # not where the file is parsed, again and again
+        from angelia.lake import Lake  # here, since Airflow parses this file every few seconds
 
         settings = load_settings()
         lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)

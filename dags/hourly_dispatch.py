@@ -7,12 +7,11 @@ outage loses nothing that is still worth sending, and a backfill of this DAG is 
 claims, intents and outcomes beside the lake, and `delivery_ledger` and `push_receipts`.
 
 **When it fails.**
-- `fan_out_*` says a channel halted: its credentials or configuration are wrong. Mend them and clear the task;
-  what was deferred goes on.
+- `fan_out_*` says a channel halted: its credentials or configuration are wrong. Correct them and clear the
+  task; deferred rows are sent then.
 - a worker was killed: its claim is taken over after 300 s without a heartbeat (`angelia deliver … --takeover`
-  at once). Rows in flight become
-  `ambiguous` and are not sent again, unless the campaign is transactional. `angelia ledger status --ds D`
-  accounts for every row.
+  at once). Rows in flight become `ambiguous` and are not sent again, unless the campaign is transactional.
+  `angelia ledger status --ds D` accounts for every row.
 - to stop a campaign now: `angelia catalog stop CAMPAIGN --reason "…"`. Workers see it within ten seconds.
 """
 
@@ -27,7 +26,7 @@ from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from angelia.contracts.sources import CHANNELS
 
-SLOTS = str(DELIVERY_SLOTS)  # of each pool deliver_<channel>: so many workers share a provider's quota
+SLOTS = str(DELIVERY_SLOTS)  # slots of each pool deliver_<channel>: that many workers share a quota
 NOW = "{{ params.now or dag_run.run_after.isoformat() }}"
 
 
@@ -59,7 +58,7 @@ NOW = "{{ params.now or dag_run.run_after.isoformat() }}"
     },
 )
 def hourly_dispatch():
-    """Chain the hour."""
+    """Chain the hour's tasks."""
     due_parts = CommandOperator(
         task_id="due_parts", argv=["angelia", "ledger", "due", "--now", NOW, "--json"]
     )
@@ -68,7 +67,7 @@ def hourly_dispatch():
     def list_parts(
         due: dict[str, Any], channel: str, params: dict[str, Any] | None = None
     ) -> list[list[str]]:
-        """Return one delivery command for each part that is due, its follow-ups included."""
+        """Return one delivery command for each due part, which also sends its follow-ups."""
         clock = (params or {}).get("clock", "wall")
         which = dict.fromkeys(
             (part["ds"], part["send_hour"], str(part["part"]))

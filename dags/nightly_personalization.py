@@ -1,4 +1,4 @@
-"""## Who gets what, when and by which channel: one joint decision a night
+"""## Decide who gets what, when and by which channel: one joint decision a night
 
 **When.** 02:00 UTC on D+1, for the UTC day D just closed (`ds`); it plans the 24 UTC hours from D+1 04:00.
 
@@ -8,26 +8,25 @@ so yesterday's manifests stay and are still sent.
 
 **When it fails.**
 - `check_sources`, `check_features` or `check_plan`: the message names dataset, column, count and the command
-  that shows the rows. Mend the source, then clear the task. Nothing is sent from a plan that did not pass.
+  that shows the rows. Correct the source, then clear the task. Nothing is sent from a plan that did not pass.
 - a Spark job: its log ends with one `error:` line; the same command runs by hand (`spark-submit
   spark_jobs/<task>.py --ds D`).
 - `plan_guard` found the plan implausible (ten times the usual volume, an audience that collapsed, scores that
   drifted, messages that cannot be rendered): `ask_campaigns` or `ask_night` waits 90 minutes for an answer
-  under *Required actions*, with the numbers. No answer leaves out the campaigns it names; for the whole night
-  it sends nothing, and yesterday's manifests stay. Who approves the night sends all of it.
-  `angelia plan guard --ds D` shows the numbers again. Its verdict `missing` asks nothing: a campaign that
-  should send plans no message.
+  under *Required actions*, with the numbers. Without an answer, `ask_campaigns` leaves out the campaigns it
+  names, and `ask_night` sends nothing, so yesterday's manifests stay. An approved night is sent whole.
+  `angelia plan guard --ds D` shows the numbers again. The verdict `missing` asks nothing: it says that a
+  campaign which should send plans no message.
 - a question that was marked as success, or is answered with another verdict's id, counts as not answered:
-  `emit_manifests` reads the guard's verdict itself. Airflow keeps the text of a question that is cleared:
-  where
+  `emit_manifests` reads the guard's verdict itself. Airflow keeps the text of a question that is cleared. If
   `angelia plan guard --ds D` shows another id than the question's field *about*, read the numbers there, put
   that id into the field, and answer.
-- `emit_manifests` says that gate or guard judged another plan: `plan_dispatch` ran again since. Clear
-  `check_plan` and all after it.
-- too late in the night: clear it anyway. Hours that have passed are skipped and counted in the plan.
+- `emit_manifests` says that gate or guard judged another plan: `plan_dispatch` has run again since. Clear
+  `check_plan` and everything after it.
+- the night is late: clear the task anyway. Hours that have passed are skipped and counted in the plan.
 
 **Backfill.** A backfill decides again as of that day on a branch `replay-D` and never sends (`mode=auto`), so
-it asks nobody: what would be held back is left out. `mode=plan` on a manual run writes main. A night that
+it asks nobody: what the guard holds back is left out. `mode=plan` on a manual run writes main. A night that
 waits for an answer holds back the next run of this DAG on main, but neither a backfill nor a replay by
 `campaign_backfill`.
 
@@ -75,8 +74,9 @@ Held back: {{ 'the night; approved, all of it is sent' if guard.verdict == 'nigh
 
 
 def answer(ti: Any) -> dict[str, str]:
-    """Return what a person answered to the question that this night's verdict asks, if any: `emit_manifests`
-    reads the verdict itself, and judges whether the answer is one.
+    """Return a person's answer to the question that this night's verdict asks, if any.
+
+    `emit_manifests` reads the verdict itself, and judges whether the answer is for it.
     """
     guard = ti.xcom_pull(task_ids="plan_guard") or {}
     return answer_to(ti, ASKS.get(guard.get("verdict")))
@@ -117,7 +117,7 @@ def gate(name: str):
             True,
             type="boolean",
             title="Ask",
-            description="off: nobody is asked; what the guard holds back is left out (samples, tests).",
+            description="off: ask nobody and leave out what the guard holds back (samples, tests).",
         ),
         "clock": Param(
             "real",
@@ -128,7 +128,7 @@ def gate(name: str):
     },
 )
 def nightly_personalization():
-    """Chain the night."""
+    """Chain the night's tasks."""
     check_sources = gate("sources")
     snapshot_catalog = command(
         "snapshot_catalog",
@@ -185,7 +185,7 @@ def nightly_personalization():
         dag_run: Any = None,
         ds: str | None = None,
     ) -> str:
-        """Return the task that goes on: a person is asked only where an answer would change what is sent."""
+        """Return the next task; a person is asked only where an answer would change what is sent."""
         is_asked = (params or {})["ask"] and branch_of(
             params or {}, dag_run, ds or last_closed(dag_run)
         ) == "main"

@@ -1,24 +1,24 @@
-"""## A new model every week, if a person wants it
+"""## Train a new model every week, and promote it if a person approves
 
 **When.** Mondays 05:00 UTC, on the pushes up to Sunday. Start it by hand after a change of features or of the
 catalog; `ds` in the form names another day.
 
 **Reads** `user_features`, `user_pushes` and the catalog's snapshot of branch main; **writes** one version
-into the registry (HOME/models), and the champion if somebody approves. `train` reports how the version ranks,
-and how its choices compare with the champion's on the same logged rounds.
+into the registry (HOME/models), and makes it the champion if somebody approves. `train` reports how well the
+version ranks, and how its choices compare with the champion's on the same logged rounds.
 
 **Approval.** `approve` waits three days for an answer under *Required actions*, showing those numbers; no
-answer is a no, also where the question is marked as success. Whoever answers is recorded as who promoted, and
-only the version that was asked about is promoted. The night goes on scoring with the standing champion
-meanwhile.
+answer is a no, and so is a question that was marked as success. The person who answers is recorded as the
+promoter, and only the version that was asked about is promoted. Until then the night scores with the present
+champion.
 
 **When it fails.**
 - `train` says that a dataset has no commit: the night of that day has not run. Clear `train` once it has.
 - `promote` says that the answer is about another version: `train` ran again, and Airflow keeps a question's
   first text. Trigger the week again, or run `python -m models.promote` for the version you read about.
 - `promote` says that the version does not beat the base rate, or is credibly worse than the champion:
-  approval is not enough for that. Read its card (HOME/models/p_open/versions/VERSION/card.md); `python -m
-  models.promote --force` is there for whoever answers for it.
+  approval is not enough for that. Read its card (HOME/models/p_open/versions/VERSION/card.md); a person who
+  takes the responsibility can run `python -m models.promote --force`.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
             minimum=1,
             maximum=2000,
             title="Trees",
-            description="More trees score slower.",
+            description="Number of trees; a model with more trees scores more slowly.",
         ),
     },
 )
 def weekly_retrain():
-    """Chain the week."""
+    """Chain the week's tasks."""
     train = CommandOperator(
         task_id="train",
         argv=["python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}", "--json"],

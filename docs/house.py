@@ -1,5 +1,6 @@
-"""Write the tree of packages in docs/architecture.md from the packages' docstrings, or check it: `python
-docs/house.py [--check]`.
+"""Write the table of packages in docs/architecture.md from their docstrings, or check it.
+
+Usage: `python docs/house.py [--check]`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,17 @@
-"""Write what is to be sent. Grain: message. Reads decisions, user_features, user_endpoints and the catalog
-snapshot; writes dispatch_manifest.
+"""Write the manifests: one row per message to be sent.
+
+Grain: message. Reads decisions, user_features, user_endpoints and the catalog snapshot; writes
+dispatch_manifest.
 
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one
 sorts rows into parts of about 100,000 per hour, channel and priority. Hours that a worker has sealed are
-carried over as they are, and every message that stands in one is left out elsewhere. On main the gate `plan`
-and the guard must have judged this very plan, and let it pass: what the guard holds back is left out and
-counted, as is what `--without` names, unless a named person answered that verdict (`--answer`,
-`--answered-by`, `--verdict`); of a night that it holds back whole nothing is written. What surprises: which
-address of several is used: the newest active one of the channel that its provider has not called gone.
+carried over as they are, and every message that stands in a sealed hour is left out elsewhere. On main the
+gate `plan` and the guard must have judged this very plan, and let it pass: what the guard holds back is left
+out and counted, as is what `--without` names, unless a named person answered that verdict (`--answer`,
+`--answered-by`, `--verdict`). If the guard holds back the whole night, nothing is written.
+
+Surprise: of several addresses the newest active one of the channel is used, unless its provider has called it
+gone.
 """
 
 from __future__ import annotations
@@ -51,8 +55,9 @@ ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"
 
 
 def addresses(endpoints: DataFrame) -> DataFrame:
-    """Return one address per user and channel: the newest active one that the contract allows (ties: the
-    smallest).
+    """Return one address per user and channel: the newest active one that the contract allows.
+
+    Of two equally new addresses the smallest is taken.
     """
     usable = endpoints.where(F.col("is_active") & F.col("address").rlike(ADDRESS))
     newest = F.max_by(F.struct("address"), F.struct("registered_ts", F.col("address")))
@@ -62,8 +67,9 @@ def addresses(endpoints: DataFrame) -> DataFrame:
 def messages_of_shard(
     lake: Lake, decisions: Commit, features: Commit, catalog: Catalog, held: Sequence[str], shard: int
 ) -> pa.Table:
-    """Return the manifest columns of a shard's messages of campaigns that are not held back, but for the
-    address and what follows from it.
+    """Return the manifest columns of a shard's messages, without address and dispatch id.
+
+    Messages of campaigns that are held back are left out.
     """
     table = lake.read(decisions, ["ordinal", "user_id", "choices"], where=in_shard(shard))
     lists = table["choices"].combine_chunks()
@@ -172,7 +178,7 @@ def identify(parts: dict[Leaf, int]) -> Callable[[Iterable[pa.RecordBatch]], Ite
 
 
 def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
-    """Return the step that writes one part, sorted by dispatch_id, and answers with its file entry."""
+    """Return the step that writes one part, sorted by dispatch_id, and returns its file entry."""
 
     def step(table: pa.Table) -> pa.Table:
         send_hour, channel, priority, part = (
@@ -196,8 +202,9 @@ def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
 
 
 def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
-    """Return the files of each sealed hour of a plan, from the manifest commit that its seal names: they are
-    sent, whatever is decided now.
+    """Return the files of each sealed hour of a plan, from the commit that its seal names.
+
+    A sealed hour is sent whatever is decided now.
     """
     found = {}
     for hour, number in sealed_hours(lake, ds).items() if lake.branch == "main" else ():

@@ -1,8 +1,8 @@
-"""`make audit`: look the locked packages up among known vulnerabilities with pip-audit, which runs in an
-environment of its own.
+"""`make audit`: look up the locked packages' known vulnerabilities with pip-audit.
 
-Exit code 1: a locked package has a known vulnerability. 0: none has, or the service was out of reach, which
-    is said: a machine without a network can build all the same.
+pip-audit runs in an environment of its own. Exit code 1: a locked package has a known vulnerability. Exit
+code 0: none has, or the service was out of reach, and the output says so: a machine without a network can
+build all the same.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Fixtures every test may ask for: one lazy Spark session, a settings home of the test's own, and a lake in
-it.
-"""
+"""Fixtures for every test: one lazy Spark session, a settings home, and a lake in it."""
 
 from __future__ import annotations
 
@@ -29,8 +27,9 @@ hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the workers of pytest-xdist a main file: pyspark.sql.connect, which Great Expectations imports,
-    ends a process without one.
+    """Give the workers of pytest-xdist a main file.
+
+    Great Expectations imports pyspark.sql.connect, which ends a process without one.
     """
     main = sys.modules["__main__"]
     if hasattr(config, "workerinput") and not hasattr(main, "__file__"):
@@ -39,8 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove `ANGELIA_*` of the calling shell, so that no test reads or writes a developer's lake
-    (ANGELIA_DATA stays: the real data sets).
+    """Remove the calling shell's `ANGELIA_*`, so that no test touches a developer's lake.
+
+    ANGELIA_DATA stays: it names the real data sets.
     """
     for name in list(os.environ):
         if name.startswith("ANGELIA_") and name != "ANGELIA_DATA":
@@ -49,8 +49,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Callable[..., Path]:
-    """Return a function from the names of real data sets to the folder ANGELIA_DATA that holds them; without
-    them skip, in CI fail.
+    """Return a function from names of real data sets to their folder, ANGELIA_DATA.
+
+    Without the data sets the test is skipped; in CI it fails.
     """
 
     def folder(*names: str) -> Path:
@@ -68,11 +69,10 @@ def real_data() -> Callable[..., Path]:
 
 @pytest.fixture
 def settings_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point ANGELIA_HOME at an empty folder (its path has a space), with 14 shard bits as in samples; return
-    the folder.
+    """Point ANGELIA_HOME at an empty folder with a space in its path, and return it.
 
-    Spark's workers were started with the environment of the first Spark test: jobs must read settings on the
-    driver only.
+    It has 14 shard bits, as samples have. Spark's workers were started with the environment of the first
+    Spark test: jobs must read settings on the driver only.
     """
     home = tmp_path / "angelia home"
     home.mkdir(exist_ok=True)
@@ -83,16 +83,16 @@ def settings_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Return an empty local lake, the one that `settings_home` points at if the test asks for both."""
+    """Return an empty local lake: that of `settings_home`, if the test asks for both."""
     return Lake.open(str(tmp_path / "angelia home" / "lake"))
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Yield the one session of the test run: local[2], no UI, UTC, 4 shuffle partitions, Arrow on; about 10 s
-    on first use.
+    """Yield the test run's one Spark session; the first use takes about 10 s.
 
-    It is the active session, so `spark_jobs._session.spark_session` takes it up, and never stops it.
+    It has local[2], no UI, UTC, 4 shuffle partitions and Arrow on. It is the active session, so
+    `spark_jobs._session.spark_session` takes it up, and never stops it.
     """
     from pyspark.sql import SparkSession
 

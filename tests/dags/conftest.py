@@ -1,4 +1,7 @@
-"""Airflow with a home of its own, and the DAGs as Python objects: no database, no scheduler."""
+"""Airflow with a home of its own, and the DAGs as Python objects.
+
+There is no database and no scheduler.
+"""
 
 import json
 import os
@@ -21,7 +24,7 @@ os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")
 
 @pytest.fixture(scope="session")
 def dags():
-    """Return every DAG by the stem of its file; a file that does not import fails here, naming the error."""
+    """Return every DAG by the stem of its file; a file that does not import fails here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Airflow's and its providers' own
         from airflow.dag_processing.dagbag import DagBag

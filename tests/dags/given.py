@@ -1,4 +1,4 @@
-"""What the tasks before a question push, and what a person's answer to it becomes, as XCom gives it back."""
+"""What the tasks before a question push, and a person's answer as XCom returns it."""
 
 import json
 import warnings
@@ -47,8 +47,10 @@ def guarded(verdict, breaches=BREACHES):
 
 
 def pushed(task, option, who="ada", about=VERDICT):
-    """What the operator pushes when somebody chose an option (nobody: the default, after the timeout) of a
-    question about this verdict: as XCom gives it back.
+    """Return what the operator pushes when somebody chose an option of a question.
+
+    With nobody, it is the default after the timeout. The question is about this verdict, and the value is as
+    XCom gives it back.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

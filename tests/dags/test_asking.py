@@ -1,4 +1,7 @@
-"""How an answer travels from a question to the command that judges it, and what no answer becomes."""
+"""How an answer travels from a question to the command that judges it.
+
+No answer becomes an empty text.
+"""
 
 import copy
 from datetime import UTC, datetime
@@ -39,7 +42,7 @@ def test_a_question_that_timed_out_names_nobody(dags):
 
 
 def test_a_question_that_was_cleared_names_its_old_verdict(dags):
-    """Airflow keeps the form together with the text; the task that asks again has the new verdict."""
+    """Airflow keeps form and text together; the task that asks again has the new verdict."""
     dag = dags["nightly_personalization"]
     old = pushed(dag.get_task("ask_campaigns"), "Send them, too", about="0123456789ab")
     given = answered(dag, plan_guard=guarded("campaigns"), ask_campaigns=old)
@@ -53,8 +56,9 @@ def test_an_answer_without_the_form_names_nothing(dags):
 
 
 def test_an_answer_counts_for_its_own_question_only(dags):
-    """A night that was approved, cleared and judged again keeps the old answer, since the task that asked is
-    skipped this time.
+    """A night that was approved, cleared and judged again keeps the old answer.
+
+    The task that asked is skipped this time.
     """
     dag = dags["nightly_personalization"]
     approved, sent = (
@@ -109,7 +113,7 @@ def rendered(dag, task_id, **answers):
     ],
 )
 def test_a_question_carries_what_it_is_about_in_text_and_form(dags, monkeypatch, dag_id, task_id, about):
-    """Airflow keeps both for as long as the run lives, also when the question is cleared and asked again."""
+    """Airflow keeps text and form as long as the run lives, even when the question is cleared."""
     from airflow.providers.standard.operators import hitl
     from airflow.sdk.exceptions import TaskAwaitingInput
 

@@ -164,8 +164,9 @@ def imported(path):
 
 
 def test_parsing_a_dag_imports_nothing_heavy():
-    """Airflow parses each file every few seconds: no engine, no lake, nothing of ours but settings and
-    contracts (docs/architecture.md, 1).
+    """A DAG file imports no engine and no lake, since Airflow parses it every few seconds.
+
+    Of ours it imports settings and contracts only (docs/architecture.md, 1).
     """
     ours = {path.stem for path in DAGS.glob("*.py")}
     for path in DAGS.glob("*.py"):

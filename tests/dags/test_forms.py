@@ -1,5 +1,6 @@
-"""Every form as it opens: its values are valid, and a run without a date renders commands that their own
-parsers take.
+"""Every form as it opens: its values are valid, and its commands parse without a date.
+
+Each rendered command is read by its own parser.
 """
 
 import copy
@@ -52,8 +53,9 @@ ANSWERS = {
 
 
 def context_of(task, *, conf=None, logical_date=None):
-    """Return the context that Airflow's own task runner gives a task of a run that was triggered by hand,
-    without a date unless one is given.
+    """Return the context that Airflow's task runner gives a task of a run triggered by hand.
+
+    The run has no date unless one is given.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -112,8 +114,9 @@ def parsed(words):
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_every_form_can_be_triggered_as_it_opens(dags, dag_id):
-    """The form holds its button back while a required field is empty; a field is required unless its type
-    allows null.
+    """The form disables its button while a required field is empty.
+
+    A field is required unless its type allows null.
     """
     dag = dags[dag_id]
     for name in dag.params:

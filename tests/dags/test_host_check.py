@@ -1,5 +1,6 @@
-"""Airflow's API as `make up` starts it answers to this machine's own names only: through Airflow's own plugin
-manager, on a real application.
+"""Airflow's API as `make up` starts it answers to this machine's own names only.
+
+The check goes through Airflow's own plugin manager, on a real application.
 """
 
 import json
@@ -83,8 +84,9 @@ def test_further_hosts_are_named_in_the_environment(home):
 
 
 def test_a_home_that_stands_gets_the_check_too(home):
-    """Homes prepared by an earlier version have no check of hosts; a lasting one is replaced by the present
-    one.
+    """Homes prepared by an earlier version have no host check, or an older one.
+
+    The present check is copied over it.
     """
     plugin = home / "airflow" / "plugins" / "angelia_host_check.py"
     plugin.write_text("")

@@ -1,5 +1,6 @@
-"""What `make up` says about paused DAGs, and that NIGHTS=on really switches them on: the Makefile's own
-words, on an Airflow of their own.
+"""What `make up` says about paused DAGs, and that NIGHTS=on switches them on.
+
+The Makefile's own recipe runs on an Airflow of its own.
 """
 
 import json

@@ -1,5 +1,6 @@
-"""What a person is asked, what the answers do, and what happens if nobody answers: with the providers' own
-operators.
+"""What a person is asked, what the answers do, and what no answer does.
+
+The providers' own operators run.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -97,8 +98,9 @@ def test_the_nights_questions_are_answered_before_its_first_hour(dags):
 )
 @pytest.mark.parametrize("who", ["ada", None])
 def test_a_rejection_skips_what_comes_next(dags, dag_id, task_id, skipped, who):
-    """emit_manifests runs after skipped questions: only the operator's own skipping keeps it from running
-    after one that was rejected.
+    """emit_manifests runs after skipped questions, but not after a rejected one.
+
+    Only the operator's own skipping prevents that run.
     """
     from airflow.sdk.exceptions import DownstreamTasksSkipped
 

@@ -22,7 +22,7 @@ UNIT = PROJECT / "tests" / "unit"
 
 
 def words_of(dag, task) -> list[str]:
-    """Return the command that a task runs; empty for a task that is decided in the DAG's own file.
+    """Return the command that a task runs; empty for a task that the DAG's own file decides.
 
     A mapped task's command is listed by the task before it: the first list there that begins with a program.
     """

@@ -1,5 +1,7 @@
-"""A real sandbox that counts what phones received, and lakes with one plan each; workers are real
-processes."""
+"""A real sandbox that counts what phones received, and lakes with one plan each.
+
+Workers are real processes.
+"""
 
 from __future__ import annotations
 
@@ -205,7 +207,7 @@ class Site:
     def fork(
         self, failpoint: str = "", limit: int | None = None, **options: Any
     ) -> multiprocessing.process.BaseProcess:
-        """Start a worker process that has its imports already: a few hundred of them are affordable."""
+        """Start a worker process that has its imports already, so a test can start hundreds."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["angelia.delivery.worker.run", "pandas"])
         given = {"ds": DS, "hours": (HOUR,), "simulated": True, "batch_rows": BATCH, **options}
@@ -216,8 +218,9 @@ class Site:
 
 
 def worker(lake: str, options: dict[str, Any], environment: dict[str, str], limit: int | None) -> None:
-    """Deliver (in a process of its own); exit code 0 done, 3 partly done, 2 refused. `limit`: no file larger
-    than this may be written.
+    """Deliver in a process of its own; exit code 0 done, 3 partly done, 2 refused.
+
+    `limit`: no file larger than this may be written.
     """
     import resource
 
@@ -240,7 +243,7 @@ def worker(lake: str, options: dict[str, Any], environment: dict[str, str], limi
 
 @pytest.fixture
 def new_site(sandbox: Sandbox, tmp_path: Path) -> Callable[..., Site]:
-    """Return a factory of sites: a guarantee, the folder's name, and how addresses begin (see RULES)."""
+    """Return a factory of sites: guarantee, folder name, and prefix of addresses (see RULES)."""
     return lambda guarantee, name="a home", **options: Site.planned(
         tmp_path / name, sandbox, guarantee, **options
     )

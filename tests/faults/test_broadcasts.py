@@ -17,9 +17,7 @@ DS = "2026-11-14"
 
 @pytest.mark.pain(1)
 def test_concurrent_broadcasts_reach_everybody_once(new_site: Any) -> None:
-    """Two workers at once, the plan emitted again while they send, and the task cleared and run again
-    afterwards.
-    """
+    """Two workers send at once, the plan is emitted again, and the task is cleared and rerun."""
     site = new_site("at_most_once", prefix="slow-", part_rows=200)
     first = site.fork()
     site.wait_until_sending(first)
@@ -38,8 +36,10 @@ def test_concurrent_broadcasts_reach_everybody_once(new_site: Any) -> None:
 
 @pytest.mark.pain(14)
 def test_many_tokens_share_connections_and_a_bearer(new_site: Any) -> None:
-    """Each answer takes 0.4 s: one after the other that would be four minutes, and a connection or a bearer
-    each would earn a 429.
+    """Many requests are in flight over few connections and with one bearer.
+
+    Each answer takes 0.4 s: one after the other they would take four minutes, and a connection or a bearer
+    for each would earn a 429.
     """
     site = new_site("at_most_once", prefix="slow-")
     before = site.sandbox.stats()

@@ -1,5 +1,6 @@
-"""Personal data and secrets are planted everywhere, everything goes wrong: nothing of them shows in what a
-worker says or leaves in its ledger.
+"""Personal data and secrets are planted everywhere, and everything goes wrong.
+
+None of them may show in a worker's output or in its ledger.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The cookbook "add a channel", followed to the letter: a package is built, installed, found by its entry
-point, and sends.
+"""The cookbook "add a channel", followed to the letter.
+
+A package is built, installed, loaded by its entry point, and sends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Bits of the ledger flip between a kill -9 and the takeover, and a real sandbox counts what phones received.
+"""Bits of the ledger flip between a kill -9 and the takeover; a sandbox counts messages.
 
-The promise: unaccounted 0, marketing doubled 0; what is damaged is named by its key, and after its repair all
-goes on.
+The promise: unaccounted 0, marketing doubled 0; what is damaged is named by its key, and after its repair the
+delivery continues.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FLIPS = 8
 
 
 def half_sent(new_site: Any) -> Any:
-    """Return a site with one of three parts done, and one that a killed worker left in the middle."""
+    """Return a site with one of three parts done, and another left half done by a kill."""
     site = new_site("at_most_once", part_rows=200)
     assert site.resume(part=0).parts == 1
     killed = site.fork("after_send:90", part=1)

@@ -13,7 +13,10 @@ pytestmark = pytest.mark.integration
 
 
 def test_a_full_disk_means_no_send_and_the_next_run_finishes(sandbox: Any, new_site: Any) -> None:
-    """RLIMIT_FSIZE: writing fails as it does on a full disk. An intent that cannot be written is not sent."""
+    """A row whose intent cannot be written is not sent.
+
+    With RLIMIT_FSIZE, writing fails as it does on a full disk.
+    """
     site = new_site("at_most_once")
     full = site.fork(limit=100)  # an intent is larger than 100 bytes, an empty marker is not
     full.join(60)
@@ -28,9 +31,7 @@ def test_a_full_disk_means_no_send_and_the_next_run_finishes(sandbox: Any, new_s
 
 
 def test_a_disk_that_fills_up_while_sending_doubles_nothing(sandbox: Any, new_site: Any) -> None:
-    """Intents still fit, outcomes do not: what was sent is unknown to the ledger, so it is ambiguous, never
-    sent again.
-    """
+    """Intents still fit, outcomes do not: the sent rows are ambiguous and never sent again."""
     site = new_site("at_most_once")
     full = site.fork(limit=1000)
     full.join(60)

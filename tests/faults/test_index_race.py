@@ -1,4 +1,5 @@
-"""Two whole jobs race for the user index, each with a Spark of its own (`make soak`);
+"""Two whole jobs race for the user index, each with a Spark of its own (`make soak`).
+
 tests/unit/users/test_index.py has many small races.
 """
 

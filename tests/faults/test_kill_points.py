@@ -1,9 +1,8 @@
-"""Many seeded kill points: workers die at random places, up to three times in a row, and the next one carries
-on.
+"""Many seeded kill points: workers die at random places, and the next one continues.
 
-`make test` tries a dozen, `make soak` more than two hundred (`ANGELIA_SOAK`). The sandbox's count is the
-witness: unaccounted 0; at most once: doubled 0 and ambiguous at most the open batches of each crash; at least
-once: unsent 0, doubled at most that.
+Up to three die in a row. `make test` tries a dozen points, `make soak` more than two hundred
+(`ANGELIA_SOAK`). The sandbox's count is the witness: unaccounted 0; at most once: doubled 0 and ambiguous at
+most the open batches of each crash; at least once: unsent 0, doubled at most that.
 """
 
 from __future__ import annotations

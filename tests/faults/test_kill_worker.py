@@ -1,7 +1,7 @@
-"""kill -9 a real worker at seeded failpoints, against a real sandbox that counts what phones received.
+"""kill -9 a real worker at seeded failpoints; a real sandbox counts messages.
 
 The promise: unaccounted 0; at most once: doubled 0, ambiguous at most the rows of the open intents; at least
-    once: unsent 0, doubled at most those.
+once: unsent 0, doubled at most those.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Writers that die: killed at a named place with SIGKILL, or out of disk. Real processes on a real folder;
-readers stay on the old commit.
+"""Writers that die: killed at a named place with SIGKILL, or out of disk.
+
+They are real processes on a real folder; readers stay on the old commit.
 """
 
 from __future__ import annotations
@@ -123,8 +124,9 @@ def test_a_full_disk_is_one_line_and_nothing_is_seen(lake: Lake) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount 1 MiB of tmpfs; skipped where the test may not mount (RLIMIT_FSIZE above covers the writer
-    everywhere).
+    """Mount 1 MiB of tmpfs; skip the test where it may not mount.
+
+    The writer is covered everywhere by RLIMIT_FSIZE above.
     """
     folder = tmp_path / "small disk"
     folder.mkdir()

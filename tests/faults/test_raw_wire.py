@@ -1,5 +1,4 @@
-"""Wire-level faults: the raw front end breaks connections, streams, answers and handshakes; the worker calls
-each by its right name.
+"""Wire-level faults: broken connections, streams, answers and handshakes, each classified.
 
 Half the rows of every plan are marketing, half transactional. Whatever breaks: every row is accounted for,
 marketing is never doubled, transactional is never left unsent, and the sandbox's counts say so.
@@ -29,8 +28,9 @@ IN_FLIGHT = 200  # requests under way at once on FCM
 
 
 def once_each(prefixes: Iterable[tuple[str, str]]) -> str:
-    """Return the rules that break the first request of two rows each, marketing (PREFIX0) and transactional
-    (PREFIX1).
+    """Return the rules that break the first request of two rows, PREFIX0 and PREFIX1.
+
+    PREFIX0 is marketing, PREFIX1 transactional.
     """
     return "rules:\n" + "".join(
         f'  - {{match: {{token_prefix: "{prefix}{kind}", max: 1}}, then: {{{then}}}}}\n'
@@ -40,8 +40,7 @@ def once_each(prefixes: Iterable[tuple[str, str]]) -> str:
 
 
 class Night(NamedTuple):
-    """What came of a delivery: by dispatch, its row of the ledger, its address, how often its phone has
-    it."""
+    """A delivery's result by dispatch: its ledger row, its address, its count on the phone."""
 
     ledger: dict[str, dict[str, Any]]
     address: dict[str, str]
@@ -73,8 +72,9 @@ def outcomes(lake: Lake) -> set[str]:
 def deliver(
     lake: Lake, folder: Path, rules: str, channel: str, addresses: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Night:
-    """Deliver rows to these addresses (the even ones marketing) to the raw front end of a sandbox in this
-    process.
+    """Deliver rows to these addresses at the raw front end of a sandbox in this process.
+
+    Rows at even positions are marketing.
     """
     path = folder / "rules.yaml"
     path.write_text(rules)

@@ -1,5 +1,6 @@
-"""Texts that try to become headers, commands, recipients or fields: on every channel, in every text of a row
-that comes from outside.
+"""Texts that try to become headers, commands, recipients or fields.
+
+They stand on every channel, in every text of a row that comes from outside.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def messages(channel: str, evil: str) -> Iterator[tuple[str, Message]]:
 
 
 def check(channel: str, message: Message, request: Request) -> None:
-    """Say that a request has the fields it should have and no other, each with the text as it was given."""
+    """Assert that a request has its expected fields and no other, with texts as given."""
     for name, value in (*request.headers, *request.extra):
         assert name.isascii()
         assert not any(byte < 32 or byte == 127 for byte in value)
@@ -170,7 +171,7 @@ def test_no_text_at_all_becomes_a_field(channel: str, texts: tuple[str, str, str
 
 @given(TEXT)
 def test_a_value_from_an_outside_adapter_cannot_end_a_header(text: str) -> None:
-    """The last line of defence, for adapters that are not ours: HTTP/1.1 of strangers' addresses."""
+    """The last defence, for adapters from outside: HTTP/1.1 to addresses that others choose."""
     value = text.encode("utf-8", "surrogatepass")
     written: list[bytes] = []
 

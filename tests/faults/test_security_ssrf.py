@@ -1,8 +1,7 @@
-"""Addresses from strangers: no notation, name, redirect or second look-up leads a webhook to a machine
-inside.
+"""No notation, name, redirect or second look-up leads a webhook to a machine inside.
 
-Connections are watched where asyncio makes them, below everything of ours; names are answered by a resolver
-that lies (`socket.getaddrinfo`).
+Addresses come from outside. Connections are watched where asyncio makes them, below all of our code; names
+are answered by a resolver that lies (`socket.getaddrinfo`).
 """
 
 from __future__ import annotations
@@ -234,8 +233,9 @@ def test_random_bytes_around_an_inner_address(watched: list[tuple[Any, ...]]) ->
 
 
 class Servers:
-    """TLS servers at several loopback addresses, one port; `served` says who was asked, under which TLS name,
-    for which host.
+    """TLS servers at several loopback addresses, on one port.
+
+    `served` lists which server was asked, under which TLS name, for which host.
     """
 
     def __init__(self, tls: ssl.SSLContext, answer: bytes) -> None:
@@ -297,7 +297,7 @@ async def send(client: SafeHttp, url: str) -> Answer:
 def test_the_address_looked_at_is_the_address_connected_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name server that says another address every time it is asked: public first, inside next."""
+    """A name server that alternates between a public and an inside address."""
     asked: list[str] = []
 
     def getaddrinfo(host: str, port: Any, *args: Any, **kwargs: Any) -> Any:
@@ -371,8 +371,9 @@ REDIRECTS = [
 
 
 def test_no_answer_leads_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redirects of every kind, and proxies of the environment: the server that answered is the only one
-    asked, once.
+    """Redirects of every kind, and proxies of the environment, are not followed.
+
+    The server that answered is the only one that was asked, once.
     """
 
     async def use(client: SafeHttp, servers: Servers) -> list[Answer]:

@@ -1,8 +1,8 @@
-"""Templates that want more than words, and values that want to be templates. The corpus is `corpora/`:
-expressions, each in a dozen wrappings.
+"""Templates that try to reach beyond text, and values that try to be templates.
 
-What must never come out: anything of Python, of the process, of the file system, of variables that were not
-    given, or a promise that was evaluated in a value.
+The corpus is `corpora/`: expressions, each in a dozen wrappings. The output must never hold anything of
+Python, of the process, of the file system, or of variables that were not given, nor the result of an
+expression in a value.
 """
 
 from __future__ import annotations

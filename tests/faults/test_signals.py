@@ -1,6 +1,4 @@
-"""What an operating system and an orchestrator do to a worker: SIGTERM, SIGTERM and then SIGKILL, SIGSTOP for
-longer than its lease.
-"""
+"""Signals to a worker: SIGTERM, SIGTERM then SIGKILL, SIGSTOP for longer than its lease."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ WINDOW = BATCH * OPEN_BATCHES
 
 
 def test_sigterm_drains_and_the_next_worker_finishes(new_site: Any) -> None:
-    """What `execution_timeout` and clearing a task begin with: no new request, answers awaited, outcomes
-    written, the part given back.
+    """SIGTERM, as `execution_timeout` sends it: no new request, and the part is released.
+
+    Answers are awaited and outcomes written.
     """
     site = new_site("at_most_once", prefix="slow-")
     process = site.fork()
@@ -35,7 +34,7 @@ def test_sigterm_drains_and_the_next_worker_finishes(new_site: Any) -> None:
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
 def test_sigterm_then_sigkill_before_the_drain_is_over(guarantee: str, new_site: Any) -> None:
-    """What follows when the grace is too short: the answers under way are lost, the promise holds."""
+    """SIGKILL after too short a grace: answers under way are lost, the promise holds."""
     site = new_site(guarantee, prefix="slow-")
     process = site.fork()
     site.wait_until_sending(process)
@@ -60,8 +59,9 @@ def test_sigterm_then_sigkill_before_the_drain_is_over(guarantee: str, new_site:
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
 def test_a_worker_that_wakes_after_its_lease_sends_nothing(guarantee: str, new_site: Any) -> None:
-    """SIGSTOP while it sends; its deadline passes; another takes over and finishes; the zombie wakes: not one
-    request more.
+    """SIGSTOP while it sends: another worker takes over, and the zombie sends no more.
+
+    Its deadline passes and the other worker finishes before it wakes.
     """
     site = new_site(guarantee, prefix="slow-")
     zombie = site.fork(batch_deadline_s=1.0, request_timeout_s=0.8)

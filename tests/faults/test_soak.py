@@ -1,8 +1,7 @@
-"""A long night: a million messages in real time, a provider that breaks at random, two workers that are
-killed at random.
+"""A long night: a million messages in real time, a broken provider, two killed workers.
 
-Handshakes, streams and answers break. Half the messages are marketing, half transactional. The sandbox
-counts. Only with `make soak`.
+Handshakes, streams and answers break at random, and workers are killed at random. Half the messages are
+marketing, half transactional. The sandbox counts. Only `make soak` runs it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""What goes over the wire to providers, byte for byte in meaning; `make golden` rewrites, review reads the
-diff.
+"""Requests to providers, equal in meaning to golden files; `make golden` rewrites them.
+
+A review reads the diff.
 """
 
 from __future__ import annotations

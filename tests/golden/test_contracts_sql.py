@@ -1,5 +1,6 @@
-"""DDL and measures that the contracts give: a change of a contract is seen here as the SQL it becomes. `make
-golden` rewrites.
+"""DDL and measures derived from the contracts; `make golden` rewrites them.
+
+A change of a contract shows here as the SQL that it becomes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Backfills and replays on a real scheduler (`airflow standalone`): on branches, sending nothing, leaving
-main as it was; and a resend that asks.
+"""Backfills, replays and a resend on a real scheduler (`airflow standalone`).
 
-Five hundred people, three days. Run by `make test-scheduler`: nearly fifty tasks, each a process of its own.
+Backfills and replays write branches, send nothing and leave main as it was; a resend asks. Five hundred
+people, three days. Run by `make test-scheduler`: nearly fifty tasks, each a process of its own.
 """
 
 import hashlib
@@ -53,8 +53,10 @@ def angelia(home: Path, *words: str, **env: str) -> dict:
 
 
 def night(home: Path, day: str) -> None:
-    """Run a night's jobs in the session of this test run: a session a night would take half a minute in
-    all."""
+    """Run a night's jobs in this test run's Spark session.
+
+    A session for each night would take half a minute in all.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**environment(home), "ANGELIA_SHARD_BITS": "8"}.items():
             patch.setenv(name, value)
@@ -68,10 +70,10 @@ def night(home: Path, day: str) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, spark) -> Path:
-    """Return a home (its path has a space) with three nights of main, each decided and delivered; the last is
-    reported.
+    """Return a home with three nights of main, each decided and delivered.
 
-    In the last one a transactional campaign was stopped while it was delivered, and goes on since.
+    Its path has a space, and the last night is reported. In that night a transactional campaign was stopped
+    during delivery, and resumed since.
     """
     folder = tmp_path_factory.mktemp("back fill") / "angelia home"
     steps = Steps(folder)
@@ -197,7 +199,7 @@ class Api:
         return self.call("GET", f"/dags/{dag}/dagRuns/{run}/hitlDetails")["hitl_details"][0]
 
     def answer(self, dag: str, run: str, task: str, option: str) -> str:
-        """Wait until a task asks, send its form back with the answer, and return the question's body."""
+        """Wait until a task asks, answer its form, and return the question's body."""
         question = self.asked(dag, run, task)
         form = {name: field["value"] for name, field in question["params"].items()}
         body = {"chosen_options": [option], "params_input": form}
@@ -206,10 +208,10 @@ class Api:
 
 
 def of_main(home: Path) -> dict[str, str]:
-    """Return what a replay must not touch, with hashes: every file of main, its verdicts, reports, models,
-    and what the worker keeps beside them.
+    """Return the hashes of all files that a replay must not touch.
 
-    Not HOME/metrics: `plan replay` is a step of its own, which tells there how its last run went.
+    These are every file of main, its verdicts, reports and models, and the worker's own files. HOME/metrics
+    is left out: `plan replay` is a step of its own, which writes there how its last run went.
     """
     roots = [
         home / "lake" / name

@@ -1,5 +1,6 @@
-"""The whole loop on a small population, through a real Airflow run: what `make run` does, run twice, and a
-day with a broken source after it.
+"""The whole loop on a small population through a real Airflow run, as `make run` does it.
+
+It runs twice, and a day with a broken source follows.
 """
 
 import itertools
@@ -116,7 +117,7 @@ def test_a_second_run_decides_the_same_bytes_and_sends_nothing(home, summary):
 
 
 def test_the_hourly_dag_sends_what_is_due_and_nothing_twice(home, lake, tmp_path):
-    """A copy of the home as it stood before delivery; the hour 18:05 UTC of the plan, run twice."""
+    """A copy of the home before delivery; the plan's hour 18 is dispatched twice, at 18:05 UTC."""
     other = tmp_path / "home"
     shutil.copytree(
         home,

@@ -1,8 +1,8 @@
-"""`python -m tests.mutants [WORDS]`: break a copy of the code in one place after the other, and say which
-breakages no test catches.
+"""Break the code in one place at a time, and list the breakages that no test catches.
 
-WORDS choose breakages by their names. Prints a table on stderr and one JSON line on stdout; exit code 1 if
-one survived or no longer applies.
+Usage: `python -m tests.mutants [WORDS]`. WORDS choose breakages by their names. Each stands in a copy of the
+code. Prints a table on stderr and one JSON line on stdout; exit code 1 if a breakage survived or no longer
+applies.
 """
 
 from __future__ import annotations

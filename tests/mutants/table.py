@@ -1,4 +1,7 @@
-"""All breakages, those that harm people first. A file is found by its code, not by its name."""
+"""All breakages, those that harm people first.
+
+A file is found by its code, not by its name.
+"""
 
 from __future__ import annotations
 

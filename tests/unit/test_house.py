@@ -43,21 +43,8 @@ NOT_YET_READ = (
             "timing",
         )
     ),
-    "dags/",
-    "docs/",
     "models/",
-    "spark_jobs/emit_manifests.py",
-    "spark_jobs/score_materials.py",
-    "tests/audit.py",
-    "tests/conftest.py",
-    "tests/dags/",
-    "tests/faults/",
-    "tests/golden/",
-    "tests/integration/",
-    "tests/mutants/",
-    "tests/unit/benchmarks/",
     "tests/unit/models/",
-    "tests/unit/spark_jobs/",
 )
 
 

@@ -1,5 +1,6 @@
-"""A small night in a lake: 600 users in three shards, four weeks of days and pushes, as `aggregate_days`
-leaves them.
+"""A small night in a lake: 600 users in three shards, with four weeks of days and pushes.
+
+The datasets are as `aggregate_days` leaves them.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -45,8 +46,9 @@ def write(lake: Lake, name: str, rows: list[dict[str, object]], ds: str = DS) ->
 
 @pytest.fixture
 def small_night(settings_home: Path, lake: Lake) -> Lake:
-    """Return a lake with sources, index, days and pushes. Even users open in the morning, odd ones in the
-    evening (UTC); user 5 is cold.
+    """Return a lake with sources, index, days and pushes.
+
+    Even users open in the morning, odd ones in the evening (UTC); user 5 is cold.
     """
     rng = np.random.default_rng(11)
     index = pa.table(

@@ -1,5 +1,6 @@
-"""aggregate_days: every source row is either in a day or counted under a reason, late rows rebuild their day,
-reruns write the same bytes.
+"""aggregate_days: every source row is in a day or counted under a reason.
+
+Late rows rebuild their day, and reruns write the same bytes.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""build_bitmaps and select_audiences on a small night: what the index answers equals what the tables say."""
+"""build_bitmaps and select_audiences on a small night: the index agrees with the tables."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""Curves of 600 people who were pushed once a day for four weeks, each shard in this process, without Spark.
+"""Curves of 600 people who got one push a day for four weeks, without Spark.
 
-On Spark, from features that were built: tests/unit/spark_jobs/test_build_features.py. The mathematics:
-tests/unit/timing.
+Each shard runs in this process. tests/unit/spark_jobs/test_build_features.py runs on Spark, from features
+that were built; tests/unit/timing tests the mathematics.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What emit_manifests refuses before it writes anything, by whatever road it was started: one line each.
+"""What emit_manifests refuses before it writes anything, however it was started.
 
-What it writes: tests/unit/lake/test_erase_night.py and tests/integration/test_loop.py.
+Each refusal is one line. tests/unit/lake/test_erase_night.py and tests/integration/test_loop.py test what it
+writes.
 """
 
 import pytest

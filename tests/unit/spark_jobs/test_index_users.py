@@ -1,4 +1,4 @@
-"""index_users: which ids get an ordinal, in which order, and that a second day only appends."""
+"""index_users: which ids get an ordinal, in which order; a second day only appends."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
-"""One joint decision of a night of 600 people, each shard planned in this process, without Spark.
+"""One joint decision of a night of 600 people, without Spark.
 
-The mathematics of one shard: tests/unit/planning.
+Each shard is planned in this process. tests/unit/planning tests the mathematics of a shard.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ PUSHES = [
 
 
 def pending(i: int) -> dict[str, object]:
-    """Return what last night's plan has for a person who is sent a message two hours before this one."""
+    """Return last night's plan, which sends a person a message two hours before this one."""
     choice = {
         "campaign_id": "sale", "message_id": message_id("sale", user_name(i), BEFORE), "occurrence": BEFORE,
         "material_id": "shoe", "material_propensity": 1.0, "slot": START - timedelta(hours=2),
@@ -128,7 +128,10 @@ def prepare_night(lake: Lake, shard_bits: int) -> None:
 
 @pytest.fixture(scope="module")
 def here() -> Iterator[pytest.MonkeyPatch]:
-    """Yield what patches settings for the whole file: shards in this process, prices by half the people."""
+    """Yield a patch of settings for the whole file.
+
+    Shards run in this process, and half the people set the prices.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_dispatch, "SAMPLE_USERS", N // 2)
         yield patch

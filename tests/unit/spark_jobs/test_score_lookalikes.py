@@ -1,5 +1,6 @@
-"""score_lookalikes on a small night: the list is the exact top across shards, without the seed and the
-suppressed; what cannot be done is refused.
+"""score_lookalikes on a small night: the list is the exact top across shards.
+
+The seed and suppressed people are not in it; impossible requests are refused.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Members and sizes of a night's audiences, over an index that build_bitmaps wrote, without Spark.
+"""Members and sizes of a night's audiences, over an index that build_bitmaps wrote.
 
-On Spark, and against the tables: tests/unit/spark_jobs/test_build_bitmaps.py. What predicates mean:
-tests/spec/test_audience_oracle.py.
+tests/unit/spark_jobs/test_build_bitmaps.py compares them with the tables, on Spark.
+tests/spec/test_audience_oracle.py tests what predicates mean.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ def write_catalog(lake: Lake, predicates: dict[str, str]) -> None:
 
 @pytest.fixture
 def indexed(lake: Lake, settings_home, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """Return a lake with the index of a night: 600 people in three shards, one in seven bought yesterday."""
+    """Return a lake with a night's index: 600 people in three shards; one in seven bought.
+
+    They bought yesterday.
+    """
     monkeypatch.setenv("ANGELIA_SPARK_MASTER", "inline")
     names = [valid_rows("user_index", N)]
     index = append_chain(lake, "user_index", names, expected=None, shard_bits=SHARD_BITS)

@@ -1,8 +1,7 @@
-"""Relay: one signed JSON post per message to a relay of yours, which hands it on (to an SMS gateway, say).
-HTTP/2, one base address.
+"""Relay: one signed JSON post per message to a relay of yours, over HTTP/2.
 
-The dispatch id travels in `webhook-id`, so that the relay can tell a repeat. `ANGELIA_<CHANNEL>_URL` is the
-relay's address,
+The relay passes the message on, to an SMS gateway for example. The dispatch id travels in `webhook-id`, so
+that the relay recognises a repeat. `ANGELIA_<CHANNEL>_URL` is the relay's address,
 `ANGELIA_<CHANNEL>_CREDENTIALS` names a JSON file with `secret`.
 """
 
@@ -46,7 +45,10 @@ _HEADERS = ((b"content-type", b"application/json"),)
 
 
 class RelayAdapter:
-    """Builds one request, classifies one answer; retry, pacing, deadline and ledger are the worker's."""
+    """Builds one request and classifies one answer; the worker does all the rest.
+
+    Retry, pacing, deadline and ledger live in the worker.
+    """
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -79,7 +81,7 @@ class RelayAdapter:
 
 
 def stand_in() -> StandIn:
-    """Return the adapter without an account, by which the catalog and the guard measure messages."""
+    """Return the adapter without an account, with which catalog and guard measure messages."""
     return StandIn(RelayAdapter(b"stand-in"), "0" * 40)
 
 
