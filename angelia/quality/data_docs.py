@@ -29,7 +29,7 @@ from angelia.drawing.page import Html, empty, links, page, section, style_source
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.quality.gates import EXISTS, GATES, READABLE
 from angelia.quality.history import History
-from angelia.quality.report import WORDS, state
+from angelia.quality.states import WORDS, state
 from angelia.quality.verdicts import CheckVerdict
 
 FOLDER = "data_docs"

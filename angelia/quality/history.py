@@ -130,3 +130,8 @@ def _commits(lake: Lake, days: Sequence[str], unreadable: list[str]) -> dict[tup
         found = dict(zip(wanted, pool.map(head, wanted), strict=True))
     unreadable += [said for said in found.values() if isinstance(said, str)]
     return {key: commit for key, commit in found.items() if isinstance(commit, Commit)}
+
+
+def short_day(day: str) -> str:
+    """Return a day as a chart's axis names it: `4 Nov`."""
+    return f"{date.fromisoformat(day):%d %b}".lstrip("0")

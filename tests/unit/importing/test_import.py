@@ -2,90 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from angelia.commands.import_ import run_import
 from angelia.config import load_settings
 from angelia.contracts import ids
-from angelia.contracts.sources import ID
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
+from tests.unit.importing.small_files import DAY, EVENTS, NOON, PROFILES, csv, events, mapping, people, read
 
-PEOPLE = "id,sex,born,country,since,tags\n"
-PROFILES: dict[str, Any] = {
-    "dataset": "user_profiles",
-    "input": "people",
-    "columns": {
-        "user_id": {"template": "p{id}"},
-        "gender": {"from": "sex", "map": {1: "f", 2: "m", 9: None}},
-        "birth_year": {"from": "born"},
-        "country": {"from": "country", "transform": ["trim", "upper"]},
-        "signup_ts": {"from": "since", "timestamp": {"unit": "iso", "timezone": "Asia/Shanghai"}},
-        "tags": {"list": [{"from": "tags", "transform": ["slug"]}, {"constant": "imported"}]},
-    },
-}
-EVENTS: dict[str, Any] = {
-    "dataset": "user_events",
-    "input": "log",
-    "columns": {
-        "event_id": "eid",
-        "user_id": "uid",
-        "event_type": "what",
-        "event_ts": {"from": "ms", "timestamp": {"unit": "ms"}},
-    },
-}
-NOON = 1_651_924_800_000  # 2022-05-07 12:00 UTC
-DAY = 86_400_000
-
-
-def mapping(tmp_path: Path, *outputs: dict[str, Any], **top: Any) -> Path:
-    path = tmp_path / "mapping.yaml"
-    names = {output["input"] for output in outputs if "input" in output} | {
-        j["input"] for o in outputs for j in o.get("join", [])
-    }
-    document = {
-        "name": "test",
-        "inputs": {name: f"{name}*" for name in names},
-        "outputs": list(outputs),
-        **top,
-    }
-    path.write_text(
-        yaml.safe_dump(json.loads(json.dumps(document))),  # what two outputs share is written out, no alias
-        "utf-8",
-    )
-    return path
-
-
-def csv(tmp_path: Path, name: str, text: str) -> Path:
-    path = tmp_path / name
-    path.write_text(text, "utf-8")
-    return path
-
-
-def people(tmp_path: Path, *lines: str) -> Path:
-    return csv(tmp_path, "people.csv", PEOPLE + "".join(line + "\n" for line in lines))
-
-
-def events(tmp_path: Path, *lines: str) -> Path:
-    return csv(tmp_path, "log.csv", "eid,uid,what,ms\n" + "".join(line + "\n" for line in lines))
-
-
-@pytest.fixture(autouse=True)
-def _home(settings_home: Path) -> None:
-    """Every test here writes below its own home."""
-
-
-def read(lake: Lake, name: str, **partition: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = lake.read(lake.require(name, **partition)).to_pylist()
-    return rows
+pytestmark = pytest.mark.usefixtures("settings_home")  # each test writes below its own home
 
 
 def test_columns_are_read_mapped_and_moved_to_utc(tmp_path: Path, lake: Lake) -> None:
@@ -108,88 +39,6 @@ def test_columns_are_read_mapped_and_moved_to_utc(tmp_path: Path, lake: Lake) ->
     assert second["tags"] == ["imported"]
 
 
-GOOD = [f"{n},1,1990,CN,2022-05-01,t" for n in range(1, 100)]
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("x y,1,1990,CN,2022-05-01,t", f"user_id: not matching {ID}"),
-        (",1,1990,CN,2022-05-01,t", "user_id: null"),
-        ("100,1,1990,CN,yesterday,t", "signup_ts: no moment in iso"),
-        ("100,1,1990,CN,2022-05-01 10:00 Nowhere,t", "signup_ts: unknown zone"),
-        ("100,1,1990,CN,9999-12-31,t", "signup_ts: moment out of range"),
-        ("100,1,1990,CN,2022-05-10,t", "signup_ts: after the end of ds"),
-        ("1,1,1990,CN,2022-05-01,t", "duplicate (user_id)"),
-    ],
-)
-def test_a_bad_row_is_rejected_under_its_reason(tmp_path: Path, lake: Lake, line: str, reason: str) -> None:
-    result = run_import(
-        load_settings(), mapping(tmp_path, PROFILES), [people(tmp_path, *GOOD, line)], ds="2022-05-08"
-    )
-    assert result["outputs"][0]["rejected"] == {reason: 1}
-    commit = lake.require("user_profiles", ds="2022-05-08")
-    assert commit.rows == 99
-    assert commit.rejects == {reason: 1}
-
-
-ATTRIBUTES = [
-    ("100,5,1990,CN,2022-05-01,t", "gender: value not in its map"),
-    ("100,1,199O,CN,2022-05-01,t", "birth_year: not a whole number in range"),
-    ("100,1,1990.5,CN,2022-05-01,t", "birth_year: not a whole number in range"),
-    ("100,1,1800,CN,2022-05-01,t", "birth_year: outside 1900..2020"),
-    ("100,1,1990,China,2022-05-01,t", "country: not matching ^[A-Z]{2}$"),
-]
-
-
-@pytest.mark.parametrize(("line", "reason"), ATTRIBUTES)
-def test_no_person_is_lost_for_an_attribute(tmp_path: Path, lake: Lake, line: str, reason: str) -> None:
-    result = run_import(
-        load_settings(), mapping(tmp_path, PROFILES), [people(tmp_path, *GOOD, line)], ds="2022-05-08"
-    )
-    assert result["outputs"][0]["rejected"] == {}
-    assert result["outputs"][0]["nulled"] == {reason: 1}
-    (row,) = [row for row in read(lake, "user_profiles", ds="2022-05-08") if row["user_id"] == "p100"]
-    assert row[reason.partition(":")[0]] is None
-
-
-@pytest.mark.parametrize(("line", "reason"), ATTRIBUTES)
-def test_a_mapping_may_reject_for_an_attribute(tmp_path: Path, lake: Lake, line: str, reason: str) -> None:
-    name = reason.partition(":")[0]
-    spec = PROFILES["columns"][name]
-    output = {**PROFILES, "columns": {**PROFILES["columns"], name: {**spec, "invalid": "reject"}}}
-    result = run_import(
-        load_settings(), mapping(tmp_path, output), [people(tmp_path, *GOOD, line)], ds="2022-05-08"
-    )
-    assert result["outputs"][0]["rejected"] == {reason: 1}
-
-
-def test_an_attribute_that_most_would_lose_is_refused(tmp_path: Path, lake: Lake) -> None:
-    lines = [f"{n},1,{'MCMXC' if n < 3 else 1990},CN,2022-05-01,t" for n in range(20)]
-    with pytest.raises(InvalidInput, match="3 of 20 people would lose their birth_year") as refused:
-        run_import(load_settings(), mapping(tmp_path, PROFILES), [people(tmp_path, *lines)], ds="2022-05-08")
-    assert "invalid: 'null'" in refused.value.one_line()
-    assert not lake.partitions("user_profiles")
-    spec = {"from": "born", "invalid": "null"}
-    output = {**PROFILES, "columns": {**PROFILES["columns"], "birth_year": spec}}
-    run_import(load_settings(), mapping(tmp_path, output), [people(tmp_path, *lines)], ds="2022-05-08")
-    assert lake.require("user_profiles", ds="2022-05-08").rows == 20
-
-
-def test_invalid_null_keeps_the_row_and_counts(tmp_path: Path, lake: Lake) -> None:
-    output = {
-        **PROFILES,
-        "columns": {**PROFILES["columns"], "birth_year": {"from": "born", "invalid": "null"}},
-    }
-    file = people(tmp_path, "1,1,1800,CN,2022-05-01,t", "2,1,abc,CN,2022-05-01,t", "3,1,1990,CN,2022-05-01,t")
-    result = run_import(load_settings(), mapping(tmp_path, output), [file], ds="2022-05-08")
-    assert result["outputs"][0]["nulled"] == {
-        "birth_year: not a whole number in range": 1,
-        "birth_year: outside 1900..2020": 1,
-    }
-    assert [row["birth_year"] for row in read(lake, "user_profiles", ds="2022-05-08")] == [None, None, 1990]
-
-
 def test_rows_go_to_their_day_and_later_ones_are_left_out(tmp_path: Path, lake: Lake) -> None:
     file = events(tmp_path, f"a,u,open,{NOON}", f"b,u,open,{NOON + DAY}", f"c,u,open,{NOON + 2 * DAY}")
     result = run_import(load_settings(), mapping(tmp_path, EVENTS), [file], ds="2022-05-08")
@@ -207,18 +56,6 @@ def test_a_typo_year_defines_no_window(tmp_path: Path, lake: Lake) -> None:
     result = run_import(load_settings(), mapping(tmp_path, EVENTS, shift="to_ds"), [file], ds="2022-05-08")
     assert result["shift_days"] == 1
     assert result["outputs"][0]["filtered"] == {"after --ds": 1}
-
-
-@pytest.mark.parametrize(
-    "moment", ["-infinity", "infinity", "9999-12-31", "0001-01-01", "99999-01-01", "2200-01-01", "1899-12-31"]
-)
-def test_moments_out_of_range_are_rejected(tmp_path: Path, lake: Lake, moment: str) -> None:
-    file = people(tmp_path, f"1,1,1990,CN,{moment},t", "2,1,1990,CN,2022-05-01,t")
-    result = run_import(
-        load_settings(), mapping(tmp_path, PROFILES), [file], ds="2022-05-08", max_reject_pct=60.0
-    )
-    assert sum(result["outputs"][0]["rejected"].values()) == 1
-    assert [row["user_id"] for row in read(lake, "user_profiles", ds="2022-05-08")] == ["p2"]
 
 
 def test_times_can_be_moved_to_end_at_ds(tmp_path: Path, lake: Lake) -> None:
@@ -268,27 +105,6 @@ def test_message_ids_are_the_contracts_and_opens_conditional(tmp_path: Path, lak
     assert {row["slot_propensity"] for row in rows.values()} == {None}
 
 
-def test_filters_count_under_their_reason_and_are_no_rejects(tmp_path: Path, lake: Lake) -> None:
-    keep = [
-        {"column": "uid", "op": "not_null", "reason": "no customer"},
-        {"column": "eid", "op": "not_starts_with", "value": "C", "reason": "cancelled"},
-        {"column": "ms", "op": "gt", "value": NOON, "reason": "too old"},
-    ]
-    file = events(
-        tmp_path,
-        f"a,u,open,{NOON + 1}",
-        f"b,,open,{NOON + 1}",
-        f"C1,u,open,{NOON + 1}",
-        f"d,u,open,{NOON}",
-        f"C2,,open,{NOON}",
-    )
-    result = run_import(
-        load_settings(), mapping(tmp_path, {**EVENTS, "filter": keep}), [file], max_reject_pct=0
-    )
-    assert result["outputs"][0]["filtered"] == {"no customer": 2, "cancelled": 1, "too old": 1}
-    assert result["outputs"][0]["rejected"] == {}
-
-
 def test_an_empty_output_commits_no_rows(tmp_path: Path, lake: Lake) -> None:
     file = events(tmp_path, f"a,u,open,{NOON}")
     run_import(
@@ -323,31 +139,6 @@ def test_suppressions_are_appended_once(tmp_path: Path, lake: Lake) -> None:
         load_settings(), document, [people(tmp_path, "1,,,,2022-05-01,", "2,,,,2022-05-02,")], ds="2022-05-08"
     )
     assert lake.read_log("suppressions")["user_id"].to_pylist() == ["p1", "p2"]
-
-
-def test_too_many_rejects_write_nothing_but_samples(tmp_path: Path, lake: Lake) -> None:
-    secret = "someone@example.org has moved"
-    file = people(tmp_path, f'"{secret}",1,1990,CN,2022-05-01,t', "2,1,1990,CN,2022-05-01,t")
-    with pytest.raises(
-        InvalidInput, match=r"1 of 2 rows rejected \(50.0 % > 5 %\), most for 'user_id: not matching"
-    ) as refused:
-        run_import(load_settings(), mapping(tmp_path, PROFILES), [file], ds="2022-05-08")
-    assert lake.partitions("user_profiles") == []
-    samples = Path(str(refused.value.fix).removeprefix("samples are in ")).read_text("utf-8")
-    sample = json.loads(samples.splitlines()[0])
-    assert (sample["file"], sample["row"], sample["values"]["country"]) == ("people.csv", 1, "CN")
-    assert sample["values"]["id"].startswith("hash:")
-    assert secret not in samples + str(refused.value)
-
-
-def test_lines_that_are_no_rows_are_counted_not_fatal(tmp_path: Path, lake: Lake) -> None:
-    lines = [f"e{n},u,open,{NOON}" for n in range(60)]
-    result = run_import(
-        load_settings(), mapping(tmp_path, EVENTS), [events(tmp_path, *lines, "broken,line,with,too,many")]
-    )
-    assert result["outputs"][0]["rejected"] == {"line is no CSV row": 1}
-    assert result["outputs"][0]["read"] == 61
-    assert lake.require("user_events", ds="2022-05-07").rejects == {"line is no CSV row": 1}
 
 
 @pytest.mark.parametrize(
@@ -387,17 +178,6 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidInput, match=message):
             run_import(load_settings(), document, files)
-
-
-def test_all_rows_filtered_is_refused(tmp_path: Path, lake: Lake) -> None:
-    keep = [{"column": "uid", "op": "eq", "value": "nobody", "reason": "other"}]
-    with pytest.raises(InvalidInput, match="none of 1 rows is left"):
-        run_import(
-            load_settings(),
-            mapping(tmp_path, {**EVENTS, "filter": keep}),
-            [events(tmp_path, f"a,u,open,{NOON}")],
-            ds="2022-05-08",
-        )
 
 
 def test_receipts_carry_source_and_part(tmp_path: Path, lake: Lake) -> None:
@@ -468,17 +248,6 @@ def test_big_whole_numbers_stay_exact(tmp_path: Path, lake: Lake) -> None:
         "9007199254740992",
         "9007199254740993",
     ]
-
-
-def test_connection_errors_never_quote_rows(tmp_path: Path) -> None:
-    bad = [{"column": "uid", "op": "matches", "value": "(", "reason": "other"}]
-    with pytest.raises(InvalidInput, match="mapping cannot be run") as refused:
-        run_import(
-            load_settings(),
-            mapping(tmp_path, {**EVENTS, "filter": bad}),
-            [events(tmp_path, f"a,private-person,open,{NOON}")],
-        )
-    assert "private-person" not in refused.value.one_line()
 
 
 def test_the_worked_example_of_the_document_is_true(tmp_path: Path, lake: Lake) -> None:
