@@ -1,4 +1,4 @@
-"""The quality report's lines by day: row counts, dirty rows, rows left out, the plan's figures.
+"""The quality report's lines by day: rows, dirty rows, rows left out, the plan's figures.
 
 Reads a `History`; returns HTML sections.
 """

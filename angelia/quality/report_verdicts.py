@@ -1,4 +1,4 @@
-"""The quality report's verdicts: a square per dataset and day, and the checks that need a look.
+"""The quality report's verdicts: a square per dataset and day, and the failed checks.
 
 Reads a `History`; returns HTML sections.
 """

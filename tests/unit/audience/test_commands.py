@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from angelia import cli
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import uniform, user_keys
 from angelia.lake import Lake
-
-People = list[dict[str, object]]
-
-
-def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
-    try:
-        cli.main(["audience", *map(str, args)])
-        code = 0
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def asked(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, object]:
-    code, out, err = run(capsys, *args, "--json")
-    assert (code, err) == (0, "")
-    answer: dict[str, object] = json.loads(out)
-    return answer
+from tests.unit.audience.typed import People, asked, run
 
 
 def test_a_day_of_a_mistyped_year_is_no_default(

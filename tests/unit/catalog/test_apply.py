@@ -1,4 +1,7 @@
-"""apply: idempotent, all or nothing; tests/unit/catalog/test_apply_mistakes.py has what it refuses."""
+"""apply: idempotent, and all or nothing.
+
+tests/unit/catalog/test_apply_mistakes.py has what it refuses.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""apply refuses mistakes: everything wrong at once, with file and line, and nothing written."""
+"""apply refuses mistakes: all of them at once, with file and line; it writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary of a small night: counts equal the rows that were written; the hash is of parts."""
+"""The summary of a small night: counts equal the rows written; the hash is of parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's tables: lift, intervals and hours again in NumPy, and checks that always run."""
+"""The report's tables: lift, intervals and hours recomputed in NumPy; checks that run."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import numpy as np
 from angelia.contracts.certificate import Limit, Messages, limits_of, messages_of
 from angelia.contracts.rows import valid_rows
 from angelia.planning.certificate import certificate, summarise
-from tests.unit.planning.test_eligibility import TERMS
+from tests.unit.planning.few_people import TERMS
 
 
 def test_a_shard_counts_what_it_decided() -> None:

@@ -15,7 +15,7 @@ import pytest
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import Catalog, catalog_of
 from angelia.catalog.store import Stored
-from angelia.contracts.ids import message_id, user_keys
+from angelia.contracts.ids import message_id
 from angelia.planning import (
     MAX_ROUNDS,
     Choice,
@@ -30,67 +30,24 @@ from angelia.planning import (
 )
 from angelia.planning.eligibility import Pairs, Past, People, build, draw_slots
 from angelia.planning.inputs import terms_of
-from angelia.planning.terms import Arm, Campaign, Channel, Terms
+from angelia.planning.terms import Arm, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
+from tests.unit.planning import few_people
+from tests.unit.planning.few_people import START, people
 
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 N = 40
-CAMPAIGN = Campaign(
-    id="welcome",
-    topic="promo",
-    audience="all",
-    materials=("hello",),
-    channels=("fcm",),
-    priority="medium",
-    value_micros=1_000_000,
-    occurrence="once",
-    weekdays=frozenset(),
-    start_date=date(2026, 11, 1),
-    end_date=date(2026, 12, 31),
-    send_window=None,
-    holdout_pct=0.0,
-    max_messages=None,
-    caps=(),
-    is_exempt=False,
+CAMPAIGN = replace(
+    few_people.CAMPAIGN, id="welcome", materials=("hello",), occurrence="once", end_date=date(2026, 12, 31)
 )
-TERMS = Terms(
-    ds="2026-11-14",
-    start=START,
-    n_slots=24,
-    first_slot=0,
+TERMS = replace(
+    few_people.TERMS,
     campaigns=(CAMPAIGN,),
     channels=(Channel("fcm", 0, 1_000_000),),
     caps=(),
     gap_hours=0,
     quiet=None,
-    holdout_pct=0.0,
-    holdout_salt="global",
-    explore_pct=0.0,
-    epsilon=0.1,
-    salt="s",
 )
 NOTHING = Past(np.array([], np.int64), [], np.array([]), [])
-
-
-def people(ids: list[str], **changes: object) -> People:
-    n = len(ids)
-    return replace(
-        People(
-            ordinal=np.arange(n, dtype=np.uint32),
-            user_id=ids,
-            keys=user_keys(ids),
-            timezone=["UTC"] * n,
-            country=[None] * n,
-            locale=[None] * n,
-            vendor=[None] * n,
-            channels=np.ones((n, 1), bool),
-            opted_out=[frozenset()] * n,
-            is_suppressed=np.zeros(n, bool),
-            workday=np.ones((n, 24)),
-            day_off=np.ones((n, 24)),
-        ),
-        **changes,
-    )
 
 
 def everyone(n: int) -> Pairs:

@@ -3,72 +3,17 @@ else gets.
 """
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 import numpy as np
 import pytest
 
-from angelia.contracts.ids import message_id, user_keys
+from angelia.contracts.ids import message_id
 from angelia.planning import Choice
-from angelia.planning.eligibility import OPEN, Pairs, Past, People, build, draw_slots, room_for, thin_drawn
-from angelia.planning.terms import Campaign, Cap, Channel, Terms
+from angelia.planning.eligibility import OPEN, Pairs, Past, build, draw_slots, room_for, thin_drawn
+from angelia.planning.terms import Cap, Channel
 from angelia.timing.category_hours import CategoryHours
-
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
-CAMPAIGN = Campaign(
-    id="sale",
-    topic="promo",
-    audience="all",
-    materials=("sale_a",),
-    channels=("fcm",),
-    priority="medium",
-    value_micros=1_000_000,
-    occurrence="2026-11-15",
-    weekdays=frozenset(),
-    start_date=date(2026, 11, 1),
-    end_date=date(2026, 12, 1),
-    send_window=None,
-    holdout_pct=0.0,
-    max_messages=None,
-    caps=(),
-    is_exempt=False,
-)
-ORDER = replace(CAMPAIGN, id="order", topic="orders", is_exempt=True, priority="high")
-TERMS = Terms(
-    ds="2026-11-14",
-    start=START,
-    n_slots=24,
-    first_slot=0,
-    campaigns=(CAMPAIGN, ORDER),
-    channels=(Channel("fcm", 0, 1000, (("huawei", 2),)),),
-    caps=(Cap(2, 1), Cap(6, 7)),
-    gap_hours=4,
-    quiet=(22, 8),
-    holdout_pct=0.0,
-    holdout_salt="global",
-    explore_pct=0.0,
-    epsilon=0.1,
-    salt="s",
-)
-
-
-def people(n, **changes):
-    ids = [f"u{i}" for i in range(n)]
-    base = People(
-        ordinal=np.arange(n, dtype=np.uint32),
-        user_id=ids,
-        keys=user_keys(ids),
-        timezone=["UTC"] * n,
-        country=[None] * n,
-        locale=[None] * n,
-        vendor=[None] * n,
-        channels=np.ones((n, 1), bool),
-        opted_out=[frozenset()] * n,
-        is_suppressed=np.zeros(n, bool),
-        workday=np.ones((n, 24)),
-        day_off=np.ones((n, 24)),
-    )
-    return replace(base, **changes)
+from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, people
 
 
 def pairs(n, campaign=0, p=0.05, has=True):

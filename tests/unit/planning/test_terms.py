@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from angelia.planning.terms import NO_BUDGET
-from tests.unit.planning.test_eligibility import CAMPAIGN, ORDER, TERMS
+from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS
 
 NIGHT = replace(TERMS, explore_pct=10.0, first_slot=2, campaigns=(replace(CAMPAIGN, max_messages=500), ORDER))
 

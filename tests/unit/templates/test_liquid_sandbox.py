@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from angelia.errors import InvalidInput
 from angelia.templates.liquid_sandbox import FILTERS, MAX_ITERATIONS, MAX_OUTPUT_BYTES, CompiledText
 from angelia.templates.rendering import Rendered, RowRejected, render
-
-
-def template(
-    title: str = "Sale: {{ item }}", body: str = "{{ item }} for less", **more: Any
-) -> dict[str, Any]:
-    return {
-        "id": "sale",
-        "variants": {"en": {"title": title, "body": body}},
-        "variables": {"item": {}},
-        "default_locale": "en",
-        "link": None,
-        **more,
-    }
-
-
-def rejected(
-    document: dict[str, Any], fields: dict[str, object] | None = None, locale: str | None = None
-) -> str:
-    with pytest.raises(RowRejected) as caught:
-        render(document, locale, {"item": "cameras"} if fields is None else fields)
-    return caught.value.reason
-
+from tests.unit.templates.small_template import rejected, template
 
 # Texts that ask for more than words. None may render anything but words, take long, or raise anything but our
 # two errors.

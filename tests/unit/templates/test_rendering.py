@@ -23,27 +23,7 @@ from angelia.templates.rendering import (
     render,
     user_columns,
 )
-
-
-def template(
-    title: str = "Sale: {{ item }}", body: str = "{{ item }} for less", **more: Any
-) -> dict[str, Any]:
-    return {
-        "id": "sale",
-        "variants": {"en": {"title": title, "body": body}},
-        "variables": {"item": {}},
-        "default_locale": "en",
-        "link": None,
-        **more,
-    }
-
-
-def rejected(
-    document: dict[str, Any], fields: dict[str, object] | None = None, locale: str | None = None
-) -> str:
-    with pytest.raises(RowRejected) as caught:
-        render(document, locale, {"item": "cameras"} if fields is None else fields)
-    return caught.value.reason
+from tests.unit.templates.small_template import rejected, template
 
 
 def test_words_with_values() -> None:
