@@ -1,4 +1,4 @@
-"""Hints for names in a predicate that match no person: most likely a misspelling.
+"""Hints for conditions that match no person: misspelt names, and what can never be true.
 
 A misspelt `NOT x = 'vlaue'` matches everyone, so each name gets a line with its nearest neighbours. Reads the
 directories of bitmap_index, and of bitmap_days if events or campaigns are named. Saved audiences are looked
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from angelia.audience.bitmaps.daily import event_field
 from angelia.audience.language import nodes
 from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.never import never_true
 from angelia.audience.language.plan import Plan, make_plan, steps
 from angelia.audience.language.predicate import suggest
 from angelia.audience.query import Audience
@@ -20,8 +21,12 @@ EVENT, RECEIVED = event_field("", None), "received:"
 
 
 def hints(audience: Audience, text: str) -> list[str]:
-    """Return a line for each value, prefix, topic, event or campaign without any person."""
-    leaves = list(dict.fromkeys(_leaves(audience.plan(text))))
+    """Return a line for each name without any person, and each condition that is never true."""
+    tree = audience.tree(text)
+    never = [
+        f"note: {conflict}" for conflict in never_true(tree, audience.index.history_days, audience.index.day)
+    ]
+    leaves = list(dict.fromkeys(_leaves(make_plan(tree))))
     values = dict.fromkeys(pair for leaf in leaves for pair in _values(leaf))
     names = dict.fromkeys(name for leaf in leaves for name in _names(leaf))
     there: dict[str, set[str]] = {field: set() for field, _ in values}
@@ -29,7 +34,7 @@ def hints(audience: Audience, text: str) -> list[str]:
     for block in audience.blocks() if there else ():
         for field in there:
             there[field].update(block.values(field))
-    lines = [
+    lines = never + [
         f"note: nobody has {_said(field, value)}; {suggest(value.rstrip('%'), sorted(there[field]))}"
         for field, value in values
         if not (

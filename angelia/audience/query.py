@@ -122,21 +122,27 @@ class Audience:
         self._blocks: dict[int, Block] = {}
         self._lock = threading.Lock()
 
-    def plan(self, text: str) -> Plan:
-        """Return the simplified plan of a predicate.
+    def tree(self, text: str) -> nodes.Node:
+        """Return the typed tree of a predicate.
 
         Raises:
             InvalidInput: the predicate is not in the language, asks for more history than the index has, or
                 names a list that does not exist.
         """
-        return make_plan(
-            parse(
-                text,
-                self.audiences,
-                history_days=self.index.history_days,
-                lists=lambda: self.index.list_names,
-            )
+        return parse(
+            text,
+            self.audiences,
+            history_days=self.index.history_days,
+            lists=lambda: self.index.list_names,
         )
+
+    def plan(self, text: str) -> Plan:
+        """Return the simplified plan of a predicate.
+
+        Raises:
+            InvalidInput: as `tree`.
+        """
+        return make_plan(self.tree(text))
 
     def count(self, text: str) -> int:
         """Return how many people a predicate is true for."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from angelia.catalog.documents import (
     WEEKDAYS,
     AnyDocument,
+    Audience,
     Campaign,
     Cap,
     Channel,
@@ -25,6 +26,8 @@ from angelia.catalog.documents import (
     Template,
 )
 from angelia.catalog.problems import DocumentProblem, Key, Notice
+from angelia.config import load_settings
+from angelia.errors import InvalidInput
 
 FAR_DAYS = 366  # a later start is more often a mistyped year than a plan
 Documents = Mapping[Key, AnyDocument]
@@ -54,6 +57,8 @@ def notices(documents: Documents, today: date) -> Iterator[Notice]:
             doubts = _material(document, today)
         elif isinstance(document, Experiment):
             doubts = _experiment(document)
+        elif isinstance(document, Audience):
+            doubts = _audience(document, documents, today)
         for doubt in doubts:
             yield Notice(
                 key, DocumentProblem(doubt.path, doubt.says), about=doubt.about, only_news=doubt.only_news
@@ -202,3 +207,19 @@ def _material(material: Material, today: date) -> Iterator[Doubt]:
     if material.valid_until and material.valid_until < today:
         says = f"{material.valid_until} is before today: nobody gets it any more; correct it, or remove it"
         yield Doubt(("valid_until",), says, only_news=True)
+
+
+def _audience(audience: Audience, documents: Documents, today: date) -> Iterator[Doubt]:
+    # sqlglot takes a while to load, so it is loaded only where there are predicates.
+    from angelia.audience.language.never import never_true
+    from angelia.audience.language.predicate import parse
+
+    # The audiences it names are looked at on their own: each conflict is reported once.
+    others = {name: "TRUE" for kind, name in documents if kind == "audience"}
+    history_days = load_settings().history_days
+    try:
+        tree = parse(audience.predicate, others, history_days=history_days)
+    except InvalidInput:
+        return  # an apply refuses it with a message of its own
+    for conflict in never_true(tree, history_days, today):
+        yield Doubt(("predicate",), f"{conflict}; correct the condition, or remove it")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from angelia.audience.language import nodes
 from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.never import never_true
 from angelia.audience.language.predicate import parse
 from angelia.audience.query import Audience
 from angelia.lake import Lake
@@ -282,6 +283,16 @@ def test_explain_counts_its_root_like_count(worlds: list[Three], node: nodes.Nod
     audience, text = worlds[0].bitmaps, nodes.sql(node)
     counted, lines = audience.explain(text)
     assert counted.count == lines[0].count == audience.count(text)
+
+
+@settings(max_examples=250, deadline=None, derandomize=True)
+@given(node=p.PREDICATES)
+def test_what_can_never_be_true_matches_nobody(worlds: list[Three], node: nodes.Node) -> None:
+    whole = parse(nodes.sql(node), p.AUDIENCES, history_days=w.HISTORY)
+    for conflict in never_true(whole, w.HISTORY, w.DAY):
+        together = parse(" AND ".join(conflict.conditions), p.AUDIENCES, history_days=w.HISTORY)
+        for world in worlds:
+            assert not world.naive.members(together), str(conflict)
 
 
 def test_every_kind_of_field_is_generated() -> None:

@@ -88,6 +88,21 @@ def test_names_that_somebody_has_are_not_told(people: People, capsys: pytest.Cap
     assert asked(capsys, "count", text)["hints"] == []
 
 
+def test_count_names_a_condition_that_is_never_true(
+    people: People, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "gender = 'f' AND days_since('open') > 30"
+    (hint,) = asked(capsys, "count", text)["hints"]  # type: ignore[misc]
+    assert hint == (
+        "note: nobody can match days_since('open') > 30: the index covers 6 days, so the event is 0 to 5 "
+        "days ago; people without it match days_since('open') IS NULL"
+    )
+    code, out, _ = run(capsys, "count", text)
+    assert code == 0
+    assert out.startswith("0 match")
+    assert str(hint) in out
+
+
 def test_explain_shows_each_node_with_its_people_and_reads(
     people: People, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,11 @@ NIGHTLY = {"send_window": {"start": 22, "end": 24}}
         (FCM | {"quota_per_minute": 0}, "channel.quota_per_minute", "0: nothing will be sent"),
         (SHOE | {"valid_from": "2027-01-01"}, "campaign.materials[0]", "from 2027-01-01, and the campaign"),
         (SHOE | {"valid_until": "2026-12-03"}, "campaign.materials", "none is valid on 2026-12-04"),
+        (
+            {"kind": "audience", "id": "idle", "predicate": "days_since('open') > 30"},
+            "audience.predicate",
+            "nobody can match days_since('open') > 30: the index covers 28 days",
+        ),
     ],
 )
 def test_a_document_that_can_mean_nothing_is_named(raw, field, says):
