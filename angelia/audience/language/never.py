@@ -280,7 +280,7 @@ class _Search:
 
 
 def _subject(leaf: nodes.Leaf) -> object:
-    """Return what a leaf is about: only leaves with the same subject are weighed against each other."""
+    """Return what a leaf is about: only leaves with one subject are weighed together."""
     match leaf:
         case nodes.Compare(term, _, _) | nodes.OneOf(term, _) | nodes.Prefix(term, _) | nodes.IsNull(term):
             return term if isinstance(term, nodes.FieldTerm) else ("event", term.event_type)
