@@ -1,4 +1,4 @@
-"""Conditions of a predicate that can be true for nobody, whatever the data: each with its reason.
+"""Conditions of a predicate that nobody can match, whatever the data, and the reason.
 
 `days_since('purchase') > 30` over 28 days of history, a count below zero, bounds that exclude each other, a
 value that is NULL and compared, or something held and denied. Reads the typed tree only, so an answer costs
@@ -260,7 +260,7 @@ class _Search:
         return " and ".join(f"{word} {bound:g}" for word, bound in words if bound is not None)
 
     def _between(self, facts: dict[nodes.Term, Facts]) -> str:
-        """Return why conditions on several windows of one event type conflict; empty if they may hold."""
+        """Return why conditions on several windows of an event type conflict, or an empty text."""
         counts = {term: its for term, its in facts.items() if isinstance(term, nodes.CountEvents)}
         for inner, small in counts.items():
             for outer, large in counts.items():
