@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from angelia.delivery.manifest.rows import spare_memory
-from angelia.delivery.worker import batch
+from angelia.delivery.sending import batch
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake

@@ -21,7 +21,7 @@ from angelia.delivery.ledger.outcomes import COUNTED
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import columns_of
-from angelia.delivery.worker.batch import PAYLOAD_CHANGED
+from angelia.delivery.sending.batch import PAYLOAD_CHANGED
 from angelia.lake import Lake
 
 

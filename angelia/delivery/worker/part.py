@@ -22,11 +22,11 @@ from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Claim, Intent
 from angelia.delivery.manifest.objects import damaged
 from angelia.delivery.manifest.parts import PACED, Part
 from angelia.delivery.manifest.rows import PartRows, repeated_dispatches
-from angelia.delivery.worker import events
-from angelia.delivery.worker.batch import Batch
-from angelia.delivery.worker.columns import COLUMNS, payload_hashes, plain_columns
-from angelia.delivery.worker.context import DeliveryContext
-from angelia.delivery.worker.sender import Sender
+from angelia.delivery.sending import events
+from angelia.delivery.sending.batch import Batch
+from angelia.delivery.sending.columns import COLUMNS, payload_hashes, plain_columns
+from angelia.delivery.sending.context import DeliveryContext
+from angelia.delivery.sending.sender import Sender
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.lake.failpoint import failpoint

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from angelia.delivery.channels.base import ChannelConfig
-from angelia.delivery.worker.holds import CampaignPace, SpeedLimits
-from angelia.delivery.worker.rendering import Renderer
+from angelia.delivery.sending.holds import CampaignPace, SpeedLimits
+from angelia.delivery.sending.rendering import Renderer
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.templates.rendering import TemplateSet

@@ -27,14 +27,15 @@ from angelia.delivery.ledger.followups import follow_up
 from angelia.delivery.ledger.ledger import Claim, Ledger, Owner
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
-from angelia.delivery.worker import events, fallover
+from angelia.delivery.sending import events
+from angelia.delivery.sending.context import DeliveryContext
+from angelia.delivery.sending.holds import SpeedLimits
+from angelia.delivery.sending.sender import Sender
+from angelia.delivery.worker import fallover
 from angelia.delivery.worker import worker_metrics as metrics
-from angelia.delivery.worker.context import DeliveryContext
-from angelia.delivery.worker.holds import SpeedLimits
 from angelia.delivery.worker.options import Options, Result
 from angelia.delivery.worker.part import PartRun
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot, channel_config
-from angelia.delivery.worker.sender import Sender
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.failpoint import failpoint

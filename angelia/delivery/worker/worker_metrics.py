@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from angelia import metrics
-from angelia.delivery.worker.sender import Sender
+from angelia.delivery.sending.sender import Sender
 
 
 def n_opened(sender: Sender) -> int:

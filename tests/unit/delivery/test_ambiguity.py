@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery.ledger import compaction
-from angelia.delivery.worker.rendering import Renderer
+from angelia.delivery.sending.rendering import Renderer
 from angelia.transport.wire import UNKNOWN, Answer
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)

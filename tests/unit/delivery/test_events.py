@@ -19,7 +19,7 @@ from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.ledger.outcomes import Outcomes
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker import events
+from angelia.delivery.sending import events
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.errors import AngeliaError

@@ -112,7 +112,7 @@ def test_a_defect_met_by_an_answer_costs_its_own_row_only(
     def broken(*_: Any) -> float:
         raise OverflowError("a@b.example")
 
-    monkeypatch.setattr("angelia.delivery.worker.batch.retry_after", broken)
+    monkeypatch.setattr("angelia.delivery.sending.batch.retry_after", broken)
     bench.plan(60)
     bench.deliver(
         lambda nth, message: Answer(503, b"{}") if message["token"].split("-")[1].endswith("7") else OK

@@ -17,8 +17,8 @@ from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.webhook import WebhookAdapter, host_of
 from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.manifest import sample_plan
+from angelia.delivery.sending.holds import Receivers, SpeedLimits
 from angelia.delivery.worker import worker_metrics as metrics
-from angelia.delivery.worker.holds import Receivers, SpeedLimits
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.errors import InvalidInput

@@ -135,7 +135,7 @@ def test_an_unreadable_stop_list_stops_the_sending(
         return lease[0]
 
     monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lease_now)
-    monkeypatch.setattr("angelia.delivery.worker.batch.GUARD_PAUSE_S", 0.001)
+    monkeypatch.setattr("angelia.delivery.sending.batch.GUARD_PAUSE_S", 0.001)
     damaged: list[tuple[Path, bytes]] = []
 
     def script(nth: int, message: dict[str, Any]) -> Answer:

@@ -16,8 +16,8 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.ledger.first_sight import LOOK_BACK_US, OPEN, FirstSeen
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.manifest import parts, sample_plan
+from angelia.delivery.sending.rendering import Renderer
 from angelia.delivery.worker import worker_metrics as metrics
-from angelia.delivery.worker.rendering import Renderer
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.metrics import render

@@ -18,8 +18,8 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import BASE_URL, FcmAdapter
 from angelia.delivery.manifest import sample_plan
+from angelia.delivery.sending.rendering import Renderer
 from angelia.delivery.worker.options import Options
-from angelia.delivery.worker.rendering import Renderer
 from angelia.delivery.worker.run import Delivery
 from angelia.errors import Corrupt, InvalidInput
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer

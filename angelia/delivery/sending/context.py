@@ -12,7 +12,7 @@ from typing import Protocol
 from angelia.contracts.sending import Micros
 from angelia.delivery.clock import Clock
 from angelia.delivery.ledger.ledger import Ledger
-from angelia.delivery.worker.holds import CampaignPace
+from angelia.delivery.sending.holds import CampaignPace
 from angelia.lake.failpoint import armed
 from angelia.users.suppressions import Guards
 

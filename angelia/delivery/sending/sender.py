@@ -11,9 +11,9 @@ from collections import Counter, deque
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels.base import Adapter, Credentials, Provider
 from angelia.delivery.clock import Clock
-from angelia.delivery.worker import events
-from angelia.delivery.worker.holds import Receivers
-from angelia.delivery.worker.pacing import Breaker, TokenBucket
+from angelia.delivery.sending import events
+from angelia.delivery.sending.holds import Receivers
+from angelia.delivery.sending.pacing import Breaker, TokenBucket
 from angelia.errors import AngeliaError
 from angelia.transport.wire import Transport
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from angelia.contracts.sending import Micros
-from angelia.delivery.worker.pacing import Breaker, TokenBucket
+from angelia.delivery.sending.pacing import Breaker, TokenBucket
 
 SPEED_LIMIT, RECEIVER_DOWN = "speed_limit", "receiver_down"
 _FAILURES_OF_ONE = 5  # in a row, until one receiver's breaker opens

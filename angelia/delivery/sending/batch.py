@@ -19,11 +19,11 @@ from angelia.contracts import outcomes as words
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
 from angelia.delivery.ledger.outcomes import Outcomes, gone_reason
-from angelia.delivery.worker.context import DeliveryContext
-from angelia.delivery.worker.holds import Hold, ParkedRows
-from angelia.delivery.worker.pacing import backoff, retry_after
-from angelia.delivery.worker.sender import Sender
-from angelia.delivery.worker.windows import quiet_now
+from angelia.delivery.sending.context import DeliveryContext
+from angelia.delivery.sending.holds import Hold, ParkedRows
+from angelia.delivery.sending.pacing import backoff, retry_after
+from angelia.delivery.sending.sender import Sender
+from angelia.delivery.sending.windows import quiet_now
 from angelia.lake.failpoint import failpoint
 from angelia.transport.wire import NOT_SENT, Answer
 
