@@ -1,5 +1,6 @@
-"""Objects of the ledger, the stop list and the manifest are damaged between two runs: named, nothing sent,
-and after the repair all goes on.
+"""Ledger objects, stop list or manifest are damaged between two runs.
+
+The damage is named, nothing is sent, and after the repair everything goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ROWS = 450
 
 @pytest.fixture
 def half_sent(bench: Any) -> Any:
-    """Return a bench whose first run was asked to stop half way, with a deferred follow-up behind it."""
+    """Return a bench whose first run was stopped half way, with a deferred follow-up behind it."""
     bench.plan(ROWS)
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
@@ -135,7 +136,7 @@ def test_an_unreadable_stop_list_stops_the_sending(
         return lease[0]
 
     monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lease_now)
-    monkeypatch.setattr("angelia.delivery.sending.batch.GUARD_PAUSE_S", 0.001)
+    monkeypatch.setattr("angelia.delivery.sending.clearance.GUARD_PAUSE_S", 0.001)
     damaged: list[tuple[Path, bytes]] = []
 
     def script(nth: int, message: dict[str, Any]) -> Answer:

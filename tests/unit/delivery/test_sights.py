@@ -1,5 +1,6 @@
-"""A dispatch id seen with one payload is refused with another: after a takeover, in a follow-up part, in
-another manifest.
+"""A dispatch id seen with one payload is refused with another.
+
+After a takeover, in a follow-up part, in another manifest.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def outcomes_of(lake: Lake, ds: str) -> list[tuple[str, str | None]]:
 
 
 def forget_citation(lake: Lake, body: str) -> None:
-    """Write the plan again with a catalog snapshot that it does not cite, and whose template says `body`."""
+    """Write the plan again, with a catalog snapshot it does not cite, and the template `body`."""
     documents = sample_plan.documents()
     template = json.loads(documents[0]["body"])
     template["variants"]["en"]["body"] = body
@@ -95,7 +96,7 @@ def test_a_takeover_refuses_a_template_that_says_something_else(
             == [("ambiguous", "payload_changed")] * 4 + [("ambiguous", "owner_lost")] * 2
         )
         assert 'angelia_deliver_payload_changed_total{ds="2026-11-14",channel="fcm"} 4' in render(
-            metrics.families(bench.delivery._senders, DS)
+            metrics.families(bench.delivery.senders.by_channel, DS)
         )
     else:
         assert result.delivered == {"accepted": 4, "ambiguous": 2}
@@ -131,8 +132,9 @@ def test_a_released_row_whose_bytes_changed_stays_ambiguous(
 
 
 def test_another_manifest_cannot_send_a_dispatch_again(bench: Any, fcm_error: Error) -> None:
-    """Users 0-3 got it, 4-5 nobody knows, 6-7 were refused by the provider, 8-9 were never sent, 10-11 are
-    new.
+    """Twelve users, by what became of them under the first manifest.
+
+    Users 0-3 got it, 4-5 nobody knows, 6-7 were refused by the provider, 8-9 were never sent, 10-11 are new.
     """
 
     def first(nth: int, message: dict[str, Any]) -> Answer:

@@ -1,5 +1,7 @@
-"""The worker over a fake wire on a simulated clock: every row ends accounted for, whatever the provider
-does."""
+"""The worker over a fake wire on a simulated clock.
+
+Every row ends accounted for, whatever the provider does.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,7 @@ def test_429_slows_down_waits_as_asked_and_loses_nothing(bench: Any, fcm_error: 
     result = bench.deliver(script)
     assert result.delivered == {"accepted": 60}
     assert len(throttled) == 20
-    assert bench.delivery._senders["fcm"].bucket.n_decreases >= 1
+    assert bench.delivery.senders.by_channel["fcm"].bucket.n_decreases >= 1
 
 
 def test_503_is_deferred_and_accepted_by_a_follow_up(bench: Any, fcm_error: Error) -> None:
@@ -130,7 +132,7 @@ def test_a_provider_that_stays_down_leaves_rows_deferred(bench: Any, fcm_error: 
 
     result = bench.deliver(script)
     assert result.delivered == {"deferred": 120}
-    assert bench.delivery._senders["fcm"].breaker.n_opened == 1
+    assert bench.delivery.senders.by_channel["fcm"].breaker.n_opened == 1
     # Open after 20 failures (50 may be under way then); from there on single probes, at most one every
     # second, soon one every 30.
     gaps = [(later - earlier) / 1e6 for earlier, later in pairwise(at[70:])]
@@ -143,7 +145,7 @@ def test_the_breaker_closes_when_a_probe_succeeds(bench: Any, fcm_error: Error) 
     result = bench.deliver(
         lambda _, __: OK if len(bench.wire.requests) > 90 else fcm_error(503, "UNAVAILABLE")
     )
-    breaker = bench.delivery._senders["fcm"].breaker
+    breaker = bench.delivery.senders.by_channel["fcm"].breaker
     assert result.delivered == {"accepted": 200}
     assert (breaker.n_opened, breaker.is_open, breaker.failures) == (1, False, 0)
 
