@@ -89,7 +89,7 @@ PEOPLE = (
         "old signatures count",
         "if not (name and is_time and abs(now - int(stamp)) <= TOLERANCE_S):",
         "if not (name and is_time):",
-        ("delivery/test_channels.py",),
+        ("delivery/test_webhook.py",),
     ),
     Mutant(
         "a tombstone is suppressed from now on only",

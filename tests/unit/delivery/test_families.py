@@ -9,8 +9,7 @@ import pytest
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.manifest.families import Families, families, families_of
 from angelia.errors import Corrupt
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
+from tests.unit.delivery.given import DS
 
 
 def hour(bench: Any) -> list[parts.Part]:

@@ -25,10 +25,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.metrics import render
 from angelia.transport.wire import UNKNOWN, Answer, Request
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+from tests.unit.delivery.given import DS, HOUR, OK, START
 
 
 def plan(

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from angelia.contracts import arrow, dataset
 from angelia.delivery.ledger import outcomes
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.outcomes import Outcomes
 from angelia.errors import Corrupt
 from angelia.transport.wire import Answer
+from tests.unit.delivery.given import OK, stop
 
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 ROWS = 450
 
 
@@ -109,19 +106,6 @@ def test_outcomes_without_a_checksum_are_still_read() -> None:
     rows = Outcomes(range(2))
     rows.outcome[:] = ["accepted", "skipped"]
     assert outcomes.read(rows.to_bytes()[:-38])["outcome"].to_pylist() == ["accepted", "skipped"]
-
-
-def stop(lake: Any) -> None:
-    at = datetime(2026, 11, 15, 4, tzinfo=UTC)
-    entry = {
-        "entry_id": "s",
-        "campaign_id": "price_drop",
-        "action": "stop",
-        "at_ts": at,
-        "actor": "test",
-        "reason": None,
-    }
-    lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
 
 
 @pytest.mark.parametrize("how", ["truncated rows", "truncated commit"])

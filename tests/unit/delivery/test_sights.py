@@ -6,7 +6,6 @@ After a takeover, in a follow-up part, in another manifest.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,14 +21,10 @@ from angelia.delivery.worker import worker_metrics as metrics
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.metrics import render
-from angelia.transport.wire import UNKNOWN, Answer
+from angelia.transport.wire import Answer
+from tests.unit.delivery.given import DS, FAR, HOUR, LOST, OK, Error
 
-DS, HOUR = "2026-11-14", "2026-11-15T04"
 NEXT, NEXT_HOUR = "2026-11-15", "2026-11-16T04"
-FAR = datetime(2100, 1, 1, tzinfo=UTC)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
-LOST = Answer(0, failure=UNKNOWN)
-Error = Callable[..., Answer]
 PERSON: dict[str, Any] = {  # the same message whatever the day it is planned for
     "message_id": lambda n: sample_plan.ids.message_id("price_drop", f"u{n:08d}", "once"),
     "occurrence": "once",

@@ -8,15 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import BASE_URL, FcmAdapter
 from angelia.delivery.manifest import sample_plan
@@ -24,40 +21,9 @@ from angelia.delivery.sending.rendering import Renderer
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.errors import Corrupt, InvalidInput
-from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer
+from angelia.transport.wire import NOT_SENT, Answer
 from angelia.users.suppressions import Guards
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
-LOST = Answer(0, failure=UNKNOWN)
-Error = Callable[..., Answer]
-
-
-def stop(lake: Any, campaign: str = "price_drop", action: str = "stop", n: int = 0) -> None:
-    entry = {
-        "entry_id": f"s{n}",
-        "campaign_id": campaign,
-        "action": action,
-        "at_ts": START + timedelta(seconds=n),
-        "actor": "test",
-        "reason": None,
-    }
-    lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
-
-
-def suppress(lake: Any, user: str, channel: str | None = None) -> None:
-    entry = {
-        "entry_id": f"e-{user}",
-        "user_id": user,
-        "channel": channel,
-        "address_hash": None,
-        "since_ts": START,
-        "reason": "unsubscribed",
-    }
-    lake.append_log(
-        "suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions")))
-    )
+from tests.unit.delivery.given import DS, HOUR, LOST, OK, START, Error, stop, suppress
 
 
 def test_every_row_is_accepted_and_a_second_run_sends_nothing(bench: Any) -> None:
