@@ -21,8 +21,6 @@ LONG = {
     "angelia/effects/report.py": 458,
     "angelia/quality/report.py": 526,
     "tests/unit/catalog/test_apply.py": 455,
-    "tests/unit/delivery/test_channels.py": 449,
-    "tests/unit/delivery/test_receive.py": 640,
     "tests/unit/effects/test_report.py": 411,
     "tests/unit/importing/test_import.py": 580,
 }
@@ -37,7 +35,6 @@ NOT_YET_READ = (
         for room in (
             "catalog",
             "commands",
-            "delivery",
             "effects",
             "matching",
             "planning",
