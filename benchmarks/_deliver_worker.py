@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from angelia.delivery.manifest.rows import spare_memory
-from angelia.delivery.worker import batch
+from angelia.delivery.sending import batch
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
@@ -47,7 +47,7 @@ class Memory(threading.Thread):
     def run(self) -> None:
         """Sample until stopped."""
         while not self.over.wait(0.2):
-            n = sum(sum(sender.counts.values()) for sender in list(self.delivery._senders.values()))
+            n = sum(sum(sender.counts.values()) for sender in list(self.delivery.senders.by_channel.values()))
             now = rss_mib()
             if n <= FIRST:
                 self.peak_first = max(self.peak_first, now)
@@ -67,8 +67,8 @@ class Stopwatch:
         self.before: list[float] = []
         self.after: list[float] = []
         self._leaving: list[float] = []
-        send, answered, flush, submit = (
-            batch.Batch._send,
+        build, answered, flush, submit = (
+            batch.Batch._build,
             batch.Batch._answered,
             connection.Connection.flush,
             connection.Connection.send,
@@ -76,9 +76,9 @@ class Stopwatch:
         watch = self
         began = [0.0]
 
-        def timed_send(self: Any, i: int) -> None:
+        def timed_build(self: Any, i: int) -> Any:
             began[0] = time.time()
-            send(self, i)
+            return build(self, i)
 
         def timed_submit(self: Any, request: Request, authorization: bytes, stream: Any) -> None:
             watch._leaving.append(began[0])
@@ -97,7 +97,7 @@ class Stopwatch:
                 if stamp.isdigit():
                     watch.after.append(time.time() - int(stamp) / 1e6)
 
-        batch.Batch._send, batch.Batch._answered = timed_send, timed_answered  # type: ignore[method-assign]
+        batch.Batch._build, batch.Batch._answered = timed_build, timed_answered  # type: ignore[method-assign]
         connection.Connection.send, connection.Connection.flush = timed_submit, timed_flush  # type: ignore[method-assign]
 
     def p99_ms(self) -> dict[str, float]:

@@ -1,8 +1,8 @@
-"""Time, injected: what the plan's windows and pacing are read on, and what leases are read on.
+"""Time, injected: plan time for windows and pacing, lease time for what workers agree on.
 
 Two clocks, because a rehearsal of the plan's 24 hours runs in minutes: *plan time* (rows' windows, quiet
-hours, pacing, backoff) may be simulated;
-*lease time* (claims, deadlines, age of the stop list) concerns other processes and is always real.
+hours, pacing, backoff) may be simulated; *lease time* (claims, deadlines, age of the stop list) concerns
+other processes and is always real.
 
 Surprise: a machine's clock may be set while a part is sent, and nobody can say which of the two times is
 right. The wall clock is therefore compared with one that nobody can set; where they part, nothing is sent
@@ -29,11 +29,16 @@ class Clock(Protocol):
     n_jumps: int  # how often the clock was found set, forward or back
 
     def now(self) -> Micros:
-        """Return the present instant, or the later one of two that may be: ends are compared with it."""
+        """Return the present instant, with which ends are compared.
+
+        After the clock was set there are two candidates, and this is the later one.
+        """
 
     def earliest(self) -> Micros:
-        """Return the present instant, or the earlier one of two that may be: beginnings are compared with
-        it."""
+        """Return the present instant, with which beginnings are compared.
+
+        After the clock was set there are two candidates, and this is the earlier one.
+        """
 
     def steady(self) -> Micros:
         """Return an instant that nobody sets: pacing and backoff are counted on it."""
@@ -42,23 +47,21 @@ class Clock(Protocol):
         """Wait."""
 
     async def wait(self, event: asyncio.Event, seconds: float, *, busy: Callable[[], bool]) -> None:
-        """Wait until the event, at most `seconds`; `busy` says that answers from outside are under way, which
-        take real time.
+        """Wait until the event is set, for `seconds` at most.
+
+        `busy` says whether answers from outside are under way, which take real time.
         """
 
 
 def steady_ns() -> int:
-    """Return nanoseconds on a clock that nobody sets and that goes on while the machine or this process
-    sleeps.
-    """
+    """Return nanoseconds on a clock that nobody sets, and that runs while the machine sleeps."""
     return (
         time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
     )
 
 
 class WallClock:
-    """The machine's clock beside a steady one; durations are measured monotonically, so that a jump of the
-    wall clock shortens no wait.
+    """The machine's clock beside a steady one, so that setting it shortens no wait.
 
     Small differences (a clock being slewed) are followed; one of more than `JUMP_US` between two looks is a
     jump, and until the clock is set back both times count.
@@ -115,7 +118,7 @@ class WallClock:
 
 
 class SimulatedClock:
-    """Plan time that passes only when somebody waits for it."""
+    """Plan time that passes only while a task waits for it."""
 
     simulated = True
     n_jumps = 0
@@ -143,8 +146,9 @@ class SimulatedClock:
         self._now = max(self._now, instant)
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass without waiting. Of several sleepers the one whose time comes first wakes first, so
-        that their waits do not add up.
+        """Let time pass without waiting.
+
+        Of several sleepers the one whose time comes first wakes first, so that their waits do not add up.
         """
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._n_sleeps += 1
@@ -155,8 +159,10 @@ class SimulatedClock:
         await woken
 
     def _tick(self) -> None:
-        """Move on to the next sleeper's time and wake it; the others have their turn when it has had its
-        own."""
+        """Move on to the next sleeper's time and wake it.
+
+        The others have their turn once it has had its own.
+        """
         while self._sleepers and self._sleepers[0][2].done():  # cancelled
             heapq.heappop(self._sleepers)
         self._is_ticking = bool(self._sleepers)
@@ -178,3 +184,14 @@ class SimulatedClock:
                 pass
             return
         await self.sleep(seconds)
+
+
+_LEASE = WallClock()
+
+
+def lease_now() -> Micros:
+    """Return real time in microseconds: what claims and deadlines are read on.
+
+    A clock set back does not make a deadline later.
+    """
+    return _LEASE.now()

@@ -20,7 +20,7 @@ from typing import Any
 
 from angelia.contracts.sending import ANSWER_DAYS
 from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes
-from angelia.delivery.worker.events import code
+from angelia.delivery.sending.events import code
 from angelia.errors import Corrupt
 from angelia.lake.store import Store
 

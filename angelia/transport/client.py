@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.transport import http2
 from angelia.transport.connection import Connection, Done, Stream
 from angelia.transport.wire import NOT_SENT, Answer, Request
 
@@ -166,11 +165,7 @@ class Http2Client:
         await asyncio.gather(*opening, return_exceptions=True)
         connections = list(self._connections)
         for connection in connections:
-            connection.closing = True
-            if connection.transport is not None:
-                connection.push(http2.frame(http2.GOAWAY, 0, 0, bytes(8)))
-                connection.flush()
-                connection.transport.close()
+            connection.leave()
         if connections:
             _, hanging = await asyncio.wait([connection.ended for connection in connections], timeout=1.0)
             if hanging:

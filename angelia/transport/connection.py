@@ -122,6 +122,14 @@ class Connection(http2.Http2Protocol):
         self.closing = True
         super().fail(error)
 
+    def leave(self) -> None:
+        """Take nothing new, tell the peer so, and close once what is queued has left."""
+        self.closing = True
+        if self.transport is not None:
+            self.push(http2.frame(http2.GOAWAY, 0, 0, bytes(8)))
+            self.flush()
+            self.transport.close()
+
     def on_window(self) -> None:
         """More may be sent now."""
         self._on_room(self)

@@ -1,6 +1,6 @@
-"""Channel providers by name; a package outside adds one by the entry-point group `angelia.channels`.
+"""Channel providers by name: the name is the provider's, the object a factory.
 
-The name is the provider's, the object a factory.
+A package outside adds one by the entry-point group `angelia.channels`.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def is_known(provider: str) -> bool:
 
 
 def stand_in(provider: str) -> StandIn | None:
-    """Return what builds a provider's requests without an account: `stand_in` beside its factory.
+    """Return what builds a provider's requests without an account.
 
-    None: there is no such provider, or its package offers none; its limits are known at sending only.
+    It is the function `stand_in` beside the provider's factory. None: there is no such provider, or its
+    package offers none, and its limits show only when it sends.
     """
     try:
         factory = _factory(provider)

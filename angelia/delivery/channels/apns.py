@@ -63,7 +63,7 @@ ERRORS: dict[str, str] = {
     "ServiceUnavailable": RETRY, "Shutdown": RETRY,
 }  # fmt: skip
 STATUSES: dict[int, str] = {403: HALT, 410: GONE, 429: RETRY, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY}
-_TOKEN = re.compile(APNS_TOKEN)  # it becomes part of the path
+_TOKEN = re.compile(APNS_TOKEN)  # checked whole, since it becomes part of the path
 
 
 class ProviderToken:
@@ -79,8 +79,9 @@ class ProviderToken:
         return self._header if 0 <= self._now() - self._made < TOKEN_LIFE_S else None
 
     async def refresh(self, stale: bytes | None) -> None:
-        """See `Credentials.refresh`. A token refused while it is young is not replaced: APNs counts that as
-        abuse.
+        """See `Credentials.refresh`.
+
+        A token refused while it is young is not replaced: APNs counts that as abuse.
 
         Raises:
             InvalidInput: the key is unusable.
@@ -156,9 +157,8 @@ class ApnsAdapter:
             reason = at = None
         kind = ERRORS.get(reason) if isinstance(reason, str) else None
         kind = kind or STATUSES.get(answer.status, REJECTED)
-        gone = (
-            at * 1000 if kind == GONE and isinstance(at, int) else None
-        )  # milliseconds since 1970 there, microseconds here
+        # Milliseconds since 1970 there, microseconds here.
+        gone = at * 1000 if kind == GONE and isinstance(at, int) else None
         return Verdict(kind, reason[:64] if isinstance(reason, str) else f"HTTP_{answer.status}", None, gone)
 
 

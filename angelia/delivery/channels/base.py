@@ -1,5 +1,6 @@
-"""What a channel adapter is: it builds one request and classifies one answer. Retry, pacing, deadline,
-breaker and ledger live in the worker.
+"""What a channel adapter is: it builds one request and classifies one answer.
+
+Retry, pacing, deadline, breaker and ledger live in `sending/` and `worker/`, once for all channels.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ class Message(NamedTuple):
 
 
 REASON_CHARS, PROVIDER_ID_CHARS = 64, 256
-_LAST_MOMENT_US = (
-    4_102_444_800_000_000  # 2100: a later moment is a unit mistaken, and a later year breaks dates
-)
+# The year 2100: a later instant comes of a mistaken unit, and a later year breaks dates.
+_LAST_MOMENT_US = 4_102_444_800_000_000
 
 
 def _text(value: object, chars: int) -> str | None:
-    """Return what can be stored of a provider's text: valid Unicode without control characters, cut; None for
-    nothing.
+    """Return what can be stored of a provider's text, None for nothing.
+
+    That is valid Unicode without control characters, cut to a length.
     """
     if value is None:
         return None
@@ -59,7 +60,7 @@ def _text(value: object, chars: int) -> str | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an answer means: a kind, why (the provider's code), the provider's id of the message.
+    """What an answer means: a kind, the provider's code as the reason, its id of the message.
 
     A gone address carries since when (microseconds), if the provider says so. Providers' texts and numbers
     are bounded here, once for all channels: whatever an answer holds, a verdict can be written to the ledger.
@@ -81,10 +82,9 @@ class Verdict:
 
 
 class MessageRejected(Exception):
-    """This one message cannot be sent through this channel (too large, control characters); `reason` is one
-    word.
+    """This one message cannot be sent through this channel; `reason` is a word.
 
-    Of a message that is too large it also knows the size, as the provider counts it, and the limit (bytes).
+    A message that is too large also carries its size, as the provider counts it, and the limit (bytes).
     """
 
     def __init__(self, reason: str, n_bytes: int | None = None, limit: int | None = None) -> None:
@@ -120,7 +120,11 @@ class Adapter(Protocol):
     """One provider's wire format."""
 
     def build_request(self, message: Message) -> Request:
-        """Return the request of a message: equal messages give equal bytes. Raises: MessageRejected."""
+        """Return the request of a message: equal messages give equal bytes.
+
+        Raises:
+            MessageRejected: the channel cannot carry it.
+        """
 
     def classify(self, answer: Answer) -> Verdict:
         """Return what an answer with a status means."""
@@ -128,8 +132,9 @@ class Adapter(Protocol):
 
 @dataclass(frozen=True)
 class StandIn:
-    """An adapter that knows no account, and the longest address it takes: enough to build a message's request
-    before there is anybody to send it to.
+    """An adapter that knows no account, and the longest address it takes.
+
+    It builds a message's request before there is an account to send it from.
     """
 
     adapter: Adapter
@@ -143,13 +148,19 @@ class Credentials(Protocol):
         """Return the header value, or None when it must be refreshed first."""
 
     async def refresh(self, stale: bytes | None) -> None:
-        """Replace `stale`; never called twice at once (the sender sees to that). Raises: AngeliaError."""
+        """Replace `stale`; the sender sees to it that this is never called twice at once.
+
+        Raises:
+            AngeliaError: the credentials are refused, or whoever gives them out does not answer.
+        """
 
 
 @dataclass(frozen=True)
 class ChannelConfig:
-    """A channel document of the catalog, and what the environment adds (`ANGELIA_<CHANNEL>_URL`,
-    `…_CREDENTIALS`, `ANGELIA_CA_FILE`).
+    """A channel document of the catalog, and what the environment adds to it.
+
+    The environment's variables are `ANGELIA_<CHANNEL>_URL`, `ANGELIA_<CHANNEL>_CREDENTIALS` and
+    `ANGELIA_CA_FILE`.
     """
 
     channel: str
@@ -170,15 +181,12 @@ class Provider:
     credentials: Credentials | None
     connections: int = 2
     concurrency: int = 200
-    open_transport: Callable[[ChannelConfig, float], Transport] | None = (
-        None  # (configuration, request timeout); None = HTTP/2
-    )
-    receiver_of: Callable[[str], str] | None = (
-        None  # address -> whose server it is, where rows go to many; None = all go to the provider's
-    )
-    may_rehearse: bool = (
-        True  # False: whoever is at the other end is real, a simulated clock must not send there
-    )
+    # Takes the configuration and the request timeout (seconds); None = HTTP/2.
+    open_transport: Callable[[ChannelConfig, float], Transport] | None = None
+    # Address -> whose server it is, where rows go to many; None = all go to the provider's own.
+    receiver_of: Callable[[str], str] | None = None
+    # False: real people are at the other end, so a simulated clock must not send there.
+    may_rehearse: bool = True
 
 
 def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, Any]:

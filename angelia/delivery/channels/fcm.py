@@ -1,4 +1,4 @@
-"""Firebase Cloud Messaging, HTTP v1: one message per request, HTTP/2, service-account OAuth.
+"""Firebase Cloud Messaging, HTTP v1: one message per request over HTTP/2.
 
 The dispatch id travels in `data.dispatch_id`: FCM has no idempotency key, so the phone (and the sandbox) can
 tell a repeat, and `collapse_key` limits what a person would see of one.
@@ -71,8 +71,9 @@ class FcmAdapter:
         self._tails: dict[tuple[object, ...], tuple[str, str]] = {}
 
     def build_request(self, message: Message) -> Request:
-        """See `Adapter.build_request`. Everything but token and dispatch id is the same for many rows, and
-        encoded once.
+        """See `Adapter.build_request`.
+
+        Many rows share everything but token and dispatch id, so the rest is encoded once.
         """
         _, _, title, body, link, collapse, ttl_s, urgent = message
         key = (title, body, link, collapse, ttl_s, urgent)

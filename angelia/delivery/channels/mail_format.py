@@ -1,4 +1,4 @@
-"""How a mail is written: headers folded and encoded within RFC 2047's and 5322's lines, addresses in ASCII.
+"""How a mail is written: headers within RFC 2047's and 5322's lines, addresses in ASCII.
 
 Surprise: encoded words come from the standard library's older `Header`, since the newer policy of Python 3.11
 drops blanks between two of them (116 of 4,000 random titles came back changed). An address or a link cannot
@@ -41,8 +41,9 @@ def has_encoded_word(text: str) -> bool:
 
 
 def parse_mailbox(text: str) -> Mailbox | None:
-    """Return the one mailbox that a text names (`n@s.example`, `Shop, Inc. <n@s.example>`); None if it names
-    none, or several.
+    """Return the one mailbox that a text names; None if it names none, or several.
+
+    A text is `n@s.example` or `Shop, Inc. <n@s.example>`.
     """
     if has_control(text) or has_encoded_word(text):
         return None

@@ -1,5 +1,6 @@
-"""Service-account OAuth: a signed assertion (RS256) is exchanged for a bearer token; the sender sees to it
-that many callers make one exchange.
+"""Service-account OAuth: a signed assertion (RS256) is exchanged for a bearer token.
+
+The sender sees to it that many callers make one exchange.
 
 Source: developers.google.com/identity/protocols/oauth2/service-account, "HTTP/REST", written down 2026-11-21.
 """
@@ -27,8 +28,9 @@ _TRIES = 4
 
 
 class ServiceAccount:
-    """A service account's bearer token. Auth runs on real time: a rehearsed night must still sign with
-    today's date.
+    """A service account's bearer token.
+
+    It runs on real time: a rehearsed night must still sign with today's date.
     """
 
     def __init__(

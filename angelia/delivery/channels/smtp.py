@@ -84,8 +84,9 @@ class SmtpAdapter:
         self._domain = sender.address.rpartition("@")[2]
 
     def build_request(self, message: Message) -> Request:
-        """See `Adapter.build_request`. The path of the request is the recipient, the body everything after
-        the date.
+        """See `Adapter.build_request`.
+
+        The path of the request is the recipient, the body everything after the date.
         """
         recipient = ascii_address(message.address)
         if recipient is None:
@@ -109,30 +110,28 @@ class SmtpAdapter:
                 mail["Importance"] = "high"
             mail.set_content(f"{message.body}\n\n{message.link}\n" if message.link else f"{message.body}\n")
             body = bytes(mail)
-        except (
-            ValueError,
-            HeaderParseError,
-            IndexError,
-        ):  # IndexError: the email package's own parser, on ids such as `:`
+        except (ValueError, HeaderParseError, IndexError):
+            # IndexError comes from the email package's own parser, on ids such as `:`.
             raise MessageRejected("bad_header") from None
         require_size(len(body), PAYLOAD_LIMIT)
         return Request(recipient.encode("ascii"), (), body, own_path=True)
 
     def classify(self, answer: Answer) -> Verdict:
-        """See `Adapter.classify`. The status is the reply code, the body its text, of which only the enhanced
-        code is read.
+        """See `Adapter.classify`.
+
+        The status is the reply code, the body its text, of which only the enhanced code is read.
         """
         code = answer.status
         if 200 <= code < 300:
             return Verdict(ACCEPTED)
-        found = re.match(rb"([245]\.\d{1,3}\.\d{1,3})\b", answer.body)
-        enhanced = found.group(1).decode() if found else ""
+        prefix = re.match(rb"([245]\.\d{1,3}\.\d{1,3})\b", answer.body)
+        enhanced = prefix.group(1).decode() if prefix else ""
         kind = ENHANCED.get(enhanced) or CODES.get(code) or (RETRY if code < 500 else REJECTED)
         return Verdict(kind, f"SMTP_{code}" + (f"_{enhanced}" if enhanced else ""))
 
 
 def stand_in() -> StandIn:
-    """Return e-mail without an account: sender and unsubscribe address are longer than they are in use."""
+    """Return e-mail without an account, with a sender and a link longer than real ones are."""
     url = "https://stand-in.example/" + "u" * 200
     address = f"{'a' * 64}@{'d' * 63}.{'d' * 63}.example"
     return StandIn(SmtpAdapter(Mailbox("n" * 60, address), url, b"stand-in"), address)

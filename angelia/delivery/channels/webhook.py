@@ -1,9 +1,8 @@
-"""Generic signed webhook: the address of a row is a URL of the recipient's, the message is JSON, the
-signature is HMAC-SHA256.
+"""Generic signed webhook: a row's address is its receiver's URL, the message signed JSON.
 
 `ANGELIA_WEBHOOK_CREDENTIALS` names a JSON file with `secret` (shared with the receivers). Signed as the
-Standard Webhooks specification says, so that receivers need no code of ours. Surprise: URLs come from
-outside; where they may lead is decided in `safe_http`, not here.
+Standard Webhooks specification says (HMAC-SHA256), so that receivers need no code of ours. Surprise: URLs
+come from outside; where they may lead is decided in `safe_http`, not here.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def sign(secret: bytes, name: str, stamp: str, body: bytes) -> str:
 
 
 def looks_signed(name: str, stamp: str, signature: str, now: float) -> bool:
-    """Say whether the headers alone may belong to a signed body: all is there, and young enough."""
+    """Say whether the headers alone may belong to a signed body: complete, and young enough."""
     is_time = stamp.isascii() and stamp.isdigit() and len(stamp) <= 12
     if not (name and is_time and abs(now - int(stamp)) <= TOLERANCE_S):
         return False
@@ -80,7 +79,10 @@ class WebhookAdapter:
         self._headers = ((b"content-type", b"application/json"), (b"user-agent", b"angelia-webhook/1"))
 
     def build_request(self, message: Message) -> Request:
-        """See `Adapter.build_request`. The body is the same at every try; time and signature are headers."""
+        """See `Adapter.build_request`.
+
+        The body is the same at every try; time and signature are headers.
+        """
         if parse_url(message.address) is None:
             raise MessageRejected("bad_address")
         document = {
@@ -104,7 +106,10 @@ class WebhookAdapter:
         return Request(message.address.encode("ascii"), self._headers, body, extra, own_path=True)
 
     def classify(self, answer: Answer) -> Verdict:
-        """See `Adapter.classify`. The body is the receiver's and is not looked at."""
+        """See `Adapter.classify`.
+
+        The body of the answer is the receiver's, and is not looked at.
+        """
         if answer.failure == REFUSED_ADDRESS:
             return Verdict(REJECTED, REFUSED_ADDRESS)
         if 200 <= answer.status < 300:
@@ -126,8 +131,9 @@ def stand_in() -> StandIn:
 
 
 def open_provider(config: ChannelConfig) -> Provider:
-    """Return the webhook channel (`ANGELIA_WEBHOOK_CREDENTIALS`). It has no base address: every row names its
-    own.
+    """Return the webhook channel (`ANGELIA_WEBHOOK_CREDENTIALS`).
+
+    It has no base address: every row names its own.
     """
     account = load_credentials(config, ("secret",))
     if config.base_url is not None:

@@ -1,9 +1,8 @@
-"""Outcomes of a part into `delivery_ledger` and `push_receipts`: one commit each, per part, rewritten when a
-follow-up or a late outcome adds to it.
+"""Outcomes of a part into `delivery_ledger` and `push_receipts`: a commit each, per part.
 
-Reads the ledger's outcome objects and the manifest file (which has the ids); also appends addresses the
-provider called gone to `suppressions`. Grain: one dispatch. Surprise: a rerun over the same outcomes writes
-the same bytes and makes no new commit.
+A follow-up or a late outcome rewrites them. Reads the ledger's outcome objects and the manifest file (which
+has the ids); also appends addresses the provider called gone to `suppressions`. Grain: one dispatch.
+Surprise: a rerun over the same outcomes writes the same bytes and makes no new commit.
 """
 
 from __future__ import annotations
@@ -79,18 +78,19 @@ def _write(
     best: pa.Table,
     columns: Callable[[pa.Table, pa.Table], dict[str, pa.ChunkedArray]],
 ) -> None:
-    """Write a dataset file by file, so that only one file's rows are in memory: an encoder holds all it
-    writes.
+    """Write a dataset file by file, so that memory is one file's rows.
+
+    An encoder holds all that it writes.
     """
     with PartRows(lake, root.entry, _IDS) as source:
         for number, first in enumerate(range(0, max(best.num_rows, 1), _FILE_ROWS)):
-            some = best.slice(first, _FILE_ROWS)
-            rows = source.read(some["row"].to_pylist())
+            best_of_file = best.slice(first, _FILE_ROWS)
+            rows = source.read(best_of_file["row"].to_pylist())
             attempt.write(
-                pa.table({name: rows[name] for name in _IDS} | columns(rows, some)),
+                pa.table({name: rows[name] for name in _IDS} | columns(rows, best_of_file)),
                 f"part-{number:04d}.parquet",
             )
-            del rows, some
+            del rows, best_of_file
             pa.default_memory_pool().release_unused()
 
 
@@ -115,8 +115,9 @@ def _hex(digests: pa.ChunkedArray) -> pa.Array:
 
 
 def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
-    """Append what the provider called gone to the suppressions: this address of this person, since the time
-    the provider named, or its answer.
+    """Append the addresses that the provider called gone to the suppressions.
+
+    An entry closes this address of this person from the instant the provider named, or else from its answer.
     """
     gone = best.filter(outcomes.says_gone(best["reason"]))
     if not gone.num_rows:
@@ -131,6 +132,7 @@ def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
         pc.coalesce(gone["gone_us"], gone["at_us"]).to_pylist(),
         strict=True,
     ):
+        # Of the dispatch alone, so that a rerun over the same outcomes adds nothing.
         entry = hashlib.sha256(f"gone:{dispatch}".encode()).hexdigest()[:32]
         if entry not in known:
             since = datetime.fromtimestamp(at / 1e6, UTC)

@@ -1,9 +1,8 @@
-"""Which payload a dispatch id was first seen with: another payload under the same id is refused, wherever the
-second attempt comes from.
+"""Which payload a dispatch id was first seen with: any other under the same id is refused.
 
 What decides a payload (channel, address, the template's text, field values, locale, …) is hashed per row into
 the batch's intent, before anything is sent. Takeovers compare with the intent, follow-up parts with the bytes
-that were sent. Other manifests are found by `sights/{channel}/{n}`: the first worker of a manifest part
+that were sent. Other manifests are known by `sights/{channel}/{n}`: the first worker of a manifest part
 leaves one before its first intent, numbered by conditional create, and looks at those with smaller numbers.
 Grain: row. Surprise: parts of one manifest commit are not compared with each other (its contract says that a
 dispatch id stands in it once), and what was seen longer ago than a plan may be due is not looked at.
@@ -26,6 +25,7 @@ from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.ledger import compaction, outcomes
 from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Ledger
 from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.families import families_of
 from angelia.delivery.manifest.objects import create_json, fields_of, read_json
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import columns_of
@@ -39,8 +39,9 @@ Ids = npt.NDArray[np.bytes_]
 
 
 def payload_hash(channel: str, template: bytes, column: Mapping[str, Sequence[Any]], i: int) -> bytes:
-    """Return the hash (8 bytes) of everything that decides what row i's request says; `template` is the
-    digest of its text.
+    """Return the hash (8 bytes) of everything that decides what row i's request says.
+
+    `template` is the digest of the template's text.
     """
     names = (
         "address",
@@ -58,16 +59,20 @@ def payload_hash(channel: str, template: bytes, column: Mapping[str, Sequence[An
 
 @dataclass(frozen=True)
 class Earlier:
-    """What another manifest's part knows of a dispatch: its payload hash (None: never intended), and what
-    became of it (`open`: not over).
+    """What another manifest's part knows of a dispatch.
+
+    Attributes:
+        payload: its payload hash; None if it was never intended.
+        outcome: what became of it; `open` while somebody may still send it.
     """
 
     payload: bytes | None
     outcome: str
 
     def forbids(self, guarantee: str) -> bool:
-        """Say whether the same payload may not go (again): it went, or may still go, or nobody knows and once
-        is all that is allowed.
+        """Say whether the same payload may not go from here.
+
+        It was accepted, may still be sent, or may have arrived where once is all that is allowed.
         """
         return self.outcome in (OPEN, ACCEPTED) or (self.outcome == AMBIGUOUS and guarantee == AT_MOST_ONCE)
 
@@ -99,25 +104,23 @@ class SentBefore:
         return intent.payload(row % self._size) if intent else None
 
     def digests(self, rows: Sequence[int]) -> dict[int, bytes]:
-        """Return the sha256 of the bytes that were sent of these rows (ascending), by position in the list
-        given.
-        """
+        """Return the sha256 of what was sent of these rows (ascending), by position in the list."""
         if not len(self._rows):
             return {}
         at = np.searchsorted(self._rows, rows)
-        found = np.flatnonzero(self._rows[np.minimum(at, len(self._rows) - 1)] == np.asarray(rows))
-        return dict(zip(found.tolist(), self._digests.take(pa.array(at[found])).to_pylist(), strict=True))
+        held = np.flatnonzero(self._rows[np.minimum(at, len(self._rows) - 1)] == np.asarray(rows))
+        return dict(zip(held.tolist(), self._digests.take(pa.array(at[held])).to_pylist(), strict=True))
 
 
 class FirstSeen:
-    """The first sights of one lake; headers are read once a process. `now` is plan time."""
+    """The first sights of one lake; a process reads each header once. `now` is plan time."""
 
     def __init__(self, lake: Lake, ledger: Ledger, now: Callable[[], Micros]) -> None:
         self._lake, self._ledger, self._now = lake, ledger, now
         self._headers: dict[str, dict[str, Any]] = {}
 
     def first(self, part: Part) -> dict[int, Earlier]:
-        """Leave this part's sight, and return what other manifests' parts, seen earlier, know of its rows.
+        """Leave this part's sight; return what earlier parts of other manifests know of its rows.
 
         Raises:
             Corrupt: a manifest file is unreadable, or the sight or the ledger of an earlier part is damaged.
@@ -127,17 +130,17 @@ class FirstSeen:
         groups = sorted(f"{row['campaign_id']}/{row['occurrence']}" for row in occurrences.to_pylist())
         number = self._sight(part, groups)
         ids: Ids | None = None
-        found: dict[int, Earlier] = {}
+        earliest: dict[int, Earlier] = {}
         for header in self._seen(part.channel, before=number):
             is_other = (header["ds"], header["manifest"]) != (part.ds, part.manifest)
             if is_other and not set(groups).isdisjoint(header["groups"]):
                 if ids is None:
                     ids = _plain(columns_of(self._lake, part.entry, ("dispatch_id",))["dispatch_id"])
-                found = {**self._shared(part, ids, header), **found}
-        return found
+                earliest = {**self._shared(part, ids, header), **earliest}
+        return earliest
 
     def _sight(self, part: Part, groups: Sequence[str]) -> int:
-        """Return the part's number among the sights of its channel, taking the next one if it has none."""
+        """Return the part's number among its channel's sights, taking the next one if it has none."""
         folder = f"sights/{part.channel}"
         for header in self._seen(part.channel, before=None):
             if header["root"] == part.id:
@@ -180,12 +183,8 @@ class FirstSeen:
         """Return what an earlier part knows of the dispatches that both have."""
         try:
             commit = self._lake.as_of("dispatch_manifest", header["manifest"], ds=header["ds"])
-            family = [
-                other
-                for other in parts.parts_of(self._lake, commit, header["send_hour"])
-                if other.entry.identity == header["root"]
-            ]
-            if not family:
+            family = families_of(parts.parts_of(self._lake, commit, header["send_hour"])).get(header["root"])
+            if family is None:
                 return {}
             if family[0].damaged:
                 raise family[0].damaged
@@ -195,7 +194,6 @@ class FirstSeen:
         _, mine, at = np.intersect1d(ids, theirs, return_indices=True)
         if not len(mine):
             return {}
-        family.sort(key=lambda member: member.rows is not None)
         return dict(zip(mine.tolist(), self._known(family, at.tolist()), strict=True))
 
     def _known(self, family: Sequence[Part], rows: Sequence[int]) -> list[Earlier]:

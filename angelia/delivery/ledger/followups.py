@@ -1,8 +1,7 @@
-"""What a part leaves behind when every row has an outcome: follow-up parts of rows that are as good as
-unsent, then ledger and receipts.
+"""Follow-up parts: rows of a concluded part that are as good as unsent, to be sent again.
 
 Reads outcomes and the manifest file; writes `followups/…`. Grain: manifest row. Surprise: a row whose window
-is over is followed up no more, and neither is one that was refused for its payload: the next attempt would be
+is over is not followed up any more, nor is one that was refused for its payload: the next attempt would be
 the same.
 """
 
@@ -17,17 +16,17 @@ from angelia.contracts.outcomes import AMBIGUOUS, AT_LEAST_ONCE, DEFERRED
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger
-from angelia.delivery.ledger.outcomes import COUNTED
+from angelia.delivery.ledger.outcomes import COUNTED, PAYLOAD_CHANGED
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import columns_of
-from angelia.delivery.worker.batch import PAYLOAD_CHANGED
 from angelia.lake import Lake
 
 
 def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros, limited: Collection[str] = ()) -> None:
-    """Name what is to be sent again and still has a window in a follow-up part, and in one of its own for
-    each campaign with a speed limit.
+    """Name the rows that are sent again, while their windows last, in a follow-up part.
+
+    Each campaign with a speed limit (`limited`) gets a part of its own, which waits for that limit.
     """
     mine = compaction.merged(ledger, [part], (*COUNTED, "reason"))
     mine = mine.filter(pc.is_in(mine["outcome"], pa.array([DEFERRED, AMBIGUOUS])))

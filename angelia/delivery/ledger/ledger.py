@@ -1,13 +1,14 @@
-"""The ledger: claims, intents before sends, outcomes after; each a conditional create in the lake's store,
-and nothing else coordinates workers.
+"""The ledger: claims, intents before sends, outcomes after; each a conditional create.
 
-Keys (part = sha256 of the part): `claims/{part}/{epoch}`, `heartbeats/{part}/{epoch}`,
-`released/{part}/{epoch}`, `intents/{part}/{k}`,
+Nothing else coordinates workers. Keys in the lake's store (part = sha256 of the part):
+`claims/{part}/{epoch}`, `heartbeats/{part}/{epoch}`, `released/{part}/{epoch}`, `intents/{part}/{k}`,
 `outcomes/{part}/{k}`, `late/{part}/{k}-{epoch}`, `done/{part}`. Batch k is a fixed range of the part's rows;
 after a takeover that sends again (at least once) the second intent is `intents/{part}/{k}-e{epoch}`. Times
-here are lease time, microseconds since 1970 UTC. Surprises: an intent without outcomes is not a failure
-record but an *unknown*: its rows may have been sent, and only its owner can know. Every object has a
-checksum, and whoever reads a damaged one stops (Corrupt): a number misread here sends a message twice.
+here are lease time, microseconds since 1970 UTC.
+
+Surprise: an intent without outcomes is not a failure record but an *unknown*: its rows may have been sent,
+and only its owner can know. Every object has a checksum, and whoever reads a damaged one stops (Corrupt): a
+number misread here sends a message twice.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PAYLOAD_BYTES = 8  # of a payload hash in an intent: rows are compared one with 
 
 @dataclass(frozen=True)
 class Owner:
-    """A worker process, precisely enough to know on its own machine whether it still runs."""
+    """A worker process, named so precisely that its own machine can tell whether it still runs."""
 
     host: str
     boot: str
@@ -47,8 +48,9 @@ class Owner:
         return cls(socket.gethostname(), _boot(), _namespace(), os.getpid(), _start_ticks(os.getpid()) or "")
 
     def is_dead(self) -> bool:
-        """Say whether the process is *provably* gone: same machine, boot and pid namespace, and no such
-        process (zombies count as gone).
+        """Say whether the process is *provably* gone.
+
+        That is: same machine, boot and pid namespace, and no such process (zombies count as gone).
         """
         here = (socket.gethostname(), _boot(), _namespace())
         if not self.boot or not self.started or (self.host, self.boot, self.namespace) != here:
@@ -80,7 +82,7 @@ def _start_ticks(pid: int) -> str | None:
 
 @dataclass(frozen=True)
 class Claim:
-    """This worker's right to a part until somebody creates the next epoch."""
+    """This worker's right to a part, until another worker creates the next epoch."""
 
     part: str
     epoch: int
@@ -90,8 +92,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Intent:
-    """Rows somebody was about to send: batch `k`, `rows` of them, `size` of every full batch; the owner
-    starts nothing after `deadline`.
+    """Rows a worker was about to send.
+
+    Attributes:
+        k: the batch.
+        deadline: the owner starts no request after this instant.
+        rows: number of rows in this batch.
+        size: number of rows in every full batch of the part.
     """
 
     k: int
@@ -117,7 +124,7 @@ class Ledger:
     # ---- claims
 
     def claim(self, part: Part, *, takeover: bool = False) -> Claim | None:
-        """Claim a part: None if it is done, or somebody else holds it.
+        """Claim a part; None if it is done, or another worker holds it.
 
         A held part is taken over when asked for, when its owner released it, when its heartbeat is older than
         300 s, or when its owner is provably dead.
@@ -155,7 +162,7 @@ class Ledger:
         return numbers
 
     def _stands(self, key: str) -> bool:
-        """Say whether an object that only has to be there is there, and whole."""
+        """Say whether an object whose presence alone counts is there, and whole."""
         try:
             read_json(self.store, key)
         except NotFound:
@@ -176,7 +183,7 @@ class Ledger:
         return self.lease_now() - seen > STALE_US
 
     def is_fenced(self, claim: Claim) -> bool:
-        """Say whether somebody has taken the part over."""
+        """Say whether another worker has taken the part over."""
         return self.newest_epoch(claim.part) != claim.epoch
 
     def heartbeat(self, claim: Claim) -> None:
@@ -200,7 +207,7 @@ class Ledger:
         payloads: bytes = b"",
         again: bool = False,
     ) -> bool:
-        """Write the intent of a batch; False = somebody else has it."""
+        """Write the intent of a batch; False = another worker has it."""
         key = f"intents/{claim.part}/{k:06d}" + (f"-e{claim.epoch}" if again else "")
         body = {
             "owner": asdict(self.owner),
@@ -242,9 +249,14 @@ class Ledger:
         """Return the batches whose outcomes are written."""
         return set(self._numbers(f"outcomes/{part}").values())
 
+    def has_outcomes(self, part: str, k: int) -> bool:
+        """Say whether the outcomes of a batch are written."""
+        return self.store.exists(f"outcomes/{part}/{k:06d}")
+
     def conclude(self, claim: Claim, k: int, outcomes: bytes) -> bool:
-        """Write the outcomes of a batch. If another worker resolved it first, ours are appended as late
-        truth, and False is returned.
+        """Write the outcomes of a batch; False = another worker resolved it first.
+
+        Ours are then appended as late truth.
         """
         if self.store.create(f"outcomes/{claim.part}/{k:06d}", outcomes):
             return True
@@ -252,8 +264,9 @@ class Ledger:
         return False
 
     def written(self, parts: Iterable[str]) -> tuple[int, ...]:
-        """Return how many outcome objects each part has, late ones too: equal numbers, equal knowledge
-        (nothing is ever changed or removed).
+        """Return how many outcome objects each part has, late ones too.
+
+        Nothing is ever changed or removed, so equal numbers mean equal knowledge.
         """
         return tuple(
             len(self.store.children(f"{folder}/{part}"))
@@ -262,7 +275,11 @@ class Ledger:
         )
 
     def read_outcomes(self, part: str) -> Iterable[bytes]:
-        """Yield the outcome objects of a part: first those that stand, then late ones. Raises: Corrupt."""
+        """Yield the outcome objects of a part: first those that stand, then late ones.
+
+        Raises:
+            Corrupt: one is damaged.
+        """
         for folder in ("outcomes", "late"):
             for name in self.store.children(f"{folder}/{part}"):
                 key = f"{folder}/{part}/{name}"

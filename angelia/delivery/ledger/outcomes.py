@@ -1,7 +1,7 @@
-"""Outcomes of rows as columns: filled by the worker, stored as Arrow, merged when a part is compacted.
+"""Outcomes of rows as columns: filled by a worker, stored as Arrow, merged at compaction.
 
 Grain: row of a manifest file (`row` = its position there). No id and no address is in here; compaction joins
-    them from the manifest.
+them from the manifest.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ SCHEMA = pa.schema(
         ("at_us", pa.int64()),  # plan time of the outcome
         ("n_attempts", pa.int16()),
         ("payload_sha256", pa.binary(32)),
-        (
-            "gone_us",
-            pa.int64(),
-        ),  # since when the provider says the address is gone; null = it did not say, or it is not
+        # Since when the provider says the address is gone; null = it did not say, or it is not. A row that
+        # stays ambiguous has no reason that says it, so it bears the answer's instant.
+        ("gone_us", pa.int64()),
     ]
 )
 # Begins the reason of a row whose address the provider calls gone; the provider's code follows.
 GONE = "gone:"
+# The reason of a row whose dispatch id was seen with another payload: no attempt can help it.
+PAYLOAD_CHANGED = "payload_changed"
 COUNTED = ("row", "outcome", "n_attempts")
 _OBJECT = "an outcome object of the ledger"  # `Ledger.read_outcomes` names what has a checksum by its key
 _READ = pa.ipc.IpcReadOptions(use_threads=False)
@@ -108,8 +109,9 @@ def read(data: bytes, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
 
 
 def merge(tables: Iterable[pa.Table]) -> pa.Table:
-    """Return one row per manifest row: the best known outcome, the first sending instant, attempts summed;
-    sorted by row.
+    """Return one row per manifest row, sorted by row.
+
+    It has the best known outcome, the first sending instant, and the attempts summed.
     """
     given = list(tables)
     table = pa.concat_tables(given) if given else SCHEMA.empty_table()
@@ -122,9 +124,8 @@ def merge(tables: Iterable[pa.Table]) -> pa.Table:
     ranks = np.array([RANK[word] for word in codes.dictionary.to_pylist()], dtype=np.int64)[
         codes.indices.to_numpy()
     ]
-    order = np.lexsort(
-        (np.arange(len(rows)), ranks, rows)
-    )  # the best, and of equals the latest written, comes last in its row
+    # The best, and of equals the latest written, comes last in its row.
+    order = np.lexsort((np.arange(len(rows)), ranks, rows))
     sorted_rows = rows[order]
     last = np.append(sorted_rows[1:] != sorted_rows[:-1], True)
     best = table.take(pa.array(order[last]))

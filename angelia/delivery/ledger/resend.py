@@ -1,13 +1,13 @@
-"""`angelia ledger resend`: what of a campaign's decided messages the ledger lacks, and that may still go, is
-put up to be sent again.
+"""`angelia ledger resend`: send decided messages again that no provider has seen.
 
 Reads manifests, ledger objects, stops, suppressions and the newest user_preferences; writes follow-up parts,
 which the next delivery takes. Grain: manifest row. A row is left out, under a reason, if its message reached
-its provider or may have (`already_…`), by whatever plan; if somebody is still at it (`pending`), its own
+its provider or may have (`already_…`), by whatever plan; if a worker is still at it (`pending`), its own
 window has closed, the person has refused it since, or a later plan has it (`planned_again`). Counting comes
-first, and returns a hash: the instant, and what may go but for consent; only what has this hash is put up,
-less what has closed or was refused since. What would surprise: a message never leaves the window it was
-decided for; who wants it later wants another plan.
+first, and returns a hash: of the instant, and of what may go but for consent. Only what has this hash is
+sent again, less what has closed or was refused since.
+
+Surprise: a message never leaves the window it was decided for; later than that takes another plan.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from angelia.contracts.outcomes import AT_LEAST_ONCE, DEFERRED, OPTED_OUT, SKIPP
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger, Owner
-from angelia.delivery.ledger.status import families
 from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.families import families
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import columns_of
 from angelia.errors import AngeliaError, Conflict, InvalidInput
@@ -47,7 +47,7 @@ _HASH = re.compile(r"(\d{1,19})-([0-9a-f]{16})")
 
 @dataclass
 class _Count:
-    """What is counted: rows by campaign and reason, and the hash of what may go but for consent."""
+    """Rows by campaign and reason, and the hash of what may go but for consent."""
 
     at: Micros
     now: Micros
@@ -57,7 +57,7 @@ class _Count:
 
     @property
     def hash(self) -> str:
-        """The instant that windows were judged at, and the hash."""
+        """The instant at which windows were judged, and the hash."""
         return f"{self.at}-{self.digest.hexdigest()[:16]}"
 
 
@@ -70,20 +70,22 @@ def resend(
     *,
     expect: str | None = None,
 ) -> dict[str, Any]:
-    """Put up for sending again what may go; return rows by campaign, `resent` (or what would be), what was
-    left out by reason, and the `hash` of what was counted.
+    """Write follow-up parts of what may go again, or only count it.
+
+    Returns rows by campaign, `resent` (or what would be), what was left out by reason, and the `hash` of what
+    was counted.
 
     Args:
         days: plans, by ds; those without a manifest are named in `no_plan`.
         campaigns: by id.
         now: instant at which windows are judged, in microseconds.
         lease_now: real time, by which the logs' age is judged.
-        expect: the `hash` of an earlier count, whose rows are put up; without, there is counting only.
+        expect: the `hash` of an earlier count, whose rows are sent again; without it, rows are only counted.
 
     Raises:
         InvalidInput: the lake is on a replay branch, no plan of these days has such a campaign, a campaign is
             stopped, or `expect` is no hash.
-        Conflict: other rows may go now than were counted; nothing was put up.
+        Conflict: other rows may go now than were counted; no follow-up part was written.
         AngeliaError: stops and suppressions cannot be read.
     """
     parts.require_main(lake)
@@ -158,7 +160,7 @@ def _part(
     others: _OtherPlans,
     count: _Count,
 ) -> list[int]:
-    """Return the rows of one manifest part that may go again, and count every row of the campaigns."""
+    """Return the rows of one manifest part that may go again; count every row of the campaigns."""
     root = family[0]
     rows = columns_of(lake, root.entry, _COLUMNS)
     wanted = pc.is_in(rows["campaign_id"], pa.array(sorted(campaigns), pa.string())).to_pylist()
@@ -214,23 +216,25 @@ def _outcomes(ledger: Ledger, family: Sequence[Part]) -> dict[int, str]:
 
 
 class _OtherPlans:
-    """Why messages of one plan may not go because of what other plans do with them."""
+    """Why messages of one plan may not go: what other plans do with them."""
 
     def __init__(self, lake: Lake, ledger: Ledger, ds: str, campaigns: Collection[str]) -> None:
         self._lake, self._ledger, self._ds, self._campaigns = lake, ledger, ds, campaigns
 
     @cached_property
     def reasons(self) -> dict[str, str]:
-        """Reason by message_id. Asked for only if a row's window is open still, so later plans are few;
-        earlier ones are those still delivered.
+        """Reason by message_id.
+
+        It is asked for only while a row's window is open, so later plans are few; earlier ones are those that
+        are still delivered.
         """
         earliest = (date.fromisoformat(self._ds) - timedelta(days=parts.LOOK_BACK_DAYS)).isoformat()
-        found: dict[str, str] = {}
+        reason_of: dict[str, str] = {}
         for other in (leaf["ds"] for leaf in self._lake.partitions("dispatch_manifest")):
             if other >= earliest and other != self._ds:
                 for _, family in families(self._lake, other):
-                    found |= self._of(family, is_later=other > self._ds)
-        return found
+                    reason_of |= self._of(family, is_later=other > self._ds)
+        return reason_of
 
     def _of(self, family: Sequence[Part], *, is_later: bool) -> dict[str, str]:
         rows = columns_of(self._lake, family[0].entry, ("campaign_id", "message_id"))
@@ -238,18 +242,18 @@ class _OtherPlans:
         if not any(ours):
             return {}
         outcomes, is_open = _outcomes(self._ledger, family), _is_open(self._ledger, family)
-        found = {}
+        why = {}
         for row, message in (
             (row, message) for row, message in enumerate(rows["message_id"].to_pylist()) if ours[row]
         ):
             outcome = outcomes.get(row)
             if outcome is not None and outcome not in LACKING:
-                found[message] = f"already_{outcome}"
+                why[message] = f"already_{outcome}"
             elif is_later:
-                found[message] = "planned_again"
+                why[message] = "planned_again"
             elif is_open:
-                found[message] = "pending"
-        return found
+                why[message] = "pending"
+        return why
 
 
 def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
@@ -263,11 +267,10 @@ def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
 
 
 def _refused(lake: Lake) -> frozenset[tuple[str, str, str]]:
-    """Return (user, kind, name) where the last word of the newest preferences is no: younger than the plan,
-    if a day has come in since.
+    """Return the (user, kind, name) opt-outs in the newest preferences snapshot.
 
-    A day after today may be of a mistyped year: it hides no refusal of the newest day up to today, and its
-    own refusals count too.
+    That snapshot may postdate the plan. A day after today may be of a mistyped year: it hides no refusal of
+    the newest day up to today, and its own refusals count too.
     """
     days, today = (
         [leaf["ds"] for leaf in lake.partitions("user_preferences")],
@@ -278,9 +281,9 @@ def _refused(lake: Lake) -> frozenset[tuple[str, str, str]]:
 
 
 def _refused_on(lake: Lake, ds: str) -> frozenset[tuple[str, str, str]]:
-    said = lake.read(lake.require("user_preferences", ds=ds), [*_CHOICE, "is_opted_in", "updated_ts"])
+    preferences = lake.read(lake.require("user_preferences", ds=ds), [*_CHOICE, "is_opted_in", "updated_ts"])
     yes, no = (
-        said.filter(pc.equal(said["is_opted_in"], word))
+        preferences.filter(pc.equal(preferences["is_opted_in"], word))
         .group_by(_CHOICE)
         .aggregate([("updated_ts", "max")])
         .rename_columns([*_CHOICE, at])
@@ -294,12 +297,12 @@ def _refused_on(lake: Lake, ds: str) -> frozenset[tuple[str, str, str]]:
 def lines(result: dict[str, Any]) -> list[str]:
     """Return what an operator reads before saying yes."""
     done = "would be put up again" if result["dry_run"] else "put up again; the next delivery takes them"
-    found = [f"{result['resent']:,} messages in {result['parts']} parts {done}"]
-    found += [
+    text = [f"{result['resent']:,} messages in {result['parts']} parts {done}"]
+    text += [
         f"  {name}: " + ", ".join(f"{reason} {n:,}" for reason, n in counts.items())
         for name, counts in result["campaigns"].items()
     ]
-    found += [f"  no plan of {ds}" for ds in result["no_plan"]]
+    text += [f"  no plan of {ds}" for ds in result["no_plan"]]
     if result["dry_run"] and result["resent"]:
-        found.append(f"to put up these and no others: add --yes --expect {result['hash']}")
-    return found
+        text.append(f"to put up these and no others: add --yes --expect {result['hash']}")
+    return text

@@ -9,38 +9,12 @@ from collections import Counter
 from typing import Any
 
 from angelia.contracts.outcomes import AMBIGUOUS
+from angelia.delivery.clock import lease_now
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.manifest import parts
-from angelia.delivery.manifest.parts import Part
-from angelia.delivery.worker.run import lease_now
-from angelia.lake import Commit, Lake
-
-
-def families(lake: Lake, ds: str) -> list[tuple[Commit, list[Part]]]:
-    """Return each manifest part of a plan with its follow-ups; unsealed hours by the newest commit (nothing
-    is sealed by asking).
-
-    Raises:
-        Corrupt: a seal or a follow-up is damaged: whatever is counted without it would be wrong.
-    """
-    found: list[tuple[Commit, list[Part]]] = []
-    for hour in parts.send_hours(lake, ds):
-        commit = parts.standing_manifest(lake, ds, hour)
-        every = parts.parts_of(lake, commit, hour)
-        if problem := next((part.damaged for part in every if part.damaged), None):
-            raise problem
-        for root in (part for part in every if part.rows is None):
-            found.append(
-                (
-                    commit,
-                    [
-                        root,
-                        *(part for part in every if part.rows is not None and part.entry.identity == root.id),
-                    ],
-                )
-            )
-    return found
+from angelia.delivery.manifest.families import families
+from angelia.lake import Lake
 
 
 def status(lake: Lake, ds: str) -> dict[str, Any]:
@@ -72,8 +46,9 @@ def status(lake: Lake, ds: str) -> dict[str, Any]:
 
 
 def release(lake: Lake, ds: str, send_hour: str | None, *, dry_run: bool) -> dict[str, Any]:
-    """Put the ambiguous rows of finished parts into follow-up parts; the next delivery sends those whose
-    window is still open.
+    """Name the ambiguous rows of finished parts in follow-up parts.
+
+    The next delivery sends those whose window is still open.
     """
     parts.require_main(lake)
     ledger = Ledger(lake.store, Owner.this_process(), lease_now)

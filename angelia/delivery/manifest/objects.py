@@ -1,9 +1,9 @@
-"""Objects of the ledger as they are written and read back: JSON documents and bytes, each with a checksum.
-What is damaged is named by its key, never guessed at.
+"""Objects of the ledger as they are written and read back: each has a checksum.
 
-A document is `sha256:<hex of the rest>`, a line break, JSON. Surprise: a document that begins with its JSON
-was written before there were checksums and is read as it is. No damaged mark passes for such: with it in
-front, the whole is no JSON.
+A damaged one is named by its key, and nothing about it is guessed. Objects are JSON documents or bytes; a
+document is `sha256:<hex of the rest>`, a line break, JSON. Surprise: a document that begins with its JSON
+was written before there were checksums and is read as it is. A damaged mark cannot pass for such a document:
+with the mark in front, the whole is not JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def to_bytes(document: dict[str, Any]) -> bytes:
 
 
 def from_bytes(data: bytes, key: str, *, list_as: str | None = None) -> dict[str, Any]:
-    """Return the document an object holds; a bare list, as older versions wrote, under the name `list_as`.
+    """Return the document an object holds.
+
+    A bare list, as older versions wrote, becomes a document with the one field `list_as`.
 
     Raises:
         Corrupt: the bytes are not those that were written, or no JSON object.
@@ -53,18 +55,25 @@ def from_bytes(data: bytes, key: str, *, list_as: str | None = None) -> dict[str
 
 
 def read_json(store: Store, key: str) -> dict[str, Any]:
-    """Return the document an object of the store holds. Raises: NotFound, Corrupt."""
+    """Return the document an object of the store holds.
+
+    Raises:
+        NotFound: there is no such object.
+        Corrupt: it is damaged.
+    """
     return from_bytes(store.read(key), key)
 
 
 def create_json(store: Store, key: str, document: dict[str, Any]) -> bool:
-    """Create an object of a document; return whether this call's stands."""
+    """Create an object that holds a document; False = there is one already, and it stands."""
     return store.create(key, to_bytes(document))
 
 
 @contextmanager
 def fields_of(key: str) -> Iterator[None]:
-    """Name an object whose fields are not what they should be; a checksum cannot see it in what has none.
+    """Name the object if its fields are not what they should be.
+
+    A checksum cannot see that in an object that has none.
 
     Raises:
         Corrupt: a field is missing, or of another kind.
@@ -86,8 +95,9 @@ def seal_bytes(data: bytes) -> bytes:
 
 
 def open_bytes(data: bytes, key: str) -> bytes:
-    """Return the bytes without their checksum; what ends as an Arrow file does was written before there was
-    one, or is opened already.
+    """Return the bytes without their checksum.
+
+    What ends as an Arrow file does was written before there was one, or is opened already.
 
     Raises:
         Corrupt: they are not what was written.

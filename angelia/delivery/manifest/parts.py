@@ -32,7 +32,7 @@ LOOK_BACK_DAYS = PLAN_LIFE_DAYS - 1
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one manifest file that share a claim and a ledger. `id` is the sha256 that ledger keys use."""
+    """Rows of one manifest file that share a claim and a ledger; `id` is in the ledger's keys."""
 
     ds: str
     send_hour: str
@@ -43,11 +43,11 @@ class Part:
     manifest: int
     id: str
     rows: tuple[int, ...] | None = None  # None = all rows of the file
-    kind: str = (
-        "plan"  # plan, deferred, released, paced, or FALLOVER (a file of that dataset, otherwise like plan)
-    )
-    campaign: str | None = None  # of a paced part: all its rows are of this one, and wait for its speed limit
-    # Why nobody may send, compact or judge it: of its file's follow-ups one cannot be read.
+    # plan, deferred, released, resent, paced, or FALLOVER (a file of that dataset, otherwise like plan).
+    kind: str = "plan"
+    # Of a paced part: all its rows are this campaign's, and wait for its speed limit.
+    campaign: str | None = None
+    # Why it may not be sent, compacted or judged: a follow-up of its file cannot be read.
     damaged: Corrupt | None = field(default=None, compare=False)
 
     @property
@@ -108,7 +108,9 @@ def hour_start(send_hour: str) -> Micros:
 
 
 def send_hours(lake: Lake, ds: str) -> list[str]:
-    """Return the hours a plan has something to send in: of its newest manifest, and those already sealed.
+    """Return the hours a plan has something to send in.
+
+    Those are the hours of its newest manifest, and the hours already sealed.
 
     Raises:
         NotFound: no manifest is committed for ds.
@@ -120,7 +122,7 @@ def send_hours(lake: Lake, ds: str) -> list[str]:
 
 
 def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
-    """Return the one manifest commit that is sent for this hour, sealing the newest if none is sealed yet.
+    """Return the one manifest commit that is sent for this hour, sealing the newest if need be.
 
     Raises:
         Corrupt: the seal is damaged, or the sealed commit's content has changed.
@@ -143,15 +145,20 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
 
 
 def _sealed(lake: Lake, key: str) -> tuple[int, str]:
-    """Return number and sha256 of the manifest commit that a seal names. Raises: Corrupt."""
+    """Return number and sha256 of the manifest commit that a seal names.
+
+    Raises:
+        Corrupt: the seal is damaged.
+    """
     document = read_json(lake.store, key)
     with fields_of(key):
         return int(document["manifest"]), str(document["sha256"])
 
 
 def sealed_hours(lake: Lake, ds: str) -> dict[str, int]:
-    """Return the sealed hours of a plan and the manifest commit each is sealed to: what `emit_manifests` must
-    leave alone.
+    """Return the sealed hours of a plan, with the number of the manifest each is sealed to.
+
+    `emit_manifests` must leave these hours alone.
 
     Raises:
         Corrupt: a seal is damaged.
@@ -160,22 +167,27 @@ def sealed_hours(lake: Lake, ds: str) -> dict[str, int]:
 
 
 def sealed_messages(lake: Lake, ds: str) -> pa.Array:
-    """Return the message ids of a plan's sealed hours: sent, intended or pending, so no other hour may hold
-    them.
+    """Return the message ids of a plan's sealed hours; no other hour may hold them.
+
+    They are sent, intended or pending.
     """
-    found = []
+    tables = []
     for hour, number in sealed_hours(lake, ds).items():
         commit = lake.as_of("dispatch_manifest", number, ds=ds)
-        found += [
+        tables += [
             lake.read_file(entry, ["message_id"])
             for entry in commit.files
             if entry.keys.get("send_hour") == hour
         ]
-    return pa.concat_tables(found)["message_id"].combine_chunks() if found else pa.nulls(0, pa.string())
+    return pa.concat_tables(tables)["message_id"].combine_chunks() if tables else pa.nulls(0, pa.string())
 
 
 def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
-    """Return the commit an hour is sealed to, or would be sealed to now; seals nothing. Raises: Corrupt."""
+    """Return the commit an hour is sealed to, or would be sealed to now; nothing is sealed.
+
+    Raises:
+        Corrupt: the seal is damaged.
+    """
     key = f"seals/{ds}/{send_hour}"
     if lake.store.exists(key):
         return lake.as_of("dispatch_manifest", _sealed(lake, key)[0], ds=ds)
@@ -199,8 +211,8 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
             by_id[entry.identity] = Part(
                 ds, send_hour, channel, priority, number, entry, commit.number, entry.identity, kind=FALLOVER
             )
-    found = list(by_id.values())
-    files = {part.id[:32]: part for part in found}  # a follow-up's name begins with its parent's
+    standing = list(by_id.values())
+    files = {part.id[:32]: part for part in standing}  # a follow-up's name begins with its parent's
     unread: list[tuple[str, bytes, Corrupt]] = []
     for name in lake.store.children(f"followups/{ds}/{send_hour}"):
         key = f"followups/{ds}/{send_hour}/{name}"
@@ -210,16 +222,18 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
         except Corrupt as error:
             unread.append((name, body, error))
         else:
-            found.append(part)
+            standing.append(part)
             files[part.id[:32]] = by_id[part.entry.identity]
+    # Only now are all parents known: a follow-up of a follow-up may be listed before it.
     spoilt: dict[str, Corrupt] = {}
     for name, body, problem in unread:
         root = files.get(name.partition(".")[0])
         if root is None:
             raise problem
         spoilt[root.id] = problem
-        found.append(replace(root, id=hashlib.sha256(body).hexdigest(), rows=(), kind="unread"))
-    every = (replace(part, damaged=spoilt.get(part.entry.identity)) for part in found)
+        # It stands as a part without rows, so that its file's family shows the damage.
+        standing.append(replace(root, id=hashlib.sha256(body).hexdigest(), rows=(), kind="unread"))
+    every = (replace(part, damaged=spoilt.get(part.entry.identity)) for part in standing)
     return sorted(every, key=lambda part: part.order)
 
 
@@ -299,7 +313,10 @@ def verify(lake: Lake, parts: Iterable[Part]) -> None:
 
 
 def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
-    """Return the first `not_before` and last `not_after` of a part's file, from its Parquet statistics."""
+    """Return the first `not_before` and last `not_after` of a part's file.
+
+    Both come from its Parquet statistics; no row is read.
+    """
     opens, closes = [], []
     local = lake.store.local_path(part.entry.path)
     try:
@@ -318,10 +335,10 @@ def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
 
 
 def due_parts(lake: Lake, now: Micros) -> list[Part]:
-    """Return the unfinished parts (of main, of every recent plan) whose window is open; nothing is sealed or
-    claimed by asking.
+    """Return the unfinished parts of every recent plan whose window is open.
 
-    What is damaged is due: whoever delivers it names it, and no other part waits for its repair.
+    Asking seals and claims nothing. A damaged part is due: whoever delivers it names it, and no other part
+    waits for its repair.
 
     Raises:
         InvalidInput: the lake is on a replay branch.

@@ -1,4 +1,4 @@
-"""A part's rows in fixed ranges, streamed: memory is a few ranges, whatever the size of the part.
+"""A part's rows in fixed ranges, streamed: memory is a few ranges, however large the part.
 
 Reads one verified manifest file, front to back. Grain: one message. Surprise: asking for a range behind the
 last one begins the file again. Everything is read without threads and pre-buffering: for a part of 100,000
@@ -27,11 +27,11 @@ _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # malloc.h
 
 
 def spare_memory() -> None:
-    """Keep this process small: Arrow uses the system's allocator (its own keeps 65 MiB more here) and does
-    not load pandas (48 MiB).
+    """Keep this process small: 65 MiB less by the system's allocator, 48 MiB without pandas.
 
-    All threads share two arenas, and what is larger than 256 KiB is a mapping of its own, which freeing gives
-    back: glibc would soon take blocks of many MiB from the arenas, between small ones that stay.
+    Arrow's own allocator keeps what is freed. All threads share two arenas, and what is larger than 256 KiB
+    is a mapping of its own, which freeing gives back: glibc would soon take blocks of many MiB from the
+    arenas, between small ones that stay.
     """
     pa.set_memory_pool(pa.system_memory_pool())
     with contextlib.suppress(AttributeError, OSError):  # glibc only; before the first thread starts
@@ -74,7 +74,7 @@ class PartRows:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file, and give freed memory back to the system: the allocator would keep it."""
+        """Let go of the file, and give the memory back to the system; the allocator would keep it."""
         self._held, self._batches = None, iter(())
         if self._file is not None:
             self._file.close()

@@ -1,4 +1,4 @@
-"""A plan of N messages without a night before it: for benchmarks, soak runs and fault tests.
+"""A plan of N messages without a night before it: for benchmarks, soak runs, fault tests.
 
 Writes one commit of `catalog_snapshot` and one of `dispatch_manifest`. Grain: one message. Addresses are
 `sandbox-…` and mean nothing to a provider.
@@ -59,8 +59,9 @@ def documents(quota_per_minute: int = 600_000, channels: Sequence[str] = ("fcm",
 
 
 def rows(first: int, n: int, start: datetime, **changes: Any) -> pa.Table:
-    """Return n manifest rows of users first, first+1, …, sendable from `start` for two hours; `changes` are
-    constants, or functions of the number.
+    """Return n manifest rows of users first, first+1, …, sendable from `start` for two hours.
+
+    `changes` are constants, or functions of the number.
     """
     made = []
     for number in range(first, first + n):

@@ -1,12 +1,13 @@
-"""Fall-over: what one channel cannot deliver for the address's sake goes to the campaign's next channel, in
-the next cycle.
+"""Fall-over: a row whose address is no use goes to its campaign's next channel.
 
-Reads outcomes, the manifest file, `user_features` and `user_endpoints` as the manifest cites them,
-`suppressions`; writes `dispatch_fallover`: one commit a part, of rows that differ from the manifest's in
-channel, address and dispatch id. Grain: dispatch. From then on they are parts like any other: own claim,
-ledger, pace, guards, and the same window. Surprises: only addresses that are gone or cannot be one fall over,
-never what is or ever was ambiguous, and never to a channel that the person has refused; a manifest that cites
-no features and endpoints falls over nowhere.
+That happens in the next cycle. Reads outcomes, the manifest file, `user_features` and `user_endpoints` as the
+manifest cites them, `suppressions`; writes `dispatch_fallover`: one commit a part, of rows that differ from
+the manifest's in channel, address and dispatch id. Grain: dispatch. From then on they are parts like any
+other: own claim, ledger, pace, guards, and the same window.
+
+Surprise: only addresses that are gone or cannot be one fall over, never what is or ever was ambiguous, and
+never to a channel that the person has refused; a manifest that cites no features and endpoints falls over
+nowhere.
 """
 
 from __future__ import annotations
@@ -40,26 +41,25 @@ def fall_over(
     ledger: Ledger,
     part: Part,
     family: Sequence[Part],
-    night: PlanSnapshot,
+    snapshot: PlanSnapshot,
     manifest: Commit,
     now: Micros,
 ) -> int:
-    """Commit a concluded part's unreachable rows as parts of their next channels, once; return how many
-    rows."""
+    """Commit a part's unreachable rows as parts of their next channels, once; return how many."""
     leaf = {"ds": part.ds, "send_hour": part.send_hour, "part": part.id[:32]}
-    if (
-        not any(len(channels) > 1 for channels in night.routes.values())
-        or lake.head(FALLOVER, **leaf) is not None
-    ):
+    # Most plans have one channel a campaign, and their outcomes need not be read for this.
+    has_routes = any(len(channels) > 1 for channels in snapshot.routes.values())
+    # A part is concluded again after a takeover; what it once handed on may be under way.
+    if not has_routes or lake.head(FALLOVER, **leaf) is not None:
         return 0
     rows = _unreachable(ledger, part, family)
     reach = Reach.of(lake, manifest) if len(rows) else None
     if reach is None:
         return 0
-    found = [table for table in _redirected(lake, part, rows, night, reach, now) if table.num_rows]
-    if not found:
+    moved = [table for table in _redirected(lake, part, rows, snapshot, reach, now) if table.num_rows]
+    if not moved:
         return 0
-    whole = pa.concat_tables(found)
+    whole = pa.concat_tables(moved)
     with lake.attempt(FALLOVER, **leaf) as attempt:
         for channel in sorted(set(whole["channel"].to_pylist())):
             table = whole.filter(pc.equal(whole["channel"], channel)).sort_by("dispatch_id")
@@ -75,8 +75,9 @@ def fall_over(
 
 
 def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int]:
-    """Return the rows of this part whose best known outcome is that the address is no use, and that were
-    never ambiguous.
+    """Return the rows of this part whose address is no use, and that were never ambiguous.
+
+    The best known outcome of the whole family counts.
     """
     tables = [
         outcomes.read(data, ("row", "outcome", "reason", "n_attempts"))
@@ -101,10 +102,11 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int
 
 
 def _redirected(
-    lake: Lake, part: Part, rows: Sequence[int], night: PlanSnapshot, reach: Reach, now: Micros
+    lake: Lake, part: Part, rows: Sequence[int], snapshot: PlanSnapshot, reach: Reach, now: Micros
 ) -> Iterator[pa.Table]:
-    """Yield the rows as they go to their next channel; those without one, or whose window is over, are left
-    out.
+    """Yield the rows as they go to their next channel.
+
+    Rows without a next channel, or whose window is over, are left out.
     """
     contract = dataset(FALLOVER)
     with PartRows(lake, part.entry, contract.names) as source:
@@ -117,7 +119,7 @@ def _redirected(
             for i, (user, message, campaign, template, version) in enumerate(
                 zip(*(table[name].to_pylist() for name in names), strict=True)
             ):
-                after = night.next_channels(campaign, part.channel, template, version)
+                after = snapshot.next_channels(campaign, part.channel, template, version)
                 channel = next((name for name in after if (user, name) in people), None)
                 if channel is not None:
                     address = people[user, channel]
@@ -134,7 +136,7 @@ def _redirected(
 
 
 class Reach:
-    """How people can be reached, as the plan knew it, less what providers have called gone since."""
+    """How people can be reached: as the plan knew it, less the addresses that are gone since."""
 
     def __init__(self, lake: Lake, features: Commit, endpoints: Commit, shard_bits: int) -> None:
         self._lake, self._features, self._endpoints, self._bits = lake, features, endpoints, shard_bits
@@ -159,8 +161,9 @@ class Reach:
         )
 
     def addresses(self, users: Sequence[str], ordinals: Sequence[int]) -> dict[tuple[str, str], str]:
-        """Return the newest living address of each (person, channel) that may be used: active, not refused,
-        not gone.
+        """Return the newest usable address of each (person, channel).
+
+        Usable means active, on a channel that the person has not refused, and not gone.
         """
         shards = {ordinal >> self._bits for ordinal in ordinals}
         wanted = pa.array(users, pa.string())
@@ -210,5 +213,8 @@ class Reach:
 
 
 def without_surprise(every: Collection[Part], tried: Collection[str]) -> list[Part]:
-    """Return the parts without fall-over parts that have only just come up: those are for the next cycle."""
+    """Return the parts without the fall-over parts that have only just come up.
+
+    Those are for the next cycle.
+    """
     return [part for part in every if part.kind != FALLOVER or part.id in tried]

@@ -36,7 +36,7 @@ class Options:
 
 @dataclass
 class Result:
-    """What came of it."""
+    """What came of it; every room of a run counts here, by the methods."""
 
     delivered: Counter[str] = field(default_factory=Counter)
     already_delivered: int = 0
@@ -45,9 +45,36 @@ class Result:
     unfinished: int = 0
     waiting: int = 0  # parts that go on at their campaign's speed limit in the next run
     halted: dict[str, str] = field(default_factory=dict)
-    damaged: list[Corrupt] = field(default_factory=list)  # what kept parts, or an hour, from being sent
+    # What kept parts, or a whole hour, from being sent.
+    damaged: list[Corrupt] = field(default_factory=list)
     drained: bool = False
     seconds: float = 0.0
+
+    def damage(self, error: Corrupt) -> None:
+        """Keep what stopped a part, or a whole hour: it is named once the others are sent."""
+        self.unfinished += 1
+        if error.message not in [known.message for known in self.damaged]:
+            self.damaged.append(error)
+
+    def end(self, how: str) -> None:
+        """Count a part by how it ended: done, busy (another worker has it), waiting, or unfinished."""
+        if how == "done":
+            self.parts += 1
+        elif how == "busy":
+            self.busy += 1
+        elif how == "waiting":
+            self.waiting += 1
+        else:
+            self.unfinished += 1
+
+    def count(self, before: Counter[str], after: Counter[str]) -> None:
+        """Count what this run adds to a file's outcomes."""
+        # A row whose outcome improves (deferred before, accepted now) is not "already delivered".
+        self.already_delivered -= sum(max(0, n - after[outcome]) for outcome, n in before.items())
+        for outcome in {*before, *after}:
+            self.delivered[outcome] += after[outcome] - before[outcome]
+            if not self.delivered[outcome]:
+                del self.delivered[outcome]
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""

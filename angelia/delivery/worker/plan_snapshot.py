@@ -1,7 +1,6 @@
-"""What the catalog snapshot of a plan says to whoever sends it: channels, templates, speed limits; and the
-environment to a channel.
+"""What a plan's catalog snapshot tells the worker: channels, templates, speed limits.
 
-Reads the snapshot that the manifest cites; no database is in this path.
+The environment adds to a channel. Reads the snapshot that the manifest cites; no database is in this path.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from angelia.delivery.channels.base import ChannelConfig
-from angelia.delivery.worker.holds import CampaignPace, SpeedLimits
-from angelia.delivery.worker.rendering import Renderer
+from angelia.delivery.sending.holds import CampaignPace, SpeedLimits
+from angelia.delivery.sending.rendering import Renderer
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.templates.rendering import TemplateSet
@@ -31,8 +30,9 @@ class PlanSnapshot:
     template_channels: dict[tuple[str, int], list[str]]
 
     def next_channels(self, campaign: str, channel: str, template: str, version: int) -> list[str]:
-        """Return the channels a campaign falls over to after one, in order: later in its list, switched on,
-        and ones the template is for.
+        """Return the channels a campaign falls over to after one, in order.
+
+        They come later in its list, are switched on, and the template is for them.
         """
         route = self.routes.get(campaign, [])
         later = route[route.index(channel) + 1 :] if channel in route else []
@@ -48,7 +48,11 @@ class PlanSnapshot:
 
     @classmethod
     def read(cls, lake: Lake, manifest: Commit, paces: SpeedLimits) -> Self:
-        """Return the night of a manifest commit. Raises: NotFound."""
+        """Return the snapshot that a manifest commit cites.
+
+        Raises:
+            NotFound: there is none.
+        """
         cited = next((name for name in manifest.inputs if name.startswith("catalog_snapshot/")), None)
         snapshot = (
             lake.cited(cited) if cited else lake.require("catalog_snapshot", ds=manifest.partition["ds"])

@@ -1,5 +1,6 @@
-"""What a worker counts, for a node exporter's textfile collector (`angelia deliver --metrics-file`). Grain:
-channel. See `angelia.metrics`.
+"""What a worker counts, for a node exporter's textfile collector (`--metrics-file`).
+
+Grain: channel. See `angelia.metrics`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from angelia import metrics
-from angelia.delivery.worker.sender import Sender
+from angelia.delivery.sending.sender import Sender
 
 
 def n_opened(sender: Sender) -> int:
@@ -25,7 +26,7 @@ def families(senders: Mapping[str, Sender], ds: str) -> list[metrics.Family]:
         for word, n in sorted(sender.counts.items())
     ]
     down = [(labels, float(s.receivers.n_down)) for labels, s in named if s.receivers is not None]
-    found: list[tuple[str, str, str, list[tuple[dict[str, str], float]]]] = [
+    measures: list[tuple[str, str, str, list[tuple[dict[str, str], float]]]] = [
         ("rows_total", "counter", "Rows that got an outcome in this process.", outcomes),
         (
             "requests_total",
@@ -63,12 +64,13 @@ def families(senders: Mapping[str, Sender], ds: str) -> list[metrics.Family]:
         (
             "halted",
             "gauge",
-            "1 once the channel's configuration is found wrong.",
+            "1 once the channel's configuration is measures wrong.",
             [(labels, float(s.halted is not None)) for labels, s in named],
         ),
     ]
     return [
-        metrics.Family(f"angelia_deliver_{name}", kind, text, samples) for name, kind, text, samples in found
+        metrics.Family(f"angelia_deliver_{name}", kind, text, samples)
+        for name, kind, text, samples in measures
     ]
 
 

@@ -1,12 +1,15 @@
-"""A fake wire, a plan, and a worker around them: no socket, no sleeping, time passes only when somebody
-waits.
+"""A fake wire, a plan, and a worker around them: no socket, no sleeping.
+
+Time passes only while a task waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +22,11 @@ from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.worker.options import Options, Result
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
+from angelia.receive.journal import Journal
+from angelia.receive.server import Receiver
 from angelia.transport.wire import Answer, Request
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+from tests.unit.delivery.callers import MAIL, NOW, SECRET, Post
+from tests.unit.delivery.given import DS, HOUR, OK
 
 
 def error(status: int, code: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
@@ -34,8 +38,9 @@ def error(status: int, code: str, headers: tuple[tuple[bytes, bytes], ...] = ())
 
 
 class FakeWire:
-    """Answers by a script: `script(number of this request for this address from 1, message)` -> Answer, or
-    None for never.
+    """Answers by a script: `script(n, message)` -> Answer, or None for never.
+
+    `n` counts the requests for this address, from 1.
     """
 
     def __init__(self, script: Callable[[int, dict[str, Any]], Answer]) -> None:
@@ -125,3 +130,46 @@ def bench(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Bench:
 @pytest.fixture
 def fcm_error() -> Callable[..., Answer]:
     return error
+
+
+# ---- `angelia receive`
+
+
+@pytest.fixture
+def secret() -> Any:
+    return SECRET
+
+
+@pytest.fixture
+def server(lake: Lake, secret: Any) -> Iterator[Receiver]:
+    with Receiver(("127.0.0.1", 0), Journal(lake.store), secret, MAIL, lambda: NOW) as receiver:
+        thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield receiver
+        receiver.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def post(server: Receiver) -> Post:
+    def ask(
+        path: str, body: bytes, headers: dict[str, str] | None = None, method: str = "POST"
+    ) -> tuple[int, dict[str, Any]]:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        said = answer.read()
+        connection.close()
+        return answer.status, json.loads(said)
+
+    return ask
+
+
+@pytest.fixture
+def dispatches(bench: Any) -> list[str]:
+    """Deliver five messages; return their dispatch ids by user."""
+    bench.plan(5)
+    bench.deliver()
+    return [
+        str(row["dispatch_id"]) for row in sorted(bench.ledger().values(), key=lambda row: row["user_id"])
+    ]

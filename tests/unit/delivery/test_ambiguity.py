@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery.ledger import compaction
-from angelia.delivery.worker.rendering import Renderer
+from angelia.delivery.sending.rendering import Renderer
 from angelia.transport.wire import UNKNOWN, Answer
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -19,9 +19,9 @@ Error = Callable[..., Answer]
 
 
 def known(bench: Any, later: Answer, **changes: Any) -> list[tuple[str, str | None]]:
-    """Return what its part says of one transactional message: no answer to its first try, then `later`.
+    """Return what its part knows of a transactional message whose first try had no answer.
 
-    A follow-up part may learn more; it is not asked here.
+    Later tries are answered `later`. A follow-up part may learn more; it is not asked here.
     """
     bench.plan(1, guarantee="at_least_once", **changes)
     bench.deliver(lambda nth, _: LOST if nth == 1 else later)
@@ -59,6 +59,22 @@ def test_a_changed_payload_hides_no_first_try(bench: Any, monkeypatch: pytest.Mo
     texts = iter(range(100))
     monkeypatch.setattr(Renderer, "__call__", lambda *_: (f"title {next(texts)}", "body", None))
     assert known(bench, OK) == [("ambiguous", "payload_changed")]
+
+
+def test_a_gone_repeat_keeps_the_instant_of_its_answer(bench: Any, fcm_error: Error) -> None:
+    assert known(bench, fcm_error(404, "UNREGISTERED")) == [("ambiguous", "no_answer")]
+    (part,) = [part for part in bench.parts() if part.kind == "plan"]
+    (gone,) = compaction.merged(bench.delivery.ledger, [part])["gone_us"].to_pylist()
+    assert gone is not None
+    assert gone >= int(START.timestamp() * 1e6)
+
+
+def test_a_repeat_that_cannot_be_built_hides_no_first_try(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = iter([("title", "body", None)])
+    monkeypatch.setattr(Renderer, "__call__", lambda *_: next(texts))
+    assert known(bench, OK) == [("ambiguous", "no_answer")]
 
 
 def test_a_part_tries_a_message_eight_times(bench: Any, fcm_error: Error) -> None:

@@ -1,4 +1,4 @@
-"""Channels run side by side, hour after hour; within a channel high goes before medium before low."""
+"""Channels run side by side, each hour after hour; within one, high goes before low."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from angelia.delivery.worker.options import Options, Result
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.transport.wire import Answer, Request
-
-DS = "2026-11-14"
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+from tests.unit.delivery.given import DS, OK
 
 
 def plan(lake: Lake, parts: list[tuple[int, str, str]], n: int = 40) -> None:

@@ -1,23 +1,23 @@
-"""The machine's clock is set while a part is sent: nothing leaves outside its window by either time, no
-deadline moves, no wait is shortened.
+"""The machine's clock is set while a part is sent.
+
+Nothing leaves outside its window by either time, no deadline moves, no wait is shortened.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from angelia.delivery.clock import JUMP_US, WallClock
 from angelia.transport.wire import Answer
+from tests.unit.delivery.given import OK, START
 
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 START_US = int(START.timestamp() * 1e6)
 MINUTE, HOUR = 60_000_000, 3_600_000_000
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 
 
 class Machine(WallClock):
@@ -45,7 +45,7 @@ class Machine(WallClock):
 
 
 class Night:
-    """Delivers on a machine's times, and keeps for each request its row's number and both times."""
+    """Delivers on a machine's times; keeps each request's row and both times."""
 
     def __init__(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bench, self.machine = bench, Machine()

@@ -1,5 +1,6 @@
-"""`angelia deliver`, `ledger`: what an operator types, and what bad input answers (one line, exit code 2,
-nothing written).
+"""`angelia deliver` and `angelia ledger`: what an operator types, and what it answers.
+
+Bad input is answered in one line, with exit code 2, and nothing is written.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest import sample_plan
 from angelia.lake import Lake
 from angelia.transport.wire import UNKNOWN, Answer
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
+from tests.unit.delivery.given import DS, HOUR
 
 
 def run(*args: str) -> int:

@@ -1,12 +1,12 @@
-"""The structured log tells what a worker did, and never of whom; parts of one file that conclude together
-lose nothing.
+"""The structured log says what a worker did, and never of whom.
+
+Parts of one file that conclude together lose nothing.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,12 @@ from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.ledger.outcomes import Outcomes
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker import events
+from angelia.delivery.sending import events
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.errors import AngeliaError
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
-FAR = datetime(2100, 1, 1, tzinfo=UTC)
-Error = Callable[..., Answer]
+from tests.unit.delivery.given import DS, FAR, HOUR, OK, Error
 
 
 @pytest.fixture

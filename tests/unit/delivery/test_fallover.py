@@ -1,5 +1,6 @@
-"""What cannot reach an address goes to the campaign's next channel, in the next cycle, and never after
-`ambiguous`.
+"""A row whose address is no use goes to the campaign's next channel, in the next cycle.
+
+What is or was `ambiguous` never does.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ def write(lake: Lake, name: str, table: pa.Table, inputs: Any = (), **leaf: Any)
 def plan(
     lake: Lake, n: int, *, route: list[str] | None = None, mail: dict[int, Any] | None = None, **changes: Any
 ) -> None:
-    """Write a plan for fcm of n people who can all be mailed; `mail` changes facts of person k's mail
-    endpoint (None = none at all).
+    """Write a plan for fcm of n people who can all be mailed.
+
+    `mail` changes facts of person k's mail endpoint (None = none at all).
     """
     route = route or ["fcm", "email"]
     documents = sample_plan.documents(channels=("fcm", "email", "webhook"))
@@ -247,8 +249,9 @@ def test_a_suppression_since_then_holds_there_too(bench: Any, fcm_error: Error) 
 
 
 def test_never_after_ambiguous(bench: Any, fcm_error: Error) -> None:
-    """Not when nobody knows, and not when a released row then turns out to be gone: the first one may have
-    arrived.
+    """Neither when nobody knows, nor when a released row then turns out to be gone.
+
+    The first try may have arrived.
     """
     plan(bench.lake, 4)
     bench.deliver(

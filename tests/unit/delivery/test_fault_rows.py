@@ -1,5 +1,6 @@
-"""Rows of docs/reference/faults.md over a fake wire: a provider that flaps, addresses that are none, consent
-withdrawn while a part is sent.
+"""Rows of docs/reference/faults.md over a fake wire.
+
+A provider flaps, addresses are not addresses, consent is withdrawn while a part is sent.
 """
 
 from __future__ import annotations
@@ -25,15 +26,14 @@ from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.transport.wire import NOT_SENT, Answer
-
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+from tests.unit.delivery.given import OK, START
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_provider_that_flaps_loses_nothing_and_gets_no_storm(seed: int, bench: Any, fcm_error: Any) -> None:
-    """Every second answer is a 503, a lost connection or a throttle: retries are bounded, spread in time, and
-    no row is lost or doubled.
+    """Every second answer is a 503, a lost connection or a throttle.
+
+    Retries are bounded and spread in time, and no row is lost or doubled.
     """
     draw = random.Random(seed)
     bench.plan(
@@ -112,7 +112,7 @@ def test_a_defect_met_by_an_answer_costs_its_own_row_only(
     def broken(*_: Any) -> float:
         raise OverflowError("a@b.example")
 
-    monkeypatch.setattr("angelia.delivery.worker.batch.retry_after", broken)
+    monkeypatch.setattr("angelia.delivery.sending.batch.retry_after", broken)
     bench.plan(60)
     bench.deliver(
         lambda nth, message: Answer(503, b"{}") if message["token"].split("-")[1].endswith("7") else OK

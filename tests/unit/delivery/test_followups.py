@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from angelia.delivery.ledger.followups import follow_up
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.outcomes import Outcomes
+from tests.unit.delivery.given import START
 
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 LIVES_S = (59, 60, 61, 120)  # how long each message's window is open
 
 

@@ -1,4 +1,4 @@
-"""A campaign's speed limit and a receiver that does not answer hold their own rows up, and nobody else's."""
+"""A campaign's speed limit or a silent receiver holds up its own rows only."""
 
 from __future__ import annotations
 
@@ -17,18 +17,15 @@ from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.webhook import WebhookAdapter, host_of
 from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.manifest import sample_plan
+from angelia.delivery.sending.holds import Receivers, SpeedLimits
 from angelia.delivery.worker import worker_metrics as metrics
-from angelia.delivery.worker.holds import Receivers, SpeedLimits
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.metrics import render
 from angelia.transport.wire import UNKNOWN, Answer, Request
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
+from tests.unit.delivery.given import DS, HOUR, OK, START
 
 
 def plan(
@@ -254,14 +251,14 @@ def test_a_silent_receiver_opens_no_breaker_for_others(lake: Lake, monkeypatch: 
     plan(lake, [("c", 600)], {}, channel="webhook", address=lambda n: f"https://{hosts[n % 3]}/{n}")
     wire = Hosts()
     result, delivery = deliver(lake, monkeypatch, wire)
-    sender = delivery._senders["webhook"]
+    sender = delivery.senders.by_channel["webhook"]
     assert result.delivered["accepted"] == 400
     assert result.delivered["ambiguous"] + result.delivered["deferred"] == 200
     assert not sender.breaker.is_open
     assert sender.receivers is not None
     assert (sender.receivers.n_down, sender.receivers.n_opened) == (1, 1)
     assert wire.tried.count("dead.example:443") < 40  # not two hundred
-    text = render(metrics.families(delivery._senders, DS))
+    text = render(metrics.families(delivery.senders.by_channel, DS))
     assert 'receivers_down{ds="2026-11-14",channel="webhook"} 1' in text
     assert "example" not in text
 
@@ -269,8 +266,7 @@ def test_a_silent_receiver_opens_no_breaker_for_others(lake: Lake, monkeypatch: 
 def test_a_receiver_has_a_share_of_the_requests_under_way(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first requests hang until they time out: meanwhile the others have three quarters of the
-    channel."""
+    """Its first requests hang until they time out; the others have the rest of the channel."""
     plan(
         lake,
         [("c", 60)],
@@ -306,7 +302,7 @@ def test_a_receiver_that_is_back_gets_the_rest(lake: Lake, monkeypatch: pytest.M
     monkeypatch.setattr(wire, "submit", submit)
     result, delivery = deliver(lake, monkeypatch, wire)
     assert result.delivered == {"accepted": 60}
-    receivers = delivery._senders["webhook"].receivers
+    receivers = delivery.senders.by_channel["webhook"].receivers
     assert receivers is not None
     assert (receivers.n_down, receivers._known) == (0, {})
 
@@ -317,7 +313,7 @@ def test_receivers_without_trouble_are_forgotten() -> None:
         address = f"https://host{number}.example/x"
         assert receivers.find(address) is None
         receivers.of(address).enter(0)
-        receivers.of(address).in_flight -= 1
+        receivers.of(address).left()
         receivers.answered(address)
     assert receivers._known == {}
 

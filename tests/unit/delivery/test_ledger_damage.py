@@ -1,32 +1,30 @@
-"""Objects of the ledger, the stop list and the manifest are damaged between two runs: named, nothing sent,
-and after the repair all goes on.
+"""Ledger objects, stop list or manifest are damaged between two runs.
+
+The damage is named, nothing is sent, and after the repair everything goes on.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from angelia.contracts import arrow, dataset
 from angelia.delivery.ledger import outcomes
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.outcomes import Outcomes
 from angelia.errors import Corrupt
 from angelia.transport.wire import Answer
+from tests.unit.delivery.given import OK, stop
 
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 ROWS = 450
 
 
 @pytest.fixture
 def half_sent(bench: Any) -> Any:
-    """Return a bench whose first run was asked to stop half way, with a deferred follow-up behind it."""
+    """Return a bench whose first run was stopped half way, with a deferred follow-up behind it."""
     bench.plan(ROWS)
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
@@ -110,19 +108,6 @@ def test_outcomes_without_a_checksum_are_still_read() -> None:
     assert outcomes.read(rows.to_bytes()[:-38])["outcome"].to_pylist() == ["accepted", "skipped"]
 
 
-def stop(lake: Any) -> None:
-    at = datetime(2026, 11, 15, 4, tzinfo=UTC)
-    entry = {
-        "entry_id": "s",
-        "campaign_id": "price_drop",
-        "action": "stop",
-        "at_ts": at,
-        "actor": "test",
-        "reason": None,
-    }
-    lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
-
-
 @pytest.mark.parametrize("how", ["truncated rows", "truncated commit"])
 def test_an_unreadable_stop_list_stops_the_sending(
     how: str, bench: Any, monkeypatch: pytest.MonkeyPatch
@@ -135,7 +120,7 @@ def test_an_unreadable_stop_list_stops_the_sending(
         return lease[0]
 
     monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lease_now)
-    monkeypatch.setattr("angelia.delivery.worker.batch.GUARD_PAUSE_S", 0.001)
+    monkeypatch.setattr("angelia.delivery.sending.clearance.GUARD_PAUSE_S", 0.001)
     damaged: list[tuple[Path, bytes]] = []
 
     def script(nth: int, message: dict[str, Any]) -> Answer:

@@ -1,4 +1,4 @@
-"""Mail on the wire: lines and encoded words within limits, words unchanged, one sender, IDNA domains."""
+"""Mail on the wire: lines within limits, words unchanged, one sender, IDNA domains."""
 
 from __future__ import annotations
 
@@ -169,8 +169,9 @@ def test_addresses_and_links_are_never_folded() -> None:
 
 @pytest.mark.pain(15)
 def test_whatever_follows_links_unsubscribes_nobody() -> None:
-    """A scanner opens every link of a mail (GET). Unsubscribing is in no text of it: only in a header, by
-    POST, with a token of this one mail.
+    """A scanner opens every link of a mail (GET); unsubscribing is in no text of it.
+
+    It is only in a header, by POST, with a token of this one mail.
     """
     adapter = smtp.SmtpAdapter(Mailbox("", "news@shop.example"), "https://shop.example/u", b"key")
     message = Message(

@@ -1,4 +1,4 @@
-"""What keeps a worker small: no pandas in its process, no more of a part in memory than a file's rows."""
+"""A worker stays small: no pandas in its process, no more in memory than a file's rows."""
 
 from __future__ import annotations
 

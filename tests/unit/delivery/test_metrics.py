@@ -1,5 +1,6 @@
-"""Metrics: readable by Prometheus' own parser, whole, and without anything personal; channels from other
-packages.
+"""Metrics: whole, readable by Prometheus' own parser, nothing personal in them.
+
+Channels from other packages are counted too.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Every object of the ledger and the journal with a flipped bit: named by its key, whoever reads it; what was
-written before there were checksums is still read.
+"""Every object of the ledger and the journal with a flipped bit is named by its key.
+
+What was written before there were checksums is still read.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ from angelia.lake import Lake
 from angelia.receive.journal import Event, Journal
 from angelia.transport.wire import Answer
 from spark_jobs.emit_manifests import sealed_files
+from tests.unit.delivery.given import DS, HOUR, OK
 
-DS, HOUR = "2026-11-14", "2026-11-15T04"
 NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
 STOP = Event("e1", "0" * 32, "stop", 1_000_000)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 SEAL_BYTES = 72
 
 
@@ -47,7 +47,7 @@ def test_every_flipped_bit_of_a_document_is_noticed() -> None:
 
 @pytest.fixture
 def half_sent(bench: Any) -> Any:
-    """Return a bench that was asked to stop half way, with a done part, one that goes on, and a journal."""
+    """Return a bench that was stopped half way: a part done, one under way, and a journal."""
     sample_plan.make(bench.lake, DS, 80, part_rows=40)
 
     def script(nth: int, message: dict[str, Any]) -> Answer:

@@ -1,4 +1,7 @@
-"""Two workers on one part: who has the intent sends, who was taken over stops, and a batch keeps its size."""
+"""Two workers on one part: the one with the intent sends, the one taken over stops.
+
+A batch keeps its size.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ import pytest
 from angelia.delivery.ledger.ledger import Claim, Intent, Ledger, Owner
 from angelia.delivery.worker.part import PartRun
 from angelia.transport.wire import Answer
+from tests.unit.delivery.given import OK
 
 ELSEWHERE = Owner("elsewhere", "boot", "ns", 1, "1")
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 
 
 def test_a_batch_that_another_worker_intends_is_not_sent(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other worker's intent arrives after ours looked for intents and before ours is written."""
+    """The other worker's intent arrives between our look for intents and our own."""
     bench.plan(250)
     intend = Ledger.intend
 

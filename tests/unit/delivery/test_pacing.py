@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angelia.delivery.worker.pacing import TokenBucket, backoff, retry_after
-from angelia.delivery.worker.sender import Breaker
-from angelia.delivery.worker.windows import quiet_now
+from angelia.delivery.sending.pacing import TokenBucket, backoff, retry_after
+from angelia.delivery.sending.sender import Breaker
+from angelia.delivery.sending.windows import quiet_now
 
 
 @given(st.integers(1, 30_000), st.lists(st.integers(0, 30_000_000), min_size=1, max_size=400))

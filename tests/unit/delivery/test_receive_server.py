@@ -1,26 +1,23 @@
-"""Whoever is slow, unsigned or both keeps nobody else out of `angelia receive`. Over real sockets."""
+"""A caller that is slow or unsigned keeps nobody else out of `angelia receive`.
+
+Over real sockets.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import socket
-import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
 
 import pytest
 
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import sign
-from angelia.lake import Lake
 from angelia.receive import server as module
-from angelia.receive.journal import Journal
 from angelia.receive.server import Receiver
+from tests.unit.delivery.callers import MAIL, NOW, SECRET
 
-NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
-SECRET, MAIL = b"s" * 32, b"m" * 32
 BODY = json.dumps(
     {"events": [{"id": "e1", "dispatch_id": "0" * 32, "kind": "stop", "at": NOW.isoformat()}]}
 ).encode()
@@ -35,16 +32,6 @@ SLOW = {
     "a link without its token": "POST /unsubscribe?d=1&t=2 HTTP/1.1\r\ncontent-length: 100\r\n\r\nL",
     "a link": f"POST /unsubscribe?d=1&t={TOKEN} HTTP/1.1\r\ncontent-length: 100\r\n\r\nL",
 }
-
-
-@pytest.fixture
-def server(lake: Lake) -> Iterator[Receiver]:
-    with Receiver(("127.0.0.1", 0), Journal(lake.store), SECRET, MAIL, lambda: NOW) as receiver:
-        thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield receiver
-        receiver.shutdown()
-        thread.join()
 
 
 def tell(server: Receiver) -> int:

@@ -1,4 +1,4 @@
-"""`angelia ledger resend`: only what no provider has seen, is in its window, and still wanted."""
+"""`angelia ledger resend`: only what no provider has seen, in its window, still wanted."""
 
 from datetime import UTC, datetime
 
@@ -12,11 +12,8 @@ from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker.run import lease_now
 from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
-from angelia.transport.wire import UNKNOWN, Answer
+from tests.unit.delivery.given import DS, HOUR, LOST, OK
 
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
-LOST = Answer(0, failure=UNKNOWN)
-DS, HOUR = "2026-11-14", "2026-11-15T04"
 NOON = datetime(2026, 11, 15, 4, 30, tzinfo=UTC)
 
 
@@ -71,8 +68,9 @@ def say(lake, action, n):
 
 @pytest.fixture
 def stopped(bench):
-    """A plan of 20 whose campaign was stopped before its delivery; three of them may go for a quarter of an
-    hour only.
+    """A plan of 20 whose campaign was stopped before its delivery.
+
+    Three of them may go for a quarter of an hour only.
     """
     bench.plan(20, not_after=lambda n: datetime(2026, 11, 15, 4, 15 if n < 3 else 59, tzinfo=UTC))
     say(bench.lake, "stop", 0)

@@ -1,4 +1,4 @@
-"""A part is read in ranges: the rows asked for, in any order of asking, and damage is found."""
+"""A part is read in ranges: the rows asked for, in any order, and damage shows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from angelia.delivery.manifest import rows as module
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.manifest.rows import PartRows, columns_of, repeated_dispatches
 from angelia.errors import Corrupt
-
-DS = "2026-11-14"
+from tests.unit.delivery.given import DS
 
 
 @pytest.fixture

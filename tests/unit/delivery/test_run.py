@@ -1,4 +1,4 @@
-"""Whole runs of a part: what users of other senders suffer from is made impossible.
+"""Whole runs of a part: what users of other senders suffer from is impossible here.
 
 What needs processes and sockets: tests/faults/test_broadcasts.py.
 """
@@ -9,42 +9,19 @@ import signal
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.status import release, status
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.lake import Lake
-from angelia.transport.wire import UNKNOWN, Answer
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
-LOST = Answer(0, failure=UNKNOWN)
-
-
-def number_of(message: dict[str, Any]) -> int:
-    return int(message["token"][8:16])
-
-
-def stop(lake: Any) -> None:
-    at = START + timedelta(minutes=1)
-    entry = {
-        "entry_id": "s",
-        "campaign_id": "price_drop",
-        "action": "stop",
-        "at_ts": at,
-        "actor": "test",
-        "reason": None,
-    }
-    lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
+from angelia.transport.wire import Answer
+from tests.unit.delivery.given import DS, HOUR, LOST, OK, START, number_of, stop
 
 
 @pytest.mark.pain(2)
@@ -67,7 +44,7 @@ def test_a_resumed_broadcast_goes_on(bench: Any) -> None:
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
 @pytest.mark.pain(3)
 def test_a_crash_after_rows_were_taken_is_no_success(guarantee: str, bench: Any) -> None:
-    """A worker took two batches, and died before a single request: nobody may call the part finished."""
+    """A worker took two batches and died before a single request: the part is not finished."""
     bench.plan(450, guarantee=guarantee)
     commit = parts.seal(bench.lake, DS, HOUR, "2026-11-15T04:00:00+00:00")
     [part] = parts.parts_of(bench.lake, commit, HOUR)
@@ -140,8 +117,9 @@ def test_a_stop_reaches_all_that_still_waits(
 def test_lists_that_are_rebuilt_hold_up_no_sending(
     published: bool, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An index and a list are being written from before the first request until after the last, or become the
-    newest in mid-run.
+    """An index and a list are written from before the first request until after the last.
+
+    Or they become the newest in mid-run.
     """
     quiet = type(bench)(Lake.open(str(tmp_path / "quiet")), monkeypatch)
     quiet.plan(450)
@@ -174,8 +152,9 @@ def test_lists_that_are_rebuilt_hold_up_no_sending(
 
 @pytest.mark.pain(11)
 def test_what_may_have_arrived_counts_once(bench: Any) -> None:
-    """Caps are counted per message from receipts and from what is sealed: lost answers, releases and repeats
-    neither hide nor double one.
+    """Lost answers, releases and repeats neither hide a message from the caps nor double it.
+
+    Caps are counted per message, from receipts and from what is sealed.
     """
     bench.plan(90, guarantee=lambda n: "at_least_once" if n % 3 == 0 else "at_most_once")
 

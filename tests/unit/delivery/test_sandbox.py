@@ -1,5 +1,6 @@
-"""The sandbox over real sockets: it refuses what FCM refuses, counts what phones received, and breaks as
-scripted.
+"""The sandbox over real sockets: it refuses what FCM refuses, counts what phones received.
+
+It breaks as scripted.
 """
 
 from __future__ import annotations
@@ -291,8 +292,9 @@ EVIL = [
 
 
 def test_the_live_page_counts_and_shows_no_markup(tmp_path: Path) -> None:
-    """Through the wire: messages whose every text is markup, one of them three times, then the page as a
-    browser gets it.
+    """Messages whose every text is markup go through the wire, one of them three times.
+
+    Then the page is read as a browser gets it.
     """
     messages = [
         Message(

@@ -1,11 +1,11 @@
-"""A dispatch id seen with one payload is refused with another: after a takeover, in a follow-up part, in
-another manifest.
+"""A dispatch id seen with one payload is refused with another.
+
+After a takeover, in a follow-up part, in another manifest.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,19 +16,15 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.ledger.first_sight import LOOK_BACK_US, OPEN, FirstSeen
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.manifest import parts, sample_plan
+from angelia.delivery.sending.rendering import Renderer
 from angelia.delivery.worker import worker_metrics as metrics
-from angelia.delivery.worker.rendering import Renderer
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.metrics import render
-from angelia.transport.wire import UNKNOWN, Answer
+from angelia.transport.wire import Answer
+from tests.unit.delivery.given import DS, FAR, HOUR, LOST, OK, Error
 
-DS, HOUR = "2026-11-14", "2026-11-15T04"
 NEXT, NEXT_HOUR = "2026-11-15", "2026-11-16T04"
-FAR = datetime(2100, 1, 1, tzinfo=UTC)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
-LOST = Answer(0, failure=UNKNOWN)
-Error = Callable[..., Answer]
 PERSON: dict[str, Any] = {  # the same message whatever the day it is planned for
     "message_id": lambda n: sample_plan.ids.message_id("price_drop", f"u{n:08d}", "once"),
     "occurrence": "once",
@@ -48,7 +44,7 @@ def outcomes_of(lake: Lake, ds: str) -> list[tuple[str, str | None]]:
 
 
 def forget_citation(lake: Lake, body: str) -> None:
-    """Write the plan again with a catalog snapshot that it does not cite, and whose template says `body`."""
+    """Write the plan again, with a catalog snapshot it does not cite, and the template `body`."""
     documents = sample_plan.documents()
     template = json.loads(documents[0]["body"])
     template["variants"]["en"]["body"] = body
@@ -95,7 +91,7 @@ def test_a_takeover_refuses_a_template_that_says_something_else(
             == [("ambiguous", "payload_changed")] * 4 + [("ambiguous", "owner_lost")] * 2
         )
         assert 'angelia_deliver_payload_changed_total{ds="2026-11-14",channel="fcm"} 4' in render(
-            metrics.families(bench.delivery._senders, DS)
+            metrics.families(bench.delivery.senders.by_channel, DS)
         )
     else:
         assert result.delivered == {"accepted": 4, "ambiguous": 2}
@@ -131,8 +127,9 @@ def test_a_released_row_whose_bytes_changed_stays_ambiguous(
 
 
 def test_another_manifest_cannot_send_a_dispatch_again(bench: Any, fcm_error: Error) -> None:
-    """Users 0-3 got it, 4-5 nobody knows, 6-7 were refused by the provider, 8-9 were never sent, 10-11 are
-    new.
+    """Twelve users, by what became of them under the first manifest.
+
+    Users 0-3 got it, 4-5 nobody knows, 6-7 were refused by the provider, 8-9 were never sent, 10-11 are new.
     """
 
     def first(nth: int, message: dict[str, Any]) -> Answer:

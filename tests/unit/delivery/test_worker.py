@@ -1,61 +1,29 @@
-"""The worker over a fake wire on a simulated clock: every row ends accounted for, whatever the provider
-does."""
+"""The worker over a fake wire on a simulated clock.
+
+Every row ends accounted for, whatever the provider does.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import signal
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import BASE_URL, FcmAdapter
 from angelia.delivery.manifest import sample_plan
+from angelia.delivery.sending.rendering import Renderer
 from angelia.delivery.worker.options import Options
-from angelia.delivery.worker.rendering import Renderer
 from angelia.delivery.worker.run import Delivery
 from angelia.errors import Corrupt, InvalidInput
-from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer
+from angelia.transport.wire import NOT_SENT, Answer
 from angelia.users.suppressions import Guards
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
-START = datetime(2026, 11, 15, 4, tzinfo=UTC)
-OK = Answer(200, b'{"name":"projects/p/messages/1"}')
-LOST = Answer(0, failure=UNKNOWN)
-Error = Callable[..., Answer]
-
-
-def stop(lake: Any, campaign: str = "price_drop", action: str = "stop", n: int = 0) -> None:
-    entry = {
-        "entry_id": f"s{n}",
-        "campaign_id": campaign,
-        "action": action,
-        "at_ts": START + timedelta(seconds=n),
-        "actor": "test",
-        "reason": None,
-    }
-    lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
-
-
-def suppress(lake: Any, user: str, channel: str | None = None) -> None:
-    entry = {
-        "entry_id": f"e-{user}",
-        "user_id": user,
-        "channel": channel,
-        "address_hash": None,
-        "since_ts": START,
-        "reason": "unsubscribed",
-    }
-    lake.append_log(
-        "suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions")))
-    )
+from tests.unit.delivery.given import DS, HOUR, LOST, OK, START, Error, stop, suppress
 
 
 def test_every_row_is_accepted_and_a_second_run_sends_nothing(bench: Any) -> None:
@@ -102,7 +70,7 @@ def test_429_slows_down_waits_as_asked_and_loses_nothing(bench: Any, fcm_error: 
     result = bench.deliver(script)
     assert result.delivered == {"accepted": 60}
     assert len(throttled) == 20
-    assert bench.delivery._senders["fcm"].bucket.n_decreases >= 1
+    assert bench.delivery.senders.by_channel["fcm"].bucket.n_decreases >= 1
 
 
 def test_503_is_deferred_and_accepted_by_a_follow_up(bench: Any, fcm_error: Error) -> None:
@@ -130,7 +98,7 @@ def test_a_provider_that_stays_down_leaves_rows_deferred(bench: Any, fcm_error: 
 
     result = bench.deliver(script)
     assert result.delivered == {"deferred": 120}
-    assert bench.delivery._senders["fcm"].breaker.n_opened == 1
+    assert bench.delivery.senders.by_channel["fcm"].breaker.n_opened == 1
     # Open after 20 failures (50 may be under way then); from there on single probes, at most one every
     # second, soon one every 30.
     gaps = [(later - earlier) / 1e6 for earlier, later in pairwise(at[70:])]
@@ -143,7 +111,7 @@ def test_the_breaker_closes_when_a_probe_succeeds(bench: Any, fcm_error: Error) 
     result = bench.deliver(
         lambda _, __: OK if len(bench.wire.requests) > 90 else fcm_error(503, "UNAVAILABLE")
     )
-    breaker = bench.delivery._senders["fcm"].breaker
+    breaker = bench.delivery.senders.by_channel["fcm"].breaker
     assert result.delivered == {"accepted": 200}
     assert (breaker.n_opened, breaker.is_open, breaker.failures) == (1, False, 0)
 

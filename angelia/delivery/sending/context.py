@@ -1,5 +1,6 @@
-"""What delivering a part needs: the ledger, the guards, a renderer, clocks, limits; everything that touches
-the outside is injected.
+"""What delivering a part needs: ledger, guards, renderer, clocks, limits.
+
+Everything that touches the outside is injected.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from typing import Protocol
 from angelia.contracts.sending import Micros
 from angelia.delivery.clock import Clock
 from angelia.delivery.ledger.ledger import Ledger
-from angelia.delivery.worker.holds import CampaignPace
+from angelia.delivery.sending.holds import CampaignPace
 from angelia.lake.failpoint import armed
 from angelia.users.suppressions import Guards
 
 
 class Render(Protocol):
-    """Renders a row's template. Raises: MessageRejected."""
+    """Renders a row's template.
+
+    Raises:
+        MessageRejected: the row has no text.
+    """
 
     def __call__(
         self, template_id: str, version: int, fields: str, locale: str | None
@@ -43,10 +48,9 @@ class DeliveryContext:
     batch_deadline_s: float = 60.0
     request_timeout_s: float = 10.0
     max_attempts: int = 8
-    paces: Mapping[str, CampaignPace] = field(
-        default_factory=dict
-    )  # of the campaigns that have a speed limit
-    draining: asyncio.Event = field(
-        default_factory=asyncio.Event
-    )  # set: start nothing more, wait for answers (at most request_timeout_s), leave
-    is_armed: bool = field(default_factory=lambda: armed() is not None)  # looked up once, not at every row
+    # Of the campaigns that have a speed limit.
+    paces: Mapping[str, CampaignPace] = field(default_factory=dict)
+    # Once set: start nothing more, wait for answers (at most request_timeout_s), leave.
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    # Whether a failpoint is armed; looked up once, not at every row.
+    is_armed: bool = field(default_factory=lambda: armed() is not None)

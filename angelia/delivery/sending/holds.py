@@ -1,5 +1,4 @@
-"""What holds some rows of a channel up and not the others: a campaign's own speed limit, a receiver that does
-not answer.
+"""What holds up some rows of a channel only: a campaign's speed limit, a silent receiver.
 
 A row at a closed gate is put aside, and the batch goes on with the rest. Grain: campaign, or receiver (a
 webhook's host). Surprise: a limit is shared by all channels of a campaign, and divided by the workers that
@@ -13,15 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from angelia.contracts.sending import Micros
-from angelia.delivery.worker.pacing import Breaker, TokenBucket
+from angelia.delivery.sending.pacing import Breaker, TokenBucket
 
 SPEED_LIMIT, RECEIVER_DOWN = "speed_limit", "receiver_down"
 _FAILURES_OF_ONE = 5  # in a row, until one receiver's breaker opens
 _ROOM_S = 0.05
 _LOOK_S = 1.0  # gates are looked at again after this long at the latest
-_PATIENCE_S = (
-    5.0  # longer than this a batch does not stay open for rows at a gate alone: they go into a follow-up part
-)
+# A batch stays open no longer than this for rows at a gate alone: they go into a follow-up part.
+_PATIENCE_S = 5.0
 
 
 class Hold(Protocol):
@@ -33,13 +31,10 @@ class Hold(Protocol):
         """Return 0 if one row may pass now, else the seconds to wait; nothing is taken."""
 
     def clears_in(self, rows: int, now: Micros) -> float:
-        """Return the seconds until so many rows could have passed."""
+        """Return the seconds until that many rows could have passed."""
 
     def enter(self, now: Micros) -> None:
         """Let one row pass."""
-
-    def back(self) -> None:
-        """It did not pass after all."""
 
 
 class CampaignPace:
@@ -62,10 +57,6 @@ class CampaignPace:
         """See `Hold.enter`."""
         self.bucket.take(now)
 
-    def back(self) -> None:
-        """See `Hold.back`."""
-        self.bucket.give_back()
-
 
 class SpeedLimits:
     """The speed limits of one process, by campaign; the same gate for all channels."""
@@ -83,8 +74,9 @@ class SpeedLimits:
 
 
 class Receiver:
-    """One receiver of a channel whose rows go to many: its own breaker, and a share of the requests under
-    way.
+    """One receiver of a channel whose rows go to many.
+
+    It has a breaker of its own, and a share of the requests under way.
     """
 
     reason = RECEIVER_DOWN
@@ -106,30 +98,28 @@ class Receiver:
         self.breaker.wait(now)
         self.in_flight += 1
 
-    def back(self) -> None:
-        """See `Hold.back`."""
-        self.breaker.abandoned()
+    def left(self) -> None:
+        """Count that one request is over."""
         self.in_flight -= 1
 
 
 class Receivers:
-    """The receivers that have something under way or are in trouble; the others are forgotten."""
+    """The receivers with requests under way or in trouble; the others are forgotten."""
 
     def __init__(self, receiver_of: Callable[[str], str], concurrency: int) -> None:
         self._receiver_of = receiver_of
-        self._share = max(
-            1, concurrency // 4
-        )  # so that no one receiver can hold up the channel while its first requests time out
+        # A quarter, so that no receiver can hold up the channel while its first requests time out.
+        self._share = max(1, concurrency // 4)
         self._known: dict[str, Receiver] = {}
         self.n_opened = 0
 
     def of(self, address: str) -> Receiver:
         """Return an address's receiver."""
         name = self._receiver_of(address)
-        found = self._known.get(name)
-        if found is None:
-            found = self._known[name] = Receiver(self._share)
-        return found
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = Receiver(self._share)
+        return known
 
     @property
     def n_down(self) -> int:
@@ -137,7 +127,7 @@ class Receivers:
         return sum(receiver.breaker.is_open for receiver in self._known.values())
 
     def find(self, address: str) -> Receiver | None:
-        """Return an address's receiver if there is anything to know of it."""
+        """Return an address's receiver, None if nothing is known of it."""
         return self._known.get(self._receiver_of(address))
 
     def name(self, address: str) -> str:
@@ -145,7 +135,7 @@ class Receivers:
         return self._receiver_of(address)
 
     def answered(self, address: str) -> bool:
-        """A well-formed answer came; say whether that closed the receiver's breaker."""
+        """Count a well-formed answer; say whether it closed the receiver's breaker."""
         receiver = self.of(address)
         closed = receiver.breaker.succeeded()
         if not receiver.in_flight:
@@ -153,10 +143,14 @@ class Receivers:
         return closed
 
     def failed(self, address: str, now: Micros) -> bool:
-        """A 5xx, no answer, or no connection; say whether that opened the receiver's breaker."""
+        """Count a 5xx, no answer, or no connection; say whether it opened the receiver's breaker."""
         opened = self.of(address).breaker.failed(now)
         self.n_opened += opened
         return opened
+
+    def undecided(self, address: str) -> None:
+        """Let another request probe: this answer does not tell whether the receiver is well."""
+        self.of(address).breaker.abandoned()
 
 
 class ParkedRows:
@@ -195,8 +189,9 @@ class ParkedRows:
         return max(0.0, (self._look_at - now) / 1e6)
 
     def hopeless(self, now: Micros, *, is_paced: bool) -> list[tuple[int, str]]:
-        """Take the rows that would keep a batch with nothing else to do waiting for long: (row, reason). A
-        paced part is there to wait.
+        """Take the rows that would keep an otherwise finished batch open for long: (row, reason).
+
+        A paced part is there to wait for its campaign's speed limit, however long that takes.
         """
         slow = [
             gate

@@ -1,5 +1,6 @@
-"""One channel of one process: transport, adapter, token, pace, breaker and the window of requests under way.
-Shared by all batches of the channel.
+"""One channel of one process, shared by all its batches.
+
+It holds transport, adapter, token, pace, breaker, and the window of requests under way.
 """
 
 from __future__ import annotations
@@ -7,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
 
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels.base import Adapter, Credentials, Provider
 from angelia.delivery.clock import Clock
-from angelia.delivery.worker import events
-from angelia.delivery.worker.holds import Receivers
-from angelia.delivery.worker.pacing import Breaker, TokenBucket
+from angelia.delivery.sending import events
+from angelia.delivery.sending.holds import Receivers
+from angelia.delivery.sending.pacing import Breaker, TokenBucket, backoff
 from angelia.errors import AngeliaError
-from angelia.transport.wire import Transport
+from angelia.transport.wire import Answer, Request, Transport
 
 _HALT_AFTER = 10  # configuration answers in a row, with no success between
 
@@ -46,7 +49,7 @@ class Sender:
         self._renewal: asyncio.Task[None] | None = None
         self.in_flight = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self.random = random.Random(seed)
+        self._random = random.Random(seed)
         self.halted: str | None = None
         self._halts = 0
         self.counts: Counter[str] = Counter()
@@ -54,16 +57,25 @@ class Sender:
         self.n_refused = 0  # rows whose dispatch id was seen with another payload
 
     def authorization(self) -> bytes | None:
-        """Return the header to send (empty = none needed), or None when `renew` must be awaited first."""
+        """Return the header to send (empty = none needed); None = await `renew` first."""
         return b"" if self._credentials is None else self._credentials.current()
 
     async def renew(self, stale: bytes | None) -> None:
-        """Replace a stale token: any number of callers, one request; a refusal halts the channel instead of
-        failing every row.
+        """Replace a stale token: any number of callers, one request.
+
+        A refusal halts the channel instead of failing every row.
         """
+        await asyncio.shield(self._begin_renewal(stale))
+
+    def token_refused(self, stale: bytes) -> None:
+        """Begin to replace the token a request went out with, unless that is done already."""
+        if self.authorization() == stale:
+            self._begin_renewal(stale)
+
+    def _begin_renewal(self, stale: bytes | None) -> asyncio.Task[None]:
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(stale))
-        await asyncio.shield(self._renewal)
+        return self._renewal
 
     async def _renew(self, stale: bytes | None) -> None:
         assert self._credentials is not None
@@ -75,15 +87,20 @@ class Sender:
             self.halt(error.one_line())
 
     def halt(self, why: str) -> None:
-        """Send nothing more through this channel in this process: the configuration is wrong, no row is."""
+        """Send nothing more through this channel in this process.
+
+        The configuration is wrong, not a row.
+        """
         if self.halted is None:
             self.halted = why
             events.halted(self.channel, why)
         self.wake(everyone=True)
 
     def configuration_answer(self, reason: str) -> None:
-        """Count a configuration answer; a run of them halts the channel (one alone may be one strange
-        token)."""
+        """Count a configuration answer; a run of them halts the channel.
+
+        One alone may be one foreign token.
+        """
         self._halts += 1
         if self._halts >= _HALT_AFTER:
             self.halt(
@@ -91,27 +108,51 @@ class Sender:
                 f"channel's credentials"
             )
 
+    def submit(
+        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+    ) -> None:
+        """Send one request; `done(tag, answer)` is called once it is over, and calls `left`."""
+        self.in_flight += 1
+        self.n_requests += 1
+        self.transport.submit(request, authorization, done, tag)
+
+    def settled(self, outcome: str) -> None:
+        """Count a row that has its outcome."""
+        self.counts[outcome] += 1
+
+    def refused(self) -> None:
+        """Count a row whose dispatch id was seen with another payload."""
+        self.n_refused += 1
+
+    def throttled(self, now: Micros, wait_s: float | None) -> None:
+        """Slow the channel down as the provider asks, holding everything for `wait_s` seconds."""
+        self.bucket.throttled(now, wait_s)
+
+    def backoff(self, attempt: int) -> float:
+        """Return the seconds before a row's retry number `attempt` (from 1)."""
+        return backoff(attempt, self._random.random)
+
     def answered(self, address: str) -> None:
-        """A message was accepted, or refused for its own sake."""
+        """Count a message that was accepted, or refused for its own sake."""
         self._halts = 0
         closed = self.breaker.succeeded() if self.receivers is None else self.receivers.answered(address)
         if closed:
-            self._told(address, is_open=False)
+            self._log_breaker(address, is_open=False)
 
     def failed(self, address: str, now: Micros) -> None:
-        """A 5xx, no answer, or no connection: of the provider, or of this address's own receiver."""
+        """Count a 5xx, no answer, or no connection: the provider's, or this address's receiver's."""
         opened = self.breaker.failed(now) if self.receivers is None else self.receivers.failed(address, now)
         if opened:
-            self._told(address, is_open=True)
+            self._log_breaker(address, is_open=True)
 
-    def _told(self, address: str, *, is_open: bool) -> None:
+    def _log_breaker(self, address: str, *, is_open: bool) -> None:
         receiver = self.receivers.name(address) if self.receivers is not None else None
         events.breaker_changed(self.channel, is_open=is_open, receiver=receiver)
 
-    def said_nothing(self, address: str) -> None:
-        """An answer that tells neither that the provider is well nor that it is not: another may probe."""
+    def undecided(self, address: str) -> None:
+        """Let another request probe: this answer does not tell whether the provider is well."""
         if self.receivers is not None:
-            self.receivers.of(address).breaker.abandoned()
+            self.receivers.undecided(address)
         else:
             self.breaker.abandoned()
 
@@ -126,7 +167,7 @@ class Sender:
         return pause
 
     def ungate(self) -> None:
-        """Return what `gate` granted: the request is not made."""
+        """Give back what `gate` granted: the request is not made."""
         self.bucket.give_back()
         self.breaker.abandoned()
 
@@ -138,12 +179,13 @@ class Sender:
             await waiter
 
     def left(self, address: str) -> None:
-        """One request is over. Waiters wake at three quarters of the window, so that refills are written
-        together.
+        """Count that one request is over.
+
+        Waiters wake at three quarters of the window, so that refills are written together.
         """
         self.in_flight -= 1
         if self.receivers is not None:
-            self.receivers.of(address).in_flight -= 1
+            self.receivers.of(address).left()
         if self._waiters and self.in_flight <= self.concurrency * 3 // 4:
             self.wake()
 

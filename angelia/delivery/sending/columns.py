@@ -1,5 +1,6 @@
-"""A batch's rows as plain columns, and the hash of each row's payload; made in small steps, so that other
-batches' requests leave meanwhile.
+"""A batch's rows as plain columns, and the hash of each row's payload.
+
+Both are made in small steps, so that other batches' requests leave meanwhile.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ COLUMNS = (
 
 
 async def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
-    """Return the columns as lists, letting the event loop turn between them: all at once would hold up what
-    other batches have to send.
+    """Return the columns as lists, letting the event loop turn between them.
+
+    All at once would hold up what other batches have to send.
     """
     column = {}
     for name in COLUMNS:
@@ -33,15 +35,18 @@ async def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
 async def payload_hashes(
     column: dict[str, list[Any]], channel: str, digest: Callable[[str, int], bytes]
 ) -> bytes:
-    """Return the payload hash of each row, one after the other, letting the event loop turn in between."""
-    found = []
+    """Return the payload hashes of the rows, joined in their order.
+
+    The event loop turns in between.
+    """
+    made = []
     for i, (template, version) in enumerate(
         zip(column["template_id"], column["template_version"], strict=True)
     ):
         if i % 256 == 0:
             await asyncio.sleep(0)
-        found.append(payload_hash(channel, digest(template, version), column, i))
-    return b"".join(found)
+        made.append(payload_hash(channel, digest(template, version), column, i))
+    return b"".join(made)
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:

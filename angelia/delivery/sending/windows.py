@@ -8,14 +8,31 @@ never longer than what was checked ahead (26 hours).
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any, NamedTuple
 
+from angelia.contracts.outcomes import AT_LEAST_ONCE
 from angelia.contracts.sending import Micros
 from angelia.timing.local_time import in_quiet
 
 _QUARTER = 900_000_000  # µs; every IANA offset in use today is a multiple of 15 minutes
 _AHEAD = 26 * 4
+EXPIRED, QUIET, QUIET_HOURS = "expired", "quiet", "quiet_hours"
+_SPAN_COLUMNS = ("not_before", "not_after", "timezone", "quiet_start", "quiet_end", "guarantee")
+
+
+class Span(NamedTuple):
+    """When a row may be sent: from `opens` until before `closes`, and why not after that.
+
+    The reason is `expired` (the window is over), `quiet_hours` (they last as long as the window), or `quiet`
+    (quiet hours begin, or the look ahead ends: the span has to be made again).
+    """
+
+    opens: Micros
+    closes: Micros
+    reason: str
 
 
 @lru_cache(maxsize=4096)
@@ -36,7 +53,7 @@ def _is_quiet(name: str, start: int, end: int, quarter: int) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def quiet_span(timezone: str, start: int | None, end: int | None, quarter: int) -> tuple[bool, Micros]:
-    """Return whether the quarter of an hour (number since 1970) is quiet, and when that next changes.
+    """Return whether a quarter of an hour (number since 1970) is quiet, and when that changes.
 
     An unknown timezone counts as quiet for ever: when nobody knows the person's night, nothing is sent into
     it.
@@ -55,3 +72,34 @@ def quiet_span(timezone: str, start: int | None, end: int | None, quarter: int) 
 def quiet_now(timezone: str, start: int | None, end: int | None, now: Micros) -> tuple[bool, Micros]:
     """Return whether it is quiet at an instant, and until when that holds."""
     return quiet_span(timezone, start, end, now // _QUARTER)
+
+
+def spans(column: Mapping[str, Sequence[Any]], now: Micros, early: Micros) -> list[Span]:
+    """Return each row's span: its window, cut by quiet hours.
+
+    Transactional messages are exempt from quiet hours.
+
+    Args:
+        column: manifest columns of a batch.
+        now: the present instant, or the later of two that it may be.
+        early: the earlier of the two.
+    """
+    made = []
+    for opens, closes, timezone, start, end, guarantee in zip(
+        *(column[name] for name in _SPAN_COLUMNS), strict=True
+    ):
+        if start is None or guarantee == AT_LEAST_ONCE:
+            made.append(Span(opens, closes, EXPIRED))
+            continue
+        if early < now:
+            # The clock was set, and either of two times may be right: quiet by one of them is quiet.
+            was_quiet, ended = quiet_now(timezone, start, end, max(early, opens))
+            opens = ended if was_quiet else opens
+        is_quiet, until = quiet_now(timezone, start, end, max(now, opens))
+        if not is_quiet:
+            made.append(Span(opens, until, QUIET) if until < closes else Span(opens, closes, EXPIRED))
+        elif until >= closes:
+            made.append(Span(opens, opens, QUIET_HOURS))
+        else:
+            made.append(Span(until, closes, EXPIRED))
+    return made

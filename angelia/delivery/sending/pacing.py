@@ -1,5 +1,4 @@
-"""How fast and how often: token bucket per quota, adaptive decrease on 429, breaker, Retry-After, jittered
-backoff.
+"""How fast and how often: token bucket, decrease on 429, breaker, Retry-After, backoff.
 
 Surprise: the bucket keeps every sliding minute below the quota, not only the average, so its steady rate is a
 little below quota / 60. Source of the backoff: "Exponential backoff and jitter" (AWS architecture blog,
@@ -20,7 +19,7 @@ _PROBE_CAP_S = 30.0
 
 
 class TokenBucket:
-    """Tokens on plan time. `take` is synchronous: 0 = go, else the seconds to wait before asking again."""
+    """Tokens on plan time; `take` never blocks, it says how long to wait before asking again."""
 
     def __init__(self, per_minute: float, now: Micros) -> None:
         # A sliding minute can hold a full burst and a minute of refill; together they are the quota.
@@ -46,7 +45,7 @@ class TokenBucket:
         return 0.0 if self.tokens >= 1.0 else (1.0 - self.tokens) / self.rate + 1e-6
 
     def take(self, now: Micros) -> float:
-        """Take a token, or say how long to wait."""
+        """Take a token and return 0, or return the seconds to wait for one."""
         pause = self.wait(now)
         if not pause:
             self.tokens -= 1.0
@@ -57,8 +56,9 @@ class TokenBucket:
         self.tokens = min(self.burst, self.tokens + 1.0)
 
     def throttled(self, now: Micros, retry_after_s: float | None) -> None:
-        """Halve the rate (at most once a second, a storm is one signal) and hold everything while the
-        provider asks for it.
+        """Halve the rate, and hold everything while the provider asks for it.
+
+        A storm of 429s is one signal, so the rate is halved at most once a second.
         """
         if now - self._decreased_at >= 1_000_000:
             self._decreased_at = now
@@ -69,8 +69,9 @@ class TokenBucket:
 
 
 class Breaker:
-    """Stops asking a provider that does not answer well; lets one probe through after a growing pause
-    (half-open).
+    """Stops asking a provider that does not answer well.
+
+    After a growing pause it lets one probe through (half-open).
     """
 
     def __init__(self, open_after: int = _OPEN_AFTER) -> None:
@@ -98,11 +99,11 @@ class Breaker:
         return pause
 
     def abandoned(self) -> None:
-        """The request that `wait` let through was not made after all."""
+        """Take back what `wait` let through: the request was not made after all."""
         self._probing = False
 
     def succeeded(self) -> bool:
-        """Any well-formed answer about a message closes the breaker; say whether it was open."""
+        """Close the breaker on a well-formed answer about a message; say whether it was open."""
         was_open = self.is_open
         self.failures = 0
         if was_open:
@@ -110,7 +111,7 @@ class Breaker:
         return was_open
 
     def failed(self, now: Micros) -> bool:
-        """A 5xx, no answer, or no connection; say whether that opened it."""
+        """Count a 5xx, no answer, or no connection; say whether that opened the breaker."""
         self.failures += 1
         if self.is_open and self._probing:
             self._probing = False
@@ -125,8 +126,9 @@ class Breaker:
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return the seconds a Retry-After header asks for (seconds or HTTP date, RFC 9110 10.2.3), at most an
-    hour; None if absent or unreadable.
+    """Return the seconds a Retry-After header asks for, at most an hour.
+
+    The header is a number of seconds or an HTTP date (RFC 9110 10.2.3); None if it is absent or unreadable.
     """
     if value is None:
         return None
@@ -138,16 +140,14 @@ def retry_after(value: str | None, now: Micros) -> float | None:
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)
         return min(max(0.0, when.timestamp() - now / 1e6), 3600.0)
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-    ):  # a zone of a million hours, the year 1 in a zone east of Greenwich
+    except (ValueError, TypeError, OverflowError):
+        # No date at all, a zone of a million hours, or the year 1 in a zone east of Greenwich.
         return None
 
 
 def backoff(attempt: int, uniform: Callable[[], float], base_s: float = 0.5, cap_s: float = 16.0) -> float:
-    """Return the seconds before retry number `attempt` (from 1): uniform in (0, min(cap, base * 2^attempt)],
-    never below 50 ms.
+    """Return the seconds before retry number `attempt` (from 1), never below 50 ms.
+
+    They are uniform in (0, min(cap, base * 2^attempt)].
     """
     return max(0.05, float(min(cap_s, base_s * 2 ** min(attempt, 16)) * uniform()))

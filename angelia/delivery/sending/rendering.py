@@ -1,4 +1,4 @@
-"""A row's texts: its template, at the version the plan used, rendered once per distinct input.
+"""A row's texts: its template, at the plan's version, rendered once per distinct input.
 
 Reads nothing itself; `TemplateSet` holds the night's snapshot. Many rows share all template variables, so a
 small cache spares their renderings.
@@ -24,7 +24,11 @@ class Renderer:
         self._done: dict[tuple[str, int, str, str | None], Words | str] = {}
 
     def __call__(self, template_id: str, version: int, fields: str, locale: str | None) -> Words:
-        """Return title, body and link. Raises: MessageRejected."""
+        """Return title, body and link.
+
+        Raises:
+            MessageRejected: the fields or the template do not make a text.
+        """
         key = (template_id, version, fields, locale)
         known = self._done.get(key)
         if known is None:

@@ -1,9 +1,9 @@
-"""What a worker writes into the structured log: parts begun and ended, batches concluded, takeovers,
-breakers, halts. Nothing personal.
+"""What a worker writes into the structured log about parts, batches and channels.
 
-One JSON line each (`angelia.logs`), `deliver_…`. A receiver's host is an address and appears only as a keyed
-hash. Surprise: a reason that does not look like a code (letters, no digits but a status) is counted as
-`other`: its words come from a provider, who may have put anything into them.
+Events are parts begun and ended, batches concluded, takeovers, breakers, halts: one JSON line each
+(`angelia.logs`), `deliver_…`. Nothing in them is personal: a receiver's host is an address and appears only
+as a keyed hash. Surprise: a reason that does not look like a code (letters, no digits but a status) is
+counted as `other`: its words come from a provider, who may have put anything into them.
 """
 
 from __future__ import annotations
@@ -46,15 +46,16 @@ def _of(part: Part) -> dict[str, object]:
 
 
 def part_began(part: Part, claim: Claim) -> None:
-    """A part is claimed; say also whether it was taken from somebody who had not given it back."""
+    """Log that a part is claimed, and whether its last owner had not given it back."""
     if claim.is_takeover:
         logs.event("deliver_takeover", **_of(part), epoch=claim.epoch)
     logs.event("deliver_part_began", **_of(part), epoch=claim.epoch, rows=part.n_rows)
 
 
 def part_ended(part: Part, claim: Claim, how: str, outcomes: Mapping[str, int], seconds: float) -> None:
-    """A part is done, or left: `how` is done, waiting, unfinished, taken_over or failed; outcomes are those
-    of the file's rows so far.
+    """Log that a part is done, or left.
+
+    `how` is done, waiting, unfinished, taken_over or failed; `outcomes` are those of the file's rows so far.
     """
     logs.event(
         "deliver_part_ended",
@@ -67,7 +68,7 @@ def part_ended(part: Part, claim: Claim, how: str, outcomes: Mapping[str, int], 
 
 
 def batch_concluded(part: Part, k: int, out: Outcomes, *, is_late: bool) -> None:
-    """Every row of a batch has its outcome; late = another worker had already resolved it."""
+    """Log a batch whose rows all have outcomes; late = another worker had already resolved it."""
     counts = Counter(str(outcome) for outcome in out.outcome)
     facts = {
         "batch": k,
@@ -79,16 +80,16 @@ def batch_concluded(part: Part, k: int, out: Outcomes, *, is_late: bool) -> None
 
 
 def fell_over(part: Part, rows: int) -> None:
-    """Rows of a part go to their campaign's next channel in the next cycle."""
+    """Log how many rows of a part go to their campaign's next channel in the next cycle."""
     logs.event("deliver_fell_over", **_of(part), rows=rows)
 
 
 def breaker_changed(channel: str, *, is_open: bool, receiver: str | None = None) -> None:
-    """A breaker opened or closed: the provider's, or one receiver's."""
+    """Log that a breaker opened or closed: the provider's, or one receiver's."""
     which = {"receiver": logs.hashed(receiver)} if receiver is not None else {}
     logs.event("deliver_breaker_opened" if is_open else "deliver_breaker_closed", channel=channel, **which)
 
 
 def halted(channel: str, why: str) -> None:
-    """A channel sends nothing more in this process."""
+    """Log that a channel sends nothing more in this process."""
     logs.event("deliver_halted", channel=channel, why=why)

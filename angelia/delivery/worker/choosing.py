@@ -1,0 +1,121 @@
+"""Which parts a run delivers; what is wrong with the plan shows before anything is sealed.
+
+Reads manifests, seals and follow-ups; seals the hours that are sent. Grain: part. Surprise: an hour that is
+damaged is named and left out, and the others are sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from angelia.delivery.clock import Clock
+from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.manifest import parts
+from angelia.delivery.manifest.families import Families
+from angelia.delivery.manifest.parts import Part
+from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.senders import Senders
+from angelia.errors import Corrupt, InvalidInput
+from angelia.lake import Commit, Lake
+
+
+class PlannedHour(NamedTuple):
+    """What a run sends of one hour: the sealed manifest, and the parts that are wanted of it."""
+
+    hour: str
+    commit: Commit
+    parts: list[Part]
+
+
+class Choice:
+    """The parts of one run."""
+
+    def __init__(
+        self, lake: Lake, options: Options, clock: Clock, ledger: Ledger, senders: Senders, result: Result
+    ) -> None:
+        self._lake, self._options, self._clock = lake, options, clock
+        self._ledger, self._senders, self._result = ledger, senders, result
+        self.families = Families()
+
+    def plan(self) -> list[PlannedHour]:
+        """Seal the hours and return what is to be sent of each.
+
+        Raises:
+            InvalidInput: an hour has nothing to send or has not begun, or a planned channel cannot be opened.
+            Corrupt: a part's bytes are not those of its commit.
+        """
+        sound = [hour for hour in self._hours() if self._is_sound(hour)]
+        planned = []
+        for hour in sound:
+            sealed_at = self._lake.clock().isoformat(timespec="seconds")
+            commit = parts.seal(self._lake, self._options.ds, hour, sealed_at)
+            wanted = self.of(commit, hour)
+            parts.verify(self._lake, wanted)
+            planned.append(PlannedHour(hour, commit, wanted))
+        return planned
+
+    def of(self, commit: Commit, hour: str) -> list[Part]:
+        """Return the parts of an hour that are wanted by now, follow-ups included.
+
+        Raises:
+            Corrupt: a follow-up cannot be read, and its name does not say whose it is either.
+        """
+        every = parts.parts_of(self._lake, commit, hour)
+        self.families.learn(every)
+        return self._wanted(every)
+
+    def _hours(self) -> Sequence[str]:
+        options, clock = self._options, self._clock
+        if options.hours is None:
+            due = parts.due_parts(self._lake, clock.now())
+            return sorted({part.send_hour for part in due if part.ds == options.ds})
+        known = parts.send_hours(self._lake, options.ds)
+        for hour in options.hours:
+            if hour not in known:
+                raise InvalidInput(
+                    f"the plan of {options.ds} has nothing to send in {hour}",
+                    fix=f"hours: {known[0]} to {known[-1]}",
+                )
+            if not clock.simulated and parts.hour_start(hour) > clock.now():
+                raise InvalidInput(
+                    f"{hour} has not begun; sealing it now would freeze the plan too early",
+                    fix="wait, or --clock simulated",
+                )
+        return options.hours
+
+    def _is_sound(self, hour: str) -> bool:
+        """Open the channels that an hour needs; return False if the hour is damaged."""
+        try:
+            commit = parts.standing_manifest(self._lake, self._options.ds, hour)
+            wanted = self._wanted(parts.parts_of(self._lake, commit, hour))
+        except Corrupt as error:
+            self._result.damage(error)
+            return False
+        todo = [part for part in wanted if not self._is_done(part)]
+        for channel in sorted({part.channel for part in todo}):
+            try:
+                self._senders.of(channel, commit)
+            except InvalidInput as error:
+                # Nobody planned a channel that only fall-over parts want: it keeps no other from going.
+                if not all(part.is_fallover for part in todo if part.channel == channel):
+                    raise
+                self._senders.shut_out(channel, error)
+        return True
+
+    def _is_done(self, part: Part) -> bool:
+        try:
+            return self._ledger.is_done(part.id)
+        except Corrupt:
+            return True  # nothing is prepared for it; it is named when its turn comes
+
+    def _wanted(self, every: Sequence[Part]) -> list[Part]:
+        options = self._options
+        return [
+            part
+            for part in every
+            if options.channel in (None, part.channel)
+            and options.part in (None, part.number)
+            and options.priority in (None, part.priority)
+            and not (part.is_fallover and part.channel in self._senders.shut)
+        ]

@@ -1,0 +1,133 @@
+"""The channels of one run: each is opened when needed, as the plan's snapshot describes it.
+
+Reads the catalog snapshot that a manifest cites, and the environment. Grain: channel. Surprise: a simulated
+clock refuses the provider's own address; a channel that only fall-over parts want is shut if it cannot be
+opened, and keeps no other from going.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from angelia.delivery.channels.base import ChannelConfig, Provider
+from angelia.delivery.clock import Clock
+from angelia.delivery.sending.holds import SpeedLimits
+from angelia.delivery.sending.sender import Sender
+from angelia.delivery.worker import worker_metrics
+from angelia.delivery.worker.options import Options
+from angelia.delivery.worker.plan_snapshot import PlanSnapshot, channel_config
+from angelia.errors import InvalidInput
+from angelia.lake import Commit, Lake
+from angelia.transport.client import Http2Client
+from angelia.transport.wire import Transport
+
+log = logging.getLogger(__name__)
+PROVIDER_HOSTS = ("googleapis.com", "push.apple.com")  # a rehearsal never talks to these
+OpenProvider = Callable[[ChannelConfig], Provider]
+OpenTransport = Callable[[Provider, ChannelConfig], Transport]
+
+
+class Senders:
+    """One sender a channel, and the plan snapshots they are described in."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        options: Options,
+        clock: Clock,
+        open_provider: OpenProvider,
+        open_transport: OpenTransport | None = None,
+    ) -> None:
+        self._lake, self._options, self._clock = lake, options, clock
+        self._open_provider = open_provider
+        self._open_transport = open_transport or self._transport
+        self._paces = SpeedLimits(options.slots, clock.steady)
+        self._snapshots: dict[int, PlanSnapshot] = {}
+        self.by_channel: dict[str, Sender] = {}
+        self.shut: dict[str, str] = {}  # channels that could not be opened, and why
+
+    def snapshot(self, commit: Commit) -> PlanSnapshot:
+        """Return what the catalog said when a manifest was planned. Raises: NotFound."""
+        if commit.number not in self._snapshots:
+            self._snapshots[commit.number] = PlanSnapshot.read(self._lake, commit, self._paces)
+        return self._snapshots[commit.number]
+
+    def of(self, channel: str, commit: Commit) -> Sender:
+        """Return a channel's sender, opening it if nobody has.
+
+        Raises:
+            InvalidInput: the catalog or the environment does not say how, or it is no sandbox and the clock
+                is simulated.
+        """
+        if channel not in self.by_channel:
+            self.by_channel[channel] = self._open(channel, commit)
+        return self.by_channel[channel]
+
+    def is_halted(self, channel: str) -> bool:
+        """Say whether a channel is open and sends nothing more."""
+        sender = self.by_channel.get(channel)
+        return sender is not None and sender.halted is not None
+
+    def halted(self) -> dict[str, str]:
+        """Return the channels that send nothing more, or never could, and why."""
+        return self.shut | {name: sender.halted for name, sender in self.by_channel.items() if sender.halted}
+
+    def shut_out(self, channel: str, error: InvalidInput) -> None:
+        """Remember that a channel cannot be opened."""
+        self.shut[channel] = error.one_line()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for sender in self.by_channel.values():
+            await sender.transport.close()
+
+    def write_metrics(self) -> None:
+        """Replace the metrics file, if one is asked for."""
+        if self._options.metrics_file is not None:
+            try:
+                worker_metrics.write(self._options.metrics_file, self.by_channel, self._options.ds)
+            except OSError as error:
+                # Sending matters more than being watched.
+                log.warning("metrics file: %s", error.strerror)
+
+    def _open(self, channel: str, commit: Commit) -> Sender:
+        options = self._options
+        document = self.snapshot(commit).channels.get(channel)
+        if document is None:
+            raise InvalidInput(
+                f"the catalog snapshot of {options.ds} declares no channel {channel}",
+                fix="add it to the catalog",
+            )
+        config = channel_config(channel, document, options.endpoint_url)
+        provider = self._open_provider(config)
+        if self._clock.simulated and _is_real(provider):
+            raise InvalidInput(
+                "a simulated clock must not send to a real provider",
+                fix=f"set ANGELIA_{channel.upper()}_URL to a sandbox",
+            )
+        return Sender(
+            channel,
+            provider,
+            self._open_transport(provider, config),
+            self._clock,
+            per_minute=config.quota_per_minute / options.slots,
+            seed=options.seed,
+        )
+
+    def _transport(self, provider: Provider, config: ChannelConfig) -> Transport:
+        if provider.open_transport is not None:
+            return provider.open_transport(config, self._options.request_timeout_s)
+        return Http2Client(
+            provider.base_url,
+            connections=provider.connections,
+            timeout_s=self._options.request_timeout_s,
+            ca_file=config.ca_file,
+        )
+
+
+def _is_real(provider: Provider) -> bool:
+    host = urlsplit(provider.base_url).hostname or ""
+    is_known = any(host == name or host.endswith(f".{name}") for name in PROVIDER_HOSTS)
+    return is_known or not provider.may_rehearse

@@ -1,0 +1,44 @@
+"""What callers tell `angelia receive`, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from angelia.delivery.channels.webhook import sign
+from angelia.lake import Lake
+from tests.unit.delivery.given import DS
+
+NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
+SECRET, MAIL = b"s" * 32, b"m" * 32
+Post = Callable[..., tuple[int, dict[str, Any]]]
+
+
+def signed(body: bytes, name: str = "msg-1", secret: bytes = SECRET, at: datetime = NOW) -> dict[str, str]:
+    stamp = str(int(at.timestamp()))
+    return {
+        "webhook-id": name,
+        "webhook-timestamp": stamp,
+        "webhook-signature": sign(secret, name, stamp, body),
+    }
+
+
+def event(dispatch: str, kind: str = "opened", name: str = "e1", **changes: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "dispatch_id": dispatch,
+        "kind": kind,
+        "at": (NOW - timedelta(hours=1)).isoformat(),
+        **changes,
+    }
+
+
+def body_of(*events: dict[str, Any]) -> bytes:
+    return json.dumps({"events": list(events)}).encode()
+
+
+def receipts(lake: Lake) -> list[dict[str, Any]]:
+    leaves = lake.partitions("push_receipts", ds=DS, source="receive")
+    return [row for leaf in leaves for row in lake.read(lake.require("push_receipts", **leaf)).to_pylist()]

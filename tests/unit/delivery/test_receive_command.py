@@ -1,0 +1,96 @@
+"""`angelia receive`: whose secrets it takes, and what it prints at its end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from angelia.cli import main
+from angelia.commands.receive import caller_secrets
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
+from angelia.receive import folding
+from angelia.receive.journal import Journal, parse
+from tests.unit.delivery.callers import NOW, SECRET, body_of, event, receipts
+from tests.unit.delivery.given import DS
+
+
+def test_nobody_can_be_believed_without_a_secret(
+    settings_home: Any, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["receive", "--port", "0"])
+    assert stop.value.code == 2
+    assert "ANGELIA_RECEIVE_CREDENTIALS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("held", "secrets"),
+    [
+        ({"secret": "a"}, {"": b"a"}),
+        ({"secrets": {"sms": "a", "app": "b"}}, {"sms": b"a", "app": b"b"}),
+        ({"secret": "a", "secrets": {"sms": "b"}}, {"": b"a", "sms": b"b"}),
+        ({"secrets": {"SMS": "a"}}, None), ({"secrets": ["a"]}, None), ({"secrets": {"sms": ""}}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_secrets_of_callers(held: Any, secrets: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "receive.json").write_text(json.dumps(held))
+    monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(tmp_path / "receive.json"))
+    if secrets is None:
+        with pytest.raises(InvalidInput, match="ANGELIA_RECEIVE_CREDENTIALS"):
+            caller_secrets()
+    else:
+        assert caller_secrets() == secrets
+
+
+def test_the_command_takes_folds_and_stops(
+    bench: Any,
+    lake: Lake,
+    settings_home: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What was left in the journal by a run that died is folded by the next."""
+    path = settings_home / "receive.json"
+    path.write_text(json.dumps({"secret": SECRET.decode()}))
+    monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(path))
+    bench.plan(1)
+    bench.deliver()
+    (dispatch,) = bench.ledger()
+    Journal(lake.store).take("left", parse(body_of(event(dispatch)), NOW)[0], datetime.now(UTC))
+    monkeypatch.setattr(folding, "_recent", lambda _: [DS])
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Timer(0.5, signal.raise_signal, (signal.SIGTERM,)).start()
+    with pytest.raises(SystemExit) as stop:
+        main(["receive", "--port", "0", "--max-seconds", "60", "--json"])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert stop.value.code == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["receipts"] == 1
+    assert [row["dispatch_id"] for row in receipts(lake)] == [dispatch]
+
+
+def test_the_command_says_what_is_damaged(
+    lake: Lake,
+    settings_home: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = settings_home / "receive.json"
+    path.write_text(json.dumps({"secret": SECRET.decode()}))
+    monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(path))
+    Journal(lake.store).take("left", parse(body_of(event("0" * 32, "stop")), NOW)[0], datetime.now(UTC))
+    (key,) = lake.store.list("received")
+    lake.store.local_path(key).chmod(0o644)
+    lake.store.local_path(key).write_bytes(b"\xff")
+    with pytest.raises(SystemExit) as stop:
+        main(["receive", "--port", "0", "--max-seconds", "0.1", "--json"])
+    assert stop.value.code == 3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["damaged"] == 1
+    assert f"{key} is damaged" in caplog.text
