@@ -369,9 +369,10 @@ class Batch:
         if kind in (base.GONE, base.REJECTED):
             sender.answered(address)
             if i in self.last and self.last[i][0] == words.AMBIGUOUS:
-                self.settle(
-                    i, words.AMBIGUOUS, self.last[i][1]
-                )  # an earlier try may have arrived all the same
+                # An earlier try may have arrived all the same; the address is gone whatever came of it.
+                if kind == base.GONE:
+                    self.out.gone[i] = verdict.gone_us or self.work.clock.now()
+                self.settle(i, words.AMBIGUOUS, self.last[i][1])
             else:
                 self.out.gone[i] = verdict.gone_us
                 self.settle(i, words.REJECTED, gone_reason(reason) if kind == base.GONE else reason)
