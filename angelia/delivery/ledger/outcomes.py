@@ -30,11 +30,9 @@ SCHEMA = pa.schema(
         ("at_us", pa.int64()),  # plan time of the outcome
         ("n_attempts", pa.int16()),
         ("payload_sha256", pa.binary(32)),
-        (
-            "gone_us",
-            pa.int64(),
-        ),  # since when the provider says the address is gone; null = it did not say, or it is not. A row that
-        # stays ambiguous has no reason that says it, so it bears the answer's instant.
+        # Since when the provider says the address is gone; null = it did not say, or it is not. A row that stays
+        # ambiguous has no reason that says it, so it bears the answer's instant.
+        ("gone_us", pa.int64()),
     ]
 )
 # Begins the reason of a row whose address the provider calls gone; the provider's code follows.
