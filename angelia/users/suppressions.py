@@ -23,6 +23,7 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.sending import Micros
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
+from angelia.lake.keys import lake_key
 from angelia.lake.store import Store
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
@@ -34,13 +35,12 @@ def address_key(store: Store) -> bytes:
     """Return the key of address hashes: `ANGELIA_ADDRESS_KEY`, else a random one in the lake.
 
     The random key is created once and read by all.
+
+    Raises:
+        Corrupt: the lake's key is damaged or gone.
     """
     given = os.environ.get("ANGELIA_ADDRESS_KEY")
-    if given:
-        return given.encode()
-    if not store.exists("keys/address"):
-        store.create("keys/address", secrets.token_hex(32).encode())
-    return store.read("keys/address")
+    return given.encode() if given else lake_key(store, "address")
 
 
 def address_hash(key: bytes, channel: str, address: str) -> str:
