@@ -27,7 +27,6 @@ from angelia.contracts import dataset
 from angelia.contracts.sources import CHANNELS
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
-from angelia.lake.configured import open_lake
 from angelia.lake.lake import MAIN
 from angelia.output import progress
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
@@ -36,7 +35,15 @@ from angelia.users.profiles import contact_features, profile_features
 from angelia.users.suppressions import UNSUBSCRIBED, returns
 from spark_jobs._endpoints import living, owned
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
-from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
+from spark_jobs._session import (
+    ShardResult,
+    all_shards,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
 
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
 
@@ -197,13 +204,13 @@ def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: st
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    return arg_parser(__doc__)
+    return arg_parser(__doc__, after=("sources",))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     args = arg_parser_for_job().parse_args(argv)
-    settings, lake, ds = load_settings(), open_lake(args.branch), args.ds
+    settings, lake, ds = load_settings(), open_judged(args), args.ds
     index = require_index(lake)
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]

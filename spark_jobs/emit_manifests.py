@@ -36,13 +36,12 @@ from angelia.delivery.manifest.parts import sealed_hours
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.commit import in_shard
-from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
 from spark_jobs._endpoints import living, owned
 from spark_jobs._reading import read_dataset
-from spark_jobs._session import all_shards, arg_parser, run_job, spark_session
+from spark_jobs._session import all_shards, arg_parser, open_judged, run_job, spark_session
 
 PART_ROWS = 100_000
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
@@ -217,7 +216,7 @@ def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> Dat
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    parser = arg_parser(__doc__)
+    parser = arg_parser(__doc__, after=("sources", "features"))
     parser.add_argument(
         "--without",
         default="",
@@ -233,7 +232,7 @@ def arg_parser_for_job() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the manifests of one night."""
     args = arg_parser_for_job().parse_args(argv)
-    lake = open_lake(args.branch)
+    lake = open_judged(args)
     catalog = load_snapshot(lake, args.ds)
     without = {name for name in args.without.split(",") if name}
     if unknown := sorted(without - set(catalog.campaigns)):

@@ -30,8 +30,8 @@ SCHEMA = pa.schema(
         ("at_us", pa.int64()),  # plan time of the outcome
         ("n_attempts", pa.int16()),
         ("payload_sha256", pa.binary(32)),
-        # Since when the provider says the address is gone; null = it did not say, or it is not. A row that stays
-        # ambiguous has no reason that says it, so it bears the answer's instant.
+        # Since when the provider says the address is gone; null = it did not say, or it is not. A row that
+        # stays ambiguous has no reason that says it, so it bears the answer's instant.
         ("gone_us", pa.int64()),
     ]
 )
