@@ -33,7 +33,7 @@ from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_fe
 from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
 from angelia.users.suppressions import UNSUBSCRIBED, returns
-from spark_jobs._endpoints import living, owned
+from spark_jobs._endpoints import living, owned, read_endpoints
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
 from spark_jobs._session import (
     ShardResult,
@@ -226,10 +226,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         # A user's open rate shrinks towards the population's, which needs one pass over all shards first.
         n_sent = sum(count["sent"] for count in counts)
         rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
-        reach = ["user_id", "channel", "address", "registered_ts", "is_active"]
-        columns = (["user_id", *PROFILE], reach, ["user_id", "kind", "name", "is_opted_in", "updated_ts"])
+        profiles, endpoints, preferences = sources
+        said = ["user_id", "kind", "name", "is_opted_in", "updated_ts"]
         tables = [
-            read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)
+            read_dataset(spark, lake, profiles, ["user_id", *PROFILE]),
+            read_endpoints(spark, lake, endpoints),
+            read_dataset(spark, lake, preferences, said),
         ]
         if lake.branch == MAIN:
             note_returns(spark, lake, tables[2], ds)

@@ -25,6 +25,7 @@ from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.lake.keys import lake_key
 from angelia.lake.store import Store
+from angelia.users.addresses import same_address, unicode_host
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
 MAX_AGE_US = 10 * 1_000_000
@@ -44,8 +45,21 @@ def address_key(store: Store) -> bytes:
 
 
 def address_hash(key: bytes, channel: str, address: str) -> str:
-    """Return the keyed hash by which suppressions name an address (32 hex digits)."""
-    return hmac.new(key, f"{channel}\x1f{address}".encode(), hashlib.sha256).hexdigest()[:32]
+    """Return the keyed hash by which suppressions name an address (32 hex digits), one for all spellings."""
+    return _hashed(key, channel, same_address(channel, address))
+
+
+def address_hashes(key: bytes, channel: str, address: str) -> set[str]:
+    """Return every hash that a suppression of this address may bear: older versions hashed one spelling."""
+    spellings = {address, same_address(channel, address)}
+    if channel == "email":  # imports kept the domain as it was written
+        mailbox, at, domain = address.rpartition("@")
+        spellings.add(f"{mailbox}{at}{unicode_host(domain)}")
+    return {_hashed(key, channel, spelling) for spelling in spellings}
+
+
+def _hashed(key: bytes, channel: str, spelling: str) -> str:
+    return hmac.new(key, f"{channel}\x1f{spelling}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def fold_stops(state: dict[str, bool], entries: Iterable[Mapping[str, object]]) -> None:
@@ -223,6 +237,6 @@ class Guards:
         if self.addresses:
             key = self._key = self._key or address_key(self._lake.store)
             for i, address in enumerate(addresses):
-                if address_hash(key, channel, address) in self.addresses:
+                if not self.addresses.isdisjoint(address_hashes(key, channel, address)):
                     reasons[i] = "address_gone"
         return reasons
