@@ -9,6 +9,8 @@ so yesterday's manifests stay and are still sent.
 **When it fails.**
 - `check_sources`, `check_features` or `check_plan`: the message names dataset, column, count and the command
   that shows the rows. Correct the source, then clear the task. Nothing is sent from a plan that did not pass.
+- a job says that a newer commit came in after its gate and is not read: jobs read what the gate judged. To
+  have the newer one, clear the gate and all after it.
 - a Spark job: its log ends with one `error:` line; the same command runs by hand (`spark-submit
   spark_jobs/<task>.py --ds D`).
 - `plan_guard` found the plan implausible (ten times the usual volume, an audience that collapsed, scores that
@@ -56,7 +58,7 @@ from airflow.sdk.exceptions import AirflowFailException
 BRANCH = "{{ branch_of(params, dag_run, " + DAY + ") }}"
 SKIP_BEFORE = "{{ skip_before(params, dag_run, branch_of(params, dag_run, " + DAY + ")) }}"
 DS = ("--ds", "{{ " + DAY + " }}")
-ON = (*DS, "--branch", BRANCH)
+ON = (*DS, "--branch", BRANCH, "--judged")
 
 
 ASKS = {"night": "ask_night", "campaigns": "ask_campaigns"}  # verdict of the guard -> the task that asks

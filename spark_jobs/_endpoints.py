@@ -15,10 +15,13 @@ import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from angelia.lake import Lake
-from angelia.users.suppressions import address_hash, address_key
+from angelia.lake import Commit, Lake
+from angelia.users.addresses import ascii_forms
+from angelia.users.suppressions import address_hashes, address_key
+from spark_jobs._reading import read_dataset
 
 _KEY = ["user_id", "channel", "address"]
+COLUMNS = [*_KEY, "registered_ts", "is_active"]
 
 
 def gone_by(lake: Lake, ds: str) -> pa.Table:
@@ -35,6 +38,11 @@ def gone_by(lake: Lake, ds: str) -> pa.Table:
     return log.filter(known).select(["user_id", "channel", "address_hash", "since_ts"])
 
 
+def read_endpoints(spark: SparkSession, lake: Lake, commit: Commit) -> DataFrame:
+    """Return the endpoints of a commit, one partition a file, their hosts as DNS has them."""
+    return read_dataset(spark, lake, commit, COLUMNS, change=ascii_forms)
+
+
 def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> DataFrame:
     """Return the endpoints that no provider has called gone since they were registered.
 
@@ -47,15 +55,14 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
 
     def matching(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            hashes = [
-                address_hash(key, channel, address)
-                for channel, address in zip(
-                    batch.column("channel").to_pylist(), batch.column("address").to_pylist(), strict=True
+            is_dead = [
+                entry in address_hashes(key, channel, address)
+                for channel, address, entry in zip(
+                    *(batch.column(name).to_pylist() for name in ("channel", "address", "address_hash")),
+                    strict=True,
                 )
             ]
-            yield batch.filter(pc.equal(pa.array(hashes, pa.string()), batch.column("address_hash"))).select(
-                _KEY
-            )
+            yield batch.filter(pa.array(is_dead, pa.bool_())).select(_KEY)
 
     # An entry without a channel closes that address on all of them, so its channel gets a name of its own.
     entries = (
@@ -75,11 +82,9 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
 
 
 def same_address(channel: Column, address: Column) -> Column:
-    """Return a form that is equal for two spellings of one address.
+    """Return a form that is equal for two spellings of one address; hosts are as DNS has them already.
 
-    Channels differ in what they ignore. Mail systems ignore case in practice (the domain's by RFC 5321
-    2.3.11, the mailbox's by custom), phone numbers have blanks, dashes, dots and brackets for the eye only;
-    of tokens and URLs every character counts.
+    As `angelia.users.addresses.same_address`, which says why.
     """
     bare = F.trim(address)
     return (

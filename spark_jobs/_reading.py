@@ -5,7 +5,7 @@ Files are opened through the lake, so local folders and S3 look alike and no Had
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -23,8 +23,15 @@ from angelia.lake.commit import in_shard
 Window = list[tuple[int, Commit]]
 
 
-def read_dataset(spark: SparkSession, lake: Lake, commit: Commit, columns: Sequence[str]) -> DataFrame:
-    """Return columns of a commit as a DataFrame, one partition a file."""
+def read_dataset(
+    spark: SparkSession,
+    lake: Lake,
+    commit: Commit,
+    columns: Sequence[str],
+    *,
+    change: Callable[[pa.Table], pa.Table] | None = None,
+) -> DataFrame:
+    """Return columns of a commit as a DataFrame, one partition a file, each `change`d as it is read."""
     whole = spark_schema(dataset(commit.dataset))
     # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was
     # promised none.
@@ -36,6 +43,7 @@ def read_dataset(spark: SparkSession, lake: Lake, commit: Commit, columns: Seque
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 table = lake.read_file(commit.files[index], columns)
+                table = table if change is None else change(table)
                 for position, field in enumerate(table.schema):
                     if pa.types.is_unsigned_integer(field.type):  # Spark has no unsigned integers
                         table = table.set_column(position, field.name, table[field.name].cast(pa.int64()))

@@ -19,17 +19,23 @@ import pyarrow as pa
 
 from angelia import logs
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.lake import Commit, FileEntry
+from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake.configured import open_lake
 from angelia.output import parse_ds, progress, speak_utf8
+from angelia.quality.judged import judged_lake
 
 if TYPE_CHECKING:  # a job that runs in processes needs no Spark, nor the second it takes to import
     from pyspark.sql import SparkSession
 
 
-def arg_parser(doc: str | None) -> argparse.ArgumentParser:
+def arg_parser(doc: str | None, *, after: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser every job starts from.
 
     Abbreviations are refused, so a misspelt option can never pass.
+
+    Args:
+        doc: of the job.
+        after: the gates that stand before the job in the night; it reads what they judged (`open_judged`).
     """
     parser = argparse.ArgumentParser(
         description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -40,7 +46,20 @@ def arg_parser(doc: str | None) -> argparse.ArgumentParser:
         default=None,
         help="lake branch to write: main, or replay-<id>; default ANGELIA_BRANCH or main",
     )
+    if after:
+        gates = " and ".join(after)
+        parser.add_argument(
+            "--judged",
+            action="store_true",
+            help=f"stop if {gates} never judged the day; without, a gate never checked binds nothing",
+        )
+        parser.set_defaults(after=tuple(after))
     return parser
+
+
+def open_judged(args: argparse.Namespace) -> Lake:
+    """Open the lake as the gates before this job judged it; see `angelia.quality.judged`."""
+    return judged_lake(open_lake(args.branch), args.ds, args.after, is_required=args.judged)
 
 
 def _ds(value: str) -> str:

@@ -27,12 +27,11 @@ from angelia.contracts import dataset
 from angelia.contracts.spark import schema
 from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, Lake
-from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.users.index import require_index
 from spark_jobs._day_files import Day, Target, event_writer, gather, push_writer
 from spark_jobs._pushes import classify_pushes
-from spark_jobs._session import arg_parser, run_job, spark_session
+from spark_jobs._session import arg_parser, open_judged, run_job, spark_session
 from spark_jobs._valid import first_reason, valid
 
 # A file holds at least this many users, so that small shards (tests, samples) do not make thousands of files.
@@ -310,7 +309,7 @@ def push_sources(night: ClosedDay, day: date) -> list[Commit]:
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    parser = arg_parser(__doc__)
+    parser = arg_parser(__doc__, after=("sources",))
     parser.add_argument(
         "--days",
         type=_positive,
@@ -330,7 +329,7 @@ def _positive(value: str) -> int:
 def main(argv: Sequence[str] | None = None) -> None:
     """Aggregate one day, or several."""
     args = arg_parser_for_job().parse_args(argv)
-    lake = open_lake(args.branch)
+    lake = open_judged(args)
     with spark_session("aggregate_days") as spark:
         night = ClosedDay(lake, spark, date.fromisoformat(args.ds), args.days, load_settings().late_days)
         for run in (run_events, run_pushes):

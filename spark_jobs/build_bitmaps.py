@@ -14,15 +14,14 @@ from collections.abc import Sequence
 
 from angelia.audience.bitmaps.build import build_index
 from angelia.config import load_settings
-from angelia.lake.configured import open_lake
 from angelia.output import progress
-from spark_jobs._session import arg_parser, run_job
+from spark_jobs._session import arg_parser, open_judged, run_job
 from spark_jobs._spread import spreading
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    return arg_parser(__doc__)
+    return arg_parser(__doc__, after=("sources", "features"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     with spreading("build_bitmaps") as spread:
         commit, made = build_index(
-            open_lake(args.branch), args.ds, history_days=load_settings().history_days, spread=spread
+            open_judged(args), args.ds, history_days=load_settings().history_days, spread=spread
         )
     progress(
         f"build_bitmaps: {commit.rows:,} bitmaps of {commit.meta['n_users']:,} users, "

@@ -27,16 +27,23 @@ from angelia.contracts import dataset
 from angelia.contracts.sources import CHANNELS
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
-from angelia.lake.configured import open_lake
 from angelia.lake.lake import MAIN
 from angelia.output import progress
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
 from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
 from angelia.users.suppressions import UNSUBSCRIBED, returns
-from spark_jobs._endpoints import living, owned
+from spark_jobs._endpoints import living, owned, read_endpoints
 from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
-from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
+from spark_jobs._session import (
+    ShardResult,
+    all_shards,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
 
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
 
@@ -197,13 +204,13 @@ def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: st
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    return arg_parser(__doc__)
+    return arg_parser(__doc__, after=("sources",))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     args = arg_parser_for_job().parse_args(argv)
-    settings, lake, ds = load_settings(), open_lake(args.branch), args.ds
+    settings, lake, ds = load_settings(), open_judged(args), args.ds
     index = require_index(lake)
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
@@ -219,10 +226,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         # A user's open rate shrinks towards the population's, which needs one pass over all shards first.
         n_sent = sum(count["sent"] for count in counts)
         rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
-        reach = ["user_id", "channel", "address", "registered_ts", "is_active"]
-        columns = (["user_id", *PROFILE], reach, ["user_id", "kind", "name", "is_opted_in", "updated_ts"])
+        profiles, endpoints, preferences = sources
+        said = ["user_id", "kind", "name", "is_opted_in", "updated_ts"]
         tables = [
-            read_dataset(spark, lake, commit, wanted) for commit, wanted in zip(sources, columns, strict=True)
+            read_dataset(spark, lake, profiles, ["user_id", *PROFILE]),
+            read_endpoints(spark, lake, endpoints),
+            read_dataset(spark, lake, preferences, said),
         ]
         if lake.branch == MAIN:
             note_returns(spark, lake, tables[2], ds)

@@ -27,7 +27,6 @@ from angelia.contracts import dataset
 from angelia.contracts.ids import mix
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
-from angelia.lake.configured import open_lake
 from angelia.timing import category_hours
 from angelia.timing.category_hours import Pushes, category_sums
 from angelia.timing.curves import (
@@ -56,7 +55,7 @@ from angelia.timing.evidence import (
 )
 from angelia.users.index import require_index
 from spark_jobs._reading import Window, ints, read_window, window_commits
-from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
+from spark_jobs._session import ShardResult, arg_parser, open_judged, run_job, run_shards, spark_session
 
 # users are sampled in blocks of 256 ordinals: whole blocks lie in one shard, whatever shard_bits (at least 8)
 BLOCK_BITS = 8
@@ -269,7 +268,7 @@ def sample_blocks(n_users: int) -> frozenset[int]:
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    parser = arg_parser(__doc__)
+    parser = arg_parser(__doc__, after=("sources",))
     parser.add_argument("--half-life-days", type=_positive, default=14.0, help="evidence so old counts half")
     return parser
 
@@ -284,7 +283,7 @@ def _positive(text: str) -> float:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     args = arg_parser_for_job().parse_args(argv)
-    settings, lake = load_settings(), open_lake(args.branch)
+    settings, lake = load_settings(), open_judged(args)
     features = lake.require("user_features", ds=args.ds)
     windows = [
         window_commits(lake, name, args.ds, settings.history_days) for name in ("user_days", "user_pushes")

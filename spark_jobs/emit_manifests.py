@@ -39,14 +39,13 @@ from angelia.contracts.spark import schema as spark_schema
 from angelia.delivery.manifest.parts import sealed_hours
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake.citing import input_of
 from angelia.lake.commit import in_shard
-from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
-from spark_jobs._endpoints import living, owned
-from spark_jobs._reading import read_dataset
-from spark_jobs._session import all_shards, arg_parser, run_job, spark_session
+from spark_jobs._endpoints import living, owned, read_endpoints
+from spark_jobs._session import all_shards, arg_parser, open_judged, run_job, spark_session
 
 PART_ROWS = 100_000
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
@@ -224,7 +223,7 @@ def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> Dat
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    parser = arg_parser(__doc__)
+    parser = arg_parser(__doc__, after=("sources", "features"))
     parser.add_argument(
         "--without",
         default="",
@@ -240,7 +239,7 @@ def arg_parser_for_job() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the manifests of one night."""
     args = arg_parser_for_job().parse_args(argv)
-    lake = open_lake(args.branch)
+    lake = open_judged(args)
     catalog = load_snapshot(lake, args.ds)
     without = {name for name in args.without.split(",") if name}
     if unknown := sorted(without - set(catalog.campaigns)):
@@ -257,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         why = f" ({released.refused})" if released.refused else ""
         progress(f"emit_manifests: the guard holds back {', '.join(released.held)}{why}")
     held = sorted(without.union(released.held))
-    index = lake.cited(next(c for c in decisions.inputs if c.partition("/")[0].endswith("user_index")))
+    index = input_of(lake, decisions, "user_index")
     endpoints = lake.require("user_endpoints", ds=args.ds)
     shards = list(all_shards(index))
     cells = messages_of(decisions.meta)
@@ -293,9 +292,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "hour_sealed": planned - rejects["held_back"] - n_open,
                 "message_sealed": n_open - messages.count(),
             }
-        every = read_dataset(
-            spark, lake, endpoints, ["user_id", "channel", "address", "registered_ts", "is_active"]
-        )
+        every = read_endpoints(spark, lake, endpoints)
         usable, others = owned(living(spark, lake, every, args.ds))
         known = addresses(usable)
         if others is not None:

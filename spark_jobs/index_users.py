@@ -19,10 +19,9 @@ from pyspark.sql import functions as F
 
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
-from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.users.index import append_users, index_head
-from spark_jobs._session import arg_parser, run_job, spark_session
+from spark_jobs._session import arg_parser, open_judged, run_job, spark_session
 from spark_jobs._valid import valid
 
 CLUSTERING = ("country", "province", "timezone", "user_id")
@@ -55,13 +54,13 @@ def unknown_users(users: DataFrame, index: DataFrame) -> DataFrame:
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    return arg_parser(__doc__)
+    return arg_parser(__doc__, after=("sources",))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Append the users of one day's profiles that the index does not hold."""
     args = arg_parser_for_job().parse_args(argv)
-    lake = open_lake(args.branch)
+    lake = open_judged(args)
     if lake.branch != "main":
         progress(f"index_users: {lake.branch} never appends; its jobs read main's index")
         return

@@ -29,7 +29,6 @@ from angelia.contracts.ids import message_id, uniform
 from angelia.days import require_day
 from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
-from angelia.lake.configured import open_lake
 from angelia.output import progress
 from angelia.planning import (
     MAX_ROUNDS,
@@ -57,7 +56,15 @@ from angelia.planning.inputs import (
 )
 from angelia.planning.terms import Terms
 from spark_jobs._problems import PlanContext, Planned, explore_usage, joined, keep, kept, part_of, prepare
-from spark_jobs._session import ShardResult, all_shards, arg_parser, run_job, run_shards, spark_session
+from spark_jobs._session import (
+    ShardResult,
+    all_shards,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
 
 if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
     from pyspark.sql import SparkSession
@@ -155,7 +162,7 @@ def _each(problem: Problem) -> zip[tuple[int, int]]:
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    parser = arg_parser(__doc__)
+    parser = arg_parser(__doc__, after=("sources", "features"))
     parser.add_argument(
         "--skip-before",
         type=_instant,
@@ -255,7 +262,7 @@ def offer(
 def main(argv: Sequence[str] | None = None) -> None:
     """Plan one night."""
     args = arg_parser_for_job().parse_args(argv)
-    settings, lake = load_settings(), open_lake(args.branch)
+    settings, lake = load_settings(), open_judged(args)
     catalog = load_snapshot(lake, args.ds)
     terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
     inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))

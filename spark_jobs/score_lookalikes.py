@@ -29,6 +29,7 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.lake.citing import input_of
 from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
 from angelia.output import progress
@@ -175,11 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lake, args.ds, {name: document.predicate for name, document in snapshot.audiences.items()}
     )
     hidden = named_columns(audience, args.seed)
-    features = next(
-        lake.cited(name)
-        for name in audience.index.commit.inputs
-        if name.split(":")[-1].startswith("user_features/")
-    )
+    features = input_of(lake, audience.index.commit, "user_features")
     common = (lake, features, args.ds, audience.index.commit.number, args.seed, audience.audiences)
     n_shards = audience.index.n_shards
     seed, population = sample(

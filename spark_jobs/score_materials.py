@@ -29,14 +29,13 @@ from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
-from angelia.lake.configured import open_lake
 from angelia.users.index import require_index
 from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.features import Context
 from models.registry import Registry
 from models.scorer import COLUMNS, Scorer
 from spark_jobs._reading import Window, read_window, window_commits
-from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
+from spark_jobs._session import ShardResult, arg_parser, open_judged, run_job, run_shards, spark_session
 
 Ordinals = npt.NDArray[np.int64]
 
@@ -179,7 +178,7 @@ def shard_behaviour(
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    parser = arg_parser(__doc__)
+    parser = arg_parser(__doc__, after=("sources", "features"))
     parser.add_argument(
         "--model", default=None, metavar="VERSION", help="score with this version instead of the champion"
     )
@@ -189,7 +188,7 @@ def arg_parser_for_job() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     args = arg_parser_for_job().parse_args(argv)
-    settings, lake, ds = load_settings(), open_lake(args.branch), args.ds
+    settings, lake, ds = load_settings(), open_judged(args), args.ds
     registry = Registry.open(settings.models_dir())
     version = args.model or registry.require_champion().version
     files = registry.load(version)

@@ -19,9 +19,8 @@ from angelia.audience.query import Audience
 from angelia.catalog.snapshot import load_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
-from angelia.lake.configured import open_lake
 from angelia.output import progress
-from spark_jobs._session import arg_parser, run_job
+from spark_jobs._session import arg_parser, open_judged, run_job
 from spark_jobs._spread import spreading
 
 
@@ -60,13 +59,13 @@ def check_all(audience: Audience) -> None:
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
-    return arg_parser(__doc__)
+    return arg_parser(__doc__, after=("sources", "features"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Select the audiences of one night."""
     args = arg_parser_for_job().parse_args(argv)
-    lake = open_lake(args.branch)
+    lake = open_judged(args)
     catalog = load_snapshot(lake, args.ds)
     predicates = {name: document.predicate for name, document in catalog.audiences.items()}
     audience = Audience(lake, args.ds, predicates)

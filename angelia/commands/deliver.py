@@ -244,8 +244,8 @@ def ledger_due(
 
     The list seals and claims nothing.
     """
+    from angelia.delivery.clock import lease_now
     from angelia.delivery.manifest.parts import due_parts
-    from angelia.delivery.worker.run import lease_now
 
     found = due_parts(open_lake(), parse_instant(now) if now else lease_now())
     rows = [
@@ -338,8 +338,8 @@ def ledger_resend(
     exactly those messages are queued, less those whose person opted out or whose window closed since. The
     next `angelia deliver` (or hourly_dispatch) sends them. A second run queues nothing twice.
     """
+    from angelia.delivery.clock import lease_now
     from angelia.delivery.ledger.resend import lines, resend
-    from angelia.delivery.worker.run import lease_now
 
     names = sorted({name.strip() for name in campaigns.split(",") if name.strip()})
     if not names:

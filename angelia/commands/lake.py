@@ -149,7 +149,7 @@ def verify(
     if verdict.problems:
         raise Corrupt(
             f"{len(verdict.problems)} problems in the lake",
-            fix="rerun the jobs that wrote the commits named above",
+            fix="rerun the jobs that wrote the commits named above; a key comes back from a backup only",
         )
 
 

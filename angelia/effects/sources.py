@@ -1,6 +1,7 @@
 """Fix what a report reads: one commit per partition, as DuckDB views of the dataset's name.
 
-Reads the lake's newest commits of the night (and, for what people did afterwards, the days that follow it).
+Reads the plan that the night's manifests were made from, the newest commits of what came of it, and, for what
+people did afterwards, of the days that follow it.
 Everything a report shows comes from these views, so two reports with the same list of commits are the same.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers of contracts and paths of our own commits.
@@ -15,6 +16,7 @@ import duckdb
 
 from angelia.contracts import dataset
 from angelia.contracts.duckdb import identifier, literal, sql_type
+from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.users.index import index_head
 
@@ -77,11 +79,16 @@ class Sources:
 
 
 def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
-    """Return the newest commits for a night; datasets that are not there yet have none."""
+    """Return a night's commits: the plan that is sent, what came of it; what is not there yet has none."""
     commits: dict[str, tuple[Commit, ...]] = {}
     for name in NIGHT:
-        leaves = [{"ds": ds}] if dataset(name).partition == ("ds",) else lake.partitions(name, ds=ds)
-        commits[name] = tuple(commit for leaf in leaves if (commit := lake.head(name, **leaf)) is not None)
+        of_day = dataset(name).partition == ("ds",)
+        found = (
+            [served(lake, name, ds)]
+            if of_day
+            else [lake.head(name, **leaf) for leaf in lake.partitions(name, ds=ds)]
+        )
+        commits[name] = tuple(commit for commit in found if commit is not None)
     index = index_head(lake)
     commits["user_index"] = (index,) if index else ()
     night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)

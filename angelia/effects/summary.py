@@ -1,6 +1,7 @@
 """The night in numbers: what `make run` prints and keeps.
 
-Reads the newest commits of a night; writes nothing. The manifest's hash covers content only (parts and their
+Reads the plan that a night's manifests were made from, and the newest commits of what came of it; writes
+nothing. The manifest's hash covers content only (parts and their
 bytes), so two runs that decided the same have the same hash whatever attempt folders their files lie in.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from angelia.contracts import dataset
+from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.users.index import index_head
 
@@ -35,8 +37,8 @@ def manifest_sha256(manifest: Commit | None) -> str | None:
 def summary(lake: Lake, ds: str) -> dict[str, Any]:
     """Return a night's counts: users, audiences, outcomes, manifest parts, rows, hash, opens."""
     index = index_head(lake)
-    members = lake.head("audience_members", ds=ds)
-    decisions = lake.head("decisions", ds=ds)
+    members = served(lake, "audience_members", ds)
+    decisions = served(lake, "decisions", ds)
     manifest = lake.head("dispatch_manifest", ds=ds)
     return {
         "ds": ds,

@@ -1,9 +1,9 @@
 """Addresses that no provider can deliver to.
 
 Placeholders, slipped columns, two mailboxes in one cell. Works on a mapped table of endpoints: takes blanks
-off, and what phone numbers have for the eye only, then gives each impossible address its reason. The shapes
-are loose, since tokens have no published grammar: they tell `null` from a token, not a living token from a
-dead one.
+off, and what phone numbers have for the eye only, writes hosts as DNS has them, and gives each impossible
+address its reason. The shapes are loose, since tokens have no published grammar: they tell `null` from a
+token, not a living token from a dead one.
 """
 # ruff: noqa: S608 - statements are made of names and patterns of our own; every value is a parameter.
 
@@ -18,6 +18,7 @@ from angelia.contracts.duckdb import literal
 from angelia.importing.mapping import Output
 from angelia.transport.addresses import APNS_TOKEN, FCM_TOKEN, MAIL, MAIL_CHARS, PHONE, ascii_address
 from angelia.transport.safe_http import parse_url
+from angelia.users.addresses import ascii_url
 
 # What exports write where there is no address; GCM itself wrote BLACKLISTED.
 PLACEHOLDERS = (
@@ -33,10 +34,15 @@ SHAPES = {
 }
 
 
-# Channels whose shape takes more than a pattern, and which rows of theirs need the look.
-_JUDGED: Mapping[str, tuple[str, Callable[[str], object], str]] = {
+def _https_url(text: str) -> str | None:
+    return None if parse_url(text) is None else ascii_url(text)
+
+
+# Channels whose shape takes more than a pattern, which rows of theirs need the look, and what makes of an
+# address the one that is kept: hosts as DNS has them, so that one address has one spelling from here on.
+_JUDGED: Mapping[str, tuple[str, Callable[[str], str | None], str]] = {
     "email": (r"NOT regexp_full_match(address, '[\x00-\x7f]*')", ascii_address, "no mail address"),
-    "webhook": ("true", parse_url, "no https URL"),
+    "webhook": ("true", _https_url, "no https URL"),
 }
 
 
@@ -67,14 +73,21 @@ def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, tab
     judged = " ".join(f"WHEN {odd} THEN {literal(f'address: {reason}')}" for odd, reason in cases)
     considered = "__filtered IS NULL AND __rejected IS NULL AND address IS NOT NULL"
     connection.execute(f"UPDATE {table} SET __rejected = CASE {judged} END WHERE {considered}")
-    for channel, (needs, is_possible, reason) in _JUDGED.items():
+    for channel, (needs, spelt, reason) in _JUDGED.items():
         of_channel = f"channel = {literal(channel)} AND {considered} AND {needs}"
         addresses = connection.sql(f"SELECT DISTINCT address FROM {table} WHERE {of_channel}").fetchall()
-        impossible = [address for (address,) in addresses if not is_possible(address)]
-        if impossible:
-            connection.register("impossible", pa.table({"address": impossible}))
-            connection.execute(
-                f"UPDATE {table} SET __rejected = {literal(f'address: {reason}')} "
-                f"WHERE {of_channel} AND address IN (SELECT address FROM impossible)"
+        forms = [(address, spelt(address)) for (address,) in addresses]
+        changed = [(address, form) for address, form in forms if form != address]
+        if changed:
+            named = pa.table(
+                dict(zip(("old", "form"), map(pa.array, zip(*changed, strict=True)), strict=True))
             )
-            connection.unregister("impossible")
+            connection.register(
+                "spellings", named.cast(pa.schema([("old", pa.string()), ("form", pa.string())]))
+            )
+            connection.execute(
+                f"UPDATE {table} SET address = coalesce(form, address), "
+                f"__rejected = CASE WHEN form IS NULL THEN {literal(f'address: {reason}')} END "
+                f"FROM spellings WHERE {of_channel} AND address = old"
+            )
+            connection.unregister("spellings")

@@ -13,6 +13,7 @@ from angelia.contracts import CONTRACTS, dataset
 from angelia.errors import AngeliaError, Corrupt
 from angelia.lake.attempt import check_schema, footer
 from angelia.lake.commit import Commit, FileEntry
+from angelia.lake.keys import damaged_keys
 from angelia.lake.lake import Lake
 
 VERIFY_THREADS = 4
@@ -44,7 +45,7 @@ def verify(
     ds: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Integrity:
-    """Check the commits of this lake's branch: of one dataset or all, of one day or all.
+    """Check the commits of this lake's branch, of one dataset or all, of one day or all; with all, its keys.
 
     Each file must exist with equal size and sha256, and a readable footer with the rows and columns promised.
     Each commit's inputs must exist with the content that was cited. Expired commits are only counted: their
@@ -83,6 +84,8 @@ def verify(
             progress(
                 f"{dataset_name}: {verdict.commits - began} commits, {len(verdict.problems)} problems so far"
             )
+    if name is None and ds is None:
+        verdict.problems += [Damage("", key, problem) for key, problem in damaged_keys(lake.store)]
     return verdict
 
 

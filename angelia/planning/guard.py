@@ -29,6 +29,7 @@ from angelia.lake import Commit, Lake, numbered
 from angelia.planning.guard_figures import Figures, Plan, measure
 from angelia.planning.verdict import TOPIC, identified, refused_line
 from angelia.quality.gates import short
+from angelia.quality.judged import judged_lake
 
 FACTOR = 10.0  # a volume or size this many times the median of earlier nights, or that fraction of it
 DRIFT = 2.0  # a campaign's mean p(open) this many times the median, or that fraction of it
@@ -223,9 +224,10 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
 
     Raises:
         NotFound: the night has no plan yet.
-        GateClosed: the guard crashed: the plan may be good or bad. That is stored, too, as the verdict
-            `crashed` without figures.
+        GateClosed: a gate before it is closed, or the guard crashed: the plan may be good or bad. That is
+            stored, too, as the verdict `crashed` without figures.
     """
+    lake = judged_lake(lake, ds, ("sources", "features"), is_required=False)
     decisions = lake.require("decisions", ds=ds)
     try:
         result = identified({"ds": ds, "decisions": decisions.citation(), **_look(lake, decisions)})

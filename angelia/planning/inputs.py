@@ -19,6 +19,7 @@ from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import user_keys
 from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import PLAN_HOURS
+from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
@@ -77,7 +78,7 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
             for commit in (lake.head("user_pushes", ds=back) for back in reversed(recent))
             if commit is not None
         ),
-        previous=lake.head("decisions", ds=before),
+        previous=served(lake, "decisions", before),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
     )
 

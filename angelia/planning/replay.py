@@ -25,6 +25,7 @@ from angelia.catalog.snapshot import Catalog, Stored, documents_of, read_snapsho
 from angelia.contracts.outcomes import SENT
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.lake.citing import input_of
 from angelia.output import progress, run_module
 from angelia.planning.guard import guard
 
@@ -122,7 +123,7 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
     snapshots = []
     for ds in days:
         plan = main.require("decisions", ds=ds)
-        catalog = read_snapshot(main, cited(main, plan, "catalog_snapshot"))
+        catalog = read_snapshot(main, input_of(main, plan, "catalog_snapshot"))
         snapshots.append((changed(catalog, changes), catalog.stopped))
         for note in moved(main, plan):
             progress(f"{ds}: {note}")
@@ -151,11 +152,6 @@ class _Documents:
 
     def current(self) -> list[Stored]:
         return self._documents
-
-
-def cited(lake: Lake, commit: Commit, dataset: str) -> Commit:
-    """Return the commit of a dataset that another was made from."""
-    return next(found for found in map(lake.cited, commit.inputs) if found.dataset == dataset)
 
 
 def moved(lake: Lake, plan: Commit) -> list[str]:

@@ -134,14 +134,13 @@ def commits_for(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
 
     Of receipts these are the commits of the plans that a night of `ds` reads (ds-3 to ds).
     """
-    if name != "push_receipts":
-        return newest(lake, name, ds)
-    last = date.fromisoformat(ds)
-    return tuple(
-        commit
-        for back in range(3, -1, -1)
-        for commit in newest(lake, name, (last - timedelta(days=back)).isoformat())
-    )
+    return tuple(commit for day in days_for(name, ds) for commit in newest(lake, name, day))
+
+
+def days_for(name: str, ds: str) -> list[str]:
+    """Return the days of a dataset that a gate of `ds` looks at, oldest first."""
+    last, reach = date.fromisoformat(ds), 3 if name == "push_receipts" else 0
+    return [(last - timedelta(days=back)).isoformat() for back in range(reach, -1, -1)]
 
 
 def command(lake: Lake, gate: str, check: str, ds: str) -> str:

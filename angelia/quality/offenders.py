@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from angelia.contracts import duckdb as sql
 from angelia.contracts.constraints import Constraint, Kind, constraints
 from angelia.errors import InvalidInput, NotFound, without_addresses
 from angelia.lake import Lake
-from angelia.lake.store import Store
+from angelia.lake.keys import lake_key
 from angelia.lake.views import View, Views, open_views
 from angelia.quality.gates import EXISTS, READABLE, commits_for, gate_of, prepare
 from angelia.quality.invariants import Invariant
@@ -65,7 +64,7 @@ def offending_rows(
             rows = views.connection.sql(
                 f"SELECT * FROM ({statement}) LIMIT {limit:d}", params=parameters or None
             ).to_arrow_table()
-    return _readable(rows, None if show_personal else _key(lake.store))
+    return _readable(rows, None if show_personal else lake_key(lake.store, "quality"))
 
 
 def check_names(gate: str) -> list[str]:
@@ -184,12 +183,6 @@ _CHOICE = frozenset(part.name for part in CONTRACTS["decisions"]["choices"].type
 
 
 _NAMES = _PERSONAL | _KNOWN | _DECLARED_ELSEWHERE | _CHOICE
-
-
-def _key(store: Store) -> bytes:
-    if not store.exists("keys/quality"):
-        store.create("keys/quality", secrets.token_hex(32).encode())
-    return store.read("keys/quality")
 
 
 def columns_first(rows: list[dict[str, Any]], check: str) -> list[Mapping[str, Any]]:

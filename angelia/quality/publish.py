@@ -7,7 +7,7 @@ Reads the lake and the report folder (which nights have a report to link). Repla
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from angelia.config import Settings
 from angelia.drawing.files import write_text
@@ -15,6 +15,7 @@ from angelia.errors import NotFound
 from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.quality.data_docs import FOLDER, build
+from angelia.quality.gates import GATES
 from angelia.quality.history import days_checked, gather
 from angelia.quality.report import render
 
@@ -42,7 +43,8 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
         InvalidInput: the file cannot be written.
     """
     lake = open_lake(settings=settings)
-    last = ds or _newest(lake)
+    newest = _newest(lake)
+    last = ds or newest or _nothing_checked(lake)
     history = gather(lake, last, days)
     folder = reports_folder(settings)
     there = {day for day in history.days if (folder / f"{day}.html").is_file()}
@@ -50,7 +52,7 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
     path = folder / report_name(ds)
     page = render(history, reports=there, docs=(folder / FOLDER / "index.html").is_file())
     write_text(path, page)
-    if ds and ds in days_checked(lake)[-1:]:
+    if ds and ds == newest:
         write_text(folder / report_name(None), page)
     return {
         "ds": last,
@@ -72,17 +74,27 @@ def publish_docs(settings: Settings, ds: str | None = None, days: int = DOCS_DAY
         InvalidInput: the folder cannot be written.
     """
     lake = open_lake(settings=settings)
-    last = ds or _newest(lake)
+    last = ds or _newest(lake) or _nothing_checked(lake)
     folder = reports_folder(settings) / FOLDER
     counts = build(gather(lake, last, days), folder)
     return {"ds": last, "days": days, **counts, "docs": str(folder / "index.html")}
 
 
-def _newest(lake: Lake) -> str:
-    checked = days_checked(lake)
-    if not checked:
-        raise NotFound(
-            f"no gate was ever checked on branch {lake.branch}",
-            fix="run `angelia quality check --gate sources --ds D`, or a night",
-        )
-    return checked[-1]
+def _newest(lake: Lake) -> str | None:
+    """Return the newest day up to today that a gate was checked for, if any was.
+
+    A day after today comes of a mistyped year: it is the newest only where there is no other.
+    """
+    today, days = lake.clock().date().isoformat(), days_checked(lake)[::-1]
+    for day in [*(day for day in days if day <= today), *days]:
+        # The guard's verdict alone, as a replay has it, is no check of a gate.
+        if not GATES.keys().isdisjoint(lake.store.children(f"quality/{lake.branch}/{day}")):
+            return day
+    return None
+
+
+def _nothing_checked(lake: Lake) -> NoReturn:
+    raise NotFound(
+        f"no gate was ever checked on branch {lake.branch}",
+        fix="run `angelia quality check --gate sources --ds D`, or a night",
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-import idna
+from angelia.users.addresses import ascii_host
 
 # A registration token is base64url with a colon (100 and more characters); the sandbox takes shorter ones.
 FCM_TOKEN = r"[A-Za-z0-9_:.=/+%~-]{4,}|sandbox-[!-~]+"
@@ -30,10 +30,8 @@ def ascii_address(text: str) -> str | None:
     A local part beyond ASCII would need SMTPUTF8 from every server on the way, which nobody can count on.
     """
     local, _, domain = text.rpartition("@")
-    if not domain.isascii():
-        try:
-            domain = idna.encode(domain, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            return None
-    address = f"{local}@{domain}"
+    host = ascii_host(domain)
+    if host is None:
+        return None
+    address = f"{local}@{host}"
     return address if len(address) <= MAIL_CHARS and re.fullmatch(MAIL, address) else None

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from angelia.transport.client import tls_context
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.users.addresses import ascii_url
 
 REFUSED_ADDRESS = "address_refused"
 PORTS = (443, 8443)
@@ -49,8 +50,10 @@ class Url(NamedTuple):
 def parse_url(text: str) -> Url | None:
     """Return the parts of an https URL, or None for everything else.
 
-    Else means other schemes, user names, odd notations of addresses, control characters.
+    Else means other schemes, user names, odd notations of addresses, control characters. A host in Unicode
+    becomes what DNS has, before anything is checked or looked up.
     """
+    text = ascii_url(text) or ""
     if not _PRINTABLE.fullmatch(text) or "\\" in text:
         return None
     try:

@@ -23,7 +23,9 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.sending import Micros
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
+from angelia.lake.keys import lake_key
 from angelia.lake.store import Store
+from angelia.users.addresses import same_address, unicode_host
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
 MAX_AGE_US = 10 * 1_000_000
@@ -34,18 +36,30 @@ def address_key(store: Store) -> bytes:
     """Return the key of address hashes: `ANGELIA_ADDRESS_KEY`, else a random one in the lake.
 
     The random key is created once and read by all.
+
+    Raises:
+        Corrupt: the lake's key is damaged or gone.
     """
     given = os.environ.get("ANGELIA_ADDRESS_KEY")
-    if given:
-        return given.encode()
-    if not store.exists("keys/address"):
-        store.create("keys/address", secrets.token_hex(32).encode())
-    return store.read("keys/address")
+    return given.encode() if given else lake_key(store, "address")
 
 
 def address_hash(key: bytes, channel: str, address: str) -> str:
-    """Return the keyed hash by which suppressions name an address (32 hex digits)."""
-    return hmac.new(key, f"{channel}\x1f{address}".encode(), hashlib.sha256).hexdigest()[:32]
+    """Return the keyed hash by which suppressions name an address (32 hex digits), one for all spellings."""
+    return _hashed(key, channel, same_address(channel, address))
+
+
+def address_hashes(key: bytes, channel: str, address: str) -> set[str]:
+    """Return every hash that a suppression of this address may bear: older versions hashed one spelling."""
+    spellings = {address, same_address(channel, address)}
+    if channel == "email":  # imports kept the domain as it was written
+        mailbox, at, domain = address.rpartition("@")
+        spellings.add(f"{mailbox}{at}{unicode_host(domain)}")
+    return {_hashed(key, channel, spelling) for spelling in spellings}
+
+
+def _hashed(key: bytes, channel: str, spelling: str) -> str:
+    return hmac.new(key, f"{channel}\x1f{spelling}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def fold_stops(state: dict[str, bool], entries: Iterable[Mapping[str, object]]) -> None:
@@ -223,6 +237,6 @@ class Guards:
         if self.addresses:
             key = self._key = self._key or address_key(self._lake.store)
             for i, address in enumerate(addresses):
-                if address_hash(key, channel, address) in self.addresses:
+                if not self.addresses.isdisjoint(address_hashes(key, channel, address)):
                     reasons[i] = "address_gone"
         return reasons

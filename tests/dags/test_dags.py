@@ -137,6 +137,13 @@ def test_each_jobs_own_parser_takes_its_rendered_arguments(dags, run_type):
         args = importlib.import_module(f"spark_jobs.{name}").arg_parser_for_job().parse_args(words[2:])
         assert args.ds == "2026-11-14"
         assert args.branch == ("main" if run_type == "scheduled" else "replay-2026-11-14")
+        gates = {
+            name for name in dag.get_task(name).get_flat_relative_ids(upstream=True) if name[:6] == "check_"
+        }
+        assert args.judged
+        assert {f"check_{gate}" for gate in args.after} == gates - {"check_plan"}, (
+            "emit_manifests asks release"
+        )
 
 
 def test_a_backfill_replays_and_skips_no_hour(dags):

@@ -16,8 +16,8 @@ KEEPING = (
     ),
     Mutant(
         "a log's error line names a person",
-        "return text.replace(user, hashed(user)) if user else text",
-        "return text",
+        "text.replace(user, hashed(user)) if user else text",
+        "text",
         ("test_logs.py",),
     ),
     Mutant(
@@ -27,6 +27,42 @@ KEEPING = (
         ("importing/test_rejects.py",),
     ),
     # ---- the lake
+    Mutant(
+        "a damaged key is used",
+        "if store.exists(key + _SEAL) and store.read(key + _SEAL) != _digest(data):",
+        "if False:",
+        ("lake/test_keys.py",),
+    ),
+    Mutant(
+        "a lost key is made anew",
+        "if not store.exists(key) and not store.exists(seal):",
+        "if not store.exists(key):",
+        ("lake/test_keys.py",),
+    ),
+    Mutant(
+        "a job reads what came in after its gate",
+        "return origin, [n for n in own if n <= int(number)]",
+        "return origin, own",
+        ("quality/test_judged.py",),
+    ),
+    Mutant(
+        "a job reads what no gate has seen",
+        "if self._came_since(name, leaf) and numbers:",
+        "if False:",
+        ("quality/test_judged.py",),
+    ),
+    Mutant(
+        "a closed gate lets jobs go on",
+        "verdicts = load(lake, gate, ds)\n        require_open(gate, ds, verdicts)",
+        "verdicts = load(lake, gate, ds)",
+        ("quality/test_judged.py",),
+    ),
+    Mutant(
+        "caps count a plan that was never sent",
+        'previous=served(lake, "decisions", before),',
+        'previous=lake.head("decisions", ds=before),',
+        ("planning/test_inputs.py",),
+    ),
     Mutant(
         "create does not sync what it wrote",
         "temporary = self._write_temporary(key, data, durable=True)",

@@ -75,8 +75,8 @@ PEOPLE = (
     ),
     Mutant(
         "the plan takes suppressed people",
-        '("suppressed", people.is_suppressed[users]),',
-        '("suppressed", people.is_suppressed[users] & False),',
+        "(outcomes.SUPPRESSED, people.is_suppressed[users]),",
+        "(outcomes.SUPPRESSED, people.is_suppressed[users] & False),",
         ("planning/test_eligibility.py",),
     ),
     Mutant(
@@ -96,5 +96,23 @@ PEOPLE = (
         "*[datetime(1970, 1, 1, tzinfo=UTC)] * len(fresh)",
         "*[at] * len(fresh)",
         ("lake/erasing/test_erase.py",),
+    ),
+    Mutant(
+        "fall-over goes to another person's address",
+        "if is_newer and owners.get((channel, same), user) == user:",
+        "if is_newer:",
+        ("delivery/test_fallover.py",),
+    ),
+    Mutant(
+        "a suppression holds for one spelling of a host",
+        "return _hashed(key, channel, same_address(channel, address))",
+        "return _hashed(key, channel, address)",
+        ("users/test_addresses.py",),
+    ),
+    Mutant(
+        "a host in Unicode may come to an address in digits",
+        "if match is None or host is None or _is_number(host):",
+        "if match is None or host is None:",
+        ("transport/test_safe_http.py",),
     ),
 )

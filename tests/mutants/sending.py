@@ -101,8 +101,20 @@ SENDING = (
     ),
     Mutant(
         "deferred ranks over ambiguous",
-        "AMBIGUOUS: 3, SKIPPED: 2, DEFERRED: 1}",
-        "AMBIGUOUS: 1, SKIPPED: 2, DEFERRED: 3}",
+        "AMBIGUOUS: 4, REJECTED: 3, SKIPPED: 2, DEFERRED: 1}",
+        "AMBIGUOUS: 1, REJECTED: 3, SKIPPED: 2, DEFERRED: 4}",
+        ("delivery/test_parts_and_ledger.py",),
+    ),
+    Mutant(
+        "a refused follow-up ranks over ambiguous",
+        "ACCEPTED: 5, AMBIGUOUS: 4, REJECTED: 3,",
+        "ACCEPTED: 5, AMBIGUOUS: 3, REJECTED: 4,",
+        ("delivery/test_parts_and_ledger.py",),
+    ),
+    Mutant(
+        "a late refusal explains any ambiguous row",
+        'pc.equal(standing["outcome"], AMBIGUOUS), pc.equal(standing["n_attempts"], 0)',
+        'pc.equal(standing["outcome"], AMBIGUOUS), pc.is_valid(standing["n_attempts"])',
         ("delivery/test_parts_and_ledger.py",),
     ),
     # ---- pace, tries, windows

@@ -27,6 +27,7 @@ from angelia.audience.bitmaps.daily import MAX_ITEMS, event_rows, push_rows
 from angelia.audience.bitmaps.index import holds_any
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
+from angelia.lake.citing import input_of
 from angelia.users.index import require_index
 
 # A day's file holds this many people, in blocks, because opening a file costs as much as reading a thousand
@@ -146,12 +147,10 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
         spread: calls the given function for 0 … n - 1, anywhere, and returns the results in that order.
 
     Raises:
-        NotFound: there are no user_features of that day.
+        NotFound: there are no user_features of that day, or they cite no user_index.
     """
     features = lake.require("user_features", ds=ds)
-    index = next(
-        lake.cited(name) for name in features.inputs if name.split(":")[-1].startswith("user_index/")
-    )
+    index = input_of(lake, features, "user_index")
     shard_bits, n_ordinals = int(index.meta["shard_bits"]), int(index.meta["n_users"])
     block_bits = block_bits_for(n_ordinals, shard_bits)
     blocks = range(-(-n_ordinals >> block_bits))

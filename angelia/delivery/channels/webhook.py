@@ -33,6 +33,7 @@ from angelia.delivery.channels.base import (
 from angelia.errors import InvalidInput
 from angelia.transport.safe_http import REFUSED_ADDRESS, SafeHttp, parse_url
 from angelia.transport.wire import Answer, Request
+from angelia.users.addresses import ascii_url
 
 PAYLOAD_LIMIT = 20_000
 # Source: github.com/standard-webhooks/standard-webhooks, spec, "Webhook timestamp", written down 2026-11-21
@@ -83,7 +84,8 @@ class WebhookAdapter:
 
         The body is the same at every try; time and signature are headers.
         """
-        if parse_url(message.address) is None:
+        url = ascii_url(message.address)
+        if url is None or parse_url(url) is None:
             raise MessageRejected("bad_address")
         document = {
             "dispatch_id": message.dispatch_id,
@@ -103,7 +105,7 @@ class WebhookAdapter:
             (b"webhook-timestamp", stamp.encode()),
             (b"webhook-signature", sign(self._secret, message.dispatch_id, stamp, body).encode()),
         )
-        return Request(message.address.encode("ascii"), self._headers, body, extra, own_path=True)
+        return Request(url.encode("ascii"), self._headers, body, extra, own_path=True)
 
     def classify(self, answer: Answer) -> Verdict:
         """See `Adapter.classify`.

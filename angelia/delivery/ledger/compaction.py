@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.core import TIMESTAMP
+from angelia.contracts.outcomes import REJECTED
 from angelia.delivery.ledger import outcomes
-from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.ledger.ledger import LATE, STANDING, Ledger
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import PartRows
 from angelia.lake import Attempt, Commit, Lake
@@ -32,9 +33,29 @@ def merged(
     ledger: Ledger, family: Sequence[Part], columns: Sequence[str] = outcomes.SCHEMA.names
 ) -> pa.Table:
     """Return the best known outcome per manifest row, over a part and its follow-ups."""
-    return outcomes.merge(
-        outcomes.read(data, columns) for part in family for data in ledger.read_outcomes(part.id)
-    )
+    return outcomes.merge(_known(ledger, family, columns))
+
+
+def refused_rows(ledger: Ledger, family: Sequence[Part]) -> set[int]:
+    """Return the rows of which any try was refused for good, whatever may have come of the others."""
+    tables = _known(ledger, family, outcomes.COUNTED)
+    return {
+        row for some in tables for row in some.filter(pc.equal(some["outcome"], REJECTED))["row"].to_pylist()
+    }
+
+
+def _known(ledger: Ledger, family: Sequence[Part], columns: Sequence[str]) -> list[pa.Table]:
+    """Return the outcome tables of a part and its follow-ups, late truth taken into account."""
+    found: list[pa.Table] = []
+    for part in family:
+        standing, late = (
+            [outcomes.read(data, columns) for data in ledger.read_outcomes(part.id, [folder])]
+            for folder in (STANDING, LATE)
+        )
+        if standing and late:  # rare: only where a worker was taken for dead
+            standing = [outcomes.resolved(pa.concat_tables(standing), pa.concat_tables(late))]
+        found += [*standing, *late]
+    return found
 
 
 def counts(ledger: Ledger, family: Sequence[Part]) -> Counter[str]:
@@ -59,7 +80,9 @@ def compact(lake: Lake, ledger: Ledger, family_of: Callable[[], Sequence[Part]],
 
 
 def _commit(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit) -> None:
-    best, root = merged(ledger, family), family[0]
+    tables, root = _known(ledger, family, outcomes.SCHEMA.names), family[0]
+    best, gone = outcomes.merge(tables), outcomes.gone(tables)
+    del tables
     with lake.attempt("delivery_ledger", ds=root.ds, send_hour=root.send_hour, part=root.leaf) as attempt:
         _write(attempt, lake, root, best, _ledger_columns)
         attempt.publish(inputs=[manifest])
@@ -68,7 +91,7 @@ def _commit(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit
     ) as attempt:
         _write(attempt, lake, root, best, _receipt_columns)
         attempt.publish(inputs=[manifest])
-    _disable(lake, root, best)
+    _disable(lake, root, gone)
 
 
 def _write(
@@ -114,12 +137,11 @@ def _hex(digests: pa.ChunkedArray) -> pa.Array:
     return pa.array([None if value is None else value.hex() for value in digests.to_pylist()], pa.string())
 
 
-def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
+def _disable(lake: Lake, root: Part, gone: pa.Table) -> None:
     """Append the addresses that the provider called gone to the suppressions.
 
     An entry closes this address of this person from the instant the provider named, or else from its answer.
     """
-    gone = best.filter(outcomes.says_gone(best["reason"]))
     if not gone.num_rows:
         return
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist())
@@ -129,7 +151,7 @@ def _disable(lake: Lake, root: Part, best: pa.Table) -> None:
         picked = source.read(gone["row"].to_pylist())
     for dispatch, user, address, at in zip(
         *(picked[name].to_pylist() for name in ("dispatch_id", "user_id", "address")),
-        pc.coalesce(gone["gone_us"], gone["at_us"]).to_pylist(),
+        gone["gone_us"].to_pylist(),
         strict=True,
     ):
         # Of the dispatch alone, so that a rerun over the same outcomes adds nothing.

@@ -17,7 +17,7 @@ import base64
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from angelia.errors import Corrupt, NotFound
 from angelia.lake.store import Store
 
 STALE_US = 300 * 1_000_000
+STANDING, LATE = "outcomes", "late"  # folders of outcome objects
 PAYLOAD_BYTES = 8  # of a payload hash in an intent: rows are compared one with one, so chance has 2^-64
 
 
@@ -271,16 +272,16 @@ class Ledger:
         return tuple(
             len(self.store.children(f"{folder}/{part}"))
             for part in sorted(parts)
-            for folder in ("outcomes", "late")
+            for folder in (STANDING, LATE)
         )
 
-    def read_outcomes(self, part: str) -> Iterable[bytes]:
+    def read_outcomes(self, part: str, folders: Sequence[str] = (STANDING, LATE)) -> Iterable[bytes]:
         """Yield the outcome objects of a part: first those that stand, then late ones.
 
         Raises:
             Corrupt: one is damaged.
         """
-        for folder in ("outcomes", "late"):
+        for folder in folders:
             for name in self.store.children(f"{folder}/{part}"):
                 key = f"{folder}/{part}/{name}"
                 yield open_bytes(self.store.read(key), key)

@@ -17,9 +17,9 @@ from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED, REJECTED, 
 from angelia.delivery.manifest.objects import damaged, open_bytes, seal_bytes
 from angelia.errors import Corrupt
 
-# When a row has several: what is known to have happened beats what is not, and `ambiguous` is never forgotten
-# for a later "not sent".
-RANK = {ACCEPTED: 5, REJECTED: 4, AMBIGUOUS: 3, SKIPPED: 2, DEFERRED: 1}
+# When a row has several: an arrival that is known beats one that may have been, and neither is ever forgotten
+# for a later try that was refused or not made: that says nothing about the earlier one.
+RANK = {ACCEPTED: 5, AMBIGUOUS: 4, REJECTED: 3, SKIPPED: 2, DEFERRED: 1}
 SCHEMA = pa.schema(
     [
         ("row", pa.int32()),
@@ -135,6 +135,30 @@ def merge(tables: Iterable[pa.Table]) -> pa.Table:
     np.add.at(attempts, rows, table["n_attempts"].to_numpy())
     total = pa.array(np.minimum(attempts[sorted_rows[last]], 32_767).astype(np.int16))
     return best.set_column(best.schema.get_field_index("n_attempts"), SCHEMA.field("n_attempts"), total)
+
+
+def resolved(standing: pa.Table, late: pa.Table) -> pa.Table:
+    """Return the standing outcomes without those that a late one explains.
+
+    Whoever took a lost owner's batch over and sent nothing itself knows of its one try only that it may have
+    arrived. Where the owner comes back and says that this very try was refused, it has not.
+    """
+    refused = late.filter(pc.equal(late["outcome"], REJECTED))["row"].combine_chunks()
+    unknown = pc.and_(pc.equal(standing["outcome"], AMBIGUOUS), pc.equal(standing["n_attempts"], 0))
+    return standing.filter(pc.invert(pc.and_(unknown, pc.is_in(standing["row"], refused))))
+
+
+def gone(tables: Iterable[pa.Table]) -> pa.Table:
+    """Return rows whose address a provider called gone at any try, and since when (`gone_us`, the latest).
+
+    The best known outcome need not say it: a try that may have arrived outranks the one that was refused.
+    """
+    given = list(tables)
+    table = pa.concat_tables(given) if given else SCHEMA.empty_table()
+    table = table.filter(pc.or_(says_gone(table["reason"]), pc.is_valid(table["gone_us"])))
+    since = pc.coalesce(table["gone_us"], table["at_us"])
+    found = pa.table({"row": table["row"], "gone_us": since}).group_by("row", use_threads=False)
+    return found.aggregate([("gone_us", "max")]).rename_columns(["row", "gone_us"]).sort_by("row")
 
 
 def count(table: pa.Table) -> Counter[str]:

@@ -58,10 +58,12 @@ def release(lake: Lake, ds: str, send_hour: str | None, *, dry_run: bool) -> dic
         if send_hour not in (None, root.send_hour) or not all(ledger.is_done(part.id) for part in family):
             continue
         best = compaction.merged(ledger, family)
+        # Refused once, refused again: another request would learn nothing of the try that got no answer.
+        refused = compaction.refused_rows(ledger, family)
         rows = [
             row
             for row, outcome in zip(best["row"].to_pylist(), best["outcome"].to_pylist(), strict=True)
-            if outcome == AMBIGUOUS
+            if outcome == AMBIGUOUS and row not in refused
         ]
         if rows:
             n_rows, n_parts = n_rows + len(rows), n_parts + 1

@@ -12,7 +12,7 @@ nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -28,12 +28,14 @@ from angelia.delivery.manifest.parts import FALLOVER, Part
 from angelia.delivery.manifest.rows import PartRows, batches_of
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot
 from angelia.lake import Commit, FileEntry, Lake
+from angelia.users.addresses import ascii_forms, same_address, same_addresses
 from angelia.users.index import index_head
-from angelia.users.suppressions import address_hash, address_key
+from angelia.users.suppressions import address_hashes, address_key
 
 # Words for "this address, not this message": whatever the provider's code after `gone:`.
 UNREACHABLE = ("bad_address", "address_refused", "address_gone")
 _AT_ONCE = 2_000
+_ENDPOINT = ("user_id", "channel", "address", "registered_ts", "is_active")
 
 
 def fall_over(
@@ -163,7 +165,8 @@ class Reach:
     def addresses(self, users: Sequence[str], ordinals: Sequence[int]) -> dict[tuple[str, str], str]:
         """Return the newest usable address of each (person, channel).
 
-        Usable means active, on a channel that the person has not refused, and not gone.
+        Usable means active, on a channel that the person has not refused, not gone, and not registered by
+        somebody else since.
         """
         shards = {ordinal >> self._bits for ordinal in ordinals}
         wanted = pa.array(users, pa.string())
@@ -176,22 +179,41 @@ class Reach:
                         for user, names in zip(*batch.to_pydict().values(), strict=True)
                         for name in names or ()
                     }
+        known = [
+            row
+            for table in self._endpoints_where(lambda rows: pc.is_in(rows["user_id"], wanted))
+            for row in _reachable(table)
+            if row[:2] in allowed and self._lives(*row[:4])
+        ]
+        owners = self._owners({row[1:2] + row[4:] for row in known})
         best: dict[tuple[str, str], tuple[datetime, str]] = {}
-        for entry in self._endpoints.files:
-            for batch in self._of(
-                entry, ("user_id", "channel", "address", "registered_ts", "is_active"), wanted
-            ):
-                for user, channel, address, at, is_active in zip(*batch.to_pydict().values(), strict=True):
-                    known = best.get((user, channel))
-                    is_newer = known is None or at > known[0] or (at == known[0] and address < known[1])
-                    if (
-                        is_active
-                        and is_newer
-                        and (user, channel) in allowed
-                        and self._lives(user, channel, address, at)
-                    ):
-                        best[user, channel] = at, address
+        for user, channel, address, at, same in known:
+            before = best.get((user, channel))
+            is_newer = before is None or at > before[0] or (at == before[0] and address < before[1])
+            if is_newer and owners.get((channel, same), user) == user:
+                best[user, channel] = at, address
         return {key: address for key, (_, address) in best.items()}
+
+    def _owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return whose each address (channel, spelling that is equal for all) is: its newest registration's.
+
+        Only living registrations count; of two at one instant the larger user id, as the night has it.
+        """
+        spellings = pa.array(sorted({same for _, same in addresses}), pa.string())
+        newest: dict[tuple[str, str], tuple[datetime, str]] = {}
+        if not len(spellings):
+            return {}
+        for table in self._endpoints_where(lambda rows: pc.is_in(same_addresses(rows), spellings)):
+            for user, channel, address, at, same in _reachable(table):
+                if (channel, same) in addresses and self._lives(user, channel, address, at):
+                    newest[channel, same] = max((at, user), newest.get((channel, same), (at, user)))
+        return {key: user for key, (_, user) in newest.items()}
+
+    def _endpoints_where(self, condition: Callable[[pa.Table], pa.ChunkedArray]) -> Iterator[pa.Table]:
+        for entry in self._endpoints.files:
+            for batch in batches_of(self._lake, entry, _ENDPOINT):
+                rows = pa.Table.from_batches([batch])
+                yield ascii_forms(rows.filter(condition(rows)))
 
     def _of(self, entry: FileEntry, columns: Sequence[str], users: pa.Array) -> Iterator[pa.RecordBatch]:
         for batch in batches_of(self._lake, entry, columns):
@@ -208,8 +230,17 @@ class Reach:
                     )
         if not any(name == user for name, _ in self._gone):
             return True
-        entries = self._gone.get((user, address_hash(address_key(self._lake.store), channel, address)), ())
+        hashes = address_hashes(address_key(self._lake.store), channel, address)
+        entries = [entry for hashed in hashes for entry in self._gone.get((user, hashed), ())]
         return not any(of in (None, channel) and registered <= since for of, since in entries)
+
+
+def _reachable(table: pa.Table) -> Iterator[tuple[str, str, str, datetime, str]]:
+    """Yield (user, channel, address, registered, its spelling that is equal for all) of active endpoints."""
+    columns = [table[name].to_pylist() for name in _ENDPOINT]
+    for user, channel, address, at, is_active in zip(*columns, strict=True):
+        if is_active and None not in (user, channel, address, at):
+            yield user, channel, address, at, same_address(channel, address)
 
 
 def without_surprise(every: Collection[Part], tried: Collection[str]) -> list[Part]:

@@ -21,6 +21,7 @@ from datetime import datetime
 
 from angelia.errors import Conflict, NotFound
 from angelia.lake.failpoint import failpoint
+from angelia.lake.keys import lake_key
 from angelia.lake.store import Store
 
 LOCKS = "erasing/locks"
@@ -106,9 +107,7 @@ class Journal:
         return [(key, json.loads(self.store.read(key))) for key in list(self.store.list("erasing/drops"))]
 
     def _note(self, user: str) -> str:
-        if not self.store.exists("keys/erasure"):
-            self.store.create("keys/erasure", secrets.token_hex(32).encode())
-        digest = hmac.new(self.store.read("keys/erasure"), user.encode(), hashlib.sha256).hexdigest()
+        digest = hmac.new(lake_key(self.store, "erasure"), user.encode(), hashlib.sha256).hexdigest()
         return f"erasing/people/{digest[:32]}"
 
 

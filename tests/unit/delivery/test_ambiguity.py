@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from angelia.delivery.ledger import compaction
+from angelia.delivery.ledger.resend import resend
+from angelia.delivery.ledger.status import release
 from angelia.delivery.sending.rendering import Renderer
 from angelia.transport.wire import UNKNOWN, Answer
 
@@ -75,6 +77,39 @@ def test_a_repeat_that_cannot_be_built_hides_no_first_try(
     texts = iter([("title", "body", None)])
     monkeypatch.setattr(Renderer, "__call__", lambda *_: next(texts))
     assert known(bench, OK) == [("ambiguous", "no_answer")]
+
+
+def test_a_refused_follow_up_hides_no_first_try(bench: Any, fcm_error: Error) -> None:
+    bench.plan(1, guarantee="at_least_once")
+    bench.deliver(lambda nth, _: LOST if nth <= 8 else fcm_error(404, "UNREGISTERED"))
+    assert sorted(part.kind for part in bench.parts()) == ["deferred", "plan"]
+    ((outcome, reason, n),) = [(r["outcome"], r["reason"], r["n_attempts"]) for r in bench.ledger().values()]
+    assert (outcome, reason, n) == ("ambiguous", "no_answer", 9)
+    (receipts,) = bench.lake.partitions("push_receipts", ds="2026-11-14")
+    kinds = bench.lake.read(bench.lake.require("push_receipts", **receipts), ["kind"])["kind"].to_pylist()
+    assert kinds == ["ambiguous"], "caps count it as sent"
+    (entry,) = bench.lake.read_log("suppressions").to_pylist()
+    assert entry["reason"] == "gone", "the address is closed all the same"
+
+
+def test_what_was_refused_once_is_not_tried_again(bench: Any, fcm_error: Error) -> None:
+    bench.plan(2, guarantee="at_least_once")
+    bench.deliver(lambda nth, _: LOST if nth <= 8 else fcm_error(400, "INVALID_ARGUMENT"))
+    bench.deliver(lambda *_: OK)
+    assert bench.wire.requests == []
+    assert release(bench.lake, "2026-11-14", None, dry_run=True)["rows"] == 0
+    campaigns = {row["campaign_id"] for row in bench.ledger().values()}
+    at = int(START.timestamp() * 1e6)
+    counted = resend(bench.lake, ["2026-11-14"], campaigns, at, at)
+    assert counted["left_out"] == {"already_ambiguous": 2}
+
+
+def test_a_gone_repeat_closes_the_address(bench: Any, fcm_error: Error) -> None:
+    assert known(bench, fcm_error(404, "UNREGISTERED")) == [("ambiguous", "no_answer")]
+    (part,) = [part for part in bench.parts() if part.kind == "plan"]
+    said = compaction.merged(bench.delivery.ledger, [part])["gone_us"].to_pylist()
+    assert said[0] >= int(START.timestamp() * 1e6), "known before, and without, a follow-up"
+    assert [entry["reason"] for entry in bench.lake.read_log("suppressions").to_pylist()] == ["gone"]
 
 
 def test_a_part_tries_a_message_eight_times(bench: Any, fcm_error: Error) -> None:

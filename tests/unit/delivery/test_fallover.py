@@ -230,6 +230,31 @@ def test_people_the_next_channel_cannot_reach_stay(bench: Any, fcm_error: Error)
     assert tokens(bench) == ["mail-4"]
 
 
+def test_an_address_of_another_is_not_fallen_over_to(bench: Any, fcm_error: Error) -> None:
+    earlier = START - timedelta(days=30)
+    mail = {
+        0: {"address": "Jo@B\u00fccher.example", "registered_ts": earlier},
+        1: {"address": "jo@xn--bcher-kva.example "},  # the same mailbox, and its owner since
+        2: {"address": "ann@m.example"},
+        3: {"address": "Ann@m.example", "is_active": False, "registered_ts": START},  # takes nothing away
+        4: {"address": "bo@m.example"},
+        5: {
+            "address": "bo@m.example",
+            "registered_ts": START - timedelta(days=2),
+        },  # but a provider called it gone for u5
+    }
+    plan(bench.lake, 6, mail=mail)
+    hashed = address_hash(address_key(bench.lake.store), "email", "BO@m.example")
+    since = START - timedelta(days=1)
+    entry = {"entry_id": "g", "user_id": "u00000005", "channel": "email", "since_ts": since, "reason": "gone"}
+    schema = arrow.schema(dataset("suppressions"))
+    rows = pa.Table.from_pylist([{**entry, "address_hash": hashed}], schema=schema)
+    bench.lake.append_log("suppressions", rows)
+    bench.deliver(gone(bench, fcm_error, 6))
+    bench.deliver()
+    assert tokens(bench) == ["ann@m.example", "bo@m.example", "jo@xn--bcher-kva.example "]
+
+
 def test_a_suppression_since_then_holds_there_too(bench: Any, fcm_error: Error) -> None:
     plan(bench.lake, 2)
     bench.deliver(gone(bench, fcm_error, 2))

@@ -12,6 +12,7 @@ import pytest
 
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.sending import ANSWERED_DAYS, MAX_TTL_HOURS, PLAN_HOURS
+from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.ledger.outcomes import Outcomes, gone_reason, merge, read, says_gone
 from angelia.delivery.manifest import parts, sample_plan
@@ -172,15 +173,15 @@ def test_an_intent_has_one_owner_and_late_truth_is_kept(lake: Lake, part: parts.
     assert merged["outcome"].to_pylist() == ["accepted", "accepted", "ambiguous", "ambiguous"]
 
 
-def outcomes(runs: list[tuple[str, int]]) -> bytes:
+def outcomes(runs: list[tuple[str, int]], tries: int = 1) -> bytes:
     words = [word for word, n in runs for _ in range(n)]
     batch: Any = Outcomes(list(range(len(words))))
     batch.outcome[:] = words
-    batch.attempts[:] = [1] * len(words)
+    batch.attempts[:] = [tries] * len(words)
     return bytes(batch.to_bytes())
 
 
-BEST_FIRST = ("accepted", "rejected", "ambiguous", "skipped", "deferred")
+BEST_FIRST = ("accepted", "ambiguous", "rejected", "skipped", "deferred")
 
 
 @pytest.mark.parametrize("better", BEST_FIRST)
@@ -192,6 +193,27 @@ def test_merging_keeps_the_best_known_outcome_whatever_the_order(better: str, wo
         table = merge(read(outcomes([(word, 1)])) for word in order)
         assert table["outcome"].to_pylist() == [better]
         assert table["n_attempts"].to_pylist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("tries", "late", "known"),
+    [
+        (0, "rejected", "rejected"),  # the one try there was
+        (1, "rejected", "ambiguous"),  # the second worker's own try may have arrived
+        (0, "skipped", "ambiguous"),
+        (0, "accepted", "accepted"),
+    ],
+)
+def test_a_lost_owner_explains_its_own_try_only(
+    lake: Lake, part: parts.Part, tries: int, late: str, known: str
+) -> None:
+    first, second = (Ledger(lake.store, replace(ELSEWHERE, host=name), lambda: 0) for name in ("a", "b"))
+    a, b = first.claim(part), second.claim(part, takeover=True)
+    assert a is not None
+    assert b is not None
+    assert second.conclude(b, 0, outcomes([("ambiguous", 1)], tries))
+    assert not first.conclude(a, 0, outcomes([(late, 1)]))
+    assert compaction.merged(first, [part])["outcome"].to_pylist() == [known]
 
 
 def test_a_batch_with_an_unaccounted_row_cannot_be_written() -> None:

@@ -55,12 +55,13 @@ def imported(tmp_path: Path, lake: Lake, channel: str, *addresses: str) -> tuple
         ("apns", "0123456789ABCDEF0123456789abcdef", "0123456789ABCDEF0123456789abcdef"),
         ("email", "anna.b+news@mail.example", "anna.b+news@mail.example"),
         ("email", " anna@mail.example ", "anna@mail.example"),
-        ("email", "anna@m\u00fcller.example", "anna@m\u00fcller.example"),
-        ("email", "anna@\u4f8b\u5b50.example", "anna@\u4f8b\u5b50.example"),
+        ("email", "anna@m\u00fcller.example", "anna@xn--mller-kva.example"),
+        ("email", "anna@\u4f8b\u5b50.example", "anna@xn--fsqu00a.example"),
         ("email", "o'neil@xn--mller-kva.example", "o'neil@xn--mller-kva.example"),
         ("sms", "+4917112345678", "+4917112345678"),
         ("sms", "+49 (171) 123-456.78", "+4917112345678"),
         ("webhook", "https://hooks.example/a?b=c", "https://hooks.example/a?b=c"),
+        ("webhook", "https://m\u00fcller.example:8443/a", "https://xn--mller-kva.example:8443/a"),
         ("webpush", "https://push.example/send/abc", "https://push.example/send/abc"),
     ],
 )
@@ -101,6 +102,7 @@ def test_a_possible_address_is_kept(
         ("sms", "4.91711E+12", "no phone number of the form +4917112345678"),
         ("webhook", "http://hooks.example/a", "no https URL"),
         ("webhook", "hooks.example", "no https URL"),
+        ("webhook", "https://\u2460\u2461\u2466.0.0.1/", "no https URL"),
         ("webpush", "null", "a placeholder"),
     ],
 )

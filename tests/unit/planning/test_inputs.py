@@ -125,6 +125,19 @@ def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:
         attempt.publish()
 
 
+def test_caps_count_the_plan_that_is_sent(night: Lake) -> None:
+    before = "2026-11-13"
+    write(night, "decisions", valid_rows("decisions", 4), before)
+    pending = night.require("decisions", ds=before)
+    keys = {"send_hour": "2026-11-14T04", "channel": "fcm", "priority": "low", "part": "0000"}
+    with night.attempt("dispatch_manifest", ds=before) as attempt:
+        attempt.write(valid_rows("dispatch_manifest", 2), "part-0000.parquet", keys=keys)
+        attempt.publish(inputs=[pending], params={"held_back": ["sale"]})
+    write(night, "decisions", valid_rows("decisions", 3), before)  # made again, and never emitted
+    inputs = find_inputs(night, DS, 28)
+    assert (inputs.previous, inputs.held) == (pending, ("sale",))
+
+
 @pytest.mark.parametrize(
     "policy", [{"caps": [{"messages": 1, "days": 1}]}, {"caps": [{"messages": 9, "days": 60}]}]
 )

@@ -271,3 +271,15 @@ def test_the_command_writes_now_a_night_and_replays(
         "replay-1/2026-11-14-quality.html",
     ]
     assert (settings_home / "reports" / "quality.html").read_text("utf-8") == page
+
+
+def test_a_mistyped_year_is_not_the_newest_night(week: Lake, settings_home: Path) -> None:
+    numbered.store(week, "guard", "2026-11-27", {})  # a guard's verdict alone checks no gate
+    keep(week, "2062-11-14", GOOD)
+    reports = Path(publish_report(load_settings())["report"]).parent
+    assert publish_report(load_settings())["ds"] == LAST
+    (reports / "quality.html").unlink()
+    publish_report(load_settings(), "2062-11-14")
+    assert not (reports / "quality.html").exists()
+    assert publish_report(load_settings(), LAST)["ds"] == LAST
+    assert (reports / "quality.html").is_file()

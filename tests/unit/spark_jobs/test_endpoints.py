@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
 from angelia.users.suppressions import address_hash, address_key
-from spark_jobs._endpoints import gone_by, living, owned
+from spark_jobs._endpoints import gone_by, living, owned, read_endpoints
 
 DS = "2026-11-14"
 AT = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -99,3 +99,29 @@ def test_an_address_belongs_to_its_newest_owner_only(spark) -> None:
         "v2",
     ]
     assert owned(kept)[1] is None
+
+
+def test_two_spellings_of_a_host_are_one_address(spark, settings_home, lake) -> None:
+    later = AT + timedelta(days=1)
+    rows = [
+        ("u1", "email", "Jo@B\u00fccher.example", AT, True),
+        ("u2", "email", "jo@XN--bcher-kva.example", later, True),
+        ("u3", "webhook", "https://b\u00fccher.example/Hook", AT, True),
+        ("u4", "webhook", "https://xn--bcher-kva.example/Hook", later, True),
+        ("u5", "webhook", "https://xn--bcher-kva.example/hook", AT, True),  # of a path every character counts
+        ("u6", "email", "b\u00fccher", AT, True),  # no address: kept as it is
+    ]
+    names = ["user_id", "channel", "address", "registered_ts", "is_active"]
+    table = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    with lake.attempt("user_endpoints", ds=DS) as attempt:
+        attempt.write(table, "part-0000.parquet", conform=False)
+        commit = attempt.publish()
+    endpoints = read_endpoints(spark, lake, commit)
+    kept, _ = owned(endpoints)
+    assert sorted(row.user_id for row in kept.collect()) == ["u2", "u4", "u5", "u6"]
+    assert {row.address for row in kept.collect() if row.user_id == "u6"} == {"b\u00fccher"}
+    gone = entry(lake, 1, "u2", "email", None, later)
+    gone["address_hash"] = address_hash(address_key(lake.store), "email", "JO@b\u00fccher.example")
+    log = pa.Table.from_pylist([gone], schema=arrow.schema(dataset("suppressions")))
+    lake.append_log("suppressions", log)
+    assert "u2" not in {row.user_id for row in living(spark, lake, endpoints, DS).collect()}

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from angelia.delivery.channels.base import Message
+from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.transport import safe_http
 from angelia.transport.safe_http import REFUSED_ADDRESS, SafeHttp, is_public, parse_url
 from angelia.transport.wire import NOT_SENT, Answer, Request
+from angelia.users.addresses import ascii_url
 
 ODD = [
     "http://example.com/", "ftp://example.com/", "//example.com/", "https://", "https:///x",
@@ -19,8 +22,13 @@ ODD = [
     "https://0177.0.0.1/", "https://127.1/",
     "https://127.0.0.1./", "https://1.2.3.4.5/", "https://example.com\\@127.0.0.1/",
     "https://example.com/\r\nx: y", "https://exa mple.com/",
-    "https://example.com:99999/", "https://example.com:x/", "https://ex\u00e4mple.com/",
-    "https://\u2460\u2461\u2466.0.0.1/", "https://[::1/",
+    "https://example.com:99999/", "https://example.com:x/", "https://[::1/",
+    # In Unicode: addresses in digits, other marks for a dot or a slash, labels that are none, a path.
+    "https://\u2460\u2461\u2466.0.0.1/", "https://127\u30020.0.1/", "https://\uff11\uff12\uff17.0.0.1./",
+    "https://\uff10\uff58\uff17\uff46.1/", "https://ex\u00e4mple.com\u2044x/", "https://a\u2488com/",
+    "https://-\u00fc.example/", "https://xn--\u00fc.example/", "https://\u00fc\u200d.example/",
+    "https://u@ex\u00e4mple.com/", "https://ex\u00e4mple.com:99999/", "https://ex\u00e4mple.com/\u00e4",
+    "https://ex\u00e4mple.com\\@127.0.0.1/", "https://" + "\u00e4" * 254 + ".example/", "http://\u00e4.example/",
     "https://[0:0:0:0:0:0:0:1]/", "https://[fe80::1%25eth0]/", "javascript:alert(1)", "file:///etc/passwd",
     "https://a..b/", "https://-a.example/", "https://" + "a" * 64 + ".example/", "",
     "https://example.com/" + "x" * 2048, "gopher://127.0.0.1:6379/_x",
@@ -43,6 +51,55 @@ def test_what_is_one() -> None:
     )
     assert parse_url("https://[::ffff:7f00:1]/") is not None
     assert parse_url("https://[2606:4700::1111]/") == ("2606:4700::1111", 443, "/")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://ex\u00e4mple.com/", "xn--exmple-cua.com"),
+        ("https://EX\u00c4MPLE.com:8443/a?b", "xn--exmple-cua.com"),
+        ("https://exa\u0308mple.com/", "xn--exmple-cua.com"),  # decomposed: the same name
+        ("https://ex\u00e4mple\u3002com/", "xn--exmple-cua.com"),
+        ("https://stra\u00dfe.example/", "xn--strae-oqa.example"),  # IDNA 2008: not strasse
+        ("https://\u4f8b\u5b50.\u6d4b\u8bd5/", "xn--fsqu00a.xn--0zwm56d"),
+        (
+            "https://\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3/",
+            "localhost",
+        ),  # refused when looked up
+    ],
+)
+def test_a_host_in_unicode_is_what_dns_has(url: str, host: str) -> None:
+    parsed = parse_url(url)
+    assert parsed is not None
+    assert parsed.host == host
+    assert parse_url(ascii_url(url) or "") == parsed
+
+
+def test_the_checks_see_the_host_that_is_looked_up() -> None:
+    """What is resolved is the normalised name, and an address of ours is refused whatever spelt it."""
+    asked: list[str] = []
+
+    async def resolver(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    urls = ["https://\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3/", "https://ex\u00e4mple.com/"]
+    for url in urls:
+        adapter = WebhookAdapter(b"s")
+        assert post(SafeHttp(1.0, resolver=resolver), adapter, url).failure == REFUSED_ADDRESS
+    assert asked == ["localhost", "xn--exmple-cua.com"]
+
+
+def post(http: SafeHttp, adapter: WebhookAdapter, url: str) -> Answer:
+    """Return what comes of one message to a URL as the adapter builds it."""
+
+    async def run() -> Answer:
+        answers: asyncio.Queue[Answer] = asyncio.Queue()
+        request = adapter.build_request(Message(url, "d", "t", "b", None, None, 60, False))
+        http.submit(request, b"", lambda _, answer: answers.put_nowait(answer), None)
+        return await answers.get()
+
+    return asyncio.run(run())
 
 
 NOT_PUBLIC = [

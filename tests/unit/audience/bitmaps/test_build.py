@@ -16,6 +16,7 @@ from angelia.audience.bitmaps.build import build_index, one_by_one
 from angelia.audience.query import Audience
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
+from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.chain import append_chain
 from spark_jobs._spread import in_processes
@@ -251,3 +252,13 @@ def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
         night_one(lake)
         contents.append(content(lake, build_index(lake, DS, history_days=HISTORY, spread=spread)[0]))
     assert contents[0] == contents[1]
+
+
+def test_features_that_cite_no_index_are_named(lake: Lake) -> None:
+    write(lake, "user_features", valid_rows("user_features", 10), DS)
+    with pytest.raises(NotFound) as lacking:
+        build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
+    assert lacking.value.one_line() == (
+        "user_features/ds=2026-11-14@1 does not say which user_index it was made from; "
+        "make it again (build_features --ds 2026-11-14), and all after it"
+    )

@@ -1,0 +1,36 @@
+"""What a night's manifests were made from: the plan that is sent, whatever was planned again since.
+
+Grain: night. Reads commits; writes nothing. Surprise: a plan that was made again and never emitted is the
+newest plan, and nobody is sent it.
+"""
+
+from __future__ import annotations
+
+from angelia.errors import AngeliaError
+from angelia.lake import Commit, Lake
+from angelia.lake.citing import input_of
+
+
+def served(lake: Lake, name: str, ds: str) -> Commit | None:
+    """Return the commit of a dataset of one day that the night's manifests were made from, or their plan was.
+
+    It is the newest where there are no manifests yet, or where neither names one whose files still stand.
+    """
+    manifest = lake.head("dispatch_manifest", ds=ds)
+    if name == "dispatch_manifest":
+        return manifest
+    for commit in (manifest, _input(lake, manifest, "decisions")):
+        made_from = _input(lake, commit, name)
+        if made_from is not None:
+            return made_from
+    return lake.head(name, ds=ds)
+
+
+def _input(lake: Lake, commit: Commit | None, name: str) -> Commit | None:
+    """Return what a commit was made from, if its files still stand."""
+    try:
+        made_from = None if commit is None else input_of(lake, commit, name)
+    except AngeliaError:
+        return None
+    is_there = made_from and made_from.number in lake.numbers(made_from.branch, name, made_from.partition)
+    return made_from if is_there else None
