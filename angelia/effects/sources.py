@@ -79,7 +79,7 @@ class Sources:
 
 
 def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
-    """Return a night's commits: the plan that is sent, what came of it; what is not there yet has none."""
+    """Return a night's commits: the plan that is sent and what came of it, so far."""
     commits: dict[str, tuple[Commit, ...]] = {}
     for name in NIGHT:
         of_day = dataset(name).partition == ("ds",)

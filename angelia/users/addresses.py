@@ -34,7 +34,9 @@ def ascii_host(host: str) -> str | None:
 
 
 def ascii_url(text: str) -> str | None:
-    """Return a URL with its host as DNS has it; None if its host is no name, or something else is not ASCII.
+    """Return a URL with its host as DNS has it, or None.
+
+    None if its host is no name, or something else is not ASCII.
 
     A host that comes to an address in digits is none: only its one canonical form is an address.
     """
@@ -56,7 +58,10 @@ def unicode_host(host: str) -> str:
 
 
 def ascii_form(channel: str, address: str) -> str:
-    """Return an address with its host as DNS has it; as it is where it has none, or none that is a name."""
+    """Return an address with its host as DNS has it.
+
+    It stays as it is where it has no host, or one that is no name.
+    """
     if address.isascii() or channel not in WITH_HOST:
         return address
     if channel == "webhook":

@@ -1,4 +1,4 @@
-"""Jobs after a gate read exactly what it judged, and say so when a newer commit came in between."""
+"""Jobs after a gate read exactly what it judged, and name what came in between."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def put(lake: Lake, name: str, n: int = 40, **leaf: str) -> Commit:
 
 
 def judge(lake: Lake, breach: str = "") -> None:
-    """Store the verdicts of one check a dataset: what the gate looks at, without the second that it takes."""
+    """Store the verdicts of one check a dataset, without the second that a check takes."""
     gate, found = gate_of("sources"), []
     for name in (*gate.required, *gate.optional):
         if commits := tuple(commit.citation() for commit in commits_for(lake, name, DS)):
