@@ -1,4 +1,4 @@
-"""The table of breakages fits the code: a breakage that no longer applies would catch nothing, unseen."""
+"""The table of breakages fits the code: one that no longer applies would catch nothing."""
 
 from __future__ import annotations
 

@@ -370,8 +370,7 @@ class Batch:
             sender.answered(address)
             if i in self.last and self.last[i][0] == words.AMBIGUOUS:
                 # An earlier try may have arrived all the same; the address is gone whatever came of it.
-                if kind == base.GONE:
-                    self.out.gone[i] = verdict.gone_us or self.work.clock.now()
+                self.out.gone[i] = verdict.gone_us or self.work.clock.now() if kind == base.GONE else None
                 self.settle(i, words.AMBIGUOUS, self.last[i][1])
             else:
                 self.out.gone[i] = verdict.gone_us
