@@ -84,9 +84,7 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
 def same_address(channel: Column, address: Column) -> Column:
     """Return a form that is equal for two spellings of one address.
 
-    Hosts are as DNS has them already.
-
-    As `angelia.users.addresses.same_address`, which says why.
+    As `angelia.users.addresses.same_address`, which says why; hosts are as DNS has them already.
     """
     bare = F.trim(address)
     return (

@@ -31,7 +31,10 @@ def read_dataset(
     *,
     change: Callable[[pa.Table], pa.Table] | None = None,
 ) -> DataFrame:
-    """Return columns of a commit as a DataFrame, each `change`d as it is read."""
+    """Return columns of a commit as a DataFrame, one partition a file.
+
+    Each file's rows are `change`d as they are read.
+    """
     whole = spark_schema(dataset(commit.dataset))
     # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was
     # promised none.

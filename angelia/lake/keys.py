@@ -1,4 +1,4 @@
-"""Secrets of one lake: random keys, made once, each with its checksum beside it.
+"""Secrets of one lake: random keys below `keys/`, each with its checksum beside it.
 
 `keys/{name}` holds 64 hex digits, `keys/{name}.sha256` the checksum of these bytes. Surprise: a key that an
 older version made gets its checksum when it is first read, and is trusted as it stands until then. A key that

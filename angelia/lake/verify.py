@@ -45,9 +45,9 @@ def verify(
     ds: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Integrity:
-    """Check the commits of this lake's branch, of one dataset or all, of one day or all.
+    """Check the commits of this lake's branch: of one dataset or all, of one day or all.
 
-    With all, the lake's keys are checked, too.
+    Where neither is named, the lake's keys are checked, too.
 
     Each file must exist with equal size and sha256, and a readable footer with the rows and columns promised.
     Each commit's inputs must exist with the content that was cited. Expired commits are only counted: their

@@ -34,11 +34,10 @@ def ascii_host(host: str) -> str | None:
 
 
 def ascii_url(text: str) -> str | None:
-    """Return a URL with its host as DNS has it, or None.
+    """Return a URL with its host as DNS has it; None if the host is no name.
 
-    None if its host is no name, or something else is not ASCII.
-
-    A host that comes to an address in digits is none: only its one canonical form is an address.
+    None, too, if something else in it is not ASCII. A host that comes to an address in digits is no name:
+    only its one canonical form is an address.
     """
     if text.isascii():
         return text
@@ -58,10 +57,7 @@ def unicode_host(host: str) -> str:
 
 
 def ascii_form(channel: str, address: str) -> str:
-    """Return an address with its host as DNS has it.
-
-    It stays as it is where it has no host, or one that is no name.
-    """
+    """Return an address with its host as DNS has it; as it is where it has no such host."""
     if address.isascii() or channel not in WITH_HOST:
         return address
     if channel == "webhook":

@@ -45,14 +45,14 @@ def address_key(store: Store) -> bytes:
 
 
 def address_hash(key: bytes, channel: str, address: str) -> str:
-    """Return the keyed hash (32 hex digits) that names an address, one for all its spellings."""
+    """Return the keyed hash by which suppressions name an address (32 hex digits)."""
     return _hashed(key, channel, same_address(channel, address))
 
 
 def address_hashes(key: bytes, channel: str, address: str) -> set[str]:
-    """Return every hash by which a suppression may name this address.
+    """Return every hash that a suppression of this address may bear.
 
-    Older versions hashed one spelling.
+    Older versions hashed the one spelling they met.
     """
     spellings = {address, same_address(channel, address)}
     if channel == "email":  # imports kept the domain as it was written

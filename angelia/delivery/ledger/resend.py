@@ -1,11 +1,11 @@
 """`angelia ledger resend`: send decided messages again that no provider has seen.
 
-Reads manifests, ledger objects, stops, suppressions and the newest user_preferences; writes follow-up parts,
-which the next delivery takes. Grain: manifest row. A row is left out, under a reason, if its message reached
-its provider or may have (`already_…`), by whatever plan; if a worker is still at it (`pending`), its own
-window has closed, the person has refused it since, or a later plan has it (`planned_again`). Counting comes
-first, and returns a hash: of the instant, and of what may go but for consent. Only what has this hash is
-sent again, less what has closed or was refused since.
+Reads manifests, ledger objects, stops, suppressions and the user_preferences since the plan; writes follow-up
+parts, which the next delivery takes. Grain: manifest row. A row is left out, under a reason, if its message
+reached its provider or may have (`already_…`), by whatever plan; if a worker is still at it (`pending`), its
+own window has closed, the person has refused it since, or a later plan has it (`planned_again`). Counting
+comes first, and returns a hash: of the instant, and of what may go but for consent. Only what has this hash
+is sent again, less what has closed or was refused since.
 
 Surprise: a message never leaves the window it was decided for; later than that takes another plan.
 """
@@ -90,7 +90,7 @@ def resend(
     """
     parts.require_main(lake)
     ledger = Ledger(lake.store, Owner.this_process(), lambda: lease_now)
-    refused = _refused(lake)
+    refused = _refused(lake, min(days, default=""))
     count = _Count(_counted_at(expect) if expect is not None else now, now)
     count.digest.update(" ".join([str(count.at), *days, "|", *sorted(campaigns)]).encode())
     chosen: list[tuple[list[Part], list[int]]] = []
@@ -266,22 +266,26 @@ def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
     return guards
 
 
-def _refused(lake: Lake) -> frozenset[tuple[str, str, str]]:
-    """Return the (user, kind, name) opt-outs in the newest preferences snapshot.
+def _refused(lake: Lake, since: str) -> frozenset[tuple[str, str, str]]:
+    """Return (user, kind, name) where the last word in the preferences since a day is no.
 
-    That snapshot may postdate the plan. A day after today may be of a mistyped year: it hides no refusal of
-    the newest day up to today, and its own refusals count too.
+    Every commit counts, not the newest alone: that one may be a part of all or broken, no gate has seen it
+    yet, and a refusal ends by a later yes only. A day after today may be of a mistyped year: its yes ends
+    nothing, and its own refusals count too.
     """
     days, today = (
         [leaf["ds"] for leaf in lake.partitions("user_preferences")],
         datetime.now(UTC).date().isoformat(),
     )
-    newest = {max(some) for some in (days, [day for day in days if day <= today]) if some}
-    return frozenset().union(*(_refused_on(lake, day) for day in newest))
+    past, later = [day for day in days if day <= today], [day for day in days if day > today][-1:]
+    read = ([day for day in past if day >= since] or past[-1:], later)
+    return frozenset().union(*(_refused_on(lake, some) for some in read if some))
 
 
-def _refused_on(lake: Lake, ds: str) -> frozenset[tuple[str, str, str]]:
-    preferences = lake.read(lake.require("user_preferences", ds=ds), [*_CHOICE, "is_opted_in", "updated_ts"])
+def _refused_on(lake: Lake, days: Sequence[str]) -> frozenset[tuple[str, str, str]]:
+    commits = [commit for day in days for commit in lake.history("user_preferences", ds=day)]
+    columns = [*_CHOICE, "is_opted_in", "updated_ts"]
+    preferences = pa.concat_tables(lake.read(commit, columns) for commit in commits)
     yes, no = (
         preferences.filter(pc.equal(preferences["is_opted_in"], word))
         .group_by(_CHOICE)

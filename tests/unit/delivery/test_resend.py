@@ -292,4 +292,13 @@ def test_preferences_of_a_mistyped_year_hide_no_refusal(lake: Lake) -> None:
                 "part-0000.parquet",
             )
             attempt.publish()
-    assert _refused(lake) == {("u1", "channel", "fcm"), ("u2", "channel", "fcm")}
+    assert _refused(lake, "2026-11-14") == {("u1", "channel", "fcm"), ("u2", "channel", "fcm")}
+
+
+def test_a_newer_snapshot_without_it_ends_no_refusal(lake: Lake) -> None:
+    preferences(lake, ("u0", "channel", "fcm", False, 1), ("u1", "channel", "fcm", False, 1))
+    preferences(lake)  # imported again, and empty: no gate has seen it
+    asked = ("2026-11-14", "2026-11-15", "2026-11-20")
+    assert {user for since in asked for user, _, _ in _refused(lake, since)} == {"u0", "u1"}
+    preferences(lake, ("u1", "channel", "fcm", True, 2))
+    assert _refused(lake, "2026-11-14") == {("u0", "channel", "fcm")}

@@ -140,12 +140,15 @@ def test_a_gate_never_checked_binds_nothing_by_hand(judged: Lake) -> None:
 def test_a_replay_is_bound_to_its_own_verdicts(judged: Lake) -> None:
     replay = Lake(judged.store, "replay-x")
     assert judged_lake(replay, DS, ("sources",), is_required=False) is replay
-    judge(replay)  # of main's commits, which it falls back to
+    own = put(replay, "user_endpoints", 41)
+    judge(replay)  # of main's commits, which it falls back to, but for its own endpoints
+    put(replay, "user_endpoints", 42)
     put(judged, "user_events", 41)
     put(replay, "user_profiles", 41)
     reader = bound(replay)
     assert reader.require("user_events", ds=DS).ref == f"user_events/ds={DS}@1"
     assert reader.require("user_profiles", ds=DS).branch == "main"
+    assert reader.require("user_endpoints", ds=DS) == own
 
 
 def test_a_judged_commit_that_expired_is_named(judged: Lake) -> None:

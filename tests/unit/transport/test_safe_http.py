@@ -76,7 +76,7 @@ def test_a_host_in_unicode_is_what_dns_has(url: str, host: str) -> None:
 
 
 def test_the_checks_see_the_host_that_is_looked_up() -> None:
-    """The normalised name is resolved, and an address of ours refused however it is spelt."""
+    """The normalised name is resolved, and an inner address is refused whatever spelt it."""
     asked: list[str] = []
 
     async def resolver(host: str, port: int) -> Sequence[str]:
