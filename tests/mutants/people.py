@@ -21,31 +21,31 @@ PEOPLE = (
     ),
     Mutant(
         "marketing that may have arrived is sent again",
-        'if self.column["guarantee"][i] == "at_least_once":',
+        'if self.column["guarantee"][i] == words.AT_LEAST_ONCE:',
         "if True:",
         ("delivery/test_ambiguity.py",),
     ),
     Mutant(
         "marketing that may have arrived is followed up",
-        'pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], "at_least_once"))',
+        'pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], AT_LEAST_ONCE))',
         'pc.is_valid(mine["outcome"])',
         ("delivery/test_followups.py",),
     ),
     Mutant(
         "marketing of a lost owner is sent again",
-        'if guarantee == "at_least_once":\n                batch.last[i]',
+        "if guarantee == words.AT_LEAST_ONCE:\n                batch.last[i]",
         "if True:\n                batch.last[i]",
         ("delivery/test_sights.py",),
     ),
     Mutant(
         "what another manifest sent is sent again",
-        "return self.outcome in (OPEN, outcomes.ACCEPTED) or (",
+        "return self.outcome in (OPEN, ACCEPTED) or (",
         "return (",
         ("delivery/test_sights.py",),
     ),
     Mutant(
         "quiet hours do not hold at sending",
-        'if start is None or guarantee == "at_least_once":',
+        "if start is None or guarantee == words.AT_LEAST_ONCE:",
         "if True:",
         ("delivery/test_clock_jumps.py",),
     ),
@@ -75,8 +75,8 @@ PEOPLE = (
     ),
     Mutant(
         "the plan takes suppressed people",
-        '("suppressed", people.is_suppressed[users]),',
-        '("suppressed", people.is_suppressed[users] & False),',
+        "(outcomes.SUPPRESSED, people.is_suppressed[users]),",
+        "(outcomes.SUPPRESSED, people.is_suppressed[users] & False),",
         ("planning/test_eligibility.py",),
     ),
     Mutant(
