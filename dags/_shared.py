@@ -135,6 +135,8 @@ class CommandOperator(BaseOperator):
                 self.log.info(line.rstrip())
                 lines.append(line)
         code = done.wait()
+        # The operator must correct this: a retry would fail the same way. The last `error:` line is the
+        # message.
         if code == 2:
             said = [line.strip() for line in lines if line.strip()] or ["exit code 2"]
             raise AirflowFailException(

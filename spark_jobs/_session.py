@@ -99,6 +99,7 @@ def spark_session(name: str) -> Iterator[SparkSession]:
         return
     from pyspark.sql import SparkSession
 
+    # Tests and notebooks share one session: it is used, and not stopped.
     running = SparkSession.getActiveSession()
     if running is not None:
         yield running

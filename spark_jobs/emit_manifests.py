@@ -83,6 +83,7 @@ def messages_of_shard(
     users = lake.read(
         features, list(dict.fromkeys(["ordinal", "locale", "timezone", *needed])), where=in_shard(shard)
     ).sort_by("ordinal")
+    # Features are sorted by ordinal and hold every planned person, so a search finds the row without a join.
     at = np.searchsorted(users["ordinal"].to_numpy(), table["ordinal"].take(owner).to_numpy())
     users = users.take(pa.array(at))
     people = users.select(needed).to_pylist() if needed else [{}] * len(users)
@@ -284,6 +285,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         rejects = {"held_back": sum(cell.n for cell in cells if cell.campaign_id in held)}
         if standing:
+            # A sealed hour is sent as it stands: no message enters it, and none of its messages goes
+            # elsewhere.
             hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
             open_hours = messages.where(~hour.isin(list(standing)))
             n_open = open_hours.count()

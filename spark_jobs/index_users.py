@@ -1,11 +1,12 @@
 """Give every user a stable dense ordinal. Grain: user.
 
-Reads user_profiles; appends to user_index. The first load is sorted by country, province, timezone, user_id:
-people who are selected together stand together, and their bitmaps shrink. Later users are appended. Users
-without a valid id, and second rows of one id, are left out and counted. A replay never appends: on a replay
-branch the job does nothing, and the night goes on with main's index. Surprise: the ids of new people, and
-nothing else, pass through the driver, because one process assigns ordinals: some 20 bytes each, all people
-only on the first load.
+Reads user_profiles; writes user_index, by appending. The first load is sorted by country, province, timezone,
+user_id: people who are selected together stand together, and their bitmaps shrink. Later users are appended.
+Users without a valid id, and second rows of one id, are left out and counted. A replay never appends: on a
+replay branch the job does nothing, and the night goes on with main's index.
+
+Surprise: the ids of new people, and nothing else, pass through the driver, because one process assigns
+ordinals: some 20 bytes each, all people only on the first load.
 """
 
 from __future__ import annotations

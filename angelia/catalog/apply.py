@@ -149,6 +149,7 @@ def plan(
     for key, version in (expect or {}).items():
         _require_version(key, heads.get(key), version)
     for key, (document, raw) in read.items():
+        # A file that changes nothing cannot undo somebody's change, so its older version is no conflict.
         if VERSION in raw.value and not _is_same(heads.get(key), document):
             _require_version(key, heads.get(key), raw.value[VERSION])
     standing = {key: head.document for key, head in heads.items() if head.document is not None}
@@ -163,6 +164,7 @@ def plan(
         for key, problem in broken.items()
         if key not in read and not prune
     ]
+    # A document that cannot be read would make references to it look broken, too: it is reported alone.
     problems = problems or [at(key, problem) for key, problem in Whole(after.values()).problems()]
     if problems:
         raise InvalidDocuments(problems)
@@ -170,6 +172,7 @@ def plan(
     warnings = [read[key][1].at(problem) for key in sorted(changed) for problem in _numbers(read[key][1])]
     for notice in look(after) if look else ():
         is_news = bool(notice.keys & changed)
+        # An error in documents that this apply leaves as they are must not block it.
         if notice.is_error and is_news:
             problems.append(at(notice.key, notice.problem))
         elif is_news or (not notice.only_news and notice.keys & read.keys()):

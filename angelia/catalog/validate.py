@@ -108,6 +108,7 @@ class Whole:
         experiment = self.by_key.get(("experiment", campaign.experiment))
         if isinstance(experiment, Experiment):
             for arm in experiment.arms:
+                # An arm narrows the campaign's materials: a material that it adds would go out unnoticed.
                 for name in sorted(set(arm.materials or ()) - set(campaign.materials)):
                     yield DocumentProblem(
                         ("experiment",),

@@ -98,6 +98,7 @@ def read_file(path: Path) -> tuple[list[Raw], list[str]]:
     """Return a file's documents, and what keeps others from being read (`file:line: …`)."""
     shown = str(path)
     try:
+        # The size is checked before reading, so that a huge file costs no memory.
         if path.stat().st_size > MAX_BYTES:
             return [], [f"{shown}: more than {MAX_BYTES} bytes"]
         text = path.read_bytes().decode("utf-8-sig")
@@ -125,6 +126,7 @@ def read_file(path: Path) -> tuple[list[Raw], list[str]]:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
+        # Documents before the faulty one stay: their own problems are reported in the same run.
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
         problems.append(f"{shown}:{mark.line + 1 if mark else 1}: YAML: {unquoted(what)}")

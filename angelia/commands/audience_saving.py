@@ -81,6 +81,7 @@ def save_audience(lake: Lake, name: str, predicate: str, description: str | None
         lists=lambda: list_names(lake),
     )
     said = description if description is not None else there[name].description if name in there else ""
+    # A file of its own, so that the document goes through the very checks of `catalog apply`.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.yaml" if name.isidentifier() else Path(folder) / "audience.yaml"
         document = {"kind": "audience", "id": name, "description": said, "predicate": predicate}
@@ -88,6 +89,7 @@ def save_audience(lake: Lake, name: str, predicate: str, description: str | None
         try:
             planned = plan(store, [path])
         except InvalidInput as error:
+            # The operator typed a predicate and knows nothing of the temporary file.
             raise InvalidInput(error.message.replace(f"{path}:", "line "), fix=error.fix) from None
         try:
             actor = getpass.getuser()

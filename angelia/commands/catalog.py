@@ -1,7 +1,7 @@
 """`angelia catalog`: apply, list, show, stop, resume, preview, snapshot.
 
-Reads and writes the catalog store (ANGELIA_CATALOG); stop, resume and snapshot write to the lake; preview
-reads `user_features`.
+Reads and writes the catalog store (ANGELIA_CATALOG). `snapshot` writes catalog_snapshot, `stop` and `resume`
+write the log stops; `preview` reads user_features.
 """
 
 from __future__ import annotations

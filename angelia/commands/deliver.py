@@ -1,4 +1,10 @@
-"""`angelia deliver`, `angelia sandbox`, `angelia ledger`."""
+"""`angelia deliver`, `sandbox` and `ledger`: send manifests, and account for every row.
+
+`deliver` reads dispatch_manifest and dispatch_fallover parts, stops and suppressions; it writes seals,
+claims, intents and outcomes beside the lake, and delivery_ledger, push_receipts, suppressions and
+dispatch_fallover. `ledger status` and `ledger due` only read; `ledger release` and `ledger resend` write
+follow-up parts. `sandbox` writes below its own folder.
+"""
 
 from __future__ import annotations
 

@@ -176,6 +176,7 @@ def _java() -> Iterator[Finding]:
         f"Java {major}" + ("" if major >= JAVA_LEAST else f", Spark needs {JAVA_LEAST}"),
         get,
     )
+    # Trimmed runtimes have the right version, yet Spark fails on them at its start.
     has_vector = VECTOR_MODULE in _run([java, "--list-modules"])
     yield Finding(
         "java modules",

@@ -1,4 +1,8 @@
-"""`angelia lake log | show | verify | expire | erase`: commits, their bytes, their end."""
+"""`angelia lake log | show | verify | expire | erase`: commits, their bytes, their end.
+
+`log`, `show` and `verify` only read. `expire` deletes files and marks their commits; `erase` rewrites every
+file that holds the person and writes suppressions.
+"""
 
 from __future__ import annotations
 

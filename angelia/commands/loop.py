@@ -1,7 +1,8 @@
 """`angelia loop`: the whole loop on a simulated population, as `make run` does it.
 
 World, bootstrap, night, delivery, receipts, report: each step is a command that an operator could paste. A
-second run reuses HOME, decides the same bytes and sends nothing twice.
+second run reuses HOME, decides the same bytes and sends nothing twice. Reads and writes through those
+commands; its own files are HOME/airflow, HOME/logs, HOME/sandbox and HOME/summary.json.
 """
 
 from __future__ import annotations

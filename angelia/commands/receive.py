@@ -1,4 +1,8 @@
-"""`angelia receive`: accept callbacks, and fold them into the datasets every few seconds."""
+"""`angelia receive`: accept callbacks, and fold them into the datasets every few seconds.
+
+Reads requests, delivery_ledger and dispatch_manifest; writes the journal `received/`, push_receipts and
+suppressions.
+"""
 
 from __future__ import annotations
 

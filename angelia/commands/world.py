@@ -1,4 +1,8 @@
-"""`angelia world`: create a simulated population, and answer the messages sent to it."""
+"""`angelia world`: create a simulated population, and answer the messages sent to it.
+
+`create` writes the source datasets and push_history; `respond` reads delivery_ledger and writes push_receipts
+and the next day's sources.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts as inline SVG text: columns, lines, bars, intervals, state grids, trends.
+"""Charts as inline SVG text: columns, lines, bars, intervals, trends.
 
 Input is plain numbers and labels; output is deterministic text with two decimals. No script and no style
 attributes: colours come by CSS class.
@@ -32,19 +32,6 @@ class Series:
     name: str
     values: Sequence[float]
     css: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a matrix: colour class, a sign for readers without colour, hover text.
-
-    `target` is where a click leads.
-    """
-
-    css: str
-    sign: str
-    title: str
-    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -245,61 +232,6 @@ def intervals(
             x = {"start": 0.0, "middle": middle, "end": float(width)}[anchor]
             body.append(text_at(x, height - 5, f"{tick:+.3g}" if tick else "0", "axis", anchor))
         return svg(width, height, label, body)
-
-    return responsive(draw)
-
-
-def matrix(
-    rows: Sequence[tuple[str, Sequence[Cell | None]]],
-    column_names: Sequence[str],
-    label: str,
-    *,
-    groups: Sequence[str] = (),
-) -> str:
-    """Return a grid of states: (name, one cell per column, None for no state).
-
-    A heading stands above each row whose entry in `groups` differs from the row before.
-    """
-
-    def draw(width: int) -> str:
-        is_wide = width >= WIDE
-        left, cell_h, head = (188, 22, 24) if is_wide else (0, 20, 22)
-        drop = 0 if is_wide else 18  # on a phone a row's name stands above it
-        slot = min((width - left) / max(len(column_names), 1), 34)
-        body: list[str] = []
-        y = 0.0
-        for i, (name, cells) in enumerate(rows):
-            if groups and (i == 0 or groups[i] != groups[i - 1]):
-                body.append(text_at(0, y + 16, groups[i], "axis strong"))
-                y += head
-            body.append(text_at(0, y + (16 if is_wide else 13), fit(name, left or width), "name"))
-            for k, cell in enumerate(cells):
-                x, top = left + k * slot, y + drop
-                # A dot, so that a day without a state differs from a missing column.
-                if cell is None:
-                    body.append(
-                        f'<rect x="{x + slot / 2 - 1.5:.2f}" y="{top + cell_h / 2 - 2:.2f}" '
-                        f'width="3" height="3" rx="1.5" class="track"/>'
-                    )
-                    continue
-                square = (
-                    f'<rect x="{x:.2f}" y="{top:.2f}" width="{slot - 2:.2f}" height="{cell_h - 2}" '
-                    f'rx="3" class="{cell.css}"/>'
-                )
-                sign = (
-                    text_at(x + (slot - 2) / 2, top + cell_h - 7, cell.sign, f"sign {cell.css}", "middle")
-                    if cell.sign
-                    else ""
-                )
-                inner = f"{square}{sign}<title>{escape(cell.title)}</title>"
-                body.append(
-                    f'<a href="{escape(cell.target, quote=True)}">{inner}</a>'
-                    if cell.target
-                    else f"<g>{inner}</g>"
-                )
-            y += cell_h + drop + 2
-        body += days_axis(column_names, left, slot, y + 14)
-        return svg(width, int(y) + 20, label, body)
 
     return responsive(draw)
 

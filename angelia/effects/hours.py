@@ -1,14 +1,23 @@
-"""The report's hours: planned, sent and opened messages by hour.
+"""The report's hours: this night's by hour, and the last nights' by weekday and hour.
 
-Reads the report's tables; returns an HTML section.
+Reads the report's tables and the meta of past plans; returns HTML sections.
 """
 
 from __future__ import annotations
 
-from angelia.drawing import charts
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from angelia.contracts.certificate import messages_of
+from angelia.drawing import charts, grids
 from angelia.drawing.charts import Series
 from angelia.drawing.page import details, empty, figure, legend, section, table
 from angelia.effects.findings import Findings
+from angelia.effects.sources import PLAN_HOURS, PLANS_DAYS
+from angelia.lake import Commit
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def hours(found: Findings) -> str:
@@ -47,3 +56,40 @@ def hours(found: Findings) -> str:
         figure(chart),
         details("Numbers", table(columns, shown, "Messages by hour")),
     )
+
+
+def send_times(found: Findings) -> str:
+    """Return the heat map of planned messages by weekday and hour over the last nights' plans."""
+    means = mean_messages(found.sources.plans)
+    lead = (
+        f"Messages planned for each weekday and UTC hour, on average over the plans of the last {PLANS_DAYS} "
+        f"nights; an empty cell was in none of these {len(found.sources.plans)} plans."
+    )
+    if not any(means.values()):
+        return ""
+    grid = [(name, [means.get((day, hour)) for hour in range(24)]) for day, name in enumerate(WEEKDAYS)]
+    (day, hour), most = max(means.items(), key=lambda item: item[1])
+    chart = grids.heat(
+        grid,
+        [f"{hour:02d}" for hour in range(24)],
+        f"Planned messages by weekday and UTC hour; most on {WEEKDAYS[day]} at {hour:02d}:00, {most:,.0f}",
+    )
+    return section("send_times", "Planned send times by weekday", lead, figure(chart))
+
+
+def mean_messages(plans: Sequence[Commit]) -> dict[tuple[int, int], float]:
+    """Return (weekday, UTC hour) -> planned messages, averaged over plans that cover the cell."""
+    planned, covered = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+    for plan in plans:
+        # Plans of earlier versions lack their messages by hour.
+        if "messages" not in plan.meta or "start" not in plan.meta:
+            continue
+        start = datetime.fromisoformat(str(plan.meta["start"])).astimezone(UTC)
+        covered.update(_cell(start + timedelta(hours=k)) for k in range(PLAN_HOURS))
+        for message in messages_of(plan.meta):
+            planned[_cell(datetime.fromisoformat(f"{message.slot}:00"))] += message.n
+    return {cell: planned[cell] / n for cell, n in sorted(covered.items())}
+
+
+def _cell(hour: datetime) -> tuple[int, int]:
+    return hour.weekday(), hour.hour

@@ -14,7 +14,7 @@ from angelia.drawing.page import Html, details, empty, figure, links, page, sect
 from angelia.drawing.svg import number
 from angelia.effects.evidence import certificate, made_from, quality
 from angelia.effects.findings import Findings
-from angelia.effects.hours import hours
+from angelia.effects.hours import hours, send_times
 from angelia.effects.lift import campaigns, experiments, lift
 
 
@@ -32,6 +32,7 @@ def render(found: Findings) -> str:
         _tiles(found),
         _funnel(found),
         hours(found),
+        send_times(found),
         lift(found),
         experiments(found),
         _audiences(found),

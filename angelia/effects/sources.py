@@ -31,6 +31,7 @@ NIGHT = (
 PLAN_HOURS = 24
 AFTER_HOURS = 24  # how long after the planned day conversions and active days still count
 LATE_DAYS = 3
+PLANS_DAYS = 28  # nights whose plans the heat map averages: four of each weekday
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Sources:
 
     night: NightScope
     commits: Mapping[str, tuple[Commit, ...]]
+    plans: tuple[Commit, ...] = ()  # decisions of the last nights, this one included; only their meta is read
 
     def one(self, name: str) -> Commit | None:
         """Return the only commit of a dataset with one partition a day, if there is one."""
@@ -70,7 +72,8 @@ class Sources:
 
     def refs(self) -> list[str]:
         """Return the citations of all commits, sorted."""
-        return sorted(commit.citation() for commits in self.commits.values() for commit in commits)
+        every = [*(commit for commits in self.commits.values() for commit in commits), *self.plans]
+        return sorted({commit.citation() for commit in every})
 
     def observed_until(self) -> date | None:
         """Return the last day whose events have arrived, if any of the window's have."""
@@ -94,7 +97,14 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
     night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
     days = [lake.head("user_events", ds=day) for day in night.event_days()]
     commits["user_events"] = tuple(commit for commit in days if commit is not None)
-    return Sources(night, commits)
+    return Sources(night, commits, _plans(lake, ds))
+
+
+def _plans(lake: Lake, ds: str) -> tuple[Commit, ...]:
+    first = (date.fromisoformat(ds) - timedelta(days=PLANS_DAYS - 1)).isoformat()
+    days = sorted(leaf["ds"] for leaf in lake.partitions("decisions") if first <= leaf["ds"] <= ds)
+    heads = (lake.head("decisions", ds=day) for day in days)
+    return tuple(commit for commit in heads if commit is not None)
 
 
 def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: Sources) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from angelia.drawing import charts
-from angelia.drawing.charts import Cell
+from angelia.drawing import grids
+from angelia.drawing.grids import Cell
 from angelia.drawing.page import Html, empty, figure, legend, listed, section
 from angelia.quality.gates import GATES
 from angelia.quality.history import History, short_day
@@ -51,7 +51,7 @@ def matrix(history: History) -> str:
     if history.guard.keys() & set(days):
         rows.append(("plan_guard", [_guard_cell(day, history.guard.get(day)) for day in days]))
         groups.append("guard")
-    chart = charts.matrix(rows, [short_day(day) for day in days], _matrix_label(rows, days), groups=groups)
+    chart = grids.matrix(rows, [short_day(day) for day in days], _matrix_label(rows, days), groups=groups)
     key = legend(
         [
             ("ok", "passed"),

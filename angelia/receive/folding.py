@@ -166,16 +166,17 @@ def _suppress(
         if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts
     ]
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if told else set()
+    # A request may be folded twice, after a crash between append and note: its entries are known then.
     fresh = {entry: event for event in told if (entry := _digest(f"receive:{event.key}")) not in known}
     dead = {event.dispatch_id for event in fresh.values() if _is_gone(event)}
     addressed = _in_manifests(lake, dead, _recent(now), ("dispatch_id", "address"), Counter())
+    # The key is made on first use, so it is opened only where an address is hashed.
     key, entries = address_key(lake.store) if addressed else b"", []
     for entry, event in fresh.items():
         row, hashed, reason = facts[event.dispatch_id], None, _REASONS.get(event.kind, "gone")
         if reason == "gone":
-            if (
-                event.dispatch_id not in addressed
-            ):  # its hour's manifest has been expired: whose address it was is not known any more
+            # Its hour's manifest has expired, so nobody knows any more which address it was.
+            if event.dispatch_id not in addressed:
                 continue
             hashed = address_hash(key, row["channel"], addressed[event.dispatch_id]["address"])
         who = {"user_id": row["user_id"], "channel": row["channel"], "address_hash": hashed}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import textwrap
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def contracts_of(dag, task) -> set[str]:
     return {dataset.name for dataset in CONTRACTS.values() if name and name in dataset.written_by}
 
 
+def docstring_of(dag, task) -> str:
+    """Return what the first hop's file says of itself."""
+    return ast.get_docstring(ast.parse(file_of(dag, task).read_text("utf-8"))) or ""
+
+
 def named_for(dag, task) -> list[Path]:
     """Third hop: the test files of its name: job, command, task, or the command's module."""
     if hasattr(task, "application_args"):
@@ -98,6 +104,16 @@ def test_every_task_leads_to_its_file(dags) -> None:
             assert Path(task.application) == file_of(dag, task)
 
 
+def test_every_file_says_what_it_reads_and_writes(dags) -> None:
+    silent = {
+        file_of(dag, task).relative_to(PROJECT).as_posix()
+        for dag, task in every_task(dags)
+        if not re.search(r"\b[Rr]eads?\b", docstring_of(dag, task))
+        or not re.search(r"\bwrit(es?|ten)\b", docstring_of(dag, task))
+    }
+    assert not silent
+
+
 def test_every_job_names_the_contracts_it_writes(dags) -> None:
     text = (PROJECT / "docs" / "DATASETS.md").read_text("utf-8")
     for dag, task in every_task(dags):
@@ -108,8 +124,7 @@ def test_every_job_names_the_contracts_it_writes(dags) -> None:
             assert outlets == {name for name in written if CONTRACTS[name].partition != ("log",)} != set(), (
                 task.task_id
             )
-            says = ast.get_docstring(ast.parse(file_of(dag, task).read_text("utf-8"))) or ""
-            assert [name for name in written if name not in says] == [], task.task_id
+        assert [name for name in written if name not in docstring_of(dag, task)] == [], task.task_id
         assert [name for name in written if f"## {name}" not in text] == []
 
 

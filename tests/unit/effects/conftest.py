@@ -259,6 +259,8 @@ def certificate(night: Night) -> dict[str, Any]:
     limits.append({"limit": "budget price_drop", "capacity": 5000, "used": 900, "price_micros": 0})
     return {"outcomes": {}, "primal_micros": 41_250_000, "bound_micros": 41_400_000, "gap_pct": 0.3623,
     "n_explore": 120, "constraints": limits,
+            "messages": [{"slot": hour, "channel": "fcm", "campaign_id": "price_drop", "n": n}
+            for hour, n in sorted(used.items())],
             "start": START.isoformat(), "hours_passed": 0}  # fmt: skip
 
 

@@ -114,6 +114,7 @@ def test_the_page_is_well_formed_and_says_everything(lake: Lake, night: Any) -> 
     assert parser.headings == [
         "From everyone considered to those who opened",
         "Sends by hour",
+        "Planned send times by weekday",
         "What the messages caused",
         "Experiments",
         "Audiences",
