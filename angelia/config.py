@@ -6,6 +6,8 @@ So a task run by hand equals the scheduled one.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,7 +25,7 @@ class Settings(BaseModel):
     home: Path = Field(Path("var"), description="folder for everything local: lake, catalog, models, reports")
     lake: str = Field("", description="lake root: a folder or s3://bucket/prefix; default HOME/lake")
     catalog: str = Field("", description="SQLAlchemy URL of the catalog; default sqlite in HOME/catalog.db")
-    models: Path = Field(Path(), description="model registry folder; default HOME/models")
+    models: str = Field("", description="model registry: a folder or s3://bucket/prefix; default HOME/models")
     reports: Path = Field(Path(), description="report folder; default HOME/reports")
     branch: str = Field(
         "main", pattern=r"^(main|replay-[A-Za-z0-9_.-]{1,64})$", description="lake branch to write"
@@ -50,6 +52,11 @@ class Settings(BaseModel):
         le=64,
         description="slots of each Airflow pool deliver_<channel>: workers that share a provider's quota",
     )
+    spark_conf: str = Field(
+        "",
+        description="options of every Spark job: spark.NAME=VALUE, with spaces between, as in "
+        "'spark.executor.memory=8g spark.executor.instances=4'",
+    )
     s3_endpoint: str | None = Field(None, description="S3 endpoint URL where it is not the provider's own")
 
     def lake_url(self) -> str:
@@ -60,9 +67,26 @@ class Settings(BaseModel):
         """Return the SQLAlchemy URL of the catalog."""
         return self.catalog or f"sqlite:///{self.home.absolute() / 'catalog.db'}"
 
-    def models_dir(self) -> Path:
-        """Return the model registry folder."""
-        return self.models if self.models != Path() else self.home.absolute() / "models"
+    def models_url(self) -> str:
+        """Return the root of the model registry, absolute if it is a local folder."""
+        return self.models or str(self.home.absolute() / "models")
+
+    def spark_options(self) -> dict[str, str]:
+        """Return the options of `spark_conf` by name.
+
+        Raises:
+            InvalidInput: a word is no `spark.NAME=VALUE`.
+        """
+        try:
+            words = shlex.split(self.spark_conf)
+        except ValueError:
+            raise InvalidInput("ANGELIA_SPARK_CONF: a quote is not closed") from None
+        if wrong := [word for word in words if not re.fullmatch(r"spark\.[\w.-]+=.*", word)]:
+            raise InvalidInput(
+                f"ANGELIA_SPARK_CONF: {wrong[0]!r} is no option of Spark",
+                fix="write spark.NAME=VALUE, several with spaces between, values with spaces in quotes",
+            )
+        return dict(word.split("=", 1) for word in words)
 
     def reports_dir(self) -> Path:
         """Return the report folder."""

@@ -47,6 +47,18 @@ def spark_home() -> str:
     return str(Path(spec.origin).parent) if spec and spec.origin else ""
 
 
+def spark_options() -> dict[str, str]:
+    """Return what every submitted job is told: ANGELIA_SPARK_CONF, and what executors need of the environment.
+
+    Executors on other machines inherit nothing of the driver's environment.
+    """
+    names = [
+        name for name in ("ANGELIA_HOME", "ANGELIA_S3_ENDPOINT", "ANGELIA_CACHE") if os.environ.get(name)
+    ]
+    passed = {f"spark.executorEnv.{name}": os.environ[name] for name in names}
+    return passed | load_settings().spark_options()
+
+
 # The day of a run that has a date, as it always was; a run without one (how the command line and the API
 # trigger) takes the last closed day.
 DAY = "(ds | default(none) or last_closed(dag_run))"
@@ -171,6 +183,7 @@ def spark_job(job: str, *arguments: str, outlets: Sequence[str], **kwargs: Any) 
         conn_id="spark_default",
         name=job,
         driver_memory=os.environ.get("ANGELIA_DRIVER_MEMORY", "4g"),
+        conf=spark_options(),
         env_vars={
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,

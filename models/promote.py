@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             require_approval(answer, args.version, f"model {args.version} is not promoted", fix=_ASK)
         if not args.by.strip():
             raise InvalidInput("--by names nobody", fix="a person answers for a model: write --by NAME")
-        registry = Registry.open(load_settings().models_dir())
+        registry = Registry.configured(load_settings())
         at = datetime.now(UTC).isoformat(timespec="seconds")
         with logs.step("promote") as step:
             step.facts["version"] = args.version

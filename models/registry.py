@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from angelia.config import Settings
 from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
 from angelia.lake.opening import open_store
 from angelia.lake.store import Store
@@ -54,9 +55,14 @@ class Registry:
         self.store = store
 
     @classmethod
-    def open(cls, location: Path | str) -> Registry:
+    def open(cls, location: Path | str, endpoint: str | None = None) -> Registry:
         """Open the registry at a folder or s3://bucket/prefix."""
-        return cls(open_store(str(location)))
+        return cls(open_store(str(location), endpoint))
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Registry:
+        """Open the registry that the settings name."""
+        return cls.open(settings.models_url(), settings.s3_endpoint)
 
     def add(self, ds: str, files: Mapping[str, bytes]) -> str:
         """Store a version and return its name; the same files again change nothing.

@@ -338,7 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load_settings()
         lake = open_lake(settings=settings)
         cutoff = parse_ds(args.cutoff) if args.cutoff else None
-        registry = Registry.open(settings.models_dir())
+        registry = Registry.configured(settings)
         if args.prior is not None:
             if not 0.0 < args.prior < 1.0:
                 raise InvalidInput("--prior must lie between 0 and 1", fix="0.05 is a usual open rate")

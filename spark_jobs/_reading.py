@@ -1,6 +1,7 @@
 """How jobs read: a source as a DataFrame, and one shard's rows of a window of days.
 
-Files are opened through the lake, so local folders and S3 look alike and no Hadoop file system is needed.
+Every file is opened through the lake, where it is read: so local folders and S3 look alike, no Hadoop file
+system is needed, each page's checksum is verified, and an executor needs nothing that the driver fetched.
 """
 
 from __future__ import annotations
@@ -26,33 +27,38 @@ Window = list[tuple[int, Commit]]
 def read_dataset(
     spark: SparkSession,
     lake: Lake,
-    commit: Commit,
+    commits: Commit | Sequence[Commit],
     columns: Sequence[str],
     *,
     change: Callable[[pa.Table], pa.Table] | None = None,
 ) -> DataFrame:
-    """Return columns of a commit as a DataFrame, one partition a file.
+    """Return columns of commits of one dataset as a DataFrame, a partition a file.
 
     Each file's rows are `change`d as they are read.
+
+    Raises:
+        InvalidInput: a file lacks a column; it comes when the rows are read.
     """
-    whole = spark_schema(dataset(commit.dataset))
+    commits = [commits] if isinstance(commits, Commit) else list(commits)
+    whole = spark_schema(dataset(commits[0].dataset))
     # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was
     # promised none.
     wanted = StructType([StructField(name, whole[name].dataType, True) for name in columns])
-    if not commit.files:
+    files = [entry for commit in commits for entry in commit.files]
+    if not files:
         return spark.createDataFrame([], wanted)
 
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                table = lake.read_file(commit.files[index], columns)
+                table = lake.read_file(files[index], columns)
                 table = table if change is None else change(table)
                 for position, field in enumerate(table.schema):
                     if pa.types.is_unsigned_integer(field.type):  # Spark has no unsigned integers
                         table = table.set_column(position, field.name, table[field.name].cast(pa.int64()))
                 yield from table.to_batches(max_chunksize=65_536)
 
-    return spark.range(len(commit.files), numPartitions=len(commit.files)).mapInArrow(spread, wanted)
+    return spark.range(len(files), numPartitions=len(files)).mapInArrow(spread, wanted)
 
 
 def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:

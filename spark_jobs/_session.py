@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from angelia import logs
+from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.configured import open_lake
@@ -69,6 +71,7 @@ def _ds(value: str) -> str:
         raise argparse.ArgumentTypeError(error.one_line()) from None
 
 
+# Defaults: an operator's `--conf`, spark-defaults.conf or ANGELIA_SPARK_CONF beats each of them.
 OPTIONS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -111,18 +114,28 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     os.environ.setdefault("SPARK_HOME", str(Path(spec.origin).parent))
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.appName(name).config("spark.pyspark.python", sys.executable)
-    for option, value in OPTIONS.items():
+    options = OPTIONS | load_settings().spark_options()
+    if "SPARK_ENV_LOADED" in os.environ:  # under spark-submit, which was told its master and options
+        options = {name: value for name, value in options.items() if name not in submitted()}
+    else:
+        options = {"spark.driver.memory": "4g"} | options
+        builder = builder.master(os.environ.get("ANGELIA_SPARK_MASTER", "local[2]"))
+    for option, value in options.items():
         builder = builder.config(option, value)
-    if "SPARK_ENV_LOADED" not in os.environ:  # not under spark-submit: the master is ours to name
-        builder = builder.master(os.environ.get("ANGELIA_SPARK_MASTER", "local[2]")).config(
-            "spark.driver.memory", "4g"
-        )
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     try:
         yield session
     finally:
         session.stop()
+
+
+def submitted() -> dict[str, str]:
+    """Return the options that spark-submit was given: by `--conf` or spark-defaults.conf."""
+    from pyspark import SparkConf, SparkContext
+
+    SparkContext._ensure_initialized()  # starts the gateway, without which there is no conf to read
+    return dict(SparkConf().getAll())
 
 
 @dataclass(frozen=True)
@@ -180,6 +193,18 @@ def all_shards(index: Commit) -> range:
     )
 
 
+_RAISED = re.compile(r"^angelia\.errors\.[A-Z]\w+: (?P<message>.+)(?:\n(?:fix: (?P<fix>.+)))?", re.MULTILINE)
+
+
+def from_executor(error: Exception) -> str | None:
+    """Return the one line of an operator's error that ended a task on an executor, or None.
+
+    Only its traceback comes back, as text, within what Spark says about the lost stage.
+    """
+    raised = _RAISED.search(str(error)) if type(error).__module__.startswith(("pyspark.", "py4j.")) else None
+    return raised and "; ".join(part.strip() for part in raised.groups() if part)
+
+
 def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
     """Run a job's main and return the exit code; operators' errors are printed as one line."""
     speak_utf8()
@@ -190,6 +215,12 @@ def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | 
             main(argv)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
+        return 2
+    except Exception as error:
+        line = from_executor(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"error: {line}\n")
         return 2
     progress(f"{job}: {time.monotonic() - began:.1f} s")
     return 0

@@ -18,19 +18,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from angelia.config import load_settings
 from angelia.contracts import dataset
-from angelia.contracts.spark import schema
 from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, Lake
 from angelia.output import progress
 from angelia.users.index import require_index
 from spark_jobs._day_files import Day, Target, event_writer, gather, push_writer
 from spark_jobs._pushes import classify_pushes
+from spark_jobs._reading import read_dataset
 from spark_jobs._session import arg_parser, open_judged, run_job, spark_session
 from spark_jobs._valid import first_reason, valid
 
@@ -98,9 +97,7 @@ class ClosedDay:
         self.group_bits = max(self.shard_bits, USERS_PER_FILE.bit_length() - 1)
         self.covered = [ds - timedelta(days=back) for back in range(n_days - 1, -1, -1)]
         self.partitions = int(spark.conf.get("spark.sql.shuffle.partitions") or 8)
-        self.users = spark.read.parquet(*lake.paths(self.index)).select(
-            "user_id", F.col("ordinal").cast("long").alias("ordinal")
-        )
+        self.users = read_dataset(spark, lake, self.index, ["user_id", "ordinal"])
         self._heads: dict[tuple[str, date], list[Commit]] = {}
 
     def heads(self, name: str, day: date) -> list[Commit]:
@@ -119,27 +116,13 @@ class ClosedDay:
         """Return the rows of several days with `arrival`, the day of their partition.
 
         None if no day has files.
-
-        Raises:
-            InvalidInput: a file lacks a column.
         """
-        whole, parts = schema(dataset(name)), []
-        for day in days:
-            paths: list[str] = []
-            for commit in self.heads(name, day):
-                files = self.lake.paths(commit)
-                there = pq.read_schema(files[0]).names if files else columns
-                if missing := [column for column in columns if column not in there]:
-                    raise InvalidInput(
-                        f"{commit.ref}: column {', '.join(missing)} is missing",
-                        fix="correct the source, then import the day again",
-                    )
-                paths += files
-            if paths:
-                # One scan a day, however many hours its receipts came in. A given schema saves Spark an
-                # inference job.
-                rows = self.spark.read.schema(whole).parquet(*paths)
-                parts.append(rows.select(*columns, F.lit(day).alias("arrival")))
+        parts = [
+            # One scan a day, however many hours its receipts came in.
+            read_dataset(self.spark, self.lake, commits, columns).withColumn("arrival", F.lit(day))
+            for day, commits in ((day, self.heads(name, day)) for day in days)
+            if any(commit.files for commit in commits)
+        ]
         if not parts:
             return None
         return functools.reduce(DataFrame.unionByName, parts)

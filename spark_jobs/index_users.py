@@ -22,6 +22,7 @@ from angelia.config import load_settings
 from angelia.errors import InvalidInput
 from angelia.output import progress
 from angelia.users.index import append_users, index_head
+from spark_jobs._reading import read_dataset
 from spark_jobs._session import arg_parser, open_judged, run_job, spark_session
 from spark_jobs._valid import valid
 
@@ -67,11 +68,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     profiles = lake.require("user_profiles", ds=args.ds)
     with spark_session("index_users") as spark:
-        rows = spark.read.parquet(*lake.paths(profiles)).select("user_id", "country", "province", "timezone")
+        rows = read_dataset(spark, lake, profiles, ["user_id", "country", "province", "timezone"])
         head = index_head(lake)
         known = (
-            spark.read.parquet(*lake.paths(head))
-            if head and head.files
+            read_dataset(spark, lake, head, ["user_id", "ordinal"])
+            if head
             else spark.createDataFrame([], "user_id string, ordinal long")
         )
         users = distinct_users(rows)

@@ -189,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     args = arg_parser_for_job().parse_args(argv)
     settings, lake, ds = load_settings(), open_judged(args), args.ds
-    registry = Registry.open(settings.models_dir())
+    registry = Registry.configured(settings)
     version = args.model or registry.require_champion().version
     files = registry.load(version)
     Scorer(files)  # refused here, in one line, rather than in every worker

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from angelia.config import Settings, load_settings
 from angelia.errors import AngeliaError
-from angelia.lake.configured import open_lake
+from angelia.lake.opening import open_store
 from angelia.output import JsonFlag, emit
 
 JAVA_LEAST = 17  # Source: Spark 4.3 documentation, "Spark runs on Java 17/21"
@@ -260,21 +260,25 @@ def _folder(name: str, path: Path, variable: str) -> Finding:
 
 
 def _lake(settings: Settings) -> Finding:
-    url = settings.lake_url()
-    lake = open_lake(settings=settings)
+    return _store("lake", settings.lake_url(), settings)
+
+
+def _store(name: str, url: str, settings: Settings) -> Finding:
+    """Say whether a folder or bucket can be written and lets one of several creators win."""
     if not url.startswith("s3://") and not Path(url).exists():
-        return _folder("lake", Path(url), "ANGELIA_LAKE")
+        return _folder(name, Path(url), f"ANGELIA_{name.upper()}")
+    store = open_store(url, settings.s3_endpoint)
     key = f"doctor/{secrets.token_hex(8)}"
-    if not lake.store.create(key, b"probe"):
+    if not store.create(key, b"probe"):
         return Finding(
-            "lake",
+            name,
             False,
             "a conditional create of a fresh name was refused",
             "use a store that honours conditional creates",
         )
-    second = lake.store.create(key, b"other")
-    lake.store.delete(key)
-    local = lake.store.local_path(key)
+    second = store.create(key, b"other")
+    store.delete(key)
+    local = store.local_path(key)
     if local is not None:
         with suppress(OSError):  # another doctor's probe is in it
             local.parent.rmdir()
@@ -285,7 +289,10 @@ def _lake(settings: Settings) -> Finding:
         else f"{kind}: a second create of one name was accepted"
     )
     return Finding(
-        "lake", not second, detail, "messages could be sent twice: use a store that honours If-None-Match"
+        name,
+        not second,
+        detail,
+        "messages could be sent twice, and models promoted twice: use a store that honours If-None-Match",
     )
 
 
@@ -307,4 +314,4 @@ def _catalog(settings: Settings) -> Finding:
 
 
 def _models(settings: Settings) -> Finding:
-    return _folder("models", settings.models_dir(), "ANGELIA_MODELS")
+    return _store("models", settings.models_url(), settings)

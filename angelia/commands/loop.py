@@ -34,6 +34,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds, progress
+from models.registry import Registry
 from spark_jobs import QUICK_JVM, SPARK_ARCHIVE
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -247,9 +248,7 @@ def command(
 
     HOME/summary.json holds the same numbers.
     """
-    began = time.monotonic()
-    ds = parse_ds(ds)
-    settings = load_settings()
+    began, ds, settings = time.monotonic(), parse_ds(ds), load_settings()
     home = settings.home.absolute()
     steps = Steps(home)
     prepare_airflow(steps)
@@ -260,7 +259,7 @@ def command(
     steps.run("catalog", [*apply, "--json"])
     lake = open_lake("main", settings)
     _world(steps, lake, users, days, seed, ds)
-    if not any((settings.models_dir() / "p_open" / "champions").glob("*.json")):
+    if Registry.configured(settings).champion() is None:
         steps.run("bootstrap", ["angelia", "bootstrap", "--ds", ds, "--json"])
     night(steps, lake, ds)
     deliver(steps, ds)
