@@ -70,7 +70,7 @@ def _limits(terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Count
     c, h = terms.limits().capacity.shape
     hours = [
         Limit(
-            channel.capacity_per_hour,
+            int(channel.capacities(h)[s]),
             by_hour[slots[s], channel.id],
             int(prices[i * h + s]),
             channel=channel.id,
