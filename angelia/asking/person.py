@@ -138,14 +138,23 @@ class PersonNight:
         chance = inverse_gap(worth, terms.epsilon)[0]
         order = np.argsort(np.where(np.isnan(worth[0]), np.inf, -worth[0]), kind="stable")
         return [
-            MaterialChance(
-                campaign.materials[i],
-                None if np.isnan(offer.p_open[0, i]) else float(offer.p_open[0, i]),
-                round(float(chance[i]), 6),
-                self._why_not(campaign, campaign.materials[i], arm) if np.isnan(offer.p_open[0, i]) else None,
-            )
+            self._material(campaign, i, offer.p_open[0], worth[0], float(chance[i]), arm)
             for i in order.tolist()
         ]
+
+    def _material(
+        self,
+        campaign: Campaign,
+        i: int,
+        p_open: npt.NDArray[np.float64],
+        worth: npt.NDArray[np.float64],
+        chance: float,
+        arm: str | None,
+    ) -> MaterialChance:
+        name = campaign.materials[i]
+        if np.isnan(p_open[i]):
+            return MaterialChance(name, None, None, 0.0, self._why_not(campaign, name, arm))
+        return MaterialChance(name, float(p_open[i]), round(float(worth[i]), 6), round(chance, 6), None)
 
     def _why_not(self, campaign: Campaign, material: str, arm: str | None) -> str:
         document, people = self.night.catalog.materials[material], self.shard.people

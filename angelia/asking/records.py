@@ -44,10 +44,15 @@ class Hour:
 
 @dataclass(frozen=True)
 class MaterialChance:
-    """A material of a campaign: its score, its chance to be drawn, or why it may not be."""
+    """A material of a campaign: its score, its chance to be drawn, or why it may not be.
+
+    `p_open` is at a mean hour; `at_best` at the person's best open hour for its category, which the draw
+    goes by.
+    """
 
     material: str
     p_open: float | None
+    at_best: float | None
     propensity: float
     why_not: str | None
 

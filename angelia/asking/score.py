@@ -71,11 +71,9 @@ class PersonScores:
                 f"the night scored {material} {p_open:.6f}, and the same rows give {again:.6f} today",
                 fix="rows were erased or made again since; the parts of the old score cannot be told",
             )
-        names, adds = self.scorer.parts(matrix)
-        over = None
-        if runner_up is not None:
-            _, theirs = self.scorer.parts(self.matrix(document, runner_up))
-            over = adds[0] - theirs[0]
+        both = matrix if runner_up is None else np.vstack([matrix, self.matrix(document, runner_up)])
+        names, adds = self.scorer.parts(both)
+        over = None if runner_up is None else adds[0] - adds[1]
         weight = np.abs(adds[0]) if over is None else np.maximum(np.abs(adds[0]), np.abs(over))
         order = [i for i in np.argsort(-weight, kind="stable").tolist() if weight[i] >= LEAST]
         # What tells the two materials apart comes first, then what the score itself is made of.

@@ -31,15 +31,12 @@ from angelia.asking.score import PersonScores, try_scores
 from angelia.audience.one_person import Clause, PersonBlock, explain
 from angelia.audience.query import Audience
 from angelia.catalog.documents import Campaign as CampaignDocument
-from angelia.contracts.certificate import Limit
 from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import AngeliaError, NotFound
 from angelia.lake import Lake
 from angelia.users.index import require_index
 from angelia.users.one_person import PersonLake, find_ordinal
 from models.registry import Registry
-
-FULL_PCT = 99  # cut-offs are classes of bids and leave a little room, so an hour this full is called full
 
 
 def why(
@@ -223,7 +220,7 @@ class _Answer:
             Binding(limit.label, limit.used, limit.capacity, limit.price_micros)
             for limit in self.night.limits
             if ((limit.channel, limit.slot) in wanted if limit.is_hourly else limit.campaign_id == campaign)
-            and is_binding(limit)
+            and limit.is_scarce
         )
 
     def _not_running(self, document: CampaignDocument) -> str:
@@ -252,11 +249,6 @@ class _Answer:
             inputs.index.ref,
             self.audience.index.commit.ref if self.audience else None,
         )
-
-
-def is_binding(limit: Limit) -> bool:
-    """Say whether a limit kept somebody out: it has a price, or is full."""
-    return limit.price_micros > 0 or 100 * limit.used >= FULL_PCT * limit.capacity
 
 
 def _apart(scores: PersonScores | None, campaign: str, plain: Score, notes: list[str]) -> Score:

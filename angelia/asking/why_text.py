@@ -117,8 +117,9 @@ def _materials(one: CampaignWhy) -> Iterator[str]:
             yield _row(label, f"  {material.material:<{width}}  {material.why_not}")
             continue
         mark = ">" if material.material == drawn else " "
-        yield _row(label, f"{mark} {material.material:<{width}}  p(open) {material.p_open:.4f}, drawn with "
-                   f"probability {material.propensity:.4f}")  # fmt: skip
+        best = material.at_best or 0.0
+        says = f"p(open) {material.p_open:.4f}, at their best hour {best:.4f}, drawn with probability"
+        yield _row(label, f"{mark} {material.material:<{width}}  {says} {material.propensity:.4f}")
     if score is None or not score.parts:
         return
     yield _row("score", f"log-odds of {score.material}"

@@ -7,14 +7,12 @@ Reads decisions; replay writes a branch.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from angelia.config import load_settings
-from angelia.contracts.certificate import limits_of
-from angelia.contracts.outcomes import DECIDED
-from angelia.lake import Commit, Lake
+from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit, parse_ds
 from angelia.planning.guard import guard
@@ -30,51 +28,13 @@ NightOption = typer.Option(
 app = typer.Typer(no_args_is_help=True, help="The joint decision of a night.")
 
 
-def _certificate(commit: Commit) -> dict[str, Any]:
-    meta = commit.meta
-    names = (
-        "outcomes",
-        "primal_micros",
-        "bound_micros",
-        "gap_pct",
-        "n_explore",
-        "by_campaign",
-        "by_hour",
-        "constraints",
-        "start",
-        "hours_passed",
-    )
-    return {"commit": commit.ref, **{name: meta[name] for name in names}}
-
-
 @app.command("show")
-def show(ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Volumes, value, gap, scarce hours and their prices, and the top reasons for not sending."""
-    shown = _certificate(open_lake().require("decisions", ds=ds))
-    total = sum(shown["outcomes"].values())
-    width = max(map(len, shown["outcomes"]), default=0)
-    lines = [f"{shown['commit']}: 24 hours from {shown['start']}, {total:,} considered pairs"]
-    lines += [
-        f"  {name:<{width}}  {count:>12,}  {DECIDED.get(name, '')}"
-        for name, count in sorted(shown["outcomes"].items(), key=lambda kv: -kv[1])
-    ]
-    value, bound = shown["primal_micros"] / 1e6, shown["bound_micros"] / 1e6
-    lines.append(
-        f"value {value:,.2f} of at most {bound:,.2f}: gap {shown['gap_pct']} %; "
-        f"{shown['n_explore']:,} exploration messages beside it"
-    )
-    lines += [
-        f"  {name}: {count:,}" for name, count in sorted(shown["by_campaign"].items(), key=lambda kv: -kv[1])
-    ]
-    priced = [limit for limit in limits_of(shown) if limit.price_micros]
-    lines += [
-        (
-            f"  scarce: {limit.label}: {limit.used:,} of {limit.capacity:,} used, price "
-            f"{limit.price_micros / 1e6:.4f}"
-        )
-        for limit in priced
-    ]
-    emit(shown, lines, as_json)
+def show(ds: Annotated[str | None, NightOption] = None, as_json: JsonFlag = False) -> None:
+    """Volumes, value and gap, why pairs were not sent, and hours against capacity and prices."""
+    from angelia.asking import shown
+
+    plan = shown.shown(open_lake(), ds)
+    emit(plan.as_dict(), shown.lines(plan), as_json)
 
 
 @app.command("guard")

@@ -104,10 +104,10 @@ class PersonLake(Lake):
                 # Statistics that wrapped say nothing: the group is read.
                 if low <= high and not low <= self.ordinal <= high:
                     continue
-            ordinals = file.read_row_group(number, ["ordinal"])["ordinal"].to_numpy()
+            ordinals = file.read_row_group(number, ["ordinal"], use_threads=False)["ordinal"].to_numpy()
             rows = np.flatnonzero(ordinals == self.ordinal)
             if len(rows):
-                parts.append(file.read_row_group(number).take(pa.array(rows)))
+                parts.append(file.read_row_group(number, use_threads=False).take(pa.array(rows)))
         return pa.concat_tables(parts, promote_options="permissive").combine_chunks()
 
     def _memberships(self, table: pa.Table) -> pa.Table:
