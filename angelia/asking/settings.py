@@ -20,7 +20,6 @@ from angelia.planning.terms import Terms
 
 NONE = "none"
 _PER = {"per_day": 1, "per_week": 7}
-LISTED = 40  # names in an error; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -281,14 +280,23 @@ class _Changes:
         return True
 
     def _unknown(self, name: str) -> InvalidInput:
-        names = list(self.known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-        more = f" and {len(names) - LISTED} more (--list shows all)" if len(names) > LISTED else ""
-        hint = f"did you mean {near[0]}? " if near else ""
+        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.7)
+        channels = [one.removeprefix("cost.") for one in self.known if one.startswith("cost.")]
+        patterns = dict.fromkeys(_pattern(one, channels, self.running) for one in self.known)
+        meant = f"did you mean {near[0]}? " if near else ""
         return InvalidInput(
             f"--set: nothing is called {name!r}",
-            fix=f"{hint}what may be set: {', '.join(names[:LISTED])}{more}",
+            fix=(
+                f"{meant}what may be set: {', '.join(patterns)}, where CHANNEL is {' or '.join(channels)} "
+                f"and CAMPAIGN is {' or '.join(self.running)}"
+            ),
         )
+
+
+def _pattern(name: str, channels: Sequence[str], campaigns: Sequence[str]) -> str:
+    """Return a setting's name with words for the channel and the campaign in it."""
+    words = {**dict.fromkeys(campaigns, "CAMPAIGN"), **dict.fromkeys(channels, "CHANNEL")}
+    return ".".join(words.get(part, part) if at else part for at, part in enumerate(name.split(".")))
 
 
 def _whole(name: str, value: str) -> int:

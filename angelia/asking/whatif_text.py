@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from angelia.asking.settings import Setting
-from angelia.asking.whatif import Figures, Pair, WhatIf
+from angelia.asking.whatif import Pair, WhatIf
 from angelia.contracts.outcomes import DECIDED
 
 
@@ -13,42 +13,41 @@ def lines(answer: WhatIf) -> list[str]:
     """Return a difference for people."""
     asked = ", ".join(f"{name}={value}" for name, value in answer.settings.items()) or "nothing set"
     gap = {side: answer.certificates[side].get("gap_pct") for side in ("plan", "what_if")}
+    names = ["by campaign", *answer.campaigns, *answer.channels]
+    width = max(map(len, names))
     found = [f"night {answer.ds}, {answer.plan}; what if {asked}"]
     found += [f"  impossible: {one}" for one in answer.contradictions]
-    found += _table("", {"all": answer.total})
-    found.append(
-        f"  people with a message {answer.people[0]:,} -> {answer.people[1]:,} "
-        f"({answer.people[1] - answer.people[0]:+,}); gap {gap['plan']} % -> {gap['what_if']} %"
-    )
-    found += _table("by campaign", answer.campaigns)
     found += [
-        f"    {name}: {one.gained:,} gained, {one.lost:,} lost, {one.moved:,} at another hour or channel"
-        for name, one in answer.moves.items()
-        if one.gained or one.lost or one.moved
+        f"  {'':<{width}}  {'messages':^33}  {'value':^35}  {'opens expected':^33}".rstrip(),
+        f"  {'':<{width}}  {_heads(9)}  {_heads(11)}  {_heads(9)}".rstrip(),
+        f"  {'all':<{width}}  {_counts(answer.total)}",
+        "  by campaign",
+        *(f"  {name:<{width}}  {_counts(pair)}" for name, pair in answer.campaigns.items()),
+        "  by channel",
+        *(f"  {name:<{width}}  {_counts(pair)}" for name, pair in answer.channels.items()),
+        f"  people with a message {answer.people[0]:,} -> {answer.people[1]:,} "
+        f"({answer.people[1] - answer.people[0]:+,}); gap {gap['plan']} % -> {gap['what_if']} %",
     ]
-    found += _table("by channel", answer.channels)
+    moves = [(name, one) for name, one in answer.moves.items() if one.gained or one.lost or one.moved]
+    found += [
+        f"  {name:<{width}}  {one.gained:>8,} gained {one.lost:>8,} lost {one.moved:>8,} at another hour"
+        for name, one in moves
+    ]
     found += _reasons(answer)
     return found + [f"  note: {note}" for note in answer.notes]
 
 
-def _table(title: str, rows: Mapping[str, Pair]) -> Iterator[str]:
-    width = max([len(name) for name in rows] + [len(title)], default=0)
-    yield f"  {title:<{width}}  {'messages':>31}  {'value':>33}  {'opens expected':>31}"
-    for name, pair in rows.items():
-        yield f"  {name:<{width}}  {_counts(pair)}"
+def _heads(last: int) -> str:
+    return f"{'plan':>11} {'what if':>11} {'':>{last}}"
 
 
 def _counts(pair: Pair) -> str:
-    def three(a: float, b: float, digits: int) -> str:
-        return f"{a:>11,.{digits}f} {b:>11,.{digits}f} {b - a:>+9,.{digits}f}"
+    def three(a: float, b: float, digits: int, last: int = 9) -> str:
+        return f"{a:>11,.{digits}f} {b:>11,.{digits}f} {b - a:>+{last},.{digits}f}"
 
     a, b = pair.plan, pair.what_if
-    value = f"{a.value_micros / 1e6:>11,.2f} {b.value_micros / 1e6:>11,.2f} {_more(a, b):>+11,.2f}"
+    value = three(a.value_micros / 1e6, b.value_micros / 1e6, 2, 11)
     return f"{three(a.messages, b.messages, 0)}  {value}  {three(a.opens, b.opens, 1)}"
-
-
-def _more(a: Figures, b: Figures) -> float:
-    return (b.value_micros - a.value_micros) / 1e6
 
 
 def _reasons(answer: WhatIf) -> Iterator[str]:

@@ -95,7 +95,8 @@ def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:
     ("text", "says"),
     [
         ("caps.user_perday=1", "nothing is called 'caps.user_perday'; did you mean caps.user_per_day?"),
-        ("capacity.smss=1", "what may be set: caps.user_per_day, caps.user_per_week, min_gap_hours"),
+        ("capacity.smss=1", "capacity.CHANNEL, capacity.CHANNEL.HH, cost.CHANNEL, budget.CAMPAIGN, value."),
+        ("budgt.sale=1", "where CHANNEL is fcm or sms and CAMPAIGN is digest or nudge or parcel or sale"),
         ("capacity.fcm.24=1", "nothing is called 'capacity.fcm.24'"),
         ("budget.nobody=1", "nothing is called 'budget.nobody'"),
         ("caps.user_per_0_days=1", "--set caps.user_per_0_days: "),
