@@ -36,6 +36,16 @@ class Logistic:
         """Return log-odds of encoded examples, shape (n,)."""
         return np.asarray(self.intercept + design(matrix, vocabulary, self.mean, self.scale) @ self.weights)
 
+    def parts(self, matrix: Matrix, vocabulary: Vocabulary) -> Floats:
+        """Return what each part of `part_names` adds to the log-odds, (n, parts).
+
+        Their sum and the intercept are `logit`.
+        """
+        sizes = part_sizes(vocabulary)
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        into = sparse.csr_matrix((self.weights, (np.arange(len(owner)), owner)))
+        return np.asarray((design(matrix, vocabulary, self.mean, self.scale) @ into).todense())
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON, nine digits each."""
         rounded = {name: np.round(getattr(self, name), 9).tolist() for name in ("mean", "scale", "weights")}
@@ -65,6 +75,20 @@ def columns(vocabulary: Vocabulary) -> list[str]:
             else:
                 names.append(f"{category}={value} x {other}")
     return names
+
+
+def part_names() -> list[str]:
+    """Return what a score is taken apart into: the features, then the crosses."""
+    return [*(feature.name for feature in FEATURES), *(f"{a} x {b}" for a, b in CROSSES)]
+
+
+def part_sizes(vocabulary: Vocabulary) -> list[int]:
+    """Return how many columns of the design each part has."""
+    sizes = [len(vocabulary[one.name]) if one.kind == "category" else 2 for one in FEATURES]
+    kinds = {feature.name: feature.kind for feature in FEATURES}
+    return sizes + [
+        len(vocabulary[a]) * (len(vocabulary[b]) if kinds[b] == "category" else 1) for a, b in CROSSES
+    ]
 
 
 def design(matrix: Matrix, vocabulary: Vocabulary, mean: Floats, scale: Floats) -> sparse.csr_matrix:

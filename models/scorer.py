@@ -28,7 +28,7 @@ from models.features import (
     encode_pairs,
     encode_users,
 )
-from models.logistic import Logistic
+from models.logistic import Logistic, part_names
 
 Floats = npt.NDArray[np.float64]
 COLUMNS = (*USER_COLUMNS, "tags")
@@ -84,6 +84,20 @@ class Scorer:
             return line
         trees = self.booster.predict(matrix, raw_score=True, num_threads=self.threads)
         return line + np.asarray(trees, dtype=np.float64)
+
+    def parts(self, matrix: Matrix) -> tuple[list[str], Floats]:
+        """Return what features add to the calibrated log-odds: their names, and (n, names).
+
+        The trees' share by feature is LightGBM's own (SHAP values of the path). What is missing to the
+        log-odds is the same for every example.
+        """
+        names, values = part_names(), self.logistic.parts(matrix, self.vocabulary)
+        if self.booster is not None:
+            trees = np.asarray(
+                self.booster.predict(matrix, pred_contrib=True, num_threads=self.threads), np.float64
+            )
+            values[:, : len(NAMES)] += trees[:, : len(NAMES)]
+        return names, self.slope * values
 
     def predict(
         self, users: EncodedUsers, contexts: Sequence[Context], rows: npt.NDArray[np.int64] | None = None

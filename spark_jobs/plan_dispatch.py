@@ -55,6 +55,7 @@ from angelia.planning.inputs import (
     terms_of,
 )
 from angelia.planning.terms import Terms
+from spark_jobs._contradictions import contradictions
 from spark_jobs._problems import PlanContext, Planned, explore_usage, joined, keep, kept, part_of, prepare
 from spark_jobs._session import (
     ShardResult,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
     from pyspark.sql import SparkSession
 
 SAMPLE_USERS = 20_000
+GROUP_PEOPLE = 8_192  # a row group of so many people is what one person's question reads
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,9 @@ def write_shard(context: PlanContext, fixed: Fixed, number: int) -> ShardResult:
     )
     table = decisions_table(planned, terms, fixed.prices, fixed.rounds, thinned, dropped)
     name = f"shard-{number:06d}.parquet"
-    entry = context.lake.write_file("decisions", context.folder, table, name, shards=(number, number))
+    entry = context.lake.write_file(
+        "decisions", context.folder, table, name, shards=(number, number), row_group_size=GROUP_PEOPLE
+    )
     explored = planned.problem.is_explore & (thinned.slot >= 0)
     value = int(thinned.bid[explored].sum())
     return ShardResult(number, [entry], {**summarise(table), "explore_value": value})
@@ -267,6 +271,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
     inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))
     shards = all_shards(inputs.index)
+    impossible = [str(one) for one in contradictions(catalog, terms, inputs)]
+    for line in impossible:
+        progress(f"plan_dispatch: {line}")
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
         fixed, bound = offer(spark, context, shards, price(spark, context, shards))
@@ -281,7 +288,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         meta = certificate(terms, fixed.prices, bound, [r.stats for r in written])
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
-            meta=meta,
+            meta={**meta, "contradictions": impossible} if impossible else meta,
             params={
                 "lead_hours": settings.lead_hours,
                 "skip_before": args.skip_before.isoformat() if args.skip_before else None,

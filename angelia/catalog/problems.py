@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -44,6 +44,7 @@ class Notice:
         is_error: whether an apply that brings it about is refused; otherwise it is a warning.
         about: further documents that it comes from.
         only_news: say it only while one of these documents changes (what is over stays over).
+        empties: as it stands, nothing can be sent.
     """
 
     key: Key
@@ -51,6 +52,7 @@ class Notice:
     is_error: bool = False
     about: tuple[Key, ...] = ()
     only_news: bool = False
+    empties: bool = False
 
     @property
     def keys(self) -> set[Key]:
@@ -59,6 +61,16 @@ class Notice:
 
     def __str__(self) -> str:
         return f"{self.key[0]}/{self.key[1]}: {self.problem}"
+
+
+class Doubt(NamedTuple):
+    """One thing about one document; the fields are those of `Notice`."""
+
+    path: tuple[str | int, ...]
+    says: str
+    about: tuple[Key, ...] = ()
+    only_news: bool = False
+    empties: bool = False
 
 
 def problem_of(model: type[BaseModel], detail: ErrorDetails) -> DocumentProblem:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
-from typing import NamedTuple
 
+from angelia.catalog import contradictions
 from angelia.catalog.documents import (
     WEEKDAYS,
     AnyDocument,
@@ -25,22 +25,13 @@ from angelia.catalog.documents import (
     Scalar,
     Template,
 )
-from angelia.catalog.problems import DocumentProblem, Key, Notice
+from angelia.catalog.problems import DocumentProblem, Doubt, Key, Notice
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
 
 FAR_DAYS = 366  # a later start is more often a mistyped year than a plan
 Documents = Mapping[Key, AnyDocument]
 Path = tuple[str | int, ...]
-
-
-class Doubt(NamedTuple):
-    """One thing about one document; the fields are those of `Notice`."""
-
-    path: Path
-    says: str
-    about: tuple[Key, ...] = ()
-    only_news: bool = False
 
 
 def notices(documents: Documents, today: date) -> Iterator[Notice]:
@@ -50,7 +41,7 @@ def notices(documents: Documents, today: date) -> Iterator[Notice]:
         if isinstance(document, Campaign):
             doubts = _campaign(document, documents, today)
         elif isinstance(document, Channel):
-            doubts = _channel(document)
+            doubts = _channel(document, documents)
         elif isinstance(document, Policy):
             doubts = _policy(document)
         elif isinstance(document, Material):
@@ -61,7 +52,11 @@ def notices(documents: Documents, today: date) -> Iterator[Notice]:
             doubts = _audience(document, documents, today)
         for doubt in doubts:
             yield Notice(
-                key, DocumentProblem(doubt.path, doubt.says), about=doubt.about, only_news=doubt.only_news
+                key,
+                DocumentProblem(doubt.path, doubt.says),
+                about=doubt.about,
+                only_news=doubt.only_news,
+                empties=doubt.empties,
             )
 
 
@@ -99,11 +94,11 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
         says = f"{campaign.start_date} is more than a year away; is the year right?"
         yield Doubt(("start_date",), says)
     if campaign.value_per_open == 0:
-        yield Doubt(
-            ("value_per_open",), "an open worth 0 never covers its cost: nothing will be sent; give more"
-        )
+        says = "an open worth 0 never covers its cost: nothing will be sent; give more"
+        yield Doubt(("value_per_open",), says, empties=True)
     if campaign.holdout_pct == 100:
-        yield Doubt(("holdout_pct",), "100 % are held out: nobody will get it; give less")
+        says = "100 % are held out: nobody will get it; give less"
+        yield Doubt(("holdout_pct",), says, empties=True)
     yield from _caps(campaign.caps)
     yield from _weekdays(campaign)
     yield from _window(campaign, documents)
@@ -112,7 +107,8 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
     if not any(isinstance(channel, Channel) and channel.enabled for channel in channels):
         about = tuple(("channel", name) for name in campaign.channels)
         says = "none of them is switched on: nothing will be sent; set enabled: true on one"
-        yield Doubt(("channels",), says, about)
+        yield Doubt(("channels",), says, about, empties=True)
+    yield from contradictions.of_campaign(campaign, documents)
 
 
 def _weekdays(campaign: Campaign) -> Iterator[Doubt]:
@@ -128,7 +124,7 @@ def _weekdays(campaign: Campaign) -> Iterator[Doubt]:
             f"no {', '.join(never)} comes from {campaign.start_date} to {campaign.end_date}: {what}; "
             "change the weekdays or the dates"
         )
-        yield Doubt(("occurrence", "weekdays"), says)
+        yield Doubt(("occurrence", "weekdays"), says, empties=what != "it is idle")
 
 
 def _window(campaign: Campaign, documents: Documents) -> Iterator[Doubt]:
@@ -144,7 +140,7 @@ def _window(campaign: Campaign, documents: Documents) -> Iterator[Doubt]:
             f"{window.start} to {window.end} lies within the policy's quiet hours ({quiet.start} to "
             f"{quiet.end}): nothing will be sent; move the window, or the quiet hours"
         )
-        yield Doubt(("send_window",), says, (("policy", "default"),))
+        yield Doubt(("send_window",), says, (("policy", "default"),), empties=True)
 
 
 def _materials(campaign: Campaign, documents: Documents, begin: date) -> Iterator[Doubt]:
@@ -180,20 +176,26 @@ def _span(material: Material) -> str:
 def _caps(caps: tuple[Cap, ...]) -> Iterator[Doubt]:
     for i, cap in enumerate(caps):
         if cap.messages == 0:
-            yield Doubt(("caps", i, "messages"), "0 messages: nothing will be sent; give at least 1")
+            yield Doubt(
+                ("caps", i, "messages"), "0 messages: nothing will be sent; give at least 1", empties=True
+            )
 
 
 def _policy(policy: Policy) -> Iterator[Doubt]:
     yield from _caps(policy.caps)
     if policy.holdout.share_pct == 100:
         says = "100 % are held out: nobody will get any marketing; give less"
-        yield Doubt(("holdout", "share_pct"), says)
+        yield Doubt(("holdout", "share_pct"), says, empties=True)
+    yield from contradictions.of_policy(policy)
 
 
-def _channel(channel: Channel) -> Iterator[Doubt]:
+def _channel(channel: Channel, documents: Documents) -> Iterator[Doubt]:
     for name in ("capacity_per_hour", "quota_per_minute"):
         if channel.enabled and getattr(channel, name) == 0:
-            yield Doubt((name,), "0: nothing will be sent; give a number, or set enabled: false")
+            yield Doubt(
+                (name,), "0: nothing will be sent; give a number, or set enabled: false", empties=True
+            )
+    yield from contradictions.of_channel(channel, documents)
 
 
 def _experiment(experiment: Experiment) -> Iterator[Doubt]:

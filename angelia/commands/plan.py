@@ -5,69 +5,37 @@ Reads decisions; `replay` writes a branch.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated
 
-import pyarrow.compute as pc
 import typer
 
 from angelia.config import load_settings
-from angelia.contracts.certificate import limits_of
-from angelia.contracts.outcomes import DECIDED, SENT
-from angelia.errors import NotFound
-from angelia.lake import Commit, Lake
+from angelia.lake import Lake
 from angelia.lake.configured import open_lake
-from angelia.output import DsOption, JsonFlag, days_between, emit
+from angelia.output import DsOption, JsonFlag, days_between, emit, parse_ds
 from angelia.planning.guard import guard
 from angelia.planning.verdict import lines
 
-app = typer.Typer(no_args_is_help=True, help="A night's joint decision: show, guard, replay, compare.")
+NightOption = typer.Option(
+    "--ds",
+    metavar="YYYY-MM-DD",
+    help="The night; default: the newest with a plan.",
+    callback=lambda value: parse_ds(value) if value else None,
+)
 
-
-def _certificate(commit: Commit) -> dict[str, Any]:
-    meta = commit.meta
-    names = (
-        "outcomes",
-        "primal_micros",
-        "bound_micros",
-        "gap_pct",
-        "n_explore",
-        "by_campaign",
-        "by_hour",
-        "constraints",
-        "start",
-        "hours_passed",
-    )
-    return {"commit": commit.ref, **{name: meta[name] for name in names}}
+app = typer.Typer(
+    no_args_is_help=True, help="A night's joint decision: show, what-if, guard, replay, compare."
+)
 
 
 @app.command("show")
-def show(ds: DsOption, as_json: JsonFlag = False) -> None:
-    """Show volumes, value, gap, scarce hours with their prices, and reasons for not sending."""
-    shown = _certificate(open_lake().require("decisions", ds=ds))
-    total = sum(shown["outcomes"].values())
-    width = max(map(len, shown["outcomes"]), default=0)
-    lines = [f"{shown['commit']}: 24 hours from {shown['start']}, {total:,} considered pairs"]
-    lines += [
-        f"  {name:<{width}}  {count:>12,}  {DECIDED.get(name, '')}"
-        for name, count in sorted(shown["outcomes"].items(), key=lambda kv: -kv[1])
-    ]
-    value, bound = shown["primal_micros"] / 1e6, shown["bound_micros"] / 1e6
-    lines.append(
-        f"value {value:,.2f} of at most {bound:,.2f}: gap {shown['gap_pct']} %; "
-        f"{shown['n_explore']:,} exploration messages beside it"
-    )
-    lines += [
-        f"  {name}: {count:,}" for name, count in sorted(shown["by_campaign"].items(), key=lambda kv: -kv[1])
-    ]
-    priced = [limit for limit in limits_of(shown) if limit.price_micros]
-    lines += [
-        (
-            f"  scarce: {limit.label}: {limit.used:,} of {limit.capacity:,} used, price "
-            f"{limit.price_micros / 1e6:.4f}"
-        )
-        for limit in priced
-    ]
-    emit(shown, lines, as_json)
+def show(ds: Annotated[str | None, NightOption] = None, as_json: JsonFlag = False) -> None:
+    """Show volumes, value, gap, hours against capacity and prices, and reasons for not sending."""
+    from angelia.asking import shown
+
+    plan = shown.shown(open_lake(), ds)
+    emit(plan.as_dict(), shown.lines(plan), as_json)
 
 
 @app.command("guard")
@@ -139,57 +107,54 @@ def _branch(name: str) -> Lake:
     return open_lake(name, settings)
 
 
+@app.command("whatif")
+def whatif_command(
+    ds: Annotated[str | None, NightOption] = None,
+    wanted: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A limit to change; may be given many times."),
+    ] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Only list what may be set, with its value.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Solve a night again with other limits and show the difference; the plan stays as it is.
+
+    Example: angelia plan whatif --ds 2026-11-14 --set caps.user_per_day=1 --set capacity.fcm.20=0
+    """
+    from angelia.asking import settings, whatif, whatif_text
+
+    lake = open_lake()
+    if listed:
+        known = whatif.known_settings(lake, ds)
+        emit({"settings": [asdict(one) for one in known]}, whatif_text.setting_lines(known), as_json)
+        return
+    answer = whatif.what_if(lake, ds, settings.parse(wanted or []))
+    emit(answer.as_dict(), whatif_text.lines(answer), as_json)
+
+
 def why(
-    ds: DsOption,
     user: Annotated[str, typer.Option("--user", help="The person's id.")],
+    ds: Annotated[str | None, NightOption] = None,
     campaign: Annotated[str | None, typer.Option("--campaign", help="Only this campaign.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Explain why a person got this message, at this time, and not another.
 
-    Lists every campaign that considered the person, and its outcome.
+    Of every campaign of the night: the part of its audience's condition that held or failed, the material's
+    score with its features, the hours with worth and price, what was full, and what became of the message.
     """
-    lake = open_lake()
-    commit = lake.require("decisions", ds=ds)
-    choices: list[dict[str, Any]] = []
-    for entry in commit.files:
-        table = lake.read_file(entry, ["user_id", "choices"])
-        mine = table.filter(pc.equal(table["user_id"], user))
-        if mine.num_rows:
-            choices = mine["choices"][0].as_py()
-            break
-    else:
-        raise NotFound(
-            f"no audience of {ds} names this user",
-            fix="look up the id, and the audiences with `angelia audience explain`",
-        )
-    wanted = [choice for choice in choices if campaign in (None, choice["campaign_id"])]
-    if not wanted:
-        raise NotFound(
-            f"campaign {campaign} did not consider this user on {ds}",
-            fix="its audience does not contain them, or it did not run",
-        )
-    lines = []
-    for choice in sorted(wanted, key=lambda one: (one["outcome"] != SENT, one["campaign_id"])):
-        chance = (
-            f"p(open) {choice['p_open']:.3f}, material {choice['material_id']}"
-            if choice["material_id"]
-            else "no material"
-        )
-        if choice["outcome"] == SENT:
-            worth, price = choice["value_micros"] / 1e6, choice["price_micros"] / 1e6
-            drawn = (
-                ", slot drawn for exploration"
-                if choice["is_explore"]
-                else f", worth {worth:.4f} against a price of {price:.4f}"
-            )
-            lines.append(
-                f"{choice['campaign_id']}: sent by {choice['channel']} at "
-                f"{choice['slot']:%Y-%m-%d %H:00} UTC; {chance}{drawn}"
-            )
-        else:
-            lines.append(
-                f"{choice['campaign_id']}: {choice['outcome']}: "
-                f"{DECIDED.get(choice['outcome'], '')}; {chance}"
-            )
-    emit({"ds": ds, "choices": wanted}, lines, as_json)
+    from angelia.asking import why as asking
+    from angelia.asking import why_text
+    from models.registry import Registry
+
+    settings = load_settings()
+    answer = asking.why(
+        open_lake(settings=settings),
+        user,
+        ds,
+        campaign=campaign,
+        registry=Registry.configured(settings),
+    )
+    emit(answer.as_dict(), why_text.lines(answer), as_json)

@@ -6,9 +6,11 @@ commits name their cells in text (`slot|channel|campaign`, `budget x`); only thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
+
+from angelia.contracts.outcomes import NO_CAPACITY
 
 _BUDGET = "budget "
 
@@ -22,9 +24,16 @@ class Messages(NamedTuple):
     n: int
 
 
+FULL_PCT = 1  # a limit with no more left than this is full: cut-offs are classes of bids
+
+
 @dataclass(frozen=True)
 class Limit:
-    """An hour's capacity on a channel, or a campaign's budget; its use and shadow price."""
+    """An hour's capacity on a channel, or a campaign's budget; its use and shadow price.
+
+    `left` is what chosen messages might still have used: the share set aside for drawn ones is not theirs.
+    None in older commits.
+    """
 
     capacity: int
     used: int
@@ -32,6 +41,18 @@ class Limit:
     channel: str | None = None
     slot: str | None = None
     campaign_id: str | None = None
+    left: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more than a rest was left."""
+        left = self.capacity - self.used if self.left is None else self.left
+        return self.capacity > 0 and 100 * left <= FULL_PCT * self.capacity
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether it kept somebody out: it has a price, or was full."""
+        return self.price_micros > 0 or self.is_full
 
     @property
     def label(self) -> str:
@@ -49,6 +70,68 @@ class Limit:
             "limit": self.label,
             **{name: value for name, value in asdict(self).items() if value is not None},
         }
+
+
+@dataclass(frozen=True)
+class Scarcity:
+    """What a channel's hours came to, and in words.
+
+    Attributes:
+        n_hours: hours that it could send in.
+        n_full: of them filled.
+        n_priced: of them with a shadow price.
+        says: the same as a sentence or two, for pages and terminals alike.
+    """
+
+    channel: str
+    n_hours: int
+    n_full: int
+    n_priced: int
+    says: str
+
+
+def scarcity(meta: Mapping[str, Any]) -> list[Scarcity]:
+    """Return what the hours of each channel came to, in the order of the limits."""
+    hourly = [limit for limit in limits_of(meta) if limit.is_hourly]
+    return [
+        _scarcity(str(channel), [limit for limit in hourly if limit.channel == channel], meta)
+        for channel in dict.fromkeys(limit.channel for limit in hourly)
+    ]
+
+
+def _scarcity(channel: str, hours: Sequence[Limit], meta: Mapping[str, Any]) -> Scarcity:
+    able = [limit for limit in hours if limit.capacity]
+    full, priced = ([one for one in able if getattr(one, name)] for name in ("is_full", "price_micros"))
+    says = _in_words(channel, able, full, priced, meta)
+    return Scarcity(channel, len(able), len(full), len(priced), says)
+
+
+def _in_words(
+    channel: str,
+    able: Sequence[Limit],
+    full: Sequence[Limit],
+    priced: Sequence[Limit],
+    meta: Mapping[str, Any],
+) -> str:
+    if not able:
+        return f"{channel} had no capacity in any hour."
+    fullest = max(able, key=lambda limit: limit.used / limit.capacity)
+    use = f"the fullest took {fullest.used:,} of {fullest.capacity:,}"
+    away = meta.get("outcomes", {}).get(NO_CAPACITY, 0)
+    gave_way = f"; {away:,} messages gave way to others, on all channels" if away else ""
+    if not full and not priced:
+        if away:
+            return f"No hour of {channel} was full ({use}), and none has a price{gave_way}."
+        return f"No hour of {channel} was scarce: {use}, and none has a price."
+    says = f"{channel}: {len(full)} of {len(able)} hours full ({use}){gave_way}"
+    if priced:
+        most = max(priced, key=lambda limit: limit.price_micros)
+        return f"{says}. {len(priced)} have a price, up to {most.price_micros / 1e6:.4f} at {most.slot}."
+    # Without a price on them the bound does not depend on these limits, so they cost no more than the gap.
+    return (
+        f"{says}. None has a price: the bound holds without these limits, so what they kept out is worth at "
+        f"most the gap, {meta.get('gap_pct', 0.0):.3f} %."
+    )
 
 
 def messages_of(meta: Mapping[str, Any]) -> list[Messages]:

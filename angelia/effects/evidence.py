@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from angelia.contracts.certificate import Limit, limits_of
-from angelia.contracts.outcomes import NO_CAPACITY
+from angelia.contracts.certificate import Limit, limits_of, scarcity
 from angelia.drawing import charts
 from angelia.drawing.charts import Series
 from angelia.drawing.page import Html, details, empty, facts, figure, links, section, table
@@ -19,8 +18,6 @@ from angelia.drawing.svg import number
 from angelia.effects.findings import Findings
 from angelia.effects.summary import manifest_sha256
 from angelia.effects.tables import Check
-
-FULL_PCT = 99  # from here an hour counts as full: cut-offs are classes of bids and leave a little room
 
 
 def certificate(found: Findings) -> str:
@@ -45,6 +42,7 @@ def certificate(found: Findings) -> str:
     parts = [facts(rows)]
     limits = limits_of(meta)
     hourly = [limit for limit in limits if limit.is_hourly]
+    says: dict[str | None, str] = {one.channel: one.says for one in scarcity(meta)}
     for channel in dict.fromkeys(limit.channel for limit in hourly):
         own = [limit for limit in hourly if limit.channel == channel]
         labels = [str(limit.slot).split("T")[-1][:2] for limit in own]
@@ -75,8 +73,7 @@ def certificate(found: Findings) -> str:
                     )
                 )
             )
-        else:
-            parts.append(f'<p class="soft">{without_prices(str(channel), own, meta)}</p>')
+        parts.append(f'<p class="soft">{escape(says[channel])}</p>')
     shown = [
         {
             "limit": limit.label,
@@ -105,30 +102,6 @@ def certificate(found: Findings) -> str:
 
 def _use_pct(limit: Limit) -> float | None:
     return 100 * limit.used / limit.capacity if limit.capacity else None
-
-
-def without_prices(channel: str, hours: Sequence[Limit], meta: Mapping[str, Any]) -> str:
-    """Return what zero prices mean beside hours that may be full all the same."""
-    most = max(hours, key=lambda limit: _use_pct(limit) or 0.0)
-    n_full = sum(100 * limit.used >= FULL_PCT * limit.capacity > 0 for limit in hours)
-    turned_away = meta.get("outcomes", {}).get(NO_CAPACITY, 0)
-    if not n_full and not turned_away:
-        return (
-            f"No hour of {channel} was scarce: the fullest took {number(most.used)} of "
-            f"{number(most.capacity)}, and all shadow prices are zero."
-        )
-    filled = (
-        f"{number(n_full)} {'hour' if n_full == 1 else 'hours'} of {channel} filled to {FULL_PCT} % or more"
-        if n_full
-        else f"No hour of {channel} filled to {FULL_PCT} %"
-    )
-    away = ""
-    if turned_away:
-        away = f", and {number(turned_away)} messages gave way to others in the hours they wanted"
-    return (
-        f"{filled} (at most {number(most.used)} of {number(most.capacity)}){away}. All shadow prices "
-        "are zero all the same: by the bound, more room there would have added no value worth a price."
-    )
 
 
 def _word(success: bool, crashed: bool, severity: str) -> Html:

@@ -28,9 +28,12 @@ def summarise(table: pa.Table) -> dict[str, Any]:
     channels = np.array(column["channel"].to_pylist(), object)[sent]
     campaigns = np.array(column["campaign_id"].to_pylist(), object)[sent]
     cells = Counter(zip(slots.tolist(), channels.tolist(), campaigns.tolist(), strict=True))
+    is_drawn = column["is_explore"].to_numpy(zero_copy_only=False)[sent]
+    drawn = Counter(zip(*(names[is_drawn].tolist() for names in (slots, channels, campaigns)), strict=True))
     return {
         "outcomes": dict(Counter(column["outcome"].to_pylist())),
         "messages": [[*cell, n] for cell, n in cells.items()],
+        "drawn": [[*cell, n] for cell, n in drawn.items()],
         "primal": int(column["value_micros"].to_numpy()[sent].sum()),
         "n_explore": int((column["is_explore"].to_numpy(zero_copy_only=False) & sent).sum()),
     }
@@ -40,13 +43,16 @@ def certificate(
     terms: Terms, prices: I64, bound: int, stats: Sequence[Mapping[str, Any]]
 ) -> dict[str, object]:
     """Return what is published with a plan, from the counts of its shards (`summarise`)."""
-    decided, by_cell, by_hour, by_campaign = (Counter[Any]() for _ in range(4))
+    decided, by_cell, by_hour, by_campaign, drawn = (Counter[Any]() for _ in range(5))
     for shard in stats:
         decided.update(shard["outcomes"])
         for slot, channel, campaign, n in shard["messages"]:
             by_cell[slot, channel, campaign] += n
             by_hour[slot, channel] += n
             by_campaign[campaign] += n
+        for slot, channel, campaign, n in shard.get("drawn", ()):
+            drawn[slot, channel] += n
+            drawn[campaign] += n
     messages = [Messages(slot, channel, campaign, n) for (slot, channel, campaign), n in by_cell.items()]
     primal = sum(shard["primal"] - shard["explore_value"] for shard in stats)
     return {
@@ -55,7 +61,7 @@ def certificate(
         "bound_micros": bound,
         "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
         "n_explore": sum(shard["n_explore"] for shard in stats),
-        "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign)],
+        "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign, drawn)],
         "start": terms.start.isoformat(),
         "hours_passed": terms.first_slot,
         "by_hour": {f"{slot}|{channel}": n for (slot, channel), n in sorted(by_hour.items())},
@@ -64,20 +70,24 @@ def certificate(
     }
 
 
-def _limits(terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Counter[Any]) -> list[Limit]:
+def _limits(
+    terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Counter[Any], drawn: Counter[Any]
+) -> list[Limit]:
     """Return hours by channel, then budgets: the order of `prices`, (c*h + k,)."""
     slots = [str(slot) for slot in terms.slots()]
     c, h = terms.limits().capacity.shape
+    priced = terms.limits().flat()  # what is left when the drawn messages' share is set aside
     hours = [
         Limit(
-            channel.capacity_per_hour,
+            int(capacity),
             by_hour[slots[s], channel.id],
             int(prices[i * h + s]),
             channel=channel.id,
             slot=slots[s],
+            left=int(priced[i * h + s]) - by_hour[slots[s], channel.id] + drawn[slots[s], channel.id],
         )
         for i, channel in enumerate(terms.channels)
-        for s in range(h)
+        for s, capacity in enumerate(channel.capacities(h, terms.first_slot))
     ]
     budgets = [
         Limit(
@@ -85,6 +95,7 @@ def _limits(terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Count
             by_campaign[campaign.id],
             int(prices[c * h + k]),
             campaign_id=campaign.id,
+            left=int(priced[c * h + k]) - by_campaign[campaign.id] + drawn[campaign.id],
         )
         for k, campaign in enumerate(terms.campaigns)
         if campaign.max_messages is not None

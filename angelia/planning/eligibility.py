@@ -151,7 +151,7 @@ def build(
     marketing = ~np.isin(past_campaign, exempt_ids) if len(past_campaign) else np.zeros(0, bool)
     room = room_for(terms.caps, past, n, h, marketing)
     _vendor_room(terms, people, past, marketing, room)
-    blocked = _too_near(past, marketing, n, h, terms.gap_hours)
+    blocked = too_near(past, marketing, n, h, terms.gap_hours)
     global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
 
     allowed = np.zeros((m, h), bool)
@@ -297,7 +297,7 @@ def campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools
     return np.asarray(days)
 
 
-def _too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
+def too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
     """Return which slots lie less than the gap from a message already sent or pending, (n, h)."""
     near = np.zeros((n, h), bool)
     recent = np.flatnonzero(keep & (past.hours > -gap))

@@ -15,6 +15,7 @@ from angelia.audience.language import nodes
 from angelia.audience.language.fields import FIELDS, Kind
 from angelia.audience.language.never import never_true
 from angelia.audience.language.predicate import parse
+from angelia.audience.one_person import FAILED, HELD, UNKNOWN, Clause, PersonBlock, explain
 from angelia.audience.query import Audience
 from angelia.lake import Lake
 
@@ -209,6 +210,52 @@ def hand(tmp_path_factory: pytest.TempPathFactory) -> Three:
 def test_case(hand: Three, text: str, expected: set[int]) -> None:
     bitmaps, sql, naive, count = hand.ask(text)
     assert (bitmaps, sql, naive, count) == (expected, expected, expected, len(expected))
+
+
+def clauses_of(three: Three, text: str, row: dict[str, object]) -> list[Clause]:
+    block = PersonBlock(three.bitmaps.index, int(str(row["ordinal"])))
+    return explain(three.bitmaps, text, block, row)
+
+
+def test_each_person_alone_answers_as_among_all(hand: Three) -> None:
+    for text, expected in CASES:
+        held = {row["ordinal"] for row in PEOPLE if clauses_of(hand, text, row)[0].truth == HELD}
+        assert held == expected, text
+
+
+@pytest.mark.parametrize(
+    ("text", "ordinal", "truth", "has"),
+    [
+        ("count_events('view', 6) >= 4", 0, FAILED, "3"),
+        ("count_events('view', 'book', 6) >= 1", 0, HELD, "1"),
+        ("sum_events('purchase', 6) > 6.26", 17, FAILED, "6.26"),
+        ("days_since('open') <= 1", 17, FAILED, "5"),
+        ("days_since('open') <= 1", 40, UNKNOWN, "none in 6 days"),
+        ("age_years >= 30", 1, UNKNOWN, "unknown"),
+        ("signup_date = DATE '2026-11-14'", 0, FAILED, "2026-11-04"),
+        ("tag = 'spam'", 0, FAILED, "sport, spa"),
+        ("is_suppressed", 2, HELD, "true"),
+        ("reachable('sms')", 0, FAILED, "fcm"),
+        ("opted_out('promo')", 2, FAILED, "none"),
+        ("received('sale', 1)", 1, FAILED, None),
+    ],
+)
+def test_a_clause_shows_what_the_person_has(hand, text, ordinal, truth, has) -> None:
+    row = next(row for row in PEOPLE if row["ordinal"] == ordinal)
+    (clause,) = clauses_of(hand, text, row)
+    assert (clause.truth, clause.has, clause.decides) == (truth, has, True)
+
+
+def test_the_deciding_clauses_lead_to_the_answer(hand: Three) -> None:
+    text = "in_audience('women') AND (age_years > 50 OR days_since('open') < 1) AND NOT is_suppressed"
+    young, old, nobody = (next(row for row in PEOPLE if row["ordinal"] == n) for n in (0, 17, 40))
+    found = {row["ordinal"]: clauses_of(hand, text, row) for row in (young, old, nobody)}
+    deciding = {n: [c.text for c in clauses if c.decides and c.depth] for n, clauses in found.items()}
+    both = ["in_audience('women')", "gender = 'f'", "OR"]
+    assert deciding[0] == [*both, "days_since('open') < 1", "NOT is_suppressed = TRUE"]
+    assert deciding[17] == [*both, "age_years > 50", "NOT is_suppressed = TRUE"]
+    outside = ["in_audience('women')", "gender = 'f'", "OR", "age_years > 50", "days_since('open') < 1"]
+    assert deciding[40] == outside
 
 
 # ---- generated populations and predicates

@@ -113,6 +113,22 @@ NIGHTLY = {"send_window": {"start": 22, "end": 24}}
         (FCM | {"enabled": False}, "campaign.channels", "none of them is switched on"),
         (FCM | {"capacity_per_hour": 0}, "channel.capacity_per_hour", "0: nothing will be sent"),
         (FCM | {"quota_per_minute": 0}, "channel.quota_per_minute", "0: nothing will be sent"),
+        (
+            FCM | {"cost_per_message": 0.1},
+            "campaign.value_per_open",
+            "0.05 at priority medium is worth no more",
+        ),
+        (FCM | {"capacity_per_hour": 6001}, "channel.capacity_per_hour", "100 a minute allow (6,000)"),
+        (
+            FCM | {"max_per_vendor_day": {"oppo": 0, "vivo": 1}},
+            "channel.max_per_vendor_day.oppo",
+            "0 a day: nobody with such a phone gets any marketing; give at least 1",
+        ),
+        (
+            POLICY | {"explore": {"slot_share_pct": 100, "epsilon": 0.1}},
+            "policy.explore.slot_share_pct",
+            "100 % of the hours are drawn: nothing is chosen",
+        ),
         (SHOE | {"valid_from": "2027-01-01"}, "campaign.materials[0]", "from 2027-01-01, and the campaign"),
         (SHOE | {"valid_until": "2026-12-03"}, "campaign.materials", "none is valid on 2026-12-04"),
         (
@@ -129,6 +145,25 @@ def test_a_document_that_can_mean_nothing_is_named(raw, field, says):
     assert not notice.is_error
 
 
+EXPLORING = POLICY | {"explore": {"slot_share_pct": 5, "epsilon": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (SALE | {"budget": {"max_messages": 1}}, "campaign.budget.max_messages"),
+        (FCM | {"capacity_per_hour": 1}, "channel.capacity_per_hour"),
+    ],
+)
+def test_a_limit_that_exploration_rounds_to_nothing(raw, field):
+    ((where, notice),) = doubts(EXPLORING, raw)
+    assert (where, notice.empties) == (field, True)
+    assert notice.problem.message.startswith("1 less the 5 % set aside for exploration rounds down to 0")
+    assert notice.problem.message.endswith("give at least 2")
+    two = json.loads(json.dumps(raw).replace(": 1", ": 2")) | {"kind": raw["kind"]}
+    assert doubts(EXPLORING, two) == []
+
+
 def test_a_material_that_expires_before_its_campaign_begins():
     found = dict(doubts(SHOE | {"valid_until": "2026-10-31"}, SALE | {"start_date": "2026-11-10"}))
     assert "valid until 2026-10-31, and the campaign runs from" in (
@@ -142,6 +177,9 @@ def test_a_material_that_expires_before_its_campaign_begins():
     [
         (),
         (SALE | {"send_window": {"start": 21, "end": 24}},),
+        (FCM | {"cost_per_message": 0.0999},),
+        (FCM | {"cost_per_message": 0.1}, SALE | {"priority": "high"}),
+        (FCM | {"capacity_per_hour": 6000},),
         (SALE | NIGHTLY | {"guarantee": "at_least_once"},),
         (POLICY | {"quiet_hours": None}, SALE | NIGHTLY),
         (SALE | {"occurrence": {"every": "daily", "weekdays": ["sat", "sun"]}},),

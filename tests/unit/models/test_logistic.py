@@ -5,7 +5,7 @@ import pytest
 
 from models.calibration import sigmoid
 from models.features import FEATURES, NAMES
-from models.logistic import Logistic, choose, columns, design, fit
+from models.logistic import Logistic, choose, columns, design, fit, part_names
 
 VOCABULARY = {
     f.name: ["a", "b"] if f.name in ("gender", "category") else [] for f in FEATURES if f.kind == "category"
@@ -46,6 +46,17 @@ def test_a_line_survives_its_file_and_unknown_is_average() -> None:
     nobody = np.full((1, len(FEATURES)), np.nan, np.float32)
     assert np.isfinite(line.logit(nobody, VOCABULARY)).all()
     assert design(matrix[:0], VOCABULARY, line.mean, line.scale).shape == (0, len(columns(VOCABULARY)))
+
+
+def test_a_score_is_the_sum_of_its_parts() -> None:
+    matrix, label, offset = examples(1)
+    line = fit(matrix, VOCABULARY, label, np.ones(N), offset, ridge=10.0)
+    parts, names = line.parts(matrix, VOCABULARY), part_names()
+    assert parts.shape == (N, len(names))
+    np.testing.assert_allclose(line.intercept + parts.sum(axis=1), line.logit(matrix, VOCABULARY), atol=1e-9)
+    weight = dict(zip(columns(VOCABULARY), line.weights, strict=True))
+    at = matrix[:, NAMES.index("category")] == 1
+    assert set(parts[at, names.index("category")]) == {weight["category=b"]}
 
 
 def test_noise_is_shrunk_most() -> None:

@@ -70,6 +70,11 @@ def test_the_life_of_a_model(week, registry, tmp_path, night) -> None:
     pairs = encode_pairs(users, everybody, camera, scorer.vocabulary)
     np.testing.assert_array_equal(encode_rows(as_rows, scorer.vocabulary), pairs)
 
+    # Taken apart, a score is its parts and what is the same for everybody.
+    _, parts = scorer.parts(pairs)
+    rest = np.log(scores[:, 0] / (1 - scores[:, 0])) - parts.sum(axis=1)
+    assert np.ptp(rest) < 1e-6 < np.ptp(parts.sum(axis=1))
+
     # A campaign nobody has seen is scored, between the extremes.
     new = scorer.predict(users, [Context("brand_new", "brand_new_sofa", "news", "sofa")])
     assert np.isfinite(new).all()
@@ -116,6 +121,12 @@ def test_the_scorer_refuses_other_features(week, registry, monkeypatch) -> None:
     noise = np.random.default_rng(0).random((200, len(features.FEATURES))).astype(np.float32)
     label, even = np.arange(200) % 2.0, np.ones(200)
     trees = boost(noise, label, even, np.zeros(200), slice(0, 200), None, seed=1, trees=2).model_to_string()
+    known = np.where(np.isin(np.arange(noise.shape[1]), features.CATEGORICAL), np.nan, noise)
+    scorer = Scorer(files | {"model.txt": trees.encode()})
+    names, parts = scorer.parts(known.astype(np.float32))
+    assert len(names) == parts.shape[1] > len(features.NAMES)
+    rest = scorer.slope * scorer.raw(known.astype(np.float32)) - parts.sum(axis=1)
+    assert np.ptp(rest) < 1e-6  # the trees' share of each feature is counted, too
     with pytest.raises(InvalidInput, match=r"model\.txt has other features"):
         Scorer(files | {"model.txt": trees.replace("age_years", "shoe_size").encode()})
     with pytest.raises(Corrupt, match=r"model\.txt"):
@@ -220,3 +231,10 @@ def test_history_without_propensities_and_profiles_trains(lake, registry, night)
     assert trained.metrics["test"]["auc"] > 0.55
     assert not trained.metrics["off_policy"]
     assert "What would drawing" not in registry.load(trained.version)["card.md"].decode()
+
+
+def test_a_version_of_an_older_layout_is_named(registry) -> None:
+    manifest = {"version": "2020-01-01-abc", "ds": "2020-01-01", "sha256": {"model.txt": "0" * 64}}
+    registry.store.put("p_open/versions/2020-01-01-abc/manifest.json", json.dumps(manifest).encode())
+    with pytest.raises(Corrupt, match=r"2020-01-01-abc: it has no logistic\.json, as versions of today have"):
+        registry.load("2020-01-01-abc")

@@ -1,0 +1,94 @@
+"""What became of a planned message: emitted, sent, opened.
+
+Grain: message. Reads dispatch_manifest, delivery_ledger, user_pushes and push_receipts; writes nothing.
+Surprise: only the parts of the message's hour are looked through, so the cost is that of an hour's messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.asking.records import Fate
+from angelia.lake import Commit, FileEntry, Lake
+from angelia.users.one_person import PersonLake
+
+OPEN_DAYS = 2  # days after a message's own in which an open of it may be counted
+
+
+def fate_of(lake: Lake, person: PersonLake, ds: str, campaign: str, message: str, slot: datetime) -> Fate:
+    """Return what became of a message of night `ds` that was planned for the hour `slot` (UTC)."""
+    manifest = lake.head("dispatch_manifest", ds=ds)
+    if manifest is None:
+        return Fate("not_emitted", None, "no manifests have been made of this night yet", None, None)
+    if campaign in manifest.params.get("held_back", ()):
+        return Fate("held_back", None, "the guard held the campaign back", None, None)
+    hour = f"{slot:%Y-%m-%dT%H}"
+    rows = [
+        row
+        for leaf in lake.partitions("delivery_ledger", ds=ds, send_hour=hour)
+        if (commit := lake.head("delivery_ledger", **leaf)) is not None
+        for row in _of_message(lake, commit, ["outcome", "reason", "channel", "sent_ts"], message)
+    ]
+    if not rows:
+        emitted = [
+            entry
+            for entry in manifest.files
+            if entry.keys.get("send_hour", hour) in (hour, f"send_hour={hour}")
+        ]
+        if not _in_files(lake, emitted, message):
+            return Fate(
+                "not_emitted", None, "no row of the manifests: its address or hour was gone", None, None
+            )
+        return Fate("not_sent_yet", None, None, None, None)
+    # A message that fell over to another channel has a row of each: the one that was sent tells most.
+    row = max(rows, key=lambda row: (row["outcome"] == "accepted", row["sent_ts"] is not None))
+    opened = _opened(lake, person, ds, message, slot)
+    return Fate(row["outcome"], row["channel"], row["reason"], row["sent_ts"], opened)
+
+
+def _of_message(lake: Lake, commit: Commit, columns: list[str], message: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for entry in commit.files:
+        # The keys alone first: most parts do not hold the message.
+        at = pc.index(lake.read_file(entry, ["message_id"])["message_id"], message).as_py()
+        if at >= 0:
+            table = lake.read_file(entry, ["message_id", *columns])
+            found += table.filter(pc.equal(table["message_id"], message)).to_pylist()
+    return found
+
+
+def _in_files(lake: Lake, entries: Iterable[FileEntry], message: str) -> bool:
+    return any(
+        pc.index(lake.read_file(entry, ["message_id"])["message_id"], message).as_py() >= 0
+        for entry in entries
+    )
+
+
+def _opened(lake: Lake, person: PersonLake, ds: str, message: str, slot: datetime) -> datetime | None:
+    """Return when it was opened: by the days that later nights made, else by the receipts themselves."""
+    days = [(slot.date() + timedelta(days=shift)).isoformat() for shift in range(OPEN_DAYS + 1)]
+    made = [commit for day in days if (commit := lake.head("user_pushes", ds=day)) is not None]
+    moments: list[datetime] = []
+    for commit in made:
+        table = person.read(commit, ["message_id", "kind", "at_ts"])
+        moments += _moments(table, "at_ts", message)
+    if not moments and len(made) < len(days):
+        # Later days are not aggregated yet. The worker's own receipts say nothing of opens.
+        for leaf in lake.partitions("push_receipts", ds=ds):
+            commit = lake.head("push_receipts", **leaf) if leaf["source"] != "worker" else None
+            if commit is not None:
+                table = lake.read(commit, ["message_id", "kind", "receipt_ts", "reason"])
+                table = table.filter(pc.equal(table["message_id"], message))
+                human = pc.fill_null(pc.not_equal(table["reason"], "machine"), True)
+                moments += _moments(table.filter(human), "receipt_ts", message)
+    return min(moments, default=None)
+
+
+def _moments(table: pa.Table, column: str, message: str) -> list[datetime]:
+    mine = pc.and_(pc.equal(table["message_id"], message), pc.equal(table["kind"], "opened"))
+    return list(table.filter(mine)[column].to_pylist())

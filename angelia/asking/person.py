@@ -1,0 +1,230 @@
+"""One person's night, rebuilt by the planner's own code: their problem, their hours, what the draw saw.
+
+Grain: person. Reads a `PersonLake`; writes nothing. Nothing here decides: the stored decision does, and these
+arrays say what it was made of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from angelia.asking.night import PlannedNight
+from angelia.asking.records import Hour, MaterialChance, Offer
+from angelia.contracts.certificate import Limit
+from angelia.matching import inverse_gap
+from angelia.planning.eligibility import (
+    NightHours,
+    build,
+    campaign_hours,
+    cells,
+    open_hours,
+    room_for,
+    slot_chance,
+    too_near,
+)
+from angelia.planning.inputs import Shard, load_shard, read_offers
+from angelia.planning.offers import Offer as Candidates
+from angelia.planning.offers import best_hours
+from angelia.planning.problem import Problem
+from angelia.planning.terms import Campaign, Terms
+from angelia.timing.category_hours import CategoryHours
+from angelia.users.one_person import PersonLake
+
+BEST = 3  # hours shown of a campaign beside the chosen one
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+@dataclass(frozen=True)
+class PersonNight:
+    """The arrays of one person's night."""
+
+    night: PlannedNight
+    shard: Shard
+    problem: Problem
+    chance: npt.NDArray[np.float64]
+    hours: NightHours
+    offers: dict[str, Candidates]
+    categories: CategoryHours
+
+    @classmethod
+    def of(cls, night: PlannedNight, lake: PersonLake) -> PersonNight | None:
+        """Return the person's night; None if the night's features have no row of them."""
+        terms, inputs = night.terms, night.inputs
+        shard = load_shard(lake, inputs, terms, night.facts, lake.shard)
+        if not shard.people.user_id:
+            return None
+        hours = open_hours(terms, shard.people)
+        chance = slot_chance(shard.people, shard.pairs, hours[0], hours[2])
+        problem, _, _ = build(terms, shard.people, shard.pairs, shard.past, chance)
+        offers = read_offers(lake, inputs, terms, night.facts, shard.people, lake.shard)
+        return cls(
+            night,
+            shard,
+            problem,
+            chance,
+            hours,
+            {terms.campaigns[offer.number].id: offer for offer in offers},
+            CategoryHours.of(inputs.send_times.meta),
+        )
+
+    def clock(self) -> list[str]:
+        """Return each planned hour on the person's clock, `Sun 09:00`."""
+        local = self.hours[0]
+        return [
+            f"{DAYS[int(day)]} {int(hour):02d}:00"
+            for day, hour in zip(local.weekday[0], local.hour[0], strict=True)
+        ]
+
+    def curve(self) -> list[Hour]:
+        """Return the planned hours with the person's response in each."""
+        (local, quiet, off), people = self.hours, self.shard.people
+        curve = np.hstack([people.workday, people.day_off])[0][cells(local, off)[0]]
+        return [
+            Hour(str(slot), clock, round(float(curve[i]), 4), bool(off[0, i]), bool(quiet[0, i]))
+            for i, (slot, clock) in enumerate(zip(self.night.terms.slots(), self.clock(), strict=True))
+        ]
+
+    def row(self, campaign: str) -> int | None:
+        """Return the row of a campaign's pair; None if its audience does not name the person."""
+        terms = self.night.terms
+        number = next(i for i, one in enumerate(terms.campaigns) if one.id == campaign)
+        rows = np.flatnonzero(self.problem.pair_campaign == number)
+        return int(rows[0]) if len(rows) else None
+
+    def closed(self, campaign: Campaign) -> dict[str, int]:
+        """Return how many planned hours were closed to a campaign, each under its first reason."""
+        terms, past = self.night.terms, self.shard.past
+        local, quiet, _ = self.hours
+        h = terms.n_slots
+        passed = np.arange(h) < terms.first_slot
+        window = ~campaign_hours(terms, campaign, local)[0]
+        names = np.array(past.campaign, object)
+        exempt = [one.id for one in terms.campaigns if one.is_exempt]
+        marketing = ~np.isin(names, exempt) if len(names) else np.zeros(0, bool)
+        own = np.asarray(names == campaign.id, bool) if len(names) else np.zeros(0, bool)
+        nobody = np.zeros(h, bool)
+        capped = room_for(campaign.caps, past, 1, h, own)[0] < 1 if campaign.caps else nobody
+        is_bound = not campaign.is_exempt
+        reasons = {
+            "passed": passed,
+            "outside its days and send window": window,
+            "quiet on their clock": quiet[0] if is_bound else nobody,
+            f"less than {terms.gap_hours} h from another message": (
+                too_near(past, marketing, 1, h, terms.gap_hours)[0] if is_bound else nobody
+            ),
+            "capped by the campaign": capped,
+            "capped by the policy": self.problem.room[0] < 1 if is_bound else nobody,
+        }
+        taken, counts = np.zeros(h, bool), {}
+        for name, hit in reasons.items():
+            fresh = hit & ~taken
+            if fresh.any():
+                counts[name] = int(fresh.sum())
+            taken |= hit
+        return counts
+
+    def materials(self, campaign: Campaign, arm: str | None) -> list[MaterialChance]:
+        """Return a campaign's materials with score and chance, the best one first."""
+        offer = self.offers.get(campaign.id)
+        if offer is None:
+            return []
+        terms, people = self.night.terms, self.shard.people
+        best = best_hours(terms, people, self.hours, campaign, offer.user, self.night.facts, self.categories)
+        worth = offer.p_open * best
+        chance = inverse_gap(worth, terms.epsilon)[0]
+        order = np.argsort(np.where(np.isnan(worth[0]), np.inf, -worth[0]), kind="stable")
+        return [
+            self._material(campaign, i, offer.p_open[0], worth[0], float(chance[i]), arm)
+            for i in order.tolist()
+        ]
+
+    def _material(
+        self,
+        campaign: Campaign,
+        i: int,
+        p_open: npt.NDArray[np.float64],
+        worth: npt.NDArray[np.float64],
+        chance: float,
+        arm: str | None,
+    ) -> MaterialChance:
+        name = campaign.materials[i]
+        if np.isnan(p_open[i]):
+            return MaterialChance(name, None, None, 0.0, self._why_not(campaign, name, arm))
+        return MaterialChance(name, float(p_open[i]), round(float(worth[i]), 6), round(chance, 6), None)
+
+    def _why_not(self, campaign: Campaign, material: str, arm: str | None) -> str:
+        document, people = self.night.catalog.materials[material], self.shard.people
+        own = next((one for one in campaign.arms if one.name == arm), None)
+        if own is not None and not own.may_show(material):
+            return f"not of their arm {arm}"
+        languages = self.night.facts.locales.get(material)
+        if languages is not None and people.locale[0] not in languages:
+            return f"for {', '.join(sorted(languages))} only"
+        days = {np.datetime64(day).item() for day in self.hours[0].date[0]}
+        if not any(document.is_valid_on(day) for day in days):
+            return "not valid on these days"
+        if document.audience is not None:
+            return f"for audience {document.audience} only"
+        return "not scored"
+
+    def best_offers(self, row: int, limits: list[Limit], chosen: tuple[int, str] | None) -> list[Offer]:
+        """Return what a campaign's best hours were worth beside their prices, the chosen one first.
+
+        `chosen` is (slot, channel) of the message that is sent.
+        """
+        terms, problem = self.night.terms, self.problem
+        by_hour = {(limit.channel, limit.slot): limit for limit in limits if limit.is_hourly}
+        campaign = terms.campaigns[int(problem.pair_campaign[row])]
+        budget = next((one.price_micros for one in limits if one.campaign_id == campaign.id), 0)
+        slots, clock = [str(slot) for slot in terms.slots()], self.clock()
+        hours, chance = _open(self.hours, terms, campaign), self.chance[row]
+        found = []
+        for c, channel in enumerate(terms.channels):
+            if not problem.channels[row, c]:
+                continue
+            for s in np.flatnonzero(hours).tolist():
+                limit = by_hour.get((channel.id, slots[s]))
+                is_chosen = chosen == (s, channel.id)
+                if limit is None or not (problem.allowed[row, s] or is_chosen):
+                    continue
+                worth = int(problem.value[row, s]) - channel.cost_micros
+                price = limit.price_micros + budget
+                found.append(
+                    Offer(
+                        slots[s],
+                        clock[s],
+                        channel.id,
+                        round(float(chance[s]), 6),
+                        worth,
+                        price,
+                        limit.used,
+                        limit.capacity,
+                        is_chosen,
+                    )
+                )
+        found.sort(key=lambda offer: (not offer.is_chosen, -offer.net_micros, offer.slot))
+        return found[: BEST + (chosen is not None)]
+
+
+def _open(hours: NightHours, terms: Terms, campaign: Campaign) -> npt.NDArray[np.bool_]:
+    """Return the hours that clock, window and quiet hours leave a campaign, (h,)."""
+    local, quiet, _ = hours
+    may = campaign_hours(terms, campaign, local)[0]
+    return np.asarray(may if campaign.is_exempt else may & ~quiet[0])
+
+
+def standing_of(features: dict[str, Any], curves: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what a night knew of a person, as `Standing` takes it."""
+    return {
+        "timezone": features["timezone"],
+        "locale": features["locale"],
+        "channels": tuple(features["channels"] or ()),
+        "opted_out_topics": tuple(features["opted_out_topics"] or ()),
+        "is_suppressed": bool(features["is_suppressed"]),
+        "cohort": curves["cohort"] if curves else "",
+        "evidence": round(float(curves["evidence"]), 3) if curves else 0.0,
+    }

@@ -1,0 +1,209 @@
+"""A night's plan to look at: hours against capacity and prices, by channel and by campaign.
+
+Grain: night. Reads the meta of the decisions commit; writes nothing. What it says of scarce hours is what the
+report says, by one function (`contracts.certificate.scarcity`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from angelia.asking.night import require_plan
+from angelia.contracts.certificate import Limit, limits_of, messages_of, scarcity
+from angelia.contracts.outcomes import DECIDED
+from angelia.lake import Lake
+
+FULL, EMPTY = "█", "░"
+PARTS = " ▏▎▍▌▋▊▉"
+BARS = "▁▂▃▄▅▆▇█"
+WIDE = 30
+PRICE_WIDE = 8
+
+
+@dataclass(frozen=True)
+class HourUse:
+    """One hour of one channel: messages against capacity, its price, and whose messages they are."""
+
+    slot: str
+    used: int
+    capacity: int
+    price_micros: int
+    is_full: bool
+    campaigns: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ChannelHours:
+    """One channel's hours, and what they came to in words."""
+
+    channel: str
+    hours: tuple[HourUse, ...]
+    says: str
+
+
+@dataclass(frozen=True)
+class CampaignHours:
+    """One campaign's messages by planned hour, and its budget where it has one."""
+
+    campaign: str
+    messages: int
+    by_hour: tuple[int, ...]
+    budget: int | None
+    price_micros: int | None
+
+
+@dataclass(frozen=True)
+class PlanShown:
+    """A plan to look at; `contradictions` were named before it was solved."""
+
+    commit: str
+    ds: str
+    start: str
+    hours_passed: int
+    outcomes: Mapping[str, int]
+    primal_micros: int
+    bound_micros: int
+    gap_pct: float
+    n_explore: int
+    by_campaign: Mapping[str, int]
+    by_hour: Mapping[str, int]
+    constraints: tuple[Mapping[str, Any], ...]
+    channels: tuple[ChannelHours, ...]
+    campaigns: tuple[CampaignHours, ...]
+    contradictions: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        return asdict(self)
+
+
+def shown(lake: Lake, ds: str | None = None) -> PlanShown:
+    """Return a night's plan, or the newest one.
+
+    Raises:
+        NotFound: the night has no plan.
+    """
+    commit = require_plan(lake, ds)
+    meta, limits = commit.meta, limits_of(commit.meta)
+    cells: dict[tuple[str, str], dict[str, int]] = {}
+    by_slot: dict[str, Counter[str]] = {}
+    for cell in messages_of(meta):
+        cells.setdefault((cell.channel, cell.slot), {})[cell.campaign_id] = cell.n
+        by_slot.setdefault(cell.campaign_id, Counter())[cell.slot] += cell.n
+    hourly = [limit for limit in limits if limit.is_hourly]
+    slots = sorted({str(limit.slot) for limit in hourly})
+    words = {one.channel: one.says for one in scarcity(meta)}
+    budgets = {limit.campaign_id: limit for limit in limits if not limit.is_hourly}
+    channels = tuple(
+        ChannelHours(channel, tuple(_hours(channel, hourly, cells)), says) for channel, says in words.items()
+    )
+    campaigns = tuple(
+        _campaign(name, n, by_slot.get(name, Counter()), slots, budgets.get(name))
+        for name, n in sorted(meta["by_campaign"].items(), key=lambda item: (-item[1], item[0]))
+    )
+    return PlanShown(
+        commit.ref,
+        commit.partition["ds"],
+        meta["start"],
+        meta["hours_passed"],
+        meta["outcomes"],
+        meta["primal_micros"],
+        meta["bound_micros"],
+        meta["gap_pct"],
+        meta["n_explore"],
+        meta["by_campaign"],
+        meta["by_hour"],
+        tuple(meta["constraints"]),
+        channels,
+        campaigns,
+        tuple(meta.get("contradictions", ())),
+    )
+
+
+def _hours(
+    channel: str, hourly: list[Limit], cells: Mapping[tuple[str, str], Mapping[str, int]]
+) -> Iterator[HourUse]:
+    for limit in hourly:
+        if limit.channel == channel:
+            slot = str(limit.slot)
+            own = cells.get((channel, slot), {})
+            yield HourUse(slot, limit.used, limit.capacity, limit.price_micros, limit.is_full, own)
+
+
+def _campaign(
+    name: str, n: int, hours: Counter[str], slots: list[str], budget: Limit | None
+) -> CampaignHours:
+    by_hour = tuple(hours[slot] for slot in slots)
+    if budget is None:
+        return CampaignHours(name, n, by_hour, None, None)
+    return CampaignHours(name, n, by_hour, budget.capacity, budget.price_micros)
+
+
+def lines(plan: PlanShown) -> list[str]:
+    """Return a plan for people: outcomes, value and gap, a chart a channel, a row a campaign."""
+    total = sum(plan.outcomes.values())
+    width = max(map(len, plan.outcomes), default=0)
+    found = [f"{plan.commit}: 24 hours from {plan.start}, {total:,} considered pairs"]
+    found += [f"  impossible: {one}" for one in plan.contradictions]
+    found += [
+        f"  {name:<{width}}  {count:>12,}  {DECIDED.get(name, '')}"
+        for name, count in sorted(plan.outcomes.items(), key=lambda item: -item[1])
+    ]
+    found.append(
+        f"value {plan.primal_micros / 1e6:,.2f} of at most {plan.bound_micros / 1e6:,.2f}: gap "
+        f"{plan.gap_pct} %; {plan.n_explore:,} exploration messages beside it"
+    )
+    for channel in plan.channels:
+        if any(hour.used or hour.price_micros for hour in channel.hours):
+            found += _chart(channel, plan.hours_passed)
+        found.append(channel.says)
+    return found + list(_campaigns(plan))
+
+
+def _chart(channel: ChannelHours, passed: int) -> Iterator[str]:
+    most = max((hour.price_micros for hour in channel.hours), default=0)
+    counts = max((len(f"{hour.used:,}") for hour in channel.hours), default=1)
+    yield f"{channel.channel} by UTC hour: messages of capacity" + (", and the hour's price" if most else "")
+    for i, hour in enumerate(channel.hours):
+        if i < passed:
+            yield f"  {hour.slot[5:10]} {hour.slot[11:13]}  passed before it was planned"
+            continue
+        share = hour.used / hour.capacity if hour.capacity else 0.0
+        mark = "full" if hour.is_full else ""
+        price = ""
+        if hour.price_micros:
+            tall = max(1, round(PRICE_WIDE * hour.price_micros / most))
+            price = f"{hour.price_micros / 1e6:.4f} {'$' * tall}"
+        row = (
+            f"  {hour.slot[5:10]} {hour.slot[11:13]}  {_bar(share)} {hour.used:>{counts},} "
+            f"{100 * share:>5.1f} %  {mark:<4}  {price}"
+        )
+        yield row.rstrip()
+
+
+def _bar(share: float) -> str:
+    eighths = round(8 * WIDE * min(max(share, 0.0), 1.0))
+    whole, rest = divmod(eighths, 8)
+    bar = FULL * whole + (PARTS[rest] if rest else "")
+    return bar + EMPTY * (WIDE - len(bar))
+
+
+def _campaigns(plan: PlanShown) -> Iterator[str]:
+    if not plan.campaigns:
+        return
+    hours = plan.channels[0].hours if plan.channels else ()
+    span = f" ({hours[0].slot[11:13]} to {hours[-1].slot[11:13]} UTC)" if hours else ""
+    yield f"campaigns: messages, and by hour{span}"
+    width = max(len(one.campaign) for one in plan.campaigns)
+    counts = max(len(f"{one.messages:,}") for one in plan.campaigns)
+    top = max((n for one in plan.campaigns for n in one.by_hour), default=0) or 1
+    for one in plan.campaigns:
+        # One scale for all campaigns: a small campaign looks small. Some are drawn, however few.
+        marks = (BARS[min(7, 8 * n // (top + 1))] if n else " " for n in one.by_hour)
+        budget = ""
+        if one.budget is not None:
+            budget = f"  budget {one.budget:,}, price {(one.price_micros or 0) / 1e6:.4f}"
+        yield f"  {one.campaign:<{width}}  {one.messages:>{counts},}  {''.join(marks)}{budget}".rstrip()

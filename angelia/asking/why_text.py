@@ -1,0 +1,163 @@
+"""What `why` answered, as lines for a terminal: aligned, the deciding thing first, one idea a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from angelia.asking.records import CampaignWhy, Fate, Offer, Part, Why
+from angelia.audience.one_person import HELD, Clause
+from angelia.contracts.outcomes import LEDGER, SENT
+
+BARS = "▁▂▃▄▅▆▇█"
+LABEL = 10
+MARK = {"held": "+", "failed": "-", "unknown": "?"}
+
+
+def lines(answer: Why) -> list[str]:
+    """Return an answer for people."""
+    found = [f"night {answer.ds}, planned for the 24 hours from {answer.start[:16]} UTC"]
+    person = answer.person
+    if person is not None:
+        reach = ", ".join(person.channels) or "no channel"
+        refused = f", refused {', '.join(person.opted_out_topics)}" if person.opted_out_topics else ""
+        out = ", suppressed" if person.is_suppressed else ""
+        found.append(
+            _row("person", f"{person.timezone}, {person.locale or 'no language'}; {reach}{refused}{out}")
+        )
+    if answer.hours:
+        curve = [hour.curve for hour in answer.hours]
+        best = sorted(answer.hours, key=lambda hour: -hour.curve)[:3]
+        found.append(
+            _row("hours", f"{bars(curve)}  from {answer.hours[0].local} on, best "
+                 + ", ".join(f"{hour.local} ({hour.curve:.2f})" for hour in best))
+        )  # fmt: skip
+        if person is not None:
+            found.append(
+                _row("", f"1 = their mean hour; evidence {person.evidence:g}, cohort {person.cohort}")
+            )
+    for one in answer.campaigns:
+        found += ["", *_campaign(one)]
+    versions = answer.versions
+    found += [
+        "",
+        _row("plan", f"{versions.plan} by {versions.code}; model {versions.model}"),
+        _row("made from", f"{versions.curves}, {versions.scores}, {versions.features}"),
+        _row("", f"{versions.audiences}, {versions.catalog}, {versions.user_index}"
+             + (f", {versions.bitmap_index}" if versions.bitmap_index else "")),
+    ]  # fmt: skip
+    return found + [_row("note", note) for note in answer.notes]
+
+
+def bars(values: list[float]) -> str:
+    """Return numbers as a row of bars, the largest full."""
+    top = max(values, default=0.0) or 1.0
+    return "".join(BARS[min(len(BARS) - 1, int(len(BARS) * max(value, 0.0) / top))] for value in values)
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:<{LABEL}} {text}".rstrip()
+
+
+def _campaign(one: CampaignWhy) -> Iterator[str]:
+    if one.outcome == SENT:
+        clock = f" ({one.local} on their clock)" if one.local else ""
+        yield f"{one.campaign}: sent by {one.channel} at {one.slot}:00 UTC{clock}"
+        how = (
+            f"slot drawn for exploration with probability {one.slot_propensity or 0.0:.4f}"
+            if one.is_explore and one.slot_propensity
+            else "slot chosen"
+        )
+        yield _row("worth", f"{_money(one.worth_micros)} after its cost, against a price of "
+                   f"{_money(one.price_micros)}; {how}")  # fmt: skip
+    else:
+        yield f"{one.campaign}: {one.outcome}: {one.says}"
+    if one.fate is not None:
+        yield _row("then", _fate(one.fate))
+    yield from _audience(one)
+    if one.materials:
+        yield from _materials(one)
+    if one.arm is not None:
+        yield _row("arm", one.arm)
+    if one.closed:
+        yield _row("closed", ", ".join(f"{n} {'hour' if n == 1 else 'hours'} {why}" for why, n in one.closed))
+    for i, offer in enumerate(one.offers):
+        yield _row("" if i else "hours", _offer(offer))
+    for i, limit in enumerate(one.binding):
+        yield _row("" if i else "limits", f"{limit.limit}: {limit.used:,} of {limit.capacity:,} used, price "
+                   f"{_money(limit.price_micros)}")  # fmt: skip
+
+
+def _audience(one: CampaignWhy) -> Iterator[str]:
+    says = {True: "in it", False: "not in it", None: "unknown"}[one.is_member]
+    yield _row("audience", f"{one.audience}: {says}")
+    # An AND says no more than its parts do.
+    shown = [clause for clause in one.clauses if clause.decides and clause.text != "AND"]
+    texts = {
+        clause: f"{'  ' * max(clause.depth - 1, 0)}{MARK[clause.truth]} {_words(clause)}" for clause in shown
+    }
+    width = min(max(map(len, texts.values()), default=0), 72)
+    for clause in shown:
+        has = f"has {clause.has}" if clause.has is not None else ""
+        word = clause.truth if clause.truth != HELD else ""
+        note = "; ".join(part for part in (has, word) if part)
+        yield _row("", f"{texts[clause]:<{width}}  {note}")
+
+
+def _words(clause: Clause) -> str:
+    return "one of these" if clause.text == "OR" else clause.text
+
+
+def _materials(one: CampaignWhy) -> Iterator[str]:
+    score = one.score
+    drawn = score.material if score else None
+    width = max(len(material.material) for material in one.materials)
+    for i, material in enumerate(one.materials):
+        label = "" if i else "materials"
+        if material.p_open is None:
+            yield _row(label, f"  {material.material:<{width}}  {material.why_not}")
+            continue
+        mark = ">" if material.material == drawn else " "
+        best = material.at_best or 0.0
+        says = f"p(open) {material.p_open:.4f}, at their best hour {best:.4f}, drawn with probability"
+        yield _row(label, f"{mark} {material.material:<{width}}  {says} {material.propensity:.4f}")
+    if score is None or not score.parts:
+        return
+    yield _row("score", f"log-odds of {score.material}"
+               + (f" (and over {score.runner_up})" if score.runner_up else ""))  # fmt: skip
+    width = max(len(part.feature) for part in score.parts)
+    value = min(32, max(len(part.value) for part in score.parts))
+    for part in score.parts:
+        yield _row("", _part(part, width, value))
+
+
+def _part(part: Part, width: int, value: int) -> str:
+    over = f"  ({part.over_runner_up:+.3f})" if part.over_runner_up else ""
+    return f"{part.feature:<{width}}  {part.value[:value]:<{value}}  {part.adds:+.3f}{over}"
+
+
+def _offer(offer: Offer) -> str:
+    mark = ">" if offer.is_chosen else " "
+    return (
+        f"{mark} {offer.slot[5:]} UTC {offer.local} {offer.channel:<7} p(open) {offer.p_open:.4f}  worth "
+        f"{_money(offer.worth_micros)}  price {_money(offer.price_micros)}  {offer.used:,} of "
+        f"{offer.capacity:,}"
+    )
+
+
+def _fate(fate: Fate) -> str:
+    words = {
+        "held_back": "not sent",
+        "not_emitted": "not emitted",
+        "not_sent_yet": "in the manifests, not sent yet",
+    }
+    says = words.get(fate.state) or f"{fate.state}: {LEDGER.get(fate.state, '')}"
+    if fate.reason:
+        says += f" ({fate.reason})"
+    if fate.sent_ts is not None:
+        says += f", by {fate.channel} at {fate.sent_ts:%Y-%m-%d %H:%M:%S} UTC"
+        says += f"; opened at {fate.opened_ts:%Y-%m-%d %H:%M} UTC" if fate.opened_ts else "; no open is known"
+    return says
+
+
+def _money(micros: int | None) -> str:
+    return f"{(micros or 0) / 1e6:.4f}"

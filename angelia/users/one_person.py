@@ -1,0 +1,126 @@
+"""One person in the lake: who an id is, and the lake as if nobody else lived in it.
+
+Grain: person. Reads `user_index`, and whatever is asked of a `PersonLake`; writes nothing. Code that works on
+a shard works on one person when it is handed a `PersonLake`, so that an explanation comes from the very code
+that decided. Surprise: a file is read by row group, of which the footer says which ordinals it holds; the
+cost of a read is that of a row group, whatever the number of people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyroaring import BitMap
+
+from angelia.errors import Corrupt, InvalidInput, NotFound
+from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake.lake import MEND
+
+_MEMBERS = {"shard", "bitmap", "cardinality"}
+
+
+def find_ordinal(lake: Lake, index: Commit, user: str) -> int:
+    """Return the ordinal of a person in an index commit.
+
+    Raises:
+        NotFound: the index holds no such id; the message does not repeat it.
+    """
+    # The newest file first: who is asked about is often who came last, and the first load is the largest.
+    for entry in sorted(index.files, key=lambda entry: entry.name, reverse=True):
+        with pq.ParquetFile(lake.path_of(entry), memory_map=True) as file:
+            for group in range(file.num_row_groups):
+                ids = file.read_row_group(group, ["user_id"])["user_id"]
+                at = pc.index(ids, pa.scalar(user, ids.type)).as_py()
+                if at >= 0:
+                    return int(file.read_row_group(group, ["ordinal"])["ordinal"][at].as_py())
+    raise NotFound(
+        f"nobody of this id is among the {index.meta.get('n_users', index.rows):,} people of {index.ref}",
+        fix="compare the id with those of user_profiles; an erased person has none any more",
+    )
+
+
+class PersonLake(Lake):
+    """A lake of which every file holds the rows of one person only; it is never written."""
+
+    def __init__(self, lake: Lake, ordinal: int, shard_bits: int) -> None:
+        super().__init__(lake.store, lake.branch, lake.clock)
+        self.ordinal, self.shard = ordinal, ordinal >> shard_bits
+        self._read: dict[str, pa.Table] = {}  # the person's rows by file: few, and asked for again
+
+    def read(
+        self,
+        commit: Commit,
+        columns: Sequence[str] | None = None,
+        where: Callable[[FileEntry], bool] = lambda _: True,
+        codes: Sequence[str] = (),
+    ) -> pa.Table:
+        """Return the person's rows of a commit; files of other shards are not opened."""
+
+        def is_mine(entry: FileEntry) -> bool:
+            return where(entry) and (entry.shards is None or entry.shards[0] <= self.shard <= entry.shards[1])
+
+        return super().read(commit, columns, is_mine, codes)
+
+    def read_file(
+        self, entry: FileEntry, columns: Sequence[str] | None = None, codes: Sequence[str] = ()
+    ) -> pa.Table:
+        """Return one file's rows of the person; of a file without ordinals all, or their audiences.
+
+        Texts come as texts, whatever is in `codes`: of so few rows dictionaries save nothing.
+
+        Raises:
+            Corrupt: the file is missing, a page's checksum is wrong, or it is not Parquet any more.
+            InvalidInput: the file lacks one of the columns.
+        """
+        table = self._read.get(entry.path)
+        if table is None:
+            try:
+                with pq.ParquetFile(
+                    self.path_of(entry), memory_map=True, page_checksum_verification=True
+                ) as file:
+                    names = file.schema_arrow.names
+                    table = self._rows(file) if "ordinal" in names else file.read()
+            except (OSError, NotFound, pa.ArrowInvalid) as error:
+                raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
+            if set(table.column_names) >= _MEMBERS:
+                table = self._memberships(table)
+            self._read[entry.path] = table
+        missing = [name for name in columns or () if name not in table.column_names]
+        if missing:
+            raise InvalidInput(f"{entry.path} has no column {', '.join(missing)}")
+        return table if columns is None else table.select(list(columns))
+
+    def _rows(self, file: pq.ParquetFile) -> pa.Table:
+        leaf = next(n for n in range(len(file.schema)) if file.schema.column(n).path == "ordinal")
+        parts = [file.schema_arrow.empty_table()]
+        for number in range(file.num_row_groups):
+            statistics = file.metadata.row_group(number).column(leaf).statistics
+            if statistics is not None and statistics.has_min_max:
+                low, high = _unsigned(statistics.min), _unsigned(statistics.max)
+                # Statistics that wrapped say nothing: the group is read.
+                if low <= high and not low <= self.ordinal <= high:
+                    continue
+            ordinals = file.read_row_group(number, ["ordinal"], use_threads=False)["ordinal"].to_numpy()
+            rows = np.flatnonzero(ordinals == self.ordinal)
+            if len(rows):
+                parts.append(file.read_row_group(number, use_threads=False).take(pa.array(rows)))
+        return pa.concat_tables(parts, promote_options="permissive").combine_chunks()
+
+    def _memberships(self, table: pa.Table) -> pa.Table:
+        """Return an audience's rows of the person's shard, the bitmaps cut down to the person."""
+        table = table.filter(pc.equal(table["shard"], self.shard))
+        only = [
+            (BitMap([self.ordinal]) if self.ordinal in BitMap.deserialize(data) else BitMap()).serialize()
+            for data in table["bitmap"].to_pylist()
+        ]
+        at = table.schema.get_field_index("bitmap")
+        return table.set_column(at, table.schema.field(at), pa.array(only, table.schema.field(at).type))
+
+
+def _unsigned(value: int) -> int:
+    """Return an ordinal of the footer: some writers give the signed form of the 32 bits."""
+    return int(value) & 0xFFFFFFFF

@@ -1,0 +1,74 @@
+"""What `plan show` draws is what the decisions say, by channel and by campaign."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from angelia.asking.shown import lines, shown
+from angelia.cli import main
+from angelia.contracts.certificate import scarcity
+from angelia.lake import Lake
+from tests.unit.spark_jobs.test_plan_dispatch import DS
+
+
+def test_hours_count_the_messages_of_the_decisions(tight: Lake) -> None:
+    rows = tight.read(tight.require("decisions", ds=DS)).to_pylist()
+    sent = [one for row in rows for one in row["choices"] if one["outcome"] == "sent"]
+    plan = shown(tight, DS)
+    cells = Counter((one["channel"], f"{one['slot']:%Y-%m-%dT%H}", one["campaign_id"]) for one in sent)
+    drawn = {
+        (channel.channel, hour.slot, name): n
+        for channel in plan.channels
+        for hour in channel.hours
+        for name, n in hour.campaigns.items()
+    }
+    assert drawn == cells
+    for channel in plan.channels:
+        assert all(hour.used == sum(hour.campaigns.values()) for hour in channel.hours)
+    of_campaign = {one.campaign: one for one in plan.campaigns}
+    assert {name: one.messages for name, one in of_campaign.items()} == plan.by_campaign
+    assert all(sum(one.by_hour) == one.messages for one in plan.campaigns)
+    assert of_campaign["digest"].budget == 60
+    assert of_campaign["sale"].budget is None
+
+
+def test_full_hours_are_those_no_chosen_message_fits(tight: Lake) -> None:
+    """One of 20 places an hour is set aside for drawn messages: 19 chosen ones fill it."""
+    rows = tight.read(tight.require("decisions", ds=DS)).to_pylist()
+    chosen = Counter(
+        (one["channel"], f"{one['slot']:%Y-%m-%dT%H}")
+        for row in rows
+        for one in row["choices"]
+        if one["outcome"] == "sent" and not one["is_explore"]
+    )
+    plan = shown(tight, DS)
+    full = {(c.channel, hour.slot) for c in plan.channels for hour in c.hours if hour.is_full}
+    assert full == {key for key, n in chosen.items() if n == {"fcm": 19, "sms": 3}[key[0]]}
+    assert full
+
+
+def test_the_terminal_shows_bars_prices_and_words(tight: Lake, monkeypatch, capsys) -> None:
+    plan = shown(tight, DS)
+    text = lines(plan)
+    fcm = next(one for one in plan.channels if one.channel == "fcm")
+    dear = max(fcm.hours, key=lambda hour: hour.price_micros)
+    row = next(line for line in text if line.startswith(f"  {dear.slot[5:10]} {dear.slot[11:13]}  "))
+    assert f"{dear.used} " in row
+    assert row.endswith(f"{dear.price_micros / 1e6:.4f} $$$$$$$$")
+    assert ("full" in row) == dear.is_full
+    meta = tight.require("decisions", ds=DS).meta
+    for words in scarcity(meta):
+        assert words.says in text
+    assert "  impossible: campaign nudge: value_per_open: 0 is worth no more than it costs" in "\n".join(text)
+    assert max(map(len, text)) < 300
+    monkeypatch.setenv("ANGELIA_HOME", str(tight.store.url).removesuffix("/lake"))
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", "show", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert stopped.value.code == 0
+    assert said["commit"] == "decisions/ds=2026-11-14@1"
+    assert said["outcomes"] == meta["outcomes"]
+    assert [one["says"] for one in said["channels"]] == [words.says for words in scarcity(meta)]

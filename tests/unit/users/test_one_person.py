@@ -1,0 +1,105 @@
+"""One person in the lake: found by id, read by row group, and nobody else's rows."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from angelia.contracts.rows import user_name, valid_rows
+from angelia.errors import Corrupt, InvalidInput, NotFound
+from angelia.lake import Commit, Lake
+from angelia.users.chain import append_chain
+from angelia.users.one_person import PersonLake, find_ordinal
+
+DS, BITS, N = "2026-11-14", 8, 600
+
+
+@pytest.fixture
+def index(lake: Lake) -> Commit:
+    users = valid_rows("user_index", N)
+    first = append_chain(lake, "user_index", [users.slice(0, 400)], expected=None, shard_bits=BITS)
+    return append_chain(lake, "user_index", [users.slice(400)], expected=first, shard_bits=BITS)
+
+
+def features(lake: Lake, groups: int = 64) -> Commit:
+    """Write a snapshot in three shards, in row groups of so many people."""
+    people = valid_rows("user_features", N, ds=DS)
+    with lake.attempt("user_features", ds=DS) as attempt:
+        for shard in range(3):
+            rows = people.slice(shard << BITS, 1 << BITS)
+            name = f"shard-{shard}.parquet"
+            attempt.add(
+                lake.write_file(
+                    "user_features", attempt.folder, rows, name, shards=(shard, shard), row_group_size=groups
+                )
+            )
+        return attempt.publish()
+
+
+@pytest.mark.parametrize("number", [0, 399, 400, 599])
+def test_a_person_is_found_in_any_file_of_the_index(lake: Lake, index: Commit, number: int) -> None:
+    assert find_ordinal(lake, index, user_name(number)) == number
+
+
+@pytest.mark.parametrize("name", ["", "u", user_name(N), user_name(1) + " ", "nobody@x.example"])
+def test_an_unknown_id_is_refused_and_not_repeated(lake: Lake, index: Commit, name: str) -> None:
+    with pytest.raises(NotFound) as refused:
+        find_ordinal(lake, index, name)
+    line = refused.value.one_line()
+    assert line.startswith("nobody of this id is among the 600 people of user_index/chain=0@2")
+    assert not name or name == "u" or name not in line
+
+
+@pytest.mark.parametrize("number", [0, 63, 64, 255, 256, 599])
+def test_only_the_persons_rows_are_read(lake: Lake, number: int) -> None:
+    commit = features(lake)
+    whole = lake.read(commit)
+    table = PersonLake(lake, number, BITS).read(commit)
+    assert table.schema.equals(whole.schema)
+    assert table.to_pylist() == whole.slice(number, 1).to_pylist()
+    some = PersonLake(lake, number, BITS).read(commit, ["timezone", "ordinal"])
+    assert some.to_pylist() == whole.select(["timezone", "ordinal"]).slice(number, 1).to_pylist()
+
+
+def test_other_shards_and_row_groups_are_not_touched(lake: Lake) -> None:
+    commit = features(lake)
+    # Bytes of another shard, and of another row group of the person's own, may rot without being noticed.
+    for entry in commit.files:
+        path = lake.store.local_path(entry.path)
+        assert path is not None
+        data = bytearray(path.read_bytes())
+        spoilt = slice(4, 104) if entry.shards == (1, 1) else slice(4, len(data) - 4096)
+        data[spoilt] = bytes(len(data[spoilt]))
+        path.write_bytes(data)
+    person = PersonLake(lake, 256 + 200, BITS)
+    assert person.read(commit, ["ordinal"])["ordinal"].to_pylist() == [456]
+    with pytest.raises(Corrupt):
+        PersonLake(lake, 256 + 1, BITS).read(commit)
+
+
+def test_a_person_beyond_a_commit_has_no_rows(lake: Lake) -> None:
+    commit = features(lake)
+    person = PersonLake(lake, 700, BITS)
+    assert person.read(commit).num_rows == 0
+    with pytest.raises(InvalidInput, match="has no column no_such"):
+        person.read_file(commit.files[2], ["no_such"])
+
+
+def test_memberships_are_cut_down_to_the_person(lake: Lake) -> None:
+    from pyroaring import BitMap
+
+    rows = [("a", 0, {1, 2}), ("a", 1, {300, 301}), ("b", 1, {300})]
+    table = pa.table(
+        {
+            "audience": [name for name, _, _ in rows],
+            "shard": pa.array([shard for _, shard, _ in rows], pa.int32()),
+            "cardinality": [len(people) for _, _, people in rows],
+            "bitmap": pa.array([BitMap(people).serialize() for _, _, people in rows], pa.large_binary()),
+        }
+    )
+    with lake.attempt("audience_members", ds=DS) as attempt:
+        attempt.write(table, "block.parquet", shards=(0, 1))
+        commit = attempt.publish()
+    found = PersonLake(lake, 301, BITS).read(commit, ["audience", "shard", "bitmap"]).to_pylist()
+    members = {row["audience"]: set(BitMap.deserialize(row["bitmap"])) for row in found}
+    assert members == {"a": {301}, "b": set()}
