@@ -11,6 +11,7 @@ from angelia.console.desk import Desk, Page
 from angelia.console.dispatch import OUTCOMES, Cell, Dispatch, dispatch_of, recent_nights
 from angelia.console.failures import failures, log_path
 from angelia.console.states import CURRENT, look_at, newest_plan, stops_of
+from angelia.console.words import hour
 from angelia.contracts.certificate import Limit, limits_of
 from angelia.contracts.outcomes import ACCEPTED, DECIDED
 from angelia.days import parse_day
@@ -92,7 +93,7 @@ def _chart(dispatch: Dispatch, cells: Sequence[Cell]) -> str:
     hours = dispatch.by("send_hour", cells)
     planned = Series("planned", [tally.planned for tally in hours], "s1")
     accepted = Series("accepted", [tally.outcomes.get(ACCEPTED, 0) for tally in hours], "s2")
-    labels, days = [tally.label[11:] for tally in hours], [tally.label[:10] for tally in hours]
+    labels, days = [tally.label[11:] for tally in hours], [hour(tally.label)[:6] for tally in hours]
     return columns(labels, [planned, accepted], "Messages by hour (UTC)", mark=days) if hours else ""
 
 

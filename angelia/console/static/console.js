@@ -145,8 +145,8 @@
   const paused = async (box) => {
     const { dags } = await call("/dags?tags=angelia&paused=true&limit=50");
     put(box, dags.map((dag) => {
-      const node = make("div", "", "question");
-      node.append(make("b", dag.dag_id), " is switched off: it runs neither by itself nor when it is triggered.");
+      const node = make("div", "", "row");
+      node.append(make("b", dag.dag_id));
       if (html.dataset.operator === "yes") node.append(button("Switch on", () => call(`/dags/${path(dag.dag_id)}`, "PATCH", { is_paused: false })));
       return node;
     }), "All DAGs are switched on.");
