@@ -1,0 +1,114 @@
+"""Which steps failed last and have not worked since, and the command that mends each.
+
+Reads the end of HOME/logs/angelia.jsonl, where every step leaves a line. Grain: step x day of main.
+Surprise: a line that is cut or foreign is left out and counted; the log is for people, and may be rotated
+at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from angelia.config import Settings
+from spark_jobs import JOBS
+
+READ_BYTES = 4 * 1024 * 1024
+LOOK_BACK = timedelta(days=3)
+BAD = ("error", "crash")
+_GATE_TASK = "check_"  # of the nightly DAG: check_sources, check_features, check_plan
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step whose newest run failed: what it said, how to repeat it, the task to clear."""
+
+    step: str
+    ds: str | None
+    at_ts: str
+    says: str
+    command: str
+    dag: str | None = None
+    task: str | None = None
+    run: str | None = None
+
+
+def log_path(settings: Settings) -> Path | None:
+    """Return the log's file; None where lines go elsewhere."""
+    given = os.environ.get("ANGELIA_LOG", "")
+    if given in ("-", "off"):
+        return None
+    return Path(given) if given else settings.home / "logs" / "angelia.jsonl"
+
+
+def failures(path: Path | None, now: datetime) -> tuple[list[Failure], int]:
+    """Return what failed lately and has not worked since, and how many lines are unreadable."""
+    newest: dict[tuple[str, str | None], dict[str, Any]] = {}
+    lines, unread = _lines(path)
+    for line in lines:
+        if line.get("event") == "step" and line.get("branch", "main") == "main":
+            newest[str(line.get("step")), line.get("ds")] = line
+    bad = [
+        _failure(line)
+        for line in newest.values()
+        if line.get("result") in BAD and now - _when(line) < LOOK_BACK
+    ]
+    return sorted(bad, key=lambda failure: failure.at_ts, reverse=True), unread
+
+
+def _lines(path: Path | None) -> tuple[list[dict[str, Any]], int]:
+    if path is None or not path.is_file():
+        return [], 0
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        begin = max(0, end - READ_BYTES)
+        file.seek(begin)
+        raw = file.read(READ_BYTES).split(b"\n")
+    # The first line of a later part of the file is cut, which is no fault of it.
+    found, unread = [], 0
+    for text in raw[1:] if begin else raw:
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+            _when(line)
+            found.append(line)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            unread += 1
+    return found, unread
+
+
+def _when(line: dict[str, Any]) -> datetime:
+    moment = datetime.fromisoformat(line["ts"])
+    if moment.tzinfo is None:
+        raise ValueError("an instant without a zone")
+    return moment
+
+
+def _failure(line: dict[str, Any]) -> Failure:
+    step, ds, run = str(line["step"]), line.get("ds"), line.get("airflow") or {}
+    return Failure(
+        step,
+        ds,
+        line["ts"],
+        str(line.get("error") or "it ended without a word"),
+        _command(step, ds, str(run.get("task") or "")),
+        run.get("dag"),
+        run.get("task"),
+        run.get("run"),
+    )
+
+
+def _command(step: str, ds: str | None, task: str) -> str:
+    """Return what repeats a step by hand."""
+    day = f" --ds {ds}" if ds else ""
+    if step in JOBS:
+        return f"spark-submit spark_jobs/{step}.py{day}"
+    if step in ("train", "promote"):
+        return f"python -m models.{step}{day}"
+    gate = f" --gate {task.removeprefix(_GATE_TASK)}" if task.startswith(_GATE_TASK) else ""
+    return f"angelia {step}{gate}{day}"

@@ -1,0 +1,77 @@
+"""Campaigns: where each stands and why, what it says, and stopping it with a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+from fastapi import Form, Response
+
+from angelia.catalog.documents import Campaign
+from angelia.catalog.preview import standing as standing_documents
+from angelia.catalog.stops import set_stopped
+from angelia.console import states
+from angelia.console.access import Role
+from angelia.console.desk import Desk, Page
+from angelia.console.dispatch import OUTCOMES
+from angelia.console.phones import shown
+from angelia.contracts.outcomes import DECIDED, SENT
+from angelia.errors import InvalidInput
+
+PAGE = Page("campaigns", "Campaigns", order=20)
+REASON_CHARS = 500
+ACTIONS = ("stop", "resume")
+
+
+@PAGE.get()
+def listing(desk: Desk) -> Response:
+    """List all campaigns."""
+    lake, store = desk.engine.lake(), desk.engine.store()
+    night = states.night_of(desk.engine, lake)
+    heads = [head for head in store.heads().values() if isinstance(head.document, Campaign)]
+    rows = [states.standing_of(desk.engine, lake, head, night) for head in heads]
+    counts = Counter(row.state for row in rows)
+    return desk.show("campaigns.html", title="Campaigns", rows=rows, counts=counts, night=night)
+
+
+@PAGE.get("/{name}")
+def campaign(desk: Desk, name: str) -> Response:
+    """Show one campaign: where it stands, what it says, its versions."""
+    lake, store = desk.engine.lake(), desk.engine.store()
+    head = store.get("campaign", name)
+    night = states.night_of(desk.engine, lake)
+    row = states.standing_of(desk.engine, lake, head, night)
+    reasons = states.reasons_of(desk.engine, lake, night.plan).get(name, {}) if night.plan else {}
+    dispatch = night.dispatch
+    mine = [cell for cell in (dispatch.cells if dispatch else ()) if cell.campaign_id == name]
+    return desk.show(
+        "campaign.html",
+        title=row.campaign.name,
+        row=row,
+        night=night,
+        by_channel=dispatch.by("channel", mine) if dispatch else [],
+        by_hour=dispatch.by("send_hour", mine) if dispatch else [],
+        outcomes=OUTCOMES,
+        reasons=sorted(reasons.items(), key=lambda pair: (pair[0] != SENT, -pair[1])),
+        decided=DECIDED,
+        messages=shown(store, standing_documents(store), row.campaign),
+        history=list(reversed(store.history("campaign", name))),
+        events=[entry for entry in reversed(store.audit("campaign", name)) if entry.version is None],
+        reason_chars=REASON_CHARS,
+    )
+
+
+@PAGE.post("/{name}/{action}", role=Role.OPERATOR)
+def act(desk: Desk, name: str, action: str, reason: Annotated[str, Form()] = "") -> Response:
+    """Stop or resume a campaign; workers see it within ten seconds."""
+    if action not in ACTIONS:
+        raise InvalidInput("a campaign is stopped or resumed", fix="go back, and press one of the buttons")
+    words = " ".join(reason.split())
+    if not words or len(words) > REASON_CHARS:
+        raise InvalidInput(
+            f"a reason has 1 to {REASON_CHARS} characters", fix="say why; it is kept in the audit trail"
+        )
+    assert desk.visitor is not None
+    lake, store, now = desk.engine.lake(), desk.engine.store(), desk.engine.now()
+    set_stopped(lake, store, name, action, actor=desk.visitor.name, at=now, reason=words)
+    return desk.go(f"/campaigns/{name}", done=action)

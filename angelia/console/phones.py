@@ -1,0 +1,108 @@
+"""A campaign's messages as a phone shows them, with what each takes of its channel's limit.
+
+Reads the catalog. Grain: material x language. Sizes are the channel adapter's own count: it is asked to
+build the message with a body too long for any provider, and says by how much. Surprise: mail is folded into
+lines, so its size is right to a few bytes; an SMS has no limit of its own but costs by the segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from angelia.catalog.documents import AnyDocument, Campaign, Material, Template
+from angelia.catalog.preview import preview_campaign
+from angelia.catalog.problems import Key
+from angelia.catalog.store import CatalogStore
+from angelia.planning.limits import Limits
+from angelia.templates.rendering import Rendered
+
+_PAD = "x" * 1_000_000
+# The basic characters of GSM 03.38, and those of its extension, which take two places.
+_GSM = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_GSM_TWICE = frozenset("^{}\\[~]|€\f")
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a message takes on one channel: `n_bytes` of `limit`, or `segments` of an SMS."""
+
+    channel: str
+    n_bytes: int | None = None
+    limit: int | None = None
+    segments: int | None = None
+    refused: str | None = None
+
+    @property
+    def pct(self) -> int:
+        """Share of the limit that is used, in percent."""
+        return round(100 * self.n_bytes / self.limit) if self.n_bytes is not None and self.limit else 0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One message as it would arrive."""
+
+    material: str
+    locale: str
+    title: str | None
+    body: str | None
+    link: str | None
+    rejected: str | None
+    weights: tuple[Weight, ...]
+
+
+def segments(text: str) -> int:
+    """Return how many parts an SMS takes: 160 or 70 places alone, 153 or 67 joined.
+
+    Source: 3GPP TS 23.038, 6.2.1 and annex A.
+    """
+    if all(letter in _GSM or letter in _GSM_TWICE for letter in text):
+        places, alone, joined = sum(2 if letter in _GSM_TWICE else 1 for letter in text), 160, 153
+    else:
+        places, alone, joined = len(text.encode("utf-16-le")) // 2, 70, 67
+    return 1 if places <= alone else -(-places // joined)
+
+
+def shown(
+    store: CatalogStore,
+    documents: Mapping[Key, AnyDocument],
+    campaign: Campaign,
+    person: dict[str, Any] | None = None,
+) -> list[Shown]:
+    """Return every message of a campaign, by material and language; for a person, theirs only.
+
+    Raises:
+        NotFound: there is no such campaign.
+    """
+    limits = Limits.of_documents(documents)
+    messages: list[Shown] = []
+    for entry in preview_campaign(store, campaign.id, person, limits.refusals):
+        material = documents["material", entry["material"]]
+        assert isinstance(material, Material)
+        template = documents["template", material.template]
+        assert isinstance(template, Template)
+        weights: tuple[Weight, ...] = ()
+        if entry["rejected"] is None:
+            words = Rendered(entry["title"], entry["body"], entry["link"])
+            weights = tuple(
+                _weight(limits, campaign, channel, words, entry["refused"].get(channel))
+                for channel in limits.of(campaign, template)
+            )
+        names = ("material", "locale", "title", "body", "link", "rejected")
+        messages.append(Shown(**{name: entry[name] for name in names}, weights=weights))
+    return messages
+
+
+def _weight(limits: Limits, campaign: Campaign, channel: str, words: Rendered, refused: str | None) -> Weight:
+    if channel == "sms":
+        text = "\n".join(part for part in (words.title, words.body, words.link) if part)
+        return Weight(channel, segments=segments(text), refused=refused)
+    error = limits.refusal(campaign, channel, words._replace(body=words.body + _PAD))
+    if error is None or error.n_bytes is None:
+        return Weight(channel, refused=refused)
+    return Weight(channel, error.n_bytes - len(_PAD), error.limit, refused=refused)

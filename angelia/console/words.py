@@ -1,0 +1,70 @@
+"""Numbers and instants as people read them; the filters of all templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+DASH = "–"
+
+
+def count(value: float | None) -> str:
+    """Return a count with its thousands separated; a dash for nothing."""
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def share(part: float | None, whole: float | None) -> str:
+    """Return a share in percent; a dash where there is no whole."""
+    if not whole or part is None:
+        return DASH
+    pct = 100.0 * part / whole
+    return f"{pct:.1f} %" if pct < 10 else f"{pct:.0f} %"
+
+
+def money(micros: int | None) -> str:
+    """Return micro-units as units."""
+    return DASH if micros is None else f"{micros / 1e6:,.2f}"
+
+
+def instant(value: datetime | str | None) -> str:
+    """Return an instant in UTC to the minute."""
+    if value is None or value == "":
+        return DASH
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def hour(send_hour: str) -> str:
+    """Return a send hour (`2026-11-15T04`) as `15 Nov 04:00`."""
+    return f"{datetime.strptime(send_hour, '%Y-%m-%dT%H'):%d %b %H:00}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a span of time in its two largest units; a dash for nothing."""
+    if seconds is None:
+        return DASH
+    whole = timedelta(seconds=round(seconds))
+    days, rest = whole.days, whole.seconds
+    parts = [(days, "d"), (rest // 3600, "h"), (rest % 3600 // 60, "min"), (rest % 60, "s")]
+    first = next((k for k, (n, _) in enumerate(parts) if n), len(parts) - 1)
+    return " ".join(
+        f"{n} {unit}" for n, unit in parts[first : first + 2] if n or (unit == "s" and first == 3)
+    )
+
+
+def plural(n: int, word: str) -> str:
+    """Return a count and its noun."""
+    return f"{count(n)} {word}" if n == 1 else f"{count(n)} {word}s"
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "count": count,
+    "share": share,
+    "money": money,
+    "instant": instant,
+    "hour": hour,
+    "duration": duration,
+    "plural": plural,
+}

@@ -1,0 +1,158 @@
+"""The page's totals are those of `angelia ledger status`, whatever state the ledger is in."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from angelia.console.dispatch import Cell, Dispatch, dispatch_of
+from angelia.console.engine import Engine
+from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED, REJECTED, SKIPPED
+from angelia.delivery.ledger import outcomes
+from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.ledger.status import status
+from angelia.delivery.manifest import parts, sample_plan
+
+DS = "2026-11-14"
+NOW = datetime(2026, 11, 15, 5, 30, tzinfo=UTC)
+NOW_US = int(NOW.timestamp()) * 1_000_000
+BATCH = 10
+
+
+@pytest.fixture
+def night(lake):
+    """Publish 60 messages of two campaigns in two hours; return ledger and first part."""
+    names = {"campaign_id": lambda number: "price_drop" if number % 3 else "win_back"}
+    commit = sample_plan.make(lake, DS, 60, hours=(4, 6), changes=names)
+    ledger = Ledger(lake.store, Owner.this_process(), lambda: NOW_US)
+    part = parts.parts_of(lake, commit, "2026-11-15T04")[0]
+    return ledger, part
+
+
+def intend(ledger, claim, k):
+    assert ledger.intend(claim, k, BATCH, BATCH, NOW_US + 60_000_000)
+
+
+def conclude(ledger, claim, k, words, at_us=NOW_US):
+    batch = outcomes.Outcomes(range(k * BATCH, k * BATCH + len(words)))
+    batch.outcome, batch.at, batch.sent = list(words), [at_us] * len(words), [at_us] * len(words)
+    ledger.conclude(claim, k, batch.to_bytes())
+
+
+def same_as_the_command(engine, lake):
+    found, wanted = dispatch_of(engine, lake, DS), status(lake, DS)
+    assert dict(sorted(found.outcomes.items())) == wanted["outcomes"]
+    for name in ("parts", "parts_done", "rows", "rows_open", "open_intents", "rows_intended"):
+        assert getattr(found, name) == wanted[name], name
+    assert sum(cell.planned for cell in found.cells) == wanted["rows"]
+    return found
+
+
+def test_totals_equal_the_commands_at_every_step(lake, night):
+    ledger, part = night
+    engine = Engine(lambda: NOW)
+    assert same_as_the_command(engine, lake).rows_open == 60
+    claim = ledger.claim(part)
+    intend(ledger, claim, 0)
+    assert same_as_the_command(engine, lake).rows_intended == BATCH
+    conclude(ledger, claim, 0, [ACCEPTED] * 8 + [REJECTED, SKIPPED])
+    assert same_as_the_command(engine, lake).outcomes[ACCEPTED] == 8
+    # A worker that was killed left an intent; another takes over, and the true outcome comes late.
+    intend(ledger, claim, 1)
+    assert same_as_the_command(engine, lake).rows_intended == BATCH
+    other = ledger.claim(part, takeover=True)
+    conclude(ledger, other, 1, [AMBIGUOUS] * BATCH)
+    assert same_as_the_command(engine, lake).outcomes[AMBIGUOUS] == BATCH
+    conclude(ledger, claim, 1, [ACCEPTED] * 4 + [AMBIGUOUS] * 6)
+    assert same_as_the_command(engine, lake).outcomes[AMBIGUOUS] == 6
+    intend(ledger, other, 2)
+    conclude(ledger, other, 2, [DEFERRED] * BATCH)
+    parts.follow_up(lake, part, range(20, 30), "deferred", "follow.deferred-0001")
+    found = same_as_the_command(engine, lake)
+    assert (found.outcomes[DEFERRED], found.parts) == (BATCH, 3)
+    ledger.finish(part.id, {})
+    assert same_as_the_command(engine, lake).parts_done == 1
+
+
+def test_cells_name_campaign_hour_and_channel(lake, night):
+    ledger, part = night
+    claim = ledger.claim(part)
+    conclude(ledger, claim, 0, [ACCEPTED] * BATCH)
+    found = dispatch_of(Engine(lambda: NOW), lake, DS)
+    by_hour = found.by("send_hour", found.cells)
+    assert [(tally.label, tally.planned, tally.open) for tally in by_hour] == [
+        ("2026-11-15T04", 30, 20),
+        ("2026-11-15T06", 30, 30),
+    ]
+    by_campaign = {tally.label: tally for tally in found.by("campaign_id", found.cells)}
+    assert {name: tally.planned for name, tally in by_campaign.items()} == {"price_drop": 40, "win_back": 20}
+    assert sum(tally.outcomes[ACCEPTED] for tally in by_campaign.values()) == BATCH
+    assert {cell.channel for cell in found.cells} == {"fcm"}
+
+
+def test_only_new_outcomes_are_read(lake, night, monkeypatch):
+    from angelia.console import dispatch
+
+    ledger, part = night
+    engine, looked = Engine(lambda: NOW), []
+    real = dispatch._look
+    monkeypatch.setattr(dispatch, "_look", lambda *given: looked.append(1) or real(*given))
+    dispatch_of(engine, lake, DS)
+    dispatch_of(engine, lake, DS)
+    assert len(looked) == 2
+    conclude(ledger, ledger.claim(part), 0, [ACCEPTED] * BATCH)
+    dispatch_of(engine, lake, DS)
+    assert len(looked) == 3
+
+
+def test_rate_and_time_to_go_are_of_the_newest_minutes():
+    minute = NOW_US // 60_000_000
+    cells = [
+        Cell("2026-11-15T05", "fcm", "sale", 1_000, {ACCEPTED: 400}),
+        Cell("2026-11-15T06", "fcm", "sale", 500, {}),
+    ]
+    found = Dispatch(DS, cells, rows=1_500, now=NOW)
+    assert found.rate_per_minute is None
+    found.minutes.update({minute - 30: 5_000, minute - 1: 60, minute: 40})
+    assert found.is_sending
+    assert found.rate_per_minute == 50
+    assert found.seconds_to_go(cells) == 720  # the 600 of the hour that has begun, not the 500 of the next
+    found.now = datetime(2026, 11, 15, 5, 35, tzinfo=UTC)
+    assert (found.is_sending, found.rate_per_minute) == (False, None)
+
+
+@pytest.mark.pain(2168)
+def test_an_hour_with_unsent_messages_is_never_called_done():
+    cells = [
+        Cell("2026-11-15T03", "fcm", "sale", 10, {ACCEPTED: 9}),
+        Cell("2026-11-15T04", "fcm", "sale", 10, {ACCEPTED: 10}),
+        Cell("2026-11-15T04", "sms", "sale", 10, {ACCEPTED: 9, DEFERRED: 1}),
+        Cell("2026-11-15T09", "fcm", "sale", 10, {}),
+    ]
+    found = Dispatch(DS, cells, rows=40, now=NOW)
+    states = {tally.label: tally.state for tally in found.by("send_hour", cells)}
+    assert states == {"2026-11-15T03": "unsent", "2026-11-15T04": "put off", "2026-11-15T09": "later"}
+
+
+def test_the_page_shows_the_same_totals(console, catalog, lake, night):
+    ledger, part = night
+    conclude(ledger, ledger.claim(part), 0, [ACCEPTED] * 7 + [REJECTED] * 3)
+    answer = console("VIEWER").get("/today/totals")
+    wanted = status(lake, DS)
+    assert answer.json() == json.loads(json.dumps(wanted))
+    page = console("VIEWER").get("/today").text
+    assert "<b>60</b>" in page
+    assert "<b>50</b>" in page
+    only = console("VIEWER").get("/today?campaign=win_back").text
+    assert 'href="/campaigns/price_drop"' not in only.partition("By campaign")[2].partition("By channel")[0]
+
+
+def test_a_damaged_ledger_leaves_the_rest_of_the_page(console, catalog, lake, night):
+    lake.store.put("seals/2026-11-14/2026-11-15T04", b"{}")
+    answer = console("VIEWER").get("/today")
+    assert answer.status_code == 200
+    assert "cannot be counted" in answer.text
+    assert "Waiting for an answer" in answer.text
+    assert "cannot be counted" in console("VIEWER").get("/campaigns").text

@@ -1,0 +1,86 @@
+"""What failed and has not worked since, from the log of steps."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from angelia.console.failures import failures
+
+NOW = datetime(2026, 11, 15, 9, 30, tzinfo=UTC)
+
+
+def line(step, result, ts="2026-11-15T02:10:00+00:00", **more):
+    fields = {"event": "step", "step": step, "ds": "2026-11-14", "branch": "main", "result": result, "ts": ts}
+    return json.dumps(fields | more)
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Return a function that writes lines into a log, and returns its path."""
+
+    def write(*lines):
+        path = tmp_path / "angelia.jsonl"
+        path.write_text("".join(text + "\n" for text in lines))
+        return path
+
+    return write
+
+
+def test_a_step_that_worked_since_is_no_failure(log):
+    path = log(line("build_features", "error", error="x"), line("build_features", "ok"))
+    assert failures(path, NOW) == ([], 0)
+
+
+def test_another_day_does_not_mend_a_failure(log):
+    path = log(line("build_features", "error", error="x"), line("build_features", "ok", ds="2026-11-13"))
+    assert [bad.step for bad in failures(path, NOW)[0]] == ["build_features"]
+
+
+@pytest.mark.parametrize(
+    ("step", "more", "command"),
+    [
+        ("build_features", {}, "spark-submit spark_jobs/build_features.py --ds 2026-11-14"),
+        ("plan guard", {}, "angelia plan guard --ds 2026-11-14"),
+        (
+            "quality check",
+            {"airflow": {"dag": "nightly_personalization", "task": "check_plan"}},
+            "angelia quality check --gate plan --ds 2026-11-14",
+        ),
+        ("train", {}, "python -m models.train --ds 2026-11-14"),
+        ("catalog apply", {"ds": None}, "angelia catalog apply"),
+    ],
+)
+def test_each_failure_names_the_command_that_repeats_it(log, step, more, command):
+    bad, _ = failures(log(line(step, "crash", error="KeyError", **more)), NOW)
+    assert (bad[0].command, bad[0].says) == (command, "KeyError")
+
+
+def test_old_failures_replays_and_other_events_stay_out(log):
+    path = log(
+        line("report", "error", ts="2026-11-12T09:29:59+00:00", error="x"),
+        line("emit_manifests", "error", branch="replay-1", error="x"),
+        json.dumps({"event": "deliver", "ts": "2026-11-15T02:10:00+00:00"}),
+        line("deliver", "error", ts="2026-11-12T09:30:01+00:00", error="x"),
+    )
+    assert [bad.step for bad in failures(path, NOW)[0]] == ["deliver"]
+
+
+def test_lines_that_cannot_be_read_are_counted(log):
+    path = log("{cut", "[]", json.dumps({"ts": "soon"}), line("report", "error", error="x"), "")
+    bad, unread = failures(path, NOW)
+    assert (len(bad), unread) == (1, 3)
+
+
+def test_a_long_log_is_read_from_its_end(log, monkeypatch):
+    monkeypatch.setattr("angelia.console.failures.READ_BYTES", 400)
+    path = log(*[line("report", "error", error="x")] * 50, line("deliver", "error", error="x"))
+    bad, unread = failures(path, NOW)
+    assert ({one.step for one in bad} >= {"deliver"}, unread) == (True, 0)
+
+
+def test_no_log_is_no_failure(tmp_path):
+    assert failures(tmp_path / "none", NOW) == ([], 0)
+    assert failures(None, NOW) == ([], 0)

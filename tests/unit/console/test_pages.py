@@ -1,0 +1,125 @@
+"""Pages as they are served: hostile texts stay texts, actions leave their trace."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from angelia.catalog.apply import carry_out, plan
+from angelia.catalog.snapshot import stopped_campaigns
+from angelia.console.app import all_pages, themed
+from angelia.drawing.page import STYLE
+from tests.planned_night import DS, EVERYONE, SALE, SHOE, TEMPLATE
+
+HOSTILE = "<script>alert(1)</script>\"'{{ 7*7 }}<img src=x onerror=alert(1)>"
+
+
+def is_escaped(text):
+    return "<script>alert" not in text and "<img src=x" not in text and "&lt;script&gt;alert" in text
+
+
+def test_pages_stand_in_the_navigation_in_order(console, catalog):
+    titles = [page.title for page in all_pages() if page.is_listed]
+    assert titles[:2] == ["Today", "Campaigns"]
+    nav = console("VIEWER").get("/campaigns").text.partition("</nav>")[0]
+    assert re.findall(r'href="/(\w+)"', nav) == [page.name for page in all_pages() if page.is_listed]
+    assert re.search(r'href="/campaigns" aria-current="page"', nav)
+
+
+def test_hostile_texts_of_a_campaign_stay_texts(console, tmp_path, catalog):
+    words = {"title": HOSTILE.replace("{{ 7*7 }}", ""), "body": "{{ item }}"}
+    documents = [
+        {**TEMPLATE, "variables": {"item": {}}, "variants": {"en": words}, "link": "https://shop.example/"},
+        {**SHOE, "fields": {"item": HOSTILE}},
+        {**SALE, "name": HOSTILE[:200], "owner": HOSTILE[:200]},
+        EVERYONE,
+    ]
+    path = tmp_path / "hostile.yaml"
+    path.write_text("\n---\n".join(map(json.dumps, documents)))
+    at = datetime(2026, 11, 15, tzinfo=UTC)
+    carry_out(catalog, plan(catalog, [path]), actor=HOSTILE[:60], at=at)
+    page = console("USER").get("/campaigns/sale").text
+    assert is_escaped(page)
+    assert "{{ 7*7 }}" in page
+    assert is_escaped(console("USER").get("/campaigns").text)
+    console("USER").post("/campaigns/sale/stop", data={"reason": HOSTILE})
+    for where in ("/today", "/campaigns", "/campaigns/sale"):
+        assert is_escaped(console("USER").get(where).text), where
+
+
+@pytest.mark.parametrize(
+    "path", ["/campaigns/<script>alert(1)", "/today?campaign=<script>alert(1)", "/<script>alert(1)"]
+)
+def test_hostile_addresses_stay_texts(console, catalog, path):
+    answer = console("VIEWER").get(path)
+    assert answer.status_code in (400, 404)
+    assert "<script>alert" not in answer.text
+
+
+def test_stop_and_resume_leave_who_and_why(console, catalog, lake):
+    client = console("USER")
+    answer = client.post("/campaigns/price_drop/stop", data={"reason": "  wrong\n price "})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/campaigns/price_drop?done=stop")
+    assert stopped_campaigns(lake) == {"price_drop"}
+    page = client.get("/campaigns/price_drop").text
+    assert "by ada (USER), 2026-11-15 09:30 UTC: wrong price" in page
+    assert "Resume Price drop" in page
+    client.post("/campaigns/price_drop/resume", data={"reason": "right again"})
+    assert stopped_campaigns(lake) == set()
+    trail = [(entry.actor, entry.action, entry.detail) for entry in catalog.audit() if entry.version is None]
+    assert trail == [("ada (USER)", "stop", "wrong price"), ("ada (USER)", "resume", "right again")]
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "\n", "x" * 501])
+def test_a_stop_without_a_fit_reason_stops_nothing(console, catalog, lake, reason):
+    answer = console("USER").post("/campaigns/price_drop/stop", data={"reason": reason})
+    assert answer.status_code == 400
+    assert "1 to 500 characters" in answer.text
+    assert stopped_campaigns(lake) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "status"), [("nothing", "stop", 404), ("price_drop", "erase", 400)]
+)
+def test_what_is_not_there_cannot_be_stopped(console, catalog, lake, name, action, status):
+    assert console("USER").post(f"/campaigns/{name}/{action}", data={"reason": "x"}).status_code == status
+
+
+def test_a_viewer_sees_no_buttons_that_are_not_theirs(console, catalog):
+    page = console("VIEWER").get("/campaigns/price_drop").text
+    assert "<form" not in page
+    assert 'data-operator="no"' in page
+    assert 'data-approver="no"' in page
+
+
+def test_an_empty_home_is_explained(console):
+    client = console("VIEWER")
+    assert "No night has manifests yet" in client.get("/today").text
+    assert "angelia catalog apply" in client.get("/campaigns").text
+    assert client.get("/today/totals").status_code == 404
+
+
+def test_colours_follow_the_theme_on_the_page():
+    style = themed(STYLE)
+    assert ":root[data-theme=light]{" in style
+    dark = style.partition(":root[data-theme=dark]{")[2].partition("}")[0]
+    assert "--bg:#0f141a" in dark
+    with pytest.raises(ValueError, match="no colours"):
+        themed("body{}")
+
+
+def test_no_template_has_an_inline_script_or_style():
+    from angelia.console.desk import TEMPLATES
+
+    texts = {path.name: path.read_text("utf-8") for path in TEMPLATES.glob("*.html")}
+    assert len(texts) >= 8
+    for name, text in texts.items():
+        assert not re.search(r"\son\w+=|\sstyle=|<style|javascript:|<script(?! src)|\| ?safe", text), name
+
+
+def test_a_foreign_day_is_refused(console, catalog):
+    assert console("VIEWER").get(f"/today?ds={DS}&channel=nothing").status_code == 400
+    assert console("VIEWER").get("/today?ds=2999-01-01").status_code == 400

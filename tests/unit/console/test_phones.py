@@ -1,0 +1,53 @@
+"""Messages as a phone shows them: sizes are the channels' own."""
+
+from __future__ import annotations
+
+import pytest
+
+from angelia.catalog.preview import standing
+from angelia.console.phones import segments, shown
+from angelia.planning.limits import Limits
+from angelia.templates.rendering import Rendered
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        ("", 1),
+        ("a" * 160, 1),
+        ("a" * 161, 2),
+        ("a" * 306, 2),
+        ("a" * 307, 3),
+        ("€" * 80, 1),
+        ("€" * 81, 2),
+        ("语" * 70, 1),
+        ("语" * 71, 2),
+        ("😀" * 35, 1),
+        ("😀" * 36, 2),
+    ],
+)
+def test_an_sms_takes_as_many_segments_as_its_letters_need(text, n):
+    assert segments(text) == n
+
+
+def test_sizes_are_the_adapters_own_to_the_byte(catalog):
+    documents = standing(catalog)
+    campaign = documents["campaign", "price_drop"]
+    limits = Limits.of_documents(documents)
+    message = shown(catalog, documents, campaign)[0]
+    (weight,) = message.weights
+    assert (weight.channel, weight.limit, weight.refused) == ("fcm", 4096, None)
+    room = weight.limit - weight.n_bytes
+    words = Rendered(message.title, message.body, message.link)
+    assert limits.refusal(campaign, "fcm", words._replace(body=words.body + "x" * room)) is None
+    assert limits.refusal(campaign, "fcm", words._replace(body=words.body + "x" * (room + 1))).n_bytes == 4097
+
+
+def test_every_material_and_language_is_shown(console, catalog):
+    documents = standing(catalog)
+    campaign = documents["campaign", "order_update"]
+    found = {(one.material, one.locale) for one in shown(catalog, documents, campaign)}
+    assert found == {(name, locale) for name in campaign.materials for locale in ("de", "en", "zh")}
+    page = console("VIEWER").get("/campaigns/order_update").text
+    assert "您的订单已发货" in page
+    assert "of 4,096 bytes" in page
