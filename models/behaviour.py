@@ -1,9 +1,9 @@
-"""What a person did up to a day, by category: looks, wishes, pushes and opens, each decayed.
+"""Count what a person did up to a day, by category, each deed decayed.
 
 Grain: user, and user x category. Pure functions on the rows of `user_days` and `user_pushes` of some users up
     to a closed day; training calls them with the day before each push and scoring with ds, so both see the
-    same. Nothing after `day` enters, whatever rows are passed. What would surprise: an item counts for the
-    category of the same name, since events name items or categories and materials name categories.
+    same. Nothing after `day` enters, whatever rows are passed. Surprise: an item counts for the category of
+    the same name, since events name items or categories and materials name categories.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Behaviour:
         return Behaviour(self.categories, user, pair)
 
     def of(self, category: str | None, rows: Ints) -> dict[str, Floats]:
-        """Return the pair numbers of some users for one category; nan where the model does not know it."""
+        """Return the pair numbers of some users for one category; nan if it is unknown."""
         if category not in self.categories:
             return {name: np.full(len(rows), np.nan) for name in self.pair}
         column = self.categories.index(category)
@@ -158,7 +158,7 @@ def _add_responses(
     user: dict[str, Floats],
     pair: dict[str, Floats],
 ) -> None:
-    """Add what pushes say: a person's open rate, in general and by category, and what is still felt."""
+    """Add a person's open rate, in general and by category, and the pushes still felt."""
     k = len(population.categories)
     when = pushes["day"].to_numpy().astype(np.int64)
     pushes = pushes.filter(pa.array((when <= day) & (when > day - WINDOW_DAYS)))
@@ -188,7 +188,7 @@ def _add_responses(
 
 
 def _lift(counts: Floats, shares: Floats, strength: float) -> Floats:
-    """Return the log of each person's share of each category over the population's, shrunk to 0."""
+    """Return the log of each person's share of a category over the population's, shrunk."""
     total = counts.sum(axis=1, keepdims=True)
     return np.asarray(np.log((counts + strength * shares) / ((total + strength) * shares)))
 

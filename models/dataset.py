@@ -1,5 +1,4 @@
-"""Training examples: pushes after a cutoff day, labelled by opens within 24 hours, with features as of the
-cutoff.
+"""Read training examples: pushes after a cutoff day, labelled by opens within 24 hours.
 
 Grain: push. Reads user_pushes of (cutoff, ds], user_features of the cutoff, catalog_snapshot (topics and
     categories); writes nothing. No leakage by construction: every feature is known at the end of the cutoff
@@ -88,7 +87,9 @@ class Examples:
 
 
 def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000) -> Examples:
-    """Read labelled pushes of (cutoff, ds]; of more than about `max_rows`, a hash-chosen share of the users.
+    """Read labelled pushes of (cutoff, ds].
+
+    Of more than about `max_rows` pushes, those of a hash-chosen share of the users are read.
 
     Raises:
         InvalidInput: the cutoff leaves no mature push.
@@ -150,8 +151,9 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
 def join_examples(
     pushes: pa.Table, people: pa.Table, catalog: Catalog, *, since: int, until: int
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Join sent pushes of [since, until - 24 h) with their opens within 24 h, the people's features, topics
-    and categories; microseconds UTC.
+    """Join pushes of [since, until - 24 h) with opens, features, topics and categories.
+
+    An open counts within 24 h of the push; times are microseconds UTC.
     """
     table = pushes.drop_columns(["at_ts", "sent_ts"])
     table = table.append_column("at_us", pushes["at_ts"].cast(pa.int64())).append_column(
@@ -176,8 +178,9 @@ def join_examples(
 
 
 def split_bounds(sent_us: npt.NDArray[np.int64]) -> tuple[int, int]:
-    """Return where calibration and test begin in ascending sending times; pushes of one instant stay
-    together, and train is never empty.
+    """Return where calibration and test begin in ascending sending times.
+
+    Pushes of one instant stay together, and train is never empty.
     """
     bounds = []
     for share in SHARES:

@@ -24,11 +24,10 @@ Z95 = 1.959963984540054
 
 
 def auc(label: Floats, score: Floats) -> float:
-    """Return the chance that an opened push scores above one that was not, ties half; nan if there is one
-    class only.
+    """Return the chance that an opened push scores above one that was not.
 
-    Source: Mann & Whitney (1947), On a test of whether one of two random variables is stochastically larger
-        than the other, eq. 1.
+    Ties count half; nan if there is one class only. Source: Mann & Whitney (1947), On a test of whether one
+    of two random variables is stochastically larger than the other, eq. 1.
     """
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
@@ -52,11 +51,10 @@ def losses(label: Floats, p: Floats) -> Floats:
 
 
 def paired(gain: Floats, user: npt.NDArray[np.generic]) -> dict[str, float]:
-    """Return the mean of (n,) differences with a 95 % interval in which a user's examples count as one.
+    """Return the mean of (n,) differences with a 95 % interval, clustered by user.
 
     Source: Liang & Zeger (1986), Longitudinal data analysis using generalized linear models, the sandwich of
-        a
-        mean with one cluster a user.
+        a mean with one cluster a user.
     """
     if not len(gain):
         return {"value": 0.0, "low": 0.0, "high": 0.0}
@@ -106,9 +104,10 @@ def ips(reward: Floats, ratio: Floats) -> Estimate:
 
 
 def snips(reward: Floats, ratio: Floats) -> Estimate:
-    """Estimate it by self-normalised inverse propensity scores; the interval is the delta method's.
+    """Estimate it by self-normalised inverse propensity scores.
 
-    Source: Swaminathan & Joachims (2015), The self-normalized estimator for counterfactual learning, eq. 7.
+    The interval is the delta method's. Source: Swaminathan & Joachims (2015), The self-normalized estimator
+    for counterfactual learning, eq. 7.
     """
     total = float(ratio.sum())
     if total <= 0:
@@ -146,7 +145,7 @@ def _effective(ratio: Floats) -> float:
 
 
 def ranking_metrics(label: Floats, p: Floats, weight: Floats, base_rate: float) -> dict[str, float]:
-    """Return AUC, log loss beside that of always saying `base_rate`, and calibration, rounded to 6 digits."""
+    """Return AUC, log loss beside that of `base_rate`, and calibration, to 6 digits."""
     found = {
         "auc": auc(label, p),
         "logloss": logloss(label, p, weight),
@@ -170,8 +169,7 @@ def contexts_of(catalog: Catalog, campaign_id: str) -> list[Context]:
 def policy_value(
     scorer: Scorer, rows: pa.Table, behaviour: Behaviour, reward: Floats, catalog: Catalog
 ) -> dict[str, Estimate]:
-    """Estimate what drawing materials with a model's scores would have earned on logged rounds, opens per
-    push.
+    """Estimate the opens per push that drawing by a model's scores would have earned.
 
     Rounds without a known material propensity, or of a campaign or material that the catalog does not have,
     take no part.

@@ -1,9 +1,9 @@
-"""Logistic regression on the declared features: numbers standardised, categories one column a value, and
-crosses.
+"""Fit logistic regression on the declared features and their crosses.
 
-Grain: example. Reads and writes nothing. Few opens and many weak effects are what push data has, and there a
-    line with a prior beats trees (KuaiRand and the simulated world alike); the trees only add what it leaves
-    over. Solved by scipy's L-BFGS; what is unknown counts as average.
+Grain: example. Reads and writes nothing. Numbers are standardised, categories have one column a value. Few
+opens and many weak effects are what push data has, and there a line with a prior beats trees (KuaiRand and
+the simulated world alike); the trees only add what it leaves over. Solved by scipy's L-BFGS; what is unknown
+counts as average.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def choose(
     later: slice,
     ridges: Sequence[float] = (300.0, 100.0, 30.0, 10.0),
 ) -> tuple[Logistic, float]:
-    """Return the line fitted on `train` with the ridge that predicts `later` best, and that ridge."""
+    """Return the line fitted on `train` with the ridge that suits `later` best, and it."""
     best: tuple[float, Logistic, float] | None = None
     line: Logistic | None = None
     for ridge in ridges:  # the strongest first: its line is nearest to none, and each next one starts from it

@@ -1,5 +1,4 @@
-"""What examples are described with beside the features of the cutoff: the days before each push, and its
-hour.
+"""Describe examples by the days before each push, and by its hour.
 
 Grain: example. Reads user_days, user_pushes, send_times. No leakage: the numbers of a push are as of the day
 before it was sent, its curve is the newest one up to the night that planned it.
@@ -31,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Past:
-    """Rows of user_days and user_pushes of some users: `row` = place in `ordinal`, `day` since 1970."""
+    """Rows of user_days and user_pushes: `row` = place in `ordinal`, `day` since 1970."""
 
     ordinal: Ints
     days: pa.Table
@@ -61,8 +60,9 @@ def read_past(lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike) -> Past:
 
 
 def placed(table: pa.Table, order: Ints, day: int) -> pa.Table:
-    """Return the rows of the users of `order` (ascending ordinals), with `row` and `day`, pushes with
-    `sent_day`.
+    """Return the rows of the users of `order` (ascending ordinals), with `row` and `day`.
+
+    Pushes get `sent_day`, too.
     """
     owner = table["ordinal"].to_numpy().astype(np.int64)
     row = np.minimum(np.searchsorted(order, owner), max(len(order) - 1, 0))
@@ -161,8 +161,7 @@ def _ints(column: pa.ChunkedArray) -> Ints:
 def hour_offsets(
     lake: Lake, rows: pa.Table, people: pa.Table, catalog: Catalog, *, ds: str, days: int
 ) -> tuple[Floats, list[Commit]]:
-    """Return the log of what each example's hour multiplied an open by, (n,), and the curves it was read
-    from.
+    """Return the log of each example's hour's factor, (n,), and the curves it was read from.
 
     0 where no curve is older than the push.
     """

@@ -1,10 +1,9 @@
-"""Make a registered version the champion that the nights score with: `python -m models.promote --version V
---by NAME --reason WHY`.
+"""Make a registered version the champion that the nights score with.
 
-Reads and writes the registry. A person answers for it: without `--force` a version that does not beat the
-base rate by more than luck, or whose log loss or off-policy value is credibly worse than the champion's on
-the same pushes, is refused. With `--answer` (what a DAG passes on) nothing but a named person's approval of
-this very version promotes it.
+`python -m models.promote --version V --by NAME --reason WHY` reads and writes the registry. A person answers
+for it: without `--force` a version that does not beat the base rate by more than luck, or whose log loss or
+off-policy value is credibly worse than the champion's on the same pushes, is refused. With `--answer` (what a
+DAG passes on) nothing but a named person's approval of this very version promotes it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Train, calibrate, evaluate and register a p(open) model: `python -m models.train --ds D [--cutoff C]`.
+"""Train, calibrate, evaluate and register a p(open) model.
 
-Reads the lake (see `models.dataset`); writes one version to the registry. It does not promote: `python -m
-models.promote` does. Deterministic: the same commits, seed and code give the same bytes, and so the same
-version.
+`python -m models.train --ds D [--cutoff C]` reads the lake (see `models.dataset`); writes one version to the
+registry. It does not promote: `python -m models.promote` does. Deterministic: the same commits, seed and code
+give the same bytes, and so the same version.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Trained:
 
 
 def parameters(seed: int, n_train: int) -> dict[str, Any]:
-    """Return LightGBM's parameters: few, small and shy trees, and everything that makes training repeatable.
+    """Return LightGBM's parameters: few and small trees, repeatable training.
 
     An open is one push in sixteen and mostly luck: 31 leaves fitted the training days (AUC .75) and lost on
     the next (.579 against .585).
@@ -83,9 +83,9 @@ def boost(
     seed: int,
     trees: int,
 ) -> lgb.Booster | None:
-    """Return trees on what the line (`start`, log-odds) leaves over, stopped early by `later`; None if even
-    the
-    first ones make it no better there.
+    """Return trees on what the line (`start`, log-odds) leaves over, or None.
+
+    They are stopped early by `later`; None if even the first ones make it no better there.
     """
 
     def data(part: slice, reference: lgb.Dataset | None = None) -> lgb.Dataset:
@@ -161,8 +161,9 @@ def train(
     trees: int = 100,
     max_rows: int = 2_000_000,
 ) -> Trained:
-    """Train on pushes of (cutoff, ds], register the version, and return it with its metrics; the default
-    cutoff is `default_cutoff`.
+    """Train on pushes of (cutoff, ds], register the version, and return it with its metrics.
+
+    The default cutoff is `default_cutoff`.
 
     Raises:
         InvalidInput: too few pushes, or none was opened.
@@ -220,9 +221,9 @@ def train(
 
 
 def default_cutoff(lake: Lake, ds: str) -> str:
-    """Return the newest day with features that leaves `TRAIN_DAYS` days of pushes, else the oldest that
-    leaves a
-    week, else the day a week before ds.
+    """Return the newest day with features that leaves `TRAIN_DAYS` days of pushes.
+
+    Else the oldest that leaves a week, else the day a week before ds.
     """
     known = [part["ds"] for part in lake.partitions("user_features")]
     wanted, least = ((date.fromisoformat(ds) - timedelta(days=back)).isoformat() for back in (TRAIN_DAYS, 7))
@@ -240,9 +241,9 @@ def model_files(fitted: Fitted, examples: Examples) -> dict[str, bytes]:
 
 
 def importance(fitted: Fitted, matrix: npt.NDArray[np.float32], vocabulary: Vocabulary) -> dict[str, float]:
-    """Return how much each feature moves the line's log-odds: the standard deviation of its part, crosses
-    under
-    their second feature.
+    """Return how much each feature moves the line's log-odds.
+
+    It is the standard deviation of the feature's part; crosses count for their second feature.
     """
     x = logistic.design(matrix, vocabulary, fitted.line.mean, fitted.line.scale)
     found = dict.fromkeys(NAMES, 0.0)
@@ -254,8 +255,9 @@ def importance(fitted: Fitted, matrix: npt.NDArray[np.float32], vocabulary: Voca
 
 
 def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) -> dict[str, Any]:
-    """Return metrics of the last part in time: ranking, calibration, and the off-policy value beside the
-    champion's on the same rounds.
+    """Return metrics of the last part in time: ranking, calibration, off-policy value.
+
+    The champion's stand beside them, on the same rounds.
     """
     test, seen = examples.part("test"), examples.part("train")
     label, weight = examples.label, examples.weight

@@ -1,9 +1,9 @@
-"""Score materials. Grain: user x campaign x material. Reads user_features, user_days,
-user_pushes, audience_members, catalog_snapshot and the champion model; writes material_scores.
+"""Score materials. Grain: user x campaign x material.
 
-Only members of a campaign's audience are scored, only campaigns that run in the 24 planned hours, and only
-materials valid then; a material with an audience of its own only for those in both. The commit's meta names
-the model version; a model of other features is refused.
+Reads user_features, user_days, user_pushes, audience_members, catalog_snapshot and the champion model; writes
+material_scores. Only members of a campaign's audience are scored, only campaigns that run in the 24 planned
+hours, and only materials valid then; a material with an audience of its own only for those in both. The
+commit's meta names the model version; a model of other features is refused.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PastDays:
-    """The days up to a night that people's behaviour is read from, and the materials' categories."""
+    """The days up to a night that behaviour is read from, and the materials' categories."""
 
     ds: str
     days: Window
@@ -65,8 +65,9 @@ class PastDays:
 
 
 def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
-    """Return the materials of the campaigns running on any of the days, an experiment's arms included, by
-    campaign and material.
+    """Return the materials of the campaigns running on any of the days.
+
+    An experiment's arms are included; the order is by campaign and material.
     """
     found = []
     for name, campaign in catalog.running(days).items():
@@ -90,8 +91,10 @@ def score_shard(
     wanted: Sequence[Candidate],
     scorer: Scorer,
 ) -> pa.Table:
-    """Return one shard's material_scores; `users` are rows of user_features in ordinal order, `behaved` is
-    theirs, `members` the audiences' ordinals.
+    """Return one shard's material_scores.
+
+    `users` are rows of user_features in ordinal order, `behaved` is theirs, `members` the audiences'
+    ordinals.
     """
     ordinal = users["ordinal"].to_numpy().astype(np.int64)
     encoded = scorer.encode_users(users, behaved)

@@ -1,4 +1,4 @@
-"""The material draw: inverse-gap weighting over scores, with the exact probability of what was drawn."""
+"""Draw materials by inverse-gap weighting, with the exact probability of each draw."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def inverse_gap(scores: F64, loss: float) -> F64:
 
 
 def draw(probabilities: F64, uniforms: F64) -> npt.NDArray[np.int64]:
-    """Return the drawn column per row, shape (n,), by inversion of `uniforms` in [0, 1); -1 where a row has
-    no material.
+    """Return the drawn column per row, shape (n,); -1 where a row has no material.
+
+    Drawn by inversion of `uniforms` in [0, 1).
     """
     edges = np.cumsum(probabilities, axis=1)
     total = edges[:, -1] if probabilities.shape[1] else np.zeros(len(probabilities))

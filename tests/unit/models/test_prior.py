@@ -1,4 +1,4 @@
-"""A shop that never pushed can begin: a prior that ranks by what people look at, and says that it is one."""
+"""A shop that never pushed begins with a prior that ranks by what people look at."""
 
 import json
 

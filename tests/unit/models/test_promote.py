@@ -57,7 +57,7 @@ def test_objections_close_the_gate_unless_forced(week, registry) -> None:
 
 
 def test_labels_at_random_are_not_promoted(week, registry, monkeypatch) -> None:
-    """Off-policy intervals overlap for a model of noise as for a good one; its log loss gives it away."""
+    """A model of noise has overlapping off-policy intervals; its log loss gives it away."""
 
     def shuffled(*args: object, **kwargs: object) -> object:
         examples = read_examples(*args, **kwargs)
