@@ -22,7 +22,7 @@ from models.behaviour import PAIR_NUMBERS, USER_NUMBERS, Behaviour
 
 Matrix = npt.NDArray[np.float32]
 
-VERSION = 2
+VERSION = 3
 MAX_VALUES = 250
 MIN_COUNT = 20  # a value seen less often in training says nothing
 
@@ -33,7 +33,7 @@ class Feature:
 
     name: str
     kind: Literal["number", "flag", "category"]
-    of: Literal["user", "behaviour", "campaign", "material", "pair"] = "user"
+    of: Literal["user", "behaviour", "campaign", "material", "pair", "taste"] = "user"
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -66,7 +66,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("material_id", "category", "material"),
     Feature("category", "category", "material"),
     Feature("is_category_in_tags", "flag", "pair"),
-    *(Feature(name, "number", "pair") for name in PAIR_NUMBERS),
+    *(Feature(name, "number", "taste" if name == "taste" else "pair") for name in PAIR_NUMBERS),
 )
 # What the logistic line also sees in pairs: taste depends on who somebody is.
 CROSSES = (("category", "gender"), ("category", "age_years"))

@@ -48,14 +48,12 @@ def objections(metrics: dict[str, Any]) -> list[str]:
         found.append(
             f"its log loss is credibly above the champion's on the same pushes (by {-against['value']:.6f})"
         )
-    ours, theirs = (
-        metrics.get("off_policy", {}).get("dr"),
-        metrics.get("champion", {}).get("off_policy", {}).get("dr"),
-    )
-    if ours and theirs and ours["high"] < theirs["low"]:
+    # The same rounds, round by round: two intervals may overlap where their difference is sure.
+    more = metrics.get("champion", {}).get("off_policy_gain")
+    if more and more["high"] < 0:
         found.append(
-            f"its off-policy value {ours['value']:.5f} is below the champion's "
-            f"{theirs['value']:.5f} beyond both intervals"
+            f"its draws would earn credibly less than the champion's on the same rounds "
+            f"({more['value']:.5f} opens a push, 95 % from {more['low']:.5f} to {more['high']:.5f})"
         )
     return found
 

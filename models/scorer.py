@@ -59,6 +59,7 @@ class Scorer:
         line = json.loads(files["logistic.json"])
         self.logistic = Logistic.from_dict(line)
         self.population = Population.from_dict(line["population"])
+        self.doubt: dict[str, float] = line.get("doubt") or {}
         self.booster = _booster(files["model.txt"]) if files["model.txt"] else None
 
     def encode_users(self, users: pa.Table, behaviour: Behaviour) -> EncodedUsers:

@@ -29,7 +29,7 @@ from models import logistic
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
 from models.dataset import Examples, read_examples
-from models.evaluate import estimates_json, losses, paired, policy_value, ranking_metrics
+from models.evaluate import estimates_json, losses, paired, paired_bootstrap, play, ranking_metrics
 from models.features import CATEGORICAL, NAMES, Vocabulary, encode_rows, learn_vocabulary
 from models.logistic import Logistic, choose
 from models.prior import make_prior
@@ -121,8 +121,9 @@ class Fitted:
 
     line: Logistic
     booster: lgb.Booster | None
-    ridge: float
+    strength: dict[str, float]
     trees: int
+    doubt: dict[str, float]
 
     def raw(self, matrix: npt.NDArray[np.float32], vocabulary: Vocabulary) -> Floats:
         """Return log-odds at a mean hour, (n,)."""
@@ -139,16 +140,18 @@ def fit(
     """Return the model fitted on the training part, and the same refitted on all examples."""
     label, weight, offset = examples.label, examples.weight, examples.offset
     part, later = examples.part("train"), examples.part("calibration")
-    line, ridge = choose(matrix, vocabulary, label, weight, offset, part, later)
+    line, strength = choose(matrix[part], vocabulary, label[part], weight[part], offset[part])
     start = offset + line.logit(matrix, vocabulary)
     booster = boost(matrix, label, weight, start, part, later, seed=seed, trees=trees)
     grown = booster.best_iteration if booster is not None else 0
-    held = Fitted(line, booster, ridge, grown)
+    held = Fitted(line, booster, strength, grown, {})
     # The newest pushes are the best teachers: what ships has seen them too, at the strengths chosen without.
+    ridge = logistic.by_column(strength, vocabulary)
     whole = logistic.fit(matrix, vocabulary, label, weight, offset, ridge=ridge, near=line)
     start = offset + whole.logit(matrix, vocabulary)
     more = boost(matrix, label, weight, start, slice(0, len(label)), None, seed=seed, trees=grown)
-    return held, Fitted(whole, more, ridge, grown)
+    sure = logistic.certainty(whole, matrix, vocabulary, weight, offset, ridge)
+    return held, Fitted(whole, more, strength, grown, logistic.doubts(sure, ridge, vocabulary))
 
 
 def train(
@@ -200,7 +203,7 @@ def train(
         Scorer(common | model_files(held, examples), threads=2),
         registry,
     )
-    metrics["chosen"] = {"ridge": held.ridge, "trees": held.trees}
+    metrics["chosen"] = {"strength": held.strength, "trees": held.trees}
     files = common | model_files(shipped, examples)
     files["metrics.json"] = to_json(metrics)
     lineage = {
@@ -235,7 +238,10 @@ def default_cutoff(lake: Lake, ds: str) -> str:
 
 def model_files(fitted: Fitted, examples: Examples) -> dict[str, bytes]:
     """Return the files that hold a fitted model; `model.txt` is empty where trees did not help."""
-    line = fitted.line.as_dict() | {"population": examples.population.as_dict()}
+    line = fitted.line.as_dict() | {
+        "population": examples.population.as_dict(),
+        "doubt": fitted.doubt,
+    }
     trees = fitted.booster.model_to_string().encode() if fitted.booster is not None else b""
     return {"logistic.json": to_json(line), "model.txt": trees}
 
@@ -280,7 +286,8 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
     )
     user_rate = rows["open_rate_28d"].to_numpy().astype(np.float64)
     metrics["test_user_rate_alone"] = ranking_metrics(label[test], user_rate, weight[test], base)
-    metrics["off_policy"] = estimates_json(policy_value(scorer, rows, behaved, label[test], examples.catalog))
+    ours = play(scorer, rows, behaved, label[test], examples.catalog)
+    metrics["off_policy"] = estimates_json(ours.estimates())
     champion = registry.champion()
     if champion is not None:
         try:
@@ -288,13 +295,16 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
         except AngeliaError as error:
             metrics["champion"] = {"version": champion.version, "not_compared": error.message}
         else:
-            theirs = policy_value(standing, rows, behaved, label[test], examples.catalog)
+            theirs = play(standing, rows, behaved, label[test], examples.catalog)
             before = encode_rows(examples.rows, standing.vocabulary)
             old = standing.calibrated(before, examples.offset)[test]
             gain = losses(label[test], old) - losses(label[test], p[test])
+            more = ours.terms - theirs.terms
+            known = ~np.isnan(more)
             metrics["champion"] = {
                 "version": champion.version,
-                "off_policy": estimates_json(theirs),
+                "off_policy": estimates_json(theirs.estimates()),
+                "off_policy_gain": paired_bootstrap(more[known], user[test][known], seed=7),
                 "gain_over_champion": paired(gain, user[test]),
             }
     return metrics

@@ -6,7 +6,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.calibration import fit_platt, sigmoid
-from models.evaluate import auc, calibration_error, doubly_robust, ips, logloss, losses, paired, snips
+from models.evaluate import (
+    auc,
+    calibration_error,
+    doubly_robust,
+    ips,
+    logloss,
+    losses,
+    paired,
+    paired_bootstrap,
+    snips,
+)
 
 
 def test_auc_counts_pairs_and_ties_half() -> None:
@@ -57,6 +67,17 @@ def test_a_users_examples_count_as_one() -> None:
     assert paired(np.zeros(0), np.zeros(0)) == {"value": 0.0, "low": 0.0, "high": 0.0}
     label, p = np.array([1.0, 0.0]), np.array([0.25, 0.5])
     assert losses(label, p).mean() == pytest.approx(logloss(label, p))
+
+
+def test_users_are_resampled_whole() -> None:
+    rng = np.random.default_rng(8)
+    gain, user = np.repeat(rng.normal(0.2, 1.0, 300), 3), np.repeat(np.arange(300), 3)
+    whole, alone = paired_bootstrap(gain, user, seed=1), paired(gain, user)
+    assert whole["value"] == alone["value"]
+    assert whole["low"] == pytest.approx(alone["low"], abs=0.03)
+    assert whole["high"] == pytest.approx(alone["high"], abs=0.03)
+    assert paired_bootstrap(gain, user, seed=1) == whole
+    assert paired_bootstrap(gain[:0], user[:0], seed=1) == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
 class Bandit:
