@@ -106,6 +106,13 @@ class Night:
         pairs, material, propensity = gather(self.terms, self.offers, drawn, self.facts, self.hours)
         return Shard(self.people, pairs, self.shard.past, material, propensity)
 
+    def drawn_again(self, offers: list[Offer]) -> Shard:
+        """Return the shard with materials drawn from other scores, or on other terms."""
+        night = open_hours(self.terms, self.people)
+        return self.with_materials(
+            [draw_material(self.terms, self.people, night, o, self.facts, self.hours) for o in offers]
+        )
+
 
 Policy = Callable[[Night, int | None], Sent]
 
@@ -213,7 +220,7 @@ def usual(night: Night, volume: int | None) -> Sent:
         contexts = [night.contexts[night.terms.campaigns[offer.number].id, name]
                     for name in night.terms.campaigns[offer.number].materials]  # fmt: skip
         score = night.site.usual.scores(users, offer.user, contexts)
-        offers.append(Offer(offer.number, offer.user, np.where(np.isnan(offer.p_open), np.nan, score)))
+        offers.append(replace(offer, p_open=np.where(np.isnan(offer.p_open), np.nan, score)))
     night = replace(night, offers=offers)
     shard = night.with_materials([greedy(night, offer) for offer in night.offers])
     active = night.site.activity(night.ds)
@@ -319,11 +326,14 @@ def true_material(night: Night, volume: int | None) -> Sent:
         for column, name in enumerate(campaign.materials):
             mean = truth.of(offer.user, [name] * len(offer.user)).mean(axis=1)
             grid[:, column] = np.where(np.isnan(grid[:, column]), np.nan, mean)
-        offers.append(Offer(offer.number, offer.user, grid))
-    opened = open_hours(night.terms, night.people)
-    drawn = [draw_material(night.terms, night.people, opened, o, night.facts, night.hours) for o in offers]
-    pairs, material, propensity = gather(night.terms, offers, drawn, night.facts, night.hours)
-    return planned(night, Shard(night.people, pairs, night.shard.past, material, propensity), None)
+        offers.append(replace(offer, p_open=grid))
+    return planned(night, night.drawn_again(offers), None)
+
+
+def unexplored(night: Night, volume: int | None) -> Sent:
+    """Plan like ours without anything spent on learning: the best material, and no drawn hours."""
+    night = replace(night, terms=replace(night.terms, epsilon=1e-9, explore_pct=0.0))
+    return planned(night, night.drawn_again(night.offers), None)
 
 
 def true_hour(night: Night, volume: int | None) -> Sent:
@@ -347,4 +357,5 @@ POLICIES: dict[str, Policy] = {
     "oracle": oracle,
     "true_material": true_material,
     "true_hour": true_hour,
+    "unexplored": unexplored,
 }

@@ -5,8 +5,8 @@ people who tire, refuse and visit. Models are trained before the first night and
 policy itself sent by then. Volume is equal: each night everybody may send as many messages as `ours`. `usual`
 is what products do: the person's most active hour, the highest rate that boosted trees on the person's
 features predict, first come first served. `oracle` is our planner with true probabilities; `true_material`
-and `true_hour` are ours with one part from the truth. Figures are expected opens by the truth, so only worlds
-and people add chance; intervals are over seeds.
+and `true_hour` are ours with one part from the truth, `unexplored` is ours without exploration. Figures are
+expected opens by the truth, so only worlds and people add chance; intervals are over seeds.
 """
 
 from __future__ import annotations

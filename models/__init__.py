@@ -1,1 +1,1 @@
-"""The life of the p(open) model: dataset, training, evaluation, registry, promotion, scoring."""
+"""The p(open) model's life: dataset, training, evaluation, registry, promotion, scoring."""

@@ -1,21 +1,23 @@
-"""What a person did up to a day, by category: looks, wishes, pushes and opens, each decayed.
+"""Count what a person did up to a day, by category, each deed decayed.
 
 Grain: user, and user x category. Pure functions on the rows of `user_days` and `user_pushes` of some users up
     to a closed day; training calls them with the day before each push and scoring with ds, so both see the
-    same. Nothing after `day` enters, whatever rows are passed. What would surprise: an item counts for the
-    category of the same name, since events name items or categories and materials name categories.
+    same. Nothing after `day` enters, whatever rows are passed. Surprise: an item counts for the category of
+    the same name, since events name items or categories and materials name categories.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from models.taste import Taste, visits
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -36,11 +38,13 @@ class Population:
     Attributes:
         shares: each category's share of all looks, in the order of the model's categories.
         open_rate: opens per push.
+        taste: how likings are spread among people; None where nobody has looked at anything.
     """
 
     categories: tuple[str, ...]
     shares: Floats
     open_rate: float
+    taste: Taste | None = None
 
     @classmethod
     def of(cls, categories: Sequence[str], days: pa.Table, pushes: pa.Table) -> Population:
@@ -58,18 +62,25 @@ class Population:
             "categories": list(self.categories),
             "shares": np.round(self.shares, 6).tolist(),
             "open_rate": round(self.open_rate, 6),
+            "taste": None if self.taste is None else self.taste.as_dict(),
         }
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Population:
         """Return what `as_dict` said."""
-        return cls(
-            tuple(facts["categories"]), np.array(facts["shares"], np.float64), float(facts["open_rate"])
-        )
+        taste = Taste.from_dict(facts["taste"]) if facts.get("taste") else None
+        shares = np.array(facts["shares"], np.float64)
+        return cls(tuple(facts["categories"]), shares, float(facts["open_rate"]), taste)
+
+    def knowing(self, days: pa.Table, users: pa.Table, *, day: int) -> Population:
+        """Return the same with likings learned from the looks of `users` (row by row) up to a day."""
+        looks = visits(days, self.categories, since=day - WINDOW_DAYS, day=day, n=users.num_rows)
+        return replace(self, taste=Taste.learn(self.categories, looks, users) if looks.any() else None)
 
 
 USER_NUMBERS = ("activity", "response", "felt")
 PAIR_NUMBERS = (
+    "taste",
     "category_looks",
     "category_looks_3d",
     "category_wants",
@@ -93,7 +104,7 @@ class Behaviour:
         return Behaviour(self.categories, user, pair)
 
     def of(self, category: str | None, rows: Ints) -> dict[str, Floats]:
-        """Return the pair numbers of some users for one category; nan where the model does not know it."""
+        """Return the pair numbers of some users for one category; nan if it is unknown."""
         if category not in self.categories:
             return {name: np.full(len(rows), np.nan) for name in self.pair}
         column = self.categories.index(category)
@@ -108,15 +119,19 @@ def behaviour(
     *,
     day: int,
     n: int,
+    users: pa.Table | None = None,
+    asked: Ints | None = None,
 ) -> Behaviour:
     """Return the numbers of n users as of the end of a day.
 
     Args:
-        days: `row` (user, 0..n-1), `day`, `event_type`, `item`, `n_events`.
+        days: `row` (user, 0..n-1), `day`, `event_type`, `item`, `n_events`, `hours`.
         pushes: `row`, `day` (of at_ts), `kind`, `material_id`, and `sent_day` (fraction of a day allowed).
         category_of: material -> category.
         population: what people are compared with.
         day: the closed day, in the same count as the rows' days.
+        users: the n users' `gender`, `age_years`, `tags`; without them nobody has a taste.
+        asked: the rows whose taste is asked for, since it is the costly number; all where None.
     """
     k = len(population.categories)
     when = days["day"].to_numpy().astype(np.int64)
@@ -135,6 +150,7 @@ def behaviour(
     looks, fresh = by_category(known & ~wants, SLOW_DAYS), by_category(known & ~wants, FAST_DAYS)
     wished = by_category(known & wants, SLOW_DAYS)
     pair: dict[str, Floats] = {
+        "taste": _tastes(days, population, users, asked, day, n),
         "category_looks": _lift(looks, population.shares, LOOKS),
         "category_looks_3d": _lift(fresh, population.shares, LOOKS),
         "category_wants": _lift(wished, population.shares, LOOKS / 2),
@@ -148,6 +164,24 @@ def behaviour(
     return Behaviour(population.categories, user, pair)
 
 
+def _tastes(
+    days: pa.Table,
+    population: Population,
+    users: pa.Table | None,
+    asked: Ints | None,
+    day: int,
+    n: int,
+) -> Floats:
+    found = np.zeros((n, len(population.categories)))
+    taste = population.taste
+    if taste is not None and users is not None:
+        looks = visits(days, taste.categories, since=day - WINDOW_DAYS, day=day, n=n)
+        rows = np.arange(n) if asked is None else asked
+        columns = [population.categories.index(name) for name in taste.categories]
+        found[rows[:, None], columns] = taste.of(looks[rows], users.take(pa.array(rows)))
+    return found
+
+
 def _add_responses(
     pushes: pa.Table,
     category_of: Mapping[str, str],
@@ -158,7 +192,7 @@ def _add_responses(
     user: dict[str, Floats],
     pair: dict[str, Floats],
 ) -> None:
-    """Add what pushes say: a person's open rate, in general and by category, and what is still felt."""
+    """Add a person's open rate, in general and by category, and the pushes still felt."""
     k = len(population.categories)
     when = pushes["day"].to_numpy().astype(np.int64)
     pushes = pushes.filter(pa.array((when <= day) & (when > day - WINDOW_DAYS)))
@@ -188,7 +222,7 @@ def _add_responses(
 
 
 def _lift(counts: Floats, shares: Floats, strength: float) -> Floats:
-    """Return the log of each person's share of each category over the population's, shrunk to 0."""
+    """Return the log of each person's share of a category over the population's, shrunk."""
     total = counts.sum(axis=1, keepdims=True)
     return np.asarray(np.log((counts + strength * shares) / ((total + strength) * shares)))
 

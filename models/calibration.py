@@ -21,9 +21,9 @@ def sigmoid(x: Floats) -> Floats:
 def fit_platt(
     raw: Floats, label: Floats, weight: Floats, ridge: float = 1.0, known: Floats | None = None
 ) -> tuple[float, float]:
-    """Return (slope, offset) of p = sigmoid(slope * raw + offset + known); shrunk a little to (1, 0), which
-    is
-    returned if there is one class only.
+    """Return (slope, offset) of p = sigmoid(slope * raw + offset + known).
+
+    They are shrunk a little to (1, 0), which is returned if there is one class only.
 
     Args:
         raw: (n,) log-odds.

@@ -1,5 +1,4 @@
-"""Training examples: pushes after a cutoff day, labelled by opens within 24 hours, with features as of the
-cutoff.
+"""Read training examples: pushes after a cutoff day, labelled by opens within 24 hours.
 
 Grain: push. Reads user_pushes of (cutoff, ds], user_features of the cutoff, catalog_snapshot (topics and
     categories); writes nothing. No leakage by construction: every feature is known at the end of the cutoff
@@ -43,7 +42,7 @@ _PUSH = [
 _JOIN = f"""
 SELECT s.message_id, s.ordinal, s.campaign_id, s.material_id, s.sent_us,
        s.slot_propensity, s.material_propensity,
-       (o.at_us IS NOT NULL)::TINYINT AS label, c.topic, m.category, f.tags,
+       (o.at_us IS NOT NULL)::TINYINT AS label, c.topic, m.category, f.tags, f.user_id,
        {", ".join(f"f.{name}" for name in USER_COLUMNS)}
 FROM sent AS s
 INNER JOIN features AS f ON f.ordinal = s.ordinal
@@ -60,13 +59,13 @@ class Examples:
     """Labelled pushes in time order.
 
     Attributes:
-        rows: message_id, ordinal, campaign_id, material_id, sent_us, propensities, label, and every feature's
-            source column. label: (n,) 0 or 1. weight: (n,) weights that make sending hours as if drawn
-            evenly, mean about 1. offset: (n,) log of what the hour of sending multiplies an open by, for that
-            person and category, as of the night that planned it. behaviour: what each example's person had
-            done up to the day before it was sent. bounds: row numbers where calibration and test begin.
-            inputs: commits read. catalog: the catalog they were described with. left_out: pushes left out, by
-            reason.
+        rows: message_id, ordinal, user_id, campaign_id, material_id, sent_us, propensities, label, and every
+            feature's source column. label: (n,) 0 or 1. weight: (n,) weights that make sending hours as if
+            drawn evenly, mean about 1. offset: (n,) log of what the hour of sending multiplies an open by,
+            for that person and category, as of the night that planned it. behaviour: what each example's
+            person had done up to the day before it was sent. bounds: row numbers where calibration and test
+            begin. inputs: commits read. catalog: the catalog they were described with. left_out: pushes left
+            out, by reason.
     """
 
     rows: pa.Table
@@ -88,7 +87,9 @@ class Examples:
 
 
 def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000) -> Examples:
-    """Read labelled pushes of (cutoff, ds]; of more than about `max_rows`, a hash-chosen share of the users.
+    """Read labelled pushes of (cutoff, ds].
+
+    Of more than about `max_rows` pushes, those of a hash-chosen share of the users are read.
 
     Raises:
         InvalidInput: the cutoff leaves no mature push.
@@ -122,7 +123,10 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
             "catalog_snapshot has no commit: a model cannot know what a material is about",
             fix=f"run `angelia catalog snapshot --ds {ds}`",
         )
-    people = _sample(lake.read(features, ["ordinal", "timezone", "tags", *USER_COLUMNS]), share)
+    people = _sample(
+        lake.read(features, ["ordinal", "user_id", "timezone", "tags", *USER_COLUMNS]).sort_by("ordinal"),
+        share,
+    )
     rows, left_out = join_examples(pushes, people, catalog, since=_us(first), until=_us(last) + DAY_US)
     if rows.num_rows < 100:
         raise InvalidInput(
@@ -137,7 +141,7 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
         )
     past = read_past(lake, ds, (last - first).days + 1 + WINDOW_DAYS, people["ordinal"].to_numpy())
     train = rows.slice(0, bounds[0])
-    rows, behaved, population = with_behaviour(rows, train, past, catalog)
+    rows, behaved, population = with_behaviour(rows, train, past, people, catalog)
     offset, curves = hour_offsets(lake, rows, people, catalog, ds=ds, days=(last - first).days + 1)
     propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     label = rows["label"].to_numpy().astype(np.float64)
@@ -150,8 +154,9 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
 def join_examples(
     pushes: pa.Table, people: pa.Table, catalog: Catalog, *, since: int, until: int
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Join sent pushes of [since, until - 24 h) with their opens within 24 h, the people's features, topics
-    and categories; microseconds UTC.
+    """Join pushes of [since, until - 24 h) with opens, features, topics and categories.
+
+    An open counts within 24 h of the push; times are microseconds UTC.
     """
     table = pushes.drop_columns(["at_ts", "sent_ts"])
     table = table.append_column("at_us", pushes["at_ts"].cast(pa.int64())).append_column(
@@ -176,8 +181,9 @@ def join_examples(
 
 
 def split_bounds(sent_us: npt.NDArray[np.int64]) -> tuple[int, int]:
-    """Return where calibration and test begin in ascending sending times; pushes of one instant stay
-    together, and train is never empty.
+    """Return where calibration and test begin in ascending sending times.
+
+    Pushes of one instant stay together, and train is never empty.
     """
     bounds = []
     for share in SHARES:

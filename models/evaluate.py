@@ -1,20 +1,22 @@
 """Evaluation kernels: ranking, calibration, and off-policy value from logged propensities.
 
-Reads and writes nothing. Kernels take arrays; `policy_value` also takes a Scorer and a Catalog. n rows are
+Reads and writes nothing. Kernels take arrays; `play` also takes a Scorer and a Catalog. n rows are
 examples, or rounds of the logging policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from angelia.catalog.snapshot import Catalog
-from angelia.matching import inverse_gap
+from angelia.contracts.ids import user_keys
+from angelia.matching import assign_arms, inverse_gap
 from models.behaviour import Behaviour
 from models.features import Context
 from models.scorer import Scorer
@@ -24,11 +26,10 @@ Z95 = 1.959963984540054
 
 
 def auc(label: Floats, score: Floats) -> float:
-    """Return the chance that an opened push scores above one that was not, ties half; nan if there is one
-    class only.
+    """Return the chance that an opened push scores above one that was not.
 
-    Source: Mann & Whitney (1947), On a test of whether one of two random variables is stochastically larger
-        than the other, eq. 1.
+    Ties count half; nan if there is one class only. Source: Mann & Whitney (1947), On a test of whether one
+    of two random variables is stochastically larger than the other, eq. 1.
     """
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
@@ -52,11 +53,10 @@ def losses(label: Floats, p: Floats) -> Floats:
 
 
 def paired(gain: Floats, user: npt.NDArray[np.generic]) -> dict[str, float]:
-    """Return the mean of (n,) differences with a 95 % interval in which a user's examples count as one.
+    """Return the mean of (n,) differences with a 95 % interval, clustered by user.
 
     Source: Liang & Zeger (1986), Longitudinal data analysis using generalized linear models, the sandwich of
-        a
-        mean with one cluster a user.
+        a mean with one cluster a user.
     """
     if not len(gain):
         return {"value": 0.0, "low": 0.0, "high": 0.0}
@@ -106,9 +106,10 @@ def ips(reward: Floats, ratio: Floats) -> Estimate:
 
 
 def snips(reward: Floats, ratio: Floats) -> Estimate:
-    """Estimate it by self-normalised inverse propensity scores; the interval is the delta method's.
+    """Estimate it by self-normalised inverse propensity scores.
 
-    Source: Swaminathan & Joachims (2015), The self-normalized estimator for counterfactual learning, eq. 7.
+    The interval is the delta method's. Source: Swaminathan & Joachims (2015), The self-normalized estimator
+    for counterfactual learning, eq. 7.
     """
     total = float(ratio.sum())
     if total <= 0:
@@ -146,7 +147,7 @@ def _effective(ratio: Floats) -> float:
 
 
 def ranking_metrics(label: Floats, p: Floats, weight: Floats, base_rate: float) -> dict[str, float]:
-    """Return AUC, log loss beside that of always saying `base_rate`, and calibration, rounded to 6 digits."""
+    """Return AUC, log loss beside that of `base_rate`, and calibration, to 6 digits."""
     found = {
         "auc": auc(label, p),
         "logloss": logloss(label, p, weight),
@@ -167,20 +168,54 @@ def contexts_of(catalog: Catalog, campaign_id: str) -> list[Context]:
     ]
 
 
-def policy_value(
-    scorer: Scorer, rows: pa.Table, behaviour: Behaviour, reward: Floats, catalog: Catalog
-) -> dict[str, Estimate]:
-    """Estimate what drawing materials with a model's scores would have earned on logged rounds, opens per
-    push.
+@dataclass(frozen=True)
+class Rounds:
+    """Logged rounds seen by another policy, all (n,); nan where a round takes no part.
+
+    Attributes:
+        reward: of the logged action.
+        ratio: the policy's over the logging policy's probability of that action.
+        predicted: the model's expectation of that action's reward.
+        expected: its expectation under the policy.
+    """
+
+    reward: Floats
+    ratio: Floats
+    predicted: Floats
+    expected: Floats
+
+    @property
+    def terms(self) -> Floats:
+        """Return each round's term of the doubly robust estimate."""
+        return self.expected + self.ratio * (self.reward - self.predicted)
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Return the policy's mean reward by every estimator; nothing of fewer than two rounds."""
+        known = ~np.isnan(self.ratio)
+        if known.sum() < 2:
+            return {}
+        earned, ratio, predicted, expected = (
+            values[known] for values in (self.reward, self.ratio, self.predicted, self.expected)
+        )
+        return {
+            "logging": ips(earned, np.ones(len(earned))),
+            "ips": ips(earned, ratio),
+            "snips": snips(earned, ratio),
+            "dr": doubly_robust(earned, ratio, predicted, expected),
+        }
+
+
+def play(scorer: Scorer, rows: pa.Table, behaviour: Behaviour, reward: Floats, catalog: Catalog) -> Rounds:
+    """Return logged rounds as a policy sees them that draws materials by a model's scores.
 
     Rounds without a known material propensity, or of a campaign or material that the catalog does not have,
-    take no part.
+    take no part. People draw among the materials that they may get: those of their arm and their language.
     """
     propensity = rows["material_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     campaigns = np.array(rows["campaign_id"].to_pylist(), dtype=object)
     materials = np.array(rows["material_id"].to_pylist(), dtype=object)
     users = scorer.encode_users(rows, behaviour)
-    explore = catalog.policy.explore
+    explore, asked = catalog.policy.explore, rows.select(["user_id", "locale"])
     ratio, predicted, expected = (np.full(len(reward), np.nan) for _ in range(3))
     for campaign in sorted(set(campaigns.tolist()) & set(catalog.campaigns)):
         contexts = contexts_of(catalog, campaign)
@@ -188,23 +223,61 @@ def policy_value(
         here = np.flatnonzero(
             (campaigns == campaign) & (propensity > 0) & np.isin(materials.astype(str), list(position))
         )
+        may = eligible(catalog, campaign, list(position), asked.take(pa.array(here)))
+        here, may = here[may.any(axis=1)], may[may.any(axis=1)]
         scores = scorer.predict(users, contexts, here)
-        chances = inverse_gap(scores, explore.epsilon)
+        doubt = np.array([scorer.doubt.get(name, 1.0) for name in position])
+        chances = inverse_gap(np.where(may, scores, np.nan), explore.epsilon, doubt)
         action = np.array([position[name] for name in materials[here]], dtype=np.int64)
         at = np.arange(len(here))
         ratio[here] = chances[at, action] / propensity[here]
         predicted[here] = scores[at, action]
         expected[here] = (chances * scores).sum(axis=1)
-    known = ~np.isnan(ratio)
-    if known.sum() < 2:
-        return {}
-    earned, ratio, predicted, expected = reward[known], ratio[known], predicted[known], expected[known]
-    return {
-        "logging": ips(earned, np.ones(len(earned))),
-        "ips": ips(earned, ratio),
-        "snips": snips(earned, ratio),
-        "dr": doubly_robust(earned, ratio, predicted, expected),
-    }
+    return Rounds(reward, ratio, predicted, expected)
+
+
+def eligible(
+    catalog: Catalog, campaign_id: str, materials: Sequence[str], rows: pa.Table
+) -> npt.NDArray[np.bool_]:
+    """Return which materials each row's person may be shown, (n, k), by arm and language."""
+    may = np.ones((rows.num_rows, len(materials)), bool)
+    name = catalog.campaigns[campaign_id].experiment
+    if name:
+        experiment = catalog.experiments[name]
+        keys = user_keys(rows["user_id"].to_pylist())
+        arm = assign_arms(keys, experiment.salt, [one.share_pct for one in experiment.arms])
+        shown = [
+            [one.materials is None or material in one.materials for material in materials]
+            for one in experiment.arms
+        ]
+        may &= np.array(shown, bool)[arm]
+    for column, material in enumerate(materials):
+        locales = catalog.materials[material].locales
+        if locales is not None:
+            speaks = pc.fill_null(pc.is_in(rows["locale"], pa.array(sorted(locales), pa.string())), False)
+            may[:, column] &= np.asarray(speaks.to_numpy(zero_copy_only=False), bool)
+    return may
+
+
+def paired_bootstrap(
+    gain: Floats, user: npt.NDArray[np.generic], seed: int, draws: int = 1000
+) -> dict[str, float]:
+    """Return the mean of (n,) differences and its 95 % interval over resampled users.
+
+    Source: Efron & Tibshirani (1993), An introduction to the bootstrap, ch. 13 (percentiles), by cluster.
+    """
+    if not len(gain):
+        return {"value": 0.0, "low": 0.0, "high": 0.0}
+    _, inverse = np.unique(user, return_inverse=True)
+    total, rounds = np.bincount(inverse, weights=gain), np.bincount(inverse).astype(np.float64)
+    rng, users = np.random.default_rng(seed), len(total)
+    means = np.empty(draws)
+    for number in range(draws):
+        drawn = rng.integers(0, users, users)
+        means[number] = total[drawn].sum() / rounds[drawn].sum()
+    low, high = np.percentile(means, [2.5, 97.5])
+    found = {"value": float(gain.mean()), "low": float(low), "high": float(high)}
+    return {name: round(number, 7) for name, number in found.items()}
 
 
 def estimates_json(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:

@@ -1,5 +1,4 @@
-"""The features of the p(open) model, declared once and versioned; training and scoring encode through the
-same functions.
+"""Declare the features of the p(open) model once, and encode them for training and scoring.
 
 Grain: user x campaign x material. Reads and writes nothing. A change of `FEATURES` needs a new `VERSION`: the
     scorer refuses models of another one. Numbers and flags go in as they are (missing = NaN); categories
@@ -23,7 +22,7 @@ from models.behaviour import PAIR_NUMBERS, USER_NUMBERS, Behaviour
 
 Matrix = npt.NDArray[np.float32]
 
-VERSION = 2
+VERSION = 3
 MAX_VALUES = 250
 MIN_COUNT = 20  # a value seen less often in training says nothing
 
@@ -34,7 +33,7 @@ class Feature:
 
     name: str
     kind: Literal["number", "flag", "category"]
-    of: Literal["user", "behaviour", "campaign", "material", "pair"] = "user"
+    of: Literal["user", "behaviour", "campaign", "material", "pair", "taste"] = "user"
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -67,7 +66,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("material_id", "category", "material"),
     Feature("category", "category", "material"),
     Feature("is_category_in_tags", "flag", "pair"),
-    *(Feature(name, "number", "pair") for name in PAIR_NUMBERS),
+    *(Feature(name, "number", "taste" if name == "taste" else "pair") for name in PAIR_NUMBERS),
 )
 # What the logistic line also sees in pairs: taste depends on who somebody is.
 CROSSES = (("category", "gender"), ("category", "age_years"))
@@ -90,7 +89,7 @@ class Context:
 
 
 def learn_vocabulary(rows: pa.Table) -> dict[str, list[str]]:
-    """Return each category feature's values, most frequent first (ties by name); rare ones are left out."""
+    """Return each category feature's frequent values, most frequent first, ties by name."""
     vocabulary = {}
     for feature in FEATURES:
         if feature.kind == "category":
@@ -101,8 +100,9 @@ def learn_vocabulary(rows: pa.Table) -> dict[str, list[str]]:
 
 
 def encode_rows(rows: pa.Table, vocabulary: Vocabulary) -> Matrix:
-    """Return examples as (n, features); `rows` has every user column, `tags`, and campaign_id, topic,
-    material_id, category.
+    """Return examples as (n, features).
+
+    `rows` has every user column, `tags`, and campaign_id, topic, material_id, category.
     """
     matrix = np.empty((rows.num_rows, len(FEATURES)), dtype=np.float32)
     for position, feature in enumerate(FEATURES):
@@ -115,7 +115,7 @@ def encode_rows(rows: pa.Table, vocabulary: Vocabulary) -> Matrix:
 
 @dataclass(frozen=True)
 class EncodedUsers:
-    """Users ready for scoring: (n, user features) float32, and for each tag whether a user has it, (n,)."""
+    """Users ready for scoring: (n, user features) float32, and by tag who has it, (n,)."""
 
     matrix: Matrix
     tags: Mapping[str, npt.NDArray[np.bool_]]
@@ -126,7 +126,7 @@ class EncodedUsers:
 
 
 def encode_users(users: pa.Table, vocabulary: Vocabulary, behaviour: Behaviour | None = None) -> EncodedUsers:
-    """Return rows of user_features ready for scoring; `behaviour` is of the same users, if it is to count."""
+    """Return rows of user_features ready for scoring; `behaviour` is of the same users."""
     declared = {feature.name: feature for feature in FEATURES}
     columns = [_column(users[name], declared[name], vocabulary) for name in USER_COLUMNS]
     if behaviour is not None:

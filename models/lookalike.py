@@ -1,9 +1,8 @@
-"""Lookalikes: a LightGBM model that tells a seed's people from the rest of the population, and what it is
-worth.
+"""Train a LightGBM model that tells a seed's people from the rest of the population.
 
 Grain: user. Reads and writes nothing: tables in, scores out, for one shard at a time. The seed is everyone an
     operator's predicate selects; the fields that predicate names are left out of the model, or it would only
-    learn the predicate again. What would surprise: a score is a place between 0 and 65,535, not a
+    learn the predicate again. Surprise: a score is a place between 0 and 65,535, not a
     probability; people of the seed in the sample of the population count as the population (the rest may be
     like them too).
 """
@@ -43,8 +42,9 @@ PARAMETERS = {
 
 @dataclass(frozen=True)
 class ReadOut:
-    """What a lookalike model is worth, on people it was not trained on: area under the ROC curve, lift of
-    each tenth by score, features by gain.
+    """The worth of a lookalike model, on people it was not trained on.
+
+    Area under the ROC curve, lift of each tenth by score, features by gain.
     """
 
     auc: float
@@ -75,8 +75,9 @@ class Lookalike:
     left_out: Sequence[str]
 
     def score(self, users: pa.Table) -> npt.NDArray[np.uint16]:
-        """Return each user_features row's likeness, shape (n,), 0 to 65,535: rows of one batch or another get
-        the same score.
+        """Return each user_features row's likeness, shape (n,), 0 to 65,535.
+
+        Rows of one batch or another get the same score.
         """
         if not users.num_rows:
             return np.zeros(0, np.uint16)
@@ -106,10 +107,10 @@ class Lookalike:
 def train(
     seed: pa.Table, population: pa.Table, *, left_out: Collection[str], random_seed: int
 ) -> tuple[Lookalike, ReadOut]:
-    """Return a model that tells seed rows from population rows (user_features with `COLUMNS`), and its
-    read-out on a held-out part.
+    """Return a model that tells seed rows from population rows, and its read-out.
 
-    `left_out` names the columns the model must not see: those the seed was selected by.
+    Rows are user_features with `COLUMNS`; the read-out is of a held-out part. `left_out` names the columns
+    the model must not see: those the seed was selected by.
     """
     users = pa.concat_tables([seed.select(COLUMNS), population.select(COLUMNS)])
     label = np.concatenate((np.ones(seed.num_rows), np.zeros(population.num_rows)))
@@ -158,17 +159,16 @@ def train(
 
 
 def lift_by_decile(label: Floats, scores: Floats) -> list[float]:
-    """Return, for each tenth of the people from the highest scores down, its share of seed people over the
-    share in all.
-    """
+    """Return each tenth's share of seed people over the share in all, highest scores first."""
     ordered = label[np.argsort(-scores, kind="stable")]
     mean = float(ordered.mean()) if len(ordered) else 0.0
     return [float(part.mean()) / mean if mean and len(part) else 0.0 for part in np.array_split(ordered, 10)]
 
 
 def cut_off(counts: npt.NDArray[np.int64], size: int) -> tuple[int, int]:
-    """Return (level, n): the top `size` are all above the level, and n of those at it. `counts`: people by
-    score, shape (LEVELS,).
+    """Return (level, n): the top `size` are all above the level, and n of those at it.
+
+    `counts`: people by score, shape (LEVELS,).
     """
     above = np.cumsum(counts[::-1])[::-1]  # above[l]: people at l or higher
     level = int(np.flatnonzero(above >= size)[-1]) if above[0] >= size else 0

@@ -1,5 +1,4 @@
-"""What examples are described with beside the features of the cutoff: the days before each push, and its
-hour.
+"""Describe examples by the days before each push, and by its hour.
 
 Grain: example. Reads user_days, user_pushes, send_times. No leakage: the numbers of a push are as of the day
 before it was sent, its curve is the newest one up to the night that planned it.
@@ -31,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Past:
-    """Rows of user_days and user_pushes of some users: `row` = place in `ordinal`, `day` since 1970."""
+    """Rows of user_days and user_pushes: `row` = place in `ordinal`, `day` since 1970."""
 
     ordinal: Ints
     days: pa.Table
@@ -45,7 +44,7 @@ def read_past(lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike) -> Past:
     last = date.fromisoformat(ds)
     tables: dict[str, list[pa.Table]] = {"user_days": [], "user_pushes": []}
     columns = {
-        "user_days": ["ordinal", "event_type", "item", "n_events", "value_sum"],
+        "user_days": ["ordinal", "event_type", "item", "n_events", "value_sum", "hours"],
         "user_pushes": ["ordinal", "kind", "material_id", "sent_ts"],
     }
     commits: list[Commit] = []
@@ -61,8 +60,9 @@ def read_past(lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike) -> Past:
 
 
 def placed(table: pa.Table, order: Ints, day: int) -> pa.Table:
-    """Return the rows of the users of `order` (ascending ordinals), with `row` and `day`, pushes with
-    `sent_day`.
+    """Return the rows of the users of `order` (ascending ordinals), with `row` and `day`.
+
+    Pushes get `sent_day`, too.
     """
     owner = table["ordinal"].to_numpy().astype(np.int64)
     row = np.minimum(np.searchsorted(order, owner), max(len(order) - 1, 0))
@@ -80,12 +80,12 @@ def _joined(parts: list[pa.Table]) -> pa.Table:
         return pa.concat_tables(parts, promote_options="permissive").combine_chunks()
     fields = {"row": pa.int64(), "day": pa.int64(), "sent_day": pa.float64(), "kind": pa.string()}
     fields |= {"event_type": pa.string(), "item": pa.string(), "material_id": pa.string()}
-    fields |= {"n_events": pa.int32(), "value_sum": pa.float64()}
+    fields |= {"n_events": pa.int32(), "value_sum": pa.float64(), "hours": pa.int32()}
     return pa.schema(list(fields.items())).empty_table()
 
 
 def with_behaviour(
-    rows: pa.Table, train: pa.Table, past: Past, catalog: Catalog
+    rows: pa.Table, train: pa.Table, past: Past, people: pa.Table, catalog: Catalog
 ) -> tuple[pa.Table, Behaviour, Population]:
     """Return the examples with every number that changes as of the day before they were sent.
 
@@ -96,7 +96,10 @@ def with_behaviour(
     categories = sorted({name for name in train["category"].to_pylist() if name is not None})
     first = int(sent_day.min(initial=0))
     before = [t.filter(pc.less(t["day"], first)) for t in (past.days, past.pushes)]
-    population = Population.of(categories, before[0], before[1])
+    whose = people.take(pa.array(np.searchsorted(people["ordinal"].to_numpy(), past.ordinal)))
+    last = int(train["sent_us"].to_numpy().max(initial=0) // DAY_US) - 1
+    # Likings are learned from looks, not from labels; the days of the later parts stay unseen all the same.
+    population = Population.of(categories, before[0], before[1]).knowing(past.days, whose, day=last)
     category_of = {name: m.category for name, m in catalog.materials.items() if m.category is not None}
     n, k = rows.num_rows, len(categories)
     place = np.searchsorted(past.ordinal, rows["ordinal"].to_numpy().astype(np.int64))
@@ -106,7 +109,16 @@ def with_behaviour(
     for day in np.unique(sent_day).tolist():
         here = np.flatnonzero(sent_day == day)
         size = len(past.ordinal)
-        known = behaviour(past.days, past.pushes, category_of, population, day=day - 1, n=size)
+        known = behaviour(
+            past.days,
+            past.pushes,
+            category_of,
+            population,
+            day=day - 1,
+            n=size,
+            users=whose,
+            asked=np.unique(place[here]),
+        )
         for name in USER_NUMBERS:
             user[name][here] = known.user[name][place[here]]
         for name in PAIR_NUMBERS:
@@ -161,8 +173,7 @@ def _ints(column: pa.ChunkedArray) -> Ints:
 def hour_offsets(
     lake: Lake, rows: pa.Table, people: pa.Table, catalog: Catalog, *, ds: str, days: int
 ) -> tuple[Floats, list[Commit]]:
-    """Return the log of what each example's hour multiplied an open by, (n,), and the curves it was read
-    from.
+    """Return the log of each example's hour's factor, (n,), and the curves it was read from.
 
     0 where no curve is older than the push.
     """

@@ -7,12 +7,16 @@ until there are pushes to learn from. The weekly training replaces it.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.catalog.snapshot import nearest_catalog
+from angelia.contracts import dataset
 from angelia.contracts.ids import uniform
 from angelia.errors import NotFound
 from angelia.lake import Lake
@@ -26,7 +30,7 @@ from models.registry import Registry, to_json
 from models.scorer import features_json
 
 MAX_USERS = 200_000  # a category's share of looks is known well enough from these
-GUESS = {"category_looks": 0.15, "category_wants": 0.1, "is_category_in_tags": 0.15}
+GUESS = {"taste": 0.4, "category_wants": 0.1}
 
 
 def make_prior(lake: Lake, registry: Registry, *, ds: str, rate: float) -> str:
@@ -51,6 +55,8 @@ def make_prior(lake: Lake, registry: Registry, *, ds: str, rate: float) -> str:
     none = past.pushes.filter(pc.equal(past.pushes["day"], -1))
     counted = Population.of(categories, past.days, none)
     population = Population(counted.categories, counted.shares, rate)
+    last = (date.fromisoformat(ds) - date(1970, 1, 1)).days
+    population = population.knowing(past.days, _facts(lake, ds, past.ordinal), day=last)
     vocabulary = {
         f.name: list(categories) if f.name == "category" else [] for f in FEATURES if f.kind == "category"
     }
@@ -73,6 +79,17 @@ def make_prior(lake: Lake, registry: Registry, *, ds: str, rate: float) -> str:
         "card.md": _card(ds, rate, categories).encode(),
     }
     return registry.add(ds, files)
+
+
+def _facts(lake: Lake, ds: str, ordinal: npt.NDArray[np.int64]) -> pa.Table:
+    """Return the facts of the people with these ordinals, null where there are none yet."""
+    names = ["gender", "age_years", "tags"]
+    fields = [pa.field(name, dataset("user_features")[name].type) for name in ("ordinal", *names)]
+    commit = lake.head("user_features", ds=ds)
+    known = pa.schema(fields).empty_table() if commit is None else lake.read(commit, ["ordinal", *names])
+    wanted = pa.table({"ordinal": pa.array(ordinal.astype(np.uint32))})
+    place = pc.index_in(wanted["ordinal"], value_set=known["ordinal"].combine_chunks())
+    return known.select(names).take(place)
 
 
 def _card(ds: str, rate: float, categories: list[str]) -> str:

@@ -1,10 +1,9 @@
-"""Make a registered version the champion that the nights score with: `python -m models.promote --version V
---by NAME --reason WHY`.
+"""Make a registered version the champion that the nights score with.
 
-Reads and writes the registry. A person answers for it: without `--force` a version that does not beat the
-base rate by more than luck, or whose log loss or off-policy value is credibly worse than the champion's on
-the same pushes, is refused. With `--answer` (what a DAG passes on) nothing but a named person's approval of
-this very version promotes it.
+`python -m models.promote --version V --by NAME --reason WHY` reads and writes the registry. A person answers
+for it: without `--force` a version that does not beat the base rate by more than luck, or whose log loss or
+off-policy value is credibly worse than the champion's on the same pushes, is refused. With `--answer` (what a
+DAG passes on) nothing but a named person's approval of this very version promotes it.
 """
 
 from __future__ import annotations
@@ -49,14 +48,12 @@ def objections(metrics: dict[str, Any]) -> list[str]:
         found.append(
             f"its log loss is credibly above the champion's on the same pushes (by {-against['value']:.6f})"
         )
-    ours, theirs = (
-        metrics.get("off_policy", {}).get("dr"),
-        metrics.get("champion", {}).get("off_policy", {}).get("dr"),
-    )
-    if ours and theirs and ours["high"] < theirs["low"]:
+    # The same rounds, round by round: two intervals may overlap where their difference is sure.
+    more = metrics.get("champion", {}).get("off_policy_gain")
+    if more and more["high"] < 0:
         found.append(
-            f"its off-policy value {ours['value']:.5f} is below the champion's "
-            f"{theirs['value']:.5f} beyond both intervals"
+            f"its draws would earn credibly less than the champion's on the same rounds "
+            f"({more['value']:.5f} opens a push, 95 % from {more['low']:.5f} to {more['high']:.5f})"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""The model registry: one folder a version, readable files, a hash of each, and a chain of champions.
+"""Keep the models: one folder a version, a hash of each file, and a chain of champions.
 
 Layout: `p_open/versions/{version}/` with model.txt, features.json, calibration.json, metrics.json,
     lineage.json, card.md and, last, manifest.json (sha256 of each); `p_open/champions/00000001.json` names a

@@ -59,12 +59,11 @@ class Scorer:
         line = json.loads(files["logistic.json"])
         self.logistic = Logistic.from_dict(line)
         self.population = Population.from_dict(line["population"])
+        self.doubt: dict[str, float] = line.get("doubt") or {}
         self.booster = _booster(files["model.txt"]) if files["model.txt"] else None
 
     def encode_users(self, users: pa.Table, behaviour: Behaviour) -> EncodedUsers:
-        """Return rows of user_features (at least `COLUMNS`) and the same users' behaviour ready for
-        `predict`.
-        """
+        """Return user_features (at least `COLUMNS`) and behaviour ready for `predict`."""
         return encode_users(users, self.vocabulary, behaviour)
 
     def predict_matrix(self, matrix: Matrix) -> Floats:
@@ -102,7 +101,7 @@ class Scorer:
     def predict(
         self, users: EncodedUsers, contexts: Sequence[Context], rows: npt.NDArray[np.int64] | None = None
     ) -> Floats:
-        """Return calibrated p(open), (rows, contexts), of the given users (all if None) for each material."""
+        """Return calibrated p(open), (rows, contexts), of the given users (all if None)."""
         chosen = np.arange(len(users)) if rows is None else rows
         scores = np.empty((len(chosen), len(contexts)))
         for position, context in enumerate(contexts):

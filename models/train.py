@@ -1,8 +1,8 @@
-"""Train, calibrate, evaluate and register a p(open) model: `python -m models.train --ds D [--cutoff C]`.
+"""Train, calibrate, evaluate and register a p(open) model.
 
-Reads the lake (see `models.dataset`); writes one version to the registry. It does not promote: `python -m
-models.promote` does. Deterministic: the same commits, seed and code give the same bytes, and so the same
-version.
+`python -m models.train --ds D [--cutoff C]` reads the lake (see `models.dataset`); writes one version to the
+registry. It does not promote: `python -m models.promote` does. Deterministic: the same commits, seed and code
+give the same bytes, and so the same version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from models import logistic
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
 from models.dataset import Examples, read_examples
-from models.evaluate import estimates_json, losses, paired, policy_value, ranking_metrics
+from models.evaluate import estimates_json, losses, paired, paired_bootstrap, play, ranking_metrics
 from models.features import CATEGORICAL, NAMES, Vocabulary, encode_rows, learn_vocabulary
 from models.logistic import Logistic, choose
 from models.prior import make_prior
@@ -49,7 +49,7 @@ class Trained:
 
 
 def parameters(seed: int, n_train: int) -> dict[str, Any]:
-    """Return LightGBM's parameters: few, small and shy trees, and everything that makes training repeatable.
+    """Return LightGBM's parameters: few and small trees, repeatable training.
 
     An open is one push in sixteen and mostly luck: 31 leaves fitted the training days (AUC .75) and lost on
     the next (.579 against .585).
@@ -83,9 +83,9 @@ def boost(
     seed: int,
     trees: int,
 ) -> lgb.Booster | None:
-    """Return trees on what the line (`start`, log-odds) leaves over, stopped early by `later`; None if even
-    the
-    first ones make it no better there.
+    """Return trees on what the line (`start`, log-odds) leaves over, or None.
+
+    They are stopped early by `later`; None if even the first ones make it no better there.
     """
 
     def data(part: slice, reference: lgb.Dataset | None = None) -> lgb.Dataset:
@@ -121,8 +121,9 @@ class Fitted:
 
     line: Logistic
     booster: lgb.Booster | None
-    ridge: float
+    strength: dict[str, float]
     trees: int
+    doubt: dict[str, float]
 
     def raw(self, matrix: npt.NDArray[np.float32], vocabulary: Vocabulary) -> Floats:
         """Return log-odds at a mean hour, (n,)."""
@@ -139,16 +140,18 @@ def fit(
     """Return the model fitted on the training part, and the same refitted on all examples."""
     label, weight, offset = examples.label, examples.weight, examples.offset
     part, later = examples.part("train"), examples.part("calibration")
-    line, ridge = choose(matrix, vocabulary, label, weight, offset, part, later)
+    line, strength = choose(matrix[part], vocabulary, label[part], weight[part], offset[part])
     start = offset + line.logit(matrix, vocabulary)
     booster = boost(matrix, label, weight, start, part, later, seed=seed, trees=trees)
     grown = booster.best_iteration if booster is not None else 0
-    held = Fitted(line, booster, ridge, grown)
+    held = Fitted(line, booster, strength, grown, {})
     # The newest pushes are the best teachers: what ships has seen them too, at the strengths chosen without.
+    ridge = logistic.by_column(strength, vocabulary)
     whole = logistic.fit(matrix, vocabulary, label, weight, offset, ridge=ridge, near=line)
     start = offset + whole.logit(matrix, vocabulary)
     more = boost(matrix, label, weight, start, slice(0, len(label)), None, seed=seed, trees=grown)
-    return held, Fitted(whole, more, ridge, grown)
+    sure = logistic.certainty(whole, matrix, vocabulary, weight, offset, ridge)
+    return held, Fitted(whole, more, strength, grown, logistic.doubts(sure, ridge, vocabulary))
 
 
 def train(
@@ -161,8 +164,9 @@ def train(
     trees: int = 100,
     max_rows: int = 2_000_000,
 ) -> Trained:
-    """Train on pushes of (cutoff, ds], register the version, and return it with its metrics; the default
-    cutoff is `default_cutoff`.
+    """Train on pushes of (cutoff, ds], register the version, and return it with its metrics.
+
+    The default cutoff is `default_cutoff`.
 
     Raises:
         InvalidInput: too few pushes, or none was opened.
@@ -199,7 +203,7 @@ def train(
         Scorer(common | model_files(held, examples), threads=2),
         registry,
     )
-    metrics["chosen"] = {"ridge": held.ridge, "trees": held.trees}
+    metrics["chosen"] = {"strength": held.strength, "trees": held.trees}
     files = common | model_files(shipped, examples)
     files["metrics.json"] = to_json(metrics)
     lineage = {
@@ -220,9 +224,9 @@ def train(
 
 
 def default_cutoff(lake: Lake, ds: str) -> str:
-    """Return the newest day with features that leaves `TRAIN_DAYS` days of pushes, else the oldest that
-    leaves a
-    week, else the day a week before ds.
+    """Return the newest day with features that leaves `TRAIN_DAYS` days of pushes.
+
+    Else the oldest that leaves a week, else the day a week before ds.
     """
     known = [part["ds"] for part in lake.partitions("user_features")]
     wanted, least = ((date.fromisoformat(ds) - timedelta(days=back)).isoformat() for back in (TRAIN_DAYS, 7))
@@ -234,15 +238,18 @@ def default_cutoff(lake: Lake, ds: str) -> str:
 
 def model_files(fitted: Fitted, examples: Examples) -> dict[str, bytes]:
     """Return the files that hold a fitted model; `model.txt` is empty where trees did not help."""
-    line = fitted.line.as_dict() | {"population": examples.population.as_dict()}
+    line = fitted.line.as_dict() | {
+        "population": examples.population.as_dict(),
+        "doubt": fitted.doubt,
+    }
     trees = fitted.booster.model_to_string().encode() if fitted.booster is not None else b""
     return {"logistic.json": to_json(line), "model.txt": trees}
 
 
 def importance(fitted: Fitted, matrix: npt.NDArray[np.float32], vocabulary: Vocabulary) -> dict[str, float]:
-    """Return how much each feature moves the line's log-odds: the standard deviation of its part, crosses
-    under
-    their second feature.
+    """Return how much each feature moves the line's log-odds.
+
+    It is the standard deviation of the feature's part; crosses count for their second feature.
     """
     x = logistic.design(matrix, vocabulary, fitted.line.mean, fitted.line.scale)
     found = dict.fromkeys(NAMES, 0.0)
@@ -254,8 +261,9 @@ def importance(fitted: Fitted, matrix: npt.NDArray[np.float32], vocabulary: Voca
 
 
 def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) -> dict[str, Any]:
-    """Return metrics of the last part in time: ranking, calibration, and the off-policy value beside the
-    champion's on the same rounds.
+    """Return metrics of the last part in time: ranking, calibration, off-policy value.
+
+    The champion's stand beside them, on the same rounds.
     """
     test, seen = examples.part("test"), examples.part("train")
     label, weight = examples.label, examples.weight
@@ -278,7 +286,8 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
     )
     user_rate = rows["open_rate_28d"].to_numpy().astype(np.float64)
     metrics["test_user_rate_alone"] = ranking_metrics(label[test], user_rate, weight[test], base)
-    metrics["off_policy"] = estimates_json(policy_value(scorer, rows, behaved, label[test], examples.catalog))
+    ours = play(scorer, rows, behaved, label[test], examples.catalog)
+    metrics["off_policy"] = estimates_json(ours.estimates())
     champion = registry.champion()
     if champion is not None:
         try:
@@ -286,13 +295,16 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
         except AngeliaError as error:
             metrics["champion"] = {"version": champion.version, "not_compared": error.message}
         else:
-            theirs = policy_value(standing, rows, behaved, label[test], examples.catalog)
+            theirs = play(standing, rows, behaved, label[test], examples.catalog)
             before = encode_rows(examples.rows, standing.vocabulary)
             old = standing.calibrated(before, examples.offset)[test]
             gain = losses(label[test], old) - losses(label[test], p[test])
+            more = ours.terms - theirs.terms
+            known = ~np.isnan(more)
             metrics["champion"] = {
                 "version": champion.version,
-                "off_policy": estimates_json(theirs),
+                "off_policy": estimates_json(theirs.estimates()),
+                "off_policy_gain": paired_bootstrap(more[known], user[test][known], seed=7),
                 "gain_over_champion": paired(gain, user[test]),
             }
     return metrics

@@ -148,7 +148,7 @@ def write_scores(
     ).sort_by("ordinal")
     members = read_members(lake, audiences, shard)
     scorer = Scorer(files)
-    behaved = shard_behaviour(lake, past, scorer.population, users.num_rows, shard_bits, shard)
+    behaved = shard_behaviour(lake, past, scorer.population, users, shard_bits, shard)
     table = score_shard(users, behaved, members, wanted, scorer)
     return ShardResult(
         shard,
@@ -161,10 +161,11 @@ def write_scores(
 
 
 def shard_behaviour(
-    lake: Lake, past: PastDays, population: Population, n: int, shard_bits: int, shard: int
+    lake: Lake, past: PastDays, population: Population, users: pa.Table, shard_bits: int, shard: int
 ) -> Behaviour:
-    """Return what the n people of a shard did up to the night, by category."""
-    columns = ["event_type", "item", "n_events"]
+    """Return what the people of a shard did up to the night, by category."""
+    n = users.num_rows
+    columns = ["event_type", "item", "n_events", "hours"]
     days = read_window(lake, "user_days", past.days, columns, shard, shard_bits)
     columns = ["kind", "material_id", "sent_ts"]
     pushes = read_window(lake, "user_pushes", past.pushes, columns, shard, shard_bits)
@@ -173,7 +174,7 @@ def shard_behaviour(
     first = (np.datetime64(past.ds) - np.datetime64(0, "D")).astype(np.int64) - (WINDOW_DAYS - 1)
     sent = pushes["sent_ts"].cast(pa.int64()).to_numpy() / DAY_US - first
     pushes = pushes.append_column("sent_day", pa.array(sent.astype(np.float64)))
-    return behaviour(days, pushes, past.category_of, population, day=WINDOW_DAYS - 1, n=n)
+    return behaviour(days, pushes, past.category_of, population, day=WINDOW_DAYS - 1, n=n, users=users)
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -192,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     registry = Registry.configured(settings)
     version = args.model or registry.require_champion().version
     files = registry.load(version)
-    Scorer(files)  # refused here, in one line, rather than in every worker
+    doubt = Scorer(files).doubt  # refused here, in one line, rather than in every worker
     catalog = load_snapshot(lake, ds)
     features, audiences = lake.require("user_features", ds=ds), lake.require("audience_members", ds=ds)
     bits = int(require_index(lake).meta["shard_bits"])
@@ -225,6 +226,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "model": version,
                 "campaigns": len({c.context.campaign_id for c in wanted}),
                 "materials": len(wanted),
+                # A material that the model has not seen yet is wholly unknown.
+                "doubt": {c.context.material_id: doubt.get(c.context.material_id, 1.0) for c in wanted},
             },
         )
 

@@ -4,6 +4,7 @@ past from the lake.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -217,6 +218,7 @@ def read_offers(
         name: np.array([locale in wanted for locale in people.locale], bool)
         for name, wanted in facts.locales.items()
     }
+    doubt: Mapping[str, float] = inputs.scores.meta.get("doubt") or {}
     offers = []
     for k, campaign in enumerate(terms.campaigns):
         wanted = np.fromiter(members.get(campaign.audience, BitMap()), np.uint32)
@@ -236,7 +238,8 @@ def read_offers(
         for column, name in enumerate(campaign.materials):
             if name in facts.locales:
                 grid[~speaks[name][rows], column] = np.nan
-        offers.append(Offer(k, rows.astype(np.int64), grid))
+        unknown = np.array([doubt.get(name, 1.0) for name in campaign.materials])
+        offers.append(Offer(k, rows.astype(np.int64), grid, unknown))
     return offers
 
 

@@ -30,11 +30,15 @@ class MaterialFacts:
 
 @dataclass(frozen=True)
 class Offer:
-    """A campaign's candidates: user rows (m,), p(open) of each of its materials (m, k); NaN = may not."""
+    """A campaign's candidates: user rows (m,), p(open) of each of its materials (m, k); NaN = may not.
+
+    `doubt` is how much of each material is still unknown, (k,) in (0, 1]; None = everything.
+    """
 
     number: int
     user: I64
     p_open: F64
+    doubt: F64 | None = None
 
 
 Drawn = tuple[I64, F64]  # material number of each candidate (-1 = none), and its propensity (NaN = none)
@@ -46,7 +50,7 @@ def draw_material(
     """Draw each candidate's material by what it earns at the best hour that is open to it."""
     campaign = terms.campaigns[offer.number]
     worth = offer.p_open * best_hours(terms, people, night, campaign, offer.user, facts, hours)
-    probability = inverse_gap(worth, terms.epsilon)
+    probability = inverse_gap(worth, terms.epsilon, offer.doubt)
     lot = uniform(people.keys[offer.user], terms.salt, campaign.id, campaign.occurrence, "material")
     picked = draw(probability, lot)
     at = np.maximum(picked, 0)[:, None]

@@ -27,13 +27,10 @@ NOT_YET_READ = (
         for tree in ("angelia", "tests/unit")
         for room in (
             "delivery",
-            "matching",
             "planning",
             "timing",
         )
     ),
-    "models/",
-    "tests/unit/models/",
 )
 
 

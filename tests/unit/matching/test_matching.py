@@ -23,6 +23,16 @@ def test_propensities_sum_to_one_and_skip_ineligible_materials():
     assert np.allclose(inverse_gap(scores[:1], 0.0), [[0.0, 1.0, 0.0]], atol=1e-6)
 
 
+def test_what_is_known_is_tried_less():
+    scores = np.array([[0.10, 0.08, 0.06]])
+    unknown, known = inverse_gap(scores, 0.1), inverse_gap(scores, 0.1, np.array([0.1, 0.1, 1.0]))
+    assert np.isclose(known[0, 1], 0.1 * unknown[0, 1])
+    assert known[0, 2] == unknown[0, 2]
+    assert np.isclose(known.sum(), 1.0)
+    assert (known * scores).sum() > (unknown * scores).sum()
+    assert np.allclose(inverse_gap(scores, 0.1, np.ones(3)), unknown)
+
+
 def test_drawn_frequencies_equal_the_logged_propensity():
     scores = np.tile([0.02, 0.06, 0.04], (len(KEYS), 1))
     probabilities = inverse_gap(scores, 0.5)

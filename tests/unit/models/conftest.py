@@ -1,5 +1,6 @@
-"""A small lake with features as of a cutoff, a week of pushes and a catalog: opens depend on tag, gender and
-material.
+"""A small lake: features as of a cutoff, a week of pushes and a catalog.
+
+Opens depend on tag, gender and material.
 """
 
 import json
@@ -58,8 +59,9 @@ def features(i: int) -> dict[str, object]:
 def push(
     i: int, day: int, hour: int, material: str, kind: str, delay_h: float = 0.0, **over: object
 ) -> dict[str, object]:
-    """Return a push of user i, `day` days after the cutoff's midnight of 8 November (day 0 = first day after
-    the cutoff).
+    """Return a push of user i, `day` days after the midnight of 8 November.
+
+    Day 0 is the first day after the cutoff.
     """
     sent = datetime(2026, 11, 8, hour, tzinfo=UTC) + timedelta(days=day)
     at = sent + timedelta(hours=delay_h)

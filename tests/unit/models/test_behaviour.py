@@ -15,7 +15,8 @@ def events(*rows: tuple[int, int, str, str | None, int]) -> pa.Table:
     names = ("row", "day", "event_type", "item", "n_events")
     types = (pa.int64(), pa.int64(), pa.string(), pa.string(), pa.int32())
     columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-    return pa.table({n: pa.array(c, t) for n, c, t in zip(names, columns, types, strict=True)})
+    table = pa.table({n: pa.array(c, t) for n, c, t in zip(names, columns, types, strict=True)})
+    return table.append_column("hours", pa.array(np.ones(table.num_rows, np.int32)))
 
 
 def pushes(*rows: tuple[int, int, str, str]) -> pa.Table:
@@ -67,3 +68,25 @@ def test_the_population_survives_its_file() -> None:
     assert again.categories == population.categories
     assert np.allclose(again.shares, [0.8, 0.2])
     assert again.open_rate == pytest.approx(population.open_rate, abs=1e-6)
+
+
+def test_taste_counts_looks_up_to_the_day_for_those_asked() -> None:
+    looks = [(i, 9, "view", ("camera", "shoes")[i % 2], 1) for i in range(40)]
+    facts = pa.table(
+        {
+            "gender": pa.array([None] * 40, pa.string()),
+            "age_years": pa.array([None] * 40, pa.int32()),
+            "tags": pa.array([None] * 40, pa.list_(pa.string())),
+        }
+    )
+    days = events(*looks, (1, 11, "view", "camera", 1))
+    known = POPULATION.knowing(days, facts, day=10)
+    asked = np.array([0, 1])
+    found = behaviour(days, pushes(), OF, known, day=10, n=40, users=facts, asked=asked).pair["taste"]
+    assert found[0, 0] > 0 > found[1, 0]
+    assert found[1, 1] == pytest.approx(-found[1, 0])
+    assert not found[2:].any()
+    assert not behaviour(days, pushes(), OF, POPULATION, day=10, n=40, users=facts).pair["taste"].any()
+    assert POPULATION.knowing(days, facts, day=8).taste is None  # nobody had looked at anything by then
+    again = Population.from_dict(known.as_dict())
+    assert np.allclose(again.taste.covariance, known.taste.covariance, atol=1e-6)

@@ -6,7 +6,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.calibration import fit_platt, sigmoid
-from models.evaluate import auc, calibration_error, doubly_robust, ips, logloss, losses, paired, snips
+from models.evaluate import (
+    auc,
+    calibration_error,
+    doubly_robust,
+    ips,
+    logloss,
+    losses,
+    paired,
+    paired_bootstrap,
+    snips,
+)
 
 
 def test_auc_counts_pairs_and_ties_half() -> None:
@@ -57,6 +67,17 @@ def test_a_users_examples_count_as_one() -> None:
     assert paired(np.zeros(0), np.zeros(0)) == {"value": 0.0, "low": 0.0, "high": 0.0}
     label, p = np.array([1.0, 0.0]), np.array([0.25, 0.5])
     assert losses(label, p).mean() == pytest.approx(logloss(label, p))
+
+
+def test_users_are_resampled_whole() -> None:
+    rng = np.random.default_rng(8)
+    gain, user = np.repeat(rng.normal(0.2, 1.0, 300), 3), np.repeat(np.arange(300), 3)
+    whole, alone = paired_bootstrap(gain, user, seed=1), paired(gain, user)
+    assert whole["value"] == alone["value"]
+    assert whole["low"] == pytest.approx(alone["low"], abs=0.03)
+    assert whole["high"] == pytest.approx(alone["high"], abs=0.03)
+    assert paired_bootstrap(gain, user, seed=1) == whole
+    assert paired_bootstrap(gain[:0], user[:0], seed=1) == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
 class Bandit:
@@ -122,3 +143,36 @@ def test_one_policys_log_tells_the_others_mean_on_real_rounds(real_data: Callabl
     own = thompson["click"].mean()
     spread = 1.96 * np.sqrt(own * (1 - own) / len(thompson))
     assert found.low - spread <= own <= found.high + spread
+
+
+# What zr-obp (commit 8cbd5fa, its InverseProbabilityWeighting, SelfNormalizedInverseProbabilityWeighting and
+# DoublyRobust) says of the same rounds: the random log, Thompson sampling's shares by position as the policy.
+RECORDED = {
+    "all": (0.005035366932711512, 0.0052530721964214695, 0.005225002281121087),
+    "men": (0.005656266700835461, 0.005739864701951365, 0.005777691945557614),
+    "women": (0.0058056917829497874, 0.005833036087191038, 0.00584238912184327),
+}
+
+
+@pytest.mark.parametrize("campaign", list(RECORDED))
+def test_kernels_agree_with_the_open_bandit_pipeline(campaign: str, real_data: Callable[..., Path]) -> None:
+    folder = real_data("obd_small") / "obd_small"
+    names = ["item_id", "position", "click", "propensity_score"]
+    log, other = (
+        pq.read_table(folder / f"{policy}_{campaign}.parquet", columns=names).to_pydict()
+        for policy in ("random", "bts")
+    )
+    item, position = np.array(log["item_id"]), np.array(log["position"]) - 1
+    reward, k = np.array(log["click"], float), item.max() + 1
+    share = np.zeros((3, k))
+    np.add.at(share, (np.array(other["position"]) - 1, np.array(other["item_id"])), 1.0)
+    share /= share.sum(axis=1, keepdims=True)
+    clicks, shown = (np.bincount(item, weights=w, minlength=k) for w in (reward, None))
+    model = (clicks + 1.0) / (shown + 200.0)
+    ratio = share[position, item] / np.array(log["propensity_score"])
+    found = (
+        ips(reward, ratio),
+        snips(reward, ratio),
+        doubly_robust(reward, ratio, model[item], (share * model).sum(axis=1)[position]),
+    )
+    assert [one.value for one in found] == pytest.approx(RECORDED[campaign], abs=1e-9)

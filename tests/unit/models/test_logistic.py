@@ -5,7 +5,18 @@ import pytest
 
 from models.calibration import sigmoid
 from models.features import FEATURES, NAMES
-from models.logistic import Logistic, choose, columns, design, fit, part_names
+from models.logistic import (
+    LEAST_DOUBT,
+    Logistic,
+    by_column,
+    certainty,
+    choose,
+    columns,
+    design,
+    doubts,
+    fit,
+    part_names,
+)
 
 VOCABULARY = {
     f.name: ["a", "b"] if f.name in ("gender", "category") else [] for f in FEATURES if f.kind == "category"
@@ -50,7 +61,7 @@ def test_a_line_survives_its_file_and_unknown_is_average() -> None:
 
 def test_a_score_is_the_sum_of_its_parts() -> None:
     matrix, label, offset = examples(1)
-    line = fit(matrix, VOCABULARY, label, np.ones(N), offset, ridge=10.0)
+    line = fit(matrix, VOCABULARY, label, np.ones(N), offset, ridge=np.full(len(columns(VOCABULARY)), 10.0))
     parts, names = line.parts(matrix, VOCABULARY), part_names()
     assert parts.shape == (N, len(names))
     np.testing.assert_allclose(line.intercept + parts.sum(axis=1), line.logit(matrix, VOCABULARY), atol=1e-9)
@@ -59,8 +70,27 @@ def test_a_score_is_the_sum_of_its_parts() -> None:
     assert set(parts[at, names.index("category")]) == {weight["category=b"]}
 
 
-def test_noise_is_shrunk_most() -> None:
-    matrix, _, offset = examples(1)
-    label = (np.random.default_rng(3).random(N) < 0.3).astype(np.float64)
-    _, ridge = choose(matrix, VOCABULARY, label, np.ones(N), 0 * offset, slice(0, 3000), slice(3000, N))
-    assert ridge >= 100.0
+def test_families_without_effect_are_shrunk_most() -> None:
+    matrix, label, offset = examples(1)
+    line, strength = choose(matrix, VOCABULARY, label, np.ones(N), offset)
+    assert strength["numbers of behaviour"] < 20 < 1000 < strength["numbers of user"]
+    assert strength["category x gender"] < 100
+    weight = dict(zip(columns(VOCABULARY), line.weights, strict=True))
+    assert weight["response"] == pytest.approx(0.8, abs=0.15)
+    noise = (np.random.default_rng(3).random(N) < 0.3).astype(np.float64)
+    flat, strength = choose(matrix, VOCABULARY, noise, np.ones(N), 0 * offset)
+    assert abs(flat.weights).max() < 0.1
+    assert min(strength.values()) > 50
+    assert by_column(strength, VOCABULARY).shape == (len(columns(VOCABULARY)),)
+
+
+def test_doubt_falls_with_what_was_pushed() -> None:
+    words = VOCABULARY | {"material_id": ["often", "seldom"]}
+    matrix, label, offset = examples(1)
+    matrix[:, NAMES.index("material_id")] = (np.arange(N) % 50 == 0).astype(np.float32)
+    ridge = np.full(len(columns(words)), 30.0)
+    line = fit(matrix, words, label, np.ones(N), offset, ridge=ridge)
+    sure = certainty(line, matrix, words, np.ones(N), offset, ridge)
+    doubt = doubts(sure, ridge, words)
+    assert doubt["often"] < 0.7 < doubt["seldom"] <= 1.0
+    assert doubts(0 * sure, ridge, words) == {"often": LEAST_DOUBT, "seldom": LEAST_DOUBT}

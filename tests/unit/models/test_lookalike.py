@@ -1,5 +1,6 @@
-"""Lookalike models: the measures by hand, the cut-off exactly, and a planted likeness found without the
-fields the seed was chosen by.
+"""Lookalike models: the measures by hand, the cut-off exactly, and a planted likeness.
+
+The likeness is learned without the fields the seed was chosen by.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from models.lookalike import COLUMNS, LEVELS, Lookalike, cut_off, lift_by_decile
 
 
 def people(n: int, seed: int) -> pa.Table:
-    """Return user_features rows; the young have the tag `games`, and nothing else means anything."""
+    """Return user_features rows; the young have the tag `games`, the rest means nothing."""
     rng = np.random.default_rng(seed)
     columns: dict[str, pa.Array] = {}
     for field in arrow.schema(dataset("user_features")):

@@ -1,4 +1,4 @@
-"""A shop that never pushed can begin: a prior that ranks by what people look at, and says that it is one."""
+"""A shop that never pushed begins with a prior that ranks by what people look at."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_a_prior_ranks_by_looks(shop, tmp_path, night) -> None:
     scorer = Scorer(registry.load(version))
     people = shop.read(shop.require("user_features", ds=night.CUTOFF))
     past = read_past(shop, DS, 28, np.arange(2))
-    behaved = behaviour(past.days, past.pushes, {}, scorer.population, day=20_771, n=2)
+    behaved = behaviour(past.days, past.pushes, {}, scorer.population, day=20_771, n=2, users=people)
     users = scorer.encode_users(people, behaved)
     contexts = [Context("sale", f"sale_{c}", "promo", c) for c in ("camera", "shoes")]
     scores = scorer.predict(users, contexts)

@@ -202,7 +202,7 @@ def test_pushes_with_one_label_cannot_be_trained_on(lake, registry, night) -> No
 
 
 def test_history_without_propensities_and_profiles_trains(lake, registry, night) -> None:
-    """An imported log: hour-rounded times, no propensity, hardly any profile; a catalog is asked for."""
+    """An imported log has rounded times, no propensity, hardly any profile; it trains."""
     rng = np.random.default_rng(9)
     empty = dict.fromkeys(
         ("gender", "age_years", "country", "province", "locale", "device_vendor", "tags", "days_since_signup")

@@ -161,3 +161,22 @@ def test_a_campaigns_own_cap_counts_as_far_back_as_it_says(night: Lake) -> None:
         assert (
             np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist() == expected
         )
+
+
+def test_the_scores_doubt_decides_how_much_is_tried(night: Lake) -> None:
+    scores = [
+        {"ordinal": i, "campaign_id": "welcome", "material_id": name, "p_open": p}
+        for i in range(4)
+        for name, p in (("bye", 0.06), ("hello", 0.1))
+    ]
+    wanted = terms(materials=["bye", "hello"])
+    tried = []
+    for meta in ({}, {"doubt": {"bye": 0.2, "hello": 0.2}}, {"doubt": {"hello": 0.2}}):
+        with night.attempt("material_scores", ds=DS) as attempt:
+            attempt.write(rows("material_scores", scores), "part-0000.parquet", conform=False, shards=(0, 0))
+            attempt.publish(meta=meta)
+        shard = load_shard(night, find_inputs(night, DS, 28), wanted, NO_FACTS, 0)
+        best = np.array([name == "hello" for name in shard.material])
+        tried.append(float(np.where(best, 1.0 - shard.material_propensity, shard.material_propensity)[0]))
+    assert tried[1] == pytest.approx(0.2 * tried[0])
+    assert tried[2] == pytest.approx(tried[0])  # nothing is known of `bye` yet

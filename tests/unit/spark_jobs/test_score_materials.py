@@ -94,7 +94,9 @@ def files() -> dict[str, bytes]:
     population = Population(("camera",), np.array([1.0]), 0.1)
     given = {
         "model.txt": trees.model_to_string().encode(),
-        "logistic.json": json.dumps(line.as_dict() | {"population": population.as_dict()}).encode(),
+        "logistic.json": json.dumps(
+            line.as_dict() | {"population": population.as_dict(), "doubt": {"plain": 0.3}}
+        ).encode(),
         "features.json": json.dumps(features_json(vocabulary)).encode(),
         "calibration.json": b'{"slope": 1.0, "offset": 0.0}',
     }
@@ -187,6 +189,7 @@ def test_members_of_running_campaigns_are_scored(spark, night, settings_home, fi
     score_materials.main(["--ds", DS])
     commit = night.require("material_scores", ds=DS)
     assert commit.meta["model"] == version
+    assert commit.meta["doubt"] == {"plain": 0.3, "picky": 1.0, "bold": 1.0}  # unseen: wholly unknown
     rows = night.read(commit).to_pylist()
     keys = [(row["ordinal"], row["campaign_id"], row["material_id"]) for row in rows]
     expected = [(i, "on", "plain") for i in range(0, N, 2)] + [(i, "on", "picky") for i in range(0, 300, 2)]
