@@ -1,8 +1,8 @@
 """The rows a check counted, for a person to look at: at most a few, personal columns as keyed-hash prefixes.
 
-Reads the newest commits of the gate's datasets and the key `keys/quality` (made once in the lake, so that
-equal values look equal in every run); writes nothing else. What would surprise: a column that no contract
-declares is treated as personal, for nobody knows what is in it.
+Reads the commits that the gate judged, or the newest where it was never checked, and the key `keys/quality`
+(made once in the lake, so that equal values look equal in every run); writes nothing else. What would
+surprise: a column that no contract declares is treated as personal, for nobody knows what is in it.
 """
 # ruff: noqa: S608 - the statements are made of the names and constants of this package.
 
@@ -25,6 +25,8 @@ from angelia.lake.keys import lake_key
 from angelia.lake.views import View, Views, open_views
 from angelia.quality.gates import EXISTS, READABLE, commits_for, gate_of, prepare
 from angelia.quality.invariants import Invariant
+from angelia.quality.judged import JudgedLake
+from angelia.quality.verdicts import load
 
 _PERSONAL = frozenset(
     column.name for contract in CONTRACTS.values() for column in contract.columns if column.personal
@@ -52,7 +54,8 @@ def offending_rows(
     """
     chosen = gate_of(gate)
     invariant = next((one for one in chosen.invariants if one.name == check), None)
-    with open_views(lake) as views:
+    counted = load(lake, gate, ds)
+    with open_views(JudgedLake(lake, ds, {gate: counted}) if counted else lake) as views:
         if invariant is not None:
             rows = _of_invariant(views, invariant, ds, limit)
         else:
