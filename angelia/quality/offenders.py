@@ -1,7 +1,7 @@
 """Rows that a check counted, for a person to look at, with personal columns hashed.
 
-Reads the newest commits of the gate's datasets and the key `keys/quality` (made once in the lake, so that
-equal values look equal in every run); writes nothing else.
+Reads the commits that the gate judged, or the newest where it was never checked, and the key `keys/quality`
+(made once in the lake, so that equal values look equal in every run); writes nothing else.
 
 Surprise: a column that no contract declares is treated as personal, since nobody knows what is in it.
 """
@@ -26,6 +26,8 @@ from angelia.lake.keys import lake_key
 from angelia.lake.views import View, Views, open_views
 from angelia.quality.gates import EXISTS, READABLE, commits_for, gate_of, prepare
 from angelia.quality.invariants import Invariant
+from angelia.quality.judged import JudgedLake
+from angelia.quality.verdicts import load
 
 _PERSONAL = frozenset(
     column.name for contract in CONTRACTS.values() for column in contract.columns if column.personal
@@ -53,7 +55,8 @@ def offending_rows(
     """
     chosen = gate_of(gate)
     invariant = next((one for one in chosen.invariants if one.name == check), None)
-    with open_views(lake) as views:
+    counted = load(lake, gate, ds)
+    with open_views(JudgedLake(lake, ds, {gate: counted}) if counted else lake) as views:
         if invariant is not None:
             rows = _of_invariant(views, invariant, ds, limit)
         else:

@@ -95,6 +95,17 @@ def test_missing_column(sources: Lake) -> None:
     assert len(offending_rows(sources, "sources", "user_profiles.timezone.present", DS)) == 20
 
 
+def test_the_rows_shown_are_those_that_were_counted(sources: Lake) -> None:
+    good = sources.require("user_events", ds=DS)
+    bad = with_column(valid_rows("user_events", N), "item", lambda i, value: "a b" if i < 300 else value)
+    put(sources, "user_events", bad)
+    check = "user_events.item.pattern"
+    assert failing(sources, "sources") == {check: 300}
+    put(sources, "user_events", valid_rows("user_events", N))
+    assert good.number + 2 == sources.require("user_events", ds=DS).number
+    assert len(offending_rows(sources, "sources", check, DS, limit=400)) == 300
+
+
 def test_thirty_percent_null_timezones(sources: Lake) -> None:
     put(
         sources,
