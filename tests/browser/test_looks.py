@@ -1,4 +1,4 @@
-"""Every page in light and dark, wide and on a phone: nothing cut off, nothing unreadable, nobody named."""
+"""Every page in light and dark, wide and on a phone: nothing cut off, nobody named."""
 
 from __future__ import annotations
 
