@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases
+.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,11 @@ test-s3: setup ## the lake's and the loop's tests against an S3 server (moto, st
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"
+
+test-browser: setup ## the console in Debian's Chromium, on Airflow's own API server (chromium and fonts-noto-cjk are installed)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-browser
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-browser/bin/python tests/browser/browser.lock
+	ANGELIA_PYTHON="$$PWD/$(BIN)/python" .venv-browser/bin/python -m pytest -q --confcutdir=tests/browser -p no:cacheprovider tests/browser
 
 UP_SECONDS ?= 240
 NIGHTS ?=

@@ -57,7 +57,7 @@ class AsUser:
 
 @pytest.fixture(scope="session")
 def built(auth_manager):
-    """Return the console, built once: what it keeps is kept under each test's own lake and catalog."""
+    """Return the console, built once; what it keeps is keyed by each test's own lake."""
     from angelia.console.access import AirflowAccess
     from angelia.console.app import build_app
     from angelia.console.engine import Engine
