@@ -68,7 +68,7 @@ class ServiceAccount:
             ]
         except (OSError, ValueError, AttributeError):
             raise InvalidInput(
-                f"{variable}: no readable JSON file", fix="download the key of a service account again"
+                f"{variable} names no readable JSON file", fix="download the key of a service account again"
             ) from None
         if missing:
             raise InvalidInput(
@@ -135,7 +135,7 @@ class ServiceAccount:
             )
         except (ValueError, KeyError, TypeError):
             raise AngeliaError(
-                "the token endpoint's answer is no token", fix="check token_uri in the credentials file"
+                "the token endpoint's answer holds no token", fix="check token_uri in the credentials file"
             ) from None
         finally:
             await client.close()

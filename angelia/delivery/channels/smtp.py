@@ -149,13 +149,13 @@ def open_provider(config: ChannelConfig) -> Provider:
     sender, url = parse_mailbox(str(account["from"])), str(account["unsubscribe_url"])
     if sender is None:
         raise InvalidInput(
-            "the e-mail sender is no address",
+            "the e-mail sender is not an address",
             fix='write "from" as news@shop.example or Shop <news@shop.example>',
         )
     is_plain = url.isascii() and not has_control(url) and "?" not in url and len(url) <= URL_LIMIT
     if urlsplit(url).scheme != "https" or not is_plain:
         raise InvalidInput(
-            f"unsubscribe_url is no https address of at most {URL_LIMIT} ASCII characters without a query",
+            f"unsubscribe_url is not an https address of at most {URL_LIMIT} ASCII characters, without query",
             fix="one-click unsubscribing needs https (RFC 8058)",
         )
     user = (str(account["user"]), str(account["password"])) if account.get("user") else None

@@ -84,7 +84,7 @@ def resend(
 
     Raises:
         InvalidInput: the lake is on a replay branch, no plan of these days has such a campaign, a campaign is
-            stopped, or `expect` is no hash.
+            stopped, or `expect` is not a hash.
         Conflict: other rows may go now than were counted; no follow-up part was written.
         AngeliaError: stops and suppressions cannot be read.
     """
@@ -117,7 +117,7 @@ def resend(
     if expect is not None:
         if count.hash != expect:
             raise Conflict(
-                f"what may go again is not what was counted as {expect}; nothing was put up",
+                f"what may go again is not what was counted as {expect}; nothing was queued",
                 fix="count again without --yes, and look at the new numbers",
             )
         for family, rows in chosen:
@@ -140,12 +140,13 @@ def _counted_at(expect: str) -> Micros:
     """Return the instant of a count.
 
     Raises:
-        InvalidInput: it is no hash of a count.
+        InvalidInput: it is not the hash of a count.
     """
     match = _HASH.fullmatch(expect)
     if match is None:
         raise InvalidInput(
-            f"--expect {expect!r} is no hash of a count", fix="run it without --yes; the last line prints it"
+            f"--expect {expect!r} is not the hash of a count",
+            fix="run it without --yes; the last line prints it",
         )
     return int(match[1])
 
@@ -260,7 +261,7 @@ def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
     guards = Guards(lake, ds, lambda: lease_now)
     if not asyncio.run(guards.refresh()):
         raise AngeliaError(
-            f"stops and suppressions cannot be read ({guards.problem}); nothing was put up",
+            f"stops and suppressions cannot be read ({guards.problem}); nothing was queued",
             fix="run `angelia lake verify`",
         )
     return guards
@@ -296,7 +297,7 @@ def _refused_on(lake: Lake, ds: str) -> frozenset[tuple[str, str, str]]:
 
 def lines(result: dict[str, Any]) -> list[str]:
     """Return what an operator reads before saying yes."""
-    done = "would be put up again" if result["dry_run"] else "put up again; the next delivery takes them"
+    done = "would be queued again" if result["dry_run"] else "queued again; the next delivery sends them"
     text = [f"{result['resent']:,} messages in {result['parts']} parts {done}"]
     text += [
         f"  {name}: " + ", ".join(f"{reason} {n:,}" for reason, n in counts.items())
@@ -304,5 +305,5 @@ def lines(result: dict[str, Any]) -> list[str]:
     ]
     text += [f"  no plan of {ds}" for ds in result["no_plan"]]
     if result["dry_run"] and result["resent"]:
-        text.append(f"to put up these and no others: add --yes --expect {result['hash']}")
+        text.append(f"to queue these and no others: add --yes --expect {result['hash']}")
     return text

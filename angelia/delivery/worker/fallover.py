@@ -1,4 +1,4 @@
-"""Fall-over: a row whose address is no use goes to its campaign's next channel.
+"""Fall-over: a row that cannot reach its address goes to its campaign's next channel.
 
 That happens in the next cycle. Reads outcomes, the manifest file, `user_features` and `user_endpoints` as the
 manifest cites them, `suppressions`; writes `dispatch_fallover`: one commit a part, of rows that differ from
@@ -75,7 +75,7 @@ def fall_over(
 
 
 def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int]:
-    """Return the rows of this part whose address is no use, and that were never ambiguous.
+    """Return the rows of this part that cannot reach their address, and never were ambiguous.
 
     The best known outcome of the whole family counts.
     """
