@@ -142,6 +142,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     account = load_credentials(config, ("from", "unsubscribe_url", "unsubscribe_secret"))
     variable = f"ANGELIA_{config.channel.upper()}_URL"
     parts = urlsplit(config.base_url or "")
+    # A path would be ignored, so it is more likely a mistake than meant.
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/"):
         raise InvalidInput(
             f"{variable} is not smtps://host:465 or smtp://host:587", fix="name the mail server there"
@@ -152,6 +153,7 @@ def open_provider(config: ChannelConfig) -> Provider:
             "the e-mail sender is not an address",
             fix='write "from" as news@shop.example or Shop <news@shop.example>',
         )
+    # The link goes into a header that cannot be folded, and its query is ours.
     is_plain = url.isascii() and not has_control(url) and "?" not in url and len(url) <= URL_LIMIT
     if urlsplit(url).scheme != "https" or not is_plain:
         raise InvalidInput(
@@ -174,6 +176,7 @@ def open_provider(config: ChannelConfig) -> Provider:
         )
 
     adapter = SmtpAdapter(sender, url, str(account["unsubscribe_secret"]).encode())
+    # A rehearsal reaches nobody through a server on this machine; any other server may deliver.
     is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     return Provider(
         adapter, config.base_url or "", None, CONNECTIONS, CONNECTIONS, transport, may_rehearse=is_local

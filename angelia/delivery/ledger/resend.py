@@ -96,10 +96,12 @@ def resend(
     chosen: list[tuple[list[Part], list[int]]] = []
     no_plan = []
     for ds in days:
+        # A range of days may hold some without a plan; they are named, and hold up no other.
         if lake.head("dispatch_manifest", ds=ds) is None:
             no_plan.append(ds)
             continue
         guards = _guards(lake, ds, lease_now)
+        # A follow-up part of a stopped campaign would only be skipped row by row, and look done.
         if stopped := sorted(guards.stopped & set(campaigns)):
             raise InvalidInput(
                 f"campaign {', '.join(stopped)} is stopped",
@@ -115,6 +117,7 @@ def resend(
             fix="`angelia plan show --ds D` lists a plan's campaigns",
         )
     if expect is not None:
+        # Whoever answered saw other numbers: nothing is queued that nobody counted.
         if count.hash != expect:
             raise Conflict(
                 f"what may go again is not what was counted as {expect}; nothing was queued",

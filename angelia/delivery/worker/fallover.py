@@ -112,6 +112,7 @@ def _redirected(
     with PartRows(lake, part.entry, contract.names) as source:
         for first in range(0, len(rows), _AT_ONCE):
             table = source.read(rows[first : first + _AT_ONCE])
+            # The row keeps its window: what is over on one channel is over on the next.
             table = table.filter(pc.greater(table["not_after"].cast(pa.int64()), now))
             people = reach.addresses(table["user_id"].to_pylist(), table["ordinal"].to_pylist())
             names = ("user_id", "message_id", "campaign_id", "template_id", "template_version")
