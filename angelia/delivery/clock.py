@@ -173,7 +173,7 @@ class SimulatedClock:
             asyncio.get_running_loop().call_soon(self._tick)
 
     async def wait(self, event: asyncio.Event, seconds: float, *, busy: Callable[[], bool]) -> None:
-        """While answers are under way wait for them in real time; else jump."""
+        """Wait in real time while answers are under way, else jump."""
         if event.is_set():
             return
         if busy():

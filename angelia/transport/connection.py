@@ -131,7 +131,7 @@ class Connection(http2.Http2Protocol):
             self.transport.close()
 
     def on_window(self) -> None:
-        """More may be sent now."""
+        """Tell the pool that more may be sent now."""
         self._on_room(self)
 
     def on_headers(self, stream: int, headers: Headers, ended: bool) -> None:

@@ -50,7 +50,8 @@ def stand_in(provider: str) -> StandIn | None:
     """
     try:
         factory = _factory(provider)
-    except (ImportError, AttributeError):  # a package that is broken says so when it shall send
+    except (ImportError, AttributeError):
+        # The package is broken, and delivery will say so when it opens the provider.
         return None
     make = getattr(sys.modules.get(getattr(factory, "__module__", "")), "stand_in", None)
     made = make() if callable(make) else None

@@ -163,7 +163,7 @@ class ApnsAdapter:
 
 
 def stand_in() -> StandIn:
-    """Return APNs without a team; a device token is no part of the payload."""
+    """Return APNs without a team; the payload does not hold the device token."""
     return StandIn(ApnsAdapter("stand.in"), "0" * 64)
 
 

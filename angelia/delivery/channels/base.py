@@ -109,7 +109,7 @@ def header_value(text: str) -> bytes:
     """Return a text of a row as a header's value.
 
     Raises:
-        MessageRejected: something in it could end a header, or is no ASCII.
+        MessageRejected: something in it could end a header, or is not ASCII.
     """
     if not _HEADER.fullmatch(text):
         raise MessageRejected("control_character:header")
@@ -206,7 +206,7 @@ def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, 
     except (OSError, ValueError):
         document = None
     if not isinstance(document, dict):
-        raise InvalidInput(f"{variable}: no readable JSON file", fix=f"it needs {', '.join(needed)}")
+        raise InvalidInput(f"{variable} names no readable JSON file", fix=f"it needs {', '.join(needed)}")
     missing = [key for key in needed if not document.get(key)]
     if missing:
         raise InvalidInput(

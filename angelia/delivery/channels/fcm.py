@@ -156,7 +156,7 @@ class FcmAdapter:
 
 
 def stand_in() -> StandIn:
-    """Return FCM without a project; a token counts for nothing in its limit."""
+    """Return FCM without a project; its limit does not count the token."""
     return StandIn(FcmAdapter("stand-in"), "t" * 163)
 
 

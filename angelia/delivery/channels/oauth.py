@@ -68,7 +68,7 @@ class ServiceAccount:
             ]
         except (OSError, ValueError, AttributeError):
             raise InvalidInput(
-                f"{variable}: no readable JSON file", fix="download the key of a service account again"
+                f"{variable} names no readable JSON file", fix="download the key of a service account again"
             ) from None
         if missing:
             raise InvalidInput(
@@ -85,44 +85,47 @@ class ServiceAccount:
         """See `Credentials.refresh`."""
         await self._fetch()
 
+    def _assertion(self) -> str:
+        """Return a signed request for a token that is valid from now on for an hour."""
+        now = int(self._now())
+        claims = {
+            "iss": self._account["client_email"],
+            "scope": self._scope,
+            "aud": self._account["token_uri"],
+            "iat": now,
+            "exp": now + 3600,
+        }
+        try:
+            return jwt.encode(
+                claims,
+                self._account["private_key"],
+                algorithm="RS256",
+                headers={"kid": self._account["private_key_id"]},
+            )
+        except (ValueError, TypeError, jwt.PyJWTError):
+            raise InvalidInput(
+                "the service account's private key is unusable",
+                fix="download the key of a service account again",
+            ) from None
+
     async def _fetch(self) -> None:
         uri = urlsplit(self._account["token_uri"])
         client = Http2Client(f"{uri.scheme}://{uri.netloc}", connections=1, ca_file=self._ca_file)
+        path, headers = (uri.path or "/").encode(), ((b"content-type", b"application/x-www-form-urlencoded"),)
         try:
             for attempt in range(_TRIES):
-                now = int(self._now())
-                claims = {
-                    "iss": self._account["client_email"],
-                    "scope": self._scope,
-                    "aud": self._account["token_uri"],
-                    "iat": now,
-                    "exp": now + 3600,
-                }
-                try:
-                    assertion = jwt.encode(
-                        claims,
-                        self._account["private_key"],
-                        algorithm="RS256",
-                        headers={"kid": self._account["private_key_id"]},
-                    )
-                except (ValueError, TypeError, jwt.PyJWTError):
-                    raise InvalidInput(
-                        "the service account's private key is unusable",
-                        fix="download the key of a service account again",
-                    ) from None
-                form = urlencode({"grant_type": GRANT, "assertion": assertion}).encode()
-                path = (uri.path or "/").encode()
-                answer = await client.fetch(
-                    Request(path, ((b"content-type", b"application/x-www-form-urlencoded"),), form)
-                )
+                # Signed at each try: an assertion that waited for its turn may be too old.
+                form = urlencode({"grant_type": GRANT, "assertion": self._assertion()}).encode()
+                answer = await client.fetch(Request(path, headers, form))
                 if answer.status == 200:
                     token = json.loads(answer.body)
                     self._header = f"Bearer {token['access_token']}".encode()
-                    self._refresh_at = self._now() + max(
-                        float(token["expires_in"]) - _EARLY_S, float(token["expires_in"]) / 2
-                    )
+                    # A short-lived token is kept for half its life, so that it is not refreshed at every row.
+                    life_s = float(token["expires_in"])
+                    self._refresh_at = self._now() + max(life_s - _EARLY_S, life_s / 2)
                     self.n_refreshes += 1
                     return
+                # A refusal stays one; a busy or broken endpoint may answer at the next try.
                 if 400 <= answer.status < 500 and answer.status != 429:
                     raise InvalidInput(
                         f"the token endpoint refused the service account (HTTP {answer.status})",
@@ -135,7 +138,7 @@ class ServiceAccount:
             )
         except (ValueError, KeyError, TypeError):
             raise AngeliaError(
-                "the token endpoint's answer is no token", fix="check token_uri in the credentials file"
+                "the token endpoint's answer holds no token", fix="check token_uri in the credentials file"
             ) from None
         finally:
             await client.close()

@@ -142,6 +142,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     account = load_credentials(config, ("from", "unsubscribe_url", "unsubscribe_secret"))
     variable = f"ANGELIA_{config.channel.upper()}_URL"
     parts = urlsplit(config.base_url or "")
+    # A path would be ignored, so it is more likely a mistake than meant.
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/"):
         raise InvalidInput(
             f"{variable} is not smtps://host:465 or smtp://host:587", fix="name the mail server there"
@@ -149,13 +150,14 @@ def open_provider(config: ChannelConfig) -> Provider:
     sender, url = parse_mailbox(str(account["from"])), str(account["unsubscribe_url"])
     if sender is None:
         raise InvalidInput(
-            "the e-mail sender is no address",
+            "the e-mail sender is not an address",
             fix='write "from" as news@shop.example or Shop <news@shop.example>',
         )
+    # The link goes into a header that cannot be folded, and its query is ours.
     is_plain = url.isascii() and not has_control(url) and "?" not in url and len(url) <= URL_LIMIT
     if urlsplit(url).scheme != "https" or not is_plain:
         raise InvalidInput(
-            f"unsubscribe_url is no https address of at most {URL_LIMIT} ASCII characters without a query",
+            f"unsubscribe_url is not an https address of at most {URL_LIMIT} ASCII characters, without query",
             fix="one-click unsubscribing needs https (RFC 8058)",
         )
     user = (str(account["user"]), str(account["password"])) if account.get("user") else None
@@ -174,6 +176,7 @@ def open_provider(config: ChannelConfig) -> Provider:
         )
 
     adapter = SmtpAdapter(sender, url, str(account["unsubscribe_secret"]).encode())
+    # A rehearsal reaches nobody through a server on this machine; any other server may deliver.
     is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     return Provider(
         adapter, config.base_url or "", None, CONNECTIONS, CONNECTIONS, transport, may_rehearse=is_local

@@ -122,13 +122,13 @@ class WebhookAdapter:
 
 
 def host_of(address: str) -> str:
-    """Return whose server an address is: host and port; one receiver's trouble is no other's."""
+    """Return whose server an address is: its host and port."""
     url = parse_url(address)
     return f"{url.host.lower().rstrip('.')}:{url.port}" if url else ""
 
 
 def stand_in() -> StandIn:
-    """Return webhooks without a secret; the receiver's address is no part of the body."""
+    """Return webhooks without a secret; the body does not hold the receiver's address."""
     return StandIn(WebhookAdapter(b"stand-in"), "https://stand-in.example/")
 
 

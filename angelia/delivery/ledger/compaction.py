@@ -64,7 +64,7 @@ def counts(ledger: Ledger, family: Sequence[Part]) -> Counter[str]:
 
 
 def compact(lake: Lake, ledger: Ledger, family_of: Callable[[], Sequence[Part]], manifest: Commit) -> None:
-    """Commit a part's ledger and receipts; disable what is gone.
+    """Commit a part's ledger and receipts, and close the addresses that are gone.
 
     Another part of the same file may conclude at the same time, here or in another process, and whoever
     commits last may have read first: so it is committed again until nothing has been written since it was

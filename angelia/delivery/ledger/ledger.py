@@ -188,7 +188,7 @@ class Ledger:
         return self.newest_epoch(claim.part) != claim.epoch
 
     def heartbeat(self, claim: Claim) -> None:
-        """Say that this worker lives (its own key, so overwriting is nobody else's loss)."""
+        """Write that this worker lives, over its own last heartbeat."""
         self.store.put(f"heartbeats/{claim.part}/{claim.epoch:08d}", to_bytes({"at": self.lease_now()}))
 
     def release(self, claim: Claim) -> None:

@@ -102,7 +102,7 @@ def read(data: bytes, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
     try:
         with pa.ipc.open_file(pa.BufferReader(body), options=_READ) as file:
             if file.schema != SCHEMA:
-                raise Corrupt(f"{_OBJECT} has another schema")
+                raise Corrupt(f"{_OBJECT} has another schema", fix="use the version that wrote it")
             return file.read_all().select(columns)
     except (pa.ArrowInvalid, OSError):
         raise damaged(_OBJECT) from None

@@ -84,7 +84,7 @@ def resend(
 
     Raises:
         InvalidInput: the lake is on a replay branch, no plan of these days has such a campaign, a campaign is
-            stopped, or `expect` is no hash.
+            stopped, or `expect` is not a hash.
         Conflict: other rows may go now than were counted; no follow-up part was written.
         AngeliaError: stops and suppressions cannot be read.
     """
@@ -96,10 +96,12 @@ def resend(
     chosen: list[tuple[list[Part], list[int]]] = []
     no_plan = []
     for ds in days:
+        # A range of days may hold some without a plan; they are named, and hold up no other.
         if lake.head("dispatch_manifest", ds=ds) is None:
             no_plan.append(ds)
             continue
         guards = _guards(lake, ds, lease_now)
+        # A follow-up part of a stopped campaign would only be skipped row by row, and look done.
         if stopped := sorted(guards.stopped & set(campaigns)):
             raise InvalidInput(
                 f"campaign {', '.join(stopped)} is stopped",
@@ -115,9 +117,10 @@ def resend(
             fix="`angelia plan show --ds D` lists a plan's campaigns",
         )
     if expect is not None:
+        # Whoever answered saw other numbers: nothing is queued that nobody counted.
         if count.hash != expect:
             raise Conflict(
-                f"what may go again is not what was counted as {expect}; nothing was put up",
+                f"what may go again is not what was counted as {expect}; nothing was queued",
                 fix="count again without --yes, and look at the new numbers",
             )
         for family, rows in chosen:
@@ -140,12 +143,13 @@ def _counted_at(expect: str) -> Micros:
     """Return the instant of a count.
 
     Raises:
-        InvalidInput: it is no hash of a count.
+        InvalidInput: it is not the hash of a count.
     """
     match = _HASH.fullmatch(expect)
     if match is None:
         raise InvalidInput(
-            f"--expect {expect!r} is no hash of a count", fix="run it without --yes; the last line prints it"
+            f"--expect {expect!r} is not the hash of a count",
+            fix="run it without --yes; the last line prints it",
         )
     return int(match[1])
 
@@ -260,7 +264,7 @@ def _guards(lake: Lake, ds: str, lease_now: Micros) -> Guards:
     guards = Guards(lake, ds, lambda: lease_now)
     if not asyncio.run(guards.refresh()):
         raise AngeliaError(
-            f"stops and suppressions cannot be read ({guards.problem}); nothing was put up",
+            f"stops and suppressions cannot be read ({guards.problem}); nothing was queued",
             fix="run `angelia lake verify`",
         )
     return guards
@@ -300,7 +304,7 @@ def _refused_on(lake: Lake, days: Sequence[str]) -> frozenset[tuple[str, str, st
 
 def lines(result: dict[str, Any]) -> list[str]:
     """Return what an operator reads before saying yes."""
-    done = "would be put up again" if result["dry_run"] else "put up again; the next delivery takes them"
+    done = "would be queued again" if result["dry_run"] else "queued again; the next delivery sends them"
     text = [f"{result['resent']:,} messages in {result['parts']} parts {done}"]
     text += [
         f"  {name}: " + ", ".join(f"{reason} {n:,}" for reason, n in counts.items())
@@ -308,5 +312,5 @@ def lines(result: dict[str, Any]) -> list[str]:
     ]
     text += [f"  no plan of {ds}" for ds in result["no_plan"]]
     if result["dry_run"] and result["resent"]:
-        text.append(f"to put up these and no others: add --yes --expect {result['hash']}")
+        text.append(f"to queue these and no others: add --yes --expect {result['hash']}")
     return text

@@ -243,7 +243,10 @@ def _followed_up(by_id: Mapping[str, Part], key: str, body: bytes) -> Part:
         root, rows = by_id.get(document["root"]), tuple(map(int, document["rows"]))
         kind, campaign = str(document["kind"]), document.get("campaign")
     if root is None:
-        raise Corrupt(f"{key} names a part that the sealed manifest does not have")
+        raise Corrupt(
+            f"{key} names a part that the sealed manifest does not have",
+            fix="restore the manifest's commit or the follow-up from a backup",
+        )
     return replace(root, id=hashlib.sha256(body).hexdigest(), rows=rows, kind=kind, campaign=campaign)
 
 
@@ -273,7 +276,10 @@ def _roots(commit: Commit, send_hour: str) -> list[Part]:
 def _keys(entry: FileEntry) -> tuple[str, str]:
     channel, priority = entry.keys.get("channel", ""), entry.keys.get("priority", "")
     if not channel or priority not in PRIORITIES:
-        raise Corrupt(f"{entry.path}: its keys name no channel and priority; nothing was sent")
+        raise Corrupt(
+            f"{entry.path}: its keys name no channel and priority; nothing was sent",
+            fix="emit the manifests again",
+        )
     return channel, priority
 
 

@@ -90,6 +90,7 @@ class PartRows:
         pieces: list[pa.RecordBatch] = []
         done = 0
         try:
+            # The file is read front to back: rows before what is held need it from its beginning.
             if self._file is None or (rows and rows[0] < self._first):
                 self._open()
             while done < len(rows):
@@ -100,6 +101,7 @@ class PartRows:
                     continue
                 end = bisect_left(rows, self._first + batch.num_rows, done)
                 start, n = rows[done] - self._first, end - done
+                # Positions without gaps are a slice, which copies nothing.
                 if rows[end - 1] - rows[done] == n - 1:
                     pieces.append(batch.slice(start, n))
                 else:

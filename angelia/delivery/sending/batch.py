@@ -140,7 +140,7 @@ class Batch:
             self._parked.put(row, gate, now)
 
     def _is_over(self, now: Micros) -> bool:
-        """Say whether every row has its outcome, giving up those for which waiting is no use."""
+        """Say whether every row has its outcome, giving up those that would wait too long."""
         if self.in_flight or self._retries:
             return False
         self._give_up(self._parked.hopeless(now, is_paced=self._is_paced))
@@ -221,7 +221,7 @@ class Batch:
             failpoint("before_ack")
         try:
             self._take_answer(i, authorization, answer)
-        except Exception as error:  # noqa: BLE001 - the message is out: whatever the answer is, this row alone must bear it
+        except Exception as error:  # noqa: BLE001 - the message is out: whatever the answer is, only its own row may suffer
             log.error("an answer could not be handled: %s", type(error).__name__)
             queued = any(row == i for _, row in self._retries)
             if self.out.outcome[i] is None and not queued:
@@ -234,7 +234,7 @@ class Batch:
         if answer.status:
             try:
                 verdict = sender.adapter.classify(answer)
-            except Exception as error:  # noqa: BLE001 - adapters may be anybody's, and the message is out
+            except Exception as error:  # noqa: BLE001 - an adapter may be from outside, and the message is out
                 log.error("an answer could not be classified: %s", type(error).__name__)
                 verdict = base.Verdict(base.AMBIGUOUS, "classify_error")
             if verdict.kind == base.ACCEPTED:
@@ -271,7 +271,7 @@ class Batch:
         elif kind == base.AUTH:
             sender.token_refused(authorization)
             self._auth_tries[i] = self._auth_tries.get(i, 0) + 1
-            # Two tokens may have gone stale in a row; a third refusal is no matter of age.
+            # Two tokens may have gone stale in a row; a third refusal is not about age.
             if self._auth_tries[i] > 2:
                 sender.configuration_answer(reason or "unauthenticated")
             self._again_later(i, reason, None)

@@ -99,7 +99,7 @@ class Sender:
     def configuration_answer(self, reason: str) -> None:
         """Count a configuration answer; a run of them halts the channel.
 
-        One alone may be one foreign token.
+        A single one may be about a single foreign token.
         """
         self._halts += 1
         if self._halts >= _HALT_AFTER:

@@ -1,4 +1,4 @@
-"""Fall-over: a row whose address is no use goes to its campaign's next channel.
+"""Fall-over: a row that cannot reach its address goes to its campaign's next channel.
 
 That happens in the next cycle. Reads outcomes, the manifest file, `user_features` and `user_endpoints` as the
 manifest cites them, `suppressions`; writes `dispatch_fallover`: one commit a part, of rows that differ from
@@ -77,7 +77,7 @@ def fall_over(
 
 
 def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int]:
-    """Return the rows of this part whose address is no use, and that were never ambiguous.
+    """Return the rows of this part that cannot reach their address, and never were ambiguous.
 
     The best known outcome of the whole family counts.
     """
@@ -114,6 +114,7 @@ def _redirected(
     with PartRows(lake, part.entry, contract.names) as source:
         for first in range(0, len(rows), _AT_ONCE):
             table = source.read(rows[first : first + _AT_ONCE])
+            # The row keeps its window: what is over on one channel is over on the next.
             table = table.filter(pc.greater(table["not_after"].cast(pa.int64()), now))
             people = reach.addresses(table["user_id"].to_pylist(), table["ordinal"].to_pylist())
             names = ("user_id", "message_id", "campaign_id", "template_id", "template_version")

@@ -36,7 +36,7 @@ class Options:
 
 @dataclass
 class Result:
-    """What came of it; every room of a run counts here, by the methods."""
+    """What came of it. The rooms of a run count by its methods."""
 
     delivered: Counter[str] = field(default_factory=Counter)
     already_delivered: int = 0
@@ -55,6 +55,10 @@ class Result:
         self.unfinished += 1
         if error.message not in [known.message for known in self.damaged]:
             self.damaged.append(error)
+
+    def begin(self, counts: Counter[str]) -> None:
+        """Count the outcomes a file had before this run sent any of its rows."""
+        self.already_delivered += sum(counts.values())
 
     def end(self, how: str) -> None:
         """Count a part by how it ended: done, busy (another worker has it), waiting, or unfinished."""

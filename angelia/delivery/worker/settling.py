@@ -45,7 +45,7 @@ class Settling:
             counts = await asyncio.to_thread(compaction.counts, self._ledger, family)
             if root not in self._counted:
                 self._counted[root] = counts
-                self._result.already_delivered += sum(counts.values())
+                self._result.begin(counts)
 
     def counts(self, part: Part) -> Counter[str]:
         """Return the rows of a part's file by outcome, as far as they are counted."""

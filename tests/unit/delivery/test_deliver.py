@@ -165,7 +165,7 @@ def test_a_resend_demands_the_hash_of_its_count(lacking: Any, capsys: pytest.Cap
     for words, says in (
         (("--yes",), "--yes needs --expect HASH"),
         (("--yes", "--expect", ""), "--yes needs --expect HASH"),
-        (("--yes", "--expect", "x"), "is no hash of a count"),
+        (("--yes", "--expect", "x"), "is not the hash of a count"),
         (("--yes", "--expect", f"{counted['hash'][:-16]}{'0' * 16}"), "is not what was counted"),
         (("--expect", counted["hash"]), "--expect goes with --yes"),
     ):

@@ -28,7 +28,7 @@ from tests.unit.delivery.given import DS, FAR, HOUR, OK, Error
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
+def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
     """Return what has been written into the log so far."""
     path = tmp_path / "angelia.jsonl"
     monkeypatch.setenv("ANGELIA_LOG", str(path))
@@ -37,12 +37,12 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[d
     return lambda: [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_a_part_tells_its_begin_batches_and_end(bench: Any, told: Any, fcm_error: Error) -> None:
+def test_a_part_tells_its_begin_batches_and_end(bench: Any, logged: Any, fcm_error: Error) -> None:
     bench.plan(250)
     bench.deliver(
         lambda _, message: fcm_error(404, "UNREGISTERED") if message["token"] < "sandbox-00000003" else OK
     )
-    lines = told()
+    lines = logged()
     assert [line["event"] for line in lines] == [
         "deliver_part_began",
         *["deliver_batch_concluded"] * 3,
@@ -67,7 +67,7 @@ def test_a_part_tells_its_begin_batches_and_end(bench: Any, told: Any, fcm_error
     assert (lines[4]["result"], lines[4]["outcomes"]) == ("done", {"accepted": 247, "rejected": 3})
 
 
-def test_takeover_and_a_part_that_failed(bench: Any, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_takeover_and_a_part_that_failed(bench: Any, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.plan(3)
     conclude = Ledger.conclude
     monkeypatch.setattr(Ledger, "conclude", lambda *_: (_ for _ in ()).throw(AngeliaError("no space")))
@@ -77,7 +77,7 @@ def test_takeover_and_a_part_that_failed(bench: Any, told: Any, monkeypatch: pyt
     bench.deliver(takeover=True, batch_deadline_s=0.3, request_timeout_s=0.1)
     assert [
         (line["event"], line.get("epoch"), line.get("result"))
-        for line in told()
+        for line in logged()
         if line["event"] != "deliver_batch_concluded"
     ] == [
         ("deliver_part_began", 1, None),
@@ -88,11 +88,11 @@ def test_takeover_and_a_part_that_failed(bench: Any, told: Any, monkeypatch: pyt
     ]
 
 
-def test_a_part_that_was_given_back_is_no_takeover(bench: Any, told: Any, fcm_error: Error) -> None:
+def test_a_part_that_was_given_back_is_no_takeover(bench: Any, logged: Any, fcm_error: Error) -> None:
     bench.plan(500)
     bench.deliver(lambda *_: fcm_error(403, "SENDER_ID_MISMATCH"))
     bench.deliver()
-    lines = told()
+    lines = logged()
     assert "deliver_takeover" not in [line["event"] for line in lines]
     (halt,) = [line for line in lines if line["event"] == "deliver_halted"]
     assert (halt["channel"], halt["why"]) == (
@@ -102,17 +102,17 @@ def test_a_part_that_was_given_back_is_no_takeover(bench: Any, told: Any, fcm_er
     assert "unfinished" in [line.get("result") for line in lines]
 
 
-def test_a_breaker_tells_when_it_opens_and_closes(bench: Any, told: Any, fcm_error: Error) -> None:
+def test_a_breaker_tells_when_it_opens_and_closes(bench: Any, logged: Any, fcm_error: Error) -> None:
     bench.plan(200, not_after=FAR)
     bench.deliver(lambda _, __: OK if len(bench.wire.requests) > 90 else fcm_error(503, "UNAVAILABLE"))
-    changes = [line for line in told() if "breaker" in line["event"]]
+    changes = [line for line in logged() if "breaker" in line["event"]]
     assert [(line["event"], line["channel"]) for line in changes] == [
         ("deliver_breaker_opened", "fcm"),
         ("deliver_breaker_closed", "fcm"),
     ]
 
 
-def test_a_receiver_is_named_by_a_hash(lake: Any, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_is_named_by_a_hash(lake: Any, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
     class Wire:
@@ -131,7 +131,7 @@ def test_a_receiver_is_named_by_a_hash(lake: Any, told: Any, monkeypatch: pytest
         changes={"channel": "webhook", "address": lambda n: f"https://canary-{n % 2}.example/secret-{n}"},
     )
     asyncio.run(Delivery(lake, Options(DS, (HOUR,), simulated=True), transport=lambda *_: Wire()).run())
-    lines = told()
+    lines = logged()
     opened = [line for line in lines if line["event"] == "deliver_breaker_opened"]
     assert {line["receiver"] for line in opened} == {
         logs.hashed("canary-0.example:443"),
@@ -145,7 +145,7 @@ def test_a_receiver_is_named_by_a_hash(lake: Any, told: Any, monkeypatch: pytest
 def test_no_canary_is_in_the_log_the_progress_or_the_metrics(
     trouble: str,
     bench: Any,
-    told: Any,
+    logged: Any,
     tmp_path: Path,
     fcm_error: Error,
     capfd: pytest.CaptureFixture[str],
@@ -173,7 +173,7 @@ def test_no_canary_is_in_the_log_the_progress_or_the_metrics(
     result = bench.deliver(script, metrics_file=tmp_path / "m.prom")
     bench.deliver(script, metrics_file=tmp_path / "m.prom")
     said = (
-        json.dumps(told())
+        json.dumps(logged())
         + json.dumps(result.to_json())
         + "".join(capfd.readouterr())
         + caplog.text

@@ -117,7 +117,7 @@ def test_a_sender_that_is_none_or_several_is_refused(tmp_path: Path, sender: str
     path = tmp_path / "email.json"
     account = {"from": sender or " ", "unsubscribe_url": "https://b.example/u", "unsubscribe_secret": "s"}
     path.write_text(json.dumps(account), "utf-8")
-    with pytest.raises(InvalidInput, match="sender is no address"):
+    with pytest.raises(InvalidInput, match="sender is not an address"):
         smtp.open_provider(ChannelConfig("email", "smtp", 60.0, "smtps://m.example", path))
 
 
@@ -169,9 +169,9 @@ def test_addresses_and_links_are_never_folded() -> None:
 
 @pytest.mark.pain(15)
 def test_whatever_follows_links_unsubscribes_nobody() -> None:
-    """A scanner opens every link of a mail (GET); unsubscribing is in no text of it.
+    """A scanner opens every link of a mail (GET), and none of them unsubscribes.
 
-    It is only in a header, by POST, with a token of this one mail.
+    Only the header does, by POST, with a token of this one mail.
     """
     adapter = smtp.SmtpAdapter(Mailbox("", "news@shop.example"), "https://shop.example/u", b"key")
     message = Message(

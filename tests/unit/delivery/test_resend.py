@@ -79,7 +79,7 @@ def stopped(bench):
 
 
 def run(bench, *, dry_run=False, expect=None, days=(DS,), campaigns=("price_drop",), now=NOON):
-    """Count, and put up what was counted just now or as `expect`."""
+    """Count, and queue what was counted just now or as `expect`."""
 
     def once(expect):
         return resend(bench.lake, list(days), set(campaigns), micros(now), lease_now(), expect=expect)
@@ -221,12 +221,12 @@ def test_only_what_was_counted_is_put_up(stopped):
     bench = stopped
     say(bench.lake, "resume", 1)
     counted = run(bench, dry_run=True)
-    assert lines(counted)[-1] == f"to put up these and no others: add --yes --expect {counted['hash']}"
+    assert lines(counted)[-1] == f"to queue these and no others: add --yes --expect {counted['hash']}"
     assert run(bench, dry_run=True)["hash"] == counted["hash"], "nothing was written by counting"
     earlier = bench.lake.store.children(f"followups/{DS}/{HOUR}")
     at, rows = counted["hash"].split("-")
     for other in (f"{at}-{'0' * 16}", f"{int(at) - 1}-{rows}"):
-        with pytest.raises(Conflict, match="nothing was put up"):
+        with pytest.raises(Conflict, match="nothing was queued"):
             run(bench, expect=other)
     assert bench.lake.store.children(f"followups/{DS}/{HOUR}") == earlier
     assert run(bench, expect=counted["hash"])["resent"] == counted["resent"] == 17
@@ -270,7 +270,7 @@ def test_a_window_that_closes_before_the_answer_is_left_out(stopped):
 @pytest.mark.parametrize("expect", ["", "x", "17", "1-0123456789abcdef ", "-1-0123456789abcdef"])
 def test_what_is_no_hash_of_a_count_is_refused(stopped, expect):
     say(stopped.lake, "resume", 1)
-    with pytest.raises(InvalidInput, match="is no hash of a count"):
+    with pytest.raises(InvalidInput, match="is not the hash of a count"):
         resend(stopped.lake, [DS], {"price_drop"}, micros(NOON), lease_now(), expect=expect)
     assert not stopped.parts()[1:]
 

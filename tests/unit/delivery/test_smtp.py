@@ -186,7 +186,7 @@ def test_mail_configuration_that_cannot_work(tmp_path: Path) -> None:
     good = {"from": "a@b.example", "unsubscribe_url": "https://b.example/u", "unsubscribe_secret": "s"}
     for change, url, text in (
         ({"unsubscribe_url": "http://b.example/u"}, "smtps://m.example", "https"),
-        ({"from": "a@b.example\nBcc: x@y.example"}, "smtps://m.example", "no address"),
+        ({"from": "a@b.example\nBcc: x@y.example"}, "smtps://m.example", "not an address"),
         ({}, "http://m.example", "smtps"),
         ({}, None, "smtps"),
         ({"unsubscribe_secret": ""}, "smtps://m.example", "lacks unsubscribe_secret"),
