@@ -64,7 +64,6 @@ if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
     from pyspark.sql import SparkSession
 
 SAMPLE_USERS = 20_000
-GROUP_PEOPLE = 8_192  # a row group of so many people is what one person's question reads
 
 
 @dataclass(frozen=True)
@@ -212,9 +211,7 @@ def write_shard(context: PlanContext, fixed: Fixed, number: int) -> ShardResult:
     )
     table = decisions_table(planned, terms, fixed.prices, fixed.rounds, thinned, dropped)
     name = f"shard-{number:06d}.parquet"
-    entry = context.lake.write_file(
-        "decisions", context.folder, table, name, shards=(number, number), row_group_size=GROUP_PEOPLE
-    )
+    entry = context.lake.write_file("decisions", context.folder, table, name, shards=(number, number))
     explored = planned.problem.is_explore & (thinned.slot >= 0)
     value = int(thinned.bid[explored].sum())
     return ShardResult(number, [entry], {**summarise(table), "explore_value": value})
