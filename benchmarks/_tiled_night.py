@@ -1,4 +1,4 @@
-"""A planned night of few people, repeated until there are as many as asked: rows as the night left them.
+"""A planned night of few people, repeated until there are as many as asked.
 
 Reads the lake of a home in which a night was planned and delivered; writes a lake beside nothing of it.
 """

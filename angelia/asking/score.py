@@ -1,4 +1,4 @@
-"""A person's score taken apart: what each feature adds, and what it adds over the runner-up material.
+"""A person's score taken apart: what each feature adds, and over the runner-up.
 
 Grain: material of one person. Reads the rows that the night scored from, and the model that scored; writes
 nothing. Surprise: features are weighed against an average person, so a feature that says nothing about this

@@ -1,4 +1,4 @@
-"""What a night would have been with other limits: solved again by the planner's own passes, and compared.
+"""A night with other limits: solved again by the planner's own passes, and compared.
 
 Grain: night. Reads the commits that the plan cites; writes nothing but a scratch folder of this machine,
 which goes away. Surprise: with nothing set the answer is the plan itself, message by message, unless the code
@@ -38,7 +38,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Figures:
-    """Messages of a plan, what they are worth after their cost, and how many opens to expect of them."""
+    """Messages of a plan, their worth after cost, and the opens to expect of them."""
 
     messages: int = 0
     value_micros: int = 0

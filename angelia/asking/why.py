@@ -1,4 +1,4 @@
-"""Why one person got what they got on a night: of every campaign, by the very rows that decided.
+"""Why one person got what they got on a night, by the very rows that decided.
 
 Grain: person x campaign of the catalog. Reads the plan, what it cites, and what was delivered since; writes
 nothing. Surprise: the outcome is the stored one; all that explains it is computed again for one person by the

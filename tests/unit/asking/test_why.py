@@ -1,4 +1,4 @@
-"""Why one person got what they got: the stored outcome, explained by the planner's own code."""
+"""Why one person got what they got: the stored outcome, explained."""
 
 from __future__ import annotations
 

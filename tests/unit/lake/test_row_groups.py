@@ -1,4 +1,4 @@
-"""Datasets that lie by shard are written so that one person's rows can be read by themselves."""
+"""Datasets that lie by shard are written so that one person's rows are read alone."""
 
 from __future__ import annotations
 
