@@ -70,12 +70,14 @@ SAMPLE_USERS = 20_000
 class Fixed:
     """What the passes so far fixed for all shards.
 
-    `demand` is what the drawn messages would use, `prices` what the others pay, both (c*h + k,).
+    `demand` is what the drawn messages would use, `prices` what the others pay, both (c*h + k,); `bound` is
+    the dual's value at these prices.
     """
 
     demand: np.ndarray
     prices: np.ndarray
     rounds: tuple[Round, ...] = ()
+    bound: int = 0
 
 
 def decisions_table(
@@ -253,6 +255,12 @@ def offer(
     return fixed, bound
 
 
+def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> Fixed:
+    """Build the shards' problems and solve them as one night."""
+    fixed, bound = offer(spark, context, shards, price(spark, context, shards))
+    return replace(fixed, bound=bound)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Plan one night."""
     args = arg_parser_for_job().parse_args(argv)
@@ -266,8 +274,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress(f"plan_dispatch: {line}")
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
-        fixed, bound = offer(spark, context, shards, price(spark, context, shards))
-        written = run_shards(spark, shards, partial(write_shard, context, fixed))
+        solved = solve_shards(spark, context, shards)
+        written = run_shards(spark, shards, partial(write_shard, context, solved))
         for number in shards:
             lake.store.delete(context.problem_key(number))
             lake.store.delete(context.sample_key(number))
@@ -275,7 +283,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for entry in result.files:
                 attempt.add(entry)
         _refuse_if_moved(lake, inputs, args.ds)
-        meta = certificate(terms, fixed.prices, bound, [r.stats for r in written])
+        meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written])
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
             meta={**meta, "contradictions": impossible} if impossible else meta,

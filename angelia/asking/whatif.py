@@ -178,10 +178,10 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
     moves: dict[str, Moves] = {}
     with scratch_lake(lake) as scratch:
         context = PlanContext(scratch, night.inputs, terms, material_facts(catalog), FOLDER)
-        fixed, bound = plan_dispatch.offer(None, context, shards, plan_dispatch.price(None, context, shards))
+        solved = plan_dispatch.solve_shards(None, context, shards)
         stats = []
         for shard in shards:
-            written = plan_dispatch.write_shard(context, fixed, shard)
+            written = plan_dispatch.write_shard(context, solved, shard)
             stats.append(written.stats)
             theirs = after.add(
                 pa.concat_tables([scratch.read_file(entry, ["choices"]) for entry in written.files])
@@ -189,8 +189,7 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
             ours = before.add(_of_shard(night, shard))
             for name in {*ours, *theirs}:
                 moves[name] = _moves(ours.get(name), theirs.get(name), moves.get(name, Moves()))
-            scratch.store.delete(context.problem_key(shard))
-        meta = certificate(terms, fixed.prices, bound, stats)
+        meta = certificate(terms, solved.prices, solved.bound, stats)
     return WhatIf(
         night.ds,
         night.plan.ref,

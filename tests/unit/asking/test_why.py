@@ -13,7 +13,7 @@ from angelia.asking.why import why
 from angelia.cli import main
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.rows import user_name
-from angelia.errors import NotFound
+from angelia.errors import Corrupt, NotFound
 from angelia.lake import Lake
 from tests.unit.spark_jobs.test_plan_dispatch import BEFORE, DS, PENDING, PUSHES
 
@@ -129,6 +129,20 @@ def test_what_cannot_be_answered_is_one_line(tight: Lake, monkeypatch, capsys, w
     assert says in line
     assert line.count("\n") == 1
     assert user_name(1) not in line
+
+
+def test_what_has_expired_is_a_note_and_no_failure(tight: Lake, decided, monkeypatch) -> None:
+    def gone(*_: Any) -> None:
+        raise Corrupt("main/user_pushes/ds=2026-11-14/part-0000.parquet: missing")
+
+    monkeypatch.setattr("angelia.asking.why.PersonNight.of", gone)
+    number, choice = decided["sent"][0]
+    answer = ask(tight, number, choice["campaign_id"])
+    sent = one(answer)
+    assert (sent.outcome, sent.offers, sent.local) == ("sent", (), None)
+    assert sent.worth_micros == choice["value_micros"]
+    assert "hours and materials are not explained: main/user_pushes/ds=2026-11-14" in answer.notes[0]
+    assert f"{choice['campaign_id']}: sent by" in "\n".join(why_text.lines(answer))
 
 
 def test_a_person_who_joined_later_is_told_apart(tight: Lake, monkeypatch) -> None:
