@@ -54,7 +54,7 @@ class PersonLake(Lake):
         self._read: dict[str, pa.Table] = {}  # the person's rows by file: few, and asked for again
 
     def prefetch(self, commits: Iterable[Commit]) -> None:
-        """Read the person's rows of many commits at once, side by side: decoding lets go of the interpreter.
+        """Read the person's rows of many commits side by side, to be asked for later.
 
         Raises:
             Corrupt: a file is missing or damaged.
