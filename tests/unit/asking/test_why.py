@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from angelia.asking import why_text
+from angelia.asking.night import open_night
 from angelia.asking.records import CampaignWhy, Why
 from angelia.asking.why import why
+from angelia.catalog.documents import parse_document
 from angelia.cli import main
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.rows import user_name
@@ -93,6 +96,35 @@ def test_a_campaign_of_another_audience_says_so(tight: Lake) -> None:
     assert list(odd) == ["sale", "digest", "nudge", "parcel"]
     assert (odd["digest"].outcome, odd["digest"].is_member) == ("not_in_audience", False)
     assert odd["digest"].says == "not in its audience even on the night"
+
+
+@pytest.mark.parametrize(
+    ("fields", "stopped", "says"),
+    [
+        ({}, {"nudge"}, "stopped when the night was planned"),
+        ({"start_date": "2026-11-20"}, set(), "begins on 2026-11-20"),
+        ({"end_date": "2026-11-10"}, set(), "ended on 2026-11-10"),
+        (
+            {"occurrence": {"every": "daily", "weekdays": ["tue", "wed"]}},
+            set(),
+            "does not run on Sundays: it serves tue, wed",
+        ),
+    ],
+)
+def test_a_campaign_that_did_not_run_says_why(tight: Lake, monkeypatch, fields, stopped, says) -> None:
+    night = open_night(tight, DS)
+    nudge = night.catalog.campaigns["nudge"]
+    changed = parse_document(nudge.model_dump(mode="json") | fields)
+    campaigns = {**night.catalog.campaigns, "nudge": changed}
+    catalog = replace(night.catalog, campaigns=campaigns, stopped=frozenset(stopped))
+    running = tuple(one for one in night.terms.campaigns if one.id != "nudge")
+    terms = replace(night.terms, campaigns=running)
+    monkeypatch.setattr(
+        "angelia.asking.why.open_night", lambda *_: replace(night, catalog=catalog, terms=terms)
+    )
+    found = one(ask(tight, 7, "nudge"))
+    assert (found.outcome, found.says) == ("not_running", says)
+    assert f"nudge: not_running: {says}" in why_text.lines(ask(tight, 7, "nudge"))
 
 
 def test_the_answer_holds_no_id_and_is_json(tight: Lake) -> None:
