@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.optimize import minimize
 
 from models.calibration import sigmoid
 from models.features import CROSSES, FEATURES, Matrix, Vocabulary
@@ -150,6 +149,9 @@ def fit(
             for all, or (columns,).
         near: a line of about the same examples to start from.
     """
+    # Scoring needs none of it, and it takes a third of a second to load.
+    from scipy.optimize import minimize
+
     numbers = np.array([feature.kind != "category" for feature in FEATURES])
     values = np.where(numbers[None, :], matrix, np.nan).astype(np.float64)
     known = (~np.isnan(values)).sum(axis=0)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -29,6 +29,9 @@ from models.features import (
     encode_users,
 )
 from models.logistic import Logistic, part_names
+
+if TYPE_CHECKING:  # a model without trees needs none of it, and it takes half a second to load
+    import lightgbm as lgb
 
 Floats = npt.NDArray[np.float64]
 COLUMNS = (*USER_COLUMNS, "tags")
@@ -110,6 +113,8 @@ class Scorer:
 
 
 def _booster(data: bytes) -> lgb.Booster:
+    import lightgbm as lgb
+
     try:
         booster = lgb.Booster(model_str=data.decode())
     except lgb.basic.LightGBMError as error:

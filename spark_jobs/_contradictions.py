@@ -1,4 +1,4 @@
-"""What keeps a night from sending anything, from its terms and the commits it is planned from."""
+"""What keeps a night from sending anything, from its terms and its commits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from angelia.planning.terms import Terms
 
 
 def contradictions(catalog: Catalog, terms: Terms, inputs: Inputs) -> list[Contradiction]:
-    """Return why campaigns of a night, or all of it, can send nothing; to be said before it is solved."""
+    """Return why campaigns of a night can send nothing; to be said before it is solved."""
     capacity = {
         channel.id: int(channel.capacities(terms.n_slots, terms.first_slot).sum())
         for channel in terms.channels

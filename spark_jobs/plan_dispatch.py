@@ -71,19 +71,20 @@ if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
     from pyspark.sql import SparkSession
 
 SAMPLE_USERS = 20_000
-GROUP_PEOPLE = 8_192  # a row group of so many people is what one person's question reads
 
 
 @dataclass(frozen=True)
 class Fixed:
     """What the passes so far fixed for all shards.
 
-    `demand` is what the drawn messages would use, `prices` what the others pay, both (c*h + k,).
+    `demand` is what the drawn messages would use, `prices` what the others pay, both (c*h + k,); `bound` is
+    the dual's value at these prices.
     """
 
     demand: np.ndarray
     prices: np.ndarray
     rounds: tuple[Round, ...] = ()
+    bound: int = 0
 
 
 def decisions_table(
@@ -219,9 +220,7 @@ def write_shard(context: PlanContext, fixed: Fixed, number: int) -> ShardResult:
     )
     table = decisions_table(planned, terms, fixed.prices, fixed.rounds, thinned, dropped)
     name = f"shard-{number:06d}.parquet"
-    entry = context.lake.write_file(
-        "decisions", context.folder, table, name, shards=(number, number), row_group_size=GROUP_PEOPLE
-    )
+    entry = context.lake.write_file("decisions", context.folder, table, name, shards=(number, number))
     explored = planned.problem.is_explore & (thinned.slot >= 0)
     value = int(thinned.bid[explored].sum())
     return ShardResult(number, [entry], {**summarise(table), "explore_value": value})
@@ -263,6 +262,12 @@ def offer(
     return fixed, bound
 
 
+def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> Fixed:
+    """Build the shards' problems and solve them as one night."""
+    fixed, bound = offer(spark, context, shards, price(spark, context, shards))
+    return replace(fixed, bound=bound)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Plan one night."""
     args = arg_parser_for_job().parse_args(argv)
@@ -276,8 +281,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress(f"plan_dispatch: {line}")
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
-        fixed, bound = offer(spark, context, shards, price(spark, context, shards))
-        written = run_shards(spark, shards, partial(write_shard, context, fixed))
+        solved = solve_shards(spark, context, shards)
+        written = run_shards(spark, shards, partial(write_shard, context, solved))
         for number in shards:
             lake.store.delete(context.problem_key(number))
             lake.store.delete(context.sample_key(number))
@@ -285,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for entry in result.files:
                 attempt.add(entry)
         _refuse_if_moved(lake, inputs, args.ds)
-        meta = certificate(terms, fixed.prices, bound, [r.stats for r in written])
+        meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written])
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
             meta={**meta, "contradictions": impossible} if impossible else meta,

@@ -70,7 +70,7 @@ def _in_files(lake: Lake, entries: Iterable[FileEntry], message: str) -> bool:
 
 
 def _opened(lake: Lake, person: PersonLake, ds: str, message: str, slot: datetime) -> datetime | None:
-    """Return when it was opened: by the days that later nights made, else by the receipts themselves."""
+    """Return when it was opened: by later nights' days, else by the receipts themselves."""
     days = [(slot.date() + timedelta(days=shift)).isoformat() for shift in range(OPEN_DAYS + 1)]
     made = [commit for day in days if (commit := lake.head("user_pushes", ds=day)) is not None]
     moments: list[datetime] = []

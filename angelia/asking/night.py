@@ -56,8 +56,8 @@ def require_plan(lake: Lake, ds: str | None) -> Commit:
         return lake.require("decisions", ds=nights[-1])
     have = f"the last planned nights are {', '.join(nights[-3:])}" if nights else "no night has a plan yet"
     raise NotFound(
-        f"decisions has no commit for ds={ds}: the night was not planned" if ds else have,
-        fix=f"{have}; run nightly_personalization" if ds else "run nightly_personalization for a night",
+        f"decisions has no commit{f' for ds={ds}' if ds else ''}",
+        fix=f"it is written by: plan_dispatch; {have}",
     )
 
 

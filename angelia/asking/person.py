@@ -1,4 +1,4 @@
-"""One person's night, rebuilt by the planner's own code: their problem, their hours, what the draw saw.
+"""One person's night, rebuilt by the planner's own code.
 
 Grain: person. Reads a `PersonLake`; writes nothing. Nothing here decides: the stored decision does, and these
 arrays say what it was made of.

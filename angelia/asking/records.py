@@ -59,7 +59,7 @@ class MaterialChance:
 
 @dataclass(frozen=True)
 class Part:
-    """What one feature adds to the log-odds of an open, and how much more than for the runner-up."""
+    """What one feature adds to the log-odds of an open, and over the runner-up."""
 
     feature: str
     value: str
@@ -80,7 +80,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Offer:
-    """One hour and channel a message could have had: its worth after cost, and the prices it meets."""
+    """One hour and channel a message could have had: worth after cost, and prices."""
 
     slot: str
     local: str

@@ -1,4 +1,4 @@
-"""A person's score taken apart: what each feature adds, and what it adds over the runner-up material.
+"""A person's score taken apart: what each feature adds, and over the runner-up.
 
 Grain: material of one person. Reads the rows that the night scored from, and the model that scored; writes
 nothing. Surprise: features are weighed against an average person, so a feature that says nothing about this
@@ -105,10 +105,11 @@ class PersonScores:
 
 
 def _behaviour(
-    lake: Lake, night: PlannedNight, category: dict[str, str], population: Population
+    lake: PersonLake, night: PlannedNight, category: dict[str, str], population: Population
 ) -> Behaviour:
     """Return what the person did up to the night, from the days that its scores cite."""
     cited = [night.lake.cited(citation) for citation in night.inputs.scores.inputs]
+    lake.prefetch(commit for commit in cited if commit.dataset in ("user_days", "user_pushes"))
     first = date.fromisoformat(night.ds).toordinal() - (WINDOW_DAYS - 1)
     days = _window(lake, cited, "user_days", ["event_type", "item", "n_events"], first)
     pushes = _window(lake, cited, "user_pushes", ["kind", "material_id", "sent_ts"], first)

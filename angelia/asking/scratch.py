@@ -1,4 +1,4 @@
-"""A lake that may be read whole and written in one folder only, which is a local one and goes away.
+"""A lake that is read whole, and written in one local folder that goes away.
 
 What-if runs the planner's own passes, which put problems and decisions into their lake; here they land beside
 it. Surprise: a write anywhere else is refused, so a question can change nothing.

@@ -34,7 +34,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Changed:
-    """A night's catalog with settings made; `hours` is (channel, hour of the day in UTC) -> messages."""
+    """A night's catalog with settings made; `hours` is (channel, UTC hour) -> messages."""
 
     catalog: Catalog
     hours: Mapping[tuple[str, int], int]

@@ -25,7 +25,7 @@ PRICE_WIDE = 8
 
 @dataclass(frozen=True)
 class HourUse:
-    """One hour of one channel: messages against capacity, its price, and whose messages they are."""
+    """One hour of one channel: messages against capacity, its price, and whose they are."""
 
     slot: str
     used: int

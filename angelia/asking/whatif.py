@@ -1,4 +1,4 @@
-"""What a night would have been with other limits: solved again by the planner's own passes, and compared.
+"""A night with other limits: solved again by the planner's own passes, and compared.
 
 Grain: night. Reads the commits that the plan cites; writes nothing but a scratch folder of this machine,
 which goes away. Surprise: with nothing set the answer is the plan itself, message by message, unless the code
@@ -38,7 +38,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Figures:
-    """Messages of a plan, what they are worth after their cost, and how many opens to expect of them."""
+    """Messages of a plan, their worth after cost, and the opens to expect of them."""
 
     messages: int = 0
     value_micros: int = 0
@@ -178,10 +178,10 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
     moves: dict[str, Moves] = {}
     with scratch_lake(lake) as scratch:
         context = PlanContext(scratch, night.inputs, terms, material_facts(catalog), FOLDER)
-        fixed, bound = plan_dispatch.offer(None, context, shards, plan_dispatch.price(None, context, shards))
+        solved = plan_dispatch.solve_shards(None, context, shards)
         stats = []
         for shard in shards:
-            written = plan_dispatch.write_shard(context, fixed, shard)
+            written = plan_dispatch.write_shard(context, solved, shard)
             stats.append(written.stats)
             theirs = after.add(
                 pa.concat_tables([scratch.read_file(entry, ["choices"]) for entry in written.files])
@@ -189,8 +189,7 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
             ours = before.add(_of_shard(night, shard))
             for name in {*ours, *theirs}:
                 moves[name] = _moves(ours.get(name), theirs.get(name), moves.get(name, Moves()))
-            scratch.store.delete(context.problem_key(shard))
-        meta = certificate(terms, fixed.prices, bound, stats)
+        meta = certificate(terms, solved.prices, solved.bound, stats)
     return WhatIf(
         night.ds,
         night.plan.ref,

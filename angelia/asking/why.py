@@ -1,4 +1,4 @@
-"""Why one person got what they got on a night: of every campaign, by the very rows that decided.
+"""Why one person got what they got on a night, by the very rows that decided.
 
 Grain: person x campaign of the catalog. Reads the plan, what it cites, and what was delivered since; writes
 nothing. Surprise: the outcome is the stored one; all that explains it is computed again for one person by the
@@ -89,11 +89,18 @@ class _Answer:
     def __init__(self, night: PlannedNight, lake: PersonLake, registry: Registry | None) -> None:
         self.night, self.lake = night, lake
         self.notes: list[str] = []
-        self.mine = PersonNight.of(night, lake)
-        if self.mine is None:
-            self.notes.append(f"{night.inputs.features.ref} has no row of this person: not considered")
-        self.row = next(iter(lake.read(night.inputs.features).to_pylist()), None)
-        self.curve = next(iter(lake.read(night.inputs.send_times).to_pylist()), None)
+        inputs = night.inputs
+        self.mine: PersonNight | None = None
+        self.row = self.curve = None
+        try:
+            lake.prefetch([inputs.features, inputs.send_times, inputs.scores, night.plan, *inputs.pushes])
+            self.row = next(iter(lake.read(inputs.features).to_pylist()), None)
+            self.curve = next(iter(lake.read(inputs.send_times).to_pylist()), None)
+            self.mine = PersonNight.of(night, lake)
+            if self.mine is None:
+                self.notes.append(f"{inputs.features.ref} has no row of this person: not considered")
+        except AngeliaError as error:
+            self.notes.append(f"hours and materials are not explained: {error.message}")
         rows = lake.read(night.plan, ["choices"])["choices"].to_pylist()
         self.choices: dict[str, dict[str, Any]] = {
             choice["campaign_id"]: choice for choices in rows for choice in choices

@@ -1,4 +1,4 @@
-"""What `why` answered, as lines for a terminal: aligned, the deciding thing first, one idea a line."""
+"""What `why` answered, as lines for a terminal: aligned, one idea a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why one person is, or is not, in an audience: each part of its condition, held against them.
+"""Why one person is, or is not, in an audience: its condition, part by part.
 
 Grain: person x node of a plan. Reads the bitmap index as the night's selection did, and evaluates with the
 same code: a `PersonBlock` is a block in which every set is cut down to one person. Surprise: a part may be
@@ -133,7 +133,7 @@ def _opposite(plan: Plan) -> Plan:
 
 
 def _value(leaf: nodes.Leaf, block: PersonBlock, person: Mapping[str, Any]) -> str | None:
-    """Return what the person has of what a leaf asks about, in words; None where its answer says it all."""
+    """Return what the person has of what a leaf asks about; None if its answer says it all."""
     match leaf:
         case nodes.Compare(term, _, _) | nodes.OneOf(term, _) | nodes.IsNull(term):
             return _term(term, block, person)

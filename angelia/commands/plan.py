@@ -14,8 +14,6 @@ from angelia.config import load_settings
 from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, days_between, emit, parse_ds
-from angelia.planning.guard import guard
-from angelia.planning.verdict import lines
 
 NightOption = typer.Option(
     "--ds",
@@ -46,6 +44,9 @@ def guard_command(ds: DsOption, as_json: JsonFlag = False) -> None:
     half of it, an empty audience, a message that cannot be rendered. The guard holds back the campaign, or
     the night, until the person in charge decides in Airflow.
     """
+    from angelia.planning.guard import guard
+    from angelia.planning.verdict import lines
+
     result = guard(open_lake(), ds)
     emit(result, lines(result), as_json)
 

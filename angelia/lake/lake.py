@@ -245,7 +245,7 @@ class Lake:
         keys: Mapping[str, str] | None = None,
         conform: bool = True,
         plain: Sequence[str] = (),
-        row_group_size: int = 131_072,
+        row_group_size: int | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> FileEntry:
         """Write one Parquet file below an attempt folder and return its entry.

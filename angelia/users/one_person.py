@@ -8,7 +8,8 @@ cost of a read is that of a row group, whatever the number of people.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MEND
 
+PREFETCH_THREADS = 4
 _MEMBERS = {"shard", "bitmap", "cardinality"}
 
 
@@ -50,6 +52,21 @@ class PersonLake(Lake):
         super().__init__(lake.store, lake.branch, lake.clock)
         self.ordinal, self.shard = ordinal, ordinal >> shard_bits
         self._read: dict[str, pa.Table] = {}  # the person's rows by file: few, and asked for again
+
+    def prefetch(self, commits: Iterable[Commit]) -> None:
+        """Read the person's rows of many commits side by side, to be asked for later.
+
+        Raises:
+            Corrupt: a file is missing or damaged.
+        """
+        entries = [
+            entry
+            for commit in commits
+            for entry in commit.files
+            if entry.shards is None or entry.shards[0] <= self.shard <= entry.shards[1]
+        ]
+        with ThreadPoolExecutor(PREFETCH_THREADS) as pool:
+            list(pool.map(self.read_file, entries))
 
     def read(
         self,

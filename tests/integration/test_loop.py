@@ -17,10 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from angelia.asking.whatif import what_if
+from angelia.asking.why import why
 from angelia.catalog.snapshot import load_snapshot
 from angelia.commands.loop import PROJECT, Steps, environment, sandbox
 from angelia.lake import Lake
 from angelia.planning.guard import is_nightly
+from models.registry import Registry
 
 DS, NEXT = "2026-11-14", "2026-11-15"
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -104,6 +107,41 @@ def test_nobody_gets_what_they_must_not(lake):
         slots.sort()
         assert len(slots) <= 2
         assert all((b - a).total_seconds() >= 4 * 3600 for a, b in itertools.pairwise(slots))
+
+
+def test_a_question_about_anybody_is_answered_whole(home, lake):
+    """Somebody of each outcome, and somebody of no audience: nothing is left unexplained."""
+    asked, registry = {}, Registry.open(home / "models")
+    rows = lake.read(lake.require("decisions", ds=DS)).to_pylist()
+    for row in rows:
+        for choice in row["choices"]:
+            asked.setdefault(choice["outcome"], row["user_id"])
+    everybody = set(lake.read(lake.require("user_index", chain="0"), ["user_id"])["user_id"].to_pylist())
+    asked["nobody's"] = min(everybody - {row["user_id"] for row in rows})
+    assert {"sent", "capped", "not_chosen", "holdout_campaign"} <= set(asked)
+    for outcome, user in asked.items():
+        answer = why(lake, user, DS, registry=registry)
+        assert answer.notes == ()
+        assert answer.versions.bitmap_index is not None
+        found = {one.campaign: one for one in answer.campaigns}
+        assert set(found) == set(load_snapshot(lake, DS).campaigns)
+        assert outcome == "nobody's" or outcome in {one.outcome for one in found.values()}
+        for one in found.values():
+            is_out = one.outcome == "not_in_audience"
+            assert (one.clauses[0].truth == "held") != is_out
+            assert any(clause.decides and clause.depth for clause in one.clauses) or len(one.clauses) == 1
+            if one.score is not None:
+                assert one.score.parts
+            if one.outcome == "sent":
+                assert one.fate.state in ("accepted", "rejected", "skipped")
+                assert one.offers[0].worth_micros == one.worth_micros
+
+
+def test_with_nothing_set_the_night_is_solved_the_same(home, lake):
+    answer = what_if(lake, DS, {})
+    assert answer.total.plan == answer.total.what_if
+    assert {n for one in answer.moves.values() for n in (one.gained, one.lost, one.moved)} == {0}
+    assert answer.certificates["plan"] == answer.certificates["what_if"]
 
 
 def test_a_second_run_decides_the_same_bytes_and_sends_nothing(home, summary):

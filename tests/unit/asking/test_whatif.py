@@ -1,4 +1,4 @@
-"""A night solved again with other limits: nothing set is the plan, and each setting does what it says."""
+"""A night solved again with other limits: nothing set is the plan itself."""
 
 from __future__ import annotations
 

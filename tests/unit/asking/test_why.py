@@ -1,19 +1,22 @@
-"""Why one person got what they got: the stored outcome, explained by the planner's own code."""
+"""Why one person got what they got: the stored outcome, explained."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from angelia.asking import why_text
+from angelia.asking.night import open_night
 from angelia.asking.records import CampaignWhy, Why
 from angelia.asking.why import why
+from angelia.catalog.documents import parse_document
 from angelia.cli import main
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.rows import user_name
-from angelia.errors import NotFound
+from angelia.errors import Corrupt, NotFound
 from angelia.lake import Lake
 from tests.unit.spark_jobs.test_plan_dispatch import BEFORE, DS, PENDING, PUSHES
 
@@ -95,6 +98,35 @@ def test_a_campaign_of_another_audience_says_so(tight: Lake) -> None:
     assert odd["digest"].says == "not in its audience even on the night"
 
 
+@pytest.mark.parametrize(
+    ("fields", "stopped", "says"),
+    [
+        ({}, {"nudge"}, "stopped when the night was planned"),
+        ({"start_date": "2026-11-20"}, set(), "begins on 2026-11-20"),
+        ({"end_date": "2026-11-10"}, set(), "ended on 2026-11-10"),
+        (
+            {"occurrence": {"every": "daily", "weekdays": ["tue", "wed"]}},
+            set(),
+            "does not run on Sundays: it serves tue, wed",
+        ),
+    ],
+)
+def test_a_campaign_that_did_not_run_says_why(tight: Lake, monkeypatch, fields, stopped, says) -> None:
+    night = open_night(tight, DS)
+    nudge = night.catalog.campaigns["nudge"]
+    changed = parse_document(nudge.model_dump(mode="json") | fields)
+    campaigns = {**night.catalog.campaigns, "nudge": changed}
+    catalog = replace(night.catalog, campaigns=campaigns, stopped=frozenset(stopped))
+    running = tuple(one for one in night.terms.campaigns if one.id != "nudge")
+    terms = replace(night.terms, campaigns=running)
+    monkeypatch.setattr(
+        "angelia.asking.why.open_night", lambda *_: replace(night, catalog=catalog, terms=terms)
+    )
+    found = one(ask(tight, 7, "nudge"))
+    assert (found.outcome, found.says) == ("not_running", says)
+    assert f"nudge: not_running: {says}" in why_text.lines(ask(tight, 7, "nudge"))
+
+
 def test_the_answer_holds_no_id_and_is_json(tight: Lake) -> None:
     answer = ask(tight, 12)
     text = json.dumps(answer.as_dict(), default=str)
@@ -129,6 +161,20 @@ def test_what_cannot_be_answered_is_one_line(tight: Lake, monkeypatch, capsys, w
     assert says in line
     assert line.count("\n") == 1
     assert user_name(1) not in line
+
+
+def test_what_has_expired_is_a_note_and_no_failure(tight: Lake, decided, monkeypatch) -> None:
+    def gone(*_: Any) -> None:
+        raise Corrupt("main/user_pushes/ds=2026-11-14/part-0000.parquet: missing")
+
+    monkeypatch.setattr("angelia.asking.why.PersonNight.of", gone)
+    number, choice = decided["sent"][0]
+    answer = ask(tight, number, choice["campaign_id"])
+    sent = one(answer)
+    assert (sent.outcome, sent.offers, sent.local) == ("sent", (), None)
+    assert sent.worth_micros == choice["value_micros"]
+    assert "hours and materials are not explained: main/user_pushes/ds=2026-11-14" in answer.notes[0]
+    assert f"{choice['campaign_id']}: sent by" in "\n".join(why_text.lines(answer))
 
 
 def test_a_person_who_joined_later_is_told_apart(tight: Lake, monkeypatch) -> None:

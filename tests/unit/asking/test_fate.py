@@ -1,0 +1,101 @@
+"""What became of a planned message: emitted, held back, sent, opened, by whichever rows there are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from angelia.asking.fate import fate_of
+from angelia.asking.records import Fate
+from angelia.contracts import arrow, dataset
+from angelia.contracts.rows import valid_rows
+from angelia.lake import Lake
+from angelia.users.one_person import PersonLake
+
+DS, HOUR = "2026-11-14", "2026-11-15T09"
+SLOT = datetime(2026, 11, 15, 9, tzinfo=UTC)
+MESSAGE, OTHER = "a" * 32, "b" * 32
+SENT, OPENED = SLOT + timedelta(minutes=3), SLOT + timedelta(hours=2)
+
+
+def publish(lake: Lake, name: str, rows: list[dict[str, Any]], keys: Any = None, **leaf: Any) -> None:
+    """Publish rows made of valid ones; `leaf` may hold the commit's `params`."""
+    params = leaf.pop("params", None)
+    base = valid_rows(name, max(len(rows), 1)).to_pylist()[: len(rows)]
+    table = pa.Table.from_pylist(
+        [a | b for a, b in zip(base, rows, strict=True)], schema=arrow.schema(dataset(name))
+    )
+    with lake.attempt(name, **leaf) as attempt:
+        attempt.write(table, f"{leaf.get('part', 'part-0000')}.parquet", keys=keys, conform=False)
+        attempt.publish(params=params)
+
+
+def emit(lake: Lake, message: str, **params: Any) -> None:
+    publish(lake, "dispatch_manifest", [{"message_id": message}], {"send_hour": HOUR}, ds=DS, params=params)
+
+
+def ledger(lake: Lake, **rows: dict[str, Any]) -> None:
+    for part, row in rows.items():
+        whole = {"message_id": MESSAGE, "reason": None, "sent_ts": None} | row
+        publish(lake, "delivery_ledger", [whole], ds=DS, send_hour=HOUR, part=part)
+
+
+def receipts(lake: Lake, *rows: tuple[str, datetime, str | None]) -> None:
+    made = [
+        {"message_id": MESSAGE, "kind": kind, "receipt_ts": at, "reason": reason} for kind, at, reason in rows
+    ]
+    publish(lake, "push_receipts", made, ds=DS, source="world", part="0000")
+
+
+def ask(lake: Lake) -> Fate:
+    return fate_of(lake, PersonLake(lake, 3, 8), DS, "sale", MESSAGE, SLOT)
+
+
+def test_before_manifests_nothing_is_emitted(lake: Lake) -> None:
+    assert ask(lake).state == "not_emitted"
+
+
+def test_a_campaign_the_guard_held_back_says_so(lake: Lake) -> None:
+    emit(lake, OTHER, held_back=["sale"])
+    assert ask(lake).state == "held_back"
+
+
+@pytest.mark.parametrize(("emitted", "state"), [(MESSAGE, "not_sent_yet"), (OTHER, "not_emitted")])
+def test_a_message_waits_or_was_left_out(lake: Lake, emitted: str, state: str) -> None:
+    emit(lake, emitted)
+    assert ask(lake).state == state
+
+
+def test_a_message_that_fell_over_counts_as_sent(lake: Lake) -> None:
+    emit(lake, MESSAGE)
+    rejected = {"outcome": "rejected", "reason": "gone", "channel": "fcm"}
+    ledger(lake, first=rejected, second={"outcome": "accepted", "channel": "sms", "sent_ts": SENT})
+    assert ask(lake) == Fate("accepted", "sms", None, SENT, None)
+
+
+def test_a_rejection_names_its_reason(lake: Lake) -> None:
+    emit(lake, MESSAGE)
+    ledger(lake, first={"outcome": "rejected", "reason": "gone", "channel": "fcm", "sent_ts": SENT})
+    assert ask(lake) == Fate("rejected", "fcm", "gone", SENT, None)
+
+
+def test_an_open_is_read_from_receipts_but_for_machines(lake: Lake) -> None:
+    emit(lake, MESSAGE)
+    ledger(lake, first={"outcome": "accepted", "channel": "fcm", "sent_ts": SENT})
+    receipts(lake, ("opened", SLOT + timedelta(minutes=4), "machine"), ("delivered", SENT, None))
+    assert ask(lake).opened_ts is None
+    receipts(lake, ("opened", SLOT + timedelta(hours=5), None), ("opened", OPENED, None))
+    assert ask(lake).opened_ts == OPENED
+
+
+def test_an_open_is_read_from_the_persons_days(lake: Lake) -> None:
+    emit(lake, MESSAGE)
+    ledger(lake, first={"outcome": "accepted", "channel": "fcm", "sent_ts": SENT})
+    row = {"ordinal": 3, "message_id": MESSAGE, "kind": "opened", "at_ts": OPENED, "sent_ts": SENT}
+    publish(lake, "user_pushes", [row], ds="2026-11-15")
+    assert ask(lake).opened_ts == OPENED
+    publish(lake, "user_pushes", [row | {"ordinal": 4}], ds="2026-11-15")  # another person's
+    assert ask(lake).opened_ts is None
