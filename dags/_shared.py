@@ -48,9 +48,9 @@ def spark_home() -> str:
 
 
 def spark_options() -> dict[str, str]:
-    """Return what every submitted job is told: ANGELIA_SPARK_CONF, and what executors need of the environment.
+    """Return the options of every job: ANGELIA_SPARK_CONF, and executors' environment.
 
-    Executors on other machines inherit nothing of the driver's environment.
+    Executors on other machines inherit nothing of the driver's.
     """
     names = [
         name for name in ("ANGELIA_HOME", "ANGELIA_S3_ENDPOINT", "ANGELIA_CACHE") if os.environ.get(name)

@@ -18,7 +18,7 @@ from angelia.catalog.snapshot import Catalog, documents_of
 
 @dataclass(frozen=True)
 class Contradiction:
-    """One reason why a campaign, a channel or a night can send nothing, with what to do about it."""
+    """One reason why a campaign, a channel or a night can send nothing, and its fix."""
 
     about: str
     says: str

@@ -1,8 +1,8 @@
-"""Limits that contradict each other, so that nothing can be sent: each with its cause and one fix.
+"""Limits that contradict each other, so that nothing can be sent.
 
-Grain: document. Reads documents only; `sense` says them when a catalog is applied, and `before_planning` once
-more of a night. Surprise: the share set aside for exploration is taken off first and the rest rounded down,
-so a capacity or budget of one leaves nothing.
+Each has its cause and one fix. Grain: document. Reads documents only; `sense` says them when a catalog is
+applied, and `before_planning` once more of a night. Surprise: the share set aside for exploration is taken
+off first and the rest rounded down, so a capacity or budget of one leaves nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def of_policy(policy: Policy) -> Iterator[Doubt]:
 
 
 def _is_lost(messages: int, policy: Policy) -> bool:
-    """Say whether exploration's share leaves nothing of a limit; all of it is a doubt of the policy's own."""
+    """Say whether exploration's share leaves nothing of a limit.
+
+    A share of all is a doubt of the policy's own.
+    """
     share = policy.explore.slot_share_pct
     return share < 100 and messages > 0 and not int(messages * (1.0 - share / 100.0))
 

@@ -37,7 +37,7 @@ def merged(
 
 
 def refused_rows(ledger: Ledger, family: Sequence[Part]) -> set[int]:
-    """Return the rows of which any try was refused for good, whatever may have come of the others."""
+    """Return the rows of which any try was refused for good."""
     tables = _known(ledger, family, outcomes.COUNTED)
     return {
         row for some in tables for row in some.filter(pc.equal(some["outcome"], REJECTED))["row"].to_pylist()

@@ -149,7 +149,7 @@ def resolved(standing: pa.Table, late: pa.Table) -> pa.Table:
 
 
 def gone(tables: Iterable[pa.Table]) -> pa.Table:
-    """Return rows whose address a provider called gone at any try, and since when (`gone_us`, the latest).
+    """Return rows whose address was called gone at any try, and since when (`gone_us`).
 
     The best known outcome need not say it: a try that may have arrived outranks the one that was refused.
     """

@@ -1,4 +1,4 @@
-"""What a night's manifests were made from: the plan that is sent, whatever was planned again since.
+"""What a night's manifests were made from: the plan that is sent.
 
 Grain: night. Reads commits; writes nothing. Surprise: a plan that was made again and never emitted is the
 newest plan, and nobody is sent it.
@@ -12,7 +12,7 @@ from angelia.lake.citing import input_of
 
 
 def served(lake: Lake, name: str, ds: str) -> Commit | None:
-    """Return the commit of a dataset of one day that the night's manifests were made from, or their plan was.
+    """Return the commit of a day that the night's manifests, or their plan, were made from.
 
     It is the newest where there are no manifests yet, or where neither names one whose files still stand.
     """

@@ -196,7 +196,7 @@ class Reach:
         return {key: address for key, (_, address) in best.items()}
 
     def _owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return whose each address (channel, spelling that is equal for all) is: its newest registration's.
+        """Return whose each address (channel, common spelling) is: its newest registration's.
 
         Only living registrations count; of two at one instant the larger user id, as the night has it.
         """
@@ -237,7 +237,7 @@ class Reach:
 
 
 def _reachable(table: pa.Table) -> Iterator[tuple[str, str, str, datetime, str]]:
-    """Yield (user, channel, address, registered, its spelling that is equal for all) of active endpoints."""
+    """Yield (user, channel, address, registered, common spelling) of active endpoints."""
     columns = [table[name].to_pylist() for name in _ENDPOINT]
     for user, channel, address, at, is_active in zip(*columns, strict=True):
         if is_active and None not in (user, channel, address, at):

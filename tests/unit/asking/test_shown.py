@@ -62,12 +62,14 @@ def test_the_terminal_shows_bars_prices_and_words(tight: Lake, monkeypatch, caps
     meta = tight.require("decisions", ds=DS).meta
     for words in scarcity(meta):
         assert words.says in text
-    assert "  impossible: campaign nudge: value_per_open: 0 is worth no more than it costs" in "\n".join(text)
+    assert "  impossible: campaign nudge: value_per_open: an open worth 0 never covers its cost" in "\n".join(
+        text
+    )
     assert max(map(len, text)) < 300
     monkeypatch.setenv("ANGELIA_HOME", str(tight.store.url).removesuffix("/lake"))
     with pytest.raises(SystemExit) as stopped:
         main(["plan", "show", "--json"])
-    said = json.loads(capsys.readouterr().out)
+    why = json.loads(capsys.readouterr().out)
     assert stopped.value.code == 0
     assert said["commit"] == "decisions/ds=2026-11-14@1"
     assert said["outcomes"] == meta["outcomes"]

@@ -1,4 +1,4 @@
-"""What keeps a night from sending anything is named with its fix before the night is solved."""
+"""What keeps a night from sending anything is named before the night is solved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model registry in a bucket: the address is the operator's, and no local folder takes its place."""
+"""The model registry in a bucket: no local folder takes its place."""
 
 from __future__ import annotations
 
