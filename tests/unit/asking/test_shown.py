@@ -69,8 +69,8 @@ def test_the_terminal_shows_bars_prices_and_words(tight: Lake, monkeypatch, caps
     monkeypatch.setenv("ANGELIA_HOME", str(tight.store.url).removesuffix("/lake"))
     with pytest.raises(SystemExit) as stopped:
         main(["plan", "show", "--json"])
-    why = json.loads(capsys.readouterr().out)
+    shown_as = json.loads(capsys.readouterr().out)
     assert stopped.value.code == 0
-    assert said["commit"] == "decisions/ds=2026-11-14@1"
-    assert said["outcomes"] == meta["outcomes"]
-    assert [one["says"] for one in said["channels"]] == [words.says for words in scarcity(meta)]
+    assert shown_as["commit"] == "decisions/ds=2026-11-14@1"
+    assert shown_as["outcomes"] == meta["outcomes"]
+    assert [one["says"] for one in shown_as["channels"]] == [words.says for words in scarcity(meta)]
