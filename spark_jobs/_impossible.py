@@ -20,8 +20,5 @@ def impossible(catalog: Catalog, terms: Terms, inputs: Inputs) -> list[Contradic
         terms.start.date(),
         sizes=inputs.audiences.meta.get("sizes"),
         hours_left=terms.n_slots - terms.first_slot,
-        capacity={
-            channel.id: int(messages)
-            for channel, messages in zip(terms.channels, whole.sum(axis=1), strict=True)
-        },
+        capacity={one.id: int(messages) for one, messages in zip(terms.channels, whole, strict=True)},
     )
