@@ -206,8 +206,7 @@ class _Changes:
                         f"--set {name}=0: a budget is at least 1",
                         fix=f"leave it out with stop.{campaign}=yes",
                     )
-                most = None if value == NONE else {"max_messages": _whole(name, value)}
-                self._put(("campaign", campaign), name, "budget", most)
+                self._budget(("campaign", campaign), name, None if value == NONE else _whole(name, value))
             case "value", campaign:
                 self._put(("campaign", campaign), name, "value_per_open", _number(name, value))
             case "priority", campaign:
@@ -260,6 +259,12 @@ class _Changes:
 
     def _part(self, key: tuple[str, str], name: str, field: str, part: str, value: Any) -> None:
         self._document(key, name)[field][part] = value
+
+    def _budget(self, key: tuple[str, str], name: str, most: int | None) -> None:
+        # Whatever else a budget says stays as it is.
+        document = self._document(key, name)
+        budget = {**(document["budget"] or {}), "max_messages": most}
+        document["budget"] = budget if any(value is not None for value in budget.values()) else None
 
     def _caps(self, name: str, rest: str, value: str) -> bool:
         who, _, span = rest.partition(".")
