@@ -256,7 +256,7 @@ def offer(
 
 
 def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> tuple[Fixed, list[str]]:
-    """Build the shards' problems and solve them as one night; return what contradicted itself, too."""
+    """Build the shards' problems and solve them as one night; return contradictions, too."""
     fixed, bound = offer(spark, context, shards, price(spark, context, shards))
     return replace(fixed, bound=bound), []
 

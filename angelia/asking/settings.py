@@ -125,7 +125,7 @@ def change(catalog: Catalog, running: Sequence[str], wanted: Mapping[str, str]) 
 
 @dataclass(frozen=True)
 class HourTerms(Terms):
-    """Terms in which single slots of channels have a capacity of their own: (channel, slot, messages)."""
+    """Terms in which single slots have a capacity: (channel, slot, messages)."""
 
     by_slot: tuple[tuple[int, int, int], ...] = ()
 

@@ -1,4 +1,4 @@
-"""What became of a planned message: emitted, held back, sent, opened, by whichever rows there are."""
+"""What became of a planned message: emitted, held back, sent, opened."""
 
 from __future__ import annotations
 
