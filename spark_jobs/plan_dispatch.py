@@ -55,7 +55,7 @@ from angelia.planning.inputs import (
     terms_of,
 )
 from angelia.planning.terms import Terms
-from spark_jobs._contradictions import contradictions
+from spark_jobs._impossible import impossible
 from spark_jobs._problems import PlanContext, Planned, explore_usage, joined, keep, kept, part_of, prepare
 from spark_jobs._session import (
     ShardResult,
@@ -262,10 +262,10 @@ def offer(
     return fixed, bound
 
 
-def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> Fixed:
-    """Build the shards' problems and solve them as one night."""
+def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> tuple[Fixed, list[str]]:
+    """Build the shards' problems and solve them as one night; return contradictions, too."""
     fixed, bound = offer(spark, context, shards, price(spark, context, shards))
-    return replace(fixed, bound=bound)
+    return replace(fixed, bound=bound), []
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -276,12 +276,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
     inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))
     shards = all_shards(inputs.index)
-    impossible = [str(one) for one in contradictions(catalog, terms, inputs)]
-    for line in impossible:
+    named = [str(one) for one in impossible(catalog, terms, inputs)]
+    for line in named:
         progress(f"plan_dispatch: {line}")
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
-        solved = solve_shards(spark, context, shards)
+        solved, told = solve_shards(spark, context, shards)
         written = run_shards(spark, shards, partial(write_shard, context, solved))
         for number in shards:
             lake.store.delete(context.problem_key(number))
@@ -293,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written])
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
-            meta={**meta, "contradictions": impossible} if impossible else meta,
+            meta={**meta, "contradictions": [*named, *told]} if named or told else meta,
             params={
                 "lead_hours": settings.lead_hours,
                 "skip_before": args.skip_before.isoformat() if args.skip_before else None,

@@ -8,14 +8,17 @@ because capacity is a provider's and not a person's.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
+
+import numpy as np
 
 from angelia.catalog.documents import AnyDocument, parse_document
 from angelia.catalog.snapshot import Catalog, catalog_of, documents_of
 from angelia.errors import InvalidInput
+from angelia.planning.problem import I64, Limits
 from angelia.planning.terms import Terms
 
 NONE = "none"
@@ -120,19 +123,42 @@ def change(catalog: Catalog, running: Sequence[str], wanted: Mapping[str, str]) 
     return made.result()
 
 
+@dataclass(frozen=True)
+class HourTerms(Terms):
+    """Terms in which single slots have a capacity: (channel, slot, messages)."""
+
+    by_slot: tuple[tuple[int, int, int], ...] = ()
+
+    def limits(self) -> Limits:
+        """Return what the priced part of the plan may use."""
+        limits = super().limits()
+        capacity, rest = limits.capacity.copy(), 1.0 - self.explore_pct / 100.0
+        for channel, slot, messages in self._ahead():
+            capacity[channel, slot] = int(np.floor(messages * rest))
+        return replace(limits, capacity=capacity)
+
+    def explore_limits(self) -> I64:
+        """Return what is set aside for the exploration stratum."""
+        reserve, priced = super().explore_limits(), self.limits()
+        for channel, slot, messages in self._ahead():
+            at = channel * self.n_slots + slot
+            reserve[at] = messages - priced.capacity[channel, slot]
+        return reserve
+
+    def _ahead(self) -> Iterator[tuple[int, int, int]]:
+        """Yield what is set of hours that have not passed."""
+        return (one for one in self.by_slot if one[1] >= self.first_slot)
+
+
 def with_hours(terms: Terms, hours: Mapping[tuple[str, int], int]) -> Terms:
     """Return terms in which some UTC hours have a capacity of their own."""
+    if not hours:
+        return terms
     of_slot = {(terms.start + timedelta(hours=slot)).hour: slot for slot in range(terms.n_slots)}
-    channels = tuple(
-        replace(
-            channel,
-            by_slot=tuple(
-                sorted((of_slot[hour], n) for (name, hour), n in hours.items() if name == channel.id)
-            ),
-        )
-        for channel in terms.channels
-    )
-    return replace(terms, channels=channels)
+    of_channel = {channel.id: number for number, channel in enumerate(terms.channels)}
+    by_slot = sorted((of_channel[name], of_slot[hour], n) for (name, hour), n in hours.items())
+    own = {field.name: getattr(terms, field.name) for field in fields(Terms)}
+    return HourTerms(**own, by_slot=tuple(by_slot))
 
 
 class _Changes:
@@ -180,8 +206,7 @@ class _Changes:
                         f"--set {name}=0: a budget is at least 1",
                         fix=f"leave it out with stop.{campaign}=yes",
                     )
-                most = None if value == NONE else {"max_messages": _whole(name, value)}
-                self._put(("campaign", campaign), name, "budget", most)
+                self._budget(("campaign", campaign), name, None if value == NONE else _whole(name, value))
             case "value", campaign:
                 self._put(("campaign", campaign), name, "value_per_open", _number(name, value))
             case "priority", campaign:
@@ -234,6 +259,12 @@ class _Changes:
 
     def _part(self, key: tuple[str, str], name: str, field: str, part: str, value: Any) -> None:
         self._document(key, name)[field][part] = value
+
+    def _budget(self, key: tuple[str, str], name: str, most: int | None) -> None:
+        # Whatever else a budget says stays as it is.
+        document = self._document(key, name)
+        budget = {**(document["budget"] or {}), "max_messages": most}
+        document["budget"] = budget if any(value is not None for value in budget.values()) else None
 
     def _caps(self, name: str, rest: str, value: str) -> bool:
         who, _, span = rest.partition(".")

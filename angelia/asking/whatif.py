@@ -29,7 +29,7 @@ from angelia.planning.certificate import certificate
 from angelia.planning.inputs import material_facts, terms_of
 from angelia.planning.terms import Terms
 from spark_jobs import plan_dispatch
-from spark_jobs._contradictions import contradictions
+from spark_jobs._impossible import impossible
 from spark_jobs._problems import PlanContext
 from spark_jobs._session import all_shards
 
@@ -170,15 +170,15 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
     night = open_night(lake, ds)
     _require_rows(night)
     catalog, terms = _changed(night, settings)
-    impossible = contradictions(catalog, terms, night.inputs)
-    for one in impossible:  # before minutes are spent on it
+    named = impossible(catalog, terms, night.inputs)
+    for one in named:  # before minutes are spent on it
         progress(f"what if: {one}")
     shards = all_shards(night.inputs.index)
     before, after = _Side(night.terms), _Side(terms)
     moves: dict[str, Moves] = {}
     with scratch_lake(lake) as scratch:
         context = PlanContext(scratch, night.inputs, terms, material_facts(catalog), FOLDER)
-        solved = plan_dispatch.solve_shards(None, context, shards)
+        solved, told = plan_dispatch.solve_shards(None, context, shards)
         stats = []
         for shard in shards:
             written = plan_dispatch.write_shard(context, solved, shard)
@@ -201,7 +201,7 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
         dict(sorted(moves.items())),
         _outcomes(before.outcomes, after.outcomes),
         {"plan": _certificate(night.plan.meta), "what_if": _certificate(meta)},
-        tuple(map(str, impossible)),
+        (*map(str, named), *told),
         tuple(_notes(night)),
     )
 

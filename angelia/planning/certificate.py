@@ -43,16 +43,13 @@ def certificate(
     terms: Terms, prices: I64, bound: int, stats: Sequence[Mapping[str, Any]]
 ) -> dict[str, object]:
     """Return what is published with a plan, from the counts of its shards (`summarise`)."""
-    decided, by_cell, by_hour, by_campaign, drawn = (Counter[Any]() for _ in range(5))
+    decided, by_cell, by_hour, by_campaign = (Counter[Any]() for _ in range(4))
     for shard in stats:
         decided.update(shard["outcomes"])
         for slot, channel, campaign, n in shard["messages"]:
             by_cell[slot, channel, campaign] += n
             by_hour[slot, channel] += n
             by_campaign[campaign] += n
-        for slot, channel, campaign, n in shard.get("drawn", ()):
-            drawn[slot, channel] += n
-            drawn[campaign] += n
     messages = [Messages(slot, channel, campaign, n) for (slot, channel, campaign), n in by_cell.items()]
     primal = sum(shard["primal"] - shard["explore_value"] for shard in stats)
     return {
@@ -61,7 +58,7 @@ def certificate(
         "bound_micros": bound,
         "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
         "n_explore": sum(shard["n_explore"] for shard in stats),
-        "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign, drawn)],
+        "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign, stats)],
         "start": terms.start.isoformat(),
         "hours_passed": terms.first_slot,
         "by_hour": {f"{slot}|{channel}": n for (slot, channel), n in sorted(by_hour.items())},
@@ -71,15 +68,24 @@ def certificate(
 
 
 def _limits(
-    terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Counter[Any], drawn: Counter[Any]
+    terms: Terms,
+    prices: I64,
+    by_hour: Counter[Any],
+    by_campaign: Counter[Any],
+    stats: Sequence[Mapping[str, Any]],
 ) -> list[Limit]:
     """Return hours by channel, then budgets: the order of `prices`, (c*h + k,)."""
     slots = [str(slot) for slot in terms.slots()]
     c, h = terms.limits().capacity.shape
-    priced = terms.limits().flat()  # what is left when the drawn messages' share is set aside
+    priced, reserve = terms.limits().flat(), terms.explore_limits()
+    drawn = Counter[Any]()
+    for slot, channel_id, campaign_id, n in (cell for shard in stats for cell in shard.get("drawn", ())):
+        drawn[slot, channel_id] += n
+        drawn[campaign_id] += n
+    # What is left for chosen messages: the share set aside for drawn ones is not theirs.
     hours = [
         Limit(
-            int(capacity),
+            int(priced[i * h + s] + reserve[i * h + s]),
             by_hour[slots[s], channel.id],
             int(prices[i * h + s]),
             channel=channel.id,
@@ -87,7 +93,7 @@ def _limits(
             left=int(priced[i * h + s]) - by_hour[slots[s], channel.id] + drawn[slots[s], channel.id],
         )
         for i, channel in enumerate(terms.channels)
-        for s, capacity in enumerate(channel.capacities(h, terms.first_slot))
+        for s in range(h)
     ]
     budgets = [
         Limit(

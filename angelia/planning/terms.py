@@ -63,21 +63,12 @@ class Campaign:
 
 @dataclass(frozen=True)
 class Channel:
-    """What the plan must know of a channel; `by_slot` gives single slots another capacity."""
+    """What the plan must know of a channel."""
 
     id: str
     cost_micros: int
     capacity_per_hour: int
     max_per_vendor_day: tuple[tuple[str, int], ...] = ()
-    by_slot: tuple[tuple[int, int], ...] = ()
-
-    def capacities(self, n_slots: int, first_slot: int = 0) -> I64:
-        """Return what the channel may send in each slot, (h,); nothing before `first_slot`."""
-        capacity = np.full(n_slots, self.capacity_per_hour, np.int64)
-        for slot, messages in self.by_slot:
-            capacity[slot] = messages
-        capacity[:first_slot] = 0
-        return capacity
 
 
 @dataclass(frozen=True)
@@ -111,7 +102,7 @@ class Terms:
         rest = 1.0 - self.explore_pct / 100.0
         capacity = np.zeros((len(self.channels), self.n_slots), np.int64)
         for c, channel in enumerate(self.channels):
-            capacity[c] = channel.capacities(self.n_slots, self.first_slot)
+            capacity[c, self.first_slot :] = channel.capacity_per_hour
         budget = [NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns]
         return Limits(
             capacity=np.floor(capacity * rest).astype(np.int64),
@@ -126,7 +117,9 @@ class Terms:
     def explore_limits(self) -> I64:
         """Return what is set aside for the exploration stratum, per constraint (c*h + k,)."""
         priced = self.limits()
-        whole = [channel.capacities(self.n_slots, self.first_slot) for channel in self.channels]
+        whole = [np.full(self.n_slots, channel.capacity_per_hour, np.int64) for channel in self.channels]
+        for hours in whole:
+            hours[: self.first_slot] = 0
         budget = np.array(
             [NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns], np.int64
         )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from angelia.asking import whatif_text
-from angelia.asking.settings import parse
+from angelia.asking.night import open_night
+from angelia.asking.settings import parse, with_hours
 from angelia.asking.whatif import WhatIf, known_settings, what_if
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
+from spark_jobs._impossible import impossible
+from tests.unit.planning.test_eligibility import TERMS
 from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 ANSWERS: dict[tuple[str, ...], WhatIf] = {}
@@ -137,3 +141,23 @@ def test_impossible_limits_are_named_before_solving(tight: Lake) -> None:
     assert "campaign sale: caps[0].messages: 0 messages: nothing will be sent; give at least 1" in said
     assert "campaign digest: channels: fcm, sms may send 0 in every planned hour" in said
     assert answer.total.what_if.messages == 0
+
+
+def test_a_nights_own_numbers_are_looked_at(tight: Lake) -> None:
+    night = open_night(tight, DS)
+    sizes = replace(night.inputs, audiences=replace(night.inputs.audiences, meta={"sizes": {"even": 0}}))
+    late = replace(night.terms, first_slot=night.terms.n_slots)
+    said = "\n".join(map(str, impossible(night.catalog, late, sizes)))
+    assert "the night: all planned hours have passed" in said
+    assert "campaign digest: audience even holds nobody" in said
+    assert "campaign sale: channels: fcm, sms may send 0 in every planned hour" in said
+
+
+def test_an_hours_own_capacity_is_the_plans_and_explorations() -> None:
+    terms = with_hours(replace(TERMS, first_slot=2, explore_pct=5.0), {("fcm", 4): 9, ("fcm", 8): 40})
+    assert terms.start.hour == 4
+    limits, reserve = terms.limits(), terms.explore_limits()
+    assert limits.capacity[0, [0, 1, 4]].tolist() == [0, 0, 38]  # the first has passed
+    assert reserve[[0, 1, 4]].tolist() == [0, 0, 2]
+    assert limits.capacity[0, 5] + reserve[5] == TERMS.channels[0].capacity_per_hour
+    assert with_hours(TERMS, {}) is TERMS

@@ -6,10 +6,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from angelia.asking import why_text
 from angelia.asking.night import open_night
+from angelia.asking.person import PersonNight
 from angelia.asking.records import CampaignWhy, Why
 from angelia.asking.why import why
 from angelia.catalog.documents import parse_document
@@ -18,7 +20,8 @@ from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.rows import user_name
 from angelia.errors import Corrupt, NotFound
 from angelia.lake import Lake
-from tests.unit.spark_jobs.test_plan_dispatch import BEFORE, DS, PENDING, PUSHES
+from angelia.users.one_person import PersonLake
+from tests.unit.spark_jobs.test_plan_dispatch import BEFORE, DS, PENDING
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +86,29 @@ def test_full_hours_are_named_with_their_price(tight: Lake, decided) -> None:
 
 
 def test_closed_hours_are_counted_under_one_reason(tight: Lake, decided) -> None:
-    number = next(i for i, _ in decided["sent"] if any(push["ordinal"] == i for push in PUSHES))
+    # Two hours before the night begins they are sent another: the gap closes its first hours.
     pending = {row["ordinal"] for row in PENDING}
-    assert number in pending  # two hours before the night begins: the gap closes its first hours
+    number = next(i for i, one in decided["sent"] if one["campaign_id"] == "sale" and i in pending)
     closed = dict(one(ask(tight, number, "sale")).closed)
     assert closed["less than 5 h from another message"] > 0
-    assert sum(closed.values()) <= 24
+    mine = PersonNight.of(open_night(tight, DS), PersonLake(tight, number, 8))
+    assert mine is not None
+    row = mine.row("sale")
+    is_open = mine.problem.allowed[row] & (mine.problem.room[0] >= 1)
+    assert sum(closed.values()) == 24 - is_open.sum()
+    # Later hours are closed by the gap and by the caps: they count once.
+    both = replace(mine.problem, room=np.zeros_like(mine.problem.room))
+    assert sum(replace(mine, problem=both).closed(mine.night.terms.campaigns[0]).values()) == 24
+
+
+def test_a_limit_with_room_and_no_price_binds_nobody(tight: Lake, decided, monkeypatch) -> None:
+    number, choice = decided["no_budget"][0]
+    night = open_night(tight, DS)
+    roomy = [replace(limit, used=0, left=limit.capacity, price_micros=0) for limit in night.limits]
+    meta = night.plan.meta | {"constraints": [limit.as_meta() for limit in roomy]}
+    changed = replace(night, plan=replace(night.plan, meta=meta))
+    monkeypatch.setattr("angelia.asking.why.open_night", lambda *_: changed)
+    assert one(ask(tight, number, choice["campaign_id"])).binding == ()
 
 
 def test_a_campaign_of_another_audience_says_so(tight: Lake) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from angelia.contracts.certificate import Limit, Messages, limits_of, messages_of
@@ -29,7 +27,6 @@ def test_a_certificate_adds_up_shards_and_prices_limits() -> None:
     shard = {
         "outcomes": {"sent": 2, "capped": 1},
         "messages": [[slots[1], channel, campaign, 2]],
-        "drawn": [[slots[1], channel, campaign, 1]],
         "primal": 90,
         "explore_value": 10,
         "n_explore": 1,
@@ -41,15 +38,5 @@ def test_a_certificate_adds_up_shards_and_prices_limits() -> None:
     assert (meta["primal_micros"], meta["gap_pct"], meta["n_explore"]) == (160, 20.0, 2)
     assert messages_of(meta) == [Messages(slots[1], channel, campaign, 4)]
     first = limits_of(meta)[1]
-    whole, left = TERMS.channels[0].capacity_per_hour, int(limits.capacity[0, 1]) - (4 - 2)
+    whole, left = TERMS.channels[0].capacity_per_hour, int(limits.capacity[0, 1]) - 4
     assert first == Limit(whole, 4, 1, channel=channel, slot=slots[1], left=left)
-
-
-def test_passed_hours_and_single_hours_have_their_own_capacity() -> None:
-    first, *others = TERMS.channels
-    terms = replace(TERMS, first_slot=2, channels=(replace(first, by_slot=((3, 7),)), *others))
-    assert terms.limits().capacity[0, :4].tolist() == [0, 0, int(terms.limits().capacity[0, 2]), 7]
-    assert terms.explore_limits()[:4].tolist() == [0, 0, 0, 0]
-    meta = certificate(terms, np.zeros(terms.limits().n_constraints, np.int64), 0, [])
-    capacities = [limit.capacity for limit in limits_of(meta)[:4]]
-    assert capacities == [0, 0, first.capacity_per_hour, 7]

@@ -8,17 +8,17 @@ from angelia.planning.inputs import Inputs
 from angelia.planning.terms import Terms
 
 
-def contradictions(catalog: Catalog, terms: Terms, inputs: Inputs) -> list[Contradiction]:
+def impossible(catalog: Catalog, terms: Terms, inputs: Inputs) -> list[Contradiction]:
     """Return why campaigns of a night can send nothing; to be said before it is solved."""
-    capacity = {
-        channel.id: int(channel.capacities(terms.n_slots, terms.first_slot).sum())
-        for channel in terms.channels
-    }
+    priced = terms.limits()
+    n = priced.capacity.size
+    # What chosen messages may use, and what is set aside for drawn ones.
+    whole = (priced.flat()[:n] + terms.explore_limits()[:n]).reshape(priced.capacity.shape).sum(axis=1)
     return before_planning(
         catalog,
         [campaign.id for campaign in terms.campaigns],
         terms.start.date(),
         sizes=inputs.audiences.meta.get("sizes"),
         hours_left=terms.n_slots - terms.first_slot,
-        capacity=capacity,
+        capacity={one.id: int(messages) for one, messages in zip(terms.channels, whole, strict=True)},
     )
