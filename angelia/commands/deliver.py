@@ -244,8 +244,8 @@ def ledger_due(
     """List the unfinished parts whose window is open, of every recent plan; nothing is sealed or claimed by
     asking.
     """
+    from angelia.delivery.clock import lease_now
     from angelia.delivery.manifest.parts import due_parts
-    from angelia.delivery.worker.run import lease_now
 
     found = due_parts(open_lake(), parse_instant(now) if now else lease_now())
     rows = [
@@ -329,8 +329,8 @@ def ledger_resend(
     `angelia deliver` (or hourly_dispatch) sends what was put up. Running it twice puts up nothing twice.
     Count first: what is put up has the hash of the count, less who refused or whose window closed since.
     """
+    from angelia.delivery.clock import lease_now
     from angelia.delivery.ledger.resend import lines, resend
-    from angelia.delivery.worker.run import lease_now
 
     names = sorted({name.strip() for name in campaigns.split(",") if name.strip()})
     if not names:

@@ -6,10 +6,9 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset, ids
-from angelia.delivery.clock import SimulatedClock
+from angelia.delivery.clock import SimulatedClock, lease_now
 from angelia.delivery.ledger.resend import _refused, lines, resend
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.run import lease_now
 from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
 from tests.unit.delivery.given import DS, HOUR, LOST, OK
