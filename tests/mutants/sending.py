@@ -122,7 +122,7 @@ SENDING = (
         "--slots does not divide the quota",
         "config.quota_per_minute / options.slots",
         "config.quota_per_minute",
-        ("delivery/test_gates.py",),
+        ("delivery/test_senders.py",),
     ),
     Mutant(
         "one try too many",

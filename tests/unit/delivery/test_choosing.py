@@ -1,4 +1,4 @@
-"""Which parts a run takes: whole hours only, and nothing sealed too early."""
+"""Which parts a run takes: those asked for, in sound hours, and nothing sealed too early."""
 
 from __future__ import annotations
 

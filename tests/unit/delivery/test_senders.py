@@ -1,4 +1,4 @@
-"""The channels of a run: opened once, as the plan describes them."""
+"""The channels of a run: each opened once, as the plan describes it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_rehearsal_reaches_nobody_real(url: str, rehearse: bool, lake: Lake) -
     assert real.of("fcm", commit).channel == "fcm"
 
 
-def test_a_name_that_looks_like_a_providers_may_be_rehearsed(lake: Lake) -> None:
+def test_a_name_that_only_looks_real_may_be_rehearsed(lake: Lake) -> None:
     commit = sample_plan.make(lake, DS, 5)
     channels, _ = senders(lake, url="https://notgoogleapis.com")
     assert channels.of("fcm", commit).channel == "fcm"

@@ -1,4 +1,4 @@
-"""What a part leaves behind is counted once, however many parts of a file end at once."""
+"""What a part leaves behind is counted once, though parts of its file end side by side."""
 
 from __future__ import annotations
 
