@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from angelia.contracts import outcomes
-from angelia.contracts.certificate import Limit, Messages, messages_meta
+from angelia.contracts.certificate import Limit, Messages, limits_of, messages_meta
 from angelia.contracts.derived import DECISION
 from angelia.planning.problem import I64
 from angelia.planning.terms import Terms
@@ -90,3 +90,16 @@ def _limits(terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Count
         if campaign.max_messages is not None
     ]
     return [*hours, *budgets]
+
+
+def prices_before(terms: Terms, meta: Mapping[str, Any]) -> I64:
+    """Return an earlier plan's prices for the limits of this one: by channel and hour of day, by campaign."""
+    limits = terms.limits()
+    hours = {(limit.channel, (limit.slot or "")[-2:]): limit.price_micros for limit in limits_of(meta)}
+    budgets = {limit.campaign_id: limit.price_micros for limit in limits_of(meta)}
+    prices = np.zeros(limits.n_constraints, np.int64)
+    names = [(channel.id, str(slot)[-2:]) for channel in terms.channels for slot in terms.slots()]
+    prices[: len(names)] = [hours.get(name, 0) for name in names]
+    own = [budgets.get(campaign.id, 0) for campaign in terms.campaigns]
+    prices[len(names) : len(names) + len(own)] = own
+    return prices

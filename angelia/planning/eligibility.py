@@ -19,7 +19,7 @@ import numpy.typing as npt
 from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
-from angelia.planning.problem import I64, Bools, Choice, Limits, Problem
+from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
 from angelia.planning.terms import Campaign, Cap, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import LocalHours, in_hours, in_quiet, is_day_off, local_grid
@@ -267,14 +267,13 @@ def thin_drawn(
     score enters.
     """
     rows = np.flatnonzero(drawn.slot >= 0)
-    hours, campaigns = problem.constraints(drawn, rows, limits)
     rate = np.minimum(1.0, reserve / np.maximum(demand, 1))
     # Three standard deviations below the reserve, since dropping is by hash and only right on average.
     rate = np.where(
         rate < 1.0, np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1)), 1.0
     )
     lot = (problem.tie[rows] >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    gone = rows[lot >= np.minimum(rate[hours], rate[campaigns])]
+    gone = rows[lot >= of_each(problem.constraints(drawn, rows, limits), rate, nothing=1).min(axis=0)]
     dropped = np.zeros(problem.n_pairs, bool)
     dropped[gone] = True
     return Choice(

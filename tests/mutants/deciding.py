@@ -20,8 +20,8 @@ DECIDING = (
     ),
     Mutant(
         "a cut-off overfills capacity",
-        "if by_rank[place] > left:",
-        "if left <= 0:",
+        "if by_rank[place] > rest:",
+        "if rest <= 0:",
         ("planning/test_admit.py",),
     ),
     Mutant(
