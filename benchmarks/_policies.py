@@ -29,6 +29,7 @@ from angelia.planning.eligibility import (
 from angelia.planning.inputs import (
     Inputs,
     Shard,
+    category_hours,
     days_needed,
     find_inputs,
     load_shard,
@@ -72,7 +73,7 @@ class Night:
         facts = material_facts(catalog)
         shard = load_shard(site.lake, inputs, terms, facts, 0)
         offers = read_offers(site.lake, inputs, terms, facts, shard.people, 0)
-        hours = CategoryHours.of(inputs.send_times.meta)
+        hours = category_hours(inputs)
         contexts = {
             (campaign.id, name): Context(campaign.id, name, campaign.topic, catalog.materials[name].category)
             for campaign in catalog.campaigns.values()

@@ -28,6 +28,9 @@ from angelia.planning.terms import Arm, Campaign, Cap, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.index import require_index
 
+# Scores, curves and factors are read to so many binary places. Processors differ in the last of 52; what is
+# rounded does not, nor do the plan's bytes.
+SCORE_BITS, CURVE_BITS = 20, 16
 # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h
 # after them
 WEEK_DAYS = 9
@@ -193,12 +196,23 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, s
     bits = int(inputs.index.meta["shard_bits"])
     people = _people(lake, inputs, terms, shard, bits)
     offers = read_offers(lake, inputs, terms, facts, people, shard)
-    hours = CategoryHours.of(inputs.send_times.meta)
+    hours = category_hours(inputs)
     past = _past(lake, inputs, terms, people, shard, bits)
     night = open_hours(terms, people)
     drawn = [draw_material(terms, people, night, offer, facts, hours) for offer in offers]
     pairs, material, propensity = gather(terms, offers, drawn, facts, hours)
     return Shard(people, pairs, past, material, propensity)
+
+
+def to_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return values rounded to so many binary places."""
+    return np.asarray(np.rint(values * 2.0**bits) / 2.0**bits)
+
+
+def category_hours(inputs: Inputs) -> CategoryHours:
+    """Return how categories are opened by cell and weekday, as this night knows it."""
+    hours = CategoryHours.of(inputs.send_times.meta)
+    return CategoryHours(hours.row, to_bits(hours.factor, CURVE_BITS), to_bits(hours.weekday, CURVE_BITS))
 
 
 def read_offers(
@@ -262,7 +276,7 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
     workday, day_off = np.ones((len(ordinal), 24)), np.ones((len(ordinal), 24))
     at = np.searchsorted(ordinal, curves["ordinal"].to_numpy())
     for into, name in ((workday, "workday"), (day_off, "day_off")):
-        into[at] = curves[name].combine_chunks().flatten().to_numpy().reshape(-1, 24)
+        into[at] = to_bits(curves[name].combine_chunks().flatten().to_numpy().reshape(-1, 24), CURVE_BITS)
     reach = table["channels"].to_pylist()
     ids = table["user_id"].to_pylist()
     return People(
@@ -293,7 +307,7 @@ def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> n
         rows = np.searchsorted(ordinals, owner[hit])
         inside = rows < len(ordinals)
         inside[inside] = ordinals[rows[inside]] == owner[hit][inside]
-        grid[rows[inside], column] = p[hit][inside]
+        grid[rows[inside], column] = to_bits(p[hit][inside], SCORE_BITS)
     return grid
 
 

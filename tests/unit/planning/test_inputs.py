@@ -148,3 +148,36 @@ def test_a_campaigns_own_cap_counts_as_far_back_as_it_says(night: Lake) -> None:
         assert (
             np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist() == expected
         )
+
+
+def by_another_processor(table: pa.Table, *names: str) -> pa.Table:
+    """Return a table whose fractions differ in the last place, up and down in turn."""
+    for name in names:
+        column = table[name].combine_chunks()
+        is_list = not pa.types.is_floating(column.type)
+        flat = (column.flatten() if is_list else column).to_numpy().copy()
+        flat[::2], flat[1::2] = np.nextafter(flat[::2], 9.0), np.nextafter(flat[1::2], 0.0)
+        values = pa.array(flat)
+        if is_list:
+            values = pa.FixedSizeListArray.from_arrays(values, 24).cast(column.type)
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    return table
+
+
+def test_last_places_of_scores_and_curves_change_nothing(night: Lake) -> None:
+    wanted = terms()
+
+    def problem_now() -> list[np.ndarray]:
+        inputs = find_inputs(night, DS, days_needed(wanted, 28))
+        shard = load_shard(night, inputs, wanted, NO_FACTS, 0)
+        problem, _, _ = build(wanted, shard.people, shard.pairs, shard.past)
+        return [problem.value, shard.pairs.p_open, shard.material_propensity]
+
+    before = problem_now()
+    for name, columns in (("material_scores", ["p_open"]), ("send_times", ["workday", "day_off"])):
+        table = night.read(night.require(name, ds=DS))
+        other = by_another_processor(table, *columns)
+        assert not other.equals(table)
+        write(night, name, other)
+    for old, new in zip(before, problem_now(), strict=True):
+        assert np.array_equal(old, new)
