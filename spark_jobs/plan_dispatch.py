@@ -41,7 +41,7 @@ from angelia.planning.inputs import (
     terms_of,
 )
 from angelia.planning.problem import of_each
-from angelia.planning.terms import Terms
+from angelia.planning.terms import Terms, contradictions
 from spark_jobs._problems import (
     PlanContext,
     explore_usage,
@@ -140,7 +140,12 @@ def build_shard(context: PlanContext, share: float, number: int) -> ShardResult:
     keep_rows(context, number, undecided_rows(planned, terms))
     keep_sample(context.lake.store, context.key(number, "sample"), price_sample(planned, terms, share))
     keep_night(context, number, Night.of(planned.problem, terms.limits(), planned.drawn))
-    return ShardResult(number, [], {"explore": explore_usage(planned, terms).tolist()})
+    problem = planned.problem
+    may = problem.allowed.any(axis=1) & problem.channels.any(axis=1) & ~problem.is_explore
+    reach = np.bincount(problem.pair_campaign[may], minlength=len(terms.campaigns))
+    return ShardResult(
+        number, [], {"explore": explore_usage(planned, terms).tolist(), "reach": reach.tolist()}
+    )
 
 
 def thin_draws(
@@ -171,14 +176,20 @@ def write_shard(context: PlanContext, solved: Solved, number: int) -> ShardResul
     return ShardResult(number, [entry], {**summarise(table), "explore_value": value})
 
 
-def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> Solved:
-    """Build the shards' problems and solve them as one night."""
+def solve_shards(
+    spark: SparkSession, context: PlanContext, shards: Sequence[int]
+) -> tuple[Solved, list[str]]:
+    """Build the shards' problems and solve them as one night; return what contradicted itself, too."""
     terms, limits = context.terms, context.terms.limits()
     n_users = int(context.inputs.index.meta["n_users"])
     share = min(1.0, SAMPLE_USERS / max(n_users, 1))
-    demand = np.zeros(limits.n_constraints, np.int64)
+    demand, reach = np.zeros(limits.n_constraints, np.int64), np.zeros(len(terms.campaigns), np.int64)
     for result in run_shards(spark, shards, partial(build_shard, context, share)):
         demand += np.array(result.stats["explore"], np.int64)
+        reach += np.array(result.stats["reach"], np.int64)
+    told, limits = contradictions(terms, limits, reach)
+    for line in told:
+        progress(f"plan_dispatch: {line}")
 
     def run(step: Step) -> list[dict[str, Any]]:
         return [result.stats for result in run_shards(spark, shards, partial(step_shard, context, step))]
@@ -186,7 +197,7 @@ def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int
     run(partial(thin_draws, limits, demand, terms.explore_limits()))
     kept = [kept_sample(context.lake.store, context.key(number, "sample")) for number in shards]
     previous = context.inputs.previous
-    return solve(
+    solved = solve(
         run,
         limits,
         joined(kept),
@@ -194,6 +205,7 @@ def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int
         start=None if previous is None else prices_before(terms, previous.meta),
         report=lambda line: progress(f"plan_dispatch: {line}"),
     )
+    return solved, told
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -206,14 +218,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     shards = all_shards(inputs.index)
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
-        solved = solve_shards(spark, context, shards)
+        solved, told = solve_shards(spark, context, shards)
         written = run_shards(spark, shards, partial(write_shard, context, solved))
         context.forget(shards)
         for result in written:
             for entry in result.files:
                 attempt.add(entry)
         _refuse_if_moved(lake, inputs, args.ds)
-        meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written])
+        meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written], told)
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
             meta=meta,

@@ -237,9 +237,16 @@ class SendWindow(DocumentPart):
 
 
 class Budget(DocumentPart):
-    """At most so many messages of the campaign in one plan."""
+    """At most so many messages of the campaign in one plan, and at least so many if people allow."""
 
     max_messages: PositiveCount
+    min_messages: PositiveCount | None = None
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.min_messages is not None and self.min_messages > self.max_messages:
+            raise ValueError(f"min_messages {self.min_messages} is above max_messages {self.max_messages}")
+        return self
 
 
 class Campaign(Document):

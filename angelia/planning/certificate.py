@@ -37,9 +37,16 @@ def summarise(table: pa.Table) -> dict[str, Any]:
 
 
 def certificate(
-    terms: Terms, prices: I64, bound: int, stats: Sequence[Mapping[str, Any]]
+    terms: Terms,
+    prices: I64,
+    bound: int,
+    stats: Sequence[Mapping[str, Any]],
+    contradictions: Sequence[str] = (),
 ) -> dict[str, object]:
-    """Return what is published with a plan, from the counts of its shards (`summarise`)."""
+    """Return what is published with a plan, from the counts of its shards (`summarise`).
+
+    `contradictions`: minimums that no plan could reach, in words.
+    """
     decided, by_cell, by_hour, by_campaign = (Counter[Any]() for _ in range(4))
     for shard in stats:
         decided.update(shard["outcomes"])
@@ -56,6 +63,18 @@ def certificate(
         "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
         "n_explore": sum(shard["n_explore"] for shard in stats),
         "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign)],
+        "speeds": _speeds(terms, prices, by_cell),
+        "minimums": [
+            {
+                "campaign_id": campaign.id,
+                "least": campaign.min_messages,
+                "sent": by_campaign[campaign.id],
+                "paid_micros": max(0, -int(prices[terms.limits().capacity.size + k])),
+            }
+            for k, campaign in enumerate(terms.campaigns)
+            if campaign.min_messages
+        ],
+        "contradictions": list(contradictions),
         "start": terms.start.isoformat(),
         "hours_passed": terms.first_slot,
         "by_hour": {f"{slot}|{channel}": n for (slot, channel), n in sorted(by_hour.items())},
@@ -90,6 +109,26 @@ def _limits(terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Count
         if campaign.max_messages is not None
     ]
     return [*hours, *budgets]
+
+
+def _speeds(terms: Terms, prices: I64, by_cell: Counter[Any]) -> list[dict[str, object]]:
+    """Return the hours of campaigns with a speed limit: how many may go, how many do, the price."""
+    slots, paced = [str(slot) for slot in terms.slots()], terms.paced().tolist()
+    own = prices[len(prices) - len(paced) * len(slots) :].reshape(len(paced), len(slots))
+    used: Counter[Any] = Counter()
+    for (slot, _, campaign), n in by_cell.items():
+        used[slot, campaign] += n
+    return [
+        {
+            "campaign_id": terms.campaigns[k].id,
+            "slot": slot,
+            "capacity": terms.campaigns[k].max_per_hour,
+            "used": used[slot, terms.campaigns[k].id],
+            "price_micros": int(own[i, s]),
+        }
+        for i, k in enumerate(paced)
+        for s, slot in enumerate(slots)
+    ]
 
 
 def prices_before(terms: Terms, meta: Mapping[str, Any]) -> I64:

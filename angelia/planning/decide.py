@@ -186,7 +186,7 @@ def solve(
     if not prices.any():
         offers = offers[-1:] * 3  # nothing is scarce: what luck overfills is offered again
     answers = run(partial(make, offers[0]))
-    bound = sum(answer["bound"] for answer in answers) + limits.worth_of(prices)
+    people = sum(answer["bound"] for answer in answers)
     rounds: list[Round] = []
     closed: tuple[int, ...] = ()
     for turn, offer in enumerate(offers):
@@ -204,7 +204,13 @@ def solve(
         answers = run(partial(admit, offer, rounds[-1], following))
         if is_last:
             break
-    return Solved(prices, tuple(rounds), bound, _total(answers, "held", limits))
+    used = _total(answers, "held", limits)
+    # A minimum that was not reached bounds nothing: the bound is that of the minimum reached.
+    reached = limits
+    if limits.least.size:
+        own = used[limits.capacity.size :][: limits.budget.size]
+        reached = replace(limits, least=np.minimum(limits.least, own))
+    return Solved(prices, tuple(rounds), people + reached.worth_of(prices), used)
 
 
 def _discounted(limits: Limits, prices: I64, tilt: Tilt, share: float) -> Offer:

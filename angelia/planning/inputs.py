@@ -123,7 +123,13 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
         first_slot=passed,
         campaigns=tuple(_campaign(catalog, document, days) for document in catalog.running(days).values()),
         channels=tuple(
-            Channel(c.id, c.cost_micros, c.capacity_per_hour, tuple(sorted(c.max_per_vendor_day.items())))
+            Channel(
+                c.id,
+                c.cost_micros,
+                # What a provider takes in an hour of full minutes is a limit like our own.
+                min(c.capacity_per_hour, 60 * c.quota_per_minute),
+                tuple(sorted(c.max_per_vendor_day.items())),
+            )
             for _, c in sorted(catalog.channels.items())
             if c.enabled
         ),
@@ -160,6 +166,10 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         max_messages=document.budget.max_messages if document.budget else None,
         caps=tuple(Cap(cap.messages, cap.days) for cap in document.caps),
         is_exempt=document.is_transactional,
+        min_messages=(document.budget.min_messages or 0) if document.budget else 0,
+        max_per_hour=None
+        if document.speed_limit_per_minute is None
+        else 60 * document.speed_limit_per_minute,
         salt=experiment.salt if experiment else "",
         arms=tuple(Arm(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment

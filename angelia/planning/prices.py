@@ -27,6 +27,8 @@ F64 = npt.NDArray[np.float64]
 TILT = 0.02  # by how much the prices of groups differ
 MEMORY = 20
 UNREACHED = 2**39  # a limit above it is none
+# Hours refuse a few of the messages that a minimum was to be reached with.
+_MORE_THAN_LEAST = 1.02
 _PAID_MOST = 8.0  # what a message is paid at most to reach a minimum, in units of a good message's worth
 
 
@@ -102,7 +104,7 @@ def fit_prices(
     if unit <= 0:
         return np.zeros(limits.n_constraints, np.int64)
     missed = np.zeros(limits.n_constraints) if missed is None else missed
-    most, floor = limits.flat() - missed, limits.floor() - missed
+    most, floor = limits.flat() - missed, limits.floor() * _MORE_THAN_LEAST - missed
     # A campaign with a minimum may be paid to send: its price is free to fall below 0.
     least = np.where(limits.floor() > 0, -_PAID_MOST, 0.0)
     size = max(float(most[most < UNREACHED].sum()), 1.0)

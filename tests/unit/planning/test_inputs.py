@@ -181,3 +181,15 @@ def test_last_places_of_scores_and_curves_change_nothing(night: Lake) -> None:
         write(night, name, other)
     for old, new in zip(before, problem_now(), strict=True):
         assert np.array_equal(old, new)
+
+
+def test_minutes_speeds_and_minimums_become_limits() -> None:
+    budget = {"max_messages": 500, "min_messages": 200}
+    (channel,), (campaign,) = terms().channels, terms(budget=budget, speed_limit_per_minute=3).campaigns
+    assert channel.capacity_per_hour == 1000
+    slow = catalog_of(
+        [Stored(parse_document(raw), 1) for raw in (POLICY, FCM | {"quota_per_minute": 7}, WELCOME)], ()
+    )
+    assert terms_of(slow, DS, 28, None).channels[0].capacity_per_hour == 420
+    assert (campaign.max_per_hour, campaign.min_messages) == (180, 200)
+    assert terms().campaigns[0].max_per_hour is None
