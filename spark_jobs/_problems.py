@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from angelia.contracts.ids import message_id, uniform
+from angelia.contracts.ids import uniform
 from angelia.lake import Lake
 from angelia.lake.store import Store
 from angelia.planning import Choice, Night, Problem
 from angelia.planning.choose import Bucket, Packed
-from angelia.planning.eligibility import build, draw_slots
+from angelia.planning.eligibility import build, draw_slots, message_ids
 from angelia.planning.inputs import Inputs, Shard, load_shard
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.problem import count_of
@@ -60,6 +60,7 @@ class Planned:
 
     shard: Shard
     problem: Problem
+    ids: list[str]
     outcome: np.ndarray
     arm: np.ndarray
     drawn: Choice
@@ -70,9 +71,10 @@ def prepare(context: PlanContext, number: int) -> Planned:
     """Return a shard's problem and its exploration stratum's draws, before any drop."""
     terms = context.terms
     shard = load_shard(context.lake, context.inputs, terms, context.facts, number)
-    problem, outcome, arm = build(terms, shard.people, shard.pairs, shard.past)
+    ids = message_ids(terms, shard.people, shard.pairs)
+    problem, outcome, arm = build(terms, shard.people, shard.pairs, shard.past, ids=ids)
     drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
-    return Planned(shard, problem, outcome, arm, drawn, slot_propensity)
+    return Planned(shard, problem, ids, outcome, arm, drawn, slot_propensity)
 
 
 def explore_usage(planned: Planned, terms: Terms) -> np.ndarray:
@@ -200,7 +202,6 @@ def undecided_rows(planned: Planned, terms: Terms) -> pa.Table:
     problem, shard, limits = planned.problem, planned.shard, terms.limits()
     ids = [campaign.id for campaign in terms.campaigns]
     occurrences = [campaign.occurrence for campaign in terms.campaigns]
-    users, numbers = problem.pair_user.tolist(), problem.pair_campaign.tolist()
     names = shard.people.user_id
     codes = pa.array(problem.pair_campaign, pa.int64())
     best = problem.value.max(axis=1, initial=0, where=problem.allowed)
@@ -210,10 +211,7 @@ def undecided_rows(planned: Planned, terms: Terms) -> pa.Table:
             "ordinal": pa.array(shard.people.ordinal[problem.pair_user]),
             "user_id": pa.array(names, pa.string()).take(pa.array(problem.pair_user, pa.int64())),
             "campaign_id": pa.array(ids, pa.string()).take(codes),
-            "message_id": pa.array(
-                [message_id(ids[k], names[u], occurrences[k]) for u, k in zip(users, numbers, strict=True)],
-                pa.string(),
-            ),
+            "message_id": pa.array(planned.ids, pa.string()),
             "occurrence": pa.array(occurrences, pa.string()).take(codes),
             "material_id": pa.array(shard.material, pa.string()),
             "material_propensity": pa.array(shard.material_propensity, pa.float64(), from_pandas=True),

@@ -287,7 +287,7 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
     at = np.searchsorted(ordinal, curves["ordinal"].to_numpy())
     for into, name in ((workday, "workday"), (day_off, "day_off")):
         into[at] = to_bits(curves[name].combine_chunks().flatten().to_numpy().reshape(-1, 24), CURVE_BITS)
-    reach = table["channels"].to_pylist()
+    reach = table["channels"].combine_chunks()
     ids = table["user_id"].to_pylist()
     return People(
         ordinal=ordinal,
@@ -297,14 +297,22 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
         country=table["country"].to_pylist(),
         locale=table["locale"].to_pylist(),
         vendor=table["device_vendor"].to_pylist(),
-        channels=np.array([[channel.id in has for channel in terms.channels] for has in reach], bool).reshape(
-            len(ids), len(terms.channels)
-        ),
+        channels=np.stack(
+            [_has(reach, channel.id) for channel in terms.channels] or [np.zeros(len(ids), bool)[:0]], axis=-1
+        ).reshape(len(ids), len(terms.channels)),
         opted_out=[frozenset(topics) for topics in table["opted_out_topics"].to_pylist()],
         is_suppressed=table["is_suppressed"].to_numpy(zero_copy_only=False),
         workday=workday,
         day_off=day_off,
     )
+
+
+def _has(lists: pa.ListArray, name: str) -> np.ndarray:
+    """Return which lists hold a name, (n,)."""
+    has = np.zeros(len(lists), bool)
+    hit = pc.equal(lists.flatten(), name).to_numpy(zero_copy_only=False).astype(bool)
+    has[lists.value_parent_indices().to_numpy()[hit]] = True
+    return has
 
 
 def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> np.ndarray:
@@ -326,10 +334,10 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
     counts as sent.
     """
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
-    user: list[np.ndarray] = []
-    hours: list[np.ndarray] = []
-    campaign: list[str] = []
-    keys: list[str] = []
+    user: list[np.ndarray] = [np.zeros(0, np.int64)]
+    hours: list[np.ndarray] = [np.zeros(0)]
+    campaign: list[pa.Array] = []
+    keys: list[pa.Array] = []
     running = pa.array([one.id for one in terms.campaigns], pa.string())
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
     for commit in inputs.pushes:
@@ -339,28 +347,27 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
             table = table.filter(pc.is_in(table["campaign_id"], running))
         user.append(np.searchsorted(people.ordinal, table["ordinal"].to_numpy()))
         hours.append((table["at_ts"].to_numpy().astype("datetime64[us]") - start) / np.timedelta64(1, "h"))
-        campaign += table["campaign_id"].to_pylist()
-        keys += table["message_id"].to_pylist()
+        campaign += table["campaign_id"].chunks
+        keys += table["message_id"].chunks
     if inputs.previous is not None:
         table = _rows(lake, inputs.previous, shard, bits, ["ordinal", "choices"])
         owner = np.searchsorted(people.ordinal, table["ordinal"].to_numpy())
         lists = table["choices"].combine_chunks()
         flat = lists.flatten()
         is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(inputs.held, pa.string()))
-        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held).to_numpy(
-            zero_copy_only=False
-        )
+        is_sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held)
         rows = owner[lists.value_parent_indices().to_numpy()]
+        flat, sent = flat.filter(is_sent), is_sent.to_numpy(zero_copy_only=False)
         user.append(rows[sent])
-        slots = pc.struct_field(flat, "slot").to_numpy(zero_copy_only=False)[sent].astype("datetime64[us]")
+        slots = pc.struct_field(flat, "slot").to_numpy(zero_copy_only=False).astype("datetime64[us]")
         hours.append((slots - start) / np.timedelta64(1, "h"))
-        campaign += pc.struct_field(flat, "campaign_id").filter(pa.array(sent)).to_pylist()
-        keys += pc.struct_field(flat, "message_id").filter(pa.array(sent)).to_pylist()
-    users = np.concatenate([*user, np.zeros(0, np.int64)]).astype(np.int64)
-    when = np.concatenate([*hours, np.zeros(0)]).astype(np.float64)
+        campaign.append(pc.struct_field(flat, "campaign_id"))
+        keys.append(pc.struct_field(flat, "message_id"))
+    users = np.concatenate(user).astype(np.int64)
+    when = np.concatenate(hours).astype(np.float64)
+    campaigns, ids = (pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys))
     # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes)
-    # stays.
-    first = (
-        np.unique(np.array(keys, object).astype(str), return_index=True)[1] if keys else np.zeros(0, np.int64)
-    )
-    return Past(users[first], [campaign[i] for i in first], when[first], [keys[i] for i in first])
+    # stays. Arrow numbers texts by their first mention, and much faster than NumPy sorts them.
+    first = np.unique(ids.dictionary_encode().indices.to_numpy(), return_index=True)[1]
+    at = pa.array(first)
+    return Past(users[first], campaigns.take(at).to_pylist(), when[first], ids.take(at).to_pylist())
