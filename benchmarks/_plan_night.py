@@ -1,4 +1,4 @@
-"""Nights of any size for `benchmarks plan`: people, campaigns and limits drawn from a seed, shard by shard.
+"""Nights of any size for `benchmarks plan`, drawn from a seed, shard by shard.
 
 A person has an hour they open most, an activity, and a taste for campaigns; a campaign has a value, an
 audience and hours; evening hours are wanted by most. Capacity is a share of the people an hour and channel.

@@ -20,7 +20,7 @@ ENOUGH = 1e-4  # of the optimum, between the program's value and its bound
 
 
 def optimum(problem: Problem, limits: Limits, prices: np.ndarray) -> tuple[float, float]:
-    """Return the program's value and an upper bound of the optimum, by HiGHS from these prices on."""
+    """Return the program's value and a bound of the optimum, from these prices on."""
     packed, columns = pack(problem, limits), _Columns(problem, limits)
     for step in range(6):  # sets that are good at nearly these prices
         columns.add(best_sets(problem, limits, prices, packed=packed, tilt=Tilt(0.02 * 1.6**step, 0.0)))

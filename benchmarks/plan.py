@@ -1,4 +1,4 @@
-"""Solving a night: how far the plan is from its bound and from HiGHS's optimum, seconds, memory.
+"""Solving a night: the plan's distance from its bound and from HiGHS's optimum, seconds.
 
 A drawn night of 20 campaigns, 24 hours and 3 channels, with scarce evenings and budgets (`_plan_night`), is
 laid out in shards on disk as `plan_dispatch` does it, then solved by the product's own steps, a process a
@@ -98,7 +98,7 @@ def solved_night(night: NightOf, people: int, folder: Path, cores: int) -> dict[
 
 
 def true_gap(night: NightOf) -> dict[str, float]:
-    """Return the gap of a small night's plan to HiGHS's optimum, and the one its own bound claims."""
+    """Return a small night's gap to HiGHS's optimum, and the one its own bound claims."""
     limits, problem = night.limits(), night.problem(0, night.users)
     solved, choice = solve_here(problem, limits)
     value = int(choice.bid[choice.slot >= 0].sum())

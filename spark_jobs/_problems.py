@@ -84,7 +84,7 @@ def explore_usage(planned: Planned, terms: Terms) -> np.ndarray:
 
 
 def price_sample(planned: Planned, terms: Terms, share: float) -> Problem:
-    """Return the part of a shard's problem that prices are fitted to: a share of its people, by hash."""
+    """Return the part of a shard's problem that prices are fitted to, by hash of people."""
     lot = uniform(planned.shard.people.keys, terms.salt, "price sample", terms.ds)
     return part_of(planned.problem, lot < share)
 
@@ -161,7 +161,7 @@ def keep_night(context: PlanContext, number: int, night: Night) -> None:
 
 
 def keep_state(context: PlanContext, number: int, night: Night) -> None:
-    """Store what a shard's people hold and are offered; a message a row, since few pairs have one."""
+    """Store what a shard's people hold and are offered: a row a message, since these are few."""
     arrays = [np.flatnonzero(night.refused)]
     for choice in (night.held, night.offered):
         rows = np.flatnonzero(choice.slot >= 0)

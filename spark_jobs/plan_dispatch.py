@@ -179,7 +179,7 @@ def write_shard(context: PlanContext, solved: Solved, number: int) -> ShardResul
 def solve_shards(
     spark: SparkSession, context: PlanContext, shards: Sequence[int]
 ) -> tuple[Solved, list[str]]:
-    """Build the shards' problems and solve them as one night; return what contradicted itself, too."""
+    """Build the shards' problems and solve them as one night; name contradictions, too."""
     terms, limits = context.terms, context.terms.limits()
     n_users = int(context.inputs.index.meta["n_users"])
     share = min(1.0, SAMPLE_USERS / max(n_users, 1))

@@ -1,4 +1,4 @@
-"""Admission: full constraints keep the messages whose refusal would cost most, from histograms that add up.
+"""Admission: full limits keep the messages whose refusal would cost most.
 
 What a refusal costs is a person's regret: the message's net worth less that of the best one they could still
 have where there is room. It is small where another hour is nearly as good, however high the message's own
@@ -43,7 +43,7 @@ def regrets(
     packed: Packed | None = None,
     tilt: Tilt | None = None,
 ) -> tuple[I64, I64]:
-    """Return the newly chosen pairs that use an exceeded constraint, and what each refusal costs, both (r,).
+    """Return the new pairs at an exceeded constraint, and what each refusal costs, both (r,).
 
     `closed` marks what takes nobody any more after this offer, the exceeded constraints among it.
     """

@@ -112,7 +112,7 @@ def _limits(terms: Terms, prices: I64, by_hour: Counter[Any], by_campaign: Count
 
 
 def _speeds(terms: Terms, prices: I64, by_cell: Counter[Any]) -> list[dict[str, object]]:
-    """Return the hours of campaigns with a speed limit: how many may go, how many do, the price."""
+    """Return the hours of campaigns with a speed limit: capacity, use and price."""
     slots, paced = [str(slot) for slot in terms.slots()], terms.paced().tolist()
     own = prices[len(prices) - len(paced) * len(slots) :].reshape(len(paced), len(slots))
     used: Counter[Any] = Counter()
@@ -132,7 +132,10 @@ def _speeds(terms: Terms, prices: I64, by_cell: Counter[Any]) -> list[dict[str, 
 
 
 def prices_before(terms: Terms, meta: Mapping[str, Any]) -> I64:
-    """Return an earlier plan's prices for the limits of this one: by channel and hour of day, by campaign."""
+    """Return an earlier plan's prices for the limits of this one.
+
+    Hours go by channel and hour of day, budgets by campaign.
+    """
     limits = terms.limits()
     hours = {(limit.channel, (limit.slot or "")[-2:]): limit.price_micros for limit in limits_of(meta)}
     budgets = {limit.campaign_id: limit.price_micros for limit in limits_of(meta)}

@@ -1,4 +1,4 @@
-"""The per-person step: given prices, each person's best set of messages, exact and independent of others.
+"""The per-person step: each person's best set of messages at given prices, exactly.
 
 People are laid out by how many campaigns want them, so that blocks of people are arrays without gaps. In a
 block each slot keeps the two best campaigns; the best pair of messages is made of those, since a slot's third
@@ -86,7 +86,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Tilt:
-    """How prices differ between groups of people: by a share of each price, and by a little beside it.
+    """How prices differ between groups of people: by a share of each, and a little more.
 
     Where hours or channels are equally good to a crowd, one price would send all of it to either; tilted
     prices split it. The little is for prices of 0.
@@ -127,7 +127,7 @@ class Fees:
 
 
 def pack(problem: Problem, limits: Limits) -> Packed:
-    """Return a problem laid out; pairs whose worth is below the cheapest channel's cost are left out."""
+    """Return a problem laid out, without pairs worth less than the cheapest channel."""
     codes = problem.channels.astype(np.int64) @ (1 << np.arange(problem.channels.shape[1]))
     _, first, pattern = np.unique(codes, return_index=True, return_inverse=True)
     patterns = problem.channels[first].reshape(len(first), problem.channels.shape[1])
@@ -181,9 +181,10 @@ def _worth(problem: Problem, rows: I64, room: Bools | None, *, fits: bool) -> np
 def fees(
     packed: Packed, limits: Limits, prices: I64, closed: Bools | None = None, tilt: Tilt | None = None
 ) -> Fees:
-    """Return what messages pay at these prices; `closed` marks constraints that take nobody any more.
+    """Return what messages pay at these prices.
 
-    With a `tilt`, each group of people sees prices of its own.
+    `closed` marks constraints that take nobody any more. With a `tilt`, each group of people sees prices of
+    its own.
     """
     c, h = limits.capacity.shape
     k, n_groups = limits.budget.size, GROUPS if tilt else 1
@@ -202,7 +203,7 @@ def fees(
 
 
 def _evenly(n: int) -> npt.NDArray[np.float64]:
-    """Return each group's place at each of n constraints, -1/2 to 1/2, evenly over the groups, (g, n)."""
+    """Return each group's place at each of n constraints, evenly from -1/2 to 1/2, (g, n)."""
     draw = mix(np.arange(n, dtype=np.uint64), "tilt")
     step, start = (draw >> np.uint64(40)) | np.uint64(1), draw & np.uint64(GROUPS - 1)
     # An odd step visits every group once.
@@ -222,9 +223,10 @@ def best_of(bucket: Bucket, limits: Limits, tables: Fees) -> Keys:
 
 
 def best_more(bucket: Bucket, limits: Limits, tables: Fees, held: I64, at: I64) -> tuple[I64, I64]:
-    """Return the best message beside the one held, and its value; `held` is the place of its campaign.
+    """Return the best message beside the one held, and its value.
 
-    Places are -1 where the held campaign is not among the bucket's; `at` is the held message's slot.
+    `held` is the place of the held message's campaign. Places are -1 where the held campaign is not among the
+    bucket's; `at` is the held message's slot.
     """
     key, value = (np.zeros(len(bucket.users), np.int64) for _ in range(2))
     slots = np.arange(limits.n_slots)
@@ -243,7 +245,7 @@ def best_more(bucket: Bucket, limits: Limits, tables: Fees, held: I64, at: I64) 
 
 
 def _tops(block: Bucket, tables: Fees) -> tuple[I64, I64]:
-    """Return the best and the second-best campaign of each person and slot as keys, (u, h) each."""
+    """Return each person's and slot's best and second-best campaign as keys, (u, h) each."""
     w, u, h = block.worth.shape
     bits, last = block.bits, (1 << (block.bits - SLOT_BITS)) - 1
     offset = block.group * (len(tables.key) // tables.n_groups) if tables.n_groups > 1 else np.int64(0)
@@ -266,7 +268,7 @@ def _place(block: Bucket, key: I64) -> I64:
 
 
 def _sets(block: Bucket, limits: Limits, top: I64, runner: I64) -> Keys:
-    """Return the best set of each person of a block, from each slot's two best campaigns, (u, h)."""
+    """Return each person's best set, made of each slot's two best campaigns, (u, h)."""
     h, gap, bits = limits.n_slots, limits.gap_slots, block.bits
     single = top.max(axis=1, initial=0)
     value = np.maximum(single >> bits, 0)
@@ -383,7 +385,7 @@ def _choose_exempt(problem: Problem, limits: Limits, packed: Packed, tables: Fee
 
 
 def dual_value(problem: Problem, limits: Limits, prices: I64, choice: Choice) -> int:
-    """Return Σ over users of the best set's value at these prices: the users' part of the Lagrangian dual."""
+    """Return the users' part of the Lagrangian dual: the sum of what their best sets are worth."""
     chosen = problem.priced(choice)
     paid = of_each(problem.constraints(choice, chosen, limits), prices).sum(axis=0)
     return int((choice.bid[chosen] - paid).sum())

@@ -29,7 +29,7 @@ CORRECTIONS = 2
 
 @dataclass(frozen=True)
 class Round:
-    """What a finished round fixed: cut-offs by constraint, and the constraints that take nobody any more."""
+    """What a finished round fixed: cut-offs by constraint, and what takes nobody any more."""
 
     cuts: Mapping[int, int]
     closed: tuple[int, ...]
@@ -80,7 +80,7 @@ class Solved:
 
 @dataclass(frozen=True)
 class Offer:
-    """What everybody is offered: prices, tilted or not, and the constraints that take nobody any more."""
+    """What everybody is offered: prices, tilted or not, and what takes nobody any more."""
 
     limits: Limits
     prices: I64
@@ -88,7 +88,10 @@ class Offer:
     closed: tuple[int, ...] = ()
 
     def to(self, night: Night, people: Bools | None = None) -> Choice:
-        """Return what people choose beside what they hold; `people`, (n,), leaves the others as they are."""
+        """Return what people choose beside what they hold.
+
+        `people`, (n,), leaves the others as they are.
+        """
         closed = _mask(self.limits, self.closed)
         return best_sets(
             night.problem, self.limits, self.prices, closed, night.held, night.packed, self.tilt, people
@@ -101,7 +104,7 @@ def measure(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
 
 
 def make(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
-    """Make the first offer; answer what is used with it, was before, and people's part of the bound."""
+    """Make the first offer; answer what it uses, and people's part of the bound."""
     bound = bound_of(night.problem, offer.limits, offer.prices, night.packed)
     answer, after = _offered(offer, night, None)
     return {**answer, "bound": bound}, after
@@ -110,7 +113,7 @@ def make(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
 def rank(
     offer: Offer, exceeded: Sequence[int], closed: Sequence[int], night: Night
 ) -> tuple[dict[str, Any], Night]:
-    """Answer how much the refusal of how many offered messages would cost, by exceeded constraint."""
+    """Answer, by exceeded constraint, what the refusal of offered messages would cost."""
     over = _mask(offer.limits, exceeded)
     rows, regret = _regrets(offer, over, closed, night)
     return {"ranks": histogram(night.problem, offer.limits, night.offered, rows, regret, over)}, night
@@ -119,7 +122,7 @@ def rank(
 def admit(
     offer: Offer, finished: Round, following: Offer | None, night: Night
 ) -> tuple[dict[str, Any], Night]:
-    """Keep of an offer what the round's cut-offs admit, and make the following offer on top of it.
+    """Keep of an offer what the cut-offs admit, and make the following offer on top.
 
     At the same prices only those who were refused choose anew: less is open, so others keep to their choice.
     """
@@ -176,9 +179,10 @@ def solve(
     start: I64 | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Solved:
-    """Fit prices to a sample that stands for `scale` times as many people, and offer until nothing is left.
+    """Fit prices to a sample, and offer until nothing is left.
 
-    `start`: prices to begin with, yesterday's for example. `run` does a step on every shard.
+    The sample stands for `scale` times as many people. `start`: prices to begin with, yesterday's for
+    example. `run` does a step on every shard.
     """
     tilt, flat = tilt_of(sample), limits.flat()
     prices = _prices(run, limits, sample, scale, start, report)
@@ -256,7 +260,10 @@ class InMemory:
 def solve_here(
     problem: Problem, limits: Limits, drawn: Choice | None = None, *, start: I64 | None = None
 ) -> tuple[Solved, Choice]:
-    """Solve a night that fits into memory, with prices fitted to all its people; return its choice too."""
+    """Solve a night that fits into memory; return its choice too.
+
+    Prices are fitted to all its people.
+    """
     run = InMemory([Night.of(problem, limits, drawn)])
     solved = solve(run, limits, problem, 1.0, start=start)
     return solved, run.nights[0].held

@@ -1,5 +1,4 @@
-"""From a night's terms and one shard's people to a `Problem`: who is eligible, which hours are open, what a
-message is worth.
+"""From a night's terms and one shard's people to a `Problem`: who, which hours, what worth.
 
 Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every pair that an audience names
     gets an outcome word, so that nobody disappears without a reason; pairs that remain `open` are decided by
@@ -52,8 +51,9 @@ class People:
 
 @dataclass(frozen=True)
 class Past:
-    """Messages already sent or pending: user row, campaign id, hours relative to the plan's start, once-only
-    key.
+    """Messages already sent or pending, by user row.
+
+    `hours` are relative to the plan's start, `message_id` is the once-only key.
     """
 
     user: I64
@@ -100,8 +100,9 @@ NightHours = tuple[LocalHours, Bools, Bools]
 
 
 def open_hours(terms: Terms, people: People) -> NightHours:
-    """Return the local reading of each user's slots, which are quiet, and which fall on a day off; all (n,
-    h).
+    """Return each user's slots in local time, which are quiet, and which on a day off.
+
+    All (n, h).
     """
     local = local_grid(people.timezone, terms.slots())
     quiet = np.zeros(local.hour.shape, bool)
@@ -122,14 +123,15 @@ def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
 
 
 def cells(local: LocalHours, off: Bools) -> I64:
-    """Return the cell of the response curves that each user's slots fall in, (n, h): local hour, 24 more on a
-    day off.
+    """Return the cell of the response curves that each user's slots fall in, (n, h).
+
+    A cell is the local hour, 24 more on a day off.
     """
     return np.asarray(local.hour.astype(np.int64) + 24 * off)
 
 
 def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
-    """Return the probability that a message of each pair is opened if it goes in each slot, (m, h)."""
+    """Return the probability that a message of each pair is opened, by slot, (m, h)."""
     cell, weekday = cells(local, off), local.weekday.astype(np.int64)
     curve = np.take_along_axis(np.hstack([people.workday, people.day_off]), cell, 1)
     factor = pairs.hours.at(pairs.category[:, None], cell[pairs.user], weekday[pairs.user])
@@ -248,11 +250,10 @@ def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
 def draw_slots(
     terms: Terms, people: People, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
 ) -> tuple[Choice, F64]:
-    """Return the exploration stratum's messages and their slot propensity, (m,): campaign by score alone,
-    slot uniformly among the open ones.
+    """Return the exploration stratum's messages and their slot propensity, (m,).
 
-    The campaign is chosen without looking at hours, so the slot says nothing about the person: unbiased
-    evidence for the response curves.
+    The campaign goes by score alone, the slot uniformly among the open ones. No hour enters the
+    choice of the campaign, so the slot says nothing about the person: unbiased evidence for the curves.
     """
     choice = Choice.none(problem.n_pairs)
     propensity = np.full(problem.n_pairs, np.nan)
@@ -281,8 +282,9 @@ def draw_slots(
 def thin_drawn(
     problem: Problem, limits: Limits, drawn: Choice, demand: I64, reserve: I64
 ) -> tuple[Choice, Bools]:
-    """Return the drawn messages that fit the reserve, and which were dropped, (m,): dropped at a rate that no
-    score enters.
+    """Return the drawn messages that fit the reserve, and which were dropped, (m,).
+
+    They are dropped at a rate that no score enters.
     """
     rows = np.flatnonzero(drawn.slot >= 0)
     rate = np.minimum(1.0, reserve / np.maximum(demand, 1))
@@ -327,8 +329,9 @@ def _too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
 
 
 def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: npt.NDArray[np.int16]) -> None:
-    """Lower the room of users whose phone maker limits marketing messages a day (the lowest limit over the
-    night's channels).
+    """Lower the room of users whose phone maker limits marketing messages a day.
+
+    The lowest limit over the night's channels counts.
     """
     limits: dict[str, int] = {}
     for channel in terms.channels:
@@ -343,7 +346,7 @@ def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: np
 
 
 def _already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: npt.NDArray[np.object_]) -> Bools:
-    """Return which users already got, or are about to get, this occurrence, by its once-only key.
+    """Return which users already got, or are about to get, this occurrence, by its key.
 
     `past_user` and `past_ids` are the campaign's own past messages.
     """

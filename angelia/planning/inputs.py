@@ -1,5 +1,6 @@
-"""What `plan_dispatch` reads: the night's terms from the catalog snapshot, and one shard's people, pairs and
-past from the lake.
+"""What `plan_dispatch` reads: the night's terms, and one shard from the lake.
+
+Terms come from the catalog snapshot; a shard is its people, pairs and past.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ WEEK_DAYS = 9
 
 @dataclass(frozen=True)
 class Inputs:
-    """The commits a plan is made from; `pushes` may be empty on a first night, `previous` is last night's
-    plan, which is still pending but for the
-    campaigns `held` back from its manifests."""
+    """The commits a plan is made from.
+
+    `pushes` may be empty on a first night. `previous` is last night's plan, which is still pending but for
+    the campaigns `held` back from its manifests.
+    """
 
     index: Commit
     features: Commit
@@ -86,8 +89,9 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
 
 
 def days_needed(terms: Terms, history_days: int) -> int:
-    """Return how many days of pushes a plan must know: those of every cap and of the gap, a week, and all
-    since a campaign that comes once began.
+    """Return how many days of pushes a plan must know.
+
+    Those of every cap and of the gap, a week, and all since a campaign that comes once began.
     """
     day = date.fromisoformat(terms.ds)
     # Both ends count, and a local day may begin on the UTC day before.
@@ -109,7 +113,7 @@ def plan_start(ds: str, lead_hours: int) -> datetime:
 
 
 def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime | None) -> Terms:
-    """Return the night's terms; hours that end before `skip_before` have passed and are not planned."""
+    """Return the night's terms; hours that end before `skip_before` are not planned."""
     start = plan_start(ds, lead_hours)
     days = [start.date() + timedelta(days=shift) for shift in (0, 1, -1)]
     passed = (
@@ -188,8 +192,9 @@ def material_facts(catalog: Catalog) -> MaterialFacts:
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard's arrays, and what was drawn for each pair: material (None = none eligible) and its
-    propensity.
+    """One shard's arrays, and what was drawn for each pair.
+
+    The material is None where none is eligible; beside it stands its propensity.
     """
 
     people: People
@@ -200,8 +205,9 @@ class Shard:
 
 
 def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, shard: int) -> Shard:
-    """Return one shard's people, their candidate pairs with a drawn material, and the messages that count
-    against caps.
+    """Return one shard's people, their pairs with a drawn material, and their past messages.
+
+    The past is what counts against caps.
     """
     bits = int(inputs.index.meta["shard_bits"])
     people = _people(lake, inputs, terms, shard, bits)
@@ -316,7 +322,7 @@ def _has(lists: pa.ListArray, name: str) -> np.ndarray:
 
 
 def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> np.ndarray:
-    """Return p(open) per pair and material of one campaign, (m, k); NaN = not eligible or not scored."""
+    """Return p(open) per pair and material of one campaign, (m, k); NaN = may not."""
     mine = scores.filter(pc.equal(scores["campaign_id"], campaign.id))
     grid = np.full((len(ordinals), len(campaign.materials)), np.nan)
     owner, name, p = mine["ordinal"].to_numpy(), mine["material_id"], mine["p_open"].to_numpy()
@@ -330,8 +336,9 @@ def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> n
 
 
 def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, bits: int) -> Past:
-    """Return messages sent, and those last night's plan decided to send, once per message: what is pending
-    counts as sent.
+    """Return messages sent, and those last night's plan decided to send, each once.
+
+    What is pending counts as sent.
     """
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
     user: list[np.ndarray] = [np.zeros(0, np.int64)]

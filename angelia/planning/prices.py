@@ -1,4 +1,4 @@
-"""Prices: the Lagrangian dual, minimised on a deterministic sample of users, then corrected by what all want.
+"""Prices: the Lagrangian dual, minimised on a sample, corrected by what everybody wants.
 
 Groups of people see prices that differ by a little (`choose.fees`): where two channels or hours are equally
 good to a crowd, at equal prices the whole crowd would go to either; tilted prices split it, and the dual
@@ -33,18 +33,24 @@ _PAID_MOST = 8.0  # what a message is paid at most to reach a minimum, in units 
 
 
 def usage(problem: Problem, limits: Limits, choice: Choice) -> I64:
-    """Return how many messages use each constraint, (c*h + k + s*h,), the exploration stratum's left out."""
+    """Return how many messages use each constraint, (c*h + k + s*h,).
+
+    The exploration stratum's are left out.
+    """
     return count_of(problem.constraints(choice, problem.priced(choice), limits), limits)
 
 
 def bound_of(problem: Problem, limits: Limits, prices: I64, packed: Packed | None = None) -> int:
-    """Return the people's part of the bound at these prices; `Limits.worth_of` is the other part."""
+    """Return people's part of the bound at these prices.
+
+    `Limits.worth_of` is the other part.
+    """
     return dual_value(problem, limits, prices, best_sets(problem, limits, prices, packed=packed))
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a sample wants at tilted prices: the users' part of the dual, its slope, messages by limit.
+    """What a sample wants at tilted prices: part of the dual, its slope, messages by limit.
 
     `slope` counts each message by the tilt its person sees.
     """
@@ -73,13 +79,16 @@ def wishes(
 
 
 def unit_of(sample: Problem) -> float:
-    """Return what a good message is worth: the sample's ninth decile over open hours; 0 without any."""
+    """Return what a good message is worth: the ninth decile over open hours, 0 without any."""
     worth = sample.value[sample.allowed]
     return float(np.quantile(worth, 0.9)) if worth.size else 0.0
 
 
 def tilt_of(sample: Problem) -> Tilt:
-    """Return the tilt for a night of such people: prices of 0 differ by a five-hundredth of a message."""
+    """Return the tilt for a night of such people.
+
+    Prices of 0 differ by a five-hundredth of a good message.
+    """
     unit = unit_of(sample)
     return Tilt(TILT, max(0.002 * unit, min(GROUPS, 0.02 * unit)))
 
@@ -130,7 +139,10 @@ def fit_prices(
 
 
 def corrected(sample: Problem, limits: Limits, scale: float, prices: I64, used: I64, packed: Packed) -> I64:
-    """Return prices for what all people want, `used` at these `prices`: the sample's luck is taken out."""
+    """Return prices for what everybody wants: the sample's luck is taken out.
+
+    `used` is what everybody wants at these `prices`.
+    """
     tilt = tilt_of(sample)
     choice = best_sets(sample, limits, prices, packed=packed, tilt=tilt)
     missed = used - wishes(sample, limits, prices, choice, packed, tilt).slope * scale
@@ -138,7 +150,10 @@ def corrected(sample: Problem, limits: Limits, scale: float, prices: I64, used: 
 
 
 def descend(dual: Callable[[F64], tuple[float, F64]], x: F64, least: F64, rounds: int) -> None:
-    """Minimise a convex function above `least` by a projected L-BFGS, with at most `rounds` evaluations."""
+    """Minimise a convex function above `least` by a projected L-BFGS.
+
+    It is evaluated at most `rounds` times.
+    """
     figure, slope = dual(x)
     steps: list[tuple[F64, F64]] = []
     failures, done = 0, 1

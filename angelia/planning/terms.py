@@ -1,4 +1,4 @@
-"""A night's terms, the same for every shard: campaigns, channels, caps, hours, and what they may use.
+"""A night's terms, the same for every shard: campaigns, channels, caps, hours.
 
 Pure; `inputs.terms_of` makes them from a catalog. Money is in micro-units, hours are local.
 """
@@ -142,7 +142,7 @@ class Terms:
 
 
 def contradictions(terms: Terms, limits: Limits, reach: I64) -> tuple[list[str], Limits]:
-    """Return the minimums that no plan can reach, in words, and limits in which they are lowered.
+    """Return the minimums that no plan can reach, in words, and limits that lower them.
 
     `reach`: people to whom each campaign may be sent in an open hour, (k,).
     """

@@ -42,7 +42,6 @@ NOT_YET_READ = (
             "delivery",
             "effects",
             "matching",
-            "planning",
             "quality",
             "receive",
             "timing",

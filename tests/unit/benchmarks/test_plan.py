@@ -1,4 +1,4 @@
-"""The plan benchmark's night is the same whatever the shards, and HiGHS bounds what is planned for it."""
+"""The plan benchmark's night is the same in any shards, and HiGHS bounds its plan."""
 
 from __future__ import annotations
 

@@ -12,7 +12,10 @@ from angelia.planning.admit import admitted, cut_offs, histogram, ranks, regrets
     [(0, 31), (2, 31), (3, 30), (4, 30), (6, 30), (7, 20), (8, 10), (100, 10)],
 )
 def test_a_rank_that_does_not_fit_as_a_whole_is_not_admitted(capacity, cut):
-    """Ranks 30, 20 and 10 have 3, 4 and 1 messages, in two shards; what is behind a full rank waits too."""
+    """Ranks 30, 20 and 10 have 3, 4 and 1 messages, in two shards.
+
+    What is behind a full rank waits, too.
+    """
     shards = [{"0": {"30": 1, "20": 4}}, {"0": {"30": 2, "10": 1}}]
     assert cut_offs(shards, np.array([capacity])) == {0: cut}
 
@@ -49,7 +52,7 @@ def two_hours(value: list[list[int]]) -> tuple[Problem, Limits]:
 
 @pytest.mark.parametrize("is_exempt", [False, True])
 def test_who_loses_least_gives_way(is_exempt: bool) -> None:
-    """Both want the first hour. The first person's message is worth more, but a second hour does as well."""
+    """Both want the first hour; the first person's second hour is nearly as good."""
     problem, limits = two_hours([[1000, 990], [600, 10]])
     problem = Problem(**{**problem.__dict__, "is_exempt": np.full(2, is_exempt)})
     prices = np.zeros(3, np.int64)

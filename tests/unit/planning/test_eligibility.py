@@ -1,6 +1,4 @@
-"""Eligibility, caps, gaps and the exploration stratum: who is open to the plan, and which reason everybody
-else gets.
-"""
+"""Eligibility, caps, gaps, exploration: who is open to the plan, and why others are not."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime

@@ -1,5 +1,4 @@
-"""What a plan is made from reaches back as far as its campaigns ask, and no more of it is held than
-matters."""
+"""A plan reaches back as far as its campaigns ask, and holds no more than matters."""
 
 from __future__ import annotations
 
@@ -85,8 +84,9 @@ def push(campaign: str, user: int, occurrence: str, at: datetime) -> dict[str, o
 
 @pytest.fixture
 def night(lake: Lake) -> Lake:
-    """Return a night of four people, all in the audience; user 1 got `welcome` 40 days ago, and another
-    campaign's message with it.
+    """Return a night of four people, all in the audience.
+
+    User 1 got `welcome` 40 days ago, and another campaign's message with it.
     """
     append_chain(lake, "user_index", [valid_rows("user_index", 4)], expected=None, shard_bits=14)
     features = valid_rows("user_features", 4, ds=DS)

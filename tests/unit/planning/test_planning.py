@@ -1,4 +1,4 @@
-"""The joint decision against brute force and HiGHS: feasible always, within the claimed gap always."""
+"""The joint decision against brute force and HiGHS: feasible, within the claimed gap."""
 
 import itertools
 from dataclasses import replace
@@ -149,7 +149,7 @@ def test_limits_and_bound_hold_and_shards_do_not_matter(seed, capacity, budget):
 
 
 def by_highs(problem: Problem, limits: Limits) -> int:
-    """Return the optimum, message by message: a program in whole numbers that knows no sets and no prices."""
+    """Return the optimum, message by message, by a program that knows no sets or prices."""
     c, h = limits.capacity.shape
     options = [
         (row, slot, ch)
@@ -224,7 +224,7 @@ def test_the_optimum_by_highs_lies_between_plan_and_bound(seed, capacity, budget
 
 
 def test_a_minimum_is_reached_where_people_allow():
-    """Nobody would get the third campaign by worth alone; its minimum is paid for, and the bound says so."""
+    """Nobody would get the third campaign by worth alone; its minimum is paid for."""
     problem = random_problem(4, n_users=400)
     cheap = np.where(problem.pair_campaign[:, None] == 2, 1, problem.value)
     problem = Problem(**{**problem.__dict__, "value": cheap})
@@ -278,7 +278,7 @@ def test_a_sample_and_corrections_come_near_the_whole():
 
 
 def test_a_crowd_that_two_channels_serve_alike_is_split():
-    """Each channel takes half the people, and nobody minds which: one price for all would send all to one."""
+    """Each channel takes half the people; one price for all would send all to one."""
     problem = random_problem(5, n_users=400, n_campaigns=1)
     everyone = Problem(**{**problem.__dict__, "channels": np.ones_like(problem.channels)})
     limits = Limits(np.full((2, 6), 20), np.array([2**40]), np.zeros(2, np.int64), 2, 2)
@@ -300,7 +300,7 @@ def test_yesterdays_prices_are_a_start_and_change_little():
 
 
 def test_prices_do_not_depend_on_the_order_of_people():
-    """Sums are of whole numbers or exact, so the order in which a processor adds them does not matter."""
+    """Sums are of whole numbers or exact, so a processor may add in any order."""
     problem, limits = crowd(300), make_limits(np.random.default_rng(3), 20, 2**40)
     before = fit_prices(problem, limits, 1.0)
     rows = np.random.default_rng(1).permutation(problem.n_users)

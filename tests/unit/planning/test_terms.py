@@ -1,4 +1,4 @@
-"""What a night's terms leave for the priced part of the plan, and what they set aside for exploration."""
+"""What a night's terms leave for the priced plan, and set aside for exploration."""
 
 from dataclasses import replace
 
