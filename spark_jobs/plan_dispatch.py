@@ -64,6 +64,8 @@ if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
     from pyspark.sql import SparkSession
 
 SAMPLE_USERS = 10_000
+# Steps of so few people are done where the job runs: they take less time than a Spark task takes to start.
+STEPS_HERE = 300_000
 
 
 def decisions_table(terms: Terms, rows: pa.Table, night: Night, solved: Solved) -> pa.Table:
@@ -192,6 +194,8 @@ def solve_shards(
         progress(f"plan_dispatch: {line}")
 
     def run(step: Step) -> list[dict[str, Any]]:
+        if n_users <= STEPS_HERE:
+            return [step_shard(context, step, number).stats for number in shards]
         return [result.stats for result in run_shards(spark, shards, partial(step_shard, context, step))]
 
     run(partial(thin_draws, limits, demand, terms.explore_limits()))
@@ -225,10 +229,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             for entry in result.files:
                 attempt.add(entry)
         _refuse_if_moved(lake, inputs, args.ds)
-        meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written], told)
+        meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written])
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
-            meta=meta,
+            meta={**meta, "contradictions": told} if told else meta,
             params={
                 "lead_hours": settings.lead_hours,
                 "skip_before": args.skip_before.isoformat() if args.skip_before else None,

@@ -37,16 +37,9 @@ def summarise(table: pa.Table) -> dict[str, Any]:
 
 
 def certificate(
-    terms: Terms,
-    prices: I64,
-    bound: int,
-    stats: Sequence[Mapping[str, Any]],
-    contradictions: Sequence[str] = (),
+    terms: Terms, prices: I64, bound: int, stats: Sequence[Mapping[str, Any]]
 ) -> dict[str, object]:
-    """Return what is published with a plan, from the counts of its shards (`summarise`).
-
-    `contradictions`: minimums that no plan could reach, in words.
-    """
+    """Return what is published with a plan, from the counts of its shards (`summarise`)."""
     decided, by_cell, by_hour, by_campaign = (Counter[Any]() for _ in range(4))
     for shard in stats:
         decided.update(shard["outcomes"])
@@ -63,6 +56,11 @@ def certificate(
         "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
         "n_explore": sum(shard["n_explore"] for shard in stats),
         "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign)],
+        "start": terms.start.isoformat(),
+        "hours_passed": terms.first_slot,
+        "by_hour": {f"{slot}|{channel}": n for (slot, channel), n in sorted(by_hour.items())},
+        "messages": messages_meta(messages),
+        "by_campaign": dict(sorted(by_campaign.items())),
         "speeds": _speeds(terms, prices, by_cell),
         "minimums": [
             {
@@ -74,12 +72,6 @@ def certificate(
             for k, campaign in enumerate(terms.campaigns)
             if campaign.min_messages
         ],
-        "contradictions": list(contradictions),
-        "start": terms.start.isoformat(),
-        "hours_passed": terms.first_slot,
-        "by_hour": {f"{slot}|{channel}": n for (slot, channel), n in sorted(by_hour.items())},
-        "messages": messages_meta(messages),
-        "by_campaign": dict(sorted(by_campaign.items())),
     }
 
 

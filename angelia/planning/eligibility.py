@@ -163,7 +163,7 @@ def build(
     marketing = ~np.isin(past_campaign, [k for k, c in enumerate(terms.campaigns) if c.is_exempt])
     room = room_for(terms.caps, past, n, h, marketing)
     _vendor_room(terms, people, past, marketing, room)
-    blocked = _too_near(past, marketing, n, h, terms.gap_hours)
+    blocked = too_near(past, marketing, n, h, terms.gap_hours)
     global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
 
     allowed = np.zeros((m, h), bool)
@@ -316,7 +316,7 @@ def campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools
     return np.asarray(days)
 
 
-def _too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
+def too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
     """Return which slots lie less than the gap from a message already sent or pending, (n, h)."""
     near = np.zeros((n, h), bool)
     recent = np.flatnonzero(keep & (past.hours > -gap))

@@ -56,9 +56,8 @@ def test_speeds_and_minimums_are_published() -> None:
     }
     prices = np.arange(limits.n_constraints)
     prices[limits.capacity.size] = -5
-    meta = certificate(terms, prices, 200, [shard], ["campaign x: ..."])
+    meta = certificate(terms, prices, 200, [shard])
     assert meta["minimums"] == [{"campaign_id": campaign.id, "least": 7, "sent": 2, "paid_micros": 5}]
-    assert meta["contradictions"] == ["campaign x: ..."]
     assert [(speed["used"], speed["price_micros"]) for speed in meta["speeds"][:2]] == [
         (0, int(prices[-24])),
         (2, int(prices[-23])),
