@@ -14,18 +14,7 @@ import numpy as np
 
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.ids import message_id, uniform
-from angelia.planning import (
-    MAX_ROUNDS,
-    Choice,
-    Round,
-    bid_histogram,
-    decide,
-    final,
-    fit_prices,
-    is_settled,
-    next_round,
-    usage,
-)
+from angelia.planning import Choice, solve_here
 from angelia.planning.eligibility import (
     F64,
     OPEN,
@@ -40,6 +29,7 @@ from angelia.planning.eligibility import (
 from angelia.planning.inputs import (
     Inputs,
     Shard,
+    category_hours,
     days_needed,
     find_inputs,
     load_shard,
@@ -48,6 +38,7 @@ from angelia.planning.inputs import (
     terms_of,
 )
 from angelia.planning.offers import Drawn, MaterialFacts, Offer, draw_material, gather
+from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.world.draws import Ints
@@ -82,7 +73,7 @@ class Night:
         facts = material_facts(catalog)
         shard = load_shard(site.lake, inputs, terms, facts, 0)
         offers = read_offers(site.lake, inputs, terms, facts, shard.people, 0)
-        hours = CategoryHours.of(inputs.send_times.meta)
+        hours = category_hours(inputs)
         contexts = {
             (campaign.id, name): Context(campaign.id, name, campaign.topic, catalog.materials[name].category)
             for campaign in catalog.campaigns.values()
@@ -154,19 +145,9 @@ def planned(night: Night, shard: Shard, chance: F64 | None, *, explore: bool = T
     limits, reserve = terms.limits(), terms.explore_limits()
     drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
     rows = np.flatnonzero(drawn.slot >= 0)
-    hours, campaigns = problem.constraints(drawn, rows, limits)
-    demand = np.bincount(np.concatenate([hours, campaigns]), minlength=limits.n_constraints)
+    demand = count_of(problem.constraints(drawn, rows, limits), limits)
     thinned, _ = thin_drawn(problem, limits, drawn, demand, reserve)
-    prices = fit_prices(problem, limits, 1.0)
-    rounds: list[Round] = []
-    for _ in range(MAX_ROUNDS):
-        choice, _ = decide(problem, limits, prices, thinned, rounds)
-        used = usage(problem, limits, choice)
-        if is_settled(limits, used, prices):
-            break
-        histogram = bid_histogram(problem, limits, choice, np.flatnonzero(used).tolist())
-        rounds.append(next_round(limits, used, [histogram]))
-    choice, _ = final(problem, limits, prices, thinned, rounds)
+    _, choice = solve_here(problem, limits, thinned)
     where = np.where(problem.is_explore, slot_propensity, np.nan)
     return messages(night, shard, choice, where, chance)
 

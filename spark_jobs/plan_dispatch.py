@@ -1,11 +1,12 @@
 """Decide who gets what, when and by which channel. Grain: user.
 
 Reads user_features, send_times, audience_members, material_scores, user_pushes, last night's decisions and
-the catalog snapshot; writes decisions. Passes over the shards: one builds each shard's problem, puts it
-beside the attempt and draws the price sample, up to three offer and admit, one writes. Every pass reads its
-shard's problem back and replays the finished rounds, so a worker keeps no state and a lost one costs its
-shard only. Surprise: a plan is for the 24 hours that begin ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC),
-not for ds itself.
+the catalog snapshot; writes decisions. Passes over the shards: the first builds each shard's problem and puts
+it beside the attempt, laid out, with its part of the price sample and the rows of its decisions; a few
+measure what people want at a price; each offer takes two or three; the last writes. A pass reads its shard's
+night back and stores what changed, so a worker keeps no state and a lost one costs its shard only. Prices
+begin at yesterday's. Surprise: a plan is for the 24 hours that begin ANGELIA_LEAD_HOURS after ds began (D+1
+04:00 UTC), not for ds itself.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,27 +25,12 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.config import load_settings
 from angelia.contracts import outcomes
 from angelia.contracts.derived import DECISION
-from angelia.contracts.ids import message_id, uniform
 from angelia.days import require_day
 from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from angelia.planning import (
-    MAX_ROUNDS,
-    Choice,
-    Problem,
-    Round,
-    best_sets,
-    bid_histogram,
-    decide,
-    dual_value,
-    final,
-    fit_prices,
-    is_settled,
-    next_round,
-    usage,
-)
-from angelia.planning.certificate import certificate, summarise
+from angelia.planning import Limits, Night, Solved, Step, solve
+from angelia.planning.certificate import certificate, prices_before, summarise
 from angelia.planning.eligibility import OPEN, thin_drawn
 from angelia.planning.inputs import (
     Inputs,
@@ -54,9 +39,25 @@ from angelia.planning.inputs import (
     material_facts,
     terms_of,
 )
-from angelia.planning.terms import Terms
+from angelia.planning.problem import of_each
+from angelia.planning.terms import Terms, contradictions
 from spark_jobs._impossible import impossible
-from spark_jobs._problems import PlanContext, Planned, explore_usage, joined, keep, kept, part_of, prepare
+from spark_jobs._problems import (
+    PlanContext,
+    explore_usage,
+    joined,
+    keep_night,
+    keep_rows,
+    keep_sample,
+    keep_state,
+    kept_night,
+    kept_rows,
+    kept_sample,
+    prepare,
+    price_sample,
+    undecided_rows,
+    without_draws,
+)
 from spark_jobs._session import (
     ShardResult,
     all_shards,
@@ -70,97 +71,53 @@ from spark_jobs._session import (
 if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
     from pyspark.sql import SparkSession
 
-SAMPLE_USERS = 20_000
+SAMPLE_USERS = 10_000
+# Steps of so few people are done where the job runs: they take less time than a Spark task takes to start.
+STEPS_HERE = 300_000
 
 
-@dataclass(frozen=True)
-class Fixed:
-    """What the passes so far fixed for all shards.
-
-    `demand` is what the drawn messages would use, `prices` what the others pay, both (c*h + k,); `bound` is
-    the dual's value at these prices.
-    """
-
-    demand: np.ndarray
-    prices: np.ndarray
-    rounds: tuple[Round, ...] = ()
-    bound: int = 0
-
-
-def decisions_table(
-    planned: Planned,
-    terms: Terms,
-    prices: np.ndarray,
-    rounds: Sequence[Round],
-    thinned: Choice,
-    dropped: np.ndarray,
-) -> pa.Table:
+def decisions_table(terms: Terms, rows: pa.Table, night: Night, solved: Solved) -> pa.Table:
     """Return the shard's decisions: every considered pair with its outcome, grouped by user."""
-    problem, shard, limits = planned.problem, planned.shard, terms.limits()
-    choice, displaced = final(problem, limits, prices, thinned, rounds)
-    outcome = planned.outcome.copy()
-    still = outcome == OPEN
-    is_sent = choice.slot >= 0
-    spent = {i for one in rounds for i in one.closed if i >= limits.capacity.size}
-    no_budget = np.isin(problem.pair_campaign + limits.capacity.size, list(spent))
-    worthless = still & ~((problem.value - limits.cost.min(initial=0) > 0) & problem.allowed).any(axis=1)
+    problem, limits, choice = night.problem, terms.limits(), night.held
+    outcome = np.array(rows["outcome"].to_pylist(), object)
+    still, is_sent = outcome == OPEN, choice.slot >= 0
+    is_refused = night.refused & ~problem.is_explore
+    no_budget = np.isin(problem.pair_campaign, solved.spent(limits))
+    has_value = rows["has_value"].to_numpy(zero_copy_only=False)
     outcome[still] = outcomes.NOT_CHOSEN
-    outcome[still & worthless] = outcomes.NO_VALUE
-    outcome[still & (displaced | dropped)] = outcomes.NO_CAPACITY
-    outcome[still & displaced & no_budget] = outcomes.NO_BUDGET
+    outcome[still & ~has_value] = outcomes.NO_VALUE
+    outcome[still & night.refused] = outcomes.NO_CAPACITY
+    outcome[still & is_refused & no_budget] = outcomes.NO_BUDGET
     outcome[still & is_sent] = outcomes.SENT
-    hours, campaigns = problem.constraints(choice, np.flatnonzero(is_sent), limits)
+    sent = np.flatnonzero(is_sent)
     paid = np.zeros(problem.n_pairs, np.int64)
-    paid[is_sent] = np.where(problem.is_explore[is_sent], 0, prices[hours] + prices[campaigns])
-    keys = [
-        message_id(terms.campaigns[k].id, shard.people.user_id[u], terms.campaigns[k].occurrence)
-        for u, k in _each(problem)
-    ]
+    prices = of_each(problem.constraints(choice, sent, limits), solved.prices).sum(axis=0)
+    paid[sent] = np.where(problem.is_explore[sent], 0, prices)
     slots = np.where(
         is_sent,
         terms.slots()[np.maximum(choice.slot, 0)].astype("datetime64[us]"),
         np.datetime64("NaT", "us"),
     )
-    channels = np.array([*(c.id for c in terms.channels), None], object)[choice.channel]
-    values = {
-        "campaign_id": [terms.campaigns[k].id for k in problem.pair_campaign.tolist()],
-        "message_id": keys,
-        "occurrence": [terms.campaigns[k].occurrence for k in problem.pair_campaign.tolist()],
-        "material_id": shard.material,
-        "material_propensity": pa.array(shard.material_propensity, pa.float64(), from_pandas=True),
+    channels = pa.array([channel.id for channel in terms.channels], pa.string())
+    drawn_slot = rows["slot_propensity"].to_numpy(zero_copy_only=False)
+    values = {name: rows[name].combine_chunks() for name in rows.column_names} | {
         "slot": pa.array(slots, pa.timestamp("us", "UTC"), from_pandas=True),
         "slot_propensity": pa.array(
-            np.where(is_sent & problem.is_explore, planned.slot_propensity, np.nan),
-            pa.float64(),
-            from_pandas=True,
+            np.where(is_sent & problem.is_explore, drawn_slot, np.nan), pa.float64(), from_pandas=True
         ),
-        "channel": channels.tolist(),
-        "outcome": outcome.tolist(),
-        "p_open": shard.pairs.p_open,
-        "value_micros": np.where(
-            is_sent, choice.bid, problem.value.max(axis=1, initial=0, where=problem.allowed)
-        ),
-        "price_micros": paid,
-        "arm": planned.arm.tolist(),
-        "is_explore": problem.is_explore,
+        "channel": channels.take(pa.array(choice.channel, pa.int64(), mask=~is_sent)),
+        "outcome": pa.array(outcome.tolist(), pa.string()),
+        "value_micros": pa.array(np.where(is_sent, choice.bid, rows["may_value"].to_numpy())),
+        "price_micros": pa.array(paid),
     }
     flat = pa.StructArray.from_arrays(
-        [pa.array(values[f.name], f.type) for f in DECISION], fields=list(DECISION)
+        [values[field.name].cast(field.type) for field in DECISION], fields=list(DECISION)
     )
-    counts = np.bincount(problem.pair_user, minlength=problem.n_users)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    table = pa.table(
-        {
-            "ordinal": shard.people.ordinal,
-            "user_id": shard.people.user_id,
-            "choices": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat),
-        }
-    )
-    return table.filter(pa.array(counts > 0))
-
-
-def _each(problem: Problem) -> zip[tuple[int, int]]:
-    return zip(problem.pair_user.tolist(), problem.pair_campaign.tolist(), strict=True)
+    # Pairs stand in the order of their people.
+    first = np.flatnonzero(np.diff(problem.pair_user, prepend=-1))
+    people = rows.select(["ordinal", "user_id"]).take(pa.array(first))
+    offsets = pa.array(np.append(first, problem.n_pairs), pa.int32())
+    return people.append_column("choices", pa.ListArray.from_arrays(offsets, flat))
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -187,85 +144,80 @@ def _instant(value: str) -> datetime | None:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def sample_shard(context: PlanContext, share: float, number: int) -> ShardResult:
-    """First pass: put a shard's problem and its part of the price sample beside the attempt."""
-    planned = prepare(context, number)
-    keep(context.lake.store, context.problem_key(number), planned.problem, planned.drawn)
-    is_sampled = uniform(planned.shard.people.keys, context.terms.salt, "price sample", context.terms.ds)
-    sample = part_of(planned.problem, is_sampled < share)
-    keep(context.lake.store, context.sample_key(number), sample, Choice.none(sample.n_pairs))
-    return ShardResult(number, [], {"explore": explore_usage(planned, context.terms).tolist()})
-
-
-def offer_shard(context: PlanContext, fixed: Fixed, number: int) -> ShardResult:
-    """Second pass: what a shard would use of each limit, after the rounds so far."""
-    limits = context.terms.limits()
-    problem, drawn = kept(context.lake.store, context.problem_key(number))
-    thinned, _ = thin_drawn(problem, limits, drawn, fixed.demand, context.terms.explore_limits())
-    choice, _ = decide(problem, limits, fixed.prices, thinned, fixed.rounds)
-    used = usage(problem, limits, choice)
-    # The bound is the dual's value at the prices: rounds do not change it.
-    dual = 0
-    if not fixed.rounds:
-        dual = dual_value(problem, limits, fixed.prices, best_sets(problem, limits, fixed.prices))
-    histogram = bid_histogram(problem, limits, choice, np.flatnonzero(used).tolist())
-    return ShardResult(number, [], {"used": used.tolist(), "histogram": histogram, "dual": dual})
-
-
-def write_shard(context: PlanContext, fixed: Fixed, number: int) -> ShardResult:
-    """Last pass: a shard's decisions, written to one file."""
+def build_shard(context: PlanContext, share: float, number: int) -> ShardResult:
+    """First pass: build a shard's problem, and put what later passes need beside the attempt."""
     terms, planned = context.terms, prepare(context, number)
-    thinned, dropped = thin_drawn(
-        planned.problem, terms.limits(), planned.drawn, fixed.demand, terms.explore_limits()
+    keep_rows(context, number, undecided_rows(planned, terms))
+    keep_sample(context.lake.store, context.key(number, "sample"), price_sample(planned, terms, share))
+    keep_night(context, number, Night.of(planned.problem, terms.limits(), planned.drawn))
+    problem = planned.problem
+    may = problem.allowed.any(axis=1) & problem.channels.any(axis=1) & ~problem.is_explore
+    reach = np.bincount(problem.pair_campaign[may], minlength=len(terms.campaigns))
+    return ShardResult(
+        number, [], {"explore": explore_usage(planned, terms).tolist(), "reach": reach.tolist()}
     )
-    table = decisions_table(planned, terms, fixed.prices, fixed.rounds, thinned, dropped)
+
+
+def thin_draws(
+    limits: Limits, demand: np.ndarray, reserve: np.ndarray, night: Night
+) -> tuple[dict[str, Any], Night]:
+    """Drop drawn messages that do not fit the exploration stratum's reserve."""
+    thinned, dropped = thin_drawn(night.problem, limits, night.held, demand, reserve)
+    return {}, without_draws(night, dropped, thinned)
+
+
+def step_shard(context: PlanContext, step: Step, number: int) -> ShardResult:
+    """Do one step of the solution on a shard's night."""
+    before = kept_night(context, number)
+    answer, after = step(before)
+    if after is not before:
+        keep_state(context, number, after)
+    return ShardResult(number, [], answer)
+
+
+def write_shard(context: PlanContext, solved: Solved, number: int) -> ShardResult:
+    """Last pass: a shard's decisions, written to one file."""
+    night = kept_night(context, number)
+    table = decisions_table(context.terms, kept_rows(context, number), night, solved)
     name = f"shard-{number:06d}.parquet"
     entry = context.lake.write_file("decisions", context.folder, table, name, shards=(number, number))
-    explored = planned.problem.is_explore & (thinned.slot >= 0)
-    value = int(thinned.bid[explored].sum())
+    explored = night.problem.is_explore & (night.held.slot >= 0)
+    value = int(night.held.bid[explored].sum())
     return ShardResult(number, [entry], {**summarise(table), "explore_value": value})
 
 
-def price(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> Fixed:
-    """Do the first pass: fit the prices to the sample, and add up what exploration would use."""
-    limits, n_users = context.terms.limits(), int(context.inputs.index.meta["n_users"])
+def solve_shards(
+    spark: SparkSession, context: PlanContext, shards: Sequence[int]
+) -> tuple[Solved, list[str]]:
+    """Build the shards' problems and solve them as one night; name contradictions, too."""
+    terms, limits = context.terms, context.terms.limits()
+    n_users = int(context.inputs.index.meta["n_users"])
     share = min(1.0, SAMPLE_USERS / max(n_users, 1))
-    sampled = run_shards(spark, shards, partial(sample_shard, context, share))
-    demand = np.zeros(limits.n_constraints, np.int64)
-    for result in sampled:
+    demand, reach = np.zeros(limits.n_constraints, np.int64), np.zeros(len(terms.campaigns), np.int64)
+    for result in run_shards(spark, shards, partial(build_shard, context, share)):
         demand += np.array(result.stats["explore"], np.int64)
-    sample = joined([kept(context.lake.store, context.sample_key(number))[0] for number in shards])
-    prices = fit_prices(sample, limits, n_users / max(sample.n_users, 1))
-    progress(
-        f"plan_dispatch: {sample.n_users} users sampled, {int((prices > 0).sum())} of "
-        f"{limits.n_constraints} limits priced"
+        reach += np.array(result.stats["reach"], np.int64)
+    told, limits = contradictions(terms, limits, reach)
+    for line in told:
+        progress(f"plan_dispatch: {line}")
+
+    def run(step: Step) -> list[dict[str, Any]]:
+        if n_users <= STEPS_HERE:
+            return [step_shard(context, step, number).stats for number in shards]
+        return [result.stats for result in run_shards(spark, shards, partial(step_shard, context, step))]
+
+    run(partial(thin_draws, limits, demand, terms.explore_limits()))
+    kept = [kept_sample(context.lake.store, context.key(number, "sample")) for number in shards]
+    previous = context.inputs.previous
+    solved = solve(
+        run,
+        limits,
+        joined(kept),
+        n_users / max(sum(part.n_users for part in kept), 1),
+        start=None if previous is None else prices_before(terms, previous.meta),
+        report=lambda line: progress(f"plan_dispatch: {line}"),
     )
-    return Fixed(demand, prices)
-
-
-def offer(
-    spark: SparkSession, context: PlanContext, shards: Sequence[int], fixed: Fixed
-) -> tuple[Fixed, int]:
-    """Offer until no offer can change anything; return the rounds too, and the dual bound."""
-    limits, bound = context.terms.limits(), 0
-    for turn in range(MAX_ROUNDS):
-        offered = run_shards(spark, shards, partial(offer_shard, context, fixed))
-        used = np.sum([r.stats["used"] for r in offered], axis=0, dtype=np.int64)
-        if turn == 0:
-            bound = sum(r.stats["dual"] for r in offered) + int((fixed.prices * limits.flat()).sum())
-        wishes, exceeded = int(used[: limits.capacity.size].sum()), int((used > limits.flat()).sum())
-        progress(f"plan_dispatch: offer {turn + 1}: {wishes} wishes, {exceeded} limits exceeded")
-        if is_settled(limits, used, fixed.prices):
-            break
-        finished = next_round(limits, used, [r.stats["histogram"] for r in offered])
-        fixed = replace(fixed, rounds=(*fixed.rounds, finished))
-    return fixed, bound
-
-
-def solve_shards(spark: SparkSession, context: PlanContext, shards: Sequence[int]) -> tuple[Fixed, list[str]]:
-    """Build the shards' problems and solve them as one night; return contradictions, too."""
-    fixed, bound = offer(spark, context, shards, price(spark, context, shards))
-    return replace(fixed, bound=bound), []
+    return solved, told
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -283,9 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
         solved, told = solve_shards(spark, context, shards)
         written = run_shards(spark, shards, partial(write_shard, context, solved))
-        for number in shards:
-            lake.store.delete(context.problem_key(number))
-            lake.store.delete(context.sample_key(number))
+        context.forget(shards)
         for result in written:
             for entry in result.files:
                 attempt.add(entry)

@@ -241,9 +241,16 @@ class SendWindow(DocumentPart):
 
 
 class Budget(DocumentPart):
-    """At most so many messages of the campaign in one plan."""
+    """At most, and if people allow at least, so many of its messages in one plan."""
 
     max_messages: PositiveCount
+    min_messages: PositiveCount | None = None
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.min_messages is not None and self.min_messages > self.max_messages:
+            raise ValueError(f"min_messages {self.min_messages} is above max_messages {self.max_messages}")
+        return self
 
 
 class Campaign(Document):

@@ -1,29 +1,30 @@
 """PLAN: one joint decision of who gets what, when and by which channel, under capacity.
 
-Public face: `Problem`, `Limits`, `Choice` (problem.py), `fit_prices` (prices.py), `decide`, `final`, `Round`
-    (decide.py), `next_round`, `is_settled`. Pure functions on the arrays of one shard;
-    `spark_jobs/plan_dispatch.py` spreads them.
+Public face: `Problem`, `Limits`, `Choice` (problem.py); `solve_here` for a night in memory, `solve` for
+    one in shards (decide.py); their steps `best_sets`, `dual_value` (choose.py), `fit_prices`, `usage`
+    (prices.py). Pure functions on arrays; `spark_jobs/plan_dispatch.py` spreads them.
 """
 
-from angelia.planning.admit import bid_histogram
 from angelia.planning.choose import best_sets, dual_value
-from angelia.planning.decide import MAX_ROUNDS, Round, decide, final, is_settled, next_round
-from angelia.planning.prices import fit_prices, usage
+from angelia.planning.decide import MAX_ROUNDS, InMemory, Night, Round, Solved, Step, solve, solve_here
+from angelia.planning.prices import bound_of, fit_prices, usage
 from angelia.planning.problem import Choice, Limits, Problem
 
 __all__ = [
     "MAX_ROUNDS",
     "Choice",
+    "InMemory",
     "Limits",
+    "Night",
     "Problem",
     "Round",
+    "Solved",
+    "Step",
     "best_sets",
-    "bid_histogram",
-    "decide",
+    "bound_of",
     "dual_value",
-    "final",
     "fit_prices",
-    "is_settled",
-    "next_round",
+    "solve",
+    "solve_here",
     "usage",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from angelia.contracts import outcomes
-from angelia.contracts.certificate import Limit, Messages, messages_meta
+from angelia.contracts.certificate import Limit, Messages, limits_of, messages_meta
 from angelia.contracts.derived import DECISION
 from angelia.planning.problem import I64
 from angelia.planning.terms import Terms
@@ -64,6 +64,17 @@ def certificate(
         "by_hour": {f"{slot}|{channel}": n for (slot, channel), n in sorted(by_hour.items())},
         "messages": messages_meta(messages),
         "by_campaign": dict(sorted(by_campaign.items())),
+        "speeds": _speeds(terms, prices, by_cell),
+        "minimums": [
+            {
+                "campaign_id": campaign.id,
+                "least": campaign.min_messages,
+                "sent": by_campaign[campaign.id],
+                "paid_micros": max(0, -int(prices[terms.limits().capacity.size + k])),
+            }
+            for k, campaign in enumerate(terms.campaigns)
+            if campaign.min_messages
+        ],
     }
 
 
@@ -107,3 +118,39 @@ def _limits(
         if campaign.max_messages is not None
     ]
     return [*hours, *budgets]
+
+
+def _speeds(terms: Terms, prices: I64, by_cell: Counter[Any]) -> list[dict[str, object]]:
+    """Return the hours of campaigns with a speed limit: capacity, use and price."""
+    slots, paced = [str(slot) for slot in terms.slots()], terms.paced().tolist()
+    own = prices[len(prices) - len(paced) * len(slots) :].reshape(len(paced), len(slots))
+    used: Counter[Any] = Counter()
+    for (slot, _, campaign), n in by_cell.items():
+        used[slot, campaign] += n
+    return [
+        {
+            "campaign_id": terms.campaigns[k].id,
+            "slot": slot,
+            "capacity": terms.campaigns[k].max_per_hour,
+            "used": used[slot, terms.campaigns[k].id],
+            "price_micros": int(own[i, s]),
+        }
+        for i, k in enumerate(paced)
+        for s, slot in enumerate(slots)
+    ]
+
+
+def prices_before(terms: Terms, meta: Mapping[str, Any]) -> I64:
+    """Return an earlier plan's prices for the limits of this one.
+
+    Hours go by channel and hour of day, budgets by campaign.
+    """
+    limits = terms.limits()
+    hours = {(limit.channel, (limit.slot or "")[-2:]): limit.price_micros for limit in limits_of(meta)}
+    budgets = {limit.campaign_id: limit.price_micros for limit in limits_of(meta)}
+    prices = np.zeros(limits.n_constraints, np.int64)
+    names = [(channel.id, str(slot)[-2:]) for channel in terms.channels for slot in terms.slots()]
+    prices[: len(names)] = [hours.get(name, 0) for name in names]
+    own = [budgets.get(campaign.id, 0) for campaign in terms.campaigns]
+    prices[len(names) : len(names) + len(own)] = own
+    return prices

@@ -1,180 +1,391 @@
-"""The per-user step: given prices, every user's best set of messages, found exactly and independently.
+"""The per-person step: each person's best set of messages at given prices, exactly.
 
-For at most two marketing messages with a minimum gap the best pair is found in O(campaigns x slots): the
-earlier message is summarised by the best and second-best campaign over all slots at least `gap` hours before,
-so that the later one never meets itself.
+People are laid out by how many campaigns want them, so that blocks of people are arrays without gaps. In a
+block each slot keeps the two best campaigns; the best pair of messages is made of those, since a slot's third
+best campaign could be replaced by one of its two better ones. The earlier message is summarised by the best
+and the second-best campaign over all slots at least `gap` hours before, so a campaign never meets itself.
+
+Each option is one int64 key, `net << bits | campaign's place | slot`, so one maximum finds value, campaign
+and slot. Equal values go to the lower campaign number, then to the earlier slot.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from angelia.planning.problem import I64, NEVER, Choice, Limits, Problem
+from angelia.contracts.ids import mix
+from angelia.planning.problem import I64, TOO_MUCH, Bools, Choice, Limits, Problem, of_each
+
+SLOT_BITS = 5
+GROUPS = 32  # a power of two
+# A block's work stays in the processor's cache, and each step of it takes longer than starting it.
+BLOCK_PEOPLE = 2048
+_PRICE_MOST = TOO_MUCH // 4
+_SLOTS = (1 << SLOT_BITS) - 1
+_NO_KEY = -(2**62)
 
 
-def net_values(
-    problem: Problem, limits: Limits, prices: I64, closed: npt.NDArray[np.bool_] | None = None
-) -> tuple[I64, I64]:
-    """Return each pair's net value per slot after cost and prices, and the channel that gives it; both (m,
-    h).
+@dataclass(frozen=True)
+class Bucket:
+    """The people whom the same number of campaigns want, w of them.
 
-    `closed` marks constraints (c*h + k,) that take nobody any more. Infeasible options are `NEVER`.
+    Attributes:
+        users: user rows, ascending, (u,). rows: pair of each place and person, (w, u). kind: row of the fees,
+            (w, u). worth: value where a message may go, far below 0 elsewhere, (w, u, h). room_two: caps
+            leave room for a second message, (u, h).
+    """
+
+    users: I64
+    rows: I64
+    kind: I64
+    worth: npt.NDArray[np.signedinteger]
+    room_two: Bools
+    group: I64
+    bits: int
+
+    def part(self, people: I64 | slice) -> Bucket:
+        """Return some of its people."""
+        return Bucket(
+            self.users[people],
+            self.rows[:, people],
+            self.kind[:, people],
+            self.worth[:, people],
+            self.room_two[people],
+            self.group[people],
+            self.bits,
+        )
+
+    def place_of(self, pair: I64) -> I64:
+        """Return the place of each person's pair, (u,); -1 where it is not among theirs."""
+        is_it = self.rows == pair
+        return np.where(is_it.any(axis=0), np.argmax(is_it, axis=0), -1)
+
+    def blocks(self) -> Iterator[tuple[slice, Bucket]]:
+        """Yield the bucket in blocks, each with its place."""
+        for start in range(0, len(self.users), BLOCK_PEOPLE):
+            here = slice(start, start + BLOCK_PEOPLE)
+            yield here, self.part(here)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A problem laid out for the per-person step, without what no price can reach."""
+
+    buckets: tuple[Bucket, ...]
+    exempt: I64  # transactional pairs, (e,)
+    exempt_worth: I64  # as a bucket's, (e, h)
+    patterns: Bools  # which channels may carry a pair: the different answers, (p, c)
+    pattern: I64  # of each pair, (m,)
+    group: I64  # of each pair's person, (m,)
+    bits: int  # of a key below its value
+
+
+@dataclass(frozen=True)
+class Tilt:
+    """How prices differ between groups of people: by a share of each, and a little more.
+
+    Where hours or channels are equally good to a crowd, one price would send all of it to either; tilted
+    prices split it. The little is for prices of 0.
+    """
+
+    share: float
+    little: float
+
+    def of(self, prices: I64) -> I64:
+        """Return each group's prices, (g, c*h + k + s*h)."""
+        place = _evenly(len(prices))
+        return np.rint(prices * (1.0 + self.share * place) + self.little * (place + 0.5)).astype(np.int64)
+
+    def slope(self, n: int) -> npt.NDArray[np.float64]:
+        """Return by how much a group's price rises with the price, (g, n)."""
+        return 1.0 + self.share * _evenly(n)
+
+
+@dataclass(frozen=True)
+class Fees:
+    """What a message pays at these prices: cost, prices and closed doors, as tables.
+
+    Attributes:
+        fee: by group x pattern x campaign and slot, (g*p*k, h). key: the same as
+            a key to be subtracted, which leaves the slot. by: channel of a group x pattern and slot,
+            (g*p, h). n_groups: g; 1 where all pay the same.
+    """
+
+    fee: I64
+    key: I64
+    by: I64
+    n_groups: int
+
+    def by_of(self, packed: Packed, rows: I64, slot: I64) -> I64:
+        """Return the channel of these pairs in these slots, (r,)."""
+        group = packed.group[rows] if self.n_groups > 1 else 0
+        return np.asarray(self.by[group * len(packed.patterns) + packed.pattern[rows], slot])
+
+
+def pack(problem: Problem, limits: Limits) -> Packed:
+    """Return a problem laid out, without pairs worth less than the cheapest channel."""
+    codes = problem.channels.astype(np.int64) @ (1 << np.arange(problem.channels.shape[1]))
+    _, first, pattern = np.unique(codes, return_index=True, return_inverse=True)
+    patterns = problem.channels[first].reshape(len(first), problem.channels.shape[1])
+    k = limits.budget.size
+    cheapest = np.where(patterns, limits.cost, TOO_MUCH).min(axis=1, initial=TOO_MUCH)
+    # A campaign with a minimum may be paid to send: no worth is too small for it.
+    is_wanted = np.zeros(k, bool)
+    is_wanted[: limits.least.size] = limits.least > 0
+    top = problem.value.max(axis=1, initial=-1, where=problem.allowed)
+    reach = (cheapest < TOO_MUCH)[pattern] & (top >= 0)
+    reach &= (top > cheapest[pattern]) | is_wanted[problem.pair_campaign]
+    marketing = np.flatnonzero(reach & ~problem.is_exempt & ~problem.is_explore)
+    exempt = np.flatnonzero(reach & problem.is_exempt)
+    # int32 halves what is read; micro-units of most nights fit.
+    fits = int(problem.value.max(initial=0)) < 2**30 and not is_wanted.any()
+    kind, buckets = pattern * k + problem.pair_campaign, []
+    users, first, count = np.unique(problem.pair_user[marketing], return_index=True, return_counts=True)
+    # A hash of the person, which no shard changes.
+    group = (problem.tie & np.uint64(GROUPS - 1)).astype(np.int64)
+    mine = group[marketing[first]]
+    group[marketing] = np.repeat(mine, count)
+    width = np.repeat(count, count)
+    bits = SLOT_BITS + max(int(count.max(initial=1)) - 1, 1).bit_length()
+    for w in np.unique(count).tolist():
+        rows = np.ascontiguousarray(marketing[width == w].reshape(-1, w).T)
+        here = users[count == w]
+        room = problem.room[here]
+        buckets.append(
+            Bucket(
+                here,
+                rows,
+                kind[rows],
+                _worth(problem, rows, room >= 1, fits=fits),
+                room >= 2,
+                mine[count == w],
+                bits,
+            )
+        )
+    worth = _worth(problem, exempt, None, fits=False)
+    return Packed(tuple(buckets), exempt, worth, patterns, pattern, group, bits)
+
+
+def _worth(problem: Problem, rows: I64, room: Bools | None, *, fits: bool) -> npt.NDArray[np.signedinteger]:
+    never = np.int32(-(2**31)) if fits else np.int64(-TOO_MUCH)
+    worth: npt.NDArray[np.signedinteger] = problem.value[rows].astype(never.dtype)
+    allowed = problem.allowed[rows]
+    worth[~(allowed if room is None else allowed & room)] = never
+    return worth
+
+
+def fees(
+    packed: Packed, limits: Limits, prices: I64, closed: Bools | None = None, tilt: Tilt | None = None
+) -> Fees:
+    """Return what messages pay at these prices.
+
+    `closed` marks constraints that take nobody any more. With a `tilt`, each group of people sees prices of
+    its own.
     """
     c, h = limits.capacity.shape
-    hour_price, campaign_price = prices[: c * h].reshape(c, h), prices[c * h :]
-    shut = np.zeros(limits.n_constraints, bool) if closed is None else closed
-    best = np.full((problem.n_pairs, h), NEVER, np.int64)
-    by = np.full((problem.n_pairs, h), -1, np.int64)
-    for channel in range(c):
-        open_hours = (
-            problem.allowed
-            & ~shut[channel * h : (channel + 1) * h][None, :]
-            & problem.channels[:, channel][:, None]
-        )
-        net = np.where(open_hours, problem.value - limits.cost[channel] - hour_price[channel][None, :], NEVER)
-        better = net > best
-        best = np.where(better, net, best)
-        by = np.where(better, channel, by)
-    net = np.where(best > NEVER, best - campaign_price[problem.pair_campaign][:, None], NEVER)
-    net[shut[c * h :][problem.pair_campaign]] = NEVER
-    return net, np.where(net > NEVER, by, -1)
+    k, n_groups = limits.budget.size, GROUPS if tilt else 1
+    prices = np.clip(prices, -_PRICE_MOST, _PRICE_MOST)
+    prices = prices[None, :] if tilt is None else tilt.of(prices)
+    if closed is not None:
+        prices = np.where(closed, TOO_MUCH, prices)
+    hour = limits.cost[:, None] + prices[:, : c * h].reshape(-1, c, h)
+    hour = np.where(packed.patterns[:, :, None], hour[:, None], 2 * TOO_MUCH)  # (g, p, c, h)
+    by = np.argmin(hour, axis=2) if c else np.zeros((n_groups, len(packed.patterns), h), np.int64)
+    own = np.repeat(prices[:, c * h : c * h + k, None], h, axis=2)
+    own[:, limits.paced] += prices[:, c * h + k :].reshape(n_groups, -1, h)
+    fee = hour.min(axis=2, initial=2 * TOO_MUCH)[:, :, None, :] + own[:, None]
+    fee = fee.reshape(-1, h)
+    return Fees(fee, (fee << packed.bits) - (_SLOTS - np.arange(h)), by.reshape(-1, h), n_groups)
+
+
+def _evenly(n: int) -> npt.NDArray[np.float64]:
+    """Return each group's place at each of n constraints, evenly from -1/2 to 1/2, (g, n)."""
+    draw = mix(np.arange(n, dtype=np.uint64), "tilt")
+    step, start = (draw >> np.uint64(40)) | np.uint64(1), draw & np.uint64(GROUPS - 1)
+    # An odd step visits every group once.
+    place = (np.arange(GROUPS, dtype=np.uint64)[:, None] * step + start) & np.uint64(GROUPS - 1)
+    return np.asarray((place.astype(np.float64) + 0.5) / GROUPS - 0.5)
+
+
+Keys = tuple[I64, I64, I64]  # first and second message (0 = none), and the set's value; each (u,)
+
+
+def best_of(bucket: Bucket, limits: Limits, tables: Fees) -> Keys:
+    """Return the best set of each of a bucket's people, who hold nothing yet."""
+    first, second, value = (np.zeros(len(bucket.users), np.int64) for _ in range(3))
+    for here, block in bucket.blocks():
+        first[here], second[here], value[here] = _sets(block, limits, *_tops(block, tables))
+    return first, second, value
+
+
+def best_more(bucket: Bucket, limits: Limits, tables: Fees, held: I64, at: I64) -> tuple[I64, I64]:
+    """Return the best message beside the one held, and its value.
+
+    `held` is the place of the held message's campaign. Places are -1 where the held campaign is not among the
+    bucket's; `at` is the held message's slot.
+    """
+    key, value = (np.zeros(len(bucket.users), np.int64) for _ in range(2))
+    slots = np.arange(limits.n_slots)
+    for here, block in bucket.blocks():
+        top, runner = _tops(block, tables)
+        own = _place(block, top) == held[here, None]
+        best = np.where(own, runner, top)
+        at_here = at[here, None]
+        # Caps read in time order: a message beside a held one needs room for two at the later of both.
+        later = np.where(slots > at_here, block.room_two, np.take_along_axis(block.room_two, at_here, 1))
+        best[(np.abs(slots - at_here) < limits.gap_slots) | ~later] = 0
+        most = best.max(axis=1, initial=0)
+        value[here] = np.maximum(most >> bucket.bits, 0)
+        key[here] = np.where(value[here] > 0, most, 0)
+    return key, value
+
+
+def _tops(block: Bucket, tables: Fees) -> tuple[I64, I64]:
+    """Return each person's and slot's best and second-best campaign as keys, (u, h) each."""
+    w, u, h = block.worth.shape
+    bits, last = block.bits, (1 << (block.bits - SLOT_BITS)) - 1
+    offset = block.group * (len(tables.key) // tables.n_groups) if tables.n_groups > 1 else np.int64(0)
+    top, runner = np.full((u, h), _NO_KEY), np.full((u, h), _NO_KEY)
+    net, less = np.empty((u, h), np.int64), np.empty((u, h), np.int64)
+    for place in range(w):
+        np.left_shift(block.worth[place], bits, out=net, dtype=np.int64, casting="same_kind")
+        np.take(tables.key, block.kind[place] + offset, axis=0, out=less, mode="clip")
+        less -= (last - place) << SLOT_BITS
+        net -= less
+        np.minimum(top, net, out=less)
+        np.maximum(top, net, out=top)
+        np.maximum(runner, less, out=runner)
+    return top, runner
+
+
+def _place(block: Bucket, key: I64) -> I64:
+    last = (1 << (block.bits - SLOT_BITS)) - 1
+    return np.asarray(last - ((key >> SLOT_BITS) & last))
+
+
+def _sets(block: Bucket, limits: Limits, top: I64, runner: I64) -> Keys:
+    """Return each person's best set, made of each slot's two best campaigns, (u, h)."""
+    h, gap, bits = limits.n_slots, limits.gap_slots, block.bits
+    single = top.max(axis=1, initial=0)
+    value = np.maximum(single >> bits, 0)
+    first, second = np.where(value > 0, single, 0), np.zeros_like(single)
+    if limits.max_messages < 2 or gap >= h or len(block.rows) < 2:
+        return first, second, value
+    may = np.flatnonzero((value > 0) & block.room_two.any(axis=1))
+    # Slots first: each step is over people who stand side by side. What is not worth sending never adds up.
+    tops, runners = (np.where(key >> bits > 0, key, _NO_KEY)[may].T.copy() for key in (top, runner))
+    later = np.where(block.room_two[may].T, tops >> bits, _NO_KEY)
+    later_runners = np.where(block.room_two[may].T, runners >> bits, _NO_KEY)
+    campaign = ((1 << bits) - 1) ^ _SLOTS
+    lead, other = np.full(len(may), _NO_KEY), np.full(len(may), _NO_KEY)
+    most, early, late = value[may], first[may], second[may]
+    for slot in range(gap, h):
+        # The best earlier message so far, and the best of another campaign.
+        new, second_new = tops[slot - gap], runners[slot - gap]
+        same = ((new ^ lead) & campaign) == 0
+        wins = new > lead
+        loser = np.where(wins, np.where(same, other, lead), np.where(same, second_new, new))
+        other = np.maximum(loser, np.where(wins, second_new, other))
+        lead = np.maximum(new, lead)
+        # A campaign never meets itself: the later one gives way, or the earlier one does.
+        meets = ((tops[slot] ^ lead) & campaign) == 0
+        lead_value = lead >> bits
+        yields, stays = later_runners[slot] + lead_value, later[slot] + (other >> bits)
+        total = np.where(meets, np.maximum(yields, stays), later[slot] + lead_value)
+        better = np.flatnonzero(total > most)
+        most[better] = total[better]
+        gives_way = meets[better] & (yields[better] >= stays[better])
+        early[better] = np.where(meets[better] & ~gives_way, other[better], lead[better])
+        late[better] = np.where(gives_way, runners[slot, better], tops[slot, better])
+    first[may], second[may], value[may] = early, late, most
+    return first, second, value
 
 
 def best_sets(
     problem: Problem,
     limits: Limits,
     prices: I64,
-    closed: npt.NDArray[np.bool_] | None = None,
+    closed: Bools | None = None,
     held: Choice | None = None,
+    packed: Packed | None = None,
+    tilt: Tilt | None = None,
+    people: Bools | None = None,
 ) -> Choice:
-    """Return every user's best set at these prices; `held` messages stay as they are, and a user who holds
-    one may add one.
+    """Return each person's best set at these prices; a person who holds a message may add one.
 
-    Exploration pairs are not chosen here (their slot was drawn); they come in as `held`.
+    Held messages stay as they are. Exploration pairs are not chosen here (their slot was drawn); they come in
+    as `held`. `packed` saves laying the problem out again; `people`, (n,), leaves the others as they are.
     """
-    net, by = net_values(problem, limits, prices, closed)
-    choice = (
-        Choice.none(problem.n_pairs)
-        if held is None
-        else Choice(held.slot.copy(), held.channel.copy(), held.bid.copy())
-    )
-    _choose_exempt(problem, net, by, choice)
-    free = ~problem.is_exempt & ~problem.is_explore & (choice.slot < 0)
-    if free.any():
-        _choose_marketing(problem, limits, net, by, choice, free)
-    _set_bids(problem, limits, prices, choice, held)
+    packed = pack(problem, limits) if packed is None else packed
+    tables = fees(packed, limits, prices, closed, tilt)
+    held = Choice.none(problem.n_pairs) if held is None else held
+    choice = Choice(held.slot.copy(), held.channel.copy(), held.bid.copy())
+    _choose_exempt(problem, limits, packed, tables, choice)
+    rows = np.flatnonzero((held.slot >= 0) & ~problem.is_exempt)
+    count = np.bincount(problem.pair_user[rows], minlength=problem.n_users)
+    last = np.full(problem.n_users, -1)  # one of the pairs a person holds
+    last[problem.pair_user[rows]] = rows
+    for bucket in packed.buckets:
+        n_held = count[bucket.users]
+        if people is not None:
+            n_held = np.where(people[bucket.users], n_held, limits.max_messages)
+        free = np.flatnonzero(n_held == 0)
+        if len(free):
+            part = bucket if len(free) == len(bucket.users) else bucket.part(free)
+            first, second, _ = best_of(part, limits, tables)
+            for key in (first, second):
+                _write(limits, packed, tables, part, key, choice)
+        more = np.flatnonzero((n_held == 1) & (limits.max_messages >= 2))
+        if len(more):
+            part = bucket.part(more)
+            beside = last[part.users]
+            key, _ = best_more(part, limits, tables, part.place_of(beside), held.slot[beside])
+            _write(limits, packed, tables, part, key, choice)
     return choice
 
 
-def _choose_exempt(problem: Problem, net: I64, by: I64, choice: Choice) -> None:
-    rows = np.flatnonzero(problem.is_exempt & (choice.slot < 0))
-    slot = np.argmax(net[rows], axis=1)
-    good = net[rows, slot] > 0
-    rows, slot = rows[good], slot[good]
-    choice.slot[rows], choice.channel[rows] = slot, by[rows, slot]
+def _write(limits: Limits, packed: Packed, tables: Fees, bucket: Bucket, key: I64, choice: Choice) -> None:
+    """Enter the messages that the keys name, (u,)."""
+    who = np.flatnonzero(key > 0)
+    place, slot = _place(bucket, key[who]), _SLOTS - (key[who] & _SLOTS)
+    row = bucket.rows[place, who]
+    channel = tables.by_of(packed, row, slot)
+    choice.slot[row], choice.channel[row] = slot, channel
+    choice.bid[row] = bucket.worth[place, who, slot] - limits.cost[channel]
 
 
-def _choose_marketing(
-    problem: Problem, limits: Limits, net: I64, by: I64, choice: Choice, free: npt.NDArray[np.bool_]
-) -> None:
-    h, gap = problem.n_slots, limits.gap_slots
-    rows = np.flatnonzero(free)
-    users, place = _places(problem.pair_user[rows])
-    width = int(place.max()) + 1
-    row_at = np.full((len(users), width), -1, np.int64)
-    row_of_user = np.searchsorted(users, problem.pair_user[rows])
-    row_at[row_of_user, place] = rows
-    grid = np.full((len(users), width, h), NEVER, np.int64)
-    grid[row_of_user, place] = net[rows]
+def exempt_net(problem: Problem, limits: Limits, packed: Packed, which: I64, tables: Fees) -> I64:
+    """Return what transactional pairs are worth in each slot after these fees, (r, h).
 
-    n_held, blocked = _held(problem, limits, choice)
-    room = problem.room[users].astype(np.int64)
-    grid = np.where(blocked[users][:, None, :] | (room < 1)[:, None, :], NEVER, grid)
-    flat = grid.reshape(len(users), -1)
-    single = np.argmax(flat, axis=1)
-    single_value = flat[np.arange(len(users)), single]
-
-    can_pair = (
-        (n_held[users] == 0) & (limits.max_messages >= 2) & (single_value > 0) & (width >= 2) & (gap < h)
-    )
-    some = np.flatnonzero(can_pair)
-    first, second, pair_value = _best_pair(grid[some], room[some] >= 2, gap)
-    is_pair = pair_value > single_value[some]
-    may_add = (n_held[users] < limits.max_messages) & (single_value > 0)
-    may_add[some[is_pair]] = False
-    chosen_users = [np.flatnonzero(may_add), some[is_pair], some[is_pair]]
-    chosen_cells = [single[may_add], first[is_pair], second[is_pair]]
-    for who, cell in zip(chosen_users, chosen_cells, strict=True):
-        row, slot = row_at[who, cell // h], cell % h
-        choice.slot[row], choice.channel[row] = slot, by[row, slot]
-
-
-def _best_pair(grid: I64, room_two: npt.NDArray[np.bool_], gap: int) -> tuple[I64, I64, I64]:
-    """Return the best (earlier cell, later cell, value) of each user; cells index (campaign place, slot),
-    grid is (u, w, h).
+    `which`: their places in `Packed.exempt`.
     """
-    u, w, h = grid.shape
-    if u == 0:
-        empty = np.zeros(0, np.int64)
-        return empty, empty, empty
-    # prefix[i, t] = best value of campaign i at any slot <= t, and where
-    prefix = np.maximum.accumulate(grid, axis=2)
-    slots = np.arange(h)
-    where = np.maximum.accumulate(np.where(grid == prefix, slots, -1), axis=2)
-    earlier, earlier_at = prefix[:, :, : h - gap], where[:, :, : h - gap]
-    top = np.argmax(earlier, axis=1)  # (u, h-gap): best campaign for the earlier message
-    top_value = np.take_along_axis(earlier, top[:, None, :], 1)[:, 0]
-    rest = earlier.copy()
-    np.put_along_axis(rest, top[:, None, :], NEVER, 1)
-    runner = np.argmax(rest, axis=1)
-    runner_value = np.take_along_axis(rest, runner[:, None, :], 1)[:, 0]
-    later = np.where(
-        room_two[:, None, gap:], grid[:, :, gap:], NEVER
-    )  # (u, w, h-gap), slot t+gap meets prefix t
-    is_top = np.arange(w)[None, :, None] == top[:, None, :]
-    other = np.where(is_top, runner_value[:, None, :], top_value[:, None, :])
-    total = np.where((later > 0) & (other > 0), later + other, NEVER)
-    best = np.argmax(total.reshape(u, -1), axis=1)
-    place, t = best // (h - gap), best % (h - gap)
-    rows = np.arange(u)
-    partner = np.where(is_top[rows, place, t], runner[rows, t], top[rows, t])
-    first = partner * h + earlier_at[rows, partner, t]
-    return first, place * h + t + gap, total[rows, place, t]
+    k, rows = limits.budget.size, packed.exempt[which]
+    kind = packed.pattern[rows] * k + problem.pair_campaign[rows]
+    if tables.n_groups > 1:
+        kind = kind + packed.group[rows] * len(packed.patterns) * k
+    return np.asarray(packed.exempt_worth[which] - tables.fee[kind])
 
 
-def _held(problem: Problem, limits: Limits, choice: Choice) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Return how many marketing messages each user already holds, (n,), and which slots that closes for one
-    more, (n, h).
-
-    Caps read in time order: a message beside a held one needs room for two at the later of both.
-    """
-    held = np.flatnonzero((choice.slot >= 0) & ~problem.is_exempt)
-    users, at = problem.pair_user[held], choice.slot[held][:, None]
-    count = np.bincount(users, minlength=problem.n_users).astype(np.int64)
-    slots = np.arange(problem.n_slots)[None, :]
-    later = np.where(slots > at, problem.room[users], np.take_along_axis(problem.room[users], at, 1))
-    blocked = np.zeros((problem.n_users, problem.n_slots), bool)
-    np.logical_or.at(blocked, users, (np.abs(slots - at) < limits.gap_slots) | (later < 2))
-    return count, blocked
-
-
-def _places(owner: I64) -> tuple[I64, I64]:
-    """Return the distinct owners of an ascending array, and each element's place within its owner's run."""
-    users, start, count = np.unique(owner, return_index=True, return_counts=True)
-    return users, np.arange(len(owner)) - np.repeat(start, count)
-
-
-def _set_bids(problem: Problem, limits: Limits, prices: I64, choice: Choice, held: Choice | None) -> None:
-    """A bid is what a message is worth after its cost, before prices: the order in which a full constraint
-    admits.
-    """
-    new = np.flatnonzero((choice.slot >= 0) & ((held.slot < 0) if held is not None else True))
-    choice.bid[new] = problem.value[new, choice.slot[new]] - limits.cost[choice.channel[new]]
+def _choose_exempt(problem: Problem, limits: Limits, packed: Packed, tables: Fees, choice: Choice) -> None:
+    which = np.flatnonzero(choice.slot[packed.exempt] < 0)
+    if not len(which):
+        return
+    net = exempt_net(problem, limits, packed, which, tables)
+    slot = np.argmax(net, axis=1)
+    good = net[np.arange(len(which)), slot] > 0
+    which, slot = which[good], slot[good]
+    rows = packed.exempt[which]
+    channel = tables.by_of(packed, rows, slot)
+    choice.slot[rows], choice.channel[rows] = slot, channel
+    choice.bid[rows] = packed.exempt_worth[which, slot] - limits.cost[channel]
 
 
 def dual_value(problem: Problem, limits: Limits, prices: I64, choice: Choice) -> int:
-    """Return Σ over users of the best set's value at these prices: the users' part of the Lagrangian dual."""
+    """Return the users' part of the Lagrangian dual: the sum of what their best sets are worth."""
     chosen = problem.priced(choice)
-    hours, campaigns = problem.constraints(choice, chosen, limits)
-    return int((choice.bid[chosen] - prices[hours] - prices[campaigns]).sum())
+    paid = of_each(problem.constraints(choice, chosen, limits), prices).sum(axis=0)
+    return int((choice.bid[chosen] - paid).sum())

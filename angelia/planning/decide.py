@@ -1,87 +1,269 @@
-"""Rounds: choose at fixed prices, admit at the cut-offs, let the displaced choose again among what is still
-open; at most three times.
+"""A night solved: prices, then offers; what a full limit refuses chooses again.
 
-A pure function of the problem, the prices and the cut-offs so far: any worker can replay any round of any
-shard, so no state is kept between passes.
+Each step is a pure function of one shard's night and of figures that are sums over shards, so `solve` works
+on one problem in memory as on the shards of a cluster: it asks `run` to do a step on every shard and adds up
+the answers. A night holds what its people hold; a lost shard is made again from the problem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from angelia.planning.admit import admitted, cut_offs
-from angelia.planning.choose import best_sets
-from angelia.planning.problem import I64, Choice, Limits, Problem
+from angelia.planning.admit import admitted, cut_offs, histogram, regrets
+from angelia.planning.choose import Packed, Tilt, best_sets, pack
+from angelia.planning.prices import bound_of, corrected, fit_prices, tilt_of, usage
+from angelia.planning.problem import I64, Bools, Choice, Limits, Problem
 
-MAX_ROUNDS = 3
-# Fitted prices ration the first offer. What is left over after it would go idle at those prices, so later
-# offers ask less and less for it.
-DISCOUNT = (1.0, 0.5, 0.0)
+# Fitted prices ration the first offers: the second is for those whom the first refused. What is left over
+# would go idle at those prices, so later offers ask less and less for it.
+DISCOUNT = (1.0, 1.0, 0.5, 0.0)
+MAX_ROUNDS = len(DISCOUNT)
+# A sample's prices miss the whole by its luck; each correction costs a pass.
+CORRECTIONS = 2
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a finished round fixed: cut-offs by constraint, and the constraints that take nobody any more."""
+    """What a finished round fixed: cut-offs by constraint, and what takes nobody any more."""
 
-    cuts: dict[int, int]
+    cuts: Mapping[int, int]
     closed: tuple[int, ...]
 
 
-def decide(
-    problem: Problem, limits: Limits, prices: I64, drawn: Choice, rounds: Sequence[Round]
-) -> tuple[Choice, npt.NDArray[np.bool_]]:
-    """Return the choice after the finished `rounds` plus one more offer, and which pairs were ever displaced,
-    shape (m,).
+@dataclass(frozen=True)
+class Night:
+    """One shard on its way through the rounds.
 
-    `drawn` holds the exploration stratum's messages: they have reserved capacity and are never displaced
-    here.
+    `held` is what finished rounds left, `offered` what the open one adds, `refused` who was ever refused.
     """
-    held, closed = drawn, np.zeros(limits.n_constraints, bool)
-    displaced = np.zeros(problem.n_pairs, bool)
-    for number in range(len(rounds) + 1):  # at most MAX_ROUNDS offers
-        choice = best_sets(problem, limits, np.rint(prices * DISCOUNT[number]).astype(np.int64), closed, held)
-        if number == len(rounds):
-            return choice, displaced
-        keep = admitted(problem, limits, choice, rounds[number].cuts) | (drawn.slot >= 0)
-        displaced |= (choice.slot >= 0) & ~keep
-        held = Choice(
-            np.where(keep, choice.slot, -1), np.where(keep, choice.channel, -1), np.where(keep, choice.bid, 0)
+
+    problem: Problem
+    packed: Packed
+    held: Choice
+    offered: Choice
+    refused: Bools
+
+    @classmethod
+    def of(cls, problem: Problem, limits: Limits, drawn: Choice | None = None) -> Night:
+        """Lay a problem out; `drawn` messages have reserved capacity and are never refused."""
+        drawn = Choice.none(problem.n_pairs) if drawn is None else drawn
+        return cls(problem, pack(problem, limits), drawn, drawn, np.zeros(problem.n_pairs, bool))
+
+
+Step = Callable[[Night], tuple[dict[str, Any], Night]]  # a JSON-ready answer, and the night after it
+Run = Callable[[Step], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What the shards share once a night is solved.
+
+    `bound`: no plan is worth more. `used`: messages by constraint, the exploration stratum's left out.
+    """
+
+    prices: I64
+    rounds: tuple[Round, ...]
+    bound: int
+    used: I64
+
+    def spent(self, limits: Limits) -> list[int]:
+        """Return the campaigns whose budget is used up."""
+        first = limits.capacity.size
+        closed = {number for done in self.rounds for number in done.closed}
+        return sorted(number - first for number in closed if first <= number < first + limits.budget.size)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What everybody is offered: prices, tilted or not, and what takes nobody any more."""
+
+    limits: Limits
+    prices: I64
+    tilt: Tilt | None
+    closed: tuple[int, ...] = ()
+
+    def to(self, night: Night, people: Bools | None = None) -> Choice:
+        """Return what people choose beside what they hold.
+
+        `people`, (n,), leaves the others as they are.
+        """
+        closed = _mask(self.limits, self.closed)
+        return best_sets(
+            night.problem, self.limits, self.prices, closed, night.held, night.packed, self.tilt, people
         )
-        closed = closed.copy()
-        closed[list(rounds[number].closed)] = True
-    raise AssertionError("unreachable")
 
 
-def next_round(limits: Limits, used: I64, histograms: Sequence[dict[str, dict[str, int]]]) -> Round:
-    """Return what an offer fixed, from all shards' usage, (c*h + k,), and bid histograms of the constraints
-    it exceeded.
+def measure(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
+    """Answer what people want."""
+    return {"used": usage(night.problem, offer.limits, offer.to(night)).tolist()}, night
+
+
+def make(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
+    """Make the first offer; answer what it uses, and people's part of the bound."""
+    bound = bound_of(night.problem, offer.limits, offer.prices, night.packed)
+    answer, after = _offered(offer, night, None)
+    return {**answer, "bound": bound}, after
+
+
+def rank(
+    offer: Offer, exceeded: Sequence[int], closed: Sequence[int], night: Night
+) -> tuple[dict[str, Any], Night]:
+    """Answer, by exceeded constraint, what the refusal of offered messages would cost."""
+    over = _mask(offer.limits, exceeded)
+    rows, regret = _regrets(offer, over, closed, night)
+    return {"ranks": histogram(night.problem, offer.limits, night.offered, rows, regret, over)}, night
+
+
+def admit(
+    offer: Offer, finished: Round, following: Offer | None, night: Night
+) -> tuple[dict[str, Any], Night]:
+    """Keep of an offer what the cut-offs admit, and make the following offer on top.
+
+    At the same prices only those who were refused choose anew: less is open, so others keep to their choice.
     """
-    return Round(cut_offs(histograms, limits), tuple(int(i) for i in np.flatnonzero(used >= limits.flat())))
+    limits, problem = offer.limits, night.problem
+    rows, regret = _regrets(offer, _mask(limits, finished.cuts), finished.closed, night)
+    gone = rows[~admitted(problem, limits, night.offered, rows, regret, finished.cuts)]
+    keep, refused = night.offered.slot >= 0, night.refused.copy()
+    keep[gone], refused[gone] = False, True
+    held = night.offered.where(keep)
+    after = replace(night, held=held, offered=held, refused=refused)
+    if following is None:
+        return {"held": usage(problem, limits, held).tolist()}, after
+    people = None
+    if np.array_equal(following.prices, offer.prices) and following.tilt == offer.tilt:
+        people = np.zeros(problem.n_users, bool)
+        people[problem.pair_user[gone]] = True
+    return _offered(following, after, people)
 
 
-def is_settled(limits: Limits, used: I64, prices: I64) -> bool:
-    """Return whether no further offer can change anything: nothing is exceeded, and no price kept anybody
-    out.
-    """
-    return not (used > limits.flat()).any() and not prices.any()
+def _offered(offer: Offer, night: Night, people: Bools | None) -> tuple[dict[str, Any], Night]:
+    choice = offer.to(night, people)
+    held, used = (usage(night.problem, offer.limits, each).tolist() for each in (night.held, choice))
+    return {"held": held, "used": used}, replace(night, offered=choice)
 
 
-def final(
-    problem: Problem, limits: Limits, prices: I64, drawn: Choice, rounds: Sequence[Round]
-) -> tuple[Choice, npt.NDArray[np.bool_]]:
-    """Return the decided choice, cut at every round's cut-offs, and which pairs were displaced without
-    another place.
-    """
-    if not rounds:
-        return decide(problem, limits, prices, drawn, [])
-    choice, displaced = decide(problem, limits, prices, drawn, rounds[:-1])
-    keep = admitted(problem, limits, choice, rounds[-1].cuts) | (drawn.slot >= 0)
-    displaced |= (choice.slot >= 0) & ~keep
-    kept = Choice(
-        np.where(keep, choice.slot, -1), np.where(keep, choice.channel, -1), np.where(keep, choice.bid, 0)
+def _regrets(offer: Offer, exceeded: Bools, closed: Iterable[int], night: Night) -> tuple[I64, I64]:
+    if not exceeded.any():
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    after = _mask(offer.limits, closed)
+    return regrets(
+        night.problem, offer.limits, offer.prices, night.offered, exceeded, after, night.held, night.packed,
+        offer.tilt,
+    )  # fmt: skip
+
+
+def _mask(limits: Limits, numbers: Iterable[int]) -> Bools:
+    mask = np.zeros(limits.n_constraints, bool)
+    mask[list(numbers)] = True
+    return mask
+
+
+def _total(answers: Sequence[Mapping[str, Any]], name: str, limits: Limits) -> I64:
+    return np.sum([answer[name] for answer in answers], axis=0, dtype=np.int64) + np.zeros(
+        limits.n_constraints, np.int64
     )
-    return kept, displaced & (kept.slot < 0)
+
+
+def solve(
+    run: Run,
+    limits: Limits,
+    sample: Problem,
+    scale: float,
+    *,
+    start: I64 | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Solved:
+    """Fit prices to a sample, and offer until nothing is left.
+
+    The sample stands for `scale` times as many people. `start`: prices to begin with, yesterday's for
+    example. `run` does a step on every shard.
+    """
+    tilt, flat = tilt_of(sample), limits.flat()
+    prices = _prices(run, limits, sample, scale, start, report)
+    offers = [_discounted(limits, prices, tilt, share) for share in DISCOUNT]
+    if not prices.any():
+        offers = offers[-1:] * 3  # nothing is scarce: what luck overfills is offered again
+    answers = run(partial(make, offers[0]))
+    people = sum(answer["bound"] for answer in answers)
+    rounds: list[Round] = []
+    closed: tuple[int, ...] = ()
+    for turn, offer in enumerate(offers):
+        offer = replace(offer, closed=closed)
+        held, used = _total(answers, "held", limits), _total(answers, "used", limits)
+        exceeded = np.flatnonzero(used > flat).tolist()
+        wanted = int(used[: limits.capacity.size].sum())
+        report(f"offer {turn + 1}: {wanted} wishes, {len(exceeded)} limits exceeded")
+        closed = tuple(sorted({*closed, *np.flatnonzero(used >= flat).tolist()}))
+        ranks = run(partial(rank, offer, exceeded, closed)) if exceeded else []
+        rounds.append(Round(cut_offs([answer["ranks"] for answer in ranks], flat - held), closed))
+        # Without refusals and prices that kept somebody out, nothing would follow.
+        is_last = turn + 1 == len(offers) or not (exceeded or offer.prices.any())
+        following = None if is_last else replace(offers[turn + 1], closed=closed)
+        answers = run(partial(admit, offer, rounds[-1], following))
+        if is_last:
+            break
+    used = _total(answers, "held", limits)
+    # A minimum that was not reached bounds nothing: the bound is that of the minimum reached.
+    reached = limits
+    if limits.least.size:
+        own = used[limits.capacity.size :][: limits.budget.size]
+        reached = replace(limits, least=np.minimum(limits.least, own))
+    return Solved(prices, tuple(rounds), people + reached.worth_of(prices), used)
+
+
+def _discounted(limits: Limits, prices: I64, tilt: Tilt, share: float) -> Offer:
+    now = np.rint(prices * share).astype(np.int64)
+    return Offer(limits, now, tilt if now.any() else None)
+
+
+def _prices(
+    run: Run,
+    limits: Limits,
+    sample: Problem,
+    scale: float,
+    start: I64 | None,
+    report: Callable[[str], None],
+) -> I64:
+    """Return prices fitted to the sample, and corrected unless the sample is everybody."""
+    packed, tilt = pack(sample, limits), tilt_of(sample)
+    prices = fit_prices(sample, limits, scale, start=start, packed=packed)
+    for correction in range(CORRECTIONS if scale > 1.0 else 0):
+        used = _total(run(partial(measure, Offer(limits, prices, tilt))), "used", limits)
+        excess = np.maximum(used - limits.flat(), 0).sum() / max(used.sum(), 1)
+        priced = f"{np.count_nonzero(prices)} of {len(prices)} limits priced"
+        report(f"prices {correction + 1}: {priced}, {100 * excess:.1f} % wanted beyond them")
+        if not prices.any() and not excess:
+            break
+        prices = corrected(sample, limits, scale, prices, used, packed)
+    return prices
+
+
+@dataclass
+class InMemory:
+    """Shards in this process: what `solve` runs its steps on."""
+
+    nights: list[Night]
+
+    def __call__(self, step: Step) -> list[dict[str, Any]]:
+        """Do a step on every shard and return the answers."""
+        done = [step(night) for night in self.nights]
+        self.nights = [night for _, night in done]
+        return [answer for answer, _ in done]
+
+
+def solve_here(
+    problem: Problem, limits: Limits, drawn: Choice | None = None, *, start: I64 | None = None
+) -> tuple[Solved, Choice]:
+    """Solve a night that fits into memory; return its choice too.
+
+    Prices are fitted to all its people.
+    """
+    run = InMemory([Night.of(problem, limits, drawn)])
+    solved = solve(run, limits, problem, 1.0, start=start)
+    return solved, run.nights[0].held

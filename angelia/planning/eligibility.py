@@ -1,5 +1,4 @@
-"""From a night's terms and one shard's people to a `Problem`: who is eligible, which hours are open, what a
-message is worth.
+"""From a night's terms and one shard's people to a `Problem`: who, which hours, what worth.
 
 Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every pair that an audience names
     gets an outcome word, so that nobody disappears without a reason; pairs that remain `open` are decided by
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
-from angelia.planning.problem import I64, Bools, Choice, Limits, Problem
+from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
 from angelia.planning.terms import Campaign, Cap, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import LocalHours, in_hours, in_quiet, is_day_off, local_grid
@@ -52,8 +51,9 @@ class People:
 
 @dataclass(frozen=True)
 class Past:
-    """Messages already sent or pending: user row, campaign id, hours relative to the plan's start, once-only
-    key.
+    """Messages already sent or pending, by user row.
+
+    `hours` are relative to the plan's start, `message_id` is the once-only key.
     """
 
     user: I64
@@ -81,16 +81,18 @@ class Pairs:
 def room_for(
     caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: Bools | None = None
 ) -> npt.NDArray[np.int16]:
-    """Return how many messages the caps leave each user at each slot, (n, h); windows slide and are read at
-    the slot's first instant.
+    """Return how many messages the caps leave each user at each slot, (n, h).
+
+    Windows slide and are read at the slot's first instant.
     """
     room = np.full((n_users, n_slots), np.iinfo(np.int16).max, np.int16)
     user, hours = (past.user, past.hours) if keep is None else (past.user[keep], past.hours[keep])
     for cap in caps:
-        for slot in range(n_slots):
-            inside = hours > slot - 24 * cap.days
-            used = np.bincount(user[inside], minlength=n_users)
-            room[:, slot] = np.minimum(room[:, slot], cap.messages - used)
+        # A message counts in the slots that begin less than the window after it: the first so many.
+        n_counted = np.clip(np.ceil(hours + 24 * cap.days), 0, n_slots).astype(np.int64)
+        ends = np.bincount(user * (n_slots + 1) + n_counted, minlength=n_users * (n_slots + 1))
+        later = np.cumsum(ends.reshape(n_users, n_slots + 1)[:, :0:-1], axis=1)[:, ::-1]
+        room = np.minimum(room, (cap.messages - later).astype(np.int16))
     return room
 
 
@@ -98,8 +100,9 @@ NightHours = tuple[LocalHours, Bools, Bools]
 
 
 def open_hours(terms: Terms, people: People) -> NightHours:
-    """Return the local reading of each user's slots, which are quiet, and which fall on a day off; all (n,
-    h).
+    """Return each user's slots in local time, which are quiet, and which on a day off.
+
+    All (n, h).
     """
     local = local_grid(people.timezone, terms.slots())
     quiet = np.zeros(local.hour.shape, bool)
@@ -120,14 +123,15 @@ def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
 
 
 def cells(local: LocalHours, off: Bools) -> I64:
-    """Return the cell of the response curves that each user's slots fall in, (n, h): local hour, 24 more on a
-    day off.
+    """Return the cell of the response curves that each user's slots fall in, (n, h).
+
+    A cell is the local hour, 24 more on a day off.
     """
     return np.asarray(local.hour.astype(np.int64) + 24 * off)
 
 
 def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
-    """Return the probability that a message of each pair is opened if it goes in each slot, (m, h)."""
+    """Return the probability that a message of each pair is opened, by slot, (m, h)."""
     cell, weekday = cells(local, off), local.weekday.astype(np.int64)
     curve = np.take_along_axis(np.hstack([people.workday, people.day_off]), cell, 1)
     factor = pairs.hours.at(pairs.category[:, None], cell[pairs.user], weekday[pairs.user])
@@ -135,20 +139,28 @@ def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> 
 
 
 def build(
-    terms: Terms, people: People, pairs: Pairs, past: Past, chance: F64 | None = None
+    terms: Terms,
+    people: People,
+    pairs: Pairs,
+    past: Past,
+    chance: F64 | None = None,
+    ids: Sequence[str] | None = None,
 ) -> tuple[Problem, npt.NDArray[np.object_], npt.NDArray[np.object_]]:
-    """Return the shard's problem, each pair's outcome so far (`open` where still to be decided), and each
-    pair's arm.
+    """Return the shard's problem, each pair's outcome so far, and each pair's arm.
 
-    `chance` stands in for `slot_chance`, (m, h).
+    The outcome is `open` where it is still to be decided. `chance` stands in for `slot_chance`, (m, h); `ids`
+    are the pairs' message ids, if known.
     """
     n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
-    outcome = np.full(m, OPEN, object)
+    ids = message_ids(terms, people, pairs) if ids is None else ids
+    # Numbers, since comparing texts of millions of pairs a dozen times takes longer than all else.
+    reached, names = np.zeros(m, np.int8), [OPEN]
     arm = np.full(m, None, object)
     local, quiet, off = open_hours(terms, people)
-    past_campaign = np.array(past.campaign, object)
-    exempt_ids = [c.id for c in terms.campaigns if c.is_exempt]
-    marketing = ~np.isin(past_campaign, exempt_ids) if len(past_campaign) else np.zeros(0, bool)
+    number = {campaign.id: k for k, campaign in enumerate(terms.campaigns)}
+    past_campaign = np.array([number.get(name, -1) for name in past.campaign], np.int64)
+    past_ids = np.array(past.message_id, object)
+    marketing = ~np.isin(past_campaign, [k for k, c in enumerate(terms.campaigns) if c.is_exempt])
     room = room_for(terms.caps, past, n, h, marketing)
     _vendor_room(terms, people, past, marketing, room)
     blocked = too_near(past, marketing, n, h, terms.gap_hours)
@@ -168,19 +180,19 @@ def build(
             [channel.id in campaign.channels for channel in terms.channels]
         )
         if campaign.arms:
-            number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
-            arm[rows] = np.array([a.name for a in campaign.arms], object)[number]
+            arm_number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
+            arm[rows] = np.array([a.name for a in campaign.arms], object)[arm_number]
         hours = campaign_hours(terms, campaign, local)[users]
         if not campaign.is_exempt:
             hours &= ~quiet[users] & ~blocked[users]
-        own = np.asarray(past_campaign == campaign.id, bool)
+        own = past_campaign == k
         capped = (
             (room_for(campaign.caps, past, n, h, own) < 1)[users]
             if campaign.caps
             else np.zeros((len(rows), h), bool)
         )
         no_room = (room < 1)[users] if not campaign.is_exempt else np.zeros((len(rows), h), bool)
-        sent = _already_sent(campaign, people, users, past, own)
+        sent = _already_sent([ids[row] for row in rows.tolist()], users, past.user[own], past_ids[own])
         reasons = [
             (outcomes.SUPPRESSED, people.is_suppressed[users]),
             (
@@ -202,11 +214,12 @@ def build(
             (outcomes.CAPPED, ~(hours & ~capped & ~no_room).any(axis=1)),
         ]
         for name, hit in reasons:
-            fresh = (outcome[rows] == OPEN) & hit
-            outcome[rows[fresh]] = name
+            if name not in names:
+                names.append(name)
+            fresh = (reached[rows] == 0) & hit
+            reached[rows[fresh]] = names.index(name)
         allowed[rows] = hours & ~capped
-    is_open = outcome == OPEN
-    allowed &= is_open[:, None]
+    allowed &= (reached == 0)[:, None]
     if chance is None:
         chance = slot_chance(people, pairs, local, off)
     problem = Problem(
@@ -224,17 +237,23 @@ def build(
         room=np.maximum(room, 0),
         tie=_ties(terms, people, pairs),
     )
-    return problem, outcome, arm
+    return problem, np.array(names, object)[reached], arm
+
+
+def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
+    """Return each pair's once-only key, (m,)."""
+    known = [(campaign.id, campaign.occurrence) for campaign in terms.campaigns]
+    each = zip(pairs.user.tolist(), pairs.campaign.tolist(), strict=True)
+    return [message_id(known[k][0], people.user_id[u], known[k][1]) for u, k in each]
 
 
 def draw_slots(
     terms: Terms, people: People, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
 ) -> tuple[Choice, F64]:
-    """Return the exploration stratum's messages and their slot propensity, (m,): campaign by score alone,
-    slot uniformly among the open ones.
+    """Return the exploration stratum's messages and their slot propensity, (m,).
 
-    The campaign is chosen without looking at hours, so the slot says nothing about the person: unbiased
-    evidence for the response curves.
+    The campaign goes by score alone, the slot uniformly among the open ones. No hour enters the
+    choice of the campaign, so the slot says nothing about the person: unbiased evidence for the curves.
     """
     choice = Choice.none(problem.n_pairs)
     propensity = np.full(problem.n_pairs, np.nan)
@@ -263,18 +282,18 @@ def draw_slots(
 def thin_drawn(
     problem: Problem, limits: Limits, drawn: Choice, demand: I64, reserve: I64
 ) -> tuple[Choice, Bools]:
-    """Return the drawn messages that fit the reserve, and which were dropped, (m,): dropped at a rate that no
-    score enters.
+    """Return the drawn messages that fit the reserve, and which were dropped, (m,).
+
+    They are dropped at a rate that no score enters.
     """
     rows = np.flatnonzero(drawn.slot >= 0)
-    hours, campaigns = problem.constraints(drawn, rows, limits)
     rate = np.minimum(1.0, reserve / np.maximum(demand, 1))
     # Three standard deviations below the reserve, since dropping is by hash and only right on average.
     rate = np.where(
         rate < 1.0, np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1)), 1.0
     )
     lot = (problem.tie[rows] >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    gone = rows[lot >= np.minimum(rate[hours], rate[campaigns])]
+    gone = rows[lot >= of_each(problem.constraints(drawn, rows, limits), rate, nothing=1).min(axis=0)]
     dropped = np.zeros(problem.n_pairs, bool)
     dropped[gone] = True
     return Choice(
@@ -310,8 +329,9 @@ def too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
 
 
 def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: npt.NDArray[np.int16]) -> None:
-    """Lower the room of users whose phone maker limits marketing messages a day (the lowest limit over the
-    night's channels).
+    """Lower the room of users whose phone maker limits marketing messages a day.
+
+    The lowest limit over the night's channels counts.
     """
     limits: dict[str, int] = {}
     for channel in terms.channels:
@@ -325,15 +345,15 @@ def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: np
             )
 
 
-def _already_sent(campaign: Campaign, people: People, users: I64, past: Past, own: Bools) -> Bools:
-    """Return which users already got, or are about to get, this occurrence, by its once-only key; `own` = the
-    past messages of this campaign.
+def _already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: npt.NDArray[np.object_]) -> Bools:
+    """Return which users already got, or are about to get, this occurrence, by its key.
+
+    `past_user` and `past_ids` are the campaign's own past messages.
     """
-    sent = np.zeros(len(users), bool)
-    keys = {past.message_id[i] for i in np.flatnonzero(own).tolist()}
-    # Hashing is the cost: only those who ever got one of its messages can have got this one.
-    for row in np.flatnonzero(np.isin(users, past.user[own])).tolist():
-        sent[row] = message_id(campaign.id, people.user_id[users[row]], campaign.occurrence) in keys
+    sent, keys = np.zeros(len(users), bool), set(past_ids.tolist())
+    # Only those who ever got one of its messages can have got this one.
+    for row in np.flatnonzero(np.isin(users, past_user)).tolist():
+        sent[row] = ids[row] in keys
     return sent
 
 

@@ -1,11 +1,11 @@
-"""Guardrails between a plan and its manifests: is this what a person would expect to be sent tonight?
+"""Guardrails between a plan and its manifests: is it what a person would expect tonight?
 
 Grain: night. Reads decisions, audience_members, user_features, the catalog snapshot and the figures of
     earlier nights; writes this night's figures and breaches to `quality/{branch}/{ds}/guard/{n}.json`. The
     gate `plan` says whether the plan is *valid* (nobody who refused, nobody suppressed); the guard, whether
     it is *plausible*. A breach holds back a campaign or the whole night until a person has seen the numbers;
     a guard that could not measure or judge has *crashed*: then nobody knows, nothing is emitted, and that is
-    no breach. What would surprise: volumes, sizes and scores are compared with the median of earlier nights,
+    no breach. Surprise: volumes, sizes and scores are compared with the median of earlier nights,
     so they say `no history` for the first seven. A campaign that does not run alike every night is compared
     with nights of the same weekday, since on its off-days only stragglers are planned. Of a campaign that
     should send and plans nothing there is nothing to hold back, so nobody is asked: the verdict is `missing`,
@@ -45,7 +45,10 @@ _CRASHES = (AngeliaError, duckdb.Error, OSError, LookupError, ValueError, TypeEr
 
 @dataclass(frozen=True)
 class Breach:
-    """One figure out of bounds: `campaigns` are held back, or with severity `night` everything is."""
+    """One figure out of bounds: `campaigns` are held back, or the whole night.
+
+    The whole night is where the severity is `night`.
+    """
 
     check: str
     severity: str
@@ -72,15 +75,17 @@ class Running:
 
 
 def is_nightly(occurrence: Occurrence) -> bool:
-    """Return whether one night of a campaign is like the other: it runs every day, and a person may get it on
-    each.
+    """Return whether one night of a campaign is like the other.
+
+    It runs every day, and a person may get it on each.
     """
     return occurrence.every == "daily" and occurrence.weekdays is None
 
 
 def is_due(campaign: Campaign, day: date) -> bool:
-    """Return whether a campaign runs on the day planned; one that comes once runs dry, which is as it should
-    be.
+    """Return whether a campaign runs on the day planned.
+
+    A campaign that comes once runs dry, as it should.
     """
     return campaign.occurrence.every != "once" and campaign.occurrence_on(day) is not None
 
@@ -280,8 +285,9 @@ def _look(lake: Lake, decisions: Commit) -> dict[str, Any]:
 
 
 def _history(lake: Lake, ds: str) -> dict[str, Figures]:
-    """Return the newest figures of the nights of main before `ds`, as far as they are looked for: replays are
-    compared with what was sent.
+    """Return the newest figures of the nights of main before `ds`.
+
+    They go back as far as they are looked for. Replays are compared with what was sent.
     """
     found: dict[str, Figures] = {}
     for back in range(1, LOOK_BACK_DAYS + 1):

@@ -1,4 +1,4 @@
-"""What the guard measures of a night's plan: volumes, scores, sizes, and a sample of requests.
+"""What the guard measures of a night's plan: volumes, scores, sizes, sampled requests.
 
 Grain: night. Reads decisions, user_features, audience_members and the catalog snapshot; writes nothing. What
     is out of bounds is judged in `guard`.
@@ -106,7 +106,9 @@ def measure(lake: Lake, plan: Plan) -> Figures:
 def build(
     catalog: Catalog, sample: Sequence[tuple[str, str, str, Mapping[str, object]]]
 ) -> tuple[dict[str, int], dict[str, dict[str, int]], dict[str, dict[str, int]]]:
-    """Build the request of each sampled message (campaign, material, channel, person), as the worker would.
+    """Build the request of each sampled message, as the worker would.
+
+    A message is a campaign, material, channel and person.
 
     Returns: how many were tried, those without words by reason, those that the provider would refuse by
         channel and reason; each by campaign.

@@ -1,5 +1,6 @@
-"""What `plan_dispatch` reads: the night's terms from the catalog snapshot, and one shard's people, pairs and
-past from the lake.
+"""What `plan_dispatch` reads: the night's terms, and one shard from the lake.
+
+Terms come from the catalog snapshot; a shard is its people, pairs and past.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from angelia.planning.terms import Arm, Campaign, Cap, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.index import require_index
 
+# Scores, curves and factors are read to so many binary places. Processors differ in the last of 52; what is
+# rounded does not, nor do the plan's bytes.
+SCORE_BITS, CURVE_BITS = 20, 16
 # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h
 # after them
 WEEK_DAYS = 9
@@ -37,9 +41,11 @@ WEEK_DAYS = 9
 
 @dataclass(frozen=True)
 class Inputs:
-    """The commits a plan is made from; `pushes` may be empty on a first night, `previous` is last night's
-    plan, which is still pending but for the
-    campaigns `held` back from its manifests."""
+    """The commits a plan is made from.
+
+    `pushes` may be empty on a first night. `previous` is last night's plan, which is still pending but for
+    the campaigns `held` back from its manifests.
+    """
 
     index: Commit
     features: Commit
@@ -85,8 +91,9 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
 
 
 def days_needed(terms: Terms, history_days: int) -> int:
-    """Return how many days of pushes a plan must know: those of every cap and of the gap, a week, and all
-    since a campaign that comes once began.
+    """Return how many days of pushes a plan must know.
+
+    Those of every cap and of the gap, a week, and all since a campaign that comes once began.
     """
     day = date.fromisoformat(terms.ds)
     # Both ends count, and a local day may begin on the UTC day before.
@@ -108,7 +115,7 @@ def plan_start(ds: str, lead_hours: int) -> datetime:
 
 
 def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime | None) -> Terms:
-    """Return the night's terms; hours that end before `skip_before` have passed and are not planned."""
+    """Return the night's terms; hours that end before `skip_before` are not planned."""
     start = plan_start(ds, lead_hours)
     days = [start.date() + timedelta(days=shift) for shift in (0, 1, -1)]
     passed = (
@@ -122,7 +129,13 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
         first_slot=passed,
         campaigns=tuple(_campaign(catalog, document, days) for document in catalog.running(days).values()),
         channels=tuple(
-            Channel(c.id, c.cost_micros, c.capacity_per_hour, tuple(sorted(c.max_per_vendor_day.items())))
+            Channel(
+                c.id,
+                c.cost_micros,
+                # What a provider takes in an hour of full minutes is a limit like our own.
+                min(c.capacity_per_hour, 60 * c.quota_per_minute),
+                tuple(sorted(c.max_per_vendor_day.items())),
+            )
             for _, c in sorted(catalog.channels.items())
             if c.enabled
         ),
@@ -159,6 +172,10 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         max_messages=document.budget.max_messages if document.budget else None,
         caps=tuple(Cap(cap.messages, cap.days) for cap in document.caps),
         is_exempt=document.is_transactional,
+        min_messages=(document.budget.min_messages or 0) if document.budget else 0,
+        max_per_hour=None
+        if document.speed_limit_per_minute is None
+        else 60 * document.speed_limit_per_minute,
         salt=experiment.salt if experiment else "",
         arms=tuple(Arm(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment
@@ -177,8 +194,9 @@ def material_facts(catalog: Catalog) -> MaterialFacts:
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard's arrays, and what was drawn for each pair: material (None = none eligible) and its
-    propensity.
+    """One shard's arrays, and what was drawn for each pair.
+
+    The material is None where none is eligible; beside it stands its propensity.
     """
 
     people: People
@@ -189,18 +207,30 @@ class Shard:
 
 
 def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, shard: int) -> Shard:
-    """Return one shard's people, their candidate pairs with a drawn material, and the messages that count
-    against caps.
+    """Return one shard's people, their pairs with a drawn material, and their past messages.
+
+    The past is what counts against caps.
     """
     bits = int(inputs.index.meta["shard_bits"])
     people = _people(lake, inputs, terms, shard, bits)
     offers = read_offers(lake, inputs, terms, facts, people, shard)
-    hours = CategoryHours.of(inputs.send_times.meta)
+    hours = category_hours(inputs)
     past = _past(lake, inputs, terms, people, shard, bits)
     night = open_hours(terms, people)
     drawn = [draw_material(terms, people, night, offer, facts, hours) for offer in offers]
     pairs, material, propensity = gather(terms, offers, drawn, facts, hours)
     return Shard(people, pairs, past, material, propensity)
+
+
+def to_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return values rounded to so many binary places."""
+    return np.asarray(np.rint(values * 2.0**bits) / 2.0**bits)
+
+
+def category_hours(inputs: Inputs) -> CategoryHours:
+    """Return how categories are opened by cell and weekday, as this night knows it."""
+    hours = CategoryHours.of(inputs.send_times.meta)
+    return CategoryHours(hours.row, to_bits(hours.factor, CURVE_BITS), to_bits(hours.weekday, CURVE_BITS))
 
 
 def read_offers(
@@ -266,8 +296,8 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
     workday, day_off = np.ones((len(ordinal), 24)), np.ones((len(ordinal), 24))
     at = np.searchsorted(ordinal, curves["ordinal"].to_numpy())
     for into, name in ((workday, "workday"), (day_off, "day_off")):
-        into[at] = curves[name].combine_chunks().flatten().to_numpy().reshape(-1, 24)
-    reach = table["channels"].to_pylist()
+        into[at] = to_bits(curves[name].combine_chunks().flatten().to_numpy().reshape(-1, 24), CURVE_BITS)
+    reach = table["channels"].combine_chunks()
     ids = table["user_id"].to_pylist()
     return People(
         ordinal=ordinal,
@@ -277,9 +307,9 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
         country=table["country"].to_pylist(),
         locale=table["locale"].to_pylist(),
         vendor=table["device_vendor"].to_pylist(),
-        channels=np.array([[channel.id in has for channel in terms.channels] for has in reach], bool).reshape(
-            len(ids), len(terms.channels)
-        ),
+        channels=np.stack(
+            [_has(reach, channel.id) for channel in terms.channels] or [np.zeros(len(ids), bool)[:0]], axis=-1
+        ).reshape(len(ids), len(terms.channels)),
         opted_out=[frozenset(topics) for topics in table["opted_out_topics"].to_pylist()],
         is_suppressed=table["is_suppressed"].to_numpy(zero_copy_only=False),
         workday=workday,
@@ -287,8 +317,16 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
     )
 
 
+def _has(lists: pa.ListArray, name: str) -> np.ndarray:
+    """Return which lists hold a name, (n,)."""
+    has = np.zeros(len(lists), bool)
+    hit = pc.equal(lists.flatten(), name).to_numpy(zero_copy_only=False).astype(bool)
+    has[lists.value_parent_indices().to_numpy()[hit]] = True
+    return has
+
+
 def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> np.ndarray:
-    """Return p(open) per pair and material of one campaign, (m, k); NaN = not eligible or not scored."""
+    """Return p(open) per pair and material of one campaign, (m, k); NaN = may not."""
     mine = scores.filter(pc.equal(scores["campaign_id"], campaign.id))
     grid = np.full((len(ordinals), len(campaign.materials)), np.nan)
     owner, name, p = mine["ordinal"].to_numpy(), mine["material_id"], mine["p_open"].to_numpy()
@@ -297,19 +335,20 @@ def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> n
         rows = np.searchsorted(ordinals, owner[hit])
         inside = rows < len(ordinals)
         inside[inside] = ordinals[rows[inside]] == owner[hit][inside]
-        grid[rows[inside], column] = p[hit][inside]
+        grid[rows[inside], column] = to_bits(p[hit][inside], SCORE_BITS)
     return grid
 
 
 def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, bits: int) -> Past:
-    """Return messages sent, and those last night's plan decided to send, once per message: what is pending
-    counts as sent.
+    """Return messages sent, and those last night's plan decided to send, each once.
+
+    What is pending counts as sent.
     """
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
-    user: list[np.ndarray] = []
-    hours: list[np.ndarray] = []
-    campaign: list[str] = []
-    keys: list[str] = []
+    user: list[np.ndarray] = [np.zeros(0, np.int64)]
+    hours: list[np.ndarray] = [np.zeros(0)]
+    campaign: list[pa.Array] = []
+    keys: list[pa.Array] = []
     running = pa.array([one.id for one in terms.campaigns], pa.string())
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
     for commit in inputs.pushes:
@@ -319,28 +358,27 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, 
             table = table.filter(pc.is_in(table["campaign_id"], running))
         user.append(np.searchsorted(people.ordinal, table["ordinal"].to_numpy()))
         hours.append((table["at_ts"].to_numpy().astype("datetime64[us]") - start) / np.timedelta64(1, "h"))
-        campaign += table["campaign_id"].to_pylist()
-        keys += table["message_id"].to_pylist()
+        campaign += table["campaign_id"].chunks
+        keys += table["message_id"].chunks
     if inputs.previous is not None:
         table = _rows(lake, inputs.previous, shard, bits, ["ordinal", "choices"])
         owner = np.searchsorted(people.ordinal, table["ordinal"].to_numpy())
         lists = table["choices"].combine_chunks()
         flat = lists.flatten()
         is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(inputs.held, pa.string()))
-        sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held).to_numpy(
-            zero_copy_only=False
-        )
+        is_sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held)
         rows = owner[lists.value_parent_indices().to_numpy()]
+        flat, sent = flat.filter(is_sent), is_sent.to_numpy(zero_copy_only=False)
         user.append(rows[sent])
-        slots = pc.struct_field(flat, "slot").to_numpy(zero_copy_only=False)[sent].astype("datetime64[us]")
+        slots = pc.struct_field(flat, "slot").to_numpy(zero_copy_only=False).astype("datetime64[us]")
         hours.append((slots - start) / np.timedelta64(1, "h"))
-        campaign += pc.struct_field(flat, "campaign_id").filter(pa.array(sent)).to_pylist()
-        keys += pc.struct_field(flat, "message_id").filter(pa.array(sent)).to_pylist()
-    users = np.concatenate([*user, np.zeros(0, np.int64)]).astype(np.int64)
-    when = np.concatenate([*hours, np.zeros(0)]).astype(np.float64)
+        campaign.append(pc.struct_field(flat, "campaign_id"))
+        keys.append(pc.struct_field(flat, "message_id"))
+    users = np.concatenate(user).astype(np.int64)
+    when = np.concatenate(hours).astype(np.float64)
+    campaigns, ids = (pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys))
     # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes)
-    # stays.
-    first = (
-        np.unique(np.array(keys, object).astype(str), return_index=True)[1] if keys else np.zeros(0, np.int64)
-    )
-    return Past(users[first], [campaign[i] for i in first], when[first], [keys[i] for i in first])
+    # stays. Arrow numbers texts by their first mention, and much faster than NumPy sorts them.
+    first = np.unique(ids.dictionary_encode().indices.to_numpy(), return_index=True)[1]
+    at = pa.array(first)
+    return Past(users[first], campaigns.take(at).to_pylist(), when[first], ids.take(at).to_pylist())

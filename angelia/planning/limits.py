@@ -1,4 +1,4 @@
-"""What providers would refuse of a message, known before it is planned: its request is built, not sent.
+"""What providers would refuse of a message: its request is built before it is planned.
 
 Grain: campaign x material x language x channel. Reads documents only; the requests are those of the channels'
 own adapters, with stand-ins for account and address. Surprise: words that come from a person's data are not
@@ -36,7 +36,7 @@ _DISPATCH = "0" * 32
 
 
 class Limits:
-    """The providers of the channels that are switched on, without their accounts; for one catalog."""
+    """The providers of a catalog's channels that are switched on, without their accounts."""
 
     def __init__(self, channels: Iterable[Channel]) -> None:
         self.channels = {channel.id: channel for channel in channels if channel.enabled}
@@ -60,7 +60,10 @@ class Limits:
         return self._compiled[template.id]
 
     def refusal(self, campaign: Campaign, channel: str, words: Rendered) -> MessageRejected | None:
-        """Return why a channel's provider would refuse these words; None if it would not, or nobody knows."""
+        """Return why a channel's provider would refuse these words; None if it would not.
+
+        None, too, where nobody knows.
+        """
         adapter = self._stand_ins.get(channel)
         if adapter is None:
             return None
@@ -81,7 +84,10 @@ class Limits:
         return None
 
     def refusals(self, campaign: Campaign, template: Template, words: Rendered) -> dict[str, str]:
-        """Return why a campaign's channels would refuse these words, by channel; empty if none would."""
+        """Return why a campaign's channels would refuse these words, by channel.
+
+        Empty if none would.
+        """
         errors = {channel: self.refusal(campaign, channel, words) for channel in self.of(campaign, template)}
         return {channel: describe(channel, error) for channel, error in errors.items() if error}
 
@@ -137,7 +143,7 @@ class Refusal:
 
 
 def describe(channel: str, error: MessageRejected) -> str:
-    """Return a refusal in words: channel, reason, and bytes against the limit where it is one of size."""
+    """Return a refusal in words: channel, reason, and bytes against a limit of size."""
     if error.n_bytes is None:
         return f"{channel} takes no such message ({error.reason})"
     return f"{error.n_bytes:,} bytes, {channel} takes {error.limit:,}"
@@ -148,7 +154,10 @@ def _fix(error: MessageRejected) -> str:
 
 
 def notices(documents: Mapping[Key, AnyDocument], today: date) -> Iterator[Notice]:
-    """Yield what providers would refuse of the campaigns that are not over, and of whom nothing is known."""
+    """Yield what providers would refuse of the campaigns that are not over.
+
+    Channels of which nothing is known are named, too.
+    """
     limits = Limits.of_documents(documents)
     yield from limits.unknown()
     for _, document in sorted(documents.items()):
@@ -177,7 +186,7 @@ def refused_people(
     limits: Limits,
     people: Sequence[Mapping[str, object]],
 ) -> dict[str, int]:
-    """Return how many of these people a provider would refuse a message, by material, channel and reason."""
+    """Count the people whose message a provider would refuse, by material, channel, reason."""
     counts: Counter[str] = Counter()
     for material, template in _contents(campaign, documents):
         body, fields = template.model_dump(mode="json"), material.model_dump(mode="json")
@@ -221,7 +230,10 @@ def _contents(
 def _words(
     campaign: Campaign, material: Material, template: Template, compiled: CompiledTemplate | None
 ) -> Iterator[tuple[str, list[Rendered]]]:
-    """Yield a material's words by language: once, or for the two people where they depend on the person."""
+    """Yield a material's words by language.
+
+    Once, or for the two people where they depend on the person.
+    """
     if compiled is None:
         return
     body, fields = template.model_dump(mode="json"), material.model_dump(mode="json")

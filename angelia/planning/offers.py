@@ -1,4 +1,4 @@
-"""What each campaign offers each person, and the draw of one material, chosen together with the hour.
+"""What each campaign offers each person, and the draw of one material with the hour.
 
 Grain: user x campaign x material, then user x campaign. Reads and writes nothing. The draw's worth of a
     material is its score at the person's best open hour, so a category that is opened in the evening gains
@@ -22,7 +22,7 @@ from angelia.timing.category_hours import CategoryHours
 
 @dataclass(frozen=True)
 class MaterialFacts:
-    """What a plan must know of materials: categories, and the languages of those not for everybody."""
+    """What a plan must know of materials: categories, and languages where limited."""
 
     locales: Mapping[str, frozenset[str]]
     category: Mapping[str, str]
@@ -30,7 +30,7 @@ class MaterialFacts:
 
 @dataclass(frozen=True)
 class Offer:
-    """A campaign's candidates: user rows (m,), p(open) of each of its materials (m, k); NaN = may not.
+    """A campaign's candidates: user rows (m,), p(open) by material (m, k); NaN = may not.
 
     `doubt` is how much of each material is still unknown, (k,) in (0, 1]; None = everything.
     """
@@ -66,7 +66,7 @@ def best_hours(
     facts: MaterialFacts,
     hours: CategoryHours,
 ) -> F64:
-    """Return each material's response at the person's best open hour relative to a mean hour, (m, k)."""
+    """Return each material's response at the best open hour over a mean hour's, (m, k)."""
     local, quiet, off = night
     may = campaign_hours(terms, campaign, local)
     if not campaign.is_exempt:
@@ -86,7 +86,7 @@ def best_hours(
 def gather(
     terms: Terms, offers: Sequence[Offer], drawn: Sequence[Drawn], facts: MaterialFacts, hours: CategoryHours
 ) -> tuple[Pairs, list[str | None], F64]:
-    """Return the pairs in user order, the material drawn for each (None = none), and its propensity."""
+    """Return the pairs in user order, the material drawn (None = none), its propensity."""
     empty = np.zeros(0, np.int64)
     user = np.concatenate([*(offer.user for offer in offers), empty])
     number = np.concatenate([*(np.full(len(offer.user), offer.number) for offer in offers), empty])

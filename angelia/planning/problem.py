@@ -1,22 +1,30 @@
-"""One shard's planning problem as arrays: who may get which campaign, what each hour is worth, and what each
-constraint allows.
+"""One shard's planning problem as arrays: people, pairs, worth, and what each limit allows.
 
-Shapes: n users, m pairs (user x campaign, grouped by user), h slots (UTC hours), c channels. Money is int64
-    micro-units, so that sums do not depend on order.
+Shapes: n users, m pairs (user x campaign, grouped by user), h slots (UTC hours), c channels, k campaigns,
+    s campaigns with a speed limit. Constraints stand in one vector, (c*h + k + s*h,): channel hours, then
+    campaigns, then the hours of campaigns with a speed limit. Money is int64 micro-units, so that sums do not
+    depend on order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+Figure = TypeVar("Figure", bound=np.generic)
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-# A value no real score reaches: an infeasible option. Half the range, so that two of them can be added.
-NEVER = np.int64(-(2**61))
+# Money in micro-units that no value and no price reaches: an option that is closed costs so much.
+TOO_MUCH = 2**44
+
+
+def _no_rows() -> I64:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class Limits:
             reaches. cost: micro-units per message and channel, (c,). gap_slots: hours between two marketing
             messages to one person. max_messages: marketing messages one person may get in this plan: 1 or 2
             (the per-user step is exact up to 2).
+        least: messages a campaign is to send at the least, (k,) or empty. paced: numbers of the campaigns
+            with a speed limit, ascending, (s,). pace: messages each of these may send in an hour, (s, h).
     """
 
     capacity: I64
@@ -36,15 +46,37 @@ class Limits:
     cost: I64
     gap_slots: int
     max_messages: int
+    least: I64 = field(default_factory=_no_rows)
+    paced: I64 = field(default_factory=_no_rows)
+    pace: I64 = field(default_factory=_no_rows)
 
     @property
     def n_constraints(self) -> int:
-        """Channel hours first, then campaigns."""
-        return int(self.capacity.size + self.budget.size)
+        """Channel hours first, then campaigns, then the hours of campaigns with a speed limit."""
+        return int(self.capacity.size + self.budget.size + self.pace.size)
+
+    @property
+    def n_slots(self) -> int:
+        """Number of slots."""
+        return int(self.capacity.shape[1])
 
     def flat(self) -> I64:
-        """Return all limits as one vector, shape (c*h + k,)."""
-        return np.concatenate([self.capacity.ravel(), self.budget])
+        """Return all upper limits as one vector, shape (c*h + k + s*h,)."""
+        return np.concatenate([self.capacity.ravel(), self.budget, self.pace.ravel()])
+
+    def floor(self) -> I64:
+        """Return what is to be used at the least of each constraint, shape (c*h + k + s*h,)."""
+        floor = np.zeros(self.n_constraints, np.int64)
+        if self.least.size:
+            floor[self.capacity.size : self.capacity.size + self.budget.size] = self.least
+        return floor
+
+    def worth_of(self, prices: I64) -> int:
+        """Return what the limits are worth at these prices: the other part of the Lagrangian dual.
+
+        A negative price is what a campaign with a minimum adds to its messages; its minimum counts for it.
+        """
+        return int(np.where(prices > 0, prices * self.flat(), prices * self.floor()).sum())
 
 
 @dataclass(frozen=True)
@@ -84,20 +116,31 @@ class Problem:
         return int(self.value.shape[1])
 
     def priced(self, choice: Choice) -> I64:
-        """Return the chosen pairs that compete for capacity; the exploration stratum has capacity of its
-        own."""
+        """Return the chosen pairs that compete for capacity: all but the exploration stratum's."""
         return np.flatnonzero((choice.slot >= 0) & ~self.is_explore)
 
-    def constraints(self, choice: Choice, rows: I64, limits: Limits) -> tuple[I64, I64]:
-        """Return the channel-hour and the campaign constraint that each of these chosen pairs uses."""
-        hours = choice.channel[rows] * self.n_slots + choice.slot[rows]
-        return hours, limits.capacity.size + self.pair_campaign[rows]
+    def constraints(self, choice: Choice, rows: I64, limits: Limits) -> I64:
+        """Return the constraints that each of these chosen pairs uses, (3, r).
+
+        Rows: channel hour, campaign, hour of the campaign's speed limit; the last is -1 without one.
+        """
+        slot, campaign = choice.slot[rows], self.pair_campaign[rows]
+        used = np.full((3, len(rows)), -1, np.int64)
+        used[0] = choice.channel[rows] * self.n_slots + slot
+        used[1] = limits.capacity.size + campaign
+        if limits.paced.size:
+            place = np.minimum(np.searchsorted(limits.paced, campaign), limits.paced.size - 1)
+            first = limits.capacity.size + limits.budget.size
+            used[2] = np.where(limits.paced[place] == campaign, first + place * self.n_slots + slot, -1)
+        return used
 
 
 @dataclass
 class Choice:
-    """What was chosen per pair: slot and channel (-1 = not chosen), and the bid, its net value before its own
-    constraints' prices, (m,).
+    """What was chosen per pair: slot, channel and bid, each (m,).
+
+    Slot and channel are -1 where nothing was chosen. The bid is the message's worth after its cost, before
+    its own constraints' prices.
     """
 
     slot: I64
@@ -110,3 +153,20 @@ class Choice:
         return cls(
             np.full(n_pairs, -1, np.int64), np.full(n_pairs, -1, np.int64), np.zeros(n_pairs, np.int64)
         )
+
+    def where(self, keep: Bools) -> Choice:
+        """Return the part of the choice that is kept, (m,)."""
+        return Choice(
+            np.where(keep, self.slot, -1), np.where(keep, self.channel, -1), np.where(keep, self.bid, 0)
+        )
+
+
+def of_each(constraints: I64, figures: npt.NDArray[Figure], nothing: float = 0) -> npt.NDArray[Figure]:
+    """Return a figure of each used constraint, (3, r); `nothing` where there is none."""
+    return np.append(figures, np.array(nothing, figures.dtype))[constraints]
+
+
+def count_of(constraints: Sequence[I64] | I64, limits: Limits) -> I64:
+    """Return how often each constraint is used, (c*h + k + s*h,)."""
+    flat = np.ravel(np.asarray(constraints))
+    return np.bincount(flat[flat >= 0], minlength=limits.n_constraints).astype(np.int64)

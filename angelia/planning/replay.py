@@ -1,10 +1,11 @@
-"""`angelia plan replay` and `angelia plan compare`: decide past nights again with changed campaigns, on a
-branch, beside what main decided.
+"""`angelia plan replay` and `compare`: past nights decided again, beside main's plans.
+
+A replay changes campaigns and writes to a branch.
 
 Reads the catalog snapshot, features, curves, audiences, scores and pushes that main's plan of each night was
 made from; writes catalog_snapshot, decisions and dispatch_manifest of the branch. Grain: night. Only what the
 plan itself weighs can be changed here (caps, budgets, values, windows …): another audience or material needs
-another selection and other scores, which a backfill of the whole night makes. What would surprise: each night
+another selection and other scores, which a backfill of the whole night makes. Surprise: each night
 counts the branch's own plan of the night before as pending, but opens and pushes are those that really
 happened.
 """
@@ -77,7 +78,7 @@ def parse_changes(text: str) -> dict[str, dict[str, Any]]:
 
 
 def branch_for(days: Sequence[str], changes: Changes) -> str:
-    """Return the branch a replay writes unless told otherwise: the same question has the same branch."""
+    """Return the branch a replay writes unless named; the same question has the same branch."""
     asked = json.dumps([list(days), changes], sort_keys=True).encode()
     return f"replay-{days[0]}-{hashlib.sha256(asked).hexdigest()[:8]}"
 
@@ -112,8 +113,7 @@ def changed(catalog: Catalog, changes: Changes) -> list[Stored]:
 
 
 def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> list[dict[str, Any]]:
-    """Decide nights again, one after the other, in one Spark session; return each night's comparison with
-    main.
+    """Decide nights again, in one Spark session; return each one's comparison with main.
 
     Raises:
         NotFound: main has no plan of one of these nights.
@@ -155,8 +155,9 @@ class _Documents:
 
 
 def moved(lake: Lake, plan: Commit) -> list[str]:
-    """Return a line for each input of a plan that has a newer commit now: a replay reads the newer one, and
-    says so.
+    """Return a line for each input of a plan that has a newer commit now.
+
+    A replay reads the newer commit, and says so.
     """
     found = []
     for commit in map(lake.cited, plan.inputs):
@@ -172,8 +173,9 @@ def moved(lake: Lake, plan: Commit) -> list[str]:
 
 
 def compare(main: Lake, branch: Lake, ds: str) -> dict[str, Any]:
-    """Return what two plans of one night have in common: messages by campaign, who gained and lost one, value
-    and gap.
+    """Return what two plans of one night have in common.
+
+    Messages by campaign, who gained and lost one, value and gap.
 
     Raises:
         NotFound: one of them has no plan of that night.

@@ -1,11 +1,11 @@
-"""A night's terms, the same for every shard: campaigns, channels, caps, hours, and what they may use.
+"""A night's terms, the same for every shard: campaigns, channels, caps, hours.
 
 Pure; `inputs.terms_of` makes them from a catalog. Money is in micro-units, hours are local.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -57,13 +57,15 @@ class Campaign:
     max_messages: int | None
     caps: tuple[Cap, ...]
     is_exempt: bool
+    min_messages: int = 0
+    max_per_hour: int | None = None  # by its speed limit
     salt: str = ""
     arms: tuple[Arm, ...] = ()
 
 
 @dataclass(frozen=True)
 class Channel:
-    """What the plan must know of a channel."""
+    """What the plan must know of a channel; its hours hold what its provider's minutes take."""
 
     id: str
     cost_micros: int
@@ -96,31 +98,68 @@ class Terms:
         return np.datetime64(self.start.replace(tzinfo=None), "h") + np.arange(self.n_slots)
 
     def limits(self) -> Limits:
-        """Return what the priced part of the plan may use: the exploration stratum's share is set aside
-        first.
+        """Return what the priced part of the plan may use.
+
+        The exploration stratum's share is set aside first. Minimums are the priced part's alone.
         """
         rest = 1.0 - self.explore_pct / 100.0
-        capacity = np.zeros((len(self.channels), self.n_slots), np.int64)
-        for c, channel in enumerate(self.channels):
-            capacity[c, self.first_slot :] = channel.capacity_per_hour
-        budget = [NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns]
+        capacity, budget, pace = self._whole()
+        budget = np.where(budget == NO_BUDGET, budget, np.floor(budget * rest).astype(np.int64))
+        least = np.array([campaign.min_messages for campaign in self.campaigns], np.int64)
         return Limits(
             capacity=np.floor(capacity * rest).astype(np.int64),
-            budget=np.array([b if b == NO_BUDGET else int(b * rest) for b in budget], np.int64).reshape(
-                len(self.campaigns)
-            ),
+            budget=budget,
             cost=np.array([channel.cost_micros for channel in self.channels], np.int64),
             gap_slots=self.gap_hours,
             max_messages=min([2, *(cap.messages for cap in self.caps)]),
+            least=np.minimum(least, budget) if least.any() else np.zeros(0, np.int64),
+            paced=self.paced(),
+            pace=np.floor(pace * rest).astype(np.int64),
         )
 
     def explore_limits(self) -> I64:
-        """Return what is set aside for the exploration stratum, per constraint (c*h + k,)."""
-        priced = self.limits()
-        whole = [np.full(self.n_slots, channel.capacity_per_hour, np.int64) for channel in self.channels]
-        for hours in whole:
-            hours[: self.first_slot] = 0
-        budget = np.array(
-            [NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns], np.int64
+        """Return what is set aside for the exploration stratum, per constraint (c*h + k + s*h,)."""
+        priced = self.limits().flat()
+        capacity, budget, pace = self._whole()
+        whole = np.concatenate([capacity.ravel(), budget, pace.ravel()])
+        return whole - priced * (priced < NO_BUDGET)
+
+    def paced(self) -> I64:
+        """Return the numbers of the campaigns with a speed limit, (s,)."""
+        return np.array([k for k, c in enumerate(self.campaigns) if c.max_per_hour is not None], np.int64)
+
+    def _whole(self) -> tuple[I64, I64, I64]:
+        """Return hours of channels, (c, h), budgets, (k,), and hours of paced campaigns, (s, h)."""
+        hourly = [channel.capacity_per_hour for channel in self.channels]
+        paces = [campaign.max_per_hour for campaign in self.campaigns if campaign.max_per_hour is not None]
+        capacity, pace = (
+            np.repeat(np.array(most, np.int64)[:, None], self.n_slots, axis=1) for most in (hourly, paces)
         )
-        return np.concatenate([*whole, budget]) - priced.flat() * (priced.flat() < NO_BUDGET)
+        capacity[:, : self.first_slot] = 0
+        pace[:, : self.first_slot] = 0
+        budget = [NO_BUDGET if c.max_messages is None else c.max_messages for c in self.campaigns]
+        return capacity, np.array(budget, np.int64), pace
+
+
+def contradictions(terms: Terms, limits: Limits, reach: I64) -> tuple[list[str], Limits]:
+    """Return the minimums that no plan can reach, in words, and limits that lower them.
+
+    `reach`: people to whom each campaign may be sent in an open hour, (k,).
+    """
+    if not limits.least.size:
+        return [], limits
+    hours = limits.capacity.sum(axis=1)
+    told, least = [], limits.least.copy()
+    for k, campaign in enumerate(terms.campaigns):
+        own = [n for n, channel in zip(hours, terms.channels, strict=True) if channel.id in campaign.channels]
+        at = np.flatnonzero(limits.paced == k)
+        most = {
+            "people it may be sent to in an open hour": int(reach[k]),
+            "messages its channels' hours take": int(sum(own)),
+            "messages its speed limit lets pass": int(limits.pace[at].sum()) if len(at) else NO_BUDGET,
+        }
+        why, possible = min(most.items(), key=lambda item: item[1])
+        if possible < least[k]:
+            told.append(f"campaign {campaign.id}: a minimum of {least[k]:,}, but {possible:,} {why}")
+            least[k] = possible
+    return told, replace(limits, least=least)

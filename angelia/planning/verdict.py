@@ -1,4 +1,4 @@
-"""What gate and guard said of a plan, and what may be emitted from it: what was judged is what goes out.
+"""What gate and guard said of a plan: what was judged is what goes out.
 
 Grain: night. Reads the newest verdicts of the gate `plan` and of the guard from `quality/{branch}/{ds}`;
     writes nothing. A verdict cites the commits it judged, by content; its id is a hash of all that it says,
@@ -30,7 +30,7 @@ OFFERED: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Released:
-    """What may be emitted of a plan: all but `held`, by which verdict, and who wanted what was held.
+    """What may be emitted of a plan: all but `held`, by which verdict, and for whom.
 
     `refused` says why an answer did not count, where one was asked for.
     """
@@ -47,7 +47,10 @@ class Released:
 
 
 def identified(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a verdict of the guard with its `verdict_id`: 12 hex digits of the hash of all else it says."""
+    """Return a verdict of the guard with its `verdict_id`.
+
+    The id is 12 hex digits of the hash of all else it says.
+    """
     said = {name: value for name, value in result.items() if name != "verdict_id"}
     canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
     return {**said, "verdict_id": hashlib.sha256(canonical.encode()).hexdigest()[:12]}

@@ -14,14 +14,14 @@ DECIDING = (
     ),
     Mutant(
         "no budget is set aside for exploration",
-        "b if b == NO_BUDGET else int(b * rest)",
-        "b",
+        "np.where(budget == NO_BUDGET, budget, np.floor(budget * rest).astype(np.int64))",
+        "budget",
         ("planning/test_terms.py",),
     ),
     Mutant(
         "a cut-off overfills capacity",
-        "if by_rank[place] > left:",
-        "if left <= 0:",
+        "if by_rank[place] > rest:",
+        "if rest <= 0:",
         ("planning/test_admit.py",),
     ),
     Mutant(

@@ -122,6 +122,10 @@ MATERIAL = {"kind": "material", "id": "m", "template": "t"}
         (CHANNEL | {"quota_per_minute": 10**20}, "quota_per_minute: should be less than"),
         (CHANNEL | {"max_per_vendor_day": {"x": 10**20}}, "max_per_vendor_day.x: should be less than"),
         (CAMPAIGN | {"budget": {"max_messages": 10**20}}, "budget.max_messages: should be less than"),
+        (
+            CAMPAIGN | {"budget": {"max_messages": 5, "min_messages": 6}},
+            "min_messages 6 is above max_messages 5",
+        ),
         (CAMPAIGN | {"speed_limit_per_minute": 10**20}, "speed_limit_per_minute: should be less than"),
         (CAMPAIGN | {"caps": [{"messages": 10**20, "days": 1}]}, "caps[0].messages: should be less than"),
         (CAMPAIGN | {"caps": [{"messages": 1, "days": 1}] * 21}, "caps: "),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from angelia.contracts.certificate import Limit, Messages, limits_of, messages_of
 from angelia.contracts.rows import valid_rows
-from angelia.planning.certificate import certificate, summarise
+from angelia.planning.certificate import certificate, prices_before, summarise
 from tests.unit.planning.few_people import TERMS
 
 
@@ -40,3 +42,29 @@ def test_a_certificate_adds_up_shards_and_prices_limits() -> None:
     first = limits_of(meta)[1]
     whole, left = TERMS.channels[0].capacity_per_hour, int(limits.capacity[0, 1]) - 4
     assert first == Limit(whole, 4, 1, channel=channel, slot=slots[1], left=left)
+
+
+def test_speeds_and_minimums_are_published() -> None:
+    campaign = replace(TERMS.campaigns[0], max_messages=50, min_messages=7, max_per_hour=60)
+    terms = replace(TERMS, campaigns=(campaign, *TERMS.campaigns[1:]))
+    slots, limits = [str(slot) for slot in terms.slots()], terms.limits()
+    shard = {
+        "outcomes": {"sent": 2},
+        "messages": [[slots[1], terms.channels[0].id, campaign.id, 2]],
+        "primal": 90,
+        "explore_value": 0,
+        "n_explore": 0,
+    }
+    prices = np.arange(limits.n_constraints)
+    prices[limits.capacity.size] = -5
+    meta = certificate(terms, prices, 200, [shard])
+    assert meta["minimums"] == [{"campaign_id": campaign.id, "least": 7, "sent": 2, "paid_micros": 5}]
+    assert [(speed["used"], speed["price_micros"]) for speed in meta["speeds"][:2]] == [
+        (0, int(prices[-24])),
+        (2, int(prices[-23])),
+    ]
+    # Yesterday's hours are today's: prices are taken over by hour of day and campaign.
+    tomorrow = replace(terms, start=terms.start.replace(day=terms.start.day + 1))
+    n = limits.capacity.size
+    assert prices_before(tomorrow, meta)[: n + 1].tolist() == prices[: n + 1].tolist()
+    assert not prices_before(replace(terms, campaigns=()), {"constraints": []}).any()

@@ -1,4 +1,4 @@
-"""What is left of a limit is what chosen messages might still use, and passed hours hold nothing."""
+"""What is left of a limit is what chosen messages might still use."""
 
 from __future__ import annotations
 

@@ -16,18 +16,7 @@ from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import Catalog, catalog_of
 from angelia.catalog.store import Stored
 from angelia.contracts.ids import message_id
-from angelia.planning import (
-    MAX_ROUNDS,
-    Choice,
-    Round,
-    bid_histogram,
-    decide,
-    final,
-    fit_prices,
-    is_settled,
-    next_round,
-    usage,
-)
+from angelia.planning import InMemory, Night, best_sets, solve
 from angelia.planning.eligibility import Pairs, Past, People, build, draw_slots
 from angelia.planning.inputs import terms_of
 from angelia.planning.terms import Arm, Channel, Terms
@@ -65,10 +54,7 @@ def planned(terms: Terms, who: People, before: Past = NOTHING) -> np.ndarray:
     """Return the slot planned for each person, -1 for none."""
     problem, _, _ = build(terms, who, everyone(len(who.user_id)), before)
     limits = terms.limits()
-    choice, _ = final(
-        problem, limits, np.zeros(limits.n_constraints, np.int64), Choice.none(problem.n_pairs), []
-    )
-    return choice.slot
+    return best_sets(problem, limits, np.zeros(limits.n_constraints, np.int64)).slot
 
 
 def after(before: Past, terms: Terms, who: People, slots: np.ndarray) -> Past:
@@ -258,29 +244,9 @@ def test_a_budget_holds_over_any_number_of_batches(bits: int) -> None:
     def sent(shards: list[People]) -> list[str]:
         limits = terms.limits()
         problems = [build(terms, shard, everyone(len(shard.user_id)), NOTHING)[0] for shard in shards]
-        prices = fit_prices(build(terms, who, everyone(n), NOTHING)[0], limits, 1.0)
-        rounds: list[Round] = []
-        for _ in range(MAX_ROUNDS):
-            offered = [
-                decide(problem, limits, prices, Choice.none(problem.n_pairs), rounds)[0]
-                for problem in problems
-            ]
-            used = np.sum(
-                [usage(problem, limits, choice) for problem, choice in zip(problems, offered, strict=True)],
-                axis=0,
-            )
-            if is_settled(limits, used, prices):
-                break
-            which = np.flatnonzero(used).tolist()
-            histograms = [
-                bid_histogram(problem, limits, choice, which)
-                for problem, choice in zip(problems, offered, strict=True)
-            ]
-            rounds.append(next_round(limits, used, histograms))
-        chosen = [
-            final(problem, limits, prices, Choice.none(problem.n_pairs), rounds)[0].slot
-            for problem in problems
-        ]
+        run = InMemory([Night.of(problem, limits) for problem in problems])
+        solve(run, limits, build(terms, who, everyone(n), NOTHING)[0], 1.0)
+        chosen = [night.held.slot for night in run.nights]
         return [
             shard.user_id[row]
             for shard, slots in zip(shards, chosen, strict=True)

@@ -1,6 +1,4 @@
-"""Eligibility, caps, gaps and the exploration stratum: who is open to the plan, and which reason everybody
-else gets.
-"""
+"""Eligibility, caps, gaps, exploration: who is open to the plan, and why others are not."""
 
 from dataclasses import replace
 from datetime import date
@@ -11,6 +9,7 @@ import pytest
 from angelia.contracts.ids import message_id
 from angelia.planning import Choice
 from angelia.planning.eligibility import OPEN, Pairs, Past, build, draw_slots, room_for, thin_drawn
+from angelia.planning.problem import count_of
 from angelia.planning.terms import Cap, Channel
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, people
@@ -177,8 +176,7 @@ def test_overflow_of_the_stratum_is_dropped_whatever_the_score():
     problem, reasons, _ = build(terms, who, pairs(4000), NOTHING)
     drawn, _ = draw_slots(terms, who, problem, reasons, np.full(4000, 0.05))
     limits = terms.limits()
-    hours, campaigns = problem.constraints(drawn, np.arange(4000), limits)
-    demand = np.bincount(np.concatenate([hours, campaigns]), minlength=limits.n_constraints)
+    demand = count_of(problem.constraints(drawn, np.arange(4000), limits), limits)
     reserve = np.where(np.arange(limits.n_constraints) < 24, 100, 10**9)
     kept, dropped = thin_drawn(problem, limits, drawn, demand, reserve)
     used = np.bincount(kept.slot[kept.slot >= 0], minlength=24)

@@ -1,5 +1,6 @@
-"""The guard: what is implausible tonight, and what is only different. What it measures in a lake:
-test_guard_measures.py.
+"""The guard: what is implausible tonight, and what is only different.
+
+What it measures in a lake: test_guard_measures.py.
 """
 
 from dataclasses import replace
@@ -92,8 +93,9 @@ WEEKLY = RUNNING | {"digest": Running("readers", is_nightly=False)}
 
 
 def weekend(*, stragglers=60, big=27_000, weeks=4):
-    """Nights of a campaign for Saturdays and Sundays: big on the Friday night (which plans Saturday),
-    stragglers on some others.
+    """Return nights of a campaign for Saturdays and Sundays.
+
+    Big on the Friday night, which plans Saturday; stragglers on some others.
     """
     by_weekday = {"Friday": big, "Saturday": big // 2, "Sunday": stragglers, "Thursday": stragglers}
     days = [(date.fromisoformat(DS) - timedelta(days=back)) for back in range(1, 7 * weeks + 1)]

@@ -1,4 +1,4 @@
-"""The guard on a night in a lake: what it measures and renders, what it keeps, and what crashes it."""
+"""The guard on a night in a lake: what it measures and keeps, and what crashes it."""
 
 import json
 from datetime import date, timedelta

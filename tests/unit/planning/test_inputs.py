@@ -1,5 +1,4 @@
-"""What a plan is made from reaches back as far as its campaigns ask, and no more of it is held than
-matters."""
+"""A plan reaches back as far as its campaigns ask, and holds no more than matters."""
 
 from __future__ import annotations
 
@@ -85,8 +84,9 @@ def push(campaign: str, user: int, occurrence: str, at: datetime) -> dict[str, o
 
 @pytest.fixture
 def night(lake: Lake) -> Lake:
-    """Return a night of four people, all in the audience; user 1 got `welcome` 40 days ago, and another
-    campaign's message with it.
+    """Return a night of four people, all in the audience.
+
+    User 1 got `welcome` 40 days ago, and another campaign's message with it.
     """
     append_chain(lake, "user_index", [valid_rows("user_index", 4)], expected=None, shard_bits=14)
     features = valid_rows("user_features", 4, ds=DS)
@@ -180,3 +180,48 @@ def test_the_scores_doubt_decides_how_much_is_tried(night: Lake) -> None:
         tried.append(float(np.where(best, 1.0 - shard.material_propensity, shard.material_propensity)[0]))
     assert tried[1] == pytest.approx(0.2 * tried[0])
     assert tried[2] == pytest.approx(tried[0])  # nothing is known of `bye` yet
+
+
+def by_another_processor(table: pa.Table, *names: str) -> pa.Table:
+    """Return a table whose fractions differ in the last place, up and down in turn."""
+    for name in names:
+        column = table[name].combine_chunks()
+        is_list = not pa.types.is_floating(column.type)
+        flat = (column.flatten() if is_list else column).to_numpy().copy()
+        flat[::2], flat[1::2] = np.nextafter(flat[::2], 9.0), np.nextafter(flat[1::2], 0.0)
+        values = pa.array(flat)
+        if is_list:
+            values = pa.FixedSizeListArray.from_arrays(values, 24).cast(column.type)
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    return table
+
+
+def test_last_places_of_scores_and_curves_change_nothing(night: Lake) -> None:
+    wanted = terms()
+
+    def problem_now() -> list[np.ndarray]:
+        inputs = find_inputs(night, DS, days_needed(wanted, 28))
+        shard = load_shard(night, inputs, wanted, NO_FACTS, 0)
+        problem, _, _ = build(wanted, shard.people, shard.pairs, shard.past)
+        return [problem.value, shard.pairs.p_open, shard.material_propensity]
+
+    before = problem_now()
+    for name, columns in (("material_scores", ["p_open"]), ("send_times", ["workday", "day_off"])):
+        table = night.read(night.require(name, ds=DS))
+        other = by_another_processor(table, *columns)
+        assert not other.equals(table)
+        write(night, name, other)
+    for old, new in zip(before, problem_now(), strict=True):
+        assert np.array_equal(old, new)
+
+
+def test_minutes_speeds_and_minimums_become_limits() -> None:
+    budget = {"max_messages": 500, "min_messages": 200}
+    (channel,), (campaign,) = terms().channels, terms(budget=budget, speed_limit_per_minute=3).campaigns
+    assert channel.capacity_per_hour == 1000
+    slow = catalog_of(
+        [Stored(parse_document(raw), 1) for raw in (POLICY, FCM | {"quota_per_minute": 7}, WELCOME)], ()
+    )
+    assert terms_of(slow, DS, 28, None).channels[0].capacity_per_hour == 420
+    assert (campaign.max_per_hour, campaign.min_messages) == (180, 200)
+    assert terms().campaigns[0].max_per_hour is None

@@ -1,4 +1,4 @@
-"""What providers would refuse: built from documents, for every material, language, channel and two people."""
+"""What providers would refuse, for every material, language, channel and two people."""
 
 from __future__ import annotations
 

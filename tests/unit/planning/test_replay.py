@@ -1,5 +1,6 @@
-"""What a replay may change, and what a comparison counts; the jobs themselves run in
-tests/integration/test_backfill.py.
+"""What a replay may change, and what a comparison counts.
+
+The jobs themselves run in tests/integration/test_backfill.py.
 """
 
 import pyarrow as pa

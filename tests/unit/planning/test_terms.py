@@ -1,10 +1,10 @@
-"""What a night's terms leave for the priced part of the plan, and what they set aside for exploration."""
+"""What a night's terms leave for the priced plan, and set aside for exploration."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from angelia.planning.terms import NO_BUDGET
+from angelia.planning.terms import NO_BUDGET, contradictions
 from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS
 
 NIGHT = replace(TERMS, explore_pct=10.0, first_slot=2, campaigns=(replace(CAMPAIGN, max_messages=500), ORDER))
@@ -27,3 +27,32 @@ def test_without_exploration_all_is_priced():
     plain = replace(NIGHT, explore_pct=0.0)
     assert plain.limits().capacity.max() == 1000
     assert plain.explore_limits()[:-1].max() == 0
+
+
+def test_speed_limits_leave_exploration_its_share() -> None:
+    paced = replace(NIGHT, campaigns=(replace(CAMPAIGN, max_per_hour=60), ORDER))
+    limits = paced.limits()
+    assert limits.paced.tolist() == [0]
+    assert limits.pace.tolist() == [[0] * 2 + [54] * 22]
+    assert paced.explore_limits()[-24:].tolist() == [0] * 2 + [6] * 22
+    assert limits.n_constraints == 24 + 2 + 24
+
+
+def test_a_minimum_no_plan_can_reach_is_named_and_lowered() -> None:
+    wanted = replace(CAMPAIGN, max_messages=100_000, min_messages=50_000)
+    night = replace(NIGHT, campaigns=(wanted, ORDER))
+    reach = np.array([60_000, 9])
+    assert contradictions(night, night.limits(), np.array([50_000, 9]))[0] == [
+        "campaign sale: a minimum of 50,000, but 19,800 messages its channels' hours take"
+    ]
+    told, limits = contradictions(
+        replace(night, campaigns=(replace(wanted, max_per_hour=60), ORDER)),
+        replace(night, campaigns=(replace(wanted, max_per_hour=60), ORDER)).limits(),
+        reach,
+    )
+    assert told == ["campaign sale: a minimum of 50,000, but 1,188 messages its speed limit lets pass"]
+    assert limits.least.tolist() == [1188, 0]
+    told, _ = contradictions(night, night.limits(), np.array([100, 9]))
+    assert told == ["campaign sale: a minimum of 50,000, but 100 people it may be sent to in an open hour"]
+    fits = replace(night, campaigns=(replace(wanted, min_messages=100), ORDER))
+    assert contradictions(fits, fits.limits(), np.array([100, 9]))[0] == []

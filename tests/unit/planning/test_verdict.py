@@ -1,4 +1,4 @@
-"""What may be emitted of a plan: what gate and guard judged, and what is held only by a person's answer."""
+"""What may be emitted of a plan: what was judged, and what a person's answer releases."""
 
 import json
 from dataclasses import replace

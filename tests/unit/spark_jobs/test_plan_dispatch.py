@@ -5,6 +5,7 @@ Each shard is planned in this process. tests/unit/planning tests the mathematics
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyroaring import BitMap
+from pyspark import cloudpickle
 
 from angelia.catalog.documents import canonical, parse_document
 from angelia.contracts import arrow, dataset
@@ -167,17 +169,32 @@ def decisions(nights: dict[int, Lake]) -> list[dict[str, object]]:
 
 
 def test_two_shard_sizes_decide_the_same_bytes(nights: dict[int, Lake]) -> None:
-    written, metas = [], []
-    for lake in nights.values():
-        commit = lake.require("decisions", ds=DS)
-        sink = pa.BufferOutputStream()
-        pq.write_table(lake.read(commit).sort_by("ordinal").combine_chunks(), sink)
-        written.append(sink.getvalue().to_pybytes())
-        metas.append(commit.meta)
+    written = [plan_bytes(lake) for lake in nights.values()]
+    metas = [lake.require("decisions", ds=DS).meta for lake in nights.values()]
     files = [len(lake.require("decisions", ds=DS).files) for lake in nights.values()]
     assert files == [3, 2]
     assert written[0] == written[1]
     assert metas[0] == metas[1]
+
+
+def plan_bytes(lake: Lake) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(lake.read(lake.require("decisions", ds=DS)).sort_by("ordinal").combine_chunks(), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def test_workers_that_finish_in_any_order_plan_the_same(monkeypatch, here, tmp_path, nights) -> None:
+    """As on `local[2]`: each pass does its shards in another order and process."""
+    lake = settle(monkeypatch, tmp_path, 8)
+
+    def backwards(spark, shards, work):
+        work = pickle.loads(cloudpickle.dumps(work))
+        return [work(number) for number in reversed(shards)][::-1]
+
+    monkeypatch.setattr(plan_dispatch, "run_shards", backwards)
+    monkeypatch.setattr(plan_dispatch, "STEPS_HERE", 0)
+    plan_dispatch.main(["--ds", DS])
+    assert plan_bytes(lake) == plan_bytes(nights[8])
 
 
 def test_every_considered_pair_has_one_outcome(decisions) -> None:

@@ -1,0 +1,144 @@
+"""Solving a night: the plan's distance from its bound and from HiGHS's optimum, seconds.
+
+A drawn night of 20 campaigns, 24 hours and 3 channels, with scarce evenings and budgets (`_plan_night`), is
+laid out in shards on disk as `plan_dispatch` does it, then solved by the product's own steps, a process a
+core; drawing and laying out are not timed. `price_fit_s` is the descent on the sample with its corrections,
+`pass_s` all passes over all people together. `gap_pct` is the certificate's, `true_gap_pct` that of a night
+of 2,000 people against HiGHS's optimum. `scale_ratio` compares processor time with that of a tenth of the
+people. Memory is that of all processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
+from angelia.output import progress
+from angelia.planning import Night, Step, solve, solve_here
+from benchmarks._plan_night import NightOf
+from benchmarks._plan_optimum import optimum
+from benchmarks._result import Result
+from benchmarks._watch import Watch
+from spark_jobs._problems import PlanContext, keep_night, keep_state, kept_night
+from spark_jobs.plan_dispatch import SAMPLE_USERS
+
+OPTIMUM_USERS = 2000
+
+
+def lay_out(night: NightOf, context: PlanContext, people: int, number: int) -> None:
+    """Draw a shard and put its night into the store."""
+    first = number * people
+    problem = night.problem(first, min(people, night.users - first))
+    keep_night(context, number, Night.of(problem, night.limits()))
+
+
+def do_step(context: PlanContext, step: Step, number: int) -> dict[str, Any]:
+    """Do a step on a shard, as `plan_dispatch` does."""
+    before = kept_night(context, number)
+    answer, after = step(before)
+    if after is not before:
+        keep_state(context, number, after)
+    return answer
+
+
+def value_of(night: Night) -> tuple[dict[str, Any], Night]:
+    """Answer what a shard's plan is worth."""
+    return {"value": int(night.held.bid[night.held.slot >= 0].sum())}, night
+
+
+def solved_night(night: NightOf, people: int, folder: Path, cores: int) -> dict[str, float]:
+    """Solve a night in shards; return its figures.
+
+    Raises:
+        InvalidInput: the plan exceeds a limit, or its bound: the figures would mean nothing.
+    """
+    # A context without inputs: what waits in the store is all that a step needs.
+    context = PlanContext(Lake.open(str(folder)), None, None, None, "plan")  # type: ignore[arg-type]
+    shards, passes = range(-(-night.users // people)), []
+    spawn = multiprocessing.get_context("spawn")
+    watch = Watch(os.getpid())
+    with ProcessPoolExecutor(cores, mp_context=spawn) as pool:
+        list(pool.map(partial(lay_out, night, context, people), shards))
+        limits, sample = night.limits(), night.problem(0, min(SAMPLE_USERS, night.users))
+
+        def run(step: Step) -> list[dict[str, Any]]:
+            began = time.perf_counter()
+            answers = list(pool.map(partial(do_step, context, step), shards))
+            passes.append(time.perf_counter() - began)
+            return answers
+
+        watch.start()
+        began = time.perf_counter()
+        solved = solve(run, limits, sample, night.users / sample.n_users, report=progress)
+        seconds = time.perf_counter() - began
+        watch.over.set()
+        watch.join()
+        value = sum(answer["value"] for answer in pool.map(partial(do_step, context, value_of), shards))
+    if (solved.used > limits.flat()).any() or value > solved.bound:
+        raise InvalidInput("the plan exceeds a limit or its bound")
+    return {
+        "gap_pct": round(100.0 * (solved.bound - value) / solved.bound, 3),
+        "pass_s": round(sum(passes), 1),
+        "passes": len(passes),
+        "price_fit_s": round(seconds - sum(passes), 1),
+        "cpu_s": round(watch.cpu_s, 1),
+        "peak_rss_gib": round(watch.peak_kib / 2**20, 2),
+    }
+
+
+def true_gap(night: NightOf) -> dict[str, float]:
+    """Return a small night's gap to HiGHS's optimum, and the one its own bound claims."""
+    limits, problem = night.limits(), night.problem(0, night.users)
+    solved, choice = solve_here(problem, limits)
+    value = int(choice.bid[choice.slot >= 0].sum())
+    program, bound = optimum(problem, limits, solved.prices)
+    progress(
+        f"plan: {night.users} people: ours {value}, HiGHS {program:.0f} to {bound:.0f}, bound {solved.bound}"
+    )
+    # The program may lie a thousandth of a percent below the optimum, so its own bound is what counts.
+    if not value <= bound or solved.bound < program * (1 - 1e-9):
+        raise InvalidInput("HiGHS's optimum lies outside the plan and its bound")
+    return {
+        "true_gap_pct": round(100.0 * (bound - value) / bound, 3),
+        "claimed_gap_pct": round(100.0 * (solved.bound - value) / solved.bound, 3),
+    }
+
+
+def main(argv: Sequence[str]) -> Result:
+    """Run the benchmark; return its result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks plan", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--campaigns", type=int, default=20)
+    parser.add_argument("--channels", type=int, default=3, help="at most 4")
+    parser.add_argument("--capacity", type=float, default=1.0, help="multiplies every hour's capacity")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--shard-users", type=int, default=1 << 16)
+    parser.add_argument("--cores", type=int, default=2)
+    args = parser.parse_args(argv)
+    if args.users < 10_000:
+        raise InvalidInput("--users must be at least 10000")
+    night = NightOf(args.users, args.campaigns, args.channels, args.capacity, args.seed)
+    small = NightOf(OPTIMUM_USERS, args.campaigns, args.channels, args.capacity, args.seed)
+    tenth = NightOf(args.users // 10, args.campaigns, args.channels, args.capacity, args.seed)
+    ours: dict[str, float] = {}
+    for each in (tenth, night):
+        folder = Path(tempfile.mkdtemp(prefix="angelia-plan-"))
+        try:
+            before, ours = ours, solved_night(each, args.shard_users, folder, args.cores)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    ours |= true_gap(small) | {"scale_ratio": round(ours["cpu_s"] / max(before["cpu_s"], 0.1), 1)}
+    return {"params": vars(args), "ours": ours, "peers": {}, "runs": 1}
