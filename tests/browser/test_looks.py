@@ -8,7 +8,17 @@ import pytest
 
 from tests.browser.browsing import PERSON, PHONE, WIDE, frame_of, wait
 
-PAGES = ("today", "campaigns", "campaigns/price_drop", "campaigns/hostile")
+PAGES = (
+    "today",
+    "campaigns",
+    "campaigns/price_drop",
+    "campaigns/hostile",
+    "catalog",
+    "catalog/campaign/hostile",
+    "catalog/campaign/price_drop/edit",
+    "approvals",
+    "audit",
+)
 # What sticks out of the window to the right, unless it stands in a part that scrolls by itself.
 STICKS_OUT = """() => [...document.querySelectorAll('main *')].filter(e => {
   const box = e.getBoundingClientRect();
