@@ -1,4 +1,4 @@
-"""A document edited as YAML: checked like `catalog apply`, compared, saved or refused whole.
+"""A document edited as YAML: checked like `catalog apply`, compared, saved or refused.
 
 Reads and writes the catalog's store. Grain: one document. Surprise: whoever saves names the version they
 began with; if somebody else saved meanwhile, nothing is written, and the page shows who, when, and what

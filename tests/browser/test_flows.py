@@ -225,7 +225,7 @@ def test_the_second_of_two_editors_sees_who_when_and_what(watched):
     first.get_by_text("+name: Weekly news", exact=True).wait_for()
     first.get_by_role("button", name="Save as version 2").click()
     first.get_by_role("heading", name="weekly_digest", level=1).wait_for()
-    write(second, "ttl_hours", "approval_required: true\nttl_hours")
+    write(second, "approval_required: false", "approval_required: true")
     alarm = second.get_by_role("alert")
     alarm.get_by_text("olaf made version 2 at").wait_for()
     alarm.get_by_text("+name: Weekly news", exact=True).wait_for()
@@ -234,7 +234,7 @@ def test_the_second_of_two_editors_sees_who_when_and_what(watched):
     write(second, "name: Weekly digest", "name: Weekly news")
     second.get_by_role("button", name="Save as version 3").click()
     second.get_by_role("heading", name="weekly_digest", level=1).wait_for()
-    assert "approval_required" in second.locator("pre").first.inner_text()
+    assert "approval_required: true" in second.locator("pre").first.inner_text()
 
 
 def test_a_wrong_document_is_refused_with_its_line(watched):

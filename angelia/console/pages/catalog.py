@@ -1,4 +1,4 @@
-"""Catalog: every document as YAML, with versions, an editor and a download, so that git stays a way."""
+"""Catalog: every document as YAML, with versions, an editor and a download."""
 
 from __future__ import annotations
 
