@@ -54,7 +54,7 @@ def yaml_of(head: Head) -> str:
 
 
 def yaml_of_version(version: Version) -> str:
-    """Return a past state of a document as YAML; one that no longer follows its model as it stands."""
+    """Return a past state of a document as YAML, even if it no longer follows its model."""
     if version.body is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Approvals: what waits for an answer, what was answered by whom, and what each night's guard said."""
+"""Approvals: what waits, what was answered by whom, what each night's guard said."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_everything_by_everyone_stands_in_the_trail(console, catalog, lake, judg
     )
     page = console("VIEWER").get("/audit").text
     for who in ("bob", "cleo", "dan", "test"):
-        assert f'data-label="who">{who}<' in page
+        assert f'data-label="who" class="free">{who}<' in page
     assert "verdict 3f9a" in page
     assert "better" in page
 
