@@ -98,6 +98,16 @@ def test_a_stop_reaches_a_running_worker_within_ten_seconds(watched, home):
     frame.get_by_role("button", name="Stop Price drop").wait_for()
 
 
+def test_a_held_campaign_says_that_it_waits_and_why(watched):
+    page = watched.open("/plugin/angelia/angelia/campaigns/win_back")
+    lead = frame_of(page).locator("p.lead").first
+    assert "waiting for approval" in lead.inner_text()
+    assert "win_back asks for approval: 800 messages planned" in lead.inner_text()
+    page.goto("/angelia/approvals")
+    row = page.get_by_role("row", name="campaigns held back unless a person wants them: win_back")
+    assert "no manifests" in row.inner_text() or "another plan" in row.inner_text()
+
+
 def test_a_viewers_answer_is_refused(watched):
     """No button is offered, and whoever sends the answer all the same is refused by Airflow."""
     page = watched.open("/angelia/today", user="vera")
