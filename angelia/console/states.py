@@ -283,6 +283,9 @@ def _nothing(engine: Engine, lake: Lake, campaign: Campaign, night: Night) -> tu
     reasons = Counter(reasons_of(engine, lake, night.plan).get(campaign.id, {}))
     reasons.pop(SENT, None)
     if not reasons:
-        return NOTHING, f"night {ds}: nobody is in its audience {campaign.audience}, or it was applied since"
+        return (
+            NOTHING,
+            f"night {ds} considered nobody: audience {campaign.audience} was empty, or this is newer",
+        )
     top = ", ".join(f"{count(n)} {DECIDED.get(name, name)}" for name, n in reasons.most_common(3))
     return NOTHING, f"night {ds} considered {count(sum(reasons.values()))} people: {top}"
