@@ -156,6 +156,8 @@ class _Known:
     planned: Mapping[str, int]
     outcomes: Mapping[str, Mapping[str, int]]
     minutes: Mapping[int, int]
+    open_intents: int
+    rows_intended: int
 
 
 def nights(lake: Lake) -> list[str]:
@@ -180,7 +182,9 @@ def dispatch_of(engine: Engine, lake: Lake, ds: str) -> Dispatch:
     totals: dict[tuple[str, str, str], tuple[int, Counter[str]]] = {}
     for _, family in families(lake, ds):
         root, ids = family[0], tuple(part.id for part in family)
-        key = ("family", lake.store.url, ids, ledger.written(ids))
+        # Intents and outcomes are only ever added: equal numbers, equal knowledge.
+        intended = tuple(len(lake.store.children(f"intents/{name}")) for name in ids)
+        key = ("family", lake.store.url, ids, ledger.written(ids), intended)
         known = engine.kept(key, lambda family=family: _look(engine, lake, ledger, family))  # type: ignore[misc]
         result.rows += root.n_rows
         result.minutes.update(known.minutes)
@@ -188,20 +192,41 @@ def dispatch_of(engine: Engine, lake: Lake, ds: str) -> Dispatch:
             cell = (root.send_hour, root.channel, campaign)
             before, outcomes = totals.get(cell, (0, Counter()))
             totals[cell] = before + planned, outcomes + Counter(known.outcomes.get(campaign, {}))
-        _count_parts(result, ledger, family)
+        result.open_intents += known.open_intents
+        result.rows_intended += known.rows_intended
+        result.parts += len(family)
+        result.parts_done += sum(_is_done(engine, ledger, part) for part in family)
     result.cells = [Cell(*cell, planned, outcomes) for cell, (planned, outcomes) in sorted(totals.items())]
     return result
 
 
-def _count_parts(result: Dispatch, ledger: Ledger, family: Sequence[Part]) -> None:
+def _is_done(engine: Engine, ledger: Ledger, part: Part) -> bool:
+    """Return whether a part is finished; once it is, it is not asked for again."""
+
+    def require() -> bool:
+        if not ledger.is_done(part.id):
+            raise _NotDoneError
+        return True
+
+    try:
+        return engine.kept(("done", ledger.store.url, part.id), require)
+    except _NotDoneError:
+        return False
+
+
+class _NotDoneError(Exception):
+    pass
+
+
+def _open_intents(ledger: Ledger, family: Sequence[Part]) -> tuple[int, int]:
+    """Return intents without outcomes, and their rows."""
+    n = rows = 0
     for part in family:
-        result.parts += 1
-        result.parts_done += ledger.is_done(part.id)
         concluded = ledger.batches_with_outcomes(part.id)
         for k, intents in ledger.intents(part.id).items():
             if k not in concluded:
-                result.open_intents += 1
-                result.rows_intended += intents[0].rows
+                n, rows = n + 1, rows + intents[0].rows
+    return n, rows
 
 
 def _look(engine: Engine, lake: Lake, ledger: Ledger, family: Sequence[Part]) -> _Known:
@@ -221,6 +246,7 @@ def _look(engine: Engine, lake: Lake, ledger: Ledger, family: Sequence[Part]) ->
         {name: n for name, n in zip(names, planned.tolist(), strict=True) if n},
         outcomes,
         dict(zip(minutes.tolist(), n_each.tolist(), strict=True)),
+        *_open_intents(ledger, family),
     )
 
 

@@ -95,7 +95,7 @@ def _failure(line: dict[str, Any]) -> Failure:
         step,
         ds,
         line["ts"],
-        str(line.get("error") or "it ended without a word"),
+        str(line.get("error") or "it ended before it was done; what it printed says why"),
         _command(step, ds, str(run.get("task") or "")),
         run.get("dag"),
         run.get("task"),

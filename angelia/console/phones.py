@@ -18,7 +18,7 @@ from angelia.catalog.store import CatalogStore
 from angelia.planning.limits import Limits
 from angelia.templates.rendering import Rendered
 
-_PAD = "x" * 1_000_000
+_PAD = "x" * 300_000  # more than any channel takes
 # The basic characters of GSM 03.38, and those of its extension, which take two places.
 _GSM = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import pyarrow.compute as pc
@@ -82,6 +83,12 @@ class Night:
             return False
         last = datetime.strptime(max(hours), "%Y-%m-%dT%H").replace(tzinfo=UTC)
         return self.dispatch.now - last < CURRENT
+
+    @cached_property
+    def tallies(self) -> Mapping[str, Tally]:
+        """The dispatch by campaign."""
+        by_campaign = self.dispatch.by("campaign_id", self.dispatch.cells) if self.dispatch else []
+        return {tally.label: tally for tally in by_campaign}
 
     @property
     def is_emitted(self) -> bool:
@@ -186,8 +193,7 @@ def standing_of(engine: Engine, lake: Lake, head: Head, night: Night) -> Standin
     """Return where one campaign stands."""
     campaign = head.document
     assert isinstance(campaign, Campaign)
-    tallies = night.dispatch.by("campaign_id", night.dispatch.cells) if night.dispatch else []
-    tally = next((tally for tally in tallies if tally.label == campaign.id), None)
+    tally = night.tallies.get(campaign.id)
     state, why = _state(engine, lake, campaign, night, tally)
     return Standing(
         campaign,
@@ -277,6 +283,9 @@ def _nothing(engine: Engine, lake: Lake, campaign: Campaign, night: Night) -> tu
     reasons = Counter(reasons_of(engine, lake, night.plan).get(campaign.id, {}))
     reasons.pop(SENT, None)
     if not reasons:
-        return NOTHING, f"night {ds}: nobody is in its audience {campaign.audience}, or it was applied since"
+        return (
+            NOTHING,
+            f"night {ds} considered nobody: audience {campaign.audience} was empty, or this is newer",
+        )
     top = ", ".join(f"{count(n)} {DECIDED.get(name, name)}" for name, n in reasons.most_common(3))
     return NOTHING, f"night {ds} considered {count(sum(reasons.values()))} people: {top}"

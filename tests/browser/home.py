@@ -53,12 +53,13 @@ def documents(folder: Path) -> Path:
 
 def catalog(home: Path) -> None:
     """Apply the sample catalog and the hostile campaign."""
-    from angelia.catalog.apply import carry_out, plan
+    from angelia.catalog import apply
     from angelia.catalog.store import CatalogStore
     from angelia.config import load_settings
 
     store = CatalogStore.open(load_settings().catalog_url())
-    carry_out(store, plan(store, [PROJECT / "campaigns", documents(home)]), actor=HOSTILE, at=NOW)
+    planned = apply.plan(store, [PROJECT / "campaigns", documents(home)])
+    apply.carry_out(store, planned, actor=HOSTILE, at=NOW)
 
 
 def nights() -> None:
@@ -83,6 +84,33 @@ def nights() -> None:
         ledger.conclude(claim, 0, batch.to_bytes())
         ledger.finish(part.id, {})
     sample_plan.make(lake, SLOW, 6_000, hours=(24 + NOW.hour,), quota_per_minute=600)
+
+
+def plan() -> None:
+    """Publish what the night decided, and the guard's verdict on it: one campaign is held back."""
+    from angelia.contracts.certificate import Limit, Messages, messages_meta
+    from angelia.contracts.rows import valid_rows
+    from angelia.lake import numbered
+    from angelia.lake.configured import open_lake
+    from angelia.planning.verdict import TOPIC, identified
+
+    lake, start = open_lake(), f"{NOW:%Y-%m-%d}T04:00:00+00:00"
+    meta = {
+        "outcomes": {"sent": 2_400, "capped": 31_000, "no_capacity": 120, "holdout_global": 96},
+        "primal_micros": 1_365_470_000, "bound_micros": 1_387_860_000, "gap_pct": 1.6132, "n_explore": 31,
+        "constraints": [Limit(100, 100, 12_300, channel="fcm", slot=f"{NOW:%Y-%m-%d}T20").as_meta()],
+        "start": start, "hours_passed": 0, "by_campaign": {"win_back": 800},
+        "messages": messages_meta([Messages(f"{NOW:%Y-%m-%d}T20", "fcm", "win_back", 800)]),
+    }  # fmt: skip
+    with lake.attempt("decisions", ds=TONIGHT) as attempt:
+        attempt.write(valid_rows("decisions", 40), "part-0000.parquet")
+        decisions = attempt.publish(meta=meta)
+    breach = {"check": "approval_required", "severity": "campaign", "campaigns": ["win_back"]}
+    verdict = {
+        "decisions": decisions.citation(), "verdict": "campaigns", "held": ["win_back"], "missing": [],
+        "breaches": [{**breach, "says": f"win_back asks for approval: 800 messages planned {HOSTILE}"}],
+    }  # fmt: skip
+    numbered.store(lake, TOPIC, TONIGHT, identified(verdict))
 
 
 def run(*words: str) -> None:
@@ -147,6 +175,7 @@ def main(home: Path) -> None:
     run("dags", "reserialize")
     catalog(home)
     nights()
+    plan()
     logs(home)
     airflow()
     env = environment(home) | {

@@ -98,6 +98,16 @@ def test_a_stop_reaches_a_running_worker_within_ten_seconds(watched, home):
     frame.get_by_role("button", name="Stop Price drop").wait_for()
 
 
+def test_a_held_campaign_says_that_it_waits_and_why(watched):
+    page = watched.open("/plugin/angelia/angelia/campaigns/win_back")
+    lead = frame_of(page).locator("p.lead").first
+    assert "waiting for approval" in lead.inner_text()
+    assert "win_back asks for approval: 800 messages planned" in lead.inner_text()
+    page.goto("/angelia/approvals")
+    row = page.get_by_role("row", name="campaigns held back unless a person wants them: win_back")
+    assert "no manifests" in row.inner_text() or "another plan" in row.inner_text()
+
+
 def test_a_viewers_answer_is_refused(watched):
     """No button is offered, and whoever sends the answer all the same is refused by Airflow."""
     page = watched.open("/angelia/today", user="vera")
@@ -208,6 +218,69 @@ def test_a_campaign_is_stopped_by_keyboard_alone(watched):
     page.keyboard.type("on again")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Stop Win back").wait_for()
+
+
+def test_the_second_of_two_editors_sees_who_when_and_what(watched):
+    watched.expected = ("409",)
+    path = "/angelia/catalog/campaign/weekly_digest/edit"
+    first, second = watched.open(path, user="olaf"), watched.open(path, user="ada")
+
+    def write(page, old, new):
+        box = page.get_by_label("YAML")
+        assert old in box.input_value()
+        box.fill(box.input_value().replace(old, new))
+        page.get_by_role("button", name="Check and compare").click()
+
+    write(first, "name: Weekly digest", "name: Weekly news")
+    first.get_by_text("+name: Weekly news", exact=True).wait_for()
+    first.get_by_role("button", name="Save as version 2").click()
+    first.get_by_role("heading", name="weekly_digest", level=1).wait_for()
+    write(second, "approval_required: false", "approval_required: true")
+    alarm = second.get_by_role("alert")
+    alarm.get_by_text("olaf made version 2 at").wait_for()
+    alarm.get_by_text("+name: Weekly news", exact=True).wait_for()
+    assert "approval_required: true" in second.get_by_label("YAML").input_value()
+    # Both put together, and checked against the new version.
+    write(second, "name: Weekly digest", "name: Weekly news")
+    second.get_by_role("button", name="Save as version 3").click()
+    second.get_by_role("heading", name="weekly_digest", level=1).wait_for()
+    assert "approval_required: true" in second.locator("pre").first.inner_text()
+
+
+def test_a_wrong_document_is_refused_with_its_line(watched):
+    watched.expected = ("400",)
+    page = watched.open("/angelia/catalog/campaign/win_back/edit", user="olaf")
+    box = page.get_by_label("YAML")
+    box.fill(box.input_value().replace("audience:", "audiense:"))
+    page.get_by_role("button", name="Check and compare").click()
+    page.get_by_text("unknown field; did you mean audience?").wait_for()
+    assert page.get_by_role("button", name="Save").count() == 0
+
+
+def test_a_document_is_downloaded_as_yaml(watched):
+    page = watched.open("/plugin/angelia/angelia/catalog/campaign/win_back")
+    with page.expect_download() as taken:
+        frame_of(page).get_by_role("link", name="Download as YAML").click()
+    assert taken.value.suggested_filename == "campaign-win_back.yaml"
+    assert taken.value.path().read_text("utf-8").startswith("kind: campaign\nid: win_back\n")
+
+
+def test_the_trail_is_searched_by_a_form(watched, seen):
+    page = watched.open("/angelia/audit", user="vera")
+    page.get_by_label("Words").fill("hostile u99999999")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_text("Nothing was done that has these words.").wait_for()
+    page.get_by_label("Words").fill("material hostile")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name="material/hostile").wait_for()
+    assert not [url for url in seen if "99999999" in url]
+
+
+def test_answers_are_listed_with_who_gave_them(watched):
+    page = watched.open("/angelia/approvals")
+    row = page.locator("[data-answered] tr", has_text="Promote model 2026-11-14-0123?")
+    row.get_by_text("ada").wait_for()
+    assert row.get_by_text("3f9a0c1d2e4b").is_visible()
 
 
 def test_hostile_texts_run_nowhere(watched):

@@ -10,11 +10,13 @@ from fastapi import Form, Response
 from angelia.catalog.documents import Campaign
 from angelia.catalog.preview import standing as standing_documents
 from angelia.catalog.stops import set_stopped
+from angelia.catalog.store import CatalogStore, generation_of
 from angelia.console import states
 from angelia.console.access import Role
 from angelia.console.desk import Desk, Page
 from angelia.console.dispatch import OUTCOMES
-from angelia.console.phones import shown
+from angelia.console.engine import Engine
+from angelia.console.phones import Shown, shown
 from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import InvalidInput
 
@@ -54,11 +56,17 @@ def campaign(desk: Desk, name: str) -> Response:
         outcomes=OUTCOMES,
         reasons=sorted(reasons.items(), key=lambda pair: (pair[0] != SENT, -pair[1])),
         decided=DECIDED,
-        messages=shown(store, standing_documents(store), row.campaign),
+        messages=_messages(desk.engine, store, row.campaign),
         history=list(reversed(store.history("campaign", name))),
         events=[entry for entry in reversed(store.audit("campaign", name)) if entry.version is None],
         reason_chars=REASON_CHARS,
     )
+
+
+def _messages(engine: Engine, store: CatalogStore, campaign: Campaign) -> list[Shown]:
+    """Return what a campaign says; kept until anything in the catalog changes."""
+    key = ("shown", str(store.engine.url), generation_of(store.heads()), campaign.id)
+    return engine.kept(key, lambda: shown(store, standing_documents(store), campaign))
 
 
 @PAGE.post("/{name}/{action}", role=Role.OPERATOR)
@@ -74,4 +82,4 @@ def act(desk: Desk, name: str, action: str, reason: Annotated[str, Form()] = "")
     assert desk.visitor is not None
     lake, store, now = desk.engine.lake(), desk.engine.store(), desk.engine.now()
     set_stopped(lake, store, name, action, actor=desk.visitor.name, at=now, reason=words)
-    return desk.go(f"/campaigns/{name}", done=action)
+    return desk.go(f"/campaigns/{name}")

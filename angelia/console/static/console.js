@@ -166,7 +166,42 @@
     }));
   };
 
-  const LIVE = { "[data-questions]": questions, "[data-paused]": paused, "[data-failed]": failed };
+  const day = (text) => `${(text || "").slice(0, 16).replace("T", " ")} UTC`;
+  // Rows of (heading, value); the first heads its row, and on a phone each becomes a line of its own.
+  const table = (heads, rows) => {
+    const node = make("table", "", "stack"), head = node.createTHead().insertRow();
+    for (const words of heads) { const cell = make("th", words); cell.scope = "col"; head.append(cell); }
+    const body = node.createTBody();
+    for (const values of rows) {
+      const row = body.insertRow();
+      values.forEach((value, n) => {
+        const cell = make(n ? "td" : "th");
+        if (n) cell.dataset.label = heads[n]; else cell.scope = "row";
+        cell.append(value instanceof Node ? value : make("span", String(value)));
+        row.append(cell);
+      });
+    }
+    return node;
+  };
+
+  const answered = async (box) => {
+    const { hitl_details: all } = await call("/dags/~/dagRuns/~/hitlDetails?response_received=true&limit=50&order_by=-responded_at");
+    const ours = all.filter((one) => DAGS.includes(one.task_instance.dag_id));
+    put(box, ours.length ? [table(["when", "who", "answer", "question", "about"], ours.map((one) => [
+      day(one.responded_at), one.responded_by_user?.name || "nobody, it ran out of time", (one.chosen_options || []).join(", "),
+      link(`/dags/${path(one.task_instance.dag_id)}/runs/${path(one.task_instance.dag_run_id)}/tasks/${path(one.task_instance.task_id)}`, one.subject),
+      (one.params_input || {}).about || "–"]))] : [], "No question has been answered yet.");
+  };
+
+  const events = async (box) => {
+    const { event_logs: all } = await call("/eventLogs?limit=200&order_by=-when&excluded_events=running&excluded_events=success&excluded_events=failed&excluded_events=cli_task_run");
+    const ours = all.filter((one) => DAGS.includes(one.dag_id)).slice(0, 50);
+    put(box, ours.length ? [table(["when", "who", "did", "where"], ours.map((one) => [
+      day(one.when), one.owner || "–", one.event, [one.dag_id, one.task_id, one.run_id].filter(Boolean).join(" ")]))] : [],
+    "Airflow has no entry of our DAGs.");
+  };
+
+  const LIVE = { "[data-questions]": questions, "[data-paused]": paused, "[data-failed]": failed, "[data-answered]": answered, "[data-events]": events };
   const fill = () => {
     for (const [mark, show] of Object.entries(LIVE)) {
       const box = document.querySelector(mark);

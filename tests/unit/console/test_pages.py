@@ -62,7 +62,7 @@ def test_hostile_addresses_stay_texts(console, catalog, path):
 def test_stop_and_resume_leave_who_and_why(console, catalog, lake):
     client = console("USER")
     answer = client.post("/campaigns/price_drop/stop", data={"reason": "  wrong\n price "})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/campaigns/price_drop?done=stop")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/campaigns/price_drop")
     assert stopped_campaigns(lake) == {"price_drop"}
     page = client.get("/campaigns/price_drop").text
     assert "by ada (USER), 2026-11-15 09:30 UTC: wrong price" in page
@@ -123,3 +123,37 @@ def test_no_template_has_an_inline_script_or_style():
 def test_a_foreign_day_is_refused(console, catalog):
     assert console("VIEWER").get(f"/today?ds={DS}&channel=nothing").status_code == 400
     assert console("VIEWER").get("/today?ds=2999-01-01").status_code == 400
+
+
+def test_every_link_holds_below_a_base_path(console, catalog):
+    from fastapi import FastAPI
+    from starlette.testclient import TestClient
+
+    parent = FastAPI()
+    parent.mount("/angelia", console("USER").app)
+    client = TestClient(parent, base_url="http://localhost", root_path="/airflow", follow_redirects=False)
+    for path in ("today", "campaigns", "campaigns/price_drop", "catalog", "audit", "approvals"):
+        page = client.get(f"/airflow/angelia/{path}").text
+        assert 'data-airflow="/airflow"' in page
+        links = re.findall(r'(?:href|src|action)="([^"]*)"', page)
+        assert len(links) > 5
+        assert all(link.startswith(("/airflow/angelia/", "#")) for link in links), path
+    sent = client.post(
+        "/airflow/angelia/campaigns/price_drop/stop",
+        data={"reason": "x"},
+        headers={"Sec-Fetch-Site": "same-origin"},
+    )
+    assert sent.headers["location"] == "/airflow/angelia/campaigns/price_drop"
+
+
+def test_messages_follow_a_change_of_the_catalog(console, catalog, tmp_path):
+    client = console("VIEWER")
+    assert "Price drop: cameras" in client.get("/campaigns/price_drop").text
+    material = catalog.get("material", "price_drop_camera").document.model_dump(mode="json")
+    material["fields"]["item"] = "lenses"
+    path = tmp_path / "material.yaml"
+    path.write_text(json.dumps(material))
+    carry_out(catalog, plan(catalog, [path]), actor="test", at=datetime(2026, 11, 15, tzinfo=UTC))
+    page = client.get("/campaigns/price_drop").text
+    assert "Price drop: lenses" in page
+    assert "Price drop: cameras" not in page

@@ -162,7 +162,7 @@ def test_nothing_planned_names_the_reasons(seen):
 def test_nobody_considered_names_the_audience(seen):
     seen.planned(0)
     assert seen.stands()[0] == "nothing planned"
-    assert "nobody is in its audience everyone" in seen.stands()[1]
+    assert "considered nobody: audience everyone was empty" in seen.stands()[1]
 
 
 def test_a_day_off_is_no_fault(seen):
