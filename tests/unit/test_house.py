@@ -45,7 +45,6 @@ NOT_YET_READ = (
             "planning",
             "quality",
             "receive",
-            "timing",
         )
     ),
     "dags/",

@@ -1,4 +1,4 @@
-"""Curves of 600 people who were pushed once a day for four weeks, each shard in this process, without Spark.
+"""Curves of 600 people who were pushed once a day for four weeks, without Spark.
 
 On Spark, from features that were built: tests/unit/spark_jobs/test_build_features.py. The mathematics:
 tests/unit/timing.
@@ -110,8 +110,8 @@ def curves_of(home: Path, shard_bits: int, *, has_catalog: bool = True) -> Lake:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANGELIA_HOME", str(home))
         patch.setenv("ANGELIA_SPARK_MASTER", "inline")
-        # Of the three blocks of 256 people, strengths are chosen on one.
-        patch.setattr(build_send_times, "SAMPLE_USERS", 256)
+        # Of the three blocks of 256 people, parameters are chosen on two.
+        patch.setattr(build_send_times, "SAMPLE_USERS", 512)
         build_send_times.main(["--ds", DS])
     return lake
 
