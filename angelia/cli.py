@@ -31,6 +31,7 @@ COMMANDS = {
     ),
     "plan": ("angelia.commands.plan", "app", "The joint decision of a night: volumes, prices, gap, reasons."),
     "why": ("angelia.commands.plan", "why", "Why this message, why then, why not the other."),
+    "timing": ("angelia.commands.timing.show", "app", "When a person responds, and how that is known."),
     "bootstrap": (
         "angelia.commands.bootstrap",
         "command",

@@ -90,8 +90,9 @@ class Clusters:
 
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> Clusters:
-        """Return the clusters that a meta keeps."""
-        return cls(tuple(meta["zones"]), np.asarray(meta["share"]), np.asarray(meta["hours"]))
+        """Return the clusters that a meta keeps; what was rounded to 0 is almost 0."""
+        share, hours = (np.maximum(np.asarray(meta[name]), 1e-9) for name in ("share", "hours"))
+        return cls(tuple(meta["zones"]), share, hours)
 
 
 def fit_clusters(
