@@ -44,7 +44,7 @@ def show(
     user: Annotated[str, typer.Option("--user", help="The person's id.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a person's curve by local hour, its evidence, what it shrank to, and the chosen parameters."""
+    """Show a person's curve, its evidence, what it shrank to, and the chosen parameters."""
     lake = open_lake()
     commit = lake.require("send_times", ds=ds)
     if "habit" not in commit.meta:

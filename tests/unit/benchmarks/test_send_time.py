@@ -1,4 +1,4 @@
-"""What send_time measures: local days, the three hours after, paired gains; and what it refuses."""
+"""What send_time measures: local days, three hours after, paired gains; what it refuses."""
 
 from datetime import UTC, datetime, timedelta
 
