@@ -39,6 +39,7 @@ COMMANDS = {
         "why",
         "Explain why a person got this message, at this time, and not another.",
     ),
+    "timing": ("angelia.commands.timing.show", "app", "When a person responds, and how that is known."),
     "bootstrap": (
         "angelia.commands.bootstrap",
         "command",

@@ -141,7 +141,7 @@ def nightly_personalization():
     index_users = spark_job("index_users", *ON, outlets=["user_index"], pool="spark")
     aggregate_days = spark_job("aggregate_days", *ON, outlets=["user_days", "user_pushes"], pool="spark")
     build_features = spark_job("build_features", *ON, outlets=["user_features"], pool="spark")
-    build_send_times = spark_job("build_send_times", *ON, outlets=["send_times"], pool="spark")
+    build_send_times = spark_job("build_send_times", *ON, outlets=["send_times", "user_hours"], pool="spark")
     check_features = gate("features")
     build_bitmaps = spark_job("build_bitmaps", *ON, outlets=["bitmap_days", "bitmap_index"], pool="spark")
     select_audiences = spark_job("select_audiences", *ON, outlets=["audience_members"], pool="spark")

@@ -169,6 +169,29 @@ USER_FEATURES = Dataset(
 
 
 CURVE = pa.list_(F32)
+USER_HOURS = Dataset(
+    "user_hours",
+    1,
+    "user",
+    ("ordinal",),
+    ("ds",),
+    (
+        ordinal(),
+        *(
+            Column(
+                f"hours_{days}d",
+                CURVE,
+                f"active hours up to ds, halved every {days} days: 24 of workdays, then 24 of days off",
+                length=48,
+            )
+            for days in (14, 56, 365)
+        ),
+    ),
+    ("build_send_times",),
+    layout=("shards",),
+    notes="One commit a week: what left the window of history_days, at most a year of it at the first.",
+)
+
 SEND_TIMES = Dataset(
     "send_times",
     1,
@@ -185,7 +208,7 @@ SEND_TIMES = Dataset(
             length=24,
         ),
         Column("day_off", CURVE, "24 values: the same for weekends and holidays", length=24),
-        Column("cohort", S, "cohort it shrinks to: timezone x activity cluster"),
+        Column("cohort", S, "timezone, and the likeliest cluster of habits (`sparse`: too few active hours)"),
         Column("evidence", F32, "effective number of observations behind the user's own curve", minimum=0),
     ),
     ("build_send_times",),
@@ -302,6 +325,7 @@ DERIVED = (
     BITMAP_DAYS,
     AUDIENCE_MEMBERS,
     USER_LISTS,
+    USER_HOURS,
     SEND_TIMES,
     MATERIAL_SCORES,
     DECISIONS,

@@ -1,11 +1,10 @@
-"""Categories have hours and weekdays of their own: how much better they are opened then than at a mean time.
+"""Categories' own hours and weekdays: how much better they are opened then than on average.
 
 Grain: category x cell (48 as in `evidence`), and category x weekday. The factors multiply a person's curve.
-    They are opens over the
-    opens to expect of the same pushes at the people's own rates and curves, hours smoothed around the clock,
-    and shrunk to 1; how strongly is chosen by predicting the last quarter of the window from the rest, and
-    `no effect` is one of the choices. Pure functions on sums over shards; reads and writes nothing. Source:
-    Clayton & Kaldor (1987), eq. 2, as for the curves.
+They are opens over the opens to expect of the same pushes at the people's own rates and curves, hours
+smoothed around the clock, and shrunk to 1; how strongly is chosen by predicting the last quarter of the
+window from the rest, and `no effect` is one of the choices. Pure functions on sums over shards; reads and
+writes nothing. Source: Clayton & Kaldor (1987), eq. 2, as for the curves.
 """
 
 from __future__ import annotations
@@ -19,23 +18,16 @@ import numpy as np
 from angelia.timing.curves import smooth
 from angelia.timing.evidence import CELLS, Floats, Ints, exact
 
-STRENGTHS = (
-    np.inf,
-    3000.0,
-    1000.0,
-    300.0,
-    100.0,
-    30.0,
-    10.0,
-)  # expected opens behind a factor of 1; inf = no effect
+# Expected opens behind a factor of 1; inf = no effect.
+STRENGTHS = (np.inf, 3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0)
 WEEKDAYS = 7
 FACTOR_RANGE = (0.3, 3.0)
 
 
 class Pushes(NamedTuple):
-    """Pushes of known category, all (m,): row of the user, cell and weekday (Monday = 0) it was sent in,
-    category
-    number, decay.
+    """Pushes of known category, all (m,).
+
+    These are row of the user, cell and weekday (Monday = 0) it was sent in, category number, and decay.
     """
 
     user: Ints
@@ -46,10 +38,10 @@ class Pushes(NamedTuple):
 
 
 def category_sums(sent: Pushes, opened: Pushes, curve: Floats, rate: Floats, n: int) -> Floats:
-    """Return opens and expected opens by category and time, (n, 2, 48 + 7), exactly summable over shards: by
-    cell, then by weekday.
+    """Return opens and expected opens by category and time, (n, 2, 48 + 7).
 
-    `curve` is (users, 48), `rate` (users,) the user's opens per push.
+    Times are cells, then weekdays; sums over shards are exact. `curve` is (users, 48), `rate` (users,) the
+    user's opens per push.
     """
     sums = np.zeros((n, 2, CELLS + WEEKDAYS))
     expected = exact(rate[sent.user] * curve[sent.user, sent.cell] * sent.weight)
@@ -70,8 +62,9 @@ def by_weekday(sums: Floats) -> Floats:
 
 
 def factors(sums: Floats, strength: float) -> Floats:
-    """Return the factor of each category and time from (n, 2, times), mean 1 over what its pushes were sent
-    at.
+    """Return the factor of each category and time from (n, 2, times).
+
+    Its mean is 1 over the times the category's pushes were sent at.
     """
     opens, expected = sums[:, 0], sums[:, 1]
     if not np.isfinite(strength):
@@ -96,7 +89,7 @@ def _mean(factor: Floats, usual: Floats) -> Floats:
 
 
 def choose_strength(earlier: Floats, later: Floats) -> float:
-    """Return the strength whose factors of the earlier sums predict the later opens best (Poisson).
+    """Return the strength by which earlier sums predict later opens best (Poisson).
 
     The weakest effect wins ties, so that where categories have no hours of their own none is invented.
     """
@@ -122,9 +115,9 @@ def merge(parts: Sequence[Mapping[str, Sequence[Sequence[float]]]]) -> dict[str,
 
 @dataclass(frozen=True)
 class CategoryHours:
-    """How categories are opened by cell, (categories + 1, 48), and by weekday, (.., 7), the last rows 1;
-    `row`
-    names the others.
+    """How categories are opened by cell, (categories + 1, 48), and by weekday, (.., 7).
+
+    `row` names the rows; the last one is 1 throughout.
     """
 
     row: Mapping[str, int]
@@ -133,7 +126,7 @@ class CategoryHours:
 
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> CategoryHours:
-        """Return what a commit of `send_times` says in its meta; an older one says nothing, and all are 1."""
+        """Return what the meta of `send_times` says; an old one says nothing, so all are 1."""
         known: Mapping[str, list[float]] = meta.get("categories") or {}
         days: Mapping[str, list[float]] = meta.get("category_days") or {}
         factor = np.vstack([*(np.asarray(known[name]) for name in known), np.ones(CELLS)])

@@ -1,19 +1,19 @@
-"""Response curves by hierarchical empirical Bayes: population, cohort, the user's own activity, the user's
-own opens.
+"""Response curves by hierarchical empirical Bayes.
 
-Grain: user; a curve has 48 values: 24 local hours of a workday, then of a day off, each the chance of an open
-    there relative to the user's mean. Pure functions on arrays for one shard, given sums over cohorts; reads
-    and writes nothing.
+The levels are the population, the timezone, the user's habit and the user's opens. Grain: user; a curve has
+48 values: 24 local hours of a workday, then of a day off, each the chance of an open there relative to the
+user's mean. Pure functions on arrays for one shard, given sums over cohorts (a cohort is a timezone); reads
+and writes nothing.
 
-Every level refines the curve of the level above by the same two steps (`refine`):
+Every level refines the curve of the level above by the same two steps:
 1. Activity: where somebody is active more than the level above, in the hour of the push and those after it,
-   they respond more: prior = parent x (own / parent activity)^elasticity.
+   they respond more: prior = parent x (own / parent activity)^elasticity. A user's activity is their habit
+   (`habits`), compared with the usual habit of their timezone.
 2. Opens: Poisson counts under a gamma prior with mean `prior`: posterior = prior x (opens + strength) /
    (expected opens + strength). Source: Clayton & Kaldor (1987), Empirical Bayes estimates of age-standardized
    relative risks, Biometrics 43, eq. 2.
-Counts are smoothed around the clock first, workdays and days off lending each other half, so neighbours share
-evidence. Strengths and elasticity of the user level are chosen by predicting the last quarter of the window
-from the rest (`STRENGTHS`, `predictive_score`).
+Counts of opens are smoothed around the clock first, workdays and days off lending each other half, so
+neighbours share evidence. Elasticity, waiting and strength are chosen by the data (`choosing`).
 
 The mean is taken over the hours pushes were sent in (weighted to even draws where propensities are known), as
 the model of p(open) is trained on those: so p_open x curve is calibrated, and a curve's plain average over 24
@@ -22,23 +22,22 @@ hours is usually below 1.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from angelia.timing.evidence import CELLS, WORKDAY_SHARE, Floats, PushCounts, exact
+from angelia.timing.evidence import CELLS, WORKDAY_SHARE, Floats, PushCounts
+from angelia.timing.habits import Clusters
 
 SUM_ROWS = ("activity", "pushes_unknown", "pushes_known", "known_plain", "opens_unknown", "opens_known")
-DAYPARTS = ("night", "morning", "afternoon", "evening")
-SPARSE = "sparse"
-MIN_ACTIVE_HOURS = 5.0  # decayed active hours below which a user has no activity cluster
 KERNEL = (1.0, 0.6, 0.2)  # weight of hours 0, 1 and 2 away
 DAY_TYPE_COUPLING = 0.5
 RATE_STRENGTH = 20.0  # pushes; a user's open rate shrinks to the population's with this weight
 CURVE_RANGE = (0.02, 20.0)
+# Share of responses that keep no hours of activity: people read pushes in hours in which no event is seen.
+ANY_HOUR = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,49 +45,29 @@ class Strength:
     """How much evidence moves a curve.
 
     Attributes:
-        hours: pseudo active hours behind the activity of the level above.
         elasticity: of response to activity.
         opens: pseudo opens behind the prior.
         waiting: how much an active hour counts for a push that came an hour earlier, its square for two, ...:
             a push waits to be seen.
     """
 
-    hours: float
-    elasticity: float
-    opens: float
-    waiting: float = 0.0
+    elasticity: float = 0.5
+    opens: float = 80.0
+    waiting: float = 0.6
 
 
-# The first is the default where nothing can be predicted (no opens). Measured in the simulated world,
-# `waiting` is worth a third of what personal curves gain over everybody's: people look at the phone hours
-# after the push, so the hours after it matter more than the one it came in.
-STRENGTHS = tuple(
-    Strength(hours, elasticity, opens, waiting)
-    for elasticity, hours, waiting, opens in itertools.product(
-        (0.5, 0.25, 0.75, 1.0), (10.0, 3.0, 30.0), (0.6, 0.0), (80.0, 20.0)
-    )
-)
-COHORT = (200.0, 20.0)  # pseudo hours and opens of the levels above the user, where evidence is plenty
+# Pseudo hours and opens of the levels above the user, where evidence is plenty.
+COHORT_HOURS, COHORT_OPENS = 200.0, 20.0
 
 CohortSums = dict[str, Floats]
 
 
-def cohort_names(timezones: Iterable[str], activity: Floats) -> list[str]:
-    """Name each user's cohort: timezone, and the part of the day with most activity (`sparse` below five
-    active hours). Activity is (n, 48).
-    """
-    parts = activity.reshape(-1, 2, 4, 6).sum(axis=(1, 3))
-    best = parts.argmax(axis=1)
-    few = parts.sum(axis=1) < MIN_ACTIVE_HOURS
-    return [
-        f"{zone}|{SPARSE if none else DAYPARTS[part]}"
-        for zone, part, none in zip(timezones, best, few, strict=True)
-    ]
+def cohort_sums(
+    cohorts: Sequence[str], activity: Floats, pushes: PushCounts, opens: PushCounts
+) -> CohortSums:
+    """Sum a shard's evidence by cohort, (6, 48) each with rows `SUM_ROWS`.
 
-
-def cohort_sums(cohorts: list[str], activity: Floats, pushes: PushCounts, opens: PushCounts) -> CohortSums:
-    """Sum a shard's evidence by cohort, (6, 48) each with rows `SUM_ROWS`; exact, so that any cut into shards
-    adds up to the same.
+    Sums are exact, so that any cut into shards adds up to the same.
     """
     names, member = np.unique(np.array(cohorts, dtype=object).astype(str), return_inverse=True)
     layers = (activity, pushes.unknown, pushes.known, pushes.known_plain, opens.unknown, opens.known)
@@ -127,18 +106,17 @@ class Tables:
     curves: Floats
     activity: Floats
 
-    def rows(self, cohorts: list[str]) -> npt.NDArray[np.int64]:
+    def rows(self, cohorts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the row of each cohort."""
         position = {name: row for row, name in enumerate(self.names)}
         return np.array([position.get(name, len(self.names)) for name in cohorts], dtype=np.int64)
 
 
-def cohort_tables(sums: Mapping[str, Floats], elasticity: float, waiting: float = 0.0) -> Tables:
+def cohort_tables(sums: Mapping[str, Floats], strength: Strength) -> Tables:
     """Estimate the population's curve and every cohort's from merged sums."""
     stacked = np.array(list(sums.values())).reshape(-1, len(SUM_ROWS), CELLS)
     total = stacked.sum(axis=0)
     scale = float(total[3].sum() / total[2].sum()) if total[2].sum() > 0 else 1.0
-    strength = Strength(COHORT[0], elasticity, COHORT[1], waiting)
 
     def split(layers: Floats) -> tuple[Floats, Floats, Floats]:
         return layers[:, 0], layers[:, 1] + scale * layers[:, 2], layers[:, 4] + scale * layers[:, 5]
@@ -185,8 +163,9 @@ def refine(
     strength: Strength,
     reference: Floats,
 ) -> tuple[Floats, Floats]:
-    """Refine the curve of the level above by own evidence; return curves of mean 1 over `reference`, and
-    shares of activity, both (n, 48).
+    """Refine the curve of the level above by a cohort's evidence.
+
+    Returns curves of mean 1 over `reference`, and shares of activity, both (n, 48).
 
     Args:
         parent: (n or 1, 48) curves of the level above, mean 1.
@@ -194,36 +173,41 @@ def refine(
         activity: (n, 48) own active hours.
         expected: (n, 48) opens to expect of own pushes at a flat curve: pushes x own open rate.
         opens: (n, 48) own opens.
-        strength: prior weights.
+        strength: elasticity and waiting; a cohort's own weights are constants.
         reference: (48,) weights of the mean.
     """
     own, usual = smooth(activity), smooth(parent_activity)
-    total = activity.sum(axis=1, keepdims=True) + strength.hours
-    share = parent_activity * (own + strength.hours * usual) / (total * usual)
+    total = activity.sum(axis=1, keepdims=True) + COHORT_HOURS
+    # Not smoothed: the level below smooths what it compares with, and twice would not compare like with like.
+    share = (activity + COHORT_HOURS * parent_activity) / total
     seen, usually_seen = ahead(own, strength.waiting), ahead(usual, strength.waiting)
-    prior = _mean_one(
-        parent * ((seen + strength.hours * usually_seen) / (total * usually_seen)) ** strength.elasticity,
-        reference,
+    more = (seen + COHORT_HOURS * usually_seen) / (total * usually_seen)
+    prior = _mean_one(parent * more**strength.elasticity, reference)
+    return posterior(prior, expected, opens, COHORT_OPENS, reference), share / share.sum(
+        axis=1, keepdims=True
     )
-    curve = prior * (smooth(opens) + strength.opens) / (smooth(expected * prior) + strength.opens)
-    return np.clip(_mean_one(curve, reference), *CURVE_RANGE), share / share.sum(axis=1, keepdims=True)
+
+
+def posterior(prior: Floats, expected: Floats, opens: Floats, strength: float, reference: Floats) -> Floats:
+    """Return curves (n, 48) of mean 1 after opens, given those expected at a flat curve."""
+    curve = prior * (smooth(opens) + strength) / (smooth(expected * prior) + strength)
+    return np.clip(_mean_one(curve, reference), *CURVE_RANGE)
 
 
 def ahead(values: Floats, waiting: float) -> Floats:
-    """Add to each cell of (n, 48) the following hours of the same day type, each `waiting` times the one
-    before it.
-    """
+    """Add to each cell of (n, 48) the hours after it, each `waiting` times the one before it."""
     if waiting == 0.0:
         return values
-    clock = values.reshape(-1, 2, 24)
-    seen = clock
-    for step in range(1, 12):
-        seen = seen + waiting**step * np.roll(clock, -step, axis=2)
+    seen = values.reshape(-1, 2, 24)
+    # Each sum doubles the hours it reaches: 2, 4, then 12 as 4 + 4 + 4.
+    for step in (1, 2):
+        seen = seen + waiting**step * np.roll(seen, -step, axis=2)
+    seen = seen + waiting**4 * np.roll(seen, -4, axis=2) + waiting**8 * np.roll(seen, -8, axis=2)
     return np.asarray(seen.reshape(-1, CELLS))
 
 
 def smooth(values: Floats) -> Floats:
-    """Add to each cell of (n, 48) its neighbours around the clock and across day types, weighted by `KERNEL`.
+    """Add to each cell of (n, 48) its neighbours around the clock and across kinds of day.
 
     Elementwise on purpose: a matrix product would round differently for different shard sizes.
     """
@@ -238,68 +222,38 @@ def _mean_one(curve: Floats, reference: Floats) -> Floats:
     return np.asarray(curve / (curve * reference).sum(axis=1, keepdims=True))
 
 
-def user_curves(
-    cohorts: list[str],
-    activity: Floats,
-    pushes: PushCounts,
-    opens: PushCounts,
+def curves_of(
+    timezones: Sequence[str],
+    habit: Floats,
+    clusters: Clusters,
+    pushes: Floats,
+    opens: Floats,
     tables: Tables,
     strength: Strength,
 ) -> Floats:
-    """Return every user's curve, (n, 48); a user without evidence has the cohort's."""
-    row = tables.rows(cohorts)
-    sent, opened = pushes.weighted(tables.scale), opens.weighted(tables.scale)
-    expected = shrunk_rates(sent, opened, tables.rate)[:, None] * sent
-    return refine(
-        tables.curves[row], tables.activity[row], activity, expected, opened, strength, tables.reference
-    )[0]
+    """Return every user's curve, (n, 48); a user without evidence has that of their timezone.
+
+    Args:
+        timezones: (n,), the cohorts.
+        habit: (n, 48) as `habits.habits` returns it.
+        clusters: the mixture habits shrink to.
+        pushes: (n, 48) decayed and weighted.
+        opens: (n, 48) likewise.
+        tables: what everybody else says.
+        strength: how much evidence moves a curve.
+    """
+    usual = _seen(clusters.usual(), strength.waiting)[clusters.rows(timezones)]
+    more = (_seen(habit, strength.waiting) / usual) ** strength.elasticity
+    prior = _mean_one(tables.curves[tables.rows(timezones)] * more, tables.reference)
+    expected = shrunk_rates(pushes, opens, tables.rate)[:, None] * pushes
+    return posterior(prior, expected, opens, strength.opens, tables.reference)
+
+
+def _seen(habit: Floats, waiting: float) -> Floats:
+    """Return how much a push is seen that comes at each hour, up to a constant, (n, 48)."""
+    return ahead((1.0 - ANY_HOUR) * habit + ANY_HOUR / (CELLS // 2), waiting)
 
 
 def evidence(pushes: PushCounts, scale: float) -> npt.NDArray[np.float32]:
     """Return the number of (decayed, weighted) pushes behind each user's curve, shape (n,)."""
     return np.asarray(pushes.weighted(scale).sum(axis=1), dtype=np.float32)
-
-
-def predictive_score(curve: Floats, rate: Floats, pushes: Floats, opens: Floats) -> float:
-    """Return the Poisson log-likelihood of later opens (up to a constant), exactly summable over shards.
-
-    Args:
-        curve: (n, 48) curves made from earlier evidence.
-        rate: (n,) open rates from earlier evidence.
-        pushes: (n, 48) later pushes.
-        opens: (n, 48) later opens.
-    """
-    per_user = (opens * np.log(curve) - rate[:, None] * pushes * curve).sum(axis=1)
-    return float(exact(per_user).sum())
-
-
-def score_strengths(
-    cohorts: list[str],
-    activity: Floats,
-    earlier: tuple[PushCounts, PushCounts],
-    later: tuple[PushCounts, PushCounts],
-    sums: Mapping[str, Floats],
-    options: tuple[Strength, ...] = STRENGTHS,
-) -> list[float]:
-    """Score each option on one shard: curves from `earlier` (pushes, opens) predict `later`.
-
-    Cohort sums hold the later days too; a cohort is thousands of users, so what one user's future tells it is
-    small.
-    """
-    scores = []
-    for option in options:
-        tables = cohort_tables(sums, option.elasticity, option.waiting)
-        curve = user_curves(cohorts, activity, *earlier, tables, option)
-        rate = shrunk_rates(earlier[0].weighted(tables.scale), earlier[1].weighted(tables.scale), tables.rate)
-        scores.append(
-            predictive_score(curve, rate, later[0].weighted(tables.scale), later[1].weighted(tables.scale))
-        )
-    return scores
-
-
-def choose_strength(scores: Iterable[list[float]], options: tuple[Strength, ...] = STRENGTHS) -> Strength:
-    """Return the option with the highest score summed over shards; the first of equals."""
-    parts = list(scores)
-    if not parts:
-        return options[0]
-    return options[int(np.argmax(np.sum(parts, axis=0)))]

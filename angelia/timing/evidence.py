@@ -1,10 +1,9 @@
-"""What a user's history says about hours: pushes, opens and activity counted into cells of local time, for
-one shard.
+"""A user's history by hour: pushes, opens and activity in cells of local time.
 
 Grain: user x cell; a cell is a local hour on a workday (0..23) or on a day off (24..47). Pure functions on
-    arrays; reads and writes nothing. Old evidence is halved every `half_life_days`. All weights are multiples
-    of 2**-20, so that sums over users are exact in float64 and do not depend on how users are cut into
-    shards. Surprising: a push younger than a day is left out, because it may still be opened.
+    arrays of one shard; reads and writes nothing. Old evidence is halved every `half_life_days`. All weights
+    are multiples of 2**-20, so that sums over users are exact in float64 and do not depend on the cut into
+    shards. Surprise: a push younger than a day is left out, because it may still be opened.
 """
 
 from __future__ import annotations
@@ -66,8 +65,9 @@ def read_clock(
     days: int,
     half_life_days: float,
 ) -> Clock:
-    """Return the clock of `days` UTC days up to and with `last_day`, for users given by timezone and country,
-    both (n,).
+    """Return the clock of `days` UTC days up to and with `last_day`.
+
+    Users are given by timezone and country, both (n,).
     """
     position: dict[tuple[str, str | None], int] = {}
     group = np.fromiter(
@@ -88,14 +88,14 @@ def read_clock(
     return Clock(int(hours[0].astype(np.int64)), group, cells, local.weekday.astype(np.int8), decay, balance)
 
 
-def count_activity(clock: Clock, user: Ints, day: Ints, mask: Ints) -> Floats:
-    """Count active local hours, (n, 48), decayed and balanced.
+def active_hours(clock: Clock, user: Ints, day: Ints, mask: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return user, day and cell of every distinct active hour, each (m,).
 
     Args:
-        clock: The shard's clock.
-        user: (m,) row of the user, any order, several rows a user-day allowed.
-        day: (m,) day of the window, 0 = first.
-        mask: (m,) bit h set = active in UTC hour h.
+        clock: the shard's clock.
+        user: row of the user, any order, several rows a user-day allowed.
+        day: day of the window, 0 = first.
+        mask: bit h set = active in UTC hour h.
     """
     days = len(clock.decay)
     key = user * days + day
@@ -106,21 +106,32 @@ def count_activity(clock: Clock, user: Ints, day: Ints, mask: Ints) -> Floats:
     user, day = np.divmod(key[starts], days)
     row, hour = np.nonzero((merged[:, None] >> np.arange(24)) & 1)
     user, day = user[row], day[row]
-    group = clock.group[user]
-    cell = clock.cells[group, day * 24 + hour].astype(np.int64)
-    weight = exact(clock.decay[day] * clock.day_balance[group, cell // 24])
+    return user, day, clock.cells[clock.group[user], day * 24 + hour].astype(np.int64)
+
+
+def count_activity(clock: Clock, user: Ints, day: Ints, mask: Ints) -> Floats:
+    """Count active local hours as `active_hours` takes them, (n, 48), decayed and balanced."""
+    user, day, cell = active_hours(clock, user, day, mask)
+    weight = exact(clock.decay[day] * clock.day_balance[clock.group[user], cell // 24])
     return _table(user, cell, weight, clock.n_users)
 
 
+def count_hours(clock: Clock, user: Ints, day: Ints, cell: Ints, half_life_days: float) -> Floats:
+    """Count active hours, (n, 48), each halved every `half_life_days` up to the window's end."""
+    age = len(clock.decay) - 1 - np.arange(len(clock.decay))
+    return _table(user, cell, exact(0.5 ** (age / half_life_days))[day], clock.n_users)
+
+
 def inverse_propensity(slot_propensity: Floats) -> Floats:
-    """Return 1 / propensity, clipped to [1, 200]; 0 where it is unknown (nan) or no probability."""
+    """Return 1 / propensity, clipped to [1, 200]; 0 where it is unknown or no probability."""
     known = np.nan_to_num(slot_propensity, nan=0.0) > 0
     return np.where(known, np.clip(1.0 / np.where(known, slot_propensity, 1.0), 1.0, MAX_INVERSE), 0.0)
 
 
 def slot_weights(slot_propensity: Floats) -> Floats:
-    """Weigh pushes as if their hour had been drawn evenly: known propensities inversely, with mean 1; unknown
-    ones 1. Shape (m,).
+    """Weigh pushes (m,) as if their hour had been drawn evenly.
+
+    Known propensities weigh inversely, with mean 1; unknown ones 1.
     """
     inverse = inverse_propensity(slot_propensity)
     known = inverse > 0
@@ -142,8 +153,9 @@ class PushCounts:
     known_plain: Floats
 
     def weighted(self, scale: float) -> Floats:
-        """Return (n, 48) counts in units of pushes, `scale` = mean decay / mean weight of known ones over
-        everybody.
+        """Return (n, 48) counts in units of pushes.
+
+        `scale` is the mean decay over the mean weight of known ones, over everybody.
         """
         return self.unknown + scale * self.known
 
@@ -163,8 +175,10 @@ def count_pushes(
         clock: The shard's clock.
         user: (m,) row of the user.
         sent_hour: (m,) UTC hour of sending, hours since 1970; those outside the window, or younger than a day
-            at its end, are left out. slot_propensity: (m,) nan = unknown. first: first day of the window to
-            count. last: day of the window to stop before.
+            at its end, are left out.
+        slot_propensity: (m,) nan = unknown.
+        first: first day of the window to count.
+        last: day of the window to stop before.
     """
     at = sent_hour - clock.first_hour
     stop = 24 * len(clock.decay) - MATURITY_H

@@ -55,8 +55,9 @@ def known_timezones() -> frozenset[str]:
 
 
 def resolve_timezones(names: Sequence[str | None], default: str) -> tuple[list[str], Bools]:
-    """Replace null and unknown names by `default`; return the names and which of them were unknown, shape
-    (n,).
+    """Replace null and unknown names by `default`.
+
+    Returns the names and which of them were unknown, both (n,).
 
     Raises:
         InvalidInput: the default itself is no IANA name.
@@ -117,7 +118,7 @@ def _read_clock(
 
 
 def utc_hours_to_local(timezones: Sequence[str], hours: Dates) -> LocalHours:
-    """Read the clock of each pair: `timezones` and `hours` (datetime64[h], UTC) both of shape (n,).
+    """Read the clock of each pair of `timezones` and `hours` (datetime64[h], UTC), both (n,).
 
     Raises:
         InvalidInput: a timezone is unknown (`resolve_timezones` first), or the lengths differ.
@@ -151,8 +152,9 @@ def local_grid(timezones: Sequence[str], hours: Dates) -> LocalHours:
 
 
 def local_hour_to_utc(timezone: str, day: date, hour: int) -> np.datetime64:
-    """Return the first UTC minute (datetime64[m]) at which the clock shows this local hour, or the end of the
-    gap that swallowed it.
+    """Return the first UTC minute (datetime64[m]) at which the clock shows this local hour.
+
+    Where a gap swallowed the hour, it is the gap's end.
     """
     _unique_zones([timezone])
     info = zoneinfo.ZoneInfo(timezone)
@@ -168,8 +170,9 @@ def local_hour_to_utc(timezone: str, day: date, hour: int) -> np.datetime64:
 
 
 def in_hours(local_hour: npt.ArrayLike, start: int, end: int) -> Bools:
-    """Say which local hours lie in [start, end), across midnight if end <= start; start == end is the whole
-    day.
+    """Say which local hours lie in [start, end).
+
+    It goes across midnight if end <= start; start == end is the whole day.
     """
     hour = np.asarray(local_hour)
     if start < end:
@@ -178,8 +181,10 @@ def in_hours(local_hour: npt.ArrayLike, start: int, end: int) -> Bools:
 
 
 def in_quiet(local_hour: npt.ArrayLike, start: int | None, end: int | None) -> Bools:
-    """Say which local hours are quiet, across midnight if end < start; start == end, or none given, is
-    never."""
+    """Say which local hours are quiet.
+
+    Quiet hours go across midnight if end < start; start == end, or none given, is never.
+    """
     hour = np.asarray(local_hour)
     if start is None or end is None or start == end:
         return np.zeros(hour.shape, dtype=bool)
@@ -187,11 +192,10 @@ def in_quiet(local_hour: npt.ArrayLike, start: int | None, end: int | None) -> B
 
 
 def is_day_off(dates: npt.ArrayLike, countries: Sequence[str | None] | str | None) -> Bools:
-    """Say which dates (datetime64[D], any shape) are weekend or public holiday; one country for all, or one
-    per leading row.
+    """Say which dates (datetime64[D], any shape) are weekend or public holiday.
 
-    Unknown or missing countries have weekends on Saturday and Sunday and no holidays. Working Saturdays
-    before long holidays count as workdays.
+    There is one country for all, or one per leading row. Unknown or missing countries have weekends on
+    Saturday and Sunday and no holidays. Working Saturdays before long holidays count as workdays.
     """
     days = np.asarray(dates, dtype="datetime64[D]")
     if countries is None or isinstance(countries, str):

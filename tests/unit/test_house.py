@@ -21,16 +21,7 @@ SUMMARY_BELOW = 90
 NAME_AT_MOST = 60
 # Rooms and files in which a docstring may still begin with a longer or wrapped line; the list may only become
 # shorter.
-NOT_YET_READ = (
-    *(
-        f"{tree}/{room}/"
-        for tree in ("angelia", "tests/unit")
-        for room in (
-            "delivery",
-            "timing",
-        )
-    ),
-)
+NOT_YET_READ = (*(f"{tree}/{room}/" for tree in ("angelia", "tests/unit") for room in ("delivery",)),)
 
 
 def modules(*roots: str) -> dict[str, Path]:

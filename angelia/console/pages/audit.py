@@ -92,7 +92,7 @@ def _deeds(desk: DeskNow) -> list[Deed]:
                     f", left out {left_out}" if left_out else ""
                 )
                 deeds.append(Deed(commit.created_ts, str(by), "answered", "night", leaf["ds"], None, detail))
-    for champion in Registry.open(desk.engine.settings.models_dir()).champions():
+    for champion in Registry.configured(desk.engine.settings).champions():
         given = (champion.at, champion.actor, "promoted", "model", champion.version)
         deeds.append(Deed(*given, champion.number, champion.reason))
     return sorted(deeds, key=lambda deed: deed.at_ts, reverse=True)

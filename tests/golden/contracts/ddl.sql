@@ -186,6 +186,13 @@ CREATE TABLE "user_lists" (
   "bitmap" BLOB NOT NULL
 );
 
+CREATE TABLE "user_hours" (
+  "ordinal" UINTEGER NOT NULL,
+  "hours_14d" FLOAT[] NOT NULL CHECK (NOT (len("hours_14d") <> 48)),
+  "hours_56d" FLOAT[] NOT NULL CHECK (NOT (len("hours_56d") <> 48)),
+  "hours_365d" FLOAT[] NOT NULL CHECK (NOT (len("hours_365d") <> 48))
+);
+
 CREATE TABLE "send_times" (
   "ordinal" UINTEGER NOT NULL,
   "timezone" VARCHAR NOT NULL,

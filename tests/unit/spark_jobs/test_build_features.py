@@ -92,7 +92,7 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
     assert late < -100
     assert (curves[5]["cohort"], curves[5]["evidence"]) == ("UTC|sparse", 0.0)
     assert curves[6]["evidence"] > 5
-    assert commit.meta["strengths_tried"] > 1
+    assert commit.meta["chosen_by"] in ("responses", "activity", "nothing")
 
 
 def test_without_sources_the_job_says_who_writes_them(lake, settings_home, capsys) -> None:

@@ -1,4 +1,4 @@
-"""Curves of 600 people who got one push a day for four weeks, without Spark.
+"""Curves of 600 people who were pushed once a day for four weeks, without Spark.
 
 Each shard runs in this process. tests/unit/spark_jobs/test_build_features.py runs on Spark, from features
 that were built; tests/unit/timing tests the mathematics.
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from angelia import cli
 from angelia.catalog.documents import canonical, parse_document
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
@@ -110,8 +111,8 @@ def curves_of(home: Path, shard_bits: int, *, has_catalog: bool = True) -> Lake:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANGELIA_HOME", str(home))
         patch.setenv("ANGELIA_SPARK_MASTER", "inline")
-        # Of the three blocks of 256 people, strengths are chosen on one.
-        patch.setattr(build_send_times, "SAMPLE_USERS", 256)
+        # Of the three blocks of 256 people, parameters are chosen on two.
+        patch.setattr(build_send_times, "SAMPLE_USERS", 512)
         build_send_times.main(["--ds", DS])
     return lake
 
@@ -195,3 +196,36 @@ def test_a_half_life_is_above_zero_and_finite(value: str, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         build_send_times.main(["--ds", DS, "--half-life-days", value])
     assert f"{value} is not above 0" in capsys.readouterr().err
+
+
+def shown(lake: Lake, user: int, capsys, *words: str) -> str:
+    """Return what `angelia timing show` prints of a person."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANGELIA_HOME", str(Path(lake.store.root).parent))
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["timing", "show", "--ds", DS, "--user", f"u{user:07d}", *words])
+    printed = capsys.readouterr()
+    assert f"u{user:07d}" not in printed.out + printed.err
+    return printed.out if ended.value.code == 0 else printed.err
+
+
+def test_show_prints_curve_evidence_and_parameters(nights: dict[int, Lake], capsys) -> None:
+    text = shown(nights[8], 7, capsys)
+    assert text.count("█") > 48
+    assert f"in {DAYS} days {DAYS} active hours on {DAYS} days, {DAYS} pushes" in text
+    assert "most of all" in text
+    assert "most active at 20:00 on workdays" in text
+    assert "chosen by the responses" in text
+    facts = json.loads(shown(nights[8], 7, capsys, "--json"))
+    assert facts["workday"] == pytest.approx(grid(nights[8])[7, :24].tolist(), abs=1e-4)
+    assert facts["chosen"]["habit"] == nights[8].require("send_times", ds=DS).meta["habit"]
+
+
+def test_show_says_that_a_cold_person_has_everybodys(nights: dict[int, Lake], capsys) -> None:
+    assert "everybody of the timezone" in shown(nights[8], COLD, capsys)
+
+
+def test_show_of_an_unknown_person_is_one_line(nights: dict[int, Lake], capsys) -> None:
+    line = shown(nights[8], 9_999_999, capsys)
+    assert line.startswith("error: user_features of")
+    assert line.count("\n") == 1

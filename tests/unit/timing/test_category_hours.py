@@ -1,4 +1,4 @@
-"""Categories' own hours: found where they are, not invented where they are not, equal for any shards."""
+"""Categories' own hours: found where they are, invented nowhere, equal for any shards."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ USERS, N = 400, 60_000
 
 
 def drawn(seed: int, effect: float) -> np.ndarray:
-    """Return sums of two categories: one opened in the morning, one in the evening, by `effect`."""
+    """Return sums of two categories: one for the morning, one for the evening, by `effect`."""
     rng = np.random.default_rng(seed)
     user, cell, category = rng.integers(0, USERS, N), rng.integers(8, 22, N), rng.integers(0, 2, N)
     cell = cell + 24 * rng.integers(0, 2, N)

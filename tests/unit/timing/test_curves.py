@@ -1,38 +1,38 @@
+"""Curves: known profiles are recovered, evidence moves them, cuts into shards do not."""
+
 import numpy as np
 import pytest
 
 from angelia.timing.curves import (
-    STRENGTHS,
     Strength,
-    choose_strength,
-    cohort_names,
+    ahead,
     cohort_sums,
     cohort_tables,
+    curves_of,
     evidence,
     merge_sums,
-    refine,
-    score_strengths,
+    posterior,
     smooth,
-    user_curves,
 )
 from angelia.timing.evidence import CELLS, count_activity, count_pushes, exact, read_clock, slot_weights
+from angelia.timing.habits import Clusters, Habit, fit_clusters, habits
 
 LAST_DAY = np.datetime64("2026-11-14")
 DAYS = 28
-MIDDLE = Strength(hours=20, elasticity=0.5, opens=5)
+MIDDLE = Strength(elasticity=0.5, opens=5, waiting=0.0)
+FLAT = Clusters((), np.ones((1, 1)), np.full((1, CELLS), 1 / 24))
+NOBODY = np.zeros((1, CELLS))
 
 
 def bump(peak: float) -> np.ndarray:
-    """A known relative curve over 48 cells with one peak, mean 1, the same on days off."""
+    """Return a known curve over 48 cells with one peak, mean 1, the same on days off."""
     distance = np.minimum(np.abs(np.arange(24) - peak), 24 - np.abs(np.arange(24) - peak))
     curve = 0.3 + np.exp(-0.5 * (distance / 2.5) ** 2) * 2.2
     return np.tile(curve / curve.mean(), 2)
 
 
 class Simulated:
-    """Users with the known curve `bump(peak)`, pushed once a day at random hours of the day; no activity
-    unless given.
-    """
+    """Users with the known curve `bump(peak)`, pushed at random hours, without activity."""
 
     def __init__(
         self,
@@ -65,10 +65,15 @@ class Simulated:
         )
 
     def cohorts(self) -> list[str]:
-        return cohort_names([self.zone] * self.n, self.activity)
+        return [self.zone] * self.n
 
     def sums(self):
         return cohort_sums(self.cohorts(), self.activity, *self.counts())
+
+    def curves(self, tables, strength: Strength) -> np.ndarray:
+        pushes, opens = (count.weighted(tables.scale) for count in self.counts())
+        habit = np.full((self.n, CELLS), 1 / 24)
+        return curves_of(self.cohorts(), habit, FLAT, pushes, opens, tables, strength)
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -77,70 +82,63 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_cohort_recovers_a_known_profile_in_its_local_time() -> None:
     world = Simulated(3000, peak=20, zone="Asia/Kolkata")
-    tables = cohort_tables(world.sums(), 0.5)
-    assert tables.names == ("Asia/Kolkata|sparse",)
+    tables = cohort_tables(world.sums(), MIDDLE)
+    assert tables.names == ("Asia/Kolkata",)
     assert correlation(tables.curves[0], bump(20)) > 0.97
     assert tables.rate == pytest.approx(0.2, rel=0.1)
     assert (tables.curves * tables.reference).sum(axis=1) == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_cold_user_has_exactly_the_cohorts_curve() -> None:
+def test_a_cold_user_has_the_timezones_curve() -> None:
     world = Simulated(500, peak=20)
-    tables = cohort_tables(world.sums(), 0.5)
-    clock = read_clock(["UTC", "Asia/Tokyo"], [None, None], LAST_DAY, DAYS, 14.0)
-    nothing = count_pushes(clock, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    curves = user_curves(
-        ["UTC|sparse", "Asia/Tokyo|sparse"], np.zeros((2, CELLS)), nothing, nothing, tables, MIDDLE
-    )
+    tables = cohort_tables(world.sums(), MIDDLE)
+    rng = np.random.default_rng(1)
+    clusters = fit_clusters(exact(rng.random((90, CELLS)) * 3), ["UTC"] * 90)
+    zones, nothing = ["UTC", "Asia/Tokyo"], np.zeros((2, CELLS))
+    habit = habits(nothing, clusters.rows(zones), clusters, Habit())
+    curves = curves_of(zones, habit, clusters, nothing, nothing, tables, MIDDLE)
     np.testing.assert_allclose(curves[0], tables.curves[0], rtol=1e-12)
     np.testing.assert_allclose(curves[1], tables.curves[1], rtol=1e-12)
-    assert evidence(nothing, 1.0).tolist() == [0.0, 0.0]
+    none = count_pushes(world.clock, *np.zeros((2, 0), np.int64), np.zeros(0))
+    assert not evidence(none, 1.0).any()
 
 
 def test_more_own_opens_pull_further_from_the_cohort() -> None:
-    morning_people = Simulated(2000, peak=8)
-    tables = cohort_tables(morning_people.sums(), 0.5)
+    tables = cohort_tables(Simulated(2000, peak=8).sums(), MIDDLE)
     distances = []
     for per_day in (1, 4, 40):
         owl = Simulated(40, peak=22, per_day=per_day, seed=3)
-        curves = user_curves(owl.cohorts(), owl.activity, *owl.counts(), tables, MIDDLE)
+        curves = owl.curves(tables, MIDDLE)
         distances.append(np.mean([correlation(curve, bump(22)) for curve in curves]))
     assert distances[0] < distances[1] < distances[2]
     assert distances[0] < 0.3
     assert distances[2] > 0.75
 
 
-def test_activity_moves_a_curve_as_far_as_elasticity_says() -> None:
-    world = Simulated(500, peak=20)
-    world.activity[:] = 1.0
-    tables = cohort_tables(world.sums(), 0.5)
-    early_bird = np.zeros((1, CELLS))
-    early_bird[0, [6, 7, 8, 30, 31, 32]] = 20.0
-    cohort = tables.curves[tables.rows(["UTC|night"])]
-    nothing = count_pushes(world.clock, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    gain = []
-    for elasticity in (0.0, 0.5, 1.0):
-        one = read_clock(["UTC"], [None], LAST_DAY, DAYS, 14.0)
-        nothing = count_pushes(one, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        curve = user_curves(["UTC|night"], early_bird, nothing, nothing, tables, Strength(20, elasticity, 5))
-        gain.append(float((curve / cohort)[0, 7]))
+def test_habits_move_a_curve_as_far_as_elasticity_says() -> None:
+    tables = cohort_tables(Simulated(500, peak=20).sums(), MIDDLE)
+    early_bird = np.full((1, CELLS), 0.01)
+    early_bird[0, [6, 7, 8, 30, 31, 32]] = 0.79 / 3
+    gain = [
+        float(
+            (curves_of(["UTC"], early_bird, FLAT, NOBODY, NOBODY, tables, strength) / tables.curves[0])[0, 7]
+        )
+        for strength in (Strength(elasticity, 5.0, 0.0) for elasticity in (0.0, 0.5, 1.0))
+    ]
     assert gain[0] == pytest.approx(1.0)
     assert 1.2 < gain[1] < gain[2]
 
 
 def test_hours_before_activity_are_better_than_those_after() -> None:
-    flat, even = np.ones((1, CELLS)), np.full((1, CELLS), 1 / CELLS)
-    activity = np.zeros((1, CELLS))
-    activity[0, [20, 44]] = 40.0
-    nothing = np.zeros((1, CELLS))
-    at_once, waiting = (
-        refine(flat, even, activity, nothing, nothing, Strength(10, 0.5, 20, w), even[0])[0][0]
-        for w in (0.0, 0.7)
-    )
-    np.testing.assert_allclose(at_once[17:20], at_once[23:20:-1])
-    assert waiting[16] > 1.3 * waiting[0]  # four hours before, and four hours after
-    assert waiting[16] > at_once[16]
-    assert waiting[[15, 16, 17]] == pytest.approx(np.sort(waiting[[15, 16, 17]]))
+    active = np.zeros((1, CELLS))
+    active[0, [20, 44]] = 1.0
+    assert ahead(active, 0.0)[0].tolist() == active[0].tolist()
+    waiting = ahead(active, 0.7)[0]
+    # An hour counts for the eleven before it, each less than the next.
+    np.testing.assert_allclose(waiting[9:21], 0.7 ** np.arange(11, -1, -1))
+    assert not waiting[21:24].any()
+    assert not waiting[:9].any()
+    np.testing.assert_allclose(waiting[24:], waiting[:24])
 
 
 def test_inverse_propensities_undo_the_logging_policy() -> None:
@@ -163,9 +161,7 @@ def test_inverse_propensities_undo_the_logging_policy() -> None:
             count_pushes(clock, user, sent, q),
             count_pushes(clock, user[opened], sent[opened], q[opened]),
         )
-        curve = cohort_tables(
-            cohort_sums(["UTC|sparse"] * n, np.zeros((n, CELLS)), pushes, opens), 0.5
-        ).curves[0]
+        curve = cohort_tables(cohort_sums(["UTC"] * n, np.zeros((n, CELLS)), pushes, opens), MIDDLE).curves[0]
         return float(curve[14:22].mean() / curve[2:10].mean())
 
     assert (
@@ -195,41 +191,16 @@ def test_sums_do_not_depend_on_the_cut_into_shards() -> None:
     assert list(merged) == list(whole)
     for name, values in whole.items():
         np.testing.assert_array_equal(merged[name], values)
-    tables = cohort_tables(whole, 0.5)
-    curves = user_curves(world.cohorts(), world.activity, pushes, opens, tables, MIDDLE)
-    part = [
-        type(pushes)(*(layer[7:40] for layer in (c.unknown, c.known, c.known_plain))) for c in (pushes, opens)
-    ]
-    np.testing.assert_array_equal(
-        user_curves(world.cohorts()[7:40], world.activity[7:40], *part, tables, MIDDLE), curves[7:40]
-    )
+    tables = cohort_tables(whole, MIDDLE)
+    clusters = fit_clusters(world.activity, world.cohorts())
 
+    def curves(lo: int, hi: int) -> np.ndarray:
+        zones = world.cohorts()[lo:hi]
+        habit = habits(world.activity[lo:hi], clusters.rows(zones), clusters, Habit())
+        sent, opened = (count.weighted(tables.scale)[lo:hi] for count in (pushes, opens))
+        return curves_of(zones, habit, clusters, sent, opened, tables, MIDDLE)
 
-def test_strength_is_chosen_by_prediction() -> None:
-    # Users differ strongly and have many pushes: believing them must win over believing the cohort.
-    early, late = Simulated(150, peak=9, per_day=8, seed=1), Simulated(150, peak=21, per_day=8, seed=2)
-    sums = merge_sums([early.sums(), late.sums()])
-    options = (Strength(20, 0.5, 500.0), Strength(20, 0.5, 2.0))
-    scores = [
-        score_strengths(w.cohorts(), w.activity, w.counts(last=21), w.counts(first=21), sums, options)
-        for w in (early, late)
-    ]
-    assert choose_strength(scores, options) == options[1]
-    # All alike: believing the cohort must win.
-    alike = Simulated(3000, peak=9, seed=6)
-    scores = [
-        score_strengths(
-            alike.cohorts(),
-            alike.activity,
-            alike.counts(last=21),
-            alike.counts(first=21),
-            alike.sums(),
-            options,
-        )
-    ]
-    assert choose_strength(scores, options) == options[0]
-    assert choose_strength([[0.0] * len(STRENGTHS)]) == STRENGTHS[0]
-    assert choose_strength([]) == STRENGTHS[0]
+    np.testing.assert_array_equal(curves(7, 40), curves(0, 64)[7:40])
 
 
 def test_without_pushes_curves_follow_activity() -> None:
@@ -237,12 +208,15 @@ def test_without_pushes_curves_follow_activity() -> None:
     nothing = count_pushes(clock, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     activity = np.zeros((3, CELLS))
     activity[:, 20] = 50.0
-    tables = cohort_tables(cohort_sums(["UTC|evening"] * 3, activity, nothing, nothing), 0.5)
-    curves = user_curves(["UTC|evening"] * 3, activity, nothing, nothing, tables, STRENGTHS[0])
+    tables = cohort_tables(cohort_sums(["UTC"] * 3, activity, nothing, nothing), MIDDLE)
+    clusters = fit_clusters(activity, ["UTC"] * 3)
+    habit = habits(activity, clusters.rows(["UTC"] * 3), clusters, Habit())
+    none = np.zeros((3, CELLS))
+    curves = curves_of(["UTC"] * 3, habit, clusters, none, none, tables, MIDDLE)
     assert np.isfinite(curves).all()
     assert curves[0].argmax() == 20
     assert curves.min() > 0
-    empty = cohort_tables({}, 0.5)
+    empty = cohort_tables({}, MIDDLE)
     assert empty.curves.shape == (1, CELLS)
     np.testing.assert_allclose(empty.curves, 1.0)
 
@@ -255,16 +229,11 @@ def test_smoothing_is_circular_and_couples_day_types() -> None:
     assert smoothed[[45, 46, 47, 24, 25, 26]].tolist() == [0.1, 0.3, 0.5, 0.3, 0.1, 0.0]
 
 
-def test_refine_shrinks_towards_the_parent() -> None:
-    flat, even = np.ones((1, CELLS)), np.full((1, CELLS), 1 / CELLS)
+def test_opens_count_less_the_stronger_the_prior_is() -> None:
+    flat, even = np.ones((1, CELLS)), np.full(CELLS, 1 / CELLS)
     opens = np.zeros((1, CELLS))
     opens[0, 10] = 3.0
-    peaks = [
-        refine(
-            flat, even, np.zeros((1, CELLS)), np.full((1, CELLS), 0.1), opens, Strength(20, 0.5, s), even[0]
-        )[0][0, 10]
-        for s in (1, 10, 1e6)
-    ]
+    peaks = [posterior(flat, np.full((1, CELLS), 0.1), opens, s, even)[0, 10] for s in (1, 10, 1e6)]
     assert peaks[0] > peaks[1] > peaks[2]
     assert peaks[2] == pytest.approx(1.0, abs=1e-3)
 
