@@ -14,8 +14,8 @@ DECIDING = (
     ),
     Mutant(
         "no budget is set aside for exploration",
-        "b if b == NO_BUDGET else int(b * rest)",
-        "b",
+        "np.where(budget == NO_BUDGET, budget, np.floor(budget * rest).astype(np.int64))",
+        "budget",
         ("planning/test_terms.py",),
     ),
     Mutant(
