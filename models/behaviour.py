@@ -97,6 +97,19 @@ class Behaviour:
     user: Mapping[str, Floats]
     pair: Mapping[str, Floats]
 
+    def pick(self, rows: Ints) -> Behaviour:
+        """Return the same of the rows with these numbers."""
+        user, pair = (
+            {name: values[rows] for name, values in group.items()} for group in (self.user, self.pair)
+        )
+        return Behaviour(self.categories, user, pair)
+
+    def and_(self, other: Behaviour) -> Behaviour:
+        """Return the rows of both, which know the same categories."""
+        groups = ((self.user, other.user), (self.pair, other.pair))
+        user, pair = ({n: np.concatenate([a[n], b[n]]) for n in a} for a, b in groups)
+        return Behaviour(self.categories, user, pair)
+
     def take(self, part: slice) -> Behaviour:
         """Return the same of some rows."""
         pick = (self.user, self.pair)

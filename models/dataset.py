@@ -23,8 +23,9 @@ from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.timing.evidence import slot_weights
 from models.behaviour import WINDOW_DAYS, Behaviour, Population
+from models.draws import Logged, read_rounds
 from models.features import USER_COLUMNS
-from models.past import hour_offsets, read_past, with_behaviour
+from models.past import hour_offsets, population_of, read_past, with_behaviour
 
 DAY_US = 86_400_000_000
 SHARES = (0.6, 0.8)  # of the examples in time order: train before, calibration between, test after
@@ -75,6 +76,7 @@ class Examples:
     behaviour: Behaviour
     population: Population
     bounds: tuple[int, int]
+    rounds: Logged
     inputs: list[Commit]
     catalog: Catalog
     left_out: dict[str, int]
@@ -141,14 +143,29 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
         )
     past = read_past(lake, ds, (last - first).days + 1 + WINDOW_DAYS, people["ordinal"].to_numpy())
     train = rows.slice(0, bounds[0])
-    rows, behaved, population = with_behaviour(rows, train, past, people, catalog)
+    population = population_of(train, past, people)
+    rows, behaved = with_behaviour(rows, past, people, catalog, population)
+
+    def describe(drawn: pa.Table) -> tuple[pa.Table, Behaviour]:
+        never = pa.array([None] * drawn.num_rows, pa.float64())
+        drawn = drawn.append_column("slot_propensity", never)
+        found = joined(drawn, drawn.slice(0, 0), people, catalog)
+        return with_behaviour(found, past, people, catalog, population)
+
+    test = slice(bounds[1], rows.num_rows)
+    rounds, plans = read_rounds(
+        lake, rows.slice(test.start), behaved.take(test), until=_us(last), share=share, describe=describe
+    )
     offset, curves = hour_offsets(lake, rows, people, catalog, ds=ds, days=(last - first).days + 1)
     propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     label = rows["label"].to_numpy().astype(np.float64)
     known = [catalog.commit] if catalog.commit else []
-    inputs = [features, *commits, *(c for c in past.commits if c not in commits), *curves, *known]
+    others = [c for c in (*past.commits, *plans) if c not in commits]
+    inputs = [features, *commits, *others, *curves, *known]
     weight = slot_weights(propensity)
-    return Examples(rows, label, weight, offset, behaved, population, bounds, inputs, catalog, left_out)
+    return Examples(
+        rows, label, weight, offset, behaved, population, bounds, rounds, inputs, catalog, left_out
+    )
 
 
 def join_examples(
@@ -166,8 +183,17 @@ def join_examples(
     before, young = pc.less(sent["sent_us"], since), pc.greater_equal(sent["sent_us"], until - DAY_US)
     left_out = {"sent_before_cutoff": _count(before), "not_mature": _count(young)}
     sent = sent.filter(pc.and_not(pc.invert(before), young))
+    rows = joined(sent, opened, people, catalog)
+    left_out["no_features"] = sent.num_rows - rows.num_rows
+    return rows, {reason: count for reason, count in left_out.items() if count}
+
+
+def joined(sent: pa.Table, opened: pa.Table, people: pa.Table, catalog: Catalog) -> pa.Table:
+    """Return sent pushes with their label, the people's features, topics and categories, in time order."""
     campaigns = {name: campaign.topic for name, campaign in catalog.campaigns.items()}
     materials = {name: material.category for name, material in catalog.materials.items()}
+    if "at_us" not in opened.column_names:
+        opened = opened.append_column("at_us", pa.array([None] * opened.num_rows, pa.int64()))
     with duckdb.connect() as connection:
         connection.execute("SET threads = 2")
         connection.register("sent", sent)
@@ -175,9 +201,7 @@ def join_examples(
         connection.register("features", people)
         connection.register("campaigns", _names("campaign_id", "topic", campaigns))
         connection.register("materials", _names("material_id", "category", materials))
-        rows = connection.sql(_JOIN).to_arrow_table()
-    left_out["no_features"] = sent.num_rows - rows.num_rows
-    return rows, {reason: count for reason, count in left_out.items() if count}
+        return connection.sql(_JOIN).to_arrow_table()
 
 
 def split_bounds(sent_us: npt.NDArray[np.int64]) -> tuple[int, int]:

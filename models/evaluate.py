@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import user_keys
 from angelia.matching import assign_arms, inverse_gap
-from models.behaviour import Behaviour
+from models.behaviour import DAY_US, Behaviour
 from models.features import Context
 from models.scorer import Scorer
 
@@ -208,17 +209,21 @@ class Rounds:
 def play(scorer: Scorer, rows: pa.Table, behaviour: Behaviour, reward: Floats, catalog: Catalog) -> Rounds:
     """Return logged rounds as a policy sees them that draws materials by a model's scores.
 
-    Rounds without a known material propensity, or of a campaign or material that the catalog does not have,
-    take no part. People draw among the materials that they may get: those of their arm and their language.
+    Rounds without a known material propensity, of a campaign or material that the catalog does not have, or
+    of a campaign with a material for an audience of its own, take no part. People draw among the materials
+    that they may get: those of their arm and their language.
     """
     propensity = rows["material_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     campaigns = np.array(rows["campaign_id"].to_pylist(), dtype=object)
     materials = np.array(rows["material_id"].to_pylist(), dtype=object)
     users = scorer.encode_users(rows, behaviour)
-    explore, asked = catalog.policy.explore, rows.select(["user_id", "locale"])
+    explore, asked = catalog.policy.explore, rows.select(["user_id", "locale", "sent_us"])
     ratio, predicted, expected = (np.full(len(reward), np.nan) for _ in range(3))
     for campaign in sorted(set(campaigns.tolist()) & set(catalog.campaigns)):
         contexts = contexts_of(catalog, campaign)
+        # Who may get a material with an audience of its own is not known afterwards.
+        if any(catalog.materials[context.material_id].audience for context in contexts):
+            continue
         position = {context.material_id: k for k, context in enumerate(contexts)}
         here = np.flatnonzero(
             (campaigns == campaign) & (propensity > 0) & np.isin(materials.astype(str), list(position))
@@ -239,8 +244,12 @@ def play(scorer: Scorer, rows: pa.Table, behaviour: Behaviour, reward: Floats, c
 def eligible(
     catalog: Catalog, campaign_id: str, materials: Sequence[str], rows: pa.Table
 ) -> npt.NDArray[np.bool_]:
-    """Return which materials each row's person may be shown, (n, k), by arm and language."""
+    """Return which materials each row's person may be shown, (n, k).
+
+    By arm, language and the days a material is valid on.
+    """
     may = np.ones((rows.num_rows, len(materials)), bool)
+    day = rows["sent_us"].to_numpy() // DAY_US
     name = catalog.campaigns[campaign_id].experiment
     if name:
         experiment = catalog.experiments[name]
@@ -252,7 +261,12 @@ def eligible(
         ]
         may &= np.array(shown, bool)[arm]
     for column, material in enumerate(materials):
-        locales = catalog.materials[material].locales
+        document = catalog.materials[material]
+        locales = document.locales
+        if document.valid_from is not None:
+            may[:, column] &= day >= (document.valid_from - date(1970, 1, 1)).days
+        if document.valid_until is not None:
+            may[:, column] &= day <= (document.valid_until - date(1970, 1, 1)).days
         if locales is not None:
             speaks = pc.fill_null(pc.is_in(rows["locale"], pa.array(sorted(locales), pa.string())), False)
             may[:, column] &= np.asarray(speaks.to_numpy(zero_copy_only=False), bool)

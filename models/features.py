@@ -153,6 +153,8 @@ def encode_pairs(
     for position, feature in enumerate(FEATURES[N_USER:], start=N_USER):
         if feature.name in habits:
             matrix[:, position] = habits[feature.name]
+        elif feature.kind == "number":
+            matrix[:, position] = np.nan  # the behaviour at hand does not know it
         elif feature.of == "pair":
             flags = users.tags.get(context.category) if context.category is not None else None
             matrix[:, position] = 0.0 if flags is None else flags[rows]

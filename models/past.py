@@ -84,22 +84,31 @@ def _joined(parts: list[pa.Table]) -> pa.Table:
     return pa.schema(list(fields.items())).empty_table()
 
 
-def with_behaviour(
-    rows: pa.Table, train: pa.Table, past: Past, people: pa.Table, catalog: Catalog
-) -> tuple[pa.Table, Behaviour, Population]:
-    """Return the examples with every number that changes as of the day before they were sent.
+def population_of(train: pa.Table, past: Past, people: pa.Table) -> Population:
+    """Return what people are compared with.
 
-    The population's shares and rate are those of the days before the first push, its categories those that
-    materials of the training part have.
+    Shares and rate are those of the days before the first push, categories those that materials of the
+    training part have.
     """
-    sent_day = rows["sent_us"].to_numpy() // DAY_US
     categories = sorted({name for name in train["category"].to_pylist() if name is not None})
-    first = int(sent_day.min(initial=0))
+    first = int(train["sent_us"].to_numpy().min(initial=0) // DAY_US)
     before = [t.filter(pc.less(t["day"], first)) for t in (past.days, past.pushes)]
-    whose = people.take(pa.array(np.searchsorted(people["ordinal"].to_numpy(), past.ordinal)))
     last = int(train["sent_us"].to_numpy().max(initial=0) // DAY_US) - 1
     # Likings are learned from looks, not from labels; the days of the later parts stay unseen all the same.
-    population = Population.of(categories, before[0], before[1]).knowing(past.days, whose, day=last)
+    population = Population.of(categories, before[0], before[1])
+    return population.knowing(past.days, _whose(past, people), day=last)
+
+
+def _whose(past: Past, people: pa.Table) -> pa.Table:
+    return people.take(pa.array(np.searchsorted(people["ordinal"].to_numpy(), past.ordinal)))
+
+
+def with_behaviour(
+    rows: pa.Table, past: Past, people: pa.Table, catalog: Catalog, population: Population
+) -> tuple[pa.Table, Behaviour]:
+    """Return the examples with every number that changes as of the day before they were sent."""
+    sent_day = rows["sent_us"].to_numpy() // DAY_US
+    categories, whose = list(population.categories), _whose(past, people)
     category_of = {name: m.category for name, m in catalog.materials.items() if m.category is not None}
     n, k = rows.num_rows, len(categories)
     place = np.searchsorted(past.ordinal, rows["ordinal"].to_numpy().astype(np.int64))
@@ -139,7 +148,7 @@ def with_behaviour(
     for name in PAIR_NUMBERS:
         values = np.where(own >= 0, pair[name][np.arange(n), own] if k else np.nan, np.nan)
         rows = rows.append_column(name, pa.array(values.astype(np.float64), from_pandas=True))
-    return rows, behaved, population
+    return rows, behaved
 
 
 def _counts(past: Past, rate: float, day: int) -> dict[str, Floats]:

@@ -269,7 +269,6 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
     label, weight = examples.label, examples.weight
     base = float(np.average(label[seen], weights=weight[seen]))
     rows = examples.rows.slice(test.start, test.stop - test.start)
-    behaved = examples.behaviour.take(test)
     metrics: dict[str, Any] = {
         "n": {
             name: examples.part(name).stop - examples.part(name).start
@@ -286,7 +285,13 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
     )
     user_rate = rows["open_rate_28d"].to_numpy().astype(np.float64)
     metrics["test_user_rate_alone"] = ranking_metrics(label[test], user_rate, weight[test], base)
-    ours = play(scorer, rows, behaved, label[test], examples.catalog)
+    rounds = examples.rounds
+    ours = play(scorer, rounds.rows, rounds.behaviour, rounds.reward, examples.catalog)
+    metrics["rounds"] = {
+        "n": rounds.rows.num_rows,
+        "unsent": rounds.n_unsent,
+        "left_out": rows.num_rows + rounds.n_unsent - rounds.rows.num_rows,
+    }
     metrics["off_policy"] = estimates_json(ours.estimates())
     champion = registry.champion()
     if champion is not None:
@@ -295,16 +300,16 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
         except AngeliaError as error:
             metrics["champion"] = {"version": champion.version, "not_compared": error.message}
         else:
-            theirs = play(standing, rows, behaved, label[test], examples.catalog)
+            theirs = play(standing, rounds.rows, rounds.behaviour, rounds.reward, examples.catalog)
             before = encode_rows(examples.rows, standing.vocabulary)
             old = standing.calibrated(before, examples.offset)[test]
             gain = losses(label[test], old) - losses(label[test], p[test])
             more = ours.terms - theirs.terms
-            known = ~np.isnan(more)
+            known, judged = ~np.isnan(more), rounds.rows["ordinal"].to_numpy()
             metrics["champion"] = {
                 "version": champion.version,
                 "off_policy": estimates_json(theirs.estimates()),
-                "off_policy_gain": paired_bootstrap(more[known], user[test][known], seed=7),
+                "off_policy_gain": paired_bootstrap(more[known], judged[known], seed=7),
                 "gain_over_champion": paired(gain, user[test]),
             }
     return metrics

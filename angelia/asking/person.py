@@ -26,7 +26,7 @@ from angelia.planning.eligibility import (
     slot_chance,
     too_near,
 )
-from angelia.planning.inputs import Shard, load_shard, read_offers
+from angelia.planning.inputs import Shard, category_hours, load_shard, read_offers
 from angelia.planning.offers import Offer as Candidates
 from angelia.planning.offers import best_hours
 from angelia.planning.problem import Problem
@@ -68,7 +68,7 @@ class PersonNight:
             chance,
             hours,
             {terms.campaigns[offer.number].id: offer for offer in offers},
-            CategoryHours.of(inputs.send_times.meta),
+            category_hours(inputs),
         )
 
     def clock(self) -> list[str]:

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.behaviour import Population, behaviour
+from models.behaviour import PAIR_NUMBERS, USER_NUMBERS, Behaviour, Population, behaviour
+from models.features import FEATURES, N_USER, NAMES, Context, EncodedUsers, encode_pairs
 
 POPULATION = Population(("camera", "shoes"), np.array([0.5, 0.5]), 0.1)
 OF = {"sale_camera": "camera", "sale_shoes": "shoes"}
@@ -90,3 +91,13 @@ def test_taste_counts_looks_up_to_the_day_for_those_asked() -> None:
     assert POPULATION.knowing(days, facts, day=8).taste is None  # nobody had looked at anything by then
     again = Population.from_dict(known.as_dict())
     assert np.allclose(again.taste.covariance, known.taste.covariance, atol=1e-6)
+
+
+def test_a_behaviour_that_knows_nothing_is_encoded_as_unknown() -> None:
+    nothing = Behaviour((), {name: np.full(2, np.nan) for name in USER_NUMBERS}, {})
+    matrix = np.zeros((2, N_USER), np.float32)
+    vocabulary = {feature.name: [] for feature in FEATURES if feature.kind == "category"}
+    users = EncodedUsers(matrix, {"camera": np.array([True, False])}, nothing)
+    pairs = encode_pairs(users, np.arange(2), Context("c", "m", "promo", "camera"), vocabulary)
+    assert all(np.isnan(pairs[:, NAMES.index(name)]).all() for name in PAIR_NUMBERS)
+    assert pairs[:, NAMES.index("is_category_in_tags")].tolist() == [1.0, 0.0]
