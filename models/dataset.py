@@ -23,9 +23,8 @@ from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.timing.evidence import slot_weights
 from models.behaviour import WINDOW_DAYS, Behaviour, Population
-from models.draws import Logged, read_rounds
 from models.features import USER_COLUMNS
-from models.past import hour_offsets, population_of, read_past, with_behaviour
+from models.past import Logged, hour_offsets, population_of, read_past, read_rounds, with_behaviour
 
 DAY_US = 86_400_000_000
 SHARES = (0.6, 0.8)  # of the examples in time order: train before, calibration between, test after
@@ -189,7 +188,7 @@ def join_examples(
 
 
 def joined(sent: pa.Table, opened: pa.Table, people: pa.Table, catalog: Catalog) -> pa.Table:
-    """Return sent pushes with their label, the people's features, topics and categories, in time order."""
+    """Return sent pushes with label, features, topics and categories, in time order."""
     campaigns = {name: campaign.topic for name, campaign in catalog.campaigns.items()}
     materials = {name: material.category for name, material in catalog.materials.items()}
     if "at_us" not in opened.column_names:

@@ -13,8 +13,8 @@ from angelia.contracts import arrow, dataset, ids
 from angelia.lake import Lake
 from angelia.matching import assign_arms
 from models.dataset import Examples, read_examples
-from models.draws import read_draws
 from models.evaluate import eligible, play
+from models.past import read_draws
 from models.scorer import Scorer
 from models.train import train
 
@@ -57,7 +57,7 @@ def ratios(examples: Examples, rows: pa.Table) -> np.ndarray:
 
 @pytest.fixture
 def planned(week: Lake, night: object, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """Return the week with two plans: one wholly among its latest examples, one cut by their end."""
+    """Return the week with two plans: one whole, one cut by the examples' end."""
     monkeypatch.setattr("models.dataset.SHARES", (0.3, 0.45))
     for ds, day in (("2026-11-10", "2026-11-11"), ("2026-11-12", "2026-11-13")):
         known = week.read(week.require("user_pushes", ds=day)).to_pylist()
