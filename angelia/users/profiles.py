@@ -92,7 +92,7 @@ def contact_features(
 
 
 def in_order(channels: Iterable[str]) -> list[str]:
-    """Return channels in the one order of every list: those all installations know, then the others."""
+    """Return channels in the order of every list: the known ones, then the others by name."""
     given = set(channels)
     return [name for name in CHANNELS if name in given] + sorted(given.difference(CHANNELS))
 
