@@ -141,6 +141,28 @@ class StandIn:
     address: str
 
 
+@dataclass(frozen=True)
+class Capabilities:
+    """What a provider can do, for the table in docs/reference/channels.md.
+
+    Attributes:
+        address: what a row's address is.
+        limit: the largest message, as the adapter measures it.
+        collapse: how a later message replaces an earlier one; None = it does not.
+        ttl: how long an undelivered message is kept; None = the provider is not told.
+        receipts: how delivery or opening comes back; None = it does not.
+        multicast: the most addresses the provider takes in a request (ours carries one); None = several,
+            of a number that no page read here names.
+    """
+
+    address: str
+    limit: str
+    collapse: str | None
+    ttl: str | None
+    receipts: str | None
+    multicast: int | None = 1
+
+
 class Credentials(Protocol):
     """Where the authorization header comes from."""
 

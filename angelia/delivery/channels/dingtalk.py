@@ -18,6 +18,7 @@ from angelia.delivery.channels.base import (
     REJECTED,
     RETRY,
     THROTTLED,
+    Capabilities,
     ChannelConfig,
     Message,
     Provider,
@@ -74,6 +75,16 @@ class DingtalkAdapter:
             return Verdict(ACCEPTED, None, str(task) if isinstance(task, int) else None)
         word = str(document.get("sub_code") or code) if code == 88 else str(code)
         return Verdict(ERRORS.get(word, HALT if code == 88 else REJECTED), word)
+
+
+CAPABILITIES = Capabilities(
+    address="userid of an employee",
+    limit=f"{TEXT_LIMIT:,} bytes of msg",
+    collapse=None,
+    ttl=None,
+    receipts="getsendresult, not asked for",
+    multicast=5000,
+)
 
 
 def stand_in() -> StandIn:

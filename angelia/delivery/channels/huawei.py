@@ -25,6 +25,7 @@ from angelia.delivery.channels.base import (
     REJECTED,
     RETRY,
     THROTTLED,
+    Capabilities,
     ChannelConfig,
     Message,
     Provider,
@@ -108,7 +109,10 @@ class HuaweiAdapter:
         if message.collapse_key:
             # A later notification with the same id replaces the one that is shown.
             notification["notifyId"] = zlib.crc32(message.collapse_key.encode()) & 0x7FFFFFFF
-        options: dict[str, object] = {"ttl": min(message.ttl_s, TTL_MAX_S), "biTag": message.dispatch_id}
+        options: dict[str, object] = {
+            "ttl": min(max(message.ttl_s, 1), TTL_MAX_S),
+            "biTag": message.dispatch_id,
+        }
         if self._receipt:
             options["receiptId"] = self._receipt
         document = {"payload": {"notification": notification}, "pushOptions": options}
@@ -139,6 +143,16 @@ def _refused_token(text: object) -> str | None:
     except (ValueError, KeyError, TypeError):
         return None
     return next(iter(refused), None) if isinstance(refused, dict) else None
+
+
+CAPABILITIES = Capabilities(
+    address="push token",
+    limit=f"{PAYLOAD_LIMIT:,} bytes of JSON without the token",
+    collapse="notifyId, a checksum of the collapse key",
+    ttl=f"pushOptions.ttl, at most {TTL_MAX_S // 86_400} days",
+    receipts="receipt URL of the console (receiptId), with the dispatch id as biTag",
+    multicast=1000,
+)
 
 
 def stand_in() -> StandIn:

@@ -19,6 +19,7 @@ from angelia.delivery.channels.base import (
     REJECTED,
     RETRY,
     THROTTLED,
+    Capabilities,
     ChannelConfig,
     Message,
     Provider,
@@ -84,6 +85,15 @@ class TwilioAdapter:
             return Verdict(ERRORS[code], str(code))
         reason = str(code) if isinstance(code, int) else f"HTTP_{answer.status}"
         return Verdict(STATUSES.get(answer.status, REJECTED), reason)
+
+
+CAPABILITIES = Capabilities(
+    address="phone number, E.164",
+    limit=f"{TEXT_LIMIT_CHARS:,} characters of title, body and link",
+    collapse=None,
+    ttl=f"ValidityPeriod, at most {VALIDITY_MAX_S:,} s in Twilio's queue",
+    receipts="StatusCallback, with the dispatch id in its URL",
+)
 
 
 def stand_in() -> StandIn:

@@ -24,6 +24,7 @@ from angelia.delivery.channels.base import (
     HALT,
     REJECTED,
     RETRY,
+    Capabilities,
     ChannelConfig,
     Message,
     MessageRejected,
@@ -141,6 +142,15 @@ def host_of(address: str) -> str:
     except (ValueError, KeyError, TypeError, AttributeError):
         url = None
     return f"{url.host.lower().rstrip('.')}:{url.port}" if url else ""
+
+
+CAPABILITIES = Capabilities(
+    address="subscription, JSON of PushSubscription.toJSON()",
+    limit=f"{PAYLOAD_LIMIT:,} bytes of JSON before encryption",
+    collapse="Topic, 32 letters, digits, - and _",
+    ttl="TTL",
+    receipts="the page's own beacon",
+)
 
 
 def stand_in() -> StandIn:

@@ -18,6 +18,7 @@ from angelia.delivery.channels.base import (
     REJECTED,
     RETRY,
     THROTTLED,
+    Capabilities,
     ChannelConfig,
     Message,
     Provider,
@@ -81,6 +82,16 @@ class WecomAdapter:
                 return Verdict(REJECTED, "invaliduser")
             return Verdict(ACCEPTED, None, name if isinstance(name, str) else None)
         return Verdict(ERRORS.get(code, REJECTED), str(code))
+
+
+CAPABILITIES = Capabilities(
+    address="UserID of a member",
+    limit=f"{TEXT_LIMIT:,} bytes of title, body and link",
+    collapse=None,
+    ttl=None,
+    receipts=None,
+    multicast=1000,
+)
 
 
 def stand_in() -> StandIn:

@@ -19,6 +19,7 @@ from angelia.delivery.channels.base import (
     REJECTED,
     RETRY,
     THROTTLED,
+    Capabilities,
     ChannelConfig,
     Message,
     MessageRejected,
@@ -79,7 +80,7 @@ class XiaomiAdapter:
             "title": message.title,
             "description": message.body,
             "payload": json.dumps(data, ensure_ascii=False, separators=(",", ":")),
-            "time_to_live": str(min(message.ttl_s, TTL_MAX_S) * 1000),
+            "time_to_live": str(min(max(message.ttl_s, 1), TTL_MAX_S) * 1000),
         }
         if message.collapse_key:
             # A later notification with the same id replaces the one that is shown.
@@ -103,6 +104,16 @@ class XiaomiAdapter:
             name = data.get("id")
             return Verdict(ACCEPTED, None, name) if isinstance(name, str) else Verdict(AMBIGUOUS, "no_id")
         return Verdict(ERRORS.get(code, STATUSES.get(answer.status, REJECTED)), str(code))
+
+
+CAPABILITIES = Capabilities(
+    address="registration id",
+    limit=f"{TITLE_CHARS} characters of title, {TEXT_CHARS} of body",
+    collapse="notify_id, a checksum of the collapse key",
+    ttl=f"time_to_live, at most {TTL_MAX_S // 86_400} days",
+    receipts="extra.callback, not asked for",
+    multicast=None,
+)
 
 
 def stand_in() -> StandIn:
