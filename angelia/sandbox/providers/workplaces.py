@@ -62,10 +62,6 @@ class WorkplaceSandbox(ProviderSandbox):
         name = hashlib.sha256(f"{user}\0{text}".encode()).hexdigest()[:32]
         return self.serve(name, user, "", text, Reply(200, json.dumps(self.done()).encode()), self.failed)
 
-    def expire(self) -> None:
-        """Let the token end now, as it does after two hours."""
-        self._ends = 0.0
-
     def message(self, document: dict[str, object]) -> tuple[str, str]:
         """Return recipient and text. Raises: ValueError, KeyError, TypeError."""
         raise NotImplementedError
