@@ -133,7 +133,7 @@ class SmtpAdapter:
 
 CAPABILITIES = Capabilities(
     address="mail address",
-    limit="the server's",
+    limit=f"{PAYLOAD_LIMIT:,} bytes of message",
     collapse=None,
     ttl=None,
     receipts="bounces, complaints, one-click unsubscribe",

@@ -23,6 +23,7 @@ PROVIDERS = {
     "email": "smtp",
     "webhook": "webhook",
     "webpush": "webpush",
+    "email_ses": "ses_v2",
     "sms": "twilio",
     "huawei": "huawei",
     "xiaomi": "xiaomi",

@@ -29,6 +29,7 @@ PROVIDER_HOSTS = (
     "googleapis.com",
     "push.apple.com",
     "twilio.com",
+    "amazonaws.com",
     "huawei.com",
     "xiaomi.com",
     "weixin.qq.com",

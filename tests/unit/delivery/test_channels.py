@@ -25,6 +25,7 @@ from tests.unit.delivery.given import DS, HOUR
 ADDRESSES = {
     "apns": lambda n: f"{n:064x}",
     "email": lambda n: f"ann.{n}@people.example",
+    "email_ses": lambda n: f"r{n:03d}@people.example",
     "sms": lambda n: f"+49151{n:07d}",
     "huawei": lambda n: f"r{n:03d}-token",
     "xiaomi": lambda n: f"r{n:03d}-regid",

@@ -23,6 +23,16 @@ def illegal(code: str, why: str) -> dict[str, str]:
 
 
 ANSWERS: list[tuple[str, int, Any, str, str | None]] = [
+    ("ses_v2", 200, {"MessageId": "1"}, "accepted", None),
+    ("ses_v2", 200, {}, "ambiguous", "answer_without_id"),
+    (
+        "ses_v2",
+        403,
+        {"__type": "com.amazonaws#AccountSuspendedException"},
+        "halt",
+        "AccountSuspendedException",
+    ),
+    ("ses_v2", 502, None, "retry", "HTTP_502"),
     ("webpush", 201, None, "accepted", None),
     ("webpush", 410, None, "gone", "HTTP_410"),
     ("webpush", 403, None, "halt", "HTTP_403"),
@@ -112,7 +122,7 @@ def test_an_address_is_one_receiver(provider: str, address: str) -> None:
         its.adapter.build_request(MESSAGE._replace(address=address))
 
 
-@pytest.mark.parametrize("provider", ["webpush", "twilio", "huawei", "xiaomi", "wecom", "dingtalk"])
+@pytest.mark.parametrize("provider", ["webpush", "twilio", "huawei", "xiaomi", "wecom", "dingtalk", "ses_v2"])
 def test_an_account_that_lacks_something_is_named(provider: str, tmp_path: Path) -> None:
     path = tmp_path / "account.json"
     path.write_text("{}")

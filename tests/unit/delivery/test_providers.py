@@ -38,6 +38,15 @@ FAULTS = {
         ),
         {"gone:HTTP_410": 1, "HTTP_413": 1},
     ),
+    "email_ses": (
+        rules(
+            RULE % ("r003@", 400, "MessageRejected"),
+            RULE % ("r004@", 400, "BadRequestException"),
+            BUSY % ("r005@", 429, "TooManyRequestsException"),
+            BUSY % ("r006@", 503, ""),
+        ),
+        {"MessageRejected": 1, "BadRequestException": 1},
+    ),
     "sms": (
         rules(
             RULE % ("+491510000003", 400, "21610"),
