@@ -84,22 +84,25 @@ class Verdict:
 class MessageRejected(Exception):
     """This one message cannot be sent through this channel; `reason` is a word.
 
-    A message that is too large also carries its size, as the provider counts it, and the limit (bytes).
+    A message that is too large also carries its size, as the provider counts it (bytes, else `unit`), and
+    the limit.
     """
 
-    def __init__(self, reason: str, n_bytes: int | None = None, limit: int | None = None) -> None:
+    def __init__(
+        self, reason: str, n_bytes: int | None = None, limit: int | None = None, unit: str = "bytes"
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.n_bytes, self.limit = reason, n_bytes, limit
+        self.reason, self.n_bytes, self.limit, self.unit = reason, n_bytes, limit, unit
 
 
-def require_size(n_bytes: int, limit: int) -> None:
+def require_size(n_bytes: int, limit: int, unit: str = "bytes") -> None:
     """Refuse a message above the provider's limit.
 
     Raises:
         MessageRejected: payload_too_large, with both numbers.
     """
     if n_bytes > limit:
-        raise MessageRejected("payload_too_large", n_bytes, limit)
+        raise MessageRejected("payload_too_large", n_bytes, limit, unit)
 
 
 _HEADER = re.compile(r"[\x20-\x7e]{1,512}")

@@ -66,7 +66,7 @@ class TwilioAdapter:
         """See `Adapter.build_request`."""
         number = require_id(_NUMBER, re.sub(r"[\s().\-]", "", message.address))
         text = plain_text(message)
-        require_size(len(text), TEXT_LIMIT_CHARS)
+        require_size(len(text), TEXT_LIMIT_CHARS, "characters")
         form = {"To": number, **self._sender, "Body": text}
         form["ValidityPeriod"] = str(min(max(message.ttl_s, 1), VALIDITY_MAX_S))
         if self._callback:

@@ -71,8 +71,8 @@ class XiaomiAdapter:
         """See `Adapter.build_request`."""
         if not message.address.strip() or "," in message.address:
             raise MessageRejected("bad_address")
-        require_size(len(message.title), TITLE_CHARS)
-        require_size(len(message.body), TEXT_CHARS)
+        require_size(len(message.title), TITLE_CHARS, "characters of title")
+        require_size(len(message.body), TEXT_CHARS, "characters of body")
         data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}
         form = {
             "registration_id": message.address,
