@@ -1,6 +1,6 @@
-"""HTTP/1.1 with kept connections, for providers of which HTTP/2 is not documented; httpx carries it.
+"""HTTP/1.1 with kept connections, for providers without documented HTTP/2.
 
-One request is one exchange: no redirects, no proxies, no cookies, no retries. Why httpx: what decides between
+httpx carries it. One request is one exchange: no redirects, no proxies, no cookies, no retries. Why httpx: what decides between
 *not sent* and *unknown* is whether the head of a request began to leave, which its trace tells. pyreqwest
 0.15.1 calls a connection reset or silent after the request a failed connect, so a lost answer would be sent
 again. Surprise: texts of errors hold whole URLs, and with them tokens; only their type is passed on.

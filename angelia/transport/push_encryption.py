@@ -26,7 +26,7 @@ _LAST = b"\x02"  # the delimiter of a last record
 
 
 class Receiver(NamedTuple):
-    """The keys of a subscription: the browser's public point (65 bytes) and its secret (16 bytes)."""
+    """A subscription's keys: the public point (65 bytes) and the secret (16 bytes)."""
 
     point: bytes
     secret: bytes
@@ -70,7 +70,7 @@ def encrypt(
 
 
 def encrypt_repeatably(text: bytes, receiver: Receiver, seed: bytes) -> bytes:
-    """Return a message encrypted with a key and salt that follow from itself, its receiver and a secret.
+    """Return a message encrypted with key and salt drawn from itself and a seed.
 
     A message tried again then has the bytes of its first try, by which the ledger knows it. Like RFC 6979's
     nonces: another text or receiver has another key, and without the seed nobody can make one.

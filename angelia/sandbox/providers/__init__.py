@@ -1,4 +1,4 @@
-"""Stand-ins of the providers beside FCM, APNs, webhooks and mail: one module each, with its account.
+"""Stand-ins of the providers beside FCM, APNs, webhooks and mail.
 
 Each verifies who sends, refuses what the provider would, and hands what is left to the phones.
 """

@@ -1,4 +1,4 @@
-"""A push service and the browsers behind it: verifies VAPID, and decrypts with the subscriptions' keys.
+"""A push service and its browsers: verifies VAPID, decrypts with their keys.
 
 Source of the answers: RFC 8030 section 5, RFC 8292 section 4.2, read 2026-11-28.
 """

@@ -1,4 +1,4 @@
-"""Web Push's encryption: the specification's own example, what repeats, and what is refused."""
+"""Web Push's encryption: the standard's example, repeats, and refusals."""
 
 from __future__ import annotations
 
