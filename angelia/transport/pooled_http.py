@@ -3,8 +3,8 @@
 httpx carries it. One request is one exchange: no redirects, no proxies, no cookies, no retries. Why httpx:
 what decides between *not sent* and *unknown* is whether the head of a request began to leave, which its trace
 tells. pyreqwest 0.15.1 calls a connection reset or silent after the request a failed connect, so a lost
-answer would be sent again. Surprise: texts of errors hold whole URLs, and with them tokens; only their type is
-passed on.
+answer would be sent again. Surprise: texts of errors hold whole URLs, and with them tokens; only their type
+is passed on.
 """
 
 from __future__ import annotations
