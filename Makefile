@@ -41,6 +41,7 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	$(BIN)/python -m angelia.contracts.markdown --check
 	$(BIN)/python dags/_document.py --check
 	$(BIN)/python docs/house.py --check
+	$(BIN)/python -m angelia.delivery.channels.capabilities --check
 
 audit: setup ## look the locked packages up among known vulnerabilities; says so and passes where the service is out of reach
 	@$(BIN)/python -m tests.audit
@@ -48,10 +49,11 @@ audit: setup ## look the locked packages up among known vulnerabilities; says so
 mutants: setup ## break the code in one place after the other, and tell which breakages no test catches (slow)
 	@$(BIN)/python -m tests.mutants
 
-docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, the packages in docs/architecture.md
+docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, the packages in docs/architecture.md, the capabilities of channels
 	$(BIN)/python -m angelia.contracts.markdown
 	$(BIN)/python dags/_document.py
 	$(BIN)/python docs/house.py
+	$(BIN)/python -m angelia.delivery.channels.capabilities
 
 test: setup ## all tests, with line coverage of angelia and models
 	$(BIN)/python -m pytest -q -m "not scheduler" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term

@@ -6,6 +6,9 @@ outage loses nothing that is still worth sending, and a backfill of this DAG is 
 **Reads** committed `dispatch_manifest` parts of branch main, `stops` and `suppressions`; **writes** seals,
 claims, intents and outcomes beside the lake, and `delivery_ledger` and `push_receipts`.
 
+**Channels.** Those every installation knows have a pool and tasks each; what the catalog names beside them
+shares `fan_out_other` and the pool `deliver_other`.
+
 **When it fails.**
 - `fan_out_*` says a channel halted: its credentials or configuration are wrong. Correct them and clear the
   task; deferred rows are sent then.
@@ -24,7 +27,7 @@ import jinja2
 from _shared import DEFAULTS, DELIVERY_SLOTS, CommandOperator
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
-from angelia.contracts.sources import CHANNELS
+from angelia.contracts.sources import CHANNELS, OTHER
 
 SLOTS = str(DELIVERY_SLOTS)  # slots of each pool deliver_<channel>: that many workers share a quota
 NOW = "{{ params.now or dag_run.run_after.isoformat() }}"
@@ -70,17 +73,17 @@ def hourly_dispatch():
         """Return one delivery command for each due part, which also sends its follow-ups."""
         clock = (params or {}).get("clock", "wall")
         which = dict.fromkeys(
-            (part["ds"], part["send_hour"], str(part["part"]))
+            (part["ds"], part["send_hour"], str(part["part"]), part["channel"])
             for part in due["parts"]
-            if part["channel"] == channel
+            if part["channel"] == channel or (channel == OTHER and part["channel"] not in CHANNELS)
         )
-        how = ("--channel", channel, "--slots", SLOTS, "--clock", clock, "--json")
+        how = ("--slots", SLOTS, "--clock", clock, "--json")
         return [
-            ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, *how]
-            for ds, hour, part in which
+            ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, "--channel", name, *how]
+            for ds, hour, part, name in which
         ]
 
-    for channel in CHANNELS:
+    for channel in (*CHANNELS, OTHER):
         CommandOperator.partial(
             task_id=f"fan_out_{channel}",
             pool=f"deliver_{channel}",

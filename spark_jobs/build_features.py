@@ -24,7 +24,6 @@ from pyspark.sql import functions as F
 
 from angelia.config import load_settings
 from angelia.contracts import dataset
-from angelia.contracts.sources import CHANNELS
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MAIN
@@ -104,7 +103,7 @@ def opted_in_again(preferences: DataFrame, refusers: DataFrame, *, ds: str) -> D
     """
     end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
     return (
-        preferences.where((F.col("kind") == "channel") & F.col("name").isin(*CHANNELS))
+        preferences.where(F.col("kind") == "channel")
         .where(F.col("updated_ts") < end)
         .join(F.broadcast(refusers), "user_id", how="left_semi")
         .groupBy("user_id", "name")

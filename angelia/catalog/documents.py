@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
 from angelia.contracts.outcomes import AT_LEAST_ONCE
 from angelia.contracts.sending import MAX_TTL_HOURS
-from angelia.contracts.sources import CHANNELS, LOCALE, NAME
+from angelia.contracts.sources import CHANNEL, LOCALE, NAME
 from angelia.days import FIRST_DAY, LAST_DAY
 from angelia.errors import InvalidInput, without_addresses
 
@@ -36,12 +36,10 @@ Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 MAX_ONCE_DAYS = 3_660
 Hour = Annotated[int, Field(ge=0, le=23)]
 Salt = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
-ChannelName = Literal["fcm", "apns", "webpush", "sms", "email", "webhook"]
+ChannelName = Annotated[str, Field(pattern=CHANNEL)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Scalar = str | int | float
-if set(CHANNELS) != set(ChannelName.__args__):  # type: ignore[attr-defined]
-    raise RuntimeError("documents.ChannelName and contracts.sources.CHANNELS differ")
 
 
 def _distinct(values: Sequence[Any]) -> Any:

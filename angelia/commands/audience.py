@@ -28,7 +28,7 @@ from angelia.audience.language.predicate import suggest
 from angelia.audience.lists import kind_of, put_list, user_ids
 from angelia.audience.query import Audience
 from angelia.contracts.ids import uniform, user_keys
-from angelia.contracts.sources import CHANNELS, NAME
+from angelia.contracts.sources import NAME
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake import Commit
 from angelia.lake.configured import open_lake
@@ -385,4 +385,5 @@ def _user_index(audience: Audience) -> Commit | None:
 
 
 def _reachable(block: Block) -> Set:
-    return union([block.get("reachable", "value", channel) for channel in CHANNELS], block.width)
+    channels = block.values("reachable")
+    return union([block.get("reachable", "value", channel) for channel in channels], block.width)

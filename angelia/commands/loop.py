@@ -29,7 +29,7 @@ from urllib.parse import quote
 import typer
 
 from angelia.config import load_settings
-from angelia.contracts.sources import CHANNELS
+from angelia.contracts.sources import CHANNELS, OTHER
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.configured import open_lake
@@ -172,7 +172,7 @@ def prepare_airflow(steps: Steps) -> None:
         "spark": _pool(1, "Spark jobs at a time on this machine"),
         "plan": _pool(1, "One plan at a time: caps count the plan before"),
     }
-    for channel in CHANNELS:
+    for channel in (*CHANNELS, OTHER):
         pools[f"deliver_{channel}"] = _pool(
             slots, f"Delivery workers of {channel}; each sends at quota / slots"
         )

@@ -13,7 +13,11 @@ ID = r"^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$"
 LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"  # of BCP 47: language, script, region
 NAME = r"^[a-z][a-z0-9_]{0,63}$"
 ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"  # of any channel; transport.addresses knows their shapes
+# The channels every installation knows: the hourly DAG has a pool for each, and an address of each has its
+# own shape. A catalog may name any other; those share the pool `deliver_other`.
 CHANNELS = ("fcm", "apns", "webpush", "sms", "email", "webhook")
+CHANNEL = r"^[a-z][a-z0-9_]{0,31}$"
+OTHER = "other"  # names the pool and the tasks of all other channels
 S = pa.string()
 
 
@@ -43,7 +47,7 @@ def material_id(nullable: bool = False) -> Column:
 
 def channel() -> Column:
     """Return the channel column."""
-    return Column("channel", S, "channel the message goes through", allowed=CHANNELS)
+    return Column("channel", S, "channel of the catalog that the message goes through", pattern=CHANNEL)
 
 
 def hash_id(name: str, meaning: str, nullable: bool = False) -> Column:
@@ -284,7 +288,7 @@ SUPPRESSIONS = Dataset(
     (
         Column("entry_id", S, "id of the entry", pattern=ID),
         user_id(),
-        Column("channel", S, "channel it holds for; null = all", nullable=True, allowed=CHANNELS),
+        Column("channel", S, "channel it holds for; null = all", nullable=True, pattern=CHANNEL),
         Column("address_hash", S, "keyed hash of the address; null = every address", nullable=True),
         Column("since_ts", TIMESTAMP, "from when on"),
         Column("reason", S, "unsubscribed, complaint, gone, erased, operator; opted_in opens again"),
@@ -325,10 +329,12 @@ SOURCES = (
     STOPS,
 )
 __all__ = [
+    "CHANNEL",
     "CHANNELS",
     "ID",
     "LOCALE",
     "NAME",
+    "OTHER",
     "RECEIPT_KINDS",
     "SOURCES",
     "Severity",

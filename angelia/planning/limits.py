@@ -146,7 +146,7 @@ def describe(channel: str, error: MessageRejected) -> str:
     """Return a refusal in words: channel, reason, and bytes against a limit of size."""
     if error.n_bytes is None:
         return f"{channel} takes no such message ({error.reason})"
-    return f"{error.n_bytes:,} bytes, {channel} takes {error.limit:,}"
+    return f"{error.n_bytes:,} {error.unit}, {channel} takes {error.limit:,}"
 
 
 def _fix(error: MessageRejected) -> str:

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import secrets
 import ssl
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def make_service_account(folder: Path, token_uri: str) -> rsa.RSAPublicKey:
         "client_email": ACCOUNT,
         "token_uri": token_uri,
     }
-    _write(folder / "service-account.json", account)
+    write_account(folder / "service-account.json", account)
     return key.public_key()
 
 
@@ -96,7 +97,7 @@ def make_apns_account(folder: Path) -> ec.EllipticCurvePublicKey:
     """Write `apns.json` and return the public key that verifies its tokens."""
     key = ec.generate_private_key(ec.SECP256R1())
     text = key.private_bytes(_PEM, _PKCS8, _PLAIN).decode()
-    _write(
+    write_account(
         folder / "apns.json",
         {"team_id": APNS_TEAM, "key_id": APNS_KEY_ID, "topic": APNS_TOPIC, "private_key": text},
     )
@@ -109,7 +110,7 @@ def make_webhook_account(folder: Path) -> bytes:
     It allows this machine's own addresses, which no other secret should.
     """
     secret = secrets.token_hex(32)
-    _write(folder / "webhook.json", {"secret": secret, "allow_private": True})
+    write_account(folder / "webhook.json", {"secret": secret, "allow_private": True})
     return secret.encode()
 
 
@@ -122,10 +123,11 @@ def make_mail_account(folder: Path, unsubscribe_url: str) -> tuple[str, str]:
         "password": password,
         "unsubscribe_url": unsubscribe_url,
     }
-    _write(folder / "email.json", {**document, "unsubscribe_secret": secrets.token_hex(32)})
+    write_account(folder / "email.json", {**document, "unsubscribe_secret": secrets.token_hex(32)})
     return user, password
 
 
-def _write(path: Path, document: dict[str, object]) -> None:
+def write_account(path: Path, document: Mapping[str, object]) -> None:
+    """Write an account's file, readable by this user alone."""
     path.touch(mode=0o600)
     path.write_text(json.dumps(document, indent=1), "utf-8")

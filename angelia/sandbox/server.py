@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from angelia.errors import AngeliaError
-from angelia.sandbox import keys
+from angelia.sandbox import keys, providers
 from angelia.sandbox.apns import ApnsSandbox
 from angelia.sandbox.fcm import FcmSandbox
 from angelia.sandbox.front import Front
@@ -87,7 +87,10 @@ async def serve(
         FcmSandbox(public, token_uri, phones, script, token_seconds),
         ApnsSandbox(keys.make_apns_account(state), phones, script),
         WebhookSandbox(keys.make_webhook_account(state), phones, script),
+        *providers.make_all(state, str(names["url"]), phones, script),
     )
+    for name in providers.ACCOUNTS:
+        names[f"{name}_credentials"] = str((state / f"{name}.json").absolute())
     mail = SmtpSandbox(*keys.make_mail_account(state, f"{names['url']}/unsubscribe"), phones, script)
     names["smtp_url"] = f"smtps://{shown}:{await mail.listen(host, tls)}"
     names["email_credentials"] = str((state / "email.json").absolute())

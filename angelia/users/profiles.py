@@ -6,6 +6,7 @@ values, ranges and patterns are those of the `user_profiles` contract, so a rule
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 import numpy as np
@@ -79,7 +80,7 @@ def contact_features(
         is_out = refusals.closed_everywhere(user)
         is_closed = refusals.has_refused if is_out else refusals.closed
         out = {c for c in have or () if is_closed(user, c)} if refusals else set()
-        reachable.append([c for c in CHANNELS if c in (have or ()) and c not in out.union(refused or ())])
+        reachable.append(in_order(set(have or ()) - out.union(refused or ())))
         everywhere.append(is_out)
     return {
         "channels": pa.array(reachable, pa.list_(pa.string())),
@@ -88,6 +89,12 @@ def contact_features(
         ),
         "is_suppressed": pa.array(everywhere, pa.bool_()),
     }
+
+
+def in_order(channels: Iterable[str]) -> list[str]:
+    """Return channels in the order of every list: the known ones, then the others by name."""
+    given = set(channels)
+    return [name for name in CHANNELS if name in given] + sorted(given.difference(CHANNELS))
 
 
 def _valid(values: pa.Array, column: Column, refused: Counts) -> pa.Array:

@@ -9,15 +9,26 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
+from botocore.credentials import Credentials
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from angelia.delivery.channels.apns import ApnsAdapter
 from angelia.delivery.channels.base import Message
+from angelia.delivery.channels.dingtalk import DingtalkAdapter
 from angelia.delivery.channels.fcm import FcmAdapter
+from angelia.delivery.channels.huawei import HuaweiAdapter
 from angelia.delivery.channels.mail_format import Mailbox
+from angelia.delivery.channels.ses import SesAdapter
 from angelia.delivery.channels.smtp import SmtpAdapter
+from angelia.delivery.channels.twilio import TwilioAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
+from angelia.delivery.channels.webpush import WebPushAdapter
+from angelia.delivery.channels.wecom import WecomAdapter
+from angelia.delivery.channels.xiaomi import XiaomiAdapter
+from angelia.transport.push_encryption import decrypt, encode, point_of
 from angelia.transport.wire import Request
 
 WRITE_GOLDEN = os.environ.get("ANGELIA_GOLDEN") == "write"  # read now: fixtures clear ANGELIA_*
@@ -43,6 +54,10 @@ MESSAGES = {
 
 
 NOW = 1_800_000_000.0
+BROWSER, SECRET = ec.derive_private_key(7, ec.SECP256R1()), bytes(range(16))
+KEYS = {"p256dh": encode(point_of(BROWSER.public_key())), "auth": encode(SECRET)}
+SUBSCRIPTION = json.dumps({"endpoint": "https://updates.push.services.mozilla.com/wpush/v2/a", "keys": KEYS})
+VAPID = ec.derive_private_key(11, ec.SECP256R1())
 ADAPTERS = {
     "fcm": (FcmAdapter("my-project"), None),
     "apns": (ApnsAdapter("example.shop", lambda: NOW), "0123456789abcdef" * 4),
@@ -51,13 +66,53 @@ ADAPTERS = {
         "ann@people.example",
     ),
     "webhook": (WebhookAdapter(b"secret", lambda: NOW), "https://hooks.shop.example/in?x=1"),
+    "webpush": (WebPushAdapter(VAPID, "mailto:push@shop.example", now=lambda: NOW), SUBSCRIPTION),
+    "twilio": (
+        TwilioAdapter("AC0", {"MessagingServiceSid": "MG0"}, "https://shop.example/sms?a=1"),
+        "+49 (151) 000-0001",
+    ),
+    "huawei": (HuaweiAdapter("12345", receipt_id="RCP1"), "token-1"),
+    "ses": (
+        SesAdapter(
+            SmtpAdapter(Mailbox("Shop", "news@shop.example"), "https://shop.example/u", b"secret"),
+            "https://email.eu-west-1.amazonaws.com",
+            "eu-west-1",
+            Credentials("AKIDEXAMPLE", "secret"),
+            "shop",
+        ),
+        "ann@people.example",
+    ),
+    "xiaomi": (XiaomiAdapter("example.shop", "120001"), "regid-1"),
+    "wecom": (WecomAdapter(1_000_002), "ann"),
+    "dingtalk": (DingtalkAdapter(153_858_650), "manager4220"),
 }
+
+
+def claims_of(header: str) -> str:
+    """Return a VAPID header without the token's signature."""
+    token, _, key = header.removeprefix("vapid t=").partition(", k=")
+    return f"vapid t={token.rpartition('.')[0]}, k={key}"
 
 
 def shown(channel: str, request: Request) -> dict[str, Any]:
     """Return a request as reviewers read it."""
     pairs = [[k.decode(), v.decode()] for k, v in (*request.headers, *request.extra)]
-    body = request.body.decode().split("\r\n") if channel == "email" else json.loads(request.body)
+    if channel == "email":
+        body: Any = request.body.decode().split("\r\n")
+    elif channel == "webpush":
+        # The signature of a token differs each time; the rest of the request does not.
+        pairs[:] = [[k, v if k != "authorization" else claims_of(v)] for k, v in pairs]
+        body = {"sealed": encode(request.body), "opened": json.loads(decrypt(request.body, BROWSER, SECRET))}
+    elif channel in ("twilio", "xiaomi"):
+        body = [list(pair) for pair in parse_qsl(request.body.decode(), strict_parsing=True)]
+    else:
+        body = json.loads(request.body)
+    if channel == "ses":
+        # Time and signature differ each time, and the sandbox verifies them.
+        pairs[:] = [
+            [k, v.partition("/")[0] if k == "authorization" else "" if k == "x-amz-date" else v]
+            for k, v in pairs
+        ]
     return {"path": request.path.decode(), "headers": pairs, "body": body}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from sqlglot import exp
 from angelia.audience.language import nodes
 from angelia.audience.language.errors_at import error_at
 from angelia.audience.language.literals import interval_days, position
-from angelia.contracts.sources import CHANNELS, NAME
+from angelia.contracts.sources import CHANNEL, CHANNELS, NAME
 
 _NAME = re.compile(NAME)
 Bound = nodes.Node | nodes.Term
@@ -119,8 +120,13 @@ def _opted_out(given: _Arguments) -> Bound:
 def _reachable(given: _Arguments) -> Bound:
     given.count(1, 1)
     channel = given.word(0, "channel")
-    if channel not in CHANNELS:
-        raise given.fail(given.given[0], f"no channel {channel!r}", f"one of {', '.join(CHANNELS)}")
+    if channel in CHANNELS:
+        return nodes.Reachable(channel)
+    # Any name may be a channel of the catalog, but one that is only mistyped would match nobody in silence.
+    near = difflib.get_close_matches(channel, CHANNELS, n=1, cutoff=0.65)
+    if not re.fullmatch(CHANNEL, channel) or (near and len(channel) <= len(near[0])):
+        known = ", ".join(near or CHANNELS)
+        raise given.fail(given.given[0], f"no channel {channel!r}", f"{known}, or an id of the catalog")
     return nodes.Reachable(channel)
 
 

@@ -9,16 +9,35 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-from angelia.delivery.channels import apns, fcm, smtp, webhook
+from angelia.delivery.channels import (
+    apns,
+    dingtalk,
+    fcm,
+    huawei,
+    ses,
+    smtp,
+    twilio,
+    webhook,
+    webpush,
+    wecom,
+    xiaomi,
+)
 from angelia.delivery.channels.base import ChannelConfig, Provider, StandIn
 from angelia.errors import InvalidInput
 
 GROUP = "angelia.channels"
 PROVIDERS: dict[str, Callable[[ChannelConfig], Provider]] = {
     "apns": apns.open_provider,
+    "dingtalk": dingtalk.open_provider,
     "fcm_v1": fcm.open_provider,
+    "huawei": huawei.open_provider,
+    "ses_v2": ses.open_provider,
     "smtp": smtp.open_provider,
+    "twilio": twilio.open_provider,
     "webhook": webhook.open_provider,
+    "webpush": webpush.open_provider,
+    "wecom": wecom.open_provider,
+    "xiaomi": xiaomi.open_provider,
 }
 
 

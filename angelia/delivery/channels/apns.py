@@ -23,6 +23,7 @@ from angelia.delivery.channels.base import (
     REJECTED,
     RETRY,
     THROTTLED,
+    Capabilities,
     ChannelConfig,
     Message,
     MessageRejected,
@@ -160,6 +161,15 @@ class ApnsAdapter:
         # Milliseconds since 1970 there, microseconds here.
         gone = at * 1000 if kind == GONE and isinstance(at, int) else None
         return Verdict(kind, reason[:64] if isinstance(reason, str) else f"HTTP_{answer.status}", None, gone)
+
+
+CAPABILITIES = Capabilities(
+    address="device token, hexadecimal",
+    limit=f"{PAYLOAD_LIMIT:,} bytes of JSON",
+    collapse=f"apns-collapse-id, {COLLAPSE_ID_LIMIT} bytes",
+    ttl="apns-expiration",
+    receipts="the app's own beacon",
+)
 
 
 def stand_in() -> StandIn:

@@ -84,22 +84,25 @@ class Verdict:
 class MessageRejected(Exception):
     """This one message cannot be sent through this channel; `reason` is a word.
 
-    A message that is too large also carries its size, as the provider counts it, and the limit (bytes).
+    A message that is too large also carries its size, as the provider counts it (bytes, else `unit`), and
+    the limit.
     """
 
-    def __init__(self, reason: str, n_bytes: int | None = None, limit: int | None = None) -> None:
+    def __init__(
+        self, reason: str, n_bytes: int | None = None, limit: int | None = None, unit: str = "bytes"
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.n_bytes, self.limit = reason, n_bytes, limit
+        self.reason, self.n_bytes, self.limit, self.unit = reason, n_bytes, limit, unit
 
 
-def require_size(n_bytes: int, limit: int) -> None:
+def require_size(n_bytes: int, limit: int, unit: str = "bytes") -> None:
     """Refuse a message above the provider's limit.
 
     Raises:
         MessageRejected: payload_too_large, with both numbers.
     """
     if n_bytes > limit:
-        raise MessageRejected("payload_too_large", n_bytes, limit)
+        raise MessageRejected("payload_too_large", n_bytes, limit, unit)
 
 
 _HEADER = re.compile(r"[\x20-\x7e]{1,512}")
@@ -139,6 +142,28 @@ class StandIn:
 
     adapter: Adapter
     address: str
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a provider can do, for the table in docs/reference/channels.md.
+
+    Attributes:
+        address: what a row's address is.
+        limit: the largest message, as the adapter measures it.
+        collapse: how a later message replaces an earlier one; None = it does not.
+        ttl: how long an undelivered message is kept; None = the provider is not told.
+        receipts: how delivery or opening comes back; None = it does not.
+        multicast: the most addresses the provider takes in a request (ours carries one); None = several,
+            of a number that no page read here names.
+    """
+
+    address: str
+    limit: str
+    collapse: str | None
+    ttl: str | None
+    receipts: str | None
+    multicast: int | None = 1
 
 
 class Credentials(Protocol):

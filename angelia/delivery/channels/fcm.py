@@ -18,6 +18,7 @@ from angelia.delivery.channels.base import (
     REJECTED,
     RETRY,
     THROTTLED,
+    Capabilities,
     ChannelConfig,
     Message,
     Provider,
@@ -153,6 +154,15 @@ class FcmAdapter:
         return Verdict(
             STATUSES.get(status, REJECTED), code[:64] if isinstance(code, str) else f"HTTP_{status}"
         )
+
+
+CAPABILITIES = Capabilities(
+    address="registration token",
+    limit=f"{PAYLOAD_LIMIT:,} bytes of notification and data",
+    collapse="collapse_key (and apns-collapse-id, 64 bytes)",
+    ttl="android.ttl",
+    receipts="the app's own beacon",
+)
 
 
 def stand_in() -> StandIn:

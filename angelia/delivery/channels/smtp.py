@@ -24,6 +24,7 @@ from angelia.delivery.channels.base import (
     REJECTED,
     RETRY,
     THROTTLED,
+    Capabilities,
     ChannelConfig,
     Message,
     MessageRejected,
@@ -128,6 +129,15 @@ class SmtpAdapter:
         enhanced = prefix.group(1).decode() if prefix else ""
         kind = ENHANCED.get(enhanced) or CODES.get(code) or (RETRY if code < 500 else REJECTED)
         return Verdict(kind, f"SMTP_{code}" + (f"_{enhanced}" if enhanced else ""))
+
+
+CAPABILITIES = Capabilities(
+    address="mail address",
+    limit=f"{PAYLOAD_LIMIT:,} bytes of message",
+    collapse=None,
+    ttl=None,
+    receipts="bounces, complaints, one-click unsubscribe",
+)
 
 
 def stand_in() -> StandIn:

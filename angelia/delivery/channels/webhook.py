@@ -20,6 +20,7 @@ from angelia.delivery.channels.base import (
     GONE,
     REJECTED,
     RETRY,
+    Capabilities,
     ChannelConfig,
     Message,
     MessageRejected,
@@ -125,6 +126,15 @@ def host_of(address: str) -> str:
     """Return whose server an address is: its host and port."""
     url = parse_url(address)
     return f"{url.host.lower().rstrip('.')}:{url.port}" if url else ""
+
+
+CAPABILITIES = Capabilities(
+    address="https URL",
+    limit=f"{PAYLOAD_LIMIT:,} bytes of JSON",
+    collapse="collapse_key, for the receiver to use",
+    ttl="ttl_s, for the receiver to use",
+    receipts="the receiver's own callback",
+)
 
 
 def stand_in() -> StandIn:

@@ -17,7 +17,19 @@ from angelia.contracts import arrow, dataset, ids
 from angelia.lake import Commit, Lake
 
 CAMPAIGN = "price_drop"
-PROVIDERS = {"fcm": "fcm_v1", "apns": "apns", "email": "smtp", "webhook": "webhook"}
+PROVIDERS = {
+    "fcm": "fcm_v1",
+    "apns": "apns",
+    "email": "smtp",
+    "webhook": "webhook",
+    "webpush": "webpush",
+    "email_ses": "ses_v2",
+    "sms": "twilio",
+    "huawei": "huawei",
+    "xiaomi": "xiaomi",
+    "wecom": "wecom",
+    "dingtalk": "dingtalk",
+}
 ITEMS = ("camera", "phone", "shoes", "book", "lamp", "kettle", "guitar", "tent")
 
 

@@ -46,8 +46,8 @@ WRONG: dict[str, tuple[list[tuple[str, str]], str]] = {
         "channels[1]: no channel 'email'; one of fcm, sms",
     ),
     "impossible channel": (
-        [("[fcm, sms]", "[fcm, fax]")],
-        "channels[1]: should be 'fcm', 'apns', 'webpush', 'sms', 'email' or 'webhook', got 'fax'",
+        [("[fcm, sms]", "[fcm, Fax]")],
+        "channels[1]: string should match pattern '^[a-z][a-z0-9_]{0,31}$', got 'Fax'",
     ),
     "template for other channels": (
         [("channel: fcm\nvar", "channel: sms\nvar"), ("[fcm, sms]", "[fcm]")],

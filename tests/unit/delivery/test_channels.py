@@ -6,6 +6,7 @@ Each message arrives once, and what goes wrong is accounted for.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -21,7 +22,16 @@ from angelia.sandbox.phones import Phones
 from angelia.sandbox.server import serve
 from tests.unit.delivery.given import DS, HOUR
 
-ADDRESSES = {"apns": lambda n: f"{n:064x}", "email": lambda n: f"ann.{n}@people.example"}
+ADDRESSES = {
+    "apns": lambda n: f"{n:064x}",
+    "email": lambda n: f"ann.{n}@people.example",
+    "email_ses": lambda n: f"r{n:03d}@people.example",
+    "sms": lambda n: f"+49151{n:07d}",
+    "huawei": lambda n: f"r{n:03d}-token",
+    "xiaomi": lambda n: f"r{n:03d}-regid",
+    "wecom": lambda n: f"r{n:03d}.member",
+    "dingtalk": lambda n: f"r{n:03d}-employee",
+}
 
 
 def run(
@@ -39,11 +49,15 @@ def run(
         names = await ready
         monkeypatch.setenv("ANGELIA_CA_FILE", names["ca_file"])
         monkeypatch.setenv(f"ANGELIA_{channel.upper()}_CREDENTIALS", names[f"{channel}_credentials"])
-        if channel != "webhook":
+        if channel not in ("webhook", "webpush"):
             monkeypatch.setenv(
                 f"ANGELIA_{channel.upper()}_URL", names["smtp_url" if channel == "email" else "url"]
             )
         address = ADDRESSES.get(channel, lambda n: f"{names['url']}/hook/r{n:03d}")
+        if channel == "webpush":
+            given = (folder / "webpush-subscription.json").read_text("utf-8")
+            subscription = json.dumps(json.loads(given))
+            address = lambda n: subscription.replace("NAME", f"r{n:03d}")  # noqa: E731
         sample_plan.make(lake, DS, 200, changes={"channel": channel, "address": address})
         result = await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=5.0)).run()
         os.kill(os.getpid(), signal.SIGINT)  # SIGTERM was the worker's

@@ -70,7 +70,7 @@ def test_each_provider_builds_requests_without_account(provider):
     assert known.adapter.build_request(message).body
     with pytest.raises(MessageRejected, match="payload_too_large") as refused:
         known.adapter.build_request(message._replace(body="x" * 300_000))
-    assert refused.value.n_bytes > 300_000 > refused.value.limit
+    assert refused.value.n_bytes >= 300_000 > refused.value.limit
 
 
 def test_a_text_above_the_limit_is_an_error_at_its_line():
@@ -133,10 +133,17 @@ def test_a_header_no_mail_may_carry_is_told_too():
 
 
 def test_a_provider_that_is_not_installed_is_named():
-    (notice,) = notices(catalog(channel("sms", "twilio"), TEMPLATE, SHOE, SALE), TODAY)
+    (notice,) = notices(catalog(channel("sms", "carrier"), TEMPLATE, SHOE, SALE), TODAY)
     assert (notice.key, notice.is_error, notice.only_news) == (("channel", "sms"), False, True)
-    assert "no provider is called 'twilio'" in str(notice)
-    assert list(notices(catalog(channel("sms", "twilio", enabled=False), SHOE), TODAY)) == []
+    assert "no provider is called 'carrier'" in str(notice)
+    assert list(notices(catalog(channel("sms", "carrier", enabled=False), SHOE), TODAY)) == []
+
+
+def test_a_limit_in_characters_is_told_in_characters():
+    only = {"channels": ["sms"]}
+    documents = catalog(channel("sms", "twilio"), variant("de", "ü" * 1700) | only, SHOE, SALE | only)
+    (notice,) = notices(documents, TODAY)
+    assert " characters, sms takes 1,600" in notice.problem.message
 
 
 def test_people_whose_messages_would_be_refused_are_counted():

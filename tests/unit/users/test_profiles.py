@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angelia.contracts import arrow, dataset
-from angelia.users.profiles import profile_features
+from angelia.users.profiles import in_order, profile_features
 
 SOURCE = arrow.schema(dataset("user_profiles"))
 ODD = [
@@ -78,3 +78,13 @@ def test_six_hundred_thousand_stay_six_hundred_thousand() -> None:
     assert len(columns["timezone"]) == 600_000
     assert refused == {"timezone_unknown": 594_000}
     assert columns["timezone"].to_pylist().count("UTC") == 594_000
+
+
+def test_channels_of_the_catalog_follow_the_known_ones() -> None:
+    assert in_order({"xiaomi", "email", "huawei", "fcm", "email_two"}) == [
+        "fcm",
+        "email",
+        "email_two",
+        "huawei",
+        "xiaomi",
+    ]

@@ -125,6 +125,11 @@ def test_refusals_are_one_line_and_say_where(text: str, problem: str, fix: str) 
     assert len(line) < 1000
 
 
+@pytest.mark.parametrize("channel", ["wecom", "huawei", "email_two", "fcm2"])
+def test_any_channel_of_a_catalog_can_be_reachable(channel: str) -> None:
+    assert parse(f"reachable('{channel}')") == nodes.Reachable(channel)
+
+
 def test_check_accepts_what_parse_accepts_and_names_cycles() -> None:
     check("in_audience('fine') AND age_years > 3", audiences=AUDIENCES)
     with pytest.raises(InvalidInput, match="a -> b -> a"):

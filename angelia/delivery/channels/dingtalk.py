@@ -1,0 +1,108 @@
+"""DingTalk work notifications: a row's address is an employee's userid in the organisation.
+
+`ANGELIA_DINGTALK_CREDENTIALS` names a JSON file with `app_key`, `app_secret` and `agent_id`. Surprise:
+DingTalk takes a message and decides later; beyond its limits (500 a day for one employee, equal content once
+a day) it answers success and shows nothing. `accepted` here means taken, as its documentation says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from angelia.delivery.channels.base import (
+    ACCEPTED,
+    AMBIGUOUS,
+    AUTH,
+    HALT,
+    REJECTED,
+    RETRY,
+    THROTTLED,
+    Capabilities,
+    ChannelConfig,
+    Message,
+    Provider,
+    StandIn,
+    Verdict,
+    load_credentials,
+    require_size,
+)
+from angelia.delivery.channels.tokens import AppToken, json_object, plain_text, pooled, require_id
+from angelia.errors import InvalidInput
+from angelia.transport.wire import Answer, Request
+
+BASE_URL = "https://oapi.dingtalk.com"
+TOKEN_PATH, PATH = "/gettoken", b"/topapi/message/corpconversation/asyncsend_v2"
+# Source: open-doc.dingtalk.com/microapp/serverapi2/pgoxpy (`msg` at most 2,048 bytes), read 2026-11-28.
+TEXT_LIMIT = 2048
+# `errcode` (or `sub_code` of 88) -> meaning. Source: help.dingtalk.io, "asynchronous sending of enterprise
+# session messages"; zidingyi.apifox.cn/api-37157310 (1431xx); blog.csdn.net/Gjqhs/article/details/122913469
+# (-1, 88, 33012); read 2026-11-28. 40014 and 42001 (token) are those of docs/reference/channels.md.
+ERRORS: dict[str, str] = {
+    "-1": RETRY, "33001": HALT, "33012": REJECTED, "40014": AUTH, "42001": AUTH, "88": HALT, "404": HALT,
+    "143103": THROTTLED, "143104": THROTTLED, "143105": REJECTED, "143106": REJECTED, "143203": THROTTLED,
+    "143204": THROTTLED, "143205": REJECTED, "143206": REJECTED, "1430000": REJECTED, "1430002": REJECTED,
+    "1430003": THROTTLED, "1430004": REJECTED,
+}  # fmt: skip
+STATUSES: dict[int, str] = {429: THROTTLED, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY}
+_USER = re.compile(r"[^\s,]{1,64}")  # a list of several is separated by commas
+
+
+class DingtalkAdapter:
+    """Builds work notifications of one application."""
+
+    def __init__(self, agent_id: int) -> None:
+        self._agent = agent_id
+        self._headers = ((b"content-type", b"application/json"),)
+
+    def build_request(self, message: Message) -> Request:
+        """See `Adapter.build_request`."""
+        user = require_id(_USER, message.address)
+        text = {"msgtype": "text", "text": {"content": plain_text(message)}}
+        require_size(len(json.dumps(text, ensure_ascii=False, separators=(",", ":")).encode()), TEXT_LIMIT)
+        document = {"agent_id": self._agent, "userid_list": user, "to_all_user": False, "msg": text}
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        return Request(PATH, self._headers, body)
+
+    def classify(self, answer: Answer) -> Verdict:
+        """See `Adapter.classify`."""
+        document = json_object(answer)
+        code, task = document.get("errcode"), document.get("task_id")
+        if not isinstance(code, int):
+            kind = AMBIGUOUS if answer.status == 200 else STATUSES.get(answer.status, REJECTED)
+            return Verdict(kind, "answer_without_code" if answer.status == 200 else f"HTTP_{answer.status}")
+        if code == 0:
+            return Verdict(ACCEPTED, None, str(task) if isinstance(task, int) else None)
+        word = str(document.get("sub_code") or code) if code == 88 else str(code)
+        return Verdict(ERRORS.get(word, HALT if code == 88 else REJECTED), word)
+
+
+CAPABILITIES = Capabilities(
+    address="userid of an employee",
+    limit=f"{TEXT_LIMIT:,} bytes of msg",
+    collapse=None,
+    ttl=None,
+    receipts="getsendresult, not asked for",
+    multicast=5000,
+)
+
+
+def stand_in() -> StandIn:
+    """Return DingTalk without an organisation; its limit does not count the employee."""
+    return StandIn(DingtalkAdapter(1), "u" * 64)
+
+
+def open_provider(config: ChannelConfig) -> Provider:
+    """Return an application of an organisation."""
+    account = load_credentials(config, ("app_key", "app_secret", "agent_id"))
+    if not str(account["agent_id"]).isdecimal():
+        raise InvalidInput("the DingTalk agent_id is no number", fix="copy it from the application's page")
+    url = config.base_url or BASE_URL
+    secrets = {"appkey": str(account["app_key"]), "appsecret": str(account["app_secret"])}
+    return Provider(
+        DingtalkAdapter(int(account["agent_id"])),
+        url,
+        AppToken(url, TOKEN_PATH, secrets, config.ca_file),
+        concurrency=16,
+        open_transport=pooled(url, "access_token"),
+    )

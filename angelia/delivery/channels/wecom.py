@@ -1,0 +1,115 @@
+"""WeCom application messages: a row's address is a member's UserID in the corporation.
+
+`ANGELIA_WECOM_CREDENTIALS` names a JSON file with `corp_id`, `secret` and `agent_id` of the application.
+With a link the message is a card, else a text. Surprise: failures come with HTTP 200; WeCom drops a second
+message of equal content to a member within half an hour, as asked for here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from angelia.delivery.channels.base import (
+    ACCEPTED,
+    AMBIGUOUS,
+    AUTH,
+    HALT,
+    REJECTED,
+    RETRY,
+    THROTTLED,
+    Capabilities,
+    ChannelConfig,
+    Message,
+    Provider,
+    StandIn,
+    Verdict,
+    load_credentials,
+    require_size,
+)
+from angelia.delivery.channels.tokens import AppToken, json_object, plain_text, pooled, require_id
+from angelia.errors import InvalidInput
+from angelia.transport.wire import Answer, Request
+
+BASE_URL = "https://qyapi.weixin.qq.com"
+TOKEN_PATH, PATH = "/cgi-bin/gettoken", b"/cgi-bin/message/send"
+# Source: docs/reference/channels.md (2,048 bytes of text), written down 2026-11-21. Longer texts would be cut
+# in silence, so they are refused. A card's texts are bounded by the same sum.
+TEXT_LIMIT, REPEAT_S = 2048, 1800
+# `errcode` -> meaning. Source: list of WeCom's global error codes, as copied at
+# blog.csdn.net/weixin_42101641/article/details/115790737 and .../zheng_shukai/article/details/120199935, read
+# 2026-11-28; the provider's own page (developer.work.weixin.qq.com/document/path/90313) could not be read.
+# 81013 and `invaliduser`: unknown, or not in the application's visible range; the address stays.
+ERRORS: dict[int, str] = {
+    -1: RETRY, 40001: HALT, 40003: REJECTED, 40008: REJECTED, 40014: AUTH, 40035: REJECTED, 40056: HALT,
+    41001: AUTH, 42001: AUTH, 45009: THROTTLED, 60011: HALT, 60020: HALT, 81013: REJECTED, 301002: HALT,
+}  # fmt: skip
+STATUSES: dict[int, str] = {429: THROTTLED, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY}
+# Source: the first of these pages, 40003: 1 to 64 letters, digits, hyphens, underscores and dots.
+_USER = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+
+
+class WecomAdapter:
+    """Builds messages of one application."""
+
+    def __init__(self, agent_id: int) -> None:
+        self._agent = agent_id
+        self._headers = ((b"content-type", b"application/json"),)
+
+    def build_request(self, message: Message) -> Request:
+        """See `Adapter.build_request`."""
+        user = require_id(_USER, message.address)
+        require_size(len(plain_text(message).encode()), TEXT_LIMIT)
+        document: dict[str, object] = {"touser": user, "agentid": self._agent}
+        if message.link:
+            card = {"title": message.title, "description": message.body, "url": message.link}
+            document |= {"msgtype": "textcard", "textcard": card}
+        else:
+            document |= {"msgtype": "text", "text": {"content": plain_text(message)}}
+        document |= {"enable_duplicate_check": 1, "duplicate_check_interval": REPEAT_S}
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        return Request(PATH, self._headers, body)
+
+    def classify(self, answer: Answer) -> Verdict:
+        """See `Adapter.classify`."""
+        document = json_object(answer)
+        code, name = document.get("errcode"), document.get("msgid")
+        if not isinstance(code, int):
+            kind = AMBIGUOUS if answer.status == 200 else STATUSES.get(answer.status, REJECTED)
+            return Verdict(kind, "answer_without_code" if answer.status == 200 else f"HTTP_{answer.status}")
+        if code == 0:
+            if document.get("invaliduser"):
+                return Verdict(REJECTED, "invaliduser")
+            return Verdict(ACCEPTED, None, name if isinstance(name, str) else None)
+        return Verdict(ERRORS.get(code, REJECTED), str(code))
+
+
+CAPABILITIES = Capabilities(
+    address="UserID of a member",
+    limit=f"{TEXT_LIMIT:,} bytes of title, body and link",
+    collapse=None,
+    ttl=None,
+    receipts=None,
+    multicast=1000,
+)
+
+
+def stand_in() -> StandIn:
+    """Return WeCom without a corporation; its limit does not count the member."""
+    return StandIn(WecomAdapter(1), "u" * 64)
+
+
+def open_provider(config: ChannelConfig) -> Provider:
+    """Return an application of a corporation."""
+    account = load_credentials(config, ("corp_id", "secret", "agent_id"))
+    if not str(account["agent_id"]).isdecimal():
+        raise InvalidInput("the WeCom agent_id is no number", fix="copy it from the application's page")
+    url = config.base_url or BASE_URL
+    secrets = {"corpid": str(account["corp_id"]), "corpsecret": str(account["secret"])}
+    return Provider(
+        WecomAdapter(int(account["agent_id"])),
+        url,
+        AppToken(url, TOKEN_PATH, secrets, config.ca_file),
+        concurrency=16,
+        open_transport=pooled(url, "access_token"),
+    )

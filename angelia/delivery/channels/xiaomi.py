@@ -1,0 +1,135 @@
+"""Xiaomi push (mainland and overseas hosts): a row's address is a registration id.
+
+`ANGELIA_XIAOMI_CREDENTIALS` names a JSON file with `app_secret` and `package_name`; optional `channel_id`
+(a notification class applied for with Xiaomi). Surprise: failures come with HTTP 200, and lengths are counted
+in characters.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from urllib.parse import urlencode
+
+from angelia.delivery.channels.base import (
+    ACCEPTED,
+    AMBIGUOUS,
+    GONE,
+    HALT,
+    REJECTED,
+    RETRY,
+    THROTTLED,
+    Capabilities,
+    ChannelConfig,
+    Message,
+    MessageRejected,
+    Provider,
+    StandIn,
+    Verdict,
+    load_credentials,
+    require_size,
+)
+from angelia.delivery.channels.tokens import FixedToken, json_object, pooled
+from angelia.transport.wire import Answer, Request
+
+BASE_URL = "https://api.xmpush.xiaomi.com"
+PATH = b"/v3/message/regid"
+# Source: dev.mi.com/xiaomihyperos/documentation/detail?pId=1559 (title shorter than 50, description shorter
+# than 128, a character counts 1; a message is kept for at most ten days), read 2026-11-28.
+TITLE_CHARS, TEXT_CHARS, TTL_MAX_S = 49, 127, 10 * 86_400
+# Code in the body -> meaning. Source: dev.mi.com/xiaomihyperos/documentation/detail?pId=1560 of 2024-10-18,
+# read 2026-11-28. 10034 is the app's count of the day: nothing gets through until tomorrow.
+ERRORS: dict[int, str] = {
+    -1: RETRY, 1: RETRY, 10001: RETRY, 10002: RETRY, 10003: RETRY, 10008: REJECTED, 10012: REJECTED,
+    10016: REJECTED, 10017: REJECTED, 10027: THROTTLED, 10029: REJECTED, 10031: HALT, 10034: HALT,
+    10036: HALT, 20301: REJECTED, 21301: HALT, 21302: HALT, 21303: HALT, 21305: HALT, 22000: HALT,
+    22006: HALT, 22007: HALT, 22022: HALT, 22102: REJECTED, 26003: RETRY, 26006: HALT, 27001: HALT,
+    65009: REJECTED, 65029: RETRY,
+}  # fmt: skip
+STATUSES: dict[int, str] = {
+    401: HALT,
+    403: HALT,
+    404: HALT,
+    429: THROTTLED,
+    500: RETRY,
+    502: RETRY,
+    503: RETRY,
+    504: RETRY,
+}
+
+
+class XiaomiAdapter:
+    """Builds notifications of one app."""
+
+    def __init__(self, package_name: str, channel_id: str | None = None) -> None:
+        self._fixed = {"restricted_package_name": package_name, "pass_through": "0", "notify_type": "-1"}
+        if channel_id:
+            self._fixed["extra.channel_id"] = channel_id
+        self._headers = ((b"content-type", b"application/x-www-form-urlencoded"),)
+
+    def build_request(self, message: Message) -> Request:
+        """See `Adapter.build_request`."""
+        if not message.address.strip() or "," in message.address:
+            raise MessageRejected("bad_address")
+        require_size(len(message.title), TITLE_CHARS, "characters of title")
+        require_size(len(message.body), TEXT_CHARS, "characters of body")
+        data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}
+        form = {
+            "registration_id": message.address,
+            **self._fixed,
+            "title": message.title,
+            "description": message.body,
+            "payload": json.dumps(data, ensure_ascii=False, separators=(",", ":")),
+            "time_to_live": str(min(max(message.ttl_s, 1), TTL_MAX_S) * 1000),
+        }
+        if message.collapse_key:
+            # A later notification with the same id replaces the one that is shown.
+            form["notify_id"] = str(zlib.crc32(message.collapse_key.encode()) & 0x7FFFFFFF)
+        if message.link and message.link.startswith(("https://", "http://")):
+            form |= {"extra.notify_effect": "3", "extra.web_uri": message.link}
+        return Request(PATH, self._headers, urlencode(form).encode())
+
+    def classify(self, answer: Answer) -> Verdict:
+        """See `Adapter.classify`."""
+        document = json_object(answer)
+        code, data = document.get("code"), document.get("data")
+        data = data if isinstance(data, dict) else {}
+        if not isinstance(code, int):
+            kind = AMBIGUOUS if answer.status == 200 else STATUSES.get(answer.status, REJECTED)
+            return Verdict(kind, "answer_without_code" if answer.status == 200 else f"HTTP_{answer.status}")
+        # The one registration id of this request is no longer one; this comes with success and with 20301.
+        if data.get("bad_regids"):
+            return Verdict(GONE, "bad_regids")
+        if code == 0 and answer.status == 200:
+            name = data.get("id")
+            return Verdict(ACCEPTED, None, name) if isinstance(name, str) else Verdict(AMBIGUOUS, "no_id")
+        return Verdict(ERRORS.get(code, STATUSES.get(answer.status, REJECTED)), str(code))
+
+
+CAPABILITIES = Capabilities(
+    address="registration id",
+    limit=f"{TITLE_CHARS} characters of title, {TEXT_CHARS} of body",
+    collapse="notify_id, a checksum of the collapse key",
+    ttl=f"time_to_live, at most {TTL_MAX_S // 86_400} days",
+    receipts="extra.callback, not asked for",
+    multicast=None,
+)
+
+
+def stand_in() -> StandIn:
+    """Return Xiaomi's push without an app; its limits do not count the registration id."""
+    return StandIn(XiaomiAdapter("example.stand.in"), "r" * 64)
+
+
+def open_provider(config: ChannelConfig) -> Provider:
+    """Return Xiaomi's push for an app."""
+    account = load_credentials(config, ("app_secret", "package_name"))
+    channel_id = str(account["channel_id"]) if account.get("channel_id") else None
+    url = config.base_url or BASE_URL
+    return Provider(
+        XiaomiAdapter(str(account["package_name"]), channel_id),
+        url,
+        FixedToken(f"key={account['app_secret']}", "Xiaomi"),
+        concurrency=32,
+        open_transport=pooled(url),
+    )

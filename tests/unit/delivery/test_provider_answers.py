@@ -1,0 +1,158 @@
+"""What providers' answers mean; their tokens and accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from angelia.delivery.channels import huawei, open_provider, stand_in, webpush
+from angelia.delivery.channels.base import ChannelConfig, MessageRejected
+from angelia.delivery.channels.tokens import AppToken
+from angelia.delivery.worker.senders import PROVIDER_HOSTS
+from angelia.errors import InvalidInput
+from angelia.transport.wire import Answer
+from tests.unit.delivery.given import MESSAGE
+
+
+def illegal(code: str, why: str) -> dict[str, str]:
+    return {"code": code, "msg": json.dumps({"illegalTokens": {why: ["t"]}, "failure": 1})}
+
+
+ANSWERS: list[tuple[str, int, Any, str, str | None]] = [
+    ("ses_v2", 200, {"MessageId": "1"}, "accepted", None),
+    ("ses_v2", 200, {}, "ambiguous", "answer_without_id"),
+    (
+        "ses_v2",
+        403,
+        {"__type": "com.amazonaws#AccountSuspendedException"},
+        "halt",
+        "AccountSuspendedException",
+    ),
+    ("ses_v2", 502, None, "retry", "HTTP_502"),
+    ("webpush", 201, None, "accepted", None),
+    ("webpush", 410, None, "gone", "HTTP_410"),
+    ("webpush", 403, None, "halt", "HTTP_403"),
+    ("webpush", 307, None, "rejected", "redirect"),
+    ("webpush", 429, None, "retry", "HTTP_429"),
+    ("twilio", 201, {"sid": "SM1", "status": "queued"}, "accepted", None),
+    ("twilio", 201, {}, "ambiguous", "answer_without_sid"),
+    ("twilio", 400, {"code": 21610, "status": 400}, "gone", "21610"),
+    ("twilio", 400, {"code": 21659, "status": 400}, "rejected", "21659"),
+    ("twilio", 401, {"code": 20003}, "halt", "20003"),
+    ("twilio", 429, {"code": 20429}, "throttled", "20429"),
+    ("twilio", 503, None, "retry", "HTTP_503"),
+    ("huawei", 200, {"code": "80000000", "requestId": "1"}, "accepted", None),
+    ("huawei", 200, {"code": "80300007"}, "gone", "80300007"),
+    ("huawei", 200, illegal("80300007", "noRight"), "halt", "80300007.noRight"),
+    ("huawei", 200, illegal("80100000", "novelty"), "rejected", "80100000.novelty"),
+    ("huawei", 401, {"code": "80200003"}, "auth", "80200003"),
+    ("huawei", 503, None, "throttled", "HTTP_503"),
+    ("huawei", 200, {}, "ambiguous", "answer_without_code"),
+    ("xiaomi", 200, {"code": 0, "data": {"id": "a"}}, "accepted", None),
+    ("xiaomi", 200, {"code": 0, "data": {"id": "a", "bad_regids": "r"}}, "gone", "bad_regids"),
+    ("xiaomi", 200, {"code": 20301, "data": {"bad_regids": "r"}}, "gone", "bad_regids"),
+    ("xiaomi", 200, {"code": 10034}, "halt", "10034"),
+    ("xiaomi", 200, {"code": 0}, "ambiguous", "no_id"),
+    ("xiaomi", 502, None, "retry", "HTTP_502"),
+    ("wecom", 200, {"errcode": 0, "msgid": "m"}, "accepted", None),
+    ("wecom", 200, {"errcode": 0, "invaliduser": "ann"}, "rejected", "invaliduser"),
+    ("wecom", 200, {"errcode": 42001}, "auth", "42001"),
+    ("wecom", 200, {"errcode": 60020}, "halt", "60020"),
+    ("dingtalk", 200, {"errcode": 0, "task_id": 7}, "accepted", None),
+    ("dingtalk", 200, {"errcode": 88, "sub_code": "40014"}, "auth", "40014"),
+    ("dingtalk", 200, {"errcode": 88, "sub_code": "60011"}, "halt", "60011"),
+    ("dingtalk", 200, {"errcode": 143103}, "throttled", "143103"),
+    ("dingtalk", 200, {"errcode": 999}, "rejected", "999"),
+]
+
+
+@pytest.mark.parametrize(("provider", "status", "document", "kind", "reason"), ANSWERS)
+def test_each_answer_has_its_meaning(
+    provider: str, status: int, document: Any, kind: str, reason: str | None
+) -> None:
+    its = stand_in(provider)
+    assert its is not None
+    verdict = its.adapter.classify(Answer(status, b"" if document is None else json.dumps(document).encode()))
+    assert (verdict.kind, verdict.reason) == (kind, reason)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://fcm.googleapis.com.evil.example/a",
+        "https://evilfcm.googleapis.com.example/",
+        "https://127.0.0.1/a",
+        "http://fcm.googleapis.com/a",
+        "https://u@fcm.googleapis.com/a",
+        "https://notfcm.example/fcm.googleapis.com",
+    ],
+)
+def test_only_push_services_of_the_list_are_called(endpoint: str) -> None:
+    its = webpush.stand_in()
+    address = json.dumps({**json.loads(its.address), "endpoint": endpoint})
+    with pytest.raises(MessageRejected, match=r"address_refused|bad_address"):
+        its.adapter.build_request(MESSAGE._replace(address=address))
+
+
+@pytest.mark.parametrize("address", ["", "{}", "[]", "7", '{"endpoint":1,"keys":{}}', "https://a.example"])
+def test_what_is_no_subscription_is_a_bad_address(address: str) -> None:
+    with pytest.raises(MessageRejected, match="bad_address"):
+        webpush.stand_in().adapter.build_request(MESSAGE._replace(address=address))
+    assert webpush.host_of(address) == ""
+
+
+@pytest.mark.parametrize(
+    ("provider", "address"),
+    [
+        ("twilio", "0151 1234"),
+        ("xiaomi", "a,b"),
+        ("wecom", "ann|bob"),
+        ("wecom", "a" * 65),
+        ("dingtalk", "a,b"),
+    ],
+)
+def test_an_address_is_one_receiver(provider: str, address: str) -> None:
+    its = stand_in(provider)
+    assert its is not None
+    with pytest.raises(MessageRejected, match="bad_address"):
+        its.adapter.build_request(MESSAGE._replace(address=address))
+
+
+@pytest.mark.parametrize("provider", ["webpush", "twilio", "huawei", "xiaomi", "wecom", "dingtalk", "ses_v2"])
+def test_an_account_that_lacks_something_is_named(provider: str, tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    path.write_text("{}")
+    with pytest.raises(InvalidInput, match="ANGELIA_SECOND_CREDENTIALS: the file lacks"):
+        open_provider(ChannelConfig("second", provider, 60.0, credentials=path))
+
+
+def test_no_vendor_is_reached_by_a_rehearsal() -> None:
+    from angelia.delivery.channels import dingtalk, twilio, wecom, xiaomi
+
+    for module in (dingtalk, huawei, twilio, wecom, xiaomi):
+        host = module.BASE_URL.removeprefix("https://")
+        assert any(host.endswith(f".{name}") for name in PROVIDER_HOSTS), host
+
+
+def test_an_app_token_is_refreshed_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, answers = [1000.0], [Answer(200, b'{"errcode":0,"access_token":"t1","expires_in":7200}')]
+
+    async def exchange(*_: object) -> Answer:
+        return answers[0]
+
+    monkeypatch.setattr("angelia.delivery.channels.tokens.PooledHttp.exchange", exchange)
+    token = AppToken("https://a.example", "/gettoken", {"corpid": "c", "corpsecret": "s"}, now=lambda: now[0])
+    assert token.current() is None
+    asyncio.run(token.refresh(None))
+    assert token.current() == b"t1"
+    now[0] += 6899
+    assert token.current() == b"t1"
+    now[0] += 1
+    assert token.current() is None, "five minutes before its end"
+    answers[0] = Answer(200, b'{"errcode":40001,"errmsg":"invalid credential"}')
+    with pytest.raises(InvalidInput, match="refused the app"):
+        asyncio.run(token.refresh(None))

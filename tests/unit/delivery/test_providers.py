@@ -1,0 +1,115 @@
+"""Every provider beside the first four against its stand-in: sent, refused, answered.
+
+One delivery of 200 rows a channel goes the whole way: token, signature, encryption, wire, ledger.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from angelia.lake import Lake
+from tests.unit.delivery.given import DS
+from tests.unit.delivery.test_channels import reasons, run
+
+UNSEEN = """
+  - {match: {token_prefix: "%s", max: 1}, then: {reset: before}}
+  - {match: {token_prefix: "%s"}, then: {reset: after}}
+"""
+RULE = """
+  - {match: {token_prefix: "%s"}, then: {status: %d, error: "%s"}}"""
+BUSY = """
+  - {match: {token_prefix: "%s", max: 2}, then: {status: %d, error: "%s"}}"""
+
+
+def rules(*lines: str) -> str:
+    return "rules:" + "".join(lines)
+
+
+# Channel -> rules, then the ledger's reasons of the rows that were not accepted.
+FAULTS = {
+    "webpush": (
+        rules(
+            RULE % ("r003", 410, ""),
+            RULE % ("r004", 413, ""),
+            BUSY % ("r005", 429, ""),
+            BUSY % ("r006", 503, ""),
+        ),
+        {"gone:HTTP_410": 1, "HTTP_413": 1},
+    ),
+    "email_ses": (
+        rules(
+            RULE % ("r003@", 400, "MessageRejected"),
+            RULE % ("r004@", 400, "BadRequestException"),
+            BUSY % ("r005@", 429, "TooManyRequestsException"),
+            BUSY % ("r006@", 503, ""),
+        ),
+        {"MessageRejected": 1, "BadRequestException": 1},
+    ),
+    "sms": (
+        rules(
+            RULE % ("+491510000003", 400, "21610"),
+            RULE % ("+491510000004", 400, "21612"),
+            BUSY % ("+491510000005", 429, "20429"),
+            BUSY % ("+491510000006", 503, "20500"),
+        ),
+        {"gone:21610": 1, "21612": 1},
+    ),
+    "huawei": (
+        rules(
+            RULE % ("r003", 200, "80300007"),
+            RULE % ("r004", 200, "80100000.tokenFormatError"),
+            BUSY % ("r005", 503, ""),
+            BUSY % ("r006", 502, ""),
+            BUSY % ("r009", 401, "80200003"),
+        ),
+        {"gone:80300007": 1, "80100000.tokenFormatError": 1},
+    ),
+    "xiaomi": (
+        rules(
+            RULE % ("r003", 200, "bad_regids"),
+            RULE % ("r004", 200, "10017"),
+            BUSY % ("r005", 200, "10027"),
+            BUSY % ("r006", 200, "10002"),
+        ),
+        {"gone:bad_regids": 1, "10017": 1},
+    ),
+    "wecom": (
+        rules(
+            RULE % ("r003", 200, "81013"),
+            RULE % ("r004", 200, "40003"),
+            BUSY % ("r005", 200, "45009"),
+            BUSY % ("r006", 200, "-1"),
+            BUSY % ("r009", 200, "42001"),
+        ),
+        {"81013": 1, "40003": 1},
+    ),
+    "dingtalk": (
+        rules(
+            RULE % ("r003", 200, "33012"),
+            RULE % ("r004", 200, "1430002"),
+            BUSY % ("r005", 200, "143103"),
+            BUSY % ("r006", 200, "-1"),
+            BUSY % ("r009", 200, "42001"),
+        ),
+        {"33012": 1, "1430002": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("channel", sorted(FAULTS))
+def test_each_message_once_and_each_refusal_by_its_code(
+    channel: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, refused = FAULTS[channel]
+    prefix = "+49151000000%d" if channel == "sms" else "r00%d"
+    result, phones = run(lake, tmp_path, channel, monkeypatch, script + UNSEEN % (prefix % 7, prefix % 8))
+    # Where the connection breaks within an exchange of HTTP/1.1, nobody knows whether the message was taken.
+    assert reasons(lake) == {None: 196, "no_answer": 2, **refused}
+    assert result.delivered == {"accepted": 196, "rejected": 2, "ambiguous": 2}
+    assert phones.doubled == 0
+    assert len(phones.received) == 197, "the answer of one was lost, the message was not"
+    if channel not in ("wecom", "dingtalk"):
+        manifest = lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])
+        assert set(phones.received) <= set(manifest["dispatch_id"].to_pylist())
