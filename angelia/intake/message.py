@@ -190,7 +190,7 @@ def _us(moment: AwareDatetime) -> int:
 
 
 def _refusal(error: Any) -> Refusal:
-    """Return pydantic's error in our words; its texts hold no input, but a key of variables may be one."""
+    """Return pydantic's error in our words, without the keys of variables, which are input."""
     kind, place = str(error["type"]), [str(part) for part in error["loc"]]
     names = {field.alias or name for name, field in Message.model_fields.items()}
     field = place[0] if place and place[0] in names else ""
