@@ -1,4 +1,4 @@
-"""The REST interface of the intake as an ASGI application, with its OpenAPI document at /openapi.json.
+"""The REST interface of the intake as an ASGI application, described at /openapi.json.
 
 Reads and writes the intake database. A POST is answered after the commit. Surprise: bodies are read and
 judged here rather than by the framework, which would parse each one twice and quote it in its errors.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -37,7 +36,7 @@ from angelia.intake.answers import (
 from angelia.intake.database import Unavailable
 from angelia.intake.errors import documented, refused
 from angelia.intake.keys import Key, Keys, Rates
-from angelia.intake.message import Draft, Message, Refusal, now, parse_batch, parse_message
+from angelia.intake.message import Draft, Message, Refusal, microseconds, now, parse_batch, parse_message
 from angelia.intake.store import Accepted, IntakeStore, Verdict, effective_status
 from angelia.intake.writing import Busy, GroupWriter
 
@@ -195,8 +194,8 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
             now(),
             status=status,
             campaign_id=campaign,
-            from_us=_us(accepted_from),
-            to_us=_us(accepted_to),
+            from_us=None if accepted_from is None else microseconds(accepted_from),
+            to_us=None if accepted_to is None else microseconds(accepted_to),
             before=cursor,
             limit=limit + 1,
         )
@@ -260,7 +259,3 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     # JsonValue refers to nothing further, Message once: there is no circle to follow.
     target = cast("dict[str, Any]", definitions[name]) if name in definitions else schema
     return {key: _inlined(value, definitions) for key, value in target.items()}
-
-
-def _us(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.astimezone(UTC).timestamp() * 1_000_000)

@@ -99,9 +99,11 @@ def test_the_clock_rules_hold_at_their_bounds(
 
 
 def test_a_time_keeps_its_microsecond() -> None:
-    draft = parsed(send_at="2030-06-01T12:00:00.123457+02:00")
-    assert isinstance(draft, Draft)
-    assert iso(draft.row["due_us"]) == "2030-06-01T10:00:00.123457+00:00"
+    for micro in range(0, 1_000_000, 7_919):
+        draft = parsed(send_at=f"2030-06-01T12:00:00.{micro:06d}+02:00")
+        assert isinstance(draft, Draft)
+        assert draft.row["due_us"] % 1_000_000 == micro
+    assert iso(draft.row["due_us"]).startswith("2030-06-01T10:00:00.")
 
 
 def test_order_of_variables_is_not_another_body() -> None:
