@@ -1,4 +1,4 @@
-"""The load of `intake`: keep-alive connections that post, wait for the answer, and post again.
+"""The load of `intake`: connections that post, wait for the answer, and post again.
 
 It runs as a process of its own, so that client and server do not share an interpreter:
 `python -m benchmarks._intake_load PORT KEY SECONDS CONNECTIONS BATCH PREFIX`. It prints one JSON object: the
@@ -51,7 +51,7 @@ class Load:
 
 
 def request_bytes(key: str, names: list[str]) -> bytes:
-    """Return a request for messages with these idempotency keys: the batch's, or the single one's."""
+    """Return a request for messages with these idempotency keys: a batch, or a single one."""
     items = [
         {
             "user_id": f"u{name}",

@@ -1,4 +1,4 @@
-"""The peer of `intake`: FastAPI with SQLAlchemy as its tutorials show, one row a transaction.
+"""The peer of `intake`: FastAPI with SQLAlchemy, one row a transaction.
 
 The same table, the same form of messages, the same pragmas of SQLite, no keys. `INTAKE_PEER_URL` names the
 database.

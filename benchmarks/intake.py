@@ -1,4 +1,4 @@
-"""Messages taken by REST: how many a second, how late their answers, and what kill -9 costs.
+"""Messages taken by REST: how many a second, how late the answers, what kill -9 costs.
 
 A server in its own process on SQLite, with every commit flushed, takes messages with idempotency keys from
 a load in another process: single ones over `--connections`, then batches of 500. The peer, FastAPI and
@@ -181,7 +181,7 @@ def _processor_s(pid: int) -> float:
 
 
 def _kills(folder: Path, rounds: int, drawn: random.Random) -> tuple[int, int, int]:
-    """Kill the server under load and send again what was not heard of; return lost, doubled, acknowledged."""
+    """Kill the server under load, send again; return lost, doubled, acknowledged."""
     home = folder / "killed"
     home.mkdir()
     key = _key(home)

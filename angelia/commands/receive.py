@@ -1,4 +1,4 @@
-"""The servers: `angelia receive` for what comes back, `angelia intake` for messages asked for by REST.
+"""The servers: `angelia receive` for callbacks, `angelia intake` for messages by REST.
 
 `receive` reads requests, delivery_ledger and dispatch_manifest, and writes the journal `received/`,
 push_receipts and suppressions. `intake` reads and writes the intake database, and sends nothing.

@@ -1,4 +1,4 @@
-"""What a client may ask for: the form of a message, and the refusal of one that has another form.
+"""The form of a message that a client may ask for, and the refusal of any other.
 
 A refusal has a stable code, the field and a reason, never a value. Surprise: a rule about the clock is judged
 by the store, after it looked for the idempotency key: a client that repeats a request tomorrow gets the first
@@ -104,7 +104,7 @@ def parse_message(body: bytes, client: str, now_us: int) -> Draft | Refusal:
 
 
 def parse_batch(body: bytes, client: str, now_us: int) -> list[Draft | Refusal] | Refusal:
-    """Return a draft or a refusal for each item of `{"messages": […]}`, or why the whole is refused."""
+    """Return a draft or a refusal for each item, or why the whole batch is refused."""
     with suppress(ValidationError):
         # In one pass where nothing is wrong; otherwise item by item, to name what is.
         if messages := _MANY.validate_json(body).get("messages"):

@@ -1,4 +1,4 @@
-"""Messages in the database: many drafts in one transaction, reading, cancelling, claiming what is due.
+"""Messages in the database: accept many drafts at once, read, cancel, claim what is due.
 
 Grain: message. Surprise: a claim is a lease. When it ends, the message is due again for whoever asks next,
 and a claimant that comes back later finds that it no longer holds it.
@@ -103,7 +103,7 @@ class IntakeStore:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def cancel(self, client: str, message_id: str, now_us: int) -> bool:
-        """Cancel a message that nobody claimed and that has not expired; return whether this did it."""
+        """Cancel a message that is unclaimed and not expired; return whether this did it."""
         change = (
             sa.update(messages)
             .where(messages.c.client == client, messages.c.id == message_id)
@@ -153,7 +153,7 @@ class IntakeStore:
             )
 
     def _insert(self, connection: Connection, rows: list[Row]) -> None:
-        """Insert rows by the driver: numbers and texts need none of SQLAlchemy's work on each value."""
+        """Insert rows by the driver: numbers and texts need no work on each value."""
         if self._order is None:
             connection.exec_driver_sql(self._insert_sql, rows)
         else:
@@ -167,7 +167,7 @@ class IntakeStore:
 
 
 def due_query(priority: int, now_us: int, limit: int) -> sa.Select[Any]:
-    """Return the query of one priority's due messages, the longest due first: one range of an index."""
+    """Return the query of a priority's due messages, oldest first: one range of an index."""
     return (
         sa.select(messages)
         .where(messages.c.is_open == 1, messages.c.priority == priority, messages.c.due_us <= now_us)
@@ -177,7 +177,7 @@ def due_query(priority: int, now_us: int, limit: int) -> sa.Select[Any]:
 
 
 def share_out(waiting: Sequence[int], limit: int) -> list[int]:
-    """Return how many of each priority a claim takes, high first, with room kept for the lower two.
+    """Return how many of each priority a claim takes: high first, room kept for the rest.
 
     A claim of less than ten keeps no room for low, one of less than five none for medium.
     """
@@ -190,7 +190,7 @@ def share_out(waiting: Sequence[int], limit: int) -> list[int]:
 
 
 def effective_status(row: Row, now_us: int) -> str:
-    """Return a message's status; one past its expiry has expired even if nobody has marked it yet."""
+    """Return a message's status; past its expiry it has expired, marked or not."""
     is_over = 0 < row["expires_us"] <= now_us and row["status"] == "accepted"
     return "expired" if is_over else str(row["status"])
 

@@ -1,4 +1,4 @@
-"""The REST interface: answers, codes, scopes, limits, and what its log and its document hold."""
+"""The REST interface: answers, codes, scopes, limits, its log and its document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: kept as a hash, revoked, rotated; rates that refill; the commands that make and list them."""
+"""Keys: kept as a hash, revoked, rotated; rates that refill; the commands."""
 
 from __future__ import annotations
 

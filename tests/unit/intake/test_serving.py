@@ -1,4 +1,4 @@
-"""The command that serves: a port in use is one line; SIGTERM answers and leaves all in the database."""
+"""Serving: a port in use is one line, and SIGTERM ends server and writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: keys that repeat, lists, cancelling, what is due and who holds it, on each database."""
+"""The store on each database: repeated keys, lists, cancelling, due messages, claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group commit: requests share a transaction, a fault stays with its request, nobody waits for ever."""
+"""Group commit: requests share a transaction, and a fault stays with its request."""
 
 from __future__ import annotations
 
