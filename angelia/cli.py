@@ -61,6 +61,11 @@ COMMANDS = {
         "command",
         "Accept providers' callbacks: opens, reports, bounces, unsubscribes.",
     ),
+    "intake": (
+        "angelia.commands.receive",
+        "intake",
+        "Take messages by REST and keep them; make, list and revoke API keys.",
+    ),
     "ledger": ("angelia.commands.deliver", "ledger", "The outcome of every row; release and resend."),
     "quality": ("angelia.commands.quality", "app", "Data-quality gates and their verdicts."),
     "lake": ("angelia.commands.lake", "app", "Commits: log, show, verify, expire, erase."),

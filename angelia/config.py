@@ -25,6 +25,7 @@ class Settings(BaseModel):
     home: Path = Field(Path("var"), description="folder for everything local: lake, catalog, models, reports")
     lake: str = Field("", description="lake root: a folder or s3://bucket/prefix; default HOME/lake")
     catalog: str = Field("", description="SQLAlchemy URL of the catalog; default sqlite in HOME/catalog.db")
+    intake: str = Field("", description="SQLAlchemy URL of the intake; default sqlite in HOME/intake.db")
     models: str = Field("", description="model registry: a folder or s3://bucket/prefix; default HOME/models")
     reports: Path = Field(Path(), description="report folder; default HOME/reports")
     branch: str = Field(
@@ -66,6 +67,10 @@ class Settings(BaseModel):
     def catalog_url(self) -> str:
         """Return the SQLAlchemy URL of the catalog."""
         return self.catalog or f"sqlite:///{self.home.absolute() / 'catalog.db'}"
+
+    def intake_url(self) -> str:
+        """Return the SQLAlchemy URL of the intake database."""
+        return self.intake or f"sqlite:///{self.home.absolute() / 'intake.db'}"
 
     def models_url(self) -> str:
         """Return the root of the model registry, absolute if it is a local folder."""

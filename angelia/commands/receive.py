@@ -1,7 +1,7 @@
-"""`angelia receive`: accept callbacks, and fold them into the datasets every few seconds.
+"""The servers: `angelia receive` for callbacks, `angelia intake` for messages by REST.
 
-Reads requests, delivery_ledger and dispatch_manifest; writes the journal `received/`, push_receipts and
-suppressions.
+`receive` reads requests, delivery_ledger and dispatch_manifest, and writes the journal `received/`,
+push_receipts and suppressions. `intake` reads and writes the intake database, and sends nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from angelia.delivery.channels.base import ChannelConfig, load_credentials
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, progress
+
+if TYPE_CHECKING:
+    from angelia.intake.keys import Keys
 
 CALLER = r"[a-z0-9_-]{1,32}"
 _AGAIN_S = 60.0  # an event that could not be placed (its part is not done) is tried again after this long
@@ -162,3 +165,97 @@ def _fold(fold: Callable[[], Counter[str]]) -> Counter[str]:
     except AngeliaError as error:
         progress(f"not folded: {error.one_line()}; tried again")
         return Counter()
+
+
+intake = typer.Typer(no_args_is_help=True)
+intake_keys = typer.Typer(no_args_is_help=True)
+intake.add_typer(intake_keys, name="keys", help="API keys: make, list, revoke.")
+
+
+@intake.command("serve")
+def intake_serve(
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Address to listen on; TLS and the public name are a reverse proxy's."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 = any.")] = 8091,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Written when listening: JSON with port and pid.")
+    ] = None,
+    access_log: Annotated[
+        bool, typer.Option("--access-log/--no-access-log", help="Note requests in HOME/logs/intake.jsonl.")
+    ] = True,
+) -> None:
+    """Take messages by REST and keep them; docs/INTAKE.md describes the interface.
+
+    SIGTERM answers what has come in, then stops.
+    """
+    from angelia.intake.api import create_app
+    from angelia.intake.database import connect
+    from angelia.intake.serving import serve
+
+    settings = load_settings()
+    log = settings.home / "logs" / "intake.jsonl" if access_log else None
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    serve(create_app(connect(settings.intake_url()), log), host, port, ready_file)
+
+
+@intake_keys.command("make")
+def intake_keys_make(
+    client: Annotated[str, typer.Option("--client", help="Whose key: small letters, digits, - and _.")],
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="write, read or cancel; several times; default all.")
+    ] = None,
+    per_second: Annotated[
+        int, typer.Option("--per-second", min=1, max=1_000_000, help="Messages a second at most.")
+    ] = 1_000,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a key and show it, this one time."""
+    from angelia.intake.keys import SCOPES
+    from angelia.intake.message import now
+
+    key, text = _keys().make(client, scope or SCOPES, per_second, now())
+    document = {"key": text, "key_id": key.key_id, "client": client, "scopes": list(key.scopes)}
+    emit(document, [text], as_json)
+
+
+@intake_keys.command("list")
+def intake_keys_list(as_json: JsonFlag = False) -> None:
+    """List the keys: id, client, scopes, rate, in use or revoked."""
+    every = _keys().every()
+    rows = [
+        {
+            "key_id": key.key_id,
+            "client": key.client,
+            "scopes": list(key.scopes),
+            "per_second": key.per_second,
+            "state": key.state,
+        }
+        for key in every
+    ]
+    lines = [
+        f"{key.key_id}  {key.client}  {' '.join(key.scopes)}  {key.per_second}/s  {key.state}"
+        for key in every
+    ]
+    emit({"keys": rows}, lines or ["no keys"], as_json)
+
+
+@intake_keys.command("revoke")
+def intake_keys_revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Let a key open nothing; running servers follow within five seconds."""
+    from angelia.intake.message import now
+
+    _keys().revoke(key_id, now())
+    emit({"revoked": key_id}, [f"{key_id} revoked"], as_json)
+
+
+def _keys() -> Keys:
+    from angelia.intake.database import connect
+    from angelia.intake.keys import Keys
+
+    return Keys(connect(load_settings().intake_url()))

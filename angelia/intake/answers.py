@@ -1,0 +1,109 @@
+"""The bodies of the API's answers, as its OpenAPI document describes them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from angelia.intake.errors import ErrorBody
+from angelia.intake.message import MAX_BATCH, Message
+from angelia.intake.store import Accepted, Row, Verdict, effective_status
+from angelia.intake.tables import PRIORITIES
+
+
+class BatchRequest(BaseModel):
+    """What a batch's body holds."""
+
+    model_config = ConfigDict(extra="forbid")
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class AcceptedBody(BaseModel):
+    """A message that is durable; `repeated` if the idempotency key was used before."""
+
+    id: str
+    accepted_at: datetime
+    repeated: bool
+
+
+class RefusedItem(BaseModel):
+    """A message of a batch that was not taken."""
+
+    error: ErrorBody
+
+
+class BatchAnswer(BaseModel):
+    """One verdict a message, in the order given."""
+
+    accepted: int
+    refused: int
+    items: list[AcceptedBody | RefusedItem]
+
+
+class Step(BaseModel):
+    """What became of a message, and when."""
+
+    step: str
+    at: datetime
+
+
+class MessageView(BaseModel):
+    """A message as it stands."""
+
+    id: str
+    status: Literal["accepted", "claimed", "handed_over", "cancelled", "expired"]
+    user_id: str
+    campaign_id: str
+    message_class: Annotated[str, Field(alias="class")]
+    priority: Literal["high", "medium", "low"]
+    channels: list[str]
+    variables: dict[str, JsonValue]
+    send_at: datetime
+    expires_at: datetime | None
+    steps: list[Step]
+
+
+class MessagePage(BaseModel):
+    """A page of messages; `next` is null on the last."""
+
+    messages: list[MessageView]
+    next: str | None
+
+
+def item_of(verdict: Verdict) -> dict[str, Any]:
+    """Return the JSON of a verdict."""
+    if isinstance(verdict, Accepted):
+        return {"id": verdict.id, "accepted_at": _iso(verdict.accepted_us), "repeated": verdict.repeated}
+    return {"error": verdict.document()}
+
+
+def view_of(row: Row, now_us: int) -> dict[str, Any]:
+    """Return the JSON of a stored message."""
+    status = effective_status(row, now_us)
+    steps = [("accepted", row["accepted_us"])]
+    if row["claimed_us"]:
+        steps.append(("claimed", row["claimed_us"]))
+    if status == "expired":
+        steps.append(("expired", row["expires_us"]))
+    elif status not in ("accepted", "claimed"):
+        steps.append((status, row["status_us"]))
+    return {
+        "id": row["id"],
+        "status": status,
+        "user_id": row["user_id"],
+        "campaign_id": row["campaign_id"],
+        "class": row["class"],
+        "priority": PRIORITIES[row["priority"]],
+        "channels": row["channels"].split(",") if row["channels"] else [],
+        "variables": json.loads(row["variables"]),
+        "send_at": _iso(row["send_us"]),
+        "expires_at": _iso(row["expires_us"]) if row["expires_us"] else None,
+        "steps": [{"step": step, "at": _iso(at_us)} for step, at_us in steps],
+    }
+
+
+def _iso(us: int) -> str:
+    return datetime.fromtimestamp(us / 1_000_000, UTC).isoformat(timespec="milliseconds")

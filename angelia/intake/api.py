@@ -1,0 +1,261 @@
+"""The REST interface of the intake as an ASGI application, described at /openapi.json.
+
+Reads and writes the intake database. A POST is answered after the commit. Surprise: bodies are read and
+judged here rather than by the framework, which would parse each one twice and quote it in its errors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime
+from sqlalchemy.engine import Engine
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from angelia.contracts.sources import NAME
+from angelia.intake import errors
+from angelia.intake.access_log import AccessLog
+from angelia.intake.answers import (
+    AcceptedBody,
+    BatchAnswer,
+    BatchRequest,
+    MessagePage,
+    MessageView,
+    item_of,
+    view_of,
+)
+from angelia.intake.database import Unavailable
+from angelia.intake.errors import documented, refused
+from angelia.intake.keys import Key, Keys, Rates
+from angelia.intake.message import Draft, Message, Refusal, microseconds, now, parse_batch, parse_message
+from angelia.intake.store import Accepted, IntakeStore, Verdict, effective_status
+from angelia.intake.writing import Busy, GroupWriter
+
+MAX_BODY_BYTES = 65_536
+MAX_BATCH_BYTES = 8 * 2**20
+_KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
+_MESSAGE_ID = r"[0-9a-f]{32}"
+_PARAMETERS = {"status", "campaign", "from", "to", "cursor", "limit"}
+Status = Literal["accepted", "claimed", "handed_over", "cancelled", "expired"]
+
+
+class Intake:
+    """What the routes share: the keys, their rates, the store and its writer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.store, self.keys, self.rates = IntakeStore(engine), Keys(engine), Rates()
+        self._writer: GroupWriter | None = None
+
+    @asynccontextmanager
+    async def running(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Write while the server runs; end when everything taken is written."""
+        self._writer = GroupWriter(self.store)
+        yield
+        await run_in_threadpool(self._writer.close)
+
+    async def key(self, request: Request, scope: str) -> Key:
+        """Return the key of a request, which must have the scope."""
+        kind, _, text = request.headers.get("authorization", "").partition(" ")
+        key = self.keys.remembered(text) if kind.lower() == "bearer" else None
+        if key is False:
+            key = await run_in_threadpool(self.keys.check, text)
+        if not isinstance(key, Key):
+            raise refused("no_key", "send `Authorization: Bearer ank_…` with a key that is in use")
+        request.scope["angelia_client"] = key.client
+        if scope not in key.scopes:
+            raise refused("not_in_scope", f"the key lacks the scope {scope}")
+        return key
+
+    async def write(self, key: Key, drafts: Sequence[Draft]) -> list[Verdict]:
+        """Return the verdicts of drafts, within the key's rate."""
+        wait_s = self.rates.take(key, max(1, len(drafts)), time.monotonic())
+        if wait_s:
+            raise refused("rate_limited", f"over {key.per_second} messages a second", retry_after_s=wait_s)
+        if not drafts:
+            return []
+        assert self._writer is not None, "the application has not started"
+        try:
+            return await self._writer.write(drafts)
+        except Busy:
+            raise refused("busy", "the intake has more waiting than it can write", retry_after_s=1) from None
+
+
+def create_app(engine: Engine, access_log: Path | None = None) -> ASGIApp:
+    """Return the application on a connected intake database."""
+    intake = Intake(engine)
+    app = FastAPI(
+        title="Angelia intake",
+        version="1",
+        description=__doc__.partition("\n")[0],
+        docs_url=None,
+        redoc_url=None,
+        lifespan=intake.running,
+    )
+    for kind, handler in (
+        (errors.Refused, errors.on_refused),
+        (Unavailable, _on_unavailable),
+        (HTTPException, errors.on_http),
+        (RequestValidationError, errors.on_parameters),
+        (Exception, errors.on_defect),
+    ):
+        app.add_exception_handler(kind, handler)
+    _add_writing(app, intake)
+    _add_reading(app, intake)
+    document = app.openapi()  # made once; from here on the framework serves this object
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"key": []}]
+    return AccessLog(app, access_log)
+
+
+def _add_writing(app: FastAPI, intake: Intake) -> None:
+    @app.post(
+        "/v1/messages",
+        status_code=202,
+        response_model=AcceptedBody,
+        responses=documented(
+            *_KEY, "not_json", "missing", "too_large", "idempotency_conflict", "rate_limited", "busy"
+        ),
+        openapi_extra=_body(Message),
+    )
+    async def accept(request: Request) -> JSONResponse:
+        """Take one message; 202 says that it is durable."""
+        key = await intake.key(request, "write")
+        draft = parse_message(await _read(request, MAX_BODY_BYTES), key.client, now())
+        if isinstance(draft, Refusal):
+            raise errors.Refused(draft)
+        (verdict,) = await intake.write(key, [draft])
+        if not isinstance(verdict, Accepted):
+            raise errors.Refused(verdict)
+        return JSONResponse(item_of(verdict), 202)
+
+    @app.post(
+        "/v1/messages:batch",
+        response_model=BatchAnswer,
+        responses=documented(*_KEY, "not_json", "missing", "too_large", "rate_limited", "busy"),
+        openapi_extra=_body(BatchRequest),
+    )
+    async def accept_batch(request: Request) -> JSONResponse:
+        """Take up to a thousand messages; each has its own verdict, in the order given."""
+        key = await intake.key(request, "write")
+        drafts = parse_batch(await _read(request, MAX_BATCH_BYTES), key.client, now())
+        if isinstance(drafts, Refusal):
+            raise errors.Refused(drafts)
+        written = iter(await intake.write(key, [draft for draft in drafts if isinstance(draft, Draft)]))
+        items = [item_of(draft if isinstance(draft, Refusal) else next(written)) for draft in drafts]
+        accepted = sum("id" in item for item in items)
+        return JSONResponse({"accepted": accepted, "refused": len(items) - accepted, "items": items})
+
+
+def _add_reading(app: FastAPI, intake: Intake) -> None:
+    @app.get(
+        "/v1/messages/{message_id}",
+        response_model=MessageView,
+        responses=documented(*_KEY, "not_found"),
+    )
+    async def show(request: Request, message_id: str) -> JSONResponse:
+        """Show one message, its status and the time of each step."""
+        key = await intake.key(request, "read")
+        row = await run_in_threadpool(intake.store.get, key.client, message_id)
+        if row is None:
+            raise refused("not_found", "this client has no such message")
+        return JSONResponse(view_of(row, now()))
+
+    @app.get(
+        "/v1/messages",
+        response_model=MessagePage,
+        responses=documented(*_KEY, "invalid"),
+    )
+    async def list_messages(
+        request: Request,
+        status: Status | None = None,
+        campaign: Annotated[str | None, Query(pattern=NAME)] = None,
+        accepted_from: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+        accepted_to: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        cursor: Annotated[str | None, Query(pattern=f"^{_MESSAGE_ID}$")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> JSONResponse:
+        """List this client's messages, newest first; `next` is the cursor of the next page."""
+        key = await intake.key(request, "read")
+        # A person is no parameter: addresses are logged by proxies on the way.
+        if unknown := set(request.query_params) - _PARAMETERS:
+            raise refused("unknown_field", "there is no such parameter", min(unknown)[:64])
+        rows = await run_in_threadpool(
+            intake.store.newest,
+            key.client,
+            now(),
+            status=status,
+            campaign_id=campaign,
+            from_us=None if accepted_from is None else microseconds(accepted_from),
+            to_us=None if accepted_to is None else microseconds(accepted_to),
+            before=cursor,
+            limit=limit + 1,
+        )
+        page, more = rows[:limit], rows[limit:]
+        moment = now()
+        return JSONResponse(
+            {"messages": [view_of(row, moment) for row in page], "next": page[-1]["id"] if more else None}
+        )
+
+    @app.delete(
+        "/v1/messages/{message_id}",
+        response_model=MessageView,
+        responses=documented(*_KEY, "not_found", "not_cancellable"),
+    )
+    async def cancel(request: Request, message_id: str) -> JSONResponse:
+        """Cancel a message that nobody took yet; a cancelled one stays cancelled and says so again."""
+        key = await intake.key(request, "cancel")
+        await run_in_threadpool(intake.store.cancel, key.client, message_id, now())
+        row = await run_in_threadpool(intake.store.get, key.client, message_id)
+        if row is None:
+            raise refused("not_found", "this client has no such message")
+        if row["status"] != "cancelled":
+            raise refused("not_cancellable", f"the message is {effective_status(row, now())}")
+        return JSONResponse(view_of(row, now()))
+
+
+async def _on_unavailable(_request: Request, _error: Exception) -> JSONResponse:
+    reason = "the database does not answer: nothing is acknowledged, send it again with its idempotency key"
+    return errors.answer_of(Refusal("database_unavailable", "", reason), 1)
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """Return a body of at most so many bytes."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise refused("too_large", f"a body has at most {limit} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _body(model: type[Message | BatchRequest]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = schema.pop("$defs", {})
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _inlined(schema, definitions)}},
+        }
+    }
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Return a schema whose references to its own definitions are replaced by them."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    # JsonValue refers to nothing further, Message once: there is no circle to follow.
+    target = cast("dict[str, Any]", definitions[name]) if name in definitions else schema
+    return {key: _inlined(value, definitions) for key, value in target.items()}

@@ -1,0 +1,208 @@
+"""The form of a message that a client may ask for, and the refusal of any other.
+
+A refusal has a stable code, the field and a reason, never a value. Surprise: a rule about the clock is judged
+by the store, after it looked for the idempotency key: a client that repeats a request tomorrow gets the first
+answer, although its `send_at` has passed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
+from angelia.catalog.documents import ChannelName
+from angelia.contracts.sources import CHANNELS, ID, NAME
+from angelia.intake.tables import PRIORITIES
+
+MAX_BATCH = 1_000
+MAX_VARIABLES_BYTES = 8_192
+AHEAD_US = 3_653 * 86_400_000_000  # ten years
+LATE_US = 300_000_000  # clocks differ, and a request may wait in the client: five minutes late is now
+
+
+class Message(BaseModel):
+    """One message to one person, now or at a time."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    user_id: str = Field(pattern=ID, description="whom: an id as the lake has it")
+    campaign_id: str = Field(pattern=NAME, description="a campaign's name, of the catalog's form")
+    message_class: Literal["transactional", "marketing"] = Field(alias="class")
+    priority: Literal["high", "medium", "low"] = "medium"
+    channels: list[ChannelName] = Field(
+        default_factory=list,
+        max_length=len(CHANNELS),
+        description="in order of preference; empty = the campaign's",
+    )
+    variables: dict[Annotated[str, Field(min_length=1, max_length=64)], JsonValue] = Field(
+        default_factory=dict, description=f"for the template; {MAX_VARIABLES_BYTES} bytes as JSON at most"
+    )
+    send_at: AwareDatetime | None = Field(None, description="at most ten years ahead; absent = now")
+    expires_at: AwareDatetime | None = Field(None, description="after it the message is not sent")
+    idempotency_key: str | None = Field(
+        None, pattern=r"^[ -~]{1,200}$", description="same key and body: same answer; other body: 409"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a message was not accepted."""
+
+    code: str
+    field: str
+    reason: str
+
+    def document(self) -> dict[str, str]:
+        """Return what the client reads."""
+        return {"code": self.code, "field": self.field, "reason": self.reason}
+
+
+@dataclass(slots=True)
+class Draft:
+    """A message of the right form: its row, and what the clock has against it."""
+
+    row: dict[str, Any]
+    refusal: Refusal | None
+
+
+ONE = TypeAdapter(Message)
+_MANY = TypeAdapter(dict[Literal["messages"], Annotated[list[Message], Field(max_length=MAX_BATCH)]])
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+# Made once: json.dumps makes a new encoder for each call with options, which costs more than the encoding.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+# pydantic's error types -> our codes, which stay when pydantic's change
+_CODES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown_field",
+    "literal_error": "not_offered",
+    "string_pattern_mismatch": "format",
+    "string_too_short": "length",
+    "string_too_long": "length",
+    "too_long": "length",
+    "too_short": "length",
+    "timezone_aware": "no_time_zone",
+    "json_invalid": "not_json",
+    "finite_number": "not_finite",
+}
+
+
+def parse_message(body: bytes, client: str, now_us: int) -> Draft | Refusal:
+    """Return the draft of a request's body, or why it is refused."""
+    try:
+        return draft(ONE.validate_json(body), client, now_us)
+    except ValidationError as error:
+        return _refusal(error.errors(include_url=False, include_context=False, include_input=False)[0])
+
+
+def parse_batch(body: bytes, client: str, now_us: int) -> list[Draft | Refusal] | Refusal:
+    """Return a draft or a refusal for each item, or why the whole batch is refused."""
+    with suppress(ValidationError):
+        # In one pass where nothing is wrong; otherwise item by item, to name what is.
+        if messages := _MANY.validate_json(body).get("messages"):
+            return [draft(message, client, now_us) for message in messages]
+    try:
+        document = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return Refusal("not_json", "", "the body is not JSON")
+    if not isinstance(document, dict) or not isinstance(items := document.get("messages"), list):
+        return Refusal("wrong_type", "messages", "the body is an object with a list called messages")
+    if extra := set(document) - {"messages"}:
+        return Refusal("unknown_field", min(extra)[:64], "the body has no other field than messages")
+    if not 1 <= len(items) <= MAX_BATCH:
+        return Refusal("length", "messages", f"1 to {MAX_BATCH} messages at a time")
+    # Strict types differ between JSON and Python (a time is a text), so each item is read as JSON again.
+    return [parse_message(to_json(item), client, now_us) for item in items]
+
+
+def draft(message: Message, client: str, now_us: int) -> Draft | Refusal:
+    """Return a message's row; a refusal if its variables are too large."""
+    try:
+        variables = _CANONICAL(message.variables) if message.variables else "{}"
+    except ValueError:
+        return Refusal("not_finite", "variables", "numbers must be finite")
+    if len(variables) > MAX_VARIABLES_BYTES:
+        return Refusal("length", "variables", f"at most {MAX_VARIABLES_BYTES} bytes as ASCII JSON")
+    send_us = microseconds(message.send_at) if message.send_at is not None else None
+    expires_us = microseconds(message.expires_at) if message.expires_at is not None else None
+    channels = ",".join(message.channels)
+    priority = PRIORITIES.index(message.priority)
+    # No part can hold a line break: the forms of the names forbid it, and JSON writes it escaped.
+    content = (
+        f"{message.user_id}\n{message.campaign_id}\n{message.message_class}\n{priority}\n{channels}\n"
+        f"{send_us}\n{expires_us}\n{variables}"
+    )
+    due_us = max(send_us or 0, now_us)
+    key = message.idempotency_key
+    row = {
+        "client": client,
+        "id": new_id(now_us),
+        "campaign_id": message.campaign_id,
+        "user_id": message.user_id,
+        "class": message.message_class,
+        "channels": channels,
+        "variables": variables,
+        "priority": priority,
+        "send_us": due_us,
+        "expires_us": expires_us or 0,
+        "accepted_us": now_us,
+        "key_hash": None if key is None else hashlib.sha256(key.encode()).hexdigest(),
+        "body_hash": hashlib.sha256(content.encode()).hexdigest(),
+        "status": "accepted",
+        "status_us": now_us,
+        "claimed_us": 0,
+        "claimed_by": "",
+        "is_open": 1,
+        "due_us": due_us,
+    }
+    return Draft(row, _against_the_clock(send_us, expires_us, now_us))
+
+
+def _against_the_clock(send_us: int | None, expires_us: int | None, now_us: int) -> Refusal | None:
+    if send_us is not None and send_us < now_us - LATE_US:
+        return Refusal("past", "send_at", "more than five minutes ago")
+    if send_us is not None and send_us > now_us + AHEAD_US:
+        return Refusal("too_far", "send_at", "more than ten years ahead")
+    if expires_us is not None and expires_us <= max(send_us or 0, now_us):
+        return Refusal("past", "expires_at", "it must lie after now and after send_at")
+    return None
+
+
+def new_id(now_us: int) -> str:
+    """Return 32 hex digits: 12 of the millisecond, 20 at random."""
+    return f"{now_us // 1000:012x}{os.urandom(10).hex()}"
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an instant as whole microseconds since 1970, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def now() -> int:
+    """Return this instant in microseconds."""
+    return time.time_ns() // 1000
+
+
+def _refusal(error: Any) -> Refusal:
+    """Return pydantic's error in our words, without the keys of variables, which are input."""
+    kind, place = str(error["type"]), [str(part) for part in error["loc"]]
+    names = {field.alias or name for name, field in Message.model_fields.items()}
+    field = place[0] if place and place[0] in names else ""
+    code = _CODES.get(kind) or (
+        "not_a_time"
+        if kind.startswith(("datetime", "date_"))
+        else "wrong_type"
+        if "type" in kind
+        else "invalid"
+    )
+    if code == "unknown_field":
+        return Refusal(code, place[0][:64] if place else "", "a message has no such field")
+    return Refusal(code, field, str(error["msg"]))

@@ -1,0 +1,49 @@
+"""Run the intake's application on a port, by uvicorn, until SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from angelia.errors import InvalidInput
+from angelia.output import progress
+
+_BACKLOG = 2_048
+_GRACE_S = 30
+
+
+def serve(app: ASGIApp, host: str, port: int, ready_file: Path | None) -> None:
+    """Answer requests until SIGTERM or SIGINT; requests under way are answered first.
+
+    Raises:
+        InvalidInput: the port cannot be listened on.
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # uvicorn's has addresses in it
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise InvalidInput(
+                f"cannot listen on port {port}: {error.strerror}", fix="give another --port or --host"
+            ) from None
+        listener.listen(_BACKLOG)
+        progress(f"taking messages on port {listener.getsockname()[1]}")
+        if ready_file is not None:
+            ready_file.write_text(
+                json.dumps({"port": listener.getsockname()[1], "pid": os.getpid()}), "utf-8"
+            )
+        uvicorn.Server(config).run(sockets=[listener])

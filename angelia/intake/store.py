@@ -1,0 +1,267 @@
+"""Messages in the database: accept many drafts at once, read, cancel, claim what is due.
+
+Grain: message. Surprise: a claim is a lease. When it ends, the message is due again for whoever asks next,
+and a claimant that comes back later finds that it no longer holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from angelia.intake.database import answering, writing
+from angelia.intake.message import Draft, Refusal
+from angelia.intake.tables import PRIORITIES, messages
+
+STATUSES = ("accepted", "claimed", "handed_over", "cancelled", "expired")
+_AT_ONCE = 500  # keys a lookup: below every database's limit of parameters
+_TRIES = 3
+_CONFLICT = Refusal("idempotency_conflict", "idempotency_key", "this key came with another body before")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is durable; `repeated` if an earlier request brought it."""
+
+    id: str
+    accepted_us: int
+    repeated: bool
+
+
+Verdict = Accepted | Refusal
+
+
+class IntakeStore:
+    """The messages of all clients; safe to use from several threads and processes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        compiled = sa.insert(messages).compile(dialect=engine.dialect)
+        self._insert_sql, self._order = str(compiled), getattr(compiled, "positiontup", None)
+
+    def accept(self, drafts: Sequence[Draft]) -> list[Verdict]:
+        """Return a verdict for each draft; the accepted are durable when this returns.
+
+        Raises:
+            Unavailable: the database did not answer; whether it kept anything is unknown.
+        """
+        with answering(self._engine):
+            for left in reversed(range(_TRIES)):
+                try:
+                    with writing(self._engine) as connection:
+                        verdicts, rows = _judge(connection, drafts)
+                        if rows:
+                            self._insert(connection, rows)
+                    return verdicts
+                except sa.exc.IntegrityError:
+                    # Another process brought the same key meanwhile; now it is there to be looked up.
+                    if not left:
+                        raise
+        raise AssertionError("unreachable")
+
+    def get(self, client: str, message_id: str) -> Row | None:
+        """Return a client's message, None if it has no such message."""
+        query = sa.select(messages).where(messages.c.client == client, messages.c.id == message_id)
+        with answering(self._engine), self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else dict(row)
+
+    def newest(
+        self,
+        client: str,
+        now_us: int,
+        *,
+        status: str | None = None,
+        campaign_id: str | None = None,
+        from_us: int | None = None,
+        to_us: int | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Row]:
+        """Return a client's messages, the newest first, accepted in [from, to) and before an id."""
+        query = sa.select(messages).where(messages.c.client == client)
+        # An id begins with its millisecond, so a range of time is a range of the primary key.
+        if from_us is not None:
+            query = query.where(messages.c.id >= f"{-(-from_us // 1000):012x}")
+        if to_us is not None:
+            query = query.where(messages.c.id < f"{-(-to_us // 1000):012x}")
+        if before is not None:
+            query = query.where(messages.c.id < before)
+        if campaign_id is not None:
+            query = query.where(messages.c.campaign_id == campaign_id)
+        if status is not None:
+            query = query.where(_has_status(status, now_us))
+        query = query.order_by(messages.c.id.desc()).limit(limit)
+        with answering(self._engine), self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def cancel(self, client: str, message_id: str, now_us: int) -> bool:
+        """Cancel a message that is unclaimed and not expired; return whether this did it."""
+        change = (
+            sa.update(messages)
+            .where(messages.c.client == client, messages.c.id == message_id)
+            .where(_has_status("accepted", now_us))
+            .values(status="cancelled", status_us=now_us, is_open=0)
+        )
+        with answering(self._engine), writing(self._engine) as connection:
+            return connection.execute(change).rowcount == 1
+
+    def claim(self, claimant: str, now_us: int, limit: int, lease_us: int) -> list[Row]:
+        """Return due messages that the claimant alone holds until the lease ends.
+
+        High goes before medium before low, but a fifth of a claim is medium's and a tenth low's, if they have
+        so many. Messages that expired on the way are marked so.
+        """
+        with answering(self._engine), writing(self._engine) as connection:
+            due = [self._due(connection, priority, now_us, limit) for priority in range(len(PRIORITIES))]
+            taken: list[Row] = []
+            for rows, share in zip(due, share_out([len(rows) for rows in due], limit), strict=True):
+                taken += rows[:share]
+            expired = [row for row in taken if 0 < row["expires_us"] <= now_us]
+            live = [row for row in taken if not 0 < row["expires_us"] <= now_us]
+            _change(connection, expired, status="expired", status_us=now_us, is_open=0)
+            claim: Row = {
+                "status": "claimed",
+                "status_us": now_us,
+                "claimed_us": now_us,
+                "claimed_by": claimant,
+            }
+            _change(connection, live, **claim, due_us=now_us + lease_us)
+        return [row | claim | {"due_us": now_us + lease_us} for row in live]
+
+    def hand_over(self, claimant: str, rows: Sequence[Row], now_us: int) -> int:
+        """Close messages that the claimant still holds; return how many it held."""
+        with answering(self._engine), writing(self._engine) as connection:
+            return _change(
+                connection,
+                rows,
+                sa.and_(
+                    messages.c.status == "claimed",
+                    messages.c.claimed_by == claimant,
+                    messages.c.due_us > now_us,
+                ),
+                status="handed_over",
+                status_us=now_us,
+                is_open=0,
+            )
+
+    def _insert(self, connection: Connection, rows: list[Row]) -> None:
+        """Insert rows by the driver: numbers and texts need no work on each value."""
+        if self._order is None:
+            connection.exec_driver_sql(self._insert_sql, rows)
+        else:
+            connection.exec_driver_sql(self._insert_sql, list(map(itemgetter(*self._order), rows)))
+
+    def _due(self, connection: Connection, priority: int, now_us: int, limit: int) -> list[Row]:
+        query = due_query(priority, now_us, limit)
+        if connection.dialect.name != "sqlite":  # SQLite has one writer at a time anyway
+            query = query.with_for_update(skip_locked=True)
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def due_query(priority: int, now_us: int, limit: int) -> sa.Select[Any]:
+    """Return the query of a priority's due messages, oldest first: one range of an index."""
+    return (
+        sa.select(messages)
+        .where(messages.c.is_open == 1, messages.c.priority == priority, messages.c.due_us <= now_us)
+        .order_by(messages.c.due_us)
+        .limit(limit)
+    )
+
+
+def share_out(waiting: Sequence[int], limit: int) -> list[int]:
+    """Return how many of each priority a claim takes: high first, room kept for the rest.
+
+    A claim of less than ten keeps no room for low, one of less than five none for medium.
+    """
+    kept = [0, min(waiting[1], limit // 5), min(waiting[2], limit // 10)]
+    shares: list[int] = []
+    for rank, number in enumerate(waiting):
+        room = limit - sum(shares) - sum(kept[rank + 1 :])
+        shares.append(min(number, room))
+    return shares
+
+
+def effective_status(row: Row, now_us: int) -> str:
+    """Return a message's status; past its expiry it has expired, marked or not."""
+    is_over = 0 < row["expires_us"] <= now_us and row["status"] == "accepted"
+    return "expired" if is_over else str(row["status"])
+
+
+def _has_status(status: str, now_us: int) -> sa.ColumnElement[bool]:
+    is_over = sa.and_(messages.c.expires_us > 0, messages.c.expires_us <= now_us)
+    if status == "accepted":
+        return sa.and_(messages.c.status == "accepted", sa.not_(is_over))
+    if status == "expired":
+        return sa.or_(messages.c.status == "expired", sa.and_(messages.c.status == "accepted", is_over))
+    return messages.c.status == status
+
+
+def _judge(connection: Connection, drafts: Sequence[Draft]) -> tuple[list[Verdict], list[Row]]:
+    """Return a verdict for each draft, and the rows to insert."""
+    known = _known(connection, drafts)
+    verdicts: list[Verdict] = []
+    rows: list[Row] = []
+    for draft in drafts:
+        row = draft.row
+        key = (row["client"], row["key_hash"])
+        earlier = known.get(key) if row["key_hash"] is not None else None
+        if earlier is not None:
+            message_id, accepted_us, body_hash = earlier
+            is_same = body_hash == row["body_hash"]
+            verdicts.append(Accepted(message_id, accepted_us, True) if is_same else _CONFLICT)
+        elif draft.refusal is not None:
+            verdicts.append(draft.refusal)
+        else:
+            rows.append(row)
+            verdicts.append(Accepted(row["id"], row["accepted_us"], False))
+            if row["key_hash"] is not None:
+                known[key] = (row["id"], row["accepted_us"], row["body_hash"])
+    return verdicts, rows
+
+
+def _known(connection: Connection, drafts: Sequence[Draft]) -> dict[tuple[str, str], tuple[str, int, str]]:
+    """Return (client, key) -> (id, accepted, body) of the drafts' keys that were used before."""
+    by_client: dict[str, set[str]] = {}
+    for draft in drafts:
+        if draft.row["key_hash"] is not None:
+            by_client.setdefault(draft.row["client"], set()).add(draft.row["key_hash"])
+    c = messages.c
+    known = {}
+    for client, hashes in by_client.items():
+        for some in _slices(sorted(hashes)):
+            query = sa.select(c.key_hash, c.id, c.accepted_us, c.body_hash).where(
+                c.client == client, c.key_hash.in_(some)
+            )
+            for key, message_id, accepted_us, body in connection.execute(query):
+                known[client, key] = (message_id, accepted_us, body)
+    return known
+
+
+def _change(
+    connection: Connection, rows: Sequence[Row], where: sa.ColumnElement[bool] | None = None, **values: Any
+) -> int:
+    """Set values in rows named by their key, where a condition holds; return how many."""
+    by_client: dict[str, list[str]] = {}
+    for row in rows:
+        by_client.setdefault(row["client"], []).append(row["id"])
+    changed = 0
+    for client, ids in by_client.items():
+        for part in _slices(ids):
+            change = sa.update(messages).where(messages.c.client == client, messages.c.id.in_(part))
+            if where is not None:
+                change = change.where(where)
+            changed += connection.execute(change.values(**values)).rowcount
+    return changed
+
+
+def _slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]

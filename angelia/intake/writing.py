@@ -1,0 +1,113 @@
+"""Group commit: the drafts of many requests in one transaction, answered after it.
+
+While one transaction waits for the disk, requests gather, and the next takes them all: under load a wait for
+the disk is shared by hundreds of requests; an idle server commits each one at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from angelia.errors import AngeliaError
+from angelia.intake.database import Unavailable
+from angelia.intake.message import Draft
+from angelia.intake.store import IntakeStore, Verdict
+
+GROUP_ROWS = 5_000
+MAX_WAITING_ROWS = 50_000  # some seconds of work: who comes later is better asked to come again
+
+
+class Busy(AngeliaError):
+    """More is waiting than can be written in a few seconds."""
+
+
+@dataclass(slots=True)
+class _Request:
+    drafts: Sequence[Draft]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[list[Verdict]]
+
+
+class GroupWriter:
+    """One thread that writes what requests hand in; `close` writes what has come in, then ends."""
+
+    def __init__(self, store: IntakeStore) -> None:
+        self._store = store
+        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._waiting_rows = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="intake-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, drafts: Sequence[Draft]) -> list[Verdict]:
+        """Return a verdict for each draft once the accepted ones are durable.
+
+        Raises:
+            Busy: too much is waiting; nothing of this was taken.
+            Unavailable: the database did not answer.
+        """
+        with self._lock:
+            if self._waiting_rows and self._waiting_rows + len(drafts) > MAX_WAITING_ROWS:
+                raise Busy("the intake has more waiting than it can write soon", fix="try again in a second")
+            self._waiting_rows += len(drafts)
+        loop = asyncio.get_running_loop()
+        request = _Request(drafts, loop, loop.create_future())
+        self._queue.put(request)
+        return await request.answer
+
+    def close(self) -> None:
+        """Write what has come in, then end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        is_over = False
+        while not is_over:
+            group, rows = [], 0
+            request = self._queue.get()
+            while request is not None:
+                group.append(request)
+                rows += len(request.drafts)
+                if rows >= GROUP_ROWS or self._queue.empty():
+                    break
+                request = self._queue.get()
+            is_over = request is None
+            self._write_group(group)
+            with self._lock:
+                self._waiting_rows -= rows
+
+    def _write_group(self, group: list[_Request]) -> None:
+        if not group:
+            return
+        outcome: list[list[Verdict]] | Exception
+        try:
+            verdicts = iter(self._store.accept([draft for request in group for draft in request.drafts]))
+            outcome = [[next(verdicts) for _ in request.drafts] for request in group]
+        except (AngeliaError, sa.exc.SQLAlchemyError) as error:
+            if len(group) > 1 and not isinstance(error, Unavailable):
+                # The fault is one request's, and the others must not suffer from it.
+                for request in group:
+                    self._write_group([request])
+                return
+            outcome = error if isinstance(error, AngeliaError) else Unavailable("the database refused")
+        except Exception as error:  # noqa: BLE001 (a thread that dies would leave every request waiting)
+            outcome = error
+        for loop in {request.loop for request in group}:
+            mine = [number for number, request in enumerate(group) if request.loop is loop]
+            loop.call_soon_threadsafe(_answer, [group[number] for number in mine], outcome, mine)
+
+
+def _answer(requests: list[_Request], outcome: list[list[Verdict]] | Exception, numbers: list[int]) -> None:
+    for request, number in zip(requests, numbers, strict=True):
+        if request.answer.done():  # its client hung up
+            continue
+        if isinstance(outcome, Exception):
+            request.answer.set_exception(outcome)
+        else:
+            request.answer.set_result(outcome[number])

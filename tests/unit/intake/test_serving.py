@@ -1,0 +1,47 @@
+"""Serving: a port in use is one line, and SIGTERM ends server and writer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from angelia.cli import main
+from angelia.intake.api import create_app
+from angelia.intake.database import connect
+from angelia.intake.serving import serve
+
+
+def test_a_port_in_use_is_one_line(settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy, pytest.raises(SystemExit) as ended:
+        main(["intake", "serve", "--port", str(busy.getsockname()[1]), "--no-access-log"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: cannot listen on port")
+
+
+def test_sigterm_ends_a_server_that_listened(sqlite_url: str, tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    caught: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: caught.append(number))
+
+    def end() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end).start()
+    engine = connect(sqlite_url)
+    try:
+        serve(create_app(engine), "127.0.0.1", 0, ready)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        engine.dispose()
+    assert caught == [signal.SIGTERM]
+    assert not any(thread.name == "intake-writer" for thread in threading.enumerate())

@@ -1,0 +1,228 @@
+"""The store on each database: repeated keys, lists, cancelling, due messages, claims."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from angelia.errors import AngeliaError, InvalidInput
+from angelia.intake.database import Unavailable, connect, writing
+from angelia.intake.message import Draft, Refusal
+from angelia.intake.store import Accepted, IntakeStore, due_query, effective_status, share_out
+from angelia.intake.tables import messages, schema
+from tests.unit.intake.conftest import HOUR_US, NOW_US
+
+Make = Callable[..., Draft]
+
+
+def at(us: int) -> str:
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat()
+
+
+def test_a_key_answers_the_same_twice(any_engine: Engine, draft: Make) -> None:
+    store = IntakeStore(any_engine)
+    (first,) = store.accept([draft(idempotency_key="k")])
+    again, other, foreign = store.accept(
+        [
+            draft(idempotency_key="k", now_us=NOW_US + HOUR_US),
+            draft(idempotency_key="k", user_id="u2"),
+            draft(idempotency_key="k", client="bank"),
+        ]
+    )
+    assert isinstance(first, Accepted)
+    assert again == Accepted(first.id, NOW_US, True)
+    assert isinstance(other, Refusal)
+    assert other.code == "idempotency_conflict"
+    assert isinstance(foreign, Accepted)
+    assert not foreign.repeated
+    assert len(store.newest("shop", NOW_US)) == 1
+
+
+def test_a_key_twice_in_one_group_is_one_message(engine: Engine, draft: Make) -> None:
+    store = IntakeStore(engine)
+    first, second, other = store.accept(
+        [draft(idempotency_key="k"), draft(idempotency_key="k"), draft(idempotency_key="k", priority="low")]
+    )
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Accepted)
+    assert (first.id, second.repeated) == (second.id, True)
+    assert isinstance(other, Refusal)
+
+
+def test_a_repeat_after_its_time_gets_the_first_answer(engine: Engine, draft: Make) -> None:
+    store = IntakeStore(engine)
+    timed = {"send_at": at(NOW_US + HOUR_US), "idempotency_key": "k"}
+    (first,) = store.accept([draft(**timed)])
+    again, fresh = store.accept(
+        [
+            draft(now_us=NOW_US + 9 * HOUR_US, **timed),
+            draft(now_us=NOW_US + 9 * HOUR_US, send_at=at(NOW_US + HOUR_US)),
+        ]
+    )
+    assert isinstance(first, Accepted)
+    assert isinstance(again, Accepted)
+    assert again.id == first.id
+    assert isinstance(fresh, Refusal)
+    assert fresh.code == "past"
+
+
+def test_writers_racing_on_keys_keep_each_once(any_engine: Engine, draft: Make) -> None:
+    store, verdicts = IntakeStore(any_engine), []
+    barrier = threading.Barrier(3)
+
+    def write() -> None:
+        barrier.wait()
+        for start in range(0, 60, 20):
+            verdicts.extend(store.accept([draft(idempotency_key=f"k{start + i}") for i in range(20)]))
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(verdicts) == 180
+    accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
+    assert len(accepted) == 180
+    assert sum(not verdict.repeated for verdict in accepted) == 60 == len({v.id for v in accepted})
+
+
+def test_lists_page_by_time_campaign_and_status(any_engine: Engine, draft: Make) -> None:
+    store = IntakeStore(any_engine)
+    times = [NOW_US + i * HOUR_US for i in range(4)]
+    store.accept([draft(now_us=us, campaign_id=f"c{i % 2}") for i, us in enumerate(times)])
+    store.accept([draft(client="bank")])
+    page = store.newest("shop", times[3], limit=3)
+    assert [row["accepted_us"] for row in page] == times[:0:-1]
+    assert [row["accepted_us"] for row in store.newest("shop", times[3], before=page[-1]["id"])] == times[:1]
+    within = store.newest("shop", times[3], from_us=times[1], to_us=times[3])
+    assert [row["accepted_us"] for row in within] == [times[2], times[1]]
+    assert len(store.newest("shop", times[3], campaign_id="c1")) == 2
+    assert store.cancel("shop", page[0]["id"], times[3])
+    assert [row["id"] for row in store.newest("shop", times[3], status="cancelled")] == [page[0]["id"]]
+    assert len(store.newest("shop", times[3], status="accepted")) == 3
+
+
+def test_only_a_waiting_message_is_cancelled(engine: Engine, draft: Make) -> None:
+    store = IntakeStore(engine)
+    waiting, over, taken = store.accept(
+        [draft(), draft(expires_at=at(NOW_US + 5_000_000)), draft(priority="high")]
+    )
+    assert isinstance(waiting, Accepted)
+    assert isinstance(over, Accepted)
+    assert isinstance(taken, Accepted)
+    (claimed,) = store.claim("d1", NOW_US, 1, HOUR_US)
+    assert claimed["id"] == taken.id
+    later = NOW_US + 5_000_000
+    assert not store.cancel("bank", waiting.id, later)
+    assert [store.cancel("shop", each.id, later) for each in (waiting, over, taken)] == [True, False, False]
+    row = store.get("shop", over.id)
+    assert row is not None
+    assert effective_status(row, later) == "expired"
+    assert effective_status(row, later - 1) == "accepted"
+    assert [listed["id"] for listed in store.newest("shop", later, status="expired")] == [over.id]
+
+
+def test_a_claim_is_one_claimants_until_it_lapses(any_engine: Engine, draft: Make) -> None:
+    store = IntakeStore(any_engine)
+    store.accept(
+        [draft(), draft(priority="high"), draft(send_at=at(NOW_US + HOUR_US)), draft(priority="low")]
+    )
+    first = store.claim("d1", NOW_US, 9, 60_000_000)
+    assert [row["priority"] for row in first] == [0, 1, 2]
+    assert store.claim("d2", NOW_US + 59_999_999, 9, 60_000_000) == []
+    lapsed = store.claim("d2", NOW_US + 60_000_000, 9, 60_000_000)
+    assert {row["id"] for row in lapsed} == {row["id"] for row in first}
+    assert store.hand_over("d1", first, NOW_US + 60_000_001) == 0
+    assert store.hand_over("d2", lapsed, NOW_US + 60_000_001) == 3
+    assert store.claim("d3", NOW_US + HOUR_US - 1, 9, 1) == []
+    assert len(store.claim("d3", NOW_US + HOUR_US, 9, 1)) == 1
+
+
+def test_claimants_racing_share_without_overlap(any_engine: Engine, draft: Make) -> None:
+    store, held = IntakeStore(any_engine), []
+    store.accept([draft(user_id=f"u{i}") for i in range(120)])
+    barrier = threading.Barrier(3)
+
+    def take(name: str) -> None:
+        barrier.wait()
+        while rows := store.claim(name, NOW_US + 1, 10, HOUR_US):
+            held.extend(row["id"] for row in rows)
+
+    threads = [threading.Thread(target=take, args=(f"d{i}",)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    held += [row["id"] for row in store.claim("last", NOW_US + 1, 999, HOUR_US)]
+    assert len(held) == len(set(held)) == 120
+
+
+def test_an_expired_message_is_not_claimed(engine: Engine, draft: Make) -> None:
+    store = IntakeStore(engine)
+    (kept,) = store.accept([draft(expires_at=at(NOW_US + 1_000_000))])
+    assert isinstance(kept, Accepted)
+    assert store.claim("d", NOW_US + 1_000_000, 9, HOUR_US) == []
+    row = store.get("shop", kept.id)
+    assert row is not None
+    assert (row["status"], row["is_open"]) == ("expired", 0)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "limit", "shares"),
+    [
+        ([100, 100, 100], 10, [7, 2, 1]),
+        ([100, 0, 100], 10, [9, 0, 1]),
+        ([3, 100, 100], 10, [3, 6, 1]),
+        ([0, 1, 100], 10, [0, 1, 9]),
+        ([100, 100, 100], 1, [1, 0, 0]),
+        ([1, 1, 1], 10, [1, 1, 1]),
+    ],
+)
+def test_a_claim_starves_no_priority(waiting: list[int], limit: int, shares: list[int]) -> None:
+    assert share_out(waiting, limit) == shares
+
+
+def test_the_due_query_reads_one_range_of_its_index(engine: Engine) -> None:
+    text = due_query(0, NOW_US, 10).compile(engine, compile_kwargs={"literal_binds": True})
+    with engine.connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    assert plan == ["SEARCH intake_messages USING INDEX intake_due (is_open=? AND priority=? AND due_us<?)"]
+
+
+def test_a_database_that_is_down_is_unavailable(engine: Engine, draft: Make) -> None:
+    with writing(engine) as connection:
+        messages.drop(connection)
+    with pytest.raises(Unavailable, match="does not answer"):
+        IntakeStore(engine).accept([draft()])
+
+
+def test_newer_tables_are_left_alone(engine: Engine, sqlite_url: str) -> None:
+    with writing(engine) as connection:
+        connection.execute(sa.insert(schema), {"revision": 99})
+    with pytest.raises(AngeliaError, match="schema 99"):
+        connect(sqlite_url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "postgresql+nodriver://u:secret@h/d"])
+def test_an_address_that_is_none_is_one_line(url: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        connect(url)
+    assert "secret" not in caught.value.one_line()
+
+
+def test_processes_meeting_at_an_empty_file_agree(tmp_path: Path) -> None:
+    url, engines = f"sqlite:///{tmp_path / 'new.db'}", []
+    threads = [threading.Thread(target=lambda: engines.append(connect(url))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(engines) == 4
+    for engine in engines:
+        engine.dispose()
