@@ -82,7 +82,7 @@ def read_panel(
     conversion: str,
     cap: float | None = None,
 ) -> Panel:
-    """Return the panel of the nights of `days` that were planned and whose events have begun to arrive.
+    """Return the panel of the planned nights of `days` whose events have begun to arrive.
 
     Raises:
         NotFound: no night of the span was planned, or no events have arrived for any.
