@@ -100,10 +100,7 @@ def ratios(panel: Panel) -> list[Ratio]:
     """Return each scope's test of its sides' sizes."""
     tests = []
     for scope, share in sorted(panel.shares.items(), key=lambda item: (item[0] != "all", item[0])):
-        moments = panel.moments.get((scope, METRICS[0]))
-        if moments is None:
-            continue
-        n_treated, n_holdout = int(moments.treated.n[-1]), int(moments.holdout.n[-1])
+        n_treated, n_holdout = panel.sizes.get(scope, (0, 0))
         p = None if share is None else mismatch_p(n_holdout, n_treated, share)
         tests.append(Ratio(scope, n_treated, n_holdout, share, p, p is not None and p < ALARM))
     return tests

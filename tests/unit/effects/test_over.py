@@ -175,6 +175,27 @@ def test_sides_of_the_wrong_size_raise_an_alarm(lake: Lake, night: Any, capsys: 
     assert next(test for test in result["ratios"] if test["scope"] == "all")["alarm"]
 
 
+def test_a_holdout_that_nobody_is_in_raises_an_alarm(lake: Lake, night: Any, capsys: Any) -> None:
+    catalog = lake.read(lake.require("catalog_snapshot", ds=DS)).to_pylist()
+    for row in catalog:
+        if row["id"] == "weekly_digest":
+            row["body"] = row["body"].replace('"holdout_pct": 0', '"holdout_pct": 20')
+    put(lake, "catalog_snapshot", pa.Table.from_pylist(catalog), ds=DS)
+    code, result, error = run(capsys, "over", "--from", DS, "--to", DS)
+    assert code == 2
+    assert "the sides of weekly_digest are not" in error
+    assert all(row["scope"] != "weekly_digest" for row in result["effects"])
+
+
+def test_nothing_stands_out_while_events_still_come(lake: Lake, night: Any, capsys: Any) -> None:
+    words = ("over", "--from", DS, "--to", DS, "--planned-nights", "1")
+    before = row_of(run(capsys, *words)[1], "active_days")
+    spend(lake, "2026-11-17", [])
+    after = row_of(run(capsys, *words)[1], "active_days")
+    assert (before["stands_out"], after["stands_out"]) == (False, True)
+    assert before["unadjusted"] == pytest.approx(after["unadjusted"])
+
+
 def test_what_few_people_did_has_no_interval(lake: Lake, night: Any, capsys: Any) -> None:
     _, result, _ = run(capsys, "over", "--from", DS, "--to", DS)
     row = row_of(result, "unsubscribed")
