@@ -74,6 +74,11 @@ COMMANDS = {
         "report",
         "Write a night's report as one self-contained HTML page.",
     ),
+    "effects": (
+        "angelia.commands.report",
+        "effects_app",
+        "What messages were worth over many nights, and how long until an effect can be seen.",
+    ),
     "loop": (
         "angelia.commands.loop",
         "command",

@@ -1,13 +1,15 @@
-"""`angelia report`: the night as one HTML page, and its effects as a dataset.
+"""`angelia report` and `angelia effects`: a night as an HTML page, and the effects of many nights.
 
 Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
 through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
-it, but publishes no effects and ends with exit code 2.
+it, but publishes no effects and ends with exit code 2. `angelia effects` writes nothing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,9 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.sources import NAME
 from angelia.drawing.files import require_writable, write_text
 from angelia.effects.findings import Findings
+from angelia.effects.over import METRICS, PLANNED_NIGHTS, Effect, Estimate, Ratio, effects, grown, ratios
+from angelia.effects.panel import Panel, read_panel
+from angelia.effects.power import MOST_NIGHTS, power
 from angelia.effects.report import render
 from angelia.effects.sources import Sources, find_sources, register
 from angelia.effects.summary import summary
@@ -30,7 +35,26 @@ from angelia.effects.tables import Table, run_tables
 from angelia.errors import GateClosed, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
-from angelia.output import DsOption, JsonFlag, emit
+from angelia.output import DsOption, JsonFlag, days_between, emit
+
+effects_app = typer.Typer(no_args_is_help=True)
+FirstDay = Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First night.")]
+LastDay = Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last night.")]
+Conversion = Annotated[str, typer.Option("--conversion", help="Event type that counts as a conversion.")]
+DayCap = Annotated[
+    float | None,
+    typer.Option("--cap", help="Most of a person's money of a day that counts; default: from history."),
+]
+Planned = Annotated[
+    int,
+    typer.Option(
+        "--planned-nights",
+        min=1,
+        max=MOST_NIGHTS,
+        help="How long the comparison is meant to run: always-valid intervals are narrowest there. Choose "
+        "it before looking.",
+    ),
+]
 
 
 def report(
@@ -72,11 +96,7 @@ def run_report(
     from angelia.quality import verdicts
     from angelia.quality.publish import publish_report, report_name, reports_folder
 
-    if not re.fullmatch(NAME, conversion):
-        raise InvalidInput(
-            "--conversion is not an event type",
-            fix=f"give a type that events carry, such as purchase; it matches {NAME}",
-        )
+    _require_conversion(conversion)
     lake = open_lake(settings=settings)
     sources = find_sources(lake, ds, settings.lead_hours)
     if sources.one("decisions") is None:
@@ -112,6 +132,168 @@ def run_report(
     if summary_json:
         write_text(summary_json, json.dumps(result, indent=1, sort_keys=True) + "\n")
     return result
+
+
+def _require_conversion(conversion: str) -> None:
+    if not re.fullmatch(NAME, conversion):
+        raise InvalidInput(
+            "--conversion is not an event type",
+            fix=f"give a type that events carry, such as purchase; it matches {NAME}",
+        )
+
+
+@effects_app.command("over")
+def over(
+    first: FirstDay,
+    last: LastDay,
+    conversion: Conversion = "purchase",
+    cap: DayCap = None,
+    planned: Planned = PLANNED_NIGHTS,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare everyone with the holdouts over many nights: conversion, money, days, unsubscribes.
+
+    An alarm about the sides' sizes ends with exit code 2, after the figures.
+    """
+    panel = _panel(first, last, conversion, cap)
+    rows, tests = effects(panel, planned), ratios(panel)
+    result = {
+        "nights": [night.ds for night in panel.nights],
+        "observed_until": panel.observed_until,
+        "is_growing": panel.is_growing,
+        "conversion": conversion,
+        "planned_nights": planned,
+        "cap": dataclasses.asdict(panel.cap),
+        "not_adjusted": panel.history,
+        "left_out": dict(panel.left_out),
+        "ratios": [dataclasses.asdict(test) for test in tests],
+        "effects": [dataclasses.asdict(row) for row in rows],
+    }
+    emit(result, _over_lines(panel, rows, tests), as_json)
+    alarms = [test.scope for test in tests if test.alarm]
+    if alarms:
+        raise GateClosed(
+            f"the sides of {', '.join(alarms)} are not as large as the hash makes them",
+            fix="trust no difference of these scopes; look for what changes who is considered on one side",
+        )
+
+
+@effects_app.command("power")
+def until_seen(
+    first: FirstDay,
+    last: LastDay,
+    effect_pct: Annotated[
+        float, typer.Option("--effect-pct", help="Effect to see, in % of the holdout's mean.")
+    ],
+    metric: Annotated[str, typer.Option("--metric", help=f"One of {', '.join(METRICS)}.")] = "revenue",
+    scope: Annotated[str, typer.Option("--scope", help="A campaign, or all.")] = "all",
+    holdout_pct: Annotated[
+        float | None, typer.Option("--holdout-pct", help="Another share held out; default: as it is.")
+    ] = None,
+    conversion: Conversion = "purchase",
+    cap: DayCap = None,
+    planned: Planned = PLANNED_NIGHTS,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say how many nights pass until an effect is seen four times of five, from the nights so far."""
+    if not (math.isfinite(effect_pct) and effect_pct):
+        raise InvalidInput("--effect-pct is zero or no number", fix="give the effect to see, such as 5")
+    if metric not in METRICS:
+        raise InvalidInput(f"--metric is none of {', '.join(METRICS)}", fix="choose one of them")
+    if holdout_pct is not None and not 0 < holdout_pct < 100:
+        raise InvalidInput("--holdout-pct is not between 0 and 100", fix="give a share such as 10")
+    panel = _panel(first, last, conversion, cap)
+    growth = grown(panel, scope, metric)
+    if growth is None:
+        scopes = ", ".join(sorted({name for name, _ in panel.moments})) or "none"
+        raise NotFound(
+            f"too little happened in scope {scope} to tell how {metric} varies",
+            fix=f"name more nights, or one of these scopes with people on both sides: {scopes}",
+        )
+    moments = panel.moments[scope, metric]
+    n_treated, n_holdout = float(moments.treated.n[-1]), float(moments.holdout.n[-1])
+    if holdout_pct is not None:
+        n_holdout, n_treated = (
+            (n_treated + n_holdout) * share for share in (holdout_pct / 100, 1 - holdout_pct / 100)
+        )
+    answer = power(growth, n_treated, n_holdout, effect_pct / 100, planned)
+    result = {
+        "scope": scope,
+        "metric": metric,
+        "effect_pct": effect_pct,
+        "n_treated": round(n_treated),
+        "n_holdout": round(n_holdout),
+        "mean_a_night": growth.mean,
+        "nights_one_look": answer.fixed_nights,
+        "nights_any_look": answer.sequential_nights,
+        "smallest_effect_pct": {str(n): 100 * least for n, least in answer.smallest},
+    }
+
+    def after(nights: int | None) -> str:
+        return f"not within {MOST_NIGHTS} nights" if nights is None else f"after {nights} nights"
+
+    lines = [
+        f"{metric} of {scope}: {growth.mean:.4g} a person and night, {n_treated:,.0f} people and "
+        f"{n_holdout:,.0f} held out",
+        f"an effect of {effect_pct:+g} % is seen four times of five",
+        f"  by one look at the end  {after(answer.fixed_nights)}",
+        f"  looking every day       {after(answer.sequential_nights)}",
+        "smallest effect seen by one look: "
+        + ", ".join(f"{n} nights {100 * least:.3g} %" for n, least in answer.smallest),
+    ]
+    emit(result, lines, as_json)
+
+
+def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
+    days = days_between(first, last)
+    _require_conversion(conversion)
+    if cap is not None and not (math.isfinite(cap) and cap > 0):
+        raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
+    settings = load_settings()
+    with _connection() as connection:
+        return read_panel(
+            connection,
+            open_lake(settings=settings),
+            days,
+            lead_hours=settings.lead_hours,
+            conversion=conversion,
+            cap=cap,
+        )
+
+
+def _over_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
+    def span(found: Estimate) -> str:
+        return (
+            f"{found.difference:+.4g}  once [{found.low:+.4g}, {found.high:+.4g}]  "
+            f"always [{found.always_low:+.4g}, {found.always_high:+.4g}]"
+        )
+
+    yield f"nights {panel.nights[0].ds} to {panel.nights[-1].ds}: {len(panel.nights)} planned"
+    for row in rows:
+        yield (
+            f"{row.scope}  {row.metric}  {row.n_treated:,} people {row.mean_treated:.4g}, "
+            f"{row.n_holdout:,} held out {row.mean_holdout:.4g}"
+            + ("  STANDS OUT" if row.stands_out else "  stands out if looked at once" * row.stands_out_once)
+        )
+        for name in ("unadjusted", "adjusted", "total"):
+            if (found := getattr(row, name)) is not None:
+                yield f"  {name:<11} {span(found)}"
+        if row.why_none:
+            yield f"  no interval: {row.why_none}"
+    for test in tests:
+        p = "share changed between nights" if test.p_value is None else f"p {test.p_value:.3g}"
+        yield f"sides of {test.scope}: {p}" + ("  ALARM" if test.alarm else "")
+    if panel.cap.amount is not None:
+        yield (
+            f"a day's money counts up to {panel.cap.amount:,.2f} ({panel.cap.origin}); "
+            f"{panel.cap.n_days_cut:,} days were cut by {panel.cap.money_cut:,.2f}"
+        )
+    if panel.history:
+        yield f"not adjusted: {panel.history}"
+    if panel.is_growing:
+        yield f"events have arrived up to {panel.observed_until}: figures still grow, none stands out yet"
+    for reason, n in panel.left_out.items():
+        yield f"left out: {n:,} {reason}"
 
 
 def publish_effects(lake: Lake, sources: Sources, table: Table, conversion: str) -> Commit:

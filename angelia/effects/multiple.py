@@ -14,13 +14,18 @@ def holm(rows: Sequence[tuple[float, float, float]], level: float = 0.05) -> lis
     The standard error is that of the interval's side towards zero, so a single interval stands out exactly
     where it excludes zero.
     """
-    ranked = sorted((_p_value(*row), i) for i, row in enumerate(rows))
-    found = [False] * len(rows)
+    return holm_p([_p_value(*row) for row in rows], level)
+
+
+def holm_p(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
+    """Return which of many p-values stand out at a family-wise `level` (Holm 1979, step down)."""
+    ranked = sorted((p, i) for i, p in enumerate(p_values))
+    stands_out = [False] * len(p_values)
     for rank, (p, i) in enumerate(ranked):
-        if p > level / (len(rows) - rank):
+        if p > level / (len(p_values) - rank):
             break
-        found[i] = True
-    return found
+        stands_out[i] = True
+    return stands_out
 
 
 def _p_value(difference: float, low: float, high: float) -> float:

@@ -8,7 +8,7 @@ Everything a report shows comes from these views, so two reports with the same l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -114,20 +114,24 @@ def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: Sources
     """
     connection.execute("SET TimeZone = 'UTC'")
     for name, commits in sources.commits.items():
-        columns = ", ".join(
-            f"CAST({identifier(c.name)} AS {sql_type(c.type)}) AS {identifier(c.name)}"
-            for c in dataset(name).columns
+        view(connection, lake, name, commits)
+
+
+def view(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, commits: Sequence[Commit]) -> None:
+    """Make or replace a dataset's view over some commits; it is empty where there are none."""
+    columns = ", ".join(
+        f"CAST({identifier(c.name)} AS {sql_type(c.type)}) AS {identifier(c.name)}"
+        for c in dataset(name).columns
+    )
+    paths = [path for commit in commits for path in lake.paths(commit)]
+    if paths:
+        files = ", ".join(map(literal, paths))
+        body = (
+            f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
         )
-        paths = [path for commit in commits for path in lake.paths(commit)]
-        if paths:
-            files = ", ".join(map(literal, paths))
-            body = (
-                f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false, "
-                f"union_by_name = true)"
-            )
-        else:
-            nothing = ", ".join(
-                f"CAST(NULL AS {sql_type(c.type)}) AS {identifier(c.name)}" for c in dataset(name).columns
-            )
-            body = f"SELECT {nothing} WHERE FALSE"
-        connection.execute(f"CREATE VIEW {identifier(name)} AS {body}")
+    else:
+        nothing = ", ".join(
+            f"CAST(NULL AS {sql_type(c.type)}) AS {identifier(c.name)}" for c in dataset(name).columns
+        )
+        body = f"SELECT {nothing} WHERE FALSE"
+    connection.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {body}")

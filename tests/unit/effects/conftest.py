@@ -283,6 +283,7 @@ def _catalog() -> list[dict[str, Any]]:
                 "name": name,
                 "audience": "everyone",
                 "experiment": "copy_test" if name == "price_drop" else None,
+                "holdout_pct": 10.87 if name == "price_drop" else 0,  # of who did not opt out, see `_choice`
                 "guarantee": "at_least_once" if name == "order_update" else "at_most_once",
             }
         )
