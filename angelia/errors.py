@@ -45,8 +45,6 @@ class AngeliaError(Exception):
         super().__init__(message)
         self.message = " ".join(message.split())
         self.fix = " ".join(fix.split()) if fix else None
-        if self.fix:  # a traceback is all that comes back from a Spark executor: the fix has to be in it
-            self.add_note(f"fix: {self.fix}")
 
     def one_line(self) -> str:
         """Return `message; fix` without line breaks."""

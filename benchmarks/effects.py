@@ -98,7 +98,7 @@ def _pct(share: float) -> float:
 
 
 def _read(line: Track, truth: F64) -> dict[str, float]:
-    """Return coverage of the truth, at the last look and at every look, and the bias in standard errors."""
+    """Return coverage of the truth at the last and at every look, and the bias in errors."""
     off = np.abs(line.difference - truth[:, None])
     once = off[-1] <= Z_FIXED * line.error[-1]
     always = off <= multiplier(line.time, mixture(len(truth))) * line.error
@@ -111,7 +111,7 @@ def _read(line: Track, truth: F64) -> dict[str, float]:
 
 
 def _errs(line: Track) -> tuple[float, float]:
-    """Return how often daily looks see an effect that is not there: with fixed intervals, with ours."""
+    """Return how often daily looks see an effect that is not there, fixed and ours."""
     z = np.abs(line.difference) / line.error
     wide = multiplier(line.time, mixture(len(z)))
     return _pct((z > Z_FIXED).any(axis=0).mean()), _pct((z > wide).any(axis=0).mean())
@@ -142,7 +142,7 @@ def _chances(rng: np.random.Generator, month: Month, n: int) -> F64:
 
 
 def _repeat(month: Month, people: int, held: float, repetitions: int, seed: int) -> Mapping[str, Track]:
-    """Return each metric's track, plain and adjusted, with arrays of shape (nights, repetitions)."""
+    """Return each metric's track, plain and adjusted, shape (nights, repetitions)."""
     rows: dict[tuple[str, bool], list[Side]] = {}
     for repetition in range(repetitions):
         rng = np.random.default_rng([seed, 2, repetition])

@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame
 from angelia.contracts import dataset
 from angelia.lake import FileEntry, Lake
 from angelia.users.days import aggregate_events, distinct_events, distinct_pushes
+from spark_jobs._session import fix_in_traceback
 
 Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
@@ -43,9 +44,10 @@ class Target:
         """Write one group's rows of one day and return the entry as text."""
         first = (group << self.group_bits) >> self.shard_bits
         last = (((group + 1) << self.group_bits) - 1) >> self.shard_bits
-        lake = Lake.open(self.url, branch=self.branch, endpoint=self.endpoint)
         name = f"shards-{first:05d}-{last:05d}.parquet"
-        return lake.write_file(self.name, self.folders[day], rows, name, shards=(first, last)).to_json()
+        with fix_in_traceback():
+            lake = Lake.open(self.url, branch=self.branch, endpoint=self.endpoint)
+            return lake.write_file(self.name, self.folders[day], rows, name, shards=(first, last)).to_json()
 
 
 def event_writer(target: Target) -> Writer:

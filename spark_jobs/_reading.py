@@ -20,6 +20,7 @@ from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
+from spark_jobs._session import fix_in_traceback
 
 Window = list[tuple[int, Commit]]
 
@@ -51,8 +52,9 @@ def read_dataset(
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                table = lake.read_file(files[index], columns)
-                table = table if change is None else change(table)
+                with fix_in_traceback():
+                    table = lake.read_file(files[index], columns)
+                    table = table if change is None else change(table)
                 for position, field in enumerate(table.schema):
                     if pa.types.is_unsigned_integer(field.type):  # Spark has no unsigned integers
                         table = table.set_column(position, field.name, table[field.name].cast(pa.int64()))

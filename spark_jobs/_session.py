@@ -158,7 +158,8 @@ def run_shards(
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                result = work(shards[index])
+                with fix_in_traceback():
+                    result = work(shards[index])
                 answer = json.dumps(
                     {"files": [entry.to_json() for entry in result.files], "stats": result.stats}
                 )
@@ -191,6 +192,19 @@ def all_shards(index: Commit) -> range:
         if index.meta["n_users"]
         else 0
     )
+
+
+@contextmanager
+def fix_in_traceback() -> Iterator[None]:
+    """Add the fix of an operator's error to its traceback.
+
+    The traceback is all that comes back from an executor."""
+    try:
+        yield
+    except AngeliaError as error:
+        if error.fix:
+            error.add_note(f"fix: {error.fix}")
+        raise
 
 
 _RAISED = re.compile(r"^angelia\.errors\.[A-Z]\w+: (?P<message>.+)(?:\n(?:fix: (?P<fix>.+)))?", re.MULTILINE)

@@ -38,12 +38,14 @@ from spark_jobs._session import (
     ShardResult,
     all_shards,
     arg_parser,
+    fix_in_traceback,
     open_judged,
     run_job,
     run_shards,
     spark_session,
 )
 
+COUNTED = ["event_type", "n_events", "value_sum"]
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
 
 
@@ -243,18 +245,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder, zone = attempt.folder, settings.default_timezone
 
         def write(group: pa.Table) -> pa.Table:
-            shard = group["shard"][0].as_py()
-            table, refused = shard_features(
-                group.sort_by("ordinal"),
-                read_window(lake, "user_days", days, ["event_type", "n_events", "value_sum"], shard, bits),
-                read_window(lake, "user_pushes", pushes, ["kind"], shard, bits),
-                lake.read_log("suppressions"),
-                ds=ds, last=WINDOW_DAYS - 1, population_rate=rate, default_timezone=zone,
-            )  # fmt: skip
-            entry = lake.write_file(
-                "user_features", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard)
-            )
-            return pa.table({"entry": [entry.to_json()], "refused": [json.dumps(refused)]})
+            with fix_in_traceback():
+                shard = group["shard"][0].as_py()
+                table, refused = shard_features(
+                    group.sort_by("ordinal"),
+                    read_window(lake, "user_days", days, COUNTED, shard, bits),
+                    read_window(lake, "user_pushes", pushes, ["kind"], shard, bits),
+                    lake.read_log("suppressions"),
+                    ds=ds, last=WINDOW_DAYS - 1, population_rate=rate, default_timezone=zone,
+                )  # fmt: skip
+                entry = lake.write_file(
+                    "user_features", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard)
+                )
+                return pa.table({"entry": [entry.to_json()], "refused": [json.dumps(refused)]})
 
         rows = (
             people.repartition(max(len(shards), 1), "shard")

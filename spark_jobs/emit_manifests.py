@@ -45,7 +45,14 @@ from angelia.output import progress
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
 from spark_jobs._endpoints import living, owned, read_endpoints
-from spark_jobs._session import all_shards, arg_parser, open_judged, run_job, spark_session
+from spark_jobs._session import (
+    all_shards,
+    arg_parser,
+    fix_in_traceback,
+    open_judged,
+    run_job,
+    spark_session,
+)
 
 PART_ROWS = 100_000
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
@@ -268,7 +275,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                table = messages_of_shard(lake, decisions, features, catalog, held, shards[index])
+                with fix_in_traceback():
+                    table = messages_of_shard(lake, decisions, features, catalog, held, shards[index])
                 yield from table.set_column(3, "ordinal", table["ordinal"].cast(pa.int64())).to_batches(
                     max_chunksize=65_536
                 )

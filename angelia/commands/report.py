@@ -1,4 +1,4 @@
-"""`angelia report` and `angelia effects`: a night as an HTML page, and the effects of many nights.
+"""`angelia report` and `angelia effects`: a night as a page, the effects of many.
 
 Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
 through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
@@ -151,7 +151,7 @@ def over(
     planned: Planned = PLANNED_NIGHTS,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare everyone with the holdouts over many nights: conversion, money, days, unsubscribes.
+    """Compare everyone with the holdouts over many nights, in conversions and money.
 
     An alarm about the sides' sizes ends with exit code 2, after the figures.
     """
@@ -195,7 +195,7 @@ def until_seen(
     planned: Planned = PLANNED_NIGHTS,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say how many nights pass until an effect is seen four times of five, from the nights so far."""
+    """Say after how many nights an effect is seen four times of five."""
     if not (math.isfinite(effect_pct) and effect_pct):
         raise InvalidInput("--effect-pct is zero or no number", fix="give the effect to see, such as 5")
     if metric not in METRICS:

@@ -1,4 +1,4 @@
-"""Differences between two sides of a panel, with and without regression on history, as a pure kernel.
+"""Differences between two sides of a panel, with and without regression on history.
 
 Everything is computed from means, variances and covariances, which SQL or NumPy provide; so a million persons
 are sixteen numbers a look. Arrays have the shape (looks, ...): a figure is cumulative up to its look.
@@ -15,7 +15,7 @@ from angelia.effects.sequences import F64, clock
 
 @dataclass(frozen=True)
 class Side:
-    """One side's moments at each look; x is history, y the outcome so far, p the outcome one look before.
+    """One side's moments at each look, of history x, outcome y, and outcome a look before p.
 
     `old_` moments are over those who had entered by the look before; in the first row they are not read.
     """
@@ -34,7 +34,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Track:
-    """A difference per person at each look, its standard error, and the clock of the confidence sequence."""
+    """A difference per person at each look, its standard error, and the sequence's clock."""
 
     difference: F64
     error: F64

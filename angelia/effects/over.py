@@ -107,7 +107,7 @@ def ratios(panel: Panel) -> list[Ratio]:
 
 
 def grown(panel: Panel, scope: str, metric: str) -> Growth | None:
-    """Return how a metric's outcome grows over the nights; None where too few people did anything."""
+    """Return how a metric's outcome grows over the nights, or None if too few people acted."""
     moments = panel.moments.get((scope, metric))
     first = None if moments is None else _first_thick(moments)
     if moments is None or first is None:

@@ -177,7 +177,7 @@ def _enter(
     nights: Sequence[NightScope],
     plans: Mapping[str, Commit],
 ) -> dict[str, float | None]:
-    """Make `entered`, a row per scope and person, night by night; return each scope's configured share."""
+    """Make `entered`, a row per scope and person; return each scope's configured share."""
     connection.execute(
         "CREATE TEMP TABLE entered (scope VARCHAR, user_id VARCHAR, entry INTEGER, is_any BOOLEAN, is_every "
         "BOOLEAN)"
@@ -270,7 +270,7 @@ def _cap(connection: duckdb.DuckDBPyConnection, given: float | None, history_end
 
 
 def _history(connection: duckdb.DuckDBPyConnection, cap: Cap, end: int) -> bool:
-    """Make `panel_history`, what people did before any plan; return whether enough did anything."""
+    """Make `panel_history`, what people did before any plan; return whether it is enough."""
     connection.execute(
         "CREATE TEMP TABLE panel_history AS SELECT user_id, sum(has_converted) AS converted, "
         "sum(greatest(least(amount, $cap), -$cap)) AS revenue, sum(is_active) AS active_days "

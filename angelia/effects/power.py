@@ -20,7 +20,7 @@ MOST_NIGHTS = 366
 
 @dataclass(frozen=True)
 class Growth:
-    """How a holdout's outcome grows: mean a night, variance after the first night, and its exponent.
+    """How a holdout's outcome grows: mean a night, first variance, and its exponent.
 
     The exponent of the clock says how fast looks part from each other.
     """

@@ -27,7 +27,7 @@ _LEAST_CORRELATION = 1e-3
 
 
 def clock(correlations: F64) -> F64:
-    """Return the time t of each look, shape as given, from each look's correlation with the look before.
+    """Return the time t of each look from its correlation with the look before.
 
     Shape (looks, ...); the first row is not read. Of a sum of independent equal nights it is the number of
     nights: corr^2 = (t - 1) / t. A panel of persons is not that: who spends much goes on spending, so looks
@@ -58,7 +58,7 @@ def multiplier(time: F64 | float, eta: float, level: float = LEVEL) -> F64:
 
 
 def always_valid_p(z: F64 | float, time: F64 | float, eta: float) -> F64:
-    """Return the level at which the interval's edge would be zero: a p-value that holds at every look."""
+    """Return the level at which the interval's edge is zero: a p-value good at every look."""
     t, score = np.asarray(time, np.float64), np.asarray(z, np.float64)
     log_p = 0.5 * np.log1p(t / eta) - 0.5 * score**2 * t / (t + eta)
     return np.asarray(np.exp(np.minimum(log_p, 0.0)), np.float64)

@@ -58,7 +58,6 @@ def test_a_lost_session_says_reload_inside_the_frame(watched):
     page.wait_for_url("**/auth/login?next=*")
 
 
-@pytest.mark.pain(2168)
 def test_a_stop_reaches_a_running_worker_within_ten_seconds(watched, home):
     """The worker is the command line's own, on the wall clock, sending to the sandbox."""
     angelia, logs, ds = [home["python"], "-m", "angelia.cli"], home["folder"] / "logs", home["slow"]

@@ -101,7 +101,7 @@ DECIDING = (
     ),
     Mutant(
         "every interval counts alone",
-        "if p > level / (len(rows) - rank):",
+        "if p > level / (len(p_values) - rank):",
         "if p > level:",
         ("effects/test_multiple.py",),
     ),

@@ -1,4 +1,4 @@
-"""The effects benchmark: its moments are those of the persons, its figures of their form and seeded."""
+"""The effects benchmark: its moments are those of the persons, its figures seeded."""
 
 from __future__ import annotations
 

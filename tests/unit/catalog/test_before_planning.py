@@ -50,7 +50,11 @@ def test_a_night_that_can_send_has_no_contradictions() -> None:
             "channel fcm: capacity_per_hour: 0: nothing will be sent",
         ),
         ((SALE | {"holdout_pct": 100.0},), {}, "campaign sale: holdout_pct: 100 % are held out: nobody"),
-        ((SALE | {"value_per_open": 0.0},), {}, "campaign sale: value_per_open: 0 is worth no more than"),
+        (
+            (SALE | {"value_per_open": 0.0},),
+            {},
+            "campaign sale: value_per_open: an open worth 0 never covers its cost",
+        ),
         (
             (POLICY | {"caps": [{"messages": 0, "days": 7}]},),
             {},

@@ -123,7 +123,6 @@ def test_rate_and_time_to_go_are_of_the_newest_minutes():
     assert (found.is_sending, found.rate_per_minute) == (False, None)
 
 
-@pytest.mark.pain(2168)
 def test_an_hour_with_unsent_messages_is_never_called_done():
     cells = [
         Cell("2026-11-15T03", "fcm", "sale", 10, {ACCEPTED: 9}),

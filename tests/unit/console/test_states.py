@@ -116,7 +116,6 @@ def test_a_night_long_over_is_not_running(seen):
     assert seen.stands() == ("due", f"last in the night {DS}: 10 of 10 sent; no night was planned since")
 
 
-@pytest.mark.pain(2591)
 def test_a_stopped_campaign_names_who_why_and_the_unsent(seen):
     seen.sent(seen.emitted(seen.planned(10), 10), 4)
     set_stopped(seen.lake, seen.store, "sale", "stop", actor="ada", at=NOW, reason="wrong price")
@@ -151,7 +150,6 @@ def test_a_verdict_on_another_plan_holds_nothing(seen):
     assert seen.stands() == ("due", f"10 planned in the night {DS}, manifests are not written yet")
 
 
-@pytest.mark.pain(4960)
 def test_nothing_planned_names_the_reasons(seen):
     seen.emitted(seen.planned(0, outcome="capped"), 5, held=("digest",))
     state, why = seen.stands()

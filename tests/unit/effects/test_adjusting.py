@@ -10,7 +10,7 @@ from angelia.effects.sequences import F64
 
 
 def side_of(x: F64, looks: F64) -> Side:
-    """Return the moments of persons who were all there from the first look; `looks` is (looks, persons)."""
+    """Return the moments of persons all there from the first look; `looks` is (looks, persons)."""
     before = np.vstack([looks[:1], looks[:-1]])
     moments = [(np.cov(x, p), np.cov(x, y), np.cov(p, y), x, y) for p, y in zip(before, looks, strict=True)]
     columns = [

@@ -1,4 +1,4 @@
-"""Power: the textbook's sample size where nights are independent, and never a night too few."""
+"""Power: the textbook's sample size where nights are independent."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from angelia.config import load_settings
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
 from spark_jobs._reading import read_dataset
-from spark_jobs._session import run_job
+from spark_jobs._session import fix_in_traceback, run_job
 
 DS = "2026-11-14"
 PROJECT = Path(__file__).resolve().parents[3]
@@ -81,7 +81,8 @@ def test_conf_of_the_environment_is_checked(monkeypatch) -> None:
 
 def test_operators_error_of_an_executor_is_one_line(spark, capsys) -> None:
     def lose(_batches):
-        raise InvalidInput("user_events ds=2026-11-14 has no column item", fix="import the day again")
+        with fix_in_traceback():
+            raise InvalidInput("user_events ds=2026-11-14 has no column item", fix="import the day again")
         yield
 
     def main(_argv):
