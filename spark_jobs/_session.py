@@ -198,7 +198,8 @@ def all_shards(index: Commit) -> range:
 def fix_in_traceback() -> Iterator[None]:
     """Add the fix of an operator's error to its traceback.
 
-    The traceback is all that comes back from an executor."""
+    The traceback is all that comes back from an executor.
+    """
     try:
         yield
     except AngeliaError as error:
