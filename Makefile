@@ -56,7 +56,7 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 	$(BIN)/python -m angelia.delivery.channels.capabilities
 
 test: setup ## all tests, with line coverage of angelia and models
-	$(BIN)/python -m pytest -q -m "not scheduler" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	$(BIN)/python -m pytest -q -m "not scheduler and not s3server" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
@@ -74,8 +74,12 @@ bench-peers: setup ## install the libraries that `benchmarks deliver` compares w
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-peers/bin/python benchmarks/peers.lock
 
-test-s3: setup ## the lake's and the loop's tests against an S3 server (moto, started by the tests)
+test-s3: setup ## the lake's tests on moto and on SeaweedFS, and the whole loop with lake and models on SeaweedFS (started by the tests)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q tests/unit/lake -k s3
+	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q tests/unit/lake -k s3
+	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q -m s3server tests/integration
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"

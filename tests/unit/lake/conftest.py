@@ -1,6 +1,6 @@
 """One lake per test on each store: a local folder, and S3.
 
-The folder has a space in its path; S3 is moto's server over real HTTP.
+The folder has a space in its path; S3 is a server over real HTTP: moto, or what S3_SERVER names.
 """
 
 from __future__ import annotations
@@ -15,17 +15,13 @@ from angelia.lake import Lake
 from angelia.lake.lake import MAIN
 from angelia.lake.opening import open_store
 from angelia.lake.store import Store
+from tests import s3_server
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3_server.chosen(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
@@ -34,8 +30,8 @@ def s3_url(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     import boto3
 
     for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": s3_server.KEY,
+        "AWS_SECRET_ACCESS_KEY": s3_server.KEY,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "ANGELIA_CACHE": str(tmp_path / "cache"),

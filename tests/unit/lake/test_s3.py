@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -113,12 +114,10 @@ def test_a_refusal_is_final_and_one_line(wire: Wire) -> None:
 
 def test_missing_bucket_and_dead_endpoint_are_one_line(s3_url: str, s3_endpoint: str) -> None:
     missing = S3Store("s3://no-such-bucket-here", s3_endpoint)
-    for ask in (
-        lambda: missing.read("a"),
-        lambda: list(missing.list("")),
-        lambda: missing.put("a", b""),
-        lambda: missing.create("a", b""),
-    ):
+    reads = (lambda: missing.read("a"), lambda: list(missing.list("")))
+    writes = (lambda: missing.put("a", b""), lambda: missing.create("a", b""))
+    # SeaweedFS makes the bucket that somebody writes to.
+    for ask in reads if os.environ.get("S3_SERVER") == "seaweedfs" else (*reads, *writes):
         with pytest.raises(AngeliaError, match="NoSuchBucket") as caught:
             ask()
         assert not isinstance(caught.value, NotFound)

@@ -1,0 +1,102 @@
+"""S3 servers for tests, on loopback: moto in this process, or SeaweedFS, started and stopped by process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+PROJECT = Path(__file__).resolve().parents[1]
+WEED = PROJECT / ".venv-servers" / "bin" / "weed"
+KEY = "test"  # both servers' key and secret
+START_S = 60
+
+
+@contextmanager
+def moto() -> Iterator[str]:
+    """Yield the endpoint of a moto server in this process."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@contextmanager
+def seaweedfs(folder: Path) -> Iterator[str]:
+    """Yield the endpoint of a SeaweedFS whose data is in `folder`.
+
+    Raises:
+        RuntimeError: it did not answer in time; its log is in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": KEY}], "actions": ["Admin"]}
+    config = folder / "identities.json"
+    config.write_text(json.dumps({"identities": [identity]}))
+    master, volume, filer, s3 = (_free_port() for _ in range(4))
+    # Each bucket takes seven volumes, and each test a bucket.
+    words = [
+        *(str(WEED), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(f"-master.port={master}", f"-volume.port={volume}", "-volume.max=5000", "-filer"),
+        *(f"-filer.port={filer}", "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", f"-s3.config={config}"),
+    ]
+    with (folder / "weed.log").open("wb") as log:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+    endpoint = f"http://127.0.0.1:{s3}"
+    try:
+        end = time.monotonic() + START_S
+        while not _answers(endpoint):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"SeaweedFS did not start; see {folder / 'weed.log'}")
+            time.sleep(0.2)
+        yield endpoint
+    finally:
+        # A clean stop takes it twenty seconds, and nobody reads its data again.
+        process.kill()
+        process.wait(timeout=30)
+
+
+@contextmanager
+def chosen(folder: Path) -> Iterator[str]:
+    """Yield the endpoint of the server that the variable S3_SERVER names; moto by default."""
+    kind = os.environ.get("S3_SERVER", "moto")
+    if kind not in ("moto", "seaweedfs"):
+        raise ValueError(f"S3_SERVER is moto or seaweedfs, not {kind!r}")
+    with moto() if kind == "moto" else seaweedfs(folder) as endpoint:
+        yield endpoint
+
+
+def _free_port() -> int:
+    # SeaweedFS speaks gRPC on each port plus 10,000.
+    while True:
+        with socket.socket() as probe, socket.socket() as twin:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            if port > 55_000:
+                continue
+            try:
+                twin.bind(("127.0.0.1", port + 10_000))
+            except OSError:
+                continue
+            return port
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        with urlopen(endpoint, timeout=2):
+            return True
+    except HTTPError:
+        return True  # a refusal is an answer
+    except (URLError, OSError):
+        return False
