@@ -19,6 +19,7 @@ from angelia.catalog.documents import Campaign
 from angelia.contracts import dataset
 from angelia.errors import AngeliaError, NotFound
 from angelia.lake import Commit, Lake
+from angelia.planning.inputs import SCORE_BITS
 from angelia.users.one_person import PersonLake
 from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.features import NAMES, Context, Matrix, encode_pairs
@@ -27,7 +28,7 @@ from models.scorer import COLUMNS, Scorer
 
 TOP = 6  # features shown of a score
 LEAST = 0.005  # log-odds; less moves no score by one part in two hundred
-SAME = 2e-9  # scores are stored with nine digits
+SAME = 2e-9 + 0.5 * 2.0**-SCORE_BITS  # scores are stored with nine digits, and planned in binary places
 
 
 class PersonScores:
@@ -46,7 +47,7 @@ class PersonScores:
         if not rows.num_rows:
             raise NotFound(f"{night.inputs.features.ref} has no row of this person")
         category = {name: m.category for name, m in night.catalog.materials.items() if m.category is not None}
-        behaved = _behaviour(lake, night, category, self.scorer.population)
+        behaved = _behaviour(lake, night, category, self.scorer.population, rows)
         self.user = self.scorer.encode_users(rows, behaved)
 
     def matrix(self, campaign: Campaign, material: str) -> Matrix:
@@ -105,18 +106,18 @@ class PersonScores:
 
 
 def _behaviour(
-    lake: PersonLake, night: PlannedNight, category: dict[str, str], population: Population
+    lake: PersonLake, night: PlannedNight, category: dict[str, str], population: Population, users: pa.Table
 ) -> Behaviour:
     """Return what the person did up to the night, from the days that its scores cite."""
     cited = [night.lake.cited(citation) for citation in night.inputs.scores.inputs]
     lake.prefetch(commit for commit in cited if commit.dataset in ("user_days", "user_pushes"))
     first = date.fromisoformat(night.ds).toordinal() - (WINDOW_DAYS - 1)
-    days = _window(lake, cited, "user_days", ["event_type", "item", "n_events"], first)
+    days = _window(lake, cited, "user_days", ["event_type", "item", "n_events", "hours"], first)
     pushes = _window(lake, cited, "user_pushes", ["kind", "material_id", "sent_ts"], first)
     epoch = first - date(1970, 1, 1).toordinal()
     sent = pushes["sent_ts"].cast(pa.int64()).to_numpy() / DAY_US - epoch
     pushes = pushes.append_column("sent_day", pa.array(sent.astype(np.float64)))
-    return behaviour(days, pushes, category, population, day=WINDOW_DAYS - 1, n=1)
+    return behaviour(days, pushes, category, population, day=WINDOW_DAYS - 1, n=1, users=users)
 
 
 def _window(lake: Lake, cited: Sequence[Commit], name: str, columns: list[str], first: int) -> pa.Table:

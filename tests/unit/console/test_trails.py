@@ -60,7 +60,7 @@ def test_everything_by_everyone_stands_in_the_trail(console, catalog, lake, judg
     champion = (
         '{"number": 1, "version": "2026-11-14-ab", "actor": "dan", "reason": "better", "at": "2026-11-15"}'
     )
-    Registry.open(load_settings().models_dir()).store.create(
+    Registry.open(load_settings().models_url()).store.create(
         "p_open/champions/00000001.json", champion.encode()
     )
     page = console("VIEWER").get("/audit").text
