@@ -1,4 +1,4 @@
-"""S3 servers for tests, on loopback: moto in this process, or SeaweedFS, started and stopped by process id."""
+"""S3 servers for tests, on loopback: moto in this process, or SeaweedFS by process id."""
 
 from __future__ import annotations
 

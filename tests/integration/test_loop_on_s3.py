@@ -1,4 +1,4 @@
-"""The whole loop with lake and models in a bucket, on a real S3 server: nothing of either stays on the disk."""
+"""The whole loop with lake and models in a bucket, on a real S3 server."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ DS = "2026-11-14"
 pytestmark = [pytest.mark.s3server, pytest.mark.slow]
 
 
-def test_the_loop_runs_with_lake_and_models_on_s3(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_loop_runs_with_lake_and_models_on_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "angelia home"
     with s3_server.chosen(tmp_path / "s3") as endpoint:
         for name, value in {
