@@ -251,7 +251,7 @@ def test_airflows_own_backfill_replays_on_branches_only(home, api):
         "--dag-run-conf",
         json.dumps({"clock": "simulated"}),
     ]
-    for _ in range(5):
+    for _ in range(20):
         done = subprocess.run(
             create, env=api.env, cwd=home, capture_output=True, text=True, timeout=120, check=False
         )

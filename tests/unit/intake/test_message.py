@@ -43,7 +43,7 @@ def parsed(**fields: Any) -> Draft | Refusal:
         ({"campaign_id": "Cart"}, "format", "campaign_id"),
         ({"class": "other"}, "not_offered", "class"),
         ({"priority": 1}, "not_offered", "priority"),
-        ({"channels": ["fax"]}, "not_offered", "channels"),
+        ({"channels": ["a fax"]}, "format", "channels"),
         ({"channels": ["fcm"] * 7}, "length", "channels"),
         ({"variables": {"": 1}}, "length", "variables"),
         ({"variables": {"x": "y" * MAX_VARIABLES_BYTES}}, "length", "variables"),
