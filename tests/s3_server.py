@@ -6,10 +6,12 @@ import json
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -21,16 +23,32 @@ START_S = 60
 
 @contextmanager
 def moto() -> Iterator[str]:
-    """Yield the endpoint of a moto server in this process."""
-    from moto.server import ThreadedMotoServer
+    """Yield the endpoint of a moto server in this process, which answers one request at a time.
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    Moto looks whether a key exists and then stores it, with nothing between that keeps another thread out: of
+    two writers that ask for a key at once, it tells both that they made it. S3 never does.
+    """
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+
+    application, turn = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        with turn:
+            return application(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=MotoRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
     try:
-        yield f"http://{host}:{port}"
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        server.stop()
+        server.shutdown()
+        thread.join(timeout=30)
 
 
 @contextmanager
