@@ -75,7 +75,7 @@ def even_scores() -> np.ndarray:
 
 
 def arm_scores() -> np.ndarray:
-    """Return scores with arms: a third sees all, one has a fixed assortment, one a material alone.
+    """Return scores with arms: all materials, a fixed assortment, one material alone.
 
     Of the last third, some are in the audience of a material of its own, too.
     """
