@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -286,11 +287,15 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
     user_rate = rows["open_rate_28d"].to_numpy().astype(np.float64)
     metrics["test_user_rate_alone"] = ranking_metrics(label[test], user_rate, weight[test], base)
     rounds = examples.rounds
-    ours = play(scorer, rounds.rows, rounds.behaviour, rounds.reward, examples.catalog)
+    ours = play(scorer, rounds, examples.catalog)
+    judged, even = rounds.rows["ordinal"].to_numpy(), ~np.isnan(ours.even)
     metrics["rounds"] = {
-        "n": rounds.rows.num_rows,
+        "n": int(even.sum()),
         "unsent": rounds.n_unsent,
-        "left_out": rows.num_rows + rounds.n_unsent - rounds.rows.num_rows,
+        "unplanned": int((even & (rounds.chosen_from < 0)).sum()),
+        "left_out": dict(Counter(rounds.left_out) + Counter(ours.left_out)),
+        # 1 where the log holds all that was drawn, and what it was drawn from
+        "even_weight": paired(ours.even[even], judged[even]),
     }
     metrics["off_policy"] = estimates_json(ours.estimates())
     champion = registry.champion()
@@ -300,12 +305,12 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
         except AngeliaError as error:
             metrics["champion"] = {"version": champion.version, "not_compared": error.message}
         else:
-            theirs = play(standing, rounds.rows, rounds.behaviour, rounds.reward, examples.catalog)
+            theirs = play(standing, rounds, examples.catalog)
             before = encode_rows(examples.rows, standing.vocabulary)
             old = standing.calibrated(before, examples.offset)[test]
             gain = losses(label[test], old) - losses(label[test], p[test])
             more = ours.terms - theirs.terms
-            known, judged = ~np.isnan(more), rounds.rows["ordinal"].to_numpy()
+            known = ~np.isnan(more)
             metrics["champion"] = {
                 "version": champion.version,
                 "off_policy": estimates_json(theirs.estimates()),

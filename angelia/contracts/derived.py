@@ -238,6 +238,13 @@ DECISION_FIELDS = (
     Column("occurrence", S, "occurrence of the campaign that was considered"),
     Column("material_id", S, "material drawn; null = none is valid", nullable=True),
     Column("material_propensity", F64, "probability of the drawn material; null = none drawn", nullable=True),
+    Column(
+        "eligible",
+        pa.binary(),
+        "materials the draw chose from, as bits: the first bit of the first byte is the first of the "
+        "campaign's `materials` in the commit's meta; null = none, or a plan of before this was kept",
+        nullable=True,
+    ),
     Column("slot", TIMESTAMP, "first instant of the hour it is sent in; null = not sent", nullable=True),
     Column("slot_propensity", F64, "probability of the drawn slot; null = chosen, not drawn", nullable=True),
     Column("channel", S, "channel it is sent by; null = not sent", nullable=True),
@@ -255,7 +262,7 @@ DECISION_FIELDS = (
 DECISION = pa.struct([(field.name, field.type) for field in DECISION_FIELDS])
 DECISIONS = Dataset(
     "decisions",
-    1,
+    2,
     "user: list of considered campaigns",
     ("ordinal",),
     ("ds",),
@@ -271,7 +278,7 @@ DECISIONS = Dataset(
     ),
     ("plan_dispatch",),
     layout=("shards",),
-    notes="Meta: primal, dual bound, gap, prices.",
+    notes="Meta: primal, dual bound, gap, prices, and each campaign's materials in the order of `eligible`.",
 )
 
 CATALOG_SNAPSHOT = Dataset(

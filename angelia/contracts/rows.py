@@ -317,6 +317,7 @@ def _decisions(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
                     "occurrence": row.ds,
                     "material_id": f"{campaign}_camera",
                     "material_propensity": 0.5,
+                    "eligible": b"\xc0",
                     "slot": first + timedelta(hours=(5 * i + k) % 24) if sent else None,
                     "slot_propensity": None,
                     "channel": "fcm" if sent else None,

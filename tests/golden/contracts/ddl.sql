@@ -212,7 +212,7 @@ CREATE TABLE "material_scores" (
 CREATE TABLE "decisions" (
   "ordinal" UINTEGER NOT NULL,
   "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
-  "choices" STRUCT("campaign_id" VARCHAR, "message_id" VARCHAR, "occurrence" VARCHAR, "material_id" VARCHAR, "material_propensity" DOUBLE, "slot" TIMESTAMP WITH TIME ZONE, "slot_propensity" DOUBLE, "channel" VARCHAR, "outcome" VARCHAR, "p_open" DOUBLE, "value_micros" BIGINT, "price_micros" BIGINT, "arm" VARCHAR, "is_explore" BOOLEAN)[] NOT NULL
+  "choices" STRUCT("campaign_id" VARCHAR, "message_id" VARCHAR, "occurrence" VARCHAR, "material_id" VARCHAR, "material_propensity" DOUBLE, "eligible" BLOB, "slot" TIMESTAMP WITH TIME ZONE, "slot_propensity" DOUBLE, "channel" VARCHAR, "outcome" VARCHAR, "p_open" DOUBLE, "value_micros" BIGINT, "price_micros" BIGINT, "arm" VARCHAR, "is_explore" BOOLEAN)[] NOT NULL
 );
 
 CREATE TABLE "dispatch_manifest" (
