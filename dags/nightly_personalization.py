@@ -144,7 +144,9 @@ def nightly_personalization():
     build_send_times = spark_job("build_send_times", *ON, outlets=["send_times", "user_hours"], pool="spark")
     check_features = gate("features")
     build_bitmaps = spark_job("build_bitmaps", *ON, outlets=["bitmap_days", "bitmap_index"], pool="spark")
-    select_audiences = spark_job("select_audiences", *ON, outlets=["audience_members"], pool="spark")
+    select_audiences = spark_job(
+        "select_audiences", *ON, outlets=["audience_members", "holdout_members"], pool="spark"
+    )
     score_materials = spark_job("score_materials", *ON, outlets=["material_scores"], pool="spark")
     plan_dispatch = spark_job(
         "plan_dispatch", *ON, "--skip-before", SKIP_BEFORE, outlets=["decisions"], pool="plan"

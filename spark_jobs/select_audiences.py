@@ -1,7 +1,9 @@
-"""Select the members of every saved audience. Grain: audience x shard.
+"""Select the members of every saved audience, and of the global holdout.
 
-Reads bitmap_index, catalog_snapshot; writes audience_members. Evaluates all audiences of the night's catalog
-on each block's bitmaps; an audience inside another is evaluated once. The commit's meta carries the sizes.
+Grain: audience x shard. Reads bitmap_index, catalog_snapshot, user_index; writes audience_members,
+holdout_members. Evaluates all audiences of the night's catalog on each block's bitmaps; an audience inside
+another is evaluated once. The commit's meta carries the sizes. The holdout's people are hashed here once a
+night, so that counts need not.
 Surprise: one predicate that cannot be answered (a deleted list, more days than the index has) stops the job
 before anything is written, and the error names the audience.
 """
@@ -13,7 +15,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from angelia.audience.bitmaps.build import Built
+from angelia.audience.bitmaps.build import Built, Spread
+from angelia.audience.bitmaps.index import Index
+from angelia.audience.holdout import Holdout, block_holdout, user_index_of
 from angelia.audience.members import block_members
 from angelia.audience.query import Audience
 from angelia.catalog.snapshot import load_snapshot
@@ -44,6 +48,33 @@ def select_block(
     return Built([entry], sizes)
 
 
+def hold_out_block(lake: Lake, folder: str, ds: str, number: int, holdout: Holdout, block: int) -> Built:
+    """Write one block's people of the global holdout."""
+    index = Index.open(lake, ds, number)
+    users = user_index_of(index)
+    assert users is not None, "asked for before the pieces were spread"
+    table, shards = block_holdout(index, block, holdout, users), index.shards_of(block)
+    name, edges = f"block-{block:05d}.parquet", (shards.start, shards.stop - 1)
+    entry = lake.write_file("holdout_members", folder, table, name, shards=edges)
+    return Built([entry], {"held_out": sum(table["cardinality"].to_pylist())})
+
+
+def hold_out(lake: Lake, ds: str, index: Index, holdout: Holdout, spread: Spread) -> int | None:
+    """Write a night's global holdout; None if the index does not say whose its ordinals are."""
+    users = user_index_of(index)
+    if users is None:
+        return None
+    with lake.attempt("holdout_members", ds=ds) as attempt:
+        work = partial(hold_out_block, lake, attempt.folder, ds, index.commit.number, holdout)
+        results = spread(index.n_blocks, work)
+        for result in results:
+            for entry in result.files:
+                attempt.add(entry)
+        n = sum(result.stats["held_out"] for result in results)
+        attempt.publish(inputs=[users], params={"ds": ds, **holdout.as_params()}, meta={"n_held_out": n})
+    return n
+
+
 def check_all(audience: Audience) -> None:
     """Plan every audience, so that an unanswerable one fails before any block is read.
 
@@ -71,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     audience = Audience(lake, args.ds, predicates)
     check_all(audience)
     snapshot = lake.require("catalog_snapshot", ds=args.ds)
+    holdout = Holdout(catalog.policy.holdout.share_pct, catalog.policy.holdout.salt)
     with spreading("select_audiences") as spread, lake.attempt("audience_members", ds=args.ds) as attempt:
         work = partial(select_block, lake, attempt.folder, args.ds, audience.index.commit.number, predicates)
         results = spread(audience.index.n_blocks, work)
@@ -81,9 +113,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         attempt.publish(
             inputs=[audience.index.commit, snapshot], params={"ds": args.ds}, meta={"sizes": sizes}
         )
+        held_out = hold_out(lake, args.ds, audience.index, holdout, spread)
     progress(
         "select_audiences: "
         + (", ".join(f"{name} {n:,}" for name, n in sizes.items()) or "the catalog has no audiences")
+        + ("" if held_out is None else f"; held out {held_out:,}")
     )
 
 

@@ -13,11 +13,13 @@ the memory map): the next query on the same fields opens and reads nothing. Give
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -29,10 +31,12 @@ from angelia.audience.bitmaps.index import Index
 from angelia.audience.bitmaps.sets import Set, bitmap_of, intersect, positions_of
 from angelia.audience.evaluate import count, evaluate
 from angelia.audience.language import nodes
+from angelia.audience.language.errors_at import error_at
 from angelia.audience.language.fields import FIELDS, Kind
 from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
-from angelia.audience.language.predicate import parse
-from angelia.errors import InvalidInput
+from angelia.audience.language.predicate import parse, suggest
+from angelia.contracts.sources import NAME
+from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
 
 # Below this, starting threads costs more than they save.
@@ -274,6 +278,45 @@ class Audience:
         for _, mine in parts:
             reads.merge(mine)
         return [n for answers, _ in parts for n in answers]
+
+
+def index_day(lake: Lake, ds: str | None, today: date) -> str:
+    """Return the day asked for, or the newest that has an index.
+
+    Raises:
+        NotFound: that day has none, or no day has.
+    """
+    if ds is not None and lake.head("bitmap_index", ds=ds) is not None:
+        return ds
+    days = [leaf["ds"] for leaf in lake.partitions("bitmap_index")]
+    if not days:
+        raise NotFound("there is no audience index yet", fix="run build_bitmaps, or `angelia bootstrap`")
+    if ds is not None:
+        raise NotFound(
+            f"there is no audience index of {ds}",
+            fix=f"the newest is of {days[-1]}; build_bitmaps --ds {ds} makes it",
+        )
+    # A day after today comes from a mistyped year or a trial, so it is the default only where no other day
+    # exists.
+    return max((day for day in days if day <= today.isoformat()), default=days[-1])
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text is a bare name that is no field: a saved audience's."""
+    return bool(re.fullmatch(NAME, text)) and text not in FIELDS and text not in ("true", "false")
+
+
+def as_predicate(audience: Audience, text: str, where: str = "") -> str:
+    """Return a predicate's text; a bare name means the saved audience of that name.
+
+    Raises:
+        InvalidInput: no saved audience has the name; `where` says which catalog was looked through.
+    """
+    if not is_name(text):
+        return text
+    if text not in audience.audiences:
+        raise error_at(text, 0, f"no audience {text!r}{where}", suggest(text, audience.audiences))
+    return f"in_audience('{text}')"
 
 
 def cores() -> int:

@@ -7,32 +7,29 @@ given and nothing else. Export is the only command that shows user ids, and only
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict, dataclass
+import getpass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import typer
 
-from angelia.audience.bitmaps.block import Block
-from angelia.audience.bitmaps.sets import Set, intersect, union
-from angelia.audience.evaluate import evaluate
 from angelia.audience.hints import hints
-from angelia.audience.language.errors_at import error_at
+from angelia.audience.holdout import HeldOut, user_index_of
 from angelia.audience.language.fields import FIELDS, Kind
-from angelia.audience.language.predicate import suggest
 from angelia.audience.lists import kind_of, put_list, user_ids
-from angelia.audience.query import Audience
-from angelia.contracts.ids import uniform, user_keys
-from angelia.contracts.sources import NAME
+from angelia.audience.query import Audience, as_predicate, index_day, is_name
+from angelia.audience.reach import Reach, reach
+from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput, NotFound
-from angelia.lake import Commit
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds
+
+if TYPE_CHECKING:
+    from angelia.catalog.store import CatalogStore
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -68,13 +65,17 @@ def count(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> Non
     """
     audience, text = _open(ds, predicate)
     counted = audience.measure(text)
-    allowed = _allowed(audience, text)
+    allowed = _reach(audience, text)
     notes = hints(audience, text)
     result = {
         "predicate": text,
         "ds": audience.index.ds,
         **counted.as_dict(),
-        **asdict(allowed),
+        "allowed": allowed.allowed,
+        "suppressed": allowed.suppressed,
+        "without_channel": allowed.without_channel,
+        "held_out": allowed.held_out,
+        "channels": {name: one.allowed for name, one in allowed.channels.items()},
         "hints": notes,
     }
     left_out = [f"{allowed.suppressed:,} suppressed", f"{allowed.without_channel:,} without a channel"]
@@ -183,7 +184,7 @@ def export(
     if not file.parent.is_dir():
         raise InvalidInput(f"no folder {file.parent}")
     audience, text = _open(ds, name)
-    index = _user_index(audience)
+    index = user_index_of(audience.index)
     if index is None:
         raise NotFound(
             f"{audience.index.commit.ref} cites no user_index",
@@ -252,10 +253,16 @@ def save(
 
     Campaigns see it from the next snapshot on.
     """
-    from angelia.commands.audience_saving import save_audience
+    from angelia.catalog.saved_audiences import save_audience
 
     lake = open_lake()
-    action, version = save_audience(lake, name, predicate, description)
+    try:
+        actor = getpass.getuser()
+    except (OSError, KeyError):
+        actor = "unknown"
+    action, version = save_audience(
+        _store(), lake, name, predicate, description, actor=actor, at=datetime.now(UTC)
+    )
     notes = hints(*_open(None, predicate)) if lake.partitions("bitmap_index") else []
     emit(
         {"audience": name, "action": action, "version": version, "hints": notes},
@@ -297,93 +304,39 @@ def lookalike(
     emit(found, lines(found), as_json)
 
 
+def _store() -> CatalogStore:
+    """Open the catalog, when a command needs it: a plain count opens no database."""
+    from angelia.catalog.store import CatalogStore
+
+    return CatalogStore.open(load_settings().catalog_url())
+
+
 def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[Audience, str]:
     """Return the day's index with its saved audiences, and the predicate's text.
 
     The saved audiences are those of now, or with `of_night` those of that night's snapshot.
     """
     lake = open_lake()
-    if ds is None or lake.head("bitmap_index", ds=ds) is None:
-        days = [leaf["ds"] for leaf in lake.partitions("bitmap_index")]
-        if not days:
-            raise NotFound("there is no audience index yet", fix="run build_bitmaps, or `angelia bootstrap`")
-        if ds is not None:
-            raise NotFound(
-                f"there is no audience index of {ds}",
-                fix=f"the newest is of {days[-1]}; build_bitmaps --ds {ds} makes it",
-            )
-        # A day after today comes from a mistyped year or a trial, so it is the default only where no other
-        # day exists.
-        ds = max((day for day in days if day <= datetime.now(UTC).date().isoformat()), default=days[-1])
-    audience = Audience(lake, ds)
+    audience = Audience(lake, index_day(lake, ds, datetime.now(UTC).date()))
     return audience, _text(audience, predicate, of_night=of_night)
 
 
 def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
-    """Return the predicate's text; a bare name that is no flag field means a saved audience.
+    """Return the predicate's text; the catalog is loaded only where the text needs it."""
+    if (is_name(predicate) or "in_audience" in predicate.lower()) and not audience.audiences:
+        from angelia.catalog.saved_audiences import night_predicates, saved_predicates
 
-    The catalog is loaded only where the text needs it.
-    """
-    is_name = (
-        bool(re.fullmatch(NAME, predicate)) and predicate not in FIELDS and predicate not in ("true", "false")
-    )
-    if (is_name or "in_audience" in predicate.lower()) and not audience.audiences:
-        from angelia.commands.audience_saving import night_predicates, saved_predicates
-
-        predicates = night_predicates if of_night else saved_predicates
-        audience.audiences.update(predicates(audience.index.lake, audience.index.ds))
-    if not is_name:
-        return predicate
-    if predicate not in audience.audiences:
-        where = f" in the catalog of the night of {audience.index.ds}" if of_night else ""
-        raise error_at(
-            predicate, 0, f"no audience {predicate!r}{where}", suggest(predicate, audience.audiences)
+        lake, ds = audience.index.lake, audience.index.ds
+        audience.audiences.update(
+            night_predicates(lake, ds) if of_night else saved_predicates(_store(), lake, ds)
         )
-    return f"in_audience('{predicate}')"
+    where = f" in the catalog of the night of {audience.index.ds}" if of_night else ""
+    return as_predicate(audience, predicate, where)
 
 
-@dataclass
-class Allowed:
-    """How many of the people who match may be reached, and why the others may not."""
-
-    allowed: int = 0
-    suppressed: int = 0
-    without_channel: int = 0
-    held_out: int | None = None  # None: that night's catalog has no snapshot, so no policy
-
-
-def _allowed(audience: Audience, text: str) -> Allowed:
+def _reach(audience: Audience, text: str) -> Reach:
     """Count the matching people whom the policy of the index's night allows to be reached."""
-    from angelia.commands.audience_saving import holdout_of
+    from angelia.catalog.saved_audiences import holdout_of
 
-    plan, holdout = audience.plan(text), holdout_of(audience.index.lake, audience.index.ds)
-    index, found = _user_index(audience), Allowed()
-    for block in audience.blocks():
-        match = evaluate(plan, block)
-        people = intersect([match, _reachable(block)], [], block.width)
-        suppressed = len(intersect([match, block.get("is_suppressed", "value", "true")], [], block.width))
-        found.suppressed += suppressed
-        found.without_channel += len(match) - len(people) - suppressed
-        found.allowed += len(people)
-        if holdout is not None and index is not None:
-            share_pct, salt = holdout
-            ids = (
-                user_ids(audience.index.lake, index, block.shards, block.ordinals(people))
-                if len(people)
-                else pa.array([], pa.string())
-            )
-            held = int((uniform(user_keys(ids.to_pylist()), "bucket", salt) * 100.0 < share_pct).sum())
-            found.held_out = (found.held_out or 0) + held
-            found.allowed -= held
-    return found
-
-
-def _user_index(audience: Audience) -> Commit | None:
-    """Return the commit of user_index that the bitmaps were made from."""
-    names = (name for name in audience.index.commit.inputs if name.split(":")[-1].startswith("user_index/"))
-    return next((audience.index.lake.cited(name) for name in names), None)
-
-
-def _reachable(block: Block) -> Set:
-    channels = block.values("reachable")
-    return union([block.get("reachable", "value", channel) for channel in channels], block.width)
+    holdout = holdout_of(audience.index.lake, audience.index.ds)
+    return reach(audience, text, HeldOut(audience.index, holdout) if holdout else None)

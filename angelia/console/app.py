@@ -57,7 +57,8 @@ def themed(style: str) -> str:
 def static_files() -> dict[str, bytes]:
     """Return the files that pages load, by name."""
     files = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.suffix in TYPES}
-    files["console.css"] = themed(STYLE).encode() + files["console.css"]
+    sheets = [files.pop(name) for name in sorted(files) if name.endswith(".css")]
+    files["console.css"] = b"".join([themed(STYLE).encode(), *sheets])
     return files
 
 

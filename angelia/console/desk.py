@@ -116,7 +116,8 @@ class DeskNow:
 
     def refuse(self, error: AngeliaError) -> Response:
         """Return the page that says what is wrong, and what to do about it."""
-        status = {InvalidInput: 400, NotFound: 404, Conflict: 409}.get(type(error), 500)
+        kinds = ((InvalidInput, 400), (NotFound, 404), (Conflict, 409))
+        status = next((code for kind, code in kinds if isinstance(error, kind)), 500)
         return self.show("refused.html", status=status, title="That did not work", error=error)
 
 

@@ -9,7 +9,13 @@ import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
 from angelia.contracts.outcomes import DECIDED
-from angelia.contracts.selecting import AUDIENCE_MEMBERS, BITMAP_DAYS, BITMAP_INDEX, USER_LISTS
+from angelia.contracts.selecting import (
+    AUDIENCE_MEMBERS,
+    BITMAP_DAYS,
+    BITMAP_INDEX,
+    HOLDOUT_MEMBERS,
+    USER_LISTS,
+)
 from angelia.contracts.sending import DELIVERY_LEDGER, DISPATCH_FALLOVER, DISPATCH_MANIFEST, ordinal
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
@@ -331,6 +337,7 @@ DERIVED = (
     BITMAP_INDEX,
     BITMAP_DAYS,
     AUDIENCE_MEMBERS,
+    HOLDOUT_MEMBERS,
     USER_LISTS,
     USER_HOURS,
     SEND_TIMES,

@@ -386,6 +386,7 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "bitmap_index": _bitmap_index,
     "bitmap_days": _bitmap_index,
     "audience_members": _audience_members,
+    "holdout_members": _user_lists,
     "user_lists": _user_lists,
     "decisions": _decisions,
     "dispatch_manifest": _dispatch_manifest,

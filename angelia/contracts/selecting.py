@@ -95,6 +95,24 @@ AUDIENCE_MEMBERS = Dataset(
     ("select_audiences",),
 )
 
+HOLDOUT_MEMBERS = Dataset(
+    "holdout_members",
+    1,
+    "shard",
+    ("shard",),
+    ("ds",),
+    (
+        Column("shard", I32, "shard", minimum=0),
+        Column("cardinality", I64, "users in the bitmap", minimum=0),
+        Column("bitmap", pa.binary(), "serialised roaring bitmap of the ordinals that are held out"),
+    ),
+    ("select_audiences",),
+    notes=(
+        "The global holdout of the night's policy, whose share and salt stand in the commit's params; of the "
+        "user_index that the bitmaps were made from."
+    ),
+)
+
 USER_LISTS = Dataset(
     "user_lists",
     1,

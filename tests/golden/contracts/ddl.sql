@@ -180,6 +180,12 @@ CREATE TABLE "audience_members" (
   "bitmap" BLOB NOT NULL
 );
 
+CREATE TABLE "holdout_members" (
+  "shard" INTEGER NOT NULL CHECK (NOT ("shard" < 0)),
+  "cardinality" BIGINT NOT NULL CHECK (NOT ("cardinality" < 0)),
+  "bitmap" BLOB NOT NULL
+);
+
 CREATE TABLE "user_lists" (
   "shard" INTEGER NOT NULL CHECK (NOT ("shard" < 0)),
   "cardinality" BIGINT NOT NULL CHECK (NOT ("cardinality" < 0)),

@@ -11,10 +11,15 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from pyroaring import BitMap
 
+from angelia.audience.holdout import HeldOut, Holdout
 from angelia.audience.members import read_members
+from angelia.audience.query import Audience
+from angelia.audience.reach import reach
 from angelia.catalog.documents import canonical, parse_document
 from angelia.contracts import arrow, dataset
+from angelia.contracts.ids import uniform, user_keys
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.users.chain import append_chain
@@ -139,3 +144,38 @@ def test_without_an_index_the_line_names_its_job(lake: Lake, settings_home, caps
     write_catalog(lake, PREDICATES)
     assert run_job(select_audiences.main, ["--ds", DS]) == 2
     assert "build_bitmaps" in capsys.readouterr().err
+
+
+def test_the_holdout_is_written_as_bitmaps(indexed: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    holdout = Holdout(20.0, "h")
+    monkeypatch.setitem(POLICY, "holdout", holdout.as_params())
+    write_catalog(indexed, PREDICATES)
+    select_audiences.main(["--ds", DS])
+    commit = indexed.require("holdout_members", ds=DS)
+    users = indexed.read(indexed.require("user_index", chain="0"))
+    held = uniform(user_keys(users["user_id"].to_pylist()), "bucket", "h") * 100.0 < 20.0
+    expected = set(users["ordinal"].filter(pa.array(held)).to_pylist())
+    rows = indexed.read(commit).to_pylist()
+    assert [row["shard"] for row in rows] == [0, 1, 2]
+    assert set().union(*(BitMap.deserialize(row["bitmap"]) for row in rows)) == expected
+    assert commit.meta == {"n_held_out": len(expected)}
+    assert 60 < len(expected) < 180
+
+
+def test_counts_take_the_nights_holdout_and_hash_nobody(
+    indexed: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(POLICY, "holdout", {"share_pct": 20.0, "salt": "h"})
+    write_catalog(indexed, PREDICATES)
+    audience = Audience(indexed, DS, PREDICATES)
+
+    def held(holdout: Holdout) -> int | None:
+        return reach(audience, "gender = 'f'", HeldOut(audience.index, holdout)).held_out
+
+    hashed = held(Holdout(20.0, "h")), held(Holdout(20.0, "other"))
+    select_audiences.main(["--ds", DS])
+    monkeypatch.setattr("angelia.audience.holdout.user_ids", None)  # a call would fail
+    assert held(Holdout(20.0, "h")) == hashed[0]
+    monkeypatch.undo()
+    # Bitmaps of another salt or share are not these people.
+    assert held(Holdout(20.0, "other")) == hashed[1]
