@@ -8,6 +8,7 @@ because capacity is a provider's and not a person's.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -109,6 +110,24 @@ def parse(texts: Sequence[str]) -> dict[str, str]:
             raise InvalidInput(f"--set: {name} is set twice", fix="set it once")
         found[name] = value
     return found
+
+
+def texts_of(named: str) -> list[str]:
+    """Return a JSON object of settings as the texts that `parse` takes; an empty text has none.
+
+    Raises:
+        InvalidInput: it is no such object.
+    """
+    try:
+        values = json.loads(named or "{}")
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(one, str | int | float) for one in values.values()):
+        raise InvalidInput(
+            "--settings is no JSON object of settings",
+            fix="""write it as '{"caps.user_per_day": "1"}'""",
+        )
+    return [f"{name}={value}" for name, value in values.items()]
 
 
 def change(catalog: Catalog, running: Sequence[str], wanted: Mapping[str, str]) -> Changed:

@@ -20,6 +20,7 @@ DAG_IDS = (
     "daily_effects",
     "weekly_retrain",
     "campaign_backfill",
+    "plan_whatif",
 )
 DUE = datetime(2026, 11, 15, 2, tzinfo=UTC)
 YESTERDAY = "2026-11-14"

@@ -147,7 +147,7 @@ def test_with_nothing_set_the_night_is_solved_the_same(home, lake):
 
 
 def test_a_second_run_decides_the_same_bytes_and_sends_nothing(home, summary, spark, monkeypatch, capsys):
-    """The night's jobs run without Airflow, which is minutes shorter; all other steps are the loop's own."""
+    """All steps are the loop's own, but for Airflow, which takes minutes."""
     for name, value in {**environment(home), "ANGELIA_SHARD_BITS": "9"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(loop, "night", lambda steps, lake, ds: run_night(home, ds, shard_bits=9))

@@ -53,8 +53,8 @@ KEEPING = (
     ),
     Mutant(
         "a closed gate lets jobs go on",
-        "verdicts = load(lake, gate, ds)\n        require_open(gate, ds, verdicts)",
-        "verdicts = load(lake, gate, ds)",
+        "        require_open(gate, ds, verdicts)\n        if verdicts:",
+        "        if verdicts:",
         ("quality/test_judged.py",),
     ),
     Mutant(
