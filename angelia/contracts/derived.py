@@ -10,7 +10,13 @@ import pyarrow as pa
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.selecting import AUDIENCE_MEMBERS, BITMAP_DAYS, BITMAP_INDEX, USER_LISTS
-from angelia.contracts.sending import DELIVERY_LEDGER, DISPATCH_FALLOVER, DISPATCH_MANIFEST, ordinal
+from angelia.contracts.sending import (
+    DELIVERY_LEDGER,
+    DISPATCH_FALLOVER,
+    DISPATCH_MANIFEST,
+    EFFECTS_MART,
+    ordinal,
+)
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
 F32, F64, I16, I32, I64, U32 = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
@@ -333,4 +339,5 @@ DERIVED = (
     DISPATCH_FALLOVER,
     DELIVERY_LEDGER,
     CAMPAIGN_EFFECTS,
+    EFFECTS_MART,
 )
