@@ -2,7 +2,7 @@
 
 Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
 through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
-it, but publishes no effects and ends with exit code 2. `angelia effects` writes nothing.
+it, but publishes no effects and ends with exit code 2. `angelia effects over` and `power` write nothing.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def run_report(
     from angelia.quality import verdicts
     from angelia.quality.publish import publish_report, report_name, reports_folder
 
-    _require_conversion(conversion)
+    require_conversion(conversion)
     lake = open_lake(settings=settings)
     sources = find_sources(lake, ds, settings.lead_hours)
     if sources.one("decisions") is None:
@@ -134,7 +134,8 @@ def run_report(
     return result
 
 
-def _require_conversion(conversion: str) -> None:
+def require_conversion(conversion: str) -> None:
+    """Refuse what is no event type."""
     if not re.fullmatch(NAME, conversion):
         raise InvalidInput(
             "--conversion is not an event type",
@@ -246,7 +247,7 @@ def until_seen(
 
 def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
     days = days_between(first, last)
-    _require_conversion(conversion)
+    require_conversion(conversion)
     if cap is not None and not (math.isfinite(cap) and cap > 0):
         raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
     settings = load_settings()
@@ -304,7 +305,7 @@ def publish_effects(lake: Lake, sources: Sources, table: Table, conversion: str)
         commit
         for name, commits in sources.commits.items()
         for commit in commits
-        if name not in ("audience_members", "user_index")
+        if name not in ("audience_members", "user_index", "effects_mart")
     ]
     with lake.attempt(contract.name, ds=sources.night.ds) as attempt:
         attempt.write(rows, "part-0000.parquet")

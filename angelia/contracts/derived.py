@@ -16,7 +16,13 @@ from angelia.contracts.selecting import (
     HOLDOUT_MEMBERS,
     USER_LISTS,
 )
-from angelia.contracts.sending import DELIVERY_LEDGER, DISPATCH_FALLOVER, DISPATCH_MANIFEST, ordinal
+from angelia.contracts.sending import (
+    DELIVERY_LEDGER,
+    DISPATCH_FALLOVER,
+    DISPATCH_MANIFEST,
+    EFFECTS_MART,
+    ordinal,
+)
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
 F32, F64, I16, I32, I64, U32 = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
@@ -347,4 +353,5 @@ DERIVED = (
     DISPATCH_FALLOVER,
     DELIVERY_LEDGER,
     CAMPAIGN_EFFECTS,
+    EFFECTS_MART,
 )

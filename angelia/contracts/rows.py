@@ -394,4 +394,5 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "delivery_ledger": _delivery_ledger,
     "catalog_snapshot": _catalog_snapshot,
     "campaign_effects": _campaign_effects,
+    "effects_mart": _campaign_effects,
 }

@@ -57,7 +57,7 @@ CREATE TABLE "push_receipts" (
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
-  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('accepted', 'rejected', 'skipped', 'deferred', 'ambiguous', 'delivered', 'opened', 'bounced', 'unsubscribed'))),
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('accepted', 'rejected', 'skipped', 'deferred', 'ambiguous', 'delivered', 'displayed', 'opened', 'bounced', 'unsubscribed'))),
   "receipt_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
   "sent_ts" TIMESTAMP WITH TIME ZONE,
   "reason" VARCHAR
@@ -305,4 +305,32 @@ CREATE TABLE "campaign_effects" (
   "n_converted" BIGINT NOT NULL CHECK (NOT ("n_converted" < 0)),
   "n_active_days" BIGINT NOT NULL CHECK (NOT ("n_active_days" < 0)),
   "n_unsubscribed" BIGINT NOT NULL CHECK (NOT ("n_unsubscribed" < 0))
+);
+
+CREATE TABLE "effects_mart" (
+  "night" VARCHAR NOT NULL,
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "audience" VARCHAR,
+  "side" VARCHAR NOT NULL CHECK (NOT ("side" NOT IN ('treated', 'holdout_global', 'holdout_campaign'))),
+  "arm" VARCHAR,
+  "material_id" VARCHAR CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "device_vendor" VARCHAR,
+  "country" VARCHAR,
+  "tenure" VARCHAR NOT NULL CHECK (NOT ("tenure" NOT IN ('new', 'known', 'unknown'))),
+  "send_hour" TIMESTAMP WITH TIME ZONE,
+  "n_pairs" BIGINT NOT NULL CHECK (NOT ("n_pairs" < 0)),
+  "n_planned" BIGINT NOT NULL CHECK (NOT ("n_planned" < 0)),
+  "n_sent" BIGINT NOT NULL CHECK (NOT ("n_sent" < 0)),
+  "n_delivered" BIGINT NOT NULL CHECK (NOT ("n_delivered" < 0)),
+  "n_displayed" BIGINT NOT NULL CHECK (NOT ("n_displayed" < 0)),
+  "n_bounced" BIGINT NOT NULL CHECK (NOT ("n_bounced" < 0)),
+  "n_opened" BIGINT NOT NULL CHECK (NOT ("n_opened" < 0)),
+  "n_influenced" BIGINT NOT NULL CHECK (NOT ("n_influenced" < 0)),
+  "n_conversions" BIGINT NOT NULL CHECK (NOT ("n_conversions" < 0)),
+  "conversion_value" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("conversion_value"))),
+  "n_unsubscribed" BIGINT NOT NULL CHECK (NOT ("n_unsubscribed" < 0)),
+  "n_complained" BIGINT NOT NULL CHECK (NOT ("n_complained" < 0)),
+  "n_pairs_converted" BIGINT NOT NULL CHECK (NOT ("n_pairs_converted" < 0)),
+  "pair_value" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("pair_value")))
 );
