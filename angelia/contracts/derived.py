@@ -10,7 +10,13 @@ import pyarrow as pa
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.selecting import AUDIENCE_MEMBERS, BITMAP_DAYS, BITMAP_INDEX, USER_LISTS
-from angelia.contracts.sending import DELIVERY_LEDGER, DISPATCH_FALLOVER, DISPATCH_MANIFEST, ordinal
+from angelia.contracts.sending import (
+    DELIVERY_LEDGER,
+    DISPATCH_FALLOVER,
+    DISPATCH_INTAKE,
+    DISPATCH_MANIFEST,
+    ordinal,
+)
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
 F32, F64, I16, I32, I64, U32 = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
@@ -331,6 +337,7 @@ DERIVED = (
     DECISIONS,
     DISPATCH_MANIFEST,
     DISPATCH_FALLOVER,
+    DISPATCH_INTAKE,
     DELIVERY_LEDGER,
     CAMPAIGN_EFFECTS,
 )
