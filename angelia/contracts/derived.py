@@ -19,6 +19,7 @@ from angelia.contracts.selecting import (
 from angelia.contracts.sending import (
     DELIVERY_LEDGER,
     DISPATCH_FALLOVER,
+    DISPATCH_INTAKE,
     DISPATCH_MANIFEST,
     EFFECTS_MART,
     ordinal,
@@ -351,6 +352,7 @@ DERIVED = (
     DECISIONS,
     DISPATCH_MANIFEST,
     DISPATCH_FALLOVER,
+    DISPATCH_INTAKE,
     DELIVERY_LEDGER,
     CAMPAIGN_EFFECTS,
     EFFECTS_MART,

@@ -391,6 +391,7 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "decisions": _decisions,
     "dispatch_manifest": _dispatch_manifest,
     "dispatch_fallover": _dispatch_manifest,
+    "dispatch_intake": _dispatch_manifest,
     "delivery_ledger": _delivery_ledger,
     "catalog_snapshot": _catalog_snapshot,
     "campaign_effects": _campaign_effects,

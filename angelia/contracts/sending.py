@@ -130,6 +130,21 @@ DISPATCH_FALLOVER = Dataset(
     "stays, dispatch_id is new. Sent by the next `angelia deliver`, in the window they had.",
 )
 
+DISPATCH_INTAKE = Dataset(
+    "dispatch_intake",
+    1,
+    "one message of the intake to send",
+    ("dispatch_id",),
+    ("ds", "send_hour", "part"),
+    DISPATCH_MANIFEST.columns,
+    ("angelia intake dispatch",),
+    layout=DISPATCH_MANIFEST.layout,
+    retention_days=30,
+    notes="Rows as dispatch_manifest has them, of messages that came by REST; part = the dispatcher's batch, "
+    "which is sealed to one commit before it is sent. ds is the plan day whose 24 hours the batch falls in; "
+    "occurrence = `intake-` and the message's id there.",
+)
+
 DELIVERY_LEDGER = Dataset(
     "delivery_ledger",
     1,

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +30,7 @@ from angelia.intake.answers import (
     BatchRequest,
     MessagePage,
     MessageView,
+    Status,
     item_of,
     view_of,
 )
@@ -37,7 +38,7 @@ from angelia.intake.database import Unavailable
 from angelia.intake.errors import documented, refused
 from angelia.intake.keys import Key, Keys, Rates
 from angelia.intake.message import Draft, Message, Refusal, microseconds, now, parse_batch, parse_message
-from angelia.intake.store import Accepted, IntakeStore, Verdict, effective_status
+from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
 from angelia.intake.writing import Busy, GroupWriter
 
 MAX_BODY_BYTES = 65_536
@@ -45,7 +46,6 @@ MAX_BATCH_BYTES = 8 * 2**20
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 _MESSAGE_ID = r"[0-9a-f]{32}"
 _PARAMETERS = {"status", "campaign", "from", "to", "cursor", "limit"}
-Status = Literal["accepted", "claimed", "handed_over", "cancelled", "expired"]
 
 
 class Intake:
@@ -74,6 +74,12 @@ class Intake:
         if scope not in key.scopes:
             raise refused("not_in_scope", f"the key lacks the scope {scope}")
         return key
+
+    async def views(self, key: Key, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return a client's messages as it sees them, with the steps that dispatchers noted."""
+        noted = await run_in_threadpool(self.store.steps, key.client, [row["id"] for row in rows])
+        moment = now()
+        return [view_of(row, noted.get(row["id"], ()), moment) for row in rows]
 
     async def write(self, key: Key, drafts: Sequence[Draft]) -> list[Verdict]:
         """Return the verdicts of drafts, within the key's rate."""
@@ -167,7 +173,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         row = await run_in_threadpool(intake.store.get, key.client, message_id)
         if row is None:
             raise refused("not_found", "this client has no such message")
-        return JSONResponse(view_of(row, now()))
+        return JSONResponse((await intake.views(key, [row]))[0])
 
     @app.get(
         "/v1/messages",
@@ -200,10 +206,8 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
             limit=limit + 1,
         )
         page, more = rows[:limit], rows[limit:]
-        moment = now()
-        return JSONResponse(
-            {"messages": [view_of(row, moment) for row in page], "next": page[-1]["id"] if more else None}
-        )
+        next_page = page[-1]["id"] if more else None
+        return JSONResponse({"messages": await intake.views(key, page), "next": next_page})
 
     @app.delete(
         "/v1/messages/{message_id}",
@@ -219,7 +223,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
             raise refused("not_found", "this client has no such message")
         if row["status"] != "cancelled":
             raise refused("not_cancellable", f"the message is {effective_status(row, now())}")
-        return JSONResponse(view_of(row, now()))
+        return JSONResponse((await intake.views(key, [row]))[0])
 
 
 async def _on_unavailable(_request: Request, _error: Exception) -> JSONResponse:

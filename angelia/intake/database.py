@@ -38,7 +38,7 @@ def connect(url: str) -> Engine:
     engine = _engine(url)
     with answering(engine):
         revision = _revision(engine)
-        if revision is None:
+        if revision is None or revision < REVISION:
             # Two processes may come at once; the slower one's failure only says that the tables exist by now.
             with suppress(DBAPIError):
                 metadata.create_all(engine)

@@ -279,6 +279,35 @@ CREATE TABLE "dispatch_fallover" (
   "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1))
 );
 
+CREATE TABLE "dispatch_intake" (
+  "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "ordinal" UINTEGER NOT NULL,
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "occurrence" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("occurrence", '^[A-Za-z0-9_.:-]{1,64}$'))),
+  "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "topic" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("topic", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "address" VARCHAR NOT NULL CHECK (NOT (NOT (regexp_full_match("address", '[^\x00-\x1f\x7f]*') AND length("address") BETWEEN 1 AND 4096))),
+  "template_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("template_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "template_version" INTEGER NOT NULL CHECK (NOT ("template_version" < 1)),
+  "fields" VARCHAR NOT NULL,
+  "locale" VARCHAR,
+  "priority" VARCHAR NOT NULL CHECK (NOT ("priority" NOT IN ('high', 'medium', 'low'))),
+  "guarantee" VARCHAR NOT NULL CHECK (NOT ("guarantee" NOT IN ('at_most_once', 'at_least_once'))),
+  "send_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "not_before" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "not_after" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "timezone" VARCHAR NOT NULL,
+  "quiet_start" SMALLINT CHECK (NOT ("quiet_start" < 0 OR "quiet_start" > 23)),
+  "quiet_end" SMALLINT CHECK (NOT ("quiet_end" < 0 OR "quiet_end" > 23)),
+  "collapse_key" VARCHAR,
+  "ttl_s" INTEGER NOT NULL CHECK (NOT ("ttl_s" < 0 OR "ttl_s" > 2419200)),
+  "material_propensity" DOUBLE CHECK (NOT (NOT isfinite("material_propensity") OR "material_propensity" < 0 OR "material_propensity" > 1)),
+  "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1))
+);
+
 CREATE TABLE "delivery_ledger" (
   "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
   "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),

@@ -12,9 +12,11 @@ import pytest
 from sqlalchemy.engine import Engine
 from starlette.exceptions import StarletteDeprecationWarning
 
+from angelia.delivery.ledger.ledger import Owner
 from angelia.intake import api
 from angelia.intake.api import MAX_BODY_BYTES, create_app
 from angelia.intake.database import writing
+from angelia.intake.dispatching.batches import Batches
 from angelia.intake.keys import SCOPES, Keys
 from angelia.intake.message import now
 from angelia.intake.store import IntakeStore
@@ -141,7 +143,9 @@ def test_cancelling_twice_says_so_twice(ask: Ask, engine: Engine) -> None:
     for _ in range(2):
         answer = ask("DELETE", f"/v1/messages/{sent}")
         assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
-    assert [row["id"] for row in IntakeStore(engine).claim("d", now(), 9, 10**9)] == [taken]
+    batch, _ = Batches(engine, Owner.this_process(), 10**9).claim(now(), 9, "2026-11-26", "2026-11-28T04")
+    assert batch is not None
+    assert batch.members == (("shop", taken),)
     answer = ask("DELETE", f"/v1/messages/{taken}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_cancellable")
 
