@@ -41,8 +41,10 @@ class PersonScores:
             AngeliaError: the model or a commit is gone.
         """
         self.night = night
-        version = str(night.inputs.scores.params["model"])
-        self.scorer = Scorer(registry.load(version))
+        version = night.inputs.scores.params.get("model")
+        if version is None:
+            raise NotFound(f"{night.inputs.scores.ref} does not say which model scored it")
+        self.scorer = Scorer(registry.load(str(version)))
         rows = lake.read(night.inputs.features, ["ordinal", *COLUMNS])
         if not rows.num_rows:
             raise NotFound(f"{night.inputs.features.ref} has no row of this person")

@@ -46,6 +46,7 @@ def why(
     *,
     campaign: str | None = None,
     registry: Registry | None = None,
+    person: PersonLake | None = None,
 ) -> Why:
     """Return why a person got what they got on a night.
 
@@ -55,6 +56,7 @@ def why(
         ds: the night; None = the newest with a plan.
         campaign: only this one; None = all of the night's catalog.
         registry: where the model is that scored the night; None = scores are not taken apart.
+        person: them, where the caller has found them in the newest index; then `user` is not looked up.
 
     Raises:
         NotFound: the night has no plan, the person is not known, or there was no such campaign.
@@ -65,7 +67,10 @@ def why(
             f"the catalog of {night.ds} had no campaign {campaign!r}",
             fix=f"it had {', '.join(night.catalog.campaigns)}",
         )
-    person = PersonLake(lake, _ordinal(night, user), int(night.inputs.index.meta["shard_bits"]))
+    if person is None:
+        person = PersonLake(lake, _ordinal(night, user), int(night.inputs.index.meta["shard_bits"]))
+    elif person.ordinal >= night.inputs.index.rows:
+        raise _joined_later(night)
     return _Answer(night, person, registry).of(campaign)
 
 
@@ -76,11 +81,15 @@ def _ordinal(night: PlannedNight, user: str) -> int:
         now = require_index(night.lake)
         if now.number != night.inputs.index.number:
             find_ordinal(night.lake, now, user)
-            raise NotFound(
-                f"this person joined after the night of {night.ds} was planned",
-                fix="ask about a later night with --ds",
-            ) from None
+            raise _joined_later(night) from None
         raise
+
+
+def _joined_later(night: PlannedNight) -> NotFound:
+    return NotFound(
+        f"this person joined after the night of {night.ds} was planned",
+        fix="ask about a later night with --ds",
+    )
 
 
 class _Answer:

@@ -8,9 +8,11 @@ block once and remembers it, for a process that is asked again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyroaring import BitMap
 
@@ -30,9 +32,9 @@ class Holdout:
     share_pct: float
     salt: str
 
-    def holds(self, ids: pa.Array) -> np.ndarray:
+    def holds(self, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Return whether each person is held out, shape (n,)."""
-        return np.asarray(uniform(user_keys(ids.to_pylist()), "bucket", self.salt) * 100.0 < self.share_pct)
+        return np.asarray(uniform(user_keys(ids), "bucket", self.salt) * 100.0 < self.share_pct)
 
     def as_params(self) -> dict[str, float | str]:
         """Return what a commit of its members is written under."""
@@ -67,7 +69,7 @@ def _hashed(block: Block, holdout: Holdout, users: Commit, people: Set) -> Set:
         return NOBODY
     ordinals = block.ordinals(people)
     ids = user_ids(block.index.lake, users, block.shards, ordinals)
-    held = ordinals_of(ordinals)[holdout.holds(ids)] - np.uint32(block.base)
+    held = ordinals_of(ordinals)[holdout.holds(ids.to_pylist())] - np.uint32(block.base)
     return of_positions(held, block.width)
 
 

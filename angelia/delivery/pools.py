@@ -1,4 +1,4 @@
-"""Airflow's pools, which keep tasks from sharing a provider's quota, or a machine, too often."""
+"""Airflow's pools: how many tasks share a provider's quota, or the cluster."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -43,6 +44,42 @@ def find_ordinal(lake: Lake, index: Commit, user: str) -> int:
         f"nobody of this id is among the {index.meta.get('n_users', index.rows):,} people of {index.ref}",
         fix="compare the id with those of user_profiles; an erased person has none any more",
     )
+
+
+def rows_of_user(lake: Lake, commit: Commit, user: str, columns: Sequence[str]) -> pa.Table:
+    """Return a person's rows of a dataset that knows ids alone, such as a source.
+
+    Only row groups whose ids can hold it are read, and of these the ids first.
+
+    Raises:
+        Corrupt: a file is missing or damaged.
+    """
+
+    def look(entry: FileEntry) -> list[pa.Table]:
+        try:
+            with pq.ParquetFile(lake.path_of(entry), memory_map=True) as file:
+                return [
+                    file.read_row_group(group, list(columns)).take(pa.array(rows))
+                    for group in range(file.num_row_groups)
+                    if (rows := _rows_of(file, group, user)) is not None
+                ]
+        except (OSError, NotFound, pa.ArrowInvalid) as error:
+            raise Corrupt(f"{entry.path}: {type(error).__name__}", fix=MEND) from None
+
+    with ThreadPoolExecutor(PREFETCH_THREADS) as pool:
+        parts = [table for tables in pool.map(look, commit.files) for table in tables]
+    return pa.concat_tables(parts) if parts else pa.table({name: [] for name in columns})
+
+
+def _rows_of(file: pq.ParquetFile, group: int, user: str) -> npt.NDArray[np.int64] | None:
+    """Return the rows of a row group that are the person's; None if it has none."""
+    leaf = next(n for n in range(len(file.schema)) if file.schema.column(n).path == "user_id")
+    statistics = file.metadata.row_group(group).column(leaf).statistics
+    if statistics is not None and statistics.has_min_max and not statistics.min <= user <= statistics.max:
+        return None
+    ids = file.read_row_group(group, ["user_id"])["user_id"]
+    rows = np.flatnonzero(pc.equal(ids, pa.scalar(user, ids.type)).to_numpy())
+    return rows if len(rows) else None
 
 
 class PersonLake(Lake):

@@ -21,13 +21,14 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.sending import Micros
-from angelia.errors import AngeliaError
+from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.keys import lake_key
 from angelia.lake.store import Store
 from angelia.users.addresses import same_address, unicode_host
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
+OPERATOR = "operator"
 MAX_AGE_US = 10 * 1_000_000
 REFRESH_S = 4.0
 
@@ -105,8 +106,8 @@ class Refusals:
         """Return whether the person must not be contacted through a channel."""
         return self.has_refused(user, channel) or self._stands(user, None, (None, channel))
 
-    def has_refused(self, user: str, channel: str) -> bool:
-        """Say whether an entry about this very channel closes it."""
+    def has_refused(self, user: str, channel: str | None) -> bool:
+        """Say whether an entry about this very channel, or with None about all, closes it."""
         return self._stands(user, channel, (None, channel))
 
     def closed_everywhere(self, user: str) -> bool:
@@ -114,6 +115,21 @@ class Refusals:
         no = self._no.get((user, None))
         is_out = no is not None and self._returned.get(user, no) <= no
         return is_out or (user, None) in self._for_good
+
+    def after(self, user: str, at: datetime) -> datetime:
+        """Return `at`, or a moment after all that is known of a person, whichever is later.
+
+        Machines' clocks differ, and what is decided now must hold over what was decided before.
+        """
+        moments = [
+            moment for words in (self._no, self._yes) for key, moment in words.items() if key[0] == user
+        ]
+        newest = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=max(moments, default=-1) + 1)
+        return max(at, newest)
+
+    def is_for_good(self, user: str, channel: str | None) -> bool:
+        """Say whether an entry closes a channel, or with None all, in a way that nothing opens."""
+        return not self._for_good.isdisjoint({(user, None), (user, channel)})
 
     def may_return(self, user: str, channel: str, at: Micros) -> bool:
         """Say whether a word of this time would open a channel that is closed."""
@@ -144,6 +160,44 @@ def returns(log: pa.Table, said: Iterable[tuple[str, str, Micros]]) -> pa.Table:
                 {"entry_id": name, "user_id": user, "channel": channel, "since_ts": since, "reason": OPTED_IN}
             )
     return pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+
+
+def close_person(lake: Lake, user: str, channel: str | None, *, for_good: bool, at: datetime) -> bool:
+    """Suppress a person, through one channel or all; return whether that changed anything.
+
+    `for_good`: nobody opens it again. Workers obey within 10 s, the next night leaves them out.
+    """
+    refusals = refusals_of(lake.read_log("suppressions"))
+    closed = refusals.has_refused(user, channel) and (bool(channel) or refusals.closed_everywhere(user))
+    if refusals.is_for_good(user, channel) or (closed and not for_good):
+        return False
+    _append(lake, user, channel, OPERATOR if for_good else UNSUBSCRIBED, refusals.after(user, at))
+    return True
+
+
+def open_person(lake: Lake, user: str, channel: str | None, *, at: datetime) -> bool:
+    """Open what an unsubscription closed; return whether that changed anything.
+
+    Raises:
+        InvalidInput: it was closed for good, by a complaint, an operator or an erasure.
+    """
+    refusals = refusals_of(lake.read_log("suppressions"))
+    if refusals.is_for_good(user, channel):
+        raise InvalidInput(
+            "this was closed for good; nobody can open it again",
+            fix="a person who complained, or whom an operator closed for good, stays closed",
+        )
+    closed = refusals.closed(user, channel) if channel else refusals.has_refused(user, None)
+    if closed:
+        _append(lake, user, channel, OPTED_IN, refusals.after(user, at))
+    return closed
+
+
+def _append(lake: Lake, user: str, channel: str | None, reason: str, at: datetime) -> None:
+    # The id names nothing of the person: it outlives an erasure.
+    entry = {"entry_id": secrets.token_hex(16), "user_id": user, "channel": channel, "since_ts": at}
+    row = pa.Table.from_pylist([{**entry, "reason": reason}], schema=arrow.schema(dataset("suppressions")))
+    lake.append_log("suppressions", row)
 
 
 def refusals_of(log: pa.Table) -> Refusals:

@@ -6,22 +6,17 @@ the output names nobody; a person is only ever an argument.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from typing import Annotated, Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from angelia.asking.response_curve import curve_of
 from angelia.config import load_settings
-from angelia.errors import InvalidInput, NotFound
+from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
-from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit
-from angelia.timing.evidence import CELLS
-from angelia.timing.habits import Clusters
 from angelia.users.index import require_index
 
 app = typer.Typer(no_args_is_help=True, help="When a person responds, and how that is known.")
@@ -47,31 +42,9 @@ def show(
     """Show a person's curve, its evidence, what it shrank to, and the chosen parameters."""
     lake = open_lake()
     commit = lake.require("send_times", ds=ds)
-    if "habit" not in commit.meta:
-        raise InvalidInput(
-            f"{commit.ref} was written by an older version", fix=f"run build_send_times --ds {ds} again"
-        )
     ordinal = ordinal_of(lake, lake.require("user_features", ds=ds), user)
     shard = ordinal >> int(require_index(lake).meta["shard_bits"])
-    row = row_of(lake, commit, ordinal, shard)
-    days = load_settings().history_days
-    shown = {
-        "ds": ds,
-        "timezone": row["timezone"],
-        "workday": [round(value, 4) for value in row["workday"]],
-        "day_off": [round(value, 4) for value in row["day_off"]],
-        "evidence": {
-            "weighted_pushes": round(row["evidence"], 2),
-            **history(lake, ds, days, ordinal, shard),
-            "days": days,
-        },
-        "shrank_to": shrank_to(row["timezone"], row["cohort"], Clusters.of(commit.meta["clusters"])),
-        "chosen": {
-            "by": commit.meta["chosen_by"],
-            "habit": commit.meta["habit"],
-            "strength": commit.meta["strength"],
-        },
-    }
+    shown = {"ds": ds, **curve_of(lake, commit, ordinal, shard, load_settings().history_days)}
     emit(shown, lines(shown), as_json)
 
 
@@ -90,69 +63,6 @@ def ordinal_of(lake: Lake, features: Commit, user: str) -> int:
         f"user_features of {features.partition['ds']} has no such user",
         fix="look up the id; people who arrived later are in a later night",
     )
-
-
-def row_of(lake: Lake, commit: Commit, ordinal: int, shard: int) -> dict[str, Any]:
-    """Return a person's row of send_times.
-
-    Raises:
-        NotFound: they have none.
-    """
-    table = lake.read(commit, where=in_shard(shard))
-    mine = table.filter(pc.equal(table["ordinal"], ordinal)).to_pylist()
-    if not mine:
-        raise NotFound(
-            f"{commit.ref} has no curve for this user",
-            fix="run build_send_times for that night again: it was made before the user's features",
-        )
-    return dict(mine[0])
-
-
-def history(lake: Lake, ds: str, days: int, ordinal: int, shard: int) -> dict[str, int]:
-    """Return what the window holds of a person: active hours and days, pushes and opens."""
-    hours = active_days = sent = opened = 0
-    for back in range(days):
-        day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()
-        masks = column_of(lake, "user_days", day, "hours", ordinal, shard)
-        if masks:
-            union = int(np.bitwise_or.reduce(np.array(masks, dtype=np.int64)))
-            hours, active_days = hours + union.bit_count(), active_days + 1
-        kinds = column_of(lake, "user_pushes", day, "kind", ordinal, shard)
-        sent, opened = sent + kinds.count("sent"), opened + kinds.count("opened")
-    return {"active_hours": hours, "active_days": active_days, "pushes": sent, "opens": opened}
-
-
-def column_of(lake: Lake, name: str, ds: str, column: str, ordinal: int, shard: int) -> list[Any]:
-    """Return one column of a person's rows of a day."""
-    commit = lake.head(name, ds=ds)
-    if commit is None:
-        return []
-    table = lake.read(commit, ["ordinal", column], where=in_shard(shard))
-    mine: pa.Table = table.filter(pc.equal(table["ordinal"], ordinal))
-    values: list[Any] = mine[column].to_pylist()
-    return values
-
-
-def shrank_to(timezone: str, cohort: str, clusters: Clusters) -> dict[str, Any]:
-    """Return the likeliest cluster, how common it is in the timezone, and its best hours."""
-    half = CELLS // 2
-    zone = int(clusters.rows([timezone])[0])
-    name = cohort.rpartition("|")[2]
-    if not name.startswith("cluster-"):
-        usual = clusters.usual()[zone]
-        return {
-            "cluster": None,
-            "share": None,
-            "workday_peak": int(usual[:half].argmax()),
-            "day_off_peak": int(usual[half:].argmax()),
-        }
-    number = int(name.removeprefix("cluster-"))
-    return {
-        "cluster": number,
-        "share": round(float(clusters.share[zone, number]), 4),
-        "workday_peak": int(clusters.hours[number, :half].argmax()),
-        "day_off_peak": int(clusters.hours[number, half:].argmax()),
-    }
 
 
 def lines(shown: dict[str, Any]) -> list[str]:

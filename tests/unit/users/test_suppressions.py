@@ -12,9 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angelia.contracts import arrow, dataset
+from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.users.profiles import contact_features
-from angelia.users.suppressions import Guards, Refusals, refusals_of, returns
+from angelia.users.suppressions import (
+    Guards,
+    Refusals,
+    close_person,
+    open_person,
+    refusals_of,
+    returns,
+)
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 Word = tuple[str | None, str, int]  # channel, reason, day
@@ -157,3 +165,37 @@ def test_only_who_unsubscribed_before_returns_and_once() -> None:
     after = pa.concat_tables([log, entries])
     assert not refusals_of(after).closed("u1", "sms")
     assert returns(after, said).num_rows == 0
+
+
+@pytest.mark.parametrize("channel", [None, "fcm"])
+def test_a_person_is_closed_and_opened_again(lake: Lake, channel: str | None) -> None:
+    def closed(name: str) -> bool:
+        return refusals_of(lake.read_log("suppressions")).closed("u1", name)
+
+    at = datetime(2026, 11, 15, 9, tzinfo=UTC)
+    assert close_person(lake, "u1", channel, for_good=False, at=at)
+    assert not close_person(lake, "u1", channel, for_good=False, at=at)
+    assert (closed("fcm"), closed("sms")) == (True, channel is None)
+    assert open_person(lake, "u1", channel, at=at + timedelta(seconds=1))
+    assert not open_person(lake, "u1", channel, at=at + timedelta(seconds=2))
+    assert (closed("fcm"), closed("sms")) == (False, False)
+    assert close_person(lake, "u1", channel, for_good=True, at=at + timedelta(seconds=3))
+    with pytest.raises(InvalidInput, match="closed for good"):
+        open_person(lake, "u1", channel, at=at + timedelta(seconds=4))
+
+
+def test_all_channels_close_again_after_one_was_opened(lake: Lake) -> None:
+    at = datetime(2026, 11, 15, 9, tzinfo=UTC)
+    assert close_person(lake, "u1", None, for_good=False, at=at)
+    assert open_person(lake, "u1", "fcm", at=at + timedelta(seconds=1))
+    assert close_person(lake, "u1", None, for_good=False, at=at + timedelta(seconds=2))
+    assert refusals_of(lake.read_log("suppressions")).closed("u1", "fcm")
+
+
+def test_what_is_decided_last_holds_whatever_the_clocks_say(lake: Lake) -> None:
+    at = datetime(2026, 11, 15, 9, tzinfo=UTC)
+    for behind in range(3):
+        assert close_person(lake, "u1", None, for_good=False, at=at - timedelta(hours=behind))
+        assert refusals_of(lake.read_log("suppressions")).closed("u1", "fcm")
+        assert open_person(lake, "u1", None, at=at - timedelta(hours=behind + 1))
+        assert not refusals_of(lake.read_log("suppressions")).closed("u1", "fcm")

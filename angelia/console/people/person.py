@@ -1,0 +1,278 @@
+"""One person: what is known of them, planned for them and sent to them, and why.
+
+Grain: person. Reads user_index, user_features, send_times, the newest user_endpoints and user_preferences,
+the plans of the last nights and what became of them; writes nothing. Surprise: an id is turned into an
+ordinal once, and from then on only the row groups that hold the ordinal are read; of the sources, which know
+ids alone, only row groups whose ids can hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow.compute as pc
+
+from angelia.asking.fate import fate_of
+from angelia.asking.night import planned_nights
+from angelia.asking.records import Fate
+from angelia.asking.response_curve import curve_of
+from angelia.audience.holdout import Holdout
+from angelia.catalog.saved_audiences import holdout_of
+from angelia.config import Settings
+from angelia.contracts.outcomes import DECIDED, SENT
+from angelia.errors import AngeliaError
+from angelia.lake import Commit, Lake
+from angelia.users.index import require_index
+from angelia.users.one_person import PersonLake, find_ordinal, rows_of_user
+from angelia.users.suppressions import OPTED_IN, refusals_of
+
+NIGHTS = 7
+ID_CHARS_AT_MOST = 4_096
+SHOWN_CHARS = 4  # of an address: enough to tell two apart, too little to use
+PROFILE = (
+    ("gender", "gender"),
+    ("age_years", "age"),
+    ("country", "country"),
+    ("province", "region"),
+    ("locale", "language"),
+    ("timezone", "timezone"),
+    ("device_vendor", "device"),
+    ("membership_level", "membership level"),
+    ("tags", "tags"),
+    ("days_since_signup", "days since signup"),
+    ("days_since_event", "days since anything"),
+    ("days_since_purchase", "days since a purchase"),
+    ("n_active_days_28d", "active days of 28"),
+    ("n_purchases_28d", "purchases in 28 days"),
+    ("value_28d", "spent in 28 days"),
+    ("n_pushes_28d", "messages in 28 days"),
+    ("n_opens_28d", "opened in 28 days"),
+)
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address that a message may go to, masked."""
+
+    channel: str
+    masked: str
+    since: datetime | None
+    is_active: bool
+
+
+@dataclass(frozen=True)
+class Preference:
+    """What the person allowed or refused, and when they last said so."""
+
+    kind: str
+    name: str
+    is_opted_in: bool
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the suppressions about the person."""
+
+    since: datetime
+    channel: str | None
+    reason: str
+    is_address: bool
+
+    @property
+    def opens(self) -> bool:
+        """Whether it opened again what another had closed."""
+        return self.reason == OPTED_IN
+
+
+@dataclass(frozen=True)
+class Considered:
+    """One campaign on one night: what was decided, and what became of it."""
+
+    campaign: str
+    outcome: str
+    says: str
+    slot: datetime | None
+    channel: str | None
+    material: str | None
+    fate: Fate | None
+
+
+@dataclass(frozen=True)
+class PersonNights:
+    """One planned night; `problem` says why it cannot be read."""
+
+    ds: str
+    rows: tuple[Considered, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """Whether the person is closed everywhere, and whether that can be opened again."""
+
+    is_closed: bool
+    is_for_good: bool
+    channels: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Person:
+    """All that a page shows of a person; no id and no whole address is in it."""
+
+    ordinal: int
+    ds: str | None
+    profile: tuple[tuple[str, str], ...]
+    channels: tuple[str, ...]
+    opted_out_topics: tuple[str, ...]
+    is_held_out: bool | None
+    addresses: tuple[Address, ...]
+    preferences: tuple[Preference, ...]
+    suppressed: Suppressed
+    curve: Mapping[str, Any] | None
+    curve_problem: str
+    nights: tuple[PersonNights, ...]
+    notes: tuple[str, ...]
+
+
+def lookup(lake: Lake, user: str) -> PersonLake:
+    """Return the lake as if only this person lived in it.
+
+    Raises:
+        NotFound: nobody has this id; the message does not repeat it.
+    """
+    index = require_index(lake)
+    return PersonLake(lake, find_ordinal(lake, index, user), int(index.meta["shard_bits"]))
+
+
+def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str, settings: Settings) -> Person:
+    """Return what is known of a person.
+
+    Args:
+        lake: main.
+        logs: a lake object that is kept, so that entries of logs are read once.
+        mine: the person's, from `lookup`.
+    """
+    notes: list[str] = []
+    features = _newest(lake, "user_features")
+    row = next(iter(mine.read(features).to_pylist()), None) if features else None
+    if features is not None and row is None:
+        notes.append(f"{features.ref} has no row of them: they came later, or were erased")
+    known = row or {}
+    ds = features.partition["ds"] if features else None
+    curve, problem = _curve(lake, mine, settings)
+    return Person(
+        mine.ordinal,
+        ds,
+        tuple((name, _text(known[column])) for column, name in PROFILE if known.get(column) is not None),
+        tuple(known.get("channels") or ()),
+        tuple(known.get("opted_out_topics") or ()),
+        _is_held_out(lake, ds, user),
+        tuple(_addresses(lake, user)),
+        tuple(_preferences(lake, user)),
+        suppressed_of(logs, user),
+        curve,
+        problem,
+        tuple(_nights(lake, mine)),
+        tuple(notes),
+    )
+
+
+def masked(channel: str, address: str) -> str:
+    """Return an address by which a person recognises their own, and nobody else could use."""
+    if channel == "email" and "@" in address:
+        mailbox, _, host = address.rpartition("@")
+        suffix = host.rpartition(".")[2]
+        return f"{mailbox[:1]}…@{host[:1]}….{suffix}" if "." in host else f"{mailbox[:1]}…@…"
+    return f"…{address[-SHOWN_CHARS:]}" if len(address) > 2 * SHOWN_CHARS else "…"
+
+
+def suppressed_of(logs: Lake, user: str) -> Suppressed:
+    """Return what the log of suppressions says of a person."""
+    log = logs.read_log("suppressions")
+    log = log.filter(pc.equal(log["user_id"], user))
+    refusals, rows = refusals_of(log), log.to_pylist()
+    entries = (
+        Entry(row["since_ts"], row["channel"], row["reason"], bool(row["address_hash"])) for row in rows
+    )
+    channels = sorted({str(row["channel"]) for row in rows if row["channel"]})
+    return Suppressed(
+        refusals.closed_everywhere(user),
+        refusals.is_for_good(user, None),
+        tuple(channel for channel in channels if refusals.closed(user, channel)),
+        tuple(sorted(entries, key=lambda entry: entry.since, reverse=True)),
+    )
+
+
+def _newest(lake: Lake, name: str) -> Commit | None:
+    days = [leaf["ds"] for leaf in lake.partitions(name)]
+    return lake.head(name, ds=days[-1]) if days else None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+
+def _is_held_out(lake: Lake, ds: str | None, user: str) -> bool | None:
+    holdout: Holdout | None = holdout_of(lake, ds) if ds else None
+    return bool(holdout.holds([user])[0]) if holdout else None
+
+
+def _addresses(lake: Lake, user: str) -> Iterator[Address]:
+    commit = _newest(lake, "user_endpoints")
+    if commit is not None:
+        columns = ["channel", "address", "registered_ts", "is_active"]
+        for row in rows_of_user(lake, commit, user, columns).to_pylist():
+            hidden = masked(str(row["channel"]), str(row["address"] or ""))
+            yield Address(str(row["channel"]), hidden, row["registered_ts"], bool(row["is_active"]))
+
+
+def _preferences(lake: Lake, user: str) -> Iterator[Preference]:
+    commit = _newest(lake, "user_preferences")
+    if commit is not None:
+        columns = ["kind", "name", "is_opted_in", "updated_ts"]
+        rows = rows_of_user(lake, commit, user, columns).to_pylist()
+        for row in sorted(rows, key=lambda row: (str(row["kind"]), str(row["name"]))):
+            yield Preference(str(row["kind"]), str(row["name"]), bool(row["is_opted_in"]), row["updated_ts"])
+
+
+def _curve(lake: Lake, mine: PersonLake, settings: Settings) -> tuple[Mapping[str, Any] | None, str]:
+    """Return the newest response curve, or why there is none."""
+    commit = _newest(lake, "send_times")
+    if commit is None:
+        return None, "no night has made response curves yet"
+    try:
+        return {
+            "ds": commit.partition["ds"],
+            **curve_of(mine, commit, mine.ordinal, mine.shard, settings.history_days),
+        }, ""
+    except AngeliaError as error:
+        return None, error.one_line()
+
+
+def _nights(lake: Lake, mine: PersonLake) -> Iterator[PersonNights]:
+    """Yield the last planned nights, newest first, with what considered the person."""
+    for ds in reversed(planned_nights(lake)[-NIGHTS:]):
+        try:
+            yield PersonNights(ds, tuple(_considered(lake, mine, ds)))
+        except AngeliaError as error:
+            yield PersonNights(ds, (), error.one_line())
+
+
+def _considered(lake: Lake, mine: PersonLake, ds: str) -> Iterator[Considered]:
+    plan = lake.require("decisions", ds=ds)
+    rows = mine.read(plan, ["choices"])["choices"].to_pylist()
+    choices = [choice for choices in rows for choice in choices]
+    for choice in sorted(choices, key=lambda one: (one["outcome"] != SENT, one["campaign_id"])):
+        name, outcome, slot = choice["campaign_id"], choice["outcome"], choice["slot"]
+        fate = None
+        if outcome == SENT:
+            fate = fate_of(lake, mine, ds, name, choice["message_id"], slot)
+        says = DECIDED.get(outcome, outcome)
+        yield Considered(name, outcome, says, slot, choice["channel"], choice["material_id"], fate)
