@@ -219,6 +219,7 @@ def erase(
     rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))
     people = f"{result.people:,} {'person' if result.people == 1 else 'people'}"
     resumed = f" ({result.resumed:,} begun before)" if result.resumed else ""
+    # Tombstones, never ids: this line goes into logs that outlive the person's data.
     more = " …" if len(result.tombstones) > MAX_LISTED else ""
     lines = [
         f"erased {people}{resumed}: {len(result.commits):,} commits rewritten, "
