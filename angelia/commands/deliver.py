@@ -353,6 +353,7 @@ def ledger_resend(
     names = sorted({name.strip() for name in campaigns.split(",") if name.strip()})
     if not names:
         raise InvalidInput("--campaigns is empty", fix="write ids as price_drop,win_back")
+    # An answer came from Airflow: it must be the approval of this very count, by a named person.
     if yes and answer is not None:
         counted = expect or "no count"
         require_approval(
@@ -363,6 +364,7 @@ def ledger_resend(
         )
     if yes and not expect:
         raise InvalidInput("--yes needs --expect HASH", fix="run it without --yes first: it prints the hash")
+    # Whoever types the hash means to do it, and would take the count for the deed.
     if expect and not yes:
         raise InvalidInput("--expect goes with --yes", fix="add --yes to put up what was counted")
     at = parse_instant(now) if now else lease_now()

@@ -71,6 +71,7 @@ def log(
     for branch in dict.fromkeys((MAIN, lake.branch)):
         for leaf in lake.leaves(branch, name, {}, expired=True):
             if given.items() <= leaf.items():
+                # Expired commits stay in the log: their files are gone, what they say of a later one is not.
                 live = set(lake.numbers(branch, name, leaf))
                 for number in lake.numbers(branch, name, leaf, expired=True):
                     found.append(_summary(lake.load(branch, name, leaf, number), number not in live))
