@@ -123,6 +123,7 @@ def with_behaviour(
     user = {name: np.zeros(n) for name in USER_NUMBERS}
     pair = {name: np.zeros((n, k), np.float32) for name in PAIR_NUMBERS}
     counted: dict[str, Floats] = {}
+    # Day by day: each push sees what was known the day before, never what its open made known.
     for day in np.unique(sent_day).tolist():
         here = np.flatnonzero(sent_day == day)
         size = len(past.ordinal)

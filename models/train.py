@@ -361,6 +361,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lake = open_lake(settings=settings)
         cutoff = parse_ds(args.cutoff) if args.cutoff else None
         registry = Registry.configured(settings)
+        # A first model without a single push of one's own: no training, so neither cutoff nor test.
         if args.prior is not None:
             if not 0.0 < args.prior < 1.0:
                 raise InvalidInput("--prior must lie between 0 and 1", fix="0.05 is a usual open rate")

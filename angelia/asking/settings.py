@@ -220,6 +220,7 @@ class _Changes:
             case "cost", channel:
                 self._put(("channel", channel), name, "cost_per_message", _number(name, value))
             case "budget", campaign:
+                # The catalog's documents have no budget of 0, so the replay's must not either.
                 if value == "0":
                     raise InvalidInput(
                         f"--set {name}=0: a budget is at least 1",

@@ -124,6 +124,7 @@ def apply(
             look=look,
         )
     except InvalidDocuments as error:
+        # The error itself is one line that names the first; who has several wants to correct all at once.
         if len(error.problems) > 1:
             for problem in error.problems:
                 progress(problem)
@@ -140,8 +141,10 @@ def apply(
         "diff": {f"{item.kind}/{item.id}": item.diff for item in planned.items if item.diff},
         "warnings": list(planned.warnings),
     }
+    # On stderr, so that a pipe that reads the result as JSON still shows them to a person.
     for warning in planned.warnings:
         progress(f"warning: {warning}")
+    # A created document's difference is its whole file: worth reading before it is written, not after.
     lines = [
         item.diff
         for item in planned.items

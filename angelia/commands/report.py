@@ -205,6 +205,7 @@ def until_seen(
         raise InvalidInput("--holdout-pct is not between 0 and 100", fix="give a share such as 10")
     panel = _panel(first, last, conversion, cap)
     growth = grown(panel, scope, metric)
+    # No spread is known without two nights with people on both sides; any figure would be made up.
     if growth is None:
         scopes = ", ".join(sorted({name for name, _ in panel.moments})) or "none"
         raise NotFound(
@@ -213,6 +214,7 @@ def until_seen(
         )
     moments = panel.moments[scope, metric]
     n_treated, n_holdout = float(moments.treated.n[-1]), float(moments.holdout.n[-1])
+    # The same people, divided anew: how much they vary does not change with the share held out.
     if holdout_pct is not None:
         n_holdout, n_treated = (
             (n_treated + n_holdout) * share for share in (holdout_pct / 100, 1 - holdout_pct / 100)

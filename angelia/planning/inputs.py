@@ -254,12 +254,14 @@ def read_offers(
     for k, campaign in enumerate(terms.campaigns):
         wanted = np.fromiter(members.get(campaign.audience, BitMap()), np.uint32)
         rows = np.searchsorted(people.ordinal, wanted)
+        # The index may know people since the audiences were made; a shard's people are the features'.
         known = rows < len(people.ordinal)
         known[known] = people.ordinal[rows[known]] == wanted[known]
         rows = rows[known]
         if not len(rows):
             continue
         grid = _score_grid(scores, campaign, people.ordinal[rows])
+        # No score, no offer: what another arm or language is for cannot be drawn.
         if campaign.arms:
             arm = assign_arms(people.keys[rows], campaign.salt, [a.share_pct for a in campaign.arms])
             for number, its_terms in enumerate(campaign.arms):

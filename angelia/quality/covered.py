@@ -52,7 +52,7 @@ def days_before(name: str, ds: str) -> list[str]:
 
 
 def stand_before(lake: Lake, names: Sequence[str], ds: str) -> dict[str, list[str]]:
-    """Return what stands on the days before as citations, by dataset; empty where none does."""
+    """Return citations of what stands on the days before, by dataset; maybe an empty list."""
     wanted = [(name, day) for name in names for day in days_before(name, ds)]
     with ThreadPoolExecutor(THREADS) as pool:
         standing = list(pool.map(lambda key: newest(lake, *key), wanted))
