@@ -49,9 +49,8 @@ Version **{{ trained.version }}**, on the latest pushes:
 {% set theirs = trained.metrics.get('champion', {}).get('off_policy', {}).get('dr') %}
 {% if ours %}Opens a push if it chose (doubly robust, 95 %): {{ '%.5f [%.5f, %.5f]' % (ours.value, ours.low, ours.high) }}{% endif %}
 {%- if theirs %}; the champion on the same rounds: {{ '%.5f [%.5f, %.5f]' % (theirs.value, theirs.low, theirs.high) }}{% endif %}
-{% set refused = trained.get('objections', {}).get(params.bar, []) %}
-{% if refused %}**It would be refused** (bar `{{ params.bar }}`), even if you approve:
-{% for line in refused %}
+{% if trained.get('objections') %}**It would be refused**, even if you approve:
+{% for line in trained.objections %}
 - {{ line }}
 {%- endfor %}
 {% endif %}
@@ -107,7 +106,10 @@ def weekly_retrain():
     """Chain the week's tasks."""
     train = CommandOperator(
         task_id="train",
-        argv=["python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}", "--json"],
+        argv=[
+            *("python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}"),
+            *("--bar", "{{ params.bar }}", "--json"),
+        ],
         pool="spark",
     )
     approve = Approval(
