@@ -192,6 +192,7 @@ def intake_serve(
     SIGTERM answers what has come in, then stops.
     """
     from angelia.intake.api import create_app
+    from angelia.intake.codes import Codes, Secret
     from angelia.intake.database import connect
     from angelia.intake.serving import serve
 
@@ -199,7 +200,8 @@ def intake_serve(
     log = settings.home / "logs" / "intake.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-    serve(create_app(connect(settings.intake_url()), log), host, port, ready_file)
+    engine = connect(settings.intake_url())
+    serve(create_app(engine, log, Codes(engine, Secret.of(settings.home))), host, port, ready_file)
 
 
 @intake.command("dispatch")
@@ -228,6 +230,7 @@ def intake_dispatch(
     import logging
 
     from angelia.delivery.ledger.ledger import Owner
+    from angelia.intake.codes import Codes, Secret
     from angelia.intake.database import connect
     from angelia.intake.dispatching.batches import Batches
     from angelia.intake.dispatching.dispatcher import Dispatcher
@@ -239,10 +242,12 @@ def intake_dispatch(
         once=once, batch_rows=batch_rows, lanes=lanes, lead_hours=settings.lead_hours, slots=slots,
         endpoint_url=endpoint_url,
     )  # fmt: skip
-    batches = Batches(connect(settings.intake_url()), Owner.this_process(), int(LEASE_S * 1e6))
+    engine = connect(settings.intake_url())
+    batches = Batches(engine, Owner.this_process(), int(LEASE_S * 1e6))
+    codes = Codes(engine, Secret.of(settings.home))
 
     async def main() -> Report:
-        dispatcher = Dispatcher(open_lake(), batches, terms)
+        dispatcher = Dispatcher(open_lake(), batches, terms, codes)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, dispatcher.draining.set)
         return await dispatcher.run()
 
@@ -260,7 +265,8 @@ def intake_dispatch(
 def intake_keys_make(
     client: Annotated[str, typer.Option("--client", help="Whose key: small letters, digits, - and _.")],
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="write, read or cancel; several times; default all.")
+        list[str] | None,
+        typer.Option("--scope", help="write, read, cancel or codes; several times; default all."),
     ] = None,
     per_second: Annotated[
         int, typer.Option("--per-second", min=1, max=1_000_000, help="Messages a second at most.")

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
 REVISION = 2
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
-tables only, which are made on connecting: 2 added batches, steps and sends."""
+tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 _MYSQL: dict[str, Any] = {
@@ -113,6 +113,36 @@ sends = Table(
     Index("intake_sends_of", "user_id", "at_us"),
     **_MYSQL,
 )
+
+# One-time codes: the id is their message's; neither the code nor whom it is for can be read from a row.
+codes = Table(
+    "intake_codes",
+    metadata,
+    Column("client", String(32), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("person_hash", String(64), nullable=False),
+    Column("code_hash", String(64), nullable=False),
+    Column("made_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("attempts_left", SmallInteger, nullable=False),
+    Column("verified_us", BigInteger, nullable=False),
+    Index("intake_codes_of", "person_hash", "made_us"),
+    **_MYSQL,
+)
+
+# How often codes were asked for, by keyed hashes of person, network and address.
+code_uses = Table(
+    "intake_code_uses",
+    metadata,
+    Column("used_by", String(64), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Index("intake_code_uses_at", "used_by", "at_us"),
+    **_MYSQL,
+)
+
+# A row to lock, so that two requests about one person are judged one after the other on servers, too.
+code_locks = Table("intake_code_locks", metadata, Column("used_by", String(64), primary_key=True), **_MYSQL)
 
 keys = Table(
     "intake_keys",

@@ -22,6 +22,7 @@ import pytest
 
 from angelia.contracts.ids import dispatch_id, message_id
 from angelia.delivery.ledger.ledger import Owner
+from angelia.intake.codes import Codes, Secret
 from angelia.intake.database import connect
 from angelia.intake.dispatching import sample_night
 from angelia.intake.dispatching.batches import Batches
@@ -66,11 +67,12 @@ def dispatch(home: str, environment: dict[str, str]) -> None:
     """Dispatch once, in a process of its own."""
     os.environ.update(environment)
     sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - progress lines
-    batches = Batches(connect(f"sqlite:///{home}/intake.db"), Owner.this_process(), 30_000_000)
+    engine = connect(f"sqlite:///{home}/intake.db")
+    batches, codes = Batches(engine, Owner.this_process(), 30_000_000), Codes(engine, Secret(b"k" * 32))
     terms = Terms(once=True, batch_rows=ROWS, lanes=2)
 
     async def main() -> None:
-        await Dispatcher(Lake.open(f"{home}/lake"), batches, terms).run()
+        await Dispatcher(Lake.open(f"{home}/lake"), batches, terms, codes).run()
 
     asyncio.run(main())
 

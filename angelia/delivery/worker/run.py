@@ -14,7 +14,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from angelia.contracts.sending import Micros
@@ -48,6 +48,7 @@ class Shared:
     senders: Senders
     guards: Guards
     draining: asyncio.Event
+    reveal: Callable[[str, str], str] | None = None  # see DeliveryContext
 
 
 class Delivery:
@@ -209,6 +210,7 @@ class Delivery:
             lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s,
             draining=self._draining, paces=snapshot.paces,
+            reveal=self._shared.reveal if self._shared else None,
         )  # fmt: skip
         # On the wall clock a paced part would hold the run up for hours: the next run goes on with it.
         is_limited = part.kind == parts.PACED and not self.clock.simulated

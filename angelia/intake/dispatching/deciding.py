@@ -27,6 +27,7 @@ from angelia.contracts.outcomes import (
 )
 from angelia.contracts.sending import Micros
 from angelia.delivery.sending.windows import quiet_now
+from angelia.intake.codes import MARK
 from angelia.intake.dispatching.people import Person
 from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES
@@ -41,7 +42,7 @@ UNKNOWN_CAMPAIGN, OTHER_CLASS, NOT_RUNNING = "unknown_campaign", "other_class", 
 UNKNOWN_PERSON, NOT_PLAIN, QUIET_HOURS, SEND_WINDOW = (
     "unknown_person", "variables_not_plain", "quiet_hours", "send_window",
 )  # fmt: skip
-EXPIRED = "expired"
+EXPIRED, NO_CODE = "expired", "no_code_in_template"
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,11 @@ def deadline_of(row: Row, campaign: Campaign) -> Micros:
     """Return the instant after which a message is not sent any more."""
     last = int(row["send_us"]) + campaign.ttl_hours * HOUR_US
     return min(last, row["expires_us"]) if row["expires_us"] else last
+
+
+def is_code(row: Row) -> bool:
+    """Say whether a message carries a one-time code."""
+    return f'"otp:{row["id"]}"' in row["variables"]
 
 
 def occurrence_of(message: str) -> str:
@@ -192,6 +198,12 @@ def _row(
     given = json.loads(row["variables"])
     if any(isinstance(value, bool) or not isinstance(value, str | int | float) for value in given.values()):
         return NOT_PLAIN
+    # The mark of a one-time code is its own message's, and means nothing in another.
+    if any(
+        isinstance(value, str) and MARK.search(value) and value != f"otp:{row['id']}"
+        for value in given.values()
+    ):
+        return NOT_PLAIN
     materials = _materials(catalog, campaign, person, _local(person, now).date())
     if not materials:
         return NO_MATERIAL
@@ -203,6 +215,8 @@ def _row(
     if channel is None:
         return UNREACHABLE
     body, fields = template.model_dump(mode="json"), material.model_dump(mode="json")
+    if is_code(row) and "code" not in template.variables:
+        return NO_CODE
     values = field_values(body, fields, campaign.id, person)
     # A client's variables stand before the material's, for the template's own names only.
     values |= {name: value for name, value in given.items() if name in template.variables}

@@ -28,9 +28,10 @@ from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery, Shared
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.errors import AngeliaError, Corrupt
+from angelia.intake.codes import TOO_MANY_TO_ADDRESS, Codes
 from angelia.intake.dispatching.batches import EVERY, Batch, Batches, Lost, Send
 from angelia.intake.dispatching.caps import DAY_US, NightlySends, cap, days_counted
-from angelia.intake.dispatching.deciding import OCCURRENCE, Verdicts, decide, occurrence_of
+from angelia.intake.dispatching.deciding import OCCURRENCE, Verdicts, decide, is_code, occurrence_of
 from angelia.intake.dispatching.handing import hand_over
 from angelia.intake.dispatching.people import People, Sources
 from angelia.intake.dispatching.steps import Step, counted
@@ -66,6 +67,7 @@ class Dispatcher:
         lake: Lake,
         batches: Batches,
         terms: Terms,
+        codes: Codes,
         *,
         clock: Clock | None = None,
         transport: OpenTransport | None = None,
@@ -74,7 +76,7 @@ class Dispatcher:
         parts.require_main(lake)
         self.report = Report()
         self.draining = asyncio.Event()
-        self._lake, self._batches, self._terms = lake, batches, terms
+        self._lake, self._batches, self._terms, self._codes = lake, batches, terms, codes
         self._clock: Clock = clock or WallClock()
         self._transport, self._owner = transport, owner or Owner.this_process()
         self._ledger = Ledger(lake.store, self._owner, lease_now)
@@ -261,6 +263,7 @@ class Dispatcher:
         people = standing.people
         persons = people.of([row["user_id"] for row in rows])
         verdicts = decide(people.catalog, persons, people.addresses(persons), rows, now)
+        self._limit_codes(verdicts, now)
         sends = [
             Send(
                 chosen.row["message_id"],
@@ -285,6 +288,21 @@ class Dispatcher:
             own = self._batches.sent_to(sorted(marketing), since)
             verdicts = cap(people.catalog, verdicts, nightly, own, now)
         return verdicts
+
+    def _limit_codes(self, verdicts: Verdicts, now: Micros) -> None:
+        """Refuse the one-time codes of which an address got too many, whoever they are for."""
+        addressed = [
+            (chosen.message["id"], chosen.row["channel"], chosen.row["address"])
+            for chosen in verdicts.chosen
+            if is_code(chosen.message)
+        ]
+        refused = self._codes.admit(addressed, now) if addressed else set()
+        verdicts.refused += [
+            (chosen.message, TOO_MANY_TO_ADDRESS)
+            for chosen in verdicts.chosen
+            if chosen.message["id"] in refused
+        ]
+        verdicts.chosen = [chosen for chosen in verdicts.chosen if chosen.message["id"] not in refused]
 
     def _note(self, batch: Batch, commit: Commit) -> bool:
         clients = {message: client for client, message in batch.members}
@@ -316,6 +334,7 @@ class Dispatcher:
                 Senders(self._lake, options, self._clock, open_provider, self._transport),
                 Guards(self._lake, sources.night, lease_now),
                 self.draining,
+                self._codes.reveal,
             )
             self._standing = _Standing(sources, people, shared)
             if old is not None:

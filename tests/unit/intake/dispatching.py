@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.ledger.ledger import Owner
+from angelia.intake.codes import Codes, Secret
 from angelia.intake.dispatching import sample_night
 from angelia.intake.dispatching.batches import Batches
 from angelia.intake.dispatching.dispatcher import Dispatcher
@@ -24,6 +25,7 @@ from angelia.transport.wire import Answer, Request
 from tests.unit.delivery.given import OK
 
 NIGHT = "2026-11-26"
+SECRET = Secret(b"k" * 32)
 
 
 class Wire:
@@ -59,7 +61,7 @@ class Bench:
 
     def __init__(self, lake: Lake, engine: Engine) -> None:
         self.lake, self.engine, self.store = lake, engine, IntakeStore(engine)
-        self.wire = Wire(lambda _: OK)
+        self.wire, self.codes = Wire(lambda _: OK), Codes(engine, SECRET)
 
     def night(self, people: int = 8, **given: Any) -> None:
         sample_night.make(self.lake, people, NIGHT, **given)
@@ -80,7 +82,9 @@ class Bench:
         given = Terms(**{"once": True, "lanes": 1, **terms})
 
         async def main() -> Report:
-            return await Dispatcher(self.lake, self.batches(), given, transport=lambda _, __: self.wire).run()
+            return await Dispatcher(
+                self.lake, self.batches(), given, self.codes, transport=lambda _, __: self.wire
+            ).run()
 
         return asyncio.run(main())
 

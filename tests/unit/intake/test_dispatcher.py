@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from angelia.delivery.manifest.parts import INTAKE
 from angelia.errors import NotFound
 from angelia.intake.dispatching import sample_night
 from angelia.intake.dispatching.deciding import occurrence_of
+from angelia.intake.message import Draft, Refusal, again, now
+from angelia.intake.store import Accepted
 from tests.unit.delivery.conftest import error
 from tests.unit.delivery.given import LOST, OK, stop
 from tests.unit.intake.dispatching import Bench, bench
@@ -170,6 +173,27 @@ def test_receipts_come_back_as_steps(bench: Bench) -> None:
     assert report.steps["opened"] == 1
     assert bench.states([message]) == ["opened"]
     assert {step for step, _ in bench.steps(message)} == {"queued", "sent", "delivered", "opened"}
+
+
+def test_a_message_is_sent_again_once_if_it_may_be(bench: Bench) -> None:
+    bench.night()
+    ids = bench.accept({}, ORDER, {"user_id": "nobody"})
+    rows = [bench.store.get("shop", message) for message in ids]
+    assert [getattr(again(row or {}, now()), "code", "") for row in rows] == ["not_resendable"] * 3
+    bench.dispatch()
+    sale, order, nobody = (again(bench.store.get("shop", message) or {}, now()) for message in ids)
+    assert isinstance(sale, Refusal)
+    assert isinstance(order, Draft)
+    assert isinstance(nobody, Draft)
+    (first,), (second,) = (
+        bench.store.accept([order]),
+        bench.store.accept([replace(order, row=dict(order.row))]),
+    )
+    assert isinstance(first, Accepted)
+    assert second == Accepted(first.id, first.accepted_us, True)
+    bench.dispatch()
+    assert bench.states([first.id]) == ["sent"]
+    assert len(bench.wire.sent) == 3
 
 
 def test_without_a_night_nothing_is_claimed(bench: Bench) -> None:
