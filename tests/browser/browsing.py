@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 PROJECT = Path(__file__).resolve().parents[2]
-PERSON = re.compile(r"\bu\d{8}\b")  # ids of the people in the prepared night
+PERSON = re.compile(r"\bu\d{7,8}\b")  # ids of the people in the prepared night
 WIDE, PHONE = {"width": 1366, "height": 900}, {"width": 390, "height": 844}
 
 

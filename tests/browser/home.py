@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from angelia.commands.loop import PROJECT, environment
+from tests.browser import population
 
 NOW = datetime.now(UTC)
 TONIGHT = (NOW - timedelta(days=1)).date().isoformat()
@@ -176,6 +177,7 @@ def main(home: Path) -> None:
     catalog(home)
     nights()
     plan()
+    people = population.populate()
     logs(home)
     airflow()
     env = environment(home) | {
@@ -186,7 +188,9 @@ def main(home: Path) -> None:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
     }
-    print(json.dumps({"env": env, "tonight": TONIGHT, "slow": SLOW, "python": sys.executable}))
+    print(
+        json.dumps({"env": env, "tonight": TONIGHT, "slow": SLOW, "people": people, "python": sys.executable})
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ PAGES = (
     "catalog/campaign/price_drop/edit",
     "approvals",
     "audit",
+    "audiences",
+    "audiences/browsers",
+    "people",
 )
 # What sticks out of the window to the right, unless it stands in a part that scrolls by itself.
 STICKS_OUT = """() => [...document.querySelectorAll('main *')].filter(e => {
