@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import typer
 
+from angelia.asking import over_nights
 from angelia.config import Settings, load_settings
 from angelia.contracts import arrow, dataset
 from angelia.contracts.sources import NAME
@@ -150,6 +151,7 @@ def over(
     conversion: Conversion = "purchase",
     cap: DayCap = None,
     planned: Planned = PLANNED_NIGHTS,
+    kept: Annotated[bool, typer.Option("--keep", help="Also keep it, for the console.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare everyone with the holdouts over many nights, in conversions and money.
@@ -170,6 +172,8 @@ def over(
         "ratios": [dataclasses.asdict(test) for test in tests],
         "effects": [dataclasses.asdict(row) for row in rows],
     }
+    if kept:
+        over_nights.keep(open_lake(), result, panel, planned)
     emit(result, _over_lines(panel, rows, tests), as_json)
     alarms = [test.scope for test in tests if test.alarm]
     if alarms:

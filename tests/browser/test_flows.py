@@ -11,7 +11,7 @@ from tests.browser.browsing import PHONE, frame_of, process, wait
 
 DAGS = (
     *("nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill"),
-    "plan_whatif",
+    *("plan_whatif", "effects_over"),
 )
 API = "/api/v2/dags"
 DEEP = "/plugin/angelia/angelia/campaigns/price_drop"

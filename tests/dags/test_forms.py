@@ -21,6 +21,7 @@ DAG_IDS = (
     "weekly_retrain",
     "campaign_backfill",
     "plan_whatif",
+    "effects_over",
 )
 DUE = datetime(2026, 11, 15, 2, tzinfo=UTC)
 YESTERDAY = "2026-11-14"
