@@ -104,7 +104,7 @@ def hour_alone(examples: Examples) -> Floats:
 
 
 def calibration_noise(p: Floats, weight: Floats) -> float:
-    """Return the calibration error that true probabilities would have on so many pushes by chance alone.
+    """Return the calibration error of true probabilities, which is chance alone.
 
     The mean of a half-normal in each bin of `models.evaluate.calibration_error`.
     """
