@@ -115,7 +115,7 @@ def calibration_noise(p: Floats, weight: Floats) -> float:
 
 
 def segments(rows: pa.Table, label: Floats, p: Floats, before: Floats) -> dict[str, Any]:
-    """Return how many segments are judged, and the worst: what its log loss gained over `before`.
+    """Return how many segments are judged, and how much log loss the worst gained.
 
     A segment is a value of a column of `SEGMENTS` with at least `SEGMENT_PUSHES` pushes. Intervals are 95 %
     for all segments together (Bonferroni), a person counting once; the worst has the lowest upper end.
