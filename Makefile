@@ -117,5 +117,5 @@ up: setup ## start Airflow on http://localhost:8080 with the sample catalog (NIG
 down: ## stop what `make up` started
 	@pid="$(ANGELIA_HOME)/airflow/standalone.pid"; [ ! -f "$$pid" ] || { kill -TERM -- "-$$(cat "$$pid")"; rm "$$pid"; }
 
-lock: setup ## compile requirements.in into requirements.lock
-	$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --override overrides.txt --no-header --no-emit-index-url -o requirements.lock
+lock: setup ## compile requirements.in and the optional extra into requirements.lock
+	$(BIN)/uv pip compile requirements.in requirements-compiled.in --universal --python-version 3.11 --generate-hashes --override overrides.txt --no-header --no-emit-index-url -o requirements.lock
