@@ -128,7 +128,8 @@ def measure(
         scores = compiled.predict(rows)
         seconds["ours"].append(time.process_time() - began)
         differences["ours"] = float(np.abs(scores - expected).max())
-        for name in names:
+        # A peer that failed once is not asked again: it may have tried for half an hour.
+        for name in (name for name in names if f"{name}, {model}" not in notes):
             answer = ask(name, folder)
             if isinstance(answer, str):
                 notes[f"{name}, {model}"] = answer
