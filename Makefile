@@ -125,7 +125,7 @@ down: ## stop what `make up` started
 
 LOCK := --universal --python-version 3.11 --generate-hashes --override overrides.txt --no-header --no-emit-index-url
 lock: setup ## compile requirements-dev.in into requirements.lock, and what the image holds into docker/requirements.lock
-	$(BIN)/uv pip compile requirements-dev.in $(LOCK) -o requirements.lock
+	$(BIN)/uv pip compile requirements-dev.in requirements-compiled.in $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile docker/requirements.in --constraints requirements.lock $(LOCK) -o docker/requirements.lock
 
 ENGINE ?= docker

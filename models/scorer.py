@@ -17,6 +17,7 @@ import pyarrow as pa
 from angelia.errors import Corrupt, InvalidInput
 from models.behaviour import Behaviour, Population
 from models.calibration import sigmoid
+from models.compiled import CompiledTrees
 from models.features import (
     FEATURES,
     NAMES,
@@ -41,7 +42,7 @@ class Scorer:
     """A calibrated p(open) model in memory."""
 
     def __init__(self, files: Mapping[str, bytes], threads: int = 1) -> None:
-        """Load from a registry version's files.
+        """Load from a registry version's files; compiled trees among them score where they fit.
 
         Raises:
             InvalidInput: the model was trained on other features than this code declares.
@@ -64,6 +65,7 @@ class Scorer:
         self.population = Population.from_dict(line["population"])
         self.doubt: dict[str, float] = line.get("doubt") or {}
         self.booster = _booster(files["model.txt"]) if files["model.txt"] else None
+        self.compiled = CompiledTrees.of(files)
 
     def encode_users(self, users: pa.Table, behaviour: Behaviour) -> EncodedUsers:
         """Return user_features (at least `COLUMNS`) and behaviour ready for `predict`."""
@@ -84,6 +86,8 @@ class Scorer:
         line = self.logistic.logit(matrix, self.vocabulary)
         if self.booster is None:
             return line
+        if self.compiled is not None:
+            return line + self.compiled.predict(matrix, self.threads)
         trees = self.booster.predict(matrix, raw_score=True, num_threads=self.threads)
         return line + np.asarray(trees, dtype=np.float64)
 

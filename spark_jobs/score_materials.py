@@ -31,6 +31,7 @@ from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.users.index import require_index
 from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
+from models.compiled import compiled_files
 from models.features import Context
 from models.registry import Registry
 from models.scorer import COLUMNS, Scorer
@@ -193,6 +194,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     registry = Registry.configured(settings)
     version = args.model or registry.require_champion().version
     files = registry.load(version)
+    files = compiled_files(registry, version, files)
     doubt = Scorer(files).doubt  # refused here, in one line, rather than in every worker
     catalog = load_snapshot(lake, ds)
     features, audiences = lake.require("user_features", ds=ds), lake.require("audience_members", ds=ds)

@@ -104,7 +104,7 @@ def hour_alone(examples: Examples) -> Floats:
 
 
 def calibration_noise(p: Floats, weight: Floats) -> float:
-    """Return the calibration error of true probabilities, which is chance alone.
+    """Return the calibration error that chance alone gives true probabilities.
 
     The mean of a half-normal in each bin of `models.evaluate.calibration_error`.
     """
@@ -115,7 +115,7 @@ def calibration_noise(p: Floats, weight: Floats) -> float:
 
 
 def segments(rows: pa.Table, label: Floats, p: Floats, before: Floats) -> dict[str, Any]:
-    """Return how many segments are judged, and how much log loss the worst gained.
+    """Return how many segments are judged, and what the worst gained over `before`.
 
     A segment is a value of a column of `SEGMENTS` with at least `SEGMENT_PUSHES` pushes. Intervals are 95 %
     for all segments together (Bonferroni), a person counting once; the worst has the lowest upper end.

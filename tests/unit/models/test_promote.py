@@ -12,7 +12,8 @@ import pytest
 from angelia.errors import Conflict, GateClosed, NotFound
 from models.dataset import read_examples
 from models.judging import BARS, objections
-from models.promote import promote
+from models.promote import main, promote
+from models.registry import FILES, to_json
 from models.train import train
 
 DS, CUTOFF = "2026-11-14", "2026-11-07"
@@ -70,3 +71,18 @@ def test_labels_at_random_are_not_promoted(week, registry, monkeypatch) -> None:
         assert any("earn credibly less than the champion's" in line for line in refused)
         with pytest.raises(GateClosed, match="base rate"):
             promote(registry, noise.version, actor="eve", reason="hope", at=AT, bar=bar)
+
+
+def test_compiling_without_the_extra_promotes_nothing(registry, monkeypatch, capsys) -> None:
+    good = {"test": {"logloss": 0.2, "logloss_base_rate": 0.3}}
+    files = dict.fromkeys(FILES, b"{}") | {"model.txt": b"", "metrics.json": to_json(good)}
+    words = ["--version", registry.add(DS, files), "--by", "ada", "--reason", "first", "--json", "--compile"]
+    monkeypatch.setattr("models.promote.Registry.configured", lambda settings: registry)
+    with monkeypatch.context() as bare:
+        bare.setattr("models.promote.compiler", lambda: None)
+        assert main(words) == 2
+    assert "pip install 'angelia[compiled]'" in capsys.readouterr().err
+    assert registry.champion() is None
+    assert main(words) == 0
+    assert "nothing to compile" in json.loads(capsys.readouterr().out)["compiled"]
+    assert registry.require_champion().actor == "ada"
