@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from angelia.commands.effects import mart
+from angelia.commands.effects.experiment import experiment
 from angelia.commands.report import effects_app as app
 
 app.command("mart")(mart.make)
 app.command("figures")(mart.figures)
 app.command("export")(mart.export)
+app.command("experiment")(experiment)
 
 __all__ = ["app"]

@@ -101,7 +101,8 @@ def test_windows_of_credit_are_hours_up_to_a_week(samples: dict[tuple[str, str],
     raw = json.loads(canonical(samples["campaign", "order_update"]))
     for hours in (0, 168):
         own = parse_document({**raw, "attribution": {"conversion_hours": hours}})
-        assert isinstance(own, Campaign) and own.attribution is not None
+        assert isinstance(own, Campaign)
+        assert own.attribution is not None
         assert (own.attribution.conversion_hours, own.attribution.open_hours) == (hours, 24)
     for wrong in ({"open_hours": 169}, {"open_hours": -1}, {"since": "sent"}, {"conversion": "Not one"}):
         with pytest.raises(InvalidInput, match="attribution"):
