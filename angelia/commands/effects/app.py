@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from angelia.commands.effects import mart
 from angelia.commands.effects.experiment import experiment
+from angelia.commands.effects.uplift import uplift
 from angelia.commands.report import effects_app as app
 
 app.command("mart")(mart.make)
 app.command("figures")(mart.figures)
 app.command("export")(mart.export)
 app.command("experiment")(experiment)
+app.command("uplift")(uplift)
 
 __all__ = ["app"]

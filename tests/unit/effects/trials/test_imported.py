@@ -1,4 +1,4 @@
-"""An experiment from a file to its read-out, against the same figures from the persons themselves."""
+"""An experiment from a file to its read-out, against the figures of the persons."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(capsys: Any, *words: str) -> tuple[int, Any, str]:
 
 @pytest.fixture
 def people(tmp_path: Path) -> dict[str, Any]:
-    """900 people of three arms, assigned on two days; bold spends most; the files they are imported from."""
+    """The files of 900 people in three arms, assigned on two days; bold spends most."""
     rng = np.random.default_rng(3)
     n = 900
     arm = np.arange(n) % 3
