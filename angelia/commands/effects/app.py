@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from angelia.commands.effects import mart
+from angelia.commands.effects.drift import drift
 from angelia.commands.effects.experiment import experiment
 from angelia.commands.effects.uplift import uplift
 from angelia.commands.report import effects_app as app
@@ -12,5 +13,6 @@ app.command("figures")(mart.figures)
 app.command("export")(mart.export)
 app.command("experiment")(experiment)
 app.command("uplift")(uplift)
+app.command("drift")(drift)
 
 __all__ = ["app"]
