@@ -1,4 +1,7 @@
-"""The group `angelia effects`: commands of the report's room, and of this one."""
+"""The group `angelia effects`: commands of the report's room, and of this one.
+
+Reads the lake. `mart` writes `effects_mart`, `uplift` a user list, `export` a file; the others write nothing.
+"""
 
 from __future__ import annotations
 
