@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser images compose-up compose-down
+.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser images compose-up compose-down notebooks
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,9 @@ golden: setup ## rewrite golden files; review reads the diff
 
 bench: setup ## every benchmark, one JSON line each (slow)
 	$(BIN)/python -m benchmarks --list | xargs -n 1 $(BIN)/python -m benchmarks
+
+notebooks: setup ## run the percent scripts of docs/notebooks on the lake of the settings (after `make run`; slow)
+	@for script in docs/notebooks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
 soak: setup ## more than two hundred kill points, and a million messages under random faults for ten minutes
 	ANGELIA_SOAK=300 $(BIN)/python -m pytest -q tests/faults -p no:cacheprovider

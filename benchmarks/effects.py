@@ -5,6 +5,8 @@ rest buy more often and for more. Each repetition draws its people anew and is r
 functions behind `angelia effects over`, by conversion and by money, with and without adjusting for history.
 The truth is the expectation over millions of people. A second set without any effect gives the errors of the
 first kind of somebody who looks every day: with these intervals and, as the peer, with those for one look.
+`qini`: the uplift model's order of people it has not seen. `mart_s`: a month's marts of a million people, in
+a process of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from angelia.effects.power import Z_FIXED
 from angelia.effects.sequences import F64, mixture, multiplier
 from angelia.errors import InvalidInput
 from angelia.output import progress
+from benchmarks import _effects_mart, _effects_uplift
 from benchmarks._result import Result
 
 HISTORY_NIGHTS = 28
@@ -49,6 +52,9 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument("--repetitions", type=int, default=400)
     parser.add_argument("--holdout-pct", type=float, default=10.0)
     parser.add_argument("--lift-pct", type=float, default=20.0)
+    parser.add_argument("--mart-people", type=int, default=1_000_000, help="0 leaves the marts out")
+    parser.add_argument("--uplift-people", type=int, default=200_000)
+    parser.add_argument("--uplift-repetitions", type=int, default=40, help="worlds without different lifts")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
     if args.people < 100 or args.nights < 2 or args.repetitions < 2 or not 0 < args.holdout_pct < 100:
@@ -84,10 +90,13 @@ def main(argv: Sequence[str]) -> Result:
         "type1_daily_looks_pct": max(v for k, v in ours.items() if k.endswith("type1_daily_looks_pct")),
         "total_s": round(time.perf_counter() - began, 1),
     }
+    learnt, usual = _effects_uplift.measure(args.uplift_people, args.uplift_repetitions, args.seed)
+    progress(f"effects: the uplift model after {time.perf_counter() - began:.0f} s")
+    mart = _effects_mart.measure(args.mart_people, args.nights, args.seed) if args.mart_people else {}
     return {
         "params": vars(args),
-        "ours": headline | ours,
-        "peers": {"fixed_interval_every_day": peer},
+        "ours": headline | learnt | mart | ours,
+        "peers": {"fixed_interval_every_day": peer, "ordered_by_response": usual},
         "runs": 1,
         "notes": {"truth": {metric: [float(v) for v in truth[metric][[0, -1]]] for metric in METRICS}},
     }

@@ -198,7 +198,7 @@ def joined(sent: pa.Table, opened: pa.Table, people: pa.Table, catalog: Catalog)
     if "at_us" not in opened.column_names:
         opened = opened.append_column("at_us", pa.array([None] * opened.num_rows, pa.int64()))
     with duckdb.connect() as connection:
-        connection.execute("SET threads = 2")
+        connection.execute("SET threads = 2; SET enable_progress_bar = false")
         connection.register("sent", sent)
         connection.register("opened", opened.select(["message_id", "at_us"]))
         connection.register("features", people)

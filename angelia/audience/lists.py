@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -168,13 +171,29 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
             fix="compare the ids with those of user_profiles, or give --force",
         )
     ordinals = np.sort(matched.to_numpy().astype(np.uint32))
-    bits = int(head.meta["shard_bits"])
-    shards = np.unique(ordinals >> bits)
     rejects = {
         "null_user_id": ids.null_count,
         "duplicate": len(given) - len(wanted),
         "unknown_user": len(wanted) - len(ordinals),
     }
+    return put_ordinals(lake, name, ordinals, head, inputs=[head], rejects=rejects)
+
+
+def put_ordinals(
+    lake: Lake,
+    name: str,
+    ordinals: npt.NDArray[np.uint32],
+    index: Commit,
+    *,
+    inputs: Sequence[Commit],
+    meta: Mapping[str, Any] | None = None,
+    rejects: Mapping[str, int] | None = None,
+) -> Commit:
+    """Make (or replace) the list `name` from ascending ordinals of an index."""
+    if not re.fullmatch(NAME, name):
+        raise InvalidInput(f"list name {name!r} must be lower-case letters, digits and _")
+    bits = int(index.meta["shard_bits"])
+    shards = np.unique(ordinals >> bits)
     bitmaps = [bitmap_of(ordinals[(ordinals >> bits) == shard]) for shard in shards]
     table = pa.Table.from_pydict(
         {
@@ -188,9 +207,9 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
         if table.num_rows:
             attempt.write(table, "members.parquet", shards=(int(shards[0]), int(shards[-1])))
         return attempt.publish(
-            inputs=[head],
-            meta={"n_users": len(ordinals)},
-            rejects={reason: n for reason, n in rejects.items() if n},
+            inputs=inputs,
+            meta={"n_users": len(ordinals), **(meta or {})},
+            rejects={reason: n for reason, n in (rejects or {}).items() if n},
         )
 
 

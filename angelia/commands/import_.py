@@ -78,6 +78,8 @@ def run_import(
     matched = inputs.match_files(mapping, files)
     with tempfile.TemporaryDirectory(prefix="angelia-import-") as spill:
         connection = duckdb.connect(":memory:", config={"temp_directory": spill})
+        # A bar of progress would stand in the standard output, before the JSON.
+        connection.execute("SET enable_progress_bar = false")
         try:
             opened = {}
             for number, (name, declared) in enumerate(mapping.inputs.items()):

@@ -174,7 +174,7 @@ def over(
     }
     if kept:
         over_nights.keep(open_lake(), result, panel, planned)
-    emit(result, _over_lines(panel, rows, tests), as_json)
+    emit(result, comparison_lines(panel, rows, tests), as_json)
     alarms = [test.scope for test in tests if test.alarm]
     if alarms:
         raise GateClosed(
@@ -268,7 +268,9 @@ def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
         )
 
 
-def _over_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
+def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
+    """Yield the lines that say a panel's figures to people."""
+
     def span(found: Estimate) -> str:
         return (
             f"{found.difference:+.4g}  once [{found.low:+.4g}, {found.high:+.4g}]  "
@@ -324,6 +326,8 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
     with tempfile.TemporaryDirectory(prefix="angelia-report-") as folder:
         connection = duckdb.connect(config={"temp_directory": folder})
+        # A bar of progress would stand in the standard output, before the JSON.
+        connection.execute("SET enable_progress_bar = false")
         try:
             yield connection
         finally:

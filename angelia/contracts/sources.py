@@ -300,6 +300,24 @@ SUPPRESSIONS = Dataset(
     ),
 )
 
+EXPERIMENT_ASSIGNMENTS = Dataset(
+    "experiment_assignments",
+    1,
+    "person of an experiment that was run elsewhere",
+    ("experiment", "user_id"),
+    ("ds", "source", "part"),
+    (
+        Column("experiment", S, "name of the experiment", pattern=NAME),
+        user_id(),
+        Column("arm", S, "arm the person was assigned to", pattern=NAME),
+        Column("assigned_ts", TIMESTAMP, "when; what happened before is history"),
+    ),
+    ("angelia import",),
+    day_column="assigned_ts",
+    late_days=0,
+    notes="What came of it are user_events. Read out by `angelia effects experiment`.",
+)
+
 STOPS = Dataset(
     "stops",
     1,
@@ -326,6 +344,7 @@ SOURCES = (
     PUSH_HISTORY,
     PUSH_RECEIPTS,
     SUPPRESSIONS,
+    EXPERIMENT_ASSIGNMENTS,
     STOPS,
 )
 __all__ = [

@@ -111,26 +111,63 @@ def read_panel(
     connection.execute("SET TimeZone = 'UTC'")
     try:
         shares = _enter(connection, lake, nights, plans)
-        left_out = _settle(connection, lake, nights, commits, conversion)
-        left_out["nights not planned"] = len(days) - len(plans)
-        left_out["nights without events yet"] = len(plans) - len(nights)
-        limit = _cap(connection, cap, history_end)
-        has_history = _history(connection, limit, history_end)
-        rows = _looks(connection, nights, limit)
+        for name, heads in commits.items():
+            view(connection, lake, name, heads)
+        left_out = {
+            "nights not planned": len(days) - len(plans),
+            "nights without events yet": len(plans) - len(nights),
+        }
+        return compare(
+            connection,
+            nights,
+            until=until,
+            history_end=history_end,
+            history_name=f"the lake's first plan ({first_plan})",
+            shares=shares,
+            left_out=left_out,
+            conversion=conversion,
+            cap=cap,
+        )
     except duckdb.Error as error:
-        # What the engine quotes may be a value of a row.
-        first = "" if isinstance(error, duckdb.DataError) else unquoted(str(error).splitlines()[0])
-        raise AngeliaError(
-            f"the panel's tables cannot be made: {first or 'a value could not be converted'}",
-            fix="do the nights' commits fit the contracts? `angelia lake verify`",
-        ) from None
+        raise not_made(error) from None
+
+
+def not_made(error: duckdb.Error) -> AngeliaError:
+    """Return the operator's error for what the engine refuses, without a value of a row."""
+    first = "" if isinstance(error, duckdb.DataError) else unquoted(str(error).splitlines()[0])
+    return AngeliaError(
+        f"the panel's tables cannot be made: {first or 'a value could not be converted'}",
+        fix="do the nights' commits fit the contracts? `angelia lake verify`",
+    )
+
+
+def compare(
+    connection: duckdb.DuckDBPyConnection,
+    nights: tuple[NightScope, ...],
+    *,
+    until: date,
+    history_end: int,
+    history_name: str,
+    shares: Mapping[str, float | None],
+    left_out: Mapping[str, int],
+    conversion: str,
+    cap: float | None,
+) -> Panel:
+    """Return the panel of those in `entered`, from the views user_events and push_receipts.
+
+    The history that figures are adjusted by are the days before bucket `history_end`.
+    """
+    counted = {**_settle(connection, nights, conversion), **left_out}
+    limit = _cap(connection, cap, history_end)
+    has_history = _history(connection, limit, history_end)
+    rows = _looks(connection, nights, limit)
     moments, one_sided = _arrange(rows, sorted(shares))
-    left_out["scopes without people on both sides"] = one_sided
+    counted["scopes without people on both sides"] = one_sided
     reason = (
         None
         if has_history
         else f"fewer than {_HISTORY_PEOPLE} people did anything in the {HISTORY_DAYS} days before "
-        f"the lake's first plan ({first_plan})"
+        f"{history_name}"
     )
     sizes = {
         scope: (treated, held)
@@ -139,7 +176,7 @@ def read_panel(
             "WHERE is_any = is_every GROUP BY scope"
         ).fetchall()
     }
-    kept = {name: n for name, n in left_out.items() if n}
+    kept = {name: n for name, n in counted.items() if n}
     return Panel(nights, until, moments, sizes, shares, limit, reason, kept)
 
 
@@ -210,11 +247,7 @@ def _enter(
 
 
 def _settle(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    nights: Sequence[NightScope],
-    commits: Mapping[str, Sequence[Commit]],
-    conversion: str,
+    connection: duckdb.DuckDBPyConnection, nights: Sequence[NightScope], conversion: str
 ) -> dict[str, int]:
     """Make `panel` and `panel_days`; return what was left out, by reason."""
     # A scope in which nobody is held out has nothing to compare: without it each night is read faster.
@@ -222,8 +255,6 @@ def _settle(
         "CREATE TEMP TABLE panel AS SELECT scope, user_id, is_any AS is_holdout, entry FROM entered "
         "WHERE is_any = is_every QUALIFY bool_or(is_any) OVER (PARTITION BY scope)"
     )
-    for name, heads in commits.items():
-        view(connection, lake, name, heads)
     _table(connection, "panel_days", {"first_start": nights[0].plan_start, "conversion": conversion})
     counts = {
         "people whose side of a holdout changed": (

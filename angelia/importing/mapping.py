@@ -26,10 +26,16 @@ IMPORTABLE = (
     "push_history",
     "push_receipts",
     "suppressions",
+    "experiment_assignments",
 )
 SNAPSHOTS = ("user_profiles", "user_endpoints", "user_preferences")
 # dataset -> column whose UTC day is the partition, unless the mapping says otherwise
-DAY_OF = {"user_events": "event_ts", "push_history": "sent_ts", "push_receipts": "sent_ts"}
+DAY_OF = {
+    "user_events": "event_ts",
+    "push_history": "sent_ts",
+    "push_receipts": "sent_ts",
+    "experiment_assignments": "assigned_ts",
+}
 
 FILE_COLUMNS = ("file.name", "file.row")  # of every file
 
@@ -307,7 +313,7 @@ class Output(_Document):
         if rule and rule.day_of not in self.columns:
             raise ValueError(f"{self.dataset} is partitioned by the day of {rule.day_of}, which has no value")
         # Late rows are found by the day of their partition: a shifted day would put them into another night.
-        if self.dataset in ("user_events", "push_history") and (rule is None or rule.minus_days):
+        if self.dataset in DAY_OF and self.dataset != "push_receipts" and (rule is None or rule.minus_days):
             raise ValueError(f"{self.dataset} is partitioned by the day it happened")
         for name, spec in self.columns.items():
             if spec.hash_id is not None and name not in ("message_id", "dispatch_id"):

@@ -88,6 +88,8 @@ def open_views(lake: Lake) -> Iterator[Views]:
     """Yield views on a connection of their own; its temporary files go when it closes."""
     with tempfile.TemporaryDirectory(prefix="angelia-quality-") as folder:
         connection = duckdb.connect(config={"temp_directory": folder, "preserve_insertion_order": "false"})
+        # A bar of progress would stand in the standard output, before the JSON.
+        connection.execute("SET enable_progress_bar = false")
         try:
             yield Views(lake, connection)
         finally:

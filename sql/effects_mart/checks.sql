@@ -1,10 +1,17 @@
--- check: everyone_once
+-- check: person_once
 -- severity: critical
--- Every eligible pair of the night stands in one cell.
-SELECT cells.n AS counted, pairs.n AS expected
-FROM (SELECT coalesce(sum(n_pairs), 0) AS n FROM effects_mart) AS cells
-CROSS JOIN (SELECT count(*) AS n FROM considered WHERE was_eligible) AS pairs
-WHERE cells.n <> pairs.n;
+-- A person stands once in the night's features, so no pair is counted twice.
+SELECT count(*) - count(DISTINCT ordinal) AS n
+FROM user_features
+HAVING count(*) > count(DISTINCT ordinal);
+
+-- check: message_once
+-- severity: critical
+-- A message of the night was sent to one person, so no pair is counted twice.
+SELECT count(*) - count(DISTINCT message_id) AS n
+FROM attribution_touches
+WHERE touch > $first_touch AND touch <= $last_touch
+HAVING count(*) > count(DISTINCT message_id);
 
 -- check: holdout_gets_nothing
 -- severity: critical

@@ -148,8 +148,14 @@ def _figures(first: str, last: str, by: str) -> Any:
 def connected() -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection whose memory is bounded; its temporary files go when it closes."""
     with tempfile.TemporaryDirectory(prefix="angelia-effects-") as folder:
-        settings = {"temp_directory": folder, "memory_limit": MEMORY, "preserve_insertion_order": "false"}
+        settings = {
+            "temp_directory": folder,
+            "memory_limit": MEMORY,
+            "preserve_insertion_order": "false",
+        }
         connection = duckdb.connect(config=settings)
+        # A bar of progress would stand in the standard output, before the JSON.
+        connection.execute("SET enable_progress_bar = false")
         try:
             yield connection
         finally:

@@ -159,8 +159,7 @@ def _make(
     view(connection, lake, "decisions", [plan])
     view(connection, lake, "user_features", [] if features is None else [features])
     windows(connection, lake, served(lake, "catalog_snapshot", night.ds), values["conversion"])
-    for name in ("campaigns", "considered", "effects_mart"):
-        make_table(connection, name, values)
+    make_table(connection, "effects_mart", values)
     return require_checks(connection, "effects_mart", values)
 
 
@@ -179,7 +178,7 @@ def _complete(
         "100 * avg(least(greatest(epoch($observed::TIMESTAMPTZ) - epoch(t.touch_ts), 0) / "
         "(3600 * greatest(t.open_hours, t.conversion_hours)), 1)) "
         "FILTER (WHERE t.touch_ts IS NOT NULL AND greatest(t.open_hours, t.conversion_hours) > 0), "
-        "count(*) FILTER (WHERE t.message_id IN (SELECT message_id FROM considered)), "
+        "(SELECT sum(n_sent)::BIGINT FROM effects_mart), "
         "max(t.touch_ts + to_hours(greatest(t.open_hours, t.conversion_hours))) "
         "FILTER (WHERE t.touch_ts < t.touches_until) "
         "FROM attribution_touches AS t WHERE t.touch > $first_touch AND t.touch <= $last_touch",

@@ -72,6 +72,13 @@ CREATE TABLE "suppressions" (
   "reason" VARCHAR NOT NULL
 );
 
+CREATE TABLE "experiment_assignments" (
+  "experiment" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("experiment", '^[a-z][a-z0-9_]{0,63}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "arm" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("arm", '^[a-z][a-z0-9_]{0,63}$'))),
+  "assigned_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
 CREATE TABLE "stops" (
   "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),

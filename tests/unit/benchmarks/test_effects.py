@@ -21,7 +21,8 @@ def test_moments_are_those_of_the_persons() -> None:
 
 def test_a_small_run_has_every_figure_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(effects, "_TRUTH_PEOPLE", 200_000)
-    words = ["--people", "1000", "--nights", "5", "--repetitions", "12"]
+    words = ["--people", "1000", "--nights", "5", "--repetitions", "12", "--mart-people", "0"]
+    words += ["--uplift-people", "10000", "--uplift-repetitions", "1"]
     first, again = effects.main(words), effects.main(words)
     for name in ("coverage_fixed_pct", "coverage_sequential_pct", "type1_daily_looks_pct"):
         assert 0 <= first["ours"][name] <= 100
