@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,8 +15,9 @@ from angelia.contracts.ids import dispatch_id, message_id
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.manifest.parts import INTAKE
 from angelia.errors import NotFound
-from angelia.intake.dispatching import sample_night
+from angelia.intake.dispatching import dispatcher, sample_night
 from angelia.intake.dispatching.deciding import occurrence_of
+from angelia.intake.dispatching.terms import Terms
 from angelia.intake.message import Draft, Refusal, again, now
 from angelia.intake.store import Accepted
 from tests.unit.delivery.conftest import error
@@ -151,6 +153,22 @@ def test_a_channel_that_is_shut_holds_its_messages_only(
     assert list(report.halted) == ["fcm"]
     assert report.unfinished == 1
     assert bench.batches().waiting(0) == {"due": 0, "open_batches": 1}
+
+
+def test_a_halted_channel_is_opened_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "SOURCES_S", 0.0)
+    bench.night()
+
+    async def openings() -> list[bool]:
+        mine = dispatcher.Dispatcher(bench.lake, bench.batches(), Terms(), bench.codes)
+        first = await mine._stand()
+        well = await mine._stand() is first
+        first.shared.senders.shut["fcm"] = "no credentials"
+        shut = await mine._stand() is first
+        monkeypatch.setattr(dispatcher, "REOPEN_S", 0.0)
+        return [well, shut, await mine._stand() is first]
+
+    assert asyncio.run(openings()) == [True, True, False]
 
 
 def test_receipts_come_back_as_steps(bench: Bench) -> None:
