@@ -14,6 +14,7 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id, message_id
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.manifest.parts import INTAKE
+from angelia.effects.sources import find_sources
 from angelia.errors import NotFound
 from angelia.intake.dispatching import dispatcher, sample_night
 from angelia.intake.dispatching.deciding import occurrence_of
@@ -45,7 +46,11 @@ def test_what_is_due_is_sent_once_and_says_so(bench: Bench) -> None:
     assert report.steps["sent"] == 2
     assert bench.dispatch().batches == 0
     assert len(bench.wire.sent) == 2
+    (ds,) = {leaf["ds"] for leaf in bench.lake.partitions("delivery_ledger")}
     assert len(bench.lake.partitions("delivery_ledger")) == 2
+    # No plan is held to account for what came by REST.
+    known = find_sources(bench.lake, ds, 28).commits
+    assert (known["delivery_ledger"], known["push_receipts"]) == ((), ())
     assert len(bench.lake.partitions(INTAKE)) == report.batches
 
 
