@@ -144,7 +144,8 @@ class Reach:
     def __init__(self, lake: Lake, features: Commit, endpoints: Commit, shard_bits: int) -> None:
         self._lake, self._features, self._endpoints, self._bits = lake, features, endpoints, shard_bits
         self.commits = (features, endpoints)
-        self._gone: dict[tuple[str, str], list[tuple[str | None, datetime]]] | None = None
+        # By person, then by hash of the address.
+        self._gone: dict[str, dict[str, list[tuple[str | None, datetime]]]] | None = None
 
     @classmethod
     def of(cls, lake: Lake, manifest: Commit) -> Reach | None:
@@ -226,13 +227,14 @@ class Reach:
             self._gone = {}
             for entry in log:
                 if entry["address_hash"]:
-                    self._gone.setdefault((entry["user_id"], entry["address_hash"]), []).append(
-                        (entry["channel"], entry["since_ts"])
-                    )
-        if not any(name == user for name, _ in self._gone):
+                    of_person = self._gone.setdefault(entry["user_id"], {})
+                    since = (entry["channel"], entry["since_ts"])
+                    of_person.setdefault(entry["address_hash"], []).append(since)
+        gone = self._gone.get(user)
+        if gone is None:
             return True
         hashes = address_hashes(address_key(self._lake.store), channel, address)
-        entries = [entry for hashed in hashes for entry in self._gone.get((user, hashed), ())]
+        entries = [entry for hashed in hashes for entry in gone.get(hashed, ())]
         return not any(of in (None, channel) and registered <= since for of, since in entries)
 
 
