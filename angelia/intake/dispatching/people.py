@@ -101,7 +101,7 @@ class People:
         self._table: pa.Table | None = None
         bits = int(require_index(lake).meta["shard_bits"])
         self.contents = Contents(self.catalog)
-        self._reach = Reach(lake, sources.features, sources.endpoints, bits)
+        self._reach = Reach(lake, sources.features, sources.endpoints, bits, kept_rows=_KEPT_ROWS)
 
     def of(self, users: Sequence[str]) -> dict[str, Person]:
         """Return what the night knows of these people; who is not in it is left out."""
