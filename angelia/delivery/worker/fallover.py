@@ -145,7 +145,7 @@ class Reach:
     def __init__(
         self, lake: Lake, features: Commit, endpoints: Commit, shard_bits: int, *, kept_rows: int = 0
     ) -> None:
-        """Take the commits; `kept_rows`: so many endpoints stay in memory for who asks again and again."""
+        """Take the commits; up to `kept_rows` endpoints stay in memory for who asks often."""
         self._lake, self._features, self._endpoints, self._bits = lake, features, endpoints, shard_bits
         self._keeps, self._kept = endpoints.rows <= kept_rows, list[pa.Table]()
         self.commits = (features, endpoints)
