@@ -2,7 +2,7 @@
 
 `receive` reads requests, delivery_ledger and dispatch_manifest, and writes the journal `received/`,
 push_receipts and suppressions. `intake serve` and `keys` read and write the intake database; `dispatch` sends
-what is due there.
+what is due there, and writes dispatch_intake, delivery_ledger and push_receipts.
 """
 
 from __future__ import annotations

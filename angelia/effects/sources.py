@@ -16,6 +16,7 @@ import duckdb
 
 from angelia.contracts import dataset
 from angelia.contracts.duckdb import identifier, literal, sql_type
+from angelia.delivery.manifest.batches import is_of_batch
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.users.index import index_head
@@ -90,7 +91,8 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
         found = (
             [served(lake, name, ds)]
             if of_day
-            else [lake.head(name, **leaf) for leaf in lake.partitions(name, ds=ds)]
+            # What the intake sent is no plan's, and is not held against one.
+            else [lake.head(name, **leaf) for leaf in lake.partitions(name, ds=ds) if not _is_other(leaf)]
         )
         commits[name] = tuple(commit for commit in found if commit is not None)
     index = index_head(lake)
@@ -99,6 +101,10 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
     days = [lake.head("user_events", ds=day) for day in night.event_days()]
     commits["user_events"] = tuple(commit for commit in days if commit is not None)
     return Sources(night, commits, _plans(lake, ds))
+
+
+def _is_other(leaf: Mapping[str, str]) -> bool:
+    return "part" in leaf and is_of_batch(leaf)
 
 
 def _plans(lake: Lake, ds: str) -> tuple[Commit, ...]:

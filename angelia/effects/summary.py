@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from angelia.contracts import dataset
+from angelia.delivery.manifest.batches import is_of_batch
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.users.index import index_head
@@ -84,7 +85,7 @@ def _delivered(lake: Lake, ds: str) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for leaf in lake.partitions("delivery_ledger", ds=ds):
         commit = lake.head("delivery_ledger", **leaf)
-        if commit is not None:
+        if commit is not None and not is_of_batch(leaf):
             counts.update(_counted(lake.read(commit, ["outcome"])["outcome"]))
     return dict(sorted(counts.items()))
 

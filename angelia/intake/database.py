@@ -79,9 +79,9 @@ def _engine(url: str) -> Engine:
         "ANGELIA_INTAKE",
         "the intake database",
         connect_s=_CONNECT_S,
-        options={"pool_pre_ping": True},
+        options={},
         # Under MariaDB's default a range read locks gaps, and two writers of new rows would deadlock.
-        on_server={"isolation_level": "READ COMMITTED"},
+        on_server={"isolation_level": "READ COMMITTED", "pool_pre_ping": True},
         # What was answered survives a power cut.
         pragmas=("journal_mode=WAL", "synchronous=FULL"),
     )

@@ -25,7 +25,10 @@ _AT_ONCE = 500  # keys a lookup: below every database's limit of parameters
 _TRIES = 3
 _CONFLICT = Refusal("idempotency_conflict", "idempotency_key", "this key came with another body before")
 
+_LOOKS_AFTER = 100  # groups whose keys are looked up first after one that was used before
+
 Row = dict[str, Any]
+_Known = dict[tuple[str, str], tuple[str, int, str]]  # (client, key) -> (id, accepted, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class IntakeStore:
     """The messages of all clients; safe to use from several threads and processes."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine, self._looks = engine, 0
         compiled = sa.insert(messages).compile(dialect=engine.dialect)
         self._insert_sql, self._order = str(compiled), getattr(compiled, "positiontup", None)
 
@@ -54,16 +57,21 @@ class IntakeStore:
         Raises:
             Unavailable: the database did not answer; whether it kept anything is unknown.
         """
+        # Most keys are new, and the index says so as it takes them. A refusal has to be looked up: the first
+        # answer to its key may have been another. After a repeated key the next groups are looked up, too.
+        looks = self._looks > 0 or any(draft.refusal is not None for draft in drafts)
+        self._looks = max(0, self._looks - 1)
         with answering(self._engine):
             for left in reversed(range(_TRIES)):
                 try:
                     with writing(self._engine) as connection:
-                        verdicts, rows = _judge(connection, drafts)
+                        verdicts, rows = _judge(_known(connection, drafts) if looks else {}, drafts)
                         if rows:
                             self._insert(connection, rows)
                     return verdicts
                 except sa.exc.IntegrityError:
-                    # Another process brought the same key meanwhile; now it is there to be looked up.
+                    # The key was used before, or by another process meanwhile: now it can be looked up.
+                    self._looks, looks = _LOOKS_AFTER, True
                     if not left:
                         raise
         raise AssertionError("unreachable")
@@ -148,9 +156,8 @@ def _has_status(status: str, now_us: int) -> sa.ColumnElement[bool]:
     return messages.c.status == status
 
 
-def _judge(connection: Connection, drafts: Sequence[Draft]) -> tuple[list[Verdict], list[Row]]:
-    """Return a verdict for each draft, and the rows to insert."""
-    known = _known(connection, drafts)
+def _judge(known: _Known, drafts: Sequence[Draft]) -> tuple[list[Verdict], list[Row]]:
+    """Return a verdict for each draft, and the rows to insert; `known` are used keys."""
     verdicts: list[Verdict] = []
     rows: list[Row] = []
     for draft in drafts:
@@ -171,7 +178,7 @@ def _judge(connection: Connection, drafts: Sequence[Draft]) -> tuple[list[Verdic
     return verdicts, rows
 
 
-def _known(connection: Connection, drafts: Sequence[Draft]) -> dict[tuple[str, str], tuple[str, int, str]]:
+def _known(connection: Connection, drafts: Sequence[Draft]) -> _Known:
     """Return (client, key) -> (id, accepted, body) of the drafts' keys that were used before."""
     by_client: dict[str, set[str]] = {}
     for draft in drafts:

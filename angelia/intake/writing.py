@@ -39,7 +39,8 @@ class GroupWriter:
 
     def __init__(self, store: IntakeStore) -> None:
         self._store = store
-        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Request]] = {}
         self._waiting_rows = 0
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="intake-writer", daemon=True)
@@ -58,26 +59,38 @@ class GroupWriter:
             self._waiting_rows += len(drafts)
         loop = asyncio.get_running_loop()
         request = _Request(drafts, loop, loop.create_future())
-        self._queue.put(request)
+        # Handed over once a turn of the loop: each hand-over wakes the thread, and waking it costs a switch.
+        gathered = self._gathered.setdefault(loop, [])
+        gathered.append(request)
+        if len(gathered) == 1:
+            loop.call_soon(self._hand_over, loop)
         return await request.answer
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        gathered = self._gathered.pop(loop, None)
+        if gathered is not None:
+            self._queue.put(gathered)
 
     def close(self) -> None:
         """Write what has come in, then end the thread."""
+        for loop in list(self._gathered):
+            self._hand_over(loop)
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         is_over = False
         while not is_over:
-            group, rows = [], 0
-            request = self._queue.get()
-            while request is not None:
-                group.append(request)
-                rows += len(request.drafts)
+            group: list[_Request] = []
+            rows = 0
+            requests = self._queue.get()
+            while requests is not None:
+                group += requests
+                rows += sum(len(request.drafts) for request in requests)
                 if rows >= GROUP_ROWS or self._queue.empty():
                     break
-                request = self._queue.get()
-            is_over = request is None
+                requests = self._queue.get()
+            is_over = requests is None
             self._write_group(group)
             with self._lock:
                 self._waiting_rows -= rows

@@ -91,6 +91,7 @@ def test_file_name_is_dag_id(dags):
     assert set(dags) == {
         "nightly_personalization",
         "hourly_dispatch",
+        "intake_dispatch",
         "daily_effects",
         "weekly_retrain",
         "campaign_backfill",

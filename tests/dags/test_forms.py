@@ -17,6 +17,7 @@ import pytest
 DAG_IDS = (
     "nightly_personalization",
     "hourly_dispatch",
+    "intake_dispatch",
     "daily_effects",
     "weekly_retrain",
     "campaign_backfill",

@@ -7,10 +7,21 @@ what the first one sealed.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from angelia.delivery.manifest.objects import create_json, fields_of, read_json
 from angelia.delivery.manifest.parts import INTAKE
 from angelia.errors import Corrupt
 from angelia.lake import Commit, Lake
+
+# Partitions of delivery_ledger begin with their batch, those of push_receipts with the hour before it.
+_OF_BATCH = re.compile(r"(?:\d{4}-\d{2}-\d{2}T\d{2}\.)?[0-9a-f]{32}\.")
+
+
+def is_of_batch(leaf: Mapping[str, str]) -> bool:
+    """Say whether a partition of ledger or receipts is a batch's; no plan knows of it."""
+    return _OF_BATCH.match(leaf["part"]) is not None
 
 
 def seal_batch(lake: Lake, commit: Commit, at: str) -> Commit:

@@ -35,6 +35,7 @@ from angelia.users.suppressions import address_hashes, address_key
 # Words for "this address, not this message": whatever the provider's code after `gone:`.
 UNREACHABLE = ("bad_address", "address_refused", "address_gone")
 _AT_ONCE = 2_000
+_SAME = "same"  # beside the endpoints that are kept: their common spelling
 _ENDPOINT = ("user_id", "channel", "address", "registered_ts", "is_active")
 
 
@@ -141,10 +142,15 @@ def _redirected(
 class Reach:
     """How people can be reached: as the plan knew it, less the addresses that are gone since."""
 
-    def __init__(self, lake: Lake, features: Commit, endpoints: Commit, shard_bits: int) -> None:
+    def __init__(
+        self, lake: Lake, features: Commit, endpoints: Commit, shard_bits: int, *, kept_rows: int = 0
+    ) -> None:
+        """Take the commits; up to `kept_rows` endpoints stay in memory for who asks often."""
         self._lake, self._features, self._endpoints, self._bits = lake, features, endpoints, shard_bits
+        self._keeps, self._kept = endpoints.rows <= kept_rows, list[pa.Table]()
         self.commits = (features, endpoints)
-        self._gone: dict[tuple[str, str], list[tuple[str | None, datetime]]] | None = None
+        # By person, then by hash of the address.
+        self._gone: dict[str, dict[str, list[tuple[str | None, datetime]]]] | None = None
 
     @classmethod
     def of(cls, lake: Lake, manifest: Commit) -> Reach | None:
@@ -204,17 +210,24 @@ class Reach:
         newest: dict[tuple[str, str], tuple[datetime, str]] = {}
         if not len(spellings):
             return {}
-        for table in self._endpoints_where(lambda rows: pc.is_in(same_addresses(rows), spellings)):
+        for table in self._endpoints_where(lambda rows: pc.is_in(_spelled(rows), spellings)):
             for user, channel, address, at, same in _reachable(table):
                 if (channel, same) in addresses and self._lives(user, channel, address, at):
                     newest[channel, same] = max((at, user), newest.get((channel, same), (at, user)))
         return {key: user for key, (_, user) in newest.items()}
 
     def _endpoints_where(self, condition: Callable[[pa.Table], pa.ChunkedArray]) -> Iterator[pa.Table]:
-        for entry in self._endpoints.files:
-            for batch in batches_of(self._lake, entry, _ENDPOINT):
-                rows = pa.Table.from_batches([batch])
-                yield ascii_forms(rows.filter(condition(rows)))
+        if not self._keeps:
+            for entry in self._endpoints.files:
+                for batch in batches_of(self._lake, entry, _ENDPOINT):
+                    rows = pa.Table.from_batches([batch])
+                    yield ascii_forms(rows.filter(condition(rows)))
+            return
+        if not self._kept:
+            read = self._lake.read(self._endpoints, list(_ENDPOINT))
+            self._kept = [read.append_column(_SAME, same_addresses(read)).combine_chunks()]
+        for rows in self._kept:
+            yield ascii_forms(rows.filter(condition(rows)))
 
     def _of(self, entry: FileEntry, columns: Sequence[str], users: pa.Array) -> Iterator[pa.RecordBatch]:
         for batch in batches_of(self._lake, entry, columns):
@@ -226,14 +239,20 @@ class Reach:
             self._gone = {}
             for entry in log:
                 if entry["address_hash"]:
-                    self._gone.setdefault((entry["user_id"], entry["address_hash"]), []).append(
-                        (entry["channel"], entry["since_ts"])
-                    )
-        if not any(name == user for name, _ in self._gone):
+                    of_person = self._gone.setdefault(entry["user_id"], {})
+                    since = (entry["channel"], entry["since_ts"])
+                    of_person.setdefault(entry["address_hash"], []).append(since)
+        gone = self._gone.get(user)
+        if gone is None:
             return True
         hashes = address_hashes(address_key(self._lake.store), channel, address)
-        entries = [entry for hashed in hashes for entry in self._gone.get((user, hashed), ())]
+        entries = [entry for hashed in hashes for entry in gone.get(hashed, ())]
         return not any(of in (None, channel) and registered <= since for of, since in entries)
+
+
+def _spelled(rows: pa.Table) -> pa.ChunkedArray:
+    """Return the common spelling of addresses, as it was kept if it was."""
+    return rows[_SAME] if _SAME in rows.column_names else same_addresses(rows)
 
 
 def _reachable(table: pa.Table) -> Iterator[tuple[str, str, str, datetime, str]]:

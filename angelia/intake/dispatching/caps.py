@@ -8,7 +8,6 @@ what the intake sent; of two dispatchers that decide about one person at once, t
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
+from angelia.delivery.manifest.batches import is_of_batch
 from angelia.intake.dispatching.batches import Send
 from angelia.intake.dispatching.deciding import HOUR_US, Chosen, Verdicts
 from angelia.intake.dispatching.people import Person
@@ -29,7 +29,6 @@ MIN_GAP, CONTENDED = "min_gap", "contended"
 DAY_US = 24 * HOUR_US
 _LOOK_S = 5.0  # so old the list of commits may be
 _KEPT_ROWS = 4_000_000
-_OF_A_BATCH = re.compile(r"[0-9a-f]{32}\.")  # such leaves are the intake's own, and in its database
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class NightlySends:
             lake.require("delivery_ledger", **leaf)
             for ds in recent
             for leaf in lake.partitions("delivery_ledger", ds=ds)
-            if not _OF_A_BATCH.match(leaf["part"])
+            if not is_of_batch(leaf)  # the intake's own are in its database
         ]
         planned = [day.isoformat() for day in _days(today - timedelta(days=PLAN_LIFE_DAYS), today)]
         heads = [lake.head("dispatch_manifest", ds=ds) for ds in planned]

@@ -28,7 +28,7 @@ from angelia.contracts.outcomes import (
 from angelia.contracts.sending import Micros
 from angelia.delivery.sending.windows import quiet_now
 from angelia.intake.codes import MARK
-from angelia.intake.dispatching.people import Person
+from angelia.intake.dispatching.people import Contents, Person
 from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES
 from angelia.matching import assign_arms, buckets
@@ -66,14 +66,14 @@ class Verdicts:
 
 
 def decide(
-    catalog: Catalog,
+    contents: Contents,
     people: Mapping[str, Person],
     addresses: Mapping[tuple[str, str], str],
     rows: Sequence[Row],
     now: Micros,
 ) -> Verdicts:
     """Return the verdict on each message of a batch; caps are asked afterwards."""
-    verdicts = Verdicts()
+    verdicts, catalog = Verdicts(), contents.catalog
     for row in rows:
         campaign = catalog.campaigns.get(row["campaign_id"])
         person = people.get(row["user_id"])
@@ -92,7 +92,7 @@ def decide(
             else:
                 verdicts.refused.append((row, why))
             continue
-        made = _row(catalog, campaign, person, addresses, row, now, deadline)
+        made = _row(contents, campaign, person, addresses, row, now, deadline)
         if isinstance(made, str):
             verdicts.refused.append((row, made))
         else:
@@ -185,7 +185,7 @@ def _zone(name: str) -> zoneinfo.ZoneInfo:
 
 
 def _row(
-    catalog: Catalog,
+    contents: Contents,
     campaign: Campaign,
     person: Person,
     addresses: Mapping[tuple[str, str], str],
@@ -194,7 +194,7 @@ def _row(
     deadline: Micros,
 ) -> dict[str, Any] | str:
     """Return the manifest row of a message, or why there is none."""
-    user = row["user_id"]
+    user, catalog = row["user_id"], contents.catalog
     given = json.loads(row["variables"])
     if any(isinstance(value, bool) or not isinstance(value, str | int | float) for value in given.values()):
         return NOT_PLAIN
@@ -208,13 +208,14 @@ def _row(
     if not materials:
         return NO_MATERIAL
     occurrence = occurrence_of(row["id"])
-    drawn = uniform(user_keys([user]), catalog.policy.salt, "intake", campaign.id, occurrence)[0]
-    material = catalog.materials[materials[int(drawn * len(materials))]]
-    template, version = catalog.template_of(material.id)
+    name = materials[0]
+    if len(materials) > 1:
+        drawn = uniform(user_keys([user]), catalog.policy.salt, "intake", campaign.id, occurrence)[0]
+        name = materials[int(drawn * len(materials))]
+    template, version, body, fields = contents.of(name)
     channel = _channel(catalog, campaign, template, addresses, row)
     if channel is None:
         return UNREACHABLE
-    body, fields = template.model_dump(mode="json"), material.model_dump(mode="json")
     if is_code(row) and "code" not in template.variables:
         return NO_CODE
     values = field_values(body, fields, campaign.id, person)
@@ -231,7 +232,7 @@ def _row(
         "ordinal": person["ordinal"],
         "campaign_id": campaign.id,
         "occurrence": occurrence,
-        "material_id": material.id,
+        "material_id": name,
         "topic": campaign.topic,
         "channel": channel,
         "address": address,
@@ -241,9 +242,9 @@ def _row(
         "locale": person["locale"],
         "priority": PRIORITIES[row["priority"]],
         "guarantee": campaign.guarantee,
-        "send_ts": _instant(now),
-        "not_before": _instant(now),
-        "not_after": _instant(closes),
+        "send_ts": now,
+        "not_before": now,
+        "not_after": closes,
         "timezone": person["timezone"],
         "quiet_start": None if is_transactional or quiet is None else quiet.start,
         "quiet_end": None if is_transactional or quiet is None else quiet.end,
@@ -290,7 +291,3 @@ def _channel(
         if name in template.channels and (row["user_id"], name) in addresses:
             return str(name)
     return None
-
-
-def _instant(at: Micros) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)

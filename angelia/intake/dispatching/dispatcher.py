@@ -14,7 +14,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from angelia.contracts.ids import message_id
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 HIGH = (0,)
 SOURCES_S = 10.0  # so old may be what a dispatcher knows of the newest night and catalog
 RECEIPTS_S = 5.0
+REOPEN_S = 60.0  # after so long a channel that halted is tried again
 PACED_S = 5.0  # so long a run waits for a campaign's speed limit; then the batch rests
 _POLL_S, _GATHER_S, _TROUBLE_S = 0.05, 0.5, 2.0
 
@@ -57,6 +58,11 @@ class _Standing:
     sources: Sources
     people: People
     shared: Shared
+    since_s: float = field(default_factory=time.monotonic)
+
+    def is_young(self) -> bool:
+        """Say whether its channels were opened a moment ago."""
+        return time.monotonic() - self.since_s < REOPEN_S
 
 
 class Dispatcher:
@@ -262,7 +268,7 @@ class Dispatcher:
         """Return the verdicts on a batch; room is reserved before caps are asked."""
         people = standing.people
         persons = people.of([row["user_id"] for row in rows])
-        verdicts = decide(people.catalog, persons, people.addresses(persons), rows, now)
+        verdicts = decide(people.contents, persons, people.addresses(persons), rows, now)
         self._limit_codes(verdicts, now)
         sends = [
             Send(
@@ -321,7 +327,9 @@ class Dispatcher:
                 return old
             sources = await asyncio.to_thread(Sources.newest, self._lake)
             self._looked_at = time.monotonic()
-            if old is not None and sources == old.sources:
+            # A halted channel is opened anew now and then: its credentials may be right by now.
+            is_well = old is not None and (not old.shared.senders.halted() or old.is_young())
+            if old is not None and sources == old.sources and is_well:
                 return old
             people = await asyncio.to_thread(People, self._lake, sources)
             options = Options(

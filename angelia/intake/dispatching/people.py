@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.catalog.documents import Template
 from angelia.catalog.snapshot import Catalog, read_snapshot
 from angelia.delivery.worker.fallover import Reach
 from angelia.errors import NotFound
@@ -69,6 +70,22 @@ class Sources:
         return [self.catalog, self.features, self.endpoints]
 
 
+class Contents:
+    """A catalog with its templates and materials as rows need them, made once."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._known: dict[str, tuple[Template, int, dict[str, Any], dict[str, Any]]] = {}
+
+    def of(self, material: str) -> tuple[Template, int, dict[str, Any], dict[str, Any]]:
+        """Return a material's template, its version, and both as plain documents."""
+        if material not in self._known:
+            template, version = self.catalog.template_of(material)
+            fields = self.catalog.materials[material].model_dump(mode="json")
+            self._known[material] = (template, version, template.model_dump(mode="json"), fields)
+        return self._known[material]
+
+
 class People:
     """The people of one night, looked up by id."""
 
@@ -83,7 +100,8 @@ class People:
         self._columns = list(dict.fromkeys([*_COLUMNS, *sorted(wanted)]))
         self._table: pa.Table | None = None
         bits = int(require_index(lake).meta["shard_bits"])
-        self._reach = Reach(lake, sources.features, sources.endpoints, bits)
+        self.contents = Contents(self.catalog)
+        self._reach = Reach(lake, sources.features, sources.endpoints, bits, kept_rows=_KEPT_ROWS)
 
     def of(self, users: Sequence[str]) -> dict[str, Person]:
         """Return what the night knows of these people; who is not in it is left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +14,11 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id, message_id
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.manifest.parts import INTAKE
+from angelia.effects.sources import find_sources
 from angelia.errors import NotFound
-from angelia.intake.dispatching import sample_night
+from angelia.intake.dispatching import dispatcher, sample_night
 from angelia.intake.dispatching.deciding import occurrence_of
+from angelia.intake.dispatching.terms import Terms
 from angelia.intake.message import Draft, Refusal, again, now
 from angelia.intake.store import Accepted
 from tests.unit.delivery.conftest import error
@@ -43,7 +46,11 @@ def test_what_is_due_is_sent_once_and_says_so(bench: Bench) -> None:
     assert report.steps["sent"] == 2
     assert bench.dispatch().batches == 0
     assert len(bench.wire.sent) == 2
+    (ds,) = {leaf["ds"] for leaf in bench.lake.partitions("delivery_ledger")}
     assert len(bench.lake.partitions("delivery_ledger")) == 2
+    # No plan is held to account for what came by REST.
+    known = find_sources(bench.lake, ds, 28).commits
+    assert (known["delivery_ledger"], known["push_receipts"]) == ((), ())
     assert len(bench.lake.partitions(INTAKE)) == report.batches
 
 
@@ -151,6 +158,22 @@ def test_a_channel_that_is_shut_holds_its_messages_only(
     assert list(report.halted) == ["fcm"]
     assert report.unfinished == 1
     assert bench.batches().waiting(0) == {"due": 0, "open_batches": 1}
+
+
+def test_a_halted_channel_is_opened_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "SOURCES_S", 0.0)
+    bench.night()
+
+    async def openings() -> list[bool]:
+        mine = dispatcher.Dispatcher(bench.lake, bench.batches(), Terms(), bench.codes)
+        first = await mine._stand()
+        well = await mine._stand() is first
+        first.shared.senders.shut["fcm"] = "no credentials"
+        shut = await mine._stand() is first
+        monkeypatch.setattr(dispatcher, "REOPEN_S", 0.0)
+        return [well, shut, await mine._stand() is first]
+
+    assert asyncio.run(openings()) == [True, True, False]
 
 
 def test_receipts_come_back_as_steps(bench: Bench) -> None:

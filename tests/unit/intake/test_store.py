@@ -17,7 +17,17 @@ from angelia.intake.database import Unavailable, connect, writing
 from angelia.intake.dispatching.batches import Batches
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.store import Accepted, IntakeStore, effective_status
-from angelia.intake.tables import messages, schema
+from angelia.intake.tables import (
+    REVISION,
+    batches,
+    code_locks,
+    code_uses,
+    codes,
+    messages,
+    schema,
+    sends,
+    steps,
+)
 from tests.unit.intake.conftest import HOUR_US, NOW_US
 
 Make = Callable[..., Draft]
@@ -136,6 +146,22 @@ def test_a_database_that_is_down_is_unavailable(engine: Engine, draft: Make) -> 
         messages.drop(connection)
     with pytest.raises(Unavailable, match="does not answer"):
         IntakeStore(engine).accept([draft()])
+
+
+def test_tables_of_the_first_revision_are_completed(engine: Engine, sqlite_url: str, draft: Make) -> None:
+    (kept,) = IntakeStore(engine).accept([draft()])
+    assert isinstance(kept, Accepted)
+    with writing(engine) as connection:
+        for table in (batches, steps, sends, codes, code_uses, code_locks):
+            table.drop(connection)
+        connection.execute(sa.update(schema).values(revision=1))
+    again = connect(sqlite_url)
+    batch, _ = Batches(again, Owner.this_process(), HOUR_US).claim(NOW_US, 1, "2026-11-26", "2026-11-28T04")
+    assert batch is not None
+    assert batch.members == (("shop", kept.id),)
+    with again.connect() as connection:
+        assert connection.execute(sa.select(sa.func.max(schema.c.revision))).scalar() == REVISION
+    again.dispose()
 
 
 def test_newer_tables_are_left_alone(engine: Engine, sqlite_url: str) -> None:

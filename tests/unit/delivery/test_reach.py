@@ -1,0 +1,42 @@
+"""How people can be reached: the same whether endpoints are read each time or kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from angelia.contracts import arrow, dataset
+from angelia.delivery.worker.fallover import Reach
+from angelia.intake.dispatching import sample_night
+from angelia.lake import Lake
+from tests.unit.delivery.given import DS
+
+
+@pytest.mark.parametrize("kept_rows", [0, 1_000])
+def test_addresses_kept_in_memory_are_the_same(lake: Lake, kept_rows: int) -> None:
+    sample_night.make(lake, 4, DS, features={"channels": [["email"]] * 3 + [[]]})
+    rows = [
+        {"user_id": sample_night.user(number), "channel": "email", "address": address, "is_active": is_active,
+         "registered_ts": datetime(2026, 1, day, tzinfo=UTC)}
+        for number, address, day, is_active in [
+            (0, "anna@shop.example", 1, True),
+            (0, "old@shop.example", 2, False),
+            (1, " Anna@Shop.example", 3, True),  # the same address, registered by another since
+            (2, "carl@bücher.example", 1, True),
+            (3, "refused@shop.example", 1, True),
+        ]
+    ]  # fmt: skip
+    with lake.attempt("user_endpoints", ds=DS) as attempt:
+        table = pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_endpoints")))
+        attempt.write(table, "part-0000.parquet")
+        endpoints = attempt.publish()
+    features = lake.require("user_features", ds=DS)
+    reach = Reach(lake, features, endpoints, sample_night.SHARD_BITS, kept_rows=kept_rows)
+    users = [sample_night.user(number) for number in range(4)]
+    for _ in range(2):
+        assert reach.addresses(users, range(4)) == {
+            (users[1], "email"): " Anna@Shop.example",
+            (users[2], "email"): "carl@xn--bcher-kva.example",
+        }
