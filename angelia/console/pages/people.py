@@ -192,7 +192,8 @@ def _show(desk: DeskNow, user: str, mine: PersonLake, ds: str, says: str = "") -
         raise InvalidInput("this night has no plan", fix="choose one of the nights shown")
     # Taken apart only where it is asked for: that costs as much as all the rest.
     answer, problem = _why(desk, lake, mine, user, ds) if ds else (None, "")
-    zone = ZoneInfo(str(found.curve["timezone"])) if found.curve else None
+    # The night has put a known zone in the place of one that does not exist.
+    zone = ZoneInfo(found.timezone) if found.timezone else None
 
     def local(moment: datetime | None) -> str:
         return f"{moment.astimezone(zone):%a %H:%M}" if moment and zone else ""

@@ -126,6 +126,7 @@ class Person:
 
     ordinal: int
     ds: str | None
+    timezone: str | None
     profile: tuple[tuple[str, str], ...]
     channels: tuple[str, ...]
     opted_out_topics: tuple[str, ...]
@@ -168,6 +169,7 @@ def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str, settings: Set
     return Person(
         mine.ordinal,
         ds,
+        known.get("timezone"),
         tuple((name, _text(known[column])) for column, name in PROFILE if known.get(column) is not None),
         tuple(known.get("channels") or ()),
         tuple(known.get("opted_out_topics") or ()),
