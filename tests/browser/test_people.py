@@ -1,4 +1,4 @@
-"""Audiences and People in a browser: counted while typed, looked up by a form, nobody named."""
+"""Audiences and People in a browser: counted while typed, looked up, nobody named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everybody left out of a count has one reason, the first that holds, on each channel alike."""
+"""Everybody left out of a count has one reason, the first that holds."""
 
 from __future__ import annotations
 
