@@ -1,4 +1,4 @@
-"""Audiences and People in a browser: counted while typed, looked up, nobody named."""
+"""Audiences and People in a browser: counted while typed, and nobody named."""
 
 from __future__ import annotations
 
