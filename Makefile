@@ -5,12 +5,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 USERS ?= 100000
 DAYS ?= 28
+COVERAGE ?=
 export ANGELIA_HOME ?= var
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser
+.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser images compose-up compose-down
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +43,10 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	$(BIN)/python dags/_document.py --check
 	$(BIN)/python docs/house.py --check
 	$(BIN)/python -m angelia.delivery.channels.capabilities --check
+	$(BIN)/hadolint docker/Dockerfile
+	@folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && docker/secrets.sh "$$folder/env" > /dev/null && \
+	  for more in "" "-f docker/compose.override.yaml"; do \
+	    $(BIN)/docker-compose --env-file "$$folder/env" -f docker/compose.yaml $$more config --quiet || exit; done
 
 audit: setup ## look the locked packages up among known vulnerabilities; says so and passes where the service is out of reach
 	@$(BIN)/python -m tests.audit
@@ -55,8 +60,9 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 	$(BIN)/python docs/house.py
 	$(BIN)/python -m angelia.delivery.channels.capabilities
 
-test: setup ## all tests, with line coverage of angelia and models
-	$(BIN)/python -m pytest -q -m "not scheduler and not s3server" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
+	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
+	$(BIN)/python -m pytest -q -m "not scheduler and not s3server" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
@@ -117,5 +123,19 @@ up: setup ## start Airflow on http://localhost:8080 with the sample catalog (NIG
 down: ## stop what `make up` started
 	@pid="$(ANGELIA_HOME)/airflow/standalone.pid"; [ ! -f "$$pid" ] || { kill -TERM -- "-$$(cat "$$pid")"; rm "$$pid"; }
 
-lock: setup ## compile requirements.in into requirements.lock
-	$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --override overrides.txt --no-header --no-emit-index-url -o requirements.lock
+LOCK := --universal --python-version 3.11 --generate-hashes --override overrides.txt --no-header --no-emit-index-url
+lock: setup ## compile requirements-dev.in into requirements.lock, and what the image holds into docker/requirements.lock
+	$(BIN)/uv pip compile requirements-dev.in $(LOCK) -o requirements.lock
+	$(BIN)/uv pip compile docker/requirements.in --constraints requirements.lock $(LOCK) -o docker/requirements.lock
+
+ENGINE ?= docker
+COMPOSE = $(ENGINE) compose --env-file docker/.env -f docker/compose.yaml
+images: ## build the image angelia:local (ENGINE=podman builds it with podman; BUILD adds options, as --secret id=pip,src=/etc/pip.conf)
+	$(ENGINE) build -f docker/Dockerfile --build-arg VERSION="$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" -t angelia:local $(BUILD) .
+
+compose-up: ## start Airflow on Celery, Spark, PostgreSQL, Redis and S3 from the image, with new secrets in docker/.env
+	docker/secrets.sh
+	$(COMPOSE) up --detach --wait
+
+compose-down: ## stop them; ARGS=--volumes forgets their data, too
+	$(COMPOSE) down $(ARGS)

@@ -75,8 +75,8 @@ COMMANDS = {
         "Write a night's report as one self-contained HTML page.",
     ),
     "effects": (
-        "angelia.commands.report",
-        "effects_app",
+        "angelia.commands.effects.app",
+        "app",
         "What messages were worth over many nights, and how long until an effect can be seen.",
     ),
     "loop": (

@@ -1,7 +1,7 @@
-"""Text files from the outside, plain or gzipped, and why one cannot be read as UTF-8.
+"""Text files from the outside, why one is no UTF-8, and pages that are written in part.
 
-Reads bytes of local files. An error names file, line and the encoding that fits, and never the text itself:
-it may be an address.
+Reads bytes of local files; writes a page between two marks. An error names file, line and the encoding that
+fits, and never the text itself: it may be an address.
 """
 
 from __future__ import annotations
@@ -53,6 +53,18 @@ def chunks(path: Path) -> Iterator[bytes]:
         raise InvalidInput(f"{path.name} is damaged or cut short", fix="copy it again") from None
     except OSError as error:
         raise InvalidInput(f"cannot read {path.name}: {error.strerror}") from None
+
+
+def write_between(page: Path, marks: tuple[str, str], text: str, *, is_check: bool = False) -> bool:
+    """Write a text between two marks of a page, or only check that it stands there."""
+    before = page.read_text("utf-8")
+    head, _, rest = before.partition(marks[0])
+    tail = rest.partition(marks[1])[2]
+    fresh = f"{head}{marks[0]}\n{text}\n{marks[1]}{tail}"
+    if is_check:
+        return fresh == before
+    page.write_text(fresh, "utf-8")
+    return True
 
 
 def require_utf8(path: Path, fix: str = "save it as UTF-8") -> None:

@@ -94,8 +94,8 @@ class Night:
 
     def with_materials(self, drawn: list[Drawn]) -> Shard:
         """Return the shard with other materials chosen."""
-        pairs, material, propensity = gather(self.terms, self.offers, drawn, self.facts, self.hours)
-        return Shard(self.people, pairs, self.shard.past, material, propensity)
+        pairs, *chosen = gather(self.terms, self.offers, drawn, self.facts, self.hours)
+        return Shard(self.people, pairs, self.shard.past, *chosen)
 
     def drawn_again(self, offers: list[Offer]) -> Shard:
         """Return the shard with materials drawn from other scores, or on other terms."""

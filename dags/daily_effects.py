@@ -3,8 +3,11 @@
 **When.** 06:00 UTC on D+1. The plan made for D-1 has sent its last hour by then; the plans of D-2 and D-4 are
 read again, since opens count for 24 hours, and conversions and delivery reports arrive even later.
 
-**Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts` and `user_events` of branch main;
-**writes** HOME/reports/DAY.html and one commit of `campaign_effects` for every day read. Days without a plan
+First `mart` credits what people did to messages and makes `effects_mart` of the last 14 nights again, where
+anything late has come in; pages say how complete their night is.
+
+**Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts`, `user_features` and `user_events` of branch
+main; **writes** `effects_mart`, HOME/reports/DAY.html and one commit of `campaign_effects` for every day read. Days without a plan
 are left out. The pages of the gates' checks (HOME/reports/data_docs) are rebuilt, too. A run without a date
 takes the last closed UTC day as D.
 
@@ -12,6 +15,8 @@ takes the last closed UTC day as D.
 - `report` says that critical checks of a table failed: the page exists and shows them, but no effects were
   published. The message names the table and the check, whose SQL is in `sql/TABLE/checks.sql`. Remove the
   cause, then clear the task.
+- `mart` says that a critical check failed: no mart of that night or a later one was published; its SQL is in
+  `sql/TABLE/checks.sql`. Nights that are up to date are left alone when it is cleared.
 - there is nothing to do: no plan was made for any of these days; see `nightly_personalization`.
 """
 
@@ -25,6 +30,7 @@ from _shared import DEFAULTS, CommandOperator, command, last_closed
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 
 from angelia.config import load_settings
+from angelia.contracts.sending import FOLD_DAYS
 from angelia.contracts.sources import NAME
 
 AGES = (1, 2, 4)  # days between D and the day a plan was made for
@@ -54,6 +60,24 @@ AGES = (1, 2, 4)  # days between D and the day a plan was made for
 def daily_effects():
     """Chain the day's tasks."""
 
+    @task(task_id="marts")
+    def marts(
+        ds: str | None = None, params: dict[str, str] | None = None, dag_run: Any = None
+    ) -> list[list[str]]:
+        """Return one command for the nights that are still folded in, if any was planned."""
+        from angelia.lake import Lake
+
+        settings = load_settings()
+        lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+        last = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d") - timedelta(days=AGES[0])
+        days = [(last - timedelta(days=age)).strftime("%Y-%m-%d") for age in range(FOLD_DAYS)]
+        words = ["--conversion", (params or {})["conversion"], "--json"]
+        return (
+            [["angelia", "effects", "mart", "--from", days[-1], "--to", days[0], *words]]
+            if any(lake.head("decisions", ds=day) for day in days)
+            else []
+        )
+
     @task(task_id="reports")
     def reports(
         ds: str | None = None, params: dict[str, str] | None = None, dag_run: Any = None
@@ -73,9 +97,17 @@ def daily_effects():
         ]
 
     command("data_docs", ["angelia", "quality", "docs", "--json"], execution_timeout=timedelta(minutes=20))
-    CommandOperator.partial(
-        task_id="report", execution_timeout=timedelta(minutes=30), do_xcom_push=False
+    mart = CommandOperator.partial(
+        task_id="mart", execution_timeout=timedelta(minutes=60), do_xcom_push=False
+    ).expand(argv=marts())
+    # A page without its mart says so; it is not held back.
+    report = CommandOperator.partial(
+        task_id="report",
+        execution_timeout=timedelta(minutes=30),
+        do_xcom_push=False,
+        trigger_rule="all_done",
     ).expand(argv=reports())
+    mart >> report
 
 
 daily_effects()

@@ -11,6 +11,8 @@ so yesterday's manifests stay and are still sent.
   that shows the rows. Correct the source, then clear the task. Nothing is sent from a plan that did not pass.
 - a job says that a newer commit came in after its gate and is not read: jobs read what the gate judged. To
   have the newer one, clear the gate and all after it.
+- `check_sources` counts days before D that changed since their own gate, were closed by it, or were never
+  judged: they are read as they stand. Its line ends with the command that judges one.
 - a Spark job: its log ends with one `error:` line; the same command runs by hand (`spark-submit
   spark_jobs/<task>.py --ds D`).
 - `plan_guard` found the plan implausible (ten times the usual volume, an audience that collapsed, scores that

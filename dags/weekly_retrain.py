@@ -16,9 +16,10 @@ champion.
 - `train` says that a dataset has no commit: the night of that day has not run. Clear `train` once it has.
 - `promote` says that the answer is about another version: `train` ran again, and Airflow keeps a question's
   first text. Trigger the week again, or run `python -m models.promote` for the version you read about.
-- `promote` says that the version does not beat the base rate, or is credibly worse than the champion:
-  approval is not enough for that. Read its card (HOME/models/p_open/versions/VERSION/card.md); a person who
-  takes the responsibility can run `python -m models.promote --force`.
+- `promote` names a figure and the bar that it misses (the question named them, too): approval is not enough
+  for that. Read the version's card (HOME/models/p_open/versions/VERSION/card.md). Where the champion is only
+  to be refreshed, trigger the week with *Bar* `non_inferior`; a person who takes the responsibility can run
+  `python -m models.promote --force`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ Version **{{ trained.version }}**, on the latest pushes:
 {% set theirs = trained.metrics.get('champion', {}).get('off_policy', {}).get('dr') %}
 {% if ours %}Opens a push if it chose (doubly robust, 95 %): {{ '%.5f [%.5f, %.5f]' % (ours.value, ours.low, ours.high) }}{% endif %}
 {%- if theirs %}; the champion on the same rounds: {{ '%.5f [%.5f, %.5f]' % (theirs.value, theirs.low, theirs.high) }}{% endif %}
+{% if trained.get('objections') %}**It would be refused**, even if you approve:
+{% for line in trained.objections %}
+- {{ line }}
+{%- endfor %}
+{% endif %}
 
 The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
 """
@@ -84,13 +90,26 @@ The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
             title="Trees",
             description="Number of trees; a model with more trees scores more slowly.",
         ),
+        "bar": Param(
+            "superior",
+            type="string",
+            enum=["superior", "non_inferior"],
+            title="Bar",
+            description=(
+                "What its draws must earn beside the champion's on the same rounds: credibly more, or, for a "
+                "mere refresh, no less than a margin."
+            ),
+        ),
     },
 )
 def weekly_retrain():
     """Chain the week's tasks."""
     train = CommandOperator(
         task_id="train",
-        argv=["python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}", "--json"],
+        argv=[
+            *("python", "-m", "models.train", "--ds", LAST_DAY, "--trees", "{{ params.trees }}"),
+            *("--bar", "{{ params.bar }}", "--json"),
+        ],
         pool="spark",
     )
     approve = Approval(
@@ -106,6 +125,7 @@ def weekly_retrain():
             *("--answer", "{{ answer_to(ti, 'approve').option }}"),
             *("--by", "{{ answer_to(ti, 'approve').by }}"),
             *("--about", "{{ answer_to(ti, 'approve').about }}"),
+            *("--bar", "{{ params.bar }}"),
             *("--reason", "weekly retrain, approved in Airflow", "--json"),
         ],
     )

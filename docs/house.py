@@ -9,6 +9,8 @@ import ast
 import sys
 from pathlib import Path
 
+from angelia.text_files import write_between
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- house: written by `make docs` -->", "<!-- /house -->"
@@ -34,13 +36,7 @@ def table() -> str:
 
 def main() -> int:
     """Rewrite the page, or with --check say whether it is out of date."""
-    page = PAGE.read_text("utf-8")
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    fresh = f"{head}{BEGIN}\n{table()}\n{END}{tail}"
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(fresh, "utf-8")
-    elif fresh != page:
+    if not write_between(PAGE, (BEGIN, END), table(), is_check="--check" in sys.argv[1:]):
         sys.stderr.write("error: docs/architecture.md is out of date; run `make docs`\n")
         return 1
     return 0

@@ -61,6 +61,7 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
             *_rows("this model", metrics["off_policy"]),
             *_rows("champion", metrics.get("champion", {}).get("off_policy", {})),
             "",
+            *_rounds(metrics.get("rounds", {})),
         ]
     lines += [
         "## What it looks at",
@@ -80,6 +81,19 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
         "",
     ]
     return "\n".join(lines)
+
+
+def _rounds(rounds: Mapping[str, Any]) -> list[str]:
+    even = rounds.get("even_weight")
+    if not even:
+        return []
+    left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(rounds["left_out"].items()))
+    return [
+        f"{rounds['n']} rounds, {rounds['unsent']} of them drawn and never sent, {rounds['unplanned']} of no "
+        f"known plan; left out: {left_out or 'nothing'}. An even draw weighs {even['value']:.4f} of them "
+        f"({even['low']:.4f} to {even['high']:.4f}); far from 1, the log lacks draws or what they were from.",
+        "",
+    ]
 
 
 def _rows(policy: str, estimates: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -97,11 +97,13 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
         NotFound: there are no features as of the cutoff, or no catalog snapshot.
     """
     first, last = date.fromisoformat(cutoff) + timedelta(days=1), date.fromisoformat(ds)
+    # A push needs a day to be opened in, so the last day alone holds no mature one.
     if (last - first).days < 1:
         raise InvalidInput(
             f"cutoff {cutoff} leaves no day of mature pushes up to {ds}",
             fix="choose a cutoff at least two days before --ds",
         )
+    # As of the cutoff and no later: features that know the opens to be learnt would explain them.
     features = lake.head("user_features", ds=cutoff)
     if features is None:
         raise NotFound(
@@ -135,6 +137,7 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
             fix="choose an earlier cutoff",
         )
     bounds = split_bounds(rows["sent_us"].to_numpy())
+    # The split is by time. Pushes of one instant all fall on one side of it.
     if bounds[1] == rows.num_rows:
         raise InvalidInput(
             f"the pushes after {cutoff} were all sent at one instant: no later ones to test on",
@@ -159,6 +162,7 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
     propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     label = rows["label"].to_numpy().astype(np.float64)
     known = [catalog.commit] if catalog.commit else []
+    # Days may be read twice, as examples and as the past; each commit is cited once.
     others = [c for c in (*past.commits, *plans) if c not in commits]
     inputs = [features, *commits, *others, *curves, *known]
     weight = slot_weights(propensity)

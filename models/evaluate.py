@@ -1,12 +1,13 @@
 """Evaluation kernels: ranking, calibration, and off-policy value from logged propensities.
 
-Reads and writes nothing. Kernels take arrays; `play` also takes a Scorer and a Catalog. n rows are
+Reads and writes nothing. Kernels take arrays; `play` also takes a Scorer, rounds and a Catalog. n rows are
 examples, or rounds of the logging policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,8 +19,9 @@ import pyarrow.compute as pc
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import user_keys
 from angelia.matching import assign_arms, inverse_gap
-from models.behaviour import DAY_US, Behaviour
+from models.behaviour import DAY_US
 from models.features import Context
+from models.past import Logged
 from models.scorer import Scorer
 
 Floats = npt.NDArray[np.float64]
@@ -160,12 +162,15 @@ def ranking_metrics(label: Floats, p: Floats, weight: Floats, base_rate: float) 
     return {name: round(value, 6) for name, value in found.items()}
 
 
-def contexts_of(catalog: Catalog, campaign_id: str) -> list[Context]:
-    """Return a campaign's materials, its experiment's arms included, in order of id."""
+def contexts_of(catalog: Catalog, campaign_id: str, more: Set[str] = frozenset()) -> list[Context]:
+    """Return a campaign's materials, its experiment's arms included, in order of id.
+
+    And those of `more` that the catalog has: a plan may have drawn what the campaign shows no longer.
+    """
     topic = catalog.campaigns[campaign_id].topic
     return [
         Context(campaign_id, name, topic, catalog.materials[name].category)
-        for name in catalog.materials_of(campaign_id)
+        for name in sorted({*catalog.materials_of(campaign_id), *(more & set(catalog.materials))})
     ]
 
 
@@ -178,12 +183,16 @@ class Rounds:
         ratio: the policy's over the logging policy's probability of that action.
         predicted: the model's expectation of that action's reward.
         expected: its expectation under the policy.
+        even: an even draw's over the logging policy's probability: its mean is 1 where what was logged is
+            what was drawn from. left_out: rounds that take no part, by reason.
     """
 
     reward: Floats
     ratio: Floats
     predicted: Floats
     expected: Floats
+    even: Floats
+    left_out: dict[str, int]
 
     @property
     def terms(self) -> Floats:
@@ -206,39 +215,76 @@ class Rounds:
         }
 
 
-def play(scorer: Scorer, rows: pa.Table, behaviour: Behaviour, reward: Floats, catalog: Catalog) -> Rounds:
+def play(scorer: Scorer, logged: Logged, catalog: Catalog) -> Rounds:
     """Return logged rounds as a policy sees them that draws materials by a model's scores.
 
-    Rounds without a known material propensity, of a campaign or material that the catalog does not have, or
-    of a campaign with a material for an audience of its own, take no part. People draw among the materials
-    that they may get: those of their arm and their language.
+    It draws from what the plan of the round drew from.
     """
-    propensity = rows["material_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
-    campaigns = np.array(rows["campaign_id"].to_pylist(), dtype=object)
-    materials = np.array(rows["material_id"].to_pylist(), dtype=object)
-    users = scorer.encode_users(rows, behaviour)
-    explore, asked = catalog.policy.explore, rows.select(["user_id", "locale", "sent_us"])
-    ratio, predicted, expected = (np.full(len(reward), np.nan) for _ in range(3))
-    for campaign in sorted(set(campaigns.tolist()) & set(catalog.campaigns)):
-        contexts = contexts_of(catalog, campaign)
-        # Who may get a material with an audience of its own is not known afterwards.
-        if any(catalog.materials[context.material_id].audience for context in contexts):
-            continue
-        position = {context.material_id: k for k, context in enumerate(contexts)}
-        here = np.flatnonzero(
-            (campaigns == campaign) & (propensity > 0) & np.isin(materials.astype(str), list(position))
-        )
-        may = eligible(catalog, campaign, list(position), asked.take(pa.array(here)))
-        here, may = here[may.any(axis=1)], may[may.any(axis=1)]
+    users, explore = scorer.encode_users(logged.rows, logged.behaviour), catalog.policy.explore
+    n = len(logged.reward)
+    ratio, predicted, expected, even = (np.full(n, np.nan) for _ in range(4))
+    chosen, left_out = choices(logged, catalog)
+    for contexts, here, may, action, propensity in chosen:
         scores = scorer.predict(users, contexts, here)
-        doubt = np.array([scorer.doubt.get(name, 1.0) for name in position])
+        doubt = np.array([scorer.doubt.get(context.material_id, 1.0) for context in contexts])
         chances = inverse_gap(np.where(may, scores, np.nan), explore.epsilon, doubt)
-        action = np.array([position[name] for name in materials[here]], dtype=np.int64)
         at = np.arange(len(here))
-        ratio[here] = chances[at, action] / propensity[here]
+        ratio[here] = chances[at, action] / propensity
+        even[here] = (may / may.sum(axis=1, keepdims=True))[at, action] / propensity
         predicted[here] = scores[at, action]
         expected[here] = (chances * scores).sum(axis=1)
-    return Rounds(reward, ratio, predicted, expected)
+    return Rounds(logged.reward, ratio, predicted, expected, even, left_out)
+
+
+Choices = tuple[list[Context], npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64], Floats]
+
+
+def choices(logged: Logged, catalog: Catalog) -> tuple[list[Choices], dict[str, int]]:
+    """Return each campaign's usable rounds, and how many are not usable, by reason.
+
+    A campaign's are its materials (k), the rounds' numbers (m,), which materials each could choose from
+    (m, k), the one it drew (m,), and that one's propensity (m,). What a plan kept is taken as it is; for
+    rounds of no plan it is worked out from the catalog (`eligible`), which cannot know who was in the
+    audience of a material.
+    """
+    rows = logged.rows
+    propensity = rows["material_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    campaigns, materials = (
+        np.array(rows[name].to_pylist(), dtype=object) for name in ("campaign_id", "material_id")
+    )
+    asked = rows.select(["user_id", "locale", "sent_us"])
+    usable, left_out = [], Counter(no_propensity=int((~(propensity > 0)).sum()))
+    for campaign in sorted({name for name in campaigns.tolist() if name is not None}):
+        here = np.flatnonzero((campaigns == campaign) & (propensity > 0))
+        if campaign not in catalog.campaigns:
+            left_out["campaign_gone"] += len(here)
+            continue
+        planned = logged.chosen_from[here]
+        sets = {place: logged.sets[place] for place in np.unique(planned[planned >= 0]).tolist()}
+        contexts = contexts_of(catalog, campaign, {name for chosen in sets.values() for name in chosen})
+        position = {context.material_id: k for k, context in enumerate(contexts)}
+        may = np.zeros((len(here), len(contexts)), bool)
+        for place, chosen in sets.items():
+            known = [position.get(name, -1) for name in chosen]
+            # A set with a material that the catalog has lost cannot be scored: its rounds stay all false.
+            may[np.ix_(planned == place, known)] = min(known) >= 0
+        lost = (planned >= 0) & (may.sum(axis=1) == 0)
+        free = np.flatnonzero(planned < 0)
+        shown = np.isin(list(position), catalog.materials_of(campaign))
+        may[free] = eligible(catalog, campaign, list(position), asked.take(pa.array(here[free]))) & shown
+        action = np.array([position.get(name, -1) for name in materials[here]], np.int64)
+        narrow = any(catalog.materials[name].audience for name in catalog.materials_of(campaign))
+        unknown = (planned < 0) if narrow else np.zeros(len(here), bool)
+        nothing = may.sum(axis=1) == 0
+        out = {"material_gone": lost | (action < 0), "audience_unknown": unknown, "nothing_eligible": nothing}
+        keep = np.ones(len(here), bool)
+        for reason, flags in out.items():
+            left_out[reason] += int((keep & flags).sum())
+            keep &= ~flags
+        if keep.any():
+            here = here[keep]
+            usable.append((contexts, here, may[keep], action[keep], propensity[here]))
+    return usable, {reason: count for reason, count in sorted(left_out.items()) if count}
 
 
 def eligible(

@@ -6,7 +6,8 @@ of the day before it was sent, its curve is the newest one up to the night that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -29,7 +30,7 @@ HOUR_US = 3_600_000_000
 LEAD_HOURS = 28  # a push sent within 28 hours of a day's start was planned the night before that
 OFFSET_RANGE = 3.0
 MAX_DRAWS = 300_000  # of more, a hash-chosen share of the users counts; several are drawn for each one sent
-_DRAW = ("message_id", "campaign_id", "material_id", "material_propensity")
+_DRAW = ("message_id", "campaign_id", "material_id", "material_propensity", "eligible")
 Describe = Callable[[pa.Table], tuple[pa.Table, Behaviour]]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -122,6 +123,7 @@ def with_behaviour(
     user = {name: np.zeros(n) for name in USER_NUMBERS}
     pair = {name: np.zeros((n, k), np.float32) for name in PAIR_NUMBERS}
     counted: dict[str, Floats] = {}
+    # Day by day: each push sees what was known the day before, never what its open made known.
     for day in np.unique(sent_day).tolist():
         here = np.flatnonzero(sent_day == day)
         size = len(past.ordinal)
@@ -235,12 +237,17 @@ class Logged:
     Attributes:
         rows: as of `Examples`. behaviour: of the same rows. reward: (n,) 1 if opened, 0 if not or never sent.
         n_unsent: how many of them were drawn and not sent.
+        chosen_from: (n,) place in `sets` of what the draw could choose from; -1 = no plan says.
+        sets: material ids. left_out: pushes and draws that take no part, by reason.
     """
 
     rows: pa.Table
     behaviour: Behaviour
     reward: npt.NDArray[np.float64]
     n_unsent: int
+    chosen_from: Ints
+    sets: tuple[tuple[str, ...], ...]
+    left_out: dict[str, int]
 
 
 def read_rounds(
@@ -251,7 +258,8 @@ def read_rounds(
     A plan draws a material for each pair it considers and sends only some: the sent ones alone are a choice
     that looked at the scores, and an estimate from them is biased. So a night counts as a whole, and what was
     drawn and not sent has the reward 0. Pushes of a night of which only a part is among the examples take no
-    part; those of no known plan (a history that was drawn otherwise) count as they are.
+    part (`night_cut`), nor do those of a plan that does not tell what it chose from (`no_choice_set`); those
+    of no known plan (a history that was drawn otherwise) count as they are.
 
     Args:
         lake: where the decisions are.
@@ -265,29 +273,70 @@ def read_rounds(
     plans = plans_between(lake, since, until)
     share = min(share, MAX_DRAWS / max(2 * sum(commit.rows for _, commit in plans), 1))
     unsent, cut = [], []
+    sets: dict[tuple[str, ...], int] = {}
+    known: list[tuple[pa.Array, Ints]] = [(pa.array([], pa.string()), np.zeros(0, np.int64))]
+    left_out: Counter[str] = Counter()
     for start, commit in plans:
         drawn = read_draws(lake, commit, share)
-        if start < since or start + PLAN_HOURS * HOUR_US > until:
-            cut.append(drawn["message_id"])
+        is_cut = start < since or start + PLAN_HOURS * HOUR_US > until
+        places = None if is_cut else set_places(drawn, commit.meta.get("materials"), sets)
+        if places is None:
+            # What was sent of it is counted below.
+            is_sent = pc.sum(pc.is_in(drawn["message_id"], value_set=pushed)).as_py() or 0
+            left_out["night_cut" if is_cut else "no_choice_set"] += drawn.num_rows - is_sent
+            cut.append(("night_cut" if is_cut else "no_choice_set", drawn["message_id"]))
             continue
-        drawn = drawn.filter(pc.invert(pc.is_in(drawn["message_id"], value_set=pushed)))
+        known.append((drawn["message_id"].combine_chunks(), places))
+        drawn = drawn.drop_columns(["eligible"]).filter(
+            pc.invert(pc.is_in(drawn["message_id"], value_set=pushed))
+        )
         unsent.append(drawn.append_column("sent_us", pa.array(np.full(drawn.num_rows, start, np.int64))))
     keep = np.ones(rows.num_rows, bool)
     if plans:
         # One share of the users for what was sent and what was not, or the mixture would be another one.
         keep &= _is_sampled(rows["ordinal"], share)
-    for ids in cut:
-        keep &= ~np.asarray(pc.is_in(rows["message_id"], value_set=ids.combine_chunks()))
+        left_out["not_sampled"] += int((~keep).sum())
+    for reason, ids in cut:
+        gone = keep & np.asarray(pc.is_in(rows["message_id"], value_set=ids.combine_chunks()))
+        left_out[reason] += int(gone.sum())
+        keep &= ~gone
     kept = np.flatnonzero(keep)
     rows, behaviour = rows.take(pa.array(kept)), behaviour.pick(kept)
-    reward = rows["label"].to_numpy().astype(np.float64)
-    if not sum(table.num_rows for table in unsent):
-        return Logged(rows, behaviour, reward, 0), [commit for _, commit in plans]
-    more, theirs = describe(pa.concat_tables(unsent))
-    whole = pa.concat_tables([rows, more.select(rows.column_names).cast(rows.schema)])
-    n = more.num_rows
-    logged = Logged(whole, behaviour.and_(theirs), np.concatenate([reward, np.zeros(n)]), n)
+    reward, n = rows["label"].to_numpy().astype(np.float64), 0
+    if sum(table.num_rows for table in unsent):
+        more, theirs = describe(pa.concat_tables(unsent))
+        n = more.num_rows
+        rows = pa.concat_tables([rows, more.select(rows.column_names).cast(rows.schema)])
+        behaviour, reward = behaviour.and_(theirs), np.concatenate([reward, np.zeros(n)])
+        left_out["no_features"] += sum(table.num_rows for table in unsent) - n
+    ids = pa.concat_arrays([ids for ids, _ in known])
+    places = np.append(np.concatenate([places for _, places in known]), -1)
+    at = pc.fill_null(pc.index_in(rows["message_id"], value_set=ids), -1).to_numpy()
+    reasons = {reason: count for reason, count in sorted(left_out.items()) if count}
+    logged = Logged(rows, behaviour, reward, n, places[at], tuple(sets), reasons)
     return logged, [commit for _, commit in plans]
+
+
+def set_places(
+    drawn: pa.Table, materials: Mapping[str, Sequence[str]] | None, sets: dict[tuple[str, ...], int]
+) -> Ints | None:
+    """Return each draw's place in `sets`, which grows.
+
+    None where the plan does not tell what it chose from. `materials` is its order of bits, by campaign.
+    """
+    if materials is None or drawn["eligible"].null_count:
+        return None
+    pairs = [drawn[name].combine_chunks().dictionary_encode() for name in ("campaign_id", "eligible")]
+    code = pairs[0].indices.to_numpy().astype(np.int64) * (len(pairs[1].dictionary) + 1)
+    different, where = np.unique(code + pairs[1].indices.to_numpy(), return_inverse=True)
+    place = np.zeros(len(different), np.int64)
+    for number, pair in enumerate(different.tolist()):
+        campaign, bits = divmod(pair, len(pairs[1].dictionary) + 1)
+        names = materials[pairs[0].dictionary[campaign].as_py()]
+        may = np.unpackbits(np.frombuffer(pairs[1].dictionary[bits].as_py(), np.uint8), count=len(names))
+        chosen = tuple(name for name, bit in zip(names, may.tolist(), strict=True) if bit)
+        place[number] = sets.setdefault(chosen, len(sets))
+    return place[where]
 
 
 def plans_between(lake: Lake, since: int, until: int) -> list[tuple[int, Commit]]:
@@ -312,10 +361,15 @@ def read_draws(lake: Lake, commit: Commit, share: float) -> pa.Table:
         return pa.schema([("ordinal", pa.uint32()), *fields.items()]).empty_table()
     lists = table["choices"].combine_chunks()
     flat, owner = lists.flatten(), lists.value_parent_indices()
+    # Plans of before the choice sets were kept have no such field.
+    absent = {name for name in _DRAW if flat.type.get_field_index(name) < 0}
     draws = pa.table(
         {
             "ordinal": table["ordinal"].take(owner),
-            **{name: pc.struct_field(flat, name) for name in _DRAW},
+            **{
+                name: pa.nulls(len(flat), pa.binary()) if name in absent else pc.struct_field(flat, name)
+                for name in _DRAW
+            },
         }
     )
     return draws.filter(pc.greater(draws["material_propensity"], 0.0))

@@ -1,9 +1,10 @@
 """Make a registered version the champion that the nights score with.
 
 `python -m models.promote --version V --by NAME --reason WHY` reads and writes the registry. A person answers
-for it: without `--force` a version that does not beat the base rate by more than luck, or whose log loss or
-off-policy value is credibly worse than the champion's on the same pushes, is refused. With `--answer` (what a
-DAG passes on) nothing but a named person's approval of this very version promotes it.
+for it: without `--force` a version that misses a bar of `models.judging.bars` is refused: it must beat the
+base rate by more than luck, be calibrated, lose no log loss to the champion, be worse in no segment, and draw
+credibly better (`--bar non_inferior`: no worse than a margin). With `--answer` (what a DAG passes on) nothing
+but a named person's approval of this very version promotes it.
 """
 
 from __future__ import annotations
@@ -13,55 +14,29 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from angelia import logs
 from angelia.answers import Answer, require_approval
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, GateClosed, InvalidInput
 from angelia.output import emit, speak_utf8
+from models.judging import BARS, objections
 from models.registry import Champion, Registry
 
 _ASK = "trigger weekly_retrain again, or answer for it yourself: `python -m models.promote` without --answer"
 
 
-def objections(metrics: dict[str, Any]) -> list[str]:
-    """Return why a version should not become champion, from its own metrics."""
-    if "prior" in metrics:
-        return ["it is a prior: nothing was trained, since nothing had been pushed"]
-    found = []
-    test = metrics["test"]
-    if test["logloss"] >= test["logloss_base_rate"]:
-        found.append(
-            f"its log loss {test['logloss']:.4f} is no better than the base rate's "
-            f"{test['logloss_base_rate']:.4f}"
-        )
-    # A hair below the base rate is what labels at random come to, too: the gain must be more than luck.
-    elif test.get("gain_over_base", {"low": 1.0})["low"] <= 0:
-        gain = test["gain_over_base"]
-        found.append(
-            f"its log loss is not credibly below that of the base rate and the hour alone "
-            f"(gain {gain['value']:.6f}, 95 % from {gain['low']:.6f})"
-        )
-    against = metrics.get("champion", {}).get("gain_over_champion")
-    if against and against["high"] < 0:
-        found.append(
-            f"its log loss is credibly above the champion's on the same pushes (by {-against['value']:.6f})"
-        )
-    # The same rounds, round by round: two intervals may overlap where their difference is sure.
-    more = metrics.get("champion", {}).get("off_policy_gain")
-    if more and more["high"] < 0:
-        found.append(
-            f"its draws would earn credibly less than the champion's on the same rounds "
-            f"({more['value']:.5f} opens a push, 95 % from {more['low']:.5f} to {more['high']:.5f})"
-        )
-    return found
-
-
 def promote(
-    registry: Registry, version: str, *, actor: str, reason: str, at: str, force: bool = False
+    registry: Registry,
+    version: str,
+    *,
+    actor: str,
+    reason: str,
+    at: str,
+    force: bool = False,
+    bar: str = BARS[0],
 ) -> Champion:
-    """Check a version and make it champion.
+    """Check a version and make it champion; promoting the champion again changes nothing.
 
     Raises:
         GateClosed: there are objections and `force` is not set.
@@ -70,11 +45,13 @@ def promote(
         Conflict: somebody else promoted meanwhile.
     """
     current = registry.champion()
-    found = objections(json.loads(registry.load(version)["metrics.json"]))
+    found = objections(json.loads(registry.load(version)["metrics.json"]), bar)
+    if current is not None and current.version == version:
+        return current
     if found and not force:
         raise GateClosed(
             f"model {version} is not promoted: {'; '.join(found)}",
-            fix="train again, or take the responsibility with --force",
+            fix="train again, ask for a mere refresh with --bar non_inferior, or overrule with --force",
         )
     return registry.promote(
         version, actor=actor, reason=reason, at=at, expected=current.number if current else 0
@@ -91,6 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--answer", metavar="OPTION", help="what was answered in Airflow; only Approve promotes"
     )
     parser.add_argument("--about", metavar="VERSION", default="", help="with --answer: what it was about")
+    parser.add_argument(
+        "--bar",
+        choices=BARS,
+        default=BARS[0],
+        help="what its draws must earn beside the champion's: credibly more, or no less than a margin",
+    )
     parser.add_argument("--force", action="store_true", help="promote in spite of objections")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     speak_utf8()
@@ -106,7 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         with logs.step("promote") as step:
             step.facts["version"] = args.version
             champion = promote(
-                registry, args.version, actor=args.by, reason=args.reason, at=at, force=args.force
+                registry,
+                args.version,
+                actor=args.by,
+                reason=args.reason,
+                at=at,
+                force=args.force,
+                bar=args.bar,
             )
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")

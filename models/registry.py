@@ -110,9 +110,11 @@ class Registry:
             ) from None
         except (ValueError, KeyError, TypeError):
             raise Corrupt(f"model {version}: manifest.json is damaged", fix=_MEND) from None
+        # An older model lacks a file that today's scorer reads; without it, it would score otherwise.
         absent = [name for name in _NAMED_BY if name not in hashes]
         if absent:
             raise Corrupt(f"model {version}: it has no {absent[0]}, as versions of today have", fix=_MEND)
+        # The name ends in a hash of the hashes, so a manifest that was changed does not fit its own name.
         if version.rsplit("-", 1)[-1] != _identity(hashes):
             raise Corrupt(f"model {version}: manifest.json is not the one it was stored with", fix=_MEND)
         files = {}

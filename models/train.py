@@ -29,8 +29,8 @@ from models import logistic
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
 from models.dataset import Examples, read_examples
-from models.evaluate import estimates_json, losses, paired, paired_bootstrap, play, ranking_metrics
 from models.features import CATEGORICAL, NAMES, Vocabulary, encode_rows, learn_vocabulary
+from models.judging import BARS, evaluate, objections
 from models.logistic import Logistic, choose
 from models.prior import make_prior
 from models.registry import Registry, to_json
@@ -260,69 +260,6 @@ def importance(fitted: Fitted, matrix: npt.NDArray[np.float32], vocabulary: Voca
     return {name: float(np.sqrt(variance)) for name, variance in found.items()}
 
 
-def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) -> dict[str, Any]:
-    """Return metrics of the last part in time: ranking, calibration, off-policy value.
-
-    The champion's stand beside them, on the same rounds.
-    """
-    test, seen = examples.part("test"), examples.part("train")
-    label, weight = examples.label, examples.weight
-    base = float(np.average(label[seen], weights=weight[seen]))
-    rows = examples.rows.slice(test.start, test.stop - test.start)
-    metrics: dict[str, Any] = {
-        "n": {
-            name: examples.part(name).stop - examples.part(name).start
-            for name in ("train", "calibration", "test")
-        },
-        "base_rate": round(base, 6),
-        "test": ranking_metrics(label[test], p[test], weight[test], base),
-        "train": ranking_metrics(label[seen], p[seen], weight[seen], base),
-    }
-    user = examples.rows["ordinal"].to_numpy()
-    plain = hour_alone(examples)
-    metrics["test"]["gain_over_base"] = paired(
-        losses(label[test], plain[test]) - losses(label[test], p[test]), user[test]
-    )
-    user_rate = rows["open_rate_28d"].to_numpy().astype(np.float64)
-    metrics["test_user_rate_alone"] = ranking_metrics(label[test], user_rate, weight[test], base)
-    rounds = examples.rounds
-    ours = play(scorer, rounds.rows, rounds.behaviour, rounds.reward, examples.catalog)
-    metrics["rounds"] = {
-        "n": rounds.rows.num_rows,
-        "unsent": rounds.n_unsent,
-        "left_out": rows.num_rows + rounds.n_unsent - rounds.rows.num_rows,
-    }
-    metrics["off_policy"] = estimates_json(ours.estimates())
-    champion = registry.champion()
-    if champion is not None:
-        try:
-            standing = Scorer(registry.load(champion.version), threads=2)
-        except AngeliaError as error:
-            metrics["champion"] = {"version": champion.version, "not_compared": error.message}
-        else:
-            theirs = play(standing, rounds.rows, rounds.behaviour, rounds.reward, examples.catalog)
-            before = encode_rows(examples.rows, standing.vocabulary)
-            old = standing.calibrated(before, examples.offset)[test]
-            gain = losses(label[test], old) - losses(label[test], p[test])
-            more = ours.terms - theirs.terms
-            known, judged = ~np.isnan(more), rounds.rows["ordinal"].to_numpy()
-            metrics["champion"] = {
-                "version": champion.version,
-                "off_policy": estimates_json(theirs.estimates()),
-                "off_policy_gain": paired_bootstrap(more[known], judged[known], seed=7),
-                "gain_over_champion": paired(gain, user[test]),
-            }
-    return metrics
-
-
-def hour_alone(examples: Examples) -> Floats:
-    """Return p(open) of a model that knows the base rate and the hour of sending, (n,)."""
-    seen = examples.part("train")
-    one, zero = np.zeros(len(examples.label)), examples.offset
-    slope, shift = fit_platt(one[seen], examples.label[seen], examples.weight[seen], known=zero[seen])
-    return sigmoid(slope * one + shift + zero)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__, allow_abbrev=False)
@@ -346,6 +283,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="RATE",
         help="where nothing has been pushed yet: make a model of this open rate and what people look at",
     )
+    parser.add_argument(
+        "--bar", choices=BARS, default=BARS[0], help="say what a promotion by this bar would object to"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     speak_utf8()
     args = parser.parse_args(argv)
@@ -356,6 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lake = open_lake(settings=settings)
         cutoff = parse_ds(args.cutoff) if args.cutoff else None
         registry = Registry.configured(settings)
+        # A first model without a single push of one's own: no training, so neither cutoff nor test.
         if args.prior is not None:
             if not 0.0 < args.prior < 1.0:
                 raise InvalidInput("--prior must lie between 0 and 1", fix="0.05 is a usual open rate")
@@ -384,7 +325,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"calibration error {test['calibration_error']:.4f}",
         f"promote   python -m models.promote --version {trained.version} --by NAME --reason WHY",
     ]
-    emit({"version": trained.version, "metrics": trained.metrics}, lines, args.json)
+    refused = objections(trained.metrics, args.bar)
+    lines += [f"refused   {line}" for line in refused]
+    emit({"version": trained.version, "metrics": trained.metrics, "objections": refused}, lines, args.json)
     return 0
 
 

@@ -215,6 +215,7 @@ def undecided_rows(planned: Planned, terms: Terms) -> pa.Table:
             "occurrence": pa.array(occurrences, pa.string()).take(codes),
             "material_id": pa.array(shard.material, pa.string()),
             "material_propensity": pa.array(shard.material_propensity, pa.float64(), from_pandas=True),
+            "eligible": shard.eligible,
             "slot_propensity": pa.array(planned.slot_propensity, pa.float64(), from_pandas=True),
             "outcome": pa.array(planned.outcome.tolist(), pa.string()),
             "p_open": pa.array(shard.pairs.p_open),

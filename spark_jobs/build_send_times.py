@@ -208,11 +208,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     before = (date.fromisoformat(args.ds) - timedelta(days=n_days)).isoformat()
     with spark_session("build_send_times") as spark, lake.attempt("send_times", ds=args.ds) as attempt:
         past = past_hours(spark, lake, features, before, shards, bits)
+        # The year of hours is kept once a week: days since that commit are added from their own rows.
         gap_days = days_between(past.partition["ds"], before) + 1 if past else 0
         gap = window_commits(lake, "user_days", before, gap_days)
         inputs = Inputs(
             lake, features, *windows, args.ds, n_days, args.half_life_days, bits, of, past, gap, gap_days
         )
+        # Two passes over the shards: a person's curve leans on the cohorts', which need everybody first.
         sums = merge_sums(result.stats for result in run_shards(spark, shards, partial(sum_cohorts, inputs)))
         scale = cohort_tables(sums, Strength()).scale
         parts = run_shards(spark, sampled, partial(gather_sample, inputs, scale, blocks))

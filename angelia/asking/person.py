@@ -121,6 +121,7 @@ class PersonNight:
         }
         taken, counts = np.zeros(h, bool), {}
         for name, hit in reasons.items():
+            # An hour counts once, under the first reason that closed it, so that the counts add up.
             fresh = hit & ~taken
             if fresh.any():
                 counts[name] = int(fresh.sum())

@@ -8,6 +8,7 @@ because capacity is a provider's and not a person's.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -111,6 +112,24 @@ def parse(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def texts_of(named: str) -> list[str]:
+    """Return a JSON object of settings as the texts that `parse` takes; an empty text has none.
+
+    Raises:
+        InvalidInput: it is no such object.
+    """
+    try:
+        values = json.loads(named or "{}")
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(one, str | int | float) for one in values.values()):
+        raise InvalidInput(
+            "--settings is no JSON object of settings",
+            fix="""write it as '{"caps.user_per_day": "1"}'""",
+        )
+    return [f"{name}={value}" for name, value in values.items()]
+
+
 def change(catalog: Catalog, running: Sequence[str], wanted: Mapping[str, str]) -> Changed:
     """Return the catalog with settings made.
 
@@ -201,6 +220,7 @@ class _Changes:
             case "cost", channel:
                 self._put(("channel", channel), name, "cost_per_message", _number(name, value))
             case "budget", campaign:
+                # The catalog's documents have no budget of 0, so the replay's must not either.
                 if value == "0":
                     raise InvalidInput(
                         f"--set {name}=0: a budget is at least 1",

@@ -177,6 +177,7 @@ class _Answer:
         is_sent = outcome == SENT
         clock, materials, offers, closed = None, [], [], {}
         campaign = next((one for one in self.night.terms.campaigns if one.id == name), None)
+        # Who was not in the night's shards, or whose campaign has been removed since, has no numbers to show.
         if self.mine is not None and campaign is not None:
             chosen = None
             if is_sent:

@@ -210,6 +210,7 @@ class Audience:
             for value in block.values(by):
                 both = intersect([people, block.get(by, "value", value)], [], block.width)
                 counts[value] = counts.get(value, 0) + len(both)
+            # A flag's index holds the people for whom it is true: false are the others who are known.
             if FIELDS[by].kind is Kind.FLAG:
                 no = intersect(
                     [people] if known is None else [people, known],

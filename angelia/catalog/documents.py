@@ -94,10 +94,7 @@ class Holdout(DocumentPart):
 
 
 class Explore(DocumentPart):
-    """How much is drawn rather than chosen, to learn from.
-
-    For slots it is a share of the people; for materials, the share of expected opens that may be spent.
-    """
+    """How much is drawn to learn from: share of people (slots), of expected opens (epsilon)."""
 
     slot_share_pct: Pct
     epsilon: float = Field(ge=0, le=1)
@@ -251,6 +248,15 @@ class Budget(DocumentPart):
         return self
 
 
+class Attribution(DocumentPart):
+    """Hours after a message in which what a person does may be credited to it; 0 = none."""
+
+    since: Literal["delivered", "displayed"] = "delivered"
+    open_hours: int = Field(24, ge=0, le=168)
+    conversion_hours: int = Field(24, ge=0, le=168)
+    conversion: Id | None = None  # event type; None: that of the report
+
+
 class Campaign(Document):
     """A campaign: who gets which message, when and how often.
 
@@ -278,6 +284,7 @@ class Campaign(Document):
     experiment: Id | None = None
     ttl_hours: int = Field(12, ge=1, le=672)
     approval_required: bool = False
+    attribution: Attribution | None = None
 
     @model_validator(mode="after")
     def _sense(self) -> Self:

@@ -1,8 +1,7 @@
 """The catalog database: connecting, and creating or upgrading its schema on first use.
 
 Two processes may arrive at an empty database at once: each dialect's own lock lets one migrate and the other
-wait. SQLite begins explicitly (`BEGIN IMMEDIATE` for writes), because its driver would neither put DDL into a
-transaction nor take the lock early.
+wait.
 """
 
 from __future__ import annotations
@@ -11,21 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from angelia.catalog.tables import REVISION, VERSION_TABLE
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.databases import WAIT_S, address, make_engine, writing
+from angelia.errors import AngeliaError
 
 _LOCK = 4_711_202  # any number, the same in every process
-_WAIT_S = 30
 _CONNECT_S = 10
-# SQLAlchemy's drivers for plain addresses are others than the ones we ship.
-_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+_VARIABLE = "ANGELIA_CATALOG"
 
 
 def connect(url: str) -> Engine:
@@ -69,10 +66,7 @@ def sqlite_file(url: str) -> Path | None:
     Raises:
         InvalidInput: the address is no SQLAlchemy URL.
     """
-    try:
-        parsed = sa.make_url(url)
-    except ArgumentError:
-        raise _no_url() from None
+    parsed = address(url, _VARIABLE)
     return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
@@ -118,7 +112,7 @@ def reachable(engine: Engine) -> Iterator[None]:
 @contextmanager
 def locked(engine: Engine) -> Iterator[Connection]:
     """Yield a connection in a transaction, the only writer of the catalog while it lasts."""
-    with engine.execution_options(angelia_write=True).begin() as connection:
+    with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         elif engine.dialect.name in (
@@ -126,43 +120,17 @@ def locked(engine: Engine) -> Iterator[Connection]:
             "mariadb",
         ):  # its DDL commits at once, so the lock belongs to the connection
             got = connection.execute(
-                sa.text("SELECT GET_LOCK('angelia_catalog', :wait)"), {"wait": _WAIT_S}
+                sa.text("SELECT GET_LOCK('angelia_catalog', :wait)"), {"wait": WAIT_S}
             ).scalar()
             if got != 1:
                 raise AngeliaError(
-                    f"the catalog was locked by another writer for {_WAIT_S} s", fix="try again"
+                    f"the catalog was locked by another writer for {WAIT_S} s", fix="try again"
                 )
         yield connection
 
 
 def _engine(url: str) -> Engine:
-    try:
-        parsed = sa.make_url(url)
-        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-        options: dict[str, Any] = {"poolclass": NullPool}
-        if parsed.get_backend_name() == "sqlite":
-            if not parsed.database or parsed.database == ":memory:":
-                raise InvalidInput(
-                    "the catalog cannot live in memory",
-                    fix="give ANGELIA_CATALOG a file: sqlite:////path/catalog.db",
-                )
-            Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-            options["connect_args"] = {"timeout": _WAIT_S}
-        elif parsed.get_driver_name() in ("psycopg", "pymysql"):
-            options["connect_args"] = {"connect_timeout": _CONNECT_S}
-        engine = sa.create_engine(parsed, **options)
-    except (ArgumentError, NoSuchModuleError):
-        raise _no_url() from None
-    except ModuleNotFoundError as error:
-        raise InvalidInput(
-            f"ANGELIA_CATALOG needs the driver {error.name}", fix=f"pip install {error.name}"
-        ) from None
-    except OSError as error:
-        raise AngeliaError(f"cannot make the folder of the catalog: {error.strerror}") from None
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _explicit_transactions)
-        sa.event.listen(engine, "begin", _begin)
-    return engine
+    return make_engine(url, _VARIABLE, "the catalog", connect_s=_CONNECT_S, options={"poolclass": NullPool})
 
 
 def _newer(revision: str) -> AngeliaError:
@@ -172,27 +140,10 @@ def _newer(revision: str) -> AngeliaError:
     )
 
 
-def _no_url() -> InvalidInput:
-    return InvalidInput(
-        "ANGELIA_CATALOG is no SQLAlchemy URL",
-        fix="e.g. sqlite:////path/catalog.db or postgresql+psycopg://…",
-    )
-
-
 def _one_line(error: DBAPIError) -> str:
     """Return what the driver said: its words without its number, lines joined."""
     said = error.orig.args[-1] if error.orig is not None and error.orig.args else error.orig
     return " ".join(str(said).split())
-
-
-def _explicit_transactions(connection: Any, _record: object) -> None:
-    connection.isolation_level = None
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(
-        "BEGIN IMMEDIATE" if connection.get_execution_options().get("angelia_write") else "BEGIN"
-    )
 
 
 def _revision(connection: Connection) -> str | None:

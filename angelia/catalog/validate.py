@@ -169,6 +169,7 @@ class Whole:
             yield from self._refer("audience", material.audience, "audience")
         yield from self._refer("template", material.template, "template")
         template = self.by_key.get(("template", material.template))
+        # That it is missing has been said above; nothing more can be known about the fields.
         if not isinstance(template, Template):
             return
         for name in sorted(set(material.fields) - set(template.variables)):

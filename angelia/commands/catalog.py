@@ -1,4 +1,4 @@
-"""`angelia catalog`: apply, list, show, stop, resume, preview, snapshot.
+"""`angelia catalog`: apply, list, show, stop, resume, preview, snapshot, pools.
 
 Reads and writes the catalog store (ANGELIA_CATALOG). `snapshot` writes catalog_snapshot, `stop` and `resume`
 write the log stops; `preview` reads user_features.
@@ -7,6 +7,7 @@ write the log stops; `preview` reads user_features.
 from __future__ import annotations
 
 import getpass
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from angelia.catalog.snapshot import stopped_campaigns, write_snapshot
 from angelia.catalog.stops import set_stopped
 from angelia.catalog.store import CatalogStore
 from angelia.config import load_settings
+from angelia.delivery.pools import airflow_pools
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
@@ -122,6 +124,7 @@ def apply(
             look=look,
         )
     except InvalidDocuments as error:
+        # The error itself is one line that names the first; who has several wants to correct all at once.
         if len(error.problems) > 1:
             for problem in error.problems:
                 progress(problem)
@@ -138,8 +141,10 @@ def apply(
         "diff": {f"{item.kind}/{item.id}": item.diff for item in planned.items if item.diff},
         "warnings": list(planned.warnings),
     }
+    # On stderr, so that a pipe that reads the result as JSON still shows them to a person.
     for warning in planned.warnings:
         progress(f"warning: {warning}")
+    # A created document's difference is its whole file: worth reading before it is written, not after.
     lines = [
         item.diff
         for item in planned.items
@@ -356,3 +361,16 @@ def snapshot(ds: DsOption, as_json: JsonFlag = False) -> None:
         [line],
         as_json,
     )
+
+
+@app.command()
+def pools(
+    spark_slots: Annotated[
+        int, typer.Option("--spark-slots", min=1, max=128, help="Spark jobs at a time, on all workers.")
+    ] = 1,
+) -> None:
+    """Print Airflow's pools as JSON, for `airflow pools import FILE`.
+
+    Each channel has ANGELIA_DELIVERY_SLOTS slots.
+    """
+    typer.echo(json.dumps(airflow_pools(load_settings().delivery_slots, spark_slots), indent=1))

@@ -95,6 +95,7 @@ def deliver(
     from angelia.delivery.worker.run import Delivery
 
     spare_memory()
+    # By the wall clock one process would sit for a day, and a restart of the machine would end its hours.
     if all_hours and clock is not ClockName.SIMULATED:
         raise InvalidInput(
             "--all-hours needs --clock simulated",
@@ -105,6 +106,7 @@ def deliver(
     lake = open_lake()
     parts.require_main(lake)
     hours = tuple(parts.parse_hour(hour) for hour in send_hour) if send_hour else None
+    # A rehearsal has no hour that is due: it sends whatever the plan has.
     if clock is ClockName.SIMULATED and hours is None:
         hours = tuple(parts.send_hours(lake, ds))
     options = Options(
@@ -140,6 +142,7 @@ def deliver(
         progress(f"not sent: {error.one_line()}")
     if result.drained:
         progress("stopped as asked; the rest is sent by the next run")
+    # The exit code says that a next run is needed, though nothing failed: Airflow then tries again.
     if result.halted or result.drained or result.unfinished:
         raise typer.Exit(PARTIAL)
 
@@ -350,6 +353,7 @@ def ledger_resend(
     names = sorted({name.strip() for name in campaigns.split(",") if name.strip()})
     if not names:
         raise InvalidInput("--campaigns is empty", fix="write ids as price_drop,win_back")
+    # An answer came from Airflow: it must be the approval of this very count, by a named person.
     if yes and answer is not None:
         counted = expect or "no count"
         require_approval(
@@ -360,6 +364,7 @@ def ledger_resend(
         )
     if yes and not expect:
         raise InvalidInput("--yes needs --expect HASH", fix="run it without --yes first: it prints the hash")
+    # Whoever types the hash means to do it, and would take the count for the deed.
     if expect and not yes:
         raise InvalidInput("--expect goes with --yes", fix="add --yes to put up what was counted")
     at = parse_instant(now) if now else lease_now()

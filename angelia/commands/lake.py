@@ -71,6 +71,7 @@ def log(
     for branch in dict.fromkeys((MAIN, lake.branch)):
         for leaf in lake.leaves(branch, name, {}, expired=True):
             if given.items() <= leaf.items():
+                # Expired commits stay in the log: their files are gone, what they say of a later one is not.
                 live = set(lake.numbers(branch, name, leaf))
                 for number in lake.numbers(branch, name, leaf, expired=True):
                     found.append(_summary(lake.load(branch, name, leaf, number), number not in live))
@@ -219,6 +220,7 @@ def erase(
     rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))
     people = f"{result.people:,} {'person' if result.people == 1 else 'people'}"
     resumed = f" ({result.resumed:,} begun before)" if result.resumed else ""
+    # Tombstones, never ids: this line goes into logs that outlive the person's data.
     more = " …" if len(result.tombstones) > MAX_LISTED else ""
     lines = [
         f"erased {people}{resumed}: {len(result.commits):,} commits rewritten, "

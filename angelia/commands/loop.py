@@ -29,7 +29,7 @@ from urllib.parse import quote
 import typer
 
 from angelia.config import load_settings
-from angelia.contracts.sources import CHANNELS, OTHER
+from angelia.delivery.pools import airflow_pools
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.configured import open_lake
@@ -167,23 +167,10 @@ def prepare_airflow(steps: Steps) -> None:
         (folder / "passwords.json").touch(mode=0o600)
     if ready.exists():
         return
-    slots = load_settings().delivery_slots
-    pools = {
-        "spark": _pool(1, "Spark jobs at a time on this machine"),
-        "plan": _pool(1, "One plan at a time: caps count the plan before"),
-    }
-    for channel in (*CHANNELS, OTHER):
-        pools[f"deliver_{channel}"] = _pool(
-            slots, f"Delivery workers of {channel}; each sends at quota / slots"
-        )
-    (folder / "pools.json").write_text(json.dumps(pools), "utf-8")
+    (folder / "pools.json").write_text(json.dumps(airflow_pools(load_settings().delivery_slots)), "utf-8")
     steps.run("airflow", [sys.executable, "-m", "airflow", "db", "migrate"])
     steps.run("airflow", [sys.executable, "-m", "airflow", "pools", "import", str(folder / "pools.json")])
     ready.write_text("ok\n")
-
-
-def _pool(slots: int, description: str) -> dict[str, Any]:
-    return {"slots": slots, "description": description, "include_deferred": False}
 
 
 @contextmanager

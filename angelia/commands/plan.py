@@ -115,6 +115,12 @@ def whatif_command(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A limit to change; may be given many times."),
     ] = None,
+    named: Annotated[
+        str, typer.Option("--settings", metavar="JSON", help="Limits as a JSON object, beside --set.")
+    ] = "",
+    kept: Annotated[
+        bool, typer.Option("--keep", help="Also keep the answer, which the console shows.")
+    ] = False,
     listed: Annotated[
         bool, typer.Option("--list", help="Only list what may be set, with its value.")
     ] = False,
@@ -124,6 +130,7 @@ def whatif_command(
 
     Example: angelia plan whatif --ds 2026-11-14 --set caps.user_per_day=1 --set capacity.fcm.20=0
     """
+    from angelia.asking import kept as answers
     from angelia.asking import settings, whatif, whatif_text
 
     lake = open_lake()
@@ -131,7 +138,9 @@ def whatif_command(
         known = whatif.known_settings(lake, ds)
         emit({"settings": [asdict(one) for one in known]}, whatif_text.setting_lines(known), as_json)
         return
-    answer = whatif.what_if(lake, ds, settings.parse(wanted or []))
+    answer = whatif.what_if(lake, ds, settings.parse([*settings.texts_of(named), *(wanted or [])]))
+    if kept:
+        answers.keep(lake, answer)
     emit(answer.as_dict(), whatif_text.lines(answer), as_json)
 
 

@@ -18,6 +18,7 @@ from angelia.errors import NotFound
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, parse_ds, progress
 from angelia.quality.gates import GATES, gate_of, run_gate
+from angelia.quality.judged import judged_lake
 from angelia.quality.offenders import columns_first, offending_rows
 from angelia.quality.verdicts import CheckVerdict, load, require_open
 
@@ -33,7 +34,10 @@ def check(gate: GateOption, ds: DsOption, as_json: JsonFlag = False) -> None:
     """
     gate_of(gate)
     progress(f"quality: checking gate {gate} of {ds}")
-    found = run_gate(open_lake(), gate, ds)
+    lake = open_lake()
+    if gate == "plan":  # the plan is made from what these gates judged, so its invariants read the same
+        lake = judged_lake(lake, ds, ("sources", "features"), is_required=False)
+    found = run_gate(lake, gate, ds)
     is_open = not any(verdict.blocks for verdict in found)
     result = {
         "gate": gate,

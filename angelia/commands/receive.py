@@ -1,7 +1,8 @@
 """The servers: `angelia receive` for callbacks, `angelia intake` for messages by REST.
 
 `receive` reads requests, delivery_ledger and dispatch_manifest, and writes the journal `received/`,
-push_receipts and suppressions. `intake` reads and writes the intake database, and sends nothing.
+push_receipts and suppressions. `intake serve` and `keys` read and write the intake database; `dispatch` sends
+what is due there.
 """
 
 from __future__ import annotations
@@ -191,6 +192,7 @@ def intake_serve(
     SIGTERM answers what has come in, then stops.
     """
     from angelia.intake.api import create_app
+    from angelia.intake.codes import Codes, Secret
     from angelia.intake.database import connect
     from angelia.intake.serving import serve
 
@@ -198,14 +200,73 @@ def intake_serve(
     log = settings.home / "logs" / "intake.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-    serve(create_app(connect(settings.intake_url()), log), host, port, ready_file)
+    engine = connect(settings.intake_url())
+    serve(create_app(engine, log, Codes(engine, Secret.of(settings.home))), host, port, ready_file)
+
+
+@intake.command("dispatch")
+def intake_dispatch(
+    once: Annotated[bool, typer.Option("--once", help="Dispatch what is due now, then end.")] = False,
+    batch_rows: Annotated[
+        int, typer.Option("--batch-rows", min=1, max=20_000, help="Messages in one batch at most.")
+    ] = 2_000,
+    lanes: Annotated[
+        int, typer.Option("--lanes", min=1, max=32, help="Batches side by side, beside one of high messages.")
+    ] = 2,
+    slots: Annotated[
+        int, typer.Option("--slots", min=1, help="Workers and dispatchers that share the provider's quota.")
+    ] = 1,
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option("--endpoint-url", metavar="URL", help="Provider base address instead of its own."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send the intake's due messages through the delivery worker.
+
+    It runs until SIGTERM. Several may run at once; what a killed one held goes on in the next.
+    """
+    import asyncio
+    import logging
+
+    from angelia.delivery.ledger.ledger import Owner
+    from angelia.intake.codes import Codes, Secret
+    from angelia.intake.database import connect
+    from angelia.intake.dispatching.batches import Batches
+    from angelia.intake.dispatching.dispatcher import Dispatcher
+    from angelia.intake.dispatching.terms import LEASE_S, Report, Terms
+
+    settings = load_settings()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    terms = Terms(
+        once=once, batch_rows=batch_rows, lanes=lanes, lead_hours=settings.lead_hours, slots=slots,
+        endpoint_url=endpoint_url,
+    )  # fmt: skip
+    engine = connect(settings.intake_url())
+    batches = Batches(engine, Owner.this_process(), int(LEASE_S * 1e6))
+    codes = Codes(engine, Secret.of(settings.home))
+
+    async def main() -> Report:
+        dispatcher = Dispatcher(open_lake(), batches, terms, codes)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, dispatcher.draining.set)
+        return await dispatcher.run()
+
+    report = asyncio.run(main())
+    counts = [f"{step:<40} {number:>10,}" for step, number in sorted(report.steps.items())]
+    ended = f"batches: {report.batches:,}, to go on with: {report.unfinished:,}; {report.seconds:.1f} s"
+    emit(report.to_json(), [*(counts or ["nothing was due"]), ended], as_json)
+    for name, why in report.halted.items():
+        progress(f"channel {name} halted: {why}")
+    if report.halted or report.problems:
+        raise typer.Exit(PARTIAL)
 
 
 @intake_keys.command("make")
 def intake_keys_make(
     client: Annotated[str, typer.Option("--client", help="Whose key: small letters, digits, - and _.")],
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="write, read or cancel; several times; default all.")
+        list[str] | None,
+        typer.Option("--scope", help="write, read, cancel or codes; several times; default all."),
     ] = None,
     per_second: Annotated[
         int, typer.Option("--per-second", min=1, max=1_000_000, help="Messages a second at most.")

@@ -2,7 +2,7 @@
 
 Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
 through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
-it, but publishes no effects and ends with exit code 2. `angelia effects` writes nothing.
+it, but publishes no effects and ends with exit code 2. `angelia effects over` and `power` write nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import typer
 
+from angelia.asking import over_nights
 from angelia.config import Settings, load_settings
 from angelia.contracts import arrow, dataset
 from angelia.contracts.sources import NAME
@@ -96,7 +97,7 @@ def run_report(
     from angelia.quality import verdicts
     from angelia.quality.publish import publish_report, report_name, reports_folder
 
-    _require_conversion(conversion)
+    require_conversion(conversion)
     lake = open_lake(settings=settings)
     sources = find_sources(lake, ds, settings.lead_hours)
     if sources.one("decisions") is None:
@@ -134,7 +135,8 @@ def run_report(
     return result
 
 
-def _require_conversion(conversion: str) -> None:
+def require_conversion(conversion: str) -> None:
+    """Refuse what is no event type."""
     if not re.fullmatch(NAME, conversion):
         raise InvalidInput(
             "--conversion is not an event type",
@@ -149,6 +151,7 @@ def over(
     conversion: Conversion = "purchase",
     cap: DayCap = None,
     planned: Planned = PLANNED_NIGHTS,
+    kept: Annotated[bool, typer.Option("--keep", help="Also keep it, for the console.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare everyone with the holdouts over many nights, in conversions and money.
@@ -169,6 +172,8 @@ def over(
         "ratios": [dataclasses.asdict(test) for test in tests],
         "effects": [dataclasses.asdict(row) for row in rows],
     }
+    if kept:
+        over_nights.keep(open_lake(), result, panel, planned)
     emit(result, _over_lines(panel, rows, tests), as_json)
     alarms = [test.scope for test in tests if test.alarm]
     if alarms:
@@ -204,6 +209,7 @@ def until_seen(
         raise InvalidInput("--holdout-pct is not between 0 and 100", fix="give a share such as 10")
     panel = _panel(first, last, conversion, cap)
     growth = grown(panel, scope, metric)
+    # No spread is known without two nights with people on both sides; any figure would be made up.
     if growth is None:
         scopes = ", ".join(sorted({name for name, _ in panel.moments})) or "none"
         raise NotFound(
@@ -212,6 +218,7 @@ def until_seen(
         )
     moments = panel.moments[scope, metric]
     n_treated, n_holdout = float(moments.treated.n[-1]), float(moments.holdout.n[-1])
+    # The same people, divided anew: how much they vary does not change with the share held out.
     if holdout_pct is not None:
         n_holdout, n_treated = (
             (n_treated + n_holdout) * share for share in (holdout_pct / 100, 1 - holdout_pct / 100)
@@ -246,7 +253,7 @@ def until_seen(
 
 def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
     days = days_between(first, last)
-    _require_conversion(conversion)
+    require_conversion(conversion)
     if cap is not None and not (math.isfinite(cap) and cap > 0):
         raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
     settings = load_settings()
@@ -304,7 +311,7 @@ def publish_effects(lake: Lake, sources: Sources, table: Table, conversion: str)
         commit
         for name, commits in sources.commits.items()
         for commit in commits
-        if name not in ("audience_members", "user_index")
+        if name not in ("audience_members", "user_index", "effects_mart")
     ]
     with lake.attempt(contract.name, ds=sources.night.ds) as attempt:
         attempt.write(rows, "part-0000.parquet")

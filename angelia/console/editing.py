@@ -103,11 +103,13 @@ def check(store: CatalogStore, text: str, made_from: int, key: Key | None, today
             return Edit(key, (said(error.one_line()),))
         warnings = tuple(map(said, planned.warnings))
     named = [item for item in planned.items if item.action != "kept"]
+    # One page, one document: a second one in the text would be saved without having been shown.
     if len(named) != 1 or (key is not None and (named[0].kind, named[0].id) != key):
         wanted = f"{key[0]}/{key[1]} alone" if key else "one new document"
         there = ", ".join(f"{item.kind}/{item.id}" for item in named)
         return Edit(key, (f"this page saves {wanted}, the text names {there}",))
     item = named[0]
+    # A new document under a name in use would overwrite what nobody opened here.
     if key is None and item.action != "created":
         return Edit(key, (f"{item.kind}/{item.id} is there already; open it to change it",))
     return Edit((item.kind, item.id), (), warnings, item.diff, planned)

@@ -16,7 +16,14 @@ from angelia.contracts.selecting import (
     HOLDOUT_MEMBERS,
     USER_LISTS,
 )
-from angelia.contracts.sending import DELIVERY_LEDGER, DISPATCH_FALLOVER, DISPATCH_MANIFEST, ordinal
+from angelia.contracts.sending import (
+    DELIVERY_LEDGER,
+    DISPATCH_FALLOVER,
+    DISPATCH_INTAKE,
+    DISPATCH_MANIFEST,
+    EFFECTS_MART,
+    ordinal,
+)
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
 F32, F64, I16, I32, I64, U32 = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
@@ -244,6 +251,13 @@ DECISION_FIELDS = (
     Column("occurrence", S, "occurrence of the campaign that was considered"),
     Column("material_id", S, "material drawn; null = none is valid", nullable=True),
     Column("material_propensity", F64, "probability of the drawn material; null = none drawn", nullable=True),
+    Column(
+        "eligible",
+        pa.binary(),
+        "materials the draw chose from, as bits: the first bit of the first byte is the first of the "
+        "campaign's `materials` in the commit's meta; null = none, or a plan of before this was kept",
+        nullable=True,
+    ),
     Column("slot", TIMESTAMP, "first instant of the hour it is sent in; null = not sent", nullable=True),
     Column("slot_propensity", F64, "probability of the drawn slot; null = chosen, not drawn", nullable=True),
     Column("channel", S, "channel it is sent by; null = not sent", nullable=True),
@@ -261,7 +275,7 @@ DECISION_FIELDS = (
 DECISION = pa.struct([(field.name, field.type) for field in DECISION_FIELDS])
 DECISIONS = Dataset(
     "decisions",
-    1,
+    2,
     "user: list of considered campaigns",
     ("ordinal",),
     ("ds",),
@@ -277,7 +291,7 @@ DECISIONS = Dataset(
     ),
     ("plan_dispatch",),
     layout=("shards",),
-    notes="Meta: primal, dual bound, gap, prices.",
+    notes="Meta: primal, dual bound, gap, prices, and each campaign's materials in the order of `eligible`.",
 )
 
 CATALOG_SNAPSHOT = Dataset(
@@ -338,6 +352,8 @@ DERIVED = (
     DECISIONS,
     DISPATCH_MANIFEST,
     DISPATCH_FALLOVER,
+    DISPATCH_INTAKE,
     DELIVERY_LEDGER,
     CAMPAIGN_EFFECTS,
+    EFFECTS_MART,
 )

@@ -272,6 +272,7 @@ def measure(
             missing[name] += rows if name not in given else 0
             mistyped[name] += rows if name in given and given[name] != kind else 0
     n_bad: dict[str, int | None] = {}
+    # A missing or mistyped column would stop the one statement that measures all the others.
     statement = measures_sql(
         contract, relation, [name for name in expected if not missing[name] and not mistyped[name]]
     )
@@ -290,5 +291,6 @@ def measure(
         elif check.kind is Kind.MIN_ROWS:
             n_bad[check.name] = max(0, check.minimum - n_rows)
         else:
+            # Without any file nothing was measured, and no row breaks it.
             n_bad.setdefault(check.name, 0)
     return Measures(n_rows, n_bad)

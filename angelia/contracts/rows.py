@@ -317,6 +317,7 @@ def _decisions(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
                     "occurrence": row.ds,
                     "material_id": f"{campaign}_camera",
                     "material_propensity": 0.5,
+                    "eligible": b"\xc0",
                     "slot": first + timedelta(hours=(5 * i + k) % 24) if sent else None,
                     "slot_propensity": None,
                     "channel": "fcm" if sent else None,
@@ -390,7 +391,9 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "decisions": _decisions,
     "dispatch_manifest": _dispatch_manifest,
     "dispatch_fallover": _dispatch_manifest,
+    "dispatch_intake": _dispatch_manifest,
     "delivery_ledger": _delivery_ledger,
     "catalog_snapshot": _catalog_snapshot,
     "campaign_effects": _campaign_effects,
+    "effects_mart": _campaign_effects,
 }

@@ -7,7 +7,17 @@ import pyarrow as pa
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
 from angelia.contracts.outcomes import GUARANTEES, LEDGER
-from angelia.contracts.sources import ADDRESS, NAME, S, campaign_id, channel, hash_id, material_id, user_id
+from angelia.contracts.sources import (
+    ADDRESS,
+    CHANNEL,
+    NAME,
+    S,
+    campaign_id,
+    channel,
+    hash_id,
+    material_id,
+    user_id,
+)
 
 Micros = int  # microseconds since 1970 UTC
 
@@ -22,8 +32,9 @@ PLAN_LIFE_DAYS = -(-(MAX_LEAD_HOURS + PLAN_HOURS + MAX_TTL_HOURS) // 24)
 # folding looks its manifests through, and `lake expire` keeps them.
 ANSWER_DAYS = 8
 ANSWERED_DAYS = ANSWER_DAYS + PLAN_LIFE_DAYS - 1
+FOLD_DAYS = 14  # for so many nights back, late receipts and events are folded into the figures
 
-F64, I16, I32, U32 = pa.float64(), pa.int16(), pa.int32(), pa.uint32()
+F64, I16, I32, I64, U32 = pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
 
 
 def ordinal() -> Column:
@@ -119,6 +130,21 @@ DISPATCH_FALLOVER = Dataset(
     "stays, dispatch_id is new. Sent by the next `angelia deliver`, in the window they had.",
 )
 
+DISPATCH_INTAKE = Dataset(
+    "dispatch_intake",
+    1,
+    "one message of the intake to send",
+    ("dispatch_id",),
+    ("ds", "send_hour", "part"),
+    DISPATCH_MANIFEST.columns,
+    ("angelia intake dispatch",),
+    layout=DISPATCH_MANIFEST.layout,
+    retention_days=30,
+    notes="Rows as dispatch_manifest has them, of messages that came by REST; part = the dispatcher's batch, "
+    "which is sealed to one commit before it is sent. ds is the plan day whose 24 hours the batch falls in; "
+    "occurrence = `intake-` and the message's id there.",
+)
+
 DELIVERY_LEDGER = Dataset(
     "delivery_ledger",
     1,
@@ -141,4 +167,60 @@ DELIVERY_LEDGER = Dataset(
     ),
     ("angelia deliver",),
     retention_days=400,  # no address is in it, and people unsubscribe from mails of last year
+)
+
+
+def _number_of(name: str, meaning: str) -> Column:
+    return Column(name, I64, meaning, minimum=0)
+
+
+_CELL = (
+    Column("night", S, "plan day D (ds), so that many nights may be read together"),
+    campaign_id(),
+    Column("audience", S, "the campaign's audience", nullable=True),
+    Column(
+        "side",
+        S,
+        "what a hash decided before planning",
+        allowed=("treated", "holdout_global", "holdout_campaign"),
+    ),
+    Column("arm", S, "arm of the campaign's experiment; null = no experiment", nullable=True),
+    material_id(nullable=True),
+    Column("channel", S, "channel it went through; null = not planned", nullable=True, pattern=CHANNEL),
+    Column("device_vendor", S, "phone maker; null = unknown", nullable=True),
+    Column("country", S, "ISO 3166-1 alpha-2 country; null = unknown", nullable=True),
+    Column("tenure", S, "new: signed up within 28 days", allowed=("new", "known", "unknown")),
+    Column("send_hour", TIMESTAMP, "UTC hour it was sent, or planned; null = not planned", nullable=True),
+)
+
+EFFECTS_MART = Dataset(
+    "effects_mart",
+    1,
+    "night x campaign x side x arm x material x channel x vendor x country x tenure x hour",
+    tuple(column.name for column in _CELL),
+    ("ds",),
+    (
+        *_CELL,
+        _number_of("n_pairs", "people who could be told, once per campaign"),
+        _number_of("n_planned", "messages planned"),
+        _number_of("n_sent", "messages accepted, or ambiguous, which counts as sent"),
+        _number_of("n_delivered", "messages with a delivery report"),
+        _number_of("n_displayed", "messages with a report that they were shown"),
+        _number_of("n_bounced", "messages that bounced"),
+        _number_of("n_opened", "direct opens: tapped by a person within 24 h of the send"),
+        _number_of("n_influenced", "not tapped, and credited with an opening of the app"),
+        _number_of("n_conversions", "conversion events credited to these messages by last touch"),
+        Column("conversion_value", F64, "sum of those events' values"),
+        _number_of("n_unsubscribed", "messages answered by an opt-out, complaints included"),
+        _number_of("n_complained", "messages answered by a complaint"),
+        _number_of(
+            "n_pairs_converted", "pairs whose person converted in the night's window, credited or not"
+        ),
+        Column("pair_value", F64, "sum of those persons' conversion values"),
+    ),
+    ("angelia effects mart",),
+    notes=(
+        "Every figure is a sum: leave dimensions out by adding up. Credited conversions are counted once "
+        "over all campaigns; pairs of one person stand in several campaigns. Meta: how complete the night is."
+    ),
 )

@@ -247,7 +247,7 @@ PUSH_HISTORY = Dataset(
     notes="ds is the UTC day it was sent. opened_ts may lie on the next day.",
 )
 
-RECEIPT_KINDS = (*LEDGER, "delivered", "opened", "bounced", "unsubscribed")
+RECEIPT_KINDS = (*LEDGER, "delivered", "displayed", "opened", "bounced", "unsubscribed")
 
 PUSH_RECEIPTS = Dataset(
     "push_receipts",

@@ -149,6 +149,7 @@ def quality(found: Findings) -> str:
         parts.append(table(columns, rows, "Gates"))
     else:
         parts.append(empty("No gate was checked for this day."))
+    # Tolerated rows are shown, too, folded away: jobs leave them out, so figures lack them.
     bad = [v for v in found.verdicts if not v["success"] or v["n_bad"]]
     if bad:
         shown = [

@@ -161,6 +161,7 @@ def campaigns(found: Findings) -> str:
         ("n_converted", "converted"),
         ("n_unsubscribed", "unsubscribed"),
     ]
+    # Rows without a material are an arm's people to whom none was sent.
     materials = [
         {**row, "open_pct": 100 * row["n_opened"] / row["n_sent"] if row["n_sent"] else None}
         for row in rows

@@ -136,10 +136,12 @@ def _effect(panel: Panel, key: tuple[str, str], moments: Moments, eta: float) ->
         (),
     )
     first = _first_thick(moments)
+    # Too few people for an interval. p = 1, so that its place in the correction is kept, and costs nothing.
     if first is None:
         return row, 1.0, 1.0
     plain = track(_from(treated, first), _from(holdout, first), adjusted=False)
     best = _track(panel, metric, moments, first)
+    # Nobody unsubscribes twice: what they did before the nights says nothing about it.
     is_adjusted = panel.history is None and metric != "unsubscribed"
     estimates = [_estimate(best, i, eta) for i in range(len(best.difference))]
     unadjusted, final = _estimate(plain, -1, eta), estimates[-1]

@@ -18,8 +18,8 @@ import numpy as np
 from angelia.delivery.manifest.served import served
 from angelia.effects.adjusting import Side
 from angelia.effects.sources import LATE_DAYS, NightScope, view
-from angelia.effects.tables import SQL, parse_checks
-from angelia.errors import AngeliaError, GateClosed, NotFound, unquoted
+from angelia.effects.tables import SQL, make_table, require_checks
+from angelia.errors import AngeliaError, NotFound, unquoted
 from angelia.lake import Commit, Lake
 
 PANEL = ("panel_sides", "panel_days", "panel_moments")
@@ -337,15 +337,8 @@ def _sql(name: str) -> str:
 
 def _table(connection: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, Any]) -> None:
     """Make one of the panel's tables and run its checks."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {_sql(name)}", dict(values))
-    for _, check, severity, says, statement in parse_checks(
-        name, (SQL / name / "checks.sql").read_text("utf-8")
-    ):
-        wrong = connection.execute(statement).fetchall()
-        if wrong and severity == "critical":
-            raise GateClosed(
-                f"critical check of the panel failed: {name}.{check}: {len(wrong)}", fix=f"it says: {says}"
-            )
+    make_table(connection, name, values)
+    require_checks(connection, name, values)
 
 
 def _number(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any]) -> int:

@@ -12,6 +12,7 @@ from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.drawing import charts
 from angelia.drawing.page import Html, details, empty, figure, links, page, section, table, tiles
 from angelia.drawing.svg import number
+from angelia.effects.attribution.section import credited
 from angelia.effects.evidence import certificate, made_from, quality
 from angelia.effects.findings import Findings
 from angelia.effects.hours import hours, send_times
@@ -40,6 +41,7 @@ def render(found: Findings) -> str:
         certificate(found),
         _channels(found),
         campaigns(found),
+        credited(found),
         quality(found),
         made_from(found),
     ]

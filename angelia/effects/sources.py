@@ -27,6 +27,7 @@ NIGHT = (
     "push_receipts",
     "audience_members",
     "catalog_snapshot",
+    "effects_mart",
 )
 PLAN_HOURS = 24
 AFTER_HOURS = 24  # how long after the planned day conversions and active days still count

@@ -18,7 +18,7 @@ import duckdb
 
 import angelia
 from angelia.effects.sources import NightScope
-from angelia.errors import AngeliaError, InvalidInput, unquoted
+from angelia.errors import AngeliaError, GateClosed, InvalidInput, unquoted
 
 SQL = Path(angelia.__file__).parent.parent / "sql"
 # A table may read the views of the lake and the tables before it.
@@ -34,6 +34,7 @@ ORDER = (
     "holdout_lift",
     "experiments",
     "campaign_effects",
+    "credited",
 )
 INNER = ("considered", "opened")  # a row per person or message: read by other tables, never shown
 _CHECK = re.compile(
@@ -68,6 +69,11 @@ class Table:
     rows: tuple[dict[str, Any], ...]
 
 
+def named(sql: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the values that a statement names."""
+    return {name: value for name, value in values.items() if re.search(rf"\${name}\b", sql)}
+
+
 def parameters(sql: str, night: NightScope, conversion: str) -> dict[str, Any]:
     """Return the parameters that a statement names."""
     every = {
@@ -77,7 +83,7 @@ def parameters(sql: str, night: NightScope, conversion: str) -> dict[str, Any]:
         "window_end": night.window_end,
         "conversion": conversion,
     }
-    return {name: value for name, value in every.items() if re.search(rf"\${name}\b", sql)}
+    return named(sql, every)
 
 
 def run_tables(
@@ -111,6 +117,32 @@ def run_tables(
                 fix="do the night's commits fit the contracts? `angelia lake verify`",
             ) from None
     return tables, checks
+
+
+def make_table(
+    connection: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, Any], *, add: bool = False
+) -> None:
+    """Make, or with `add` extend, the table of that name by its query."""
+    query = (SQL / name / "query.sql").read_text("utf-8")
+    verb = f"INSERT INTO {name} BY NAME" if add else f"CREATE OR REPLACE TEMP TABLE {name} AS"
+    connection.execute(f"{verb} {query}", named(query, values))
+
+
+def require_checks(connection: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, Any]) -> list[str]:
+    """Run a table's checks; return the warnings that failed.
+
+    Raises:
+        GateClosed: a critical check failed.
+    """
+    warnings = []
+    for _, check, severity, says, statement in parse_checks(
+        name, (SQL / name / "checks.sql").read_text("utf-8")
+    ):
+        wrong = connection.execute(statement, named(statement, values)).fetchall()
+        if wrong and severity == "critical":
+            raise GateClosed(f"critical check failed: {name}.{check}: {len(wrong)}", fix=f"it says: {says}")
+        warnings += [f"{name}.{check}"] if wrong else []
+    return warnings
 
 
 def parse_checks(table: str, text: str) -> list[tuple[str, str, str, str, str]]:

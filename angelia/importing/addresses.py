@@ -66,6 +66,7 @@ def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, tab
     ]
     for channel, (pattern, reason) in SHAPES.items():
         odd = f"channel = {literal(channel)} AND NOT regexp_full_match(address, {literal(pattern)})"
+        # The pattern knows ASCII only; what is judged below may be a host in another script.
         if channel in _JUDGED:
             odd += f" AND NOT ({_JUDGED[channel][0]})"
         cases.append((odd, reason))
@@ -75,6 +76,7 @@ def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, tab
     connection.execute(f"UPDATE {table} SET __rejected = CASE {judged} END WHERE {considered}")
     for channel, (needs, spelt, reason) in _JUDGED.items():
         of_channel = f"channel = {literal(channel)} AND {considered} AND {needs}"
+        # Python spells hosts, so only the few that the pattern could not judge leave the engine.
         addresses = connection.sql(f"SELECT DISTINCT address FROM {table} WHERE {of_channel}").fetchall()
         forms = [(address, spelt(address)) for (address,) in addresses]
         changed = [(address, form) for address, form in forms if form != address]

@@ -50,6 +50,7 @@ def load(
         InvalidInput: it is empty, in another encoding, or holds a quote that does not close.
     """
     source = path if declared.is_utf8 else _converted(path, declared, folder)
+    # The reader takes mixed line ends for part of a value, so such a file is written anew first.
     if declared.is_utf8:
         require_utf8(path, "save it as UTF-8, or give its input `encoding: {encoding}`")
         if _has_mixed_ends(path):
@@ -80,11 +81,13 @@ def load(
         ).fetchall()
     except duckdb.Error:
         raise _cause(path, source, declared, delimiter, skip) from None
+    # A quote that does not close swallows all lines below it: counted as one, it would hide them.
     for line, kind in errors:
         if kind == _UNCLOSED:
             raise _unclosed(path, line)
     remembered: dict[str, list[BrokenLine]] = {}
     for line, kind in errors:
+        # Some of each kind: a thousand short lines must not hide the only one in another encoding.
         lines = remembered.setdefault(kind, [])
         if len(lines) < PER_KIND:
             lines.append(BrokenLine(path.name, line, kind.lower()))

@@ -70,6 +70,7 @@ def match_files(mapping: Mapping, files: Sequence[Path]) -> dict[str, list[Path]
             for name, declared in mapping.inputs.items()
             if any(fnmatch.fnmatchcase(name, declared.match) for name in (path.name, _lower_ending(path)))
         ]
+        # Left alone, a file with a typing error in its name would silently not be imported.
         if not owners:
             raise InvalidInput(
                 f"{path.name} belongs to no input of {mapping.name}", fix=f"patterns: {_patterns(mapping)}"

@@ -287,6 +287,7 @@ class Output(_Document):
                 raise ValueError(
                     f"{self.dataset} cannot be empty: its contract asks for {self.contract.min_rows} rows"
                 )
+            # An empty snapshot says that nobody has any; an empty day would say that nothing happened.
             if self.dataset not in SNAPSHOTS:
                 raise ValueError(f"{self.dataset} is no snapshot; leave the output out instead")
             return self
@@ -305,6 +306,7 @@ class Output(_Document):
             raise ValueError(f"day_of {rule.day_of!r} is no timestamp of {self.dataset}")
         if rule and rule.day_of not in self.columns:
             raise ValueError(f"{self.dataset} is partitioned by the day of {rule.day_of}, which has no value")
+        # Late rows are found by the day of their partition: a shifted day would put them into another night.
         if self.dataset in ("user_events", "push_history") and (rule is None or rule.minus_days):
             raise ValueError(f"{self.dataset} is partitioned by the day it happened")
         for name, spec in self.columns.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,20 @@ from angelia.intake.errors import ErrorBody
 from angelia.intake.message import MAX_BATCH, Message
 from angelia.intake.store import Accepted, Row, Verdict, effective_status
 from angelia.intake.tables import PRIORITIES
+
+Status = Literal[
+    "accepted",
+    "claimed",
+    "queued",
+    "sent",
+    "delivered",
+    "opened",
+    "failed",
+    "ambiguous",
+    "refused",
+    "cancelled",
+    "expired",
+]
 
 
 class BatchRequest(BaseModel):
@@ -44,17 +59,19 @@ class BatchAnswer(BaseModel):
 
 
 class Step(BaseModel):
-    """What became of a message, and when."""
+    """What became of a message, when, through which channel, and why."""
 
     step: str
     at: datetime
+    channel: str | None = None
+    reason: str | None = None
 
 
 class MessageView(BaseModel):
     """A message as it stands."""
 
     id: str
-    status: Literal["accepted", "claimed", "handed_over", "cancelled", "expired"]
+    status: Status
     user_id: str
     campaign_id: str
     message_class: Annotated[str, Field(alias="class")]
@@ -80,16 +97,19 @@ def item_of(verdict: Verdict) -> dict[str, Any]:
     return {"error": verdict.document()}
 
 
-def view_of(row: Row, now_us: int) -> dict[str, Any]:
-    """Return the JSON of a stored message."""
+def view_of(row: Row, noted: Sequence[Row], now_us: int) -> dict[str, Any]:
+    """Return the JSON of a stored message and the steps that dispatchers noted of it."""
     status = effective_status(row, now_us)
-    steps = [("accepted", row["accepted_us"])]
+    steps: list[dict[str, Any]] = [{"step": "accepted", "at": _iso(row["accepted_us"])}]
     if row["claimed_us"]:
-        steps.append(("claimed", row["claimed_us"]))
-    if status == "expired":
-        steps.append(("expired", row["expires_us"]))
-    elif status not in ("accepted", "claimed"):
-        steps.append((status, row["status_us"]))
+        steps.append({"step": "claimed", "at": _iso(row["claimed_us"])})
+    for step in noted:
+        told = {name: step[name] for name in ("channel", "reason") if step[name]}
+        steps.append({"step": step["step"], "at": _iso(step["at_us"])} | told)
+    if status == "expired" and not any(step["step"] == "expired" for step in noted):
+        steps.append({"step": "expired", "at": _iso(row["expires_us"])})
+    elif status == "cancelled":
+        steps.append({"step": "cancelled", "at": _iso(row["status_us"])})
     return {
         "id": row["id"],
         "status": status,
@@ -101,7 +121,7 @@ def view_of(row: Row, now_us: int) -> dict[str, Any]:
         "variables": json.loads(row["variables"]),
         "send_at": _iso(row["send_us"]),
         "expires_at": _iso(row["expires_us"]) if row["expires_us"] else None,
-        "steps": [{"step": step, "at": _iso(at_us)} for step, at_us in steps],
+        "steps": sorted(steps, key=lambda step: step["at"]),
     }
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,14 +30,27 @@ from angelia.intake.answers import (
     BatchRequest,
     MessagePage,
     MessageView,
+    Status,
     item_of,
     view_of,
 )
+from angelia.intake.bodies import body_of, read_body
+from angelia.intake.codes import Codes
+from angelia.intake.codes_api import add_codes
 from angelia.intake.database import Unavailable
 from angelia.intake.errors import documented, refused
 from angelia.intake.keys import Key, Keys, Rates
-from angelia.intake.message import Draft, Message, Refusal, microseconds, now, parse_batch, parse_message
-from angelia.intake.store import Accepted, IntakeStore, Verdict, effective_status
+from angelia.intake.message import (
+    Draft,
+    Message,
+    Refusal,
+    again,
+    microseconds,
+    now,
+    parse_batch,
+    parse_message,
+)
+from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
 from angelia.intake.writing import Busy, GroupWriter
 
 MAX_BODY_BYTES = 65_536
@@ -45,7 +58,6 @@ MAX_BATCH_BYTES = 8 * 2**20
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 _MESSAGE_ID = r"[0-9a-f]{32}"
 _PARAMETERS = {"status", "campaign", "from", "to", "cursor", "limit"}
-Status = Literal["accepted", "claimed", "handed_over", "cancelled", "expired"]
 
 
 class Intake:
@@ -75,11 +87,21 @@ class Intake:
             raise refused("not_in_scope", f"the key lacks the scope {scope}")
         return key
 
-    async def write(self, key: Key, drafts: Sequence[Draft]) -> list[Verdict]:
-        """Return the verdicts of drafts, within the key's rate."""
-        wait_s = self.rates.take(key, max(1, len(drafts)), time.monotonic())
+    def within_rate(self, key: Key, number: int) -> None:
+        """Take so many messages of a key's rate. Raises: Refused."""
+        wait_s = self.rates.take(key, number, time.monotonic())
         if wait_s:
             raise refused("rate_limited", f"over {key.per_second} messages a second", retry_after_s=wait_s)
+
+    async def views(self, key: Key, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return a client's messages as it sees them, with the steps that dispatchers noted."""
+        noted = await run_in_threadpool(self.store.steps, key.client, [row["id"] for row in rows])
+        moment = now()
+        return [view_of(row, noted.get(row["id"], ()), moment) for row in rows]
+
+    async def write(self, key: Key, drafts: Sequence[Draft]) -> list[Verdict]:
+        """Return the verdicts of drafts, within the key's rate."""
+        self.within_rate(key, max(1, len(drafts)))
         if not drafts:
             return []
         assert self._writer is not None, "the application has not started"
@@ -89,8 +111,8 @@ class Intake:
             raise refused("busy", "the intake has more waiting than it can write", retry_after_s=1) from None
 
 
-def create_app(engine: Engine, access_log: Path | None = None) -> ASGIApp:
-    """Return the application on a connected intake database."""
+def create_app(engine: Engine, access_log: Path | None = None, codes: Codes | None = None) -> ASGIApp:
+    """Return the application on a connected database; one-time codes only with `codes`."""
     intake = Intake(engine)
     app = FastAPI(
         title="Angelia intake",
@@ -110,6 +132,8 @@ def create_app(engine: Engine, access_log: Path | None = None) -> ASGIApp:
         app.add_exception_handler(kind, handler)
     _add_writing(app, intake)
     _add_reading(app, intake)
+    if codes is not None:
+        add_codes(app, intake, codes)
     document = app.openapi()  # made once; from here on the framework serves this object
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
@@ -124,12 +148,12 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
         responses=documented(
             *_KEY, "not_json", "missing", "too_large", "idempotency_conflict", "rate_limited", "busy"
         ),
-        openapi_extra=_body(Message),
+        openapi_extra=body_of(Message),
     )
     async def accept(request: Request) -> JSONResponse:
         """Take one message; 202 says that it is durable."""
         key = await intake.key(request, "write")
-        draft = parse_message(await _read(request, MAX_BODY_BYTES), key.client, now())
+        draft = parse_message(await read_body(request, MAX_BODY_BYTES), key.client, now())
         if isinstance(draft, Refusal):
             raise errors.Refused(draft)
         (verdict,) = await intake.write(key, [draft])
@@ -141,18 +165,38 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
         "/v1/messages:batch",
         response_model=BatchAnswer,
         responses=documented(*_KEY, "not_json", "missing", "too_large", "rate_limited", "busy"),
-        openapi_extra=_body(BatchRequest),
+        openapi_extra=body_of(BatchRequest),
     )
     async def accept_batch(request: Request) -> JSONResponse:
         """Take up to a thousand messages; each has its own verdict, in the order given."""
         key = await intake.key(request, "write")
-        drafts = parse_batch(await _read(request, MAX_BATCH_BYTES), key.client, now())
+        drafts = parse_batch(await read_body(request, MAX_BATCH_BYTES), key.client, now())
         if isinstance(drafts, Refusal):
             raise errors.Refused(drafts)
         written = iter(await intake.write(key, [draft for draft in drafts if isinstance(draft, Draft)]))
         items = [item_of(draft if isinstance(draft, Refusal) else next(written)) for draft in drafts]
         accepted = sum("id" in item for item in items)
         return JSONResponse({"accepted": accepted, "refused": len(items) - accepted, "items": items})
+
+    @app.post(
+        "/v1/messages/{message_id}:resend",
+        status_code=202,
+        response_model=AcceptedBody,
+        responses=documented(*_KEY, "not_found", "not_resendable", "rate_limited", "busy"),
+    )
+    async def resend(request: Request, message_id: str) -> JSONResponse:
+        """Send a message once more, as a message of its own; asked twice, it is sent once."""
+        key = await intake.key(request, "write")
+        row = await run_in_threadpool(intake.store.get, key.client, message_id)
+        if row is None:
+            raise refused("not_found", "this client has no such message")
+        draft = again(row, now())
+        if isinstance(draft, Refusal):
+            raise errors.Refused(draft)
+        (verdict,) = await intake.write(key, [draft])
+        if not isinstance(verdict, Accepted):
+            raise errors.Refused(verdict)
+        return JSONResponse(item_of(verdict), 202)
 
 
 def _add_reading(app: FastAPI, intake: Intake) -> None:
@@ -167,7 +211,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         row = await run_in_threadpool(intake.store.get, key.client, message_id)
         if row is None:
             raise refused("not_found", "this client has no such message")
-        return JSONResponse(view_of(row, now()))
+        return JSONResponse((await intake.views(key, [row]))[0])
 
     @app.get(
         "/v1/messages",
@@ -200,10 +244,8 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
             limit=limit + 1,
         )
         page, more = rows[:limit], rows[limit:]
-        moment = now()
-        return JSONResponse(
-            {"messages": [view_of(row, moment) for row in page], "next": page[-1]["id"] if more else None}
-        )
+        next_page = page[-1]["id"] if more else None
+        return JSONResponse({"messages": await intake.views(key, page), "next": next_page})
 
     @app.delete(
         "/v1/messages/{message_id}",
@@ -219,43 +261,9 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
             raise refused("not_found", "this client has no such message")
         if row["status"] != "cancelled":
             raise refused("not_cancellable", f"the message is {effective_status(row, now())}")
-        return JSONResponse(view_of(row, now()))
+        return JSONResponse((await intake.views(key, [row]))[0])
 
 
 async def _on_unavailable(_request: Request, _error: Exception) -> JSONResponse:
     reason = "the database does not answer: nothing is acknowledged, send it again with its idempotency key"
     return errors.answer_of(Refusal("database_unavailable", "", reason), 1)
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    """Return a body of at most so many bytes."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise refused("too_large", f"a body has at most {limit} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _body(model: type[Message | BatchRequest]) -> dict[str, Any]:
-    schema = model.model_json_schema(ref_template="#/$defs/{model}")
-    definitions = schema.pop("$defs", {})
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _inlined(schema, definitions)}},
-        }
-    }
-
-
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """Return a schema whose references to its own definitions are replaced by them."""
-    if isinstance(schema, list):
-        return [_inlined(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
-    # JsonValue refers to nothing further, Message once: there is no circle to follow.
-    target = cast("dict[str, Any]", definitions[name]) if name in definitions else schema
-    return {key: _inlined(value, definitions) for key, value in target.items()}

@@ -1,27 +1,23 @@
 """The intake database: connecting, and making its tables on first use.
 
-SQLite writes ahead and waits for the disk at each commit (`synchronous=FULL`): what was answered survives a
-power cut. A write begins with `BEGIN IMMEDIATE`, since a lock taken later may fail at once.
+SQLite writes ahead and waits for the disk at each commit (`synchronous=FULL`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.databases import make_engine, writing
+from angelia.errors import AngeliaError
 from angelia.intake.tables import REVISION, metadata, schema
 
-_WAIT_S = 30
 _CONNECT_S = 5
-# SQLAlchemy's drivers for plain addresses are others than the ones we ship.
-_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+__all__ = ["Unavailable", "answering", "connect", "writing"]
 
 
 class Unavailable(AngeliaError):
@@ -38,7 +34,7 @@ def connect(url: str) -> Engine:
     engine = _engine(url)
     with answering(engine):
         revision = _revision(engine)
-        if revision is None:
+        if revision is None or revision < REVISION:
             # Two processes may come at once; the slower one's failure only says that the tables exist by now.
             with suppress(DBAPIError):
                 metadata.create_all(engine)
@@ -77,59 +73,18 @@ def answering(engine: Engine) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection in a transaction that writes."""
-    with engine.execution_options(angelia_write=True).begin() as connection:
-        yield connection
-
-
 def _engine(url: str) -> Engine:
-    try:
-        parsed = sa.make_url(url)
-        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-        options: dict[str, Any] = {"pool_pre_ping": True}
-        if parsed.get_backend_name() == "sqlite":
-            if not parsed.database or parsed.database == ":memory:":
-                raise InvalidInput(
-                    "the intake database cannot live in memory",
-                    fix="give ANGELIA_INTAKE a file: sqlite:////path/intake.db",
-                )
-            Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-            options["connect_args"] = {"timeout": _WAIT_S, "check_same_thread": False}
-        elif parsed.get_driver_name() in ("psycopg", "pymysql"):
-            options["connect_args"] = {"connect_timeout": _CONNECT_S}
-            # Under MariaDB's default a range read locks gaps, and two writers of new rows would deadlock.
-            options["isolation_level"] = "READ COMMITTED"
-        engine = sa.create_engine(parsed, **options)
-    except (ArgumentError, NoSuchModuleError):
-        raise InvalidInput(
-            "ANGELIA_INTAKE is no SQLAlchemy URL", fix="write sqlite:////path/intake.db, or postgresql://…"
-        ) from None
-    except ModuleNotFoundError as error:
-        raise InvalidInput(
-            f"ANGELIA_INTAKE needs the driver {error.name}", fix=f"pip install {error.name}"
-        ) from None
-    except OSError as error:
-        raise AngeliaError(
-            f"cannot make the folder of the intake database: {error.strerror}",
-            fix="give ANGELIA_INTAKE a file in a folder that can be written",
-        ) from None
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-        sa.event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-
-
-def _begin(connection: Connection) -> None:
-    is_writer = connection.get_execution_options().get("angelia_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+    return make_engine(
+        url,
+        "ANGELIA_INTAKE",
+        "the intake database",
+        connect_s=_CONNECT_S,
+        options={"pool_pre_ping": True},
+        # Under MariaDB's default a range read locks gaps, and two writers of new rows would deadlock.
+        on_server={"isolation_level": "READ COMMITTED"},
+        # What was answered survives a power cut.
+        pragmas=("journal_mode=WAL", "synchronous=FULL"),
+    )
 
 
 def _revision(engine: Engine) -> int | None:

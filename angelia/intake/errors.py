@@ -22,9 +22,12 @@ STATUS = {
     "not_allowed": 405,
     "idempotency_conflict": 409,
     "not_cancellable": 409,
+    "not_resendable": 409,
     "too_large": 413,
     "rate_limited": 429,
     "busy": 429,
+    "cool_down": 429,
+    "too_many_codes": 429,
     "internal": 500,
     "database_unavailable": 503,
 }

@@ -166,6 +166,35 @@ def draft(message: Message, client: str, now_us: int) -> Draft | Refusal:
     return Draft(row, _against_the_clock(send_us, expires_us, now_us))
 
 
+def again(row: dict[str, Any], now_us: int) -> Draft | Refusal:
+    """Return the draft of a message that is sent once more; a refusal if it may not be.
+
+    However often it is asked for, a message is sent again once: the new one can be sent again in its turn.
+    """
+    if row["status"] in ("accepted", "claimed", "queued"):
+        return Refusal("not_resendable", "", f"the message is {row['status']}: it is still on its way")
+    if row["class"] == "marketing" and row["status"] in ("sent", "delivered", "opened", "ambiguous"):
+        return Refusal("not_resendable", "", "marketing that may have arrived is never sent twice")
+    if '"otp:' in row["variables"]:
+        return Refusal("not_resendable", "", "a new code is asked for, which ends this one")
+    if 0 < row["expires_us"] <= now_us:
+        return Refusal("not_resendable", "expires_at", "it has passed")
+    fresh = {
+        "id": new_id(now_us),
+        "send_us": now_us,
+        "accepted_us": now_us,
+        "key_hash": hashlib.sha256(f"resend\n{row['id']}".encode()).hexdigest(),
+        "body_hash": hashlib.sha256(f"resend\n{row['body_hash']}".encode()).hexdigest(),
+        "status": "accepted",
+        "status_us": now_us,
+        "claimed_us": 0,
+        "claimed_by": "",
+        "is_open": 1,
+        "due_us": now_us,
+    }
+    return Draft(row | fresh, None)
+
+
 def _against_the_clock(send_us: int | None, expires_us: int | None, now_us: int) -> Refusal | None:
     if send_us is not None and send_us < now_us - LATE_US:
         return Refusal("past", "send_at", "more than five minutes ago")
@@ -192,9 +221,12 @@ def now() -> int:
 
 
 def _refusal(error: Any) -> Refusal:
-    """Return pydantic's error in our words, without the keys of variables, which are input."""
+    return refusal_of(error, {field.alias or name for name, field in Message.model_fields.items()})
+
+
+def refusal_of(error: Any, names: set[str]) -> Refusal:
+    """Return pydantic's error in our words; only names of fields are repeated."""
     kind, place = str(error["type"]), [str(part) for part in error["loc"]]
-    names = {field.alias or name for name, field in Message.model_fields.items()}
     field = place[0] if place and place[0] in names else ""
     code = _CODES.get(kind) or (
         "not_a_time"
@@ -204,5 +236,5 @@ def _refusal(error: Any) -> Refusal:
         else "invalid"
     )
     if code == "unknown_field":
-        return Refusal(code, place[0][:64] if place else "", "a message has no such field")
+        return Refusal(code, place[0][:64] if place else "", "there is no such field")
     return Refusal(code, field, str(error["msg"]))

@@ -1,7 +1,6 @@
-"""Messages in the database: accept many drafts at once, read, cancel, claim what is due.
+"""Messages in the database: accept many drafts at once, read, cancel.
 
-Grain: message. Surprise: a claim is a lease. When it ends, the message is due again for whoever asks next,
-and a claimant that comes back later finds that it no longer holds it.
+Grain: message. `dispatching/batches.py` takes what is due and writes what became of it.
 """
 
 from __future__ import annotations
@@ -16,9 +15,12 @@ from sqlalchemy.engine import Connection, Engine
 
 from angelia.intake.database import answering, writing
 from angelia.intake.message import Draft, Refusal
-from angelia.intake.tables import PRIORITIES, messages
+from angelia.intake.tables import messages, steps
 
-STATUSES = ("accepted", "claimed", "handed_over", "cancelled", "expired")
+STATUSES = (
+    *("accepted", "claimed", "queued", "sent", "delivered", "opened"),
+    *("failed", "ambiguous", "refused", "cancelled", "expired"),
+)
 _AT_ONCE = 500  # keys a lookup: below every database's limit of parameters
 _TRIES = 3
 _CONFLICT = Refusal("idempotency_conflict", "idempotency_key", "this key came with another body before")
@@ -73,6 +75,16 @@ class IntakeStore:
             row = connection.execute(query).mappings().first()
         return None if row is None else dict(row)
 
+    def steps(self, client: str, ids: Sequence[str]) -> dict[str, list[Row]]:
+        """Return what dispatchers noted of a client's messages, by message, oldest first."""
+        noted: dict[str, list[Row]] = {}
+        with answering(self._engine), self._engine.connect() as connection:
+            for part in slices(ids):
+                query = sa.select(steps).where(steps.c.client == client, steps.c.id.in_(part))
+                for row in connection.execute(query.order_by(steps.c.at_us)).mappings():
+                    noted.setdefault(row["id"], []).append(dict(row))
+        return noted
+
     def newest(
         self,
         client: str,
@@ -113,80 +125,12 @@ class IntakeStore:
         with answering(self._engine), writing(self._engine) as connection:
             return connection.execute(change).rowcount == 1
 
-    def claim(self, claimant: str, now_us: int, limit: int, lease_us: int) -> list[Row]:
-        """Return due messages that the claimant alone holds until the lease ends.
-
-        High goes before medium before low, but a fifth of a claim is medium's and a tenth low's, if they have
-        so many. Messages that expired on the way are marked so.
-        """
-        with answering(self._engine), writing(self._engine) as connection:
-            due = [self._due(connection, priority, now_us, limit) for priority in range(len(PRIORITIES))]
-            taken: list[Row] = []
-            for rows, share in zip(due, share_out([len(rows) for rows in due], limit), strict=True):
-                taken += rows[:share]
-            expired = [row for row in taken if 0 < row["expires_us"] <= now_us]
-            live = [row for row in taken if not 0 < row["expires_us"] <= now_us]
-            _change(connection, expired, status="expired", status_us=now_us, is_open=0)
-            claim: Row = {
-                "status": "claimed",
-                "status_us": now_us,
-                "claimed_us": now_us,
-                "claimed_by": claimant,
-            }
-            _change(connection, live, **claim, due_us=now_us + lease_us)
-        return [row | claim | {"due_us": now_us + lease_us} for row in live]
-
-    def hand_over(self, claimant: str, rows: Sequence[Row], now_us: int) -> int:
-        """Close messages that the claimant still holds; return how many it held."""
-        with answering(self._engine), writing(self._engine) as connection:
-            return _change(
-                connection,
-                rows,
-                sa.and_(
-                    messages.c.status == "claimed",
-                    messages.c.claimed_by == claimant,
-                    messages.c.due_us > now_us,
-                ),
-                status="handed_over",
-                status_us=now_us,
-                is_open=0,
-            )
-
     def _insert(self, connection: Connection, rows: list[Row]) -> None:
         """Insert rows by the driver: numbers and texts need no work on each value."""
         if self._order is None:
             connection.exec_driver_sql(self._insert_sql, rows)
         else:
             connection.exec_driver_sql(self._insert_sql, list(map(itemgetter(*self._order), rows)))
-
-    def _due(self, connection: Connection, priority: int, now_us: int, limit: int) -> list[Row]:
-        query = due_query(priority, now_us, limit)
-        if connection.dialect.name != "sqlite":  # SQLite has one writer at a time anyway
-            query = query.with_for_update(skip_locked=True)
-        return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def due_query(priority: int, now_us: int, limit: int) -> sa.Select[Any]:
-    """Return the query of a priority's due messages, oldest first: one range of an index."""
-    return (
-        sa.select(messages)
-        .where(messages.c.is_open == 1, messages.c.priority == priority, messages.c.due_us <= now_us)
-        .order_by(messages.c.due_us)
-        .limit(limit)
-    )
-
-
-def share_out(waiting: Sequence[int], limit: int) -> list[int]:
-    """Return how many of each priority a claim takes: high first, room kept for the rest.
-
-    A claim of less than ten keeps no room for low, one of less than five none for medium.
-    """
-    kept = [0, min(waiting[1], limit // 5), min(waiting[2], limit // 10)]
-    shares: list[int] = []
-    for rank, number in enumerate(waiting):
-        room = limit - sum(shares) - sum(kept[rank + 1 :])
-        shares.append(min(number, room))
-    return shares
 
 
 def effective_status(row: Row, now_us: int) -> str:
@@ -236,7 +180,7 @@ def _known(connection: Connection, drafts: Sequence[Draft]) -> dict[tuple[str, s
     c = messages.c
     known = {}
     for client, hashes in by_client.items():
-        for some in _slices(sorted(hashes)):
+        for some in slices(sorted(hashes)):
             query = sa.select(c.key_hash, c.id, c.accepted_us, c.body_hash).where(
                 c.client == client, c.key_hash.in_(some)
             )
@@ -245,7 +189,7 @@ def _known(connection: Connection, drafts: Sequence[Draft]) -> dict[tuple[str, s
     return known
 
 
-def _change(
+def change(
     connection: Connection, rows: Sequence[Row], where: sa.ColumnElement[bool] | None = None, **values: Any
 ) -> int:
     """Set values in rows named by their key, where a condition holds; return how many."""
@@ -254,7 +198,7 @@ def _change(
         by_client.setdefault(row["client"], []).append(row["id"])
     changed = 0
     for client, ids in by_client.items():
-        for part in _slices(ids):
+        for part in slices(ids):
             change = sa.update(messages).where(messages.c.client == client, messages.c.id.in_(part))
             if where is not None:
                 change = change.where(where)
@@ -262,6 +206,7 @@ def _change(
     return changed
 
 
-def _slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield values in pieces that every database takes as parameters of one statement."""
     for start in range(0, len(values), _AT_ONCE):
         yield values[start : start + _AT_ONCE]

@@ -20,9 +20,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
-REVISION = 1
-"""The form of these tables; a database with a higher number belongs to newer code."""
+REVISION = 2
+"""The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
+tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 _MYSQL: dict[str, Any] = {
@@ -58,13 +60,89 @@ messages = Table(
     Column("status_us", BigInteger, nullable=False),
     Column("claimed_us", BigInteger, nullable=False),
     Column("claimed_by", String(64), nullable=False),
-    # Open = accepted or claimed. A claim moves due_us to its own end: when it lapses, it is due again.
+    # Open = accepted, and not in a dispatcher's batch; only what is open is looked at when it is due.
     Column("is_open", SmallInteger, nullable=False),
     Column("due_us", BigInteger, nullable=False),
     UniqueConstraint("client", "key_hash", name="intake_idempotency"),
     Index("intake_due", "is_open", "priority", "due_us"),
     **_MYSQL,
 )
+
+batches = Table(
+    "intake_batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    # Whoever wrote the holder last has the batch; all others find that their word is not there any more.
+    Column("holder", String(32), nullable=False),
+    Column("owner", String(1_000), nullable=False),
+    Column("lease_us", BigInteger, nullable=False),
+    Column("is_open", SmallInteger, nullable=False),
+    Column("is_sealed", SmallInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("made_us", BigInteger, nullable=False),
+    Column("ds", String(10), nullable=False),
+    Column("send_hour", String(13), nullable=False),
+    # `client/id` a line: one row read, where an index over all messages would be paid for at each insert.
+    Column("members", Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+    Index("intake_batches_due", "is_open", "lease_us"),
+    **_MYSQL,
+)
+
+steps = Table(
+    "intake_steps",
+    metadata,
+    Column("client", String(32), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("step", String(16), primary_key=True),
+    Column("channel", String(32), primary_key=True),  # empty where a step is no channel's
+    Column("at_us", BigInteger, nullable=False),
+    Column("reason", String(200), nullable=False),
+    **_MYSQL,
+)
+
+# What was handed to the worker, or is about to be: caps count these, and receipts find their message here.
+sends = Table(
+    "intake_sends",
+    metadata,
+    Column("message_id", String(32), primary_key=True),
+    Column("client", String(32), nullable=False),
+    Column("id", String(32), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("campaign_id", String(64), nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Index("intake_sends_of", "user_id", "at_us"),
+    **_MYSQL,
+)
+
+# One-time codes: the id is their message's; neither the code nor whom it is for can be read from a row.
+codes = Table(
+    "intake_codes",
+    metadata,
+    Column("client", String(32), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("person_hash", String(64), nullable=False),
+    Column("code_hash", String(64), nullable=False),
+    Column("made_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("attempts_left", SmallInteger, nullable=False),
+    Column("verified_us", BigInteger, nullable=False),
+    Index("intake_codes_of", "person_hash", "made_us"),
+    **_MYSQL,
+)
+
+# How often codes were asked for, by keyed hashes of person, network and address.
+code_uses = Table(
+    "intake_code_uses",
+    metadata,
+    Column("used_by", String(64), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Index("intake_code_uses_at", "used_by", "at_us"),
+    **_MYSQL,
+)
+
+# A row to lock, so that two requests about one person are judged one after the other on servers, too.
+code_locks = Table("intake_code_locks", metadata, Column("used_by", String(64), primary_key=True), **_MYSQL)
 
 keys = Table(
     "intake_keys",

@@ -25,8 +25,8 @@ from angelia.lake.commit import Commit, leaf_folder
 from angelia.lake.lake import BRANCH, MAIN, Lake
 from angelia.lake.store import Stored
 
-PLANS = ("decisions", "dispatch_manifest")
-SENT = ("dispatch_manifest", "dispatch_fallover")
+PLANS = ("decisions", "dispatch_manifest", "dispatch_intake")
+SENT = ("dispatch_manifest", "dispatch_fallover", "dispatch_intake")
 PENDING_DAYS = PLAN_LIFE_DAYS + 1  # one to spare: a delivery may be at work when the last window closes
 ORPHAN_AGE = timedelta(days=1)  # no writer works longer on one attempt without writing a file
 

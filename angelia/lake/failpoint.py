@@ -28,8 +28,9 @@ LAKE = (
     "publish.before_audit",
     "publish.before_create",
 )
+INTAKE = ("batch.claimed", "batch.reserved", "batch.before_seal", "batch.sealed", "batch.delivered")
 ERASURE = ("erase.begun", "erase.suppressed", "erase.before_commits", "erase.commit", "erase.dropped")
-POINTS = (*WORKER, *LAKE, *ERASURE)
+POINTS = (*WORKER, *LAKE, *INTAKE, *ERASURE)
 
 _passed: Counter[str] = Counter()
 

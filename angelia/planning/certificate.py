@@ -59,6 +59,8 @@ def certificate(
         "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
         "n_explore": sum(shard["n_explore"] for shard in stats),
         "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign, stats)],
+        # The order that the bits of `eligible` count in.
+        "materials": {campaign.id: list(campaign.materials) for campaign in terms.campaigns},
         "start": terms.start.isoformat(),
         "hours_passed": terms.first_slot,
         "by_hour": {f"{slot}|{channel}": n for (slot, channel), n in sorted(by_hour.items())},

@@ -108,6 +108,7 @@ def judge(
             f"{UNKNOWN_TIMEZONES_PCT:g} % are allowed"
         )
         found.append(Breach("timezones", "night", (), says))
+    # Fewer nights than that have no usual figure: every second campaign would stand out.
     if len(history) >= NIGHTS:
         found += _against_history(ds, figures, history, running)
     for campaign, its in sorted(running.items()):
@@ -121,6 +122,7 @@ def judge(
                 )
             )
         count = figures.messages.get(campaign)
+        # Nothing planned is nothing to approve: a question about no message would only teach people to click.
         if its.needs_approval and count:
             found.append(
                 Breach(
@@ -132,6 +134,7 @@ def judge(
             )
     for campaign, reasons in sorted(figures.unrendered.items()):
         bad, of = sum(reasons.values()), figures.rendered.get(campaign, 0)
+        # Multiplied, not divided: a campaign of which nothing was sampled has no share.
         if bad * 100.0 > of * UNRENDERED_PCT:
             named = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
             found.append(

@@ -131,6 +131,7 @@ def build(
             locale = user["locale"]
             fields = field_values(document, material.model_dump(mode="json"), name, user)
             words = compiled[material.template].render(locale if isinstance(locale, str) else None, fields)
+        # Rendering and the provider's limits are counted apart: another person mends each.
         except RowRejected as error:
             failed.setdefault(name, Counter())[error.reason] += 1
         except InvalidInput:

@@ -196,7 +196,7 @@ def material_facts(catalog: Catalog) -> MaterialFacts:
 class Shard:
     """One shard's arrays, and what was drawn for each pair.
 
-    The material is None where none is eligible; beside it stands its propensity.
+    The material is None where none is eligible; beside it stand its propensity and what it was drawn from.
     """
 
     people: People
@@ -204,6 +204,7 @@ class Shard:
     past: Past
     material: list[str | None]
     material_propensity: np.ndarray
+    eligible: pa.BinaryArray  # bits over the campaign's materials (`offers.choice_sets`)
 
 
 def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, shard: int) -> Shard:
@@ -218,8 +219,8 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, s
     past = _past(lake, inputs, terms, people, shard, bits)
     night = open_hours(terms, people)
     drawn = [draw_material(terms, people, night, offer, facts, hours) for offer in offers]
-    pairs, material, propensity = gather(terms, offers, drawn, facts, hours)
-    return Shard(people, pairs, past, material, propensity)
+    pairs, material, propensity, eligible = gather(terms, offers, drawn, facts, hours)
+    return Shard(people, pairs, past, material, propensity, eligible)
 
 
 def to_bits(values: np.ndarray, bits: int) -> np.ndarray:
@@ -253,12 +254,14 @@ def read_offers(
     for k, campaign in enumerate(terms.campaigns):
         wanted = np.fromiter(members.get(campaign.audience, BitMap()), np.uint32)
         rows = np.searchsorted(people.ordinal, wanted)
+        # The index may know people since the audiences were made; a shard's people are the features'.
         known = rows < len(people.ordinal)
         known[known] = people.ordinal[rows[known]] == wanted[known]
         rows = rows[known]
         if not len(rows):
             continue
         grid = _score_grid(scores, campaign, people.ordinal[rows])
+        # No score, no offer: what another arm or language is for cannot be drawn.
         if campaign.arms:
             arm = assign_arms(people.keys[rows], campaign.salt, [a.share_pct for a in campaign.arms])
             for number, its_terms in enumerate(campaign.arms):

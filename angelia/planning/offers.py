@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from angelia.contracts.ids import uniform
 from angelia.matching import draw, inverse_gap
@@ -85,8 +87,11 @@ def best_hours(
 
 def gather(
     terms: Terms, offers: Sequence[Offer], drawn: Sequence[Drawn], facts: MaterialFacts, hours: CategoryHours
-) -> tuple[Pairs, list[str | None], F64]:
-    """Return the pairs in user order, the material drawn (None = none), its propensity."""
+) -> tuple[Pairs, list[str | None], F64, pa.BinaryArray]:
+    """Return the pairs in user order, and what was drawn for each.
+
+    That is the material (None = none), its propensity, and what it was drawn from (`choice_sets`).
+    """
     empty = np.zeros(0, np.int64)
     user = np.concatenate([*(offer.user for offer in offers), empty])
     number = np.concatenate([*(np.full(len(offer.user), offer.number) for offer in offers), empty])
@@ -99,6 +104,7 @@ def gather(
         p_open.append(np.where(which >= 0, np.nan_to_num(score), 0.0))
         names.append(np.array([*materials, None], object)[which])
         category.append(np.array([*hours.rows(facts.category, materials), len(hours.factor) - 1])[which])
+    sets = [choice_sets(offer.p_open) for offer in offers]
     order = np.lexsort((number, user))
     pairs = Pairs(
         user[order],
@@ -108,4 +114,22 @@ def gather(
         np.concatenate(category)[order],
         hours,
     )
-    return pairs, np.concatenate(names)[order].tolist(), propensity[order]
+    eligible = pa.concat_arrays([*sets, pa.array([], pa.binary())]).take(pa.array(order))
+    return pairs, np.concatenate(names)[order].tolist(), propensity[order], eligible
+
+
+def choice_sets(p_open: F64) -> pa.BinaryArray:
+    """Return which materials each draw could choose: bit k is the campaign's k-th material.
+
+    `p_open` is as in `Offer`, (m, k). The first material is the highest bit of the first byte, as DuckDB
+    counts the bits of a BIT; null where there was none to choose.
+    """
+    may = ~np.isnan(p_open)
+    packed = np.ascontiguousarray(np.packbits(may, axis=1))
+    m, width = packed.shape
+    if not width:
+        return pa.nulls(m, pa.binary())
+    # Arrow takes the packed bytes as they are: no text or object is made of millions of pairs.
+    fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), m, [None, pa.py_buffer(packed)])
+    none = pa.array(~may.any(axis=1))
+    return pc.if_else(none, pa.scalar(None, pa.binary()), fixed.cast(pa.binary()))

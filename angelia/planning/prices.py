@@ -162,6 +162,7 @@ def descend(dual: Callable[[F64], tuple[float, F64]], x: F64, least: F64, rounds
         if not slope[free].any():
             return
         way = _direction(slope, free, steps)
+        # Old curvature may point uphill after a kink; steepest descent never does.
         if dot(way, slope) >= 0:
             steps.clear()
             way = _direction(slope, free, steps)
@@ -175,12 +176,14 @@ def descend(dual: Callable[[F64], tuple[float, F64]], x: F64, least: F64, rounds
                 break
             length *= 0.4
         step, change = there - x, new_slope - slope
+        # Only a step along which the slope rose keeps the inverse curvature positive.
         if dot(step, change) > 1e-18:
             steps = [*steps[1 - MEMORY :], (step, change)]
         if is_lower:
             x, figure, slope, failures = there, new, new_slope, 0
         else:
             failures += 1
+            # The newest step may still fit where all of them together do not.
             if failures == 2:
                 steps = steps[-1:]
 

@@ -3,11 +3,11 @@
 A replay changes campaigns and writes to a branch.
 
 Reads the catalog snapshot, features, curves, audiences, scores and pushes that main's plan of each night was
-made from; writes catalog_snapshot, decisions and dispatch_manifest of the branch. Grain: night. Only what the
-plan itself weighs can be changed here (caps, budgets, values, windows …): another audience or material needs
-another selection and other scores, which a backfill of the whole night makes. Surprise: each night
-counts the branch's own plan of the night before as pending, but opens and pushes are those that really
-happened.
+made from; writes catalog_snapshot, decisions, dispatch_manifest and the comparison of the branch. Grain:
+night. Only what the plan itself weighs can be changed here (caps, budgets, values, windows …): another
+audience or material needs another selection and other scores, which a backfill of the whole night makes.
+Surprise: each night counts the branch's own plan of the night before as pending, but opens and pushes are
+those that really happened.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from angelia.catalog.documents import Campaign, Policy, parse_document
 from angelia.catalog.snapshot import Catalog, Stored, documents_of, read_snapshot, write_snapshot
 from angelia.contracts.outcomes import SENT
 from angelia.errors import InvalidInput
-from angelia.lake import Commit, Lake
+from angelia.lake import Commit, Lake, numbered
 from angelia.lake.citing import input_of
 from angelia.output import progress, run_module
 from angelia.planning.guard import guard
@@ -47,6 +47,7 @@ CHANGEABLE = {
     "policy": ("caps", "min_gap_hours", "quiet_hours", "holdout", "explore"),
 }
 Changes = Mapping[str, Mapping[str, Any]]
+COMPARED = "compared"  # topic below which a replay keeps its comparison, for the console
 
 
 def parse_changes(text: str) -> dict[str, dict[str, Any]]:
@@ -136,9 +137,11 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
     found = []
     for ds in days:
         judged = guard(branch, ds)
+        compared = compare(main, branch, ds)
+        numbered.store(branch, COMPARED, ds, compared)
         found.append(
             {
-                **compare(main, branch, ds),
+                **compared,
                 "guard": judged["verdict"],
                 "breaches": [one["says"] for one in judged["breaches"]],
             }

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from angelia.answers import APPROVE, REJECT, Answer
 from angelia.errors import Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
-from angelia.quality.verdicts import load, require_open
+from angelia.quality.verdicts import load_with_seen, require_open
 
 TOPIC, GATE = "guard", "plan"
 # What the question to each verdict of the guard offers, the option that sends what is held first.
@@ -100,13 +100,13 @@ def refused_line(campaign: str, reasons: Mapping[str, int], tried: int) -> str:
     )
 
 
-def release(lake: Lake, decisions: Commit, others: Iterable[Commit], answer: Answer) -> Released:
+def release(lake: Lake, decisions: Commit, others: Sequence[Commit], answer: Answer) -> Released:
     """Return what may be emitted of a plan.
 
     Args:
         lake: whose branch is written; a replay's guard is heard where it judged this plan.
         decisions: the plan that manifests are about to be made from.
-        others: what else they are made from and the guard looked at: features, the catalog's snapshot.
+        others: what else they are made from, and gate and guard looked at: features, the catalog's snapshot.
         answer: of a person to the guard, if any.
 
     Raises:
@@ -125,12 +125,15 @@ def release(lake: Lake, decisions: Commit, others: Iterable[Commit], answer: Ans
         f"run `angelia quality check --gate {GATE} --ds {ds}`, then `angelia plan guard --ds {ds}`; what "
         "they judge is what is emitted"
     )
-    checks = load(lake, GATE, ds)
+    checks, seen = load_with_seen(lake, GATE, ds)
     if not checks:
         raise NotFound(f"the gate {GATE} of {ds} has no verdict, nothing is emitted", fix=again)
     require_open(GATE, ds, checks)
     cited = [text for check in checks if check.dataset == decisions.dataset for text in check.commits]
     _same(f"the gate {GATE}", ds, cited, decisions, again)
+    # Its invariants read features and the catalog's snapshot, too. Verdicts of older versions cite neither.
+    for commit in others if seen else ():
+        _same(f"the gate {GATE}", ds, seen.get(commit.dataset, ()), commit, again)
     if stored is None:
         raise NotFound(f"the guard of {ds} has no verdict, nothing is emitted", fix=again)
     key, verdict = stored

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -29,7 +29,9 @@ from angelia.contracts.duckdb import measure as count
 from angelia.contracts.outcomes import AT_LEAST_ONCE, DECIDED
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
-from angelia.lake.views import View, Views, newest, open_views
+from angelia.lake.views import View, Views, open_views
+from angelia.output import progress
+from angelia.quality.covered import commits_for, stand_before, unjudged
 from angelia.quality.invariants import FEATURES, PLAN, Invariant
 from angelia.quality.verdicts import CheckVerdict, load, store
 
@@ -42,20 +44,22 @@ EXISTS, READABLE = "partition.exists", "partition.readable"
 class Gate:
     """What a gate checks: datasets by their contracts, then invariants.
 
-    `required` and `optional` datasets are measured; invariants may read `context` too.
+    `required` and `optional` datasets are measured; invariants may read `context` too. Of those in `windows`
+    jobs read days before `ds`, too; what stands there is noted, not measured.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    windows: tuple[str, ...] = ()
     invariants: tuple[Invariant, ...] = ()
 
 
 GATES: Mapping[str, Gate] = {
     "sources": Gate(("user_profiles", "user_endpoints", "user_preferences", "user_events"),
-    ("push_history", "push_receipts")),
+    ("push_history", "push_receipts"), windows=("user_events", "push_history", "push_receipts")),
     "features": Gate(("user_features", "send_times", "user_days"), context=("user_index",),
-    invariants=FEATURES),
+    windows=("user_days",), invariants=FEATURES),
     "plan": Gate(
         ("decisions", "audience_members", "material_scores"), context=("user_features", "catalog_snapshot"),
         invariants=PLAN
@@ -125,22 +129,12 @@ def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -
         (commit.ref, commit.dataset, commit.rows) for view in run.opened.values() for commit in view.commits
     ]
     logs.took(read, broken_by={verdict.check: verdict.n_bad for verdict in run.verdicts if verdict.n_bad})
-    store(lake, gate, ds, run.verdicts)
+    seen = stand_before(lake, chosen.windows, ds)
+    for line in unjudged(lake, gate, ds, seen) if gate == "sources" else ():
+        progress(line)
+    context = {name: run.opened[name].citations if name in run.opened else [] for name in chosen.context}
+    store(lake, gate, ds, run.verdicts, {**context, **seen})
     return run.verdicts
-
-
-def commits_for(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
-    """Return the commits that a gate of `ds` reads.
-
-    Of receipts these are the commits of the plans that a night of `ds` reads (ds-3 to ds).
-    """
-    return tuple(commit for day in days_for(name, ds) for commit in newest(lake, name, day))
-
-
-def days_for(name: str, ds: str) -> list[str]:
-    """Return the days of a dataset that a gate of `ds` looks at, oldest first."""
-    last, reach = date.fromisoformat(ds), 3 if name == "push_receipts" else 0
-    return [(last - timedelta(days=back)).isoformat() for back in range(reach, -1, -1)]
 
 
 def command(lake: Lake, gate: str, check: str, ds: str) -> str:

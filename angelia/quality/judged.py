@@ -3,7 +3,8 @@
 Grain: leaf partition. Reads the newest verdicts of the given gates from `quality/{branch}/{ds}`; writes
 nothing, and what is written through this lake is numbered as ever. Surprise: a commit that came in after the
 gate is not read until the gate has judged it, and this is said, once a dataset; a dataset that was absent
-when the gate looked is absent still. Days that no gate of `ds` looks at are read as they stand.
+when the gate looked is absent still. So it is with the days before `ds` that the gate noted without measuring
+them; days further back are read as they stand.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from collections.abc import Mapping, Sequence
 from angelia.errors import GateClosed, NotFound
 from angelia.lake import Commit, Lake
 from angelia.output import progress
-from angelia.quality.gates import days_for, gate_of
-from angelia.quality.verdicts import CheckVerdict, load, require_open
+from angelia.quality.covered import days_before, days_for
+from angelia.quality.gates import gate_of
+from angelia.quality.verdicts import CheckVerdict, load_with_seen, require_open
 
 
 class JudgedLake(Lake):
     """A lake on one branch, bound to what gates of a day judged."""
 
-    def __init__(self, lake: Lake, ds: str, judged: Mapping[str, Sequence[CheckVerdict]]) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        ds: str,
+        judged: Mapping[str, Sequence[CheckVerdict]],
+        seen: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    ) -> None:
         super().__init__(lake.store, lake.branch, lake.clock)
         self._ds = ds
         self._gates: dict[tuple[str, str], str] = {}  # (dataset, day) -> the gate that looks at it
@@ -33,6 +41,10 @@ class JudgedLake(Lake):
             for verdict in verdicts:
                 for text in verdict.commits if (verdict.dataset, ds) in self._gates else ():
                     self._cited[_leaf_of(text)] = text
+            beside = (seen or {}).get(gate, {})
+            for name in beside.keys() & set(chosen.windows):
+                self._gates |= {(name, day): gate for day in days_before(name, ds)}
+                self._cited |= {_leaf_of(text): text for text in beside[name]}
 
     def head(self, name: str, **partition: str) -> Commit | None:
         """Return the commit that was judged, its content compared with what was; see `Lake.head`."""
@@ -64,22 +76,23 @@ class JudgedLake(Lake):
                 fix=f"run `angelia quality check --gate {gate} --ds {self._ds}` again",
             )
         if (branch, numbers[-1:]) != (origin, [int(number)]):
-            self._notice(name, leaf, f"judged {ref}; a newer commit")
+            self._notice(name, leaf, ref, "a newer commit")
         return origin, [n for n in own if n <= int(number)]
 
     def _came_since(self, name: str, leaf: Mapping[str, str]) -> bool:
         """Say whether a gate looked at this dataset's day, and there was no such partition."""
         is_new = (name, leaf.get("ds", "")) in self._gates and _leaf_name(name, leaf) not in self._cited
         if is_new:
-            self._notice(name, leaf, "judged nothing there; a commit")
+            self._notice(name, leaf, "nothing there", "a commit")
         return is_new
 
-    def _notice(self, name: str, leaf: Mapping[str, str], what: str) -> None:
+    def _notice(self, name: str, leaf: Mapping[str, str], stood: str, came: str) -> None:
         if name not in self._noticed:
             gate = self._gates[name, leaf["ds"]]
+            verb = "judged" if leaf["ds"] in days_for(name, self._ds) else "noted"
             progress(
-                f"{_leaf_name(name, leaf)}: the gate {gate} of {self._ds} {what} came in since and is not "
-                f"read; to read it, clear check_{gate} and all after it"
+                f"{_leaf_name(name, leaf)}: the gate {gate} of {self._ds} {verb} {stood}; {came} came in "
+                f"since and is not read; to read it, clear check_{gate} and all after it"
             )
         self._noticed.add(name)
 
@@ -97,9 +110,9 @@ def judged_lake(lake: Lake, ds: str, gates: Sequence[str], *, is_required: bool)
         GateClosed: a gate is closed, or was never checked though it is required.
         Corrupt: a verdict cannot be read.
     """
-    judged = {}
+    judged, seen = {}, {}
     for gate in gates:
-        verdicts = load(lake, gate, ds)
+        verdicts, seen[gate] = load_with_seen(lake, gate, ds)
         require_open(gate, ds, verdicts)
         if verdicts:
             judged[gate] = verdicts
@@ -108,7 +121,7 @@ def judged_lake(lake: Lake, ds: str, gates: Sequence[str], *, is_required: bool)
                 f"the gate {gate} of {ds} was never checked on branch {lake.branch}",
                 fix=f"run `angelia quality check --gate {gate} --ds {ds}`",
             )
-    return JudgedLake(lake, ds, judged) if judged else lake
+    return JudgedLake(lake, ds, judged, seen) if judged else lake
 
 
 def _leaf_name(name: str, leaf: Mapping[str, str]) -> str:

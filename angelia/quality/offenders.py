@@ -24,7 +24,8 @@ from angelia.errors import InvalidInput, NotFound, without_addresses
 from angelia.lake import Lake
 from angelia.lake.keys import lake_key
 from angelia.lake.views import View, Views, open_views
-from angelia.quality.gates import EXISTS, READABLE, commits_for, gate_of, prepare
+from angelia.quality.covered import commits_for
+from angelia.quality.gates import EXISTS, READABLE, gate_of, prepare
 from angelia.quality.invariants import Invariant
 from angelia.quality.judged import JudgedLake
 from angelia.quality.verdicts import load

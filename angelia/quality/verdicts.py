@@ -6,7 +6,7 @@ They hold counts, never values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from angelia.contracts.core import Severity
@@ -57,28 +57,68 @@ class CheckVerdict:
         return f"{where}: {self.breach} in {self.n_bad or 0:,} of {self.n_rows:,} rows{share}"
 
 
-def store(lake: Lake, gate: str, ds: str, found: Sequence[CheckVerdict]) -> str:
-    """Write a gate's verdicts as the next numbered object; return its key."""
-    return numbered.store(lake, gate, ds, [asdict(verdict) for verdict in found])
+def store(
+    lake: Lake,
+    gate: str,
+    ds: str,
+    found: Sequence[CheckVerdict],
+    seen: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """Write a gate's verdicts as the next numbered object; return its key.
+
+    Args:
+        lake: whose branch is written.
+        gate: sources, features or plan.
+        ds: the closed day.
+        found: one a check.
+        seen: commits that stood beside what was measured, by dataset: the context of invariants, and days
+            before `ds` that jobs read, too.
+    """
+    verdicts = [asdict(verdict) for verdict in found]
+    return numbered.store(
+        lake,
+        gate,
+        ds,
+        {"verdicts": verdicts, "seen": {name: list(citations) for name, citations in (seen or {}).items()}},
+    )
 
 
-def load(lake: Lake, gate: str, ds: str) -> list[CheckVerdict]:
-    """Return the newest verdicts of a gate on this branch, or none.
+def load(lake: Lake, gate: str, ds: str, branch: str | None = None) -> list[CheckVerdict]:
+    """Return the newest verdicts of a gate, or none.
+
+    They are this lake's branch's if no other is named.
 
     Raises:
-        Corrupt: the stored object is no list of verdicts.
+        Corrupt: the stored object holds no verdicts.
+    """
+    return load_with_seen(lake, gate, ds, branch)[0]
+
+
+def load_with_seen(
+    lake: Lake, gate: str, ds: str, branch: str | None = None
+) -> tuple[list[CheckVerdict], dict[str, tuple[str, ...]]]:
+    """Return the newest verdicts of a gate, and what stood beside by dataset; see `store`.
+
+    Objects of older versions hold a list of verdicts alone.
+
+    Raises:
+        Corrupt: the stored object holds no verdicts.
     """
     again = f"run `angelia quality check --gate {gate} --ds {ds}` again"
     try:
-        stored = numbered.load(lake, gate, ds)
+        stored = numbered.load(lake, gate, ds, branch)
     except Corrupt as error:
         raise Corrupt(error.message, fix=again) from None
     if stored is None:
-        return []
-    key, listed = stored
+        return [], {}
+    key, value = stored
     try:
-        return [CheckVerdict(**{**raw, "commits": tuple(raw["commits"])}) for raw in listed]
-    except (TypeError, KeyError):
+        listed, seen = (value, {}) if isinstance(value, list) else (value["verdicts"], value["seen"])
+        return (
+            [CheckVerdict(**{**raw, "commits": tuple(raw["commits"])}) for raw in listed],
+            {name: tuple(citations) for name, citations in seen.items()},
+        )
+    except (AttributeError, TypeError, KeyError):
         raise Corrupt(f"{key} holds no verdicts", fix=again) from None
 
 

@@ -215,7 +215,8 @@ def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, 
         told = {
             "receipt_id": _digest(event.key),
             "kind": "unsubscribed" if event.kind in OPT_OUTS else event.kind,
-            "reason": event.reason,
+            # A complaint is worse than an opt-out, and both are `unsubscribed`: the reason tells them apart.
+            "reason": event.kind if event.kind == "complaint" else event.reason,
             "receipt_ts": at,
             "sent_ts": row["sent_ts"],
         }

@@ -24,7 +24,7 @@ from angelia.delivery.sending.events import code
 from angelia.errors import Corrupt
 from angelia.lake.store import Store
 
-KINDS = ("delivered", "opened", "bounced", "unsubscribed", "complaint", "stop")
+KINDS = ("delivered", "displayed", "opened", "bounced", "unsubscribed", "complaint", "stop")
 OPT_OUTS = ("unsubscribed", "complaint", "stop")
 MAX_EVENTS = 1_000
 KEEP_DAYS = ANSWER_DAYS  # events older than this belong to no window, journals older than this are not read

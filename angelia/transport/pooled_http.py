@@ -64,6 +64,7 @@ class PooledHttp:
         headers = [(k.decode(), v.decode("latin-1")) for k, v in (*request.headers, *request.extra)]
         if authorization and self._parameter:
             path += f"{'&' if '?' in path else '?'}{self._parameter}={authorization.decode('ascii')}"
+        # DingTalk and WeCom take the token in the address (`_parameter`), everybody else in a header.
         elif authorization:
             headers.append(("authorization", authorization.decode("latin-1")))
         begun: list[str] = []
@@ -88,6 +89,7 @@ class PooledHttp:
                         if len(body) > _ANSWER_LIMIT:
                             return Answer(0, failure=UNKNOWN, detail="answer too long")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            # Once a byte of the request may have left, the message may have arrived: that is not sent again.
             return Answer(0, failure=UNKNOWN if begun else NOT_SENT, detail=type(error).__name__)
         pairs = tuple((name.lower(), value) for name, value in response.headers.raw)
         return Answer(response.status_code, body, pairs)

@@ -270,6 +270,7 @@ def _opens(lake: Lake, day: int) -> tuple[list[Commit], Opens]:
             continue
         commits.append(commit)
         rows = lake.read(commit)
+        # A receipt with a reason is a mail scanner's open, which no person felt.
         if name == "push_receipts":
             rows = rows.filter(pc.and_(pc.equal(rows["kind"], "opened"), pc.is_null(rows["reason"])))
         stamp = "opened_ts" if name == "push_history" else "receipt_ts"

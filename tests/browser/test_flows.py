@@ -9,7 +9,10 @@ import pytest
 
 from tests.browser.browsing import PHONE, frame_of, process, wait
 
-DAGS = ("nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill")
+DAGS = (
+    *("nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill"),
+    *("plan_whatif", "effects_over"),
+)
 API = "/api/v2/dags"
 DEEP = "/plugin/angelia/angelia/campaigns/price_drop"
 

@@ -95,6 +95,8 @@ def test_file_name_is_dag_id(dags):
         "daily_effects",
         "weekly_retrain",
         "campaign_backfill",
+        "plan_whatif",
+        "effects_over",
     }
     for name, dag in dags.items():
         assert dag.dag_id == name

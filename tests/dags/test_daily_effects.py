@@ -55,4 +55,17 @@ def test_the_report_takes_the_words_it_is_given(dags, lake, monkeypatch):
 def test_each_report_is_a_task_of_its_own(dags):
     report = dags["daily_effects"].get_task("report")
     assert report.is_mapped
-    assert report.upstream_task_ids == {"reports"}
+    assert report.upstream_task_ids == {"reports", "mart"}
+    assert report.trigger_rule == "all_done"  # a mart that fails holds no page back
+
+
+@pytest.mark.usefixtures("settings_home")
+def test_marts_of_a_fortnight_are_made_again(dags, lake):
+    made = dags["daily_effects"].get_task("marts").python_callable
+    assert made(ds="2026-11-14", params={"conversion": "purchase"}) == []
+    plan(lake, "2026-10-30")
+    assert made(ds="2026-11-14", params={"conversion": "purchase"}) == []
+    plan(lake, "2026-10-31")
+    [words] = made(ds="2026-11-14", params={"conversion": "sign_up"})
+    span = ["--from", "2026-10-31", "--to", "2026-11-13", "--conversion", "sign_up", "--json"]
+    assert words == ["angelia", "effects", "mart", *span]

@@ -21,6 +21,8 @@ DAG_IDS = (
     "daily_effects",
     "weekly_retrain",
     "campaign_backfill",
+    "plan_whatif",
+    "effects_over",
 )
 DUE = datetime(2026, 11, 15, 2, tzinfo=UTC)
 YESTERDAY = "2026-11-14"

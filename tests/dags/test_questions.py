@@ -162,6 +162,15 @@ def test_who_promotes_sees_the_models_rank_and_worth(dags, metrics, says):
     assert subject.render({"ti": pulling(train=trained())}) == "Promote model 2026-11-14-0123?"
 
 
+def test_who_promotes_sees_what_the_gate_would_refuse(dags):
+    body = asked(
+        dags["weekly_retrain"], "approve", train=trained() | {"objections": ["too dear", "too late"]}
+    )
+    lines = [line for line in body.splitlines() if line]
+    at = lines.index("**It would be refused**, even if you approve:")
+    assert lines[at + 1 : at + 3] == ["- too dear", "- too late"]
+
+
 QUESTIONS = [
     ("nightly_personalization", "ask_night", 90, "Reject"),
     ("nightly_personalization", "ask_campaigns", 90, "Leave them out"),

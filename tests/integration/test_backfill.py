@@ -5,7 +5,6 @@ people, three days. Run by `make test-scheduler`: nearly fifty tasks, each a pro
 """
 
 import hashlib
-import importlib
 import json
 import os
 import shutil
@@ -24,10 +23,7 @@ import pytest
 
 from angelia.commands.loop import PROJECT, Steps, environment, prepare_airflow, sandbox
 from angelia.lake import Lake
-from angelia.planning.guard import guard
-from angelia.quality.gates import run_gate
-from angelia.quality.verdicts import require_open
-from spark_jobs import JOBS
+from tests.nights import run_night
 
 DAYS = ("2026-11-12", "2026-11-13", "2026-11-14")
 LAST = DAYS[-1]
@@ -52,22 +48,6 @@ def angelia(home: Path, *words: str, **env: str) -> dict:
     return json.loads(last[0]) if last and last[0].startswith("{") else {}
 
 
-def night(home: Path, day: str) -> None:
-    """Run a night's jobs in this test run's Spark session.
-
-    A session for each night would take half a minute in all.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**environment(home), "ANGELIA_SHARD_BITS": "8"}.items():
-            patch.setenv(name, value)
-        lake = Lake.open(str(home / "lake"))
-        for job in JOBS:
-            if job == "emit_manifests":
-                require_open("plan", day, run_gate(lake, "plan", day))
-                guard(lake, day)
-            importlib.import_module(f"spark_jobs.{job}").main(["--ds", day])
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, spark) -> Path:
     """Return a home with three nights of main, each decided and delivered.
@@ -88,7 +68,7 @@ def home(tmp_path_factory, spark) -> Path:
     with sandbox(steps) as at:
         for day in DAYS:
             angelia(folder, "catalog", "snapshot", "--ds", day)
-            night(folder, day)
+            run_night(folder, day, shard_bits=8)
             if day == LAST:
                 angelia(
                     folder, "catalog", "stop", "order_update", "--reason", "wrong link", "--actor", "test"

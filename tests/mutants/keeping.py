@@ -53,8 +53,8 @@ KEEPING = (
     ),
     Mutant(
         "a closed gate lets jobs go on",
-        "verdicts = load(lake, gate, ds)\n        require_open(gate, ds, verdicts)",
-        "verdicts = load(lake, gate, ds)",
+        "verdicts, seen[gate] = load_with_seen(lake, gate, ds)\n        require_open(gate, ds, verdicts)",
+        "verdicts, seen[gate] = load_with_seen(lake, gate, ds)",
         ("quality/test_judged.py",),
     ),
     Mutant(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from tests.mutants.deciding import DECIDING
 from tests.mutants.keeping import KEEPING
+from tests.mutants.lately import LATELY
 from tests.mutants.mutant import Mutant
 from tests.mutants.people import PEOPLE
 from tests.mutants.sending import SENDING
 
 __all__ = ["TABLE", "Mutant"]
 
-TABLE: tuple[Mutant, ...] = (*PEOPLE, *SENDING, *DECIDING, *KEEPING)
+TABLE: tuple[Mutant, ...] = (*PEOPLE, *SENDING, *DECIDING, *KEEPING, *LATELY)

@@ -35,6 +35,7 @@ def today(desk: Desk, ds: str = "", channel: str = "", campaign: str = "") -> Re
     failed, unread = failures(log_path(desk.engine.settings), desk.engine.now())
     channels = sorted({cell.channel for cell in dispatch.cells}) if dispatch else []
     campaigns = sorted({cell.campaign_id for cell in dispatch.cells}) if dispatch else []
+    # A filter that names nothing would show an empty night, which reads as: nothing is sent.
     for given, known, what in ((channel, channels, "channel"), (campaign, campaigns, "campaign")):
         if given and given not in known:
             raise InvalidInput(f"the night {day} sends nothing of this {what}", fix="choose one of the list")

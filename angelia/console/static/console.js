@@ -5,7 +5,7 @@
   const html = document.documentElement;
   const airflow = html.dataset.airflow || "";
   const api = `${airflow}/api/v2`;
-  const DAGS = ["audience_lookalike", "nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill"];
+  const DAGS = ["audience_lookalike", "nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill", "plan_whatif", "effects_over"];
   const framed = window.parent !== window;
 
   const follow = () => {
@@ -201,7 +201,45 @@
     "Airflow has no entry of our DAGs.");
   };
 
-  const LIVE = { "[data-questions]": questions, "[data-paused]": paused, "[data-failed]": failed, "[data-answered]": answered, "[data-events]": events };
+  // A run that this page asks Airflow for: as the person who looks at it, with what the server has checked.
+  const switchedOff = async (box, dag) => {
+    if (!(await call(`/dags/${path(dag)}`)).is_paused) return;
+    const node = make("div", "", "row");
+    node.append(make("span", `${dag} is switched off: its runs wait until it is on.`, "warn"));
+    if (html.dataset.operator === "yes") node.append(button("Switch on", () => call(`/dags/${path(dag)}`, "PATCH", { is_paused: false })));
+    box.append(node);
+  };
+  const trigger = async (box) => {
+    if (box.dataset.done) return;
+    const { dag, run, words, then } = box.dataset;
+    const row = make("div", "", "answers"), start = make("button", words), say = make("span", "", "soft");
+    start.type = "button";
+    say.setAttribute("role", "status");
+    start.addEventListener("click", async () => {
+      start.disabled = true;
+      box.dataset.done = "yes";
+      try {
+        await call(`/dags/${path(dag)}/dagRuns`, "POST", { dag_run_id: run, logical_date: null, conf: JSON.parse(box.dataset.conf) });
+        location.href = then;
+      } catch (error) { say.textContent = error.message; start.disabled = false; delete box.dataset.done; }
+    });
+    row.append(start, say);
+    box.replaceChildren(row);
+    await switchedOff(box, dag);
+  };
+  const runs = async (box) => {
+    const { runOf: dag, runLike: like } = box.dataset;
+    const { dag_runs: all } = await call(`/dags/${path(dag)}/dagRuns?order_by=-run_after&limit=5&run_id_pattern=${encodeURIComponent(`${like}%`)}`);
+    put(box, all.map((run) => {
+      const node = make("div", "", "row");
+      node.append(make("span", `${dag}: ${run.state} since ${day(run.start_date || run.queued_at || run.run_after)}`));
+      node.append(link(`/dags/${path(dag)}/runs/${path(run.dag_run_id)}`, "The run in Airflow"));
+      return node;
+    }), "Airflow has no run of it.");
+    if (all.some((run) => run.state === "queued")) await switchedOff(box, dag);
+  };
+
+  const LIVE = { "[data-trigger]": trigger, "[data-run-of]": runs, "[data-questions]": questions, "[data-paused]": paused, "[data-failed]": failed, "[data-answered]": answered, "[data-events]": events };
   const fill = () => {
     for (const [mark, show] of Object.entries(LIVE)) {
       const box = document.querySelector(mark);

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from angelia.delivery.channels import PROVIDERS
 from angelia.delivery.channels.base import Capabilities
+from angelia.text_files import write_between
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "channels.md"
 BEGIN, END = "<!-- capabilities: written by `make docs` -->", "<!-- /capabilities -->"
@@ -43,13 +44,7 @@ def table() -> str:
 
 def main() -> int:
     """Rewrite the page, or with --check say whether it is out of date."""
-    page = PAGE.read_text("utf-8")
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    fresh = f"{head}{BEGIN}\n{table()}\n{END}{tail}"
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(fresh, "utf-8")
-    elif fresh != page:
+    if not write_between(PAGE, (BEGIN, END), table(), is_check="--check" in sys.argv[1:]):
         sys.stderr.write("error: docs/reference/channels.md is out of date; run `make docs`\n")
         return 1
     return 0

@@ -24,11 +24,9 @@ from angelia.delivery.channels.base import (
     Provider,
     StandIn,
     Verdict,
-    load_credentials,
     require_size,
 )
-from angelia.delivery.channels.tokens import AppToken, json_object, plain_text, pooled, require_id
-from angelia.errors import InvalidInput
+from angelia.delivery.channels.tokens import json_object, open_application, plain_text, require_id
 from angelia.transport.wire import Answer, Request
 
 BASE_URL = "https://oapi.dingtalk.com"
@@ -94,15 +92,6 @@ def stand_in() -> StandIn:
 
 def open_provider(config: ChannelConfig) -> Provider:
     """Return an application of an organisation."""
-    account = load_credentials(config, ("app_key", "app_secret", "agent_id"))
-    if not str(account["agent_id"]).isdecimal():
-        raise InvalidInput("the DingTalk agent_id is no number", fix="copy it from the application's page")
-    url = config.base_url or BASE_URL
-    secrets = {"appkey": str(account["app_key"]), "appsecret": str(account["app_secret"])}
-    return Provider(
-        DingtalkAdapter(int(account["agent_id"])),
-        url,
-        AppToken(url, TOKEN_PATH, secrets, config.ca_file),
-        concurrency=16,
-        open_transport=pooled(url, "access_token"),
+    return open_application(
+        config, DingtalkAdapter, BASE_URL, TOKEN_PATH, {"appkey": "app_key", "appsecret": "app_secret"}
     )

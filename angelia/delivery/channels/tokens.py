@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
-from angelia.delivery.channels.base import ChannelConfig, Message, MessageRejected
+from angelia.delivery.channels.base import (
+    Adapter,
+    ChannelConfig,
+    Message,
+    MessageRejected,
+    Provider,
+    load_credentials,
+)
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.transport.pooled_http import PooledHttp
 from angelia.transport.wire import Answer, Request, Transport
@@ -109,6 +116,42 @@ def require_id(pattern: re.Pattern[str], address: str) -> str:
     if not pattern.fullmatch(address):
         raise MessageRejected("bad_address")
     return address
+
+
+def open_application(
+    config: ChannelConfig,
+    adapter: Callable[[int], Adapter],
+    base_url: str,
+    token_path: str,
+    secrets: Mapping[str, str],
+) -> Provider:
+    """Return an application of an organisation that is known by its agent's number.
+
+    Args:
+        config: of the channel; its file has `agent_id` and the names in `secrets`.
+        adapter: makes the channel's adapter for an agent.
+        base_url: the provider's own address; the configuration's comes first.
+        token_path: where the token is given out.
+        secrets: name in the token's address -> name in the file.
+
+    Raises:
+        InvalidInput: the file lacks a name, or the agent's id is no number.
+    """
+    account = load_credentials(config, (*secrets.values(), "agent_id"))
+    if not str(account["agent_id"]).isdecimal():
+        raise InvalidInput(
+            f"the agent_id of channel {config.channel} is no number",
+            fix="copy it from the application's page",
+        )
+    url = config.base_url or base_url
+    named = {name: str(account[key]) for name, key in secrets.items()}
+    return Provider(
+        adapter(int(account["agent_id"])),
+        url,
+        AppToken(url, token_path, named, config.ca_file),
+        concurrency=16,
+        open_transport=pooled(url, "access_token"),
+    )
 
 
 def pooled(base_url: str, token_parameter: str | None = None) -> Callable[[ChannelConfig, float], Transport]:

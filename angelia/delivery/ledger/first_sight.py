@@ -122,9 +122,13 @@ class FirstSeen:
     def first(self, part: Part) -> dict[int, Earlier]:
         """Leave this part's sight; return what earlier parts of other manifests know of its rows.
 
+        A message of the intake stands in one sealed batch only, so those parts leave none.
+
         Raises:
             Corrupt: a manifest file is unreadable, or the sight or the ledger of an earlier part is damaged.
         """
+        if part.batch:
+            return {}
         table = columns_of(self._lake, part.entry, ("campaign_id", "occurrence"))
         occurrences = table.group_by(["campaign_id", "occurrence"], use_threads=False).aggregate([])
         groups = sorted(f"{row['campaign_id']}/{row['occurrence']}" for row in occurrences.to_pylist())

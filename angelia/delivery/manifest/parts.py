@@ -23,7 +23,7 @@ from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
-PACED, FALLOVER = "paced", "dispatch_fallover"
+PACED, FALLOVER, INTAKE = "paced", "dispatch_fallover", "dispatch_intake"
 PRIORITIES = ("high", "medium", "low")
 _HOUR = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}$")
 _PART = re.compile(r"part-(\d+)")
@@ -47,6 +47,7 @@ class Part:
     kind: str = "plan"
     # Of a paced part: all its rows are this campaign's, and wait for its speed limit.
     campaign: str | None = None
+    batch: str = ""  # the intake's batch it comes from; empty = a plan's
     # Why it may not be sent, compacted or judged: a follow-up of its file cannot be read.
     damaged: Corrupt | None = field(default=None, compare=False)
 
@@ -58,8 +59,15 @@ class Part:
     @property
     def leaf(self) -> str:
         """Name of its partition in delivery_ledger; with the hour in front, in push_receipts."""
-        name = f"{self.channel}.{self.priority}.{self.number:04d}"
+        name = f"{self.batch}." if self.batch else ""
+        name += f"{self.channel}.{self.priority}.{self.number:04d}"
         return f"{name}.{self.entry.identity[:12]}" if self.is_fallover else name
+
+    @property
+    def fallover_leaf(self) -> dict[str, str]:
+        """Partition of `dispatch_fallover` that takes its rows whose address is no use."""
+        name = f"{self.batch}.{self.id[:32]}" if self.batch else self.id[:32]
+        return {"ds": self.ds, "send_hour": self.send_hour, "part": name}
 
     @property
     def is_fallover(self) -> bool:
@@ -197,25 +205,28 @@ def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
 def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
     """Return an hour's parts of a manifest commit, follow-ups included, in sending order.
 
-    Those of a file with a follow-up that cannot be read are `damaged`.
+    The commit may be a batch of the intake. Those of a file with an unreadable follow-up are `damaged`.
 
     Raises:
         Corrupt: a follow-up cannot be read, and its name does not say whose it is either.
     """
     ds = commit.partition["ds"]
     by_id = {part.id: part for part in _roots(commit, send_hour)}
+    batch = _batch(commit)
     for leaf in lake.partitions(FALLOVER, ds=ds, send_hour=send_hour):
+        if leaf["part"].rpartition(".")[0] != batch:
+            continue
         for entry in lake.require(FALLOVER, **leaf).files:
             channel, priority = _keys(entry)
             number = int(entry.keys.get("part", "0"))
-            by_id[entry.identity] = Part(
-                ds, send_hour, channel, priority, number, entry, commit.number, entry.identity, kind=FALLOVER
-            )
+            part = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity)
+            by_id[entry.identity] = replace(part, kind=FALLOVER, batch=batch)
     standing = list(by_id.values())
     files = {part.id[:32]: part for part in standing}  # a follow-up's name begins with its parent's
     unread: list[tuple[str, bytes, Corrupt]] = []
-    for name in lake.store.children(f"followups/{ds}/{send_hour}"):
-        key = f"followups/{ds}/{send_hour}/{name}"
+    folder = _followups(ds, send_hour, batch)
+    for name in lake.store.children(folder):
+        key = f"{folder}/{name}"
         body = lake.store.read(key)
         try:
             part = _followed_up(by_id, key, body)
@@ -258,19 +269,18 @@ def _roots(commit: Commit, send_hour: str) -> list[Part]:
         channel, priority = _keys(entry)
         match = _PART.search(entry.path.rsplit("/", 1)[-1])
         number = int(match.group(1)) if match else position
-        roots.append(
-            Part(
-                commit.partition["ds"],
-                send_hour,
-                channel,
-                priority,
-                number,
-                entry,
-                commit.number,
-                entry.identity,
-            )
-        )
+        ds = commit.partition["ds"]
+        part = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity)
+        roots.append(replace(part, batch=_batch(commit)))
     return roots
+
+
+def _batch(commit: Commit) -> str:
+    return commit.partition["part"] if commit.dataset == INTAKE else ""
+
+
+def _followups(ds: str, send_hour: str, batch: str) -> str:
+    return f"followups/{ds}/{send_hour}.{batch}" if batch else f"followups/{ds}/{send_hour}"
 
 
 def _keys(entry: FileEntry) -> tuple[str, str]:
@@ -296,7 +306,7 @@ def follow_up(
         "manifest": part.manifest,
         "rows": sorted(int(row) for row in rows),
     }
-    create_json(lake.store, f"followups/{part.ds}/{part.send_hour}/{name}", body)
+    create_json(lake.store, f"{_followups(part.ds, part.send_hour, part.batch)}/{name}", body)
 
 
 def verify(lake: Lake, parts: Iterable[Part]) -> None:

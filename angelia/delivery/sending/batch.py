@@ -25,7 +25,7 @@ from angelia.delivery.sending.holds import ParkedRows
 from angelia.delivery.sending.pacing import retry_after
 from angelia.delivery.sending.sender import Sender
 from angelia.lake.failpoint import failpoint
-from angelia.transport.wire import NOT_SENT, Answer
+from angelia.transport.wire import NOT_SENT, Answer, Request
 
 log = logging.getLogger(__name__)
 
@@ -176,31 +176,35 @@ class Batch:
 
     def _build(self, i: int) -> Send | Settle:
         """Return a row's request, or the outcome of a row that has none."""
-        column = self.column
+        fields, reveal = self.column["fields"][i], self.work.reveal
         try:
-            title, body, link = self.work.render(
-                column["template_id"][i],
-                column["template_version"][i],
-                column["fields"][i],
-                column["locale"][i],
-            )
-            message = base.Message(
-                column["address"][i], column["dispatch_id"][i], title, body, link, column["collapse_key"][i],
-                column["ttl_s"][i],
-                column["priority"][i] == "high",
-            )  # fmt: skip
-            request = self.sender.adapter.build_request(message)
+            request = shown = self._request(i, fields)
+            if reveal is not None and (revealed := reveal(self.column["user_id"][i], fields)) != fields:
+                request = self._request(i, revealed)
         except base.MessageRejected as error:
             return Settle(words.REJECTED, error.reason)
         except Exception as error:  # noqa: BLE001 - a defect met by one row must not stop the others, nor be sent
             log.error("a row could not be built: %s", type(error).__name__)
             return Settle(words.REJECTED, "build_error")
-        digest = sha256(request.body).digest()
+        # Of what stands in the lake: a hash of six digits more would give them away.
+        digest = sha256(shown.body).digest()
         before = self.out.payload[i]
         if before is not None and before != digest:
             return self._refusal(i)
         self.out.payload[i] = digest
         return Send(request)
+
+    def _request(self, i: int, fields: str) -> Request:
+        column = self.column
+        title, body, link = self.work.render(
+            column["template_id"][i], column["template_version"][i], fields, column["locale"][i]
+        )
+        message = base.Message(
+            column["address"][i], column["dispatch_id"][i], title, body, link, column["collapse_key"][i],
+            column["ttl_s"][i],
+            column["priority"][i] == "high",
+        )  # fmt: skip
+        return self.sender.adapter.build_request(message)
 
     def _send(self, i: int, verdict: Send) -> None:
         sender, out = self.sender, self.out

@@ -52,5 +52,7 @@ class DeliveryContext:
     paces: Mapping[str, CampaignPace] = field(default_factory=dict)
     # Once set: start nothing more, wait for answers (at most request_timeout_s), leave.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    # (user, fields) -> the fields with what must not stand in the lake, such as a one-time code.
+    reveal: Callable[[str, str], str] | None = None
     # Whether a failpoint is armed; looked up once, not at every row.
     is_armed: bool = field(default_factory=lambda: armed() is not None)

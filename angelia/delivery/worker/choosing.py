@@ -29,13 +29,20 @@ class PlannedHour(NamedTuple):
 
 
 class Choice:
-    """The parts of one run."""
+    """The parts of one run: of a plan's hours, or of the intake's sealed batches."""
 
     def __init__(
-        self, lake: Lake, options: Options, clock: Clock, ledger: Ledger, senders: Senders, result: Result
+        self,
+        lake: Lake,
+        options: Options,
+        clock: Clock,
+        ledger: Ledger,
+        senders: Senders,
+        result: Result,
+        batches: Sequence[Commit] | None = None,
     ) -> None:
         self._lake, self._options, self._clock = lake, options, clock
-        self._ledger, self._senders, self._result = ledger, senders, result
+        self._ledger, self._senders, self._result, self._batches = ledger, senders, result, batches
         self.families = Families()
 
     def plan(self) -> list[PlannedHour]:
@@ -45,6 +52,8 @@ class Choice:
             InvalidInput: an hour has nothing to send or has not begun, or a planned channel cannot be opened.
             Corrupt: a part's bytes are not those of its commit.
         """
+        if self._batches is not None:
+            return [batch for commit in self._batches if (batch := self._batch(commit)) is not None]
         sound = [hour for hour in self._hours() if self._is_sound(hour)]
         planned = []
         for hour in sound:
@@ -54,6 +63,27 @@ class Choice:
             parts.verify(self._lake, wanted)
             planned.append(PlannedHour(hour, commit, wanted))
         return planned
+
+    def _batch(self, commit: Commit) -> PlannedHour | None:
+        """Return what is to be sent of a batch; None if it is damaged.
+
+        A channel that cannot be opened is shut: the batch's other channels go.
+        """
+        hour = commit.partition["send_hour"]
+        try:
+            for channel in sorted(
+                {part.channel for part in self.of(commit, hour) if not self._is_done(part)}
+            ):
+                try:
+                    self._senders.of(channel, commit)
+                except InvalidInput as error:
+                    self._senders.shut_out(channel, error)
+            wanted = self.of(commit, hour)
+            parts.verify(self._lake, wanted)
+        except Corrupt as error:
+            self._result.damage(error)
+            return None
+        return PlannedHour(hour, commit, wanted)
 
     def of(self, commit: Commit, hour: str) -> list[Part]:
         """Return the parts of an hour that are wanted by now, follow-ups included.
@@ -117,5 +147,5 @@ class Choice:
             if options.channel in (None, part.channel)
             and options.part in (None, part.number)
             and options.priority in (None, part.priority)
-            and not (part.is_fallover and part.channel in self._senders.shut)
+            and not ((part.is_fallover or part.batch) and part.channel in self._senders.shut)
         ]

@@ -48,7 +48,7 @@ def fall_over(
     now: Micros,
 ) -> int:
     """Commit a part's unreachable rows as parts of their next channels, once; return how many."""
-    leaf = {"ds": part.ds, "send_hour": part.send_hour, "part": part.id[:32]}
+    leaf = part.fallover_leaf
     # Most plans have one channel a campaign, and their outcomes need not be read for this.
     has_routes = any(len(channels) > 1 for channels in snapshot.routes.values())
     # A part is concluded again after a takeover; what it once handed on may be under way.

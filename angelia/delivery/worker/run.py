@@ -14,7 +14,8 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import open_provider
@@ -40,8 +41,18 @@ FOLLOW_UP_ROUNDS = 5
 REPORT_S = 2.0
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What the runs of one process have in common; its maker closes the senders."""
+
+    senders: Senders
+    guards: Guards
+    draining: asyncio.Event
+    reveal: Callable[[str, str], str] | None = None  # see DeliveryContext
+
+
 class Delivery:
-    """One run of `angelia deliver`."""
+    """One run of `angelia deliver`, or over batches of the intake."""
 
     def __init__(
         self,
@@ -51,16 +62,23 @@ class Delivery:
         clock: Clock | None = None,
         transport: OpenTransport | None = None,
         owner: Owner | None = None,
+        batches: Sequence[Commit] | None = None,
+        shared: Shared | None = None,
     ) -> None:
         parts.require_main(lake)
         self.options, self.result = options, Result()
         self.clock: Clock = clock or (SimulatedClock(0) if options.simulated else WallClock())
         self.ledger = Ledger(lake.store, owner or Owner.this_process(), lease_now)
-        self.senders = Senders(lake, options, self.clock, open_provider, transport)
-        self._lake, self._draining = lake, asyncio.Event()
-        self._guards = Guards(lake, options.ds, lease_now)
+        self._lake, self._shared = lake, shared
+        if shared is None:
+            shared = Shared(
+                Senders(lake, options, self.clock, open_provider, transport),
+                Guards(lake, options.ds, lease_now),
+                asyncio.Event(),
+            )
+        self.senders, self._guards, self._draining = shared.senders, shared.guards, shared.draining
         self._first_seen = FirstSeen(lake, self.ledger, self.clock.now)
-        self._choice = Choice(lake, options, self.clock, self.ledger, self.senders, self.result)
+        self._choice = Choice(lake, options, self.clock, self.ledger, self.senders, self.result, batches)
         self._settling = Settling(lake, self.clock, self.ledger, self._choice, self.senders, self.result)
         self._paced_until: Micros = 0
 
@@ -73,7 +91,8 @@ class Delivery:
         began, result = time.monotonic(), self.result
         self._paced_until = lease_now() + int(self.options.paced_s * 1e6)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._draining.set)
+        if self._shared is None:
+            loop.add_signal_handler(signal.SIGTERM, self._draining.set)
         try:
             plan = await asyncio.to_thread(self._choice.plan)
             async with asyncio.TaskGroup() as group:
@@ -83,8 +102,9 @@ class Delivery:
         except BaseExceptionGroup as problems:
             raise _innermost(problems) from None
         finally:
-            loop.remove_signal_handler(signal.SIGTERM)
-            await self.senders.close()
+            if self._shared is None:
+                loop.remove_signal_handler(signal.SIGTERM)
+                await self.senders.close()
             self.senders.write_metrics()
         result.drained = self._draining.is_set()
         result.halted = self.senders.halted()
@@ -190,6 +210,7 @@ class Delivery:
             lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s,
             draining=self._draining, paces=snapshot.paces,
+            reveal=self._shared.reveal if self._shared else None,
         )  # fmt: skip
         # On the wall clock a paced part would hold the run up for hours: the next run goes on with it.
         is_limited = part.kind == parts.PACED and not self.clock.simulated

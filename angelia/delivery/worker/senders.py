@@ -55,15 +55,17 @@ class Senders:
         self._open_provider = open_provider
         self._open_transport = open_transport or self._transport
         self._paces = SpeedLimits(options.slots, clock.steady)
-        self._snapshots: dict[int, PlanSnapshot] = {}
+        self._snapshots: dict[str, PlanSnapshot] = {}
         self.by_channel: dict[str, Sender] = {}
         self.shut: dict[str, str] = {}  # channels that could not be opened, and why
 
     def snapshot(self, commit: Commit) -> PlanSnapshot:
         """Return what the catalog said when a manifest was planned. Raises: NotFound."""
-        if commit.number not in self._snapshots:
-            self._snapshots[commit.number] = PlanSnapshot.read(self._lake, commit, self._paces)
-        return self._snapshots[commit.number]
+        # By what is cited: the intake's batches of an hour are thousands, and cite one snapshot.
+        name = next((cited for cited in commit.inputs if cited.startswith("catalog_snapshot/")), commit.ref)
+        if name not in self._snapshots:
+            self._snapshots[name] = PlanSnapshot.read(self._lake, commit, self._paces)
+        return self._snapshots[name]
 
     def of(self, channel: str, commit: Commit) -> Sender:
         """Return a channel's sender, opening it if nobody has.

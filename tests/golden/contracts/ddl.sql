@@ -57,7 +57,7 @@ CREATE TABLE "push_receipts" (
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
-  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('accepted', 'rejected', 'skipped', 'deferred', 'ambiguous', 'delivered', 'opened', 'bounced', 'unsubscribed'))),
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('accepted', 'rejected', 'skipped', 'deferred', 'ambiguous', 'delivered', 'displayed', 'opened', 'bounced', 'unsubscribed'))),
   "receipt_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
   "sent_ts" TIMESTAMP WITH TIME ZONE,
   "reason" VARCHAR
@@ -218,7 +218,7 @@ CREATE TABLE "material_scores" (
 CREATE TABLE "decisions" (
   "ordinal" UINTEGER NOT NULL,
   "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
-  "choices" STRUCT("campaign_id" VARCHAR, "message_id" VARCHAR, "occurrence" VARCHAR, "material_id" VARCHAR, "material_propensity" DOUBLE, "slot" TIMESTAMP WITH TIME ZONE, "slot_propensity" DOUBLE, "channel" VARCHAR, "outcome" VARCHAR, "p_open" DOUBLE, "value_micros" BIGINT, "price_micros" BIGINT, "arm" VARCHAR, "is_explore" BOOLEAN)[] NOT NULL
+  "choices" STRUCT("campaign_id" VARCHAR, "message_id" VARCHAR, "occurrence" VARCHAR, "material_id" VARCHAR, "material_propensity" DOUBLE, "eligible" BLOB, "slot" TIMESTAMP WITH TIME ZONE, "slot_propensity" DOUBLE, "channel" VARCHAR, "outcome" VARCHAR, "p_open" DOUBLE, "value_micros" BIGINT, "price_micros" BIGINT, "arm" VARCHAR, "is_explore" BOOLEAN)[] NOT NULL
 );
 
 CREATE TABLE "dispatch_manifest" (
@@ -279,6 +279,35 @@ CREATE TABLE "dispatch_fallover" (
   "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1))
 );
 
+CREATE TABLE "dispatch_intake" (
+  "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "ordinal" UINTEGER NOT NULL,
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "occurrence" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("occurrence", '^[A-Za-z0-9_.:-]{1,64}$'))),
+  "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "topic" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("topic", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "address" VARCHAR NOT NULL CHECK (NOT (NOT (regexp_full_match("address", '[^\x00-\x1f\x7f]*') AND length("address") BETWEEN 1 AND 4096))),
+  "template_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("template_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "template_version" INTEGER NOT NULL CHECK (NOT ("template_version" < 1)),
+  "fields" VARCHAR NOT NULL,
+  "locale" VARCHAR,
+  "priority" VARCHAR NOT NULL CHECK (NOT ("priority" NOT IN ('high', 'medium', 'low'))),
+  "guarantee" VARCHAR NOT NULL CHECK (NOT ("guarantee" NOT IN ('at_most_once', 'at_least_once'))),
+  "send_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "not_before" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "not_after" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "timezone" VARCHAR NOT NULL,
+  "quiet_start" SMALLINT CHECK (NOT ("quiet_start" < 0 OR "quiet_start" > 23)),
+  "quiet_end" SMALLINT CHECK (NOT ("quiet_end" < 0 OR "quiet_end" > 23)),
+  "collapse_key" VARCHAR,
+  "ttl_s" INTEGER NOT NULL CHECK (NOT ("ttl_s" < 0 OR "ttl_s" > 2419200)),
+  "material_propensity" DOUBLE CHECK (NOT (NOT isfinite("material_propensity") OR "material_propensity" < 0 OR "material_propensity" > 1)),
+  "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1))
+);
+
 CREATE TABLE "delivery_ledger" (
   "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
   "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
@@ -305,4 +334,32 @@ CREATE TABLE "campaign_effects" (
   "n_converted" BIGINT NOT NULL CHECK (NOT ("n_converted" < 0)),
   "n_active_days" BIGINT NOT NULL CHECK (NOT ("n_active_days" < 0)),
   "n_unsubscribed" BIGINT NOT NULL CHECK (NOT ("n_unsubscribed" < 0))
+);
+
+CREATE TABLE "effects_mart" (
+  "night" VARCHAR NOT NULL,
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "audience" VARCHAR,
+  "side" VARCHAR NOT NULL CHECK (NOT ("side" NOT IN ('treated', 'holdout_global', 'holdout_campaign'))),
+  "arm" VARCHAR,
+  "material_id" VARCHAR CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "device_vendor" VARCHAR,
+  "country" VARCHAR,
+  "tenure" VARCHAR NOT NULL CHECK (NOT ("tenure" NOT IN ('new', 'known', 'unknown'))),
+  "send_hour" TIMESTAMP WITH TIME ZONE,
+  "n_pairs" BIGINT NOT NULL CHECK (NOT ("n_pairs" < 0)),
+  "n_planned" BIGINT NOT NULL CHECK (NOT ("n_planned" < 0)),
+  "n_sent" BIGINT NOT NULL CHECK (NOT ("n_sent" < 0)),
+  "n_delivered" BIGINT NOT NULL CHECK (NOT ("n_delivered" < 0)),
+  "n_displayed" BIGINT NOT NULL CHECK (NOT ("n_displayed" < 0)),
+  "n_bounced" BIGINT NOT NULL CHECK (NOT ("n_bounced" < 0)),
+  "n_opened" BIGINT NOT NULL CHECK (NOT ("n_opened" < 0)),
+  "n_influenced" BIGINT NOT NULL CHECK (NOT ("n_influenced" < 0)),
+  "n_conversions" BIGINT NOT NULL CHECK (NOT ("n_conversions" < 0)),
+  "conversion_value" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("conversion_value"))),
+  "n_unsubscribed" BIGINT NOT NULL CHECK (NOT ("n_unsubscribed" < 0)),
+  "n_complained" BIGINT NOT NULL CHECK (NOT ("n_complained" < 0)),
+  "n_pairs_converted" BIGINT NOT NULL CHECK (NOT ("n_pairs_converted" < 0)),
+  "pair_value" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("pair_value")))
 );

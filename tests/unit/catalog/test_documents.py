@@ -97,6 +97,18 @@ def test_a_transactional_ttl_ends_with_its_delivery(
         parse_document({**raw, "ttl_hours": MAX_TTL_HOURS + 1})
 
 
+def test_windows_of_credit_are_hours_up_to_a_week(samples: dict[tuple[str, str], AnyDocument]) -> None:
+    raw = json.loads(canonical(samples["campaign", "order_update"]))
+    for hours in (0, 168):
+        own = parse_document({**raw, "attribution": {"conversion_hours": hours}})
+        assert isinstance(own, Campaign)
+        assert own.attribution is not None
+        assert (own.attribution.conversion_hours, own.attribution.open_hours) == (hours, 24)
+    for wrong in ({"open_hours": 169}, {"open_hours": -1}, {"since": "sent"}, {"conversion": "Not one"}):
+        with pytest.raises(InvalidInput, match="attribution"):
+            parse_document({**raw, "attribution": wrong})
+
+
 CAMPAIGN = {
     "kind": "campaign",
     "id": "sale",

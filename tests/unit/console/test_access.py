@@ -7,7 +7,7 @@ import pytest
 from angelia.console.access import Role
 
 # What stands in a path; a page that names something else adds it here.
-NAMES = {"name": "price_drop", "action": "stop", "kind": "campaign"}
+NAMES = {"name": "price_drop", "action": "stop", "kind": "campaign", "ds": "2026-11-14", "branch": "replay-1"}
 PUBLIC = {("GET", "/static/{name}")}
 MAY = {"VIEWER": {Role.VIEWER}, "USER": set(Role), "OP": set(Role), "ADMIN": set(Role)}
 

@@ -85,6 +85,8 @@ def test_each_answer_has_its_meaning(
     [
         "https://fcm.googleapis.com.evil.example/a",
         "https://evilfcm.googleapis.com.example/",
+        "https://evilfcm.googleapis.com/a",
+        "https://evilpush.apple.com/a",
         "https://127.0.0.1/a",
         "http://fcm.googleapis.com/a",
         "https://u@fcm.googleapis.com/a",

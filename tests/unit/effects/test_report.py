@@ -122,6 +122,7 @@ def test_the_page_is_well_formed_and_says_everything(lake: Lake, night: Any) -> 
         "The plan's certificate",
         "Channel health",
         "Campaigns",
+        "What messages are credited with",
         "Data quality",
         "Made from",
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from angelia.commands.report import run_report
 from angelia.config import load_settings
+from angelia.effects.attribution.mart import TABLES
 from angelia.effects.panel import PANEL
 from angelia.effects.tables import ORDER, SQL, parse_checks
 from angelia.errors import InvalidInput
@@ -100,7 +101,7 @@ def test_hours_are_the_planned_day(lake: Lake, night: Any) -> None:
 
 
 def test_every_table_has_its_place_and_checks() -> None:
-    assert sorted(path.name for path in SQL.iterdir() if path.is_dir()) == sorted((*ORDER, *PANEL))
+    assert sorted(path.name for path in SQL.iterdir() if path.is_dir()) == sorted((*ORDER, *PANEL, *TABLES))
     for name in (*ORDER, *PANEL):
         assert parse_checks(name, (SQL / name / "checks.sql").read_text("utf-8"))
 

@@ -12,9 +12,12 @@ import pytest
 from sqlalchemy.engine import Engine
 from starlette.exceptions import StarletteDeprecationWarning
 
+from angelia.delivery.ledger.ledger import Owner
 from angelia.intake import api
 from angelia.intake.api import MAX_BODY_BYTES, create_app
+from angelia.intake.codes import Codes, Secret
 from angelia.intake.database import writing
+from angelia.intake.dispatching.batches import Batches
 from angelia.intake.keys import SCOPES, Keys
 from angelia.intake.message import now
 from angelia.intake.store import IntakeStore
@@ -27,11 +30,13 @@ with warnings.catch_warnings():
 
 SMALL = {"user_id": "anna", "campaign_id": "cart", "class": "marketing"}
 Ask = Callable[..., Any]
+SECRET = Secret(b"k" * 32)
 
 
 @pytest.fixture
 def server(engine: Engine, tmp_path: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(engine, tmp_path / "access.jsonl"), raise_server_exceptions=False) as client:
+    app = create_app(engine, tmp_path / "access.jsonl", Codes(engine, SECRET))
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 
@@ -92,6 +97,26 @@ def test_a_batch_has_a_verdict_for_each_item(ask: Ask) -> None:
     assert (refused_only.status_code, refused_only.json()["refused"]) == (200, 1)
 
 
+def test_a_code_is_asked_for_and_verified_by_its_scope(ask: Ask, tmp_path: Path) -> None:
+    body = {"user_id": "anna", "campaign_id": "login", "network": "192.0.2.7"}
+    made = ask("POST", "/v1/codes", body)
+    assert made.status_code == 202
+    again = ask("POST", "/v1/codes", body)
+    assert (again.status_code, again.json()["error"]["code"]) == (429, "cool_down")
+    assert 28 <= int(again.headers["retry-after"]) <= 30
+    code = SECRET.code(made.json()["id"], "anna")
+    path = f"/v1/codes/{made.json()['id']}:verify"
+    assert ask("POST", path, {"code": code}, scopes=("write",)).status_code == 403
+    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
+    assert ask("POST", path, {"code": wrong}).json() == {"verified": False, "attempts_left": 4}
+    assert ask("POST", path, {"code": code}, client="bank").json() == {"verified": False, "attempts_left": 0}
+    assert ask("POST", path, {"code": code}).json() == {"verified": True, "attempts_left": 0}
+    view = ask("GET", f"/v1/messages/{made.json()['id']}").json()
+    assert view["variables"] == {"code": f"otp:{made.json()['id']}"}
+    resent = ask("POST", f"/v1/messages/{made.json()['id']}:resend")
+    assert (resent.status_code, resent.json()["error"]["code"]) == (409, "not_resendable")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
@@ -101,6 +126,11 @@ def test_a_batch_has_a_verdict_for_each_item(ask: Ask) -> None:
         ("POST", "/v1/messages:batch", b"[]", 422, "wrong_type"),
         ("GET", "/v1/messages/0", None, 404, "not_found"),
         ("DELETE", "/v1/messages/0", None, 404, "not_found"),
+        ("POST", "/v1/messages/0:resend", None, 404, "not_found"),
+        ("POST", "/v1/codes", b"{", 400, "not_json"),
+        ("POST", "/v1/codes", {"user_id": "a", "campaign_id": "c", "network": "x"}, 422, "format"),
+        ("POST", "/v1/codes", {"user_id": "a", "campaign_id": "c", "lives_s": 5}, 422, "invalid"),
+        ("POST", "/v1/codes/0:verify", {"code": "x"}, 422, "format"),
         ("GET", "/v1/messages?limit=0", None, 422, "invalid"),
         ("GET", "/v1/messages?from=yesterday", None, 422, "invalid"),
         ("GET", "/v1/messages?cursor=x'", None, 422, "invalid"),
@@ -141,7 +171,9 @@ def test_cancelling_twice_says_so_twice(ask: Ask, engine: Engine) -> None:
     for _ in range(2):
         answer = ask("DELETE", f"/v1/messages/{sent}")
         assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
-    assert [row["id"] for row in IntakeStore(engine).claim("d", now(), 9, 10**9)] == [taken]
+    batch, _ = Batches(engine, Owner.this_process(), 10**9).claim(now(), 9, "2026-11-26", "2026-11-28T04")
+    assert batch is not None
+    assert batch.members == (("shop", taken),)
     answer = ask("DELETE", f"/v1/messages/{taken}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_cancellable")
 
@@ -218,6 +250,9 @@ def test_the_document_names_every_answer(server: TestClient) -> None:
         ("get", "/v1/messages"),
         ("get", "/v1/messages/{message_id}"),
         ("delete", "/v1/messages/{message_id}"),
+        ("post", "/v1/messages/{message_id}:resend"),
+        ("post", "/v1/codes"),
+        ("post", "/v1/codes/{code_id}:verify"),
     }
     for operation in operations.values():
         assert {"401", "403", "500", "503"} <= set(operation["responses"])

@@ -1,4 +1,4 @@
-"""The store on each database: repeated keys, lists, cancelling, due messages, claims."""
+"""The store on each database: repeated keys, lists, cancelling, its tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from angelia.delivery.ledger.ledger import Owner
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.intake.database import Unavailable, connect, writing
+from angelia.intake.dispatching.batches import Batches
 from angelia.intake.message import Draft, Refusal
-from angelia.intake.store import Accepted, IntakeStore, due_query, effective_status, share_out
+from angelia.intake.store import Accepted, IntakeStore, effective_status
 from angelia.intake.tables import messages, schema
 from tests.unit.intake.conftest import HOUR_US, NOW_US
 
@@ -116,8 +118,9 @@ def test_only_a_waiting_message_is_cancelled(engine: Engine, draft: Make) -> Non
     assert isinstance(waiting, Accepted)
     assert isinstance(over, Accepted)
     assert isinstance(taken, Accepted)
-    (claimed,) = store.claim("d1", NOW_US, 1, HOUR_US)
-    assert claimed["id"] == taken.id
+    batch, _ = Batches(engine, Owner.this_process(), HOUR_US).claim(NOW_US, 1, "2026-11-26", "2026-11-28T04")
+    assert batch is not None
+    assert batch.members == (("shop", taken.id),)
     later = NOW_US + 5_000_000
     assert not store.cancel("bank", waiting.id, later)
     assert [store.cancel("shop", each.id, later) for each in (waiting, over, taken)] == [True, False, False]
@@ -126,73 +129,6 @@ def test_only_a_waiting_message_is_cancelled(engine: Engine, draft: Make) -> Non
     assert effective_status(row, later) == "expired"
     assert effective_status(row, later - 1) == "accepted"
     assert [listed["id"] for listed in store.newest("shop", later, status="expired")] == [over.id]
-
-
-def test_a_claim_is_one_claimants_until_it_lapses(any_engine: Engine, draft: Make) -> None:
-    store = IntakeStore(any_engine)
-    store.accept(
-        [draft(), draft(priority="high"), draft(send_at=at(NOW_US + HOUR_US)), draft(priority="low")]
-    )
-    first = store.claim("d1", NOW_US, 9, 60_000_000)
-    assert [row["priority"] for row in first] == [0, 1, 2]
-    assert store.claim("d2", NOW_US + 59_999_999, 9, 60_000_000) == []
-    lapsed = store.claim("d2", NOW_US + 60_000_000, 9, 60_000_000)
-    assert {row["id"] for row in lapsed} == {row["id"] for row in first}
-    assert store.hand_over("d1", first, NOW_US + 60_000_001) == 0
-    assert store.hand_over("d2", lapsed, NOW_US + 60_000_001) == 3
-    assert store.claim("d3", NOW_US + HOUR_US - 1, 9, 1) == []
-    assert len(store.claim("d3", NOW_US + HOUR_US, 9, 1)) == 1
-
-
-def test_claimants_racing_share_without_overlap(any_engine: Engine, draft: Make) -> None:
-    store, held = IntakeStore(any_engine), []
-    store.accept([draft(user_id=f"u{i}") for i in range(120)])
-    barrier = threading.Barrier(3)
-
-    def take(name: str) -> None:
-        barrier.wait()
-        while rows := store.claim(name, NOW_US + 1, 10, HOUR_US):
-            held.extend(row["id"] for row in rows)
-
-    threads = [threading.Thread(target=take, args=(f"d{i}",)) for i in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    held += [row["id"] for row in store.claim("last", NOW_US + 1, 999, HOUR_US)]
-    assert len(held) == len(set(held)) == 120
-
-
-def test_an_expired_message_is_not_claimed(engine: Engine, draft: Make) -> None:
-    store = IntakeStore(engine)
-    (kept,) = store.accept([draft(expires_at=at(NOW_US + 1_000_000))])
-    assert isinstance(kept, Accepted)
-    assert store.claim("d", NOW_US + 1_000_000, 9, HOUR_US) == []
-    row = store.get("shop", kept.id)
-    assert row is not None
-    assert (row["status"], row["is_open"]) == ("expired", 0)
-
-
-@pytest.mark.parametrize(
-    ("waiting", "limit", "shares"),
-    [
-        ([100, 100, 100], 10, [7, 2, 1]),
-        ([100, 0, 100], 10, [9, 0, 1]),
-        ([3, 100, 100], 10, [3, 6, 1]),
-        ([0, 1, 100], 10, [0, 1, 9]),
-        ([100, 100, 100], 1, [1, 0, 0]),
-        ([1, 1, 1], 10, [1, 1, 1]),
-    ],
-)
-def test_a_claim_starves_no_priority(waiting: list[int], limit: int, shares: list[int]) -> None:
-    assert share_out(waiting, limit) == shares
-
-
-def test_the_due_query_reads_one_range_of_its_index(engine: Engine) -> None:
-    text = due_query(0, NOW_US, 10).compile(engine, compile_kwargs={"literal_binds": True})
-    with engine.connect() as connection:
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
-    assert plan == ["SEARCH intake_messages USING INDEX intake_due (is_open=? AND priority=? AND due_us<?)"]
 
 
 def test_a_database_that_is_down_is_unavailable(engine: Engine, draft: Make) -> None:

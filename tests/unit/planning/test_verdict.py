@@ -12,20 +12,22 @@ from angelia.errors import Corrupt, GateClosed, NotFound
 from angelia.lake import Lake, numbered
 from angelia.planning.guard import guard
 from angelia.planning.verdict import OFFERED, Released, identified, release
-from angelia.quality.verdicts import CheckVerdict, store
+from angelia.quality.verdicts import CheckVerdict, load_with_seen, store
 from tests.planned_night import DS, SALE, decide, plan_a_night, put
 
 SEND, LEAVE = OFFERED["campaigns"]
 
 
 def check_plan(lake, *, success=True):
-    """Keep what the gate says of the newest plan."""
+    """Keep what the gate says of the newest plan, and what its invariants read beside it."""
     commits = (lake.require("decisions", ds=DS).citation(),)
     check = CheckVerdict(
         "plan", DS, "decisions", "decisions.sent.not_opted_out", None, "critical", success, False, 8,
         0 if success else 3, 0.0, 0.0, "people who refused the topic", "angelia quality rows", commits,
     )  # fmt: skip
-    store(lake, "plan", DS, [check])
+    features, catalog = lake.require("user_features", ds=DS), load_snapshot(lake, DS).commit
+    seen = {"user_features": [features.citation()], "catalog_snapshot": [catalog.citation()]}
+    store(lake, "plan", DS, [check], seen)
 
 
 @pytest.fixture
@@ -158,6 +160,7 @@ def test_from_a_plan_that_crashed_the_guard_nothing_is_emitted(held):
     with pytest.raises(GateClosed):
         guard(held, DS)
     put(held, "catalog_snapshot", rows, meta={"stopped": []})
+    check_plan(held)
     with pytest.raises(GateClosed, match=r"the guard of 2026-11-14 crashed .* nothing is emitted"):
         emitted(held)
 
@@ -191,7 +194,17 @@ def test_what_the_guard_rendered_from_is_what_is_emitted(held, name):
     """Another template or another attribute is another message."""
     commit = held.require(name, ds=DS)
     put(held, name, held.read(commit), meta={**commit.meta, "made": "again"})
+    with pytest.raises(GateClosed, match=f"the gate plan of {DS} judged {name}/ds={DS}@1#.*, not .*@2#"):
+        emitted(held)
+    check_plan(held)
     with pytest.raises(GateClosed, match=f"the guard of {DS} judged {name}/ds={DS}@1#.*, not .*@2#"):
+        emitted(held)
+
+
+def test_a_gate_that_read_no_catalog_releases_nothing(held):
+    checks, seen = load_with_seen(held, "plan", DS)
+    store(held, "plan", DS, checks, {**seen, "catalog_snapshot": []})
+    with pytest.raises(GateClosed, match=r"the gate plan of .* judged no commit of catalog_snapshot, not"):
         emitted(held)
 
 

@@ -13,15 +13,17 @@ from angelia.contracts.rows import valid_rows
 from angelia.errors import Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake
 from angelia.quality import run_gate
-from angelia.quality.gates import commits_for, gate_of
-from angelia.quality.judged import judged_lake
-from angelia.quality.verdicts import CheckVerdict, load, store
+from angelia.quality.covered import commits_for, stand_before, unjudged
+from angelia.quality.gates import gate_of
+from angelia.quality.judged import JudgedLake, judged_lake
+from angelia.quality.verdicts import CheckVerdict, load, load_with_seen, store
 from spark_jobs import JOBS
 from spark_jobs._session import open_judged
 
 DS = "2026-11-14"
 SOURCES = ("user_profiles", "user_endpoints", "user_preferences", "user_events")
 RECEIPTS = {"ds": DS, "source": "worker", "part": "p1"}
+OLD_RECEIPTS = {**RECEIPTS, "ds": "2026-11-08"}
 
 
 def put(lake: Lake, name: str, n: int = 40, **leaf: str) -> Commit:
@@ -31,7 +33,7 @@ def put(lake: Lake, name: str, n: int = 40, **leaf: str) -> Commit:
 
 
 def judge(lake: Lake, breach: str = "") -> None:
-    """Store the verdicts of one check a dataset, without the second that a check takes."""
+    """Store a verdict a dataset and what stood before, without the seconds of a check."""
     gate, found = gate_of("sources"), []
     for name in (*gate.required, *gate.optional):
         if commits := tuple(commit.citation() for commit in commits_for(lake, name, DS)):
@@ -50,7 +52,7 @@ def judge(lake: Lake, breach: str = "") -> None:
                 0.0,
             )
             found.append(CheckVerdict(*about, breach=breach, command="c", commits=commits))
-    store(lake, "sources", DS, found)
+    store(lake, "sources", DS, found, stand_before(lake, gate.windows, DS))
 
 
 @pytest.fixture
@@ -82,8 +84,11 @@ def test_a_commit_after_the_gate_is_not_read(judged: Lake, capsys: pytest.Captur
             f"user_events/ds={DS}: the gate sources of {DS} judged user_events/ds={DS}@1; a newer commit "
             "came in since and is not read; to read it, clear check_sources and all after it"
         )
+    day_before = put(judged, "user_events", ds="2026-11-13").citation()
     run_gate(judged, "sources", DS)
     assert bound(judged).require("user_events", ds=DS).number == 2
+    assert load_with_seen(judged, "sources", DS)[1]["user_events"] == (day_before,)
+    assert "user_events: of 1 days before 2026-11-14, 0 stand as" in capsys.readouterr().err
 
 
 def test_what_came_first_after_the_gate_is_not_read(judged: Lake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,19 +102,72 @@ def test_what_came_first_after_the_gate_is_not_read(judged: Lake, capsys: pytest
     assert capsys.readouterr().err.count("judged nothing there; a commit came in since") == 2
 
 
-def test_receipts_of_three_days_before_are_bound_too(judged: Lake) -> None:
-    for back, is_read in ((3, False), (4, True)):
+def test_receipts_are_bound_as_far_as_late_rows_reach(judged: Lake) -> None:
+    for back, is_read in ((3, False), (6, False), (7, True)):
         day = (date.fromisoformat(DS) - timedelta(days=back)).isoformat()
         put(judged, "push_receipts", **{**RECEIPTS, "ds": day})
         assert bool(bound(judged).partitions("push_receipts", ds=day)) == is_read
 
 
 def test_days_no_gate_looked_at_are_read_as_they_stand(judged: Lake) -> None:
-    put(judged, "user_events", ds="2026-11-13")
+    put(judged, "user_events", ds="2026-10-01")
     put(judged, "user_days")  # made after the gate, and another gate's
     reader = bound(judged)
-    assert reader.require("user_events", ds="2026-11-13").number == 1
+    assert reader.require("user_events", ds="2026-10-01").number == 1
     assert reader.require("user_days", ds=DS).number == 1
+
+
+def test_days_before_are_read_as_the_gate_noted_them(
+    judged: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, old = put(judged, "user_events", ds="2026-11-13"), put(judged, "push_receipts", **OLD_RECEIPTS)
+    judge(judged)
+    put(judged, "user_events", 41, ds="2026-11-13")
+    put(judged, "user_events", 41, ds="2026-11-12")  # there was nothing
+    put(judged, "user_events", 41, ds="2025-11-12")  # further back than any job of the night reads
+    put(judged, "push_receipts", 41, **OLD_RECEIPTS)
+    reader = bound(judged)
+    assert reader.require("user_events", ds="2026-11-13") == first
+    assert reader.head("user_events", ds="2026-11-12") is None
+    assert [leaf["ds"] for leaf in reader.partitions("user_events")] == ["2025-11-12", "2026-11-13", DS]
+    assert reader.require("push_receipts", **OLD_RECEIPTS) == old
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f"user_events/ds=2026-11-13: the gate sources of {DS} noted user_events/ds=2026-11-13@1; a newer "
+        "commit came in since and is not read; to read it, clear check_sources and all after it"
+    )
+    judge(judged)
+    assert bound(judged).require("user_events", ds="2026-11-13").number == 2
+
+
+def test_user_days_before_are_bound_by_their_gate(judged: Lake) -> None:
+    put(judged, "user_days", ds="2026-11-10")
+    before = stand_before(judged, gate_of("features").windows, DS)
+    put(judged, "user_days", 41, ds="2026-11-10")
+    reader = JudgedLake(judged, DS, {"features": []}, {"features": before})
+    assert reader.require("user_days", ds="2026-11-10").number == 1
+    assert bound(judged).require("user_days", ds="2026-11-10").number == 2, "jobs before it make them anew"
+
+
+def test_a_gate_counts_days_before_that_none_passed(judged: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    days = ("2026-11-10", "2026-11-11", "2026-11-12", "2026-11-13")
+    for day in days:
+        put(judged, "user_events", ds=day)
+    for day in days[1:]:
+        cited = (judged.require("user_events", ds=day).citation(),)
+        check = CheckVerdict(
+            "sources", day, "user_events", "user_events.x", None, "critical", day != days[1], False,
+            None, None, None, 0.0, "bad", "c", cited,
+        )  # fmt: skip
+        store(judged, "sources", day, [check])
+    put(judged, "user_events", 41, ds=days[2])
+    replay = Lake(judged.store, "replay-x")  # main's days were judged on main
+    for lake in (judged, replay):
+        seen = stand_before(lake, gate_of("sources").windows, DS)
+        assert list(unjudged(lake, "sources", DS, seen)) == [
+            f"user_events: of 4 days before {DS}, 1 stand as their own gate passed them; 1 changed "
+            f"since ({days[2]}); 1 closed ({days[1]}); 1 never judged ({days[0]}): they are read as they "
+            f"stand now; to judge one, run `angelia quality check --gate sources --ds {days[2]}`"
+        ]
 
 
 def test_writing_goes_on_with_the_next_number(judged: Lake) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -208,6 +209,17 @@ def test_every_considered_pair_has_one_outcome(decisions) -> None:
     for row in decisions:
         is_sent = row["outcome"] == "sent"
         assert (row["slot"] is not None, row["channel"] is not None) == (is_sent, is_sent)
+
+
+def test_each_choice_tells_what_it_was_drawn_from(nights: dict[int, Lake], decisions) -> None:
+    materials = nights[8].require("decisions", ds=DS).meta["materials"]
+    assert materials == {one["id"]: one["materials"] for one in sorted(CAMPAIGNS, key=lambda one: one["id"])}
+    for row in decisions:
+        bits = np.unpackbits(np.frombuffer(row["eligible"], np.uint8)).tolist()
+        names = materials[row["campaign_id"]]
+        assert bits[: len(names)] == [1] * len(names)
+        assert not any(bits[len(names) :])
+        assert row["material_id"] in names
 
 
 def test_caps_and_gap_hold_over_pushes_and_pending(decisions) -> None:

@@ -1,0 +1,111 @@
+"""SQL databases by address: SQLite, PostgreSQL, MariaDB; troubles in one line.
+
+The catalog and the intake connect here. Surprise: SQLite begins explicitly (`BEGIN IMMEDIATE` for writes),
+since its driver would neither put DDL into a transaction nor take the lock early, and a later one may fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from angelia.errors import AngeliaError, InvalidInput
+
+WAIT_S = 30
+# SQLAlchemy's drivers for plain addresses are others than the ones we ship.
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+
+
+def address(url: str, variable: str) -> URL:
+    """Return a parsed address with the driver we ship.
+
+    Raises:
+        InvalidInput: it is no SQLAlchemy URL; the message names the variable, not the address.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise _no_url(variable) from None
+    return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+
+
+def make_engine(
+    url: str,
+    variable: str,
+    title: str,
+    *,
+    connect_s: int,
+    options: Mapping[str, Any],
+    on_server: Mapping[str, Any] | None = None,
+    pragmas: Sequence[str] = (),
+) -> Engine:
+    """Return an engine; a SQLite file's folder is made if absent, and nothing is connected yet.
+
+    Args:
+        variable: the setting that holds the address, and `title`: the database in words, for messages.
+        connect_s: how long a server may take to answer.
+        options: of SQLAlchemy's engine; `on_server` those for servers alone.
+        pragmas: of each SQLite connection.
+
+    Raises:
+        InvalidInput: the address is not a SQLAlchemy URL, or its driver is not installed.
+        AngeliaError: the folder cannot be made.
+    """
+    parsed = address(url, variable)
+    given: dict[str, Any] = dict(options)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            if not parsed.database or parsed.database == ":memory:":
+                raise InvalidInput(
+                    f"{title} cannot live in memory", fix=f"give {variable} a file: sqlite:////path/name.db"
+                )
+            Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+            given["connect_args"] = {"timeout": WAIT_S, "check_same_thread": False}
+        elif parsed.get_driver_name() in ("psycopg", "pymysql"):
+            given |= {"connect_args": {"connect_timeout": connect_s}} | dict(on_server or {})
+        engine = sa.create_engine(parsed, **given)
+    except (ArgumentError, NoSuchModuleError):
+        raise _no_url(variable) from None
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"{variable} needs the driver {error.name}", fix=f"pip install {error.name}"
+        ) from None
+    except OSError as error:
+        raise AngeliaError(
+            f"cannot make the folder of {title}: {error.strerror}",
+            fix=f"give {variable} a file in a folder that can be written",
+        ) from None
+    if engine.dialect.name == "sqlite":
+
+        def prepare(connection: Any, _record: object) -> None:
+            connection.isolation_level = None  # the driver begins nothing by itself
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+
+        sa.event.listen(engine, "connect", prepare)
+        sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection in a transaction that writes."""
+    with engine.execution_options(angelia_write=True).begin() as connection:
+        yield connection
+
+
+def _begin(connection: Connection) -> None:
+    is_writer = connection.get_execution_options().get("angelia_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+
+def _no_url(variable: str) -> InvalidInput:
+    return InvalidInput(
+        f"{variable} is no SQLAlchemy URL", fix="e.g. sqlite:////path/name.db or postgresql://user@host/name"
+    )

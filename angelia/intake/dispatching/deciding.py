@@ -1,0 +1,296 @@
+"""Who of a batch is sent what: campaign, consent, holdouts, quiet hours, address, material.
+
+Grain: message. Pure but for its arguments; reads and writes nothing. The rules are those of the night's plan;
+what differs is that the hour is now. Surprise: a message that may not go now for its hour alone comes back
+when the hour is over; every other refusal is final, under a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import zoneinfo
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from angelia.catalog.documents import Campaign, Template
+from angelia.catalog.snapshot import Catalog
+from angelia.contracts.ids import dispatch_id, message_id, uniform, user_keys
+from angelia.contracts.outcomes import (
+    HOLDOUT_CAMPAIGN,
+    HOLDOUT_GLOBAL,
+    NO_MATERIAL,
+    OPTED_OUT,
+    SUPPRESSED,
+    UNREACHABLE,
+)
+from angelia.contracts.sending import Micros
+from angelia.delivery.sending.windows import quiet_now
+from angelia.intake.codes import MARK
+from angelia.intake.dispatching.people import Person
+from angelia.intake.store import Row
+from angelia.intake.tables import PRIORITIES
+from angelia.matching import assign_arms, buckets
+from angelia.templates.rendering import field_values
+
+HOUR_US = 3_600_000_000
+MARKETING_WINDOW_H = 2  # as the night's: so long after it may go a marketing message is tried
+OCCURRENCE = "intake-"
+# Reasons beside the plan's words, in the order in which they are asked.
+UNKNOWN_CAMPAIGN, OTHER_CLASS, NOT_RUNNING = "unknown_campaign", "other_class", "campaign_not_running"
+UNKNOWN_PERSON, NOT_PLAIN, QUIET_HOURS, SEND_WINDOW = (
+    "unknown_person", "variables_not_plain", "quiet_hours", "send_window",
+)  # fmt: skip
+EXPIRED, NO_CODE = "expired", "no_code_in_template"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A message that may be sent: its manifest row, and whether caps hold for it."""
+
+    message: Row
+    row: dict[str, Any]
+    is_marketing: bool
+    deadline: Micros
+    vendor: str | None
+
+
+@dataclass
+class Verdicts:
+    """What was decided of a batch."""
+
+    chosen: list[Chosen] = field(default_factory=list)
+    refused: list[tuple[Row, str]] = field(default_factory=list)
+    postponed: list[tuple[Row, Micros, str]] = field(default_factory=list)
+
+
+def decide(
+    catalog: Catalog,
+    people: Mapping[str, Person],
+    addresses: Mapping[tuple[str, str], str],
+    rows: Sequence[Row],
+    now: Micros,
+) -> Verdicts:
+    """Return the verdict on each message of a batch; caps are asked afterwards."""
+    verdicts = Verdicts()
+    for row in rows:
+        campaign = catalog.campaigns.get(row["campaign_id"])
+        person = people.get(row["user_id"])
+        reason = _refusal(catalog, campaign, person, row, now)
+        if reason is not None:
+            verdicts.refused.append((row, reason))
+            continue
+        assert campaign is not None
+        assert person is not None
+        deadline = deadline_of(row, campaign)
+        closed = _closed_until(catalog, campaign, person, now)
+        if closed is not None:
+            until, why = closed
+            if until < deadline:
+                verdicts.postponed.append((row, until, why))
+            else:
+                verdicts.refused.append((row, why))
+            continue
+        made = _row(catalog, campaign, person, addresses, row, now, deadline)
+        if isinstance(made, str):
+            verdicts.refused.append((row, made))
+        else:
+            is_marketing = not campaign.is_transactional
+            verdicts.chosen.append(Chosen(row, made, is_marketing, deadline, person["device_vendor"]))
+    return verdicts
+
+
+def deadline_of(row: Row, campaign: Campaign) -> Micros:
+    """Return the instant after which a message is not sent any more."""
+    last = int(row["send_us"]) + campaign.ttl_hours * HOUR_US
+    return min(last, row["expires_us"]) if row["expires_us"] else last
+
+
+def is_code(row: Row) -> bool:
+    """Say whether a message carries a one-time code."""
+    return f'"otp:{row["id"]}"' in row["variables"]
+
+
+def occurrence_of(message: str) -> str:
+    """Return the occurrence of an intake's message: each is its own."""
+    return f"{OCCURRENCE}{message}"
+
+
+def _refusal(
+    catalog: Catalog, campaign: Campaign | None, person: Person | None, row: Row, now: Micros
+) -> str | None:
+    """Return why a message is never sent, None if it may be."""
+    if campaign is None:
+        return UNKNOWN_CAMPAIGN
+    # What exempts from consent and caps is the operator's word in the catalog, never the client's.
+    if campaign.is_transactional is not (row["class"] == "transactional"):
+        return OTHER_CLASS
+    if now >= deadline_of(row, campaign):
+        return EXPIRED
+    if person is None:
+        return UNKNOWN_PERSON
+    if not campaign.start_date <= _local(person, now).date() <= campaign.end_date:
+        return NOT_RUNNING
+    if person["is_suppressed"]:
+        return SUPPRESSED
+    if campaign.is_transactional:
+        return None
+    if campaign.topic in (person["opted_out_topics"] or ()):
+        return OPTED_OUT
+    key = user_keys([row["user_id"]])
+    if buckets(key, catalog.policy.holdout.salt)[0] < catalog.policy.holdout.share_pct:
+        return HOLDOUT_GLOBAL
+    if buckets(key, f"holdout {campaign.id}")[0] < campaign.holdout_pct:
+        return HOLDOUT_CAMPAIGN
+    return None
+
+
+def _closed_until(
+    catalog: Catalog, campaign: Campaign, person: Person, now: Micros
+) -> tuple[Micros, str] | None:
+    """Return until when and why the person's hour is closed to a campaign; None if it is open."""
+    until, why = now, ""
+    quiet = catalog.policy.quiet_hours
+    # Twice: the window may open in quiet hours, and quiet hours end outside the window.
+    for _ in range(2):
+        if campaign.send_window is not None:
+            opens = _window_opens(person, campaign.send_window.start, campaign.send_window.end, until)
+            until, why = (opens, SEND_WINDOW) if opens > until else (until, why)
+        if quiet is not None and not campaign.is_transactional:
+            is_quiet, ends = quiet_now(person["timezone"], quiet.start, quiet.end, until)
+            until, why = (ends, QUIET_HOURS) if is_quiet else (until, why)
+    return (until, why) if until > now else None
+
+
+def _window_opens(person: Person, start: int, end: int, at: Micros) -> Micros:
+    """Return the instant from `at` on at which a window of local hours is open."""
+    local = _local(person, at)
+    if start <= local.hour < end:
+        return at
+    day = local.date() if local.hour < start else local.date() + timedelta(days=1)
+    opens = datetime(day.year, day.month, day.day, start, tzinfo=local.tzinfo)
+    return int(opens.timestamp() * 1e6)
+
+
+def _local(person: Person, at: Micros) -> datetime:
+    return datetime.fromtimestamp(at / 1e6, UTC).astimezone(_zone(person["timezone"]))
+
+
+def _zone(name: str) -> zoneinfo.ZoneInfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return zoneinfo.ZoneInfo("UTC")
+
+
+def _row(
+    catalog: Catalog,
+    campaign: Campaign,
+    person: Person,
+    addresses: Mapping[tuple[str, str], str],
+    row: Row,
+    now: Micros,
+    deadline: Micros,
+) -> dict[str, Any] | str:
+    """Return the manifest row of a message, or why there is none."""
+    user = row["user_id"]
+    given = json.loads(row["variables"])
+    if any(isinstance(value, bool) or not isinstance(value, str | int | float) for value in given.values()):
+        return NOT_PLAIN
+    # The mark of a one-time code is its own message's, and means nothing in another.
+    if any(
+        isinstance(value, str) and MARK.search(value) and value != f"otp:{row['id']}"
+        for value in given.values()
+    ):
+        return NOT_PLAIN
+    materials = _materials(catalog, campaign, person, _local(person, now).date())
+    if not materials:
+        return NO_MATERIAL
+    occurrence = occurrence_of(row["id"])
+    drawn = uniform(user_keys([user]), catalog.policy.salt, "intake", campaign.id, occurrence)[0]
+    material = catalog.materials[materials[int(drawn * len(materials))]]
+    template, version = catalog.template_of(material.id)
+    channel = _channel(catalog, campaign, template, addresses, row)
+    if channel is None:
+        return UNREACHABLE
+    body, fields = template.model_dump(mode="json"), material.model_dump(mode="json")
+    if is_code(row) and "code" not in template.variables:
+        return NO_CODE
+    values = field_values(body, fields, campaign.id, person)
+    # A client's variables stand before the material's, for the template's own names only.
+    values |= {name: value for name, value in given.items() if name in template.variables}
+    message = message_id(campaign.id, user, occurrence)
+    address = addresses[user, channel]
+    is_transactional, quiet = campaign.is_transactional, catalog.policy.quiet_hours
+    closes = deadline if is_transactional else min(deadline, now + MARKETING_WINDOW_H * HOUR_US)
+    return {
+        "dispatch_id": dispatch_id(message, channel, address),
+        "message_id": message,
+        "user_id": user,
+        "ordinal": person["ordinal"],
+        "campaign_id": campaign.id,
+        "occurrence": occurrence,
+        "material_id": material.id,
+        "topic": campaign.topic,
+        "channel": channel,
+        "address": address,
+        "template_id": template.id,
+        "template_version": version,
+        "fields": json.dumps(values, sort_keys=True, ensure_ascii=False),
+        "locale": person["locale"],
+        "priority": PRIORITIES[row["priority"]],
+        "guarantee": campaign.guarantee,
+        "send_ts": _instant(now),
+        "not_before": _instant(now),
+        "not_after": _instant(closes),
+        "timezone": person["timezone"],
+        "quiet_start": None if is_transactional or quiet is None else quiet.start,
+        "quiet_end": None if is_transactional or quiet is None else quiet.end,
+        "collapse_key": campaign.id,
+        "ttl_s": max(1, (deadline - now) // 1_000_000),
+        "material_propensity": 1.0 / len(materials),
+        "slot_propensity": None,
+    }
+
+
+def _materials(catalog: Catalog, campaign: Campaign, person: Person, day: date) -> list[str]:
+    """Return the materials that a person may be shown: of their arm, language and day.
+
+    Materials with an audience of their own are the night's: nobody evaluates audiences here.
+    """
+    names = campaign.materials
+    if campaign.experiment:
+        experiment = catalog.experiments[campaign.experiment]
+        shares = [arm.share_pct for arm in experiment.arms]
+        arm = experiment.arms[int(assign_arms(user_keys([person["user_id"]]), experiment.salt, shares)[0])]
+        names = arm.materials or names
+    return [
+        name
+        for name in names
+        if (material := catalog.materials[name]).is_valid_on(day)
+        and (material.locales is None or person["locale"] in material.locales)
+        and material.audience is None
+    ]
+
+
+def _channel(
+    catalog: Catalog,
+    campaign: Campaign,
+    template: Template,
+    addresses: Mapping[tuple[str, str], str],
+    row: Row,
+) -> str | None:
+    """Return the first channel of the client's or the campaign's that reaches the person."""
+    wanted = row["channels"].split(",") if row["channels"] else campaign.channels
+    for name in wanted:
+        channel = catalog.channels.get(name)
+        if channel is None or not channel.enabled or not channel.quota_per_minute:
+            continue
+        if name in template.channels and (row["user_id"], name) in addresses:
+            return str(name)
+    return None
+
+
+def _instant(at: Micros) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)

@@ -1,0 +1,167 @@
+"""Batches of due messages on each database: claimed by one, taken over, shared out, noted."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from angelia.delivery.ledger.ledger import Owner
+from angelia.intake.dispatching.batches import Batch, Batches, Lost, Send, due_query, share_out
+from angelia.intake.dispatching.steps import Step
+from angelia.intake.message import Draft
+from angelia.intake.store import Accepted, IntakeStore
+from tests.unit.intake.conftest import HOUR_US, NOW_US
+from tests.unit.intake.test_store import at
+
+Make = Callable[..., Draft]
+DS, HOUR = "2026-11-26", "2026-11-28T04"
+LEASE_US = 60_000_000
+
+
+def of(engine: Engine) -> Batches:
+    return Batches(engine, Owner.this_process(), LEASE_US)
+
+
+def claim(batches: Batches, now_us: int, limit: int = 9, *priorities: int) -> Batch | None:
+    return batches.claim(now_us, limit, DS, HOUR, priorities or (0, 1, 2))[0]
+
+
+def test_a_batch_is_one_dispatchers_until_it_lapses(any_engine: Engine, draft: Make) -> None:
+    store, batches = IntakeStore(any_engine), of(any_engine)
+    store.accept(
+        [draft(), draft(priority="high"), draft(send_at=at(NOW_US + HOUR_US)), draft(priority="low")]
+    )
+    first = claim(batches, NOW_US)
+    assert first is not None
+    assert [row["priority"] for row in batches.rows(first)] == [0, 1, 2]
+    assert claim(batches, NOW_US + LEASE_US) is None
+    assert batches.take_over(NOW_US + LEASE_US - 1) is None
+    second = batches.take_over(NOW_US + LEASE_US)
+    assert second == replace(first, holder=second.holder if second else "", tries=1)
+    with pytest.raises(Lost):
+        batches.note(first, [], [], is_over=True)
+    assert second is not None
+    batches.note(second, [], [], is_over=True)
+    assert batches.take_over(NOW_US + HOUR_US) is None
+    later = claim(batches, NOW_US + HOUR_US)
+    assert later is not None
+    assert len(later.members) == 1
+
+
+def test_a_dead_dispatchers_batch_is_taken_over_at_once(engine: Engine, draft: Make) -> None:
+    IntakeStore(engine).accept([draft()])
+    dead = replace(Owner.this_process(), started="1")
+    batch = claim(Batches(engine, dead, LEASE_US), NOW_US)
+    assert batch is not None
+    taken = of(engine).take_over(NOW_US + 1)
+    assert taken is not None
+    assert taken.members == batch.members
+    of(engine).rest(taken, NOW_US + 5)
+    assert of(engine).take_over(NOW_US + 4) is None
+    assert of(engine).take_over(NOW_US + 5) is not None
+    assert os.getpid() == Owner.this_process().pid
+
+
+def test_dispatchers_racing_share_without_overlap(any_engine: Engine, draft: Make) -> None:
+    store, held = IntakeStore(any_engine), []
+    store.accept([draft(user_id=f"u{i}") for i in range(120)])
+    barrier = threading.Barrier(3)
+
+    def take() -> None:
+        barrier.wait()
+        while batch := claim(of(any_engine), NOW_US + 1, 10):
+            held.extend(batch.members)
+
+    threads = [threading.Thread(target=take) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    last = claim(of(any_engine), NOW_US + 1, 999)
+    held += last.members if last else ()
+    assert len(held) == len(set(held)) == 120
+
+
+def test_an_expired_message_is_in_no_batch(engine: Engine, draft: Make) -> None:
+    store = IntakeStore(engine)
+    (kept,) = store.accept([draft(expires_at=at(NOW_US + 1_000_000))])
+    assert isinstance(kept, Accepted)
+    assert of(engine).claim(NOW_US + 1_000_000, 9, DS, HOUR) == (None, 1)
+    row = store.get("shop", kept.id)
+    assert row is not None
+    assert (row["status"], row["is_open"]) == ("expired", 0)
+    assert [step["reason"] for step in store.steps("shop", [kept.id])[kept.id]] == ["expired"]
+
+
+def test_a_lane_of_high_messages_takes_no_other(engine: Engine, draft: Make) -> None:
+    IntakeStore(engine).accept([draft(priority=name) for name in ("low", "medium", "high")])
+    batch = claim(of(engine), NOW_US, 9, 0)
+    assert batch is not None
+    assert [row["priority"] for row in of(engine).rows(batch)] == [0]
+
+
+def test_what_is_postponed_is_due_again_later(engine: Engine, draft: Make) -> None:
+    store, batches = IntakeStore(engine), of(engine)
+    store.accept([draft(), draft(user_id="u2")])
+    batch = claim(batches, NOW_US)
+    assert batch is not None
+    one, two = batches.rows(batch)
+    send = Send("0" * 32, "shop", one["id"], "u1", "cart", NOW_US)
+    batches.reserve(batch, [send, replace(send, message_id="1" * 32)])
+    queued = Step("shop", one["id"], "queued", NOW_US, "queued", channel="fcm")
+    batches.seal(batch, [queued], [(two, NOW_US + HOUR_US, "quiet_hours")], ["1" * 32], NOW_US)
+    assert batches.sent_to(["u1"], NOW_US) == [(send, True)]
+    assert claim(batches, NOW_US + HOUR_US - 1) is None
+    assert [row["id"] for row in batches.rows(batch)] == [one["id"]]
+    again = claim(batches, NOW_US + HOUR_US)
+    assert again is not None
+    assert again.members == (("shop", two["id"]),)
+
+
+def test_a_step_is_noted_once_and_never_goes_back(any_engine: Engine, draft: Make) -> None:
+    store, batches = IntakeStore(any_engine), of(any_engine)
+    store.accept([draft()])
+    batch = claim(batches, NOW_US)
+    assert batch is not None
+    (_, message), *_ = batch.members
+    sent = Step("shop", message, "sent", NOW_US + 5, "sent", channel="fcm")
+    failed = Step("shop", message, "failed", NOW_US + 4, "failed", "gone:x", "sms")
+    batches.note(batch, [sent, failed], [], is_over=False)
+    batches.note(batch, [sent, failed], [], is_over=True)
+    opened = Step("shop", message, "opened", NOW_US + 9, "opened", channel="fcm")
+    assert batches.note_receipts([opened]) == 1
+    assert batches.note_receipts([opened, replace(opened, step="delivered", status="delivered")]) == 1
+    row = store.get("shop", message)
+    assert row is not None
+    assert (row["status"], row["status_us"]) == ("opened", NOW_US + 9)
+    noted = store.steps("shop", [message])[message]
+    assert [step["step"] for step in noted] == ["failed", "sent", "delivered", "opened"] or [
+        step["step"] for step in noted
+    ] == ["failed", "sent", "opened", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "limit", "shares"),
+    [
+        ([100, 100, 100], 10, [7, 2, 1]),
+        ([100, 0, 100], 10, [9, 0, 1]),
+        ([3, 100, 100], 10, [3, 6, 1]),
+        ([0, 1, 100], 10, [0, 1, 9]),
+        ([100, 100, 100], 1, [1, 0, 0]),
+        ([1, 1, 1], 10, [1, 1, 1]),
+    ],
+)
+def test_a_claim_starves_no_priority(waiting: list[int], limit: int, shares: list[int]) -> None:
+    assert share_out(waiting, limit) == shares
+
+
+def test_the_due_query_reads_one_range_of_its_index(engine: Engine) -> None:
+    text = due_query(0, NOW_US, 10).compile(engine, compile_kwargs={"literal_binds": True})
+    with engine.connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    assert plan == ["SEARCH intake_messages USING INDEX intake_due (is_open=? AND priority=? AND due_us<?)"]

@@ -1,0 +1,203 @@
+"""Due messages through the worker: sent once, and every step comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from angelia.contracts import arrow, dataset
+from angelia.contracts.ids import dispatch_id, message_id
+from angelia.delivery.manifest import sample_plan
+from angelia.delivery.manifest.parts import INTAKE
+from angelia.errors import NotFound
+from angelia.intake.dispatching import sample_night
+from angelia.intake.dispatching.deciding import occurrence_of
+from angelia.intake.message import Draft, Refusal, again, now
+from angelia.intake.store import Accepted
+from tests.unit.delivery.conftest import error
+from tests.unit.delivery.given import LOST, OK, stop
+from tests.unit.intake.dispatching import Bench, bench
+
+__all__ = ["bench"]
+ORDER = {"campaign_id": "order", "class": "transactional"}
+
+
+def with_policy(**changes: Any) -> list[dict[str, Any]]:
+    return [each | changes if each["kind"] == "policy" else each for each in sample_night.DOCUMENTS]
+
+
+def test_what_is_due_is_sent_once_and_says_so(bench: Bench) -> None:
+    bench.night()
+    sale, order = bench.accept(
+        {"variables": {"item": "lamp", "unknown": 1}}, {**ORDER, "user_id": "u0000001", "priority": "high"}
+    )
+    report = bench.dispatch()
+    assert bench.states([sale, order]) == ["sent", "sent"]
+    assert bench.steps(sale) == [("queued", "fcm"), ("sent", "fcm")]
+    titles = sorted(message["notification"]["title"] for message in bench.wire.sent)
+    assert titles == ["About lamp", "About something"]
+    assert report.steps["sent"] == 2
+    assert bench.dispatch().batches == 0
+    assert len(bench.wire.sent) == 2
+    assert len(bench.lake.partitions("delivery_ledger")) == 2
+    assert len(bench.lake.partitions(INTAKE)) == report.batches
+
+
+def test_each_refusal_is_counted_under_its_reason(bench: Bench) -> None:
+    bench.night(
+        4, features={"opted_out_topics": [[], ["promo"], [], []], "is_suppressed": [False] * 3 + [True]}
+    )
+    given = {
+        "unknown_campaign": {"campaign_id": "nothing"},
+        "other_class": {"class": "transactional"},
+        "unknown_person": {"user_id": "nobody"},
+        "opted_out": {"user_id": "u0000001"},
+        "suppressed": {**ORDER, "user_id": "u0000003"},
+        "unreachable": {"channels": ["sms"]},
+        "variables_not_plain": {"variables": {"item": [1]}},
+    }
+    ids = bench.accept(*given.values())
+    report = bench.dispatch()
+    assert bench.states(ids) == ["refused"] * len(given)
+    assert [bench.steps(message) for message in ids] == [[("refused", reason)] for reason in given]
+    assert {f"refused: {reason}": 1 for reason in given} == dict(report.steps)
+    assert bench.wire.sent == []
+    assert bench.lake.partitions(INTAKE) == []
+
+
+def test_a_transactional_message_passes_refused_topics(bench: Bench) -> None:
+    bench.night(2, features={"opted_out_topics": [["promo"], ["promo"]]})
+    ids = bench.accept(ORDER, {"user_id": "u0000001"})
+    bench.dispatch()
+    assert bench.states(ids) == ["sent", "refused"]
+
+
+def test_what_the_provider_says_becomes_a_step(bench: Bench) -> None:
+    bench.night(3)
+    ids = bench.accept(*({"user_id": f"u000000{i}"} for i in range(3)))
+    answers = [OK, LOST, error(404, "UNREGISTERED")]
+    bench.wire.script = lambda message: answers[int(message["token"][8:16])]
+    report = bench.dispatch()
+    assert bench.states(ids) == ["sent", "ambiguous", "failed"]
+    assert bench.steps(ids[2])[-1] == ("failed", "gone:UNREGISTERED")
+    assert report.steps["ambiguous: no_answer"] == 1
+    # Nobody knows of the second: it may be there, so it uses room; the third one's room is free again.
+    assert len(bench.batches().sent_to(["u0000001", "u0000002"], 0)) == 1
+
+
+def test_a_stopped_campaign_fails_and_says_so(bench: Bench) -> None:
+    bench.night()
+    (message,) = bench.accept({})
+    stop(bench.lake, "sale")
+    bench.dispatch()
+    assert bench.steps(message)[-1] == ("failed", "stopped")
+    assert bench.wire.sent == []
+
+
+def test_caps_count_what_the_intake_sent_before(bench: Bench) -> None:
+    bench.night(documents=with_policy(caps=[{"messages": 2, "days": 7}]))
+    first = bench.accept({}, {**ORDER})
+    bench.dispatch()
+    second = bench.accept({}, {}, {**ORDER})
+    bench.dispatch()
+    assert bench.states(first) == ["sent", "sent"]
+    assert sorted(bench.states(second)) == ["refused", "sent", "sent"]
+    assert bench.steps(second[1]) == [("refused", "capped")]
+
+
+def test_caps_count_what_the_nights_plan_will_send(bench: Bench) -> None:
+    today = datetime.now(UTC)
+    bench.night(documents=with_policy(caps=[{"messages": 1, "days": 1}]))
+    changes = {"user_id": lambda number: f"u{number:07d}", "campaign_id": "sale"}
+    rows = sample_plan.rows(0, 1, today + timedelta(hours=3), **changes)
+    with bench.lake.attempt(
+        "dispatch_manifest", ds=(today - timedelta(days=1)).date().isoformat()
+    ) as attempt:
+        attempt.write(rows, "part-0000.parquet", keys={"send_hour": "x", "channel": "fcm", "priority": "low"})
+        attempt.publish()
+    planned, free = bench.accept({}, {"user_id": "u0000001"})
+    bench.dispatch()
+    assert bench.states([planned, free]) == ["refused", "sent"]
+    assert bench.steps(planned) == [("refused", "capped")]
+
+
+def test_quiet_hours_put_a_message_off_until_they_end(bench: Bench) -> None:
+    hour = datetime.now(UTC).hour
+    quiet = {"start": hour, "end": (hour + 2) % 24}
+    bench.night(documents=with_policy(quiet_hours=quiet))
+    sale, order = bench.accept({}, ORDER)
+    report = bench.dispatch()
+    assert bench.states([sale, order]) == ["accepted", "sent"]
+    assert bench.steps(sale) == [("postponed", "quiet_hours")]
+    assert report.steps["postponed: quiet_hours"] == 1
+    row = bench.store.get("shop", sale)
+    assert row is not None
+    assert datetime.fromtimestamp(row["due_us"] / 1e6, UTC).hour == quiet["end"]
+    assert bench.store.cancel("shop", sale, row["due_us"] - 1)
+
+
+def test_a_channel_that_is_shut_holds_its_messages_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the real provider, which lacks its credentials
+    bench.night()
+    (message,) = bench.accept({})
+    report = bench.dispatch()
+    assert bench.states([message]) == ["queued"]
+    assert list(report.halted) == ["fcm"]
+    assert report.unfinished == 1
+    assert bench.batches().waiting(0) == {"due": 0, "open_batches": 1}
+
+
+def test_receipts_come_back_as_steps(bench: Bench) -> None:
+    bench.night()
+    (message,) = bench.accept({})
+    bench.dispatch()
+    key = message_id("sale", "u0000000", occurrence_of(message))
+    at = datetime.now(UTC).replace(microsecond=0)
+    rows = [
+        {"receipt_id": kind, "dispatch_id": dispatch_id(key, "fcm", "a"), "message_id": key,
+         "user_id": "u0000000", "campaign_id": "sale", "material_id": "plain", "channel": "fcm",
+         "kind": kind, "receipt_ts": at + timedelta(seconds=number), "sent_ts": at, "reason": None}
+        for number, kind in enumerate(("delivered", "opened"))
+    ]  # fmt: skip
+    ds = (at - timedelta(days=1)).date().isoformat()
+    with bench.lake.attempt("push_receipts", ds=ds, source="receive", part="x") as attempt:
+        attempt.write(pa.Table.from_pylist(rows, schema=arrow.schema(dataset("push_receipts"))), "a.parquet")
+        attempt.publish()
+    report = bench.dispatch()
+    assert report.steps["opened"] == 1
+    assert bench.states([message]) == ["opened"]
+    assert {step for step, _ in bench.steps(message)} == {"queued", "sent", "delivered", "opened"}
+
+
+def test_a_message_is_sent_again_once_if_it_may_be(bench: Bench) -> None:
+    bench.night()
+    ids = bench.accept({}, ORDER, {"user_id": "nobody"})
+    rows = [bench.store.get("shop", message) for message in ids]
+    assert [getattr(again(row or {}, now()), "code", "") for row in rows] == ["not_resendable"] * 3
+    bench.dispatch()
+    sale, order, nobody = (again(bench.store.get("shop", message) or {}, now()) for message in ids)
+    assert isinstance(sale, Refusal)
+    assert isinstance(order, Draft)
+    assert isinstance(nobody, Draft)
+    (first,), (second,) = (
+        bench.store.accept([order]),
+        bench.store.accept([replace(order, row=dict(order.row))]),
+    )
+    assert isinstance(first, Accepted)
+    assert second == Accepted(first.id, first.accepted_us, True)
+    bench.dispatch()
+    assert bench.states([first.id]) == ["sent"]
+    assert len(bench.wire.sent) == 3
+
+
+def test_without_a_night_nothing_is_claimed(bench: Bench) -> None:
+    (message,) = bench.accept({})
+    with pytest.raises(NotFound, match="nobody can be reached"):
+        bench.dispatch()
+    assert bench.states([message]) == ["accepted"]
