@@ -21,8 +21,11 @@ from angelia.timing.evidence import CELLS
 from angelia.timing.habits import Clusters
 
 
-def curve_of(lake: Lake, commit: Commit, ordinal: int, shard: int, days: int) -> dict[str, Any]:
+def curve_of(lake: Lake, commit: Commit, ordinal: int, shard: int, days: int | None) -> dict[str, Any]:
     """Return a person's curve, its evidence, what it shrank to, and the parameters.
+
+    Args:
+        days: count what these last days hold of the person, which reads two files a day; None = do not.
 
     Raises:
         NotFound: they have none.
@@ -40,8 +43,7 @@ def curve_of(lake: Lake, commit: Commit, ordinal: int, shard: int, days: int) ->
         "day_off": [round(value, 4) for value in row["day_off"]],
         "evidence": {
             "weighted_pushes": round(row["evidence"], 2),
-            **history(lake, ds, days, ordinal, shard),
-            "days": days,
+            **({} if days is None else {**history(lake, ds, days, ordinal, shard), "days": days}),
         },
         "shrank_to": shrank_to(row["timezone"], row["cohort"], Clusters.of(commit.meta["clusters"])),
         "chosen": {

@@ -75,10 +75,12 @@ def _rows_of(file: pq.ParquetFile, group: int, user: str) -> npt.NDArray[np.int6
     """Return the rows of a row group that are the person's; None if it has none."""
     leaf = next(n for n in range(len(file.schema)) if file.schema.column(n).path == "user_id")
     statistics = file.metadata.row_group(group).column(leaf).statistics
-    if statistics is not None and statistics.has_min_max and not statistics.min <= user <= statistics.max:
+    # Of ids that are no texts to Parquet, the bounds are bytes and say nothing here.
+    is_bounded = statistics is not None and statistics.has_min_max and isinstance(statistics.min, str)
+    if is_bounded and not statistics.min <= user <= statistics.max:
         return None
-    ids = file.read_row_group(group, ["user_id"])["user_id"]
-    rows = np.flatnonzero(pc.equal(ids, pa.scalar(user, ids.type)).to_numpy())
+    ids = file.read_row_group(group, ["user_id"])["user_id"].cast(pa.string())
+    rows = np.flatnonzero(pc.fill_null(pc.equal(ids, user), False).to_numpy())
     return rows if len(rows) else None
 
 

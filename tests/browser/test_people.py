@@ -90,6 +90,13 @@ def test_a_condition_is_taken_apart_and_saved(watched, shots):
     page.get_by_role("button", name="Look closer").click()
     page.get_by_role("heading", name="Part by part").wait_for()
     looks_right(page, shots, "audience-asked")
+    page.get_by_label("Name of the list").fill("like_browser_made")
+    page.get_by_role("button", name="Make the list of people like these").click()
+    page.get_by_text("Begun as manual__").wait_for()
+    page.get_by_text("audience_lookalike is switched off").wait_for()
+    runs = page.request.get("/api/v2/dags/audience_lookalike/dagRuns").json()["dag_runs"]
+    conf = {"name": "like_browser_made", "seed": "in_audience('browser_made')", "size": 10_000}
+    assert [run["conf"] for run in runs] == [conf]
 
 
 def test_a_list_is_made_from_an_uploaded_file(watched):

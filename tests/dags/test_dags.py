@@ -89,6 +89,7 @@ def commands(dag, **how):
 
 def test_file_name_is_dag_id(dags):
     assert set(dags) == {
+        "audience_lookalike",
         "nightly_personalization",
         "hourly_dispatch",
         "intake_dispatch",

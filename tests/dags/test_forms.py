@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 DAG_IDS = (
+    "audience_lookalike",
     "nightly_personalization",
     "hourly_dispatch",
     "intake_dispatch",

@@ -120,6 +120,7 @@ class Answer:
 
     text: str
     ds: str
+    n_people: int
     counted: Counted
     reach: Reach
     plan: tuple[Line, ...]
@@ -171,6 +172,7 @@ def answer(resident: Resident, text: str, *, topic: str, by: str, other: str) ->
     return Answer(
         predicate,
         resident.ds,
+        int(audience.index.commit.meta["n_users"]),
         counted,
         reach(audience, predicate, resident.held_out, topic or None),
         tuple(lines),

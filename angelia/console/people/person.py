@@ -21,7 +21,6 @@ from angelia.asking.records import Fate
 from angelia.asking.response_curve import curve_of
 from angelia.audience.holdout import Holdout
 from angelia.catalog.saved_audiences import holdout_of
-from angelia.config import Settings
 from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import AngeliaError
 from angelia.lake import Commit, Lake
@@ -51,6 +50,9 @@ PROFILE = (
     ("n_pushes_28d", "messages in 28 days"),
     ("n_opens_28d", "opened in 28 days"),
 )
+
+
+COUNTED = {"active_days": "n_active_days_28d", "pushes": "n_pushes_28d", "opens": "n_opens_28d"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class Person:
 
     ordinal: int
     ds: str | None
+    timezone: str | None
     profile: tuple[tuple[str, str], ...]
     channels: tuple[str, ...]
     opted_out_topics: tuple[str, ...]
@@ -149,7 +152,7 @@ def lookup(lake: Lake, user: str) -> PersonLake:
     return PersonLake(lake, find_ordinal(lake, index, user), int(index.meta["shard_bits"]))
 
 
-def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str, settings: Settings) -> Person:
+def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> Person:
     """Return what is known of a person.
 
     Args:
@@ -164,10 +167,11 @@ def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str, settings: Set
         notes.append(f"{features.ref} has no row of them: they came later, or were erased")
     known = row or {}
     ds = features.partition["ds"] if features else None
-    curve, problem = _curve(lake, mine, settings)
+    curve, problem = _curve(lake, mine, known)
     return Person(
         mine.ordinal,
         ds,
+        known.get("timezone"),
         tuple((name, _text(known[column])) for column, name in PROFILE if known.get(column) is not None),
         tuple(known.get("channels") or ()),
         tuple(known.get("opted_out_topics") or ()),
@@ -242,18 +246,18 @@ def _preferences(lake: Lake, user: str) -> Iterator[Preference]:
             yield Preference(str(row["kind"]), str(row["name"]), bool(row["is_opted_in"]), row["updated_ts"])
 
 
-def _curve(lake: Lake, mine: PersonLake, settings: Settings) -> tuple[Mapping[str, Any] | None, str]:
+def _curve(lake: Lake, mine: PersonLake, features: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
     """Return the newest response curve, or why there is none."""
     commit = _newest(lake, "send_times")
     if commit is None:
         return None, "no night has made response curves yet"
     try:
-        return {
-            "ds": commit.partition["ds"],
-            **curve_of(mine, commit, mine.ordinal, mine.shard, settings.history_days),
-        }, ""
+        curve = curve_of(mine, commit, mine.ordinal, mine.shard, None)
     except AngeliaError as error:
         return None, error.one_line()
+    # The features have counted the days already: two files a day need not be read again.
+    counts = {name: features.get(column) for name, column in COUNTED.items()}
+    return {**curve, "ds": commit.partition["ds"], "evidence": {**curve["evidence"], **counts}}, ""
 
 
 def _nights(lake: Lake, mine: PersonLake) -> Iterator[PersonNights]:

@@ -118,6 +118,34 @@
     if (box.value.trim()) count();
   };
 
-  const begin = () => { for (const form of document.querySelectorAll("form[data-condition]")) start(form); };
+  // A list of people like these is a run of Airflow's, asked for with the person's own cookie, so Airflow checks it.
+  const lookalike = (form) => {
+    const said = form.querySelector("[data-said]"), button = form.querySelector("button");
+    const dag = `${document.documentElement.dataset.airflow || ""}/api/v2/dags/${encodeURIComponent(form.dataset.lookalike)}`;
+    const call = async (path, body) => {
+      const answer = await fetch(dag + path, { method: body ? "POST" : "GET", credentials: "same-origin",
+        headers: body ? { "Content-Type": "application/json" } : {}, body: body ? JSON.stringify(body) : undefined });
+      if (answer.ok) return answer.json();
+      throw new Error({ 401: "Your session has ended; reload the page.", 403: "You may not do this.",
+        404: `Airflow has no DAG ${form.dataset.lookalike}.` }[answer.status] || `Airflow answered ${answer.status}.`);
+    };
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      button.disabled = true;
+      const given = Object.fromEntries(new FormData(form));
+      try {
+        const { is_paused: isOff } = await call("");
+        const run = await call("/dagRuns", { logical_date: null, conf: { ...given, size: Number(given.size) } });
+        said.textContent = `Begun as ${run.dag_run_id}; in_list('${given.name}') is there once it has ended.`
+          + (isOff ? ` ${form.dataset.lookalike} is switched off: the run waits until Today switches it on.` : "");
+      } catch (error) { said.textContent = error.message; }
+      button.disabled = false;
+    });
+  };
+
+  const begin = () => {
+    for (const form of document.querySelectorAll("form[data-condition]")) start(form);
+    for (const form of document.querySelectorAll("form[data-lookalike]")) lookalike(form);
+  };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin); else begin();
 })();

@@ -5,7 +5,7 @@
   const html = document.documentElement;
   const airflow = html.dataset.airflow || "";
   const api = `${airflow}/api/v2`;
-  const DAGS = ["nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill", "plan_whatif", "effects_over"];
+  const DAGS = ["audience_lookalike", "nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill", "plan_whatif", "effects_over"];
   const framed = window.parent !== window;
 
   const follow = () => {

@@ -172,10 +172,12 @@ def test_counts_take_the_nights_holdout_and_hash_nobody(
     def held(holdout: Holdout) -> int | None:
         return reach(audience, "gender = 'f'", HeldOut(audience.index, holdout)).held_out
 
-    hashed = held(Holdout(20.0, "h")), held(Holdout(20.0, "other"))
+    hashed = held(Holdout(20.0, "h")), held(Holdout(20.0, "k")), held(Holdout(5.0, "h"))
+    assert len(set(hashed)) == 3
     select_audiences.main(["--ds", DS])
     monkeypatch.setattr("angelia.audience.holdout.user_ids", None)  # a call would fail
     assert held(Holdout(20.0, "h")) == hashed[0]
     monkeypatch.undo()
     # Bitmaps of another salt or share are not these people.
-    assert held(Holdout(20.0, "other")) == hashed[1]
+    assert held(Holdout(20.0, "k")) == hashed[1]
+    assert held(Holdout(5.0, "h")) == hashed[2]

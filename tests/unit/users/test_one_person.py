@@ -9,7 +9,7 @@ from angelia.contracts.rows import user_name, valid_rows
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.chain import append_chain
-from angelia.users.one_person import PersonLake, find_ordinal
+from angelia.users.one_person import PersonLake, find_ordinal, rows_of_user
 
 DS, BITS, N = "2026-11-14", 8, 600
 
@@ -103,3 +103,19 @@ def test_memberships_are_cut_down_to_the_person(lake: Lake) -> None:
     found = PersonLake(lake, 301, BITS).read(commit, ["audience", "shard", "bitmap"]).to_pylist()
     members = {row["audience"]: set(BitMap.deserialize(row["bitmap"])) for row in found}
     assert members == {"a": {301}, "b": set()}
+
+
+@pytest.mark.parametrize("user", [user_name(0), user_name(7), user_name(39), user_name(40), "", "zz"])
+def test_a_source_gives_the_persons_rows_alone(lake: Lake, user: str) -> None:
+    """Of two files and many row groups, and whatever type the ids are stored in."""
+    rows = valid_rows("user_endpoints", 40)
+    at = rows.schema.get_field_index("user_id")
+    coded = rows.set_column(at, "user_id", rows["user_id"].dictionary_encode())
+    with lake.attempt("user_endpoints", ds=DS) as attempt:
+        for number, table in enumerate((rows.slice(0, 20), coded.slice(20), rows.slice(5, 9))):
+            name = f"part-{number}.parquet"
+            attempt.add(lake.write_file("user_endpoints", attempt.folder, table, name, row_group_size=8))
+        commit = attempt.publish()
+    everybody = lake.read(commit).to_pylist()
+    mine = [row["channel"] for row in everybody if row["user_id"] == user]
+    assert rows_of_user(lake, commit, user, ["channel"])["channel"].to_pylist() == mine
