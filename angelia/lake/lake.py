@@ -297,7 +297,12 @@ class Lake:
             for (log, _), table in sorted(self._log_entries.items(), key=lambda item: item[0])
             if log == name
         ]
-        return pa.concat_tables(tables) if tables else arrow.schema(dataset(name)).empty_table()
+        # Entries of an older version may lack a column, which is null then.
+        return (
+            pa.concat_tables(tables, promote_options="default")
+            if tables
+            else arrow.schema(dataset(name)).empty_table()
+        )
 
     # ---- commit files (for this package)
 
