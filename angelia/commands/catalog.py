@@ -270,7 +270,10 @@ def resume(
     actor: ActorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Resume a stopped campaign or a paused channel; messages whose window has passed stay unsent."""
+    """Resume a campaign, or one channel of it.
+
+    Messages whose window has passed stay unsent.
+    """
     _stop_or_resume("resume", campaign, reason, channel, actor, as_json)
 
 

@@ -69,7 +69,7 @@ Held = tuple[str, str | None]  # a campaign, and the channel or None for all
 
 
 def fold_stops(state: dict[Held, bool], entries: Iterable[Mapping[str, object]]) -> None:
-    """Update (campaign, channel) -> is held by entries of the log `stops`, in the order of the log.
+    """Update (campaign, channel) -> is held by entries of the log `stops`, in their order.
 
     A whole campaign and each of its channels are held and resumed apart from each other.
 

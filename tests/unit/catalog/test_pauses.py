@@ -1,4 +1,4 @@
-"""A campaign paused on one channel: the log, the command, the next night's catalog, the worker's gate."""
+"""A campaign paused on one channel: log, command, the next night, the worker's gate."""
 
 from __future__ import annotations
 
