@@ -19,7 +19,12 @@ from playwright.sync_api import sync_playwright
 
 from tests.browser.browsing import PROJECT, process, wait
 
-PICTURES = {"today": "today", "campaign": "campaigns/price_drop", "plan": "plan"}
+# A picture's name -> the page, and the part of it that is scrolled to.
+PICTURES = {
+    "today": ("today", "#dispatch"),
+    "campaign": ("campaigns/price_drop", "#messages"),
+    "plan": ("plan", "h1"),
+}
 PLUGIN = "from angelia.console.plugin import ConsolePlugin  # noqa: F401\n"
 SIZE = {"width": 1280, "height": 860}
 ENVIRONMENT = "import json, sys, pathlib; from angelia.commands.loop import environment as e; " + (
@@ -56,11 +61,13 @@ def main(home: str) -> None:
         root = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = driver.chromium.launch(executable_path=chromium, args=root)
         page = browser.new_page(viewport=SIZE, color_scheme="light")
-        for name, path in PICTURES.items():
+        for name, (path, part) in PICTURES.items():
             page.goto(f"{url}/plugin/angelia/angelia/{path}", timeout=120_000)
             page.wait_for_selector("iframe")
             page.frame_locator("iframe").locator("footer").wait_for(timeout=120_000)
             page.wait_for_timeout(4_000)  # Airflow itself never falls silent
+            frame = page.frame_locator("iframe")
+            frame.locator(part).evaluate("part => part.scrollIntoView()")
             page.screenshot(path=folder / f"{name}.png")
         browser.close()
 
