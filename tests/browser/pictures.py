@@ -26,7 +26,7 @@ PICTURES = {
     "plan": ("plan", "h1"),
 }
 PLUGIN = "from angelia.console.plugin import ConsolePlugin  # noqa: F401\n"
-SIZE = {"width": 1180, "height": 680}
+SIZE = {"width": 1280, "height": 640}
 ENVIRONMENT = "import json, sys, pathlib; from angelia.commands.loop import environment as e; " + (
     "print(json.dumps(e(pathlib.Path(sys.argv[1]).resolve())))"
 )
