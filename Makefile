@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser images compose-up compose-down notebooks
+.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -97,6 +97,9 @@ test-browser: setup ## the console in Debian's Chromium, on Airflow's own API se
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-browser
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-browser/bin/python tests/browser/browser.lock
 	ANGELIA_PYTHON="$$PWD/$(BIN)/python" .venv-browser/bin/python -m pytest -q --confcutdir=tests/browser -p no:cacheprovider tests/browser
+
+pictures: setup ## the three pictures of the README, of the night that make run made (after make test-browser has installed its environment)
+	ANGELIA_PYTHON="$$PWD/$(BIN)/python" .venv-browser/bin/python -m tests.browser.pictures "$(ANGELIA_HOME)"
 
 UP_SECONDS ?= 240
 NIGHTS ?=

@@ -27,7 +27,7 @@ class Watch(threading.Thread):
             tree = _tree(self.pid)
             if next(samples) % 5 == 0:
                 self.peak_kib = max(self.peak_kib, sum(_pss_kib(pid) for pid in tree))
-            self._ticks |= {pid: ticks for pid in tree if (ticks := _ticks(pid))}
+            self._ticks |= {pid: used for pid in tree if (used := ticks(pid))}
 
     @property
     def cpu_s(self) -> float:
@@ -59,7 +59,8 @@ def _pss_kib(pid: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def _ticks(pid: int) -> int:
+def ticks(pid: int) -> int:
+    """Return the processor time a process has used, in clock ticks; 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

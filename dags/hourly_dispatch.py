@@ -15,7 +15,8 @@ shares `fan_out_other` and the pool `deliver_other`.
 - a worker was killed: its claim is taken over after 300 s without a heartbeat (`angelia deliver … --takeover`
   at once). Rows in flight become `ambiguous` and are not sent again, unless the campaign is transactional.
   `angelia ledger status --ds D` accounts for every row.
-- to stop a campaign now: `angelia catalog stop CAMPAIGN --reason "…"`. Workers see it within ten seconds.
+- to stop a campaign now: `angelia catalog stop CAMPAIGN --reason "…"`, on one channel with `--channel sms`.
+  Workers see it within ten seconds.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol, TypeVar
 
@@ -31,7 +31,7 @@ from angelia.catalog.documents import (
 from angelia.contracts import arrow, dataset
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Commit, Lake
-from angelia.users.suppressions import fold_stops
+from angelia.users.suppressions import Held, fold_stops
 
 D = TypeVar("D", Policy, Channel, Audience, Template, Material, Campaign, Experiment)
 
@@ -174,6 +174,8 @@ def write_snapshot(lake: Lake, store: Documents, ds: str, *, stopped: Iterable[s
         InvalidInput: the catalog has no policy.
     """
     documents = sorted(store.current(), key=lambda stored: stored.key)
+    # A replay's documents lack the channels that were paused on that night.
+    paused = sorted(map(list, paused_channels(lake))) if stopped is None else []
     stopped = sorted(stopped_campaigns(lake) if stopped is None else stopped)
     catalog_of(documents, stopped)
     bodies = [canonical(stored.document) for stored in documents]
@@ -190,11 +192,15 @@ def write_snapshot(lake: Lake, store: Documents, ds: str, *, stopped: Iterable[s
     for stored, body in zip(documents, bodies, strict=True):
         digest.update(f"{stored.version}\x1f{body}\x1e".encode())
     digest.update("\x1f".join(stopped).encode())
+    meta: dict[str, object] = {"stopped": stopped}
+    if paused:
+        digest.update(("\x1e" + "\x1f".join(map(":".join, paused))).encode())
+        meta["paused"] = paused
     with lake.attempt("catalog_snapshot", ds=ds) as attempt:
         attempt.write(table, "documents.parquet")
         # The content's hash is a parameter, so that a racer with another catalog does not pass for an equal
         # run.
-        return attempt.publish(params={"catalog_sha256": digest.hexdigest()}, meta={"stopped": stopped})
+        return attempt.publish(params={"catalog_sha256": digest.hexdigest()}, meta=meta)
 
 
 def load_snapshot(lake: Lake, ds: str) -> Catalog:
@@ -230,11 +236,40 @@ def read_snapshot(lake: Lake, commit: Commit) -> Catalog:
                 f"{commit.ref}: {row['kind']}/{row['id']} does not follow its model",
                 fix="take the snapshot again",
             ) from None
-    return catalog_of(documents, commit.meta.get("stopped", ()), commit)
+    catalog = catalog_of(documents, commit.meta.get("stopped", ()), commit)
+    return without_paused(catalog, [(name, channel) for name, channel in commit.meta.get("paused", ())])
+
+
+def without_paused(catalog: Catalog, paused: Iterable[tuple[str, str]]) -> Catalog:
+    """Return the catalog whose campaigns lack the channels they are paused on.
+
+    A campaign with no channel left counts as stopped.
+    """
+    campaigns, stopped = dict(catalog.campaigns), set(catalog.stopped)
+    for name, channel in paused:
+        campaign = campaigns.get(name)
+        if campaign is None or channel not in campaign.channels:
+            continue
+        left = tuple(one for one in campaign.channels if one != channel)
+        if left:
+            campaigns[name] = campaign.model_copy(update={"channels": left})
+        else:
+            stopped.add(name)
+    return replace(catalog, campaigns=campaigns, stopped=frozenset(stopped))
+
+
+def held(lake: Lake) -> dict[Held, bool]:
+    """Return what the log `stops` comes to: (campaign, channel or None for all) -> is held."""
+    state: dict[Held, bool] = {}
+    fold_stops(state, lake.read_log("stops").to_pylist())
+    return state
 
 
 def stopped_campaigns(lake: Lake) -> set[str]:
-    """Return the campaigns whose newest entry in the log `stops` says stop."""
-    state: dict[str, bool] = {}
-    fold_stops(state, lake.read_log("stops").select(["campaign_id", "action"]).to_pylist())
-    return {campaign for campaign, is_stopped in state.items() if is_stopped}
+    """Return the campaigns whose newest entry about all channels in the log `stops` says stop."""
+    return {name for (name, channel), is_held in held(lake).items() if is_held and channel is None}
+
+
+def paused_channels(lake: Lake) -> set[tuple[str, str]]:
+    """Return the campaigns and channels whose newest entry in the log `stops` says stop."""
+    return {(name, channel) for (name, channel), is_held in held(lake).items() if is_held and channel}

@@ -1,4 +1,4 @@
-"""Stop and resume a campaign.
+"""Stop and resume a campaign, as a whole or on one channel.
 
 Writes one entry of the lake's log `stops`, which delivery obeys, then the catalog's audit trail.
 """
@@ -10,7 +10,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from angelia.catalog.snapshot import stopped_campaigns
+from angelia.catalog.documents import Campaign
+from angelia.catalog.snapshot import held
 from angelia.catalog.store import CatalogStore
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
@@ -26,21 +27,29 @@ def set_stopped(
     actor: str,
     at: datetime,
     reason: str | None,
+    channel: str | None = None,
 ) -> bool:
     """Stop or resume (`action`) a campaign; return whether that changed anything.
 
+    Args:
+        channel: only there (a pause); None = everywhere. The two are lifted apart from each other.
+
     Raises:
         NotFound: there is no such campaign.
-        InvalidInput: a stop without a reason.
+        InvalidInput: a stop without a reason, or of a channel that the campaign does not use.
     """
     if action == "stop" and not (reason or "").strip():
         raise InvalidInput("a stop needs a reason", fix='--reason "wrong price in the text"')
     if lake.branch != "main":
         raise InvalidInput("campaigns are stopped on main only", fix="unset ANGELIA_BRANCH")
-    stopped = stopped_campaigns(lake)
-    if campaign not in stopped:  # one that was removed from the catalog while stopped can still be resumed
-        store.get("campaign", campaign)
-    if (campaign in stopped) == (action == "stop"):
+    is_held = held(lake).get((campaign, channel), False)
+    if not is_held:  # one that was removed from the catalog while stopped can still be resumed
+        document = store.get("campaign", campaign).document
+        assert isinstance(document, Campaign)
+        if channel is not None and channel not in document.channels:
+            used = ", ".join(document.channels)
+            raise InvalidInput(f"{campaign} does not use {channel}", fix=f"it uses {used}")
+    if is_held == (action == "stop"):
         return False
     row = {
         "entry_id": [secrets.token_hex(8)],
@@ -49,8 +58,10 @@ def set_stopped(
         "at_ts": [at],
         "actor": [actor],
         "reason": [reason],
+        "channel": [channel],
     }
     # The lake comes first, since it stops the messages; if the audit trail then fails, the operator sees it.
     lake.append_log("stops", pa.table(row, schema=arrow.schema(dataset("stops"))))
-    store.record(action, "campaign", campaign, actor=actor, at=at, detail=reason)
+    detail = f"on {channel}: {reason or 'no reason given'}" if channel else reason
+    store.record(action, "campaign", campaign, actor=actor, at=at, detail=detail)
     return True

@@ -20,9 +20,9 @@ from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
 from angelia.catalog.documents import KINDS, AnyDocument, Campaign
 from angelia.catalog.preview import keys_of, person_row, preview_campaign, sample_people, standing
 from angelia.catalog.problems import Key, Notice, nearest
-from angelia.catalog.snapshot import stopped_campaigns, write_snapshot
+from angelia.catalog.snapshot import paused_channels, stopped_campaigns, write_snapshot
 from angelia.catalog.stops import set_stopped
-from angelia.catalog.store import CatalogStore
+from angelia.catalog.store import CatalogStore, Head
 from angelia.config import load_settings
 from angelia.delivery.pools import airflow_pools
 from angelia.errors import InvalidInput
@@ -170,7 +170,8 @@ def list_(
     """List documents with version, last change and its author; mark stopped campaigns."""
     if kind is not None and kind not in KINDS:
         raise InvalidInput(f"unknown kind {kind!r}{nearest(kind, KINDS)}")
-    stopped = stopped_campaigns(open_lake())
+    lake = open_lake()
+    stopped, paused = stopped_campaigns(lake), paused_channels(lake)
     heads = [
         head for head in _store().heads().values() if head.document is not None and kind in (None, head.kind)
     ]
@@ -182,15 +183,21 @@ def list_(
             "actor": head.actor,
             "at_ts": head.at_ts,
             "stopped": head.kind == "campaign" and head.id in stopped,
+            "paused": _paused(head, paused),
         }
         for head in heads
     ]
     lines = [
         f"{head.kind:<10}  {head.id:<40}  v{head.version:<4} {head.at_ts[:16]}Z  {head.actor}"
         + ("  STOPPED" if head.kind == "campaign" and head.id in stopped else "")
+        + "".join(f"  PAUSED ON {channel}" for channel in _paused(head, paused))
         for head in heads
     ]
     emit({"documents": rows}, lines or ["the catalog is empty: angelia catalog apply campaigns/"], as_json)
+
+
+def _paused(head: Head, paused: set[tuple[str, str]]) -> list[str]:
+    return sorted(channel for name, channel in paused if head.kind == "campaign" and name == head.id)
 
 
 @app.command()
@@ -240,39 +247,55 @@ def show(
     emit(result, lines, as_json)
 
 
+OneChannel = Annotated[
+    str | None, typer.Option("--channel", help="Only on this channel; default: the whole campaign.")
+]
+
+
 @app.command()
 def stop(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.")],
+    channel: OneChannel = None,
     actor: ActorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Stop a campaign: workers stop sending it within ten seconds.
+    """Stop a campaign, or pause it on one channel: workers obey within ten seconds.
 
-    The next plans leave it out.
+    The next plans leave it, or the channel, out.
     """
-    _stop_or_resume("stop", campaign, reason, actor, as_json)
+    _stop_or_resume("stop", campaign, reason, channel, actor, as_json)
 
 
 @app.command()
 def resume(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     reason: Annotated[str | None, typer.Option("--reason", help="Why; kept in the log.")] = None,
+    channel: OneChannel = None,
     actor: ActorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Resume a stopped campaign; messages whose window has passed stay unsent."""
-    _stop_or_resume("resume", campaign, reason, actor, as_json)
+    """Resume a campaign, or one channel of it.
+
+    Messages whose window has passed stay unsent.
+    """
+    _stop_or_resume("resume", campaign, reason, channel, actor, as_json)
 
 
-def _stop_or_resume(action: str, campaign: str, reason: str | None, actor: str | None, as_json: bool) -> None:
+def _stop_or_resume(
+    action: str, campaign: str, reason: str | None, channel: str | None, actor: str | None, as_json: bool
+) -> None:
     who, at = _actor(actor), datetime.now(UTC)
-    done = set_stopped(open_lake(), _store(), campaign, action, actor=who, at=at, reason=reason)
-    word = "stopped" if action == "stop" else "running"
-    line = f"{campaign} is {word}" if done else f"{campaign} was {word} already"
+    done = set_stopped(
+        open_lake(), _store(), campaign, action, actor=who, at=at, reason=reason, channel=channel
+    )
+    word = ("paused" if channel else "stopped") if action == "stop" else "running"
+    what = f"{campaign} on {channel}" if channel else campaign
+    line = f"{what} is {word}" if done else f"{what} was {word} already"
     emit(
         {
             "campaign": campaign,
+            "channel": channel,
             "action": action,
             "changed": done,
             "actor": who,

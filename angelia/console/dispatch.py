@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -88,9 +89,9 @@ class Dispatch:
     minutes: Counter[int] = field(default_factory=Counter)
     now: datetime = datetime.min
 
-    @property
+    @cached_property
     def outcomes(self) -> Counter[str]:
-        """Rows by outcome."""
+        """Rows by outcome; asked for only once all cells are there."""
         total: Counter[str] = Counter()
         for cell in self.cells:
             total.update(cell.outcomes)

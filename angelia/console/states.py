@@ -26,6 +26,7 @@ from angelia.contracts.outcomes import ACCEPTED, DECIDED, SENT
 from angelia.errors import AngeliaError, Corrupt, NotFound
 from angelia.lake import Commit, Lake, numbered
 from angelia.planning.verdict import TOPIC
+from angelia.users.suppressions import Held
 
 LOOK_AHEAD_DAYS = 400
 CURRENT = timedelta(hours=30)  # after the last hour of a night another is due
@@ -98,12 +99,27 @@ class Night:
 
 def stops_of(lake: Lake) -> dict[str, Stop]:
     """Return the campaigns that are stopped now, by the order of the log."""
-    standing: dict[str, Stop] = {}
+    return {name: stop for (name, channel), stop in holds_of(lake).items() if channel is None}
+
+
+def pauses_of(lake: Lake, campaign: str) -> dict[str, Stop]:
+    """Return the channels on which a campaign is paused now."""
+    return {
+        channel: stop
+        for (name, channel), stop in holds_of(lake).items()
+        if name == campaign and channel is not None
+    }
+
+
+def holds_of(lake: Lake) -> dict[Held, Stop]:
+    """Return what is stopped or paused: (campaign, channel or None for all) -> who, when, why."""
+    standing: dict[Held, Stop] = {}
     for entry in lake.read_log("stops").to_pylist():
+        key = entry["campaign_id"], entry.get("channel")
         if entry["action"] == "stop":
-            standing[entry["campaign_id"]] = Stop(entry["actor"], entry["at_ts"], entry["reason"] or "")
+            standing[key] = Stop(entry["actor"], entry["at_ts"], entry["reason"] or "")
         else:
-            standing.pop(entry["campaign_id"], None)
+            standing.pop(key, None)
     return standing
 
 

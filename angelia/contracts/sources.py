@@ -320,8 +320,8 @@ EXPERIMENT_ASSIGNMENTS = Dataset(
 
 STOPS = Dataset(
     "stops",
-    1,
-    "one entry: a campaign stopped or resumed",
+    2,
+    "one entry: a campaign stopped or resumed, or paused on one channel",
     ("entry_id",),
     ("log",),
     (
@@ -331,9 +331,12 @@ STOPS = Dataset(
         Column("at_ts", TIMESTAMP, "when"),
         Column("actor", S, "who"),
         Column("reason", S, "why", nullable=True),
+        Column("channel", S, "channel it holds for; null = all", nullable=True, pattern=CHANNEL),
     ),
     ("angelia catalog stop", "angelia catalog resume"),
-    notes="Append-only; the newest entry of a campaign holds.",
+    notes=(
+        "Append-only; the newest entry of a campaign and channel holds. Entries of version 1 have no channel."
+    ),
 )
 
 SOURCES = (

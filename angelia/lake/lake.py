@@ -22,7 +22,7 @@ from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
 from angelia.lake.commit import Commit, FileEntry, leaf_folder
 from angelia.lake.opening import open_store
-from angelia.lake.store import Store
+from angelia.lake.store import Store, each
 
 MAIN = "main"
 BRANCH = r"main|replay-[A-Za-z0-9_.-]{1,64}"
@@ -292,12 +292,11 @@ class Lake:
                 strict=True,
             ):
                 self._log_entries[name, number] = table
-        tables = [
-            table
-            for (log, _), table in sorted(self._log_entries.items(), key=lambda item: item[0])
-            if log == name
-        ]
-        return pa.concat_tables(tables) if tables else arrow.schema(dataset(name)).empty_table()
+        entries = sorted(self._log_entries.items(), key=lambda item: item[0])
+        tables = [table for (log, _), table in entries if log == name]
+        # The empty one has every column; entries of an older version may lack some, which are null then.
+        empty = arrow.schema(dataset(name)).empty_table()
+        return pa.concat_tables([empty, *tables], promote_options="default")
 
     # ---- commit files (for this package)
 
@@ -314,7 +313,8 @@ class Lake:
         level = [dict(prefix)]
         with ThreadPoolExecutor(LIST_THREADS) as pool:
             for key in keys[len(prefix) :]:
-                children = pool.map(lambda part: self.store.children(leaf_folder(branch, name, part)), level)
+                folders = [leaf_folder(branch, name, part) for part in level]
+                children = each(pool, self.store.children, folders)
                 level = [
                     {**part, key: child.split("=", 1)[1]}
                     for part, names in zip(level, children, strict=True)
@@ -326,7 +326,7 @@ class Lake:
             return [
                 leaf
                 for leaf, numbers in zip(
-                    level, pool.map(lambda leaf: self.numbers(branch, name, leaf), level), strict=True
+                    level, each(pool, lambda leaf: self.numbers(branch, name, leaf), level), strict=True
                 )
                 if numbers
             ]

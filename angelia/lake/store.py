@@ -9,15 +9,18 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake.failpoint import failpoint
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 # Every part of a key begins with a letter, digit or underscore: no "..", no absolute path, no hidden file.
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:=+,@-]{0,254}$")
@@ -336,3 +339,11 @@ def _sync_path(path: Path) -> None:
 def _unless_gone(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
+
+
+def each(pool: ThreadPoolExecutor, look: Callable[[A], B], items: Sequence[A]) -> Iterable[B]:
+    """Return what `look` returns for each item, in threads if there is more than one.
+
+    Starting a thread takes longer than one look at a local folder.
+    """
+    return pool.map(look, items) if len(items) > 1 else map(look, items)

@@ -66,14 +66,20 @@ def _hashed(key: bytes, channel: str, spelling: str) -> str:
     return hmac.new(key, f"{channel}\x1f{spelling}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def fold_stops(state: dict[str, bool], entries: Iterable[Mapping[str, object]]) -> None:
-    """Update campaign -> is stopped by entries of the log `stops`, in the order of the log.
+Held = tuple[str, str | None]  # a campaign, and the channel or None for all
+
+
+def fold_stops(state: dict[Held, bool], entries: Iterable[Mapping[str, object]]) -> None:
+    """Update (campaign, channel) -> is held by entries of the log `stops`, in their order.
+
+    A whole campaign and each of its channels are held and resumed apart from each other.
 
     The log's order decides, never `at_ts`: machines' clocks differ, and a stop must hold even if an earlier
     resume bears a later time.
     """
     for entry in entries:
-        state[str(entry["campaign_id"])] = entry["action"] == "stop"
+        channel = entry.get("channel")  # entries of version 1 have none
+        state[str(entry["campaign_id"]), str(channel) if channel else None] = entry["action"] == "stop"
 
 
 class Refusals:
@@ -220,8 +226,9 @@ class Guards:
         self._lake, self._lease_now = lake, lease_now
         self._planned_until = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
         self._seen = {"stops": 0, "suppressions": 0}
-        self._state: dict[str, bool] = {}
+        self._state: dict[Held, bool] = {}
         self.stopped: frozenset[str] = frozenset()
+        self.paused: frozenset[tuple[str, str]] = frozenset()
         self.refusals = Refusals()
         self.addresses: set[str] = set()
         self.version = 0
@@ -266,7 +273,9 @@ class Guards:
 
     def _stops(self, entries: Sequence[dict[str, object]]) -> None:
         fold_stops(self._state, entries)
-        self.stopped = frozenset(name for name, stopped in self._state.items() if stopped)
+        held = [key for key, is_held in self._state.items() if is_held]
+        self.stopped = frozenset(name for name, channel in held if channel is None)
+        self.paused = frozenset((name, channel) for name, channel in held if channel is not None)
 
     def _suppressions(self, entries: Sequence[dict[str, object]]) -> None:
         for entry in entries:
@@ -284,9 +293,14 @@ class Guards:
     ) -> list[str | None]:
         """Return per row the reason not to send, or None."""
         reasons: list[str | None] = [None] * len(campaigns)
+        if paused := {name for name, its_channel in self.paused if its_channel == channel}:
+            reasons = ["paused" if campaign in paused else None for campaign in campaigns]
         if self.stopped:
             stopped = self.stopped
-            reasons = ["stopped" if campaign in stopped else None for campaign in campaigns]
+            reasons = [
+                "stopped" if campaign in stopped else reason
+                for campaign, reason in zip(campaigns, reasons, strict=True)
+            ]
         if self.refusals:
             for i, user in enumerate(users):
                 if self.refusals.closed(user, channel):

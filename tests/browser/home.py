@@ -100,7 +100,7 @@ def plan() -> None:
         "outcomes": {"sent": 2_400, "capped": 31_000, "no_capacity": 120, "holdout_global": 96},
         "primal_micros": 1_365_470_000, "bound_micros": 1_387_860_000, "gap_pct": 1.6132, "n_explore": 31,
         "constraints": [Limit(100, 100, 12_300, channel="fcm", slot=f"{NOW:%Y-%m-%d}T20").as_meta()],
-        "start": start, "hours_passed": 0, "by_campaign": {"win_back": 800},
+        "start": start, "hours_passed": 0, "by_campaign": {"win_back": 800}, "by_hour": {},
         "messages": messages_meta([Messages(f"{NOW:%Y-%m-%d}T20", "fcm", "win_back", 800)]),
     }  # fmt: skip
     with lake.attempt("decisions", ds=TONIGHT) as attempt:
@@ -112,6 +112,17 @@ def plan() -> None:
         "breaches": [{**breach, "says": f"win_back asks for approval: 800 messages planned {HOSTILE}"}],
     }  # fmt: skip
     numbered.store(lake, TOPIC, TONIGHT, identified(verdict))
+
+
+def solved() -> None:
+    """Plan a small night with the job's own code, for what-ifs and replays."""
+    from angelia.lake.configured import open_lake
+    from spark_jobs import plan_dispatch
+    from tests.unit.spark_jobs.test_plan_dispatch import DS, prepare_night
+
+    prepare_night(open_lake(), 8)
+    os.environ["ANGELIA_SPARK_MASTER"] = "inline"
+    plan_dispatch.main(["--ds", DS])
 
 
 def run(*words: str) -> None:
@@ -178,6 +189,7 @@ def main(home: Path) -> None:
     nights()
     plan()
     people = population.populate()
+    solved()
     logs(home)
     airflow()
     env = environment(home) | {

@@ -56,6 +56,7 @@ def campaign(desk: Desk, name: str) -> Response:
         outcomes=OUTCOMES,
         reasons=sorted(reasons.items(), key=lambda pair: (pair[0] != SENT, -pair[1])),
         decided=DECIDED,
+        paused=states.pauses_of(lake, name),
         messages=_messages(desk.engine, store, row.campaign),
         history=list(reversed(store.history("campaign", name))),
         events=[entry for entry in reversed(store.audit("campaign", name)) if entry.version is None],
@@ -70,8 +71,14 @@ def _messages(engine: Engine, store: CatalogStore, campaign: Campaign) -> list[S
 
 
 @PAGE.post("/{name}/{action}", role=Role.OPERATOR)
-def act(desk: Desk, name: str, action: str, reason: Annotated[str, Form()] = "") -> Response:
-    """Stop or resume a campaign; workers see it within ten seconds."""
+def act(
+    desk: Desk,
+    name: str,
+    action: str,
+    reason: Annotated[str, Form()] = "",
+    channel: Annotated[str, Form()] = "",
+) -> Response:
+    """Stop or resume a campaign, or one channel of it; workers see it within ten seconds."""
     if action not in ACTIONS:
         raise InvalidInput("a campaign is stopped or resumed", fix="go back, and press one of the buttons")
     words = " ".join(reason.split())
@@ -81,5 +88,6 @@ def act(desk: Desk, name: str, action: str, reason: Annotated[str, Form()] = "")
         )
     assert desk.visitor is not None
     lake, store, now = desk.engine.lake(), desk.engine.store(), desk.engine.now()
-    set_stopped(lake, store, name, action, actor=desk.visitor.name, at=now, reason=words)
+    who = desk.visitor.name
+    set_stopped(lake, store, name, action, actor=who, at=now, reason=words, channel=channel or None)
     return desk.go(f"/campaigns/{name}")

@@ -19,7 +19,7 @@ from angelia.console.states import stops_of
 from angelia.contracts.outcomes import DECIDED
 from angelia.days import parse_day
 from angelia.drawing.page import legend
-from angelia.errors import AngeliaError
+from angelia.errors import AngeliaError, NotFound
 from angelia.planning.replay import branch_for
 
 PAGE = Page("replay", "Replay", order=65)
@@ -48,7 +48,12 @@ def _replay(desk: DeskNow, typed: Mapping[str, str], *, is_checked: bool) -> Res
     problems, span = _span(days, typed)
     form, changes, night = None, {}, None
     if days and not problems:
-        night = questions.night_of(desk.engine, lake, span[0])
+        try:
+            night = questions.night_of(desk.engine, lake, span[0])
+        except NotFound as error:
+            # What it was made from has expired: the list of replays stands all the same.
+            problems["first"] = error.message
+    if night is not None:
         form = questions.form_of(night, typed if is_checked else {}, questions.may_be_replayed)
         if form.changed is not None:
             changes = questions.changes_of(night, form.changed)

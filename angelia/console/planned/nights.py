@@ -104,7 +104,7 @@ def heat_map(plan: PlanShown) -> str:
     rows = [
         (
             channel.channel,
-            [100 * hour.used / hour.capacity if hour.capacity else None for hour in channel.hours],
+            [round(100 * hour.used / hour.capacity) if hour.capacity else None for hour in channel.hours],
         )
         for channel in used
     ]

@@ -239,8 +239,8 @@ def sides_of(answer: Mapping[str, Any]) -> Sides:
             Row("opens to expect", round(a["opens"]), round(b["opens"])),
         ],
         money=[
-            Row("value", a["value_micros"], b["value_micros"]),
-            *(Row(name, *values) for name, values in _money(answer["certificates"]) if None not in values),
+            Row("value, with what is sent to learn from", a["value_micros"], b["value_micros"]),
+            *_bounds(answer["certificates"]),
         ],
         campaigns=paired(*of(answer["campaigns"], "messages")),
         channels=paired(*of(answer["channels"], "messages")),
@@ -258,9 +258,14 @@ def moves_of(answer: Mapping[str, Any]) -> list[Moved]:
     return [one for one in moves if one.gained or one.lost or one.moved]
 
 
-def _money(certificates: Mapping[str, Any]) -> list[tuple[str, tuple[Any, Any]]]:
+def _bounds(certificates: Mapping[str, Any]) -> list[Row]:
+    """Return the value of what was chosen, and its bound.
+
+    Both leave out what is sent to learn from.
+    """
     both = certificates["plan"], certificates["what_if"]
-    return [("at most", (both[0].get("bound_micros"), both[1].get("bound_micros")))]
+    rows = (("value of what was chosen", "primal_micros"), ("that is at most", "bound_micros"))
+    return [Row(name, *(one[key] for one in both)) for name, key in rows if all(key in one for one in both)]
 
 
 def _hours(certificates: Mapping[str, Any]) -> list[Hours]:

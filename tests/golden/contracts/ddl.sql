@@ -85,7 +85,8 @@ CREATE TABLE "stops" (
   "action" VARCHAR NOT NULL CHECK (NOT ("action" NOT IN ('stop', 'resume'))),
   "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
   "actor" VARCHAR NOT NULL,
-  "reason" VARCHAR
+  "reason" VARCHAR,
+  "channel" VARCHAR CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$')))
 );
 
 CREATE TABLE "catalog_snapshot" (

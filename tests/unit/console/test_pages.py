@@ -157,3 +157,20 @@ def test_messages_follow_a_change_of_the_catalog(console, catalog, tmp_path):
     page = client.get("/campaigns/price_drop").text
     assert "Price drop: lenses" in page
     assert "Price drop: cameras" not in page
+
+
+def test_a_channel_is_paused_and_resumed_with_who_and_why(console, catalog, lake):
+    from angelia.catalog.snapshot import paused_channels
+
+    client = console("USER")
+    sent = {"reason": "sender is down", "channel": "fcm"}
+    assert client.post("/campaigns/price_drop/stop", data=sent).status_code == 303
+    assert paused_channels(lake) == {("price_drop", "fcm")}
+    assert stopped_campaigns(lake) == set()
+    page = client.get("/campaigns/price_drop").text
+    assert "Paused on <b>fcm</b> since 2026-11-15 09:30 UTC by ada (USER): sender is down" in page
+    assert "Stop Price drop" in page
+    assert "on fcm: sender is down" in client.get("/audit").text
+    client.post("/campaigns/price_drop/resume", data={"reason": "it works", "channel": "fcm"})
+    assert paused_channels(lake) == set()
+    assert client.post("/campaigns/price_drop/stop", data=sent | {"channel": "x"}).status_code == 400

@@ -145,6 +145,10 @@ def test_an_answer_is_shown_as_a_difference(console, night):
     assert f'data-label="what if">{total.what_if.messages:,}<' in page
     assert f'data-label="change">{total.what_if.messages - total.plan.messages:,}<' in page
     assert f"{found.certificates['what_if']['gap_pct']} %" in page
+    # What is sent to learn from is worth something, too, and the bound leaves it out.
+    money = {row.name: row for row in questions.sides_of(kept.load(night, DS, name)).money}
+    assert money["value of what was chosen"].b <= money["that is at most"].b
+    assert money["value, with what is sent to learn from"].b == total.what_if.value_micros
     assert all(one.gained + one.lost + one.moved == 0 or name in page for name, one in found.moves.items())
     assert f"/plan/what-if/{DS}/{name}" in client.get("/plan").text
     again = console("USER").post("/plan/what-if", data={"ds": DS, **settings}).text

@@ -66,6 +66,14 @@ def test_a_wrong_replay_is_named_at_its_field(console, night, typed, wrong):
     assert "data-trigger" not in answer.text
 
 
+def test_a_night_that_cannot_be_opened_leaves_the_list(console, replayed):
+    # The night before was published without what it was made from.
+    page = console("USER").get("/replay?first=2026-11-13&last=2026-11-13")
+    assert page.status_code == 200
+    assert "cites no" in problems(page.text)["first"]
+    assert f"/replay/{replayed.branch}" in page.text
+
+
 def test_a_viewer_sees_replays_and_no_form(console, replayed):
     page = console("VIEWER").get("/replay").text
     assert f"/replay/{replayed.branch}" in page
@@ -142,7 +150,7 @@ def test_a_stopped_campaign_is_not_sent_again(console, sent):
     from angelia.contracts import arrow, dataset
     from angelia.contracts.rows import valid_rows
 
-    row = valid_rows("stops", 1).to_pylist()[0] | {"campaign_id": "sale", "action": "stop"}
+    row = valid_rows("stops", 1).to_pylist()[0] | {"campaign_id": "sale", "action": "stop", "channel": None}
     import pyarrow as pa
 
     sent.append_log("stops", pa.Table.from_pylist([row], schema=arrow.schema(dataset("stops"))))

@@ -31,7 +31,13 @@ def number_of(message: dict[str, Any]) -> int:
     return int(message["token"][8:16])
 
 
-def stop(lake: Lake, campaign: str = "price_drop", action: str = "stop", n: int = 0) -> None:
+def stop(
+    lake: Lake,
+    campaign: str = "price_drop",
+    action: str = "stop",
+    n: int = 0,
+    channel: str | None = None,
+) -> None:
     """Append an entry to the stops, n seconds after the hour began."""
     entry = {
         "entry_id": f"s{n}",
@@ -40,6 +46,7 @@ def stop(lake: Lake, campaign: str = "price_drop", action: str = "stop", n: int 
         "at_ts": START + timedelta(seconds=n),
         "actor": "test",
         "reason": None,
+        "channel": channel,
     }
     lake.append_log("stops", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("stops"))))
 

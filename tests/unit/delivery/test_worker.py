@@ -155,21 +155,24 @@ def test_gone_addresses_are_not_tried_by_a_later_part(bench: Any, fcm_error: Err
     assert not tomorrow.addresses
 
 
-def test_a_stop_in_mid_run_stops_what_is_not_yet_sent(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("channel", "reason"), [(None, "stopped"), ("fcm", "paused")])
+def test_a_stop_in_mid_run_stops_what_is_not_yet_sent(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, channel: str | None, reason: str
+) -> None:
     bench.plan(1000)
     lease = [1_000_000_000]
     monkeypatch.setattr("angelia.delivery.worker.run.lease_now", lambda: lease[0])
 
     def script(nth: int, message: dict[str, Any]) -> Answer:
         if len(bench.wire.requests) == 300:
-            stop(bench.lake)
+            stop(bench.lake, channel=channel)
             lease[0] += 11_000_000  # the list is read again only because it is older than 10 s now
         return OK
 
     result = bench.deliver(script)
     assert result.delivered["skipped"] + result.delivered["accepted"] == 1000
     assert 300 <= result.delivered["accepted"] <= 300 + 50  # what was under way
-    assert {row["reason"] for row in bench.ledger().values()} == {None, "stopped"}
+    assert {row["reason"] for row in bench.ledger().values()} == {None, reason}
 
 
 def test_a_resumed_campaign_is_sent(bench: Any) -> None:
