@@ -307,6 +307,5 @@ def test_without_opens_the_weakest_effect_is_taken() -> None:
 def test_a_small_timezone_keeps_the_common_curve() -> None:
     small, large = Simulated(12, 9.0, zone="Asia/Tokyo"), Simulated(600, 9.0)
     tables = cohort_tables(small.sums() | large.sums(), MIDDLE)
-    rows = tables.rows(["Asia/Tokyo", "UTC"])
-    # UTC+9 sees the same UTC hours elsewhere, but this world's peak is at nine by everybody's own clock.
-    assert correlation(tables.curves[rows[0]], bump(9.0)) > 0.95
+    # Its handful of opens agrees with everybody's hours as well as chance lets it.
+    assert np.allclose(tables.curves[tables.rows(["Asia/Tokyo"])[0]], tables.curves[-1], rtol=0.05)
