@@ -13,7 +13,8 @@ Every level refines the curve of the level above by the same two steps:
    (expected opens + strength). Source: Clayton & Kaldor (1987), Empirical Bayes estimates of age-standardized
    relative risks, Biometrics 43, eq. 2.
 Counts of opens are smoothed around the clock first, workdays and days off lending each other half, so
-neighbours share evidence. Elasticity, waiting and strength are chosen by the data (`choosing`).
+neighbours share evidence. Elasticity, waiting and a user's strength are chosen by the data (`choosing`), a
+cohort's strength by its own opens (`likeliest_strength`).
 
 The mean is taken over the hours pushes were sent in (weighted to even draws where propensities are known), as
 the model of p(open) is trained on those: so p_open x curve is calibrated, and a curve's plain average over 24
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import gammaln
 
 from angelia.timing.evidence import CELLS, WORKDAY_SHARE, Floats, PushCounts
 from angelia.timing.habits import Clusters
@@ -56,8 +58,10 @@ class Strength:
     waiting: float = 0.6
 
 
-# Pseudo hours and opens of the levels above the user, where evidence is plenty.
-COHORT_HOURS, COHORT_OPENS = 200.0, 20.0
+COHORT_HOURS = 200.0  # pseudo active hours of the levels above the user, where evidence is plenty
+# Pseudo opens behind the prior of everybody, and of timezones: what says most of the level's own opens.
+TOGETHER_H = 4  # hours whose opens are judged together, since a level's curve is smooth over about as many
+COHORT_OPENS = (20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0, 2560.0, 5120.0)
 
 CohortSums = dict[str, Floats]
 
@@ -173,7 +177,7 @@ def refine(
         activity: (n, 48) own active hours.
         expected: (n, 48) opens to expect of own pushes at a flat curve: pushes x own open rate.
         opens: (n, 48) own opens.
-        strength: elasticity and waiting; a cohort's own weights are constants.
+        strength: elasticity and waiting; a cohort's pseudo hours are a constant.
         reference: (48,) weights of the mean.
     """
     own, usual = smooth(activity), smooth(parent_activity)
@@ -183,9 +187,31 @@ def refine(
     seen, usually_seen = ahead(own, strength.waiting), ahead(usual, strength.waiting)
     more = (seen + COHORT_HOURS * usually_seen) / (total * usually_seen)
     prior = _mean_one(parent * more**strength.elasticity, reference)
-    return posterior(prior, expected, opens, COHORT_OPENS, reference), share / share.sum(
-        axis=1, keepdims=True
+    curves = posterior(prior, expected, opens, likeliest_strength(prior, expected, opens), reference)
+    return curves, share / share.sum(axis=1, keepdims=True)
+
+
+def likeliest_strength(prior: Floats, expected: Floats, opens: Floats) -> float:
+    """Return the pseudo opens under which the opens of a level's cohorts are most probable.
+
+    Where timezones differ by no more than chance makes them, they all keep the curve of the level above; a
+    constant had let each follow its own few opens. The level's rate is not at issue, only its shape. The
+    weakest effect wins ties. Source: the negative binomial marginal of Clayton & Kaldor (1987), eq. 1.
+    """
+    opens, usual = (
+        values.reshape(-1, CELLS // TOGETHER_H, TOGETHER_H).sum(axis=2)
+        for values in (opens, prior * expected)
     )
+    total = usual.sum(axis=1, keepdims=True)
+    usual = usual * np.divide(
+        opens.sum(axis=1, keepdims=True), total, out=np.zeros_like(total), where=total > 0
+    )
+    strength = np.array(COHORT_OPENS)[::-1, None]
+    seen = usual > 0
+    n, mean = opens[seen][None], usual[seen][None]
+    terms = gammaln(n + strength) - gammaln(strength) + n * np.log(mean)
+    terms = terms + strength * np.log(strength) - (n + strength) * np.log(mean + strength)
+    return float(strength[np.round(terms.sum(axis=1), 6).argmax(), 0])
 
 
 def posterior(prior: Floats, expected: Floats, opens: Floats, strength: float, reference: Floats) -> Floats:

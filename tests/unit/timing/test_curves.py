@@ -10,6 +10,7 @@ from angelia.timing.curves import (
     cohort_tables,
     curves_of,
     evidence,
+    likeliest_strength,
     merge_sums,
     posterior,
     smooth,
@@ -274,3 +275,37 @@ def test_slot_weights_have_mean_one_and_unknown_ones_weigh_one() -> None:
     assert weights[1] == pytest.approx(5 * weights[0])
     assert weights[4] == pytest.approx(100 * weights[0])
     assert slot_weights(np.array([np.nan])).tolist() == [1.0]
+
+
+def cohorts_of(shapes: np.ndarray, opens: float, seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Return drawn opens and expected ones of cohorts with known shapes, both (n, 48)."""
+    expected = np.full((len(shapes), CELLS), opens / CELLS)
+    return np.random.default_rng(seed).poisson(shapes * expected).astype(float), expected
+
+
+def test_timezones_that_do_not_differ_keep_the_common_curve() -> None:
+    opens, expected = cohorts_of(np.ones((8, CELLS)), 150.0)
+    assert likeliest_strength(np.ones((1, CELLS)), expected, opens) >= 1280.0
+
+
+def test_timezones_with_hours_of_their_own_follow_their_opens() -> None:
+    opens, expected = cohorts_of(np.stack([bump(9.0), bump(20.0)]), 1500.0)
+    assert likeliest_strength(np.ones((1, CELLS)), expected, opens) == 20.0
+
+
+def test_the_level_of_opens_does_not_move_their_strength() -> None:
+    opens, expected = cohorts_of(np.ones((8, CELLS)), 150.0)
+    flat = np.ones((1, CELLS))
+    assert likeliest_strength(flat, 3.0 * expected, opens) == likeliest_strength(flat, expected, opens)
+
+
+def test_without_opens_the_weakest_effect_is_taken() -> None:
+    none = np.zeros((3, CELLS))
+    assert likeliest_strength(np.ones((1, CELLS)), none, none) == 5120.0
+
+
+def test_a_small_timezone_keeps_the_common_curve() -> None:
+    small, large = Simulated(12, 9.0, zone="Asia/Tokyo"), Simulated(600, 9.0)
+    tables = cohort_tables(small.sums() | large.sums(), MIDDLE)
+    # Its handful of opens agrees with everybody's hours as well as chance lets it.
+    assert np.allclose(tables.curves[tables.rows(["Asia/Tokyo"])[0]], tables.curves[-1], rtol=0.05)
