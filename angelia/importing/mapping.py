@@ -312,7 +312,6 @@ class Output(_Document):
             raise ValueError(f"day_of {rule.day_of!r} is no timestamp of {self.dataset}")
         if rule and rule.day_of not in self.columns:
             raise ValueError(f"{self.dataset} is partitioned by the day of {rule.day_of}, which has no value")
-        # Late rows are found by the day of their partition: a shifted day would put them into another night.
         if self.dataset in DAY_OF and self.dataset != "push_receipts" and (rule is None or rule.minus_days):
             raise ValueError(f"{self.dataset} is partitioned by the day it happened")
         for name, spec in self.columns.items():
