@@ -166,7 +166,7 @@ class _Answer:
     ) -> CampaignWhy:
         name, outcome = document.id, choice["outcome"]
         is_sent = outcome == SENT
-        clock, materials, offers, closed = None, [], [], {}
+        clock, materials, offers, closed, later = None, [], [], {}, None
         campaign = next((one for one in self.night.terms.campaigns if one.id == name), None)
         if self.mine is not None and campaign is not None:
             chosen = None
@@ -178,6 +178,7 @@ class _Answer:
             row = self.mine.row(name)
             if row is not None:
                 offers = self.mine.best_offers(row, self.night.limits, chosen)
+                later = self.mine.later(row)
         fate = None
         if is_sent:
             fate = fate_of(
@@ -205,6 +206,7 @@ class _Answer:
             tuple(closed.items()),
             self._binding(name, offers),
             fate,
+            later,
         )
 
     def _score(
