@@ -164,8 +164,8 @@ def _fate(fate: Fate) -> str:
 def _later(later: Later) -> str:
     return (
         f"{_money(later.flat_micros)} and {100 * later.share:.1f} % of its worth are taken off for what it "
-        f"costs later: {later.felt:.1f} messages still felt, {later.rate:.2f} a day; it costs "
-        f"{later.lost:.3f} opens of each later one, and is refused with probability {later.chance:.5f}"
+        f"costs later: {later.felt:.1f} messages still felt, {later.rate:.2f} a day; those of the next week "
+        f"lose the opens of {later.lost:.3f} messages, and it is refused with probability {later.chance:.5f}"
     )
 
 
