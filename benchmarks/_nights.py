@@ -24,7 +24,7 @@ from spark_jobs import build_bitmaps, build_send_times, score_materials, select_
 
 HISTORY_DAYS = 28
 WEEK = 7
-WITH_CURVES = ("ours", "true_material", "true_hour", "unexplored")
+WITH_CURVES = ("ours", "true_material", "true_hour", "unexplored", "unpriced")
 
 
 def lives(

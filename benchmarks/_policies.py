@@ -95,6 +95,7 @@ class Night:
     def with_materials(self, drawn: list[Drawn]) -> Shard:
         """Return the shard with other materials chosen."""
         pairs, *chosen = gather(self.terms, self.offers, drawn, self.facts, self.hours)
+        pairs = replace(pairs, fatigue=self.shard.pairs.fatigue)
         return Shard(self.people, pairs, self.shard.past, *chosen)
 
     def drawn_again(self, offers: list[Offer]) -> Shard:
@@ -179,6 +180,11 @@ def messages(night: Night, shard: Shard, choice: Choice, slot_propensity: F64, c
 def ours(night: Night, volume: int | None) -> Sent:
     """Plan as the product does."""
     return planned(night, night.shard, None)
+
+
+def unpriced(night: Night, volume: int | None) -> Sent:
+    """Plan like ours as if messages cost nothing later."""
+    return planned(replace(night, terms=replace(night.terms, fatigue_weight=0.0)), night.shard, None)
 
 
 def greedy(night: Night, offer: Offer) -> Drawn:
@@ -339,4 +345,5 @@ POLICIES: dict[str, Policy] = {
     "true_material": true_material,
     "true_hour": true_hour,
     "unexplored": unexplored,
+    "unpriced": unpriced,
 }

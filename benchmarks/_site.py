@@ -32,7 +32,7 @@ from angelia.users.history import WINDOW_DAYS
 from angelia.users.index import append_users, require_index
 from angelia.world import tables
 from angelia.world.activity import EVENT_TYPES, Events, join, organic_day, visits
-from angelia.world.answer import answer, unsubscribed
+from angelia.world.answer import Answers, answer, unsubscribed
 from angelia.world.clock import day_name, day_number
 from angelia.world.draws import Floats, Ints
 from angelia.world.parameters import parameters
@@ -129,7 +129,7 @@ class Site:
         """Return the same shop in another folder, from where it may go its own way."""
         shutil.copytree(self.home, home)
         twin = Site(home, self.world)
-        twin.log, twin.usual = self.log, self.usual
+        twin.log, twin.usual, twin.refused = self.log, self.usual, list(self.refused)
         return twin
 
     @contextmanager
@@ -157,6 +157,7 @@ class Site:
         append_users(self.lake, users, seen=None, shard_bits=SHARD_BITS)
         last = day_number(ANCHOR)
         campaigns, stuff = names()
+        answers: list[tuple[str, Answers]] = []
         for lived in simulate(self.world, self.person, last - days + 1, last):
             pushes, opened = lived.pushes, lived.answers.opened_at
             user = self.user_ids.take(pa.array(pushes.row)).to_pylist()
@@ -170,6 +171,42 @@ class Site:
             self._write_events(lived.events, ds)
             self.log = self.log.and_(sent, pushes.at, opened)
             self._write_pushes(lived.day)
+            answers.append((ds, lived.answers))
+        log, first = self.log, 0
+        felt, _ = felt_pushes(self.person, log.row, log.at / 3600.0, log.category)
+        for ds, answered in answers:
+            here = np.arange(first, first + len(answered.keys))
+            first += len(here)
+            self._refuse(here[unsubscribed(answered, felt[here])], ds)
+
+    def _refuse(self, numbers: Ints, ds: str) -> None:
+        """Let people refuse the topics of these pushes of the log, and write the receipts."""
+        log, topic_of = self.log, parameters().campaigns
+        numbers = np.array([i for i in numbers.tolist() if topic_of[log.sent.campaign[i]].topic in topics()])
+        names = self.user_ids.take(pa.array(log.row[numbers.astype(np.int64)])).to_pylist()
+        rows = []
+        for i, user in zip(numbers.tolist(), names, strict=True):
+            campaign, at = log.sent.campaign[i], int(log.at[i])
+            self.refused.append((user, topic_of[campaign].topic, at + 60))
+            message = log.sent.message_id[i]
+            rows.append(
+                {
+                    "receipt_id": f"world:unsubscribed:{message}",
+                    "dispatch_id": message,
+                    "message_id": message,
+                    "user_id": user,
+                    "campaign_id": campaign,
+                    "material_id": log.sent.material[i],
+                    "channel": "fcm",
+                    "kind": "unsubscribed",
+                    "receipt_ts": datetime.fromtimestamp(at + 60, UTC),
+                    "sent_ts": datetime.fromtimestamp(at, UTC),
+                    "reason": None,
+                }
+            )
+        if rows:
+            table = pa.Table.from_pylist(rows, schema=arrow.schema(dataset("push_receipts")))
+            self.publish("push_receipts", ds, table, source="world", part="respond")
 
     def _write_events(self, events: Events, ds: str) -> None:
         words = np.array([*parameters().categories, None], object)
@@ -186,10 +223,10 @@ class Site:
         )
         self.publish("user_days", ds, table)
 
-    def publish(self, name: str, ds: str, table: pa.Table) -> None:
+    def publish(self, name: str, ds: str, table: pa.Table, **leaf: str) -> None:
         """Write one day of a dataset."""
         wanted = arrow.schema(dataset(name))
-        with self.lake.attempt(name, ds=ds) as attempt:
+        with self.lake.attempt(name, ds=ds, **leaf) as attempt:
             attempt.add(
                 self.lake.write_file(
                     name,
@@ -291,15 +328,12 @@ class Site:
         felt, own = self.felt(sent.row, sent.slot, facts.category)
         at = sent.slot * 3600 + 1800
         answers = answer(self.person, sent.row, facts.category, facts.appeal, channel, at, felt, own)
-        gone = unsubscribed(answers, felt)
-        topic = [parameters().campaigns[name].topic for name in sent.campaign]
         users = self.user_ids.take(pa.array(sent.row)).to_pylist()
-        for i in np.flatnonzero(gone).tolist():
-            if topic[i] in topics():
-                self.refused.append((users[i], topic[i], int(at[i]) + 60))
         for i in np.flatnonzero(answers.is_bounced).tolist():
             self.bounced.add((users[i], "fcm"))
+        before = len(self.log.row)
         self.log = self.log.and_(sent, at, answers.opened_at)
+        self._refuse(before + np.flatnonzero(unsubscribed(answers, felt)), ds)
         rate = parameters().response.unsubscribe_share * answers.seen * (1.0 + felt)
         return {
             "sent": len(sent.row),

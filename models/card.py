@@ -63,6 +63,8 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
             "",
             *_rounds(metrics.get("rounds", {})),
         ]
+    if metrics.get("fatigue"):
+        lines += _fatigue(metrics["fatigue"])
     lines += [
         "## What it looks at",
         "",
@@ -106,3 +108,37 @@ def _rows(policy: str, estimates: Mapping[str, Mapping[str, float]]) -> list[str
         interval = f"{e['low']:.5f} to {e['high']:.5f}"
         found.append(f"| {who} | {label} | {e['value']:.5f} | {interval} | {e['effective_n']:.0f} |")
     return found
+
+
+def _fatigue(figures: Mapping[str, Any]) -> list[str]:
+    """Return the section on what a message costs later."""
+    evidence = figures["evidence"]
+    tires, more, refuses = (evidence[name] for name in ("tires", "refuses_more", "refuses"))
+    return [
+        "## What does a message cost later?",
+        "",
+        (
+            f"Effects per unit of log(1 + messages still felt), which fade by e in {figures['tired_days']:g} "
+            "days. *Priced* leans to zero by a prior and is what the plan uses."
+        ),
+        "",
+        "| effect | counted | 95 % | priced | of |",
+        "|---|---|---|---|---|",
+        (
+            f"| on opens, each person against themselves | {tires['counted']:+.3f} | {_interval(tires)} | "
+            f"{-figures['tires']:+.3f} | {tires['n']:,} opens |"
+        ),
+        (
+            f"| on refusals | {more['counted']:+.3f} | {_interval(more)} | {figures['refuses_more']:+.3f} | "
+            f"{refuses['n']:,} refusals |"
+        ),
+        (
+            f"| refusals a push to somebody rested | | {refuses['low']:.6f} to {refuses['high']:.6f} | "
+            f"{figures['refuses']:.6f} | {refuses['pushes']:,} pushes |"
+        ),
+        "",
+    ]
+
+
+def _interval(effect: Mapping[str, Any]) -> str:
+    return "unknown" if effect["low"] is None else f"{effect['low']:+.3f} to {effect['high']:+.3f}"

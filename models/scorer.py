@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,7 @@ class Scorer:
         self.logistic = Logistic.from_dict(line)
         self.population = Population.from_dict(line["population"])
         self.doubt: dict[str, float] = line.get("doubt") or {}
+        self.fatigue: dict[str, Any] = line.get("fatigue") or {}
         self.booster = _booster(files["model.txt"]) if files["model.txt"] else None
         self.compiled = CompiledTrees.of(files)
 

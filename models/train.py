@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -35,6 +35,7 @@ from models.logistic import Logistic, choose
 from models.prior import make_prior
 from models.registry import Registry, to_json
 from models.scorer import Scorer, features_json
+from models.tiring.learn import learn, read_refusals
 
 Floats = npt.NDArray[np.float64]
 TRAIN_DAYS = 21  # three weeks see every weekday three times, and tastes have not moved far
@@ -204,12 +205,14 @@ def train(
         registry,
     )
     metrics["chosen"] = {"strength": held.strength, "trees": held.trees}
-    files = common | model_files(shipped, examples)
+    refusals, receipts = read_refusals(lake, ds=ds, cutoff=cutoff)
+    metrics["fatigue"] = learn(examples, refusals)
+    files = common | model_files(shipped, examples, metrics["fatigue"])
     files["metrics.json"] = to_json(metrics)
     lineage = {
         "ds": ds,
         "cutoff": cutoff,
-        "inputs": sorted(commit.citation() for commit in examples.inputs),
+        "inputs": sorted(commit.citation() for commit in (*examples.inputs, *receipts)),
         "code_version": code_version(),
         "seed": seed,
         "trees": trees,
@@ -236,11 +239,14 @@ def default_cutoff(lake: Lake, ds: str) -> str:
     return early[-1] if early else late[0] if late else least
 
 
-def model_files(fitted: Fitted, examples: Examples) -> dict[str, bytes]:
+def model_files(
+    fitted: Fitted, examples: Examples, fatigue: Mapping[str, Any] | None = None
+) -> dict[str, bytes]:
     """Return the files that hold a fitted model; `model.txt` is empty where trees did not help."""
     line = fitted.line.as_dict() | {
         "population": examples.population.as_dict(),
         "doubt": fitted.doubt,
+        "fatigue": fatigue or {},
     }
     trees = fitted.booster.model_to_string().encode() if fitted.booster is not None else b""
     return {"logistic.json": to_json(line), "model.txt": trees}

@@ -20,8 +20,9 @@ from angelia.lake import Lake
 from angelia.lake.store import Store
 from angelia.planning import Choice, Night, Problem
 from angelia.planning.choose import Bucket, Packed
-from angelia.planning.eligibility import build, draw_slots, message_ids
+from angelia.planning.eligibility import assemble, draw_slots, message_ids
 from angelia.planning.inputs import Inputs, Shard, load_shard
+from angelia.planning.later import LaterCosts
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
@@ -65,6 +66,7 @@ class Planned:
     arm: np.ndarray
     drawn: Choice
     slot_propensity: np.ndarray
+    later: LaterCosts | None
 
 
 def prepare(context: PlanContext, number: int) -> Planned:
@@ -72,9 +74,10 @@ def prepare(context: PlanContext, number: int) -> Planned:
     terms = context.terms
     shard = load_shard(context.lake, context.inputs, terms, context.facts, number)
     ids = message_ids(terms, shard.people, shard.pairs)
-    problem, outcome, arm = build(terms, shard.people, shard.pairs, shard.past, ids=ids)
+    built = assemble(terms, shard.people, shard.pairs, shard.past, ids=ids)
+    problem, outcome = built.problem, built.outcome
     drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
-    return Planned(shard, problem, ids, outcome, arm, drawn, slot_propensity)
+    return Planned(shard, problem, ids, outcome, built.arm, drawn, slot_propensity, built.later)
 
 
 def explore_usage(planned: Planned, terms: Terms) -> np.ndarray:
@@ -198,6 +201,7 @@ def undecided_rows(planned: Planned, terms: Terms) -> pa.Table:
     """Return every considered pair of a shard: what is known of it before the night is solved.
 
     `may_value` is what the best open hour would be worth, `has_value` whether that covers a channel's cost.
+    `later_flat` and `later_share` are what a message costs later, which these values are net of.
     """
     problem, shard, limits = planned.problem, planned.shard, terms.limits()
     ids = [campaign.id for campaign in terms.campaigns]
@@ -205,6 +209,8 @@ def undecided_rows(planned: Planned, terms: Terms) -> pa.Table:
     names = shard.people.user_id
     codes = pa.array(problem.pair_campaign, pa.int64())
     best = problem.value.max(axis=1, initial=0, where=problem.allowed)
+    later = planned.later
+    nothing = np.zeros(problem.n_pairs)
     return pa.table(
         {
             "user": pa.array(problem.pair_user, pa.int64()),
@@ -223,6 +229,8 @@ def undecided_rows(planned: Planned, terms: Terms) -> pa.Table:
             "has_value": pa.array(best - limits.cost.min(initial=0) > 0),
             "arm": pa.array(planned.arm.tolist(), pa.string()),
             "is_explore": pa.array(problem.is_explore),
+            "later_flat": pa.array(nothing if later is None else later.flat),
+            "later_share": pa.array(nothing if later is None else later.share),
         }
     )
 

@@ -39,6 +39,7 @@ from angelia.planning.inputs import (
     material_facts,
     terms_of,
 )
+from angelia.planning.later import Fatigue
 from angelia.planning.problem import of_each
 from angelia.planning.terms import Terms, contradictions
 from spark_jobs._impossible import impossible
@@ -183,7 +184,20 @@ def write_shard(context: PlanContext, solved: Solved, number: int) -> ShardResul
     entry = context.lake.write_file("decisions", context.folder, table, name, shards=(number, number))
     explored = night.problem.is_explore & (night.held.slot >= 0)
     value = int(night.held.bid[explored].sum())
-    return ShardResult(number, [entry], {**summarise(table), "explore_value": value})
+    later = later_paid(context.terms, kept_rows(context, number), night)
+    return ShardResult(
+        number, [entry], {**summarise(table), "explore_value": value, "later": int(later.sum())}
+    )
+
+
+def later_paid(terms: Terms, rows: pa.Table, night: Night) -> np.ndarray:
+    """Return what the messages that are sent are expected to cost later, in micro-units."""
+    sent = np.flatnonzero(night.held.slot >= 0)
+    flat, share = (rows[name].to_numpy()[sent] for name in ("later_flat", "later_share"))
+    net = night.held.bid[sent] + terms.limits().cost[night.held.channel[sent]]
+    # A net worth is what the share and the flat amount left; without the share nothing would be left.
+    worth = np.divide(net + flat, 1.0 - share, out=np.zeros(len(sent)), where=share < 1.0)
+    return np.asarray(np.rint(worth - net), np.int64)
 
 
 def solve_shards(
@@ -240,7 +254,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             for entry in result.files:
                 attempt.add(entry)
         _refuse_if_moved(lake, inputs, args.ds)
-        meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written])
+        fatigue = Fatigue.of(inputs.scores.meta)
+        meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written], fatigue)
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
             meta={**meta, "contradictions": [*named, *told]} if named or told else meta,

@@ -195,7 +195,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     version = args.model or registry.require_champion().version
     files = registry.load(version)
     files = compiled_files(registry, version, files)
-    doubt = Scorer(files).doubt  # refused here, in one line, rather than in every worker
+    scorer = Scorer(files)  # refused here, in one line, rather than in every worker
+    doubt = scorer.doubt
     catalog = load_snapshot(lake, ds)
     features, audiences = lake.require("user_features", ds=ds), lake.require("audience_members", ds=ds)
     bits = int(require_index(lake).meta["shard_bits"])
@@ -230,6 +231,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "materials": len(wanted),
                 # A material that the model has not seen yet is wholly unknown.
                 "doubt": {c.context.material_id: doubt.get(c.context.material_id, 1.0) for c in wanted},
+                # What the plan prices: how messages tire people.
+                "fatigue": {name: value for name, value in scorer.fatigue.items() if name != "evidence"},
             },
         )
 

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from angelia.asking.night import PlannedNight
-from angelia.asking.records import Hour, MaterialChance, Offer
+from angelia.asking.records import Hour, Later, MaterialChance, Offer
 from angelia.contracts.certificate import Limit
 from angelia.matching import inverse_gap
 from angelia.planning.eligibility import (
     NightHours,
-    build,
+    assemble,
     campaign_hours,
     cells,
     open_hours,
@@ -27,6 +27,7 @@ from angelia.planning.eligibility import (
     too_near,
 )
 from angelia.planning.inputs import Shard, category_hours, load_shard, read_offers
+from angelia.planning.later import LaterCosts
 from angelia.planning.offers import Offer as Candidates
 from angelia.planning.offers import best_hours
 from angelia.planning.problem import Problem
@@ -49,6 +50,7 @@ class PersonNight:
     hours: NightHours
     offers: dict[str, Candidates]
     categories: CategoryHours
+    costs: LaterCosts | None
 
     @classmethod
     def of(cls, night: PlannedNight, lake: PersonLake) -> PersonNight | None:
@@ -59,16 +61,31 @@ class PersonNight:
             return None
         hours = open_hours(terms, shard.people)
         chance = slot_chance(shard.people, shard.pairs, hours[0], hours[2])
-        problem, _, _ = build(terms, shard.people, shard.pairs, shard.past, chance)
+        built = assemble(terms, shard.people, shard.pairs, shard.past, chance)
         offers = read_offers(lake, inputs, terms, night.facts, shard.people, lake.shard)
         return cls(
             night,
             shard,
-            problem,
+            built.problem,
             chance,
             hours,
             {terms.campaigns[offer.number].id: offer for offer in offers},
             category_hours(inputs),
+            built.later,
+        )
+
+    def later(self, row: int) -> Later | None:
+        """Return what a message of a pair costs later; None where it is not priced."""
+        costs = self.costs
+        if costs is None or self.problem.is_exempt[row]:
+            return None
+        return Later(
+            round(float(costs.felt[row]), 3),
+            round(float(costs.rate[row]), 3),
+            round(float(costs.lost[row]), 4),
+            round(float(costs.chance[row]), 6),
+            round(float(costs.flat[row])),
+            round(float(costs.share[row]), 4),
         )
 
     def clock(self) -> list[str]:

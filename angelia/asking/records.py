@@ -109,6 +109,24 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Later:
+    """What a message costs later, which its worth is net of.
+
+    Attributes:
+        felt: messages that the person still feels. rate: messages they get a day.
+        lost: opens of later messages that it costs, in opens of one. chance: that it is refused.
+        flat_micros: cost of the lost opens. share: of the worth, for the chance of a refusal.
+    """
+
+    felt: float
+    rate: float
+    lost: float
+    chance: float
+    flat_micros: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Fate:
     """What became of a planned message.
 
@@ -155,6 +173,7 @@ class CampaignWhy:
     closed: tuple[tuple[str, int], ...] = ()
     binding: tuple[Binding, ...] = ()
     fate: Fate | None = None
+    later: Later | None = None
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,10 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
             "explore.slots", f"{policy.explore.slot_share_pct:g}", "people with a drawn hour", "per cent"
         ),
         Setting("explore.epsilon", f"{policy.explore.epsilon:g}", "share spent on learning", "0 to 1"),
+        Setting(
+            "fatigue.weight", f"{policy.fatigue.weight:g}", "multiplies the price of fatigue", "0 or more"
+        ),
+        Setting("fatigue.days", str(policy.fatigue.horizon_days), "days a refusal costs", "a number"),
     ]
     for name, channel in sorted(catalog.channels.items()):
         if channel.enabled:
@@ -217,6 +221,10 @@ class _Changes:
                 self._part(policy, name, "explore", "slot_share_pct", _number(name, value))
             case "explore", "epsilon":
                 self._part(policy, name, "explore", "epsilon", _number(name, value))
+            case "fatigue", "weight":
+                self._part(policy, name, "fatigue", "weight", _number(name, value))
+            case "fatigue", "days":
+                self._part(policy, name, "fatigue", "horizon_days", _whole(name, value))
             case "cost", channel:
                 self._put(("channel", channel), name, "cost_per_message", _number(name, value))
             case "budget", campaign:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from angelia.asking.night import require_plan
-from angelia.contracts.certificate import Limit, limits_of, messages_of, scarcity
+from angelia.contracts.certificate import Limit, later_says, limits_of, messages_of, scarcity
 from angelia.contracts.outcomes import DECIDED
 from angelia.lake import Lake
 
@@ -57,7 +57,7 @@ class CampaignHours:
 
 @dataclass(frozen=True)
 class PlanShown:
-    """A plan to look at; `contradictions` were named before it was solved."""
+    """A plan to look at; `contradictions` were named before, `fatigue` is in words."""
 
     commit: str
     ds: str
@@ -74,6 +74,7 @@ class PlanShown:
     channels: tuple[ChannelHours, ...]
     campaigns: tuple[CampaignHours, ...]
     contradictions: tuple[str, ...]
+    fatigue: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for `--json`."""
@@ -120,6 +121,7 @@ def shown(lake: Lake, ds: str | None = None) -> PlanShown:
         channels,
         campaigns,
         tuple(meta.get("contradictions", ())),
+        later_says(meta),
     )
 
 
@@ -156,6 +158,7 @@ def lines(plan: PlanShown) -> list[str]:
         f"value {plan.primal_micros / 1e6:,.2f} of at most {plan.bound_micros / 1e6:,.2f}: gap "
         f"{plan.gap_pct} %; {plan.n_explore:,} exploration messages beside it"
     )
+    found.append(f"cost of fatigue: {plan.fatigue}")
     for channel in plan.channels:
         if any(hour.used or hour.price_micros for hour in channel.hours):
             found += _chart(channel, plan.hours_passed)

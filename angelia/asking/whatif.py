@@ -27,6 +27,7 @@ from angelia.lake.commit import in_shard
 from angelia.output import progress
 from angelia.planning.certificate import certificate
 from angelia.planning.inputs import material_facts, terms_of
+from angelia.planning.later import Fatigue
 from angelia.planning.terms import Terms
 from spark_jobs import plan_dispatch
 from spark_jobs._impossible import impossible
@@ -189,7 +190,8 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
             ours = before.add(_of_shard(night, shard))
             for name in {*ours, *theirs}:
                 moves[name] = _moves(ours.get(name), theirs.get(name), moves.get(name, Moves()))
-        meta = certificate(terms, solved.prices, solved.bound, stats)
+        fatigue = Fatigue.of(night.inputs.scores.meta)
+        meta = certificate(terms, solved.prices, solved.bound, stats, fatigue)
     return WhatIf(
         night.ds,
         night.plan.ref,

@@ -175,7 +175,7 @@ class _Answer:
     ) -> CampaignWhy:
         name, outcome = document.id, choice["outcome"]
         is_sent = outcome == SENT
-        clock, materials, offers, closed = None, [], [], {}
+        clock, materials, offers, closed, later = None, [], [], {}, None
         campaign = next((one for one in self.night.terms.campaigns if one.id == name), None)
         # Who was not in the night's shards, or whose campaign has been removed since, has no numbers to show.
         if self.mine is not None and campaign is not None:
@@ -188,6 +188,7 @@ class _Answer:
             row = self.mine.row(name)
             if row is not None:
                 offers = self.mine.best_offers(row, self.night.limits, chosen)
+                later = self.mine.later(row)
         fate = None
         if is_sent:
             fate = fate_of(
@@ -215,6 +216,7 @@ class _Answer:
             tuple(closed.items()),
             self._binding(name, offers),
             fate,
+            later,
         )
 
     def _score(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from angelia.asking.records import CampaignWhy, Fate, Offer, Part, Why
+from angelia.asking.records import CampaignWhy, Fate, Later, Offer, Part, Why
 from angelia.audience.one_person import HELD, Clause
 from angelia.contracts.outcomes import LEDGER, SENT
 
@@ -71,6 +71,8 @@ def _campaign(one: CampaignWhy) -> Iterator[str]:
                    f"{_money(one.price_micros)}; {how}")  # fmt: skip
     else:
         yield f"{one.campaign}: {one.outcome}: {one.says}"
+    if one.later is not None:
+        yield _row("later", _later(one.later))
     if one.fate is not None:
         yield _row("then", _fate(one.fate))
     yield from _audience(one)
@@ -157,6 +159,14 @@ def _fate(fate: Fate) -> str:
         says += f", by {fate.channel} at {fate.sent_ts:%Y-%m-%d %H:%M:%S} UTC"
         says += f"; opened at {fate.opened_ts:%Y-%m-%d %H:%M} UTC" if fate.opened_ts else "; no open is known"
     return says
+
+
+def _later(later: Later) -> str:
+    return (
+        f"{_money(later.flat_micros)} and {100 * later.share:.1f} % of its worth are taken off for what it "
+        f"costs later: {later.felt:.1f} messages still felt, {later.rate:.2f} a day; those of the next week "
+        f"lose the opens of {later.lost:.3f} messages, and it is refused with probability {later.chance:.5f}"
+    )
 
 
 def _money(micros: int | None) -> str:

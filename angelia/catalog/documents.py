@@ -101,6 +101,13 @@ class Explore(DocumentPart):
     temperature: float | None = Field(None, gt=0, le=100)  # unused since materials are drawn by inverse gap
 
 
+class Fatigue(DocumentPart):
+    """The price of later costs: its weight, and for how long a refused topic counts as lost."""
+
+    weight: float = Field(default=1.0, ge=0, le=100)
+    horizon_days: int = Field(default=90, ge=1, le=730)
+
+
 class Policy(Document):
     """What holds for every marketing message; exactly one, `default`."""
 
@@ -111,6 +118,7 @@ class Policy(Document):
     quiet_hours: QuietHours | None = None
     holdout: Holdout
     explore: Explore
+    fatigue: Fatigue = Fatigue()
     salt: Salt
 
 

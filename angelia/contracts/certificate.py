@@ -134,6 +134,18 @@ def _in_words(
     )
 
 
+def later_says(meta: Mapping[str, Any]) -> str:
+    """Return what a plan says of the price of fatigue, as a sentence for pages and terminals."""
+    fatigue = meta.get("fatigue")
+    if not fatigue:
+        return "not priced: the model has learned nothing of it, or the policy gives it no weight"
+    return (
+        f"{fatigue['paid_micros'] / 1e6:,.2f} of later opens and refusals, taken off the value (weight "
+        f"{fatigue['weight']:g}; an open in {fatigue['tires']:.3f} lost per log message felt, "
+        f"{fatigue['refuses']:.6f} refusals a message, lost for {fatigue['horizon_days']} days)"
+    )
+
+
 def messages_of(meta: Mapping[str, Any]) -> list[Messages]:
     """Return a plan's messages by hour, channel and campaign."""
     stored = meta["messages"]

@@ -264,7 +264,10 @@ DECISION_FIELDS = (
     Column("outcome", S, "`sent`, or the reason why not", words=DECIDED),
     Column("p_open", F64, "probability of an open at a mean hour"),
     Column(
-        "value_micros", I64, "worth of what is sent less its cost, else the best hour's worth", unit="micros"
+        "value_micros",
+        I64,
+        "worth of what is sent less its cost, now and later, else the best hour's worth",
+        unit="micros",
     ),
     Column(
         "price_micros", I64, "prices of the hour and the budget it uses; 0 = free or drawn", unit="micros"

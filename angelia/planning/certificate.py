@@ -15,6 +15,7 @@ import pyarrow as pa
 from angelia.contracts import outcomes
 from angelia.contracts.certificate import Limit, Messages, limits_of, messages_meta
 from angelia.contracts.derived import DECISION
+from angelia.planning.later import Fatigue
 from angelia.planning.problem import I64
 from angelia.planning.terms import Terms
 
@@ -40,9 +41,16 @@ def summarise(table: pa.Table) -> dict[str, Any]:
 
 
 def certificate(
-    terms: Terms, prices: I64, bound: int, stats: Sequence[Mapping[str, Any]]
+    terms: Terms,
+    prices: I64,
+    bound: int,
+    stats: Sequence[Mapping[str, Any]],
+    fatigue: Fatigue | None = None,
 ) -> dict[str, object]:
-    """Return what is published with a plan, from the counts of its shards (`summarise`)."""
+    """Return what is published with a plan, from the counts of its shards (`summarise`).
+
+    Values are net of what messages cost later, which `fatigue` says how to price.
+    """
     decided, by_cell, by_hour, by_campaign = (Counter[Any]() for _ in range(4))
     for shard in stats:
         decided.update(shard["outcomes"])
@@ -58,6 +66,7 @@ def certificate(
         "bound_micros": bound,
         "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
         "n_explore": sum(shard["n_explore"] for shard in stats),
+        "fatigue": later_meta(terms, fatigue, sum(shard.get("later", 0) for shard in stats)),
         "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign, stats)],
         # The order that the bits of `eligible` count in.
         "materials": {campaign.id: list(campaign.materials) for campaign in terms.campaigns},
@@ -77,6 +86,18 @@ def certificate(
             for k, campaign in enumerate(terms.campaigns)
             if campaign.min_messages
         ],
+    }
+
+
+def later_meta(terms: Terms, fatigue: Fatigue | None, paid: int) -> dict[str, object]:
+    """Return what a plan says of the price of fatigue; empty where it has none."""
+    if fatigue is None or not terms.fatigue_weight:
+        return {}
+    return {
+        **fatigue.as_meta(),
+        "weight": terms.fatigue_weight,
+        "horizon_days": terms.lost_days,
+        "paid_micros": paid,
     }
 
 

@@ -136,13 +136,15 @@ def pack(problem: Problem, limits: Limits) -> Packed:
     # A campaign with a minimum may be paid to send: no worth is too small for it.
     is_wanted = np.zeros(k, bool)
     is_wanted[: limits.least.size] = limits.least > 0
-    top = problem.value.max(axis=1, initial=-1, where=problem.allowed)
-    reach = (cheapest < TOO_MUCH)[pattern] & (top >= 0)
+    # What a message costs later may exceed its worth, so a value may lie below 0.
+    top = problem.value.max(axis=1, initial=-TOO_MUCH, where=problem.allowed)
+    reach = (cheapest < TOO_MUCH)[pattern] & (top > -TOO_MUCH)
     reach &= (top > cheapest[pattern]) | is_wanted[problem.pair_campaign]
     marketing = np.flatnonzero(reach & ~problem.is_exempt & ~problem.is_explore)
     exempt = np.flatnonzero(reach & problem.is_exempt)
     # int32 halves what is read; micro-units of most nights fit.
-    fits = int(problem.value.max(initial=0)) < 2**30 and not is_wanted.any()
+    least, most = problem.value.min(initial=0), problem.value.max(initial=0)
+    fits = least > -(2**30) and most < 2**30 and not is_wanted.any()
     kind, buckets = pattern * k + problem.pair_campaign, []
     users, first, count = np.unique(problem.pair_user[marketing], return_index=True, return_counts=True)
     # A hash of the person, which no shard changes.

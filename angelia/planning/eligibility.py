@@ -18,6 +18,7 @@ import numpy.typing as npt
 from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
+from angelia.planning.later import Fatigue, LaterCosts, later_costs
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
 from angelia.planning.terms import Campaign, Cap, Terms
 from angelia.timing.category_hours import CategoryHours
@@ -67,7 +68,7 @@ class Pairs:
     """User x campaign pairs in user order, with the drawn material's score and category.
 
     `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
-    the drawn material.
+    the drawn material. `fatigue` is what was learned of it; None = nothing.
     """
 
     user: I64
@@ -76,6 +77,17 @@ class Pairs:
     has_material: Bools
     category: I64
     hours: CategoryHours
+    fatigue: Fatigue | None = None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A shard's problem, each pair's outcome and arm, and what its message costs later."""
+
+    problem: Problem
+    outcome: npt.NDArray[np.object_]
+    arm: npt.NDArray[np.object_]
+    later: LaterCosts | None
 
 
 def room_for(
@@ -151,6 +163,19 @@ def build(
     The outcome is `open` where it is still to be decided. `chance` stands in for `slot_chance`, (m, h); `ids`
     are the pairs' message ids, if known.
     """
+    built = assemble(terms, people, pairs, past, chance, ids)
+    return built.problem, built.outcome, built.arm
+
+
+def assemble(
+    terms: Terms,
+    people: People,
+    pairs: Pairs,
+    past: Past,
+    chance: F64 | None = None,
+    ids: Sequence[str] | None = None,
+) -> Built:
+    """Return what `build` does, and what a message of each pair costs later."""
     n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
     ids = message_ids(terms, people, pairs) if ids is None else ids
     # Numbers, since comparing texts of millions of pairs a dozen times takes longer than all else.
@@ -222,11 +247,21 @@ def build(
     allowed &= (reached == 0)[:, None]
     if chance is None:
         chance = slot_chance(people, pairs, local, off)
+    worth = weight[:, None] * chance
+    later = None
+    if pairs.fatigue is not None and terms.fatigue_weight:
+        topics = [campaign.topic for campaign in terms.campaigns]
+        # A transactional message is owed whatever it costs later, and stands for no later one.
+        later = later_costs(
+            pairs.fatigue, np.where(allowed, worth, 0.0), weight * pairs.p_open, ~exempt, pairs.user,
+            [topics[k] for k in pairs.campaign.tolist()], past.user[marketing], past.hours[marketing],
+            n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
+        )  # fmt: skip
     problem = Problem(
         n_users=n,
         pair_user=pairs.user,
         pair_campaign=pairs.campaign,
-        value=np.rint(weight[:, None] * chance).astype(np.int64),
+        value=np.rint(worth if later is None else later.net(worth)).astype(np.int64),
         allowed=allowed,
         channels=channels,
         is_exempt=exempt,
@@ -237,7 +272,7 @@ def build(
         room=np.maximum(room, 0),
         tie=_ties(terms, people, pairs),
     )
-    return problem, np.array(names, object)[reached], arm
+    return Built(problem, np.array(names, object)[reached], arm, later)
 
 
 def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:

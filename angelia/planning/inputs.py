@@ -6,7 +6,7 @@ Terms come from the catalog snapshot; a shard is its people, pairs and past.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -26,6 +26,8 @@ from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
 from angelia.planning.eligibility import Pairs, Past, People, open_hours
+from angelia.planning.later import Fatigue
+from angelia.planning.later.fatigue import WEEK_DAYS as FELT_DAYS
 from angelia.planning.offers import MaterialFacts, Offer, draw_material, gather
 from angelia.planning.terms import Arm, Campaign, Cap, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
@@ -106,7 +108,8 @@ def days_needed(terms: Terms, history_days: int) -> int:
 
 def _policy_days(terms: Terms) -> int:
     """Return for how many days a message counts against those of other campaigns."""
-    return max([1, -(-terms.gap_hours // 24), *(cap.days for cap in terms.caps)])
+    felt = FELT_DAYS + 1 if terms.fatigue_weight else 1
+    return max([felt, -(-terms.gap_hours // 24), *(cap.days for cap in terms.caps)])
 
 
 def plan_start(ds: str, lead_hours: int) -> datetime:
@@ -147,6 +150,8 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
         explore_pct=policy.explore.slot_share_pct,
         epsilon=policy.explore.epsilon,
         salt=policy.salt,
+        fatigue_weight=policy.fatigue.weight,
+        lost_days=policy.fatigue.horizon_days,
     )
 
 
@@ -220,6 +225,7 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, s
     night = open_hours(terms, people)
     drawn = [draw_material(terms, people, night, offer, facts, hours) for offer in offers]
     pairs, material, propensity, eligible = gather(terms, offers, drawn, facts, hours)
+    pairs = replace(pairs, fatigue=Fatigue.of(inputs.scores.meta))
     return Shard(people, pairs, past, material, propensity, eligible)
 
 

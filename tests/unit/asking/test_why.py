@@ -60,6 +60,8 @@ def test_a_sent_message_shows_worth_price_and_hour(tight: Lake, decided) -> None
         assert drawn.propensity == pytest.approx(choice["material_propensity"], abs=1e-6)
         assert sent.fate is not None
         assert sent.fate.state == "not_emitted"
+        assert sent.later is not None, "the scores of this night carry a price of fatigue"
+        assert min(sent.later.flat_micros, sent.later.share) > 0
 
 
 @pytest.mark.parametrize(

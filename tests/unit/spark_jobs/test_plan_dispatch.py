@@ -56,14 +56,20 @@ POLICY = {
 }  # fmt: skip
 
 
+# A price of fatigue that everybody's messages feel.
+FATIGUE = {"tires": 0.3, "refuses": 0.001, "refuses_more": 1.0, "rate": 0.4, "tired_days": 2.0}
+
+
 def rows(name: str, values: list[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist(values, schema=arrow.schema(dataset(name)))
 
 
-def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:
+def write(
+    lake: Lake, name: str, table: pa.Table, ds: str = DS, meta: dict[str, object] | None = None
+) -> None:
     with lake.attempt(name, ds=ds) as attempt:
         attempt.write(table, "part-0000.parquet", conform=False, shards=(0, 9))
-        attempt.publish()
+        attempt.publish(meta=meta or {})
 
 
 def push(i: int, at: datetime) -> dict[str, object]:
@@ -110,7 +116,7 @@ def prepare_night(lake: Lake, shard_bits: int) -> None:
         for one in CAMPAIGNS for i in MEMBERS[one["audience"]] for material in one["materials"]
     ]  # fmt: skip
     scores.sort(key=lambda row: row["ordinal"])
-    write(lake, "material_scores", rows("material_scores", scores))
+    write(lake, "material_scores", rows("material_scores", scores), meta={"fatigue": FATIGUE})
     members = []
     for name, ordinals in MEMBERS.items():
         for shard in range(((N - 1) >> shard_bits) + 1):
