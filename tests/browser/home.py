@@ -114,17 +114,6 @@ def plan() -> None:
     numbered.store(lake, TOPIC, TONIGHT, identified(verdict))
 
 
-def solved() -> None:
-    """Plan a small night with the job's own code, for what-ifs and replays."""
-    from angelia.lake.configured import open_lake
-    from spark_jobs import plan_dispatch
-    from tests.unit.spark_jobs.test_plan_dispatch import DS, prepare_night
-
-    prepare_night(open_lake(), 8)
-    os.environ["ANGELIA_SPARK_MASTER"] = "inline"
-    plan_dispatch.main(["--ds", DS])
-
-
 def run(*words: str) -> None:
     """Run one of Airflow's commands here: another process would import Airflow anew."""
     from airflow.cli.cli_parser import get_parser
@@ -189,7 +178,6 @@ def main(home: Path) -> None:
     nights()
     plan()
     people = population.populate()
-    solved()
     logs(home)
     airflow()
     env = environment(home) | {

@@ -1,4 +1,4 @@
-"""A planned and indexed night of 600 people, for the pages Audiences and People."""
+"""A planned and indexed night of 600 people, for Audiences, People, what-ifs and replays."""
 
 from __future__ import annotations
 
