@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from angelia.catalog.before_planning import Contradiction, before_planning
+from angelia.catalog.checking.before_planning import Contradiction, before_planning
 from angelia.catalog.snapshot import Catalog
 from angelia.planning.inputs import Inputs
 from angelia.planning.terms import Terms

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import yaml
 
+from angelia.catalog.checking.sense import written_number
 from angelia.catalog.documents import AnyDocument, canonical, check_document
 from angelia.catalog.problems import DocumentProblem, Key, Notice
-from angelia.catalog.sense import written_number
 from angelia.catalog.store import CatalogStore, Change, Head, generation_of
 from angelia.catalog.validate import Whole
 from angelia.catalog.yaml_files import Raw, find_files, read_file

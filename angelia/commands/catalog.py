@@ -15,8 +15,8 @@ from typing import Annotated
 
 import typer
 
-from angelia.catalog import sense
 from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
+from angelia.catalog.checking import sense
 from angelia.catalog.documents import KINDS, AnyDocument, Campaign
 from angelia.catalog.preview import keys_of, person_row, preview_campaign, sample_people, standing
 from angelia.catalog.problems import Key, Notice, nearest

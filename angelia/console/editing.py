@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from angelia.catalog import sense
 from angelia.catalog.apply import InvalidDocuments, Plan, as_yaml, carry_out, plan
+from angelia.catalog.checking import sense
 from angelia.catalog.documents import AnyDocument, parse_document
 from angelia.catalog.problems import Key, Notice
 from angelia.catalog.store import CatalogStore, Head, Version

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from angelia.catalog.documents import ChannelName
+from angelia.catalog.document_parts import ChannelName
 from angelia.contracts.sources import CHANNELS, ID, NAME
 from angelia.intake import errors
 from angelia.intake.bodies import body_of, read_body

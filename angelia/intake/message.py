@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from angelia.catalog.documents import ChannelName
+from angelia.catalog.document_parts import ChannelName
 from angelia.contracts.sources import CHANNELS, ID, NAME
 from angelia.intake.tables import PRIORITIES
 

@@ -23,7 +23,8 @@ from typing import Any
 import duckdb
 
 from angelia import logs
-from angelia.catalog.documents import Campaign, Occurrence
+from angelia.catalog.document_parts import Occurrence
+from angelia.catalog.documents import Campaign
 from angelia.errors import AngeliaError, Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
 from angelia.planning.guard_figures import Figures, Plan, measure

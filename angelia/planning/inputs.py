@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pyroaring import BitMap
 
 from angelia.audience.members import read_members
-from angelia.catalog.documents import WEEKDAYS
+from angelia.catalog.document_parts import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import user_keys

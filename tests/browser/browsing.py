@@ -68,6 +68,7 @@ class Watched:
         page = context.new_page()
         page.on("request", self._request)
         page.on("console", self._console)
+        page.on("response", self._response)
         page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         if path:
@@ -85,6 +86,10 @@ class Watched:
         self.seen.append(request.url)
         if not request.url.startswith((self.server, "data:", "blob:", "about:")):
             self.wrong.append(f"left the origin: {request.url}")
+
+    def _response(self, answer):
+        if answer.status >= 500:  # the browser's own line does not say which address it was
+            self.wrong.append(f"answered {answer.status}: {answer.request.method} {answer.url}")
 
     def _console(self, message):
         if message.type == "error" and not any(part in message.text for part in self.expected):

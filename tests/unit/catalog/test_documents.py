@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 import angelia
 from angelia.catalog.apply import plan, read_documents
+from angelia.catalog.document_parts import Occurrence
 from angelia.catalog.documents import (
     KINDS,
     AnyDocument,
     Campaign,
     Material,
-    Occurrence,
     canonical,
     check_document,
     parse_document,

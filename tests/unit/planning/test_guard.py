@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from angelia.catalog.documents import Occurrence
+from angelia.catalog.document_parts import Occurrence
 from angelia.planning.guard import Breach, Running, is_nightly, judge
 from angelia.planning.guard_figures import Figures
 from angelia.planning.verdict import lines

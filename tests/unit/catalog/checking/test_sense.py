@@ -11,8 +11,8 @@ import pytest
 import angelia
 from angelia import cli
 from angelia.catalog.apply import read_documents
+from angelia.catalog.checking.sense import notices, shown_numbers, written_number
 from angelia.catalog.documents import parse_document
-from angelia.catalog.sense import notices, shown_numbers, written_number
 
 TODAY = date(2026, 11, 15)  # a Sunday
 POLICY = {

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from angelia.catalog import sense
-from angelia.catalog.contradictions import NOTHING, Documents
+from angelia.catalog.checking import sense
+from angelia.catalog.checking.contradictions import NOTHING, Documents
 from angelia.catalog.documents import Campaign
 from angelia.catalog.snapshot import Catalog, documents_of
 

@@ -11,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
-from angelia.catalog import contradictions
+from angelia.catalog.checking import contradictions
+from angelia.catalog.document_parts import WEEKDAYS, Cap, Scalar
 from angelia.catalog.documents import (
-    WEEKDAYS,
     AnyDocument,
     Audience,
     Campaign,
-    Cap,
     Channel,
     Experiment,
     Material,
     Policy,
-    Scalar,
     Template,
 )
 from angelia.catalog.problems import DocumentProblem, Doubt, Key, Notice

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from angelia.catalog.before_planning import before_planning
-from angelia.catalog.contradictions import WEIGHTS
+from angelia.catalog.checking.before_planning import before_planning
+from angelia.catalog.checking.contradictions import WEIGHTS
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import Stored, catalog_of
 from angelia.planning.terms import Terms

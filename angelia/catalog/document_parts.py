@@ -1,0 +1,172 @@
+"""What documents are made of: the types of their fields, and the parts they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from angelia.contracts.sources import CHANNEL, LOCALE, NAME
+from angelia.days import FIRST_DAY, LAST_DAY
+
+Id = Annotated[str, Field(pattern=NAME)]
+Locale = Annotated[str, Field(pattern=LOCALE)]
+Pct = Annotated[float, Field(ge=0, le=100)]
+# Far above any use, and far below where a night's sums would leave 64 bits.
+MAX_COUNT = 1_000_000_000
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+PositiveCount = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
+Hour = Annotated[int, Field(ge=0, le=23)]
+Salt = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
+ChannelName = Annotated[str, Field(pattern=CHANNEL)]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Scalar = str | int | float
+
+
+def distinct(values: Sequence[Any]) -> Any:
+    """Return the values, or refuse those in which one is named twice (ValueError)."""
+    if len(set(values)) != len(values):
+        raise ValueError(f"{sorted({str(v) for v in values if list(values).count(v) > 1})} is named twice")
+    return values
+
+
+Ids = Annotated[tuple[Id, ...], AfterValidator(distinct)]
+
+
+class DocumentPart(BaseModel):
+    """What every model here shares: no unknown fields, strict values, immutable, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Document(DocumentPart):
+    """A document of the catalog."""
+
+    id: Id
+
+
+class Cap(DocumentPart):
+    """At most `messages` in any `days` x 24 hours (a sliding window)."""
+
+    messages: int = Field(ge=0, le=10_000)
+    days: int = Field(ge=1, le=90)
+
+
+Caps = Annotated[tuple[Cap, ...], Field(max_length=20)]
+
+
+class QuietHours(DocumentPart):
+    """Local hours in which nothing is sent: from `start` up to `end`; may cross midnight."""
+
+    start: Hour
+    end: Hour
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.start == self.end:
+            raise ValueError("start equals end: leave quiet hours out to have none")
+        return self
+
+
+class Holdout(DocumentPart):
+    """A share of all users who get no marketing, drawn by `salt`: every lift compares with it."""
+
+    share_pct: Pct
+    salt: Salt
+
+
+class Explore(DocumentPart):
+    """How much is drawn to learn from: share of people (slots), of expected opens (epsilon)."""
+
+    slot_share_pct: Pct
+    epsilon: float = Field(ge=0, le=1)
+    temperature: float | None = Field(None, gt=0, le=100)  # unused since materials are drawn by inverse gap
+
+
+class Fatigue(DocumentPart):
+    """The price of later costs: its weight, and for how long a refused topic counts as lost."""
+
+    weight: float = Field(default=1.0, ge=0, le=100)
+    horizon_days: int = Field(default=90, ge=1, le=730)
+
+
+class Variable(DocumentPart):
+    """A template variable: the material's field, else `source` (user.<column>), else `default`."""
+
+    default: Scalar | None = None
+    source: Annotated[str, Field(pattern=r"^user\.[a-z][a-z0-9_]*$")] | None = None
+
+
+class Variant(DocumentPart):
+    """The words in one language (liquid)."""
+
+    title: str = Field(min_length=1, max_length=2000)
+    body: str = Field(min_length=1, max_length=20_000)
+
+
+class Occurrence(DocumentPart):
+    """How often a person may get it: `once`, once a day, or once an ISO week.
+
+    `weekdays` limits the days.
+    """
+
+    every: Literal["once", "daily", "weekly"]
+    weekdays: Annotated[tuple[Weekday, ...], AfterValidator(distinct), Field(min_length=1)] | None = None
+
+    def key(self, day: date) -> str | None:
+        """Return the occurrence of a day (`once`, `2026-11-15`, `2026-W46`), or None."""
+        if self.weekdays is not None and WEEKDAYS[day.weekday()] not in self.weekdays:
+            return None
+        if self.every == "once":
+            return "once"
+        if self.every == "daily":
+            return day.isoformat()
+        year, week, _ = day.isocalendar()
+        return f"{year}-W{week:02d}"
+
+
+class SendWindow(DocumentPart):
+    """Local hours in which it may arrive: from `start` up to `end` of the same day."""
+
+    start: Hour
+    end: Annotated[int, Field(ge=1, le=24)]
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"end {self.end} is not after start {self.start}")
+        return self
+
+
+class Budget(DocumentPart):
+    """At most, and if people allow at least, so many of its messages in one plan."""
+
+    max_messages: PositiveCount
+    min_messages: PositiveCount | None = None
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.min_messages is not None and self.min_messages > self.max_messages:
+            raise ValueError(f"min_messages {self.min_messages} is above max_messages {self.max_messages}")
+        return self
+
+
+class Attribution(DocumentPart):
+    """Hours after a message in which what a person does may be credited to it; 0 = none."""
+
+    since: Literal["delivered", "displayed"] = "delivered"
+    open_hours: int = Field(24, ge=0, le=168)
+    conversion_hours: int = Field(24, ge=0, le=168)
+    conversion: Id | None = None  # event type; None: that of the report
+
+
+class Arm(DocumentPart):
+    """One arm; `materials` narrows the campaign's materials, none given = all of them."""
+
+    name: Id
+    share_pct: Pct
+    materials: Annotated[Ids, Field(min_length=1)] | None = None
