@@ -24,10 +24,10 @@ PEOPLE, FEATURES, CAMPAIGNS = 20_000, 60, 4
 
 def digest(*arrays: np.ndarray) -> str:
     """Return the sha256 of arrays' bytes."""
-    found = hashlib.sha256()
+    digest_so_far = hashlib.sha256()
     for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        digest_so_far.update(np.ascontiguousarray(array).tobytes())
+    return digest_so_far.hexdigest()
 
 
 def plan(users: int, shard_bits: int) -> str:

@@ -81,27 +81,32 @@ class Lookalike:
         """
         if not users.num_rows:
             return np.zeros(0, np.uint16)
-        found = np.asarray(
+        shares = np.asarray(
             self.booster.predict(_matrix(users, self.vocabulary, self.tags, self.left_out), num_threads=1),
             np.float64,
         )
-        return np.minimum(found * LEVELS, LEVELS - 1).astype(np.uint16)
+        return np.minimum(shares * LEVELS, LEVELS - 1).astype(np.uint16)
 
     def to_text(self) -> str:
         """Return the model as JSON text."""
-        told = {
+        document = {
             "model": self.booster.model_to_string(),
             "vocabulary": dict(self.vocabulary),
             "tags": self.tags,
             "left_out": self.left_out,
         }
-        return json.dumps(told)
+        return json.dumps(document)
 
     @classmethod
     def from_text(cls, text: str) -> Lookalike:
         """Return the model that `to_text` told of."""
-        told = json.loads(text)
-        return cls(lgb.Booster(model_str=told["model"]), told["vocabulary"], told["tags"], told["left_out"])
+        document = json.loads(text)
+        return cls(
+            lgb.Booster(model_str=document["model"]),
+            document["vocabulary"],
+            document["tags"],
+            document["left_out"],
+        )
 
 
 def train(

@@ -46,12 +46,12 @@ def promote(
         Conflict: somebody else promoted meanwhile.
     """
     current = registry.champion()
-    found = objections(json.loads(registry.load(version)["metrics.json"]), bar)
+    refusals = objections(json.loads(registry.load(version)["metrics.json"]), bar)
     if current is not None and current.version == version:
         return current
-    if found and not force:
+    if refusals and not force:
         raise GateClosed(
-            f"model {version} is not promoted: {'; '.join(found)}",
+            f"model {version} is not promoted: {'; '.join(refusals)}",
             fix="train again, ask for a mere refresh with --bar non_inferior, or overrule with --force",
         )
     return registry.promote(

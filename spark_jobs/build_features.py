@@ -196,8 +196,8 @@ def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: st
     if not refusers:
         return
     frame = spark.createDataFrame([(user,) for user in refusers], "user_id string")
-    said = opted_in_again(preferences, frame, ds=ds).collect()
-    entries = returns(log, [(row.user_id, row.channel, row.said_us) for row in said])
+    opted_in = opted_in_again(preferences, frame, ds=ds).collect()
+    entries = returns(log, [(row.user_id, row.channel, row.said_us) for row in opted_in])
     if entries.num_rows:
         lake.append_log("suppressions", entries)
         progress(f"opted in again after unsubscribing: {entries.num_rows:,}")
@@ -228,11 +228,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         n_sent = sum(count["sent"] for count in counts)
         rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
         profiles, endpoints, preferences = sources
-        said = ["user_id", "kind", "name", "is_opted_in", "updated_ts"]
+        columns = ["user_id", "kind", "name", "is_opted_in", "updated_ts"]
         tables = [
             read_dataset(spark, lake, profiles, ["user_id", *PROFILE]),
             read_endpoints(spark, lake, endpoints),
-            read_dataset(spark, lake, preferences, said),
+            read_dataset(spark, lake, preferences, columns),
         ]
         if lake.branch == MAIN:
             note_returns(spark, lake, tables[2], ds)

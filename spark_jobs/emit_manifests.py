@@ -213,14 +213,14 @@ def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
 
     A sealed hour is sent whatever is decided now.
     """
-    found = {}
+    files = {}
     for hour, number in sealed_hours(lake, ds).items() if lake.branch == "main" else ():
-        found[hour] = [
+        files[hour] = [
             entry
             for entry in lake.as_of("dispatch_manifest", number, ds=ds).files
             if entry.keys["send_hour"] == hour
         ]
-    return found
+    return files
 
 
 def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:

@@ -211,8 +211,8 @@ def solve_shards(
     for result in run_shards(spark, shards, partial(build_shard, context, share)):
         demand += np.array(result.stats["explore"], np.int64)
         reach += np.array(result.stats["reach"], np.int64)
-    told, limits = contradictions(terms, limits, reach)
-    for line in told:
+    unreachable, limits = contradictions(terms, limits, reach)
+    for line in unreachable:
         progress(f"plan_dispatch: {line}")
 
     def run(step: Step) -> list[dict[str, Any]]:
@@ -231,7 +231,7 @@ def solve_shards(
         start=None if previous is None else prices_before(terms, previous.meta),
         report=lambda line: progress(f"plan_dispatch: {line}"),
     )
-    return solved, told
+    return solved, unreachable
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -247,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress(f"plan_dispatch: {line}")
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
-        solved, told = solve_shards(spark, context, shards)
+        solved, unreachable = solve_shards(spark, context, shards)
         written = run_shards(spark, shards, partial(write_shard, context, solved))
         context.forget(shards)
         for result in written:
@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written], fatigue)
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
-            meta={**meta, "contradictions": [*named, *told]} if named or told else meta,
+            meta={**meta, "contradictions": [*named, *unreachable]} if named or unreachable else meta,
             params={
                 "lead_hours": settings.lead_hours,
                 "skip_before": args.skip_before.isoformat() if args.skip_before else None,

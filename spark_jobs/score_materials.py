@@ -71,7 +71,7 @@ def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
 
     An experiment's arms are included.
     """
-    found = []
+    arms = []
     for name, campaign in catalog.running(days).items():
         for material in (catalog.materials[identity] for identity in catalog.materials_of(name)):
             if any(material.is_valid_on(day) for day in days):
@@ -80,10 +80,10 @@ def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
                     if material.audience is None
                     else (campaign.audience, material.audience)
                 )
-                found.append(
+                arms.append(
                     Candidate(Context(name, material.id, campaign.topic, material.category), audiences)
                 )
-    return found
+    return arms
 
 
 def score_shard(

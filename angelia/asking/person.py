@@ -200,7 +200,7 @@ class PersonNight:
         budget = next((one.price_micros for one in limits if one.campaign_id == campaign.id), 0)
         slots, clock = [str(slot) for slot in terms.slots()], self.clock()
         hours, chance = _open(self.hours, terms, campaign), self.chance[row]
-        found = []
+        offers = []
         for c, channel in enumerate(terms.channels):
             if not problem.channels[row, c]:
                 continue
@@ -211,7 +211,7 @@ class PersonNight:
                     continue
                 worth = int(problem.value[row, s]) - channel.cost_micros
                 price = limit.price_micros + budget
-                found.append(
+                offers.append(
                     Offer(
                         slots[s],
                         clock[s],
@@ -224,8 +224,8 @@ class PersonNight:
                         is_chosen,
                     )
                 )
-        found.sort(key=lambda offer: (not offer.is_chosen, -offer.net_micros, offer.slot))
-        return found[: BEST + (chosen is not None)]
+        offers.sort(key=lambda offer: (not offer.is_chosen, -offer.net_micros, offer.slot))
+        return offers[: BEST + (chosen is not None)]
 
 
 def _open(hours: NightHours, terms: Terms, campaign: Campaign) -> npt.NDArray[np.bool_]:

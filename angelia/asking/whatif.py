@@ -136,14 +136,16 @@ class _Side:
 
     def summed(self, place: int | None) -> dict[str, Figures]:
         """Return figures by campaign (0) or channel (1), or all as one (None)."""
-        found: dict[str, Figures] = {}
-        for key, one in self.figures.items():
+        sums: dict[str, Figures] = {}
+        for key, figures in self.figures.items():
             name = "" if place is None else key[place]
-            had = found.get(name, Figures())
-            found[name] = Figures(
-                had.messages + one.messages, had.value_micros + one.value_micros, had.opens + one.opens
+            had = sums.get(name, Figures())
+            sums[name] = Figures(
+                had.messages + figures.messages,
+                had.value_micros + figures.value_micros,
+                had.opens + figures.opens,
             )
-        return {name: replace(one, opens=round(one.opens, 3)) for name, one in sorted(found.items())}
+        return {name: replace(one, opens=round(one.opens, 3)) for name, one in sorted(sums.items())}
 
 
 def known_settings(lake: Lake, ds: str | None) -> list[Setting]:
@@ -172,14 +174,14 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
     _require_rows(night)
     catalog, terms = _changed(night, settings)
     named = impossible(catalog, terms, night.inputs)
-    for one in named:  # before minutes are spent on it
-        progress(f"what if: {one}")
+    for contradiction in named:  # before minutes are spent on it
+        progress(f"what if: {contradiction}")
     shards = all_shards(night.inputs.index)
     before, after = _Side(night.terms), _Side(terms)
     moves: dict[str, Moves] = {}
     with scratch_lake(lake) as scratch:
         context = PlanContext(scratch, night.inputs, terms, material_facts(catalog), FOLDER)
-        solved, told = plan_dispatch.solve_shards(None, context, shards)
+        solved, unreachable = plan_dispatch.solve_shards(None, context, shards)
         stats = []
         for shard in shards:
             written = plan_dispatch.write_shard(context, solved, shard)
@@ -203,7 +205,7 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
         dict(sorted(moves.items())),
         _outcomes(before.outcomes, after.outcomes),
         {"plan": _certificate(night.plan.meta), "what_if": _certificate(meta)},
-        (*map(str, named), *told),
+        (*map(str, named), *unreachable),
         tuple(_notes(night)),
     )
 
@@ -253,11 +255,11 @@ def _pairs(before: Mapping[str, Figures], after: Mapping[str, Figures]) -> dict[
 
 
 def _outcomes(before: Mapping[Key, int], after: Mapping[Key, int]) -> dict[str, dict[str, tuple[int, int]]]:
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    outcomes: dict[str, dict[str, tuple[int, int]]] = {}
     for campaign, outcome in sorted({*before, *after}):
         key = campaign, outcome
-        found.setdefault(campaign, {})[outcome] = (before.get(key, 0), after.get(key, 0))
-    return found
+        outcomes.setdefault(campaign, {})[outcome] = (before.get(key, 0), after.get(key, 0))
+    return outcomes
 
 
 def _certificate(meta: Mapping[str, Any]) -> dict[str, Any]:

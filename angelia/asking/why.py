@@ -121,13 +121,13 @@ class _Answer:
         """Return the answer, for one campaign or for all."""
         night = self.night
         names = [campaign] if campaign else sorted(night.catalog.campaigns)
-        found = [self._campaign(name) for name in names]
+        campaigns = [self._campaign(name) for name in names]
         order = {SENT: 0, NOT_IN_AUDIENCE: 2, NOT_RUNNING: 3}
-        found.sort(key=lambda one: (order.get(one.outcome, 1), one.campaign))
+        campaigns.sort(key=lambda answer: (order.get(answer.outcome, 1), answer.campaign))
         person = Standing(**standing_of(self.row, self.curve)) if self.row else None
         hours = tuple(self.mine.curve()) if self.mine else ()
         start = night.terms.start.isoformat()
-        return Why(night.ds, start, person, hours, tuple(found), self._versions(), tuple(self.notes))
+        return Why(night.ds, start, person, hours, tuple(campaigns), self._versions(), tuple(self.notes))
 
     def _audience(self) -> tuple[Audience | None, PersonBlock | None]:
         """Return the index that the audiences were selected from, and the person's block of it."""

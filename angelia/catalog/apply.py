@@ -81,7 +81,7 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
         InvalidDocuments: unreadable YAML, unknown fields, wrong values, an id given twice: everything that is
             wrong, at once.
     """
-    found: dict[Key, tuple[AnyDocument, Raw]] = {}
+    documents: dict[Key, tuple[AnyDocument, Raw]] = {}
     problems: list[str] = []
     for path in find_files(paths):
         raws, unreadable = read_file(path)
@@ -92,18 +92,18 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
             if document is None:
                 continue
             key = (document.kind, document.id)
-            if key in found:
-                first = found[key][1]
+            if key in documents:
+                first = documents[key][1]
                 problems.append(
                     raw.at(DocumentProblem(("id",), f"is given twice, first in {first.file}:{first.line}"))
                 )
             else:
-                found[key] = (document, raw)
+                documents[key] = (document, raw)
     if problems:
         raise InvalidDocuments(problems)
-    if not found:
+    if not documents:
         raise InvalidInput("there is no document in these files")
-    return found
+    return documents
 
 
 def _check(raw: Raw) -> tuple[AnyDocument | None, list[DocumentProblem]]:
@@ -196,9 +196,9 @@ def _numbers(raw: Raw) -> Iterator[DocumentProblem]:
 def _require_version(key: Key, head: Head | None, version: int) -> None:
     if (head.version if head else 0) != version:
         kind, name = key
-        said = f"{head.actor} made version {head.version} at {head.at_ts}" if head else "it is not there"
+        standing = f"{head.actor} made version {head.version} at {head.at_ts}" if head else "it is not there"
         fix = f"see `angelia catalog show {kind} {name}`, put both together; nothing was written"
-        raise Conflict(f"{kind}/{name}: {said}, yours was made from version {version}", fix=fix)
+        raise Conflict(f"{kind}/{name}: {standing}, yours was made from version {version}", fix=fix)
 
 
 def _is_same(head: Head | None, document: AnyDocument) -> bool:

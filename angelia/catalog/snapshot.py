@@ -126,8 +126,8 @@ def catalog_of(
         )
 
     def of(model: type[D]) -> dict[str, D]:
-        found = by_kind[model.model_fields["kind"].default]
-        return {name: document for name, document in sorted(found.items()) if isinstance(document, model)}
+        documents = by_kind[model.model_fields["kind"].default]
+        return {name: document for name, document in sorted(documents.items()) if isinstance(document, model)}
 
     return Catalog(
         policy,

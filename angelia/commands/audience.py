@@ -150,9 +150,9 @@ def overlap(
     as_json: JsonFlag = False,
 ) -> None:
     """Tell how many people two predicates share."""
-    audience, one = _open(ds, first)
+    audience, condition = _open(ds, first)
     two = _text(audience, second)
-    sizes = audience.overlap(one, two)
+    sizes = audience.overlap(condition, two)
     lines = [
         f"{sizes[name]:>12,}  {what}"
         for name, what in (
@@ -162,7 +162,7 @@ def overlap(
             ("either", "in A or B"),
         )
     ]
-    emit({"ds": audience.index.ds, "a": one, "b": two, **sizes}, lines, as_json)
+    emit({"ds": audience.index.ds, "a": condition, "b": two, **sizes}, lines, as_json)
 
 
 @app.command()
@@ -300,8 +300,8 @@ def lookalike(
     # The job reads that night's catalog, so an audience saved since does not exist for it.
     audience, text = _open(ds, seed, of_night=True)
     audience.plan(text)
-    found = find(name, text, size, audience.index.ds, random_seed)
-    emit(found, lines(found), as_json)
+    members = find(name, text, size, audience.index.ds, random_seed)
+    emit(members, lines(members), as_json)
 
 
 def _store() -> CatalogStore:

@@ -61,7 +61,7 @@ def _day(given: str | None) -> date:
 
 
 def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
-    found = {}
+    versions = {}
     for text in texts:
         name, _, version = text.partition("=")
         kind, _, document = name.partition("/")
@@ -69,8 +69,8 @@ def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
             raise InvalidInput(
                 f"--expect {text!r} is not KIND/ID=VERSION", fix="e.g. --expect campaign/price_drop=3"
             )
-        found[kind, document] = int(version)
-    return found
+        versions[kind, document] = int(version)
+    return versions
 
 
 @app.command()

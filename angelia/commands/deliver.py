@@ -256,7 +256,7 @@ def ledger_due(
     from angelia.delivery.clock import lease_now
     from angelia.delivery.manifest.parts import due_parts
 
-    found = due_parts(open_lake(), parse_instant(now) if now else lease_now())
+    due = due_parts(open_lake(), parse_instant(now) if now else lease_now())
     rows = [
         {
             "ds": p.ds,
@@ -267,7 +267,7 @@ def ledger_due(
             "kind": p.kind,
             "rows": p.n_rows,
         }
-        for p in found
+        for p in due
     ]
     emit(
         {"parts": rows},

@@ -135,10 +135,10 @@ def command(
         now = time.monotonic()
         if ends is not None and now >= ends:
             break
-        is_due = server.told.is_set() and now - folded_at >= fold_seconds
+        is_due = server.has_event.is_set() and now - folded_at >= fold_seconds
         is_left = last["waiting"] + last["unknown"] + last["damaged"]
         if is_due or (is_left and now - folded_at >= _AGAIN_S):
-            server.told.clear()
+            server.has_event.clear()
             last = _fold(lambda: fold(lake, utc_now()))
             totals, folded_at = totals + last, time.monotonic()
     server.shutdown()

@@ -100,7 +100,7 @@ def run_report(
     require_conversion(conversion)
     lake = open_lake(settings=settings)
     sources = find_sources(lake, ds, settings.lead_hours)
-    if sources.one("decisions") is None:
+    if sources.only("decisions") is None:
         raise NotFound(
             f"nothing was decided for {ds}",
             fix="run the night first, or name a day that `angelia lake log decisions` lists",
@@ -271,10 +271,10 @@ def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
 def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
     """Yield the lines that say a panel's figures to people."""
 
-    def span(found: Estimate) -> str:
+    def span(estimate: Estimate) -> str:
         return (
-            f"{found.difference:+.4g}  once [{found.low:+.4g}, {found.high:+.4g}]  "
-            f"always [{found.always_low:+.4g}, {found.always_high:+.4g}]"
+            f"{estimate.difference:+.4g}  once [{estimate.low:+.4g}, {estimate.high:+.4g}]  "
+            f"always [{estimate.always_low:+.4g}, {estimate.always_high:+.4g}]"
         )
 
     yield f"nights {panel.nights[0].ds} to {panel.nights[-1].ds}: {len(panel.nights)} planned"
@@ -285,8 +285,8 @@ def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> It
             + ("  STANDS OUT" if row.stands_out else "  stands out if looked at once" * row.stands_out_once)
         )
         for name in ("unadjusted", "adjusted", "total"):
-            if (found := getattr(row, name)) is not None:
-                yield f"  {name:<11} {span(found)}"
+            if (estimate := getattr(row, name)) is not None:
+                yield f"  {name:<11} {span(estimate)}"
         if row.why_none:
             yield f"  no interval: {row.why_none}"
     for test in tests:
@@ -335,10 +335,10 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
-    def counts(found: dict[str, int]) -> str:
+    def counts(by_name: dict[str, int]) -> str:
         return (
             ", ".join(
-                f"{name} {n:,}" for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+                f"{name} {n:,}" for name, n in sorted(by_name.items(), key=lambda item: (-item[1], item[0]))
             )
             or "none"
         )

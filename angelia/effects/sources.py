@@ -68,7 +68,7 @@ class Sources:
     commits: Mapping[str, tuple[Commit, ...]]
     plans: tuple[Commit, ...] = ()  # decisions of the last nights, this one included; only their meta is read
 
-    def one(self, name: str) -> Commit | None:
+    def only(self, name: str) -> Commit | None:
         """Return the only commit of a dataset with one partition a day, if there is one."""
         return self.commits[name][0] if self.commits[name] else None
 
@@ -88,13 +88,13 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
     commits: dict[str, tuple[Commit, ...]] = {}
     for name in NIGHT:
         of_day = dataset(name).partition == ("ds",)
-        found = (
+        heads = (
             [served(lake, name, ds)]
             if of_day
             # What the intake sent is no plan's, and is not held against one.
             else [lake.head(name, **leaf) for leaf in lake.partitions(name, ds=ds) if not _is_other(leaf)]
         )
-        commits[name] = tuple(commit for commit in found if commit is not None)
+        commits[name] = tuple(commit for commit in heads if commit is not None)
     index = index_head(lake)
     commits["user_index"] = (index,) if index else ()
     night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)

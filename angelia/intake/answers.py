@@ -104,8 +104,8 @@ def view_of(row: Row, noted: Sequence[Row], now_us: int) -> dict[str, Any]:
     if row["claimed_us"]:
         steps.append({"step": "claimed", "at": _iso(row["claimed_us"])})
     for step in noted:
-        told = {name: step[name] for name in ("channel", "reason") if step[name]}
-        steps.append({"step": step["step"], "at": _iso(step["at_us"])} | told)
+        details = {name: step[name] for name in ("channel", "reason") if step[name]}
+        steps.append({"step": step["step"], "at": _iso(step["at_us"])} | details)
     if status == "expired" and not any(step["step"] == "expired" for step in noted):
         steps.append({"step": "expired", "at": _iso(row["expires_us"])})
     elif status == "cancelled":

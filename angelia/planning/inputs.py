@@ -60,8 +60,8 @@ class Inputs:
 
     def all(self) -> list[Commit]:
         """Return every commit, to be cited."""
-        found = [self.index, self.features, self.send_times, self.audiences, self.scores, *self.pushes]
-        return found if self.previous is None else [*found, self.previous]
+        commits = [self.index, self.features, self.send_times, self.audiences, self.scores, *self.pushes]
+        return commits if self.previous is None else [*commits, self.previous]
 
 
 def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:

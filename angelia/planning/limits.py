@@ -174,7 +174,9 @@ def refusals(campaign: Campaign, documents: Mapping[Key, AnyDocument], limits: L
             for channel in channels:
                 errors = [limits.refusal(campaign, channel, one) for one in words]
                 worst = max(
-                    (error for error in errors if error), key=lambda one: one.n_bytes or 0, default=None
+                    (error for error in errors if error),
+                    key=lambda refusal: refusal.n_bytes or 0,
+                    default=None,
                 )
                 if worst is not None:
                     yield Refusal(campaign, material, template, locale, channel, worst, None not in errors)

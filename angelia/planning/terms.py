@@ -151,7 +151,7 @@ def contradictions(terms: Terms, limits: Limits, reach: I64) -> tuple[list[str],
     if not limits.least.size:
         return [], limits
     hours = limits.capacity.sum(axis=1)
-    told, least = [], limits.least.copy()
+    unreachable, least = [], limits.least.copy()
     for k, campaign in enumerate(terms.campaigns):
         own = [n for n, channel in zip(hours, terms.channels, strict=True) if channel.id in campaign.channels]
         at = np.flatnonzero(limits.paced == k)
@@ -162,6 +162,6 @@ def contradictions(terms: Terms, limits: Limits, reach: I64) -> tuple[list[str],
         }
         why, possible = min(most.items(), key=lambda item: item[1])
         if possible < least[k]:
-            told.append(f"campaign {campaign.id}: a minimum of {least[k]:,}, but {possible:,} {why}")
+            unreachable.append(f"campaign {campaign.id}: a minimum of {least[k]:,}, but {possible:,} {why}")
             least[k] = possible
-    return told, replace(limits, least=least)
+    return unreachable, replace(limits, least=least)

@@ -51,9 +51,9 @@ def identified(result: Mapping[str, Any]) -> dict[str, Any]:
 
     The id is 12 hex digits of the hash of all else it says.
     """
-    said = {name: value for name, value in result.items() if name != "verdict_id"}
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
-    return {**said, "verdict_id": hashlib.sha256(canonical.encode()).hexdigest()[:12]}
+    content = {name: value for name, value in result.items() if name != "verdict_id"}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return {**content, "verdict_id": hashlib.sha256(canonical.encode()).hexdigest()[:12]}
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:

@@ -203,19 +203,19 @@ def _check_invariants(run: _Run, invariants: Sequence[Invariant], lead_hours: in
     row: dict[str, Any] = {gx.ROW: run.gate, gx.N_ROWS: None}
     row.update({gx.measure_column(one.invariant.constraint): one.bad_pct for one in counted})
     outcomes = gx.validate(run.gate, [invariant.constraint for invariant in invariants], [row])
-    for one, outcome in zip(counted, outcomes, strict=True):
-        invariant = one.invariant
-        if one.crashed is not None:
-            outcome = gx.Outcome(invariant.name, (), one.crashed)
+    for measured, outcome in zip(counted, outcomes, strict=True):
+        invariant = measured.invariant
+        if measured.crashed is not None:
+            outcome = gx.Outcome(invariant.name, (), measured.crashed)
         run.verdicts.append(
             _verdict(
                 run,
                 invariant.dataset,
                 invariant.constraint,
                 outcome,
-                one.n_rows,
-                one.n_bad,
-                one.bad_pct,
+                measured.n_rows,
+                measured.n_bad,
+                measured.bad_pct,
                 invariant.column,
             )
         )
@@ -383,8 +383,8 @@ def short(error: Exception) -> str:
         return f"{type(error).__name__}: a value could not be converted"
     # The first line only: DuckDB repeats the whole statement below it. Of what it quotes, only a file of ours
     # is named.
-    said = _QUOTED.sub(lambda match: ", ".join(_FILE_NAME.findall(match.group())) or "…", str(error))
-    return f"{type(error).__name__}: {(said.splitlines() or [''])[0][:200]}"
+    message = _QUOTED.sub(lambda match: ", ".join(_FILE_NAME.findall(match.group())) or "…", str(error))
+    return f"{type(error).__name__}: {(message.splitlines() or [''])[0][:200]}"
 
 
 def verdicts(lake: Lake, ds: str) -> list[dict[str, Any]]:

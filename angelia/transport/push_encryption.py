@@ -78,8 +78,8 @@ def encrypt_repeatably(text: bytes, receiver: Receiver, seed: bytes) -> bytes:
     Raises:
         ValueError: see `encrypt`.
     """
-    told = receiver.point + receiver.secret + text
-    drawn = HKDF(hashes.SHA256(), 64, hashlib.sha256(told).digest(), b"angelia webpush").derive(seed)
+    message = receiver.point + receiver.secret + text
+    drawn = HKDF(hashes.SHA256(), 64, hashlib.sha256(message).digest(), b"angelia webpush").derive(seed)
     # 48 bytes taken modulo the order are uniform to one in 2 to the 128 (FIPS 186-5, A.2.1).
     scalar = int.from_bytes(drawn[:48], "big") % (_ORDER - 1) + 1
     return encrypt(text, receiver, ec.derive_private_key(scalar, ec.SECP256R1()), drawn[48:])

@@ -124,12 +124,12 @@ def _keep(lake: Lake, people: People, model: Uplift, name: str, size: int, facts
 
 
 def _lines(facts: dict[str, Any], read_out: ReadOut, kept: Commit | None, name: str | None) -> list[str]:
-    found = read_out.ranking
+    ranking = read_out.ranking
     lines = [
         f"{facts['metric']} of {facts['scope']}, {len(facts['nights'])} nights: learnt from "
         f"{read_out.n_trained:,} people, judged on {read_out.n_held:,} "
         f"({read_out.n_held_control:,} of them held out)",
-        f"Qini {found.qini:+.5f} a person, 95 % [{found.low:+.5f}, {found.high:+.5f}]: "
+        f"Qini {ranking.qini:+.5f} a person, 95 % [{ranking.low:+.5f}, {ranking.high:+.5f}]: "
         + ("above chance" if facts["above_chance"] else "may be chance"),
         "tenth      predicted   realised   95 %",
     ]

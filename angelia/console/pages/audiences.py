@@ -78,8 +78,8 @@ def listing(desk: Desk) -> Response:
     saved = []
     for head in heads:
         n = counts.get(head.id)
-        told = n if isinstance(n, str) else ""
-        saved.append(Saved(head, n if isinstance(n, int) else None, told, uses.get(head.id, ())))
+        refusal = n if isinstance(n, str) else ""
+        saved.append(Saved(head, n if isinstance(n, int) else None, refusal, uses.get(head.id, ())))
     return desk.show(
         "audiences.html",
         title="Audiences",
@@ -188,13 +188,13 @@ def audience(desk: Desk, name: str) -> Response:
 
 def _show(desk: DeskNow, head: Head | None, asked: Asked) -> Response:
     lake, store = desk.engine.lake(), desk.engine.store()
-    found: Answer | None = None
+    answered: Answer | None = None
     problem: Problem | None = None
     known: list[str] = []
     try:
         with asking(desk.engine, lake) as resident:
             known = topics_of(desk.engine, resident)
-            found = answer(resident, asked.text, topic=asked.topic, by=asked.by, other=asked.other)
+            answered = answer(resident, asked.text, topic=asked.topic, by=asked.by, other=asked.other)
     except AngeliaError as error:
         problem = _problem(error, asked)
     return desk.show(
@@ -203,12 +203,12 @@ def _show(desk: DeskNow, head: Head | None, asked: Asked) -> Response:
         title=head.id if head else "Condition",
         head=head,
         asked=asked,
-        answer=found,
+        answer=answered,
         problem=problem,
         topics=known,
         parts=PARTS,
-        chart=_chart(found) if found and found.parts else "",
-        lookalike=_lookalike(found) if found else "",
+        chart=_chart(answered) if answered and answered.parts else "",
+        lookalike=_lookalike(answered) if answered else "",
         used=_uses(store).get(head.id, ()) if head else (),
     )
 
@@ -221,15 +221,17 @@ def _problem(error: AngeliaError, asked: Asked) -> Problem:
     return Problem(problem.message, problem.fix) if is_other else problem
 
 
-def _chart(found: Answer) -> str:
-    total = found.counted.count or 1
-    rows = [(value, float(n), f"{n:,}  {100 * n / total:.1f} %") for value, n in found.parts]
-    return bars(rows, f"People by {found.by}")
+def _chart(answered: Answer) -> str:
+    total = answered.counted.count or 1
+    rows = [(value, float(n), f"{n:,}  {100 * n / total:.1f} %") for value, n in answered.parts]
+    return bars(rows, f"People by {answered.by}")
 
 
-def _lookalike(found: Answer) -> str:
+def _lookalike(answered: Answer) -> str:
     """Return the command that makes a list of people like these, quoted as a shell reads it."""
-    return shlex.join(["angelia", "audience", "lookalike", "NAME", "--seed", found.text, "--size", "10000"])
+    return shlex.join(
+        ["angelia", "audience", "lookalike", "NAME", "--seed", answered.text, "--size", "10000"]
+    )
 
 
 def _audiences(store: CatalogStore) -> list[Head]:
@@ -263,14 +265,14 @@ def _counts(
 
 
 def _lists(lake: Lake, heads: list[Head]) -> list[Listed]:
-    found = []
+    lists = []
     for leaf in lake.partitions("user_lists"):
         name = leaf["list"]
         commit = lake.head("user_lists", list=name)
         if commit is not None:
             used = tuple(head.id for head in heads if f"in_list('{name}')" in _predicate(head))
-            found.append(Listed(name, int(commit.meta["n_users"]), commit.created_ts, used))
-    return found
+            lists.append(Listed(name, int(commit.meta["n_users"]), commit.created_ts, used))
+    return lists
 
 
 def _predicate(head: Head) -> str:

@@ -78,10 +78,10 @@ def totals(desk: Desk, ds: str = "") -> Response:
     _, day = _night(lake, ds)
     if not day:
         raise NotFound("no night has manifests yet", fix="run the nightly DAG")
-    found = dispatch_of(desk.engine, lake, day)
+    dispatch = dispatch_of(desk.engine, lake, day)
     names = ("ds", "parts", "parts_done", "rows", "open_intents", "rows_intended", "rows_open")
-    values = {name: getattr(found, name) for name in names}
-    return JSONResponse({**values, "outcomes": dict(sorted(found.outcomes.items()))})
+    values = {name: getattr(dispatch, name) for name in names}
+    return JSONResponse({**values, "outcomes": dict(sorted(dispatch.outcomes.items()))})
 
 
 def _night(lake: Lake, ds: str) -> tuple[list[str], str]:

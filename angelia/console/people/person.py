@@ -273,7 +273,7 @@ def _considered(lake: Lake, mine: PersonLake, ds: str) -> Iterator[Considered]:
     plan = lake.require("decisions", ds=ds)
     rows = mine.read(plan, ["choices"])["choices"].to_pylist()
     choices = [choice for choices in rows for choice in choices]
-    for choice in sorted(choices, key=lambda one: (one["outcome"] != SENT, one["campaign_id"])):
+    for choice in sorted(choices, key=lambda each: (each["outcome"] != SENT, each["campaign_id"])):
         name, outcome, slot = choice["campaign_id"], choice["outcome"], choice["slot"]
         fate = None
         if outcome == SENT:

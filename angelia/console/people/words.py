@@ -35,13 +35,13 @@ def words(engine: Engine, resident: Resident) -> dict[str, Any]:
     """Return fields, functions, keywords, and values by what they stand behind."""
     audience = resident.audience
     key = ("words", audience.index.commit.citation())
-    found = engine.kept(key, lambda: _of_index(audience))
+    entry = engine.kept(key, lambda: _of_index(audience))
     values = {
-        **found["values"],
+        **entry["values"],
         "in_audience": sorted(audience.audiences),
         "in_list": sorted(list_names(audience.index.lake)),
     }
-    return {**found, "values": values}
+    return {**entry, "values": values}
 
 
 def _of_index(audience: Audience) -> dict[str, Any]:

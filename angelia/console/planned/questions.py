@@ -121,13 +121,13 @@ def _wanted(
     wanted: dict[str, str] = {}
     problems: dict[str, str] = {}
     owner: dict[str, str] = {}
-    for one in known:
-        name = _field_name(one.name)
+    for limit in known:
+        name = _field_name(limit.name)
         text = " ".join(typed.get(name, "").split())
-        if not text or (text == one.value and not name.startswith(HOURS)):
+        if not text or (text == limit.value and not name.startswith(HOURS)):
             continue
         if not name.startswith(HOURS):
-            wanted[one.name] = text
+            wanted[limit.name] = text
             continue
         channel = name.removeprefix(HOURS)
         rest = _HOUR.sub("", text).replace(",", "").strip()
@@ -161,16 +161,16 @@ def _groups(
 ) -> Iterable[Group]:
     grouped: dict[str, list[Field]] = {}
     campaigns = set(running)
-    for one in known:
-        kind, _, rest = one.name.partition(".")
-        name = _field_name(one.name)
+    for limit in known:
+        kind, _, rest = limit.name.partition(".")
+        name = _field_name(limit.name)
         title = next((part for part in (rest, rest.partition(".")[0]) if part in campaigns), "")
         if not title:
             title = "Channels" if kind in ("capacity", "cost") else "Everybody"
         is_hours = name.startswith(HOURS)
-        value = "" if is_hours else one.value
-        meaning = "capacity of single UTC hours" if is_hours else one.meaning
-        takes = "such as 20=0, 21=500" if is_hours else one.takes
+        value = "" if is_hours else limit.value
+        meaning = "capacity of single UTC hours" if is_hours else limit.meaning
+        takes = "such as 20=0, 21=500" if is_hours else limit.takes
         if title == "Channels":
             meaning = f"{(rest.removesuffix('.HH'))}: {meaning}"
         grouped.setdefault(title, []).append(

@@ -46,8 +46,8 @@ class Night:
 def replays(lake: Lake) -> list[Replay]:
     """Return the branches with plans, newest nights first."""
     names = [name for name in lake.store.children("") if BRANCH.fullmatch(name)]
-    found = [Replay(name, tuple(_days(lake, name))) for name in names]
-    return sorted((one for one in found if one.days), key=lambda one: one.days[-1], reverse=True)[
+    kept = [Replay(name, tuple(_days(lake, name))) for name in names]
+    return sorted((one for one in kept if one.days), key=lambda replay: replay.days[-1], reverse=True)[
         :SHOWN_AT_MOST
     ]
 
@@ -101,10 +101,10 @@ def _changes(main: Lake, branch: Lake, ours: Commit, theirs: Commit) -> list[tup
     pairs: list[tuple[str, Any, Any]] = [("policy", before.policy, after.policy)]
     pairs += [(name, one, after.campaigns.get(name)) for name, one in before.campaigns.items()]
     changes = []
-    for name, one, other in pairs:
+    for name, campaign, other in pairs:
         if other is None:
             continue
-        a, b = one.model_dump(mode="json"), other.model_dump(mode="json")
+        a, b = campaign.model_dump(mode="json"), other.model_dump(mode="json")
         for field in CHANGEABLE["policy" if name == "policy" else "campaign"]:
             if a[field] != b[field]:
                 changes.append((name, field, json.dumps(a[field]), json.dumps(b[field])))

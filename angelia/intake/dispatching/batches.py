@@ -194,12 +194,12 @@ class Batches:
 
     def find(self, message_ids: Sequence[str]) -> dict[str, Send]:
         """Return the sends of these messages, by the ids they have in the lake."""
-        found: dict[str, Send] = {}
+        by_message: dict[str, Send] = {}
         with answering(self._engine), self._engine.connect() as connection:
             for part in slices(message_ids):
                 query = sa.select(sends).where(sends.c.message_id.in_(part))
-                found |= {row["message_id"]: Send(**row) for row in connection.execute(query).mappings()}
-        return found
+                by_message |= {row["message_id"]: Send(**row) for row in connection.execute(query).mappings()}
+        return by_message
 
     def seal(
         self,

@@ -172,8 +172,8 @@ class Dispatcher:
         except Lost:
             is_over = True  # its new holder counts it
         except (AngeliaError, OSError) as error:
-            told = error if isinstance(error, AngeliaError) else AngeliaError(f"{type(error).__name__}")
-            self.report.trouble(told)
+            trouble = error if isinstance(error, AngeliaError) else AngeliaError(f"{type(error).__name__}")
+            self.report.trouble(trouble)
             is_over = False
         finally:
             self._held.pop(batch.id, None)
