@@ -41,7 +41,7 @@ PARAMETERS = {
 
 
 @dataclass(frozen=True)
-class ReadOut:
+class LookalikeReadOut:
     """The worth of a lookalike model, on people it was not trained on.
 
     Area under the ROC curve, lift of each tenth by score, features by gain.
@@ -111,7 +111,7 @@ class Lookalike:
 
 def train(
     seed: pa.Table, population: pa.Table, *, left_out: Collection[str], random_seed: int
-) -> tuple[Lookalike, ReadOut]:
+) -> tuple[Lookalike, LookalikeReadOut]:
     """Return a model that tells seed rows from population rows, and its read-out.
 
     Rows are user_features with `COLUMNS`; the read-out is of a held-out part. `left_out` names the columns
@@ -153,7 +153,7 @@ def train(
     gain = booster.feature_importance("gain")
     order = np.argsort(-gain, kind="stable")[:10]
     top = [(names[i], 100 * float(gain[i]) / max(float(gain.sum()), 1e-12)) for i in order if gain[i] > 0]
-    read_out = ReadOut(
+    read_out = LookalikeReadOut(
         auc(label[is_held], scores),
         lift_by_decile(label[is_held], scores),
         top,

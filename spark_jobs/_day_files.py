@@ -126,7 +126,7 @@ def _answers(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 @dataclass
-class Day:
+class DayAnswers:
     """The workers' answers for one day."""
 
     files: list[FileEntry] = field(default_factory=list)
@@ -135,9 +135,9 @@ class Day:
     latest: str = ""
 
 
-def gather(written: DataFrame) -> dict[date, Day]:
+def gather(written: DataFrame) -> dict[date, DayAnswers]:
     """Run the writers and return their answers by day; only file entries and counts travel."""
-    days: dict[date, Day] = defaultdict(Day)
+    days: dict[date, DayAnswers] = defaultdict(DayAnswers)
     for row in written.collect():
         answer = json.loads(row.answer)
         day = days[date.fromisoformat(answer["day"])]

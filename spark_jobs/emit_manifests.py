@@ -29,7 +29,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
-from angelia.answers import Answer
+from angelia.answers import OperatorAnswer
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.certificate import Messages, messages_of
@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     decisions = lake.require("decisions", ds=args.ds)
     features = lake.require("user_features", ds=args.ds)
     made_from = [features, *([catalog.commit] if catalog.commit else [])]
-    answer = Answer(args.answer, args.answered_by, args.verdict)
+    answer = OperatorAnswer(args.answer, args.answered_by, args.verdict)
     released = release(lake, decisions, made_from, answer)
     if released.held:
         why = f" ({released.refused})" if released.refused else ""

@@ -29,7 +29,7 @@ from angelia.days import require_day
 from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from angelia.planning import Limits, Night, Solved, Step, solve
+from angelia.planning import Limits, ShardRounds, Solved, Step, solve
 from angelia.planning.certificate import certificate, prices_before, summarise
 from angelia.planning.eligibility import OPEN, thin_drawn
 from angelia.planning.inputs import (
@@ -77,7 +77,7 @@ SAMPLE_USERS = 10_000
 STEPS_HERE = 300_000
 
 
-def decisions_table(terms: Terms, rows: pa.Table, night: Night, solved: Solved) -> pa.Table:
+def decisions_table(terms: Terms, rows: pa.Table, night: ShardRounds, solved: Solved) -> pa.Table:
     """Return the shard's decisions: every considered pair with its outcome, grouped by user."""
     problem, limits, choice = night.problem, terms.limits(), night.held
     outcome = np.array(rows["outcome"].to_pylist(), object)
@@ -150,7 +150,7 @@ def build_shard(context: PlanContext, share: float, number: int) -> ShardResult:
     terms, planned = context.terms, prepare(context, number)
     keep_rows(context, number, undecided_rows(planned, terms))
     keep_sample(context.lake.store, context.key(number, "sample"), price_sample(planned, terms, share))
-    keep_night(context, number, Night.of(planned.problem, terms.limits(), planned.drawn))
+    keep_night(context, number, ShardRounds.of(planned.problem, terms.limits(), planned.drawn))
     problem = planned.problem
     may = problem.allowed.any(axis=1) & problem.channels.any(axis=1) & ~problem.is_explore
     reach = np.bincount(problem.pair_campaign[may], minlength=len(terms.campaigns))
@@ -160,8 +160,8 @@ def build_shard(context: PlanContext, share: float, number: int) -> ShardResult:
 
 
 def thin_draws(
-    limits: Limits, demand: np.ndarray, reserve: np.ndarray, night: Night
-) -> tuple[dict[str, Any], Night]:
+    limits: Limits, demand: np.ndarray, reserve: np.ndarray, night: ShardRounds
+) -> tuple[dict[str, Any], ShardRounds]:
     """Drop drawn messages that do not fit the exploration stratum's reserve."""
     thinned, dropped = thin_drawn(night.problem, limits, night.held, demand, reserve)
     return {}, without_draws(night, dropped, thinned)
@@ -190,7 +190,7 @@ def write_shard(context: PlanContext, solved: Solved, number: int) -> ShardResul
     )
 
 
-def later_paid(terms: Terms, rows: pa.Table, night: Night) -> np.ndarray:
+def later_paid(terms: Terms, rows: pa.Table, night: ShardRounds) -> np.ndarray:
     """Return what the messages that are sent are expected to cost later, in micro-units."""
     sent = np.flatnonzero(night.held.slot >= 0)
     flat, share = (rows[name].to_numpy()[sent] for name in ("later_flat", "later_share"))

@@ -38,7 +38,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Figures:
+class PlanFigures:
     """Messages of a plan, their worth after cost, and the opens to expect of them."""
 
     messages: int = 0
@@ -50,8 +50,8 @@ class Figures:
 class Pair:
     """Figures of the plan, and of the night as it would have been."""
 
-    plan: Figures
-    what_if: Figures
+    plan: PlanFigures
+    what_if: PlanFigures
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class _Side:
     """One plan's sums as shards are read."""
 
     terms: Terms
-    figures: dict[Key, Figures] = field(default_factory=dict)
+    figures: dict[Key, PlanFigures] = field(default_factory=dict)
     outcomes: dict[Key, int] = field(default_factory=dict)
     people: int = 0
 
@@ -121,8 +121,8 @@ class _Side:
             # A message's value is its weight times its chance, less its cost: so the chances add up.
             worth = weight.get(campaign, 0)
             opens = (value + n * cost.get(row["channel"], 0)) / worth if worth else row["p_open_sum"]
-            had = self.figures.get((campaign, row["channel"]), Figures())
-            self.figures[campaign, row["channel"]] = Figures(
+            had = self.figures.get((campaign, row["channel"]), PlanFigures())
+            self.figures[campaign, row["channel"]] = PlanFigures(
                 had.messages + n, had.value_micros + value, had.opens + opens
             )
         is_sent = pc.equal(flat["outcome"], SENT)
@@ -134,13 +134,13 @@ class _Side:
             for name in pc.unique(sent["campaign_id"]).to_pylist()
         }
 
-    def summed(self, place: int | None) -> dict[str, Figures]:
+    def summed(self, place: int | None) -> dict[str, PlanFigures]:
         """Return figures by campaign (0) or channel (1), or all as one (None)."""
-        sums: dict[str, Figures] = {}
+        sums: dict[str, PlanFigures] = {}
         for key, figures in self.figures.items():
             name = "" if place is None else key[place]
-            had = sums.get(name, Figures())
-            sums[name] = Figures(
+            had = sums.get(name, PlanFigures())
+            sums[name] = PlanFigures(
                 had.messages + figures.messages,
                 had.value_micros + figures.value_micros,
                 had.opens + figures.opens,
@@ -198,7 +198,7 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
         night.ds,
         night.plan.ref,
         dict(settings),
-        _pairs(before.summed(None), after.summed(None)).get("", Pair(Figures(), Figures())),
+        _pairs(before.summed(None), after.summed(None)).get("", Pair(PlanFigures(), PlanFigures())),
         (before.people, after.people),
         _pairs(before.summed(0), after.summed(0)),
         _pairs(before.summed(1), after.summed(1)),
@@ -249,9 +249,9 @@ def _moves(ours: pa.Table | None, theirs: pa.Table | None, had: Moves) -> Moves:
     )
 
 
-def _pairs(before: Mapping[str, Figures], after: Mapping[str, Figures]) -> dict[str, Pair]:
+def _pairs(before: Mapping[str, PlanFigures], after: Mapping[str, PlanFigures]) -> dict[str, Pair]:
     names = sorted({*before, *after})
-    return {name: Pair(before.get(name, Figures()), after.get(name, Figures())) for name in names}
+    return {name: Pair(before.get(name, PlanFigures()), after.get(name, PlanFigures())) for name in names}
 
 
 def _outcomes(before: Mapping[Key, int], after: Mapping[Key, int]) -> dict[str, dict[str, tuple[int, int]]]:

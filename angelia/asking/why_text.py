@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from angelia.asking.records import CampaignWhy, Fate, Later, Offer, Part, Why
+from angelia.asking.records import CampaignWhy, Fate, HourOffer, Later, ScorePart, Why
 from angelia.audience.one_person import HELD, Clause
 from angelia.contracts.outcomes import LEDGER, SENT
 
@@ -134,12 +134,12 @@ def _materials(answer: CampaignWhy) -> Iterator[str]:
         yield _row("", _part(part, width, value))
 
 
-def _part(part: Part, width: int, value: int) -> str:
+def _part(part: ScorePart, width: int, value: int) -> str:
     over = f"  ({part.over_runner_up:+.3f})" if part.over_runner_up else ""
     return f"{part.feature:<{width}}  {part.value[:value]:<{value}}  {part.adds:+.3f}{over}"
 
 
-def _offer(offer: Offer) -> str:
+def _offer(offer: HourOffer) -> str:
     mark = ">" if offer.is_chosen else " "
     return (
         f"{mark} {offer.slot[5:]} UTC {offer.local} {offer.channel:<7} p(open) {offer.p_open:.4f}  worth "

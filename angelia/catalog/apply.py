@@ -45,13 +45,13 @@ class InvalidDocuments(InvalidInput):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ApplyPlan:
     """What an apply would do, and the state of the catalog that it was checked against.
 
     `warnings` are lines for the operator; they do not block the apply.
     """
 
-    items: tuple[Planned, ...]
+    items: tuple[PlannedChange, ...]
     generation: int
     warnings: tuple[str, ...] = ()
 
@@ -61,7 +61,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedChange:
     """What an apply would do to one document: create, change, remove, keep or nothing.
 
     Kept documents stand in the catalog but in no file.
@@ -130,7 +130,7 @@ def plan(
     prune: bool = False,
     expect: Mapping[Key, int] | None = None,
     look: Look | None = None,
-) -> Plan:
+) -> ApplyPlan:
     """Return what applying these files would do, after checking the catalog as a whole.
 
     Args:
@@ -183,7 +183,7 @@ def plan(
         _planned(key, heads.get(key), read[key][0] if key in read else None, prune)
         for key in sorted({*standing, *read, *broken})
     ]
-    return Plan(tuple(items), generation_of(heads), tuple(dict.fromkeys(warnings)))
+    return ApplyPlan(tuple(items), generation_of(heads), tuple(dict.fromkeys(warnings)))
 
 
 def _numbers(raw: Raw) -> Iterator[DocumentProblem]:
@@ -205,7 +205,7 @@ def _is_same(head: Head | None, document: AnyDocument) -> bool:
     return head is not None and head.document is not None and canonical(document) == canonical(head.document)
 
 
-def carry_out(store: CatalogStore, planned: Plan, *, actor: str, at: datetime) -> None:
+def carry_out(store: CatalogStore, planned: ApplyPlan, *, actor: str, at: datetime) -> None:
     """Make the planned changes, all or none.
 
     Raises:
@@ -234,18 +234,18 @@ def as_yaml(document: AnyDocument | None, version: int | None = None) -> str:
     return yaml.safe_dump(first, sort_keys=False, allow_unicode=True, width=140)
 
 
-def _planned(key: Key, head: Head | None, new: AnyDocument | None, prune: bool) -> Planned:
+def _planned(key: Key, head: Head | None, new: AnyDocument | None, prune: bool) -> PlannedChange:
     kind, name = key
     old = head.document if head else None
     expected = head.version if head else 0
     if new is None and not prune:
-        return Planned(kind, name, "kept", "", None)
+        return PlannedChange(kind, name, "kept", "", None)
     if new is not None and _is_same(head, new):
-        return Planned(kind, name, "unchanged", "", None)
+        return PlannedChange(kind, name, "unchanged", "", None)
     action = "removed" if new is None else "created" if old is None else "changed"
     labels = (
         f"{kind}/{name}@{expected}" if old else "/dev/null",
         f"{kind}/{name}@{expected + 1}" if new else "/dev/null",
     )
     lines = difflib.unified_diff(as_yaml(old).splitlines(), as_yaml(new).splitlines(), *labels, lineterm="")
-    return Planned(kind, name, action, "\n".join(lines), Change(kind, name, expected, new))
+    return PlannedChange(kind, name, action, "\n".join(lines), Change(kind, name, expected, new))

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 from angelia.catalog import schema
 from angelia.catalog.documents import KINDS, AnyDocument, canonical
 from angelia.catalog.problems import nearest, problem_of
-from angelia.catalog.snapshot import Stored
+from angelia.catalog.snapshot import StoredDocument
 from angelia.catalog.tables import audit, documents, versions
 from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
 
@@ -119,10 +119,12 @@ class CatalogStore:
                 )
         return {(head.kind, head.id): head for head in heads}
 
-    def current(self) -> list[Stored]:
+    def current(self) -> list[StoredDocument]:
         """Return the newest version of every document that is not removed, sorted by kind and id."""
         return [
-            Stored(head.document, head.version) for head in self.heads().values() if head.document is not None
+            StoredDocument(head.document, head.version)
+            for head in self.heads().values()
+            if head.document is not None
         ]
 
     def get(self, kind: str, name: str) -> Head:

@@ -334,7 +334,7 @@ def preview(
     lake, store, night = open_lake(), _store(), parse_ds(ds) if ds else None
     person = person_row(lake, user, night) if user else None
     documents = standing(store)
-    known = limits.Limits.of_documents(documents)
+    known = limits.ProviderLimits.of_documents(documents)
     shown = preview_campaign(store, campaign, person, known.refusals)
     document = documents["campaign", campaign]
     assert isinstance(document, Campaign)

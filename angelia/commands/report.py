@@ -26,11 +26,20 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.sources import NAME
 from angelia.drawing.files import require_writable, write_text
 from angelia.effects.findings import Findings
-from angelia.effects.over import METRICS, PLANNED_NIGHTS, Effect, Estimate, Ratio, effects, grown, ratios
+from angelia.effects.over import (
+    METRICS,
+    PLANNED_NIGHTS,
+    Effect,
+    EffectEstimate,
+    Ratio,
+    effects,
+    grown,
+    ratios,
+)
 from angelia.effects.panel import Panel, read_panel
 from angelia.effects.power import MOST_NIGHTS, power
 from angelia.effects.report import render
-from angelia.effects.sources import Sources, find_sources, register
+from angelia.effects.sources import ReportSources, find_sources, register
 from angelia.effects.summary import summary
 from angelia.effects.tables import Table, run_tables
 from angelia.errors import GateClosed, InvalidInput, NotFound
@@ -271,7 +280,7 @@ def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
 def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
     """Yield the lines that say a panel's figures to people."""
 
-    def span(estimate: Estimate) -> str:
+    def span(estimate: EffectEstimate) -> str:
         return (
             f"{estimate.difference:+.4g}  once [{estimate.low:+.4g}, {estimate.high:+.4g}]  "
             f"always [{estimate.always_low:+.4g}, {estimate.always_high:+.4g}]"
@@ -305,7 +314,7 @@ def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> It
         yield f"left out: {n:,} {reason}"
 
 
-def publish_effects(lake: Lake, sources: Sources, table: Table, conversion: str) -> Commit:
+def publish_effects(lake: Lake, sources: ReportSources, table: Table, conversion: str) -> Commit:
     """Publish the table as `campaign_effects` of the night."""
     contract = dataset("campaign_effects")
     rows = pa.Table.from_pylist(list(table.rows), schema=arrow.schema(contract))

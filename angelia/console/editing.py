@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from angelia.catalog.apply import InvalidDocuments, Plan, as_yaml, carry_out, plan
+from angelia.catalog.apply import ApplyPlan, InvalidDocuments, as_yaml, carry_out, plan
 from angelia.catalog.checking import sense
 from angelia.catalog.documents import AnyDocument, parse_document
 from angelia.catalog.problems import Key, Notice
@@ -37,7 +37,7 @@ class Edit:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     diff: str = ""
-    planned: Plan | None = None
+    planned: ApplyPlan | None = None
     conflict: str | None = None
     theirs: str = ""
     head: Head | None = None

@@ -61,7 +61,7 @@ class NightScope:
 
 
 @dataclass(frozen=True)
-class Sources:
+class ReportSources:
     """The commits a report reads, by dataset."""
 
     night: NightScope
@@ -83,7 +83,7 @@ class Sources:
         return max(days, default=None)
 
 
-def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
+def find_sources(lake: Lake, ds: str, lead_hours: int) -> ReportSources:
     """Return a night's commits: the plan that is sent and what came of it, so far."""
     commits: dict[str, tuple[Commit, ...]] = {}
     for name in NIGHT:
@@ -100,7 +100,7 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
     night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
     days = [lake.head("user_events", ds=day) for day in night.event_days()]
     commits["user_events"] = tuple(commit for commit in days if commit is not None)
-    return Sources(night, commits, _plans(lake, ds))
+    return ReportSources(night, commits, _plans(lake, ds))
 
 
 def _is_other(leaf: Mapping[str, str]) -> bool:
@@ -114,7 +114,7 @@ def _plans(lake: Lake, ds: str) -> tuple[Commit, ...]:
     return tuple(commit for commit in heads if commit is not None)
 
 
-def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: Sources) -> None:
+def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: ReportSources) -> None:
     """Make one view per dataset over its commits' files, with the contract's columns and types.
 
     A view is empty where nothing is committed.

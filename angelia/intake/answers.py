@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from angelia.intake.errors import ErrorBody
-from angelia.intake.message import MAX_BATCH, Message
+from angelia.intake.message import MAX_BATCH, IntakeMessage
 from angelia.intake.store import Accepted, Row, Verdict, effective_status
 from angelia.intake.tables import PRIORITIES
 
@@ -33,7 +33,7 @@ class BatchRequest(BaseModel):
     """What a batch's body holds."""
 
     model_config = ConfigDict(extra="forbid")
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_BATCH)]
+    messages: Annotated[list[IntakeMessage], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class AcceptedBody(BaseModel):
@@ -58,7 +58,7 @@ class BatchAnswer(BaseModel):
     items: list[AcceptedBody | RefusedItem]
 
 
-class Step(BaseModel):
+class MessageStep(BaseModel):
     """What became of a message, when, through which channel, and why."""
 
     step: str
@@ -80,7 +80,7 @@ class MessageView(BaseModel):
     variables: dict[str, JsonValue]
     send_at: datetime
     expires_at: datetime | None
-    steps: list[Step]
+    steps: list[MessageStep]
 
 
 class MessagePage(BaseModel):

@@ -27,7 +27,7 @@ from angelia.catalog.document_parts import Occurrence
 from angelia.catalog.documents import Campaign
 from angelia.errors import AngeliaError, Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
-from angelia.planning.guard_figures import Figures, Plan, measure
+from angelia.planning.guard_figures import NightFigures, PlanCommits, measure
 from angelia.planning.verdict import TOPIC, identified, refused_line
 from angelia.quality.gates import short
 from angelia.quality.judged import judged_lake
@@ -92,7 +92,7 @@ def is_due(campaign: Campaign, day: date) -> bool:
 
 
 def judge(
-    ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]
+    ds: str, figures: NightFigures, history: Mapping[str, NightFigures], running: Mapping[str, Running]
 ) -> list[Breach]:
     """Return what a person should see first, the night's own before the campaigns'. Pure.
 
@@ -156,7 +156,7 @@ def judge(
 
 
 def _against_history(
-    ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]
+    ds: str, figures: NightFigures, history: Mapping[str, NightFigures], running: Mapping[str, Running]
 ) -> list[Breach]:
     breaches = []
     last = [history[day] for day in sorted(history)[-NIGHTS:]]
@@ -257,7 +257,7 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
 
 
 def _look(lake: Lake, decisions: Commit) -> dict[str, Any]:
-    ds, plan = decisions.partition["ds"], Plan.take(lake, decisions)
+    ds, plan = decisions.partition["ds"], PlanCommits.take(lake, decisions)
     figures, history = measure(lake, plan), _history(lake, ds)
     planned = datetime.fromisoformat(decisions.meta["start"]).date()
     running = {
@@ -288,12 +288,12 @@ def _look(lake: Lake, decisions: Commit) -> dict[str, Any]:
     }
 
 
-def _history(lake: Lake, ds: str) -> dict[str, Figures]:
+def _history(lake: Lake, ds: str) -> dict[str, NightFigures]:
     """Return the newest figures of the nights of main before `ds`.
 
     They go back as far as they are looked for. Replays are compared with what was sent.
     """
-    nights: dict[str, Figures] = {}
+    nights: dict[str, NightFigures] = {}
     for back in range(1, LOOK_BACK_DAYS + 1):
         day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()
         again = f"run `angelia plan guard --ds {day}` again"
@@ -306,7 +306,7 @@ def _history(lake: Lake, ds: str) -> dict[str, Figures]:
         key, night = stored
         try:
             if night.get("verdict") != "crashed":
-                nights[day] = Figures(**night["figures"])
+                nights[day] = NightFigures(**night["figures"])
         except (TypeError, KeyError, AttributeError):
             raise Corrupt(f"{key} holds no figures", fix=again) from None
     return nights

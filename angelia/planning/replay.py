@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from angelia.catalog.documents import Campaign, Policy, parse_document
-from angelia.catalog.snapshot import Catalog, Stored, documents_of, read_snapshot, write_snapshot
+from angelia.catalog.snapshot import Catalog, StoredDocument, documents_of, read_snapshot, write_snapshot
 from angelia.contracts.outcomes import SENT
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake, numbered
@@ -84,7 +84,7 @@ def branch_for(days: Sequence[str], changes: Changes) -> str:
     return f"replay-{days[0]}-{hashlib.sha256(asked).hexdigest()[:8]}"
 
 
-def changed(catalog: Catalog, changes: Changes) -> list[Stored]:
+def changed(catalog: Catalog, changes: Changes) -> list[StoredDocument]:
     """Return a snapshot's documents with the changes made, each checked by its model.
 
     Raises:
@@ -150,10 +150,10 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
 
 
 class _Documents:
-    def __init__(self, documents: list[Stored]) -> None:
+    def __init__(self, documents: list[StoredDocument]) -> None:
         self._documents = documents
 
-    def current(self) -> list[Stored]:
+    def current(self) -> list[StoredDocument]:
         return self._documents
 
 

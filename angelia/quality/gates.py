@@ -222,7 +222,7 @@ def _check_invariants(run: _Run, invariants: Sequence[Invariant], lead_hours: in
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedInvariant:
     """What an invariant counted.
 
     Both are None if the invariant crashed, or a dataset it needs cannot be read (another check's verdict says
@@ -249,7 +249,7 @@ def count_invariants(
     invariants: Sequence[Invariant],
     ds: str,
     lead_hours: int,
-) -> list[Counted]:
+) -> list[CountedInvariant]:
     """Count the rows that break each invariant.
 
     Args:
@@ -264,19 +264,19 @@ def count_invariants(
     try:
         parameters = prepare(views, usable, ds, lead_hours)
     except (duckdb.Error, AngeliaError, ValueError, KeyError) as error:
-        return [Counted(invariant, crashed=short(error)) for invariant in invariants]
+        return [CountedInvariant(invariant, crashed=short(error)) for invariant in invariants]
     counted = []
     for invariant in invariants:
         if not usable.keys() >= set(invariant.needs):
-            counted.append(Counted(invariant))
+            counted.append(CountedInvariant(invariant))
             continue
         named = {name: value for name, value in parameters.items() if f"${name}" in invariant.sql}
         statement = f"SELECT (SELECT count(*) FROM {invariant.of}), (SELECT count(*) FROM ({invariant.sql}))"
         try:
             ((n_rows, n_bad),) = views.connection.execute(statement, named).fetchall()
-            counted.append(Counted(invariant, int(n_rows), int(n_bad)))
+            counted.append(CountedInvariant(invariant, int(n_rows), int(n_bad)))
         except duckdb.Error as error:
-            counted.append(Counted(invariant, crashed=short(error)))
+            counted.append(CountedInvariant(invariant, crashed=short(error)))
     return counted
 
 

@@ -35,7 +35,7 @@ _CHUNK = 1 << 16
 _AT_ONCE = 64
 
 
-class Receiver(ThreadingHTTPServer):
+class CallbackServer(ThreadingHTTPServer):
     """The server, its secrets, and what it counted; `has_event` is set when an event came."""
 
     daemon_threads = True
@@ -62,7 +62,7 @@ class Receiver(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
+    server: CallbackServer
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "angelia", ""
 

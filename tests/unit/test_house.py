@@ -191,3 +191,12 @@ def test_every_way_to_bind_a_name_is_seen(text: str) -> None:
 
 def test_a_comprehensions_variable_may_be_short() -> None:
     assert bound_names(ast.parse("[a for one, (found, b) in c for some in d]")) == []
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in modules(*CODE).values():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert not {name: files for name, files in homes.items() if len(files) > 1}

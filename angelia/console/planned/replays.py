@@ -33,7 +33,7 @@ class Replay:
 
 
 @dataclass(frozen=True)
-class Night:
+class ReplayNight:
     """One night of a replay beside main's: two sides, and who gains or loses a message."""
 
     ds: str
@@ -64,7 +64,7 @@ def require(lake: Lake, branch: str) -> Replay | None:
     return Replay(branch, tuple(days)) if days else None
 
 
-def nights(engine: Engine, main: Lake, replay: Replay) -> list[Night]:
+def nights(engine: Engine, main: Lake, replay: Replay) -> list[ReplayNight]:
     """Return each night of a replay beside main's plan of it.
 
     Raises:
@@ -74,13 +74,13 @@ def nights(engine: Engine, main: Lake, replay: Replay) -> list[Night]:
     return [_night(engine, main, branch, ds) for ds in replay.days]
 
 
-def _night(engine: Engine, main: Lake, branch: Lake, ds: str) -> Night:
+def _night(engine: Engine, main: Lake, branch: Lake, ds: str) -> ReplayNight:
     ours, theirs = plan_of(engine, main, ds), plan_of(engine, branch, ds)
     plans = main.require("decisions", ds=ds), branch.require("decisions", ds=ds)
     key = ("changed", main.store.url, *(plan.citation() for plan in plans))
     stored = numbered.load(branch, COMPARED, ds)
     kept = stored[1] if stored and stored[1].get("replay") == plans[1].ref else {}
-    return Night(
+    return ReplayNight(
         ds,
         side_by_side(ours, theirs, ("main", "replay")),
         (ours.gap_pct, theirs.gap_pct),

@@ -3,7 +3,7 @@
 import pytest
 
 from angelia.audience.members import read_members
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.errors import InvalidInput
 from spark_jobs import _spread, build_bitmaps, build_features, select_audiences
 
@@ -52,7 +52,7 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
     meta = commit.meta
     assert (meta["n_shards"], meta["block_bits"], meta["n_users"]) == (3, 16, 600)
     features = lake.read(lake.require("user_features", ds=DS)).to_pylist()
-    audience = Audience(lake, DS)
+    audience = AudienceQuery(lake, DS)
     want = {
         "gender = 'f' AND n_opens_28d >= 5": lambda r: r["gender"] == "f" and r["n_opens_28d"] >= 5,
         "NOT gender = 'f'": lambda r: r["gender"] is not None and r["gender"] != "f",
