@@ -44,7 +44,7 @@ from angelia.timing.category_hours import CategoryHours
 from angelia.world.draws import Ints
 from angelia.world.parameters import parameters
 from angelia.world.truth import attention, click_probability, delivery_probability, materials
-from benchmarks._site import Sent, Site
+from benchmarks.nights.site import Sent, Site
 from models.features import Context
 from models.scorer import COLUMNS
 

@@ -24,7 +24,7 @@ from angelia.contracts.derived import DECISION_FIELDS
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.output import progress
-from benchmarks._watch import Watch
+from benchmarks.harness.watch import Watch
 
 FIRST = date(2026, 10, 1)
 CAMPAIGNS = tuple(f"campaign_{i}" for i in range(10))
