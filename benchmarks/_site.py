@@ -40,10 +40,10 @@ from angelia.world.policy import names
 from angelia.world.population import CHANNELS, contact, topics
 from angelia.world.simulate import numbered, simulate
 from angelia.world.truth import World, felt_pushes, materials
-from spark_jobs._reading import read_window, window_commits
 from spark_jobs.build_features import PROFILE, shard_features
 from spark_jobs.build_send_times import CurveInputs as CurveInputs
 from spark_jobs.build_send_times import CurveShard as CurveShard
+from spark_jobs.running.reading import read_window, window_commits
 
 if TYPE_CHECKING:
     from benchmarks._usual import UsualModel

@@ -30,8 +30,8 @@ from benchmarks._plan_night import NightOf
 from benchmarks._plan_optimum import optimum
 from benchmarks._result import Result
 from benchmarks._watch import Watch
-from spark_jobs._problems import PlanContext, keep_night, keep_state, kept_night
 from spark_jobs.plan_dispatch import SAMPLE_USERS
+from spark_jobs.shard_work.problems import PlanContext, keep_night, keep_state, kept_night
 
 OPTIMUM_USERS = 2000
 

@@ -27,11 +27,11 @@ from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, Lake
 from angelia.output import progress
 from angelia.users.index import require_index
-from spark_jobs._day_files import DayAnswers, Target, event_writer, gather, push_writer
-from spark_jobs._pushes import classify_pushes
-from spark_jobs._reading import read_dataset
-from spark_jobs._session import arg_parser, open_judged, run_job, spark_session
-from spark_jobs._valid import first_reason, valid
+from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.session import arg_parser, open_judged, run_job, spark_session
+from spark_jobs.shard_work.day_files import DayAnswers, Target, event_writer, gather, push_writer
+from spark_jobs.shard_work.pushes import classify_pushes
+from spark_jobs.shard_work.valid import first_reason, valid
 
 # A file holds at least this many users, so that small shards (tests, samples) do not make thousands of files.
 USERS_PER_FILE = 1 << 14

@@ -32,9 +32,8 @@ from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_fe
 from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
 from angelia.users.suppressions import UNSUBSCRIBED, returns
-from spark_jobs._endpoints import living, owned, read_endpoints
-from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
-from spark_jobs._session import (
+from spark_jobs.running.reading import Window, ints, read_dataset, read_window, window_commits
+from spark_jobs.running.session import (
     ShardResult,
     all_shards,
     arg_parser,
@@ -44,6 +43,7 @@ from spark_jobs._session import (
     run_shards,
     spark_session,
 )
+from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
 
 COUNTED = ["event_type", "n_events", "value_sum"]
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]

@@ -44,10 +44,17 @@ from angelia.timing.curves import (
 from angelia.timing.evidence import CELLS, Floats, PushCounts
 from angelia.timing.habits import habits, likeliest
 from angelia.users.index import require_index
-from spark_jobs._curve_shard import CurveInputs, CurveShard, days_between
-from spark_jobs._past_hours import past_hours
-from spark_jobs._reading import window_commits
-from spark_jobs._session import ShardResult, arg_parser, open_judged, run_job, run_shards, spark_session
+from spark_jobs.running.reading import window_commits
+from spark_jobs.running.session import (
+    ShardResult,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
+from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard, days_between
+from spark_jobs.shard_work.past_hours import past_hours
 
 # users are sampled in blocks of 256 ordinals: whole blocks lie in one shard, whatever shard_bits (at least 8)
 BLOCK_BITS = 8

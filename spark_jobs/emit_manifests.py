@@ -44,8 +44,7 @@ from angelia.lake.commit import in_shard
 from angelia.output import progress
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
-from spark_jobs._endpoints import living, owned, read_endpoints
-from spark_jobs._session import (
+from spark_jobs.running.session import (
     all_shards,
     arg_parser,
     fix_in_traceback,
@@ -53,6 +52,7 @@ from spark_jobs._session import (
     run_job,
     spark_session,
 )
+from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
 
 PART_ROWS = 100_000
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late

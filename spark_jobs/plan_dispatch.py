@@ -42,8 +42,17 @@ from angelia.planning.inputs import (
 from angelia.planning.later import Fatigue
 from angelia.planning.problem import of_each
 from angelia.planning.terms import Terms, contradictions
-from spark_jobs._impossible import impossible
-from spark_jobs._problems import (
+from spark_jobs.running.session import (
+    ShardResult,
+    all_shards,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
+from spark_jobs.shard_work.impossible import impossible
+from spark_jobs.shard_work.problems import (
     PlanContext,
     explore_usage,
     joined,
@@ -58,15 +67,6 @@ from spark_jobs._problems import (
     price_sample,
     undecided_rows,
     without_draws,
-)
-from spark_jobs._session import (
-    ShardResult,
-    all_shards,
-    arg_parser,
-    open_judged,
-    run_job,
-    run_shards,
-    spark_session,
 )
 
 if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark

@@ -34,7 +34,7 @@ from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
 from angelia.output import progress
 from models.lookalike import COLUMNS, LEVELS, MIN_SEED, Lookalike, cut_off, train
-from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
+from spark_jobs.running.session import ShardResult, arg_parser, run_job, run_shards, spark_session
 
 MAX_SEED = 100_000
 PER_SEED = 4  # people of the population in the sample for each of the seed

@@ -35,8 +35,15 @@ from models.compiled import compiled_files
 from models.features import Context
 from models.registry import Registry
 from models.scorer import COLUMNS, Scorer
-from spark_jobs._reading import Window, read_window, window_commits
-from spark_jobs._session import ShardResult, arg_parser, open_judged, run_job, run_shards, spark_session
+from spark_jobs.running.reading import Window, read_window, window_commits
+from spark_jobs.running.session import (
+    ShardResult,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
 
 Ordinals = npt.NDArray[np.int64]
 

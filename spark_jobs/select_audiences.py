@@ -24,8 +24,8 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from spark_jobs._session import arg_parser, open_judged, run_job
-from spark_jobs._spread import spreading
+from spark_jobs.running.session import arg_parser, open_judged, run_job
+from spark_jobs.running.spread import spreading
 
 
 def select_block(

@@ -30,9 +30,9 @@ from angelia.planning.inputs import material_facts, terms_of
 from angelia.planning.later import Fatigue
 from angelia.planning.terms import Terms
 from spark_jobs import plan_dispatch
-from spark_jobs._impossible import impossible
-from spark_jobs._problems import PlanContext
-from spark_jobs._session import all_shards
+from spark_jobs.running.session import all_shards
+from spark_jobs.shard_work.impossible import impossible
+from spark_jobs.shard_work.problems import PlanContext
 
 Key = tuple[str, str]
 

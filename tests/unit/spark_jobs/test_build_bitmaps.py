@@ -5,7 +5,8 @@ import pytest
 from angelia.audience.members import read_members
 from angelia.audience.query import AudienceQuery
 from angelia.errors import InvalidInput
-from spark_jobs import _spread, build_bitmaps, build_features, select_audiences
+from spark_jobs import build_bitmaps, build_features, select_audiences
+from spark_jobs.running import spread
 
 DS = "2026-11-14"
 POLICY = {
@@ -105,7 +106,7 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
         select_audiences.main(["--ds", DS])
     assert lake.require("audience_members", ds=DS).ref == members.ref
 
-    monkeypatch.setattr(_spread, "wants_spark", lambda: False)
+    monkeypatch.setattr(spread, "wants_spark", lambda: False)
     lake.store.delete_folder("main/bitmap_days")
     build_bitmaps.main(["--ds", DS])  # without Spark, from nothing: the same bytes
     assert {

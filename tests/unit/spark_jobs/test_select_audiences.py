@@ -24,7 +24,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.users.chain import append_chain
 from spark_jobs import build_bitmaps, select_audiences
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 
 DS, N, SHARD_BITS = "2026-11-14", 600, 8
 POLICY = {

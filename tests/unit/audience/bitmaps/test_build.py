@@ -19,7 +19,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.chain import append_chain
-from spark_jobs._spread import in_processes
+from spark_jobs.running.spread import in_processes
 
 DS, NEXT = "2026-11-14", "2026-11-15"
 N, SHARD_BITS, HISTORY = 70_000, 14, 5  # two blocks

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from angelia.audience.bitmaps.build import BuiltPiece, Spread
 from angelia.errors import AngeliaError
-from spark_jobs._session import INLINE, ShardResult, run_shards, spark_session
+from spark_jobs.running.session import INLINE, ShardResult, run_shards, spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -20,9 +20,9 @@ from angelia.contracts import dataset
 from angelia.lake import Commit, Lake
 from angelia.timing.choosing import HALF_LIVES
 from angelia.timing.evidence import CELLS, active_hours, count_hours
-from spark_jobs._curve_shard import Users, days_between, hours_column, read_hours, read_past
-from spark_jobs._reading import Window, window_commits
-from spark_jobs._session import ShardResult, run_shards
+from spark_jobs.running.reading import Window, window_commits
+from spark_jobs.running.session import ShardResult, run_shards
+from spark_jobs.shard_work.curve_shard import Users, days_between, hours_column, read_hours, read_past
 
 YEAR = 365
 FOLD_EVERY = 7

@@ -33,7 +33,7 @@ from angelia.timing.evidence import (
     exact,
     read_clock,
 )
-from spark_jobs._reading import Window, ints, read_window
+from spark_jobs.running.reading import Window, ints, read_window
 
 HOUR_US = 3_600_000_000
 

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from angelia.contracts import dataset
 from angelia.lake import FileEntry, Lake
 from angelia.users.days import aggregate_events, distinct_events, distinct_pushes
-from spark_jobs._session import fix_in_traceback
+from spark_jobs.running.session import fix_in_traceback
 
 Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
