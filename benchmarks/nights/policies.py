@@ -260,6 +260,7 @@ def first_come(night: PolicyView, shard: ShardInputs, value: F64, order: F64, vo
             if not len(mine):
                 continue
             free = may[mine] & (left > 0)
+            # The second lap only: nobody has a second message while others wait for their first.
             if lap:
                 near = [
                     abs(np.arange(terms.n_slots) - slot) < limits.gap_slots for slot in taken.get(user, [])
