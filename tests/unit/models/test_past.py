@@ -110,8 +110,10 @@ def test_an_even_draw_weighs_one_on_own_sends(planned: Lake) -> None:
     # Of what was sent alone, or of what the catalog says and the plan does not, it weighs another sum.
     sent = rounds.reward >= 0
     sent[rounds.rows.num_rows - rounds.n_unsent :] = False
-    some = replace(rounds, rows=rounds.rows.filter(pa.array(sent)), chosen_from=rounds.chosen_from[sent])
-    assert even_weights(examples, some).mean() < 0.8
+    sent_rounds = replace(
+        rounds, rows=rounds.rows.filter(pa.array(sent)), chosen_from=rounds.chosen_from[sent]
+    )
+    assert even_weights(examples, sent_rounds).mean() < 0.8
     campaign = examples.catalog.campaigns["sale"].model_copy(update={"materials": tuple(SCORES)})
     catalog = replace(examples.catalog, campaigns={"sale": campaign})
     (_, here, may, _, propensity), *_ = choices(replace(rounds, chosen_from=np.full(len(sent), -1)), catalog)[

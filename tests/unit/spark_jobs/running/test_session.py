@@ -33,8 +33,8 @@ def test_what_our_readers_give_is_not_broadcast_unmeasured(spark, lake) -> None:
             conform=False,
         )
         commit = attempt.publish()
-    one, two = (read_dataset(spark, lake, commit, ["user_id", name]) for name in ("kind", "name"))
-    joined = one.join(two, "user_id")
+    left, two = (read_dataset(spark, lake, commit, ["user_id", name]) for name in ("kind", "name"))
+    joined = left.join(two, "user_id")
     assert "Broadcast" not in joined._jdf.queryExecution().executedPlan().toString()
     assert [tuple(found) for found in joined.collect()] == [("a", "topic", "promo")]
 
