@@ -29,6 +29,10 @@ PROVIDERS = {
     "xiaomi": "xiaomi",
     "wecom": "wecom",
     "dingtalk": "dingtalk",
+    "oppo": "oppo",
+    "vivo": "vivo",
+    "honor": "honor",
+    "meizu": "meizu",
 }
 ITEMS = ("camera", "phone", "shoes", "book", "lamp", "kettle", "guitar", "tent")
 

@@ -75,6 +75,45 @@ FAULTS = {
         ),
         {"gone:bad_regids": 1, "10017": 1},
     ),
+    "oppo": (
+        rules(
+            RULE % ("r003", 200, "10000"),
+            RULE % ("r004", 200, "41"),
+            BUSY % ("r005", 200, "55"),
+            BUSY % ("r006", 200, "-1"),
+            BUSY % ("r009", 200, "11"),
+        ),
+        {"gone:10000": 1, "41": 1},
+    ),
+    "vivo": (
+        rules(
+            RULE % ("r003", 200, "10302.2"),
+            RULE % ("r004", 200, "10104"),
+            BUSY % ("r005", 200, "10072"),
+            BUSY % ("r006", 502, ""),
+            BUSY % ("r009", 200, "10000"),
+        ),
+        {"gone:invalidUser.2": 1, "10104": 1},
+    ),
+    "honor": (
+        rules(
+            RULE % ("r003", 200, "expireTokens"),
+            RULE % ("r004", 200, "failTokens"),
+            BUSY % ("r005", 429, ""),
+            BUSY % ("r006", 503, ""),
+            BUSY % ("r009", 401, ""),
+        ),
+        {"gone:expireTokens": 1, "failTokens": 1},
+    ),
+    "meizu": (
+        rules(
+            RULE % ("r003", 200, "value.110002"),
+            RULE % ("r004", 200, "value.520"),
+            BUSY % ("r005", 200, "110010"),
+            BUSY % ("r006", 200, "1003"),
+        ),
+        {"gone:value.110002": 1, "value.520": 1},
+    ),
     "wecom": (
         rules(
             RULE % ("r003", 200, "81013"),
