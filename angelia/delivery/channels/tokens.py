@@ -50,7 +50,7 @@ class FixedToken:
 
 
 class Issued(NamedTuple):
-    """What a token endpoint's answer holds; `refusal` is the code of an app that it does not know."""
+    """What a token endpoint's answer holds; `refusal` says that it does not know the app."""
 
     token: object
     life_s: object
