@@ -33,6 +33,9 @@ PROVIDERS = {
     "vivo": "vivo",
     "honor": "honor",
     "meizu": "meizu",
+    "wechat_subscribe": "wechat_subscribe",
+    "wechat_template": "wechat_template",
+    "qq_bot": "qq_bot",
 }
 ITEMS = ("camera", "phone", "shoes", "book", "lamp", "kettle", "guitar", "tent")
 

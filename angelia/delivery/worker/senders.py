@@ -39,6 +39,7 @@ PROVIDER_HOSTS = (
     "hihonor.com",
     "meizu.com",
     "weixin.qq.com",
+    "sgroup.qq.com",
     "dingtalk.com",
     "dingtalk.io",
 )

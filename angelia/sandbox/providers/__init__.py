@@ -11,6 +11,7 @@ from angelia.sandbox.phones import Phones
 from angelia.sandbox.providers.base import ProviderSandbox
 from angelia.sandbox.providers.phone_makers import HonorSandbox, MeizuSandbox, OppoSandbox, VivoSandbox
 from angelia.sandbox.providers.ses import SesSandbox
+from angelia.sandbox.providers.social import QqBotSandbox, WechatSandbox
 from angelia.sandbox.providers.vendors import HuaweiSandbox, TwilioSandbox, XiaomiSandbox
 from angelia.sandbox.providers.webpush import WebPushSandbox
 from angelia.sandbox.providers.workplaces import DingtalkSandbox, WecomSandbox
@@ -24,9 +25,12 @@ ACCOUNTS = (
     "huawei",
     "meizu",
     "oppo",
+    "qq_bot",
     "sms",
     "vivo",
     "webpush",
+    "wechat_subscribe",
+    "wechat_template",
     "wecom",
     "xiaomi",
 )
@@ -43,6 +47,9 @@ def make_all(folder: Path, url: str, phones: Phones, rules: Rules) -> tuple[Prov
         VivoSandbox,
         HonorSandbox,
         MeizuSandbox,
+        # Before WeCom, whose paths begin as WeChat's do.
+        WechatSandbox,
+        QqBotSandbox,
         WecomSandbox,
         DingtalkSandbox,
         SesSandbox,

@@ -9,90 +9,16 @@ import hashlib
 import hmac
 import json
 import secrets
-import time
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from angelia.delivery.channels import honor, meizu, oppo, vivo
 from angelia.sandbox.fcm import Reply
 from angelia.sandbox.keys import write_account
 from angelia.sandbox.phones import Phones
-from angelia.sandbox.providers.base import Failed, ProviderSandbox
+from angelia.sandbox.providers.base import ProviderSandbox
+from angelia.sandbox.providers.tokens import TOKEN_LIFE_S, TokenSandbox, coded, form_of, is_fresh
 from angelia.sandbox.rules import Rules, Then
 from angelia.transport.header_blocks import Headers
-
-_TOKEN_LIFE_S, _CLOCKS_MS = 7200, 600_000
-
-
-def is_fresh(timestamp: object) -> bool:
-    """Return whether a time in milliseconds is within ten minutes of ours."""
-    text = str(timestamp)
-    return text.isdecimal() and abs(int(text) - time.time() * 1000) < _CLOCKS_MS
-
-
-def form_of(body: bytes) -> dict[str, str]:
-    """Return the fields of a form."""
-    return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
-
-
-class TokenSandbox(ProviderSandbox):
-    """Gives out one token until it ends, to whoever knows the app's secret."""
-
-    channel, token_path, send_path = "", b"", b""
-
-    def __init__(self, folder: Path, phones: Phones, rules: Rules, account: dict[str, str]) -> None:
-        super().__init__(phones, rules)
-        write_account(folder / f"{self.channel}.json", account)
-        self.account = account
-        self._token, self._ends = "", 0.0
-
-    def answer(
-        self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes
-    ) -> Reply:
-        """See `ProviderSandbox.answer`."""
-        if path == self.token_path and method == b"POST":
-            return self._give(body)
-        self.phones.n_requests += 1
-        if path != self.send_path or method != b"POST":
-            return self.refused(404, f"{self.channel}_path", {})
-        try:
-            return self.take(authorization, dict(headers), body)
-        except (ValueError, KeyError, TypeError):
-            return self.malformed()
-
-    def may_have_token(self, body: bytes) -> bool:
-        """Return whether a question for a token is signed by the app. Raises: ValueError, KeyError."""
-        raise NotImplementedError
-
-    def granted(self, token: str | None) -> dict[str, object]:
-        """Return the answer to a question for a token, None: it is refused."""
-        raise NotImplementedError
-
-    def take(self, authorization: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply:
-        """Answer a message. Raises: ValueError, KeyError, TypeError for one that is malformed."""
-        raise NotImplementedError
-
-    def malformed(self) -> Reply:
-        """Return the answer to a message that is malformed."""
-        raise NotImplementedError
-
-    def is_current(self, token: str) -> bool:
-        """Return whether a token is the one that was given out, and holds."""
-        is_same = bool(self._token) and hmac.compare_digest(token.encode(), self._token.encode())
-        return is_same and time.monotonic() < self._ends
-
-    def _give(self, body: bytes) -> Reply:
-        try:
-            is_known = self.may_have_token(body)
-        except (ValueError, KeyError, TypeError):
-            is_known = False
-        if not is_known:
-            self.phones.outcomes["token_refused"] += 1
-            return Reply(200, json.dumps(self.granted(None)).encode())
-        if time.monotonic() > self._ends:
-            self._token, self._ends = secrets.token_urlsafe(32), time.monotonic() + _TOKEN_LIFE_S
-        self.phones.outcomes["token_granted"] += 1
-        return Reply(200, json.dumps(self.granted(self._token)).encode())
 
 
 class OppoSandbox(TokenSandbox):
@@ -119,7 +45,7 @@ class OppoSandbox(TokenSandbox):
             return {"code": 16, "message": "Invalid Signature"}
         return {"code": 0, "message": "Success", "data": {"auth_token": token, "create_time": 1}}
 
-    def take(self, authorization: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply:
+    def take(self, path: bytes, authorization: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply:
         """See `TokenSandbox.take`."""
         form = form_of(body)
         if not self.is_current(form.get("auth_token", "")):
@@ -164,7 +90,7 @@ class VivoSandbox(TokenSandbox):
             return {"result": 10205, "desc": "Refused."}
         return {"result": 0, "desc": "ok", "authToken": token}
 
-    def take(self, authorization: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply:
+    def take(self, path: bytes, authorization: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply:
         """See `TokenSandbox.take`."""
         if not self.is_current(headers.get(b"authtoken", b"").decode("latin-1")):
             return self.refused(200, "vivo_10000", {"result": 10000, "desc": "Refused."})
@@ -216,9 +142,9 @@ class HonorSandbox(TokenSandbox):
         """See `TokenSandbox.granted`."""
         if token is None:
             return {"error": "invalid_client", "error_description": "Refused."}
-        return {"access_token": token, "expires_in": _TOKEN_LIFE_S, "token_type": "Bearer"}
+        return {"access_token": token, "expires_in": TOKEN_LIFE_S, "token_type": "Bearer"}
 
-    def take(self, authorization: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply:
+    def take(self, path: bytes, authorization: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply:
         """See `TokenSandbox.take`."""
         kind, _, token = authorization.decode("latin-1").partition(" ")
         if kind != "Bearer" or not self.is_current(token):
@@ -299,13 +225,3 @@ def _meizu(then: Then, target: str) -> Reply:
     if kind == "value":
         document = {"code": "200", "message": "", "value": {code: [target]}}
     return Reply(then.status, json.dumps(document).encode())
-
-
-def coded(name: str) -> Failed:
-    """Return what answers a rule with a number under a name."""
-
-    def failed(then: Then) -> Reply:
-        document = {name: int(then.error), "message": "Scripted."} if then.error else {}
-        return Reply(then.status, json.dumps(document).encode())
-
-    return failed

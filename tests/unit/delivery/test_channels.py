@@ -33,6 +33,9 @@ ADDRESSES = {
     "vivo": lambda n: f"r{n:03d}-0000000000000000000"[:23],
     "honor": lambda n: f"r{n:03d}-token",
     "meizu": lambda n: f"r{n:03d}-pushid",
+    "wechat_subscribe": lambda n: f"r{n:03d}-openid",
+    "wechat_template": lambda n: f"r{n:03d}-openid",
+    "qq_bot": lambda n: f"r{n:03d}-openid",
     "wecom": lambda n: f"r{n:03d}.member",
     "dingtalk": lambda n: f"r{n:03d}-employee",
 }

@@ -32,6 +32,9 @@ FOREIGN = {
     "vivo": b"",
     "honor": b"Bearer guess",
     "meizu": b"",
+    "wechat_subscribe": b"",
+    "wechat_template": b"",
+    "qq_bot": b"QQBot guess",
 }
 
 
@@ -61,7 +64,7 @@ def test_a_foreign_account_reaches_no_phone(
     request = its.adapter.build_request(MESSAGE._replace(address=its.address))
     path = b"/wp/a" if provider == "webpush" else request.path
     path = path.replace(b"stand-in", b"sandbox-project")
-    if provider in ("wecom", "dingtalk"):
+    if provider.startswith("wechat") or provider in ("wecom", "dingtalk"):
         path += b"?access_token=guess"
     send(front, request, path, FOREIGN[provider])
     assert phones.received == {}
@@ -71,7 +74,13 @@ def test_a_foreign_account_reaches_no_phone(
 
 @pytest.mark.parametrize(
     ("provider", "secret"),
-    [("oppo", "master_secret"), ("vivo", "app_secret"), ("honor", "client_secret")],
+    [
+        ("oppo", "master_secret"),
+        ("vivo", "app_secret"),
+        ("honor", "client_secret"),
+        ("wechat_template", "app_secret"),
+        ("qq_bot", "client_secret"),
+    ],
 )
 def test_a_token_is_given_to_the_app_alone(
     provider: str, secret: str, front: tuple[providers.ProviderSandbox, ...], tmp_path: Path

@@ -41,7 +41,7 @@ ANSWERS: list[tuple[str, int, Any, str, str | None]] = [
     ("webpush", 429, None, "retry", "HTTP_429"),
     ("twilio", 201, {"sid": "SM1", "status": "queued"}, "accepted", None),
     ("twilio", 201, {}, "ambiguous", "answer_without_sid"),
-    ("twilio", 400, {"code": 21610, "status": 400}, "gone", "21610"),
+    ("twilio", 400, {"code": 21610, "status": 400}, "opted_out", "21610"),
     ("twilio", 400, {"code": 21659, "status": 400}, "rejected", "21659"),
     ("twilio", 401, {"code": 20003}, "halt", "20003"),
     ("twilio", 429, {"code": 20429}, "throttled", "20429"),
@@ -78,6 +78,17 @@ ANSWERS: list[tuple[str, int, Any, str, str | None]] = [
     ("meizu", 200, {"code": "200", "value": {"110010": ["p"]}}, "gone", "value.110010"),
     ("meizu", 200, {"code": "110010", "value": ""}, "throttled", "110010"),
     ("meizu", 200, {"code": "1006"}, "halt", "1006"),
+    ("wechat_subscribe", 200, {"errcode": 0, "errmsg": "ok"}, "accepted", None),
+    ("wechat_subscribe", 200, {"errcode": 43101}, "opted_out", "43101"),
+    ("wechat_subscribe", 200, {"errcode": 45009}, "halt", "45009"),
+    ("wechat_template", 200, {"errcode": 43004}, "opted_out", "43004"),
+    ("wechat_template", 200, {"errcode": 40001}, "auth", "40001"),
+    ("qq_bot", 200, {"id": "m", "timestamp": 1}, "accepted", None),
+    ("qq_bot", 202, {"code": 304023}, "accepted", "304023"),
+    ("qq_bot", 400, {"code": 304023}, "rejected", "304023"),
+    ("qq_bot", 401, {"code": 11243}, "auth", "11243"),
+    ("qq_bot", 500, {"code": 999}, "retry", "999"),
+    ("qq_bot", 200, {}, "ambiguous", "answer_without_code"),
     ("wecom", 200, {"errcode": 0, "msgid": "m"}, "accepted", None),
     ("wecom", 200, {"errcode": 0, "invaliduser": "ann"}, "rejected", "invaliduser"),
     ("wecom", 200, {"errcode": 42001}, "auth", "42001"),
@@ -135,6 +146,8 @@ def test_what_is_no_subscription_is_a_bad_address(address: str) -> None:
         ("meizu", "a,b"),
         ("twilio", "0151 1234"),
         ("xiaomi", "a,b"),
+        ("wechat_subscribe", "o/1"),
+        ("qq_bot", "../me"),
         ("wecom", "ann|bob"),
         ("wecom", "a" * 65),
         ("dingtalk", "a,b"),
@@ -182,3 +195,18 @@ def test_an_app_token_is_refreshed_before_it_ends(monkeypatch: pytest.MonkeyPatc
     answers[0] = Answer(200, b'{"errcode":40001,"errmsg":"invalid credential"}')
     with pytest.raises(InvalidInput, match="refused the app"):
         asyncio.run(token.refresh(None))
+
+
+def test_a_field_of_a_template_has_the_length_of_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    secrets = {"app_id": "a", "app_secret": "s", "template_id": "t"}
+    path.write_text(json.dumps({**secrets, "fields": {"title": "phrase1", "body": "keyword2"}}))
+    config = ChannelConfig("c", "wechat_subscribe", 60.0, credentials=path)
+    adapter = open_provider(config).adapter
+    adapter.build_request(MESSAGE._replace(title="12345", body="b" * 200))
+    with pytest.raises(MessageRejected) as refused:
+        adapter.build_request(MESSAGE._replace(title="123456"))
+    assert (refused.value.n_bytes, refused.value.limit) == (6, 5)
+    path.write_text(json.dumps({**secrets, "fields": {"title": "thing1"}}))
+    with pytest.raises(InvalidInput, match="fields of the template are not named"):
+        open_provider(config)
