@@ -17,7 +17,8 @@ from angelia.catalog.snapshot import Catalog, catalog_of
 from angelia.catalog.store import Stored
 from angelia.contracts.ids import message_id
 from angelia.planning import InMemory, Night, best_sets, solve
-from angelia.planning.eligibility import Pairs, Past, People, build, draw_slots
+from angelia.planning.before import Past
+from angelia.planning.eligibility import Pairs, People, build, draw_slots
 from angelia.planning.inputs import terms_of
 from angelia.planning.terms import Arm, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
