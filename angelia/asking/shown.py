@@ -170,22 +170,22 @@ def lines(plan: PlanShown) -> list[str]:
     """Return a plan for people: outcomes, value and gap, a chart a channel, a row a campaign."""
     total = sum(plan.outcomes.values())
     width = max(map(len, plan.outcomes), default=0)
-    found = [f"{plan.commit}: 24 hours from {plan.start}, {total:,} considered pairs"]
-    found += [f"  impossible: {one}" for one in plan.contradictions]
-    found += [
+    page = [f"{plan.commit}: 24 hours from {plan.start}, {total:,} considered pairs"]
+    page += [f"  impossible: {one}" for one in plan.contradictions]
+    page += [
         f"  {name:<{width}}  {count:>12,}  {DECIDED.get(name, '')}"
         for name, count in sorted(plan.outcomes.items(), key=lambda item: -item[1])
     ]
-    found.append(
+    page.append(
         f"value {plan.primal_micros / 1e6:,.2f} of at most {plan.bound_micros / 1e6:,.2f}: gap "
         f"{plan.gap_pct} %; {plan.n_explore:,} exploration messages beside it"
     )
-    found.append(f"cost of fatigue: {plan.fatigue}")
+    page.append(f"cost of fatigue: {plan.fatigue}")
     for channel in plan.channels:
         if any(hour.used or hour.price_micros for hour in channel.hours):
-            found += _chart(channel, plan.hours_passed)
-        found.append(channel.says)
-    return found + list(_campaigns(plan))
+            page += _chart(channel, plan.hours_passed)
+        page.append(channel.says)
+    return page + list(_campaigns(plan))
 
 
 def _chart(channel: ChannelHours, passed: int) -> Iterator[str]:
@@ -231,21 +231,26 @@ def _campaigns(plan: PlanShown) -> Iterator[str]:
     width = max(len(one.campaign) for one in plan.campaigns)
     counts = max(len(f"{one.messages:,}") for one in plan.campaigns)
     top = max((n for one in plan.campaigns for n in one.by_hour), default=0) or 1
-    for one in plan.campaigns:
+    for campaign in plan.campaigns:
         # One scale for all campaigns: a small campaign looks small. Some are drawn, however few.
-        marks = (BARS[min(7, 8 * n // (top + 1))] if n else " " for n in one.by_hour)
-        yield f"  {one.campaign:<{width}}  {one.messages:>{counts},}  {''.join(marks)}".rstrip()
-        yield from (f"  {'':<{width}}  {words}" for words in _in_words(one))
+        marks = (BARS[min(7, 8 * n // (top + 1))] if n else " " for n in campaign.by_hour)
+        counted = f"{campaign.messages:>{counts},}  {''.join(marks)}"
+        yield f"  {campaign.campaign:<{width}}  {counted}".rstrip()
+        yield from (f"  {'':<{width}}  {words}" for words in _in_words(campaign))
 
 
-def _in_words(one: CampaignHours) -> Iterator[str]:
+def _in_words(campaign: CampaignHours) -> Iterator[str]:
     """Yield what a campaign's own limits came to."""
-    if one.budget is not None:
-        yield f"budget {one.budget:,}, price {_money(one.price_micros or 0)}"
-    if one.minimum is not None:
-        came = "reached" if one.messages >= one.minimum else f"missed by {one.minimum - one.messages:,}"
-        paid = f", paid {_money(one.paid_micros)} a message" if one.paid_micros else ""
-        yield f"minimum {one.minimum:,}, {came}{paid}"
-    if one.per_hour is not None:
-        price = f", price up to {_money(one.speed_price_micros)}" if one.speed_price_micros else ""
-        yield f"{one.per_hour:,} an hour at most, {one.n_full} of its hours full{price}"
+    if campaign.budget is not None:
+        yield f"budget {campaign.budget:,}, price {_money(campaign.price_micros or 0)}"
+    if campaign.minimum is not None:
+        came = (
+            "reached"
+            if campaign.messages >= campaign.minimum
+            else f"missed by {campaign.minimum - campaign.messages:,}"
+        )
+        paid = f", paid {_money(campaign.paid_micros)} a message" if campaign.paid_micros else ""
+        yield f"minimum {campaign.minimum:,}, {came}{paid}"
+    if campaign.per_hour is not None:
+        price = f", price up to {_money(campaign.speed_price_micros)}" if campaign.speed_price_micros else ""
+        yield f"{campaign.per_hour:,} an hour at most, {campaign.n_full} of its hours full{price}"

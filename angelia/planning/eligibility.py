@@ -22,7 +22,7 @@ from angelia.matching import assign_arms, buckets
 from angelia.planning.before import Past, already_sent, lower_for_vendors, room_for, too_near
 from angelia.planning.later import Fatigue, LaterCosts, later_costs
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
-from angelia.planning.terms import Campaign, Terms
+from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import (
     LocalHours,
@@ -38,7 +38,7 @@ OPEN = "open"
 
 
 @dataclass(frozen=True)
-class People:
+class ShardPeople:
     """One shard's users; lists and arrays have length n and the same order.
 
     `workday` and `day_off` are the response curves over local hours, (n, 24); `channels` says which of the
@@ -87,7 +87,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltShard:
     """A shard's problem, each pair's outcome and arm, and what its message costs later."""
 
     problem: Problem
@@ -99,7 +99,7 @@ class Built:
 NightHours = tuple[LocalHours, Bools, Bools]
 
 
-def open_hours(terms: Terms, people: People) -> NightHours:
+def open_hours(terms: Terms, people: ShardPeople) -> NightHours:
     """Return each user's slots in local time, which are quiet, and which on a day off.
 
     All (n, h).
@@ -109,7 +109,7 @@ def open_hours(terms: Terms, people: People) -> NightHours:
     return mine, quiet[clock], off[clock]
 
 
-def clock_hours(terms: Terms, people: People) -> tuple[NightHours, I64]:
+def clock_hours(terms: Terms, people: ShardPeople) -> tuple[NightHours, I64]:
     """Return what `open_hours` does by clock, (g, h), and each user's clock, (n,)."""
     clocks, clock = people.clocks
     zones = [zone for zone, _ in clocks]
@@ -139,7 +139,9 @@ def cells(local: LocalHours, off: Bools) -> I64:
     return np.asarray(local.hour.astype(np.int64) + 24 * off)
 
 
-def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools, clock: I64 | None = None) -> F64:
+def slot_chance(
+    people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools, clock: I64 | None = None
+) -> F64:
     """Return the probability that a message of each pair is opened, by slot, (m, h).
 
     `local` and `off` are by person, or by clock where `clock` names each person's, (n,).
@@ -153,7 +155,7 @@ def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools, clo
 
 def build(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     pairs: Pairs,
     past: Past,
     chance: F64 | None = None,
@@ -170,12 +172,12 @@ def build(
 
 def assemble(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     pairs: Pairs,
     past: Past,
     chance: F64 | None = None,
     ids: Sequence[str] | None = None,
-) -> Built:
+) -> BuiltShard:
     """Return what `build` does, and what a message of each pair costs later."""
     n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
     ids = message_ids(terms, people, pairs) if ids is None else ids
@@ -273,10 +275,10 @@ def assemble(
         room=np.maximum(room, 0),
         tie=_ties(terms, people, pairs),
     )
-    return Built(problem, np.array(names, object)[reached], arm, later)
+    return BuiltShard(problem, np.array(names, object)[reached], arm, later)
 
 
-def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
+def message_ids(terms: Terms, people: ShardPeople, pairs: Pairs) -> list[str]:
     """Return each pair's once-only key, (m,)."""
     known = [(campaign.id, campaign.occurrence) for campaign in terms.campaigns]
     each = zip(pairs.user.tolist(), pairs.campaign.tolist(), strict=True)
@@ -284,7 +286,7 @@ def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
 
 
 def draw_slots(
-    terms: Terms, people: People, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
+    terms: Terms, people: ShardPeople, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
 ) -> tuple[Choice, F64]:
     """Return the exploration stratum's messages and their slot propensity, (m,).
 
@@ -339,11 +341,10 @@ def thin_drawn(
     ), dropped
 
 
-def campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools:
+def campaign_hours(terms: Terms, campaign: CampaignTerms, local: LocalHours) -> Bools:
     """Return which slots a campaign may use by every user's own clock, (n, h)."""
-    days = (local.date >= np.datetime64(campaign.start_date)) & (
-        local.date <= np.datetime64(campaign.end_date)
-    )
+    days = local.date >= np.datetime64(campaign.start_date)
+    days &= local.date <= np.datetime64(campaign.end_date)
     if campaign.weekdays:
         days = days & np.isin(local.weekday, list(campaign.weekdays))
     if campaign.send_window is not None:
@@ -352,7 +353,7 @@ def campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools
     return np.asarray(days)
 
 
-def _ties(terms: Terms, people: People, pairs: Pairs) -> npt.NDArray[np.uint64]:
+def _ties(terms: Terms, people: ShardPeople, pairs: Pairs) -> npt.NDArray[np.uint64]:
     ties = np.zeros(len(pairs.user), np.uint64)
     for k, campaign in enumerate(terms.campaigns):
         rows = pairs.campaign == k

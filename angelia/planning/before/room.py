@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from angelia.planning.problem import I64, Bools
-from angelia.planning.terms import Cap, Channel
+from angelia.planning.terms import CapTerms, ChannelTerms
 
 F64 = npt.NDArray[np.float64]
 Room = npt.NDArray[np.int16]
@@ -32,7 +32,9 @@ class Past:
     message_id: list[str]
 
 
-def room_for(caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: Bools | None = None) -> Room:
+def room_for(
+    caps: Sequence[CapTerms], past: Past, n_users: int, n_slots: int, keep: Bools | None = None
+) -> Room:
     """Return how many messages the caps leave each user at each slot, (n, h).
 
     Windows slide and are read at the slot's first instant.
@@ -64,7 +66,7 @@ def too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
 
 
 def lower_for_vendors(
-    channels: Sequence[Channel], vendors: Sequence[str | None], past: Past, keep: Bools, room: Room
+    channels: Sequence[ChannelTerms], vendors: Sequence[str | None], past: Past, keep: Bools, room: Room
 ) -> None:
     """Lower the room, (n, h), of users whose phone maker limits marketing messages a day.
 
@@ -78,7 +80,7 @@ def lower_for_vendors(
     for vendor, most in limits.items():
         rows = np.array([name == vendor for name in vendors], bool)
         if rows.any():
-            room[rows] = np.minimum(room[rows], room_for((Cap(most, 1),), past, n, h, keep)[rows])
+            room[rows] = np.minimum(room[rows], room_for((CapTerms(most, 1),), past, n, h, keep)[rows])
 
 
 def already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: npt.NDArray[np.object_]) -> Bools:

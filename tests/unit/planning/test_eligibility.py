@@ -19,9 +19,9 @@ from angelia.planning.eligibility import (
     slot_chance,
     thin_drawn,
 )
-from angelia.planning.offers import MaterialFacts, Offer, best_hours
+from angelia.planning.offers import CampaignOffer, MaterialFacts, best_hours
 from angelia.planning.problem import count_of
-from angelia.planning.terms import Cap, Channel
+from angelia.planning.terms import CapTerms, ChannelTerms
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, people
 
@@ -97,7 +97,7 @@ def outcome(terms=TERMS, who=None, what=None, before=NOTHING, n=1):
             "no_slot",
         ),
         (
-            replace(TERMS, campaigns=(replace(CAMPAIGN, caps=(Cap(1, 7),)),)),
+            replace(TERMS, campaigns=(replace(CAMPAIGN, caps=(CapTerms(1, 7),)),)),
             people(1),
             pairs(1),
             past((0, "sale", -30, "x")),
@@ -119,7 +119,7 @@ def test_everybody_gets_a_reason(terms, who, what, before, expected):
 
 
 def test_a_window_slides_and_opens_again_within_the_plan():
-    room = room_for([Cap(1, 1)], past((0, "a", -14.0, "x")), n_users=1, n_slots=24)
+    room = room_for([CapTerms(1, 1)], past((0, "a", -14.0, "x")), n_users=1, n_slots=24)
     assert room[0].tolist() == [0] * 10 + [1] * 14  # 24 h after the message, the slot's whole hour counted
 
 
@@ -152,7 +152,7 @@ def test_whoever_shares_a_clock_shares_its_hours():
     by_hand = 0.05 * np.hstack([who.workday, who.day_off])[3, cell] * factor[1, cell]
     assert chance[3, 9] == by_hand * categories.weekday[1, local.weekday[3, 9]]
     facts = MaterialFacts({}, {"sale_a": "b"})
-    offer = Offer(0, np.array([1, 3, 4, 6]), np.full((4, 1), 0.1))
+    offer = CampaignOffer(0, np.array([1, 3, 4, 6]), np.full((4, 1), 0.1))
     best = best_hours(TERMS, who, each, CAMPAIGN, offer.user, facts, categories)
     assert np.array_equal(best, best_hours(TERMS, who, hours, CAMPAIGN, offer.user, facts, categories, clock))
 
@@ -181,7 +181,7 @@ def test_hours_that_have_passed_are_closed():
 
 @pytest.mark.parametrize("limits", [(3, 1), (1, 3)])
 def test_of_two_vendor_limits_the_lowest_counts(limits):
-    channels = tuple(Channel(f"c{n}", 0, 1000, (("huawei", most),)) for n, most in enumerate(limits))
+    channels = tuple(ChannelTerms(f"c{n}", 0, 1000, (("huawei", most),)) for n, most in enumerate(limits))
     who = people(2, vendor=["huawei", None], channels=np.ones((2, 2), bool))
     campaigns = (replace(CAMPAIGN, channels=("c0", "c1")), ORDER)
     problem, _, _ = build(replace(TERMS, channels=channels, campaigns=campaigns), who, pairs(2), NOTHING)

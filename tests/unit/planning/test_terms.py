@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from angelia.planning.terms import NO_BUDGET, Channel, Terms, contradictions
+from angelia.planning.terms import NO_BUDGET, ChannelTerms, Terms, contradictions
 from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS
 
 NIGHT = replace(TERMS, explore_pct=10.0, first_slot=2, campaigns=(replace(CAMPAIGN, max_messages=500), ORDER))
@@ -60,7 +60,7 @@ def test_a_minimum_no_plan_can_reach_is_named_and_lowered() -> None:
 
 def test_minimums_that_fit_only_one_by_one_are_named() -> None:
     """22 hours of 900 messages on fcm, of 9 on sms; the third campaign may use both."""
-    channels = (Channel("fcm", 0, 1000), Channel("sms", 0, 10))
+    channels = (ChannelTerms("fcm", 0, 1000), ChannelTerms("sms", 0, 10))
     wanted = {"a": ("sms",), "b": ("sms", "none"), "c": ("fcm", "sms"), "d": ("fcm",)}
 
     def night(*least: int) -> Terms:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from angelia.planning.before import Past, lower_for_vendors, room_for, too_near
-from angelia.planning.terms import Cap, Channel
+from angelia.planning.terms import CapTerms, ChannelTerms
 
 N, H = 9, 24
-CAPS = [Cap(2, 1), Cap(3, 3), Cap(40_000, 7)]
+CAPS = [CapTerms(2, 1), CapTerms(3, 3), CapTerms(40_000, 7)]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def past() -> Past:
     return Past(rng.integers(0, N - 3, 30), ["old"] * 30, hours, [f"m{i}" for i in range(30)])
 
 
-def by_counting(caps: list[Cap], past: Past, keep: np.ndarray) -> list[list[int]]:
+def by_counting(caps: list[CapTerms], past: Past, keep: np.ndarray) -> list[list[int]]:
     room = []
     for user in range(N):
         mine = past.hours[(past.user == user) & keep]
@@ -41,14 +41,14 @@ def test_without_caps_there_is_room_for_all(past: Past) -> None:
 
 
 def test_a_vendors_limit_lowers_its_own_phones_only(past: Past) -> None:
-    room = room_for([Cap(9, 1)], past, N, H)
+    room = room_for([CapTerms(9, 1)], past, N, H)
     lowered = room.copy()
     vendors = ["oppo", None, "vivo"] * 3
-    channels = [Channel("sms", 0, 9, (("oppo", 1),)), Channel("fcm", 0, 9, (("oppo", 2),))]
+    channels = [ChannelTerms("sms", 0, 9, (("oppo", 1),)), ChannelTerms("fcm", 0, 9, (("oppo", 2),))]
     lower_for_vendors(channels, vendors, past, np.ones(30, bool), lowered)
     is_oppo = np.array([vendor == "oppo" for vendor in vendors])
     assert np.array_equal(lowered[~is_oppo], room[~is_oppo])
-    expected = by_counting([Cap(1, 1), Cap(9, 1)], past, np.ones(30, bool))
+    expected = by_counting([CapTerms(1, 1), CapTerms(9, 1)], past, np.ones(30, bool))
     assert lowered[is_oppo].tolist() == [row for row, own in zip(expected, is_oppo, strict=True) if own]
 
 
