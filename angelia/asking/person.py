@@ -16,15 +16,14 @@ from angelia.asking.night import PlannedNight
 from angelia.asking.records import Hour, HourOffer, Later, MaterialChance
 from angelia.contracts.certificate import Limit
 from angelia.matching import inverse_gap
+from angelia.planning.before import room_for, too_near
 from angelia.planning.eligibility import (
     NightHours,
     assemble,
     campaign_hours,
     cells,
     open_hours,
-    room_for,
     slot_chance,
-    too_near,
 )
 from angelia.planning.inputs import ShardInputs, category_hours, load_shard, read_offers
 from angelia.planning.later import LaterCosts

@@ -53,10 +53,14 @@ def draw_material(
     offer: CampaignOffer,
     facts: MaterialFacts,
     hours: CategoryHours,
+    clock: I64 | None = None,
 ) -> Drawn:
-    """Draw each candidate's material by what it earns at the best hour that is open to it."""
+    """Draw each candidate's material by what it earns at the best hour that is open to it.
+
+    `night` is by person, or by clock where `clock` names each person's, (n,).
+    """
     campaign = terms.campaigns[offer.number]
-    worth = offer.p_open * best_hours(terms, people, night, campaign, offer.user, facts, hours)
+    worth = offer.p_open * best_hours(terms, people, night, campaign, offer.user, facts, hours, clock)
     probability = inverse_gap(worth, terms.epsilon, offer.doubt)
     lot = uniform(people.keys[offer.user], terms.salt, campaign.id, campaign.occurrence, "material")
     picked = draw(probability, lot)
@@ -72,20 +76,21 @@ def best_hours(
     user: I64,
     facts: MaterialFacts,
     hours: CategoryHours,
+    clock: I64 | None = None,
 ) -> F64:
-    """Return each material's response at the best open hour over a mean hour's, (m, k)."""
+    """Return each material's response at the best open hour over a mean hour's, (m, k).
+
+    `night` and `clock` are as in `draw_material`.
+    """
     local, quiet, off = night
     may = campaign_hours(terms, campaign, local)
     if not campaign.is_exempt:
         may = may & ~quiet
-    cell, weekday = cells(local, off)[user], local.weekday.astype(np.int64)[user]
-    curve = np.take_along_axis(np.hstack([people.workday, people.day_off])[user], cell, 1)
-    curve = np.where(may[user], curve, 0.0)
+    cell, weekday = cells(local, off), local.weekday.astype(np.int64)
+    own = user if clock is None else clock[user]
+    curve = np.where(may[own], people.curves[user[:, None], cell[own]], 0.0)
     rows = hours.rows(facts.category, campaign.materials)
-    best = {
-        row: (curve * hours.at(np.full((1, 1), row), cell, weekday)).max(axis=1, initial=0.0)
-        for row in set(rows)
-    }
+    best = {row: (curve * hours.at(row, cell, weekday)[own]).max(axis=1, initial=0.0) for row in set(rows)}
     # Nobody whose hours are all closed is sent anything; their draw keeps to the scores.
     return np.stack([np.where(best[row] > 0, best[row], 1.0) for row in rows], axis=1)
 

@@ -29,6 +29,13 @@ PROVIDERS = {
     "xiaomi": "xiaomi",
     "wecom": "wecom",
     "dingtalk": "dingtalk",
+    "oppo": "oppo",
+    "vivo": "vivo",
+    "honor": "honor",
+    "meizu": "meizu",
+    "wechat_subscribe": "wechat_subscribe",
+    "wechat_template": "wechat_template",
+    "qq_bot": "qq_bot",
 }
 ITEMS = ("camera", "phone", "shoes", "book", "lamp", "kettle", "guitar", "tent")
 

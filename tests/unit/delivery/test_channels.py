@@ -29,6 +29,13 @@ ADDRESSES = {
     "sms": lambda n: f"+49151{n:07d}",
     "huawei": lambda n: f"r{n:03d}-token",
     "xiaomi": lambda n: f"r{n:03d}-regid",
+    "oppo": lambda n: f"r{n:03d}_regid",
+    "vivo": lambda n: f"r{n:03d}-0000000000000000000"[:23],
+    "honor": lambda n: f"r{n:03d}-token",
+    "meizu": lambda n: f"r{n:03d}-pushid",
+    "wechat_subscribe": lambda n: f"r{n:03d}-openid",
+    "wechat_template": lambda n: f"r{n:03d}-openid",
+    "qq_bot": lambda n: f"r{n:03d}-openid",
     "wecom": lambda n: f"r{n:03d}.member",
     "dingtalk": lambda n: f"r{n:03d}-employee",
 }
