@@ -89,7 +89,7 @@ class PersonLake(Lake):
 
     def __init__(self, lake: Lake, ordinal: int, shard_bits: int) -> None:
         super().__init__(lake.store, lake.branch, lake.clock)
-        self.ordinal, self.shard = ordinal, ordinal >> shard_bits
+        self.ordinal, self.shard, self.shard_bits = ordinal, ordinal >> shard_bits, shard_bits
         self._read: dict[str, pa.Table] = {}  # the person's rows by file: few, and asked for again
 
     def prefetch(self, commits: Iterable[Commit]) -> None:
