@@ -61,9 +61,9 @@ def spark_options() -> dict[str, str]:
 
 
 def question_dag(runbook: str | None, hours: int, tags: Sequence[str], **kwargs: Any) -> Callable[..., Any]:
-    """Return the decorator of a DAG that answers one question with one command, a run at a time.
+    """Return the decorator of a DAG that answers one question with one command.
 
-    It runs when somebody asks, unless `kwargs` has a schedule; its id is the function's name.
+    Its runs take turns. It runs when somebody asks, unless `kwargs` has a schedule; its id is the function's name.
     """
     return dag(
         doc_md=runbook,
@@ -79,7 +79,7 @@ def question_dag(runbook: str | None, hours: int, tags: Sequence[str], **kwargs:
 
 
 def optional(title: str, description: str, **kwargs: Any) -> Param:
-    """Return a field of a form that may stay empty: Airflow's trigger form then opens its button."""
+    """Return a field of a form that may stay empty, which leaves the button *Trigger* open."""
     return Param(None, type=["null", "string"], title=title, description=description, **kwargs)
 
 

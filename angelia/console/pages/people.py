@@ -22,7 +22,7 @@ from angelia.console.access import Role
 from angelia.console.desk import Desk, DeskNow, Page
 from angelia.console.people.erasing import Erasure, Erasures
 from angelia.console.people.nights import Nights
-from angelia.console.people.person import ID_CHARS_AT_MOST, lookup, person_of
+from angelia.console.people.person import id_of, lookup, person_of
 from angelia.contracts.outcomes import LEDGER
 from angelia.contracts.sources import CHANNELS
 from angelia.drawing.charts import Series, lines
@@ -93,7 +93,7 @@ def form(desk: Desk) -> Response:
 @PAGE.post(role=Role.VIEWER)
 def person(desk: Desk, user: Annotated[str, Form()] = "", ds: Annotated[str, Form()] = "") -> Response:
     """Show one person; the audit trail says who looked."""
-    user = _id(user)
+    user = id_of(user)
     try:
         mine = lookup(desk.engine.lake(), user)
     except NotFound as error:
@@ -175,16 +175,9 @@ def _asked(desk: DeskNow, user: str, reason: str) -> Asked:
         raise InvalidInput(
             f"a reason has 1 to {REASON_CHARS} characters", fix="say why; it is kept in the audit trail"
         )
-    user = _id(user)
+    user = id_of(user)
     # Whoever pastes the id or an address into the reason would keep it beyond an erasure.
     return Asked(user, lookup(desk.engine.lake(), user), without_addresses(words.replace(user, "…")))
-
-
-def _id(user: str) -> str:
-    user = user.strip()
-    if not user or len(user) > ID_CHARS_AT_MOST:
-        raise InvalidInput("there is no id", fix="type the person's id as the sources write it")
-    return user
 
 
 def _audit(desk: DeskNow, action: str, number: str, detail: str | None) -> None:

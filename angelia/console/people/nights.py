@@ -1,4 +1,4 @@
-"""Planned nights kept open between questions about people, the last few that were asked about.
+"""The last few planned nights that people were asked about, kept open between questions.
 
 Grain: night. Reads what `ResidentNight` reads; writes nothing. Surprise: an erasure takes away files that a
 kept night cites, so a night that misses one is opened again, once.
