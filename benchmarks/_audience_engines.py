@@ -21,14 +21,14 @@ DS = "2026-11-14"
 
 def ours(folder: Path) -> tuple[Ask, list[str]]:
     """Return our engine: resident when hot, opened anew when warm."""
-    from angelia.audience.query import Audience
+    from angelia.audience.query import AudienceQuery
     from angelia.lake import Lake
 
     url = str(folder / "lake")
-    resident = Audience(Lake.open(url), DS, resident=True)
+    resident = AudienceQuery(Lake.open(url), DS, resident=True)
 
     def ask(state: str, text: str) -> int:
-        return (resident if state == "hot" else Audience(Lake.open(url), DS)).measure(text).count
+        return (resident if state == "hot" else AudienceQuery(Lake.open(url), DS)).measure(text).count
 
     return ask, ["warm", "hot"]
 

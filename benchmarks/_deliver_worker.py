@@ -35,7 +35,7 @@ def rss_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 2**20
 
 
-class Memory(threading.Thread):
+class MemorySampler(threading.Thread):
     """Samples memory five times a second, by messages settled."""
 
     def __init__(self, delivery: Delivery) -> None:
@@ -122,7 +122,7 @@ def main(argv: list[str]) -> None:
     spare_memory()  # as `angelia deliver` does
     watch = Stopwatch() if args.latency else None
     delivery = Delivery(Lake.open(args.lake), Options(args.ds, (args.send_hour,)))
-    memory = Memory(delivery)
+    memory = MemorySampler(delivery)
     memory.start()
     profiler = None
     if args.profile:

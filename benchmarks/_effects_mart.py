@@ -173,7 +173,7 @@ def _night(lake: Lake, rng: np.random.Generator, users: pa.Array, ds: str, start
             )
         )
         for kind, share in (("accepted", 1.0), ("delivered", 0.8), ("opened", 0.06)):
-            some = pa.array(np.flatnonzero(rng.random(m) < share))
+            answering = pa.array(np.flatnonzero(rng.random(m) < share))
             answers = pa.table(
                 who
                 | {
@@ -184,7 +184,7 @@ def _night(lake: Lake, rng: np.random.Generator, users: pa.Array, ds: str, start
                     "reason": pa.nulls(m, pa.string()),
                 }
             )
-            receipts.append(answers.take(some))
+            receipts.append(answers.take(answering))
     _put(lake, "decisions", decided, {"start": start.isoformat()}, ds=ds)
     _put(lake, "delivery_ledger", ledgers, ds=ds, send_hour=f"{start:%Y-%m-%dT%H}", part="0000")
     _put(lake, "push_receipts", receipts, ds=ds, source="worker", part="0000")

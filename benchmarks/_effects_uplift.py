@@ -55,9 +55,9 @@ def measure(people: int, repetitions: int, seed: int) -> tuple[dict[str, float],
     usual, best = ranking(by_response, *own), ranking(lift[held], *own)
     false = 0
     for repetition in range(repetitions):
-        one = world(people // 5, seed + 1 + repetition, differs=False)[:3]
-        found = train(*one, share=SHARE, names=NAMES, categorical=[5], seed=seed)[1].ranking
-        false += found.low > 0
+        alike = world(people // 5, seed + 1 + repetition, differs=False)[:3]
+        by_chance = train(*alike, share=SHARE, names=NAMES, categorical=[5], seed=seed)[1].ranking
+        false += by_chance.low > 0
     error = [abs(row.predicted - row.realised) for row in read_out.deciles]
     ours = {
         "qini": round(read_out.ranking.qini, 5),

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from angelia.planning import InMemory, Night, solve
+from angelia.planning import InMemory, ShardRounds, solve
 from angelia.planning.inputs import CURVE_BITS, SCORE_BITS, to_bits
 from angelia.planning.later import Fatigue, later_costs
 from benchmarks._plan_night import SLOTS, NightOf, _uniform
@@ -24,10 +24,10 @@ PEOPLE, FEATURES, CAMPAIGNS = 20_000, 60, 4
 
 def digest(*arrays: np.ndarray) -> str:
     """Return the sha256 of arrays' bytes."""
-    found = hashlib.sha256()
+    digest_so_far = hashlib.sha256()
     for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        digest_so_far.update(np.ascontiguousarray(array).tobytes())
+    return digest_so_far.hexdigest()
 
 
 def plan(users: int, shard_bits: int) -> str:
@@ -35,7 +35,7 @@ def plan(users: int, shard_bits: int) -> str:
     night, width = NightOf(users), 1 << shard_bits
     limits, sample = night.limits(), night.problem(0, min(SAMPLE_USERS, users))
     starts = range(0, users, width)
-    run = InMemory([Night.of(night.problem(lo, min(width, users - lo)), limits) for lo in starts])
+    run = InMemory([ShardRounds.of(night.problem(lo, min(width, users - lo)), limits) for lo in starts])
     solved = solve(run, limits, sample, users / sample.n_users)
     held = [one.held for one in run.nights]
     parts = [np.concatenate([getattr(one, name) for one in held]) for name in ("slot", "channel", "bid")]

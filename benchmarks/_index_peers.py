@@ -127,7 +127,7 @@ def serialized(members: pa.ListArray) -> list[bytes]:
 
 def spark_bitmap_construct_agg(lake: Lake, out: Path) -> None:
     """Write Spark's own bitmaps, in buckets of 32,768 people."""
-    from spark_jobs._session import spark_session
+    from spark_jobs.running.session import spark_session
 
     with spark_session("bitmap_construct_agg") as spark:
         spark.read.parquet(*lake.paths(lake.require("user_features", ds=DS))).createOrReplaceTempView("f")

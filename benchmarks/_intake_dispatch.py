@@ -13,7 +13,7 @@ from urllib.request import urlopen
 from angelia.errors import AngeliaError
 from angelia.intake.database import connect
 from angelia.intake.dispatching import sample_night
-from angelia.intake.message import Draft, Message, draft, now
+from angelia.intake.message import Draft, IntakeMessage, draft, now
 from angelia.intake.store import IntakeStore
 from angelia.lake import Lake
 from benchmarks.deliver import environment, sandbox
@@ -70,7 +70,7 @@ def _draft(number: int, campaign: str, kind: str) -> Draft:
         "class": kind,
         "variables": {"item": f"order {number}"},
     }
-    made = draft(Message.model_validate(fields), "bench", now())
+    made = draft(IntakeMessage.model_validate(fields), "bench", now())
     assert isinstance(made, Draft)
     return made
 

@@ -16,14 +16,14 @@ from pydantic import ConfigDict
 from sqlalchemy.orm import Session
 
 from angelia.intake.database import connect
-from angelia.intake.message import Draft, Message, draft, now
+from angelia.intake.message import Draft, IntakeMessage, draft, now
 from angelia.intake.tables import messages
 
 _ENGINE = connect(os.environ["INTAKE_PEER_URL"])
 app = FastAPI()
 
 
-class LaxMessage(Message):
+class LaxMessage(IntakeMessage):
     """A message as the framework parses it: JSON to Python first, where a time is still a text."""
 
     model_config = ConfigDict(strict=False)

@@ -15,7 +15,7 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.derived import CURVE
 from angelia.world.clock import day_name, day_number
 from angelia.world.truth import World
-from benchmarks._policies import POLICIES, Night
+from benchmarks._policies import POLICIES, PolicyView
 from benchmarks._site import ANCHOR, Site
 from benchmarks._usual import UsualModel
 from models.registry import Registry
@@ -73,7 +73,7 @@ def night(site: Site, name: str, number: int, volume: Sequence[int]) -> dict[str
             build_send_times.main(["--ds", ds])
         else:
             flat_curves(site, ds)
-    sent = POLICIES[name](Night.of(site, ds), volume[number] if volume else None)
+    sent = POLICIES[name](PolicyView.of(site, ds), volume[number] if volume else None)
     came = site.deliver(sent, ds)
     campaigns = load_snapshot(site.lake, ds).campaigns
     worth = np.array([campaigns[campaign].value_micros for campaign in sent.campaign]) / 1e6

@@ -1,6 +1,6 @@
 """Policies of the closed loop: each turns a night's offers into messages.
 
-Anyone can enter their own. A policy is a function from a `Night` to `Messages`. It may use the lake's
+Anyone can enter their own. A policy is a function from a `PolicyView` to `Messages`. It may use the lake's
 datasets as of the night (scores, curves, who may get what); `oracle` and the `true_*` ones alone ask the
 world.
 """
@@ -18,7 +18,7 @@ from angelia.planning import Choice, solve_here
 from angelia.planning.eligibility import (
     F64,
     OPEN,
-    People,
+    ShardPeople,
     build,
     cells,
     draw_slots,
@@ -28,7 +28,7 @@ from angelia.planning.eligibility import (
 )
 from angelia.planning.inputs import (
     Inputs,
-    Shard,
+    ShardInputs,
     category_hours,
     days_needed,
     find_inputs,
@@ -37,7 +37,7 @@ from angelia.planning.inputs import (
     read_offers,
     terms_of,
 )
-from angelia.planning.offers import Drawn, MaterialFacts, Offer, draw_material, gather
+from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_material, gather
 from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
 from angelia.timing.category_hours import CategoryHours
@@ -50,7 +50,7 @@ from models.scorer import COLUMNS
 
 
 @dataclass
-class Night:
+class PolicyView:
     """What a policy may look at."""
 
     site: Site
@@ -59,13 +59,13 @@ class Night:
     inputs: Inputs
     facts: MaterialFacts
     hours: CategoryHours
-    people: People
-    offers: list[Offer]
-    shard: Shard  # with our own draws
+    people: ShardPeople
+    offers: list[CampaignOffer]
+    shard: ShardInputs  # with our own draws
     contexts: dict[tuple[str, str], Context]
 
     @classmethod
-    def of(cls, site: Site, ds: str, lead_hours: int = 28) -> Night:
+    def of(cls, site: Site, ds: str, lead_hours: int = 28) -> PolicyView:
         """Read a night's inputs."""
         catalog = load_snapshot(site.lake, ds)
         terms = terms_of(catalog, ds, lead_hours, None)
@@ -92,13 +92,13 @@ class Night:
         """Return the slots as UTC hours since 1970."""
         return self.terms.slots().astype("datetime64[h]").astype(np.int64)
 
-    def with_materials(self, drawn: list[Drawn]) -> Shard:
+    def with_materials(self, drawn: list[Drawn]) -> ShardInputs:
         """Return the shard with other materials chosen."""
         pairs, *chosen = gather(self.terms, self.offers, drawn, self.facts, self.hours)
         pairs = replace(pairs, fatigue=self.shard.pairs.fatigue)
-        return Shard(self.people, pairs, self.shard.past, *chosen)
+        return ShardInputs(self.people, pairs, self.shard.past, *chosen)
 
-    def drawn_again(self, offers: list[Offer]) -> Shard:
+    def drawn_again(self, offers: list[CampaignOffer]) -> ShardInputs:
         """Return the shard with materials drawn from other scores, or on other terms."""
         night = open_hours(self.terms, self.people)
         return self.with_materials(
@@ -106,7 +106,7 @@ class Night:
         )
 
 
-Policy = Callable[[Night, int | None], Sent]
+Policy = Callable[[PolicyView, int | None], Sent]
 
 
 class Truth:
@@ -115,7 +115,7 @@ class Truth:
     By person, category and slot of a night.
     """
 
-    def __init__(self, night: Night) -> None:
+    def __init__(self, night: PolicyView) -> None:
         site, hours = night.site, night.slot_hours
         n, h = len(night.people.user_id), len(hours)
         person, k = site.person, len(parameters().categories)
@@ -139,7 +139,7 @@ class Truth:
         return np.asarray(delivery_probability() * np.minimum(seen, given.max_probability))
 
 
-def planned(night: Night, shard: Shard, chance: F64 | None, *, explore: bool = True) -> Sent:
+def planned(night: PolicyView, shard: ShardInputs, chance: F64 | None, *, explore: bool = True) -> Sent:
     """Return the joint plan's messages for drawn materials and a chance of opening per slot."""
     terms = night.terms
     problem, outcome, _ = build(terms, shard.people, shard.pairs, shard.past, chance)
@@ -153,7 +153,9 @@ def planned(night: Night, shard: Shard, chance: F64 | None, *, explore: bool = T
     return messages(night, shard, choice, where, chance)
 
 
-def messages(night: Night, shard: Shard, choice: Choice, slot_propensity: F64, chance: F64 | None) -> Sent:
+def messages(
+    night: PolicyView, shard: ShardInputs, choice: Choice, slot_propensity: F64, chance: F64 | None
+) -> Sent:
     """Return the chosen pairs as messages."""
     if chance is None:
         local, _, off = open_hours(night.terms, night.people)
@@ -177,24 +179,24 @@ def messages(night: Night, shard: Shard, choice: Choice, slot_propensity: F64, c
     )
 
 
-def ours(night: Night, volume: int | None) -> Sent:
+def ours(night: PolicyView, volume: int | None) -> Sent:
     """Plan as the product does."""
     return planned(night, night.shard, None)
 
 
-def unpriced(night: Night, volume: int | None) -> Sent:
+def unpriced(night: PolicyView, volume: int | None) -> Sent:
     """Plan like ours as if messages cost nothing later."""
     return planned(replace(night, terms=replace(night.terms, fatigue_weight=0.0)), night.shard, None)
 
 
-def greedy(night: Night, offer: Offer) -> Drawn:
+def greedy(night: PolicyView, offer: CampaignOffer) -> Drawn:
     """Take the material of the highest score."""
     score = np.where(np.isnan(offer.p_open), -1.0, offer.p_open)
     best = score.argmax(axis=1)
     return np.where(score.max(axis=1, initial=-1.0) >= 0, best, -1), np.ones(len(best))
 
 
-def usual(night: Night, volume: int | None) -> Sent:
+def usual(night: PolicyView, volume: int | None) -> Sent:
     """Serve people first come at their most active hour with the highest predicted rate.
 
     The rate is predicted by campaign and material.
@@ -216,7 +218,7 @@ def usual(night: Night, volume: int | None) -> Sent:
     return first_come(night, shard, value.mean(axis=1), order, volume)
 
 
-def random(night: Night, volume: int | None) -> Sent:
+def random(night: PolicyView, volume: int | None) -> Sent:
     """Draw campaign, material and hour."""
     drawn, keys = [], night.people.keys
     for offer in night.offers:
@@ -233,7 +235,7 @@ def random(night: Night, volume: int | None) -> Sent:
     return first_come(night, shard, value, order, volume)
 
 
-def first_come(night: Night, shard: Shard, value: F64, order: F64, volume: int | None) -> Sent:
+def first_come(night: PolicyView, shard: ShardInputs, value: F64, order: F64, volume: int | None) -> Sent:
     """Serve people in a random order, each their best pair in their best open hour with room.
 
     A second message follows where caps and gap allow, once everybody had a first, up to `volume` messages.
@@ -280,7 +282,7 @@ def first_come(night: Night, shard: Shard, value: F64, order: F64, volume: int |
     return messages(night, shard, choice, np.full(problem.n_pairs, np.nan), None)
 
 
-def oracle(night: Night, volume: int | None) -> Sent:
+def oracle(night: PolicyView, volume: int | None) -> Sent:
     """Plan with true probabilities, and with each campaign's best material by the truth."""
     truth = Truth(night)
     drawn = [best_true(night, truth, offer) for offer in night.offers]
@@ -292,7 +294,7 @@ def oracle(night: Night, volume: int | None) -> Sent:
     return planned(night, shard, chance)
 
 
-def best_true(night: Night, truth: Truth, offer: Offer) -> Drawn:
+def best_true(night: PolicyView, truth: Truth, offer: CampaignOffer) -> Drawn:
     """Return the material whose best allowed slot is truly best."""
     campaign = night.terms.campaigns[offer.number]
     grid = np.full(offer.p_open.shape, -1.0)
@@ -304,7 +306,7 @@ def best_true(night: Night, truth: Truth, offer: Offer) -> Drawn:
     return np.where(grid.max(axis=1, initial=-1.0) >= 0, best, -1), np.ones(len(best))
 
 
-def true_material(night: Night, volume: int | None) -> Sent:
+def true_material(night: PolicyView, volume: int | None) -> Sent:
     """Ours with the true score of each material (at its mean hour) in place of the model's."""
     truth = Truth(night)
     offers = []
@@ -317,13 +319,13 @@ def true_material(night: Night, volume: int | None) -> Sent:
     return planned(night, night.drawn_again(offers), None)
 
 
-def unexplored(night: Night, volume: int | None) -> Sent:
+def unexplored(night: PolicyView, volume: int | None) -> Sent:
     """Plan like ours without anything spent on learning: the best material, and no drawn hours."""
     night = replace(night, terms=replace(night.terms, epsilon=1e-9, explore_pct=0.0))
     return planned(night, night.drawn_again(night.offers), None)
 
 
-def true_hour(night: Night, volume: int | None) -> Sent:
+def true_hour(night: PolicyView, volume: int | None) -> Sent:
     """Plan like ours, with the true shape over hours of what was drawn.
 
     It replaces the curve and the category factor.

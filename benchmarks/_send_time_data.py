@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from angelia.errors import InvalidInput
-from angelia.timing.evidence import CELLS, Clock, Floats, Ints, active_hours, count_pushes, read_clock
+from angelia.timing.evidence import CELLS, Floats, Ints, LocalClock, active_hours, count_pushes, read_clock
 from angelia.timing.local_time import local_grid, resolve_timezones
 from angelia.world.activity import organic_day
 from angelia.world.clock import day_name, day_number, local
@@ -39,7 +39,7 @@ RETAIL = {
 
 
 @dataclass(frozen=True)
-class Log:
+class HoursLog:
     """Active hours (m,) of n people over `days` UTC days, of which the first `cut` are history.
 
     `date` is the local day, since 1970. `pushes` and `opens` are (quarters, n, 48) of the history's last four
@@ -72,8 +72,8 @@ class Log:
 
 
 def log_of(
-    clock: Clock, timezones: list[str], user: Ints, hour: Ints, cut: int, left_out: dict[str, int]
-) -> Log:
+    clock: LocalClock, timezones: list[str], user: Ints, hour: Ints, cut: int, left_out: dict[str, int]
+) -> HoursLog:
     """Return the log of events at UTC hours since 1970."""
     day, rest = np.divmod(hour - clock.first_hour, 24)
     user, day, cell = active_hours(clock, user, day, np.left_shift(1, rest))
@@ -87,10 +87,10 @@ def log_of(
     local_hour = cell % 24
     first = local_grid(zones, hours).hour.astype(np.int64)[zone[user], start]
     date = dates[zone[user], start] + (local_hour < first)
-    return Log(timezones, len(clock.decay), cut, user, day, cell, date, left_out)
+    return HoursLog(timezones, len(clock.decay), cut, user, day, cell, date, left_out)
 
 
-def from_events(table: pa.Table) -> Log:
+def from_events(table: pa.Table) -> HoursLog:
     """Return the log of a table with `user_id`, `event_ts` and `timezone`.
 
     Raises:
@@ -126,7 +126,7 @@ def from_events(table: pa.Table) -> Log:
     return log_of(clock, zones, user, hour, days - min(TEST_DAYS_AT_MOST, days // 4), left_out)
 
 
-def read(path: Path) -> Log:
+def read(path: Path) -> HoursLog:
     """Return the log of a file, or of a folder as KuaiRand or Online Retail is published.
 
     Raises:
@@ -182,7 +182,7 @@ _EVENTS = pa.schema(
 )
 
 
-def from_world(seed: int, users: int, quarters: int) -> Log:
+def from_world(seed: int, users: int, quarters: int) -> HoursLog:
     """Return four weeks of a simulated world, a week of visits to predict, and the truth."""
     last = day_number(ANCHOR)
     world = World(seed, users, last)
@@ -218,10 +218,12 @@ def from_world(seed: int, users: int, quarters: int) -> Log:
         )
         for rows in (sent, [values[opened] for values in sent])
     ]
-    return Log(**{**vars(log), "pushes": counted[0], "opens": counted[1], "chance": truth(world, last + 1)})
+    return HoursLog(
+        **{**vars(log), "pushes": counted[0], "opens": counted[1], "chance": truth(world, last + 1)}
+    )
 
 
-def _scale(clock: Clock, sent: Sequence[np.ndarray]) -> float:
+def _scale(clock: LocalClock, sent: Sequence[np.ndarray]) -> float:
     counted = count_pushes(clock, *sent)
     return float(counted.known_plain.sum() / counted.known.sum()) if counted.known.any() else 1.0
 

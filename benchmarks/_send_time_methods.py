@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from angelia.timing.choosing import HALF_LIVES, QUARTERS, Choice, Sample, choose
+from angelia.timing.choosing import HALF_LIVES, QUARTERS, CurveChoice, Sample, choose
 from angelia.timing.curves import cohort_sums, cohort_tables, curves_of
 from angelia.timing.evidence import CELLS, Floats, PushCounts, exact
 from angelia.timing.habits import habits
-from benchmarks._send_time_data import TEST_DAYS_AT_MOST, Log
+from benchmarks._send_time_data import TEST_DAYS_AT_MOST, HoursLog
 
 WINDOW_DAYS, HISTORY_DAYS = 28, 365
 SAMPLE = 20_000
@@ -38,29 +38,29 @@ def by_day(values: Floats) -> Floats:
     return values.reshape(-1, 2, CELLS // 2)
 
 
-def everybody(log: Log, until: int) -> Floats:
+def everybody(log: HoursLog, until: int) -> Floats:
     """Return everybody's share of hours before a day, one active hour spread evenly among them."""
     return shares(by_day(log.counts(0, until).sum(axis=0)[None]) + 1 / 24)
 
 
-def population_hour(log: Log) -> Floats:
+def population_hour(log: HoursLog) -> Floats:
     """Predict everybody's hours for everybody."""
     return np.repeat(everybody(log, log.cut), log.people, axis=0)
 
 
-def most_active_hour(log: Log) -> Floats:
+def most_active_hour(log: HoursLog) -> Floats:
     """Predict the hours in the order of the person's own counts; equals by everybody's."""
     own = by_day(log.counts(0, log.cut)).sum(axis=1, keepdims=True)
     return shares(own + 1e-6 * everybody(log, log.cut))
 
 
-def user_histogram(log: Log) -> Floats:
+def user_histogram(log: HoursLog) -> Floats:
     """Predict the person's own counts plus one an hour."""
     own = by_day(log.counts(0, log.cut)).sum(axis=1, keepdims=True)
     return np.repeat(shares(own + 1.0), 2, axis=1)
 
 
-def kernel_density(log: Log) -> Floats:
+def kernel_density(log: HoursLog) -> Floats:
     """Predict a circular kernel density of own hours, shrunk to everybody's, all tuned."""
     split = log.cut - min(TEST_DAYS_AT_MOST, log.cut // 4)
     later = by_day(log.counts(split, log.cut))
@@ -98,10 +98,10 @@ class Ours:
 
     habit: Floats
     curve: Floats
-    choice: Choice
+    choice: CurveChoice
 
 
-def ours(log: Log) -> Ours:
+def ours(log: HoursLog) -> Ours:
     """Predict as the nightly job does: four weeks, a year before, parameters from a sample."""
     days = min(WINDOW_DAYS, log.cut)
     sample = sample_of(log, days)
@@ -125,7 +125,7 @@ def ours(log: Log) -> Ours:
     return Ours(by_day(habit), by_day(curve), choice)
 
 
-def sample_of(log: Log, days: int) -> Sample:
+def sample_of(log: HoursLog, days: int) -> Sample:
     """Return everybody's history: what was before the last `days`, then these by quarter."""
     begin = log.cut - days
     cuts = [

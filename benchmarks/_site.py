@@ -40,10 +40,10 @@ from angelia.world.policy import names
 from angelia.world.population import CHANNELS, contact, topics
 from angelia.world.simulate import numbered, simulate
 from angelia.world.truth import World, felt_pushes, materials
-from spark_jobs._reading import read_window, window_commits
 from spark_jobs.build_features import PROFILE, shard_features
-from spark_jobs.build_send_times import Inputs as CurveInputs
-from spark_jobs.build_send_times import Shard as CurveShard
+from spark_jobs.build_send_times import CurveInputs as CurveInputs
+from spark_jobs.build_send_times import CurveShard as CurveShard
+from spark_jobs.running.reading import read_window, window_commits
 
 if TYPE_CHECKING:
     from benchmarks._usual import UsualModel
@@ -72,7 +72,7 @@ class Sent:
 
 
 @dataclass
-class Log:
+class PushLog:
     """Every push so far, all (m,).
 
     Sent in seconds since 1970, opened likewise (-1 = never).
@@ -83,12 +83,12 @@ class Log:
     opened_at: Ints
 
     @classmethod
-    def empty(cls) -> Log:
+    def empty(cls) -> PushLog:
         """Return the log of nobody."""
         none = np.zeros(0, np.int64)
         return cls(Sent(none, [], [], none, [], np.zeros(0), np.zeros(0)), none, none)
 
-    def and_(self, sent: Sent, at: Ints, opened_at: Ints) -> Log:
+    def and_(self, sent: Sent, at: Ints, opened_at: Ints) -> PushLog:
         """Return the log with more pushes."""
         old = self.sent
         whole = Sent(
@@ -97,7 +97,7 @@ class Log:
             np.r_[old.slot_propensity, sent.slot_propensity],
             np.r_[old.material_propensity, sent.material_propensity],
         )  # fmt: skip
-        return Log(whole, np.r_[self.at, at], np.r_[self.opened_at, opened_at])
+        return PushLog(whole, np.r_[self.at, at], np.r_[self.opened_at, opened_at])
 
     @property
     def row(self) -> Ints:
@@ -120,7 +120,7 @@ class Site:
         self.lake = Lake.open(str(home / "lake"))
         self.person = world.people(np.arange(world.users))
         self.user_ids = tables.user_ids(self.person)
-        self.log = Log.empty()
+        self.log = PushLog.empty()
         self.refused: list[tuple[str, str, int]] = []
         self.bounced: set[tuple[str, str]] = set()
         self.usual: UsualModel | None = None

@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> Result:
     people = lake.require("user_features", ds=nights[-1]).rows
     pages = [page.format(ds=nights[-1]) for page in args.pages]
     with served(args.home) as (url, server):
-        ours = {page: one(url, page, server, args.rounds) for page in pages}
+        ours = {page: timed(url, page, server, args.rounds) for page in pages}
         progress(f"console: {len(pages)} pages measured, {args.operators} operators next")
         together = at_once(url, pages, args.operators)
     return {
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> Result:
     }
 
 
-def one(url: str, page: str, server: int, rounds: int) -> dict[str, float]:
+def timed(url: str, page: str, server: int, rounds: int) -> dict[str, float]:
     """Return a page's milliseconds: first, median, and processor time of the server."""
     first = ask(url, page)
     before = ticks(server)

@@ -135,12 +135,12 @@ def _truth(month: Month, seed: int) -> dict[str, F64]:
         chance = _chances(rng, month, step)
         # The money of a purchase depends on neither person nor night: its mean, capped, is exact enough.
         draws = np.exp(rng.normal(2.5, 1.0, step))
-        told, not_told = (float(np.minimum(draws * (1 + d), CAP).mean()) for d in (month.dearer, 0.0))
+        pushed, not_told = (float(np.minimum(draws * (1 + d), CAP).mean()) for d in (month.dearer, 0.0))
         raised = np.minimum(chance * (1 + month.lift), 1.0)
         for look in range(month.nights):
             never = (1 - chance) ** (look + 1) - (1 - raised) ** (look + 1)
             sums["converted"][look] += never.sum()
-            sums["revenue"][look] += (look + 1) * (raised.sum() * told - chance.sum() * not_told)
+            sums["revenue"][look] += (look + 1) * (raised.sum() * pushed - chance.sum() * not_told)
         n += step
     return {metric: total / n for metric, total in sums.items()}
 

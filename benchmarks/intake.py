@@ -35,7 +35,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.intake.database import connect, writing
 from angelia.intake.dispatching.batches import due_query
 from angelia.intake.keys import SCOPES, Keys
-from angelia.intake.message import Message, draft, now
+from angelia.intake.message import IntakeMessage, draft, now
 from angelia.intake.tables import messages
 from angelia.output import progress
 from benchmarks._intake_dispatch import dispatched_of
@@ -241,7 +241,7 @@ def _due_query_ms(folder: Path, timed: int, seed: int) -> float:
     """Return the median time to find 500 due messages among those of five years."""
     engine = connect(f"sqlite:///{folder / 'timed.db'}")
     drawn, moment = random.Random(seed), now()
-    message = Message.model_validate({"user_id": "u", "campaign_id": "cart", "class": "marketing"})
+    message = IntakeMessage.model_validate({"user_id": "u", "campaign_id": "cart", "class": "marketing"})
     base = draft(message, "bench", moment).row  # type: ignore[union-attr]
     for start in range(0, timed, 50_000):
         rows = []

@@ -173,8 +173,8 @@ def fit(
 
     # Stops where another step wins less than a ten-millionth of the loss: far below what chance moves.
     options = {"maxiter": 300, "maxcor": 20, "ftol": 1e-7}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    return Logistic(mean, scale, float(found.x[0]), np.asarray(found.x[1:]))
+    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    return Logistic(mean, scale, float(optimum.x[0]), np.asarray(optimum.x[1:]))
 
 
 LEAST, MOST = 1.0, 1e5  # of a prior's strength: nearly none, and as good as no effect

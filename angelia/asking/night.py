@@ -12,7 +12,7 @@ from functools import cached_property
 
 from angelia.audience.language.plan import Plan
 from angelia.audience.one_person import PersonBlock
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.catalog.snapshot import Catalog, read_snapshot
 from angelia.contracts.certificate import Limit, limits_of
 from angelia.errors import NotFound
@@ -60,7 +60,7 @@ class ResidentNight:
         return tuple(self.night.lake.cited(text) for text in self.night.inputs.scores.inputs)
 
     @cached_property
-    def audience(self) -> Audience:
+    def audience(self) -> AudienceQuery:
         """The index that the night's audiences were selected from.
 
         Raises:
@@ -72,7 +72,9 @@ class ResidentNight:
         if index is None:
             raise NotFound("no index is cited")
         predicates = {name: one.predicate for name, one in night.catalog.audiences.items()}
-        return Audience(night.lake, index.partition["ds"], predicates, commit=index.number, resident=True)
+        return AudienceQuery(
+            night.lake, index.partition["ds"], predicates, commit=index.number, resident=True
+        )
 
     def plan_of(self, audience: str) -> Plan:
         """Return the plan of a saved audience's condition.

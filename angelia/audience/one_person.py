@@ -24,8 +24,8 @@ from angelia.audience.bitmaps.index import Index
 from angelia.audience.bitmaps.sets import NOBODY, Dense, Set
 from angelia.audience.evaluate import evaluate
 from angelia.audience.language import nodes
-from angelia.audience.language.fields import FIELDS, Kind
-from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
+from angelia.audience.language.fields import FIELDS, FieldKind
+from angelia.audience.language.plan import AllOf, AnyOf, Plan, PlanStep, make_plan
 
 HELD, FAILED, UNKNOWN = "held", "failed", "unknown"
 
@@ -132,7 +132,7 @@ def _opposite(plan: Plan) -> Plan:
         case AnyOf(children):
             return AllOf(tuple(_opposite(child) for child in children))
         case _:
-            return Step(plan.leaf, not plan.negated)
+            return PlanStep(plan.leaf, not plan.negated)
 
 
 def _value(leaf: nodes.Leaf, block: PersonBlock, person: Mapping[str, Any]) -> str | None:
@@ -174,12 +174,16 @@ def _term(term: nodes.Term, block: PersonBlock, person: Mapping[str, Any]) -> st
     value = person.get(field.column)
     if value is None:
         return "unknown"
-    if field.kind is Kind.SET:
+    if field.kind is FieldKind.SET:
         return _listed(value)
-    if field.kind is Kind.DATE:
+    if field.kind is FieldKind.DATE:
         return (index.day - timedelta(days=int(value))).isoformat()
     return (
-        str(value).lower() if field.kind is Kind.FLAG else f"{value:,.6g}" if _is_real(value) else str(value)
+        str(value).lower()
+        if field.kind is FieldKind.FLAG
+        else f"{value:,.6g}"
+        if _is_real(value)
+        else str(value)
     )
 
 

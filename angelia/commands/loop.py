@@ -138,8 +138,8 @@ class Steps:
             file.write(done.stdout)
         self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - began, 1)
         if done.returncode:
-            said = (log.read_text("utf-8", errors="replace").strip().splitlines() or ["nothing"])[-15:]
-            progress("\n".join(said))
+            output = (log.read_text("utf-8", errors="replace").strip().splitlines() or ["nothing"])[-15:]
+            progress("\n".join(output))
             raise AngeliaError(
                 f"step {step!r} ended with exit code {done.returncode}",
                 fix=f"see {log.relative_to(self.home.parent)}",
@@ -317,7 +317,7 @@ def tasks_as_they_end(database: Path) -> Iterator[None]:
 
     `airflow dags test` itself is silent for minutes.
     """
-    began, stop, told = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), threading.Event(), set[str]()
+    began, stop, shown = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), threading.Event(), set[str]()
     query = (
         "SELECT task_id, state, duration FROM task_instance WHERE start_date >= ? AND end_date IS NOT "
         "NULL ORDER BY end_date"
@@ -331,8 +331,8 @@ def tasks_as_they_end(database: Path) -> Iterator[None]:
                 closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection,
             ):
                 for task, state, seconds in connection.execute(query, (began,)):
-                    if task not in told:
-                        told.add(task)
+                    if task not in shown:
+                        shown.add(task)
                         progress(f"  {task}: {state}, {seconds or 0:.0f} s")
 
     watcher = threading.Thread(target=watch, daemon=True)

@@ -39,7 +39,7 @@ TOO_MANY_TO_ADDRESS = "too_many_codes"  # a step's reason
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeCode:
     """A code that is on its way; what it is nobody learns from here."""
 
     id: str
@@ -123,7 +123,7 @@ class Codes:
     def __init__(self, engine: Engine, secret: Secret) -> None:
         self._engine, self._secret = engine, secret
 
-    def make(self, draft: Draft, lives_us: int, network: str | None) -> Made | Limited:
+    def make(self, draft: Draft, lives_us: int, network: str | None) -> MadeCode | Limited:
         """Keep a code's message and the code's hash, or return why none is sent.
 
         Older codes of the client for this person end. Who asks again is sent the next one by the next of the
@@ -178,7 +178,7 @@ class Codes:
                 sa.insert(code_uses), [{"used_by": name, "id": message, "at_us": now_us} for name in uses]
             )
             connection.execute(sa.insert(messages), row)
-        return Made(message, now_us, expires_us)
+        return MadeCode(message, now_us, expires_us)
 
     def verify(self, client: str, code_id: str, given: str, now_us: int) -> Verified:
         """Return whether a code is right; each code is right once, and every try counts.

@@ -32,7 +32,7 @@ COLUMNS = (*USER_COLUMNS, "tags", "ordinal", "is_suppressed")
 
 
 @dataclass(frozen=True)
-class People:
+class ComparedPeople:
     """A comparison's people, in the order of their ordinals."""
 
     matrix: Matrix
@@ -60,7 +60,7 @@ def read_people(
     lead_hours: int,
     conversion: str,
     cap: float | None,
-) -> People:
+) -> ComparedPeople:
     """Return the people of a scope over planned nights, with what they did in all of them.
 
     Raises:
@@ -103,7 +103,7 @@ def read_people(
         )
     configured = panel.shares.get(scope)
     vocabulary = learn_words(rows)
-    return People(
+    return ComparedPeople(
         encode(rows, vocabulary),
         treated,
         rows["outcome"].to_numpy(),

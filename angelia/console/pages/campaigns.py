@@ -1,4 +1,4 @@
-"""Campaigns: where each stands and why, what it says to whom, and stopping it with a reason."""
+"""Campaigns: where each stands and why, what it says, and stopping it with a reason."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ FATES = {
 }
 
 
-class Asked(NamedTuple):
+class PersonAsked(NamedTuple):
     """Whom a wish is about, and why it is granted."""
 
     user: str
@@ -158,7 +158,7 @@ def erase(
     return desk.go("/people")
 
 
-def _wish(desk: DeskNow, asked: Asked, channel: str, wish: Wish, act: Callable[..., bool]) -> Response:
+def _wish(desk: DeskNow, asked: PersonAsked, channel: str, wish: Wish, act: Callable[..., bool]) -> Response:
     """Close or open a person as they wish; the trail keeps it where it changed anything."""
     where = channel or "all channels"
     changed = act(desk.engine.lake(), asked.user, channel or None, at=desk.engine.now())
@@ -168,7 +168,7 @@ def _wish(desk: DeskNow, asked: Asked, channel: str, wish: Wish, act: Callable[.
     return _show(desk, asked.user, asked.person, "", says)
 
 
-def _asked(desk: DeskNow, user: str, reason: str) -> Asked:
+def _asked(desk: DeskNow, user: str, reason: str) -> PersonAsked:
     """Return who is asked about, and the reason as the trail may keep it."""
     words = " ".join(reason.split())
     if not words or len(words) > REASON_CHARS:
@@ -177,7 +177,7 @@ def _asked(desk: DeskNow, user: str, reason: str) -> Asked:
         )
     user = id_of(user)
     # Whoever pastes the id or an address into the reason would keep it beyond an erasure.
-    return Asked(user, lookup(desk.engine.lake(), user), without_addresses(words.replace(user, "…")))
+    return PersonAsked(user, lookup(desk.engine.lake(), user), without_addresses(words.replace(user, "…")))
 
 
 def _audit(desk: DeskNow, action: str, number: str, detail: str | None) -> None:
@@ -204,13 +204,13 @@ def _empty(desk: DeskNow, error: AngeliaError | None = None, user: str = "") -> 
 def _show(desk: DeskNow, user: str, mine: PersonLake, ds: str, says: str = "") -> Response:
     engine, lake = desk.engine, desk.engine.lake()
     logs = engine.kept(("logs", lake.store.url), Logs).of(lake)
-    found = person_of(lake, logs, mine, user)
+    person = person_of(lake, logs, mine, user)
     if ds and ds not in planned_nights(lake):
         raise InvalidInput("this night has no plan", fix="choose one of the nights shown")
     # Taken apart only where it is asked for: that costs as much as all the rest.
     answer, problem = _why(desk, lake, mine, user, ds) if ds else (None, "")
     # The night has put a known zone in the place of one that does not exist.
-    zone = ZoneInfo(found.timezone) if found.timezone else None
+    zone = ZoneInfo(person.timezone) if person.timezone else None
 
     def local(moment: datetime | None) -> str:
         return f"{moment.astimezone(zone):%a %H:%M}" if moment and zone else ""
@@ -219,11 +219,11 @@ def _show(desk: DeskNow, user: str, mine: PersonLake, ds: str, says: str = "") -
         "person.html",
         title="One person",
         user=user,
-        person=found,
+        person=person,
         says=says,
         answer=answer,
         problem=problem,
-        chart=_chart(found.curve) if found.curve else "",
+        chart=_chart(person.curve) if person.curve else "",
         key=legend([("s2", "workday"), ("s3", "day off")]),
         local=local,
         fates=FATES,

@@ -123,7 +123,7 @@ class Suppressed:
 
 
 @dataclass(frozen=True)
-class Person:
+class PersonPage:
     """All that a page shows of a person; no id and no whole address is in it."""
 
     ordinal: int
@@ -170,7 +170,7 @@ def features_of(lake: Lake, mine: PersonLake) -> dict[str, Any] | None:
     return next(iter(mine.read(commit).to_pylist()), None) if commit else None
 
 
-def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> Person:
+def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> PersonPage:
     """Return what is known of a person.
 
     Args:
@@ -186,7 +186,7 @@ def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> Person:
     known = row or {}
     ds = features.partition["ds"] if features else None
     curve, problem = _curve(lake, mine, known)
-    return Person(
+    return PersonPage(
         mine.ordinal,
         ds,
         known.get("timezone"),
@@ -291,7 +291,7 @@ def _considered(lake: Lake, mine: PersonLake, ds: str) -> Iterator[Considered]:
     plan = lake.require("decisions", ds=ds)
     rows = mine.read(plan, ["choices"])["choices"].to_pylist()
     choices = [choice for choices in rows for choice in choices]
-    for choice in sorted(choices, key=lambda one: (one["outcome"] != SENT, one["campaign_id"])):
+    for choice in sorted(choices, key=lambda each: (each["outcome"] != SENT, each["campaign_id"])):
         name, outcome, slot = choice["campaign_id"], choice["outcome"], choice["slot"]
         fate = None
         if outcome == SENT:

@@ -20,7 +20,7 @@ from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
-from spark_jobs._session import fix_in_traceback
+from spark_jobs.running.session import fix_in_traceback
 
 Window = list[tuple[int, Commit]]
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 from angelia.contracts.ids import uniform
 from angelia.lake import Lake
 from angelia.lake.store import Store
-from angelia.planning import Choice, Night, Problem
+from angelia.planning import Choice, Problem, ShardRounds
 from angelia.planning.choose import Bucket, Packed
 from angelia.planning.eligibility import assemble, draw_slots, message_ids
-from angelia.planning.inputs import Inputs, Shard, load_shard
+from angelia.planning.inputs import Inputs, ShardInputs, load_shard
 from angelia.planning.later import LaterCosts
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.problem import count_of
@@ -56,10 +56,10 @@ class PlanContext:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedShard:
     """A shard as it was built, with its exploration stratum's draws, before any drop."""
 
-    shard: Shard
+    shard: ShardInputs
     problem: Problem
     ids: list[str]
     outcome: np.ndarray
@@ -69,7 +69,7 @@ class Planned:
     later: LaterCosts | None
 
 
-def prepare(context: PlanContext, number: int) -> Planned:
+def prepare(context: PlanContext, number: int) -> PlannedShard:
     """Return a shard's problem and its exploration stratum's draws, before any drop."""
     terms = context.terms
     shard = load_shard(context.lake, context.inputs, terms, context.facts, number)
@@ -77,16 +77,16 @@ def prepare(context: PlanContext, number: int) -> Planned:
     built = assemble(terms, shard.people, shard.pairs, shard.past, ids=ids)
     problem, outcome = built.problem, built.outcome
     drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
-    return Planned(shard, problem, ids, outcome, built.arm, drawn, slot_propensity, built.later)
+    return PlannedShard(shard, problem, ids, outcome, built.arm, drawn, slot_propensity, built.later)
 
 
-def explore_usage(planned: Planned, terms: Terms) -> np.ndarray:
+def explore_usage(planned: PlannedShard, terms: Terms) -> np.ndarray:
     """Return what the drawn messages would use of each constraint, (c*h + k + s*h,)."""
     limits, rows = terms.limits(), np.flatnonzero(planned.drawn.slot >= 0)
     return count_of(planned.problem.constraints(planned.drawn, rows, limits), limits)
 
 
-def price_sample(planned: Planned, terms: Terms, share: float) -> Problem:
+def price_sample(planned: PlannedShard, terms: Terms, share: float) -> Problem:
     """Return the part of a shard's problem that prices are fitted to, by hash of people."""
     lot = uniform(planned.shard.people.keys, terms.salt, "price sample", terms.ds)
     return part_of(planned.problem, lot < share)
@@ -152,7 +152,7 @@ def kept_sample(store: Store, key: str) -> Problem:
     return Problem(n_users=int(n_users[0]), **dict(zip(ARRAYS, arrays, strict=True)))
 
 
-def keep_night(context: PlanContext, number: int, night: Night) -> None:
+def keep_night(context: PlanContext, number: int, night: ShardRounds) -> None:
     """Store a shard's night: what no pass changes, and what its people hold."""
     problem, packed = night.problem, night.packed
     sizes = np.array([problem.n_users, problem.n_slots, packed.bits, len(packed.buckets)])
@@ -163,7 +163,7 @@ def keep_night(context: PlanContext, number: int, night: Night) -> None:
     keep_state(context, number, night)
 
 
-def keep_state(context: PlanContext, number: int, night: Night) -> None:
+def keep_state(context: PlanContext, number: int, night: ShardRounds) -> None:
     """Store what a shard's people hold and are offered: a row a message, since these are few."""
     arrays = [np.flatnonzero(night.refused)]
     for choice in (night.held, night.offered):
@@ -172,7 +172,7 @@ def keep_state(context: PlanContext, number: int, night: Night) -> None:
     _put(context.lake.store, context.key(number, "state"), arrays)
 
 
-def kept_night(context: PlanContext, number: int) -> Night:
+def kept_night(context: PlanContext, number: int) -> ShardRounds:
     """Return a shard's night as the last pass left it."""
     arrays = iter(_get(context.lake.store, context.key(number, "night")))
     n_users, h, bits, n_buckets = next(arrays).tolist()
@@ -191,13 +191,13 @@ def kept_night(context: PlanContext, number: int) -> Night:
     was_refused = np.zeros(problem.n_pairs, bool)
     was_refused[refused] = True
     packed = Packed(buckets=tuple(buckets), bits=bits, **whole)
-    return Night(problem, packed, *choices, was_refused)
+    return ShardRounds(problem, packed, *choices, was_refused)
 
 
 # ---- the rows of a shard's decisions, but for what is decided
 
 
-def undecided_rows(planned: Planned, terms: Terms) -> pa.Table:
+def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     """Return every considered pair of a shard: what is known of it before the night is solved.
 
     `may_value` is what the best open hour would be worth, `has_value` whether that covers a channel's cost.
@@ -249,6 +249,6 @@ def kept_rows(context: PlanContext, number: int) -> pa.Table:
     return pa.ipc.open_file(pa.BufferReader(stored)).read_all().combine_chunks()
 
 
-def without_draws(night: Night, dropped: np.ndarray, thinned: Choice) -> Night:
+def without_draws(night: ShardRounds, dropped: np.ndarray, thinned: Choice) -> ShardRounds:
     """Return a night whose exploration stratum keeps what fits its reserve."""
     return replace(night, held=thinned, offered=thinned, refused=night.refused | dropped)

@@ -19,15 +19,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from angelia.audience.bitmaps.build import Built, Spread
+from angelia.audience.bitmaps.build import BuiltPiece, Spread
 from angelia.errors import AngeliaError
-from spark_jobs._session import INLINE, ShardResult, run_shards, spark_session
+from spark_jobs.running.session import INLINE, ShardResult, run_shards, spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ALONE_S = 1.0
-Work = Callable[[int], Built]
+Work = Callable[[int], BuiltPiece]
 
 
 @contextmanager
@@ -50,17 +50,17 @@ def wants_spark() -> bool:
     return pyspark is not None and pyspark.SparkSession.getActiveSession() is not None
 
 
-def on_spark(spark: SparkSession, n: int, work: Work) -> list[Built]:
+def on_spark(spark: SparkSession, n: int, work: Work) -> list[BuiltPiece]:
     """Do n pieces as Spark tasks and return their results in order."""
 
     def piece(number: int) -> ShardResult:
         built = work(number)
         return ShardResult(number, built.files, built.stats)
 
-    return [Built(result.files, result.stats) for result in run_shards(spark, range(n), piece)]
+    return [BuiltPiece(result.files, result.stats) for result in run_shards(spark, range(n), piece)]
 
 
-def in_processes(n: int, work: Work, alone_s: float = ALONE_S) -> list[Built]:
+def in_processes(n: int, work: Work, alone_s: float = ALONE_S) -> list[BuiltPiece]:
     """Do n pieces on this machine's cores and return their results in order.
 
     The first `alone_s` seconds run in this process alone.
@@ -68,7 +68,7 @@ def in_processes(n: int, work: Work, alone_s: float = ALONE_S) -> list[Built]:
     Raises:
         AngeliaError: a process died.
     """
-    built: list[Built] = []
+    built: list[BuiltPiece] = []
     began = time.monotonic()
     while len(built) < n and time.monotonic() - began < alone_s:
         built.append(work(len(built)))
@@ -98,6 +98,6 @@ def _receive(work: Work) -> None:
     _work = work
 
 
-def _do(number: int) -> Built:
+def _do(number: int) -> BuiltPiece:
     assert _work is not None
     return _work(number)

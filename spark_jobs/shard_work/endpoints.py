@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from angelia.lake import Commit, Lake
 from angelia.users.addresses import ascii_forms
 from angelia.users.suppressions import address_hashes, address_key
-from spark_jobs._reading import read_dataset
+from spark_jobs.running.reading import read_dataset
 
 _KEY = ["user_id", "channel", "address"]
 COLUMNS = [*_KEY, "registered_ts", "is_active"]

@@ -15,8 +15,8 @@ from pyspark.errors import PythonException
 from angelia.config import load_settings
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
-from spark_jobs._reading import read_dataset
-from spark_jobs._session import fix_in_traceback, run_job
+from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.session import fix_in_traceback, run_job
 
 DS = "2026-11-14"
 PROJECT = Path(__file__).resolve().parents[3]
@@ -40,7 +40,7 @@ def test_what_our_readers_give_is_not_broadcast_unmeasured(spark, lake) -> None:
 
 
 PRINTS = """
-from spark_jobs._session import spark_session
+from spark_jobs.running.session import spark_session
 with spark_session("probe") as spark:
     for name in ("sql.shuffle.partitions", "job.description", "ui.enabled", "driver.memory"):
         print(spark.conf.get(f"spark.{name}"))

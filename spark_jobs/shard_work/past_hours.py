@@ -20,9 +20,9 @@ from angelia.contracts import dataset
 from angelia.lake import Commit, Lake
 from angelia.timing.choosing import HALF_LIVES
 from angelia.timing.evidence import CELLS, active_hours, count_hours
-from spark_jobs._curve_shard import Users, days_between, hours_column, read_hours, read_past
-from spark_jobs._reading import Window, window_commits
-from spark_jobs._session import ShardResult, run_shards
+from spark_jobs.running.reading import Window, window_commits
+from spark_jobs.running.session import ShardResult, run_shards
+from spark_jobs.shard_work.curve_shard import Users, days_between, hours_column, read_hours, read_past
 
 YEAR = 365
 FOLD_EVERY = 7
@@ -31,7 +31,7 @@ GRAIN = 2.0**12  # kept hours are multiples of 1/4096: exact in float32
 
 
 @dataclass(frozen=True)
-class Fold:
+class PastHoursUpdate:
     """What is added to a record of past hours."""
 
     lake: Lake
@@ -57,7 +57,7 @@ def past_hours(
     commits = [commit for _, _, window in parts for _, commit in window]
     if not commits:
         return before
-    fold = Fold(lake, features, before, parts, shard_bits)
+    fold = PastHoursUpdate(lake, features, before, parts, shard_bits)
     with lake.attempt("user_hours", ds=last_day) as attempt:
         for result in run_shards(spark, shards, partial(fold_shard, fold, attempt.folder)):
             for entry in result.files:
@@ -76,7 +76,7 @@ def stretches(lake: Lake, last_day: str, days: int) -> list[tuple[str, int, Wind
     return parts
 
 
-def fold_shard(fold: Fold, folder: str, shard: int) -> ShardResult:
+def fold_shard(fold: PastHoursUpdate, folder: str, shard: int) -> ShardResult:
     """Write one shard's hours, old ones faded and new ones added."""
     users = Users.read(fold.lake, fold.features, shard, fold.shard_bits)
     n = len(users.ordinal)

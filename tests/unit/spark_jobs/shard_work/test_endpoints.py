@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
 from angelia.users.suppressions import address_hash, address_key
-from spark_jobs._endpoints import gone_by, living, owned, read_endpoints
+from spark_jobs.shard_work.endpoints import gone_by, living, owned, read_endpoints
 
 DS = "2026-11-14"
 AT = datetime(2026, 11, 10, 12, tzinfo=UTC)

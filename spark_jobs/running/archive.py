@@ -1,7 +1,7 @@
 """Make Spark start in less than half the time on this machine.
 
-`make setup` runs `python -m spark_jobs._archive`. It writes an archive of the classes that our jobs load (the
-JVM's class data sharing) beside the environment; `commands.loop.environment` names it to every JVM that is
+`make setup` runs `python -m spark_jobs.running.archive`. It writes an archive of the classes that our jobs
+load (the JVM's class data sharing) beside the environment; `commands.loop.environment` names it to every JVM that is
 started for local work. Reads nothing. A small night is mostly JVMs that start, load the same nine thousand
 classes and compile them: the archive and the quick compiler save three fifths of index_users on 100,000
 people (27 to 11 CPU seconds; build_features 29 to 17). Surprise: a JVM of another version or class path
@@ -29,7 +29,7 @@ def _work(folder: str) -> None:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    from spark_jobs._session import ShardResult, run_shards, spark_session
+    from spark_jobs.running.session import ShardResult, run_shards, spark_session
 
     with spark_session("archive") as spark:
         rows = spark.range(1000).select(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs._valid import first_reason
+from spark_jobs.shard_work.valid import first_reason
 
 COLUMNS = (
     "message_id",

@@ -14,9 +14,9 @@ from angelia.contracts.rows import valid_rows
 from angelia.lake import Commit, Lake
 from angelia.timing.choosing import HALF_LIVES
 from angelia.timing.evidence import CELLS, active_hours, count_hours
-from spark_jobs._curve_shard import Users, read_hours, read_past
-from spark_jobs._past_hours import YEAR, past_hours
-from spark_jobs._reading import window_commits
+from spark_jobs.running.reading import window_commits
+from spark_jobs.shard_work.curve_shard import Users, read_hours, read_past
+from spark_jobs.shard_work.past_hours import YEAR, past_hours
 
 N, BITS = 300, 8
 LAST = date(2026, 10, 17)

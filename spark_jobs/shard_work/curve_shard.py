@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
-from angelia.timing.category_hours import Pushes
+from angelia.timing.category_hours import CategoryPushes
 from angelia.timing.choosing import HALF_LIVES, QUARTERS, Sample
 from angelia.timing.evidence import (
     CELLS,
     MATURITY_H,
-    Clock,
     Floats,
     Ints,
+    LocalClock,
     PushCounts,
     active_hours,
     count_activity,
@@ -33,7 +33,7 @@ from angelia.timing.evidence import (
     exact,
     read_clock,
 )
-from spark_jobs._reading import Window, ints, read_window
+from spark_jobs.running.reading import Window, ints, read_window
 
 HOUR_US = 3_600_000_000
 
@@ -44,7 +44,7 @@ def hours_column(half_life_days: float) -> str:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class CurveInputs:
     """What every pass reads; travels to the workers."""
 
     lake: Lake
@@ -83,13 +83,13 @@ class Users:
         users = users.filter(here).sort_by("ordinal")
         return cls(ints(users["ordinal"]), users["timezone"].to_pylist(), users["country"].to_pylist())
 
-    def clock(self, last_day: np.datetime64, days: int, half_life_days: float = np.inf) -> Clock:
+    def clock(self, last_day: np.datetime64, days: int, half_life_days: float = np.inf) -> LocalClock:
         """Return their local time over a window of UTC days."""
         return read_clock(self.timezones, self.countries, last_day, days, half_life_days)
 
 
 def read_hours(
-    lake: Lake, window: Window, clock: Clock, shard: int, shard_bits: int
+    lake: Lake, window: Window, clock: LocalClock, shard: int, shard_bits: int
 ) -> tuple[Ints, Ints, Ints]:
     """Return row of the user, day of the window and UTC hours (a mask) of user_days, each (m,)."""
     days = read_window(lake, "user_days", window, ["hours"], shard, shard_bits)
@@ -111,10 +111,10 @@ def read_past(lake: Lake, past: Commit, half_life_days: float, n: int, shard: in
     return hours
 
 
-class Shard:
+class CurveShard:
     """One shard's rows, counted into cells."""
 
-    def __init__(self, inputs: Inputs, shard: int) -> None:
+    def __init__(self, inputs: CurveInputs, shard: int) -> None:
         self.inputs, self.shard = inputs, shard
         self.users = Users.read(inputs.lake, inputs.features, shard, inputs.shard_bits)
         self.ordinal, self.timezones = self.users.ordinal, self.users.timezones
@@ -189,7 +189,7 @@ class Shard:
         zones = tuple(zone for zone, keep in zip(self.timezones, sampled.tolist(), strict=True) if keep)
         return Sample(zones, activity, pushes, opens)
 
-    def by_category(self, first: int, last: int) -> tuple[Pushes, Pushes]:
+    def by_category(self, first: int, last: int) -> tuple[CategoryPushes, CategoryPushes]:
         """Return pushes and opens of known category, sent on the window's days [first, last)."""
         both = []
         stop = min(24 * last, 24 * self.inputs.n_days - MATURITY_H)
@@ -201,7 +201,7 @@ class Shard:
             cell, weekday = (
                 table[where].astype(np.int64) for table in (self.clock.cells, self.clock.weekdays)
             )
-            both.append(Pushes(user, cell, weekday, category[here], self.clock.decay[at // 24]))
+            both.append(CategoryPushes(user, cell, weekday, category[here], self.clock.decay[at // 24]))
         return both[0], both[1]
 
     def counts(self, first: int = 0, last: int | None = None) -> tuple[PushCounts, PushCounts]:

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from angelia.contracts import dataset
 from angelia.lake import FileEntry, Lake
 from angelia.users.days import aggregate_events, distinct_events, distinct_pushes
-from spark_jobs._session import fix_in_traceback
+from spark_jobs.running.session import fix_in_traceback
 
 Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
@@ -126,7 +126,7 @@ def _answers(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 @dataclass
-class Day:
+class DayAnswers:
     """The workers' answers for one day."""
 
     files: list[FileEntry] = field(default_factory=list)
@@ -135,9 +135,9 @@ class Day:
     latest: str = ""
 
 
-def gather(written: DataFrame) -> dict[date, Day]:
+def gather(written: DataFrame) -> dict[date, DayAnswers]:
     """Run the writers and return their answers by day; only file entries and counts travel."""
-    days: dict[date, Day] = defaultdict(Day)
+    days: dict[date, DayAnswers] = defaultdict(DayAnswers)
     for row in written.collect():
         answer = json.loads(row.answer)
         day = days[date.fromisoformat(answer["day"])]
