@@ -32,7 +32,7 @@ from angelia.audience.bitmaps.sets import Dense, Set, of_flags
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
 
 ROOT = Path(__file__).parent.parent
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
@@ -193,7 +193,7 @@ class EngineProcess:
 def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
     """Return the command of each peer that can run here; say which cannot."""
     commands = {
-        name: [sys.executable, "-m", "benchmarks._audience_engines", name]
+        name: [sys.executable, "-m", "benchmarks.peers.audience_engines", name]
         for name in ("numpy_bits", "duckdb")
     }
     runnable = {name: commands[name] for name in wanted if name in commands}
@@ -206,7 +206,10 @@ def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
             == 0
         )
         if has_it:
-            runnable["clickhouse"] = [str(PEERS_PYTHON), str(ROOT / "benchmarks" / "_audience_clickhouse.py")]
+            runnable["clickhouse"] = [
+                str(PEERS_PYTHON),
+                str(ROOT / "benchmarks" / "peers" / "audience_clickhouse.py"),
+            ]
         else:
             progress("audience: clickhouse skipped: chdb is not installed; `make bench-peers` installs it")
     return runnable
@@ -215,7 +218,9 @@ def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
 def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]:
     """Ask every engine in turn and return medians."""
     engines = {
-        "ours": EngineProcess("ours", [sys.executable, "-m", "benchmarks._audience_engines", "ours"], folder)
+        "ours": EngineProcess(
+            "ours", [sys.executable, "-m", "benchmarks.peers.audience_engines", "ours"], folder
+        )
     }
     skipped = []
     for name, command in peers_there(wanted).items():

@@ -24,8 +24,8 @@ from statistics import median, quantiles
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.output import progress
-from benchmarks._result import Result
-from benchmarks._watch import ticks
+from benchmarks.harness.result import Result
+from benchmarks.harness.watch import ticks
 
 PAGES = (
     *("today", "campaigns", "catalog", "approvals", "audit", "plan", "plan/what-if", "replay", "effects"),
@@ -105,7 +105,7 @@ def served(home: Path) -> Iterator[tuple[str, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {**os.environ, "ANGELIA_HOME": str(home.resolve())}
-    words = [sys.executable, "-m", "benchmarks._console_server", str(port)]
+    words = [sys.executable, "-m", "benchmarks.measured.console_server", str(port)]
     with subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as started:
         try:
             url = f"http://127.0.0.1:{port}"

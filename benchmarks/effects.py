@@ -23,8 +23,8 @@ from angelia.effects.power import Z_FIXED
 from angelia.effects.sequences import F64, mixture, multiplier
 from angelia.errors import InvalidInput
 from angelia.output import progress
-from benchmarks import _effects_mart, _effects_uplift
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
+from benchmarks.measured import effects_mart, effects_uplift
 
 HISTORY_NIGHTS = 28
 CAP = 120.0  # of a night's money: about one purchase in a hundred is above it
@@ -90,9 +90,9 @@ def main(argv: Sequence[str]) -> Result:
         "type1_daily_looks_pct": max(v for k, v in ours.items() if k.endswith("type1_daily_looks_pct")),
         "total_s": round(time.perf_counter() - began, 1),
     }
-    learnt, usual = _effects_uplift.measure(args.uplift_people, args.uplift_repetitions, args.seed)
+    learnt, usual = effects_uplift.measure(args.uplift_people, args.uplift_repetitions, args.seed)
     progress(f"effects: the uplift model after {time.perf_counter() - began:.0f} s")
-    mart = _effects_mart.measure(args.mart_people, args.nights, args.seed) if args.mart_people else {}
+    mart = effects_mart.measure(args.mart_people, args.nights, args.seed) if args.mart_people else {}
     return {
         "params": vars(args),
         "ours": headline | learnt | mart | ours,

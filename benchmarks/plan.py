@@ -26,10 +26,10 @@ from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
 from angelia.planning import ShardRounds, Step, solve, solve_here
-from benchmarks._plan_night import NightOf
-from benchmarks._plan_optimum import optimum
-from benchmarks._result import Result
-from benchmarks._watch import Watch
+from benchmarks.harness.result import Result
+from benchmarks.harness.watch import Watch
+from benchmarks.nights.plan_night import NightOf
+from benchmarks.nights.plan_optimum import optimum
 from spark_jobs.plan_dispatch import SAMPLE_USERS
 from spark_jobs.shard_work.problems import PlanContext, keep_night, keep_state, kept_night
 

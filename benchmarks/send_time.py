@@ -25,9 +25,9 @@ from angelia.errors import InvalidInput
 from angelia.output import progress
 from angelia.timing.choosing import QUARTERS
 from angelia.timing.evidence import Floats
-from benchmarks._result import Result
-from benchmarks._send_time_data import HoursLog, from_world, read
-from benchmarks._send_time_methods import PEERS, by_day, ours
+from benchmarks.harness.result import Result
+from benchmarks.measured.send_time_data import HoursLog, from_world, read
+from benchmarks.measured.send_time_methods import PEERS, by_day, ours
 
 COLD_BELOW = 5
 RESAMPLES = 1000

@@ -205,6 +205,7 @@ def hour_offsets(
     where = (clock.group, np.clip(hour - clock.first_hour, 0, clock.cells.shape[1] - 1))
     cell, weekday = (table[where].astype(np.int64) for table in (clock.cells, clock.weekdays))
     for day in np.unique(night):
+        # The curves the night could read: later ones have learned from the very pushes that are judged.
         until = [name for name in known if name <= str(day)]
         commit = lake.require("send_times", ds=until[-1]) if until else None
         if commit is None:

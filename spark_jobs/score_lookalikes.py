@@ -130,6 +130,7 @@ def sample(
     """
     rng = np.random.default_rng(random_seed)
     seeds, rest, n_seed = [], [], 0
+    # A shard is no random sample: ordinals were given out by cluster, then in the order of joining.
     for shard in rng.permutation(n_shards).tolist():
         rows = scoring.rows(shard)
         is_seed = np.isin(

@@ -158,6 +158,7 @@ def _term(term: nodes.Term, block: PersonBlock, person: Mapping[str, Any]) -> st
     match term:
         case nodes.CountEvents(event_type, item, days):
             counts = [block.day_counts(event_type, item, day) for day in index.last_days(days)]
+            # A slice holds the people whose count has this bit; of one person that is 1 or 0.
             return f"{sum(len(part) << bit for slices in counts for bit, part in enumerate(slices)):,}"
         case nodes.SumEvents(event_type, days):
             _, micros = block.amounts(event_type, index.last_days(days))
@@ -177,6 +178,7 @@ def _term(term: nodes.Term, block: PersonBlock, person: Mapping[str, Any]) -> st
     if field.kind is FieldKind.SET:
         return _listed(value)
     if field.kind is FieldKind.DATE:
+        # Features hold how many days ago it was; conditions, and those who read them, write the date.
         return (index.day - timedelta(days=int(value))).isoformat()
     return (
         str(value).lower()

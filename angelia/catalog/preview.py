@@ -128,6 +128,7 @@ def preview_campaign(
                 if refuse is not None and isinstance(document, Template):
                     entry["refused"] = refuse(campaign, document, words)
             except RowRejected as error:
+                # An answer, too: the night counts such a row under this reason.
                 entry["rejected"] = error.reason
             shown.append(entry)
     return shown

@@ -208,7 +208,7 @@ def erase(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Erase people: their ids and addresses leave every file of every branch.
+    """Erase people: their ids and addresses leave every file of every branch, and the intake's database.
 
     They are suppressed first, so no message goes out meanwhile. If the run is killed in the middle, run it
     again.
@@ -216,7 +216,11 @@ def erase(
     users = [*(user or []), *(_ids(user_file) if user_file else [])]
     if not users:
         raise InvalidInput("nobody to erase", fix="give --user or --user-file")
-    result = erasure.erase(open_lake(), users, progress, takeover)
+    from angelia.intake import (
+        erasing as intake,
+    )  # loads a database's parts, which no other command here needs
+
+    result = erasure.erase(open_lake(), users, progress, takeover, intake.configured())
     rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))
     people = f"{result.people:,} {'person' if result.people == 1 else 'people'}"
     resumed = f" ({result.resumed:,} begun before)" if result.resumed else ""

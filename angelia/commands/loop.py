@@ -179,6 +179,7 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
     folder = steps.home / "sandbox"
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
+    # The file of an earlier run names ports on which nobody listens any more.
     ready.unlink(missing_ok=True)
     words = [
         "sandbox",
@@ -196,6 +197,7 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
         )
         try:
             for _ in range(300):
+                # A file that is there and empty is being written.
                 if ready.exists() and ready.stat().st_size:
                     break
                 if process.poll() is not None:
@@ -214,6 +216,7 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
                 "ANGELIA_CA_FILE": at["ca_file"],
             }
         finally:
+            # Asked to end, the sandbox writes down what it counted; killed, it does not.
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(timeout=15)

@@ -99,12 +99,14 @@ def read_panel(
     scopes = [NightScope.of(ds, lead_hours, plan) for ds, plan in plans.items()]
     arrived = [day for leaf in lake.partitions("user_events") if (day := date.fromisoformat(leaf["ds"]))]
     until = max(arrived, default=date.min)
+    # A night whose days have no events yet would count as people who did nothing.
     nights = tuple(night for night in scopes if night.plan_start.date() <= until)
     if not nights:
         raise NotFound(
             f"no events have arrived for the days planned from {days[0]} to {days[-1]}",
             fix="import user_events of the planned days first",
         )
+    # Before the lake's first plan nobody was sent anything: history up to there is the same on both sides.
     first_plan = min(leaf["ds"] for leaf in lake.partitions("decisions"))
     history_end = (date.fromisoformat(first_plan) - date.fromisoformat(nights[0].ds)).days
     commits = _events(lake, nights, history_end)

@@ -155,11 +155,13 @@ class Codes:
             "verified_us": 0,
         }
         with answering(self._engine), writing(self._engine) as connection:
+            # Always in the same order: two that ask at once would otherwise wait for each other for ever.
             for name in sorted(uses):
                 _lock(connection, name)
             last = connection.execute(
                 sa.select(sa.func.max(codes.c.made_us)).where(codes.c.person_hash == person)
             ).scalar()
+            # Before the uses are counted: who asks too soon is told to wait, and uses up nothing.
             if last is not None and now_us < last + COOL_DOWN_US:
                 return _limited("cool_down", "a code was sent a moment ago", last + COOL_DOWN_US - now_us)
             for name, most in uses.items():
@@ -167,6 +169,7 @@ class Codes:
                 if wait_us:
                     return _limited("too_many_codes", "too many codes were asked for in an hour", wait_us)
             turn = _times(connection, person, now_us)
+            # Who asks again was not reached by the last channel: each further code begins with the next.
             if turn and row["channels"]:
                 names = row["channels"].split(",")
                 at = len(turn) % len(names)

@@ -95,6 +95,7 @@ def add_codes(app: FastAPI, intake: CodeAccess, codes: Codes) -> None:
                 network_of(given.network)
         except ValueError:
             raise refused("format", "an IPv4 or IPv6 address", "network") from None
+        # After the body is read: one that is refused costs nothing of the rate.
         intake.within_rate(key, 1)
         fields = {
             "user_id": given.user_id,

@@ -158,6 +158,8 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
 def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) -> CampaignTerms:
     experiment = catalog.experiments[document.experiment] if document.experiment else None
     weekdays = document.occurrence.weekdays
+    # A night touches two local days: the first on which the campaign may occur names the occurrence.
+    # Slots are hours, so a limit a minute counts as sixty of them here; the worker keeps the minute.
     return CampaignTerms(
         id=document.id,
         topic=document.topic,

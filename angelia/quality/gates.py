@@ -264,12 +264,14 @@ def count_invariants(
     try:
         parameters = prepare(views, usable, ds, lead_hours)
     except (duckdb.Error, AngeliaError, ValueError, KeyError) as error:
+        # Nothing was measured, so each invariant crashed: a gate must not open on a preparation that failed.
         return [CountedInvariant(invariant, crashed=short(error)) for invariant in invariants]
     counted = []
     for invariant in invariants:
         if not usable.keys() >= set(invariant.needs):
             counted.append(CountedInvariant(invariant))
             continue
+        # DuckDB refuses parameters that a statement does not name.
         named = {name: value for name, value in parameters.items() if f"${name}" in invariant.sql}
         statement = f"SELECT (SELECT count(*) FROM {invariant.of}), (SELECT count(*) FROM ({invariant.sql}))"
         try:

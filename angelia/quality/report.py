@@ -74,6 +74,7 @@ def _tiles(history: History) -> str:
     blocked = [day for day in checked if any(verdict.blocks for verdict in history.of(day))]
     measured = {verdict.dataset: verdict.n_rows for verdict in verdicts if verdict.n_rows is not None}
     dirty = [verdict for verdict in verdicts if verdict.success and verdict.n_bad]
+    # A night that was not checked at all is no good news: it shows as a warning.
     worst = next(
         (its for its in ("crashed", "failed", "warned") if its in by_gate.values()),
         "ok" if by_gate else "warned",

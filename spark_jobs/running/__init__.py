@@ -1,1 +1,1 @@
-"""How a job runs: its session, its command line, its inputs, and its shards on many cores."""
+"""How a job runs: its session, command line and inputs, its shards on many cores."""

@@ -1,11 +1,11 @@
 """Make Spark start in less than half the time on this machine.
 
 `make setup` runs `python -m spark_jobs.running.archive`. It writes an archive of the classes that our jobs
-load (the JVM's class data sharing) beside the environment; `commands.loop.environment` names it to every JVM that is
-started for local work. Reads nothing. A small night is mostly JVMs that start, load the same nine thousand
-classes and compile them: the archive and the quick compiler save three fifths of index_users on 100,000
-people (27 to 11 CPU seconds; build_features 29 to 17). Surprise: a JVM of another version or class path
-ignores the archive and starts as it always did.
+load (the JVM's class data sharing) beside the environment; `commands.loop.environment` names it to every JVM
+that is started for local work. Reads nothing. A small night is mostly JVMs that start, load the same nine
+thousand classes and compile them: the archive and the quick compiler save three fifths of index_users on
+100,000 people (27 to 11 CPU seconds; build_features 29 to 17). Surprise: a JVM of another version or class
+path ignores the archive and starts as it always did.
 """
 
 from __future__ import annotations

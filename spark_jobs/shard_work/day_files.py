@@ -83,6 +83,7 @@ def push_writer(target: Target) -> Writer:
 
     def write(key: tuple[pa.Scalar, ...], table: pa.Table) -> pa.Table:
         days = pc.cast(table["day"], pa.string())
+        # Rejected rows travel only to be counted, in groups below 0; they belong to no shard.
         if key[0].as_py() < 0:
             return _answers(
                 [

@@ -84,11 +84,12 @@ def main() -> int:
     """Erase the person whose id stands on standard input."""
     from dataclasses import asdict
 
+    from angelia.intake import erasing as intake
     from angelia.lake.configured import open_lake
     from angelia.lake.erasing.erase import erase
 
     try:
-        result = erase(open_lake(), [json.loads(sys.stdin.read())])
+        result = erase(open_lake(), [json.loads(sys.stdin.read())], elsewhere=intake.configured())
     except AngeliaError as error:
         print(f"error: {error.one_line()}", file=sys.stderr)
         return 2

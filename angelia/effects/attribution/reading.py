@@ -64,6 +64,7 @@ def read_mart(
     connection.execute("SET TimeZone = 'UTC'")
     view(connection, lake, "effects_mart", list(commits.values()))
     names = ", ".join(map(identifier, by))
+    # DuckDB sums whole numbers to HUGEINT, which Arrow hands on as decimals.
     sums = ", ".join(
         f"CAST(sum({identifier(name)}) AS {'DOUBLE' if name.endswith('_value') else 'BIGINT'}) "
         f"AS {identifier(name)}"

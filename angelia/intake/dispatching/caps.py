@@ -146,6 +146,7 @@ def cap(
     for each in nightly:
         past.setdefault(each.user_id, []).append(each)
     for send, is_settled in own:
+        # A batch that is taken up again finds its own sends: counted, they would close it to itself.
         if send.message_id not in mine:
             counts = CountedMessage(send.user_id, send.campaign_id, send.message_id, send.at_us, is_settled)
             past.setdefault(send.user_id, []).append(counts)
@@ -154,6 +155,7 @@ def cap(
         of_person = past.setdefault(chosen.row["user_id"], [])
         if chosen.is_marketing:
             reason, until = _closed(catalog, chosen, of_person, now)
+            # Two dispatchers see each other's claims; after waits of random length one of them comes first.
             if reason == CONTENDED:
                 until = now + int((1 + 4 * drawn()) * 1e6)
             if reason is not None:

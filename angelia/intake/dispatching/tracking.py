@@ -67,8 +67,10 @@ def progress_of(
             outcome = best.get(number)
             if outcome is None or outcome["outcome"] == DEFERRED:
                 closed = now > _micros(fact["not_after"]) + _GRACE_US
+                # An open part may still send it; two minutes after its window no worker has a request of it.
                 if not (is_over or closed):
                     continue
+                # A window that ends without a word was missed while the channel was shut or paused.
                 why = outcome["reason"] if outcome else CHANNEL_SHUT
                 at = outcome["at_us"] if outcome else now
                 word = "failed"
@@ -78,6 +80,7 @@ def progress_of(
             (unsent if word == "failed" else sent).add(fact["message_id"])
             steps.append(OutcomeStep(clients[message], message, word, at, word, why or "", root.channel))
     is_over = is_over or now > last + _GRACE_US
+    # A message that fell over has a row in several parts: one that was sent settles it.
     return Progress(steps, sorted(unsent - sent) if is_over else [], is_over)
 
 

@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -35,6 +36,16 @@ from angelia.lake.lake import BRANCH, MAIN, Lake
 PASSES = 4
 
 
+class Elsewhere(Protocol):
+    """People who are named outside the lake, and are erased with it."""
+
+    def holds(self, users: set[str]) -> set[str]:
+        """Return those of these people who are named there."""
+
+    def erase(self, tombstones: Mapping[str, str]) -> dict[str, int]:
+        """Put tombstones in people's places, however often; return how many rows changed, by table."""
+
+
 @dataclass
 class Erased:
     """What was done, without any person's id."""
@@ -50,7 +61,11 @@ class Erased:
 
 
 def erase(
-    lake: Lake, users: Sequence[str], progress: Callable[[str], None] = lambda _: None, takeover: bool = False
+    lake: Lake,
+    users: Sequence[str],
+    progress: Callable[[str], None] = lambda _: None,
+    takeover: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> Erased:
     """Erase these people, or complete an erasure of them that was begun.
 
@@ -58,9 +73,10 @@ def erase(
 
     Args:
         takeover: continue the erasure of a process on another machine that is known to be dead.
+        elsewhere: what names people beside the lake.
 
     Raises:
-        NotFound: one of them is nowhere in the lake; nothing was written.
+        NotFound: one of them is nowhere in the lake, nor elsewhere; nothing was written.
         InvalidInput: no user, an empty id, or a replay branch.
         Conflict: another erasure is under way, or a job is writing files that hold them: run it again when
             that ended.
@@ -78,7 +94,8 @@ def erase(
         missing = [name for name in names if name not in begun]
         if missing:
             progress("looking for them")
-            present = _present(lake, set(missing))
+            present = elsewhere.holds(set(missing)) if elsewhere is not None else set()
+            present |= _present(lake, set(missing) - present)
             unknown = [
                 position for position, name in enumerate(names, 1) if name in missing and name not in present
             ]
@@ -98,6 +115,10 @@ def erase(
         )
         _suppress(lake, journal, people)
         failpoint("erase.suppressed")
+        if elsewhere is not None:
+            # Before the passes: what is sealed meanwhile stands in the lake by the time they look.
+            progress("erasing them elsewhere")
+            result.rows |= elsewhere.erase({name: person.tombstone for name, person in people.items()})
         _all_passes(lake, journal, people, result, progress)
         # Crashed writers' temporary files may hold the id, too; an hour is more than any write takes.
         lake.store.sweep(lake.clock() - ORPHAN_AGE / 24)

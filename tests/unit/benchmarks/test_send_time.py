@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from angelia.errors import InvalidInput
-from benchmarks import _send_time_data as data
-from benchmarks import _send_time_methods as methods
 from benchmarks import send_time
+from benchmarks.measured import send_time_data as data
+from benchmarks.measured import send_time_methods as methods
 
 BEGIN = datetime(2026, 11, 2, tzinfo=UTC)  # a Monday
 

@@ -19,7 +19,7 @@ from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import fix_in_traceback, run_job
 
 DS = "2026-11-14"
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[4]
 
 
 def test_what_our_readers_give_is_not_broadcast_unmeasured(spark, lake) -> None:

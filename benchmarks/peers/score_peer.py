@@ -1,4 +1,4 @@
-"""One peer of the score benchmark, in `.venv-peers`: `python _score_peer.py NAME FOLDER`.
+"""One peer of the score benchmark, in `.venv-peers`: `python score_peer.py NAME FOLDER`.
 
 Reads FOLDER/model.txt and rows.npy; prints one JSON object: processor seconds for all rows on one thread, and
 the largest difference from FOLDER/expected.npy. What it makes of the model is kept in FOLDER and made once.

@@ -44,7 +44,7 @@ from angelia.timing.category_hours import CategoryHours
 from angelia.world.draws import Ints
 from angelia.world.parameters import parameters
 from angelia.world.truth import attention, click_probability, delivery_probability, materials
-from benchmarks._site import Sent, Site
+from benchmarks.nights.site import Sent, Site
 from models.features import Context
 from models.scorer import COLUMNS
 
@@ -260,6 +260,7 @@ def first_come(night: PolicyView, shard: ShardInputs, value: F64, order: F64, vo
             if not len(mine):
                 continue
             free = may[mine] & (left > 0)
+            # The second lap only: nobody has a second message while others wait for their first.
             if lap:
                 near = [
                     abs(np.arange(terms.n_slots) - slot) < limits.gap_slots for slot in taken.get(user, [])

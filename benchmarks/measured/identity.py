@@ -1,4 +1,6 @@
-"""The sums that `benchmarks identity` compares: `python -m benchmarks._identity USERS`.
+"""The sums that `benchmarks identity` compares.
+
+Usage: `python -m benchmarks.measured.identity USERS`.
 
 Without people (0) no night is solved.
 """
@@ -14,7 +16,7 @@ import numpy as np
 from angelia.planning import InMemory, ShardRounds, solve
 from angelia.planning.inputs import CURVE_BITS, SCORE_BITS, to_bits
 from angelia.planning.later import Fatigue, later_costs
-from benchmarks._plan_night import SLOTS, NightOf, _uniform
+from benchmarks.nights.plan_night import SLOTS, NightOf, _uniform
 from models.calibration import sigmoid
 from spark_jobs.plan_dispatch import SAMPLE_USERS
 

@@ -19,7 +19,7 @@ from pyroaring import BitMap
 
 from angelia.contracts import dataset
 from angelia.lake import Lake
-from benchmarks._index_sources import DAYS, DS, FRACTIONS, LISTS, NUMBERS, TEXTS
+from benchmarks.measured.index_sources import DAYS, DS, FRACTIONS, LISTS, NUMBERS, TEXTS
 
 FLAGS = ("is_timezone_unknown", "is_suppressed")
 COUNT_BITS = 6

@@ -24,7 +24,7 @@ from angelia.contracts.derived import DECISION_FIELDS
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.output import progress
-from benchmarks._watch import Watch
+from benchmarks.harness.watch import Watch
 
 FIRST = date(2026, 10, 1)
 CAMPAIGNS = tuple(f"campaign_{i}" for i in range(10))
@@ -140,6 +140,7 @@ def _night(lake: Lake, rng: np.random.Generator, users: pa.Array, ds: str, start
             "price_micros": pa.array(np.zeros(n, np.int64)),
             "arm": pa.nulls(n, pa.string()),
             "is_explore": pa.array(np.zeros(n, bool)),
+            "eligible": pa.nulls(n, pa.binary()),
         }
         fields = [columns[field.name].cast(field.type) for field in DECISION_FIELDS]
         choices = pa.ListArray.from_arrays(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CODE = """
 import subprocess, sys, time
-from benchmarks._guard import guarded
+from benchmarks.harness.guard import guarded
 with guarded():
     ways = ({}, {"start_new_session": True})
     children = [subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, **way) for way in ways]

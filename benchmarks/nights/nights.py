@@ -15,9 +15,9 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.derived import CURVE
 from angelia.world.clock import day_name, day_number
 from angelia.world.truth import World
-from benchmarks._policies import POLICIES, PolicyView
-from benchmarks._site import ANCHOR, Site
-from benchmarks._usual import UsualModel
+from benchmarks.nights.policies import POLICIES, PolicyView
+from benchmarks.nights.site import ANCHOR, Site
+from benchmarks.nights.usual import UsualModel
 from models.registry import Registry
 from models.train import TRAIN_DAYS, train
 from spark_jobs import build_bitmaps, build_send_times, score_materials, select_audiences

@@ -46,9 +46,9 @@ from spark_jobs.build_send_times import CurveShard as CurveShard
 from spark_jobs.running.reading import read_window, window_commits
 
 if TYPE_CHECKING:
-    from benchmarks._usual import UsualModel
+    from benchmarks.nights.usual import UsualModel
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ANCHOR = "2026-11-14"
 SHARD_BITS = 17
 FELT_DAYS = 30

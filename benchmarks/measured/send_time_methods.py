@@ -15,7 +15,7 @@ from angelia.timing.choosing import HALF_LIVES, QUARTERS, CurveChoice, Sample, c
 from angelia.timing.curves import cohort_sums, cohort_tables, curves_of
 from angelia.timing.evidence import CELLS, Floats, PushCounts, exact
 from angelia.timing.habits import habits
-from benchmarks._send_time_data import TEST_DAYS_AT_MOST, HoursLog
+from benchmarks.measured.send_time_data import TEST_DAYS_AT_MOST, HoursLog
 
 WINDOW_DAYS, HISTORY_DAYS = 28, 365
 SAMPLE = 20_000

@@ -17,7 +17,7 @@ from pyroaring import BitMap
 from angelia.audience.bitmaps.blobs import Blobs
 from angelia.audience.bitmaps.sets import to_dense
 from angelia.lake import Commit, Lake
-from benchmarks._index_sources import DS, FRACTIONS
+from benchmarks.measured.index_sources import DS, FRACTIONS
 
 Content = tuple[dict[str, int], dict[str, int]]
 NAMES = {"tag": "tags", "opted_out": "opted_out_topics", "reachable": "channels"}
