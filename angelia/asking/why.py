@@ -71,7 +71,8 @@ def why(
             fix=f"it had {', '.join(night.catalog.campaigns)}",
         )
     if person is None:
-        person = PersonLake(lake, _ordinal(night, user), int(night.inputs.index.meta["shard_bits"]))
+        bits = int(night.inputs.index.meta["shard_bits"])
+        person = PersonLake(lake, _ordinal(night, user), bits)
     elif person.ordinal >= night.inputs.index.rows:
         raise _joined_later(night)
     return _Answer(resident, person, registry).of(campaign)

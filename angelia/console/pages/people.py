@@ -29,7 +29,7 @@ from angelia.drawing.charts import Series, lines
 from angelia.drawing.page import legend
 from angelia.errors import AngeliaError, InvalidInput, NotFound, without_addresses
 from angelia.lake import Lake
-from angelia.users.one_person import PersonLake
+from angelia.users.one_person import Footers, PersonLake
 from angelia.users.suppressions import close_person, open_person
 from models.registry import Registry
 
@@ -95,7 +95,7 @@ def person(desk: Desk, user: Annotated[str, Form()] = "", ds: Annotated[str, For
     """Show one person; the audit trail says who looked."""
     user = id_of(user)
     try:
-        mine = lookup(desk.engine.lake(), user)
+        mine = _lookup(desk, user)
     except NotFound as error:
         _audit(desk, "look up", "nobody", None)
         return _empty(desk, error=error, user=user)
@@ -177,7 +177,12 @@ def _asked(desk: DeskNow, user: str, reason: str) -> PersonAsked:
         )
     user = id_of(user)
     # Whoever pastes the id or an address into the reason would keep it beyond an erasure.
-    return PersonAsked(user, lookup(desk.engine.lake(), user), without_addresses(words.replace(user, "…")))
+    return PersonAsked(user, _lookup(desk, user), without_addresses(words.replace(user, "…")))
+
+
+def _lookup(desk: DeskNow, user: str) -> PersonLake:
+    lake = desk.engine.lake()
+    return lookup(lake, user, desk.engine.kept(("footers", lake.store.url), Footers))
 
 
 def _audit(desk: DeskNow, action: str, number: str, detail: str | None) -> None:

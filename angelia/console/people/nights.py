@@ -38,7 +38,7 @@ class Nights:
         except Corrupt:
             with self._lock:
                 self._kept.clear()
-        fresh = PersonLake(lake, person.ordinal, person.shard_bits)
+        fresh = PersonLake(lake, person.ordinal, person.shard_bits, person.footers)
         return why(lake, user, registry=registry, person=fresh, resident=self.of(lake, ds))
 
     def of(self, lake: Lake, ds: str) -> ResidentNight:

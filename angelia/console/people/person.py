@@ -25,7 +25,7 @@ from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.users.index import require_index
-from angelia.users.one_person import PersonLake, find_ordinal, rows_of_user
+from angelia.users.one_person import Footers, PersonLake, find_ordinal, rows_of_user
 from angelia.users.suppressions import OPTED_IN, refusals_of
 
 NIGHTS = 7
@@ -142,14 +142,14 @@ class PersonPage:
     notes: tuple[str, ...]
 
 
-def lookup(lake: Lake, user: str) -> PersonLake:
-    """Return the lake as if only this person lived in it.
+def lookup(lake: Lake, user: str, footers: Footers | None = None) -> PersonLake:
+    """Return the lake as if only this person lived in it; `footers` are those of earlier look-ups.
 
     Raises:
         NotFound: nobody has this id; the message does not repeat it.
     """
     index = require_index(lake)
-    return PersonLake(lake, find_ordinal(lake, index, user), int(index.meta["shard_bits"]))
+    return PersonLake(lake, find_ordinal(lake, index, user), int(index.meta["shard_bits"]), footers)
 
 
 def id_of(typed: str) -> str:
