@@ -208,7 +208,7 @@ def erase(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Erase people: their ids and addresses leave every file of every branch, and the intake's database.
+    """Erase people: their ids and addresses leave every file and the intake's database.
 
     They are suppressed first, so no message goes out meanwhile. If the run is killed in the middle, run it
     again.
