@@ -208,9 +208,9 @@ def erase(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Erase people: their ids and addresses leave every file of every branch, and the intake's database.
+    """Erase people: their ids and addresses leave every file of every branch.
 
-    They are suppressed first, so no message goes out meanwhile. If the run is killed in the middle, run it
+    They leave the intake's database, too. They are suppressed first, so no message goes out meanwhile. If the run is killed in the middle, run it
     again.
     """
     users = [*(user or []), *(_ids(user_file) if user_file else [])]
