@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 from angelia.config import load_settings
 from angelia.contracts.outcomes import SUPPRESSED
 from angelia.intake.database import Unavailable, answering, connect, writing
-from angelia.intake.dispatching.steps import Step, note_steps
+from angelia.intake.dispatching.steps import OutcomeStep, note_steps
 from angelia.intake.message import now
 from angelia.intake.store import change, slices
 from angelia.intake.tables import (
@@ -88,7 +88,10 @@ class IntakePeople:
         return {name: number for name, number in changed.items() if number}
 
     def _rewrite_file(self) -> None:
-        """Write SQLite's file anew, since updates leave old bytes in free pages and in the WAL."""
+        """Write SQLite's file anew.
+
+        An update leaves the bytes before it in free space and in the write-ahead log.
+        """
         raw = self._engine.raw_connection()  # the driver's own: neither statement runs in a transaction
         try:
             cursor = raw.cursor()
@@ -136,7 +139,10 @@ class IntakePeople:
         change(connection, waiting, status="refused", status_us=at_us, is_open=0)
         note_steps(
             connection,
-            [Step(row["client"], row["id"], "refused", at_us, "refused", SUPPRESSED) for row in waiting],
+            [
+                OutcomeStep(row["client"], row["id"], "refused", at_us, "refused", SUPPRESSED)
+                for row in waiting
+            ],
         )
         n_codes = 0
         for part in slices([row["id"] for row in rows]):

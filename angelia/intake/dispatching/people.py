@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from angelia.catalog.documents import Template
 from angelia.catalog.snapshot import Catalog, read_snapshot
-from angelia.delivery.worker.fallover import Reach
+from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.errors import NotFound
 from angelia.intake.store import Row
 from angelia.lake import Commit, Lake
@@ -35,7 +35,7 @@ Person = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Sources:
+class BatchSources:
     """The commits that batches are made from, newest of each."""
 
     catalog: Commit
@@ -44,7 +44,7 @@ class Sources:
     scores: Commit | None = None
 
     @classmethod
-    def newest(cls, lake: Lake) -> Sources:
+    def newest(cls, lake: Lake) -> BatchSources:
         """Return the newest night's commits.
 
         Raises:
@@ -154,10 +154,10 @@ class Choices:
         return Chances(known, self._doubt)
 
 
-class People:
+class NightPeople:
     """The people of one night, looked up by id."""
 
-    def __init__(self, lake: Lake, sources: Sources) -> None:
+    def __init__(self, lake: Lake, sources: BatchSources) -> None:
         self.sources, self._lake = sources, lake
         self.catalog: Catalog = read_snapshot(lake, sources.catalog)
         wanted = {
@@ -171,7 +171,7 @@ class People:
         triggered = [name for name, each in self.catalog.campaigns.items() if each.trigger is not None]
         self.choices = Choices(lake, sources.scores, triggered, bits)
         self.contents = Contents(self.catalog)
-        self._reach = Reach(lake, sources.features, sources.endpoints, bits, kept_rows=_KEPT_ROWS)
+        self._reach = OpenAddresses(lake, sources.features, sources.endpoints, bits, kept_rows=_KEPT_ROWS)
 
     def of(self, users: Sequence[str]) -> dict[str, Person]:
         """Return what the night knows of these people; who is not in it is left out."""

@@ -11,19 +11,19 @@ import zoneinfo
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.catalog.document_parts import Trigger
 from angelia.catalog.documents import Campaign
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.sending import Micros
 from angelia.intake.dispatching.deciding import HOUR_US, NOT_RUNNING, UNKNOWN_CAMPAIGN, UNKNOWN_PERSON
 from angelia.intake.dispatching.people import Person
-from angelia.intake.triggers.waiting import Event
+from angelia.intake.triggers.waiting import TriggerEvent
 
 MOOT, TOO_OLD, NOT_FOR_THEM = "moot", "too_old", "not_in_audience"
 
 
-def is_moot(trigger: Trigger, event: Event, moots: Mapping[tuple[str, str], Sequence[Micros]]) -> bool:
+def is_moot(trigger: Trigger, event: TriggerEvent, moots: Mapping[tuple[str, str], Sequence[Micros]]) -> bool:
     """Say whether what must not follow an event followed it in time."""
     if trigger.without is None or trigger.within_minutes is None:
         return False
@@ -35,7 +35,7 @@ def refusal(
     catalog: Catalog,
     stopped: Collection[str],
     person: Person | None,
-    event: Event,
+    event: TriggerEvent,
     moots: Mapping[tuple[str, str], Sequence[Micros]],
     now: Micros,
 ) -> str | None:
@@ -54,7 +54,7 @@ def refusal(
     return None if occurrence_of(campaign, person, event) is not None else NOT_RUNNING
 
 
-def occurrence_of(campaign: Campaign, person: Person, event: Event) -> str | None:
+def occurrence_of(campaign: Campaign, person: Person, event: TriggerEvent) -> str | None:
     """Return the occurrence an event belongs to, by the person's own day; None if it has none."""
     moment = datetime.fromtimestamp(event.event_us / 1e6, UTC)
     try:
@@ -67,7 +67,7 @@ def occurrence_of(campaign: Campaign, person: Person, event: Event) -> str | Non
 class Belonging:
     """Who is in a campaign's audience and meets its trigger's condition, by the night's index."""
 
-    def __init__(self, audience: Audience, catalog: Catalog) -> None:
+    def __init__(self, audience: AudienceQuery, catalog: Catalog) -> None:
         self._audience, self._catalog = audience, catalog
 
     def of(self, campaign: Campaign, ordinals: Iterable[int]) -> set[int]:

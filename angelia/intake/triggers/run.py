@@ -18,18 +18,18 @@ from typing import Any
 
 from sqlalchemy.engine import Engine
 
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.catalog.document_parts import Trigger
 from angelia.catalog.documents import Campaign
 from angelia.catalog.snapshot import Catalog, stopped_campaigns
 from angelia.contracts.sending import Micros
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.intake.dispatching.people import People, Person, Sources
+from angelia.intake.dispatching.people import BatchSources, NightPeople, Person
 from angelia.intake.message import Draft, now, parse_message
 from angelia.intake.store import Accepted, IntakeStore
 from angelia.intake.triggers.arrivals import LATE_DAYS, arrivals
 from angelia.intake.triggers.judging import MOOT, NOT_FOR_THEM, Belonging, occurrence_of, refusal
-from angelia.intake.triggers.waiting import HANDED, HANDED_OVER, REPEATED, Event, Waiting
+from angelia.intake.triggers.waiting import HANDED, HANDED_OVER, REPEATED, TriggerEvent, Waiting
 from angelia.lake import Lake
 from angelia.lake.failpoint import failpoint
 from angelia.output import progress
@@ -41,7 +41,7 @@ _DAY_US = 86_400_000_000
 
 
 @dataclass
-class Report:
+class TriggerReport:
     """What a run did."""
 
     events: int = 0
@@ -73,9 +73,9 @@ class TriggerRun:
     def __init__(self, lake: Lake, engine: Engine, clock: Callable[[], Micros] = now) -> None:
         self._lake, self._clock = lake, clock
         self._store, self._waiting = IntakeStore(engine), Waiting(engine)
-        self.report = Report()
+        self.report = TriggerReport()
 
-    def run(self) -> Report:
+    def run(self) -> TriggerReport:
         """Run once.
 
         Raises:
@@ -83,7 +83,7 @@ class TriggerRun:
             Unavailable: the database does not answer.
         """
         began = time.monotonic()
-        people = People(self._lake, Sources.newest(self._lake))
+        people = NightPeople(self._lake, BatchSources.newest(self._lake))
         catalog = people.catalog
         triggers = {
             name: campaign.trigger
@@ -116,7 +116,7 @@ class TriggerRun:
         """Cancel the messages that became moot before they left."""
         handed = self._waiting.handed_over(CLIENT)
         moots = self._waiting.moots_of(each.event.user_id for each in handed)
-        concluded: list[tuple[Event, str, str]] = []
+        concluded: list[tuple[TriggerEvent, str, str]] = []
         for each in handed:
             event, trigger = each.event, triggers.get(each.event.campaign_id)
             if each.status not in ("accepted", "claimed"):
@@ -130,7 +130,7 @@ class TriggerRun:
                 self.report.outcomes["withdrawn"] += 1
         self._waiting.conclude(concluded)
 
-    def _hand_over(self, people: People, stopped: Collection[str]) -> None:
+    def _hand_over(self, people: NightPeople, stopped: Collection[str]) -> None:
         belonging: Belonging | None = None
         tried: set[tuple[str, str, Micros]] = set()
         while True:
@@ -142,24 +142,24 @@ class TriggerRun:
             tried |= {event.key for event in due}
             if belonging is None:
                 predicates = {name: each.predicate for name, each in people.catalog.audiences.items()}
-                audience = Audience(self._lake, people.sources.night, predicates, resident=True)
+                audience = AudienceQuery(self._lake, people.sources.night, predicates, resident=True)
                 belonging = Belonging(audience, people.catalog)
             self._judge(people, stopped, belonging, due)
 
     def _judge(
-        self, people: People, stopped: Collection[str], belonging: Belonging, due: Sequence[Event]
+        self, people: NightPeople, stopped: Collection[str], belonging: Belonging, due: Sequence[TriggerEvent]
     ) -> None:
         users = sorted({event.user_id for event in due})
         persons, moots = people.of(users), self._waiting.moots_of(users)
-        concluded: list[tuple[Event, str, str]] = []
-        asked: dict[str, list[Event]] = {}
+        concluded: list[tuple[TriggerEvent, str, str]] = []
+        asked: dict[str, list[TriggerEvent]] = {}
         for event in due:
             why = refusal(people.catalog, stopped, persons.get(event.user_id), event, moots, self._clock())
             if why is None:
                 asked.setdefault(event.campaign_id, []).append(event)
             else:
                 concluded.append((event, why, ""))
-        wanted: list[Event] = []
+        wanted: list[TriggerEvent] = []
         for name, events in sorted(asked.items()):
             ordinals = {event.user_id: int(persons[event.user_id]["ordinal"]) for event in events}
             try:
@@ -173,15 +173,17 @@ class TriggerRun:
         self._conclude(concluded)
         self._accept(people.catalog, persons, wanted)
 
-    def _accept(self, catalog: Catalog, persons: Mapping[str, Person], wanted: Sequence[Event]) -> None:
+    def _accept(
+        self, catalog: Catalog, persons: Mapping[str, Person], wanted: Sequence[TriggerEvent]
+    ) -> None:
         drafts = [
             draft_of(catalog.campaigns[event.campaign_id], persons[event.user_id], event, self._clock())
             for event in wanted
         ]
         verdicts = self._store.accept(drafts)
         failpoint("trigger.accepted")
-        handed: list[tuple[Event, str, str]] = []
-        repeated: list[tuple[Event, str, str]] = []
+        handed: list[tuple[TriggerEvent, str, str]] = []
+        repeated: list[tuple[TriggerEvent, str, str]] = []
         for event, verdict in zip(wanted, verdicts, strict=True):
             assert isinstance(verdict, Accepted), verdict
             (repeated if verdict.repeated else handed).append(
@@ -191,12 +193,12 @@ class TriggerRun:
         self._conclude(repeated, HANDED)
         failpoint("trigger.concluded")
 
-    def _conclude(self, concluded: Sequence[tuple[Event, str, str]], stage: int = 0) -> None:
+    def _conclude(self, concluded: Sequence[tuple[TriggerEvent, str, str]], stage: int = 0) -> None:
         self._waiting.conclude(concluded, stage)
         self.report.outcomes.update(outcome for _, outcome, _ in concluded)
 
 
-def draft_of(campaign: Campaign, person: Person, event: Event, at: Micros) -> Draft:
+def draft_of(campaign: Campaign, person: Person, event: TriggerEvent, at: Micros) -> Draft:
     """Return the message of an event.
 
     All events of one occurrence make the same one, by its idempotency key.

@@ -29,7 +29,7 @@ _Key = tuple[str, str, Micros]
 
 
 @dataclass(frozen=True)
-class Event:
+class TriggerEvent:
     """An event that sets a campaign's message off, unless something speaks against it."""
 
     campaign_id: str
@@ -48,7 +48,7 @@ class Event:
 class Handed:
     """An event that became a message: the message's id, the event's outcome, its status."""
 
-    event: Event
+    event: TriggerEvent
     message: str
     outcome: str
     status: str
@@ -68,7 +68,7 @@ class Waiting:
 
     def keep(self, arrived: Arrived, triggers: Mapping[str, Trigger]) -> int:
         """Keep in one transaction what arrived of a leaf, and that it was read; count the new."""
-        events: dict[_Key, Event] = {}
+        events: dict[_Key, TriggerEvent] = {}
         moots: set[tuple[str, str, Micros]] = set()
         ends = {trigger.without for trigger in triggers.values()}
         for user, event_type, at_us, item in arrived.events:
@@ -76,7 +76,7 @@ class Waiting:
                 moots.add((user, event_type, at_us))
             for campaign, trigger in triggers.items():
                 if trigger.event == event_type:
-                    event = Event(campaign, user, at_us, item, at_us + trigger.waits_us)
+                    event = TriggerEvent(campaign, user, at_us, item, at_us + trigger.waits_us)
                     events.setdefault(event.key, event)
         with answering(self._engine):
             for left in reversed(range(_TRIES)):
@@ -92,13 +92,13 @@ class Waiting:
                         raise
         raise AssertionError("unreachable")
 
-    def due(self, now: Micros, limit: int) -> list[Event]:
+    def due(self, now: Micros, limit: int) -> list[TriggerEvent]:
         """Return open events whose moment has come, the oldest first."""
         c = trigger_events.c
         query = sa.select(c.campaign_id, c.user_id, c.event_us, c.item, c.due_us)
         query = query.where(c.stage == WAITS, c.due_us <= now).order_by(c.due_us).limit(limit)
         with answering(self._engine), self._engine.connect() as connection:
-            return [Event(**row) for row in connection.execute(query).mappings()]
+            return [TriggerEvent(**row) for row in connection.execute(query).mappings()]
 
     def moots_of(self, users: Iterable[str]) -> dict[tuple[str, str], list[Micros]]:
         """Return when people did what makes messages moot, by person and event type."""
@@ -123,11 +123,11 @@ class Waiting:
         query = query.select_from(both).where(c.stage == HANDED).order_by(c.due_us)
         with answering(self._engine), self._engine.connect() as connection:
             return [
-                Handed(Event(*row[:5]), row.message, row.outcome, row.status or "")
+                Handed(TriggerEvent(*row[:5]), row.message, row.outcome, row.status or "")
                 for row in connection.execute(query)
             ]
 
-    def conclude(self, concluded: Sequence[tuple[Event, str, str]], stage: int = OVER) -> None:
+    def conclude(self, concluded: Sequence[tuple[TriggerEvent, str, str]], stage: int = OVER) -> None:
         """Write what became of open events: (event, outcome, id of its message or nothing)."""
         if not concluded:
             return
@@ -174,7 +174,9 @@ class Waiting:
         return counts
 
 
-def _insert(connection: Connection, events: Iterable[Event], moots: Iterable[tuple[str, str, Micros]]) -> int:
+def _insert(
+    connection: Connection, events: Iterable[TriggerEvent], moots: Iterable[tuple[str, str, Micros]]
+) -> int:
     every, ends = {event.key: event for event in events}, set(moots)
     e, m = trigger_events.c, trigger_moots.c
     for part in slices(sorted({key[1] for key in every})):

@@ -25,7 +25,7 @@ from angelia.errors import Conflict, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
 from angelia.lake.commit import Commit, FileEntry
-from angelia.lake.erasing.journal import Journal, Person
+from angelia.lake.erasing.journal import ErasedPerson, ErasureJournal
 from angelia.lake.erasing.rows import USER, file_holds, holds, rows_of, users_of, without
 from angelia.lake.expire import ORPHAN_AGE, attempts
 from angelia.lake.failpoint import failpoint
@@ -87,7 +87,7 @@ def erase(
     names = list(dict.fromkeys(users))
     if not names or any(not name.strip() or len(name) > 4096 for name in names):
         raise InvalidInput("no user to erase, or an empty id")
-    journal = Journal(lake.store, lake.clock)
+    journal = ErasureJournal(lake.store, lake.clock)
     with journal.alone(takeover):
         begun = {name: person for name in names if (person := journal.find(name))}
         # People of a begun erasure may be in no index any more, so only the others are looked up.
@@ -128,8 +128,8 @@ def erase(
 
 def _all_passes(
     lake: Lake,
-    journal: Journal,
-    people: Mapping[str, Person],
+    journal: ErasureJournal,
+    people: Mapping[str, ErasedPerson],
     result: Erased,
     progress: Callable[[str], None],
 ) -> None:
@@ -199,7 +199,7 @@ def _present(lake: Lake, wanted: set[str]) -> set[str]:
     return people
 
 
-def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> None:
+def _suppress(lake: Lake, journal: ErasureJournal, people: Mapping[str, ErasedPerson]) -> None:
     """Suppress the ids, and the tombstones that will soon stand in pending manifests.
 
     Workers obey within ten seconds.
@@ -231,8 +231,8 @@ def _erase_leaf(
     lake: Lake,
     name: str,
     leaf: dict[str, str],
-    journal: Journal,
-    people: Mapping[str, Person],
+    journal: ErasureJournal,
+    people: Mapping[str, ErasedPerson],
     result: Erased,
     under_way: list[str],
 ) -> None:
@@ -270,8 +270,8 @@ def _rewrite(
     leaf: dict[str, str],
     commits: Sequence[Commit],
     holding: Mapping[str, FileEntry],
-    journal: Journal,
-    people: Mapping[str, Person],
+    journal: ErasureJournal,
+    people: Mapping[str, ErasedPerson],
     result: Erased,
 ) -> None:
     """Write the leaf's files anew, then name them in the commits.
@@ -307,7 +307,7 @@ def _rewrite(
     cache.forget(entry.sha256 for entry in holding.values())
 
 
-def _finish_drops(lake: Lake, journal: Journal, result: Erased) -> None:
+def _finish_drops(lake: Lake, journal: ErasureJournal, result: Erased) -> None:
     """Delete the noted files, except those that a commit still names: their leaf comes again."""
     for note, paths in journal.drops():
         named: set[str] = set()

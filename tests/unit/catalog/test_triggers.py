@@ -12,7 +12,7 @@ import pytest
 from angelia.catalog.checking import happenings
 from angelia.catalog.checking.sense import notices
 from angelia.catalog.documents import Campaign, canonical, check_document, parse_document
-from angelia.catalog.snapshot import Stored, catalog_of
+from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.catalog.validate import Whole
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
@@ -76,7 +76,7 @@ def test_a_document_without_the_new_parts_keeps_its_text() -> None:
 
 def test_no_night_plans_it_and_each_night_scores_it() -> None:
     raws = [POLICY, SHOE, SALE, SALE | {"id": "left", "trigger": LEFT}]
-    catalog = catalog_of([Stored(parse_document(raw), 1) for raw in raws])
+    catalog = catalog_of([StoredDocument(parse_document(raw), 1) for raw in raws])
     assert list(catalog.running([DAY])) == ["sale"]
     assert {each.context.campaign_id for each in candidates(catalog, [DAY])} == {"sale", "left"}
 

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from angelia.audience.bitmaps.bitmaps import EVERYONE
-from angelia.audience.bitmaps.blobs import Row, write_rows
+from angelia.audience.bitmaps.blobs import BitmapRow, write_rows
 from angelia.audience.bitmaps.sets import of_flags
 from angelia.contracts import arrow, dataset
 from angelia.intake.dispatching import sample_night
-from angelia.intake.triggers.run import CLIENT, Report, TriggerRun
+from angelia.intake.triggers.run import CLIENT, TriggerReport, TriggerRun
 from angelia.lake import Lake
 from tests.unit.intake.dispatching import NIGHT, Bench
 
@@ -42,11 +42,11 @@ def index(lake: Lake, people: int = 8, men: Sequence[int] = (7,)) -> None:
     known, man = here < people, np.isin(here, men)
     with lake.attempt("bitmap_index", ds=NIGHT) as attempt:
         rows = [
-            Row(0, EVERYONE, "known", of_flags(known)),
-            Row(0, "gender", "value", of_flags(known & ~man), "f"),
-            Row(0, "gender", "value", of_flags(known & man), "m"),
-            Row(0, "country", "value", of_flags(known & (here % 2 == 0)), "AT"),
-            Row(0, "country", "value", of_flags(known & (here % 2 == 1)), "DE"),
+            BitmapRow(0, EVERYONE, "known", of_flags(known)),
+            BitmapRow(0, "gender", "value", of_flags(known & ~man), "f"),
+            BitmapRow(0, "gender", "value", of_flags(known & man), "m"),
+            BitmapRow(0, "country", "value", of_flags(known & (here % 2 == 0)), "AT"),
+            BitmapRow(0, "country", "value", of_flags(known & (here % 2 == 1)), "DE"),
         ]
         entry = write_rows(lake, "bitmap_index", attempt.folder, rows, blocks=range(1), shards=(0, 0))
         attempt.add(entry)
@@ -79,7 +79,7 @@ def arrive(lake: Lake, *events: tuple[int, str, int], keep: bool = True, name: s
         attempt.publish(params={"n": head.number if head else 0})
 
 
-def run(bench: Bench, at: int) -> Report:
+def run(bench: Bench, at: int) -> TriggerReport:
     """Run the triggers once at an instant."""
     return TriggerRun(bench.lake, bench.engine, lambda: at).run()
 
