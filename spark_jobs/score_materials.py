@@ -76,10 +76,10 @@ class PastDays:
 def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
     """Return the materials of campaigns that run on any of the days, by campaign and material.
 
-    An experiment's arms are included.
+    An experiment's arms are included, and campaigns that events set off: they choose by the night's scores.
     """
     arms = []
-    for name, campaign in catalog.running(days).items():
+    for name, campaign in catalog.running(days, with_triggered=True).items():
         for material in (catalog.materials[identity] for identity in catalog.materials_of(name)):
             if any(material.is_valid_on(day) for day in days):
                 audiences = (
