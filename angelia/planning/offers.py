@@ -72,7 +72,7 @@ def hour_gains(
     facts: MaterialFacts,
     hours: CategoryHours,
 ) -> F64:
-    """Return each material's response at good open hours (`good_hours`) over a mean hour's, (m, k)."""
+    """Return each material's response at its good open hours over a mean hour's, (m, k)."""
     local, quiet, off = night
     may = campaign_hours(terms, campaign, local)
     if not campaign.is_exempt:
