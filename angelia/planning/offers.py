@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from angelia.contracts.ids import uniform
 from angelia.matching import draw, inverse_gap
-from angelia.planning.eligibility import F64, NightHours, Pairs, People, campaign_hours, cells
+from angelia.planning.eligibility import F64, NightHours, Pairs, ShardPeople, campaign_hours, cells
 from angelia.planning.problem import I64, Bools
-from angelia.planning.terms import Campaign, Terms
+from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 
 
@@ -31,7 +31,7 @@ class MaterialFacts:
 
 
 @dataclass(frozen=True)
-class Offer:
+class CampaignOffer:
     """A campaign's candidates: user rows (m,), p(open) by material (m, k); NaN = may not.
 
     `doubt` is how much of each material is still unknown, (k,) in (0, 1]; None = everything.
@@ -51,7 +51,12 @@ Drawn = tuple[I64, F64]  # material number of each candidate (-1 = none), and it
 
 
 def draw_material(
-    terms: Terms, people: People, night: NightHours, offer: Offer, facts: MaterialFacts, hours: CategoryHours
+    terms: Terms,
+    people: ShardPeople,
+    night: NightHours,
+    offer: CampaignOffer,
+    facts: MaterialFacts,
+    hours: CategoryHours,
 ) -> Drawn:
     """Draw each candidate's material by what it earns at the good hours that are open to it."""
     campaign = terms.campaigns[offer.number]
@@ -65,9 +70,9 @@ def draw_material(
 
 def hour_gains(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     night: NightHours,
-    campaign: Campaign,
+    campaign: CampaignTerms,
     user: I64,
     facts: MaterialFacts,
     hours: CategoryHours,
@@ -103,7 +108,11 @@ def good_hours(response: F64, is_open: Bools) -> F64:
 
 
 def gather(
-    terms: Terms, offers: Sequence[Offer], drawn: Sequence[Drawn], facts: MaterialFacts, hours: CategoryHours
+    terms: Terms,
+    offers: Sequence[CampaignOffer],
+    drawn: Sequence[Drawn],
+    facts: MaterialFacts,
+    hours: CategoryHours,
 ) -> tuple[Pairs, list[str | None], F64, pa.BinaryArray]:
     """Return the pairs in user order, and what was drawn for each.
 
@@ -138,8 +147,8 @@ def gather(
 def choice_sets(p_open: F64) -> pa.BinaryArray:
     """Return which materials each draw could choose: bit k is the campaign's k-th material.
 
-    `p_open` is as in `Offer`, (m, k). The first material is the highest bit of the first byte, as DuckDB
-    counts the bits of a BIT; null where there was none to choose.
+    `p_open` is as in `CampaignOffer`, (m, k). The first material is the highest bit of the first byte, as
+    DuckDB counts the bits of a BIT; null where there was none to choose.
     """
     may = ~np.isnan(p_open)
     packed = np.ascontiguousarray(np.packbits(may, axis=1))

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from angelia.planning.eligibility import open_hours
-from angelia.planning.offers import MaterialFacts, Offer, choice_sets, draw_material, good_hours
+from angelia.planning.offers import MaterialFacts, CampaignOffer, choice_sets, draw_material, good_hours
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning.few_people import CAMPAIGN, TERMS, people
 
@@ -46,7 +46,7 @@ def test_the_draw_goes_by_good_open_hours() -> None:
     factor.reshape(3, 2, 24)[0, :, 8:12], factor.reshape(3, 2, 24)[1, :, 19:22] = 3.0, 1.2
     hours = CategoryHours({"morning": 0, "evening": 1}, factor, np.ones((3, 7)))
     facts = MaterialFacts({}, {name: name.split("_")[1] for name in campaign.materials})
-    offer = Offer(0, np.arange(40), np.full((40, 2), 0.1))
+    offer = CampaignOffer(0, np.arange(40), np.full((40, 2), 0.1))
     # The morning is better by far, but closed.
     picked, _ = draw_material(terms, who, open_hours(terms, who), offer, facts, hours)
     assert set(picked.tolist()) == {1}

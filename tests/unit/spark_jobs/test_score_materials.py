@@ -17,7 +17,7 @@ from models.registry import FILES, Registry
 from models.scorer import Scorer, features_json
 from models.train import boost
 from spark_jobs import score_materials
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 from spark_jobs.score_materials import Candidate, candidates, score_shard
 
 DS = "2026-11-14"
