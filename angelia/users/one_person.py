@@ -91,7 +91,7 @@ def _rows_of(file: pq.ParquetFile, group: int, user: str) -> npt.NDArray[np.int6
 
 @dataclass(frozen=True)
 class Footer:
-    """A file's Parquet footer, and which ordinals each of its row groups may hold; None = it has none."""
+    """A file's Parquet footer, and which ordinals each row group may hold (None = none)."""
 
     metadata: pq.FileMetaData
     schema: pa.Schema

@@ -143,7 +143,9 @@ class PersonPage:
 
 
 def lookup(lake: Lake, user: str, footers: Footers | None = None) -> PersonLake:
-    """Return the lake as if only this person lived in it; `footers` are those of earlier look-ups.
+    """Return the lake as if only this person lived in it.
+
+    `footers` are those of earlier look-ups.
 
     Raises:
         NotFound: nobody has this id; the message does not repeat it.
