@@ -155,7 +155,7 @@ class IntakePeople:
 
 
 def expire(engine: Engine, before_us: int) -> Counter[str]:
-    """Delete messages that were accepted, and over, before an instant; return how many rows of each table.
+    """Delete messages that were accepted, and over, before an instant; count rows by table.
 
     What is on its way, or due later, stays whatever its age. Each slice is a transaction: a call that is
     killed is completed by the next one.
@@ -165,13 +165,13 @@ def expire(engine: Engine, before_us: int) -> Counter[str]:
     with answering(engine), engine.connect() as connection:
         clients = connection.execute(sa.select(c.client).distinct()).scalars().all()
     for client in clients:
-        old = sa.select(c.id).where(
+        over = sa.select(c.id).where(
             *(c.client == client, c.id < oldest_id, c.status_us < before_us),
             c.status.not_in(("accepted", "claimed", "queued")),
         )
         # Past its own expiry a message that nobody claimed is over, though nobody marked it.
         lapsed = sa.and_(c.status == "accepted", c.expires_us > 0, c.expires_us < before_us)
-        old = sa.union_all(old, sa.select(c.id).where(c.client == client, c.id < oldest_id, lapsed))
+        old = sa.union_all(over, sa.select(c.id).where(c.client == client, c.id < oldest_id, lapsed))
         while True:
             with answering(engine), writing(engine) as connection:
                 ids = connection.execute(old.limit(_SLICE)).scalars().all()
@@ -183,6 +183,6 @@ def expire(engine: Engine, before_us: int) -> Counter[str]:
             if not ids:
                 break
     with answering(engine), writing(engine) as connection:
-        over = sa.delete(batches).where(batches.c.is_open == 0, batches.c.made_us < before_us)
-        gone[batches.name] += connection.execute(over).rowcount
+        closed = sa.delete(batches).where(batches.c.is_open == 0, batches.c.made_us < before_us)
+        gone[batches.name] += connection.execute(closed).rowcount
     return +gone
