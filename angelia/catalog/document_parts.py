@@ -92,7 +92,7 @@ class FatiguePolicy(DocumentPart):
     """The price of later costs: its weight, and for how long a refused topic counts as lost."""
 
     weight: float = Field(default=1.0, ge=0, le=100)
-    horizon_days: int = Field(default=90, ge=1, le=730)
+    horizon_days: int = Field(default=365, ge=1, le=730)
 
 
 class Variable(DocumentPart):
