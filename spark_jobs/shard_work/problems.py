@@ -212,6 +212,7 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     best = problem.value.max(axis=1, initial=0, where=problem.allowed)
     later = planned.later
     nothing = np.zeros(problem.n_pairs)
+    # `from_pandas`: NaN means "not drawn" in arrays, null in the table.
     return pa.table(
         {
             "user": pa.array(problem.pair_user, pa.int64()),

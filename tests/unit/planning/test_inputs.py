@@ -57,7 +57,7 @@ def terms(
 
 
 @pytest.mark.parametrize(
-    ("found", "history_days", "days"),
+    ("night_terms", "history_days", "days"),
     [
         (terms(), 28, 28),
         (terms({"caps": [{"messages": 9, "days": 60}]}), 28, 60),
@@ -72,8 +72,10 @@ def terms(
         (terms(occurrence={"every": "weekly"}), 1, 9),
     ],
 )
-def test_the_longest_of_caps_repeats_and_history_decides(found: Terms, history_days: int, days: int) -> None:
-    assert days_needed(found, history_days) == days
+def test_the_longest_of_caps_repeats_and_history_decides(
+    night_terms: Terms, history_days: int, days: int
+) -> None:
+    assert days_needed(night_terms, history_days) == days
 
 
 def push(campaign: str, user: int, occurrence: str, at: datetime) -> dict[str, object]:
@@ -116,8 +118,8 @@ def night(lake: Lake) -> Lake:
     return lake
 
 
-def rows(name: str, found: list[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist(found, schema=arrow.schema(dataset(name)))
+def rows(name: str, records: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(records, schema=arrow.schema(dataset(name)))
 
 
 def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:

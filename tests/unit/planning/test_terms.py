@@ -45,15 +45,15 @@ def test_a_minimum_no_plan_can_reach_is_named_and_lowered() -> None:
     assert contradictions(night, night.limits(), np.array([50_000, 9]))[0] == [
         "campaign sale: a minimum of 50,000, but 19,800 messages its channels' hours take"
     ]
-    told, limits = contradictions(
+    lines, limits = contradictions(
         replace(night, campaigns=(replace(wanted, max_per_hour=60), ORDER)),
         replace(night, campaigns=(replace(wanted, max_per_hour=60), ORDER)).limits(),
         reach,
     )
-    assert told == ["campaign sale: a minimum of 50,000, but 1,188 messages its speed limit lets pass"]
+    assert lines == ["campaign sale: a minimum of 50,000, but 1,188 messages its speed limit lets pass"]
     assert limits.least.tolist() == [1188, 0]
-    told, _ = contradictions(night, night.limits(), np.array([100, 9]))
-    assert told == ["campaign sale: a minimum of 50,000, but 100 people it may be sent to in an open hour"]
+    lines, _ = contradictions(night, night.limits(), np.array([100, 9]))
+    assert lines == ["campaign sale: a minimum of 50,000, but 100 people it may be sent to in an open hour"]
     fits = replace(night, campaigns=(replace(wanted, min_messages=100), ORDER))
     assert contradictions(fits, fits.limits(), np.array([100, 9]))[0] == []
 
