@@ -25,6 +25,7 @@ from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behavio
 from models.features import NAMES, Context, Matrix, encode_pairs
 from models.registry import Registry
 from models.scorer import COLUMNS
+from models.taste import LOOK_COLUMNS, PastLooks
 
 TOP = 6  # features shown of a score
 LEAST = 0.005  # log-odds; less moves no score by one part in two hundred
@@ -113,14 +114,19 @@ def _behaviour(
 ) -> Behaviour:
     """Return what the person did up to the night, from the days that its scores cite."""
     night, cited = resident.night, resident.scored_from
-    lake.prefetch(commit for commit in cited if commit.dataset in ("user_days", "user_pushes"))
+    lake.prefetch(commit for commit in cited if commit.dataset in ("user_days", "user_pushes", "user_looks"))
     first = date.fromisoformat(night.ds).toordinal() - (WINDOW_DAYS - 1)
     days = _window(lake, cited, "user_days", ["event_type", "item", "n_events", "hours"], first)
     pushes = _window(lake, cited, "user_pushes", ["kind", "material_id", "sent_ts"], first)
     epoch = first - date(1970, 1, 1).toordinal()
     sent = pushes["sent_ts"].cast(pa.int64()).to_numpy() / DAY_US - epoch
     pushes = pushes.append_column("sent_day", pa.array(sent.astype(np.float64)))
-    return behaviour(days, pushes, category, population, day=WINDOW_DAYS - 1, n=1, users=users)
+    before = None
+    for commit in (commit for commit in cited if commit.dataset == "user_looks"):
+        kept = lake.read(commit, LOOK_COLUMNS)
+        day = date.fromisoformat(commit.partition["ds"]).toordinal() - first
+        before = PastLooks.of(kept, np.unique(kept["ordinal"].to_numpy().astype(np.int64)), day=day)
+    return behaviour(days, pushes, category, population, day=WINDOW_DAYS - 1, n=1, users=users, before=before)
 
 
 def _window(lake: Lake, cited: Sequence[Commit], name: str, columns: list[str], first: int) -> pa.Table:

@@ -244,6 +244,8 @@ class _Answer:
         night = self.night
         if document.id in night.catalog.stopped:
             return "stopped when the night was planned"
+        if document.trigger is not None:
+            return f"set off by {document.trigger.event}, and in no night's plan"
         first = night.terms.start.date()
         if first + timedelta(days=1) < document.start_date:
             return f"begins on {document.start_date}"
