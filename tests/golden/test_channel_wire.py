@@ -31,7 +31,7 @@ from angelia.delivery.channels.twilio import TwilioAdapter
 from angelia.delivery.channels.vivo import VivoAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.delivery.channels.webpush import WebPushAdapter
-from angelia.delivery.channels.wechat import Template
+from angelia.delivery.channels.wechat import WechatTemplate
 from angelia.delivery.channels.wechat_subscribe import subscribe_adapter
 from angelia.delivery.channels.wechat_template import template_adapter
 from angelia.delivery.channels.wecom import WecomAdapter
@@ -67,7 +67,7 @@ BROWSER, SECRET = ec.derive_private_key(7, ec.SECP256R1()), bytes(range(16))
 KEYS = {"p256dh": encode(point_of(BROWSER.public_key())), "auth": encode(SECRET)}
 SUBSCRIPTION = json.dumps({"endpoint": "https://updates.push.services.mozilla.com/wpush/v2/a", "keys": KEYS})
 VAPID = ec.derive_private_key(11, ec.SECP256R1())
-TEMPLATE = Template("bDmywsp2oEHjwAadTGK", "thing1", "keyword2", {"phrase3": "news"})
+TEMPLATE = WechatTemplate("bDmywsp2oEHjwAadTGK", "thing1", "keyword2", {"phrase3": "news"})
 ADAPTERS = {
     "fcm": (FcmAdapter("my-project"), None),
     "apns": (ApnsAdapter("example.shop", lambda: NOW), "0123456789abcdef" * 4),
