@@ -22,7 +22,15 @@ from angelia.intake.database import Unavailable, answering, connect, writing
 from angelia.intake.dispatching.steps import OutcomeStep, note_steps
 from angelia.intake.message import now
 from angelia.intake.store import change, slices
-from angelia.intake.tables import batches, code_uses, codes, messages, sends
+from angelia.intake.tables import (
+    batches,
+    code_uses,
+    codes,
+    messages,
+    sends,
+    trigger_events,
+    trigger_moots,
+)
 
 _DECIDING_S = 10.0  # a dispatcher decides about a batch in less; one that died is taken over later
 _LOOK_S = 0.2
@@ -51,7 +59,7 @@ class IntakePeople:
         """Return those of these people who are named here."""
         named: set[str] = set()
         with answering(self._engine), self._engine.connect() as connection:
-            for table in (messages, sends):
+            for table in (messages, sends, trigger_events, trigger_moots):
                 for part in slices(sorted(users)):
                     query = sa.select(table.c.user_id).where(table.c.user_id.in_(part)).distinct()
                     named |= set(connection.execute(query).scalars())
@@ -63,12 +71,16 @@ class IntakePeople:
             if not self._is_deciding(tombstones):
                 break
             self._sleep(_LOOK_S)
-        changed = {"intake_messages": 0, "intake_sends": 0, "intake_codes": 0}
+        changed = {"intake_messages": 0, "intake_sends": 0, "intake_codes": 0, "intake_trigger_events": 0}
         for user, tombstone in tombstones.items():
             with answering(self._engine), writing(self._engine) as connection:
                 n_messages, n_codes = self._messages(connection, user, tombstone)
                 moved = sa.update(sends).where(sends.c.user_id == user).values(user_id=tombstone)
                 changed["intake_sends"] += connection.execute(moved).rowcount
+                # What waits for its moment sets nothing off any more, and counts nobody needs stand there.
+                connection.execute(sa.delete(trigger_moots).where(trigger_moots.c.user_id == user))
+                gone = sa.delete(trigger_events).where(trigger_events.c.user_id == user)
+                changed["intake_trigger_events"] += connection.execute(gone).rowcount
                 changed["intake_messages"] += n_messages
                 changed["intake_codes"] += n_codes
         if self._engine.dialect.name == "sqlite":

@@ -22,16 +22,20 @@ from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.channels.honor import HonorAdapter
 from angelia.delivery.channels.huawei import HuaweiAdapter
 from angelia.delivery.channels.mail_format import Mailbox
+from angelia.delivery.channels.mandrill import MandrillAdapter
 from angelia.delivery.channels.meizu import MeizuAdapter
 from angelia.delivery.channels.oppo import OppoAdapter
 from angelia.delivery.channels.qq_bot import QqBotAdapter
 from angelia.delivery.channels.ses import SesAdapter
 from angelia.delivery.channels.smtp import SmtpAdapter
+from angelia.delivery.channels.sns import stand_in_publisher
+from angelia.delivery.channels.sns_push import SnsPushAdapter
+from angelia.delivery.channels.sns_sms import SnsSmsAdapter
 from angelia.delivery.channels.twilio import TwilioAdapter
 from angelia.delivery.channels.vivo import VivoAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.delivery.channels.webpush import WebPushAdapter
-from angelia.delivery.channels.wechat import WechatTemplate
+from angelia.delivery.channels.wechat import MessageTemplate
 from angelia.delivery.channels.wechat_subscribe import subscribe_adapter
 from angelia.delivery.channels.wechat_template import template_adapter
 from angelia.delivery.channels.wecom import WecomAdapter
@@ -61,13 +65,13 @@ MESSAGES = {
 }
 
 
-FORMS = ("twilio", "xiaomi", "oppo", "meizu")
+FORMS = ("twilio", "xiaomi", "oppo", "meizu", "sns_sms", "sns_push", "sns_apns")
 NOW = 1_800_000_000.0
 BROWSER, SECRET = ec.derive_private_key(7, ec.SECP256R1()), bytes(range(16))
 KEYS = {"p256dh": encode(point_of(BROWSER.public_key())), "auth": encode(SECRET)}
 SUBSCRIPTION = json.dumps({"endpoint": "https://updates.push.services.mozilla.com/wpush/v2/a", "keys": KEYS})
 VAPID = ec.derive_private_key(11, ec.SECP256R1())
-TEMPLATE = WechatTemplate("bDmywsp2oEHjwAadTGK", "thing1", "keyword2", {"phrase3": "news"})
+TEMPLATE = MessageTemplate("bDmywsp2oEHjwAadTGK", "thing1", "keyword2", {"phrase3": "news"})
 ADAPTERS = {
     "fcm": (FcmAdapter("my-project"), None),
     "apns": (ApnsAdapter("example.shop", lambda: NOW), "0123456789abcdef" * 4),
@@ -104,6 +108,23 @@ ADAPTERS = {
     ),
     "wechat_template": (template_adapter(TEMPLATE, {}), "oSyZp5OBNPBRhG-7BVgWxbiNZmd0"),
     "qq_bot": (QqBotAdapter(), "6836D8522EE75AD3732E75C0D3B6F33A"),
+    "mandrill": (
+        MandrillAdapter(
+            SmtpAdapter(Mailbox("Shop", "news@shop.example"), "https://shop.example/u", b"secret"),
+            "news@shop.example",
+            "md-key",
+        ),
+        "ann@people.example",
+    ),
+    "sns_sms": (SnsSmsAdapter(stand_in_publisher(), sender="Shop"), "+49 (151) 000-0001"),
+    "sns_push": (
+        SnsPushAdapter(stand_in_publisher()),
+        "arn:aws:sns:eu-west-1:123456789012:endpoint/GCM/shop/0f1e",
+    ),
+    "sns_apns": (
+        SnsPushAdapter(stand_in_publisher()),
+        "arn:aws:sns:eu-west-1:123456789012:endpoint/APNS/shop/0f1e",
+    ),
     "meizu": (MeizuAdapter("10000", "secret"), "RA50c6348036344485d01776773577c64740465480a6b"),
 }
 
@@ -130,7 +151,7 @@ def shown(channel: str, request: Request) -> dict[str, Any]:
         ]
     else:
         body = json.loads(request.body)
-    if channel == "ses":
+    if channel in ("ses", "sns_sms", "sns_push", "sns_apns"):
         # Time and signature differ each time, and the sandbox verifies them.
         pairs[:] = [
             [k, v.partition("/")[0] if k == "authorization" else "" if k == "x-amz-date" else v]

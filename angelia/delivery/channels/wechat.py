@@ -58,7 +58,7 @@ OTHER_CHARS = 200
 _OPENID = re.compile(r"[A-Za-z0-9_-]{4,64}")
 
 
-class WechatTemplate(NamedTuple):
+class MessageTemplate(NamedTuple):
     """A template, and which of its fields show what."""
 
     id: str
@@ -71,7 +71,7 @@ class WechatAdapter:
     """Builds messages by one template; `link_of` gives the fields of where a tap leads."""
 
     def __init__(
-        self, path: bytes, template: WechatTemplate, link_of: Callable[[str | None], dict[str, object]]
+        self, path: bytes, template: MessageTemplate, link_of: Callable[[str | None], dict[str, object]]
     ) -> None:
         self._path, self._template, self._link_of = path, template, link_of
         self._headers = ((b"content-type", b"application/json"),)
@@ -102,7 +102,7 @@ class WechatAdapter:
 
 
 def open_template(
-    config: ChannelConfig, adapter: Callable[[WechatTemplate, Mapping[str, object]], WechatAdapter]
+    config: ChannelConfig, adapter: Callable[[MessageTemplate, Mapping[str, object]], WechatAdapter]
 ) -> Provider:
     """Return an app's messages by the template that its file names.
 
@@ -117,7 +117,7 @@ def open_template(
             f"channel {config.channel}: the fields of the template are not named",
             fix='write "fields": {"title": "thing1", "body": "thing2"} into its credentials file',
         )
-    template = WechatTemplate(
+    template = MessageTemplate(
         str(account["template_id"]),
         str(fields["title"]),
         str(fields["body"]),

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 
 from angelia.delivery.channels import wechat
 from angelia.delivery.channels.base import Capabilities, ChannelConfig, Provider, StandIn
-from angelia.delivery.channels.wechat import WechatAdapter, WechatTemplate
+from angelia.delivery.channels.wechat import MessageTemplate, WechatAdapter
 
 BASE_URL, PATH, ERRORS = wechat.BASE_URL, b"/cgi-bin/message/subscribe/send", wechat.ERRORS
 
 
-def subscribe_adapter(template: WechatTemplate, account: Mapping[str, object]) -> WechatAdapter:
+def subscribe_adapter(template: MessageTemplate, account: Mapping[str, object]) -> WechatAdapter:
     """Return what builds subscribe messages by a template."""
     state, language = str(account.get("state") or "formal"), str(account.get("lang") or "zh_CN")
     page = str(account["page"]) if account.get("page") else None
@@ -41,7 +41,7 @@ CAPABILITIES = Capabilities(
 
 def stand_in() -> StandIn:
     """Return subscribe messages without a mini-program, by fields of the longest kind."""
-    template = WechatTemplate("t" * 43, "keyword1", "keyword2", {})
+    template = MessageTemplate("t" * 43, "keyword1", "keyword2", {})
     return StandIn(subscribe_adapter(template, {}), "o" * 28)
 
 

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 
 from angelia.delivery.channels import wechat
 from angelia.delivery.channels.base import Capabilities, ChannelConfig, Provider, StandIn
-from angelia.delivery.channels.wechat import WechatAdapter, WechatTemplate
+from angelia.delivery.channels.wechat import MessageTemplate, WechatAdapter
 
 # Source: developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage, read 2026-11-28.
 BASE_URL, PATH, ERRORS = wechat.BASE_URL, b"/cgi-bin/message/template/send", wechat.ERRORS
 
 
-def template_adapter(template: WechatTemplate, account: Mapping[str, object]) -> WechatAdapter:
+def template_adapter(template: MessageTemplate, account: Mapping[str, object]) -> WechatAdapter:
     """Return what builds template messages by a template."""
     program = account.get("mini_program")
 
@@ -43,7 +43,7 @@ CAPABILITIES = Capabilities(
 
 def stand_in() -> StandIn:
     """Return template messages without an account, by fields of the longest kind."""
-    template = WechatTemplate("t" * 43, "keyword1", "keyword2", {})
+    template = MessageTemplate("t" * 43, "keyword1", "keyword2", {})
     return StandIn(template_adapter(template, {}), "o" * 28)
 
 

@@ -36,6 +36,9 @@ PROVIDERS = {
     "wechat_subscribe": "wechat_subscribe",
     "wechat_template": "wechat_template",
     "qq_bot": "qq_bot",
+    "email_mandrill": "mandrill",
+    "sns_push": "sns_push",
+    "sns_sms": "sns_sms",
 }
 ITEMS = ("camera", "phone", "shoes", "book", "lamp", "kettle", "guitar", "tent")
 

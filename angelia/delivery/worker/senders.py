@@ -30,6 +30,7 @@ PROVIDER_HOSTS = (
     "push.apple.com",
     "twilio.com",
     "amazonaws.com",
+    "mandrillapp.com",
     "huawei.com",
     "xiaomi.com",
     "oppomobile.com",

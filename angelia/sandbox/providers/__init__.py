@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from angelia.sandbox.phones import Phones
+from angelia.sandbox.providers.amazon import SnsSandbox
 from angelia.sandbox.providers.base import ProviderSandbox
+from angelia.sandbox.providers.mandrill import MandrillSandbox
 from angelia.sandbox.providers.phone_makers import HonorSandbox, MeizuSandbox, OppoSandbox, VivoSandbox
 from angelia.sandbox.providers.ses import SesSandbox
 from angelia.sandbox.providers.social import QqBotSandbox, WechatSandbox
@@ -20,6 +22,7 @@ from angelia.sandbox.rules import Rules
 # Names of the account files in the state folder, which are also names of channels.
 ACCOUNTS = (
     "dingtalk",
+    "email_mandrill",
     "email_ses",
     "honor",
     "huawei",
@@ -27,6 +30,8 @@ ACCOUNTS = (
     "oppo",
     "qq_bot",
     "sms",
+    "sns_push",
+    "sns_sms",
     "vivo",
     "webpush",
     "wechat_subscribe",
@@ -53,5 +58,7 @@ def make_all(folder: Path, url: str, phones: Phones, rules: Rules) -> tuple[Prov
         WecomSandbox,
         DingtalkSandbox,
         SesSandbox,
+        SnsSandbox,
+        MandrillSandbox,
     )
     return tuple(kind(folder, url, phones, rules) for kind in kinds)

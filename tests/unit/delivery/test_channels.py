@@ -22,11 +22,15 @@ from angelia.sandbox.phones import Phones
 from angelia.sandbox.server import serve
 from tests.unit.delivery.given import DS, HOUR
 
+ARNS = ("GCM", "APNS")
 ADDRESSES = {
     "apns": lambda n: f"{n:064x}",
     "email": lambda n: f"ann.{n}@people.example",
     "email_ses": lambda n: f"r{n:03d}@people.example",
     "sms": lambda n: f"+49151{n:07d}",
+    "email_mandrill": lambda n: f"r{n:03d}@people.example",
+    "sns_push": lambda n: f"arn:aws:sns:eu-west-1:123456789012:endpoint/{ARNS[n % 2]}/app/r{n:03d}-1",
+    "sns_sms": lambda n: f"+49151{n:07d}",
     "huawei": lambda n: f"r{n:03d}-token",
     "xiaomi": lambda n: f"r{n:03d}-regid",
     "oppo": lambda n: f"r{n:03d}_regid",

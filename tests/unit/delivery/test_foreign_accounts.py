@@ -35,6 +35,9 @@ FOREIGN = {
     "wechat_subscribe": b"",
     "wechat_template": b"",
     "qq_bot": b"QQBot guess",
+    "mandrill": b"",
+    "sns_push": b"",
+    "sns_sms": b"",
 }
 
 
@@ -51,7 +54,7 @@ def front(tmp_path: Path, phones: Phones) -> tuple[providers.ProviderSandbox, ..
 def send(front: tuple[providers.ProviderSandbox, ...], request: Request, path: bytes, token: bytes) -> int:
     headers = (*request.headers, *request.extra, (b"host", b"127.0.0.1:8443"))
     token = next((value for name, value in headers if name == b"authorization"), token)
-    other = next(one for one in front if path.startswith(one.paths))
+    other = next(one for one in front if path.startswith(one.paths) or path in one.posted)
     return other.answer(b"POST", path, token, headers, request.body).status
 
 

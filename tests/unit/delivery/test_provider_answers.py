@@ -78,6 +78,14 @@ ANSWERS: list[tuple[str, int, Any, str, str | None]] = [
     ("meizu", 200, {"code": "200", "value": {"110010": ["p"]}}, "gone", "value.110010"),
     ("meizu", 200, {"code": "110010", "value": ""}, "throttled", "110010"),
     ("meizu", 200, {"code": "1006"}, "halt", "1006"),
+    ("mandrill", 200, [{"status": "queued", "_id": "m"}], "accepted", None),
+    ("mandrill", 200, [{"status": "rejected", "reject_reason": "spam"}], "opted_out", "spam"),
+    ("mandrill", 200, [{"status": "invalid"}], "gone", "invalid"),
+    ("mandrill", 200, [{"status": "novelty"}], "rejected", "novelty"),
+    ("mandrill", 200, [], "ambiguous", "answer_without_code"),
+    ("mandrill", 500, {"status": "error", "name": "Invalid_Key"}, "halt", "Invalid_Key"),
+    ("mandrill", 500, {"status": "error", "name": "ValidationError"}, "rejected", "ValidationError"),
+    ("mandrill", 502, None, "retry", "HTTP_502"),
     ("wechat_subscribe", 200, {"errcode": 0, "errmsg": "ok"}, "accepted", None),
     ("wechat_subscribe", 200, {"errcode": 43101}, "opted_out", "43101"),
     ("wechat_subscribe", 200, {"errcode": 45009}, "halt", "45009"),
@@ -108,6 +116,30 @@ def test_each_answer_has_its_meaning(
     its = stand_in(provider)
     assert its is not None
     verdict = its.adapter.classify(Answer(status, b"" if document is None else json.dumps(document).encode()))
+    assert (verdict.kind, verdict.reason) == (kind, reason)
+
+
+OK = "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>"
+FAILED = "<ErrorResponse><Error><Code>%s</Code></Error><RequestId>1</RequestId></ErrorResponse>"
+SNS_ANSWERS = [
+    ("sns_sms", 200, OK, "accepted", None),
+    ("sns_sms", 200, "<a/>", "ambiguous", "answer_without_code"),
+    ("sns_sms", 404, FAILED % "NotFound", "halt", "NotFound"),
+    ("sns_push", 404, FAILED % "NotFound", "gone", "NotFound"),
+    ("sns_push", 400, FAILED % "EndpointDisabled", "gone", "EndpointDisabled"),
+    ("sns_push", 403, FAILED % "SignatureDoesNotMatch", "halt", "SignatureDoesNotMatch"),
+    ("sns_push", 400, FAILED % "Throttling", "throttled", "Throttling"),
+    ("sns_push", 503, "<html>", "retry", "HTTP_503"),
+]
+
+
+@pytest.mark.parametrize(("provider", "status", "body", "kind", "reason"), SNS_ANSWERS)
+def test_each_answer_in_xml_has_its_meaning(
+    provider: str, status: int, body: str, kind: str, reason: str | None
+) -> None:
+    its = stand_in(provider)
+    assert its is not None
+    verdict = its.adapter.classify(Answer(status, body.encode()))
     assert (verdict.kind, verdict.reason) == (kind, reason)
 
 
@@ -146,6 +178,9 @@ def test_what_is_no_subscription_is_a_bad_address(address: str) -> None:
         ("meizu", "a,b"),
         ("twilio", "0151 1234"),
         ("xiaomi", "a,b"),
+        ("sns_sms", "0151 1234"),
+        ("sns_push", "arn:aws:sns:eu-west-1:123456789012:endpoint/ADM/app/1"),
+        ("sns_push", "arn:aws:sns:eu-west-1:123456789012:topic"),
         ("wechat_subscribe", "o/1"),
         ("qq_bot", "../me"),
         ("wecom", "ann|bob"),
@@ -172,7 +207,7 @@ def test_an_account_that_lacks_something_is_named(provider: str, tmp_path: Path)
 
 
 def test_no_vendor_is_reached_by_a_rehearsal() -> None:
-    for provider in sorted(set(WITH_ACCOUNT) - {"ses_v2", "webpush"}):
+    for provider in sorted(set(WITH_ACCOUNT) - {"ses_v2", "sns_push", "sns_sms", "webpush"}):
         host = import_module(PROVIDERS[provider].__module__).BASE_URL.removeprefix("https://")
         assert any(f".{host}".endswith(f".{name}") for name in PROVIDER_HOSTS), host
 

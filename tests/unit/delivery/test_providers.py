@@ -28,7 +28,7 @@ def rules(*lines: str) -> str:
 
 
 # Whose messages carry no id of ours.
-NAMELESS = ("wecom", "dingtalk", "wechat_subscribe", "wechat_template", "qq_bot")
+NAMELESS = ("wecom", "dingtalk", "wechat_subscribe", "wechat_template", "qq_bot", "sns_sms")
 # Channel -> rules, then the ledger's reasons of the rows that were not accepted.
 FAULTS = {
     "webpush": (
@@ -57,6 +57,33 @@ FAULTS = {
             BUSY % ("+491510000006", 503, "20500"),
         ),
         {"opted_out:21610": 1, "21612": 1},
+    ),
+    "email_mandrill": (
+        rules(
+            RULE % ("r003@", 200, "hard-bounce"),
+            RULE % ("r004@", 200, "unsub"),
+            BUSY % ("r005@", 429, ""),
+            BUSY % ("r006@", 500, "GeneralError"),
+        ),
+        {"gone:hard-bounce": 1, "opted_out:unsub": 1},
+    ),
+    "sns_push": (
+        rules(
+            RULE % ("r003", 400, "EndpointDisabled"),
+            RULE % ("r004", 400, "InvalidParameter"),
+            BUSY % ("r005", 429, "Throttled"),
+            BUSY % ("r006", 500, "InternalError"),
+        ),
+        {"gone:EndpointDisabled": 1, "InvalidParameter": 1},
+    ),
+    "sns_sms": (
+        rules(
+            RULE % ("+491510000003", 400, "OptedOut"),
+            RULE % ("+491510000004", 400, "InvalidParameter"),
+            BUSY % ("+491510000005", 400, "Throttling"),
+            BUSY % ("+491510000006", 503, ""),
+        ),
+        {"opted_out:OptedOut": 1, "InvalidParameter": 1},
     ),
     "huawei": (
         rules(
@@ -174,7 +201,7 @@ def test_each_message_once_and_each_refusal_by_its_code(
     channel: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script, refused = FAULTS[channel]
-    prefix = "+49151000000%d" if channel == "sms" else "r00%d"
+    prefix = "+49151000000%d" if channel in ("sms", "sns_sms") else "r00%d"
     result, phones = run(lake, tmp_path, channel, monkeypatch, script + UNSEEN % (prefix % 7, prefix % 8))
     # Where the connection breaks within an exchange of HTTP/1.1, nobody knows whether the message was taken.
     assert reasons(lake) == {None: 196, "no_answer": 2, **refused}

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from angelia import cli
 from angelia.intake import erasing
-from angelia.intake.codes import Made
+from angelia.intake.codes import MadeCode
 from angelia.intake.database import connect
 from angelia.intake.erasing import IntakePeople
 from angelia.intake.message import Draft, now, parse_message
@@ -80,7 +80,7 @@ def test_codes_of_an_erased_person_end(bench: Bench, draft: Any) -> None:
         60_000_000,
         "1.2.3.4",
     )
-    assert isinstance(made, Made)
+    assert isinstance(made, MadeCode)
     changed = IntakePeople(bench.engine).erase({WHO: "erased-1"})
     assert changed["intake_codes"] == 1
     with bench.engine.connect() as connection:
