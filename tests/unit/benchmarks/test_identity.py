@@ -1,4 +1,4 @@
-"""A plan has the same bytes whatever its shards, what it reads the same on another processor."""
+"""A plan has the same bytes whatever its shards and its processor."""
 
 from benchmarks.identity import SHARD_BITS, sums
 from benchmarks.measured.identity import arithmetic, plan
