@@ -280,6 +280,28 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
         raise typer.Exit(PARTIAL)
 
 
+@intake.command("expire")
+def intake_expire(
+    older_than: Annotated[
+        int,
+        typer.Option("--older-than", min=100, metavar="DAYS", help="Days that messages are kept at least."),
+    ] = 400,
+    as_json: JsonFlag = False,
+) -> None:
+    """Delete messages that have been over for long.
+
+    Their steps, keys of repetition and codes go with them.
+    A hundred days are the least: caps look back up to 90. What is due later stays, whatever its age.
+    """
+    from angelia.intake.database import connect
+    from angelia.intake.erasing import expire
+    from angelia.intake.message import now
+
+    gone = expire(connect(load_settings().intake_url()), now() - older_than * 86_400_000_000)
+    lines = [f"{table:<20} {number:>12,}" for table, number in sorted(gone.items())]
+    emit({"deleted": dict(sorted(gone.items()))}, lines or ["nothing is that old"], as_json)
+
+
 @intake_keys.command("make")
 def intake_keys_make(
     client: Annotated[str, typer.Option("--client", help="Whose key: small letters, digits, - and _.")],
