@@ -238,6 +238,18 @@ def _countries() -> frozenset[str]:
     return frozenset(holidays.list_supported_countries(include_aliases=False))
 
 
+def unique_clocks(
+    timezones: Sequence[str], countries: Sequence[str | None]
+) -> tuple[list[tuple[str, str | None]], npt.NDArray[np.int64]]:
+    """Return the different timezones with countries, and each user's among them, (n,)."""
+    position: dict[tuple[str, str | None], int] = {}
+    pairs = zip(timezones, countries, strict=True)
+    group = np.fromiter(
+        (position.setdefault(pair, len(position)) for pair in pairs), dtype=np.int64, count=len(timezones)
+    )
+    return list(position), group
+
+
 def _unique_zones(timezones: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
     position: dict[str, int] = {}
     zone_of = np.fromiter(

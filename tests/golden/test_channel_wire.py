@@ -165,11 +165,11 @@ def shown(channel: str, request: Request) -> dict[str, Any]:
 def test_requests(channel: str, name: str) -> None:
     adapter, address = ADAPTERS[channel]
     message = MESSAGES[name]
-    found = shown(
+    requests = shown(
         channel, adapter.build_request(message if address is None else message._replace(address=address))
     )
     path = GOLDEN / channel / f"{name}.json"
     if WRITE_GOLDEN:
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    assert found == json.loads(path.read_text())
+        path.write_text(json.dumps(requests, indent=1, ensure_ascii=False) + "\n")
+    assert requests == json.loads(path.read_text())

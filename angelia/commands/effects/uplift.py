@@ -91,6 +91,7 @@ def uplift(
         kept = _keep(lake, people, model, name, size, facts)
     result = facts | {"list": name if kept else None, "commit": kept.ref if kept else None}
     emit(result, _lines(facts, read_out, kept, name), as_json)
+    # After the figures: they are what the operator decides by whether to give --force.
     if name is not None and kept is None:
         raise GateClosed(
             "the order of the people may be chance: the Qini's interval holds zero; no list was written",

@@ -86,11 +86,11 @@ def run(
 
 def reasons(lake: Lake) -> dict[str, int]:
     """Count the ledger's reasons."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for leaf in lake.partitions("delivery_ledger", ds=DS):
         for reason in lake.read(lake.require("delivery_ledger", **leaf))["reason"].to_pylist():
-            found[reason] = found.get(reason, 0) + 1
-    return found
+            counts[reason] = counts.get(reason, 0) + 1
+    return counts
 
 
 @pytest.mark.parametrize("channel", ["apns", "email", "webhook"])
