@@ -1,4 +1,4 @@
-"""Many rows in one request, for providers that take messages of their own for many addresses at once.
+"""Many rows in one request, for providers that take several messages at once.
 
 It stands where a transport does, so nothing else knows of it: each row is submitted by itself and answered by
 itself. What cannot have been seen, or may have been, holds for every row of the request.

@@ -1,4 +1,4 @@
-"""OPPO's unicast in batches: up to 1,000 messages of their own in a request, an outcome for each.
+"""OPPO's unicast in batches: up to 1,000 messages in a request, an outcome for each.
 
 Grain: one message; each has its own device, texts and dispatch id, so nothing is lost to company. Source:
 OPPO's page "unicast" (open.oppomobile.com/new/developmentDoc, id=11239, as stored), read 2026-11-28.
