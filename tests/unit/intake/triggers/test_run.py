@@ -238,3 +238,16 @@ def test_events_nobody_can_believe_are_counted(shop: Bench) -> None:
     arrive(shop.lake, (0, "cart", T + 24 * 60 * MINUTE))
     assert run(shop, T).dropped == {"in_the_future": 1}
     assert run(shop, T).dropped == {}
+
+
+def test_without_triggers_nothing_fails_before_a_night(bench: Bench) -> None:
+    assert run(bench, T).to_json() | {"seconds": 0} == {
+        "new_events": 0,
+        "outcomes": {},
+        "dropped": {},
+        "problems": [],
+        "seconds": 0,
+    }
+    bench.night()  # no campaign of it waits for events, and there is no index
+    arrive(bench.lake, (0, "cart", T))
+    assert run(bench, T).events == 0
