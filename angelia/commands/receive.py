@@ -288,8 +288,9 @@ def intake_expire(
     ] = 400,
     as_json: JsonFlag = False,
 ) -> None:
-    """Delete messages that have been over for long, with their steps, keys of repetition and codes.
+    """Delete messages that have been over for long.
 
+    Their steps, keys of repetition and codes go with them.
     A hundred days are the least: caps look back up to 90. What is due later stays, whatever its age.
     """
     from angelia.intake.database import connect

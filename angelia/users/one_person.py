@@ -91,7 +91,10 @@ def _rows_of(file: pq.ParquetFile, group: int, user: str) -> npt.NDArray[np.int6
 
 @dataclass(frozen=True)
 class Footer:
-    """A file's Parquet footer, and which ordinals each of its row groups may hold; None = it has none."""
+    """A file's Parquet footer, and which ordinals each of its row groups may hold.
+
+    Of a file without ordinals the bounds are None.
+    """
 
     metadata: pq.FileMetaData
     schema: pa.Schema
@@ -116,7 +119,7 @@ class Footer:
 
 
 class Footers:
-    """Footers of the files read last: immutable, and half of what it costs to read one person's rows."""
+    """Footers of the files that were read last; files never change, so neither do they."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -139,7 +142,7 @@ class Footers:
 
 
 def _bounds(statistics: pq.Statistics | None) -> tuple[int, int]:
-    """Return the least and the greatest ordinal of a row group, or bounds that every ordinal is within."""
+    """Return the least and the greatest ordinal that a row group may hold."""
     if statistics is None or not statistics.has_min_max:
         return 0, _MOST
     low, high = _unsigned(statistics.min), _unsigned(statistics.max)

@@ -143,7 +143,12 @@ class PersonPage:
 
 
 def lookup(lake: Lake, user: str, footers: Footers | None = None) -> PersonLake:
-    """Return the lake as if only this person lived in it; `footers` are those of earlier look-ups.
+    """Return the lake as if only this person lived in it.
+
+    Args:
+        lake: main.
+        user: their id.
+        footers: those of files that earlier look-ups opened.
 
     Raises:
         NotFound: nobody has this id; the message does not repeat it.

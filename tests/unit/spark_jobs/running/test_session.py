@@ -14,15 +14,9 @@ from pyspark.errors import PythonException
 
 from angelia.config import load_settings
 from angelia.contracts import arrow, dataset
-<<<<<<< HEAD:tests/unit/spark_jobs/running/test_session.py
-from angelia.errors import InvalidInput
-from spark_jobs.running.reading import read_dataset
-from spark_jobs.running.session import fix_in_traceback, run_job
-=======
 from angelia.errors import AngeliaError, InvalidInput
-from spark_jobs._reading import read_dataset
-from spark_jobs._session import driver_host, fix_in_traceback, from_executor, run_job
->>>>>>> u-h14:tests/unit/spark_jobs/test_session.py
+from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.session import driver_host, fix_in_traceback, from_executor, run_job
 
 DS = "2026-11-14"
 PROJECT = Path(__file__).resolve().parents[4]
