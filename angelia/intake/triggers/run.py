@@ -100,7 +100,7 @@ class TriggerRun:
         return self.report
 
     def _has_work(self) -> bool:
-        """Say whether a campaign waits for events, or events wait for what became of their campaign."""
+        """Say whether a campaign waits for events, or events for a campaign that is gone."""
         days = [leaf["ds"] for leaf in self._lake.partitions("catalog_snapshot")]
         # Before the first night nothing can be set off, and nobody asked for anything that fails.
         if not days:
