@@ -25,8 +25,8 @@ from angelia.catalog.document_parts import (
     Day,
     Document,
     Explore,
-    Fatigue,
-    Holdout,
+    FatiguePolicy,
+    HoldoutPolicy,
     Id,
     Ids,
     Locale,
@@ -59,9 +59,9 @@ class Policy(Document):
     caps: Caps = ()
     min_gap_hours: int = Field(0, ge=0, le=168)
     quiet_hours: QuietHours | None = None
-    holdout: Holdout
+    holdout: HoldoutPolicy
     explore: Explore
-    fatigue: Fatigue = Fatigue()
+    fatigue: FatiguePolicy = FatiguePolicy()
     salt: Salt
 
 

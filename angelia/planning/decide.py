@@ -8,7 +8,7 @@ the answers. A night holds what its people hold; a lost shard is made again from
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -36,10 +36,11 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Night:
+class ShardRounds:
     """One shard on its way through the rounds.
 
     `held` is what finished rounds left, `offered` what the open one adds, `refused` who was ever refused.
+    `asked` and `regret`: the offered pairs that a full limit may refuse, and what each refusal costs, (r,).
     """
 
     problem: Problem
@@ -47,15 +48,18 @@ class Night:
     held: Choice
     offered: Choice
     refused: Bools
+    asked: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    regret: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
-    def of(cls, problem: Problem, limits: Limits, drawn: Choice | None = None) -> Night:
+    def of(cls, problem: Problem, limits: Limits, drawn: Choice | None = None) -> ShardRounds:
         """Lay a problem out; `drawn` messages have reserved capacity and are never refused."""
         drawn = Choice.none(problem.n_pairs) if drawn is None else drawn
         return cls(problem, pack(problem, limits), drawn, drawn, np.zeros(problem.n_pairs, bool))
 
 
-Step = Callable[[Night], tuple[dict[str, Any], Night]]  # a JSON-ready answer, and the night after it
+# A JSON-ready answer, and the shard after it.
+Step = Callable[[ShardRounds], tuple[dict[str, Any], ShardRounds]]
 Run = Callable[[Step], list[dict[str, Any]]]
 
 
@@ -79,7 +83,7 @@ class Solved:
 
 
 @dataclass(frozen=True)
-class Offer:
+class RoundOffer:
     """What everybody is offered: prices, tilted or not, and what takes nobody any more."""
 
     limits: Limits
@@ -87,7 +91,7 @@ class Offer:
     tilt: Tilt | None
     closed: tuple[int, ...] = ()
 
-    def to(self, night: Night, people: Bools | None = None) -> Choice:
+    def to(self, night: ShardRounds, people: Bools | None = None) -> Choice:
         """Return what people choose beside what they hold.
 
         `people`, (n,), leaves the others as they are.
@@ -98,12 +102,12 @@ class Offer:
         )
 
 
-def measure(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
+def measure(offer: RoundOffer, night: ShardRounds) -> tuple[dict[str, Any], ShardRounds]:
     """Answer what people want."""
     return {"used": usage(night.problem, offer.limits, offer.to(night)).tolist()}, night
 
 
-def make(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
+def make(offer: RoundOffer, night: ShardRounds) -> tuple[dict[str, Any], ShardRounds]:
     """Make the first offer; answer what it uses, and people's part of the bound."""
     bound = bound_of(night.problem, offer.limits, offer.prices, night.packed)
     answer, after = _offered(offer, night, None)
@@ -111,28 +115,32 @@ def make(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
 
 
 def rank(
-    offer: Offer, exceeded: Sequence[int], closed: Sequence[int], night: Night
-) -> tuple[dict[str, Any], Night]:
+    offer: RoundOffer, exceeded: Sequence[int], closed: Sequence[int], night: ShardRounds
+) -> tuple[dict[str, Any], ShardRounds]:
     """Answer, by exceeded constraint, what the refusal of offered messages would cost."""
-    over = _mask(offer.limits, exceeded)
-    rows, regret = _regrets(offer, over, closed, night)
-    return {"ranks": histogram(night.problem, offer.limits, night.offered, rows, regret, over)}, night
+    over, after = _mask(offer.limits, exceeded), _mask(offer.limits, closed)
+    rows, regret = regrets(
+        night.problem, offer.limits, offer.prices, night.offered, over, after, night.held, night.packed,
+        offer.tilt,
+    )  # fmt: skip
+    answer = {"ranks": histogram(night.problem, offer.limits, night.offered, rows, regret, over)}
+    return answer, replace(night, asked=rows, regret=regret)
 
 
 def admit(
-    offer: Offer, finished: Round, following: Offer | None, night: Night
-) -> tuple[dict[str, Any], Night]:
+    offer: RoundOffer, finished: Round, following: RoundOffer | None, night: ShardRounds
+) -> tuple[dict[str, Any], ShardRounds]:
     """Keep of an offer what the cut-offs admit, and make the following offer on top.
 
     At the same prices only those who were refused choose anew: less is open, so others keep to their choice.
     """
     limits, problem = offer.limits, night.problem
-    rows, regret = _regrets(offer, _mask(limits, finished.cuts), finished.closed, night)
-    gone = rows[~admitted(problem, limits, night.offered, rows, regret, finished.cuts)]
+    stays = admitted(problem, limits, night.offered, night.asked, night.regret, finished.cuts)
+    gone = night.asked[~stays]
     keep, refused = night.offered.slot >= 0, night.refused.copy()
     keep[gone], refused[gone] = False, True
     held = night.offered.where(keep)
-    after = replace(night, held=held, offered=held, refused=refused)
+    after = ShardRounds(problem, night.packed, held, held, refused)
     if following is None:
         return {"held": usage(problem, limits, held).tolist()}, after
     people = None
@@ -142,20 +150,12 @@ def admit(
     return _offered(following, after, people)
 
 
-def _offered(offer: Offer, night: Night, people: Bools | None) -> tuple[dict[str, Any], Night]:
+def _offered(
+    offer: RoundOffer, night: ShardRounds, people: Bools | None
+) -> tuple[dict[str, Any], ShardRounds]:
     choice = offer.to(night, people)
     held, used = (usage(night.problem, offer.limits, each).tolist() for each in (night.held, choice))
     return {"held": held, "used": used}, replace(night, offered=choice)
-
-
-def _regrets(offer: Offer, exceeded: Bools, closed: Iterable[int], night: Night) -> tuple[I64, I64]:
-    if not exceeded.any():
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    after = _mask(offer.limits, closed)
-    return regrets(
-        night.problem, offer.limits, offer.prices, night.offered, exceeded, after, night.held, night.packed,
-        offer.tilt,
-    )  # fmt: skip
 
 
 def _mask(limits: Limits, numbers: Iterable[int]) -> Bools:
@@ -217,9 +217,9 @@ def solve(
     return Solved(prices, tuple(rounds), people + reached.worth_of(prices), used)
 
 
-def _discounted(limits: Limits, prices: I64, tilt: Tilt, share: float) -> Offer:
+def _discounted(limits: Limits, prices: I64, tilt: Tilt, share: float) -> RoundOffer:
     now = np.rint(prices * share).astype(np.int64)
-    return Offer(limits, now, tilt if now.any() else None)
+    return RoundOffer(limits, now, tilt if now.any() else None)
 
 
 def _prices(
@@ -234,7 +234,7 @@ def _prices(
     packed, tilt = pack(sample, limits), tilt_of(sample)
     prices = fit_prices(sample, limits, scale, start=start, packed=packed)
     for correction in range(CORRECTIONS if scale > 1.0 else 0):
-        used = _total(run(partial(measure, Offer(limits, prices, tilt))), "used", limits)
+        used = _total(run(partial(measure, RoundOffer(limits, prices, tilt))), "used", limits)
         excess = np.maximum(used - limits.flat(), 0).sum() / max(used.sum(), 1)
         priced = f"{np.count_nonzero(prices)} of {len(prices)} limits priced"
         report(f"prices {correction + 1}: {priced}, {100 * excess:.1f} % wanted beyond them")
@@ -248,7 +248,7 @@ def _prices(
 class InMemory:
     """Shards in this process: what `solve` runs its steps on."""
 
-    nights: list[Night]
+    nights: list[ShardRounds]
 
     def __call__(self, step: Step) -> list[dict[str, Any]]:
         """Do a step on every shard and return the answers."""
@@ -264,6 +264,6 @@ def solve_here(
 
     Prices are fitted to all its people.
     """
-    run = InMemory([Night.of(problem, limits, drawn)])
+    run = InMemory([ShardRounds.of(problem, limits, drawn)])
     solved = solve(run, limits, problem, 1.0, start=start)
     return solved, run.nights[0].held

@@ -11,6 +11,7 @@ import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +19,26 @@ import numpy.typing as npt
 from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
+from angelia.planning.before import Past, already_sent, lower_for_vendors, room_for, too_near
 from angelia.planning.later import Fatigue, LaterCosts, later_costs
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
-from angelia.planning.terms import Campaign, Cap, Terms
+from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
-from angelia.timing.local_time import LocalHours, in_hours, in_quiet, is_day_off, local_grid
+from angelia.timing.local_time import (
+    LocalHours,
+    in_hours,
+    in_quiet,
+    is_day_off,
+    local_grid,
+    unique_clocks,
+)
 
 F64 = npt.NDArray[np.float64]
 OPEN = "open"
 
 
 @dataclass(frozen=True)
-class People:
+class ShardPeople:
     """One shard's users; lists and arrays have length n and the same order.
 
     `workday` and `day_off` are the response curves over local hours, (n, 24); `channels` says which of the
@@ -49,18 +58,15 @@ class People:
     workday: F64
     day_off: F64
 
+    @cached_property
+    def curves(self) -> F64:
+        """The response curves by cell, (n, 48): a workday's hours, then a day off's."""
+        return np.hstack([self.workday, self.day_off])
 
-@dataclass(frozen=True)
-class Past:
-    """Messages already sent or pending, by user row.
-
-    `hours` are relative to the plan's start, `message_id` is the once-only key.
-    """
-
-    user: I64
-    campaign: list[str]
-    hours: F64
-    message_id: list[str]
+    @cached_property
+    def clocks(self) -> tuple[list[tuple[str, str | None]], I64]:
+        """The different timezones with countries, and each person's among them, (n,)."""
+        return unique_clocks(self.timezone, self.country)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltShard:
     """A shard's problem, each pair's outcome and arm, and what its message costs later."""
 
     problem: Problem
@@ -90,40 +96,31 @@ class Built:
     later: LaterCosts | None
 
 
-def room_for(
-    caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: Bools | None = None
-) -> npt.NDArray[np.int16]:
-    """Return how many messages the caps leave each user at each slot, (n, h).
-
-    Windows slide and are read at the slot's first instant.
-    """
-    room = np.full((n_users, n_slots), np.iinfo(np.int16).max, np.int16)
-    user, hours = (past.user, past.hours) if keep is None else (past.user[keep], past.hours[keep])
-    for cap in caps:
-        # A message counts in the slots that begin less than the window after it: the first so many.
-        n_counted = np.clip(np.ceil(hours + 24 * cap.days), 0, n_slots).astype(np.int64)
-        ends = np.bincount(user * (n_slots + 1) + n_counted, minlength=n_users * (n_slots + 1))
-        later = np.cumsum(ends.reshape(n_users, n_slots + 1)[:, :0:-1], axis=1)[:, ::-1]
-        room = np.minimum(room, (cap.messages - later).astype(np.int16))
-    return room
-
-
 NightHours = tuple[LocalHours, Bools, Bools]
 
 
-def open_hours(terms: Terms, people: People) -> NightHours:
+def open_hours(terms: Terms, people: ShardPeople) -> NightHours:
     """Return each user's slots in local time, which are quiet, and which on a day off.
 
     All (n, h).
     """
-    local = local_grid(people.timezone, terms.slots())
+    (local, quiet, off), clock = clock_hours(terms, people)
+    mine = LocalHours(local.hour[clock], local.date[clock], local.weekday[clock], local.is_repeat[clock])
+    return mine, quiet[clock], off[clock]
+
+
+def clock_hours(terms: Terms, people: ShardPeople) -> tuple[NightHours, I64]:
+    """Return what `open_hours` does by clock, (g, h), and each user's clock, (n,)."""
+    clocks, clock = people.clocks
+    zones = [zone for zone, _ in clocks]
+    local = local_grid(zones, terms.slots())
     quiet = np.zeros(local.hour.shape, bool)
     if terms.quiet is not None:
         quiet = in_quiet(local.hour, *terms.quiet)
         # In half-hour zones a UTC hour ends in the next local hour: both must be awake.
-        broken = _has_broken_hours(people.timezone, terms.start)[:, None]
+        broken = _has_broken_hours(zones, terms.start)[:, None]
         quiet |= broken & in_quiet((local.hour + 1) % 24, *terms.quiet)
-    return local, quiet, is_day_off(local.date, people.country)
+    return (local, quiet, is_day_off(local.date, [country for _, country in clocks])), clock
 
 
 def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
@@ -142,17 +139,23 @@ def cells(local: LocalHours, off: Bools) -> I64:
     return np.asarray(local.hour.astype(np.int64) + 24 * off)
 
 
-def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
-    """Return the probability that a message of each pair is opened, by slot, (m, h)."""
+def slot_chance(
+    people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools, clock: I64 | None = None
+) -> F64:
+    """Return the probability that a message of each pair is opened, by slot, (m, h).
+
+    `local` and `off` are by person, or by clock where `clock` names each person's, (n,).
+    """
     cell, weekday = cells(local, off), local.weekday.astype(np.int64)
-    curve = np.take_along_axis(np.hstack([people.workday, people.day_off]), cell, 1)
-    factor = pairs.hours.at(pairs.category[:, None], cell[pairs.user], weekday[pairs.user])
-    return np.clip(pairs.p_open[:, None] * curve[pairs.user] * factor, 0.0, 1.0)
+    own = pairs.user if clock is None else clock[pairs.user]
+    curve = people.curves[pairs.user[:, None], cell[own]]
+    factor = pairs.hours.of_clocks(pairs.category, own, cell, weekday)
+    return np.clip(pairs.p_open[:, None] * curve * factor, 0.0, 1.0)
 
 
 def build(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     pairs: Pairs,
     past: Past,
     chance: F64 | None = None,
@@ -169,25 +172,25 @@ def build(
 
 def assemble(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     pairs: Pairs,
     past: Past,
     chance: F64 | None = None,
     ids: Sequence[str] | None = None,
-) -> Built:
+) -> BuiltShard:
     """Return what `build` does, and what a message of each pair costs later."""
     n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
     ids = message_ids(terms, people, pairs) if ids is None else ids
     # Numbers, since comparing texts of millions of pairs a dozen times takes longer than all else.
     reached, names = np.zeros(m, np.int8), [OPEN]
     arm = np.full(m, None, object)
-    local, quiet, off = open_hours(terms, people)
+    (local, quiet, off), clock = clock_hours(terms, people)
     number = {campaign.id: k for k, campaign in enumerate(terms.campaigns)}
     past_campaign = np.array([number.get(name, -1) for name in past.campaign], np.int64)
     past_ids = np.array(past.message_id, object)
     marketing = ~np.isin(past_campaign, [k for k, c in enumerate(terms.campaigns) if c.is_exempt])
     room = room_for(terms.caps, past, n, h, marketing)
-    _vendor_room(terms, people, past, marketing, room)
+    lower_for_vendors(terms.channels, people.vendor, past, marketing, room)
     blocked = too_near(past, marketing, n, h, terms.gap_hours)
     global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
 
@@ -207,9 +210,9 @@ def assemble(
         if campaign.arms:
             arm_number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
             arm[rows] = np.array([a.name for a in campaign.arms], object)[arm_number]
-        hours = campaign_hours(terms, campaign, local)[users]
+        hours = campaign_hours(terms, campaign, local)[clock[users]]
         if not campaign.is_exempt:
-            hours &= ~quiet[users] & ~blocked[users]
+            hours &= ~quiet[clock[users]] & ~blocked[users]
         own = past_campaign == k
         capped = (
             (room_for(campaign.caps, past, n, h, own) < 1)[users]
@@ -217,7 +220,7 @@ def assemble(
             else np.zeros((len(rows), h), bool)
         )
         no_room = (room < 1)[users] if not campaign.is_exempt else np.zeros((len(rows), h), bool)
-        sent = _already_sent([ids[row] for row in rows.tolist()], users, past.user[own], past_ids[own])
+        sent = already_sent([ids[row] for row in rows.tolist()], users, past.user[own], past_ids[own])
         reasons = [
             (outcomes.SUPPRESSED, people.is_suppressed[users]),
             (
@@ -246,7 +249,7 @@ def assemble(
         allowed[rows] = hours & ~capped
     allowed &= (reached == 0)[:, None]
     if chance is None:
-        chance = slot_chance(people, pairs, local, off)
+        chance = slot_chance(people, pairs, local, off, clock)
     worth = weight[:, None] * chance
     later = None
     if pairs.fatigue is not None and terms.fatigue_weight:
@@ -272,10 +275,10 @@ def assemble(
         room=np.maximum(room, 0),
         tie=_ties(terms, people, pairs),
     )
-    return Built(problem, np.array(names, object)[reached], arm, later)
+    return BuiltShard(problem, np.array(names, object)[reached], arm, later)
 
 
-def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
+def message_ids(terms: Terms, people: ShardPeople, pairs: Pairs) -> list[str]:
     """Return each pair's once-only key, (m,)."""
     known = [(campaign.id, campaign.occurrence) for campaign in terms.campaigns]
     each = zip(pairs.user.tolist(), pairs.campaign.tolist(), strict=True)
@@ -283,7 +286,7 @@ def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
 
 
 def draw_slots(
-    terms: Terms, people: People, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
+    terms: Terms, people: ShardPeople, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
 ) -> tuple[Choice, F64]:
     """Return the exploration stratum's messages and their slot propensity, (m,).
 
@@ -338,11 +341,10 @@ def thin_drawn(
     ), dropped
 
 
-def campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools:
+def campaign_hours(terms: Terms, campaign: CampaignTerms, local: LocalHours) -> Bools:
     """Return which slots a campaign may use by every user's own clock, (n, h)."""
-    days = (local.date >= np.datetime64(campaign.start_date)) & (
-        local.date <= np.datetime64(campaign.end_date)
-    )
+    days = local.date >= np.datetime64(campaign.start_date)
+    days &= local.date <= np.datetime64(campaign.end_date)
     if campaign.weekdays:
         days = days & np.isin(local.weekday, list(campaign.weekdays))
     if campaign.send_window is not None:
@@ -351,48 +353,7 @@ def campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools
     return np.asarray(days)
 
 
-def too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
-    """Return which slots lie less than the gap from a message already sent or pending, (n, h)."""
-    near = np.zeros((n, h), bool)
-    recent = np.flatnonzero(keep & (past.hours > -gap))
-    # A slot's hour is [t, t + 1): the whole of it must lie `gap` away.
-    close = (np.arange(h)[None, :] - past.hours[recent][:, None] < gap) & (
-        past.hours[recent][:, None] - np.arange(h)[None, :] < gap + 1
-    )
-    np.logical_or.at(near, past.user[recent], close)
-    return near
-
-
-def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: npt.NDArray[np.int16]) -> None:
-    """Lower the room of users whose phone maker limits marketing messages a day.
-
-    The lowest limit over the night's channels counts.
-    """
-    limits: dict[str, int] = {}
-    for channel in terms.channels:
-        for vendor, most in channel.max_per_vendor_day:
-            limits[vendor] = min(most, limits.get(vendor, most))
-    for vendor, most in limits.items():
-        rows = np.array([name == vendor for name in people.vendor], bool)
-        if rows.any():
-            room[rows] = np.minimum(
-                room[rows], room_for((Cap(most, 1),), past, len(people.user_id), room.shape[1], keep)[rows]
-            )
-
-
-def _already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: npt.NDArray[np.object_]) -> Bools:
-    """Return which users already got, or are about to get, this occurrence, by its key.
-
-    `past_user` and `past_ids` are the campaign's own past messages.
-    """
-    sent, keys = np.zeros(len(users), bool), set(past_ids.tolist())
-    # Only those who ever got one of its messages can have got this one.
-    for row in np.flatnonzero(np.isin(users, past_user)).tolist():
-        sent[row] = ids[row] in keys
-    return sent
-
-
-def _ties(terms: Terms, people: People, pairs: Pairs) -> npt.NDArray[np.uint64]:
+def _ties(terms: Terms, people: ShardPeople, pairs: Pairs) -> npt.NDArray[np.uint64]:
     ties = np.zeros(len(pairs.user), np.uint64)
     for k, campaign in enumerate(terms.campaigns):
         rows = pairs.campaign == k

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from angelia.contracts.ids import uniform
 from angelia.matching import draw, inverse_gap
-from angelia.planning.eligibility import F64, NightHours, Pairs, People, campaign_hours, cells
+from angelia.planning.eligibility import F64, NightHours, Pairs, ShardPeople, campaign_hours, cells
 from angelia.planning.problem import I64
-from angelia.planning.terms import Campaign, Terms
+from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 
 
@@ -31,7 +31,7 @@ class MaterialFacts:
 
 
 @dataclass(frozen=True)
-class Offer:
+class CampaignOffer:
     """A campaign's candidates: user rows (m,), p(open) by material (m, k); NaN = may not.
 
     `doubt` is how much of each material is still unknown, (k,) in (0, 1]; None = everything.
@@ -47,11 +47,20 @@ Drawn = tuple[I64, F64]  # material number of each candidate (-1 = none), and it
 
 
 def draw_material(
-    terms: Terms, people: People, night: NightHours, offer: Offer, facts: MaterialFacts, hours: CategoryHours
+    terms: Terms,
+    people: ShardPeople,
+    night: NightHours,
+    offer: CampaignOffer,
+    facts: MaterialFacts,
+    hours: CategoryHours,
+    clock: I64 | None = None,
 ) -> Drawn:
-    """Draw each candidate's material by what it earns at the best hour that is open to it."""
+    """Draw each candidate's material by what it earns at the best hour that is open to it.
+
+    `night` is by person, or by clock where `clock` names each person's, (n,).
+    """
     campaign = terms.campaigns[offer.number]
-    worth = offer.p_open * best_hours(terms, people, night, campaign, offer.user, facts, hours)
+    worth = offer.p_open * best_hours(terms, people, night, campaign, offer.user, facts, hours, clock)
     probability = inverse_gap(worth, terms.epsilon, offer.doubt)
     lot = uniform(people.keys[offer.user], terms.salt, campaign.id, campaign.occurrence, "material")
     picked = draw(probability, lot)
@@ -61,32 +70,37 @@ def draw_material(
 
 def best_hours(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     night: NightHours,
-    campaign: Campaign,
+    campaign: CampaignTerms,
     user: I64,
     facts: MaterialFacts,
     hours: CategoryHours,
+    clock: I64 | None = None,
 ) -> F64:
-    """Return each material's response at the best open hour over a mean hour's, (m, k)."""
+    """Return each material's response at the best open hour over a mean hour's, (m, k).
+
+    `night` and `clock` are as in `draw_material`.
+    """
     local, quiet, off = night
     may = campaign_hours(terms, campaign, local)
     if not campaign.is_exempt:
         may = may & ~quiet
-    cell, weekday = cells(local, off)[user], local.weekday.astype(np.int64)[user]
-    curve = np.take_along_axis(np.hstack([people.workday, people.day_off])[user], cell, 1)
-    curve = np.where(may[user], curve, 0.0)
+    cell, weekday = cells(local, off), local.weekday.astype(np.int64)
+    own = user if clock is None else clock[user]
+    curve = np.where(may[own], people.curves[user[:, None], cell[own]], 0.0)
     rows = hours.rows(facts.category, campaign.materials)
-    best = {
-        row: (curve * hours.at(np.full((1, 1), row), cell, weekday)).max(axis=1, initial=0.0)
-        for row in set(rows)
-    }
+    best = {row: (curve * hours.at(row, cell, weekday)[own]).max(axis=1, initial=0.0) for row in set(rows)}
     # Nobody whose hours are all closed is sent anything; their draw keeps to the scores.
     return np.stack([np.where(best[row] > 0, best[row], 1.0) for row in rows], axis=1)
 
 
 def gather(
-    terms: Terms, offers: Sequence[Offer], drawn: Sequence[Drawn], facts: MaterialFacts, hours: CategoryHours
+    terms: Terms,
+    offers: Sequence[CampaignOffer],
+    drawn: Sequence[Drawn],
+    facts: MaterialFacts,
+    hours: CategoryHours,
 ) -> tuple[Pairs, list[str | None], F64, pa.BinaryArray]:
     """Return the pairs in user order, and what was drawn for each.
 
@@ -121,8 +135,8 @@ def gather(
 def choice_sets(p_open: F64) -> pa.BinaryArray:
     """Return which materials each draw could choose: bit k is the campaign's k-th material.
 
-    `p_open` is as in `Offer`, (m, k). The first material is the highest bit of the first byte, as DuckDB
-    counts the bits of a BIT; null where there was none to choose.
+    `p_open` is as in `CampaignOffer`, (m, k). The first material is the highest bit of the first byte, as
+    DuckDB counts the bits of a BIT; null where there was none to choose.
     """
     may = ~np.isnan(p_open)
     packed = np.ascontiguousarray(np.packbits(may, axis=1))

@@ -53,7 +53,7 @@ unfolded AS (
     FROM people
 ),
 
-chosen AS MATERIALIZED (
+chosen AS (
     SELECT
         unfolded.choice.campaign_id AS campaign_id,
         windows.audience,
@@ -62,8 +62,7 @@ chosen AS MATERIALIZED (
         unfolded.device_vendor,
         unfolded.country,
         unfolded.tenure,
-        unfolded.amounts[windows.conversion] IS NOT NULL AS has_converted,
-        coalesce(unfolded.amounts[windows.conversion], 0) AS pair_amount,
+        unfolded.amounts[windows.conversion] AS pair_amount,
         CASE WHEN unfolded.choice.outcome = 'sent' THEN unfolded.choice.message_id END AS message_id,
         CASE WHEN unfolded.choice.outcome = 'sent' THEN unfolded.choice.material_id END AS material_id,
         CASE WHEN unfolded.choice.outcome = 'sent' THEN unfolded.choice.channel END AS channel,
@@ -73,82 +72,44 @@ chosen AS MATERIALIZED (
     WHERE unfolded.choice.outcome NOT IN ('suppressed', 'opted_out', 'unreachable')
 ),
 
--- Most pairs were not planned and have few dimensions, so they are added up by themselves.
-not_planned AS (
+shown AS (
+    -- What became of a message, joined once, so that a pair needs one look-up.
     SELECT
-        campaign_id, audience, side, arm, device_vendor, country, tenure,
-        count(*) AS n_pairs,
-        count(*) FILTER (WHERE has_converted) AS n_pairs_converted,
-        sum(pair_amount) AS pair_amount
-    FROM chosen
-    WHERE message_id IS NULL
-    GROUP BY campaign_id, audience, side, arm, device_vendor, country, tenure
-),
-
-planned AS (
-    SELECT
-        chosen.campaign_id,
-        chosen.audience,
-        chosen.side,
-        chosen.arm,
-        chosen.material_id,
-        coalesce(sent.channel, chosen.channel) AS channel,
-        chosen.device_vendor,
-        chosen.country,
-        chosen.tenure,
-        coalesce(date_trunc('hour', sent.sent_ts), chosen.slot) AS send_hour,
-        1 AS n_pairs,
-        1 AS n_planned,
-        (sent.touch IS NOT NULL)::INTEGER AS n_sent,
-        coalesce(sent.is_delivered, FALSE)::INTEGER AS n_delivered,
-        coalesce(sent.is_displayed, FALSE)::INTEGER AS n_displayed,
-        coalesce(sent.is_bounced, FALSE)::INTEGER AS n_bounced,
-        (sent.opened_ts IS NOT NULL)::INTEGER AS n_opened,
-        (coalesce(credited.is_influenced, FALSE) AND sent.opened_ts IS NULL)::INTEGER AS n_influenced,
-        coalesce(credited.n_conversions, 0) AS n_conversions,
-        coalesce(credited.amount, 0) AS amount,
-        coalesce(sent.has_unsubscribed, FALSE)::INTEGER AS n_unsubscribed,
-        coalesce(sent.has_complained, FALSE)::INTEGER AS n_complained,
-        chosen.has_converted::INTEGER AS n_pairs_converted,
-        chosen.pair_amount
-    FROM chosen
-    LEFT JOIN sent ON chosen.message_id = sent.message_id
+        sent.*,
+        coalesce(credited.is_influenced, FALSE) AND sent.opened_ts IS NULL AS is_influenced,
+        credited.n_conversions,
+        credited.amount
+    FROM sent
     LEFT JOIN credited ON sent.touch = credited.touch
-    WHERE chosen.message_id IS NOT NULL
-),
-
-pairs AS (
-    SELECT * FROM planned
-    UNION ALL BY NAME
-    SELECT * FROM not_planned
 )
 
 SELECT
     $ds AS night,
-    campaign_id,
-    audience,
-    side,
-    arm,
-    material_id,
-    channel,
-    device_vendor,
-    country,
-    tenure,
-    send_hour,
-    sum(n_pairs)::BIGINT AS n_pairs,
-    coalesce(sum(n_planned), 0)::BIGINT AS n_planned,
-    coalesce(sum(n_sent), 0)::BIGINT AS n_sent,
-    coalesce(sum(n_delivered), 0)::BIGINT AS n_delivered,
-    coalesce(sum(n_displayed), 0)::BIGINT AS n_displayed,
-    coalesce(sum(n_bounced), 0)::BIGINT AS n_bounced,
-    coalesce(sum(n_opened), 0)::BIGINT AS n_opened,
-    coalesce(sum(n_influenced), 0)::BIGINT AS n_influenced,
-    coalesce(sum(n_conversions), 0)::BIGINT AS n_conversions,
-    coalesce(sum(amount), 0)::DOUBLE AS conversion_value,
-    coalesce(sum(n_unsubscribed), 0)::BIGINT AS n_unsubscribed,
-    coalesce(sum(n_complained), 0)::BIGINT AS n_complained,
-    coalesce(sum(n_pairs_converted), 0)::BIGINT AS n_pairs_converted,
-    coalesce(sum(pair_amount), 0)::DOUBLE AS pair_value
-FROM pairs
+    chosen.campaign_id,
+    chosen.audience,
+    chosen.side,
+    chosen.arm,
+    chosen.material_id,
+    coalesce(shown.channel, chosen.channel) AS channel,
+    chosen.device_vendor,
+    chosen.country,
+    chosen.tenure,
+    coalesce(date_trunc('hour', shown.sent_ts), chosen.slot) AS send_hour,
+    count(*) AS n_pairs,
+    count(chosen.message_id) AS n_planned,
+    count(shown.touch) AS n_sent,
+    count(*) FILTER (WHERE shown.is_delivered) AS n_delivered,
+    count(*) FILTER (WHERE shown.is_displayed) AS n_displayed,
+    count(*) FILTER (WHERE shown.is_bounced) AS n_bounced,
+    count(shown.opened_ts) AS n_opened,
+    count(*) FILTER (WHERE shown.is_influenced) AS n_influenced,
+    coalesce(sum(shown.n_conversions), 0)::BIGINT AS n_conversions,
+    coalesce(sum(shown.amount), 0)::DOUBLE AS conversion_value,
+    count(*) FILTER (WHERE shown.has_unsubscribed) AS n_unsubscribed,
+    count(*) FILTER (WHERE shown.has_complained) AS n_complained,
+    count(chosen.pair_amount) AS n_pairs_converted,
+    coalesce(sum(chosen.pair_amount), 0)::DOUBLE AS pair_value
+FROM chosen
+LEFT JOIN shown ON chosen.message_id = shown.message_id
 GROUP BY ALL
 ORDER BY ALL

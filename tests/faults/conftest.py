@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 
@@ -100,8 +100,8 @@ rules:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     folder = tmp_path_factory.mktemp("sandbox")
     (folder / "rules.yaml").write_text(RULES)
-    with running(folder, "--rules", str(folder / "rules.yaml")) as found:
-        yield found
+    with running(folder, "--rules", str(folder / "rules.yaml")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +166,7 @@ class Site:
         out, errors = process.communicate(timeout=60)
         return process.returncode, json.loads(out) if out else {}, errors
 
-    def resume(self, **options: Any) -> Result:
+    def resume(self, **options: Any) -> RunResult:
         """Deliver in this process: a real worker too, without two seconds of imports."""
         given = Options(DS, (HOUR,), simulated=True, batch_rows=BATCH, **options)
         with pytest.MonkeyPatch.context() as patch:
@@ -190,11 +190,11 @@ class Site:
         assert process.is_alive()
 
     def ledger(self, ds: str = DS) -> dict[str, str]:
-        found: dict[str, str] = {}
+        outcomes: dict[str, str] = {}
         for leaf in self.lake.partitions("delivery_ledger", ds=ds):
             table = self.lake.read(self.lake.require("delivery_ledger", **leaf), ["dispatch_id", "outcome"])
-            found.update(zip(table["dispatch_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
-        return found
+            outcomes.update(zip(table["dispatch_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
+        return outcomes
 
     def environment(self) -> dict[str, str]:
         names = self.sandbox.names

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angelia.audience.language import nodes
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.language.never import never_true
 from angelia.audience.language.predicate import parse
 from angelia.audience.one_person import FAILED, HELD, UNKNOWN, Clause, PersonBlock, explain
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.lake import Lake
 
 
@@ -42,7 +42,7 @@ class Three:
         lake = Lake.open(str(folder / "lake"))
         w.write_index(lake, world, shard_bits, block_bits)
         self.world = world
-        self.bitmaps = Audience(lake, w.DS, world.audiences)  # type: ignore[attr-defined]
+        self.bitmaps = AudienceQuery(lake, w.DS, world.audiences)  # type: ignore[attr-defined]
         self.sql, self.naive = w.Sql(world), w.Naive(world)
 
     def ask(self, text: str) -> tuple[set[int], set[int], set[int], int]:
@@ -249,8 +249,10 @@ def test_a_clause_shows_what_the_person_has(hand, text, ordinal, truth, has) -> 
 def test_the_deciding_clauses_lead_to_the_answer(hand: Three) -> None:
     text = "in_audience('women') AND (age_years > 50 OR days_since('open') < 1) AND NOT is_suppressed"
     young, old, nobody = (next(row for row in PEOPLE if row["ordinal"] == n) for n in (0, 17, 40))
-    found = {row["ordinal"]: clauses_of(hand, text, row) for row in (young, old, nobody)}
-    deciding = {n: [c.text for c in clauses if c.decides and c.depth] for n, clauses in found.items()}
+    clauses_of_row = {row["ordinal"]: clauses_of(hand, text, row) for row in (young, old, nobody)}
+    deciding = {
+        n: [c.text for c in clauses if c.decides and c.depth] for n, clauses in clauses_of_row.items()
+    }
     both = ["in_audience('women')", "gender = 'f'", "OR"]
     assert deciding[0] == [*both, "days_since('open') < 1", "NOT is_suppressed = TRUE"]
     assert deciding[17] == [*both, "age_years > 50", "NOT is_suppressed = TRUE"]
@@ -344,4 +346,4 @@ def test_what_can_never_be_true_matches_nobody(worlds: list[Three], node: nodes.
 
 def test_every_kind_of_field_is_generated() -> None:
     named = {*p.TEXTS, *p.INTS, *p.REALS, "tag", "signup_date", "is_suppressed"}
-    assert {FIELDS[name].kind for name in named} == set(Kind)
+    assert {FIELDS[name].kind for name in named} == set(FieldKind)

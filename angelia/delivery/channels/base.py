@@ -16,12 +16,13 @@ from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request, Transport
 
 # What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the
-# whole channel down.
-ACCEPTED, RETRY, THROTTLED, GONE, REJECTED, HALT, AUTH, AMBIGUOUS = (
+# whole channel down; `gone` closes this address, `opted_out` this channel for this person until they opt in.
+ACCEPTED, RETRY, THROTTLED, GONE, OPTED_OUT, REJECTED, HALT, AUTH, AMBIGUOUS = (
     "accepted",
     "retry",
     "throttled",
     "gone",
+    "opted_out",
     "rejected",
     "halt",
     "auth",

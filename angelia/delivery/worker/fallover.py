@@ -56,7 +56,7 @@ def fall_over(
     if not has_routes or lake.head(FALLOVER, **leaf) is not None:
         return 0
     rows = _unreachable(ledger, part, family)
-    reach = Reach.of(lake, manifest) if len(rows) else None
+    reach = OpenAddresses.of(lake, manifest) if len(rows) else None
     if reach is None:
         return 0
     moved = [table for table in _redirected(lake, part, rows, snapshot, reach, now) if table.num_rows]
@@ -105,7 +105,7 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int
 
 
 def _redirected(
-    lake: Lake, part: Part, rows: Sequence[int], snapshot: PlanSnapshot, reach: Reach, now: Micros
+    lake: Lake, part: Part, rows: Sequence[int], snapshot: PlanSnapshot, reach: OpenAddresses, now: Micros
 ) -> Iterator[pa.Table]:
     """Yield the rows as they go to their next channel.
 
@@ -139,7 +139,7 @@ def _redirected(
             yield moved.cast(arrow.schema(contract))
 
 
-class Reach:
+class OpenAddresses:
     """How people can be reached: as the plan knew it, less the addresses that are gone since."""
 
     def __init__(
@@ -153,7 +153,7 @@ class Reach:
         self._gone: dict[str, dict[str, list[tuple[str | None, datetime]]]] | None = None
 
     @classmethod
-    def of(cls, lake: Lake, manifest: Commit) -> Reach | None:
+    def of(cls, lake: Lake, manifest: Commit) -> OpenAddresses | None:
         """Return the reach that a manifest cites, or None if it cites none."""
         cited = {
             name: next((c for c in manifest.inputs if c.split("/")[0] == name), None)
@@ -196,6 +196,7 @@ class Reach:
         best: dict[tuple[str, str], tuple[datetime, str]] = {}
         for user, channel, address, at, same in known:
             before = best.get((user, channel))
+            # Of two addresses of the same instant the smaller one, so that every worker chooses the same.
             is_newer = before is None or at > before[0] or (at == before[0] and address < before[1])
             if is_newer and owners.get((channel, same), user) == user:
                 best[user, channel] = at, address

@@ -8,7 +8,7 @@ import pytest
 
 from angelia.asking import kept
 from angelia.asking.settings import texts_of
-from angelia.asking.whatif import Figures, Pair, WhatIf
+from angelia.asking.whatif import Pair, PlanFigures, WhatIf
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Lake
 
@@ -16,16 +16,16 @@ DS = "2026-11-14"
 
 
 def answer(plan: str = f"decisions/ds={DS}@1", **settings: str) -> WhatIf:
-    pair = Pair(Figures(3, 2_000_000, 0.5), Figures(2, 1_000_000, 0.25))
+    pair = Pair(PlanFigures(3, 2_000_000, 0.5), PlanFigures(2, 1_000_000, 0.25))
     return WhatIf(DS, plan, settings, pair, (3, 2), {"sale": pair}, {"fcm": pair}, {}, {}, {})
 
 
 def test_an_answer_is_found_again_by_its_question(lake: Lake) -> None:
     name = kept.keep(lake, answer(quiet_hours="none", min_gap_hours="2"))
     assert name == kept.question(f"decisions/ds={DS}@1", {"min_gap_hours": "2", "quiet_hours": "none"})
-    found = kept.load(lake, DS, name)
-    assert found is not None
-    assert found["total"]["what_if"] == {"messages": 2, "value_micros": 1_000_000, "opens": 0.25}
+    kept_answer = kept.load(lake, DS, name)
+    assert kept_answer is not None
+    assert kept_answer["total"]["what_if"] == {"messages": 2, "value_micros": 1_000_000, "opens": 0.25}
     assert kept.names(lake, DS) == [name]
 
 

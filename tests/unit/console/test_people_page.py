@@ -124,8 +124,8 @@ def test_why_is_that_of_the_command(console, someone, known, lake):
     _, user, choice = someone
     page = console("VIEWER").post("/people", data={"user": user, "ds": DS}).text
     answer = why(lake, user, DS)
-    said = re.findall(r"<summary><b>(\w+)</b>: (.*?)</summary>", page)
-    assert [(name, unescape(text)) for name, text in said] == [
+    reasons = re.findall(r"<summary><b>(\w+)</b>: (.*?)</summary>", page)
+    assert [(name, unescape(text)) for name, text in reasons] == [
         (one.campaign, one.says) for one in answer.campaigns
     ]
     sent = next(one for one in answer.campaigns if one.campaign == choice["campaign_id"])
@@ -189,9 +189,9 @@ def test_erasing_asks_for_the_id_again_and_forgets_them(console, someone, known,
     assert "commits rewritten" in page
     assert user not in page
     assert client.post("/people", data={"user": user}).status_code == 404
-    said = [detail for action, name, detail in trail(known) if (action, name) == ("erase", str(number))]
-    assert said[0] == "begun: asked"
-    assert said[1].startswith("done: ")
+    steps = [detail for action, name, detail in trail(known) if (action, name) == ("erase", str(number))]
+    assert steps[0] == "begun: asked"
+    assert steps[1].startswith("done: ")
 
 
 def test_a_failed_erasure_says_so_in_one_line():

@@ -6,7 +6,7 @@ import pytest
 
 from angelia.catalog.preview import standing
 from angelia.console.phones import segments, shown
-from angelia.planning.limits import Limits
+from angelia.planning.limits import ProviderLimits
 from angelia.templates.rendering import Rendered
 
 
@@ -33,7 +33,7 @@ def test_an_sms_takes_as_many_segments_as_its_letters_need(text, n):
 def test_sizes_are_the_adapters_own_to_the_byte(catalog):
     documents = standing(catalog)
     campaign = documents["campaign", "price_drop"]
-    limits = Limits.of_documents(documents)
+    limits = ProviderLimits.of_documents(documents)
     message = shown(catalog, documents, campaign)[0]
     (weight,) = message.weights
     assert (weight.channel, weight.limit, weight.refused) == ("fcm", 4096, None)
@@ -46,8 +46,8 @@ def test_sizes_are_the_adapters_own_to_the_byte(catalog):
 def test_every_material_and_language_is_shown(console, catalog):
     documents = standing(catalog)
     campaign = documents["campaign", "order_update"]
-    found = {(one.material, one.locale) for one in shown(catalog, documents, campaign)}
-    assert found == {(name, locale) for name in campaign.materials for locale in ("de", "en", "zh")}
+    shown_phones = {(one.material, one.locale) for one in shown(catalog, documents, campaign)}
+    assert shown_phones == {(name, locale) for name in campaign.materials for locale in ("de", "en", "zh")}
     page = console("VIEWER").get("/campaigns/order_update").text
     assert "您的订单已发货" in page
     assert "of 4,096 bytes" in page

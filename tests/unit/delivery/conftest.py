@@ -19,11 +19,11 @@ from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.clock import Clock, SimulatedClock
 from angelia.delivery.manifest import parts, sample_plan
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.receive.journal import Journal
-from angelia.receive.server import Receiver
+from angelia.receive.server import CallbackServer
 from angelia.transport.wire import Answer, Request
 from tests.unit.delivery.callers import MAIL, NOW, SECRET, Post
 from tests.unit.delivery.given import DS, HOUR, OK
@@ -102,7 +102,7 @@ class Bench:
         script: Callable[[int, dict[str, Any]], Answer] = lambda _, __: OK,
         clock: Clock | None = None,
         **options: Any,
-    ) -> Result:
+    ) -> RunResult:
         self.wire = FakeWire(script)
         self.clock = clock or SimulatedClock(0)
         given = replace(Options(DS, (HOUR,), simulated=self.clock.simulated, batch_rows=100), **options)
@@ -111,12 +111,12 @@ class Bench:
 
     def ledger(self) -> dict[str, dict[str, Any]]:
         """Return the compacted ledger by dispatch id, over all parts."""
-        found = {}
+        rows_of = {}
         for leaf in self.lake.partitions("delivery_ledger", ds=DS):
             for row in self.lake.read(self.lake.require("delivery_ledger", **leaf)).to_pylist():
-                assert row["dispatch_id"] not in found
-                found[row["dispatch_id"]] = row
-        return found
+                assert row["dispatch_id"] not in rows_of
+                rows_of[row["dispatch_id"]] = row
+        return rows_of
 
     def parts(self) -> list[parts.Part]:
         return parts.parts_of(self.lake, parts.standing_manifest(self.lake, DS, HOUR), HOUR)
@@ -141,8 +141,8 @@ def secret() -> Any:
 
 
 @pytest.fixture
-def server(lake: Lake, secret: Any) -> Iterator[Receiver]:
-    with Receiver(("127.0.0.1", 0), Journal(lake.store), secret, MAIL, lambda: NOW) as receiver:
+def server(lake: Lake, secret: Any) -> Iterator[CallbackServer]:
+    with CallbackServer(("127.0.0.1", 0), Journal(lake.store), secret, MAIL, lambda: NOW) as receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield receiver
@@ -151,16 +151,16 @@ def server(lake: Lake, secret: Any) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def post(server: Receiver) -> Post:
+def post(server: CallbackServer) -> Post:
     def ask(
         path: str, body: bytes, headers: dict[str, str] | None = None, method: str = "POST"
     ) -> tuple[int, dict[str, Any]]:
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
-        said = answer.read()
+        reply = answer.read()
         connection.close()
-        return answer.status, json.loads(said)
+        return answer.status, json.loads(reply)
 
     return ask
 

@@ -10,7 +10,7 @@ import pytest
 
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import catalog_of
-from angelia.catalog.store import Stored
+from angelia.catalog.store import StoredDocument
 from angelia.contracts import arrow, dataset, ids
 from angelia.lake import Lake
 from angelia.matching import assign_arms, draw, inverse_gap
@@ -110,8 +110,10 @@ def test_an_even_draw_weighs_one_on_own_sends(planned: Lake) -> None:
     # Of what was sent alone, or of what the catalog says and the plan does not, it weighs another sum.
     sent = rounds.reward >= 0
     sent[rounds.rows.num_rows - rounds.n_unsent :] = False
-    some = replace(rounds, rows=rounds.rows.filter(pa.array(sent)), chosen_from=rounds.chosen_from[sent])
-    assert even_weights(examples, some).mean() < 0.8
+    sent_rounds = replace(
+        rounds, rows=rounds.rows.filter(pa.array(sent)), chosen_from=rounds.chosen_from[sent]
+    )
+    assert even_weights(examples, sent_rounds).mean() < 0.8
     campaign = examples.catalog.campaigns["sale"].model_copy(update={"materials": tuple(SCORES)})
     catalog = replace(examples.catalog, campaigns={"sale": campaign})
     (_, here, may, _, propensity), *_ = choices(replace(rounds, chosen_from=np.full(len(sent), -1)), catalog)[
@@ -197,7 +199,7 @@ def test_people_draw_within_their_arm_and_language() -> None:
         material | {"id": "m2", "locales": ["de-DE"]},
         material | {"id": "m3", "valid_from": "2026-11-12", "valid_until": "2026-11-12"},
     ]
-    catalog = catalog_of([Stored(parse_document(raw), 1) for raw in documents], ())
+    catalog = catalog_of([StoredDocument(parse_document(raw), 1) for raw in documents], ())
     people = [f"u{i:07d}" for i in range(40)]
     day = int(datetime(2026, 11, 12, tzinfo=UTC).timestamp()) * 1_000_000
     rows = pa.table(

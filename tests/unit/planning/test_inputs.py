@@ -11,13 +11,13 @@ from pyroaring import BitMap
 
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import Catalog, catalog_of
-from angelia.catalog.store import Stored
+from angelia.catalog.store import StoredDocument
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.planning.eligibility import build
-from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
+from angelia.planning.inputs import _topics, days_needed, find_inputs, load_shard, terms_of
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.terms import Terms
 from angelia.users.chain import append_chain
@@ -45,7 +45,8 @@ def catalog(
     policy: dict[str, object] | None = None, *, stopped: tuple[str, ...] = (), **changes: object
 ) -> Catalog:
     return catalog_of(
-        [Stored(parse_document(raw), 1) for raw in (POLICY | (policy or {}), FCM, WELCOME | changes)], stopped
+        [StoredDocument(parse_document(raw), 1) for raw in (POLICY | (policy or {}), FCM, WELCOME | changes)],
+        stopped,
     )
 
 
@@ -56,7 +57,7 @@ def terms(
 
 
 @pytest.mark.parametrize(
-    ("found", "history_days", "days"),
+    ("night_terms", "history_days", "days"),
     [
         (terms(), 28, 28),
         (terms({"caps": [{"messages": 9, "days": 60}]}), 28, 60),
@@ -71,8 +72,10 @@ def terms(
         (terms(occurrence={"every": "weekly"}), 1, 9),
     ],
 )
-def test_the_longest_of_caps_repeats_and_history_decides(found: Terms, history_days: int, days: int) -> None:
-    assert days_needed(found, history_days) == days
+def test_the_longest_of_caps_repeats_and_history_decides(
+    night_terms: Terms, history_days: int, days: int
+) -> None:
+    assert days_needed(night_terms, history_days) == days
 
 
 def push(campaign: str, user: int, occurrence: str, at: datetime) -> dict[str, object]:
@@ -115,8 +118,8 @@ def night(lake: Lake) -> Lake:
     return lake
 
 
-def rows(name: str, found: list[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist(found, schema=arrow.schema(dataset(name)))
+def rows(name: str, records: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(records, schema=arrow.schema(dataset(name)))
 
 
 def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:
@@ -215,12 +218,19 @@ def test_last_places_of_scores_and_curves_change_nothing(night: Lake) -> None:
         assert np.array_equal(old, new)
 
 
+def test_who_refuses_nothing_is_told_from_who_does() -> None:
+    lists = pa.array([[], ["promo"], [], ["news", "promo"]], pa.list_(pa.string()))
+    assert _topics(lists) == [set(), {"promo"}, set(), {"news", "promo"}]
+    assert _topics(lists.slice(1, 2)) == [{"promo"}, set()]
+
+
 def test_minutes_speeds_and_minimums_become_limits() -> None:
     budget = {"max_messages": 500, "min_messages": 200}
     (channel,), (campaign,) = terms().channels, terms(budget=budget, speed_limit_per_minute=3).campaigns
     assert channel.capacity_per_hour == 1000
     slow = catalog_of(
-        [Stored(parse_document(raw), 1) for raw in (POLICY, FCM | {"quota_per_minute": 7}, WELCOME)], ()
+        [StoredDocument(parse_document(raw), 1) for raw in (POLICY, FCM | {"quota_per_minute": 7}, WELCOME)],
+        (),
     )
     assert terms_of(slow, DS, 28, None).channels[0].capacity_per_hour == 420
     assert (campaign.max_per_hour, campaign.min_messages) == (180, 200)

@@ -11,10 +11,11 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from angelia.planning import (
+    Choice,
     InMemory,
     Limits,
-    Night,
     Problem,
+    ShardRounds,
     best_sets,
     dual_value,
     fit_prices,
@@ -110,6 +111,35 @@ def test_every_users_set_is_the_best_there_is(seed, n_campaigns, n_slots):
     assert dual_value(problem, limits, prices, choice) == total
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(3, 8))
+def test_the_message_beside_a_held_one_is_the_best(seed, n_campaigns, n_slots):
+    rng = np.random.default_rng(seed)
+    problem = random_problem(seed, n_campaigns=n_campaigns, n_slots=n_slots)
+    limits = make_limits(rng, 2, 3, n_slots=n_slots, n_campaigns=n_campaigns)
+    prices, (c, h) = rng.integers(0, 300, limits.n_constraints), limits.capacity.shape
+    held = Choice.none(problem.n_pairs)
+    for user in range(problem.n_users):
+        rows = np.flatnonzero(problem.pair_user == user)
+        if len(rows):
+            row = rng.choice(rows)
+            held.slot[row], held.channel[row], held.bid[row] = rng.integers(h), 0, 500
+    choice = best_sets(problem, limits, prices, held=held)
+    for user in range(problem.n_users):
+        mine = np.flatnonzero(problem.pair_user == user)
+        (at,) = held.slot[mine][held.slot[mine] >= 0].tolist() or (0,)
+        best, room = 0, problem.room[user]
+        for row, slot, ch in itertools.product(mine.tolist(), range(h), range(c)):
+            fits = problem.allowed[row, slot] and problem.channels[row, ch] and held.slot[row] < 0
+            if fits and abs(slot - at) >= limits.gap_slots and room[max(slot, at)] >= 2 and room[slot] >= 1:
+                worth = problem.value[row, slot] - limits.cost[ch] - prices[ch * h + slot]
+                best = max(best, int(worth - prices[c * h + problem.pair_campaign[row]]))
+        more = mine[(choice.slot[mine] >= 0) & (held.slot[mine] < 0)]
+        used = problem.constraints(choice, more, limits)[:2]
+        assert len(more) <= 1
+        assert int(choice.bid[more].sum() - prices[used].sum()) == best
+
+
 def split(problem: Problem, at: int) -> list[Problem]:
     parts = []
     for low, high in ((0, at), (at, problem.n_users)):
@@ -141,7 +171,7 @@ def test_limits_and_bound_hold_and_shards_do_not_matter(seed, capacity, budget):
     assert (solved.used <= limits.flat()).all()
     assert (solved.used == usage(problem, limits, whole)).all()
     assert whole.bid[whole.slot >= 0].sum() <= solved.bound
-    run = InMemory([Night.of(part, limits) for part in split(problem, 23)])
+    run = InMemory([ShardRounds.of(part, limits) for part in split(problem, 23)])
     halves = solve(run, limits, problem, 1.0)
     assert halves.rounds == solved.rounds
     assert (halves.bound, halves.prices.tolist()) == (solved.bound, solved.prices.tolist())
@@ -271,7 +301,7 @@ def test_scarce_hours_get_a_price_and_the_gap_is_small():
 
 def test_a_sample_and_corrections_come_near_the_whole():
     problem, limits = crowd(4000), make_limits(np.random.default_rng(3), 300, 2**40)
-    run = InMemory([Night.of(problem, limits)])
+    run = InMemory([ShardRounds.of(problem, limits)])
     solved = solve(run, limits, split(problem, 400)[0], 10.0)
     held = run.nights[0].held
     assert (solved.bound - held.bid[held.slot >= 0].sum()) / solved.bound < 0.01

@@ -27,7 +27,7 @@ from angelia.contracts.rows import user_name, valid_rows
 from angelia.lake import Lake
 from angelia.users.chain import append_chain
 from spark_jobs import plan_dispatch
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 
 DS, BEFORE = "2026-11-14", "2026-11-13"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -219,7 +219,9 @@ def test_every_considered_pair_has_one_outcome(decisions) -> None:
 
 def test_each_choice_tells_what_it_was_drawn_from(nights: dict[int, Lake], decisions) -> None:
     materials = nights[8].require("decisions", ds=DS).meta["materials"]
-    assert materials == {one["id"]: one["materials"] for one in sorted(CAMPAIGNS, key=lambda one: one["id"])}
+    assert materials == {
+        one["id"]: one["materials"] for one in sorted(CAMPAIGNS, key=lambda campaign: campaign["id"])
+    }
     for row in decisions:
         bits = np.unpackbits(np.frombuffer(row["eligible"], np.uint8)).tolist()
         names = materials[row["campaign_id"]]

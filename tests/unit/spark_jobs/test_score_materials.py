@@ -17,7 +17,7 @@ from models.registry import FILES, Registry
 from models.scorer import Scorer, features_json
 from models.train import boost
 from spark_jobs import score_materials
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 from spark_jobs.score_materials import Candidate, candidates, score_shard
 
 DS = "2026-11-14"
@@ -144,15 +144,15 @@ def table(name: str, rows: list[dict[str, object]]) -> pa.Table:
 
 
 def test_candidates_are_running_campaigns_valid_materials(night) -> None:
-    found = candidates(load_snapshot(night, DS), [date(2026, 11, day) for day in (14, 15, 16)])
-    listed = [(c.context.campaign_id, c.context.material_id, c.audiences) for c in found]
+    arms = candidates(load_snapshot(night, DS), [date(2026, 11, day) for day in (14, 15, 16)])
+    listed = [(c.context.campaign_id, c.context.material_id, c.audiences) for c in arms]
     assert listed == [
         ("on", "picky", ("even", "low")),
         ("on", "plain", ("even",)),
         ("tried", "bold", ("low",)),
         ("tried", "plain", ("low",)),
     ]
-    assert found[1].context == Context("on", "plain", "promo", "camera")
+    assert arms[1].context == Context("on", "plain", "promo", "camera")
 
 
 def idle(n: int) -> Behaviour:

@@ -57,8 +57,8 @@ def test_only_the_persons_rows_are_read(lake: Lake, number: int) -> None:
     table = PersonLake(lake, number, BITS).read(commit)
     assert table.schema.equals(whole.schema)
     assert table.to_pylist() == whole.slice(number, 1).to_pylist()
-    some = PersonLake(lake, number, BITS).read(commit, ["timezone", "ordinal"])
-    assert some.to_pylist() == whole.select(["timezone", "ordinal"]).slice(number, 1).to_pylist()
+    rows = PersonLake(lake, number, BITS).read(commit, ["timezone", "ordinal"])
+    assert rows.to_pylist() == whole.select(["timezone", "ordinal"]).slice(number, 1).to_pylist()
 
 
 def test_other_shards_and_row_groups_are_not_touched(lake: Lake) -> None:
@@ -100,8 +100,8 @@ def test_memberships_are_cut_down_to_the_person(lake: Lake) -> None:
     with lake.attempt("audience_members", ds=DS) as attempt:
         attempt.write(table, "block.parquet", shards=(0, 1))
         commit = attempt.publish()
-    found = PersonLake(lake, 301, BITS).read(commit, ["audience", "shard", "bitmap"]).to_pylist()
-    members = {row["audience"]: set(BitMap.deserialize(row["bitmap"])) for row in found}
+    members_of_shard = PersonLake(lake, 301, BITS).read(commit, ["audience", "shard", "bitmap"]).to_pylist()
+    members = {row["audience"]: set(BitMap.deserialize(row["bitmap"])) for row in members_of_shard}
     assert members == {"a": {301}, "b": set()}
 
 
