@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-databases test-browser images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,10 +62,15 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 
 test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
-	$(BIN)/python -m pytest -q -m "not scheduler and not s3server" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
+	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not dist" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
+
+dist: setup ## build wheel and sdist into dist/, install the wheel into an empty environment and run it (needs the package registry)
+	@rm -rf dist
+	$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist
+	$(BIN)/python -m pytest -q -m dist tests/integration
 
 golden: setup ## rewrite golden files; review reads the diff
 	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags

@@ -7,7 +7,9 @@ arrays say what it was made of.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -88,12 +90,13 @@ class PersonNight:
         )
 
     def clock(self) -> list[str]:
-        """Return each planned hour on the person's clock, `Sun 09:00`."""
-        local = self.hours[0]
-        return [
-            f"{DAYS[int(day)]} {int(hour):02d}:00"
-            for day, hour in zip(local.weekday[0], local.hour[0], strict=True)
-        ]
+        """Return when each planned hour begins on the person's clock, `Sun 09:00`.
+
+        In some zones that is half past, of the local hour that the plan's arrays name.
+        """
+        zone, start = ZoneInfo(self.shard.people.timezone[0]), self.night.terms.start
+        begins = ((start + timedelta(hours=n)).astimezone(zone) for n in range(self.night.terms.n_slots))
+        return [f"{DAYS[local.weekday()]} {local:%H:%M}" for local in begins]
 
     def curve(self) -> list[Hour]:
         """Return the planned hours with the person's response in each."""

@@ -313,5 +313,6 @@ def _nothing(engine: Engine, lake: Lake, campaign: Campaign, night: NightState) 
             NOTHING,
             f"night {ds} considered nobody: audience {campaign.audience} was empty, or this is newer",
         )
-    top = ", ".join(f"{count(n)} {DECIDED.get(name, name)}" for name, n in reasons.most_common(3))
+    # The number last: a reason that begins with "other messages" would read as so many messages.
+    top = "; ".join(f"{DECIDED.get(name, name)} ({count(n)})" for name, n in reasons.most_common(3))
     return NOTHING, f"night {ds} considered {count(sum(reasons.values()))} people: {top}"

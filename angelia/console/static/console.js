@@ -235,7 +235,7 @@
       node.append(make("span", `${dag}: ${run.state} since ${day(run.start_date || run.queued_at || run.run_after)}`));
       node.append(link(`/dags/${path(dag)}/runs/${path(run.dag_run_id)}`, "The run in Airflow"));
       return node;
-    }), "Airflow has no run of it.");
+    }), "It has not run yet.");
     if (all.some((run) => run.state === "queued")) await switchedOff(box, dag);
   };
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -138,6 +140,7 @@ def test_a_campaign_of_another_audience_says_so(tight: Lake) -> None:
             set(),
             "does not run on Sundays: it serves tue, wed",
         ),
+        ({"trigger": {"event": "cart"}}, set(), "set off by cart, and in no night's plan"),
     ],
 )
 def test_a_campaign_that_did_not_run_says_why(tight: Lake, monkeypatch, fields, stopped, says) -> None:
@@ -222,6 +225,16 @@ def _of(joined: Any) -> Any:
         raise NotFound("nobody")
 
     return find
+
+
+def test_hours_are_told_to_the_minute_of_their_clock(tight: Lake) -> None:
+    rows = tight.read(tight.require("user_features", ds=DS), ["ordinal", "timezone"]).to_pylist()
+    numbers = {row["timezone"]: row["ordinal"] for row in rows}
+    assert "Asia/Kolkata" in numbers
+    for zone, number in numbers.items():
+        for hour in ask(tight, number).hours:
+            begins = datetime.fromisoformat(f"{hour.slot}:00").replace(tzinfo=UTC)
+            assert hour.local == f"{begins.astimezone(ZoneInfo(zone)):%a %H:%M}", zone
 
 
 def test_a_kept_night_answers_alike_and_cites_nothing_again(tight: Lake, monkeypatch) -> None:
