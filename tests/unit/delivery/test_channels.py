@@ -77,7 +77,7 @@ def run(
             subscription = json.dumps(json.loads(given))
             address = lambda n: subscription.replace("NAME", f"r{n:03d}")  # noqa: E731
         sample_plan.make(lake, DS, 200, changes={"channel": channel, "address": address})
-        result = await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=5.0)).run()
+        result = await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=20.0)).run()
         os.kill(os.getpid(), signal.SIGINT)  # SIGTERM was the worker's
         return result, await server
 
