@@ -164,6 +164,16 @@ class Attribution(DocumentPart):
     conversion: Id | None = None  # event type; None: that of the report
 
 
+class Uplift(DocumentPart):
+    """Count what messages change as worth: by which kept model, at what price.
+
+    The unit is the model's metric: a conversion, a unit of money, or an active day.
+    """
+
+    model: Id
+    value: float = Field(gt=0, le=1_000_000)
+
+
 class Arm(DocumentPart):
     """One arm; `materials` narrows the campaign's materials, none given = all of them."""
 

@@ -7,10 +7,8 @@ Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every 
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +20,10 @@ from angelia.planning.later import Fatigue, LaterCosts, later_costs
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
 from angelia.planning.terms import Campaign, Cap, Terms
 from angelia.timing.category_hours import CategoryHours
-from angelia.timing.local_time import LocalHours, in_hours, in_quiet, is_day_off, local_grid
+from angelia.timing.local_time import LocalHours, has_broken_hours, in_hours, in_quiet, is_day_off, local_grid
 
 F64 = npt.NDArray[np.float64]
+Words = npt.NDArray[np.object_]
 OPEN = "open"
 
 
@@ -68,7 +67,8 @@ class Pairs:
     """User x campaign pairs in user order, with the drawn material's score and category.
 
     `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
-    the drawn material. `fatigue` is what was learned of it; None = nothing.
+    the drawn material. `fatigue` is what was learned of it; None = nothing. `lift` is what a message at a
+    mean hour changes, in micro-units; None = no campaign asks.
     """
 
     user: I64
@@ -78,6 +78,7 @@ class Pairs:
     category: I64
     hours: CategoryHours
     fatigue: Fatigue | None = None
+    lift: F64 | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Built:
     """A shard's problem, each pair's outcome and arm, and what its message costs later."""
 
     problem: Problem
-    outcome: npt.NDArray[np.object_]
-    arm: npt.NDArray[np.object_]
+    outcome: Words
+    arm: Words
     later: LaterCosts | None
 
 
@@ -112,42 +113,34 @@ NightHours = tuple[LocalHours, Bools, Bools]
 
 
 def open_hours(terms: Terms, people: People) -> NightHours:
-    """Return each user's slots in local time, which are quiet, and which on a day off.
-
-    All (n, h).
-    """
+    """Return slots in local time, which are quiet, and which on a day off, each (n, h)."""
     local = local_grid(people.timezone, terms.slots())
     quiet = np.zeros(local.hour.shape, bool)
     if terms.quiet is not None:
         quiet = in_quiet(local.hour, *terms.quiet)
         # In half-hour zones a UTC hour ends in the next local hour: both must be awake.
-        broken = _has_broken_hours(people.timezone, terms.start)[:, None]
+        broken = has_broken_hours(people.timezone, terms.start)[:, None]
         quiet |= broken & in_quiet((local.hour + 1) % 24, *terms.quiet)
     return local, quiet, is_day_off(local.date, people.country)
 
 
-def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
-    known: dict[str, bool] = {}
-    for name in set(timezones):
-        offset = at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() or timedelta()
-        known[name] = offset.total_seconds() % 3600 != 0
-    return np.array([known[name] for name in timezones], bool)
-
-
 def cells(local: LocalHours, off: Bools) -> I64:
-    """Return the cell of the response curves that each user's slots fall in, (n, h).
-
-    A cell is the local hour, 24 more on a day off.
-    """
+    """Return slots as cells of the curves, local hours and 24 more on days off, (n, h)."""
     return np.asarray(local.hour.astype(np.int64) + 24 * off)
 
 
 def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
     """Return the probability that a message of each pair is opened, by slot, (m, h)."""
+    curve, factor = slot_response(people, pairs, local, off)
+    return np.clip(pairs.p_open[:, None] * curve * factor, 0.0, 1.0)
+
+
+def slot_response(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> tuple[F64, F64]:
+    """Return the person's and the category's response by slot, a mean hour's = 1, (m, h)."""
     cell, weekday = cells(local, off), local.weekday.astype(np.int64)
     curve = np.take_along_axis(np.hstack([people.workday, people.day_off]), cell, 1)
     factor = pairs.hours.at(pairs.category[:, None], cell[pairs.user], weekday[pairs.user])
-    return np.clip(pairs.p_open[:, None] * curve[pairs.user] * factor, 0.0, 1.0)
+    return curve[pairs.user], factor
 
 
 def build(
@@ -157,7 +150,7 @@ def build(
     past: Past,
     chance: F64 | None = None,
     ids: Sequence[str] | None = None,
-) -> tuple[Problem, npt.NDArray[np.object_], npt.NDArray[np.object_]]:
+) -> tuple[Problem, Words, Words]:
     """Return the shard's problem, each pair's outcome so far, and each pair's arm.
 
     The outcome is `open` where it is still to be decided. `chance` stands in for `slot_chance`, (m, h); `ids`
@@ -247,13 +240,19 @@ def assemble(
     allowed &= (reached == 0)[:, None]
     if chance is None:
         chance = slot_chance(people, pairs, local, off)
-    worth = weight[:, None] * chance
+    worth, at_mean = weight[:, None] * chance, weight * pairs.p_open
+    if pairs.lift is not None:
+        # What nobody looks at changes nobody: lift goes with the hour as opens do.
+        lift = pairs.lift * np.array([weights[c.priority] for c in terms.campaigns])[pairs.campaign]
+        curve, factor = slot_response(people, pairs, local, off)
+        worth += lift[:, None] * curve * factor
+        at_mean = at_mean + lift
     later = None
     if pairs.fatigue is not None and terms.fatigue_weight:
         topics = [campaign.topic for campaign in terms.campaigns]
         # A transactional message is owed whatever it costs later, and stands for no later one.
         later = later_costs(
-            pairs.fatigue, np.where(allowed, worth, 0.0), weight * pairs.p_open, ~exempt, pairs.user,
+            pairs.fatigue, np.where(allowed, worth, 0.0), at_mean, ~exempt, pairs.user,
             [topics[k] for k in pairs.campaign.tolist()], past.user[marketing], past.hours[marketing],
             n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
         )  # fmt: skip
@@ -283,7 +282,7 @@ def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
 
 
 def draw_slots(
-    terms: Terms, people: People, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
+    terms: Terms, people: People, problem: Problem, outcome: Words, p_open: F64, lift: F64 | None = None
 ) -> tuple[Choice, F64]:
     """Return the exploration stratum's messages and their slot propensity, (m,).
 
@@ -297,14 +296,13 @@ def draw_slots(
     if not len(rows):
         return choice, propensity
     values = np.array([c.value_micros for c in terms.campaigns], np.float64)
-    worth = values[problem.pair_campaign[rows]] * p_open[rows]
+    worth = values[problem.pair_campaign[rows]] * p_open[rows] + (0.0 if lift is None else lift[rows])
     order = np.lexsort((problem.tie[rows], -worth, problem.pair_user[rows]))
     rows = rows[order]
     rows = rows[np.unique(problem.pair_user[rows], return_index=True)[1]]
     count = open_slots[rows].sum(axis=1)
-    wanted = np.floor(
-        uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds) * count
-    ).astype(np.int64)
+    lot = uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds)
+    wanted = np.floor(lot * count).astype(np.int64)
     slot = (np.cumsum(open_slots[rows], axis=1) <= wanted[:, None]).sum(axis=1)
     channel = np.argmax(problem.channels[rows], axis=1)
     cost = np.array([c.cost_micros for c in terms.channels], np.int64)
@@ -324,9 +322,8 @@ def thin_drawn(
     rows = np.flatnonzero(drawn.slot >= 0)
     rate = np.minimum(1.0, reserve / np.maximum(demand, 1))
     # Three standard deviations below the reserve, since dropping is by hash and only right on average.
-    rate = np.where(
-        rate < 1.0, np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1)), 1.0
-    )
+    safe = np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1))
+    rate = np.where(rate < 1.0, safe, 1.0)
     lot = (problem.tie[rows] >> np.uint64(11)).astype(np.float64) * 2.0**-53
     gone = rows[lot >= of_each(problem.constraints(drawn, rows, limits), rate, nothing=1).min(axis=0)]
     dropped = np.zeros(problem.n_pairs, bool)

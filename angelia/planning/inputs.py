@@ -28,7 +28,7 @@ from angelia.matching import assign_arms
 from angelia.planning.eligibility import Pairs, Past, People, open_hours
 from angelia.planning.later import Fatigue
 from angelia.planning.later.fatigue import WEEK_DAYS as FELT_DAYS
-from angelia.planning.offers import MaterialFacts, Offer, draw_material, gather
+from angelia.planning.offers import MaterialFacts, Offer, draw_material, gather, lift_worth
 from angelia.planning.terms import Arm, Campaign, Cap, Channel, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.index import require_index
@@ -185,6 +185,7 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         arms=tuple(Arm(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment
         else (),
+        lift_micros=document.lift_micros,
     )
 
 
@@ -278,7 +279,8 @@ def read_offers(
             if name in facts.locales:
                 grid[~speaks[name][rows], column] = np.nan
         unknown = np.array([doubt.get(name, 1.0) for name in campaign.materials])
-        offers.append(Offer(k, rows.astype(np.int64), grid, unknown))
+        worth = lift_worth(scores, campaign, people.ordinal[rows])
+        offers.append(Offer(k, rows.astype(np.int64), grid, unknown, worth))
     return offers
 
 

@@ -221,6 +221,15 @@ def _is_off(country: str | None, day: int) -> bool:
     return when.weekday() >= 5 if calendar is None else not calendar.is_working_day(when)
 
 
+def has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
+    """Return where a UTC hour ends in the next local hour, as in half-hour zones, (n,)."""
+    known: dict[str, bool] = {}
+    for name in set(timezones):
+        offset = at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() or timedelta()
+        known[name] = offset.total_seconds() % 3600 != 0
+    return np.array([known[name] for name in timezones], bool)
+
+
 @cache
 def _calendar(country: str | None, year: int) -> Any:
     """Return the country's calendar of one year, or None where `holidays` has none."""

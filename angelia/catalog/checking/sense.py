@@ -91,7 +91,7 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
     if (campaign.start_date - today).days > FAR_DAYS:
         says = f"{campaign.start_date} is more than a year away; is the year right?"
         yield Doubt(("start_date",), says)
-    if campaign.value_per_open == 0:
+    if campaign.value_per_open == 0 and campaign.uplift is None:
         says = "an open worth 0 never covers its cost: nothing will be sent; give more"
         yield Doubt(("value_per_open",), says, empties=True)
     if campaign.holdout_pct == 100:
