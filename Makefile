@@ -26,7 +26,7 @@ setup: .venv/.ready ## make .venv and install the locked environment
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@$(BIN)/python -c 'import pathlib, pyspark; assert (pathlib.Path(pyspark.__file__).parent / "jars").is_dir(), "pyspark was overwritten by pyspark-client"'
-	@$(BIN)/python -m spark_jobs._archive 2> >(grep "class archive" >&2)
+	@$(BIN)/python -m spark_jobs.running.archive 2> >(grep "class archive" >&2)
 	@touch .venv/.ready
 
 run: setup ## the whole loop on a simulated population: world, bootstrap, night, delivery, receipts, report

@@ -17,7 +17,7 @@ APPROVE, REJECT = "Approve", "Reject"  # what Airflow's approvals offer
 
 
 @dataclass(frozen=True)
-class Answer:
+class OperatorAnswer:
     """One answer as Airflow or a command line hands it over; an empty text was not given.
 
     Attributes:
@@ -43,7 +43,7 @@ class Answer:
         return None
 
 
-def require_approval(answer: Answer, about: str, what: str, *, fix: str) -> None:
+def require_approval(answer: OperatorAnswer, about: str, what: str, *, fix: str) -> None:
     """Do nothing if a named person approved this very thing.
 
     Raises:

@@ -39,7 +39,7 @@ _RUN = {
 
 
 @dataclass
-class Step:
+class CommandStep:
     """What one command did; `rows_in` and `rows_out` by dataset, `rejected` by reason."""
 
     name: str
@@ -51,7 +51,7 @@ class Step:
     result: str = "ok"
 
 
-_STEP: ContextVar[Step | None] = ContextVar("step", default=None)
+_STEP: ContextVar[CommandStep | None] = ContextVar("step", default=None)
 
 
 def event(name: str, **facts: Any) -> None:
@@ -117,7 +117,7 @@ def is_step() -> bool:
 
 
 @contextmanager
-def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterator[Step]:
+def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterator[CommandStep]:
     """Run the block as a step: one line and one textfile when it ends, however it ends.
 
     A step within a step is part of the outer one.
@@ -133,7 +133,7 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
         yield outer
         return
     words = list(argv)
-    here, began = Step(name), time.monotonic()
+    here, began = CommandStep(name), time.monotonic()
     token = _STEP.set(here)
     problem = None
     try:
@@ -153,7 +153,7 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
             _record(here, words, round(time.monotonic() - began, 2), problem)
 
 
-def _record(step: Step, words: list[str], seconds: float, problem: str | None) -> None:
+def _record(step: CommandStep, words: list[str], seconds: float, problem: str | None) -> None:
     """Write the step's line, and its textfile if it worked on main."""
     ds, branch = (
         _option(words, "--ds"),
@@ -191,7 +191,7 @@ def _without_person(text: str, words: list[str]) -> str:
     return without_addresses(text.replace(user, hashed(user)) if user else text)
 
 
-def _textfile(step: Step, ds: str | None, seconds: float) -> None:
+def _textfile(step: CommandStep, ds: str | None, seconds: float) -> None:
     """Replace the step's metrics: how its last run on main went."""
     which = {"step": step.name}
     with suppress(ValueError):

@@ -1,4 +1,5 @@
-"""Benchmarks: each module without a leading underscore is one.
+"""Benchmarks: each module beside this file is one, with `main(argv) -> dict`.
 
-It has `main(argv) -> dict`; `python -m benchmarks NAME` prints the result as a JSON line.
+`python -m benchmarks NAME` prints the result as a JSON line. Packages hold what benchmarks are made of, the
+tools they compare with, and what all of them share.
 """

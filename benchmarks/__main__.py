@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from angelia.errors import AngeliaError
-from benchmarks import _guard, _machine, _result
+from benchmarks.harness import guard, machine, result
 
 
 def names() -> list[str]:
     """Return the benchmarks' names."""
-    modules = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return sorted(name for name in modules if not name.startswith("_"))
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    # Packages hold what several benchmarks need, or what one is made of.
+    return sorted(module.name for module in modules if not module.ispkg and not module.name.startswith("_"))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,12 +41,12 @@ def main(argv: Sequence[str]) -> int:
         parser.print_usage(sys.stderr)
         return 2
     try:
-        with _guard.guarded():
-            result = importlib.import_module(f"benchmarks.{args.name}").main(argv[cut:])
+        with guard.guarded():
+            figures = importlib.import_module(f"benchmarks.{args.name}").main(argv[cut:])
     except AngeliaError as error:
         sys.stderr.write(f"{error.one_line()}\n")
         return 2
-    sys.stdout.write(json.dumps(_result.line(args.name, result, _machine.facts())) + "\n")
+    sys.stdout.write(json.dumps(result.line(args.name, figures, machine.facts())) + "\n")
     return 0
 
 

@@ -27,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from angelia.audience.bitmaps.bitmaps import EVERYONE, block_bits_for, blocks_a_file
-from angelia.audience.bitmaps.blobs import Row, write_rows
+from angelia.audience.bitmaps.blobs import BitmapRow, write_rows
 from angelia.audience.bitmaps.sets import Dense, Set, of_flags
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
 
 ROOT = Path(__file__).parent.parent
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
@@ -101,19 +101,19 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
     raw.mkdir()
     files = {tag: (raw / f"{tag}.bits").open("wb") for tag in PEER_TAGS}
     n_blocks = -(-users // width)
-    together, rows = blocks_a_file(n_blocks), list[Row]()
+    together, rows = blocks_a_file(n_blocks), list[BitmapRow]()
     with lake.attempt("bitmap_index", ds=DS) as attempt:
         for block in range(n_blocks):
             n = min(width, users - block * width)
             everyone = np.zeros(max(64, width), bool)
             everyone[:n] = True
-            rows.append(Row(block, EVERYONE, "known", of_flags(everyone)))
+            rows.append(BitmapRow(block, EVERYONE, "known", of_flags(everyone)))
             for i in range(N_TAGS):
                 words = random_words(
                     np.random.Generator(np.random.SFC64([seed, block, i])), max(1, width >> 6), density
                 )
                 members = block_set(words, n)
-                rows.append(Row(block, "tag", "value", members, f"t{i:02d}"))
+                rows.append(BitmapRow(block, "tag", "value", members, f"t{i:02d}"))
                 # Peers read the same bits, always as plain words.
                 if (tag := f"t{i:02d}") in files:
                     plain = block_set(words, n) if isinstance(members, Dense) else None
@@ -122,7 +122,7 @@ def build(lake: Lake, raw: Path, users: int, density: float, seed: int) -> dict[
                 words = random_words(
                     np.random.Generator(np.random.SFC64([seed, block, N_TAGS + bit])), max(1, width >> 6), 0.5
                 )
-                rows.append(Row(block, "age_years", "slice", block_set(words, n), bit=bit, offset=0))
+                rows.append(BitmapRow(block, "age_years", "slice", block_set(words, n), bit=bit, offset=0))
             # A file holds several blocks, as in the job.
             if (block + 1) % together == 0 or block == n_blocks - 1:
                 blocks = range(block // together * together, block + 1)
@@ -156,7 +156,7 @@ def _packed(members: Set, width: int) -> npt.NDArray[np.uint8]:
     return to_dense(members, width).bits
 
 
-class Engine:
+class EngineProcess:
     """One engine in a process of its own, asked by lines of JSON."""
 
     def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
@@ -193,7 +193,7 @@ class Engine:
 def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
     """Return the command of each peer that can run here; say which cannot."""
     commands = {
-        name: [sys.executable, "-m", "benchmarks._audience_engines", name]
+        name: [sys.executable, "-m", "benchmarks.peers.audience_engines", name]
         for name in ("numpy_bits", "duckdb")
     }
     runnable = {name: commands[name] for name in wanted if name in commands}
@@ -206,7 +206,10 @@ def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
             == 0
         )
         if has_it:
-            runnable["clickhouse"] = [str(PEERS_PYTHON), str(ROOT / "benchmarks" / "_audience_clickhouse.py")]
+            runnable["clickhouse"] = [
+                str(PEERS_PYTHON),
+                str(ROOT / "benchmarks" / "peers" / "audience_clickhouse.py"),
+            ]
         else:
             progress("audience: clickhouse skipped: chdb is not installed; `make bench-peers` installs it")
     return runnable
@@ -214,11 +217,15 @@ def peers_there(wanted: Sequence[str]) -> dict[str, list[str]]:
 
 def measure(folder: Path, repeats: int, wanted: Sequence[str]) -> dict[str, Any]:
     """Ask every engine in turn and return medians."""
-    engines = {"ours": Engine("ours", [sys.executable, "-m", "benchmarks._audience_engines", "ours"], folder)}
+    engines = {
+        "ours": EngineProcess(
+            "ours", [sys.executable, "-m", "benchmarks.peers.audience_engines", "ours"], folder
+        )
+    }
     skipped = []
     for name, command in peers_there(wanted).items():
         progress(f"audience: {name} loads its sets")
-        engines[name] = Engine(name, command, folder)
+        engines[name] = EngineProcess(name, command, folder)
     skipped = [name for name in wanted if name not in engines]
     times: dict[tuple[str, str], list[float]] = {}
     counts: dict[str, dict[str, int]] = {name: {} for name in QUERIES}

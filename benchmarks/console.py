@@ -24,8 +24,8 @@ from statistics import median, quantiles
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.output import progress
-from benchmarks._result import Result
-from benchmarks._watch import ticks
+from benchmarks.harness.result import Result
+from benchmarks.harness.watch import ticks
 
 PAGES = (
     *("today", "campaigns", "catalog", "approvals", "audit", "plan", "plan/what-if", "replay", "effects"),
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> Result:
     people = lake.require("user_features", ds=nights[-1]).rows
     pages = [page.format(ds=nights[-1]) for page in args.pages]
     with served(args.home) as (url, server):
-        ours = {page: one(url, page, server, args.rounds) for page in pages}
+        ours = {page: timed(url, page, server, args.rounds) for page in pages}
         progress(f"console: {len(pages)} pages measured, {args.operators} operators next")
         together = at_once(url, pages, args.operators)
     return {
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> Result:
     }
 
 
-def one(url: str, page: str, server: int, rounds: int) -> dict[str, float]:
+def timed(url: str, page: str, server: int, rounds: int) -> dict[str, float]:
     """Return a page's milliseconds: first, median, and processor time of the server."""
     first = ask(url, page)
     before = ticks(server)
@@ -105,7 +105,7 @@ def served(home: Path) -> Iterator[tuple[str, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {**os.environ, "ANGELIA_HOME": str(home.resolve())}
-    words = [sys.executable, "-m", "benchmarks._console_server", str(port)]
+    words = [sys.executable, "-m", "benchmarks.measured.console_server", str(port)]
     with subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as started:
         try:
             url = f"http://127.0.0.1:{port}"

@@ -24,7 +24,7 @@ from typing import Any
 from angelia.delivery.manifest import sample_plan
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -103,7 +103,7 @@ def write_plan(lake: str, ds: str, messages: int, hour: int, per_minute: int, ch
 
 def run_worker(arguments: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
     """Run one worker process and return what it measured."""
-    command = [sys.executable, "-m", "benchmarks._deliver_worker", *arguments]
+    command = [sys.executable, "-m", "benchmarks.measured.deliver_worker", *arguments]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AngeliaError(
@@ -126,7 +126,7 @@ def run_peer(channel: str, messages: int, names: dict[str, Any]) -> dict[str, An
         "REQUESTS_CA_BUNDLE": names["ca_file"],
     }
     arguments = [names["url"], env[f"ANGELIA_{channel.upper()}_CREDENTIALS"], str(messages)]
-    command = [str(PEERS), str(Path(__file__).parent / f"_peer_{peer}.py"), *arguments]
+    command = [str(PEERS), str(Path(__file__).parent / "peers" / f"peer_{peer}.py"), *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(f"{peer} failed: {done.stderr.strip().splitlines()[-1:]}\n")

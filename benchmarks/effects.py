@@ -23,8 +23,8 @@ from angelia.effects.power import Z_FIXED
 from angelia.effects.sequences import F64, mixture, multiplier
 from angelia.errors import InvalidInput
 from angelia.output import progress
-from benchmarks import _effects_mart, _effects_uplift
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
+from benchmarks.measured import effects_mart, effects_uplift
 
 HISTORY_NIGHTS = 28
 CAP = 120.0  # of a night's money: about one purchase in a hundred is above it
@@ -90,9 +90,9 @@ def main(argv: Sequence[str]) -> Result:
         "type1_daily_looks_pct": max(v for k, v in ours.items() if k.endswith("type1_daily_looks_pct")),
         "total_s": round(time.perf_counter() - began, 1),
     }
-    learnt, usual = _effects_uplift.measure(args.uplift_people, args.uplift_repetitions, args.seed)
+    learnt, usual = effects_uplift.measure(args.uplift_people, args.uplift_repetitions, args.seed)
     progress(f"effects: the uplift model after {time.perf_counter() - began:.0f} s")
-    mart = _effects_mart.measure(args.mart_people, args.nights, args.seed) if args.mart_people else {}
+    mart = effects_mart.measure(args.mart_people, args.nights, args.seed) if args.mart_people else {}
     return {
         "params": vars(args),
         "ours": headline | learnt | mart | ours,
@@ -135,12 +135,12 @@ def _truth(month: Month, seed: int) -> dict[str, F64]:
         chance = _chances(rng, month, step)
         # The money of a purchase depends on neither person nor night: its mean, capped, is exact enough.
         draws = np.exp(rng.normal(2.5, 1.0, step))
-        told, not_told = (float(np.minimum(draws * (1 + d), CAP).mean()) for d in (month.dearer, 0.0))
+        pushed, not_told = (float(np.minimum(draws * (1 + d), CAP).mean()) for d in (month.dearer, 0.0))
         raised = np.minimum(chance * (1 + month.lift), 1.0)
         for look in range(month.nights):
             never = (1 - chance) ** (look + 1) - (1 - raised) ** (look + 1)
             sums["converted"][look] += never.sum()
-            sums["revenue"][look] += (look + 1) * (raised.sum() * told - chance.sum() * not_told)
+            sums["revenue"][look] += (look + 1) * (raised.sum() * pushed - chance.sum() * not_told)
         n += step
     return {metric: total / n for metric, total in sums.items()}
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from angelia.errors import InvalidInput
 from angelia.output import progress
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
 
 OLD = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
@@ -30,7 +30,7 @@ SMALL = 20_000  # people whose plan the old processor solves, too: it is slow
 def sums(users: int, *, is_old: bool) -> dict[str, str]:
     """Return the sums of a process of its own."""
     env = {**os.environ, **(OLD if is_old else {})}
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks._identity", str(users)]
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.measured.identity", str(users)]
     done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     return {str(name): str(value) for name, value in json.loads(done.stdout).items()}
 

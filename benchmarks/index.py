@@ -25,10 +25,10 @@ from pathlib import Path
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from benchmarks import _index_content
-from benchmarks._index_sources import DAYS, DS, SHARD_BITS, write_sources
-from benchmarks._result import Result
-from benchmarks._watch import Watch
+from benchmarks.harness.result import Result
+from benchmarks.harness.watch import Watch
+from benchmarks.measured import index_content
+from benchmarks.measured.index_sources import DAYS, DS, SHARD_BITS, write_sources
 
 ROOT = Path(__file__).parent.parent
 PEERS = ("spark_bitmap_construct_agg", "duckdb_list", "ours_on_spark")
@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> Result:
         )
     folder = Path(tempfile.mkdtemp(prefix="angelia-index-", dir=args.folder))
     results: dict[str, list[dict[str, float]]] = {}
-    contents: dict[str, _index_content.Content] = {}
+    contents: dict[str, index_content.Content] = {}
     try:
         lake = Lake.open(str(folder / "lake"))
         write_sources(lake, args.users, args.seed)
@@ -112,15 +112,16 @@ def main(argv: Sequence[str]) -> Result:
                         for part in ("bitmap_index", "bitmap_days")
                         for path in (folder / "lake" / "main" / part).rglob("*.parquet")
                     )
-                    content = _index_content.ours(lake)
+                    content = index_content.ours(lake)
                 else:
                     out = folder / name
                     shutil.rmtree(out, ignore_errors=True)
                     spent = run(
-                        [sys.executable, "-m", "benchmarks._index_peers", name, str(folder), str(out)], folder
+                        [sys.executable, "-m", "benchmarks.peers.index_peers", name, str(folder), str(out)],
+                        folder,
                     )
                     size = sum(path.stat().st_size for path in out.glob("*.parquet"))
-                    content = _index_content.peer(out)
+                    content = index_content.peer(out)
                 results.setdefault(name, []).append(_facts(args.users, *spent, size))
                 progress(f"index: {name} {spent[0]:.1f} s, {spent[1]:.1f} s of processor time")
                 # Times of engines that made different sets must not be compared.
@@ -146,7 +147,7 @@ def main(argv: Sequence[str]) -> Result:
     }
 
 
-def _difference(ours: _index_content.Content, theirs: _index_content.Content) -> str:
+def _difference(ours: index_content.Content, theirs: index_content.Content) -> str:
     """Return the first few keys that differ, with both values."""
     pairs = [
         (key, a.get(key), b.get(key))

@@ -35,11 +35,11 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.intake.database import connect, writing
 from angelia.intake.dispatching.batches import due_query
 from angelia.intake.keys import SCOPES, Keys
-from angelia.intake.message import Message, draft, now
+from angelia.intake.message import IntakeMessage, draft, now
 from angelia.intake.tables import messages
 from angelia.output import progress
-from benchmarks._intake_dispatch import dispatched_of
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
+from benchmarks.measured.intake_dispatch import dispatched_of
 
 BATCH = 500
 _YEARS_US = 5 * 366 * 86_400_000_000
@@ -136,7 +136,7 @@ def _peer(home: Path) -> Iterator[tuple[int, int]]:
     import socket
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=2_048)
-    command = [sys.executable, "-m", "uvicorn", "benchmarks._intake_peer:app", "--no-access-log"]
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.peers.intake_peer:app", "--no-access-log"]
     process = subprocess.Popen(
         [*command, "--log-level", "error", "--fd", str(listener.fileno())],
         env=os.environ | {"INTAKE_PEER_URL": f"sqlite:///{home / 'peer.db'}"},
@@ -165,7 +165,7 @@ def _loading(
     port: int, key: str, seconds: float, connections: int, batch: int, prefix: str
 ) -> subprocess.Popen[str]:
     words = [str(port), key, str(seconds), str(connections), str(batch), prefix]
-    command = [sys.executable, "-m", "benchmarks._intake_load", *words]
+    command = [sys.executable, "-m", "benchmarks.measured.intake_load", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -223,7 +223,7 @@ def _kills(folder: Path, rounds: int, drawn: random.Random) -> tuple[int, int, i
 def _send_again(port: int, key: str, names: list[str]) -> list[tuple[str, str]]:
     import asyncio
 
-    from benchmarks._intake_load import read_answer, request_bytes
+    from benchmarks.measured.intake_load import read_answer, request_bytes
 
     async def send() -> list[tuple[str, str]]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -241,7 +241,7 @@ def _due_query_ms(folder: Path, timed: int, seed: int) -> float:
     """Return the median time to find 500 due messages among those of five years."""
     engine = connect(f"sqlite:///{folder / 'timed.db'}")
     drawn, moment = random.Random(seed), now()
-    message = Message.model_validate({"user_id": "u", "campaign_id": "cart", "class": "marketing"})
+    message = IntakeMessage.model_validate({"user_id": "u", "campaign_id": "cart", "class": "marketing"})
     base = draft(message, "bench", moment).row  # type: ignore[union-attr]
     for start in range(0, timed, 50_000):
         rows = []

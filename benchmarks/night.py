@@ -23,8 +23,8 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
 from angelia.users.index import require_index
-from benchmarks._result import Result
-from benchmarks._watch import Watch
+from benchmarks.harness.result import Result
+from benchmarks.harness.watch import Watch
 
 ROOT = Path(__file__).parent.parent
 DS = "2026-11-14"

@@ -25,13 +25,13 @@ from typing import Any
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from angelia.planning import Night, Step, solve, solve_here
-from benchmarks._plan_night import NightOf
-from benchmarks._plan_optimum import optimum
-from benchmarks._result import Result
-from benchmarks._watch import Watch
-from spark_jobs._problems import PlanContext, keep_night, keep_state, kept_night
+from angelia.planning import ShardRounds, Step, solve, solve_here
+from benchmarks.harness.result import Result
+from benchmarks.harness.watch import Watch
+from benchmarks.nights.plan_night import NightOf
+from benchmarks.nights.plan_optimum import optimum
 from spark_jobs.plan_dispatch import SAMPLE_USERS
+from spark_jobs.shard_work.problems import PlanContext, keep_night, keep_state, kept_night
 
 OPTIMUM_USERS = 2000
 
@@ -40,7 +40,7 @@ def lay_out(night: NightOf, context: PlanContext, people: int, number: int) -> N
     """Draw a shard and put its night into the store."""
     first = number * people
     problem = night.problem(first, min(people, night.users - first))
-    keep_night(context, number, Night.of(problem, night.limits()))
+    keep_night(context, number, ShardRounds.of(problem, night.limits()))
 
 
 def do_step(context: PlanContext, step: Step, number: int) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def do_step(context: PlanContext, step: Step, number: int) -> dict[str, Any]:
     return answer
 
 
-def value_of(night: Night) -> tuple[dict[str, Any], Night]:
+def value_of(night: ShardRounds) -> tuple[dict[str, Any], ShardRounds]:
     """Answer what a shard's plan is worth."""
     return {"value": int(night.held.bid[night.held.slot >= 0].sum())}, night
 

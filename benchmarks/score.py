@@ -26,7 +26,7 @@ import numpy as np
 
 from angelia.errors import InvalidInput
 from angelia.output import progress
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
 from models.compiled import CompiledTrees, compile_trees
 
 ROOT = Path(__file__).parent.parent
@@ -145,7 +145,7 @@ def ask(name: str, folder: Path) -> dict[str, Any] | str:
     """Return what a peer measured, or why it could not."""
     if not PEERS_PYTHON.exists():
         return "not installed; `make bench-peers` installs it"
-    command = [str(PEERS_PYTHON), str(Path(__file__).with_name("_score_peer.py")), name, str(folder)]
+    command = [str(PEERS_PYTHON), str(Path(__file__).parent / "peers" / "score_peer.py"), name, str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PEER_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:

@@ -25,9 +25,9 @@ from angelia.errors import InvalidInput
 from angelia.output import progress
 from angelia.timing.choosing import QUARTERS
 from angelia.timing.evidence import Floats
-from benchmarks._result import Result
-from benchmarks._send_time_data import Log, from_world, read
-from benchmarks._send_time_methods import PEERS, by_day, ours
+from benchmarks.harness.result import Result
+from benchmarks.measured.send_time_data import HoursLog, from_world, read
+from benchmarks.measured.send_time_methods import PEERS, by_day, ours
 
 COLD_BELOW = 5
 RESAMPLES = 1000
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> Result:
     }
 
 
-def judged(log: Log) -> tuple[dict[str, Values], dict[str, Any]]:
+def judged(log: HoursLog) -> tuple[dict[str, Values], dict[str, Any]]:
     """Return everybody's values for ours and each peer, and what ours chose."""
     product = ours(log)
     later, soon, days = outcomes(log)
@@ -92,7 +92,7 @@ def judged(log: Log) -> tuple[dict[str, Values], dict[str, Any]]:
     return results, {"habit": vars(choice.habit), "strength": vars(choice.strength), "by": choice.by}
 
 
-def outcomes(log: Log) -> tuple[Floats, Floats, Floats]:
+def outcomes(log: HoursLog) -> tuple[Floats, Floats, Floats]:
     """Return what happened after the cut.
 
     These are active hours (n, 2, 24); days with activity in the three hours from each hour, likewise; and
@@ -119,7 +119,13 @@ def outcomes(log: Log) -> tuple[Floats, Floats, Floats]:
 
 
 def scored(
-    share: Floats, curve: Floats, log: Log, later: Floats, soon: Floats, days: Floats, is_cold: np.ndarray
+    share: Floats,
+    curve: Floats,
+    log: HoursLog,
+    later: Floats,
+    soon: Floats,
+    days: Floats,
+    is_cold: np.ndarray,
 ) -> Values:
     """Return each person's value of every metric."""
     total = later.sum(axis=(1, 2))

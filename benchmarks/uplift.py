@@ -25,7 +25,7 @@ from scipy import stats
 
 from angelia.errors import InvalidInput
 from angelia.output import progress
-from benchmarks._result import Result
+from benchmarks.harness.result import Result
 
 DEFAULT = ("ours", "usual", "random", "oracle")
 Nights = list[dict[str, float]]
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> Result:
 
 def live(seed: int, *, users: int, nights: int, policies: Sequence[str]) -> dict[str, Nights]:
     """Return what came of every policy's nights in the world of a seed."""
-    from benchmarks._nights import lives  # heavy imports belong to the process that needs them
+    from benchmarks.nights.nights import lives  # heavy imports belong to the process that needs them
 
     memory = Path("/dev/shm")
     home = Path(tempfile.mkdtemp(prefix="angelia-uplift-", dir=memory if memory.is_dir() else None))

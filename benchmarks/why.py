@@ -26,9 +26,9 @@ from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
 from angelia.users.one_person import find_ordinal
-from benchmarks._result import Result
-from benchmarks._tiled_night import Tiled
+from benchmarks.harness.result import Result
 from benchmarks.night import DS, night
+from benchmarks.nights.tiled_night import Tiled
 from models.registry import Registry
 
 BASE_USERS = 4_000

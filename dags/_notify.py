@@ -71,11 +71,11 @@ def line(context: Any) -> str:
     """Return the failure as one line: task, day, and the command's own error."""
     ti = context["ti"]
     day = context.get("ds") or context["run_id"]
-    said = str(context.get("exception") or "")
+    message = str(context.get("exception") or "")
     # Only our own one-line errors are repeated: a foreign error's text may hold anything.
     why = (
-        said.removeprefix("error: ")
-        if said.startswith(("error:", "exit code"))
+        message.removeprefix("error: ")
+        if message.startswith(("error:", "exit code"))
         else type(context.get("exception")).__name__
     )
     link = f" {ti.log_url}" if getattr(ti, "log_url", None) else ""

@@ -76,7 +76,7 @@ def known_campaigns() -> dict[str, Any]:
     takes the ids checks them.
     """
     address = load_settings().catalog_url()
-    found: list[str] = []
+    names: list[str] = []
     if address.startswith("sqlite:///"):
         path = quote(address.removeprefix("sqlite:///"))
         with (
@@ -86,8 +86,8 @@ def known_campaigns() -> dict[str, Any]:
             query = (
                 "SELECT id FROM catalog_documents WHERE kind = 'campaign' AND body IS NOT NULL ORDER BY id"
             )
-            found = [name for (name,) in connection.execute(query)]
-    return {"examples": found} if found else {}
+            names = [name for (name,) in connection.execute(query)]
+    return {"examples": names} if names else {}
 
 
 def branch_of(params: dict[str, Any], dag_run: Any, ds: str) -> str:
@@ -150,9 +150,9 @@ class CommandOperator(BaseOperator):
         # The operator must correct this: a retry would fail the same way. The last `error:` line is the
         # message.
         if code == 2:
-            said = [line.strip() for line in lines if line.strip()] or ["exit code 2"]
+            output = [line.strip() for line in lines if line.strip()] or ["exit code 2"]
             raise AirflowFailException(
-                next((line for line in reversed(said) if line.startswith("error:")), said[-1])
+                next((line for line in reversed(output) if line.startswith("error:")), output[-1])
             )
         if code:
             raise RuntimeError(f"exit code {code}")

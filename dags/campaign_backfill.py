@@ -156,9 +156,9 @@ def campaign_backfill():
         return {"replay": "replay", "resend": "count_resend"}[chosen["mode"]]
 
     @task.short_circuit(task_id="anything_to_resend")
-    def anything_to_resend(found: dict[str, Any]) -> bool:
+    def anything_to_resend(result: dict[str, Any]) -> bool:
         """Return whether there is a question to ask: about zero messages, nobody is asked."""
-        return found["resent"] > 0
+        return result["resent"] > 0
 
     choose_mode() >> [replay, count_resend]
     anything_to_resend(count_resend.output) >> approve_resend >> resend

@@ -185,14 +185,14 @@ def _tastes(
     day: int,
     n: int,
 ) -> Floats:
-    found = np.zeros((n, len(population.categories)))
+    tastes = np.zeros((n, len(population.categories)))
     taste = population.taste
     if taste is not None and users is not None:
         looks = visits(days, taste.categories, since=day - WINDOW_DAYS, day=day, n=n)
         rows = np.arange(n) if asked is None else asked
         columns = [population.categories.index(name) for name in taste.categories]
-        found[rows[:, None], columns] = taste.of(looks[rows], users.take(pa.array(rows)))
-    return found
+        tastes[rows[:, None], columns] = taste.of(looks[rows], users.take(pa.array(rows)))
+    return tastes
 
 
 def _add_responses(
@@ -241,5 +241,5 @@ def _lift(counts: Floats, shares: Floats, strength: float) -> Floats:
 
 
 def _codes(column: pa.ChunkedArray, names: Sequence[str]) -> Ints:
-    found = pc.index_in(column, value_set=pa.array(list(names), pa.string()))
-    return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
+    codes = pc.index_in(column, value_set=pa.array(list(names), pa.string()))
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(), dtype=np.int64)

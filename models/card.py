@@ -99,15 +99,15 @@ def _rounds(rounds: Mapping[str, Any]) -> list[str]:
 
 
 def _rows(policy: str, estimates: Mapping[str, Mapping[str, float]]) -> list[str]:
-    found = []
+    rows = []
     for name, e in estimates.items():
         if name == "logging" and policy == "champion":
             continue
         who = "logging" if name == "logging" else policy
         label = "mean" if name == "logging" else name.upper()
         interval = f"{e['low']:.5f} to {e['high']:.5f}"
-        found.append(f"| {who} | {label} | {e['value']:.5f} | {interval} | {e['effective_n']:.0f} |")
-    return found
+        rows.append(f"| {who} | {label} | {e['value']:.5f} | {interval} | {e['effective_n']:.0f} |")
+    return rows
 
 
 def _fatigue(figures: Mapping[str, Any]) -> list[str]:

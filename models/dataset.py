@@ -151,8 +151,8 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
     def describe(drawn: pa.Table) -> tuple[pa.Table, Behaviour]:
         never = pa.array([None] * drawn.num_rows, pa.float64())
         drawn = drawn.append_column("slot_propensity", never)
-        found = joined(drawn, drawn.slice(0, 0), people, catalog)
-        return with_behaviour(found, past, people, catalog, population)
+        examples = joined(drawn, drawn.slice(0, 0), people, catalog)
+        return with_behaviour(examples, past, people, catalog, population)
 
     test = slice(bounds[1], rows.num_rows)
     rounds, plans = read_rounds(

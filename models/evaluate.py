@@ -67,8 +67,8 @@ def paired(gain: Floats, user: npt.NDArray[np.generic]) -> dict[str, float]:
     value = float(gain.mean())
     by_user = np.bincount(inverse, weights=gain - value)
     spread = float(np.sqrt((by_user**2).sum())) / len(gain)
-    found = {"value": value, "low": value - Z95 * spread, "high": value + Z95 * spread}
-    return {name: round(number, 7) for name, number in found.items()}
+    interval = {"value": value, "low": value - Z95 * spread, "high": value + Z95 * spread}
+    return {name: round(number, 7) for name, number in interval.items()}
 
 
 def calibration_error(label: Floats, p: Floats, weight: Floats | None = None, bins: int = 10) -> float:
@@ -151,7 +151,7 @@ def _effective(ratio: Floats) -> float:
 
 def ranking_metrics(label: Floats, p: Floats, weight: Floats, base_rate: float) -> dict[str, float]:
     """Return AUC, log loss beside that of `base_rate`, and calibration, to 6 digits."""
-    found = {
+    metrics = {
         "auc": auc(label, p),
         "logloss": logloss(label, p, weight),
         "logloss_base_rate": logloss(label, np.full(len(label), base_rate), weight),
@@ -159,7 +159,7 @@ def ranking_metrics(label: Floats, p: Floats, weight: Floats, base_rate: float) 
         "mean_label": float(np.average(label, weights=weight)),
         "mean_prediction": float(np.average(p, weights=weight)),
     }
-    return {name: round(value, 6) for name, value in found.items()}
+    return {name: round(value, 6) for name, value in metrics.items()}
 
 
 def contexts_of(catalog: Catalog, campaign_id: str, more: Set[str] = frozenset()) -> list[Context]:
@@ -336,8 +336,8 @@ def paired_bootstrap(
         drawn = rng.integers(0, users, users)
         means[number] = total[drawn].sum() / rounds[drawn].sum()
     low, high = np.percentile(means, [2.5, 97.5])
-    found = {"value": float(gain.mean()), "low": float(low), "high": float(high)}
-    return {name: round(number, 7) for name, number in found.items()}
+    interval = {"value": float(gain.mean()), "low": float(low), "high": float(high)}
+    return {name: round(number, 7) for name, number in interval.items()}
 
 
 def estimates_json(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:

@@ -100,6 +100,7 @@ def design(matrix: Matrix, vocabulary: Vocabulary, mean: Floats, scale: Floats) 
     def number(position: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
         values = matrix[:, position].astype(np.float64)
         unknown = np.isnan(values)
+        # Unknown stands at the mean, and has a column of its own that says so.
         return np.where(unknown, 0.0, (values - mean[position]) / scale[position]), unknown
 
     def onehot(position: int, size: int, values: Floats | None = None) -> sparse.csr_matrix:
@@ -118,6 +119,7 @@ def design(matrix: Matrix, vocabulary: Vocabulary, mean: Floats, scale: Floats) 
         size, position = len(vocabulary[category]), place[other]
         if FEATURES[position].kind == "category":
             levels = len(vocabulary[other])
+            # NaN in either makes the cross unknown: no column of it is set.
             both = matrix[:, place[category]] * np.float32(levels) + matrix[:, position]
             rows = np.flatnonzero(~np.isnan(both))
             cells = both[rows].astype(np.int64)
@@ -173,8 +175,8 @@ def fit(
 
     # Stops where another step wins less than a ten-millionth of the loss: far below what chance moves.
     options = {"maxiter": 300, "maxcor": 20, "ftol": 1e-7}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    return Logistic(mean, scale, float(found.x[0]), np.asarray(found.x[1:]))
+    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    return Logistic(mean, scale, float(optimum.x[0]), np.asarray(optimum.x[1:]))
 
 
 LEAST, MOST = 1.0, 1e5  # of a prior's strength: nearly none, and as good as no effect

@@ -41,7 +41,7 @@ PARAMETERS = {
 
 
 @dataclass(frozen=True)
-class ReadOut:
+class LookalikeReadOut:
     """The worth of a lookalike model, on people it was not trained on.
 
     Area under the ROC curve, lift of each tenth by score, features by gain.
@@ -81,32 +81,37 @@ class Lookalike:
         """
         if not users.num_rows:
             return np.zeros(0, np.uint16)
-        found = np.asarray(
+        shares = np.asarray(
             self.booster.predict(_matrix(users, self.vocabulary, self.tags, self.left_out), num_threads=1),
             np.float64,
         )
-        return np.minimum(found * LEVELS, LEVELS - 1).astype(np.uint16)
+        return np.minimum(shares * LEVELS, LEVELS - 1).astype(np.uint16)
 
     def to_text(self) -> str:
         """Return the model as JSON text."""
-        told = {
+        document = {
             "model": self.booster.model_to_string(),
             "vocabulary": dict(self.vocabulary),
             "tags": self.tags,
             "left_out": self.left_out,
         }
-        return json.dumps(told)
+        return json.dumps(document)
 
     @classmethod
     def from_text(cls, text: str) -> Lookalike:
         """Return the model that `to_text` told of."""
-        told = json.loads(text)
-        return cls(lgb.Booster(model_str=told["model"]), told["vocabulary"], told["tags"], told["left_out"])
+        document = json.loads(text)
+        return cls(
+            lgb.Booster(model_str=document["model"]),
+            document["vocabulary"],
+            document["tags"],
+            document["left_out"],
+        )
 
 
 def train(
     seed: pa.Table, population: pa.Table, *, left_out: Collection[str], random_seed: int
-) -> tuple[Lookalike, ReadOut]:
+) -> tuple[Lookalike, LookalikeReadOut]:
     """Return a model that tells seed rows from population rows, and its read-out.
 
     Rows are user_features with `COLUMNS`; the read-out is of a held-out part. `left_out` names the columns
@@ -148,7 +153,7 @@ def train(
     gain = booster.feature_importance("gain")
     order = np.argsort(-gain, kind="stable")[:10]
     top = [(names[i], 100 * float(gain[i]) / max(float(gain.sum()), 1e-12)) for i in order if gain[i] > 0]
-    read_out = ReadOut(
+    read_out = LookalikeReadOut(
         auc(label[is_held], scores),
         lift_by_decile(label[is_held], scores),
         top,

@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Past:
+class PastRows:
     """Rows of user_days and user_pushes: `row` = place in `ordinal`, `day` since 1970."""
 
     ordinal: Ints
@@ -46,7 +46,7 @@ class Past:
     commits: list[Commit]
 
 
-def read_past(lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike) -> Past:
+def read_past(lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike) -> PastRows:
     """Return the days up to ds of the users with these ordinals."""
     order = np.unique(np.asarray(ordinal, dtype=np.int64))
     last = date.fromisoformat(ds)
@@ -64,7 +64,7 @@ def read_past(lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike) -> Past:
                 commits.append(commit)
                 number = (day - date(1970, 1, 1)).days
                 parts.append(placed(lake.read(commit, columns[name]), order, number))
-    return Past(order, _joined(tables["user_days"]), _joined(tables["user_pushes"]), commits)
+    return PastRows(order, _joined(tables["user_days"]), _joined(tables["user_pushes"]), commits)
 
 
 def placed(table: pa.Table, order: Ints, day: int) -> pa.Table:
@@ -92,7 +92,7 @@ def _joined(parts: list[pa.Table]) -> pa.Table:
     return pa.schema(list(fields.items())).empty_table()
 
 
-def population_of(train: pa.Table, past: Past, people: pa.Table) -> Population:
+def population_of(train: pa.Table, past: PastRows, people: pa.Table) -> Population:
     """Return what people are compared with.
 
     Shares and rate are those of the days before the first push, categories those that materials of the
@@ -107,12 +107,12 @@ def population_of(train: pa.Table, past: Past, people: pa.Table) -> Population:
     return population.knowing(past.days, _whose(past, people), day=last)
 
 
-def _whose(past: Past, people: pa.Table) -> pa.Table:
+def _whose(past: PastRows, people: pa.Table) -> pa.Table:
     return people.take(pa.array(np.searchsorted(people["ordinal"].to_numpy(), past.ordinal)))
 
 
 def with_behaviour(
-    rows: pa.Table, past: Past, people: pa.Table, catalog: Catalog, population: Population
+    rows: pa.Table, past: PastRows, people: pa.Table, catalog: Catalog, population: Population
 ) -> tuple[pa.Table, Behaviour]:
     """Return the examples with every number that changes as of the day before they were sent."""
     sent_day = rows["sent_us"].to_numpy() // DAY_US
@@ -160,7 +160,7 @@ def with_behaviour(
     return rows, behaved
 
 
-def _counts(past: Past, rate: float, day: int) -> dict[str, Floats]:
+def _counts(past: PastRows, rate: float, day: int) -> dict[str, Floats]:
     """Return the counting features of `user_features` as of a day, (users,), nan for null."""
     days = past.days.filter(_window(past.days, day))
     pushes = past.pushes.filter(_window(past.pushes, day))
@@ -205,6 +205,7 @@ def hour_offsets(
     where = (clock.group, np.clip(hour - clock.first_hour, 0, clock.cells.shape[1] - 1))
     cell, weekday = (table[where].astype(np.int64) for table in (clock.cells, clock.weekdays))
     for day in np.unique(night):
+        # The curves the night could read: later ones have learned from the very pushes that are judged.
         until = [name for name in known if name <= str(day)]
         commit = lake.require("send_times", ds=until[-1]) if until else None
         if commit is None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from angelia import logs
-from angelia.answers import Answer, require_approval
+from angelia.answers import OperatorAnswer, require_approval
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, GateClosed, InvalidInput
 from angelia.output import emit, speak_utf8
@@ -46,12 +46,12 @@ def promote(
         Conflict: somebody else promoted meanwhile.
     """
     current = registry.champion()
-    found = objections(json.loads(registry.load(version)["metrics.json"]), bar)
+    refusals = objections(json.loads(registry.load(version)["metrics.json"]), bar)
     if current is not None and current.version == version:
         return current
-    if found and not force:
+    if refusals and not force:
         raise GateClosed(
-            f"model {version} is not promoted: {'; '.join(found)}",
+            f"model {version} is not promoted: {'; '.join(refusals)}",
             fix="train again, ask for a mere refresh with --bar non_inferior, or overrule with --force",
         )
     return registry.promote(
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         if args.answer is not None:
-            answer = Answer(args.answer, args.by, args.about)
+            answer = OperatorAnswer(args.answer, args.by, args.about)
             require_approval(answer, args.version, f"model {args.version} is not promoted", fix=_ASK)
         if not args.by.strip():
             raise InvalidInput("--by names nobody", fix="a person answers for a model: write --by NAME")

@@ -129,15 +129,15 @@ class Registry:
 
     def champions(self) -> list[Champion]:
         """Return every promotion, oldest first."""
-        found = []
+        promotions = []
         for name in self.store.children(f"{_ROOT}/champions"):
             try:
-                found.append(Champion(**json.loads(self.store.read(f"{_ROOT}/champions/{name}"))))
+                promotions.append(Champion(**json.loads(self.store.read(f"{_ROOT}/champions/{name}"))))
             except (ValueError, TypeError):
                 raise Corrupt(
                     f"model registry: champions/{name} is damaged", fix="remove it, then promote again"
                 ) from None
-        return found
+        return promotions
 
     def champion(self) -> Champion | None:
         """Return the newest promotion, or None."""
@@ -150,8 +150,8 @@ class Registry:
         Raises:
             NotFound: nothing was ever promoted.
         """
-        found = self.champion()
-        if found is None:
+        champion = self.champion()
+        if champion is None:
             raise NotFound(
                 "no model has been promoted",
                 fix=(
@@ -159,7 +159,7 @@ class Registry:
                     "models.promote`"
                 ),
             )
-        return found
+        return champion
 
     def promote(
         self, version: str, *, actor: str, reason: str, at: str, expected: int | None = None

@@ -258,12 +258,12 @@ def importance(fitted: Fitted, matrix: npt.NDArray[np.float32], vocabulary: Voca
     It is the standard deviation of the feature's part; crosses count for their second feature.
     """
     x = logistic.design(matrix, vocabulary, fitted.line.mean, fitted.line.scale)
-    found = dict.fromkeys(NAMES, 0.0)
+    variances = dict.fromkeys(NAMES, 0.0)
     square = np.asarray(x.multiply(x).mean(axis=0)).ravel()
     spread = np.maximum(square - np.asarray(x.mean(axis=0)).ravel() ** 2, 0.0) * fitted.line.weights**2
     for name, variance in zip(logistic.columns(vocabulary), spread.tolist(), strict=True):
-        found[name.split(" x ")[-1].removesuffix(" unknown").split("=")[0]] += variance
-    return {name: float(np.sqrt(variance)) for name, variance in found.items()}
+        variances[name.split(" x ")[-1].removesuffix(" unknown").split("=")[0]] += variance
+    return {name: float(np.sqrt(variance)) for name, variance in variances.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,6 +20,6 @@ JOBS = (
 )
 
 # Local jobs work for seconds: no deep optimisation, one thread of garbage collection, and classes from an
-# archive (`spark_jobs._archive`).
+# archive (`spark_jobs.running.archive`).
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 SPARK_ARCHIVE = Path(sys.prefix) / "spark.jsa"

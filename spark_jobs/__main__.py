@@ -10,7 +10,7 @@ import itertools
 import sys
 
 from spark_jobs import JOBS
-from spark_jobs._session import run_job, spark_session
+from spark_jobs.running.session import run_job, spark_session
 
 
 def main(argv: list[str]) -> int:

@@ -27,11 +27,11 @@ from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, Lake
 from angelia.output import progress
 from angelia.users.index import require_index
-from spark_jobs._day_files import Day, Target, event_writer, gather, push_writer
-from spark_jobs._pushes import classify_pushes
-from spark_jobs._reading import read_dataset
-from spark_jobs._session import arg_parser, open_judged, run_job, spark_session
-from spark_jobs._valid import first_reason, valid
+from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.session import arg_parser, open_judged, run_job, spark_session
+from spark_jobs.shard_work.day_files import DayAnswers, Target, event_writer, gather, push_writer
+from spark_jobs.shard_work.pushes import classify_pushes
+from spark_jobs.shard_work.valid import first_reason, valid
 
 # A file holds at least this many users, so that small shards (tests, samples) do not make thousands of files.
 USERS_PER_FILE = 1 << 14
@@ -157,7 +157,7 @@ def run_events(night: ClosedDay) -> list[Commit]:
             day: stack.enter_context(night.lake.attempt("user_days", ds=day.isoformat()))
             for day in candidates
         }
-        days: dict[date, Day] = {}
+        days: dict[date, DayAnswers] = {}
         if events is not None:
             classified = classify_events(
                 events, night.users, known, late_days=night.late_days, group_bits=night.group_bits
@@ -169,7 +169,7 @@ def run_events(night: ClosedDay) -> list[Commit]:
             days = gather(wanted.groupBy("day", "group").applyInArrow(write, "answer string"))
         commits = []
         for day, attempt in attempts.items():
-            gathered = days.get(day, Day())
+            gathered = days.get(day, DayAnswers())
             if day not in night.covered and gathered.latest < night.covered[0].isoformat():
                 continue  # nothing arrived for it since it was made
             for entry in gathered.files:
@@ -255,7 +255,7 @@ def run_pushes(night: ClosedDay) -> list[Commit]:
             day: stack.enter_context(night.lake.attempt("user_pushes", ds=day.isoformat())) for day in targets
         }
         classified = classify_pushes(history, receipts, manifests, night.users, late_days=night.late_days)
-        days: dict[date, Day] = {}
+        days: dict[date, DayAnswers] = {}
         if classified is not None:
             # Grouped by people alone: a receipt may repeat one of another day.
             wanted = route(classified, bad_day="counted", group_bits=night.group_bits).repartition(
@@ -268,7 +268,7 @@ def run_pushes(night: ClosedDay) -> list[Commit]:
             )
         commits = []
         for day, attempt in attempts.items():
-            gathered = days.get(day, Day())
+            gathered = days.get(day, DayAnswers())
             for entry in gathered.files:
                 attempt.add(entry)
             inputs = [night.index, *push_sources(night, day)]

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from angelia.audience.bitmaps.build import build_index
 from angelia.config import load_settings
 from angelia.output import progress
-from spark_jobs._session import arg_parser, open_judged, run_job
-from spark_jobs._spread import spreading
+from spark_jobs.running.session import arg_parser, open_judged, run_job
+from spark_jobs.running.spread import spreading
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:

@@ -32,9 +32,8 @@ from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_fe
 from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
 from angelia.users.suppressions import UNSUBSCRIBED, returns
-from spark_jobs._endpoints import living, owned, read_endpoints
-from spark_jobs._reading import Window, ints, read_dataset, read_window, window_commits
-from spark_jobs._session import (
+from spark_jobs.running.reading import Window, ints, read_dataset, read_window, window_commits
+from spark_jobs.running.session import (
     ShardResult,
     all_shards,
     arg_parser,
@@ -44,6 +43,7 @@ from spark_jobs._session import (
     run_shards,
     spark_session,
 )
+from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
 
 COUNTED = ["event_type", "n_events", "value_sum"]
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
@@ -196,8 +196,8 @@ def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: st
     if not refusers:
         return
     frame = spark.createDataFrame([(user,) for user in refusers], "user_id string")
-    said = opted_in_again(preferences, frame, ds=ds).collect()
-    entries = returns(log, [(row.user_id, row.channel, row.said_us) for row in said])
+    opted_in = opted_in_again(preferences, frame, ds=ds).collect()
+    entries = returns(log, [(row.user_id, row.channel, row.said_us) for row in opted_in])
     if entries.num_rows:
         lake.append_log("suppressions", entries)
         progress(f"opted in again after unsubscribing: {entries.num_rows:,}")
@@ -228,11 +228,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         n_sent = sum(count["sent"] for count in counts)
         rate = min(sum(count["opened"] for count in counts) / n_sent, 1.0) if n_sent else 0.0
         profiles, endpoints, preferences = sources
-        said = ["user_id", "kind", "name", "is_opted_in", "updated_ts"]
+        columns = ["user_id", "kind", "name", "is_opted_in", "updated_ts"]
         tables = [
             read_dataset(spark, lake, profiles, ["user_id", *PROFILE]),
             read_endpoints(spark, lake, endpoints),
-            read_dataset(spark, lake, preferences, said),
+            read_dataset(spark, lake, preferences, columns),
         ]
         if lake.branch == MAIN:
             note_returns(spark, lake, tables[2], ds)

@@ -30,7 +30,7 @@ from angelia.contracts import dataset
 from angelia.contracts.ids import mix
 from angelia.timing import category_hours
 from angelia.timing.category_hours import category_sums
-from angelia.timing.choosing import Choice, Sample, choose
+from angelia.timing.choosing import CurveChoice, Sample, choose
 from angelia.timing.curves import (
     CohortSums,
     Strength,
@@ -44,10 +44,17 @@ from angelia.timing.curves import (
 from angelia.timing.evidence import CELLS, Floats, PushCounts
 from angelia.timing.habits import habits, likeliest
 from angelia.users.index import require_index
-from spark_jobs._curve_shard import Inputs, Shard, days_between
-from spark_jobs._past_hours import past_hours
-from spark_jobs._reading import window_commits
-from spark_jobs._session import ShardResult, arg_parser, open_judged, run_job, run_shards, spark_session
+from spark_jobs.running.reading import window_commits
+from spark_jobs.running.session import (
+    ShardResult,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
+from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard, days_between
+from spark_jobs.shard_work.past_hours import past_hours
 
 # users are sampled in blocks of 256 ordinals: whole blocks lie in one shard, whatever shard_bits (at least 8)
 BLOCK_BITS = 8
@@ -56,16 +63,16 @@ MIN_ACTIVE_HOURS = 5.0  # decayed active hours below which a user's cluster is n
 SPARSE = "sparse"
 
 
-def sum_cohorts(inputs: Inputs, shard: int) -> ShardResult:
+def sum_cohorts(inputs: CurveInputs, shard: int) -> ShardResult:
     """First pass: the shard's evidence by cohort."""
-    part = Shard(inputs, shard)
+    part = CurveShard(inputs, shard)
     sums = cohort_sums(part.timezones, part.activity(), *part.counts())
     return ShardResult(shard, [], {name: values.tolist() for name, values in sums.items()})
 
 
-def gather_sample(inputs: Inputs, scale: float, blocks: frozenset[int], shard: int) -> ShardResult:
+def gather_sample(inputs: CurveInputs, scale: float, blocks: frozenset[int], shard: int) -> ShardResult:
     """Second pass: the evidence of sampled users, without their ids."""
-    part = Shard(inputs, shard)
+    part = CurveShard(inputs, shard)
     sample = part.sample(np.isin(part.ordinal >> BLOCK_BITS, list(blocks)), scale)
     packed = io.BytesIO()
     np.savez_compressed(packed, activity=sample.activity, pushes=sample.pushes, opens=sample.opens)
@@ -79,9 +86,11 @@ def unpacked(stats: Mapping[str, str | list[str]]) -> Sample:
         return Sample(tuple(stats["timezones"]), counts["activity"], counts["pushes"], counts["opens"])
 
 
-def write_curves(inputs: Inputs, sums: CohortSums, choice: Choice, folder: str, shard: int) -> ShardResult:
+def write_curves(
+    inputs: CurveInputs, sums: CohortSums, choice: CurveChoice, folder: str, shard: int
+) -> ShardResult:
     """Third pass: every user's curve, written to one file."""
-    part = Shard(inputs, shard)
+    part = CurveShard(inputs, shard)
     counts = part.counts()
     activity = part.hours(choice.habit.half_life_days)
     table = curve_table(part.ordinal, part.timezones, activity, counts, sums, choice)
@@ -131,7 +140,7 @@ def curve_table(
     activity: Floats,
     counts: tuple[PushCounts, PushCounts],
     sums: Mapping[str, Floats],
-    choice: Choice,
+    choice: CurveChoice,
 ) -> pa.Table:
     """Return rows of send_times for one shard's users, in ordinal order."""
     tables, clusters = cohort_tables(sums, choice.strength), choice.clusters
@@ -211,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         # The year of hours is kept once a week: days since that commit are added from their own rows.
         gap_days = days_between(past.partition["ds"], before) + 1 if past else 0
         gap = window_commits(lake, "user_days", before, gap_days)
-        inputs = Inputs(
+        inputs = CurveInputs(
             lake, features, *windows, args.ds, n_days, args.half_life_days, bits, of, past, gap, gap_days
         )
         # Two passes over the shards: a person's curve leans on the cohorts', which need everybody first.

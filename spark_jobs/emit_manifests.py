@@ -29,7 +29,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
-from angelia.answers import Answer
+from angelia.answers import OperatorAnswer
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.certificate import Messages, messages_of
@@ -44,8 +44,7 @@ from angelia.lake.commit import in_shard
 from angelia.output import progress
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
-from spark_jobs._endpoints import living, owned, read_endpoints
-from spark_jobs._session import (
+from spark_jobs.running.session import (
     all_shards,
     arg_parser,
     fix_in_traceback,
@@ -53,6 +52,7 @@ from spark_jobs._session import (
     run_job,
     spark_session,
 )
+from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
 
 PART_ROWS = 100_000
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
@@ -213,14 +213,14 @@ def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
 
     A sealed hour is sent whatever is decided now.
     """
-    found = {}
+    files = {}
     for hour, number in sealed_hours(lake, ds).items() if lake.branch == "main" else ():
-        found[hour] = [
+        files[hour] = [
             entry
             for entry in lake.as_of("dispatch_manifest", number, ds=ds).files
             if entry.keys["send_hour"] == hour
         ]
-    return found
+    return files
 
 
 def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     decisions = lake.require("decisions", ds=args.ds)
     features = lake.require("user_features", ds=args.ds)
     made_from = [features, *([catalog.commit] if catalog.commit else [])]
-    answer = Answer(args.answer, args.answered_by, args.verdict)
+    answer = OperatorAnswer(args.answer, args.answered_by, args.verdict)
     released = release(lake, decisions, made_from, answer)
     if released.held:
         why = f" ({released.refused})" if released.refused else ""

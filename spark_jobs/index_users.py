@@ -22,9 +22,9 @@ from angelia.config import load_settings
 from angelia.errors import InvalidInput
 from angelia.output import progress
 from angelia.users.index import append_users, index_head
-from spark_jobs._reading import read_dataset
-from spark_jobs._session import arg_parser, open_judged, run_job, spark_session
-from spark_jobs._valid import valid
+from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.session import arg_parser, open_judged, run_job, spark_session
+from spark_jobs.shard_work.valid import valid
 
 CLUSTERING = ("country", "province", "timezone", "user_id")
 

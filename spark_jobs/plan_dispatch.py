@@ -29,7 +29,7 @@ from angelia.days import require_day
 from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from angelia.planning import Limits, Night, Solved, Step, solve
+from angelia.planning import Limits, ShardRounds, Solved, Step, solve
 from angelia.planning.certificate import certificate, prices_before, summarise
 from angelia.planning.eligibility import OPEN, thin_drawn
 from angelia.planning.inputs import (
@@ -42,8 +42,17 @@ from angelia.planning.inputs import (
 from angelia.planning.later import Fatigue
 from angelia.planning.problem import of_each
 from angelia.planning.terms import Terms, contradictions
-from spark_jobs._impossible import impossible
-from spark_jobs._problems import (
+from spark_jobs.running.session import (
+    ShardResult,
+    all_shards,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
+from spark_jobs.shard_work.impossible import impossible
+from spark_jobs.shard_work.problems import (
     PlanContext,
     explore_usage,
     joined,
@@ -59,15 +68,6 @@ from spark_jobs._problems import (
     undecided_rows,
     without_draws,
 )
-from spark_jobs._session import (
-    ShardResult,
-    all_shards,
-    arg_parser,
-    open_judged,
-    run_job,
-    run_shards,
-    spark_session,
-)
 
 if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
     from pyspark.sql import SparkSession
@@ -77,7 +77,7 @@ SAMPLE_USERS = 10_000
 STEPS_HERE = 300_000
 
 
-def decisions_table(terms: Terms, rows: pa.Table, night: Night, solved: Solved) -> pa.Table:
+def decisions_table(terms: Terms, rows: pa.Table, night: ShardRounds, solved: Solved) -> pa.Table:
     """Return the shard's decisions: every considered pair with its outcome, grouped by user."""
     problem, limits, choice = night.problem, terms.limits(), night.held
     outcome = np.array(rows["outcome"].to_pylist(), object)
@@ -150,7 +150,7 @@ def build_shard(context: PlanContext, share: float, number: int) -> ShardResult:
     terms, planned = context.terms, prepare(context, number)
     keep_rows(context, number, undecided_rows(planned, terms))
     keep_sample(context.lake.store, context.key(number, "sample"), price_sample(planned, terms, share))
-    keep_night(context, number, Night.of(planned.problem, terms.limits(), planned.drawn))
+    keep_night(context, number, ShardRounds.of(planned.problem, terms.limits(), planned.drawn))
     problem = planned.problem
     may = problem.allowed.any(axis=1) & problem.channels.any(axis=1) & ~problem.is_explore
     reach = np.bincount(problem.pair_campaign[may], minlength=len(terms.campaigns))
@@ -160,8 +160,8 @@ def build_shard(context: PlanContext, share: float, number: int) -> ShardResult:
 
 
 def thin_draws(
-    limits: Limits, demand: np.ndarray, reserve: np.ndarray, night: Night
-) -> tuple[dict[str, Any], Night]:
+    limits: Limits, demand: np.ndarray, reserve: np.ndarray, night: ShardRounds
+) -> tuple[dict[str, Any], ShardRounds]:
     """Drop drawn messages that do not fit the exploration stratum's reserve."""
     thinned, dropped = thin_drawn(night.problem, limits, night.held, demand, reserve)
     return {}, without_draws(night, dropped, thinned)
@@ -190,7 +190,7 @@ def write_shard(context: PlanContext, solved: Solved, number: int) -> ShardResul
     )
 
 
-def later_paid(terms: Terms, rows: pa.Table, night: Night) -> np.ndarray:
+def later_paid(terms: Terms, rows: pa.Table, night: ShardRounds) -> np.ndarray:
     """Return what the messages that are sent are expected to cost later, in micro-units."""
     sent = np.flatnonzero(night.held.slot >= 0)
     flat, share = (rows[name].to_numpy()[sent] for name in ("later_flat", "later_share"))
@@ -211,8 +211,8 @@ def solve_shards(
     for result in run_shards(spark, shards, partial(build_shard, context, share)):
         demand += np.array(result.stats["explore"], np.int64)
         reach += np.array(result.stats["reach"], np.int64)
-    told, limits = contradictions(terms, limits, reach)
-    for line in told:
+    unreachable, limits = contradictions(terms, limits, reach)
+    for line in unreachable:
         progress(f"plan_dispatch: {line}")
 
     def run(step: Step) -> list[dict[str, Any]]:
@@ -231,7 +231,7 @@ def solve_shards(
         start=None if previous is None else prices_before(terms, previous.meta),
         report=lambda line: progress(f"plan_dispatch: {line}"),
     )
-    return solved, told
+    return solved, unreachable
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -247,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress(f"plan_dispatch: {line}")
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
-        solved, told = solve_shards(spark, context, shards)
+        solved, unreachable = solve_shards(spark, context, shards)
         written = run_shards(spark, shards, partial(write_shard, context, solved))
         context.forget(shards)
         for result in written:
@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written], fatigue)
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
-            meta={**meta, "contradictions": [*named, *told]} if named or told else meta,
+            meta={**meta, "contradictions": [*named, *unreachable]} if named or unreachable else meta,
             params={
                 "lead_hours": settings.lead_hours,
                 "skip_before": args.skip_before.isoformat() if args.skip_before else None,

@@ -24,7 +24,7 @@ from angelia.audience.bitmaps.sets import bitmap_of
 from angelia.audience.language import nodes
 from angelia.audience.language.fields import FIELDS
 from angelia.audience.language.plan import steps
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
@@ -34,7 +34,7 @@ from angelia.lake.commit import in_shard
 from angelia.lake.configured import open_lake
 from angelia.output import progress
 from models.lookalike import COLUMNS, LEVELS, MIN_SEED, Lookalike, cut_off, train
-from spark_jobs._session import ShardResult, arg_parser, run_job, run_shards, spark_session
+from spark_jobs.running.session import ShardResult, arg_parser, run_job, run_shards, spark_session
 
 MAX_SEED = 100_000
 PER_SEED = 4  # people of the population in the sample for each of the seed
@@ -57,7 +57,7 @@ class Scoring:
         """Return (rows that may be chosen, in ordinal order; their scores)."""
         rows = self.rows(shard)
         seed = np.fromiter(
-            Audience(self.lake, self.ds, self.audiences, commit=self.index).members(self.seed, shard),
+            AudienceQuery(self.lake, self.ds, self.audiences, commit=self.index).members(self.seed, shard),
             np.int64,
         )
         rows = rows.filter(
@@ -107,7 +107,7 @@ def keep_top(scoring: Scoring, folder: str, level: int, at_level: dict[int, int]
     )
 
 
-def named_columns(audience: Audience, seed: str) -> set[str]:
+def named_columns(audience: AudienceQuery, seed: str) -> set[str]:
     """Return the user_features columns that a predicate and its saved audiences name."""
     columns: set[str] = set()
     stack = [audience.plan(seed)]
@@ -121,7 +121,7 @@ def named_columns(audience: Audience, seed: str) -> set[str]:
 
 
 def sample(
-    scoring: Scoring, audience: Audience, n_shards: int, random_seed: int
+    scoring: Scoring, audience: AudienceQuery, n_shards: int, random_seed: int
 ) -> tuple[pa.Table, pa.Table]:
     """Return (rows of the seed, rows of the rest) from enough shards in random order.
 
@@ -130,6 +130,7 @@ def sample(
     """
     rng = np.random.default_rng(random_seed)
     seeds, rest, n_seed = [], [], 0
+    # A shard is no random sample: ordinals were given out by cluster, then in the order of joining.
     for shard in rng.permutation(n_shards).tolist():
         rows = scoring.rows(shard)
         is_seed = np.isin(
@@ -172,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     lake = open_lake(args.branch)
     snapshot = load_snapshot(lake, args.ds)
-    audience = Audience(
+    audience = AudienceQuery(
         lake, args.ds, {name: document.predicate for name, document in snapshot.audiences.items()}
     )
     hidden = named_columns(audience, args.seed)

@@ -38,8 +38,15 @@ from models.compiled import compiled_files
 from models.features import Context
 from models.registry import Registry
 from models.scorer import COLUMNS, Scorer
-from spark_jobs._reading import Window, read_window, window_commits
-from spark_jobs._session import ShardResult, arg_parser, open_judged, run_job, run_shards, spark_session
+from spark_jobs.running.reading import Window, read_window, window_commits
+from spark_jobs.running.session import (
+    ShardResult,
+    arg_parser,
+    open_judged,
+    run_job,
+    run_shards,
+    spark_session,
+)
 
 Ordinals = npt.NDArray[np.int64]
 Lift = npt.NDArray[np.float64]
@@ -75,7 +82,7 @@ def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
 
     An experiment's arms are included.
     """
-    found = []
+    arms = []
     for name, campaign in catalog.running(days).items():
         for material in (catalog.materials[identity] for identity in catalog.materials_of(name)):
             if any(material.is_valid_on(day) for day in days):
@@ -84,10 +91,10 @@ def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
                     if material.audience is None
                     else (campaign.audience, material.audience)
                 )
-                found.append(
+                arms.append(
                     Candidate(Context(name, material.id, campaign.topic, material.category), audiences)
                 )
-    return found
+    return arms
 
 
 def score_shard(

@@ -15,24 +15,24 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from angelia.audience.bitmaps.build import Built, Spread
+from angelia.audience.bitmaps.build import BuiltPiece, Spread
 from angelia.audience.bitmaps.index import Index
 from angelia.audience.holdout import Holdout, block_holdout, user_index_of
 from angelia.audience.members import block_members
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.catalog.snapshot import load_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.output import progress
-from spark_jobs._session import arg_parser, open_judged, run_job
-from spark_jobs._spread import spreading
+from spark_jobs.running.session import arg_parser, open_judged, run_job
+from spark_jobs.running.spread import spreading
 
 
 def select_block(
     lake: Lake, folder: str, ds: str, number: int, predicates: Mapping[str, str], block: int
-) -> Built:
+) -> BuiltPiece:
     """Write one block's members of every audience."""
-    audience = Audience(lake, ds, predicates, commit=number)
+    audience = AudienceQuery(lake, ds, predicates, commit=number)
     table = block_members(audience, block)
     shards = audience.index.shards_of(block)
     entry = lake.write_file(
@@ -45,10 +45,10 @@ def select_block(
     sizes = dict.fromkeys(predicates, 0)
     for name, n in zip(table["audience"].to_pylist(), table["cardinality"].to_pylist(), strict=True):
         sizes[name] += n
-    return Built([entry], sizes)
+    return BuiltPiece([entry], sizes)
 
 
-def hold_out_block(lake: Lake, folder: str, ds: str, number: int, holdout: Holdout, block: int) -> Built:
+def hold_out_block(lake: Lake, folder: str, ds: str, number: int, holdout: Holdout, block: int) -> BuiltPiece:
     """Write one block's people of the global holdout."""
     index = Index.open(lake, ds, number)
     users = user_index_of(index)
@@ -56,7 +56,7 @@ def hold_out_block(lake: Lake, folder: str, ds: str, number: int, holdout: Holdo
     table, shards = block_holdout(index, block, holdout, users), index.shards_of(block)
     name, edges = f"block-{block:05d}.parquet", (shards.start, shards.stop - 1)
     entry = lake.write_file("holdout_members", folder, table, name, shards=edges)
-    return Built([entry], {"held_out": sum(table["cardinality"].to_pylist())})
+    return BuiltPiece([entry], {"held_out": sum(table["cardinality"].to_pylist())})
 
 
 def hold_out(lake: Lake, ds: str, index: Index, holdout: Holdout, spread: Spread) -> int | None:
@@ -75,7 +75,7 @@ def hold_out(lake: Lake, ds: str, index: Index, holdout: Holdout, spread: Spread
     return n
 
 
-def check_all(audience: Audience) -> None:
+def check_all(audience: AudienceQuery) -> None:
     """Plan every audience, so that an unanswerable one fails before any block is read.
 
     Raises:
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     lake = open_judged(args)
     catalog = load_snapshot(lake, args.ds)
     predicates = {name: document.predicate for name, document in catalog.audiences.items()}
-    audience = Audience(lake, args.ds, predicates)
+    audience = AudienceQuery(lake, args.ds, predicates)
     check_all(audience)
     snapshot = lake.require("catalog_snapshot", ds=args.ds)
     holdout = Holdout(catalog.policy.holdout.share_pct, catalog.policy.holdout.salt)

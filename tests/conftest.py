@@ -92,11 +92,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Yield the test run's one Spark session; the first use takes about 10 s.
 
     It has local[2], no UI, UTC, 4 shuffle partitions and Arrow on. It is the active session, so
-    `spark_jobs._session.spark_session` takes it up, and never stops it.
+    `spark_jobs.running.session.spark_session` takes it up, and never stops it.
     """
     from pyspark.sql import SparkSession
 
-    from spark_jobs._session import OPTIONS
+    from spark_jobs.running.session import OPTIONS
 
     spec = importlib.util.find_spec("pyspark")
     assert spec is not None

@@ -52,14 +52,14 @@ def fate_of(lake: Lake, person: PersonLake, ds: str, campaign: str, message: str
 
 
 def _of_message(lake: Lake, commit: Commit, columns: list[str], message: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for entry in commit.files:
         # The keys alone first: most parts do not hold the message.
         at = pc.index(lake.read_file(entry, ["message_id"])["message_id"], message).as_py()
         if at >= 0:
             table = lake.read_file(entry, ["message_id", *columns])
-            found += table.filter(pc.equal(table["message_id"], message)).to_pylist()
-    return found
+            rows += table.filter(pc.equal(table["message_id"], message)).to_pylist()
+    return rows
 
 
 def _in_files(lake: Lake, entries: Iterable[FileEntry], message: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from angelia.asking.night import PlannedNight
-from angelia.asking.records import Hour, Later, MaterialChance, Offer
+from angelia.asking.records import Hour, HourOffer, Later, MaterialChance
 from angelia.contracts.certificate import Limit
 from angelia.matching import inverse_gap
 from angelia.planning.eligibility import (
@@ -26,12 +26,12 @@ from angelia.planning.eligibility import (
     slot_chance,
     too_near,
 )
-from angelia.planning.inputs import Shard, category_hours, load_shard, read_offers
+from angelia.planning.inputs import ShardInputs, category_hours, load_shard, read_offers
 from angelia.planning.later import LaterCosts
-from angelia.planning.offers import Offer as Candidates
+from angelia.planning.offers import CampaignOffer as Candidates
 from angelia.planning.offers import best_hours
 from angelia.planning.problem import Problem
-from angelia.planning.terms import Campaign, Terms
+from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.one_person import PersonLake
 
@@ -44,7 +44,7 @@ class PersonNight:
     """The arrays of one person's night."""
 
     night: PlannedNight
-    shard: Shard
+    shard: ShardInputs
     problem: Problem
     chance: npt.NDArray[np.float64]
     hours: NightHours
@@ -112,7 +112,7 @@ class PersonNight:
         rows = np.flatnonzero(self.problem.pair_campaign == number)
         return int(rows[0]) if len(rows) else None
 
-    def closed(self, campaign: Campaign) -> dict[str, int]:
+    def closed(self, campaign: CampaignTerms) -> dict[str, int]:
         """Return how many planned hours were closed to a campaign, each under its first reason."""
         terms, past = self.night.terms, self.shard.past
         local, quiet, _ = self.hours
@@ -145,7 +145,7 @@ class PersonNight:
             taken |= hit
         return counts
 
-    def materials(self, campaign: Campaign, arm: str | None) -> list[MaterialChance]:
+    def materials(self, campaign: CampaignTerms, arm: str | None) -> list[MaterialChance]:
         """Return a campaign's materials with score and chance, the best one first."""
         offer = self.offers.get(campaign.id)
         if offer is None:
@@ -162,7 +162,7 @@ class PersonNight:
 
     def _material(
         self,
-        campaign: Campaign,
+        campaign: CampaignTerms,
         i: int,
         p_open: npt.NDArray[np.float64],
         worth: npt.NDArray[np.float64],
@@ -174,7 +174,7 @@ class PersonNight:
             return MaterialChance(name, None, None, 0.0, self._why_not(campaign, name, arm))
         return MaterialChance(name, float(p_open[i]), round(float(worth[i]), 6), round(chance, 6), None)
 
-    def _why_not(self, campaign: Campaign, material: str, arm: str | None) -> str:
+    def _why_not(self, campaign: CampaignTerms, material: str, arm: str | None) -> str:
         document, people = self.night.catalog.materials[material], self.shard.people
         own = next((one for one in campaign.arms if one.name == arm), None)
         if own is not None and not own.may_show(material):
@@ -189,7 +189,7 @@ class PersonNight:
             return f"for audience {document.audience} only"
         return "not scored"
 
-    def best_offers(self, row: int, limits: list[Limit], chosen: tuple[int, str] | None) -> list[Offer]:
+    def best_offers(self, row: int, limits: list[Limit], chosen: tuple[int, str] | None) -> list[HourOffer]:
         """Return what a campaign's best hours were worth beside their prices, the chosen one first.
 
         `chosen` is (slot, channel) of the message that is sent.
@@ -200,7 +200,7 @@ class PersonNight:
         budget = next((one.price_micros for one in limits if one.campaign_id == campaign.id), 0)
         slots, clock = [str(slot) for slot in terms.slots()], self.clock()
         hours, chance = _open(self.hours, terms, campaign), self.chance[row]
-        found = []
+        offers = []
         for c, channel in enumerate(terms.channels):
             if not problem.channels[row, c]:
                 continue
@@ -211,8 +211,8 @@ class PersonNight:
                     continue
                 worth = int(problem.value[row, s]) - channel.cost_micros
                 price = limit.price_micros + budget
-                found.append(
-                    Offer(
+                offers.append(
+                    HourOffer(
                         slots[s],
                         clock[s],
                         channel.id,
@@ -224,11 +224,11 @@ class PersonNight:
                         is_chosen,
                     )
                 )
-        found.sort(key=lambda offer: (not offer.is_chosen, -offer.net_micros, offer.slot))
-        return found[: BEST + (chosen is not None)]
+        offers.sort(key=lambda offer: (not offer.is_chosen, -offer.net_micros, offer.slot))
+        return offers[: BEST + (chosen is not None)]
 
 
-def _open(hours: NightHours, terms: Terms, campaign: Campaign) -> npt.NDArray[np.bool_]:
+def _open(hours: NightHours, terms: Terms, campaign: CampaignTerms) -> npt.NDArray[np.bool_]:
     """Return the hours that clock, window and quiet hours leave a campaign, (h,)."""
     local, quiet, _ = hours
     may = campaign_hours(terms, campaign, local)[0]

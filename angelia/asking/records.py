@@ -16,7 +16,7 @@ NOT_RUNNING = "not_running"
 
 
 @dataclass(frozen=True)
-class Standing:
+class PersonStanding:
     """What the night knew of the person."""
 
     timezone: str
@@ -58,7 +58,7 @@ class MaterialChance:
 
 
 @dataclass(frozen=True)
-class Part:
+class ScorePart:
     """What one feature adds to the log-odds of an open, and over the runner-up."""
 
     feature: str
@@ -75,11 +75,11 @@ class Score:
     p_open: float
     runner_up: str | None
     runner_up_p_open: float | None
-    parts: tuple[Part, ...]
+    parts: tuple[ScorePart, ...]
 
 
 @dataclass(frozen=True)
-class Offer:
+class HourOffer:
     """One hour and channel a message could have had: worth after cost, and prices."""
 
     slot: str
@@ -169,7 +169,7 @@ class CampaignWhy:
     material_propensity: float | None = None
     worth_micros: int | None = None
     price_micros: int | None = None
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[HourOffer, ...] = ()
     closed: tuple[tuple[str, int], ...] = ()
     binding: tuple[Binding, ...] = ()
     fate: Fate | None = None
@@ -198,7 +198,7 @@ class Why:
 
     ds: str
     start: str
-    person: Standing | None
+    person: PersonStanding | None
     hours: tuple[Hour, ...]
     campaigns: tuple[CampaignWhy, ...]
     versions: Versions

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from angelia.asking.night import PlannedNight
-from angelia.asking.records import Part, Score
+from angelia.asking.records import Score, ScorePart
 from angelia.catalog.documents import Campaign
 from angelia.contracts import dataset
 from angelia.errors import AngeliaError, NotFound
@@ -85,7 +85,7 @@ class PersonScores:
         own = sorted(order, key=lambda i: -abs(float(adds[0][i])))[:TOP]
         shown = list(dict.fromkeys([*apart, *own]))
         parts = tuple(
-            Part(
+            ScorePart(
                 names[i],
                 self._value(names[i], matrix),
                 round(float(adds[0][i]), 4),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
-from angelia.lake.store import LocalStore, Store, Stored
+from angelia.lake.store import LocalStore, Store, StoredObject
 
 FOLDER = "main/decisions/what-if/attempt-scratch"
 
@@ -69,7 +69,7 @@ class ScratchStore:
         """Yield the keys below a folder prefix, sorted."""
         return self._of(prefix).list(prefix)
 
-    def stored(self, prefix: str) -> Iterator[Stored]:
+    def stored(self, prefix: str) -> Iterator[StoredObject]:
         """Yield key, size and time of the objects below a folder prefix."""
         return self._of(prefix).stored(prefix)
 

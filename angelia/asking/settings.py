@@ -48,7 +48,7 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
     """Return all that may be set for a night of these running campaigns, with its value."""
     policy = catalog.policy
     caps = {cap.days: cap.messages for cap in policy.caps}
-    found = [
+    settings = [
         Setting(
             "caps.user_per_day", _shown(caps.get(1)), "messages a person gets in 24 h", "a number or none"
         ),
@@ -73,7 +73,7 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
     for name, channel in sorted(catalog.channels.items()):
         if channel.enabled:
             capacity = str(channel.capacity_per_hour)
-            found += [
+            settings += [
                 Setting(f"capacity.{name}", capacity, "messages in an hour", "a number"),
                 Setting(f"capacity.{name}.HH", capacity, "the same in one UTC hour, 00 to 23", "a number"),
                 Setting(f"cost.{name}", f"{channel.cost_per_message:g}", "cost of a message", "money"),
@@ -82,7 +82,7 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
         campaign = catalog.campaigns[name]
         own = {cap.days: cap.messages for cap in campaign.caps}
         budget = campaign.budget.max_messages if campaign.budget else None
-        found += [
+        settings += [
             Setting(f"budget.{name}", _shown(budget), "messages at most in the night", "a number or none"),
             Setting(f"value.{name}", f"{campaign.value_per_open:g}", "value of an open", "money"),
             Setting(f"priority.{name}", campaign.priority, "weight 4, 2 or 1", "high, medium or low"),
@@ -95,7 +95,7 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
                 f"caps.{name}.per_week", _shown(own.get(7)), "its messages in 7 days", "a number or none"
             ),
         ]
-    return found
+    return settings
 
 
 def parse(texts: Sequence[str]) -> dict[str, str]:
@@ -104,16 +104,16 @@ def parse(texts: Sequence[str]) -> dict[str, str]:
     Raises:
         InvalidInput: one is not of that form, or a name comes twice.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         name, value = name.strip(), value.strip()
         if not equals or not name or not value:
             raise InvalidInput(f"--set {text!r} is not NAME=VALUE", fix="e.g. --set caps.user_per_day=1")
-        if name in found:
+        if name in values:
             raise InvalidInput(f"--set: {name} is set twice", fix="set it once")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def texts_of(named: str) -> list[str]:

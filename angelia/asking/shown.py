@@ -148,22 +148,22 @@ def lines(plan: PlanShown) -> list[str]:
     """Return a plan for people: outcomes, value and gap, a chart a channel, a row a campaign."""
     total = sum(plan.outcomes.values())
     width = max(map(len, plan.outcomes), default=0)
-    found = [f"{plan.commit}: 24 hours from {plan.start}, {total:,} considered pairs"]
-    found += [f"  impossible: {one}" for one in plan.contradictions]
-    found += [
+    page = [f"{plan.commit}: 24 hours from {plan.start}, {total:,} considered pairs"]
+    page += [f"  impossible: {one}" for one in plan.contradictions]
+    page += [
         f"  {name:<{width}}  {count:>12,}  {DECIDED.get(name, '')}"
         for name, count in sorted(plan.outcomes.items(), key=lambda item: -item[1])
     ]
-    found.append(
+    page.append(
         f"value {plan.primal_micros / 1e6:,.2f} of at most {plan.bound_micros / 1e6:,.2f}: gap "
         f"{plan.gap_pct} %; {plan.n_explore:,} exploration messages beside it"
     )
-    found.append(f"cost of fatigue: {plan.fatigue}")
+    page.append(f"cost of fatigue: {plan.fatigue}")
     for channel in plan.channels:
         if any(hour.used or hour.price_micros for hour in channel.hours):
-            found += _chart(channel, plan.hours_passed)
-        found.append(channel.says)
-    return found + list(_campaigns(plan))
+            page += _chart(channel, plan.hours_passed)
+        page.append(channel.says)
+    return page + list(_campaigns(plan))
 
 
 def _chart(channel: ChannelHours, passed: int) -> Iterator[str]:
@@ -203,10 +203,11 @@ def _campaigns(plan: PlanShown) -> Iterator[str]:
     width = max(len(one.campaign) for one in plan.campaigns)
     counts = max(len(f"{one.messages:,}") for one in plan.campaigns)
     top = max((n for one in plan.campaigns for n in one.by_hour), default=0) or 1
-    for one in plan.campaigns:
+    for campaign in plan.campaigns:
         # One scale for all campaigns: a small campaign looks small. Some are drawn, however few.
-        marks = (BARS[min(7, 8 * n // (top + 1))] if n else " " for n in one.by_hour)
+        marks = (BARS[min(7, 8 * n // (top + 1))] if n else " " for n in campaign.by_hour)
         budget = ""
-        if one.budget is not None:
-            budget = f"  budget {one.budget:,}, price {(one.price_micros or 0) / 1e6:.4f}"
-        yield f"  {one.campaign:<{width}}  {one.messages:>{counts},}  {''.join(marks)}{budget}".rstrip()
+        if campaign.budget is not None:
+            budget = f"  budget {campaign.budget:,}, price {(campaign.price_micros or 0) / 1e6:.4f}"
+        counted = f"{campaign.messages:>{counts},}  {''.join(marks)}{budget}"
+        yield f"  {campaign.campaign:<{width}}  {counted}".rstrip()

@@ -30,15 +30,15 @@ from angelia.planning.inputs import material_facts, terms_of
 from angelia.planning.later import Fatigue
 from angelia.planning.terms import Terms
 from spark_jobs import plan_dispatch
-from spark_jobs._impossible import impossible
-from spark_jobs._problems import PlanContext
-from spark_jobs._session import all_shards
+from spark_jobs.running.session import all_shards
+from spark_jobs.shard_work.impossible import impossible
+from spark_jobs.shard_work.problems import PlanContext
 
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Figures:
+class PlanFigures:
     """Messages of a plan, their worth after cost, and the opens to expect of them."""
 
     messages: int = 0
@@ -50,8 +50,8 @@ class Figures:
 class Pair:
     """Figures of the plan, and of the night as it would have been."""
 
-    plan: Figures
-    what_if: Figures
+    plan: PlanFigures
+    what_if: PlanFigures
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class _Side:
     """One plan's sums as shards are read."""
 
     terms: Terms
-    figures: dict[Key, Figures] = field(default_factory=dict)
+    figures: dict[Key, PlanFigures] = field(default_factory=dict)
     outcomes: dict[Key, int] = field(default_factory=dict)
     people: int = 0
 
@@ -125,8 +125,8 @@ class _Side:
             # A message's value is its weight times its chance, less its cost: so the chances add up.
             worth = weight.get(campaign, 0)
             opens = (value + n * cost.get(row["channel"], 0)) / worth if worth else row["p_open_sum"]
-            had = self.figures.get((campaign, row["channel"]), Figures())
-            self.figures[campaign, row["channel"]] = Figures(
+            had = self.figures.get((campaign, row["channel"]), PlanFigures())
+            self.figures[campaign, row["channel"]] = PlanFigures(
                 had.messages + n, had.value_micros + value, had.opens + opens
             )
         is_sent = pc.equal(flat["outcome"], SENT)
@@ -138,16 +138,18 @@ class _Side:
             for name in pc.unique(sent["campaign_id"]).to_pylist()
         }
 
-    def summed(self, place: int | None) -> dict[str, Figures]:
+    def summed(self, place: int | None) -> dict[str, PlanFigures]:
         """Return figures by campaign (0) or channel (1), or all as one (None)."""
-        found: dict[str, Figures] = {}
-        for key, one in self.figures.items():
+        sums: dict[str, PlanFigures] = {}
+        for key, figures in self.figures.items():
             name = "" if place is None else key[place]
-            had = found.get(name, Figures())
-            found[name] = Figures(
-                had.messages + one.messages, had.value_micros + one.value_micros, had.opens + one.opens
+            had = sums.get(name, PlanFigures())
+            sums[name] = PlanFigures(
+                had.messages + figures.messages,
+                had.value_micros + figures.value_micros,
+                had.opens + figures.opens,
             )
-        return {name: replace(one, opens=round(one.opens, 3)) for name, one in sorted(found.items())}
+        return {name: replace(one, opens=round(one.opens, 3)) for name, one in sorted(sums.items())}
 
 
 def known_settings(lake: Lake, ds: str | None) -> list[Setting]:
@@ -176,14 +178,14 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
     _require_rows(night)
     catalog, terms = _changed(night, settings)
     named = impossible(catalog, terms, night.inputs)
-    for one in named:  # before minutes are spent on it
-        progress(f"what if: {one}")
+    for contradiction in named:  # before minutes are spent on it
+        progress(f"what if: {contradiction}")
     shards = all_shards(night.inputs.index)
     before, after = _Side(night.terms), _Side(terms)
     moves: dict[str, Moves] = {}
     with scratch_lake(lake) as scratch:
         context = PlanContext(scratch, night.inputs, terms, material_facts(catalog), FOLDER)
-        solved, told = plan_dispatch.solve_shards(None, context, shards)
+        solved, unreachable = plan_dispatch.solve_shards(None, context, shards)
         stats = []
         for shard in shards:
             written = plan_dispatch.write_shard(context, solved, shard)
@@ -200,14 +202,14 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
         night.ds,
         night.plan.ref,
         dict(settings),
-        _pairs(before.summed(None), after.summed(None)).get("", Pair(Figures(), Figures())),
+        _pairs(before.summed(None), after.summed(None)).get("", Pair(PlanFigures(), PlanFigures())),
         (before.people, after.people),
         _pairs(before.summed(0), after.summed(0)),
         _pairs(before.summed(1), after.summed(1)),
         dict(sorted(moves.items())),
         _outcomes(before.outcomes, after.outcomes),
         {"plan": _certificate(night.plan.meta), "what_if": _certificate(meta)},
-        (*map(str, named), *told),
+        (*map(str, named), *unreachable),
         tuple(_notes(night)),
     )
 
@@ -251,17 +253,17 @@ def _moves(ours: pa.Table | None, theirs: pa.Table | None, had: Moves) -> Moves:
     )
 
 
-def _pairs(before: Mapping[str, Figures], after: Mapping[str, Figures]) -> dict[str, Pair]:
+def _pairs(before: Mapping[str, PlanFigures], after: Mapping[str, PlanFigures]) -> dict[str, Pair]:
     names = sorted({*before, *after})
-    return {name: Pair(before.get(name, Figures()), after.get(name, Figures())) for name in names}
+    return {name: Pair(before.get(name, PlanFigures()), after.get(name, PlanFigures())) for name in names}
 
 
 def _outcomes(before: Mapping[Key, int], after: Mapping[Key, int]) -> dict[str, dict[str, tuple[int, int]]]:
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    outcomes: dict[str, dict[str, tuple[int, int]]] = {}
     for campaign, outcome in sorted({*before, *after}):
         key = campaign, outcome
-        found.setdefault(campaign, {})[outcome] = (before.get(key, 0), after.get(key, 0))
-    return found
+        outcomes.setdefault(campaign, {})[outcome] = (before.get(key, 0), after.get(key, 0))
+    return outcomes
 
 
 def _certificate(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ def lines(answer: WhatIf) -> list[str]:
     gap = {side: answer.certificates[side].get("gap_pct") for side in ("plan", "what_if")}
     names = ["by campaign", *answer.campaigns, *answer.channels]
     width = max(map(len, names))
-    found = [f"night {answer.ds}, {answer.plan}; what if {asked}"]
-    found += [f"  impossible: {one}" for one in answer.contradictions]
-    found += [
+    page = [f"night {answer.ds}, {answer.plan}; what if {asked}"]
+    page += [f"  impossible: {one}" for one in answer.contradictions]
+    page += [
         f"  {'':<{width}}  {'messages':^33}  {'value':^35}  {'opens expected':^33}".rstrip(),
         f"  {'':<{width}}  {_heads(9)}  {_heads(11)}  {_heads(9)}".rstrip(),
         f"  {'all':<{width}}  {_counts(answer.total)}",
@@ -29,12 +29,12 @@ def lines(answer: WhatIf) -> list[str]:
         f"({answer.people[1] - answer.people[0]:+,}); gap {gap['plan']} % -> {gap['what_if']} %",
     ]
     moves = [(name, one) for name, one in answer.moves.items() if one.gained or one.lost or one.moved]
-    found += [
+    page += [
         f"  {name:<{width}}  {one.gained:>8,} gained {one.lost:>8,} lost {one.moved:>8,} at another hour"
         for name, one in moves
     ]
-    found += _reasons(answer)
-    return found + [f"  note: {note}" for note in answer.notes]
+    page += _reasons(answer)
+    return page + [f"  note: {note}" for note in answer.notes]
 
 
 def _heads(last: int) -> str:

@@ -20,16 +20,16 @@ from angelia.asking.records import (
     NOT_RUNNING,
     Binding,
     CampaignWhy,
+    HourOffer,
     MaterialChance,
-    Offer,
+    PersonStanding,
     Score,
-    Standing,
     Versions,
     Why,
 )
 from angelia.asking.score import PersonScores, try_scores
 from angelia.audience.one_person import Clause, PersonBlock, explain
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import AngeliaError, NotFound
@@ -121,21 +121,21 @@ class _Answer:
         """Return the answer, for one campaign or for all."""
         night = self.night
         names = [campaign] if campaign else sorted(night.catalog.campaigns)
-        found = [self._campaign(name) for name in names]
+        campaigns = [self._campaign(name) for name in names]
         order = {SENT: 0, NOT_IN_AUDIENCE: 2, NOT_RUNNING: 3}
-        found.sort(key=lambda one: (order.get(one.outcome, 1), one.campaign))
-        person = Standing(**standing_of(self.row, self.curve)) if self.row else None
+        campaigns.sort(key=lambda answer: (order.get(answer.outcome, 1), answer.campaign))
+        person = PersonStanding(**standing_of(self.row, self.curve)) if self.row else None
         hours = tuple(self.mine.curve()) if self.mine else ()
         start = night.terms.start.isoformat()
-        return Why(night.ds, start, person, hours, tuple(found), self._versions(), tuple(self.notes))
+        return Why(night.ds, start, person, hours, tuple(campaigns), self._versions(), tuple(self.notes))
 
-    def _audience(self) -> tuple[Audience | None, PersonBlock | None]:
+    def _audience(self) -> tuple[AudienceQuery | None, PersonBlock | None]:
         """Return the index that the audiences were selected from, and the person's block of it."""
         try:
             cited = [self.night.lake.cited(text) for text in self.night.inputs.audiences.inputs]
             index = next(commit for commit in cited if commit.dataset == "bitmap_index")
             predicates = {name: one.predicate for name, one in self.night.catalog.audiences.items()}
-            audience = Audience(self.night.lake, index.partition["ds"], predicates, commit=index.number)
+            audience = AudienceQuery(self.night.lake, index.partition["ds"], predicates, commit=index.number)
             return audience, PersonBlock(audience.index, self.lake.ordinal)
         except (AngeliaError, StopIteration) as error:
             why_not = error.one_line() if isinstance(error, AngeliaError) else "no index is cited"
@@ -232,7 +232,7 @@ class _Answer:
         plain = Score(drawn, choice["p_open"], name, other, ())
         return _apart(self.scores, campaign, plain, self.notes)
 
-    def _binding(self, campaign: str, offers: Sequence[Offer]) -> tuple[Binding, ...]:
+    def _binding(self, campaign: str, offers: Sequence[HourOffer]) -> tuple[Binding, ...]:
         """Return the limits that were full or had a price where this campaign looked for an hour."""
         wanted = {(offer.channel, offer.slot) for offer in offers}
         return tuple(

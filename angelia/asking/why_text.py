@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from angelia.asking.records import CampaignWhy, Fate, Later, Offer, Part, Why
+from angelia.asking.records import CampaignWhy, Fate, HourOffer, Later, ScorePart, Why
 from angelia.audience.one_person import HELD, Clause
 from angelia.contracts.outcomes import LEDGER, SENT
 
@@ -15,37 +15,37 @@ MARK = {"held": "+", "failed": "-", "unknown": "?"}
 
 def lines(answer: Why) -> list[str]:
     """Return an answer for people."""
-    found = [f"night {answer.ds}, planned for the 24 hours from {answer.start[:16]} UTC"]
+    page = [f"night {answer.ds}, planned for the 24 hours from {answer.start[:16]} UTC"]
     person = answer.person
     if person is not None:
         reach = ", ".join(person.channels) or "no channel"
         refused = f", refused {', '.join(person.opted_out_topics)}" if person.opted_out_topics else ""
         out = ", suppressed" if person.is_suppressed else ""
-        found.append(
+        page.append(
             _row("person", f"{person.timezone}, {person.locale or 'no language'}; {reach}{refused}{out}")
         )
     if answer.hours:
         curve = [hour.curve for hour in answer.hours]
         best = sorted(answer.hours, key=lambda hour: -hour.curve)[:3]
-        found.append(
+        page.append(
             _row("hours", f"{bars(curve)}  from {answer.hours[0].local} on, best "
                  + ", ".join(f"{hour.local} ({hour.curve:.2f})" for hour in best))
         )  # fmt: skip
         if person is not None:
-            found.append(
+            page.append(
                 _row("", f"1 = their mean hour; evidence {person.evidence:g}, cohort {person.cohort}")
             )
-    for one in answer.campaigns:
-        found += ["", *_campaign(one)]
+    for campaign in answer.campaigns:
+        page += ["", *_campaign(campaign)]
     versions = answer.versions
-    found += [
+    page += [
         "",
         _row("plan", f"{versions.plan} by {versions.code}; model {versions.model}"),
         _row("made from", f"{versions.curves}, {versions.scores}, {versions.features}"),
         _row("", f"{versions.audiences}, {versions.catalog}, {versions.user_index}"
              + (f", {versions.bitmap_index}" if versions.bitmap_index else "")),
     ]  # fmt: skip
-    return found + [_row("note", note) for note in answer.notes]
+    return page + [_row("note", note) for note in answer.notes]
 
 
 def bars(values: list[float]) -> str:
@@ -58,42 +58,44 @@ def _row(label: str, text: str) -> str:
     return f"  {label:<{LABEL}} {text}".rstrip()
 
 
-def _campaign(one: CampaignWhy) -> Iterator[str]:
-    if one.outcome == SENT:
-        clock = f" ({one.local} on their clock)" if one.local else ""
-        yield f"{one.campaign}: sent by {one.channel} at {one.slot}:00 UTC{clock}"
+def _campaign(answer: CampaignWhy) -> Iterator[str]:
+    if answer.outcome == SENT:
+        clock = f" ({answer.local} on their clock)" if answer.local else ""
+        yield f"{answer.campaign}: sent by {answer.channel} at {answer.slot}:00 UTC{clock}"
         how = (
-            f"slot drawn for exploration with probability {one.slot_propensity or 0.0:.4f}"
-            if one.is_explore and one.slot_propensity
+            f"slot drawn for exploration with probability {answer.slot_propensity or 0.0:.4f}"
+            if answer.is_explore and answer.slot_propensity
             else "slot chosen"
         )
-        yield _row("worth", f"{_money(one.worth_micros)} after its cost, against a price of "
-                   f"{_money(one.price_micros)}; {how}")  # fmt: skip
+        yield _row("worth", f"{_money(answer.worth_micros)} after its cost, against a price of "
+                   f"{_money(answer.price_micros)}; {how}")  # fmt: skip
     else:
-        yield f"{one.campaign}: {one.outcome}: {one.says}"
-    if one.later is not None:
-        yield _row("later", _later(one.later))
-    if one.fate is not None:
-        yield _row("then", _fate(one.fate))
-    yield from _audience(one)
-    if one.materials:
-        yield from _materials(one)
-    if one.arm is not None:
-        yield _row("arm", one.arm)
-    if one.closed:
-        yield _row("closed", ", ".join(f"{n} {'hour' if n == 1 else 'hours'} {why}" for why, n in one.closed))
-    for i, offer in enumerate(one.offers):
+        yield f"{answer.campaign}: {answer.outcome}: {answer.says}"
+    if answer.later is not None:
+        yield _row("later", _later(answer.later))
+    if answer.fate is not None:
+        yield _row("then", _fate(answer.fate))
+    yield from _audience(answer)
+    if answer.materials:
+        yield from _materials(answer)
+    if answer.arm is not None:
+        yield _row("arm", answer.arm)
+    if answer.closed:
+        yield _row(
+            "closed", ", ".join(f"{n} {'hour' if n == 1 else 'hours'} {why}" for why, n in answer.closed)
+        )
+    for i, offer in enumerate(answer.offers):
         yield _row("" if i else "hours", _offer(offer))
-    for i, limit in enumerate(one.binding):
+    for i, limit in enumerate(answer.binding):
         yield _row("" if i else "limits", f"{limit.limit}: {limit.used:,} of {limit.capacity:,} used, price "
                    f"{_money(limit.price_micros)}")  # fmt: skip
 
 
-def _audience(one: CampaignWhy) -> Iterator[str]:
-    says = {True: "in it", False: "not in it", None: "unknown"}[one.is_member]
-    yield _row("audience", f"{one.audience}: {says}")
+def _audience(answer: CampaignWhy) -> Iterator[str]:
+    says = {True: "in it", False: "not in it", None: "unknown"}[answer.is_member]
+    yield _row("audience", f"{answer.audience}: {says}")
     # An AND says no more than its parts do.
-    shown = [clause for clause in one.clauses if clause.decides and clause.text != "AND"]
+    shown = [clause for clause in answer.clauses if clause.decides and clause.text != "AND"]
     texts = {
         clause: f"{'  ' * max(clause.depth - 1, 0)}{MARK[clause.truth]} {_words(clause)}" for clause in shown
     }
@@ -109,11 +111,11 @@ def _words(clause: Clause) -> str:
     return "one of these" if clause.text == "OR" else clause.text
 
 
-def _materials(one: CampaignWhy) -> Iterator[str]:
-    score = one.score
+def _materials(answer: CampaignWhy) -> Iterator[str]:
+    score = answer.score
     drawn = score.material if score else None
-    width = max(len(material.material) for material in one.materials)
-    for i, material in enumerate(one.materials):
+    width = max(len(material.material) for material in answer.materials)
+    for i, material in enumerate(answer.materials):
         label = "" if i else "materials"
         if material.p_open is None:
             yield _row(label, f"  {material.material:<{width}}  {material.why_not}")
@@ -132,12 +134,12 @@ def _materials(one: CampaignWhy) -> Iterator[str]:
         yield _row("", _part(part, width, value))
 
 
-def _part(part: Part, width: int, value: int) -> str:
+def _part(part: ScorePart, width: int, value: int) -> str:
     over = f"  ({part.over_runner_up:+.3f})" if part.over_runner_up else ""
     return f"{part.feature:<{width}}  {part.value[:value]:<{value}}  {part.adds:+.3f}{over}"
 
 
-def _offer(offer: Offer) -> str:
+def _offer(offer: HourOffer) -> str:
     mark = ">" if offer.is_chosen else " "
     return (
         f"{mark} {offer.slot[5:]} UTC {offer.local} {offer.channel:<7} p(open) {offer.p_open:.4f}  worth "

@@ -20,8 +20,8 @@ from angelia.audience.bitmaps.daily import MICROS, event_field
 from angelia.audience.bitmaps.sets import NOBODY, Set, intersect, of_flags, union
 from angelia.audience.bitmaps.slices import add, compare, real_key, whole
 from angelia.audience.language import nodes
-from angelia.audience.language.fields import FIELDS, Kind
-from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
+from angelia.audience.language.fields import FIELDS, FieldKind
+from angelia.audience.language.plan import AllOf, AnyOf, Plan, PlanStep, make_plan
 
 _HOLDS: dict[str, Callable[[float, float], bool]] = {
     "=": operator.eq,
@@ -65,7 +65,7 @@ def count(plan: Plan, block: Block) -> int:
 
 def _parts(plan: Plan, block: Block) -> Parts:
     match plan:
-        case Step(leaf, negated):
+        case PlanStep(leaf, negated):
             true, known = _leaf(leaf, block)
             if not negated:
                 return Parts(true.plus + ([known] if known is not None and not true.plus else []), true.minus)
@@ -96,12 +96,14 @@ def _parts(plan: Plan, block: Block) -> Parts:
 
 def cost(plan: Plan) -> int:
     """Return a part's cost rank; cheap leaves run first, counts over many days last."""
-    if not isinstance(plan, Step):
+    if not isinstance(plan, PlanStep):
         return 3 + max(cost(child) for child in plan.children)
     match plan.leaf:
         case nodes.Compare(term, _, _) | nodes.OneOf(term, _) | nodes.IsNull(term):
             if isinstance(term, nodes.FieldTerm):
-                return 1 if FIELDS[term.name].kind in (Kind.INTEGER, Kind.REAL, Kind.DATE) else 0
+                return (
+                    1 if FIELDS[term.name].kind in (FieldKind.INTEGER, FieldKind.REAL, FieldKind.DATE) else 0
+                )
             return (
                 9
                 if isinstance(term, nodes.SumEvents)
@@ -171,7 +173,9 @@ def _any(sets: list[Set], block: Block) -> Parts:
 
 def _known(term: nodes.Term, block: Block) -> Set | None:
     if isinstance(term, nodes.FieldTerm):
-        return block.known(FIELDS[term.name].column if FIELDS[term.name].kind is Kind.DATE else term.name)
+        return block.known(
+            FIELDS[term.name].column if FIELDS[term.name].kind is FieldKind.DATE else term.name
+        )
     if isinstance(term, nodes.DaysSince):
         return _any_day(event_field(term.event_type, None), block.index.history_days, block).plus[0]
     return None
@@ -188,9 +192,9 @@ def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tup
         case nodes.DaysSince(event_type):
             return _days_since(event_type, op, _number(value), block)
     here = FIELDS[term.name]
-    if here.kind in (Kind.TEXT, Kind.SET):
+    if here.kind in (FieldKind.TEXT, FieldKind.SET):
         return Parts([block.get(here.name, "value", str(value))]), block.known(here.name)
-    if here.kind is Kind.FLAG:
+    if here.kind is FieldKind.FLAG:
         true = block.get(here.name, "value", "true")
         return (Parts([true]) if value else Parts([], [true])), block.known(here.name)
     column = here.name
@@ -201,7 +205,7 @@ def _compare(term: nodes.Term, op: str, value: nodes.Value, block: Block) -> tup
     known = block.known(column)
     offset, slices = block.slices(column)
     target: int | None
-    if here.kind is Kind.REAL:
+    if here.kind is FieldKind.REAL:
         op, target = (
             _level(levels, op, _number(value))
             if (levels := block.levels(column)) is not None

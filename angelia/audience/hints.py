@@ -11,16 +11,16 @@ from collections.abc import Iterator
 
 from angelia.audience.bitmaps.daily import event_field
 from angelia.audience.language import nodes
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.language.never import never_true
 from angelia.audience.language.plan import Plan, make_plan, steps
 from angelia.audience.language.predicate import suggest
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 
 EVENT, RECEIVED = event_field("", None), "received:"
 
 
-def hints(audience: Audience, text: str) -> list[str]:
+def hints(audience: AudienceQuery, text: str) -> list[str]:
     """Return a line for each name without any person, and each condition that is never true."""
     tree = audience.tree(text)
     never = [
@@ -77,9 +77,15 @@ def _values(leaf: nodes.Leaf) -> Iterator[tuple[str, str]]:
             yield "opted_out", topic
         case nodes.Prefix(nodes.FieldTerm(name), prefix):
             yield name, f"{prefix}%"
-        case nodes.Compare(nodes.FieldTerm(name), _, value) if FIELDS[name].kind in (Kind.TEXT, Kind.SET):
+        case nodes.Compare(nodes.FieldTerm(name), _, value) if FIELDS[name].kind in (
+            FieldKind.TEXT,
+            FieldKind.SET,
+        ):
             yield name, str(value)
-        case nodes.OneOf(nodes.FieldTerm(name), several) if FIELDS[name].kind in (Kind.TEXT, Kind.SET):
+        case nodes.OneOf(nodes.FieldTerm(name), several) if FIELDS[name].kind in (
+            FieldKind.TEXT,
+            FieldKind.SET,
+        ):
             yield from ((name, str(value)) for value in several)
 
 
@@ -94,7 +100,7 @@ def _names(leaf: nodes.Leaf) -> Iterator[str]:
             yield event_field(term.event_type, None)
 
 
-def _fields_of_days(audience: Audience, wanted: set[str]) -> set[str]:
+def _fields_of_days(audience: AudienceQuery, wanted: set[str]) -> set[str]:
     """Return the fields that the days have.
 
     If all that is wanted appears in the newest days and first blocks, only theirs.

@@ -54,8 +54,8 @@ def block_holdout(index: Index, number: int, holdout: Holdout, users: Commit) ->
     ordinals = ordinals_of(block.ordinals(held))
     edges = np.searchsorted(ordinals, [shard << index.shard_bits for shard in (*shards, shards.stop)])
     members = [BitMap(ordinals[edges[i] : edges[i + 1]]) for i in range(len(shards))]
-    for one in members:
-        one.run_optimize()
+    for bitmap in members:
+        bitmap.run_optimize()
     rows = {
         "shard": list(shards),
         "cardinality": [len(one) for one in members],

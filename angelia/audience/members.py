@@ -10,13 +10,13 @@ from pyroaring import BitMap
 
 from angelia.audience.bitmaps.block import Block
 from angelia.audience.evaluate import evaluate
-from angelia.audience.query import Audience, by_shard
+from angelia.audience.query import AudienceQuery, by_shard
 from angelia.contracts import arrow, dataset
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 
 
-def block_members(audience: Audience, number: int) -> pa.Table:
+def block_members(audience: AudienceQuery, number: int) -> pa.Table:
     """Return a block's audience_members rows, per shard and saved audience, sorted by name.
 
     Empty audiences have rows too.

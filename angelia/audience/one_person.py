@@ -24,9 +24,9 @@ from angelia.audience.bitmaps.index import Index
 from angelia.audience.bitmaps.sets import NOBODY, Dense, Set
 from angelia.audience.evaluate import evaluate
 from angelia.audience.language import nodes
-from angelia.audience.language.fields import FIELDS, Kind
-from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
-from angelia.audience.query import Audience
+from angelia.audience.language.fields import FIELDS, FieldKind
+from angelia.audience.language.plan import AllOf, AnyOf, Plan, PlanStep, make_plan
+from angelia.audience.query import AudienceQuery
 
 HELD, FAILED, UNKNOWN = "held", "failed", "unknown"
 
@@ -83,7 +83,7 @@ def _holds(members: Set, position: int) -> bool:
 
 
 def explain(
-    audience: Audience, predicate: str, block: PersonBlock, person: Mapping[str, Any]
+    audience: AudienceQuery, predicate: str, block: PersonBlock, person: Mapping[str, Any]
 ) -> list[Clause]:
     """Return the parts of a predicate from the whole down, held against one person.
 
@@ -129,7 +129,7 @@ def _opposite(plan: Plan) -> Plan:
         case AnyOf(children):
             return AllOf(tuple(_opposite(child) for child in children))
         case _:
-            return Step(plan.leaf, not plan.negated)
+            return PlanStep(plan.leaf, not plan.negated)
 
 
 def _value(leaf: nodes.Leaf, block: PersonBlock, person: Mapping[str, Any]) -> str | None:
@@ -155,6 +155,7 @@ def _term(term: nodes.Term, block: PersonBlock, person: Mapping[str, Any]) -> st
     match term:
         case nodes.CountEvents(event_type, item, days):
             counts = [block.day_counts(event_type, item, day) for day in index.last_days(days)]
+            # A slice holds the people whose count has this bit; of one person that is 1 or 0.
             return f"{sum(len(part) << bit for slices in counts for bit, part in enumerate(slices)):,}"
         case nodes.SumEvents(event_type, days):
             _, micros = block.amounts(event_type, index.last_days(days))
@@ -171,12 +172,17 @@ def _term(term: nodes.Term, block: PersonBlock, person: Mapping[str, Any]) -> st
     value = person.get(field.column)
     if value is None:
         return "unknown"
-    if field.kind is Kind.SET:
+    if field.kind is FieldKind.SET:
         return _listed(value)
-    if field.kind is Kind.DATE:
+    if field.kind is FieldKind.DATE:
+        # Features hold how many days ago it was; conditions, and those who read them, write the date.
         return (index.day - timedelta(days=int(value))).isoformat()
     return (
-        str(value).lower() if field.kind is Kind.FLAG else f"{value:,.6g}" if _is_real(value) else str(value)
+        str(value).lower()
+        if field.kind is FieldKind.FLAG
+        else f"{value:,.6g}"
+        if _is_real(value)
+        else str(value)
     )
 
 

@@ -1,6 +1,6 @@
 """Count and select people by predicate: the Python API behind `angelia audience`.
 
-    audience = Audience(lake, "2026-11-14", audiences=catalog_predicates)
+    audience = AudienceQuery(lake, "2026-11-14", audiences=catalog_predicates)
     audience.count("gender = 'f' AND days_since('open') <= 7")      -> 1204
     audience.members("gender = 'f'", shard=0)                       -> roaring bitmap of ordinals
 
@@ -32,8 +32,8 @@ from angelia.audience.bitmaps.sets import Set, bitmap_of, intersect, positions_o
 from angelia.audience.evaluate import count, evaluate
 from angelia.audience.language import nodes
 from angelia.audience.language.errors_at import error_at
-from angelia.audience.language.fields import FIELDS, Kind
-from angelia.audience.language.plan import AllOf, AnyOf, Plan, Step, make_plan
+from angelia.audience.language.fields import FIELDS, FieldKind
+from angelia.audience.language.plan import AllOf, AnyOf, Plan, PlanStep, make_plan
 from angelia.audience.language.predicate import parse, suggest
 from angelia.contracts.sources import NAME
 from angelia.errors import InvalidInput, NotFound
@@ -100,7 +100,7 @@ class Line:
         return "; ".join(parts)
 
 
-class Audience:
+class AudienceQuery:
     """Questions about the people of one day.
 
     Args:
@@ -197,10 +197,12 @@ class Audience:
             InvalidInput: no such field, or it is a number or a date.
         """
         by = by.lower()
-        if by not in FIELDS or FIELDS[by].kind not in (Kind.TEXT, Kind.FLAG, Kind.SET):
+        if by not in FIELDS or FIELDS[by].kind not in (FieldKind.TEXT, FieldKind.FLAG, FieldKind.SET):
             allowed = ", ".join(
                 sorted(
-                    name for name, counts in FIELDS.items() if counts.kind in (Kind.TEXT, Kind.FLAG, Kind.SET)
+                    name
+                    for name, counts in FIELDS.items()
+                    if counts.kind in (FieldKind.TEXT, FieldKind.FLAG, FieldKind.SET)
                 )
             )
             raise InvalidInput(f"cannot break down by {by!r}", fix=f"one of {allowed}")
@@ -211,7 +213,7 @@ class Audience:
                 both = intersect([people, block.get(by, "value", value)], [], block.width)
                 counts[value] = counts.get(value, 0) + len(both)
             # A flag's index holds the people for whom it is true: false are the others who are known.
-            if FIELDS[by].kind is Kind.FLAG:
+            if FIELDS[by].kind is FieldKind.FLAG:
                 no = intersect(
                     [people] if known is None else [people, known],
                     [block.get(by, "value", "true")],
@@ -307,7 +309,7 @@ def is_name(text: str) -> bool:
     return bool(re.fullmatch(NAME, text)) and text not in FIELDS and text not in ("true", "false")
 
 
-def as_predicate(audience: Audience, text: str, where: str = "") -> str:
+def as_predicate(audience: AudienceQuery, text: str, where: str = "") -> str:
     """Return a predicate's text; a bare name means the saved audience of that name.
 
     Raises:
@@ -337,7 +339,7 @@ def by_shard(block: Block, members: Set) -> Iterator[tuple[int, BitMap]]:
 def _line(plan: Plan, depth: int) -> Line:
     children = [_line(child, depth + 1) for child in _inside(plan)]
     note = ""
-    if isinstance(plan, Step):
+    if isinstance(plan, PlanStep):
         term = getattr(plan.leaf, "term", None)
         if isinstance(term, nodes.SumEvents):
             note = "summed from lists of amounts"

@@ -1,7 +1,7 @@
 """How many matching people may be reached, by channel, and why the others may not.
 
-Grain: predicate. Reads what `Audience` and `HeldOut` read; writes nothing. A person left out counts under
-the first reason that holds: suppressed, no channel, opted out of the topic, held out.
+Grain: predicate. Reads what `AudienceQuery` and `HeldOut` read; writes nothing. A person left out counts
+under the first reason that holds: suppressed, no channel, opted out of the topic, held out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from angelia.audience.bitmaps.block import Block
 from angelia.audience.bitmaps.sets import NOBODY, Set, intersect, union
 from angelia.audience.evaluate import evaluate
 from angelia.audience.holdout import HeldOut
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Reach:
         return self.matched - self.suppressed - self.without_channel
 
 
-def reach(audience: Audience, text: str, held_out: HeldOut | None, topic: str | None = None) -> Reach:
+def reach(audience: AudienceQuery, text: str, held_out: HeldOut | None, topic: str | None = None) -> Reach:
     """Count the matching people whom the policy of the index's night allows to be reached.
 
     Args:
@@ -62,7 +62,7 @@ def reach(audience: Audience, text: str, held_out: HeldOut | None, topic: str | 
         topic: of the message: whoever refused it is left out; None = no topic is looked at.
 
     Raises:
-        InvalidInput: as `Audience.tree`.
+        InvalidInput: as `AudienceQuery.tree`.
     """
     plan, counts = audience.plan(text), Reach()
     if held_out is not None and held_out.is_known:
@@ -95,6 +95,6 @@ def _add(counts: Reach, block: Block, match: Set, held_out: HeldOut | None, topi
         mine.held_out += len(intersect([held, addressed], [], width))
 
 
-def topics(audience: Audience) -> list[str]:
+def topics(audience: AudienceQuery) -> list[str]:
     """Return the topics that anybody refused."""
     return sorted({topic for block in audience.blocks() for topic in block.values("opted_out")})

@@ -45,13 +45,13 @@ class InvalidDocuments(InvalidInput):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ApplyPlan:
     """What an apply would do, and the state of the catalog that it was checked against.
 
     `warnings` are lines for the operator; they do not block the apply.
     """
 
-    items: tuple[Planned, ...]
+    items: tuple[PlannedChange, ...]
     generation: int
     warnings: tuple[str, ...] = ()
 
@@ -61,7 +61,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedChange:
     """What an apply would do to one document: create, change, remove, keep or nothing.
 
     Kept documents stand in the catalog but in no file.
@@ -81,7 +81,7 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
         InvalidDocuments: unreadable YAML, unknown fields, wrong values, an id given twice: everything that is
             wrong, at once.
     """
-    found: dict[Key, tuple[AnyDocument, Raw]] = {}
+    documents: dict[Key, tuple[AnyDocument, Raw]] = {}
     problems: list[str] = []
     for path in find_files(paths):
         raws, unreadable = read_file(path)
@@ -92,18 +92,18 @@ def read_documents(paths: Sequence[Path]) -> dict[Key, tuple[AnyDocument, Raw]]:
             if document is None:
                 continue
             key = (document.kind, document.id)
-            if key in found:
-                first = found[key][1]
+            if key in documents:
+                first = documents[key][1]
                 problems.append(
                     raw.at(DocumentProblem(("id",), f"is given twice, first in {first.file}:{first.line}"))
                 )
             else:
-                found[key] = (document, raw)
+                documents[key] = (document, raw)
     if problems:
         raise InvalidDocuments(problems)
-    if not found:
+    if not documents:
         raise InvalidInput("there is no document in these files")
-    return found
+    return documents
 
 
 def _check(raw: Raw) -> tuple[AnyDocument | None, list[DocumentProblem]]:
@@ -130,7 +130,7 @@ def plan(
     prune: bool = False,
     expect: Mapping[Key, int] | None = None,
     look: Look | None = None,
-) -> Plan:
+) -> ApplyPlan:
     """Return what applying these files would do, after checking the catalog as a whole.
 
     Args:
@@ -183,7 +183,7 @@ def plan(
         _planned(key, heads.get(key), read[key][0] if key in read else None, prune)
         for key in sorted({*standing, *read, *broken})
     ]
-    return Plan(tuple(items), generation_of(heads), tuple(dict.fromkeys(warnings)))
+    return ApplyPlan(tuple(items), generation_of(heads), tuple(dict.fromkeys(warnings)))
 
 
 def _numbers(raw: Raw) -> Iterator[DocumentProblem]:
@@ -196,16 +196,16 @@ def _numbers(raw: Raw) -> Iterator[DocumentProblem]:
 def _require_version(key: Key, head: Head | None, version: int) -> None:
     if (head.version if head else 0) != version:
         kind, name = key
-        said = f"{head.actor} made version {head.version} at {head.at_ts}" if head else "it is not there"
+        standing = f"{head.actor} made version {head.version} at {head.at_ts}" if head else "it is not there"
         fix = f"see `angelia catalog show {kind} {name}`, put both together; nothing was written"
-        raise Conflict(f"{kind}/{name}: {said}, yours was made from version {version}", fix=fix)
+        raise Conflict(f"{kind}/{name}: {standing}, yours was made from version {version}", fix=fix)
 
 
 def _is_same(head: Head | None, document: AnyDocument) -> bool:
     return head is not None and head.document is not None and canonical(document) == canonical(head.document)
 
 
-def carry_out(store: CatalogStore, planned: Plan, *, actor: str, at: datetime) -> None:
+def carry_out(store: CatalogStore, planned: ApplyPlan, *, actor: str, at: datetime) -> None:
     """Make the planned changes, all or none.
 
     Raises:
@@ -234,18 +234,18 @@ def as_yaml(document: AnyDocument | None, version: int | None = None) -> str:
     return yaml.safe_dump(first, sort_keys=False, allow_unicode=True, width=140)
 
 
-def _planned(key: Key, head: Head | None, new: AnyDocument | None, prune: bool) -> Planned:
+def _planned(key: Key, head: Head | None, new: AnyDocument | None, prune: bool) -> PlannedChange:
     kind, name = key
     old = head.document if head else None
     expected = head.version if head else 0
     if new is None and not prune:
-        return Planned(kind, name, "kept", "", None)
+        return PlannedChange(kind, name, "kept", "", None)
     if new is not None and _is_same(head, new):
-        return Planned(kind, name, "unchanged", "", None)
+        return PlannedChange(kind, name, "unchanged", "", None)
     action = "removed" if new is None else "created" if old is None else "changed"
     labels = (
         f"{kind}/{name}@{expected}" if old else "/dev/null",
         f"{kind}/{name}@{expected + 1}" if new else "/dev/null",
     )
     lines = difflib.unified_diff(as_yaml(old).splitlines(), as_yaml(new).splitlines(), *labels, lineterm="")
-    return Planned(kind, name, action, "\n".join(lines), Change(kind, name, expected, new))
+    return PlannedChange(kind, name, action, "\n".join(lines), Change(kind, name, expected, new))

@@ -72,7 +72,7 @@ class QuietHours(DocumentPart):
         return self
 
 
-class Holdout(DocumentPart):
+class HoldoutPolicy(DocumentPart):
     """A share of all users who get no marketing, drawn by `salt`: every lift compares with it."""
 
     share_pct: Pct
@@ -87,7 +87,7 @@ class Explore(DocumentPart):
     temperature: float | None = Field(None, gt=0, le=100)  # unused since materials are drawn by inverse gap
 
 
-class Fatigue(DocumentPart):
+class FatiguePolicy(DocumentPart):
     """The price of later costs: its weight, and for how long a refused topic counts as lost."""
 
     weight: float = Field(default=1.0, ge=0, le=100)
@@ -164,7 +164,7 @@ class Attribution(DocumentPart):
     conversion: Id | None = None  # event type; None: that of the report
 
 
-class Uplift(DocumentPart):
+class LiftWorth(DocumentPart):
     """Count what messages change as worth: by which kept model, at what price.
 
     The unit is the model's metric: a conversion, a unit of money, or an active day.

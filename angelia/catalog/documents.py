@@ -25,10 +25,11 @@ from angelia.catalog.document_parts import (
     Day,
     Document,
     Explore,
-    Fatigue,
-    Holdout,
+    FatiguePolicy,
+    HoldoutPolicy,
     Id,
     Ids,
+    LiftWorth,
     Locale,
     Occurrence,
     Pct,
@@ -37,7 +38,6 @@ from angelia.catalog.document_parts import (
     Salt,
     Scalar,
     SendWindow,
-    Uplift,
     Variable,
     Variant,
     distinct,
@@ -60,9 +60,9 @@ class Policy(Document):
     caps: Caps = ()
     min_gap_hours: int = Field(0, ge=0, le=168)
     quiet_hours: QuietHours | None = None
-    holdout: Holdout
+    holdout: HoldoutPolicy
     explore: Explore
-    fatigue: Fatigue = Fatigue()
+    fatigue: FatiguePolicy = FatiguePolicy()
     salt: Salt
 
 
@@ -167,7 +167,7 @@ class Campaign(Document):
     ttl_hours: int = Field(12, ge=1, le=672)
     approval_required: bool = False
     attribution: Attribution | None = None
-    uplift: Uplift | None = None
+    uplift: LiftWorth | None = None
 
     @model_validator(mode="after")
     def _sense(self) -> Self:

@@ -41,8 +41,8 @@ def person_row(lake: Lake, user_id: str, ds: str | None) -> dict[str, Any]:
         ids = lake.read_file(entry, ["user_id"])["user_id"]
         row = pc.index(ids, user_id).as_py()
         if row >= 0:
-            found: dict[str, Any] = lake.read_file(entry).slice(row, 1).to_pylist()[0]
-            return found
+            person: dict[str, Any] = lake.read_file(entry).slice(row, 1).to_pylist()[0]
+            return person
     raise NotFound(f"this person is not in user_features of {ds}", fix="check the id, or give another --ds")
 
 
@@ -128,6 +128,7 @@ def preview_campaign(
                 if refuse is not None and isinstance(document, Template):
                     entry["refused"] = refuse(campaign, document, words)
             except RowRejected as error:
+                # An answer, too: the night counts such a row under this reason.
                 entry["rejected"] = error.reason
             shown.append(entry)
     return shown

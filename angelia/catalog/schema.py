@@ -37,10 +37,10 @@ def connect(url: str) -> Engine:
     engine = _engine(url)
     with reachable(engine):
         with engine.connect() as connection:
-            found = _revision(connection)
-        if found != REVISION:
-            if found is not None and found not in _revisions():
-                raise _newer(found)
+            revision = _revision(connection)
+        if revision != REVISION:
+            if revision is not None and revision not in _revisions():
+                raise _newer(revision)
             migrate(engine, "head")
     return engine
 
@@ -53,11 +53,11 @@ def standing(url: str) -> tuple[str, str]:
     """
     engine = _engine(url)
     with reachable(engine), engine.connect() as connection:
-        found = _revision(connection)
-    if found is not None and found not in _revisions():
-        raise _newer(found)
-    said = "empty, its tables are made on first use" if found is None else f"schema {found}"
-    return engine.dialect.name, said if found in (None, REVISION) else f"{said}, upgraded on first use"
+        revision = _revision(connection)
+    if revision is not None and revision not in _revisions():
+        raise _newer(revision)
+    state = "empty, its tables are made on first use" if revision is None else f"schema {revision}"
+    return engine.dialect.name, state if revision in (None, REVISION) else f"{state}, upgraded on first use"
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -142,15 +142,15 @@ def _newer(revision: str) -> AngeliaError:
 
 def _one_line(error: DBAPIError) -> str:
     """Return what the driver said: its words without its number, lines joined."""
-    said = error.orig.args[-1] if error.orig is not None and error.orig.args else error.orig
-    return " ".join(str(said).split())
+    message = error.orig.args[-1] if error.orig is not None and error.orig.args else error.orig
+    return " ".join(str(message).split())
 
 
 def _revision(connection: Connection) -> str | None:
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
-    found = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 (a constant)
-    return None if found is None else str(found)
+    revision = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 (a constant)
+    return None if revision is None else str(revision)
 
 
 def _revisions() -> list[str]:

@@ -37,7 +37,7 @@ D = TypeVar("D", Policy, Channel, Audience, Template, Material, Campaign, Experi
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredDocument:
     """A document at a version."""
 
     document: AnyDocument
@@ -52,7 +52,7 @@ class Stored:
 class Documents(Protocol):
     """Where documents come from: the catalog store."""
 
-    def current(self) -> list[Stored]:
+    def current(self) -> list[StoredDocument]:
         """Return the newest version of every document that is not removed."""
 
 
@@ -106,7 +106,7 @@ class Catalog:
 
 
 def catalog_of(
-    documents: Iterable[Stored], stopped: Iterable[str] = (), commit: Commit | None = None
+    documents: Iterable[StoredDocument], stopped: Iterable[str] = (), commit: Commit | None = None
 ) -> Catalog:
     """Return the catalog that these documents make.
 
@@ -126,8 +126,8 @@ def catalog_of(
         )
 
     def of(model: type[D]) -> dict[str, D]:
-        found = by_kind[model.model_fields["kind"].default]
-        return {name: document for name, document in sorted(found.items()) if isinstance(document, model)}
+        documents = by_kind[model.model_fields["kind"].default]
+        return {name: document for name, document in sorted(documents.items()) if isinstance(document, model)}
 
     return Catalog(
         policy,
@@ -143,7 +143,7 @@ def catalog_of(
     )
 
 
-def documents_of(catalog: Catalog) -> list[Stored]:
+def documents_of(catalog: Catalog) -> list[StoredDocument]:
     """Return a catalog's documents with their versions, by kind and id."""
     kinds = (
         catalog.campaigns,
@@ -158,7 +158,8 @@ def documents_of(catalog: Catalog) -> list[Stored]:
         *(document for kind in kinds for document in kind.values()),
     ]
     return sorted(
-        (Stored(one, catalog.versions[one.kind, one.id]) for one in documents), key=lambda stored: stored.key
+        (StoredDocument(one, catalog.versions[one.kind, one.id]) for one in documents),
+        key=lambda stored: stored.key,
     )
 
 
@@ -230,7 +231,9 @@ def read_snapshot(lake: Lake, commit: Commit) -> Catalog:
     documents = []
     for row in lake.read(commit).to_pylist():
         try:
-            documents.append(Stored(KINDS[row["kind"]].model_validate_json(row["body"]), row["version"]))
+            documents.append(
+                StoredDocument(KINDS[row["kind"]].model_validate_json(row["body"]), row["version"])
+            )
         except (KeyError, ValueError):
             raise Corrupt(
                 f"{commit.ref}: {row['kind']}/{row['id']} does not follow its model",

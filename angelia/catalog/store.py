@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 from angelia.catalog import schema
 from angelia.catalog.documents import KINDS, AnyDocument, canonical
 from angelia.catalog.problems import nearest, problem_of
-from angelia.catalog.snapshot import Stored
+from angelia.catalog.snapshot import StoredDocument
 from angelia.catalog.tables import audit, documents, versions
 from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
 
@@ -119,10 +119,12 @@ class CatalogStore:
                 )
         return {(head.kind, head.id): head for head in heads}
 
-    def current(self) -> list[Stored]:
+    def current(self) -> list[StoredDocument]:
         """Return the newest version of every document that is not removed, sorted by kind and id."""
         return [
-            Stored(head.document, head.version) for head in self.heads().values() if head.document is not None
+            StoredDocument(head.document, head.version)
+            for head in self.heads().values()
+            if head.document is not None
         ]
 
     def get(self, kind: str, name: str) -> Head:
@@ -258,8 +260,10 @@ class CatalogStore:
             last = connection.execute(
                 sa.select(audit).where(audit.c.version.is_not(None)).order_by(audit.c.entry.desc()).limit(1)
             ).one()
-            said = f"{last.actor} changed {last.kind}/{last.id} at {last.at_ts}, after yours was checked"
-            return Conflict(said, fix="apply again, it is checked against the new state; nothing was written")
+            message = f"{last.actor} changed {last.kind}/{last.id} at {last.at_ts}, after yours was checked"
+            return Conflict(
+                message, fix="apply again, it is checked against the new state; nothing was written"
+            )
         return None
 
     def _write(self, connection: Connection, change: Change, actor: str, at_ts: str) -> None:
@@ -305,13 +309,13 @@ def changed_paths(before: str | None, after: str | None) -> list[str]:
 
 def _differences(before: object, after: object, path: str) -> list[str]:
     if isinstance(before, dict) and isinstance(after, dict):
-        found = []
+        differences = []
         for key in {*before, *after}:
             inner = f"{path}.{key}" if path else str(key)
-            found += (
+            differences += (
                 _differences(before[key], after[key], inner) if key in before and key in after else [inner]
             )
-        return found
+        return differences
     return [] if before == after else [path]
 
 

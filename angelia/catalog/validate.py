@@ -56,9 +56,9 @@ class Whole:
 
     def problems(self) -> list[tuple[Key, DocumentProblem]]:
         """Return everything that does not fit, by document."""
-        found: list[tuple[Key, DocumentProblem]] = []
+        by_document: list[tuple[Key, DocumentProblem]] = []
         if ("policy", "default") not in self.by_key:
-            found.append(
+            by_document.append(
                 (
                     ("policy", "default"),
                     DocumentProblem((), "there is no policy; exactly one document of kind policy is needed"),
@@ -74,8 +74,8 @@ class Whole:
         for key, document in sorted(self.by_key.items()):
             check = checks.get(type(document))
             if check is not None:
-                found += [(key, problem) for problem in check(document)]  # type: ignore[operator]
-        return found
+                by_document += [(key, problem) for problem in check(document)]  # type: ignore[operator]
+        return by_document
 
     def _refer(self, kind: str, name: str, *path: str | int) -> Iterator[DocumentProblem]:
         if (kind, name) not in self.by_key:
@@ -94,11 +94,11 @@ class Whole:
                 self.by_key.get(("template", material.template)) if isinstance(material, Material) else None
             )
             if isinstance(template, Template) and not set(template.channels) & set(campaign.channels):
-                said = ", ".join(template.channels)
+                channels = ", ".join(template.channels)
                 yield DocumentProblem(
                     ("materials", i),
                     (
-                        f"{name}'s template {template.id} is for {said}, the campaign for "
+                        f"{name}'s template {template.id} is for {channels}, the campaign for "
                         f"{', '.join(campaign.channels)}"
                     ),
                 )

@@ -78,7 +78,7 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     Raises:
         InvalidInput: a path does not exist, or a folder holds no YAML.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
             inside = sorted(
@@ -86,12 +86,12 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
             )
             if not inside:
                 raise InvalidInput(f"no YAML file in {path}")
-            found.update(dict.fromkeys(inside))
+            files.update(dict.fromkeys(inside))
         elif path.is_file():
-            found[path] = None
+            files[path] = None
         else:
             raise InvalidInput(f"no file or folder {path}")
-    return list(found)
+    return list(files)
 
 
 def read_file(path: Path) -> tuple[list[Raw], list[str]]:

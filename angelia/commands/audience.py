@@ -19,9 +19,9 @@ import typer
 
 from angelia.audience.hints import hints
 from angelia.audience.holdout import HeldOut, user_index_of
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.lists import kind_of, put_list, user_ids
-from angelia.audience.query import Audience, as_predicate, index_day, is_name
+from angelia.audience.query import AudienceQuery, as_predicate, index_day, is_name
 from angelia.audience.reach import Reach, reach
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput, NotFound
@@ -128,7 +128,7 @@ def breakdown(
     audience, text = _open(ds, predicate)
     parts, total = audience.breakdown(text, by), audience.count(text)
     lines = [f"{n:>12,}  {100 * n / total:5.1f} %  {value}" for value, n in parts.items()]
-    if FIELDS[by.lower()].kind is Kind.SET:
+    if FIELDS[by.lower()].kind is FieldKind.SET:
         lines.append(f"{total:,} match; a person may have several")
     emit(
         {"predicate": text, "ds": audience.index.ds, "by": by.lower(), "count": total, "parts": parts},
@@ -150,9 +150,9 @@ def overlap(
     as_json: JsonFlag = False,
 ) -> None:
     """Tell how many people two predicates share."""
-    audience, one = _open(ds, first)
+    audience, condition = _open(ds, first)
     two = _text(audience, second)
-    sizes = audience.overlap(one, two)
+    sizes = audience.overlap(condition, two)
     lines = [
         f"{sizes[name]:>12,}  {what}"
         for name, what in (
@@ -162,7 +162,7 @@ def overlap(
             ("either", "in A or B"),
         )
     ]
-    emit({"ds": audience.index.ds, "a": one, "b": two, **sizes}, lines, as_json)
+    emit({"ds": audience.index.ds, "a": condition, "b": two, **sizes}, lines, as_json)
 
 
 @app.command()
@@ -300,8 +300,8 @@ def lookalike(
     # The job reads that night's catalog, so an audience saved since does not exist for it.
     audience, text = _open(ds, seed, of_night=True)
     audience.plan(text)
-    found = find(name, text, size, audience.index.ds, random_seed)
-    emit(found, lines(found), as_json)
+    members = find(name, text, size, audience.index.ds, random_seed)
+    emit(members, lines(members), as_json)
 
 
 def _store() -> CatalogStore:
@@ -311,17 +311,17 @@ def _store() -> CatalogStore:
     return CatalogStore.open(load_settings().catalog_url())
 
 
-def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[Audience, str]:
+def _open(ds: str | None, predicate: str, *, of_night: bool = False) -> tuple[AudienceQuery, str]:
     """Return the day's index with its saved audiences, and the predicate's text.
 
     The saved audiences are those of now, or with `of_night` those of that night's snapshot.
     """
     lake = open_lake()
-    audience = Audience(lake, index_day(lake, ds, datetime.now(UTC).date()))
+    audience = AudienceQuery(lake, index_day(lake, ds, datetime.now(UTC).date()))
     return audience, _text(audience, predicate, of_night=of_night)
 
 
-def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
+def _text(audience: AudienceQuery, predicate: str, *, of_night: bool = False) -> str:
     """Return the predicate's text; the catalog is loaded only where the text needs it."""
     if (is_name(predicate) or "in_audience" in predicate.lower()) and not audience.audiences:
         from angelia.catalog.saved_audiences import night_predicates, saved_predicates
@@ -334,7 +334,7 @@ def _text(audience: Audience, predicate: str, *, of_night: bool = False) -> str:
     return as_predicate(audience, predicate, where)
 
 
-def _reach(audience: Audience, text: str) -> Reach:
+def _reach(audience: AudienceQuery, text: str) -> Reach:
     """Count the matching people whom the policy of the index's night allows to be reached."""
     from angelia.catalog.saved_audiences import holdout_of
 

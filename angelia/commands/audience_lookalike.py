@@ -53,40 +53,40 @@ def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str
     )
     assert process.stderr is not None
     assert process.stdout is not None
-    said = ""
+    refusal = ""
     for line in process.stderr:
         if line.startswith("error: "):
-            said = line.removeprefix("error: ").strip()
+            refusal = line.removeprefix("error: ").strip()
         elif line.startswith(("score_lookalikes: ", "__main__: ")):
             progress(line.rstrip())
     out = process.stdout.read()
     if code := process.wait():
         raise (
-            InvalidInput(said)
-            if code == 2 and said
+            InvalidInput(refusal)
+            if code == 2 and refusal
             else AngeliaError(f"score_lookalikes ended with exit code {code}", fix=" ".join(command[1:3]))
         )
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return found
+    members: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return members
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(members: dict[str, Any]) -> list[str]:
     """Return the read-out as lines of text."""
-    features = ", ".join(f"{one['feature']} {one['gain_pct']:.0f} %" for one in found["top_features"][:5])
-    lift = " ".join(f"{value:.1f}" for value in found["lift_by_decile"])
+    features = ", ".join(f"{one['feature']} {one['gain_pct']:.0f} %" for one in members["top_features"][:5])
+    lift = " ".join(f"{value:.1f}" for value in members["lift_by_decile"])
     return [
         (
-            f"{found['list']}: {found['users']:,} people most like the seed; use it as "
-            f"in_list('{found['list']}')"
+            f"{members['list']}: {members['users']:,} people most like the seed; use it as "
+            f"in_list('{members['list']}')"
         ),
         (
-            f"on people held out: AUC {found['auc']:.3f} (0.5 = no better than chance), lift by tenth "
+            f"on people held out: AUC {members['auc']:.3f} (0.5 = no better than chance), lift by tenth "
             f"from the top: {lift}"
         ),
         f"distinguished by {features or 'nothing'}"
         + (
-            f"; not used, since the seed's condition names them: {', '.join(found['left_out'])}"
-            if found["left_out"]
+            f"; not used, since the seed's condition names them: {', '.join(members['left_out'])}"
+            if members["left_out"]
             else ""
         ),
     ]

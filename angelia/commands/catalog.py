@@ -61,7 +61,7 @@ def _day(given: str | None) -> date:
 
 
 def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
-    found = {}
+    versions = {}
     for text in texts:
         name, _, version = text.partition("=")
         kind, _, document = name.partition("/")
@@ -69,8 +69,8 @@ def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
             raise InvalidInput(
                 f"--expect {text!r} is not KIND/ID=VERSION", fix="e.g. --expect campaign/price_drop=3"
             )
-        found[kind, document] = int(version)
-    return found
+        versions[kind, document] = int(version)
+    return versions
 
 
 @app.command()
@@ -334,7 +334,7 @@ def preview(
     lake, store, night = open_lake(), _store(), parse_ds(ds) if ds else None
     person = person_row(lake, user, night) if user else None
     documents = standing(store)
-    known = limits.Limits.of_documents(documents)
+    known = limits.ProviderLimits.of_documents(documents)
     shown = preview_campaign(store, campaign, person, known.refusals)
     document = documents["campaign", campaign]
     assert isinstance(document, Campaign)

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from angelia.answers import Answer, require_approval
+from angelia.answers import OperatorAnswer, require_approval
 from angelia.config import load_settings
 from angelia.days import require_day
 from angelia.errors import InvalidInput
@@ -91,7 +91,7 @@ def deliver(
     """Send a plan's committed manifests; a second run sends nothing."""
     from angelia.delivery.manifest import parts
     from angelia.delivery.manifest.rows import spare_memory
-    from angelia.delivery.worker.options import Options, Result
+    from angelia.delivery.worker.options import Options, RunResult
     from angelia.delivery.worker.run import Delivery
 
     spare_memory()
@@ -118,7 +118,7 @@ def deliver(
     )  # fmt: skip
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
-    async def main() -> Result:
+    async def main() -> RunResult:
         return await Delivery(lake, options).run()
 
     result = asyncio.run(main())
@@ -256,7 +256,7 @@ def ledger_due(
     from angelia.delivery.clock import lease_now
     from angelia.delivery.manifest.parts import due_parts
 
-    found = due_parts(open_lake(), parse_instant(now) if now else lease_now())
+    due = due_parts(open_lake(), parse_instant(now) if now else lease_now())
     rows = [
         {
             "ds": p.ds,
@@ -267,7 +267,7 @@ def ledger_due(
             "kind": p.kind,
             "rows": p.n_rows,
         }
-        for p in found
+        for p in due
     ]
     emit(
         {"parts": rows},
@@ -357,7 +357,7 @@ def ledger_resend(
     if yes and answer is not None:
         counted = expect or "no count"
         require_approval(
-            Answer(answer, answered_by, expect),
+            OperatorAnswer(answer, answered_by, expect),
             counted,
             "nothing was put up again",
             fix="trigger campaign_backfill again, or count by hand without --yes",

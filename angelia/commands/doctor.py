@@ -64,15 +64,15 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Run every probe; a probe that raises becomes a finding of its own."""
-    found = [*_python(), *_packages(), *_java(), *_spark()]
+    findings = [*_python(), *_packages(), *_java(), *_spark()]
     try:
         settings = load_settings()
     except AngeliaError as error:
         return [
-            *found,
+            *findings,
             Finding("settings", False, error.message, error.fix or "correct or unset the variable"),
         ]
-    found.append(
+    findings.append(
         Finding(
             "settings",
             True,
@@ -83,16 +83,16 @@ def examine() -> list[Finding]:
         )
     )
     probes: tuple[Callable[[Settings], Finding], ...] = (_disk, _memory, _lake, _catalog, _models)
-    return found + [_guarded(probe, settings) for probe in probes]
+    return findings + [_guarded(probe, settings) for probe in probes]
 
 
 def command(as_json: JsonFlag = False) -> None:
     """Tell what is installed, reachable and configured, and how to get what is missing."""
-    found = examine()
-    missing = [one for one in found if not one.ok and one.essential]
+    findings = examine()
+    missing = [one for one in findings if not one.ok and one.essential]
     emit(
-        {"ok": not missing, "findings": [asdict(one) for one in found]},
-        (one.line() for one in found),
+        {"ok": not missing, "findings": [asdict(one) for one in findings]},
+        (one.line() for one in findings),
         as_json,
     )
     if missing:
@@ -164,8 +164,8 @@ def _java() -> Iterator[Finding]:
             get,
         )
         return
-    said = _run([java, "-version"])
-    match = re.search(r'version "(\d+)(?:\.(\d+))?', said)
+    output = _run([java, "-version"])
+    match = re.search(r'version "(\d+)(?:\.(\d+))?', output)
     if match is None:
         yield Finding("java", False, "does not print its version", get)
         return
@@ -202,11 +202,11 @@ def _spark() -> Iterator[Finding]:
     given = os.environ.get("SPARK_HOME")
     home = Path(given) if given else Path(spec.origin).parent
     jars = sorted((home / "jars").glob("spark-core_*.jar"))
-    found = [match[1] for jar in jars if (match := re.search(r"-(\d[^-]*)\.jar$", jar.name))]
-    detail = f"pyspark {version}, jars {', '.join(found) or 'none'}" + (" (SPARK_HOME)" if given else "")
+    versions = [match[1] for jar in jars if (match := re.search(r"-(\d[^-]*)\.jar$", jar.name))]
+    detail = f"pyspark {version}, jars {', '.join(versions) or 'none'}" + (" (SPARK_HOME)" if given else "")
     yield Finding(
         "spark jars",
-        found == [version],
+        versions == [version],
         detail,
         "unset SPARK_HOME" if given else "reinstall pyspark: run `make setup`",
     )
@@ -302,7 +302,7 @@ def _catalog(settings: Settings) -> Finding:
     file = schema.sqlite_file(settings.catalog_url())
     if file is not None and not file.exists():
         return _folder("catalog", file, "ANGELIA_CATALOG")
-    kind, said = schema.standing(settings.catalog_url())
+    kind, state = schema.standing(settings.catalog_url())
     if file is not None and not os.access(file, os.W_OK):
         return Finding(
             "catalog",
@@ -310,7 +310,7 @@ def _catalog(settings: Settings) -> Finding:
             "sqlite file cannot be written",
             "correct its permissions, or set ANGELIA_CATALOG",
         )
-    return Finding("catalog", True, f"{kind}, {said}", "")
+    return Finding("catalog", True, f"{kind}, {state}", "")
 
 
 def _models(settings: Settings) -> Finding:

@@ -67,14 +67,14 @@ def log(
                 fix=f"write it as {keys[0]}=…",
             )
         given[key] = parse_ds(value) if key == "ds" else value
-    found = []
+    commits = []
     for branch in dict.fromkeys((MAIN, lake.branch)):
         for leaf in lake.leaves(branch, name, {}, expired=True):
             if given.items() <= leaf.items():
                 # Expired commits stay in the log: their files are gone, what they say of a later one is not.
                 live = set(lake.numbers(branch, name, leaf))
                 for number in lake.numbers(branch, name, leaf, expired=True):
-                    found.append(_summary(lake.load(branch, name, leaf, number), number not in live))
+                    commits.append(_summary(lake.load(branch, name, leaf, number), number not in live))
     lines = [
         (
             f"{one['commit']:<48} {one['created_ts'][:19]}  {one['rows']:>12,} rows  "
@@ -82,10 +82,10 @@ def log(
         )
         + (f"  rejected {sum(one['rejects'].values()):,}" if one["rejects"] else "")
         + ("" if one["state"] == "live" else f"  {one['state']}")
-        for one in found
+        for one in commits
     ]
     emit(
-        {"dataset": name, "branch": lake.branch, "commits": found},
+        {"dataset": name, "branch": lake.branch, "commits": commits},
         lines or [f"{name}: nothing committed"],
         as_json,
     )
@@ -108,15 +108,15 @@ def show(
         "partition": dict(commit.partition),
         "n_files": len(commit.files),
     }
-    one = _summary(commit, not live)
+    summary = _summary(commit, not live)
     lines = [
-        f"{commit.ref}  {one['state']}",
+        f"{commit.ref}  {summary['state']}",
         f"  content   {commit.sha256}",
         (
             f"  created   {commit.created_ts}  by code {commit.code_version}, contract version "
             f"{commit.contract_version}"
         ),
-        f"  rows      {commit.rows:,} in {len(commit.files)} files, {_mib(one['bytes'])}",
+        f"  rows      {commit.rows:,} in {len(commit.files)} files, {_mib(summary['bytes'])}",
         *(f"  input     {citation}" for citation in commit.inputs),
         *(f"  param     {key} = {value}" for key, value in sorted(commit.params.items())),
         *(f"  meta      {key} = {value}" for key, value in sorted(commit.meta.items())),
@@ -208,7 +208,7 @@ def erase(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Erase people: their ids and addresses leave every file of every branch.
+    """Erase people: their ids and addresses leave every file and the intake's database.
 
     They are suppressed first, so no message goes out meanwhile. If the run is killed in the middle, run it
     again.
@@ -216,7 +216,11 @@ def erase(
     users = [*(user or []), *(_ids(user_file) if user_file else [])]
     if not users:
         raise InvalidInput("nobody to erase", fix="give --user or --user-file")
-    result = erasure.erase(open_lake(), users, progress, takeover)
+    from angelia.intake import (
+        erasing as intake,
+    )  # loads a database's parts, which no other command here needs
+
+    result = erasure.erase(open_lake(), users, progress, takeover, intake.configured())
     rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))
     people = f"{result.people:,} {'person' if result.people == 1 else 'people'}"
     resumed = f" ({result.resumed:,} begun before)" if result.resumed else ""
@@ -234,7 +238,7 @@ def erase(
 def _ids(path: Path) -> list[str]:
     require_utf8(path)
     text = b"".join(chunks(path)).decode("utf-8-sig")
-    found = [line.strip() for line in text.splitlines() if line.strip()]
-    if not found:
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    if not ids:
         raise InvalidInput(f"{path} names nobody", fix="write one id a line")
-    return found
+    return ids

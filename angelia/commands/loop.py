@@ -138,8 +138,8 @@ class Steps:
             file.write(done.stdout)
         self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - began, 1)
         if done.returncode:
-            said = (log.read_text("utf-8", errors="replace").strip().splitlines() or ["nothing"])[-15:]
-            progress("\n".join(said))
+            output = (log.read_text("utf-8", errors="replace").strip().splitlines() or ["nothing"])[-15:]
+            progress("\n".join(output))
             raise AngeliaError(
                 f"step {step!r} ended with exit code {done.returncode}",
                 fix=f"see {log.relative_to(self.home.parent)}",
@@ -179,6 +179,7 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
     folder = steps.home / "sandbox"
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
+    # The file of an earlier run names ports on which nobody listens any more.
     ready.unlink(missing_ok=True)
     words = [
         "sandbox",
@@ -196,6 +197,7 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
         )
         try:
             for _ in range(300):
+                # A file that is there and empty is being written.
                 if ready.exists() and ready.stat().st_size:
                     break
                 if process.poll() is not None:
@@ -214,6 +216,7 @@ def sandbox(steps: Steps) -> Iterator[dict[str, str]]:
                 "ANGELIA_CA_FILE": at["ca_file"],
             }
         finally:
+            # Asked to end, the sandbox writes down what it counted; killed, it does not.
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(timeout=15)
@@ -317,7 +320,7 @@ def tasks_as_they_end(database: Path) -> Iterator[None]:
 
     `airflow dags test` itself is silent for minutes.
     """
-    began, stop, told = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), threading.Event(), set[str]()
+    began, stop, shown = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), threading.Event(), set[str]()
     query = (
         "SELECT task_id, state, duration FROM task_instance WHERE start_date >= ? AND end_date IS NOT "
         "NULL ORDER BY end_date"
@@ -331,8 +334,8 @@ def tasks_as_they_end(database: Path) -> Iterator[None]:
                 closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection,
             ):
                 for task, state, seconds in connection.execute(query, (began,)):
-                    if task not in told:
-                        told.add(task)
+                    if task not in shown:
+                        shown.add(task)
                         progress(f"  {task}: {state}, {seconds or 0:.0f} s")
 
     watcher = threading.Thread(target=watch, daemon=True)

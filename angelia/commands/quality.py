@@ -37,36 +37,36 @@ def check(gate: GateOption, ds: DsOption, as_json: JsonFlag = False) -> None:
     lake = open_lake()
     if gate == "plan":  # the plan is made from what these gates judged, so its invariants read the same
         lake = judged_lake(lake, ds, ("sources", "features"), is_required=False)
-    found = run_gate(lake, gate, ds)
-    is_open = not any(verdict.blocks for verdict in found)
+    verdicts = run_gate(lake, gate, ds)
+    is_open = not any(verdict.blocks for verdict in verdicts)
     result = {
         "gate": gate,
         "ds": ds,
         "open": is_open,
-        "checks": len(found),
-        "verdicts": [asdict(verdict) for verdict in found],
+        "checks": len(verdicts),
+        "verdicts": [asdict(verdict) for verdict in verdicts],
     }
     if is_open or as_json:
-        emit(result, _summary(gate, ds, found), as_json)
-    require_open(gate, ds, found)
+        emit(result, _summary(gate, ds, verdicts), as_json)
+    require_open(gate, ds, verdicts)
 
 
-def _summary(gate: str, ds: str, found: Sequence[CheckVerdict]) -> Iterator[str]:
-    by_dataset = Counter(verdict.dataset for verdict in found)
+def _summary(gate: str, ds: str, verdicts: Sequence[CheckVerdict]) -> Iterator[str]:
+    by_dataset = Counter(verdict.dataset for verdict in verdicts)
     for name, checks in by_dataset.items():
-        rows = max((verdict.n_rows or 0 for verdict in found if verdict.dataset == name), default=0)
+        rows = max((verdict.n_rows or 0 for verdict in verdicts if verdict.dataset == name), default=0)
         yield f"  {name}: {checks} checks, {rows:,} rows"
-    for verdict in found:
+    for verdict in verdicts:
         if not verdict.success:
             yield f"  warning: {verdict.sentence()}; see the rows: {verdict.command}"
-    dirty = sum(1 for verdict in found if verdict.success and verdict.n_bad)
+    dirty = sum(1 for verdict in verdicts if verdict.success and verdict.n_bad)
     more = (
         f", {dirty} of them with rows that are dirty but tolerated (angelia quality show --ds {ds})"
         if dirty
         else ""
     )
     yield (
-        f"gate {gate} of {ds} is open: {sum(verdict.success for verdict in found)} of {len(found)} "
+        f"gate {gate} of {ds} is open: {sum(verdict.success for verdict in verdicts)} of {len(verdicts)} "
         f"checks hold{more}"
     )
 
@@ -87,18 +87,18 @@ def rows(
     as_json: JsonFlag = False,
 ) -> None:
     """Print rows that break a check, personal columns as keyed-hash prefixes."""
-    found = columns_first(
+    broken = columns_first(
         offending_rows(open_lake(), gate, check, ds, limit=limit, show_personal=show_personal), check
     )
     emit(
-        {"gate": gate, "check": check, "ds": ds, "rows": found},
-        _table(found) if found else ["no row breaks this check"],
+        {"gate": gate, "check": check, "ds": ds, "rows": broken},
+        _table(broken) if broken else ["no row breaks this check"],
         as_json,
     )
 
 
-def _table(found: Sequence[Any]) -> Iterator[str]:
-    for number, row in enumerate(found, 1):
+def _table(broken: Sequence[Any]) -> Iterator[str]:
+    for number, row in enumerate(broken, 1):
         yield f"{number:>3}  " + "  ".join(f"{name}={_cell(value)}" for name, value in row.items())
 
 
@@ -133,13 +133,14 @@ def show(
 
 
 def _listing(by_gate: dict[str, list[CheckVerdict]]) -> Iterator[str]:
-    for name, found in by_gate.items():
-        if not found:
+    for name, verdicts in by_gate.items():
+        if not verdicts:
             yield f"{name}: not checked"
             continue
-        state = "closed" if any(verdict.blocks for verdict in found) else "open"
-        yield f"{name}: {state}, {sum(verdict.success for verdict in found)} of {len(found)} checks hold"
-        for verdict in found:
+        state = "closed" if any(verdict.blocks for verdict in verdicts) else "open"
+        held = sum(verdict.success for verdict in verdicts)
+        yield f"{name}: {state}, {held} of {len(verdicts)} checks hold"
+        for verdict in verdicts:
             if verdict.crashed:
                 yield f"  crashed   {verdict.sentence()}"
             elif not verdict.success:

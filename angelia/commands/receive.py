@@ -105,7 +105,7 @@ def command(
     from angelia.delivery.manifest.parts import require_main
     from angelia.receive.folding import fold
     from angelia.receive.journal import Journal
-    from angelia.receive.server import Receiver, utc_now
+    from angelia.receive.server import CallbackServer, utc_now
 
     settings = load_settings()
     lake = open_lake(settings=settings)
@@ -117,7 +117,7 @@ def command(
             fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both",
         )
     try:
-        server = Receiver((host, port), Journal(lake.store), secrets, mail_secret, utc_now)
+        server = CallbackServer((host, port), Journal(lake.store), secrets, mail_secret, utc_now)
     except OSError as error:
         raise InvalidInput(
             f"cannot listen on port {port}: {error.strerror}", fix="give another --port"
@@ -135,10 +135,10 @@ def command(
         now = time.monotonic()
         if ends is not None and now >= ends:
             break
-        is_due = server.told.is_set() and now - folded_at >= fold_seconds
+        is_due = server.has_event.is_set() and now - folded_at >= fold_seconds
         is_left = last["waiting"] + last["unknown"] + last["damaged"]
         if is_due or (is_left and now - folded_at >= _AGAIN_S):
-            server.told.clear()
+            server.has_event.clear()
             last = _fold(lambda: fold(lake, utc_now()))
             totals, folded_at = totals + last, time.monotonic()
     server.shutdown()
@@ -234,11 +234,11 @@ def intake_dispatch(
     from angelia.intake.database import connect
     from angelia.intake.dispatching.batches import Batches
     from angelia.intake.dispatching.dispatcher import Dispatcher
-    from angelia.intake.dispatching.terms import LEASE_S, Report, Terms
+    from angelia.intake.dispatching.terms import LEASE_S, DispatchTerms, Report
 
     settings = load_settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    terms = Terms(
+    terms = DispatchTerms(
         once=once, batch_rows=batch_rows, lanes=lanes, lead_hours=settings.lead_hours, slots=slots,
         endpoint_url=endpoint_url,
     )  # fmt: skip

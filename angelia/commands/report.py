@@ -26,11 +26,20 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.sources import NAME
 from angelia.drawing.files import require_writable, write_text
 from angelia.effects.findings import Findings
-from angelia.effects.over import METRICS, PLANNED_NIGHTS, Effect, Estimate, Ratio, effects, grown, ratios
+from angelia.effects.over import (
+    METRICS,
+    PLANNED_NIGHTS,
+    Effect,
+    EffectEstimate,
+    Ratio,
+    effects,
+    grown,
+    ratios,
+)
 from angelia.effects.panel import Panel, read_panel
 from angelia.effects.power import MOST_NIGHTS, power
 from angelia.effects.report import render
-from angelia.effects.sources import Sources, find_sources, register
+from angelia.effects.sources import ReportSources, find_sources, register
 from angelia.effects.summary import summary
 from angelia.effects.tables import Table, run_tables
 from angelia.errors import GateClosed, InvalidInput, NotFound
@@ -100,7 +109,7 @@ def run_report(
     require_conversion(conversion)
     lake = open_lake(settings=settings)
     sources = find_sources(lake, ds, settings.lead_hours)
-    if sources.one("decisions") is None:
+    if sources.only("decisions") is None:
         raise NotFound(
             f"nothing was decided for {ds}",
             fix="run the night first, or name a day that `angelia lake log decisions` lists",
@@ -271,10 +280,10 @@ def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
 def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
     """Yield the lines that say a panel's figures to people."""
 
-    def span(found: Estimate) -> str:
+    def span(estimate: EffectEstimate) -> str:
         return (
-            f"{found.difference:+.4g}  once [{found.low:+.4g}, {found.high:+.4g}]  "
-            f"always [{found.always_low:+.4g}, {found.always_high:+.4g}]"
+            f"{estimate.difference:+.4g}  once [{estimate.low:+.4g}, {estimate.high:+.4g}]  "
+            f"always [{estimate.always_low:+.4g}, {estimate.always_high:+.4g}]"
         )
 
     yield f"nights {panel.nights[0].ds} to {panel.nights[-1].ds}: {len(panel.nights)} planned"
@@ -285,8 +294,8 @@ def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> It
             + ("  STANDS OUT" if row.stands_out else "  stands out if looked at once" * row.stands_out_once)
         )
         for name in ("unadjusted", "adjusted", "total"):
-            if (found := getattr(row, name)) is not None:
-                yield f"  {name:<11} {span(found)}"
+            if (estimate := getattr(row, name)) is not None:
+                yield f"  {name:<11} {span(estimate)}"
         if row.why_none:
             yield f"  no interval: {row.why_none}"
     for test in tests:
@@ -305,7 +314,7 @@ def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> It
         yield f"left out: {n:,} {reason}"
 
 
-def publish_effects(lake: Lake, sources: Sources, table: Table, conversion: str) -> Commit:
+def publish_effects(lake: Lake, sources: ReportSources, table: Table, conversion: str) -> Commit:
     """Publish the table as `campaign_effects` of the night."""
     contract = dataset("campaign_effects")
     rows = pa.Table.from_pylist(list(table.rows), schema=arrow.schema(contract))
@@ -335,10 +344,10 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
-    def counts(found: dict[str, int]) -> str:
+    def counts(by_name: dict[str, int]) -> str:
         return (
             ", ".join(
-                f"{name} {n:,}" for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+                f"{name} {n:,}" for name, n in sorted(by_name.items(), key=lambda item: (-item[1], item[0]))
             )
             or "none"
         )

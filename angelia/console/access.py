@@ -47,7 +47,7 @@ class Visitor:
         return self.roles.issuperset({Role.VIEWER, *roles})
 
 
-class Access(Protocol):
+class VisitorAccess(Protocol):
     """Where visitors come from."""
 
     async def visitor(self, request: Request) -> Visitor | None:

@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from angelia.console import pages
-from angelia.console.access import NEEDED, Access, Forbidden, NotLoggedIn
+from angelia.console.access import NEEDED, Forbidden, NotLoggedIn, VisitorAccess
 from angelia.console.desk import Page, desk_of, environment
 from angelia.console.engine import Engine
 from angelia.console.guard import Guard, allowed_hosts, failed
@@ -62,7 +62,7 @@ def static_files() -> dict[str, bytes]:
     return files
 
 
-def build_app(access: Access, engine: Engine, *, prefix: str = "/angelia") -> Guard:
+def build_app(access: VisitorAccess, engine: Engine, *, prefix: str = "/angelia") -> Guard:
     """Return the console.
 
     Args:

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup
 
-from angelia.console.access import Access, Forbidden, NotLoggedIn, Role, Visitor
+from angelia.console.access import Forbidden, NotLoggedIn, Role, Visitor, VisitorAccess
 from angelia.console.engine import Engine
 from angelia.console.words import FILTERS
 from angelia.errors import AngeliaError, Conflict, InvalidInput, NotFound
@@ -68,7 +68,7 @@ def needs(role: Role) -> Callable[[Request], Any]:
     """Return the check that lets a route's request through only for people with a role."""
 
     async def check(request: Request) -> None:
-        access: Access = request.app.state.access
+        access: VisitorAccess = request.app.state.access
         visitor = await access.visitor(request)
         if visitor is None:
             raise NotLoggedIn

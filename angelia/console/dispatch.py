@@ -35,7 +35,7 @@ _MINUTE_US = 60_000_000
 
 
 @dataclass(frozen=True)
-class Cell:
+class DispatchCell:
     """A campaign's messages in one hour by one channel: `outcomes` by word, the rest is open."""
 
     send_hour: str
@@ -80,7 +80,7 @@ class Dispatch:
     """A plan's dispatch at one moment, in the numbers of `angelia ledger status`."""
 
     ds: str
-    cells: list[Cell] = field(default_factory=list)
+    cells: list[DispatchCell] = field(default_factory=list)
     parts: int = 0
     parts_done: int = 0
     rows: int = 0
@@ -124,13 +124,13 @@ class Dispatch:
         first = min(minute for minute in self.minutes if last - RATE_MINUTES < minute)
         return sum(window) / (last - first + 1)
 
-    def seconds_to_go(self, cells: Sequence[Cell]) -> float | None:
+    def seconds_to_go(self, cells: Sequence[DispatchCell]) -> float | None:
         """Return how long the open rows of hours that have begun take; None if nobody knows."""
         rate, began = self.rate_per_minute, f"{self.now:%Y-%m-%dT%H}"
         waiting = sum(cell.open for cell in cells if cell.send_hour <= began)
         return 60.0 * waiting / rate if rate else None
 
-    def by(self, name: str, cells: Iterable[Cell]) -> list[Tally]:
+    def by(self, name: str, cells: Iterable[DispatchCell]) -> list[Tally]:
         """Return cells added up by `send_hour`, `channel` or `campaign_id`, in order of the label."""
         planned: Counter[str] = Counter()
         outcomes: dict[str, Counter[str]] = {}
@@ -197,7 +197,9 @@ def dispatch_of(engine: Engine, lake: Lake, ds: str) -> Dispatch:
         result.rows_intended += known.rows_intended
         result.parts += len(family)
         result.parts_done += sum(_is_done(engine, ledger, part) for part in family)
-    result.cells = [Cell(*cell, planned, outcomes) for cell, (planned, outcomes) in sorted(totals.items())]
+    result.cells = [
+        DispatchCell(*cell, planned, outcomes) for cell, (planned, outcomes) in sorted(totals.items())
+    ]
     return result
 
 

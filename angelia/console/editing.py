@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from angelia.catalog.apply import InvalidDocuments, Plan, as_yaml, carry_out, plan
+from angelia.catalog.apply import ApplyPlan, InvalidDocuments, as_yaml, carry_out, plan
 from angelia.catalog.checking import sense
 from angelia.catalog.documents import AnyDocument, parse_document
 from angelia.catalog.problems import Key, Notice
@@ -37,7 +37,7 @@ class Edit:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     diff: str = ""
-    planned: Plan | None = None
+    planned: ApplyPlan | None = None
     conflict: str | None = None
     theirs: str = ""
     head: Head | None = None
@@ -90,18 +90,18 @@ def check(store: CatalogStore, text: str, made_from: int, key: Key | None, today
         path = Path(folder) / FILE
         path.write_bytes(text.encode("utf-8", "replace"))
 
-        def said(words: str) -> str:
+        def placed(words: str) -> str:
             return words.replace(f"{path}:", "line ").replace(str(path), "this text")
 
         try:
             planned = plan(store, [path], look=look, expect={key: made_from} if key else None)
         except InvalidDocuments as error:
-            return Edit(key, tuple(map(said, error.problems)))
+            return Edit(key, tuple(map(placed, error.problems)))
         except Conflict as error:
             return _conflict(store, key, made_from, error)
         except AngeliaError as error:
-            return Edit(key, (said(error.one_line()),))
-        warnings = tuple(map(said, planned.warnings))
+            return Edit(key, (placed(error.one_line()),))
+        warnings = tuple(map(placed, planned.warnings))
     named = [item for item in planned.items if item.action != "kept"]
     # One page, one document: a second one in the text would be saved without having been shown.
     if len(named) != 1 or (key is not None and (named[0].kind, named[0].id) != key):

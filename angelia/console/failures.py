@@ -69,17 +69,17 @@ def _lines(path: Path | None) -> tuple[list[dict[str, Any]], int]:
         file.seek(begin)
         raw = file.read(READ_BYTES).split(b"\n")
     # The first line of a later part of the file is cut, which is no fault of it.
-    found, unread = [], 0
+    errors, unread = [], 0
     for text in raw[1:] if begin else raw:
         if not text.strip():
             continue
         try:
             line = json.loads(text)
             _when(line)
-            found.append(line)
+            errors.append(line)
         except (ValueError, TypeError, KeyError, AttributeError):
             unread += 1
-    return found, unread
+    return errors, unread
 
 
 def _when(line: dict[str, Any]) -> datetime:

@@ -15,7 +15,7 @@ from angelia.catalog.documents import AnyDocument, Campaign, Material, Template
 from angelia.catalog.preview import preview_campaign
 from angelia.catalog.problems import Key
 from angelia.catalog.store import CatalogStore
-from angelia.planning.limits import Limits
+from angelia.planning.limits import ProviderLimits
 from angelia.templates.rendering import Rendered
 
 _PAD = "x" * 300_000  # more than any channel takes
@@ -79,7 +79,7 @@ def shown(
     Raises:
         NotFound: there is no such campaign.
     """
-    limits = Limits.of_documents(documents)
+    limits = ProviderLimits.of_documents(documents)
     messages: list[Shown] = []
     for entry in preview_campaign(store, campaign.id, person, limits.refusals):
         material = documents["material", entry["material"]]
@@ -98,7 +98,9 @@ def shown(
     return messages
 
 
-def _weight(limits: Limits, campaign: Campaign, channel: str, words: Rendered, refused: str | None) -> Weight:
+def _weight(
+    limits: ProviderLimits, campaign: Campaign, channel: str, words: Rendered, refused: str | None
+) -> Weight:
     if channel == "sms":
         text = "\n".join(part for part in (words.title, words.body, words.link) if part)
         return Weight(channel, segments=segments(text), refused=refused)

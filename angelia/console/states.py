@@ -45,7 +45,7 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Standing:
+class CampaignStanding:
     """One campaign as an operator sees it."""
 
     campaign: Campaign
@@ -64,7 +64,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Night:
+class NightState:
     """What the newest plan and manifests say, read once for all campaigns."""
 
     today: date
@@ -129,7 +129,7 @@ def newest_plan(lake: Lake) -> Commit | None:
     return lake.head("decisions", ds=max(days)) if days else None
 
 
-def night_of(engine: Engine, lake: Lake) -> Night:
+def night_of(engine: Engine, lake: Lake) -> NightState:
     """Return what the newest plan and manifests say.
 
     `problem` is set where the ledger is damaged.
@@ -144,7 +144,7 @@ def night_of(engine: Engine, lake: Lake) -> Night:
     if plan and verdict.get("decisions") not in (plan.citation(), plan.ref):
         verdict = {}
     dispatch, problem = look_at(engine, lake, ds) if ds else (None, None)
-    return Night(
+    return NightState(
         engine.now().date(),
         plan,
         verdict,
@@ -205,13 +205,13 @@ def reasons_of(engine: Engine, lake: Lake, plan: Commit) -> Mapping[str, Mapping
     return engine.kept(("reasons", lake.store.url, plan.citation()), look)
 
 
-def standing_of(engine: Engine, lake: Lake, head: Head, night: Night) -> Standing:
+def standing_of(engine: Engine, lake: Lake, head: Head, night: NightState) -> CampaignStanding:
     """Return where one campaign stands."""
     campaign = head.document
     assert isinstance(campaign, Campaign)
     tally = night.tallies.get(campaign.id)
     state, why = _state(engine, lake, campaign, night, tally)
-    return Standing(
+    return CampaignStanding(
         campaign,
         head,
         state,
@@ -231,7 +231,7 @@ def next_day(campaign: Campaign, today: date) -> date | None:
 
 
 def _state(
-    engine: Engine, lake: Lake, campaign: Campaign, night: Night, tally: Tally | None
+    engine: Engine, lake: Lake, campaign: Campaign, night: NightState, tally: Tally | None
 ) -> tuple[str, str]:
     stop = night.stops.get(campaign.id)
     if stop is not None:
@@ -252,7 +252,7 @@ def _state(
     return _nothing(engine, lake, campaign, night)
 
 
-def _held(campaign: Campaign, night: Night) -> tuple[str, str] | None:
+def _held(campaign: Campaign, night: NightState) -> tuple[str, str] | None:
     """Return that and why the guard keeps the newest messages back; None if it does not."""
     plan, verdict = night.plan, night.verdict
     kind, held = verdict.get("verdict"), campaign.id in verdict.get("held", ())
@@ -283,7 +283,7 @@ def _running(tally: Tally) -> str:
     return f"{sent}, {where[tally.state]}"
 
 
-def _nothing(engine: Engine, lake: Lake, campaign: Campaign, night: Night) -> tuple[str, str]:
+def _nothing(engine: Engine, lake: Lake, campaign: Campaign, night: NightState) -> tuple[str, str]:
     """Return why the newest plan has no message of the campaign."""
     if night.plan is None:
         return DUE, "no night has been planned yet"

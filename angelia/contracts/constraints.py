@@ -66,17 +66,17 @@ def constraints(contract: Dataset) -> tuple[Constraint, ...]:
 
     Columns as declared, then key, day and rows.
     """
-    found = [constraint for column in contract.columns for constraint in _of_column(column)]
+    rules = [constraint for column in contract.columns for constraint in _of_column(column)]
     if contract.key:
         breach = f"duplicate ({', '.join(contract.key)})"
-        found.append(
+        rules.append(
             Constraint(
                 "key.unique", Kind.UNIQUE, contract.key, contract.key_tolerated_pct, Severity.CRITICAL, breach
             )
         )
     if contract.day_column:
         name, tolerated = contract.day_column, contract.day_tolerated_pct
-        found.append(
+        rules.append(
             Constraint(
                 f"{name}.not_future",
                 Kind.NOT_FUTURE,
@@ -88,24 +88,24 @@ def constraints(contract: Dataset) -> tuple[Constraint, ...]:
         )
         if contract.late_days is not None:
             breach = f"more than {contract.late_days} days before ds" if contract.late_days else "before ds"
-            found.append(
+            rules.append(
                 Constraint(f"{name}.not_late", Kind.NOT_LATE, (name,), tolerated, Severity.CRITICAL, breach)
             )
     if contract.min_rows:
         breach = f"fewer than {contract.min_rows} rows"
-        found.append(
+        rules.append(
             Constraint("rows.min", Kind.MIN_ROWS, (), 0.0, Severity.CRITICAL, breach, contract.min_rows)
         )
-    return tuple(found)
+    return tuple(rules)
 
 
 def _of_column(column: Column) -> list[Constraint]:
-    found: list[Constraint] = []
+    rules: list[Constraint] = []
 
     def add(
         kind: Kind, breach: str, tolerated: float = column.tolerated_pct, severity: Severity = column.severity
     ) -> None:
-        found.append(Constraint(f"{column.name}.{kind}", kind, (column.name,), tolerated, severity, breach))
+        rules.append(Constraint(f"{column.name}.{kind}", kind, (column.name,), tolerated, severity, breach))
 
     # Whatever a column's values are worth, the jobs that read it need it there.
     add(Kind.PRESENT, "column missing", 0.0, Severity.CRITICAL)
@@ -128,7 +128,7 @@ def _of_column(column: Column) -> list[Constraint]:
         add(Kind.PATTERN, f"not matching {column.pattern}")
     if column.rule is not None:
         add(Kind.RULE, f"no {column.rule.replace('_', ' ')}")
-    return found
+    return rules
 
 
 def type_name(kind: pa.DataType) -> str:

@@ -100,6 +100,7 @@ def condition(contract: Dataset, constraint: Constraint) -> str:
             return f"{name} NOT IN ({', '.join(literal(value) for value in column.allowed or ())})"
         case Kind.RANGE:
             return " OR ".join(_outside(name, column))
+        # A curve is whole or nothing: a null within it breaks the rule, too.
         case Kind.FINITE if pa.types.is_list(column.type):
             return f"len(list_filter({name}, lambda x: x IS NULL OR NOT isfinite(x))) > 0"
         case Kind.FINITE:

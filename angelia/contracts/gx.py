@@ -114,18 +114,18 @@ def validate(
             batch_parameters={"dataframe": frame},
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [ROW]},
         )
-    found = {one.expectation_config.meta["check"]: _outcome(one) for one in result.results}
+    outcomes = {one.expectation_config.meta["check"]: _outcome(one) for one in result.results}
     # An expectation without a result would be a gate that lets everything through.
-    return [found.get(check.name) or Outcome(check.name, (), "no result") for check in checks]
+    return [outcomes.get(check.name) or Outcome(check.name, (), "no result") for check in checks]
 
 
-def _outcome(one: Any) -> Outcome:
-    check = one.expectation_config.meta["check"]
-    crash = _crash(one.exception_info)
+def _outcome(result: Any) -> Outcome:
+    check = result.expectation_config.meta["check"]
+    crash = _crash(result.exception_info)
     if crash is not None:
         return Outcome(check, (), crash)
-    failed = tuple(row[ROW] for row in one.result.get("unexpected_index_list") or ())
-    if not one.success and not failed:
+    failed = tuple(row[ROW] for row in result.result.get("unexpected_index_list") or ())
+    if not result.success and not failed:
         return Outcome(check, (), "failed without naming a row")
     return Outcome(check, failed)
 

@@ -36,8 +36,8 @@ def document(contracts: Iterable[Dataset]) -> str:
         )
         for one in every
     ]
-    for one in every:
-        lines += ["", *_section(one)]
+    for contract in every:
+        lines += ["", *_section(contract)]
     return "\n".join(lines) + "\n"
 
 

@@ -20,9 +20,9 @@ from angelia.effects.summary import manifest_sha256
 from angelia.effects.tables import Check
 
 
-def certificate(found: Findings) -> str:
+def certificate(findings: Findings) -> str:
     """Return the section on how near the plan is to the best one, and what was scarce."""
-    decisions = found.sources.one("decisions")
+    decisions = findings.sources.only("decisions")
     lead = (
         "How near the plan is to the best possible one, and which hours were scarce: an hour's shadow "
         "price is what one more message in it is worth."
@@ -114,18 +114,18 @@ def _word(success: bool, crashed: bool, severity: str) -> Html:
     return Html(f'<span class="verdict {kind}">{word}</span>')
 
 
-def quality(found: Findings) -> str:
+def quality(findings: Findings) -> str:
     """Return the section on what gates and the report's own checks found."""
     lead = "What the gates found in the night's data, and what this report's own checks found in its tables."
     parts = [
         links(
-            [(found.quality_page, "Verdicts, row counts and nulls of the last days")]
-            if found.quality_page
+            [(findings.quality_page, "Verdicts, row counts and nulls of the last days")]
+            if findings.quality_page
             else []
         )
     ]
     gates: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for verdict in found.verdicts:
+    for verdict in findings.verdicts:
         gates.setdefault((verdict["gate"], verdict["dataset"]), []).append(verdict)
     if gates:
         rows = [
@@ -151,7 +151,7 @@ def quality(found: Findings) -> str:
     else:
         parts.append(empty("No gate was checked for this day."))
     # Tolerated rows are shown, too, folded away: jobs leave them out, so figures lack them.
-    bad = [v for v in found.verdicts if not v["success"] or v["n_bad"]]
+    bad = [v for v in findings.verdicts if not v["success"] or v["n_bad"]]
     if bad:
         shown = [
             {
@@ -193,7 +193,7 @@ def quality(found: Findings) -> str:
             "verdict": _word(not c.failed, False, c.severity),
             "example": _example(c),
         }
-        for c in sorted(found.checks, key=lambda check: not check.failed)
+        for c in sorted(findings.checks, key=lambda check: not check.failed)
     ]
     columns = [
         ("table", "table"),
@@ -202,7 +202,7 @@ def quality(found: Findings) -> str:
         ("verdict", "verdict"),
         ("example", "first exception"),
     ]
-    n_failed = sum(check.failed for check in found.checks)
+    n_failed = sum(check.failed for check in findings.checks)
     inner = table(columns, rows, "Checks of the report's tables")
     parts.append(f"<h3>This report's own checks: {len(rows) - n_failed} of {len(rows)} passed</h3>")
     parts.append(details("All checks", inner) if not n_failed else inner)
@@ -222,10 +222,10 @@ def _example(check: Check) -> str:
     )
 
 
-def made_from(found: Findings) -> str:
+def made_from(findings: Findings) -> str:
     """Return the section that names plan, manifest and every commit read."""
-    sources = found.sources
-    decisions, manifest = sources.one("decisions"), sources.one("dispatch_manifest")
+    sources = findings.sources
+    decisions, manifest = sources.only("decisions"), sources.only("dispatch_manifest")
     entries = [
         ("Plan", decisions.citation() if decisions else "none"),
         ("Decided by", decisions.code_version if decisions else "–"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from angelia.effects.sources import Sources
+from angelia.effects.sources import ReportSources
 from angelia.effects.tables import Check, Table
 
 
@@ -14,7 +14,7 @@ from angelia.effects.tables import Check, Table
 class Findings:
     """Everything a report is made of."""
 
-    sources: Sources
+    sources: ReportSources
     tables: Mapping[str, Table]
     checks: Sequence[Check]
     verdicts: Sequence[Mapping[str, Any]]

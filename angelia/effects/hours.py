@@ -20,9 +20,9 @@ from angelia.lake import Commit
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def hours(found: Findings) -> str:
+def hours(findings: Findings) -> str:
     """Return the section of planned, sent and opened messages by hour."""
-    rows = found.tables["sends_by_hour"].rows
+    rows = findings.tables["sends_by_hour"].rows
     lead = (
         "Messages by the UTC hour they were planned for and left in; opens count at the hour of their send."
     )
@@ -58,12 +58,12 @@ def hours(found: Findings) -> str:
     )
 
 
-def send_times(found: Findings) -> str:
+def send_times(findings: Findings) -> str:
     """Return the heat map of planned messages by weekday and hour over the last nights' plans."""
-    means = mean_messages(found.sources.plans)
+    means = mean_messages(findings.sources.plans)
     lead = (
         f"Messages planned for each weekday and UTC hour, on average over the plans of the last {PLANS_DAYS} "
-        f"nights; an empty cell was in none of these {len(found.sources.plans)} plans."
+        f"nights; an empty cell was in none of these {len(findings.sources.plans)} plans."
     )
     if not any(means.values()):
         return ""

@@ -16,14 +16,14 @@ from angelia.effects.multiple import holm
 from angelia.effects.sources import AFTER_HOURS
 
 
-def lift(found: Findings) -> str:
+def lift(findings: Findings) -> str:
     """Return intention-to-treat lift over the holdouts, with intervals."""
-    night, rows = found.sources.night, found.tables["holdout_lift"].rows
+    night, rows = findings.sources.night, findings.tables["holdout_lift"].rows
     lead = (
         "Everyone eligible, told or not, against those a hash held out before planning. A difference "
         "whose interval crosses zero may be chance."
     )
-    until = found.sources.observed_until()
+    until = findings.sources.observed_until()
     if not rows:
         why = (
             "No holdout group to compare with."
@@ -43,7 +43,7 @@ def lift(found: Findings) -> str:
         for held in holm([(row["difference"], row["low"], row["high"]) for row in rows])
     ]
     for metric, heading, unit in (
-        ("converted", f"People with a `{found.conversion}` event, difference in percentage points", 100.0),
+        ("converted", f"People with a `{findings.conversion}` event, difference in percentage points", 100.0),
         ("active_days", "Days with activity per person, difference in days", 1.0),
     ):
         chosen = [row for row in rows if row["metric"] == metric]
@@ -100,9 +100,9 @@ def lift(found: Findings) -> str:
     )
 
 
-def experiments(found: Findings) -> str:
+def experiments(findings: Findings) -> str:
     """Return the read-out of each experiment by arm; nothing without experiments."""
-    rows = found.tables["experiments"].rows
+    rows = findings.tables["experiments"].rows
     if not rows:
         return ""
     columns = [
@@ -133,9 +133,9 @@ def experiments(found: Findings) -> str:
     )
 
 
-def campaigns(found: Findings) -> str:
+def campaigns(findings: Findings) -> str:
     """Return each campaign's counts by arm and by material; nothing without effects."""
-    rows = found.tables["campaign_effects"].rows
+    rows = findings.tables["campaign_effects"].rows
     if not rows:
         return ""
     totals: dict[tuple[str, str], dict[str, Any]] = {}

@@ -23,7 +23,7 @@ LEAST_PEOPLE = 10
 
 
 @dataclass(frozen=True)
-class Estimate:
+class EffectEstimate:
     """A difference per person with two 95 % intervals.
 
     `low` to `high` holds for one look, `always_low` to `always_high` at every look together.
@@ -41,7 +41,7 @@ class Look:
     """An estimate as it stood after a night."""
 
     ds: str
-    estimate: Estimate
+    estimate: EffectEstimate
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Effect:
     n_holdout: int
     mean_treated: float
     mean_holdout: float
-    unadjusted: Estimate | None
-    adjusted: Estimate | None
-    total: Estimate | None  # the best estimate times everyone not held out
+    unadjusted: EffectEstimate | None
+    adjusted: EffectEstimate | None
+    total: EffectEstimate | None  # the best estimate times everyone not held out
     narrower_pct: float | None  # how much adjusting narrows the interval
     stands_out: bool  # whenever one looks, among all rows (Holm's correction)
     stands_out_once: bool  # only if the last night was fixed beforehand
@@ -145,7 +145,7 @@ def _effect(panel: Panel, key: tuple[str, str], moments: Moments, eta: float) ->
     is_adjusted = panel.history is None and metric != "unsubscribed"
     estimates = [_estimate(best, i, eta) for i in range(len(best.difference))]
     unadjusted, final = _estimate(plain, -1, eta), estimates[-1]
-    total = Estimate(*(row.n_treated * getattr(final, item.name) for item in fields(Estimate)))
+    total = EffectEstimate(*(row.n_treated * getattr(final, item.name) for item in fields(EffectEstimate)))
     z = abs(float(best.difference[-1])) / float(best.error[-1]) if best.error[-1] > 0 else 0.0
     names = dict(zip(panel.offsets, (night.ds for night in panel.nights), strict=True))
     made = replace(
@@ -181,11 +181,11 @@ def _from(side: Side, first: int) -> Side:
     return Side(**{item.name: getattr(side, item.name)[first:] for item in fields(Side)})
 
 
-def _estimate(line: Track, i: int, eta: float) -> Estimate:
+def _estimate(line: Track, i: int, eta: float) -> EffectEstimate:
     middle, error = float(line.difference[i]), float(line.error[i])
     wide = float(multiplier(line.time[i], eta)) * error
     once = Z_FIXED * error
-    return Estimate(middle, middle - once, middle + once, middle - wide, middle + wide)
+    return EffectEstimate(middle, middle - once, middle + once, middle - wide, middle + wide)
 
 
 def _two_sided(z: float) -> float:

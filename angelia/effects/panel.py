@@ -30,7 +30,7 @@ _CAP_DAYS = 100  # days with money that a quantile is read from; with fewer, tho
 
 
 @dataclass(frozen=True)
-class Cap:
+class MoneyCap:
     """How much of one person's money of one day counts, and what that cut off."""
 
     amount: float | None  # None: nobody spent anything
@@ -59,7 +59,7 @@ class Panel:
     moments: Mapping[tuple[str, str], Moments]
     sizes: Mapping[str, tuple[int, int]]  # scope -> people not held out, held out
     shares: Mapping[str, float | None]  # scope -> configured share held out; None: not one over the span
-    cap: Cap
+    cap: MoneyCap
     history: str | None  # why figures cannot be adjusted; None: they can
     left_out: Mapping[str, int] = field(default_factory=dict)
 
@@ -99,12 +99,14 @@ def read_panel(
     scopes = [NightScope.of(ds, lead_hours, plan) for ds, plan in plans.items()]
     arrived = [day for leaf in lake.partitions("user_events") if (day := date.fromisoformat(leaf["ds"]))]
     until = max(arrived, default=date.min)
+    # A night whose days have no events yet would count as people who did nothing.
     nights = tuple(night for night in scopes if night.plan_start.date() <= until)
     if not nights:
         raise NotFound(
             f"no events have arrived for the days planned from {days[0]} to {days[-1]}",
             fix="import user_events of the planned days first",
         )
+    # Before the lake's first plan nobody was sent anything: history up to there is the same on both sides.
     first_plan = min(leaf["ds"] for leaf in lake.partitions("decisions"))
     history_end = (date.fromisoformat(first_plan) - date.fromisoformat(nights[0].ds)).days
     commits = _events(lake, nights, history_end)
@@ -275,7 +277,7 @@ def _settle(
     return {reason: _number(connection, sql, values) for reason, (sql, values) in counts.items()}
 
 
-def _cap(connection: duckdb.DuckDBPyConnection, given: float | None, history_end: int) -> Cap:
+def _cap(connection: duckdb.DuckDBPyConnection, given: float | None, history_end: int) -> MoneyCap:
     """Return the cap on a day's money: fixed before the first look wherever history allows."""
     amount, origin = given, "given"
     if amount is None:
@@ -291,16 +293,16 @@ def _cap(connection: duckdb.DuckDBPyConnection, given: float | None, history_end
             + " are below it"
         )
     if amount is None:
-        return Cap(None, "nobody spent anything", 0, 0.0)
+        return MoneyCap(None, "nobody spent anything", 0, 0.0)
     cut = connection.execute(
         "SELECT count(*), coalesce(sum(abs(amount) - $cap), 0) FROM panel_days "
         "WHERE bucket >= 0 AND abs(amount) > $cap",
         {"cap": amount},
     ).fetchone()
-    return Cap(amount, origin, *(cut or (0, 0.0)))
+    return MoneyCap(amount, origin, *(cut or (0, 0.0)))
 
 
-def _history(connection: duckdb.DuckDBPyConnection, cap: Cap, end: int) -> bool:
+def _history(connection: duckdb.DuckDBPyConnection, cap: MoneyCap, end: int) -> bool:
     """Make `panel_history`, what people did before any plan; return whether it is enough."""
     connection.execute(
         "CREATE TEMP TABLE panel_history AS SELECT user_id, sum(has_converted) AS converted, "
@@ -312,7 +314,7 @@ def _history(connection: duckdb.DuckDBPyConnection, cap: Cap, end: int) -> bool:
 
 
 def _looks(
-    connection: duckdb.DuckDBPyConnection, nights: Sequence[NightScope], cap: Cap
+    connection: duckdb.DuckDBPyConnection, nights: Sequence[NightScope], cap: MoneyCap
 ) -> list[tuple[int, dict[str, Any]]]:
     rows, before = [], -(10**6)
     for night in nights:

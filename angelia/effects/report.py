@@ -19,47 +19,49 @@ from angelia.effects.hours import hours, send_times
 from angelia.effects.lift import campaigns, experiments, lift
 
 
-def render(found: Findings) -> str:
+def render(findings: Findings) -> str:
     """Return the page."""
-    night = found.sources.night
+    night = findings.sources.night
     title = f"Angelia: the night of {night.ds}"
     head = (
         f"<h1>The night of {night.ds}</h1>"
         f'<p class="lead">What was decided for {night.plan_start:%a %d %b %Y %H:%M} to '
         f"{night.plan_end:%a %d %b %H:%M} UTC, and what came of it.</p>"
-        + links([(found.quality_page, "Data quality of the last days")] if found.quality_page else [])
+        + links([(findings.quality_page, "Data quality of the last days")] if findings.quality_page else [])
     )
     sections = [
-        _tiles(found),
-        _funnel(found),
-        hours(found),
-        send_times(found),
-        lift(found),
-        experiments(found),
-        _audiences(found),
-        _reasons(found),
-        certificate(found),
-        _channels(found),
-        campaigns(found),
-        credited(found),
-        quality(found),
-        made_from(found),
+        _tiles(findings),
+        _funnel(findings),
+        hours(findings),
+        send_times(findings),
+        lift(findings),
+        experiments(findings),
+        _audiences(findings),
+        _reasons(findings),
+        certificate(findings),
+        _channels(findings),
+        campaigns(findings),
+        credited(findings),
+        quality(findings),
+        made_from(findings),
     ]
     foot = "<p>Counts only: no line of this page is about one person. Times are UTC.</p>"
     return page(title, head, [part for part in sections if part], foot)
 
 
-def _step(found: Findings, name: str) -> int:
-    return next((row["n"] for row in found.tables["funnel"].rows if row["name"] == name), 0)
+def _step(findings: Findings, name: str) -> int:
+    return next((row["n"] for row in findings.tables["funnel"].rows if row["name"] == name), 0)
 
 
-def _tiles(found: Findings) -> str:
-    planned, accepted, opened = (_step(found, name) for name in ("planned", "accepted", "opened"))
-    index, decisions = found.sources.one("user_index"), found.sources.one("decisions")
+def _tiles(findings: Findings) -> str:
+    planned, accepted, opened = (_step(findings, name) for name in ("planned", "accepted", "opened"))
+    index, decisions = findings.sources.only("user_index"), findings.sources.only("decisions")
     # A warning is not a failure: the page counts as failed only critical and crashed checks, as its quality
     # section does.
-    severities = [check.severity for check in found.checks if check.failed]
-    severities += ["critical" if v["crashed"] else v["severity"] for v in found.verdicts if not v["success"]]
+    severities = [check.severity for check in findings.checks if check.failed]
+    severities += [
+        "critical" if v["crashed"] else v["severity"] for v in findings.verdicts if not v["success"]
+    ]
     n_failed = severities.count("critical")
     meta = decisions.meta if decisions else {}
     entries = [
@@ -71,12 +73,12 @@ def _tiles(found: Findings) -> str:
         (
             number(planned),
             "messages planned",
-            f"for {number(len(found.tables['campaigns'].rows))} campaigns in the catalog",
+            f"for {number(len(findings.tables['campaigns'].rows))} campaigns in the catalog",
         ),
         (
             number(accepted),
             "accepted by providers",
-            f"{_pct(accepted, _step(found, 'in manifests'))} of what was to be sent",
+            f"{_pct(accepted, _step(findings, 'in manifests'))} of what was to be sent",
         ),
         (
             number(opened),
@@ -92,7 +94,7 @@ def _tiles(found: Findings) -> str:
             number(n_failed),
             "checks that failed",
             (
-                f"of {number(len(found.checks) + len(found.verdicts))}, the gates' and this report's; "
+                f"of {number(len(findings.checks) + len(findings.verdicts))}, the gates' and this report's; "
                 f"{number(len(severities) - n_failed)} more warn"
             ),
         ),
@@ -104,8 +106,8 @@ def _pct(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 
-def _funnel(found: Findings) -> str:
-    rows = found.tables["funnel"].rows
+def _funnel(findings: Findings) -> str:
+    rows = findings.tables["funnel"].rows
     bars = [
         (
             row["name"],
@@ -132,8 +134,8 @@ def _funnel(found: Findings) -> str:
     )
 
 
-def _audiences(found: Findings) -> str:
-    rows = found.tables["audiences"].rows
+def _audiences(findings: Findings) -> str:
+    rows = findings.tables["audiences"].rows
     lead = "How many people each audience holds on the night, and what it says."
     if not rows:
         return section("audiences", "Audiences", lead, empty("No audience was selected."))
@@ -169,8 +171,8 @@ def _audiences(found: Findings) -> str:
     )
 
 
-def _reasons(found: Findings) -> str:
-    rows = found.tables["not_sent_reasons"].rows
+def _reasons(findings: Findings) -> str:
+    rows = findings.tables["not_sent_reasons"].rows
     lead = (
         "Every considered pair of person and campaign ends with one outcome. These are the ones that "
         "did not end in a message."
@@ -217,8 +219,8 @@ def _reasons(found: Findings) -> str:
     )
 
 
-def _channels(found: Findings) -> str:
-    rows = found.tables["channel_health"].rows
+def _channels(findings: Findings) -> str:
+    rows = findings.tables["channel_health"].rows
     lead = "What the providers answered."
     if not rows:
         return section("channels", "Channel health", lead, empty("Nothing has been delivered yet."))

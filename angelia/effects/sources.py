@@ -61,14 +61,14 @@ class NightScope:
 
 
 @dataclass(frozen=True)
-class Sources:
+class ReportSources:
     """The commits a report reads, by dataset."""
 
     night: NightScope
     commits: Mapping[str, tuple[Commit, ...]]
     plans: tuple[Commit, ...] = ()  # decisions of the last nights, this one included; only their meta is read
 
-    def one(self, name: str) -> Commit | None:
+    def only(self, name: str) -> Commit | None:
         """Return the only commit of a dataset with one partition a day, if there is one."""
         return self.commits[name][0] if self.commits[name] else None
 
@@ -83,24 +83,24 @@ class Sources:
         return max(days, default=None)
 
 
-def find_sources(lake: Lake, ds: str, lead_hours: int) -> Sources:
+def find_sources(lake: Lake, ds: str, lead_hours: int) -> ReportSources:
     """Return a night's commits: the plan that is sent and what came of it, so far."""
     commits: dict[str, tuple[Commit, ...]] = {}
     for name in NIGHT:
         of_day = dataset(name).partition == ("ds",)
-        found = (
+        heads = (
             [served(lake, name, ds)]
             if of_day
             # What the intake sent is no plan's, and is not held against one.
             else [lake.head(name, **leaf) for leaf in lake.partitions(name, ds=ds) if not _is_other(leaf)]
         )
-        commits[name] = tuple(commit for commit in found if commit is not None)
+        commits[name] = tuple(commit for commit in heads if commit is not None)
     index = index_head(lake)
     commits["user_index"] = (index,) if index else ()
     night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
     days = [lake.head("user_events", ds=day) for day in night.event_days()]
     commits["user_events"] = tuple(commit for commit in days if commit is not None)
-    return Sources(night, commits, _plans(lake, ds))
+    return ReportSources(night, commits, _plans(lake, ds))
 
 
 def _is_other(leaf: Mapping[str, str]) -> bool:
@@ -114,7 +114,7 @@ def _plans(lake: Lake, ds: str) -> tuple[Commit, ...]:
     return tuple(commit for commit in heads if commit is not None)
 
 
-def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: Sources) -> None:
+def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: ReportSources) -> None:
     """Make one view per dataset over its commits' files, with the contract's columns and types.
 
     A view is empty where nothing is committed.

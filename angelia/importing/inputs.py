@@ -30,7 +30,7 @@ _PLAIN_MOMENTS = {
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedInput:
     """One input: its relation, columns and types, and what could not be read."""
 
     relation: str
@@ -106,7 +106,7 @@ def open_input(
     declared: Input,
     files: Sequence[Path],
     folder: Path,
-) -> Opened:
+) -> OpenedInput:
     """Make the relation `input_<number>` with all columns, `__file` and `__row` (from 1).
 
     `folder` takes copies of files that must be converted.
@@ -148,7 +148,7 @@ def open_input(
     union = " UNION ALL ".join(f"SELECT * FROM {part}" for part in parts)  # noqa: S608
     connection.execute(f"CREATE VIEW {relation} AS {union}")
     types = connection.sql(f"DESCRIBE {relation}").fetchall()  # a union may have widened a type
-    return Opened(
+    return OpenedInput(
         relation,
         tuple(files),
         {name: kind for name, kind, *_ in types if name not in (FILE, ROW)},

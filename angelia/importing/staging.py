@@ -21,7 +21,7 @@ from angelia.importing.addresses import refuse_impossible
 from angelia.importing.attributes import normalise
 from angelia.importing.checking import check_rows
 from angelia.importing.expressions import Compiler
-from angelia.importing.inputs import Opened, quote
+from angelia.importing.inputs import OpenedInput, quote
 from angelia.importing.layers import FILE, ROW, Layers
 from angelia.importing.mapping import Mapping, Output, nearest_column
 from angelia.importing.staged import BROKEN_LINE, Staged, Window
@@ -30,7 +30,10 @@ EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # no moment of a person or a push
 
 
 def stage(
-    connection: duckdb.DuckDBPyConnection, mapping: Mapping, inputs: MappingType[str, Opened], ds: str | None
+    connection: duckdb.DuckDBPyConnection,
+    mapping: Mapping,
+    inputs: MappingType[str, OpenedInput],
+    ds: str | None,
 ) -> tuple[Window, list[Staged]]:
     """Map, check and sort the rows of every output.
 
@@ -55,7 +58,7 @@ def stage(
 
 
 def _base(
-    mapping: Mapping, inputs: MappingType[str, Opened], output: Output
+    mapping: Mapping, inputs: MappingType[str, OpenedInput], output: Output
 ) -> tuple[str, dict[str, tuple[str, str]]]:
     """Return the relation an output reads, and its columns as name -> (SQL, type)."""
     assert output.input is not None
@@ -94,7 +97,7 @@ def _base(
 def _map_rows(
     connection: duckdb.DuckDBPyConnection,
     mapping: Mapping,
-    inputs: MappingType[str, Opened],
+    inputs: MappingType[str, OpenedInput],
     item: Staged,
     number: int,
 ) -> Compiler:
@@ -274,7 +277,9 @@ def _order(output: Output) -> str:
     return f"{moment} AS __moment, {answer} AS __answer"
 
 
-def _count(connection: duckdb.DuckDBPyConnection, item: Staged, inputs: MappingType[str, Opened]) -> None:
+def _count(
+    connection: duckdb.DuckDBPyConnection, item: Staged, inputs: MappingType[str, OpenedInput]
+) -> None:
     """Count how the rows ended; lines that were no CSV rows count as read and rejected."""
     assert item.output.input is not None
     (row,) = connection.sql(

@@ -123,6 +123,7 @@ def _dataset(
     rejects = _rejects_by_day(connection, [day for day, _ in days])
     for item in staged:
         if days and BROKEN_LINE in item.rejected:
+            # A line that could not be read has no day; it counts with the newest, so none is lost unseen.
             last = rejects.setdefault(days[-1][0], {})
             last[BROKEN_LINE] = last.get(BROKEN_LINE, 0) + item.rejected[BROKEN_LINE]
     columns = ", ".join(quote(column) for column in contract.names)

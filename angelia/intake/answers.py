@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from angelia.intake.errors import ErrorBody
-from angelia.intake.message import MAX_BATCH, Message
+from angelia.intake.message import MAX_BATCH, IntakeMessage
 from angelia.intake.store import Accepted, Row, Verdict, effective_status
 from angelia.intake.tables import PRIORITIES
 
@@ -33,7 +33,7 @@ class BatchRequest(BaseModel):
     """What a batch's body holds."""
 
     model_config = ConfigDict(extra="forbid")
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_BATCH)]
+    messages: Annotated[list[IntakeMessage], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class AcceptedBody(BaseModel):
@@ -58,7 +58,7 @@ class BatchAnswer(BaseModel):
     items: list[AcceptedBody | RefusedItem]
 
 
-class Step(BaseModel):
+class MessageStep(BaseModel):
     """What became of a message, when, through which channel, and why."""
 
     step: str
@@ -80,7 +80,7 @@ class MessageView(BaseModel):
     variables: dict[str, JsonValue]
     send_at: datetime
     expires_at: datetime | None
-    steps: list[Step]
+    steps: list[MessageStep]
 
 
 class MessagePage(BaseModel):
@@ -104,8 +104,8 @@ def view_of(row: Row, noted: Sequence[Row], now_us: int) -> dict[str, Any]:
     if row["claimed_us"]:
         steps.append({"step": "claimed", "at": _iso(row["claimed_us"])})
     for step in noted:
-        told = {name: step[name] for name in ("channel", "reason") if step[name]}
-        steps.append({"step": step["step"], "at": _iso(step["at_us"])} | told)
+        details = {name: step[name] for name in ("channel", "reason") if step[name]}
+        steps.append({"step": step["step"], "at": _iso(step["at_us"])} | details)
     if status == "expired" and not any(step["step"] == "expired" for step in noted):
         steps.append({"step": "expired", "at": _iso(row["expires_us"])})
     elif status == "cancelled":

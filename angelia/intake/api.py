@@ -44,7 +44,7 @@ from angelia.intake.errors import documented, refused
 from angelia.intake.keys import Key, Keys, Rates
 from angelia.intake.message import (
     Draft,
-    Message,
+    IntakeMessage,
     Refusal,
     again,
     microseconds,
@@ -181,7 +181,7 @@ def _add_writing(app: FastAPI, intake: Intake) -> dict[str, Endpoint]:
         responses=documented(
             *_KEY, "not_json", "missing", "too_large", "idempotency_conflict", "rate_limited", "busy"
         ),
-        openapi_extra=body_of(Message),
+        openapi_extra=body_of(IntakeMessage),
     )
     async def accept(request: Request) -> JSONResponse:
         """Take one message; 202 says that it is durable."""

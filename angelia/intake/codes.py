@@ -39,7 +39,7 @@ TOO_MANY_TO_ADDRESS = "too_many_codes"  # a step's reason
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeCode:
     """A code that is on its way; what it is nobody learns from here."""
 
     id: str
@@ -123,7 +123,7 @@ class Codes:
     def __init__(self, engine: Engine, secret: Secret) -> None:
         self._engine, self._secret = engine, secret
 
-    def make(self, draft: Draft, lives_us: int, network: str | None) -> Made | Limited:
+    def make(self, draft: Draft, lives_us: int, network: str | None) -> MadeCode | Limited:
         """Keep a code's message and the code's hash, or return why none is sent.
 
         Older codes of the client for this person end. Who asks again is sent the next one by the next of the
@@ -155,11 +155,13 @@ class Codes:
             "verified_us": 0,
         }
         with answering(self._engine), writing(self._engine) as connection:
+            # Always in the same order: two that ask at once would otherwise wait for each other for ever.
             for name in sorted(uses):
                 _lock(connection, name)
             last = connection.execute(
                 sa.select(sa.func.max(codes.c.made_us)).where(codes.c.person_hash == person)
             ).scalar()
+            # Before the uses are counted: who asks too soon is told to wait, and uses up nothing.
             if last is not None and now_us < last + COOL_DOWN_US:
                 return _limited("cool_down", "a code was sent a moment ago", last + COOL_DOWN_US - now_us)
             for name, most in uses.items():
@@ -167,6 +169,7 @@ class Codes:
                 if wait_us:
                     return _limited("too_many_codes", "too many codes were asked for in an hour", wait_us)
             turn = _times(connection, person, now_us)
+            # Who asks again was not reached by the last channel: each further code begins with the next.
             if turn and row["channels"]:
                 names = row["channels"].split(",")
                 at = len(turn) % len(names)
@@ -178,7 +181,7 @@ class Codes:
                 sa.insert(code_uses), [{"used_by": name, "id": message, "at_us": now_us} for name in uses]
             )
             connection.execute(sa.insert(messages), row)
-        return Made(message, now_us, expires_us)
+        return MadeCode(message, now_us, expires_us)
 
     def verify(self, client: str, code_id: str, given: str, now_us: int) -> Verified:
         """Return whether a code is right; each code is right once, and every try counts.

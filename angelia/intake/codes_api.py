@@ -17,14 +17,14 @@ from angelia.intake.bodies import body_of, read_body
 from angelia.intake.codes import COOL_DOWN_US, Codes, Limited, network_of
 from angelia.intake.errors import documented, refused
 from angelia.intake.keys import Key
-from angelia.intake.message import Draft, Message, draft, now, refusal_of
+from angelia.intake.message import Draft, IntakeMessage, draft, now, refusal_of
 
 MAX_CODE_BODY_BYTES = 4_096
 _Model = TypeVar("_Model", bound=BaseModel)
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 
 
-class Access(Protocol):
+class CodeAccess(Protocol):
     """Who may ask, and how often; the application of all routes is one."""
 
     async def key(self, request: Request, scope: str) -> Key:
@@ -76,7 +76,7 @@ class CodeVerdict(BaseModel):
     attempts_left: int
 
 
-def add_codes(app: FastAPI, intake: Access, codes: Codes) -> None:
+def add_codes(app: FastAPI, intake: CodeAccess, codes: Codes) -> None:
     """Add the routes."""
 
     @app.post(
@@ -95,6 +95,7 @@ def add_codes(app: FastAPI, intake: Access, codes: Codes) -> None:
                 network_of(given.network)
         except ValueError:
             raise refused("format", "an IPv4 or IPv6 address", "network") from None
+        # After the body is read: one that is refused costs nothing of the rate.
         intake.within_rate(key, 1)
         fields = {
             "user_id": given.user_id,
@@ -103,7 +104,7 @@ def add_codes(app: FastAPI, intake: Access, codes: Codes) -> None:
             "priority": "high",
             "channels": given.channels,
         }
-        made = draft(Message.model_validate(fields), key.client, now())
+        made = draft(IntakeMessage.model_validate(fields), key.client, now())
         assert isinstance(made, Draft), "a message without variables is never refused"
         code = await run_in_threadpool(codes.make, made, given.lives_s * 1_000_000, given.network)
         if isinstance(code, Limited):

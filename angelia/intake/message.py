@@ -30,7 +30,7 @@ AHEAD_US = 3_653 * 86_400_000_000  # ten years
 LATE_US = 300_000_000  # clocks differ, and a request may wait in the client: five minutes late is now
 
 
-class Message(BaseModel):
+class IntakeMessage(BaseModel):
     """One message to one person, now or at a time."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -75,8 +75,8 @@ class Draft:
     refusal: Refusal | None
 
 
-ONE = TypeAdapter(Message)
-_MANY = TypeAdapter(dict[Literal["messages"], Annotated[list[Message], Field(max_length=MAX_BATCH)]])
+ONE = TypeAdapter(IntakeMessage)
+_MANY = TypeAdapter(dict[Literal["messages"], Annotated[list[IntakeMessage], Field(max_length=MAX_BATCH)]])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Made once: `JSONEncoder` makes the one in C anew for each call, which costs ten times the encoding. What was
 # JSON holds no circle, so none is looked for.
@@ -131,7 +131,7 @@ def parse_batch(body: bytes, client: str, now_us: int) -> list[Draft | Refusal] 
     return [parse_message(to_json(item), client, now_us) for item in items]
 
 
-def draft(message: Message, client: str, now_us: int) -> Draft | Refusal:
+def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
     """Return a message's row; a refusal if its variables are too large."""
     try:
         variables = "".join(_ENCODE(message.variables, 0)) if message.variables else "{}"
@@ -235,7 +235,7 @@ def now() -> int:
 
 
 def _refusal(error: Any) -> Refusal:
-    return refusal_of(error, {field.alias or name for name, field in Message.model_fields.items()})
+    return refusal_of(error, {field.alias or name for name, field in IntakeMessage.model_fields.items()})
 
 
 def refusal_of(error: Any, names: set[str]) -> Refusal:

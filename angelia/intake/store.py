@@ -187,9 +187,9 @@ def _known(connection: Connection, drafts: Sequence[Draft]) -> _Known:
     c = messages.c
     known = {}
     for client, hashes in by_client.items():
-        for some in slices(sorted(hashes)):
+        for batch in slices(sorted(hashes)):
             query = sa.select(c.key_hash, c.id, c.accepted_us, c.body_hash).where(
-                c.client == client, c.key_hash.in_(some)
+                c.client == client, c.key_hash.in_(batch)
             )
             for key, message_id, accepted_us, body in connection.execute(query):
                 known[client, key] = (message_id, accepted_us, body)

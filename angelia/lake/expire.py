@@ -23,7 +23,7 @@ from angelia.errors import NotFound
 from angelia.lake import cache
 from angelia.lake.commit import Commit, leaf_folder
 from angelia.lake.lake import BRANCH, MAIN, Lake
-from angelia.lake.store import Stored
+from angelia.lake.store import StoredObject
 
 PLANS = ("decisions", "dispatch_manifest", "dispatch_intake")
 SENT = ("dispatch_manifest", "dispatch_fallover", "dispatch_intake")
@@ -131,9 +131,9 @@ def _expire_leaf(
             _delete(lake, folder, objects, [*expired, *orphans])
 
 
-def attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[Stored]]:
+def attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[StoredObject]]:
     """Return the objects below each attempt folder of a leaf."""
-    objects: dict[str, list[Stored]] = defaultdict(list)
+    objects: dict[str, list[StoredObject]] = defaultdict(list)
     base = leaf_folder(lake.branch, name, leaf) + "/"
     for item in lake.store.stored(base.rstrip("/")):
         attempt = item.key[len(base) :].partition("/")[0]
@@ -142,7 +142,7 @@ def attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[Stor
     return objects
 
 
-def _delete(lake: Lake, folder: str, objects: list[Stored], going: list[Stored]) -> None:
+def _delete(lake: Lake, folder: str, objects: list[StoredObject], going: list[StoredObject]) -> None:
     if len(going) == len(objects):
         lake.store.delete_folder(folder)
         return

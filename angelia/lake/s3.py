@@ -27,7 +27,7 @@ from botocore.exceptions import (
 
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake.failpoint import failpoint
-from angelia.lake.store import Stored, Unsettled, check_key
+from angelia.lake.store import StoredObject, Unsettled, check_key
 
 # Seconds before each try of a conditional create; inside each, botocore retries by itself.
 CREATE_WAITS_S = (0.0, 0.2, 0.4, 0.8, 1.6)
@@ -222,7 +222,7 @@ class S3Store:
         """See `Store.list`."""
         return (item.key for item in self.stored(prefix))
 
-    def stored(self, prefix: str) -> Iterator[Stored]:
+    def stored(self, prefix: str) -> Iterator[StoredObject]:
         """See `Store.stored`."""
         folder, strip = self._folder(prefix), len(self._folder(""))
         with self._asking(prefix or "the lake"):
@@ -230,7 +230,7 @@ class S3Store:
                 Bucket=self.bucket, Prefix=folder
             ):
                 for item in page.get("Contents", []):
-                    yield Stored(item["Key"][strip:], item["Size"], item["LastModified"])
+                    yield StoredObject(item["Key"][strip:], item["Size"], item["LastModified"])
 
     def children(self, prefix: str) -> Sequence[str]:
         """See `Store.children`."""

@@ -28,7 +28,7 @@ SYNC_THREADS = 8
 KEYS = "keys/"  # secrets of this lake: what stands below it is its owner's only
 
 
-class Stored(NamedTuple):
+class StoredObject(NamedTuple):
     """One object of a listing."""
 
     key: str
@@ -82,7 +82,7 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys below a folder prefix, sorted."""
 
-    def stored(self, prefix: str) -> Iterator[Stored]:
+    def stored(self, prefix: str) -> Iterator[StoredObject]:
         """Yield key, size and time of the objects below a folder prefix, sorted by key."""
 
     def children(self, prefix: str) -> Sequence[str]:
@@ -278,14 +278,14 @@ class LocalStore:
                 keys += [f"{folder}/{name}"[strip:] for name in names if not name.startswith(".")]
         yield from sorted(keys)
 
-    def stored(self, prefix: str) -> Iterator[Stored]:
+    def stored(self, prefix: str) -> Iterator[StoredObject]:
         """See `Store.stored`."""
         for key in self.list(prefix):
             try:
                 status = (self.root / key).stat()
             except FileNotFoundError:
                 continue  # expired by somebody else since the listing
-            yield Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+            yield StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def children(self, prefix: str) -> Sequence[str]:
         """See `Store.children`."""

@@ -6,7 +6,7 @@ Public face: `Problem`, `Limits`, `Choice` (problem.py); `solve_here` for a nigh
 """
 
 from angelia.planning.choose import best_sets, dual_value
-from angelia.planning.decide import MAX_ROUNDS, InMemory, Night, Round, Solved, Step, solve, solve_here
+from angelia.planning.decide import MAX_ROUNDS, InMemory, Round, ShardRounds, Solved, Step, solve, solve_here
 from angelia.planning.prices import bound_of, fit_prices, usage
 from angelia.planning.problem import Choice, Limits, Problem
 
@@ -15,9 +15,9 @@ __all__ = [
     "Choice",
     "InMemory",
     "Limits",
-    "Night",
     "Problem",
     "Round",
+    "ShardRounds",
     "Solved",
     "Step",
     "best_sets",

@@ -36,7 +36,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Night:
+class ShardRounds:
     """One shard on its way through the rounds.
 
     `held` is what finished rounds left, `offered` what the open one adds, `refused` who was ever refused.
@@ -49,13 +49,14 @@ class Night:
     refused: Bools
 
     @classmethod
-    def of(cls, problem: Problem, limits: Limits, drawn: Choice | None = None) -> Night:
+    def of(cls, problem: Problem, limits: Limits, drawn: Choice | None = None) -> ShardRounds:
         """Lay a problem out; `drawn` messages have reserved capacity and are never refused."""
         drawn = Choice.none(problem.n_pairs) if drawn is None else drawn
         return cls(problem, pack(problem, limits), drawn, drawn, np.zeros(problem.n_pairs, bool))
 
 
-Step = Callable[[Night], tuple[dict[str, Any], Night]]  # a JSON-ready answer, and the night after it
+# A JSON-ready answer, and the shard after it.
+Step = Callable[[ShardRounds], tuple[dict[str, Any], ShardRounds]]
 Run = Callable[[Step], list[dict[str, Any]]]
 
 
@@ -79,7 +80,7 @@ class Solved:
 
 
 @dataclass(frozen=True)
-class Offer:
+class RoundOffer:
     """What everybody is offered: prices, tilted or not, and what takes nobody any more."""
 
     limits: Limits
@@ -87,7 +88,7 @@ class Offer:
     tilt: Tilt | None
     closed: tuple[int, ...] = ()
 
-    def to(self, night: Night, people: Bools | None = None) -> Choice:
+    def to(self, night: ShardRounds, people: Bools | None = None) -> Choice:
         """Return what people choose beside what they hold.
 
         `people`, (n,), leaves the others as they are.
@@ -98,12 +99,12 @@ class Offer:
         )
 
 
-def measure(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
+def measure(offer: RoundOffer, night: ShardRounds) -> tuple[dict[str, Any], ShardRounds]:
     """Answer what people want."""
     return {"used": usage(night.problem, offer.limits, offer.to(night)).tolist()}, night
 
 
-def make(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
+def make(offer: RoundOffer, night: ShardRounds) -> tuple[dict[str, Any], ShardRounds]:
     """Make the first offer; answer what it uses, and people's part of the bound."""
     bound = bound_of(night.problem, offer.limits, offer.prices, night.packed)
     answer, after = _offered(offer, night, None)
@@ -111,8 +112,8 @@ def make(offer: Offer, night: Night) -> tuple[dict[str, Any], Night]:
 
 
 def rank(
-    offer: Offer, exceeded: Sequence[int], closed: Sequence[int], night: Night
-) -> tuple[dict[str, Any], Night]:
+    offer: RoundOffer, exceeded: Sequence[int], closed: Sequence[int], night: ShardRounds
+) -> tuple[dict[str, Any], ShardRounds]:
     """Answer, by exceeded constraint, what the refusal of offered messages would cost."""
     over = _mask(offer.limits, exceeded)
     rows, regret = _regrets(offer, over, closed, night)
@@ -120,8 +121,8 @@ def rank(
 
 
 def admit(
-    offer: Offer, finished: Round, following: Offer | None, night: Night
-) -> tuple[dict[str, Any], Night]:
+    offer: RoundOffer, finished: Round, following: RoundOffer | None, night: ShardRounds
+) -> tuple[dict[str, Any], ShardRounds]:
     """Keep of an offer what the cut-offs admit, and make the following offer on top.
 
     At the same prices only those who were refused choose anew: less is open, so others keep to their choice.
@@ -142,13 +143,17 @@ def admit(
     return _offered(following, after, people)
 
 
-def _offered(offer: Offer, night: Night, people: Bools | None) -> tuple[dict[str, Any], Night]:
+def _offered(
+    offer: RoundOffer, night: ShardRounds, people: Bools | None
+) -> tuple[dict[str, Any], ShardRounds]:
     choice = offer.to(night, people)
     held, used = (usage(night.problem, offer.limits, each).tolist() for each in (night.held, choice))
     return {"held": held, "used": used}, replace(night, offered=choice)
 
 
-def _regrets(offer: Offer, exceeded: Bools, closed: Iterable[int], night: Night) -> tuple[I64, I64]:
+def _regrets(
+    offer: RoundOffer, exceeded: Bools, closed: Iterable[int], night: ShardRounds
+) -> tuple[I64, I64]:
     if not exceeded.any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     after = _mask(offer.limits, closed)
@@ -217,9 +222,9 @@ def solve(
     return Solved(prices, tuple(rounds), people + reached.worth_of(prices), used)
 
 
-def _discounted(limits: Limits, prices: I64, tilt: Tilt, share: float) -> Offer:
+def _discounted(limits: Limits, prices: I64, tilt: Tilt, share: float) -> RoundOffer:
     now = np.rint(prices * share).astype(np.int64)
-    return Offer(limits, now, tilt if now.any() else None)
+    return RoundOffer(limits, now, tilt if now.any() else None)
 
 
 def _prices(
@@ -234,7 +239,7 @@ def _prices(
     packed, tilt = pack(sample, limits), tilt_of(sample)
     prices = fit_prices(sample, limits, scale, start=start, packed=packed)
     for correction in range(CORRECTIONS if scale > 1.0 else 0):
-        used = _total(run(partial(measure, Offer(limits, prices, tilt))), "used", limits)
+        used = _total(run(partial(measure, RoundOffer(limits, prices, tilt))), "used", limits)
         excess = np.maximum(used - limits.flat(), 0).sum() / max(used.sum(), 1)
         priced = f"{np.count_nonzero(prices)} of {len(prices)} limits priced"
         report(f"prices {correction + 1}: {priced}, {100 * excess:.1f} % wanted beyond them")
@@ -248,7 +253,7 @@ def _prices(
 class InMemory:
     """Shards in this process: what `solve` runs its steps on."""
 
-    nights: list[Night]
+    nights: list[ShardRounds]
 
     def __call__(self, step: Step) -> list[dict[str, Any]]:
         """Do a step on every shard and return the answers."""
@@ -264,6 +269,6 @@ def solve_here(
 
     Prices are fitted to all its people.
     """
-    run = InMemory([Night.of(problem, limits, drawn)])
+    run = InMemory([ShardRounds.of(problem, limits, drawn)])
     solved = solve(run, limits, problem, 1.0, start=start)
     return solved, run.nights[0].held

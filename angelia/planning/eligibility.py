@@ -18,7 +18,7 @@ from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
 from angelia.planning.later import Fatigue, LaterCosts, later_costs
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
-from angelia.planning.terms import Campaign, Cap, Terms
+from angelia.planning.terms import CampaignTerms, CapTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import LocalHours, has_broken_hours, in_hours, in_quiet, is_day_off, local_grid
 
@@ -28,7 +28,7 @@ OPEN = "open"
 
 
 @dataclass(frozen=True)
-class People:
+class ShardPeople:
     """One shard's users; lists and arrays have length n and the same order.
 
     `workday` and `day_off` are the response curves over local hours, (n, 24); `channels` says which of the
@@ -82,7 +82,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltShard:
     """A shard's problem, each pair's outcome and arm, and what its message costs later."""
 
     problem: Problem
@@ -92,7 +92,7 @@ class Built:
 
 
 def room_for(
-    caps: Sequence[Cap], past: Past, n_users: int, n_slots: int, keep: Bools | None = None
+    caps: Sequence[CapTerms], past: Past, n_users: int, n_slots: int, keep: Bools | None = None
 ) -> npt.NDArray[np.int16]:
     """Return how many messages the caps leave each user at each slot, (n, h).
 
@@ -112,7 +112,7 @@ def room_for(
 NightHours = tuple[LocalHours, Bools, Bools]
 
 
-def open_hours(terms: Terms, people: People) -> NightHours:
+def open_hours(terms: Terms, people: ShardPeople) -> NightHours:
     """Return slots in local time, which are quiet, and which on a day off, each (n, h)."""
     local = local_grid(people.timezone, terms.slots())
     quiet = np.zeros(local.hour.shape, bool)
@@ -129,13 +129,13 @@ def cells(local: LocalHours, off: Bools) -> I64:
     return np.asarray(local.hour.astype(np.int64) + 24 * off)
 
 
-def slot_chance(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
+def slot_chance(people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
     """Return the probability that a message of each pair is opened, by slot, (m, h)."""
     curve, factor = slot_response(people, pairs, local, off)
     return np.clip(pairs.p_open[:, None] * curve * factor, 0.0, 1.0)
 
 
-def slot_response(people: People, pairs: Pairs, local: LocalHours, off: Bools) -> tuple[F64, F64]:
+def slot_response(people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools) -> tuple[F64, F64]:
     """Return the person's and the category's response by slot, a mean hour's = 1, (m, h)."""
     cell, weekday = cells(local, off), local.weekday.astype(np.int64)
     curve = np.take_along_axis(np.hstack([people.workday, people.day_off]), cell, 1)
@@ -145,7 +145,7 @@ def slot_response(people: People, pairs: Pairs, local: LocalHours, off: Bools) -
 
 def build(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     pairs: Pairs,
     past: Past,
     chance: F64 | None = None,
@@ -162,12 +162,12 @@ def build(
 
 def assemble(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     pairs: Pairs,
     past: Past,
     chance: F64 | None = None,
     ids: Sequence[str] | None = None,
-) -> Built:
+) -> BuiltShard:
     """Return what `build` does, and what a message of each pair costs later."""
     n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
     ids = message_ids(terms, people, pairs) if ids is None else ids
@@ -271,10 +271,10 @@ def assemble(
         room=np.maximum(room, 0),
         tie=_ties(terms, people, pairs),
     )
-    return Built(problem, np.array(names, object)[reached], arm, later)
+    return BuiltShard(problem, np.array(names, object)[reached], arm, later)
 
 
-def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
+def message_ids(terms: Terms, people: ShardPeople, pairs: Pairs) -> list[str]:
     """Return each pair's once-only key, (m,)."""
     known = [(campaign.id, campaign.occurrence) for campaign in terms.campaigns]
     each = zip(pairs.user.tolist(), pairs.campaign.tolist(), strict=True)
@@ -282,7 +282,7 @@ def message_ids(terms: Terms, people: People, pairs: Pairs) -> list[str]:
 
 
 def draw_slots(
-    terms: Terms, people: People, problem: Problem, outcome: Words, p_open: F64, lift: F64 | None = None
+    terms: Terms, people: ShardPeople, problem: Problem, outcome: Words, p_open: F64, lift: F64 | None = None
 ) -> tuple[Choice, F64]:
     """Return the exploration stratum's messages and their slot propensity, (m,).
 
@@ -335,11 +335,10 @@ def thin_drawn(
     ), dropped
 
 
-def campaign_hours(terms: Terms, campaign: Campaign, local: LocalHours) -> Bools:
+def campaign_hours(terms: Terms, campaign: CampaignTerms, local: LocalHours) -> Bools:
     """Return which slots a campaign may use by every user's own clock, (n, h)."""
-    days = (local.date >= np.datetime64(campaign.start_date)) & (
-        local.date <= np.datetime64(campaign.end_date)
-    )
+    days = local.date >= np.datetime64(campaign.start_date)
+    days &= local.date <= np.datetime64(campaign.end_date)
     if campaign.weekdays:
         days = days & np.isin(local.weekday, list(campaign.weekdays))
     if campaign.send_window is not None:
@@ -360,7 +359,9 @@ def too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
     return near
 
 
-def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: npt.NDArray[np.int16]) -> None:
+def _vendor_room(
+    terms: Terms, people: ShardPeople, past: Past, keep: Bools, room: npt.NDArray[np.int16]
+) -> None:
     """Lower the room of users whose phone maker limits marketing messages a day.
 
     The lowest limit over the night's channels counts.
@@ -372,9 +373,8 @@ def _vendor_room(terms: Terms, people: People, past: Past, keep: Bools, room: np
     for vendor, most in limits.items():
         rows = np.array([name == vendor for name in people.vendor], bool)
         if rows.any():
-            room[rows] = np.minimum(
-                room[rows], room_for((Cap(most, 1),), past, len(people.user_id), room.shape[1], keep)[rows]
-            )
+            left = room_for((CapTerms(most, 1),), past, len(people.user_id), room.shape[1], keep)
+            room[rows] = np.minimum(room[rows], left[rows])
 
 
 def _already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: npt.NDArray[np.object_]) -> Bools:
@@ -389,7 +389,7 @@ def _already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: npt.
     return sent
 
 
-def _ties(terms: Terms, people: People, pairs: Pairs) -> npt.NDArray[np.uint64]:
+def _ties(terms: Terms, people: ShardPeople, pairs: Pairs) -> npt.NDArray[np.uint64]:
     ties = np.zeros(len(pairs.user), np.uint64)
     for k, campaign in enumerate(terms.campaigns):
         rows = pairs.campaign == k

@@ -27,7 +27,7 @@ from angelia.catalog.document_parts import Occurrence
 from angelia.catalog.documents import Campaign
 from angelia.errors import AngeliaError, Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
-from angelia.planning.guard_figures import Figures, Plan, measure
+from angelia.planning.guard_figures import NightFigures, PlanCommits, measure
 from angelia.planning.verdict import TOPIC, identified, refused_line
 from angelia.quality.gates import short
 from angelia.quality.judged import judged_lake
@@ -92,7 +92,7 @@ def is_due(campaign: Campaign, day: date) -> bool:
 
 
 def judge(
-    ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]
+    ds: str, figures: NightFigures, history: Mapping[str, NightFigures], running: Mapping[str, Running]
 ) -> list[Breach]:
     """Return what a person should see first, the night's own before the campaigns'. Pure.
 
@@ -102,19 +102,19 @@ def judge(
         history: of earlier nights, by ds; compared with only if there are at least `NIGHTS`.
         running: campaigns that may send, by id.
     """
-    found = []
+    breaches = []
     if figures.unknown_timezones_pct > UNKNOWN_TIMEZONES_PCT:
         says = (
             f"{figures.unknown_timezones_pct:.1f} % of people have no known timezone, at most "
             f"{UNKNOWN_TIMEZONES_PCT:g} % are allowed"
         )
-        found.append(Breach("timezones", "night", (), says))
+        breaches.append(Breach("timezones", "night", (), says))
     # Fewer nights than that have no usual figure: every second campaign would stand out.
     if len(history) >= NIGHTS:
-        found += _against_history(ds, figures, history, running)
+        breaches += _against_history(ds, figures, history, running)
     for campaign, its in sorted(running.items()):
         if figures.audiences.get(its.audience) == 0:
-            found.append(
+            breaches.append(
                 Breach(
                     "audience_empty",
                     "campaign",
@@ -125,7 +125,7 @@ def judge(
         count = figures.messages.get(campaign)
         # Nothing planned is nothing to approve: a question about no message would only teach people to click.
         if its.needs_approval and count:
-            found.append(
+            breaches.append(
                 Breach(
                     "approval_required",
                     "campaign",
@@ -138,7 +138,7 @@ def judge(
         # Multiplied, not divided: a campaign of which nothing was sampled has no share.
         if bad * 100.0 > of * UNRENDERED_PCT:
             named = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-            found.append(
+            breaches.append(
                 Breach(
                     "rendering",
                     "campaign",
@@ -149,20 +149,20 @@ def judge(
     for campaign, reasons in sorted(figures.refused.items()):
         bad, of = sum(reasons.values()), figures.rendered.get(campaign, 0)
         if bad * 100.0 > of * UNRENDERED_PCT:
-            found.append(
+            breaches.append(
                 Breach("provider_limits", "campaign", (campaign,), refused_line(campaign, reasons, of))
             )
-    return sorted(found, key=lambda breach: breach.severity != "night")
+    return sorted(breaches, key=lambda breach: breach.severity != "night")
 
 
 def _against_history(
-    ds: str, figures: Figures, history: Mapping[str, Figures], running: Mapping[str, Running]
+    ds: str, figures: NightFigures, history: Mapping[str, NightFigures], running: Mapping[str, Running]
 ) -> list[Breach]:
-    found = []
+    breaches = []
     last = [history[day] for day in sorted(history)[-NIGHTS:]]
     total, usual = sum(figures.messages.values()), median(sum(night.messages.values()) for night in last)
     if _is_off(total, usual, FACTOR):
-        found.append(Breach("volume", "night", (), f"{total:,} messages planned, {usual:,.0f} is usual"))
+        breaches.append(Breach("volume", "night", (), f"{total:,} messages planned, {usual:,.0f} is usual"))
     for campaign, its in sorted(running.items()):
         sent_on = [
             night for night in (last if its.is_nightly else history.values()) if night.messages.get(campaign)
@@ -182,20 +182,20 @@ def _against_history(
             if (planned or its.is_due) and _is_off(max(planned, 1), usual, FACTOR):
                 days = "" if its.is_nightly else f" on a {_weekday(ds)}"
                 says = f"{planned:,} messages of {campaign} planned, {usual:,.0f} is usual{days}"
-                found.append(Breach("volume", "campaign", (campaign,), says))
+                breaches.append(Breach("volume", "campaign", (campaign,), says))
         elif planned >= FACTOR * (most := max(night.messages[campaign] for night in sent_on)):
             # Too few nights like this one to say what is little; what is much can be said.
             says = (
                 f"{planned:,} messages of {campaign} planned, {most:,} is the most of {len(sent_on)} nights"
             )
-            found.append(Breach("volume", "campaign", (campaign,), says))
+            breaches.append(Breach("volume", "campaign", (campaign,), says))
         size, usual = (
             figures.audiences.get(its.audience),
             median(night.audiences.get(its.audience, 0) for night in sent_on),
         )
         if size and _is_off(size, usual, FACTOR):
             says = f"audience {its.audience} of {campaign} holds {size:,}, {usual:,.0f} is usual"
-            found.append(Breach("audience_size", "campaign", (campaign,), says))
+            breaches.append(Breach("audience_size", "campaign", (campaign,), says))
         scored = [night for night in sent_on if night.messages[campaign] >= SCORED_LEAST]
         if planned >= SCORED_LEAST and len(scored) >= CAMPAIGN_NIGHTS:
             score, usual = (
@@ -203,7 +203,7 @@ def _against_history(
                 median(night.mean_p_open.get(campaign, 0.0) for night in scored),
             )
             if _is_off(score, usual, DRIFT):
-                found.append(
+                breaches.append(
                     Breach(
                         "score_drift",
                         "campaign",
@@ -211,7 +211,7 @@ def _against_history(
                         f"mean p(open) of {campaign} is {score:.4f}, {usual:.4f} is usual",
                     )
                 )
-    return found
+    return breaches
 
 
 def _weekday(ds: str) -> str:
@@ -243,12 +243,12 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
     except _CRASHES as error:
         if isinstance(error, NotFound):
             raise  # a task that has not run yet: an operator's mistake, and the message says which
-        said, fix = (error.message, error.fix) if isinstance(error, AngeliaError) else (short(error), None)
-        crashed = {"ds": ds, "decisions": decisions.citation(), "verdict": "crashed", "error": said}
+        message, fix = (error.message, error.fix) if isinstance(error, AngeliaError) else (short(error), None)
+        crashed = {"ds": ds, "decisions": decisions.citation(), "verdict": "crashed", "error": message}
         numbered.store(lake, TOPIC, ds, identified(crashed))
         fix = fix or f"mend it, then run `angelia plan guard --ds {ds}` again"
         raise GateClosed(
-            f"the guard of {ds} crashed ({said}): the plan may be good or bad, nothing is emitted from it",
+            f"the guard of {ds} crashed ({message}): the plan may be good or bad, nothing is emitted from it",
             fix=fix,
         ) from error
     numbered.store(lake, TOPIC, ds, result)
@@ -257,7 +257,7 @@ def guard(lake: Lake, ds: str) -> dict[str, Any]:
 
 
 def _look(lake: Lake, decisions: Commit) -> dict[str, Any]:
-    ds, plan = decisions.partition["ds"], Plan.take(lake, decisions)
+    ds, plan = decisions.partition["ds"], PlanCommits.take(lake, decisions)
     figures, history = measure(lake, plan), _history(lake, ds)
     planned = datetime.fromisoformat(decisions.meta["start"]).date()
     running = {
@@ -288,12 +288,12 @@ def _look(lake: Lake, decisions: Commit) -> dict[str, Any]:
     }
 
 
-def _history(lake: Lake, ds: str) -> dict[str, Figures]:
+def _history(lake: Lake, ds: str) -> dict[str, NightFigures]:
     """Return the newest figures of the nights of main before `ds`.
 
     They go back as far as they are looked for. Replays are compared with what was sent.
     """
-    found: dict[str, Figures] = {}
+    nights: dict[str, NightFigures] = {}
     for back in range(1, LOOK_BACK_DAYS + 1):
         day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()
         again = f"run `angelia plan guard --ds {day}` again"
@@ -306,7 +306,7 @@ def _history(lake: Lake, ds: str) -> dict[str, Figures]:
         key, night = stored
         try:
             if night.get("verdict") != "crashed":
-                found[day] = Figures(**night["figures"])
+                nights[day] = NightFigures(**night["figures"])
         except (TypeError, KeyError, AttributeError):
             raise Corrupt(f"{key} holds no figures", fix=again) from None
-    return found
+    return nights

@@ -16,14 +16,14 @@ from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.views import open_views
-from angelia.planning.limits import Limits
+from angelia.planning.limits import ProviderLimits
 from angelia.templates.rendering import CompiledTemplate, RowRejected, field_values, user_columns
 
 SAMPLE = 200  # messages built of each campaign
 
 
 @dataclass(frozen=True)
-class Figures:
+class NightFigures:
     """What a night's plan looks like; counts and shares only.
 
     Attributes:
@@ -42,7 +42,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlanCommits:
     """The commits that a night's plan is judged by, each taken once."""
 
     decisions: Commit
@@ -51,7 +51,7 @@ class Plan:
     catalog: Catalog
 
     @classmethod
-    def take(cls, lake: Lake, decisions: Commit) -> Plan:
+    def take(cls, lake: Lake, decisions: Commit) -> PlanCommits:
         """Return a plan with the newest commits of what else its night is judged by."""
         ds = decisions.partition["ds"]
         features, members = lake.require("user_features", ds=ds), lake.require("audience_members", ds=ds)
@@ -64,7 +64,7 @@ class Plan:
         return [self.decisions, self.features, *catalog, self.members]
 
 
-def measure(lake: Lake, plan: Plan) -> Figures:
+def measure(lake: Lake, plan: PlanCommits) -> NightFigures:
     """Return the figures of a night's plan."""
     decisions, features, catalog = plan.decisions, plan.features, plan.catalog
     with open_views(lake) as views:
@@ -100,7 +100,7 @@ def measure(lake: Lake, plan: Plan) -> Figures:
     unknown = sum(features.rejects.get(reason, 0) for reason in ("timezone_null", "timezone_unknown"))
     sizes = plan.members.meta["sizes"]
     share = round(100.0 * unknown / n_users, 4) if n_users else 0.0
-    return Figures(messages, mean_p, dict(sizes), share, tried, failed, refused)
+    return NightFigures(messages, mean_p, dict(sizes), share, tried, failed, refused)
 
 
 def build(
@@ -114,7 +114,7 @@ def build(
         channel and reason; each by campaign.
     """
     compiled: dict[str, CompiledTemplate] = {}
-    limits = Limits(catalog.channels.values())
+    limits = ProviderLimits(catalog.channels.values())
     tried: Counter[str] = Counter()
     failed: dict[str, Counter[str]] = {}
     refused: dict[str, Counter[str]] = {}

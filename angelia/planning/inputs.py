@@ -25,11 +25,11 @@ from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
-from angelia.planning.eligibility import Pairs, Past, People, open_hours
+from angelia.planning.eligibility import Pairs, Past, ShardPeople, open_hours
 from angelia.planning.later import Fatigue
 from angelia.planning.later.fatigue import WEEK_DAYS as FELT_DAYS
-from angelia.planning.offers import MaterialFacts, Offer, draw_material, gather, lift_worth
-from angelia.planning.terms import Arm, Campaign, Cap, Channel, Terms
+from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather, lift_worth
+from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.index import require_index
 
@@ -60,8 +60,8 @@ class Inputs:
 
     def all(self) -> list[Commit]:
         """Return every commit, to be cited."""
-        found = [self.index, self.features, self.send_times, self.audiences, self.scores, *self.pushes]
-        return found if self.previous is None else [*found, self.previous]
+        commits = [self.index, self.features, self.send_times, self.audiences, self.scores, *self.pushes]
+        return commits if self.previous is None else [*commits, self.previous]
 
 
 def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
@@ -132,7 +132,7 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
         first_slot=passed,
         campaigns=tuple(_campaign(catalog, document, days) for document in catalog.running(days).values()),
         channels=tuple(
-            Channel(
+            ChannelTerms(
                 c.id,
                 c.cost_micros,
                 # What a provider takes in an hour of full minutes is a limit like our own.
@@ -142,7 +142,7 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
             for _, c in sorted(catalog.channels.items())
             if c.enabled
         ),
-        caps=tuple(Cap(cap.messages, cap.days) for cap in policy.caps),
+        caps=tuple(CapTerms(cap.messages, cap.days) for cap in policy.caps),
         gap_hours=policy.min_gap_hours,
         quiet=None if policy.quiet_hours is None else (policy.quiet_hours.start, policy.quiet_hours.end),
         holdout_pct=policy.holdout.share_pct,
@@ -155,10 +155,12 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
     )
 
 
-def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) -> Campaign:
+def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) -> CampaignTerms:
     experiment = catalog.experiments[document.experiment] if document.experiment else None
     weekdays = document.occurrence.weekdays
-    return Campaign(
+    # A night touches two local days: the first on which the campaign may occur names the occurrence.
+    # Slots are hours, so a limit a minute counts as sixty of them here; the worker keeps the minute.
+    return CampaignTerms(
         id=document.id,
         topic=document.topic,
         audience=document.audience,
@@ -175,14 +177,14 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         else (document.send_window.start, document.send_window.end),
         holdout_pct=document.holdout_pct,
         max_messages=document.budget.max_messages if document.budget else None,
-        caps=tuple(Cap(cap.messages, cap.days) for cap in document.caps),
+        caps=tuple(CapTerms(cap.messages, cap.days) for cap in document.caps),
         is_exempt=document.is_transactional,
         min_messages=(document.budget.min_messages or 0) if document.budget else 0,
         max_per_hour=None
         if document.speed_limit_per_minute is None
         else 60 * document.speed_limit_per_minute,
         salt=experiment.salt if experiment else "",
-        arms=tuple(Arm(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
+        arms=tuple(ArmTerms(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment
         else (),
         lift_micros=document.lift_micros,
@@ -199,13 +201,13 @@ def material_facts(catalog: Catalog) -> MaterialFacts:
 
 
 @dataclass(frozen=True)
-class Shard:
+class ShardInputs:
     """One shard's arrays, and what was drawn for each pair.
 
     The material is None where none is eligible; beside it stand its propensity and what it was drawn from.
     """
 
-    people: People
+    people: ShardPeople
     pairs: Pairs
     past: Past
     material: list[str | None]
@@ -213,7 +215,7 @@ class Shard:
     eligible: pa.BinaryArray  # bits over the campaign's materials (`offers.choice_sets`)
 
 
-def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, shard: int) -> Shard:
+def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, shard: int) -> ShardInputs:
     """Return one shard's people, their pairs with a drawn material, and their past messages.
 
     The past is what counts against caps.
@@ -227,7 +229,7 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, s
     drawn = [draw_material(terms, people, night, offer, facts, hours) for offer in offers]
     pairs, material, propensity, eligible = gather(terms, offers, drawn, facts, hours)
     pairs = replace(pairs, fatigue=Fatigue.of(inputs.scores.meta))
-    return Shard(people, pairs, past, material, propensity, eligible)
+    return ShardInputs(people, pairs, past, material, propensity, eligible)
 
 
 def to_bits(values: np.ndarray, bits: int) -> np.ndarray:
@@ -242,8 +244,8 @@ def category_hours(inputs: Inputs) -> CategoryHours:
 
 
 def read_offers(
-    lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, people: People, shard: int
-) -> list[Offer]:
+    lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, people: ShardPeople, shard: int
+) -> list[CampaignOffer]:
     """Return who is in which campaign's audience, and the scores of the materials each may get.
 
     An experiment's arm sees its own materials only, and people of other languages none that is made for
@@ -280,7 +282,7 @@ def read_offers(
                 grid[~speaks[name][rows], column] = np.nan
         unknown = np.array([doubt.get(name, 1.0) for name in campaign.materials])
         worth = lift_worth(scores, campaign, people.ordinal[rows])
-        offers.append(Offer(k, rows.astype(np.int64), grid, unknown, worth))
+        offers.append(CampaignOffer(k, rows.astype(np.int64), grid, unknown, worth))
     return offers
 
 
@@ -289,7 +291,7 @@ def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] 
     return table.filter(pc.equal(pc.shift_right(table["ordinal"].cast(pa.int64()), bits), shard))
 
 
-def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> People:
+def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> ShardPeople:
     columns = [
         "ordinal",
         "user_id",
@@ -310,7 +312,7 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
         into[at] = to_bits(curves[name].combine_chunks().flatten().to_numpy().reshape(-1, 24), CURVE_BITS)
     reach = table["channels"].combine_chunks()
     ids = table["user_id"].to_pylist()
-    return People(
+    return ShardPeople(
         ordinal=ordinal,
         user_id=ids,
         keys=user_keys(ids),
@@ -336,7 +338,7 @@ def _has(lists: pa.ListArray, name: str) -> np.ndarray:
     return has
 
 
-def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> np.ndarray:
+def _score_grid(scores: pa.Table, campaign: CampaignTerms, ordinals: np.ndarray) -> np.ndarray:
     """Return p(open) per pair and material of one campaign, (m, k); NaN = may not."""
     mine = scores.filter(pc.equal(scores["campaign_id"], campaign.id))
     grid = np.full((len(ordinals), len(campaign.materials)), np.nan)
@@ -350,7 +352,7 @@ def _score_grid(scores: pa.Table, campaign: Campaign, ordinals: np.ndarray) -> n
     return grid
 
 
-def _past(lake: Lake, inputs: Inputs, terms: Terms, people: People, shard: int, bits: int) -> Past:
+def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: int, bits: int) -> Past:
     """Return messages sent, and those last night's plan decided to send, each once.
 
     What is pending counts as sent.

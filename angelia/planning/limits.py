@@ -35,7 +35,7 @@ LONG_TEXT = "語" * 64  # a long name, in letters of three bytes
 _DISPATCH = "0" * 32
 
 
-class Limits:
+class ProviderLimits:
     """The providers of a catalog's channels that are switched on, without their accounts."""
 
     def __init__(self, channels: Iterable[Channel]) -> None:
@@ -46,7 +46,7 @@ class Limits:
         self._compiled: dict[str, CompiledTemplate | None] = {}
 
     @classmethod
-    def of_documents(cls, documents: Mapping[Key, AnyDocument]) -> Limits:
+    def of_documents(cls, documents: Mapping[Key, AnyDocument]) -> ProviderLimits:
         """Return the limits of a catalog's channels."""
         return cls(document for document in documents.values() if isinstance(document, Channel))
 
@@ -108,7 +108,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class ProviderRefusal:
     """One message that a provider would refuse, and whether it does so for everybody."""
 
     campaign: Campaign
@@ -158,7 +158,7 @@ def notices(documents: Mapping[Key, AnyDocument], today: date) -> Iterator[Notic
 
     Channels of which nothing is known are named, too.
     """
-    limits = Limits.of_documents(documents)
+    limits = ProviderLimits.of_documents(documents)
     yield from limits.unknown()
     for _, document in sorted(documents.items()):
         if isinstance(document, Campaign) and document.end_date >= today:
@@ -166,7 +166,9 @@ def notices(documents: Mapping[Key, AnyDocument], today: date) -> Iterator[Notic
                 yield refusal.notice()
 
 
-def refusals(campaign: Campaign, documents: Mapping[Key, AnyDocument], limits: Limits) -> Iterator[Refusal]:
+def refusals(
+    campaign: Campaign, documents: Mapping[Key, AnyDocument], limits: ProviderLimits
+) -> Iterator[ProviderRefusal]:
     """Yield a campaign's refusals: the largest of each material, language and channel."""
     for material, template in _contents(campaign, documents):
         channels = limits.of(campaign, template)
@@ -174,16 +176,20 @@ def refusals(campaign: Campaign, documents: Mapping[Key, AnyDocument], limits: L
             for channel in channels:
                 errors = [limits.refusal(campaign, channel, one) for one in words]
                 worst = max(
-                    (error for error in errors if error), key=lambda one: one.n_bytes or 0, default=None
+                    (error for error in errors if error),
+                    key=lambda refusal: refusal.n_bytes or 0,
+                    default=None,
                 )
                 if worst is not None:
-                    yield Refusal(campaign, material, template, locale, channel, worst, None not in errors)
+                    yield ProviderRefusal(
+                        campaign, material, template, locale, channel, worst, None not in errors
+                    )
 
 
 def refused_people(
     campaign: Campaign,
     documents: Mapping[Key, AnyDocument],
-    limits: Limits,
+    limits: ProviderLimits,
     people: Sequence[Mapping[str, object]],
 ) -> dict[str, int]:
     """Count the people whose message a provider would refuse, by material, channel, reason."""

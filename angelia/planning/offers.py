@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from angelia.contracts.ids import uniform
 from angelia.matching import draw, inverse_gap
-from angelia.planning.eligibility import F64, NightHours, Pairs, People, campaign_hours, cells
+from angelia.planning.eligibility import F64, NightHours, Pairs, ShardPeople, campaign_hours, cells
 from angelia.planning.problem import I64
-from angelia.planning.terms import Campaign, Terms
+from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 
 LIFT_BITS = 24  # binary places of lift, which is some ten times smaller than a chance to open
@@ -34,7 +34,7 @@ class MaterialFacts:
 
 
 @dataclass(frozen=True)
-class Offer:
+class CampaignOffer:
     """A campaign's candidates: user rows (m,), p(open) by material (m, k); NaN = may not.
 
     `doubt` is how much of each material is still unknown, (k,) in (0, 1]; None = everything. `lift` is what
@@ -52,7 +52,12 @@ Drawn = tuple[I64, F64]  # material number of each candidate (-1 = none), and it
 
 
 def draw_material(
-    terms: Terms, people: People, night: NightHours, offer: Offer, facts: MaterialFacts, hours: CategoryHours
+    terms: Terms,
+    people: ShardPeople,
+    night: NightHours,
+    offer: CampaignOffer,
+    facts: MaterialFacts,
+    hours: CategoryHours,
 ) -> Drawn:
     """Draw each candidate's material by what it earns at the best hour that is open to it."""
     campaign = terms.campaigns[offer.number]
@@ -66,9 +71,9 @@ def draw_material(
 
 def best_hours(
     terms: Terms,
-    people: People,
+    people: ShardPeople,
     night: NightHours,
-    campaign: Campaign,
+    campaign: CampaignTerms,
     user: I64,
     facts: MaterialFacts,
     hours: CategoryHours,
@@ -91,7 +96,11 @@ def best_hours(
 
 
 def gather(
-    terms: Terms, offers: Sequence[Offer], drawn: Sequence[Drawn], facts: MaterialFacts, hours: CategoryHours
+    terms: Terms,
+    offers: Sequence[CampaignOffer],
+    drawn: Sequence[Drawn],
+    facts: MaterialFacts,
+    hours: CategoryHours,
 ) -> tuple[Pairs, list[str | None], F64, pa.BinaryArray]:
     """Return the pairs in user order, and what was drawn for each.
 
@@ -128,7 +137,7 @@ def gather(
     return pairs, np.concatenate(names)[order].tolist(), propensity[order], eligible
 
 
-def lift_worth(scores: pa.Table, campaign: Campaign, ordinals: npt.NDArray[np.uint32]) -> F64 | None:
+def lift_worth(scores: pa.Table, campaign: CampaignTerms, ordinals: npt.NDArray[np.uint32]) -> F64 | None:
     """Return what a message at a mean hour changes for each person, in micro-units, (m,).
 
     None where the campaign does not ask for it. Nobody without a score is moved: unknown lift is worth
@@ -152,8 +161,8 @@ def lift_worth(scores: pa.Table, campaign: Campaign, ordinals: npt.NDArray[np.ui
 def choice_sets(p_open: F64) -> pa.BinaryArray:
     """Return which materials each draw could choose: bit k is the campaign's k-th material.
 
-    `p_open` is as in `Offer`, (m, k). The first material is the highest bit of the first byte, as DuckDB
-    counts the bits of a BIT; null where there was none to choose.
+    `p_open` is as in `CampaignOffer`, (m, k). The first material is the highest bit of the first byte, as
+    DuckDB counts the bits of a BIT; null where there was none to choose.
     """
     may = ~np.isnan(p_open)
     packed = np.ascontiguousarray(np.packbits(may, axis=1))

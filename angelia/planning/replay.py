@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from angelia.catalog.documents import Campaign, Policy, parse_document
-from angelia.catalog.snapshot import Catalog, Stored, documents_of, read_snapshot, write_snapshot
+from angelia.catalog.snapshot import Catalog, StoredDocument, documents_of, read_snapshot, write_snapshot
 from angelia.contracts.outcomes import SENT
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake, numbered
@@ -57,15 +57,15 @@ def parse_changes(text: str) -> dict[str, dict[str, Any]]:
         InvalidInput: it is none, or names a field that a plan alone cannot follow.
     """
     try:
-        found = json.loads(text or "{}")
+        changes = json.loads(text or "{}")
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(fields, dict) for fields in found.values()):
+        changes = None
+    if not isinstance(changes, dict) or not all(isinstance(fields, dict) for fields in changes.values()):
         raise InvalidInput(
             "--changes is no JSON object of objects",
             fix="""write it as '{"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'""",
         )
-    for name, fields in found.items():
+    for name, fields in changes.items():
         allowed = CHANGEABLE["policy" if name == "policy" else "campaign"]
         if wrong := sorted(set(fields) - set(allowed)):
             raise InvalidInput(
@@ -75,7 +75,7 @@ def parse_changes(text: str) -> dict[str, dict[str, Any]]:
                     f"nightly_personalization"
                 ),
             )
-    return found
+    return changes
 
 
 def branch_for(days: Sequence[str], changes: Changes) -> str:
@@ -84,7 +84,7 @@ def branch_for(days: Sequence[str], changes: Changes) -> str:
     return f"replay-{days[0]}-{hashlib.sha256(asked).hexdigest()[:8]}"
 
 
-def changed(catalog: Catalog, changes: Changes) -> list[Stored]:
+def changed(catalog: Catalog, changes: Changes) -> list[StoredDocument]:
     """Return a snapshot's documents with the changes made, each checked by its model.
 
     Raises:
@@ -95,7 +95,7 @@ def changed(catalog: Catalog, changes: Changes) -> list[Stored]:
         raise InvalidInput(
             f"--changes: the night had no campaign {unknown[0]}", fix=f"it had {', '.join(catalog.campaigns)}"
         )
-    found = []
+    documents = []
     for stored in documents_of(catalog):
         document = stored.document
         fields = changes.get(
@@ -107,10 +107,10 @@ def changed(catalog: Catalog, changes: Changes) -> list[Stored]:
         )
         if fields:
             parsed = parse_document({**document.model_dump(mode="json"), **fields})
-            found.append(replace(stored, document=parsed))
+            documents.append(replace(stored, document=parsed))
         else:
-            found.append(stored)
-    return found
+            documents.append(stored)
+    return documents
 
 
 def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> list[dict[str, Any]]:
@@ -134,26 +134,26 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
         for job in ("plan_dispatch", "emit_manifests"):
             jobs += [job, "--ds", ds, "--branch", branch.branch, "+"]
     run_module(["spark_jobs", *jobs[:-1]])
-    found = []
+    nights = []
     for ds in days:
         judged = guard(branch, ds)
         compared = compare(main, branch, ds)
         numbered.store(branch, COMPARED, ds, compared)
-        found.append(
+        nights.append(
             {
                 **compared,
                 "guard": judged["verdict"],
                 "breaches": [one["says"] for one in judged["breaches"]],
             }
         )
-    return found
+    return nights
 
 
 class _Documents:
-    def __init__(self, documents: list[Stored]) -> None:
+    def __init__(self, documents: list[StoredDocument]) -> None:
         self._documents = documents
 
-    def current(self) -> list[Stored]:
+    def current(self) -> list[StoredDocument]:
         return self._documents
 
 
@@ -162,7 +162,7 @@ def moved(lake: Lake, plan: Commit) -> list[str]:
 
     A replay reads the newer commit, and says so.
     """
-    found = []
+    differences = []
     for commit in map(lake.cited, plan.inputs):
         head = lake.head(commit.dataset, **commit.partition)
         if (
@@ -171,8 +171,8 @@ def moved(lake: Lake, plan: Commit) -> list[str]:
             and "chain" not in commit.partition
             and commit.dataset != "catalog_snapshot"
         ):
-            found.append(f"{plan.ref} was made from {commit.ref}, this one is from {head.ref}")
-    return found
+            differences.append(f"{plan.ref} was made from {commit.ref}, this one is from {head.ref}")
+    return differences
 
 
 def compare(main: Lake, branch: Lake, ds: str) -> dict[str, Any]:
@@ -213,33 +213,32 @@ def compare(main: Lake, branch: Lake, ds: str) -> dict[str, Any]:
 
 def _sent(lake: Lake, commit: Commit) -> dict[str, np.ndarray]:
     """Return the message ids a plan sends, by campaign."""
-    found: dict[str, list[np.ndarray]] = {}
+    ordinals: dict[str, list[np.ndarray]] = {}
     for entry in commit.files:
         flat = lake.read_file(entry, ["choices"])["choices"].combine_chunks().flatten()
         sent = flat.filter(pc.equal(pc.struct_field(flat, "outcome"), SENT))
         names, keys = pc.struct_field(sent, "campaign_id"), pc.struct_field(sent, "message_id")
         for name in pc.unique(names).to_pylist():
-            found.setdefault(name, []).append(
+            ordinals.setdefault(name, []).append(
                 keys.filter(pc.equal(names, name)).to_numpy(zero_copy_only=False).astype("S")
             )
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    return {name: np.concatenate(parts) for name, parts in ordinals.items()}
 
 
 def lines(days: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the comparison as a table for people."""
-    found = []
+    page = []
     for day in days:
         value, gap = day["value_micros"], day["gap_pct"]
-        found.append(f"{day['ds']}: {day['replay']} beside {day['main']}")
-        found.append(
+        page.append(f"{day['ds']}: {day['replay']} beside {day['main']}")
+        page.append(
             f"  value {value['replay'] / 1e6:,.2f} (main {value['main'] / 1e6:,.2f}), gap "
             f"{gap['replay']} % (main {gap['main']} %)"
         )
         width = max(map(len, day["campaigns"]), default=0)
-        for name, one in day["campaigns"].items():
-            counts = f"{one['replay']:>9,} messages, {one['replay'] - one['main']:+,}"
-            found.append(
-                f"  {name:<{width}}  {counts}; {one['gained']:,} people gain one, {one['lost']:,} lose it"
-            )
-        found += [f"  guard: {says}" for says in day.get("breaches", ())]
-    return found
+        for name, campaign in day["campaigns"].items():
+            counts = f"{campaign['replay']:>9,} messages, {campaign['replay'] - campaign['main']:+,}"
+            people = f"{campaign['gained']:,} people gain one, {campaign['lost']:,} lose it"
+            page.append(f"  {name:<{width}}  {counts}; {people}")
+        page += [f"  guard: {says}" for says in day.get("breaches", ())]
+    return page

@@ -17,7 +17,7 @@ NO_BUDGET = 2**40  # messages; a limit that no plan reaches
 
 
 @dataclass(frozen=True)
-class Cap:
+class CapTerms:
     """At most `messages` in any window of `days` x 24 h."""
 
     messages: int
@@ -25,7 +25,7 @@ class Cap:
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmTerms:
     """One experiment arm; `materials` restricts the campaign's where given."""
 
     name: str
@@ -38,7 +38,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Campaign:
+class CampaignTerms:
     """What the plan must know of a campaign; money in micro-units, hours local."""
 
     id: str
@@ -55,17 +55,17 @@ class Campaign:
     send_window: tuple[int, int] | None
     holdout_pct: float
     max_messages: int | None
-    caps: tuple[Cap, ...]
+    caps: tuple[CapTerms, ...]
     is_exempt: bool
     min_messages: int = 0
     max_per_hour: int | None = None  # by its speed limit
     salt: str = ""
-    arms: tuple[Arm, ...] = ()
+    arms: tuple[ArmTerms, ...] = ()
     lift_micros: int = 0  # value of one unit of lift; 0 = opens alone count
 
 
 @dataclass(frozen=True)
-class Channel:
+class ChannelTerms:
     """What the plan must know of a channel; its hours hold what its provider's minutes take."""
 
     id: str
@@ -82,9 +82,9 @@ class Terms:
     start: datetime  # UTC, on the hour
     n_slots: int
     first_slot: int  # hours before it have passed (a late night)
-    campaigns: tuple[Campaign, ...]
-    channels: tuple[Channel, ...]
-    caps: tuple[Cap, ...]
+    campaigns: tuple[CampaignTerms, ...]
+    channels: tuple[ChannelTerms, ...]
+    caps: tuple[CapTerms, ...]
     gap_hours: int
     quiet: tuple[int, int] | None
     holdout_pct: float
@@ -152,7 +152,7 @@ def contradictions(terms: Terms, limits: Limits, reach: I64) -> tuple[list[str],
     if not limits.least.size:
         return [], limits
     hours = limits.capacity.sum(axis=1)
-    told, least = [], limits.least.copy()
+    unreachable, least = [], limits.least.copy()
     for k, campaign in enumerate(terms.campaigns):
         own = [n for n, channel in zip(hours, terms.channels, strict=True) if channel.id in campaign.channels]
         at = np.flatnonzero(limits.paced == k)
@@ -163,6 +163,6 @@ def contradictions(terms: Terms, limits: Limits, reach: I64) -> tuple[list[str],
         }
         why, possible = min(most.items(), key=lambda item: item[1])
         if possible < least[k]:
-            told.append(f"campaign {campaign.id}: a minimum of {least[k]:,}, but {possible:,} {why}")
+            unreachable.append(f"campaign {campaign.id}: a minimum of {least[k]:,}, but {possible:,} {why}")
             least[k] = possible
-    return told, replace(limits, least=least)
+    return unreachable, replace(limits, least=least)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from angelia.answers import APPROVE, REJECT, Answer
+from angelia.answers import APPROVE, REJECT, OperatorAnswer
 from angelia.errors import Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
 from angelia.quality.verdicts import load_with_seen, require_open
@@ -51,9 +51,9 @@ def identified(result: Mapping[str, Any]) -> dict[str, Any]:
 
     The id is 12 hex digits of the hash of all else it says.
     """
-    said = {name: value for name, value in result.items() if name != "verdict_id"}
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
-    return {**said, "verdict_id": hashlib.sha256(canonical.encode()).hexdigest()[:12]}
+    content = {name: value for name, value in result.items() if name != "verdict_id"}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return {**content, "verdict_id": hashlib.sha256(canonical.encode()).hexdigest()[:12]}
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:
@@ -100,7 +100,7 @@ def refused_line(campaign: str, reasons: Mapping[str, int], tried: int) -> str:
     )
 
 
-def release(lake: Lake, decisions: Commit, others: Sequence[Commit], answer: Answer) -> Released:
+def release(lake: Lake, decisions: Commit, others: Sequence[Commit], answer: OperatorAnswer) -> Released:
     """Return what may be emitted of a plan.
 
     Args:
@@ -155,7 +155,7 @@ def _same(who: str, ds: str, cited: Sequence[str], commit: Commit, again: str) -
         raise GateClosed(f"{who} of {ds} judged {named}, not {wanted}: nothing is emitted", fix=again)
 
 
-def _answered(ds: str, verdict: Mapping[str, Any], answer: Answer) -> Released:
+def _answered(ds: str, verdict: Mapping[str, Any], answer: OperatorAnswer) -> Released:
     kind, name, held = verdict["verdict"], verdict["verdict_id"], tuple(verdict["held"])
     if kind not in OFFERED:
         return Released(verdict_id=name)

@@ -75,12 +75,12 @@ def build(history: History, folder: Path) -> dict[str, int]:
 
 def _groups(history: History) -> dict[Group, dict[str, list[CheckVerdict]]]:
     """Return the verdicts by (gate, dataset) and day, in the gates' order."""
-    found: dict[Group, dict[str, list[CheckVerdict]]] = {}
+    groups: dict[Group, dict[str, list[CheckVerdict]]] = {}
     for gate in GATES:
         for day in reversed(history.days):
             for verdict in history.verdicts.get((day, gate), ()):
-                found.setdefault((gate, verdict.dataset), {}).setdefault(day, []).append(verdict)
-    return found
+                groups.setdefault((gate, verdict.dataset), {}).setdefault(day, []).append(verdict)
+    return groups
 
 
 def _checks(gate: str, name: str) -> list[Constraint]:
@@ -136,8 +136,8 @@ def _write_site(
                 )
             )
             addresses[gate, name, ""] = f"expectations/{gate}/{name}.html"
-            for day, found in by_day.items():
-                results = [_result(verdict, expected) for verdict in found]
+            for day, verdicts in by_day.items():
+                results = [_result(verdict, expected) for verdict in verdicts]
                 at = datetime.fromisoformat(day).replace(tzinfo=UTC)
                 run = RunIdentifier(run_name=day, run_time=at)
                 addresses[gate, name, day] = (
@@ -146,22 +146,22 @@ def _write_site(
                 key = ValidationResultIdentifier(
                     ExpectationSuiteIdentifier(suite.name), run, f"{gate}-{name}"
                 )
-                good = sum(verdict.success for verdict in found)
+                good = sum(verdict.success for verdict in verdicts)
                 statistics = {
-                    "evaluated_expectations": len(found),
+                    "evaluated_expectations": len(verdicts),
                     "successful_expectations": good,
-                    "unsuccessful_expectations": len(found) - good,
-                    "success_percent": 100.0 * good / len(found),
+                    "unsuccessful_expectations": len(verdicts) - good,
+                    "success_percent": 100.0 * good / len(verdicts),
                 }
                 meta = {
                     "run_id": run,
                     "great_expectations_version": library.__version__,
-                    "commits": list(found[0].commits),
+                    "commits": list(verdicts[0].commits),
                 }
                 context.validation_results_store.set(
                     key,
                     ExpectationSuiteValidationResult(
-                        success=good == len(found),
+                        success=good == len(verdicts),
                         results=results,
                         suite_name=suite.name,
                         statistics=statistics,

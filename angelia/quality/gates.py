@@ -203,26 +203,26 @@ def _check_invariants(run: _Run, invariants: Sequence[Invariant], lead_hours: in
     row: dict[str, Any] = {gx.ROW: run.gate, gx.N_ROWS: None}
     row.update({gx.measure_column(one.invariant.constraint): one.bad_pct for one in counted})
     outcomes = gx.validate(run.gate, [invariant.constraint for invariant in invariants], [row])
-    for one, outcome in zip(counted, outcomes, strict=True):
-        invariant = one.invariant
-        if one.crashed is not None:
-            outcome = gx.Outcome(invariant.name, (), one.crashed)
+    for measured, outcome in zip(counted, outcomes, strict=True):
+        invariant = measured.invariant
+        if measured.crashed is not None:
+            outcome = gx.Outcome(invariant.name, (), measured.crashed)
         run.verdicts.append(
             _verdict(
                 run,
                 invariant.dataset,
                 invariant.constraint,
                 outcome,
-                one.n_rows,
-                one.n_bad,
-                one.bad_pct,
+                measured.n_rows,
+                measured.n_bad,
+                measured.bad_pct,
                 invariant.column,
             )
         )
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedInvariant:
     """What an invariant counted.
 
     Both are None if the invariant crashed, or a dataset it needs cannot be read (another check's verdict says
@@ -249,7 +249,7 @@ def count_invariants(
     invariants: Sequence[Invariant],
     ds: str,
     lead_hours: int,
-) -> list[Counted]:
+) -> list[CountedInvariant]:
     """Count the rows that break each invariant.
 
     Args:
@@ -264,19 +264,21 @@ def count_invariants(
     try:
         parameters = prepare(views, usable, ds, lead_hours)
     except (duckdb.Error, AngeliaError, ValueError, KeyError) as error:
-        return [Counted(invariant, crashed=short(error)) for invariant in invariants]
+        # Nothing was measured, so each invariant crashed: a gate must not open on a preparation that failed.
+        return [CountedInvariant(invariant, crashed=short(error)) for invariant in invariants]
     counted = []
     for invariant in invariants:
         if not usable.keys() >= set(invariant.needs):
-            counted.append(Counted(invariant))
+            counted.append(CountedInvariant(invariant))
             continue
+        # DuckDB refuses parameters that a statement does not name.
         named = {name: value for name, value in parameters.items() if f"${name}" in invariant.sql}
         statement = f"SELECT (SELECT count(*) FROM {invariant.of}), (SELECT count(*) FROM ({invariant.sql}))"
         try:
             ((n_rows, n_bad),) = views.connection.execute(statement, named).fetchall()
-            counted.append(Counted(invariant, int(n_rows), int(n_bad)))
+            counted.append(CountedInvariant(invariant, int(n_rows), int(n_bad)))
         except duckdb.Error as error:
-            counted.append(Counted(invariant, crashed=short(error)))
+            counted.append(CountedInvariant(invariant, crashed=short(error)))
     return counted
 
 
@@ -383,8 +385,8 @@ def short(error: Exception) -> str:
         return f"{type(error).__name__}: a value could not be converted"
     # The first line only: DuckDB repeats the whole statement below it. Of what it quotes, only a file of ours
     # is named.
-    said = _QUOTED.sub(lambda match: ", ".join(_FILE_NAME.findall(match.group())) or "…", str(error))
-    return f"{type(error).__name__}: {(said.splitlines() or [''])[0][:200]}"
+    message = _QUOTED.sub(lambda match: ", ".join(_FILE_NAME.findall(match.group())) or "…", str(error))
+    return f"{type(error).__name__}: {(message.splitlines() or [''])[0][:200]}"
 
 
 def verdicts(lake: Lake, ds: str) -> list[dict[str, Any]]:

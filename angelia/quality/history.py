@@ -97,8 +97,8 @@ def _verdicts(
             continue
         for gate in GATES:
             try:
-                if found := load(lake, gate, day):
-                    verdicts[day, gate] = found
+                if kept := load(lake, gate, day):
+                    verdicts[day, gate] = kept
             except Corrupt as error:
                 unreadable.append(error.message)
         try:
@@ -127,9 +127,9 @@ def _commits(lake: Lake, days: Sequence[str], unreadable: list[str]) -> dict[tup
             return error.message
 
     with ThreadPoolExecutor(LIST_THREADS) as pool:
-        found = dict(zip(wanted, pool.map(head, wanted), strict=True))
-    unreadable += [said for said in found.values() if isinstance(said, str)]
-    return {key: commit for key, commit in found.items() if isinstance(commit, Commit)}
+        heads = dict(zip(wanted, pool.map(head, wanted), strict=True))
+    unreadable += [said for said in heads.values() if isinstance(said, str)]
+    return {key: commit for key, commit in heads.items() if isinstance(commit, Commit)}
 
 
 def short_day(day: str) -> str:

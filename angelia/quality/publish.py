@@ -48,7 +48,7 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
     history = gather(lake, last, days)
     folder = reports_folder(settings)
     there = {day for day in history.days if (folder / f"{day}.html").is_file()}
-    found = history.of(last)
+    verdicts = history.of(last)
     path = folder / report_name(ds)
     page = render(history, reports=there, docs=(folder / FOLDER / "index.html").is_file())
     write_text(path, page)
@@ -57,9 +57,9 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
     return {
         "ds": last,
         "days": days,
-        "checks": len(found),
-        "failed": sum(not verdict.success for verdict in found),
-        "closed": sorted({verdict.gate for verdict in found if verdict.blocks}),
+        "checks": len(verdicts),
+        "failed": sum(not verdict.success for verdict in verdicts),
+        "closed": sorted({verdict.gate for verdict in verdicts if verdict.blocks}),
         "report": str(path),
     }
 

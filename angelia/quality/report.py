@@ -65,15 +65,16 @@ def render(history: History, *, reports: Collection[str] = (), docs: bool = Fals
 
 def _tiles(history: History) -> str:
     last = history.days[-1]
-    found, guard = history.of(last), history.guard.get(last)
+    verdicts, guard = history.of(last), history.guard.get(last)
     by_gate = {
         gate: state(history.verdicts[last, gate]) for gate in GATES if (last, gate) in history.verdicts
     }
     closed = [gate for gate, its in by_gate.items() if its in ("failed", "crashed")]
     checked = [day for day in history.days if history.of(day)]
     blocked = [day for day in checked if any(verdict.blocks for verdict in history.of(day))]
-    measured = {verdict.dataset: verdict.n_rows for verdict in found if verdict.n_rows is not None}
-    dirty = [verdict for verdict in found if verdict.success and verdict.n_bad]
+    measured = {verdict.dataset: verdict.n_rows for verdict in verdicts if verdict.n_rows is not None}
+    dirty = [verdict for verdict in verdicts if verdict.success and verdict.n_bad]
+    # A night that was not checked at all is no good news: it shows as a warning.
     worst = next(
         (its for its in ("crashed", "failed", "warned") if its in by_gate.values()),
         "ok" if by_gate else "warned",
@@ -87,7 +88,11 @@ def _tiles(history: History) -> str:
                 f"gates of {last}",
                 gates,
             ),
-            (number(sum(verdict.success for verdict in found)), "checks hold", f"of {number(len(found))}"),
+            (
+                number(sum(verdict.success for verdict in verdicts)),
+                "checks hold",
+                f"of {number(len(verdicts))}",
+            ),
             (number(sum(measured.values())), "rows measured", f"in {len(measured)} datasets"),
             (
                 number(len(dirty)),

@@ -88,7 +88,8 @@ def rules(history: History) -> str:
 
 def _by_nearness(checks: Sequence[str], history: History, what: str) -> list[str]:
     drawn = sorted(
-        (_rule_trend(check, history) for check in checks), key=lambda one: (not one.is_bad, -_nearness(one))
+        (_rule_trend(check, history) for check in checks),
+        key=lambda trend: (not trend.is_bad, -_nearness(trend)),
     )
     first, more = drawn[:SHOWN_TRENDS], drawn[SHOWN_TRENDS:]
     parts = [figure(charts.trends(first, _names(history), _label(what, first)))] if first else []
@@ -100,10 +101,10 @@ def _by_nearness(checks: Sequence[str], history: History, what: str) -> list[str
 
 
 def _rule_trend(check: str, history: History) -> Trend:
-    found = [
+    verdicts = [
         next((verdict for verdict in history.of(day) if verdict.check == check), None) for day in history.days
     ]
-    known = [verdict for verdict in found if verdict is not None and verdict.bad_pct is not None]
+    known = [verdict for verdict in verdicts if verdict is not None and verdict.bad_pct is not None]
     newest = known[-1]
     note = (
         f"{newest.bad_pct or 0:.3g} % of {newest.tolerated_pct:g} %"
@@ -113,7 +114,7 @@ def _rule_trend(check: str, history: History) -> Trend:
     name = next((check.removesuffix(suffix) for suffix in NULLS if check.endswith(suffix)), check)
     return Trend(
         name,
-        [verdict.bad_pct if verdict else None for verdict in found],
+        [verdict.bad_pct if verdict else None for verdict in verdicts],
         note,
         newest.tolerated_pct,
         not newest.success,
@@ -122,9 +123,9 @@ def _rule_trend(check: str, history: History) -> Trend:
     )
 
 
-def _nearness(one: Trend) -> float:
-    newest = next((value for value in reversed(one.values) if value is not None), 0.0)
-    return newest / one.limit if one.limit else newest
+def _nearness(trend: Trend) -> float:
+    newest = next((value for value in reversed(trend.values) if value is not None), 0.0)
+    return newest / trend.limit if trend.limit else newest
 
 
 def _label(what: str, drawn: Sequence[Trend]) -> str:

@@ -73,26 +73,26 @@ def _matrix_label(rows: Sequence[tuple[str, Sequence[Cell | None]]], days: Seque
     return f"Verdicts of {len(rows)} datasets on {len(days)} days: " + ("; ".join(bad[:20]) or "all passed")
 
 
-def _cell(day: str, gate: str, name: str, found: Sequence[CheckVerdict]) -> Cell | None:
-    if not found:
+def _cell(day: str, gate: str, name: str, verdicts: Sequence[CheckVerdict]) -> Cell | None:
+    if not verdicts:
         return None
-    its = state(found)
-    wrong = [verdict for verdict in found if not verdict.success]
-    said = f"{len(found) - len(wrong)} of {len(found)} checks hold" + "".join(
+    its = state(verdicts)
+    wrong = [verdict for verdict in verdicts if not verdict.success]
+    title = f"{len(verdicts) - len(wrong)} of {len(verdicts)} checks hold" + "".join(
         f"\n{_breach(verdict)}" for verdict in wrong[:6]
     )
-    return Cell(its, SIGNS[its], f"{name}, {day}: {WORDS[its]}\n{said}", f"#{gate}-{name}" if wrong else "")
+    return Cell(its, SIGNS[its], f"{name}, {day}: {WORDS[its]}\n{title}", f"#{gate}-{name}" if wrong else "")
 
 
 def _guard_cell(day: str, kept: Mapping[str, Any] | None) -> Cell | None:
     if kept is None:
         return None
     its = GUARD_STATES.get(str(kept.get("verdict")), "crashed")
-    said = "".join(f"\n{breach['says']}" for breach in kept.get("breaches", ()))
+    breaches = "".join(f"\n{breach['says']}" for breach in kept.get("breaches", ()))
     return Cell(
         its,
         SIGNS[its],
-        f"guard, {day}: {GUARD_WORDS.get(str(kept.get('verdict')), 'unknown')}{said}",
+        f"guard, {day}: {GUARD_WORDS.get(str(kept.get('verdict')), 'unknown')}{breaches}",
         "#guard" if its != "ok" else "",
     )
 
@@ -120,7 +120,9 @@ def look(history: History) -> str:
         wrong.items(), key=lambda item: max(found[0].ds for found in item[1].values()), reverse=True
     ):
         items = sorted(
-            checks.values(), key=lambda found: (found[0].ds, found[0].crashed, found[0].blocks), reverse=True
+            checks.values(),
+            key=lambda verdicts: (verdicts[0].ds, verdicts[0].crashed, verdicts[0].blocks),
+            reverse=True,
         )
         parts.append(
             f'<h3 id="{gate}-{name}">{name}, gate '
@@ -141,20 +143,20 @@ def look(history: History) -> str:
     return section("look", "What needs a look", lead, *(parts or [empty("Every check of these days held.")]))
 
 
-def _found(found: Sequence[CheckVerdict], history: History) -> Html:
+def _found(verdicts: Sequence[CheckVerdict], history: History) -> Html:
     """Return what is to be said of one check: its verdicts that were not good, newest first."""
-    newest = found[0]
+    newest = verdicts[0]
     its = state([newest])
     days = (
         (
-            f"on {len(found)} of "
+            f"on {len(verdicts)} of "
             f"{sum(bool(history.verdicts.get((day, newest.gate))) for day in history.days)} days"
         )
-        if len(found) > 1
+        if len(verdicts) > 1
         else ""
     )
     when = f"{newest.ds}{', ' + days if days else ''}"
-    said = (
+    text = (
         "the check could not run: the data may be good or bad"
         if newest.crashed
         else newest.sentence().split(": ", 1)[1]
@@ -163,19 +165,19 @@ def _found(found: Sequence[CheckVerdict], history: History) -> Html:
         f"{newest.dataset}.{newest.column}" if newest.column and "," not in newest.column else newest.dataset
     )
     return Html(
-        f"{badge(its)} <b>{escape(what)}</b>: {escape(said)} <span "
+        f"{badge(its)} <b>{escape(what)}</b>: {escape(text)} <span "
         f'class="soft">{escape(when)}</span><br><code>{escape(newest.command)}</code>'
     )
 
 
 def _breach_item(day: str, kept: Mapping[str, Any]) -> Html:
     its = GUARD_STATES.get(str(kept.get("verdict")), "crashed")
-    said = (
+    text = (
         "; ".join(str(breach["says"]) for breach in kept.get("breaches", ()))
         or "the plan may be good or bad; nothing was emitted from it"
     )
     word = GUARD_WORDS.get(str(kept.get("verdict")), "unknown")
     return Html(
-        f'{badge(its, word)} {escape(said)} <span class="soft">{day}</span><br><code>angelia '
+        f'{badge(its, word)} {escape(text)} <span class="soft">{day}</span><br><code>angelia '
         f"plan guard --ds {day}</code>"
     )

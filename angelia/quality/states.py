@@ -9,13 +9,13 @@ from angelia.drawing.page import Html
 from angelia.quality.verdicts import CheckVerdict
 
 
-def state(found: Sequence[CheckVerdict]) -> str:
+def state(verdicts: Sequence[CheckVerdict]) -> str:
     """Return what some verdicts amount to: crashed, failed, warned, or ok."""
-    if any(verdict.crashed for verdict in found):
+    if any(verdict.crashed for verdict in verdicts):
         return "crashed"
-    if any(verdict.blocks for verdict in found):
+    if any(verdict.blocks for verdict in verdicts):
         return "failed"
-    return "ok" if all(verdict.success for verdict in found) else "warned"
+    return "ok" if all(verdict.success for verdict in verdicts) else "warned"
 
 
 SIGNS = {"ok": "", "warned": "!", "failed": "×", "crashed": "?"}

@@ -61,7 +61,7 @@ def store(
     lake: Lake,
     gate: str,
     ds: str,
-    found: Sequence[CheckVerdict],
+    outcomes: Sequence[CheckVerdict],
     seen: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Write a gate's verdicts as the next numbered object; return its key.
@@ -70,11 +70,11 @@ def store(
         lake: whose branch is written.
         gate: sources, features or plan.
         ds: the closed day.
-        found: one a check.
+        outcomes: a verdict per check.
         seen: commits that stood beside what was measured, by dataset: the context of invariants, and days
             before `ds` that jobs read, too.
     """
-    verdicts = [asdict(verdict) for verdict in found]
+    verdicts = [asdict(verdict) for verdict in outcomes]
     return numbered.store(
         lake,
         gate,
@@ -122,14 +122,14 @@ def load_with_seen(
         raise Corrupt(f"{key} holds no verdicts", fix=again) from None
 
 
-def require_open(gate: str, ds: str, found: Sequence[CheckVerdict]) -> None:
+def require_open(gate: str, ds: str, verdicts: Sequence[CheckVerdict]) -> None:
     """Do nothing if no verdict blocks.
 
     Raises:
         GateClosed: one line: each blocking dataset, column and count, and the command that shows the first
             one's rows.
     """
-    blocking = [verdict for verdict in found if verdict.blocks]
+    blocking = [verdict for verdict in verdicts if verdict.blocks]
     if not blocking:
         return
     named = "; ".join(verdict.sentence() for verdict in blocking[:_SHOWN])

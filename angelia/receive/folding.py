@@ -63,17 +63,21 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
     late = {event.dispatch_id for event in events.values() if event.kind in OPT_OUTS} - set(planned)
     if late:
         older = sorted({leaf["ds"] for leaf in lake.partitions("delivery_ledger")} - set(days), reverse=True)
-        found = _in_ledger(lake, late, older, counts)
-        sent, planned = sent | found, planned | found
+        sent_before = _in_ledger(lake, late, older, counts)
+        sent, planned = sent | sent_before, planned | sent_before
     counts["suppressions"] = _suppress(lake, events.values(), planned, now)
     counts["receipts"] = _receipts(
         lake, [event for event in events.values() if event.dispatch_id in sent], sent
     )
-    for key, some in pending:
+    for key, events_of_key in pending:
         # After its days are over a request waits for its opt-outs only; once they are placed, the rest of it
         # is not looked for again.
-        awaited = [event for event in some if event.kind in OPT_OUTS] if journal.is_old(key, now) else some
-        if all(event.dispatch_id in (planned if awaited is not some else sent) for event in awaited):
+        awaited = (
+            [event for event in events_of_key if event.kind in OPT_OUTS]
+            if journal.is_old(key, now)
+            else events_of_key
+        )
+        if all(event.dispatch_id in (planned if awaited is not events_of_key else sent) for event in awaited):
             journal.folded(key)
     journal.forget(now)
     counts["waiting"] = sum(
@@ -98,24 +102,24 @@ def _in_ledger(
 
     Days are read newest first.
     """
-    found: dict[str, dict[str, Any]] = {}
+    sent: dict[str, dict[str, Any]] = {}
     for ds in days:
-        if wanted <= found.keys():
+        if wanted <= sent.keys():
             break
         with _readable(counts):
             for leaf in lake.partitions("delivery_ledger", ds=ds):
                 for entry in lake.require("delivery_ledger", **leaf).files:
                     for row in _rows(lake, entry, (*_FACTS, "sent_ts"), wanted):
-                        if row["sent_ts"] is not None or row["dispatch_id"] not in found:
-                            found[row["dispatch_id"]] = {**row, "ds": ds}
-    return found
+                        if row["sent_ts"] is not None or row["dispatch_id"] not in sent:
+                            sent[row["dispatch_id"]] = {**row, "ds": ds}
+    return sent
 
 
 def _in_manifests(
     lake: Lake, wanted: set[str], days: Iterable[str], columns: Iterable[str], counts: Counter[str]
 ) -> dict[str, dict[str, Any]]:
     """Return columns of dispatches that stand in sealed hours."""
-    found: dict[str, dict[str, Any]] = {}
+    planned: dict[str, dict[str, Any]] = {}
     for ds in days if wanted else ():
         hours: dict[str, int] = {}
         with _readable(counts):
@@ -124,11 +128,11 @@ def _in_manifests(
             with _readable(counts):
                 for part in parts.parts_of(lake, lake.as_of("dispatch_manifest", number, ds=ds), hour):
                     if part.rows is None:
-                        found |= {
+                        planned |= {
                             row["dispatch_id"]: {**row, "ds": ds}
                             for row in _rows(lake, part.entry, columns, wanted)
                         }
-    return found
+    return planned
 
 
 @contextmanager
@@ -160,14 +164,14 @@ def _suppress(
     An opt-out is this person's, through the channel it came back on; a dead address is this address of this
     person.
     """
-    told = [
+    opt_outs = [
         event
         for event in events
         if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts
     ]
-    known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if told else set()
+    known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if opt_outs else set()
     # A request may be folded twice, after a crash between append and note: its entries are known then.
-    fresh = {entry: event for event in told if (entry := _digest(f"receive:{event.key}")) not in known}
+    fresh = {entry: event for event in opt_outs if (entry := _digest(f"receive:{event.key}")) not in known}
     dead = {event.dispatch_id for event in fresh.values() if _is_gone(event)}
     addressed = _in_manifests(lake, dead, _recent(now), ("dispatch_id", "address"), Counter())
     # The key is made on first use, so it is opened only where an address is hashed.
@@ -212,7 +216,7 @@ def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, 
     leaves: dict[tuple[str, str], dict[str, tuple[Event, dict[str, Any]]]] = {}
     for event in events:
         row, at = facts[event.dispatch_id], datetime.fromtimestamp(event.at_us / 1e6, UTC)
-        told = {
+        receipt = {
             "receipt_id": _digest(event.key),
             "kind": "unsubscribed" if event.kind in OPT_OUTS else event.kind,
             # A complaint is worse than an opt-out, and both are `unsubscribed`: the reason tells them apart.
@@ -221,21 +225,21 @@ def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, 
             "sent_ts": row["sent_ts"],
         }
         rows = leaves.setdefault((row["ds"], at.strftime("%Y-%m-%dT%H")), {})
-        rows[told["receipt_id"]] = event, {name: row[name] for name in _FACTS} | told
+        rows[receipt["receipt_id"]] = event, {name: row[name] for name in _FACTS} | receipt
     return sum(
         _add(lake, {"ds": ds, "source": "receive", "part": hour}, rows) for (ds, hour), rows in leaves.items()
     )
 
 
-def _add(lake: Lake, leaf: dict[str, str], told: Mapping[str, tuple[Event, dict[str, Any]]]) -> int:
+def _add(lake: Lake, leaf: dict[str, str], receipts: Mapping[str, tuple[Event, dict[str, Any]]]) -> int:
     """Commit the rows of a leaf that it does not have yet.
 
     If somebody else commits between our reading and ours, both are kept.
     """
     schema, n_new = arrow.schema(dataset("push_receipts")), 0
-    rows = {name: row for name, (_, row) in told.items()}
+    rows = {name: row for name, (_, row) in receipts.items()}
     # Receipts used to be named by the caller's id alone: those already folded are not folded again.
-    once = {name: (event.id, row["dispatch_id"], row["kind"]) for name, (event, row) in told.items()}
+    once = {name: (event.id, row["dispatch_id"], row["kind"]) for name, (event, row) in receipts.items()}
     for attempt_number in range(20):
         head = lake.head("push_receipts", **leaf)
         there = lake.read(head).select(schema.names).to_pylist() if head is not None else []

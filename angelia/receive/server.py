@@ -35,8 +35,8 @@ _CHUNK = 1 << 16
 _AT_ONCE = 64
 
 
-class Receiver(ThreadingHTTPServer):
-    """The server, its secrets, and what it counted; `told` is set when an event came."""
+class CallbackServer(ThreadingHTTPServer):
+    """The server, its secrets, and what it counted; `has_event` is set when an event came."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -52,7 +52,7 @@ class Receiver(ThreadingHTTPServer):
         self.journal, self.mail_secret, self.now = journal, mail_secret, now
         self.callers = {"": secret} if isinstance(secret, bytes) else dict(secret or {})
         self.counts: Counter[str] = Counter()
-        self.told = threading.Event()
+        self.has_event = threading.Event()
         self.room = threading.BoundedSemaphore(_AT_ONCE)
         super().__init__(address, _Handler)
 
@@ -62,7 +62,7 @@ class Receiver(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
+    server: CallbackServer
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "angelia", ""
 
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_new = self.server.journal.take(name, events, self.server.now())
         self.server.counts["requests" if is_new else "repeated"] += 1
         self.server.counts["events"] += len(events) if is_new else 0
-        self.server.told.set()
+        self.server.has_event.set()
         self.server.counts["refused"] += len(refused or ()) if is_new else 0
         self._answer(
             200, {"taken": len(events), "repeated": not is_new} | ({"refused": refused} if refused else {})

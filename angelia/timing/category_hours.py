@@ -24,7 +24,7 @@ WEEKDAYS = 7
 FACTOR_RANGE = (0.3, 3.0)
 
 
-class Pushes(NamedTuple):
+class CategoryPushes(NamedTuple):
     """Pushes of known category, all (m,).
 
     These are row of the user, cell and weekday (Monday = 0) it was sent in, category number, and decay.
@@ -37,7 +37,9 @@ class Pushes(NamedTuple):
     weight: Floats
 
 
-def category_sums(sent: Pushes, opened: Pushes, curve: Floats, rate: Floats, n: int) -> Floats:
+def category_sums(
+    sent: CategoryPushes, opened: CategoryPushes, curve: Floats, rate: Floats, n: int
+) -> Floats:
     """Return opens and expected opens by category and time, (n, 2, 48 + 7).
 
     Times are cells, then weekdays; sums over shards are exact. `curve` is (users, 48), `rate` (users,) the

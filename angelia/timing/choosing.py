@@ -98,7 +98,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Choice:
+class CurveChoice:
     """What was chosen, and how it was judged.
 
     Attributes:
@@ -117,12 +117,12 @@ class Choice:
     gain: float | None
 
 
-def choose(sample: Sample, sums: CohortSums, days: int) -> Choice:
+def choose(sample: Sample, sums: CohortSums, days: int) -> CurveChoice:
     """Choose everything from a sample and everybody's sums."""
     habit, gain = choose_habit(sample, days)
     clusters = fit_clusters(sample.whole(max(HALF_LIVES)), sample.timezones)
     strength, by = choose_strength(sample, sums, habit)
-    return Choice(habit, strength, clusters, by, gain)
+    return CurveChoice(habit, strength, clusters, by, gain)
 
 
 def choose_habit(

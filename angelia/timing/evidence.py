@@ -32,7 +32,7 @@ def exact(values: npt.ArrayLike) -> Floats:
 
 
 @dataclass(frozen=True)
-class Clock:
+class LocalClock:
     """Local time of a window of UTC days for a shard's users.
 
     Attributes:
@@ -64,7 +64,7 @@ def read_clock(
     last_day: np.datetime64,
     days: int,
     half_life_days: float,
-) -> Clock:
+) -> LocalClock:
     """Return the clock of `days` UTC days up to and with `last_day`.
 
     Users are given by timezone and country, both (n,).
@@ -85,10 +85,12 @@ def read_clock(
     lengths = np.stack([(~off * weight).sum(axis=1), (off * weight).sum(axis=1)], axis=1).reshape(-1, 2)
     wanted = lengths.sum(axis=1, keepdims=True) * [WORKDAY_SHARE, 1 - WORKDAY_SHARE]
     balance = exact(wanted / np.maximum(lengths, 1.0))
-    return Clock(int(hours[0].astype(np.int64)), group, cells, local.weekday.astype(np.int8), decay, balance)
+    return LocalClock(
+        int(hours[0].astype(np.int64)), group, cells, local.weekday.astype(np.int8), decay, balance
+    )
 
 
-def active_hours(clock: Clock, user: Ints, day: Ints, mask: Ints) -> tuple[Ints, Ints, Ints]:
+def active_hours(clock: LocalClock, user: Ints, day: Ints, mask: Ints) -> tuple[Ints, Ints, Ints]:
     """Return user, day and cell of every distinct active hour, each (m,).
 
     Args:
@@ -109,14 +111,14 @@ def active_hours(clock: Clock, user: Ints, day: Ints, mask: Ints) -> tuple[Ints,
     return user, day, clock.cells[clock.group[user], day * 24 + hour].astype(np.int64)
 
 
-def count_activity(clock: Clock, user: Ints, day: Ints, mask: Ints) -> Floats:
+def count_activity(clock: LocalClock, user: Ints, day: Ints, mask: Ints) -> Floats:
     """Count active local hours as `active_hours` takes them, (n, 48), decayed and balanced."""
     user, day, cell = active_hours(clock, user, day, mask)
     weight = exact(clock.decay[day] * clock.day_balance[clock.group[user], cell // 24])
     return _table(user, cell, weight, clock.n_users)
 
 
-def count_hours(clock: Clock, user: Ints, day: Ints, cell: Ints, half_life_days: float) -> Floats:
+def count_hours(clock: LocalClock, user: Ints, day: Ints, cell: Ints, half_life_days: float) -> Floats:
     """Count active hours, (n, 48), each halved every `half_life_days` up to the window's end."""
     age = len(clock.decay) - 1 - np.arange(len(clock.decay))
     return _table(user, cell, exact(0.5 ** (age / half_life_days))[day], clock.n_users)
@@ -161,7 +163,7 @@ class PushCounts:
 
 
 def count_pushes(
-    clock: Clock,
+    clock: LocalClock,
     user: Ints,
     sent_hour: Ints,
     slot_propensity: Floats,

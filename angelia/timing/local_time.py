@@ -79,9 +79,9 @@ def _day_offsets(zone: str, day: int) -> tuple[int, ...]:
     start = _EPOCH + timedelta(days=day)
 
     def offset(hours: int) -> int:
-        found = (start + timedelta(hours=hours)).astimezone(info).utcoffset()
-        assert found is not None  # zoneinfo always knows
-        return int(found.total_seconds())
+        difference = (start + timedelta(hours=hours)).astimezone(info).utcoffset()
+        assert difference is not None  # zoneinfo always knows
+        return int(difference.total_seconds())
 
     first, last = offset(0), offset(24)
     # No zone has changed twice within one UTC day since 1970 and come back; equal ends mean a day without a
@@ -104,9 +104,9 @@ def _read_clock(
     before = np.empty(hours.shape, dtype=np.int64)
     for index, zone in enumerate(zones):
         here = zone_of == index
-        some = hours[here]
-        local[here] = some * 3600 + _offsets(zone, some)
-        before[here] = (some - 1) * 3600 + _offsets(zone, some - 1)
+        near = hours[here]
+        local[here] = near * 3600 + _offsets(zone, near)
+        before[here] = (near - 1) * 3600 + _offsets(zone, near - 1)
     hour_number = local // 3600
     day = hour_number // 24
     return LocalHours(

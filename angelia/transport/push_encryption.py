@@ -25,7 +25,7 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # o
 _LAST = b"\x02"  # the delimiter of a last record
 
 
-class Receiver(NamedTuple):
+class SubscriptionKeys(NamedTuple):
     """A subscription's keys: the public point (65 bytes) and the secret (16 bytes)."""
 
     point: bytes
@@ -49,7 +49,7 @@ def point_of(key: ec.EllipticCurvePublicKey) -> bytes:
 
 def encrypt(
     text: bytes,
-    receiver: Receiver,
+    receiver: SubscriptionKeys,
     sender: ec.EllipticCurvePrivateKey | None = None,
     salt: bytes | None = None,
 ) -> bytes:
@@ -69,7 +69,7 @@ def encrypt(
     return salt + struct.pack("!IB", RECORD_BYTES, len(point)) + point + record
 
 
-def encrypt_repeatably(text: bytes, receiver: Receiver, seed: bytes) -> bytes:
+def encrypt_repeatably(text: bytes, receiver: SubscriptionKeys, seed: bytes) -> bytes:
     """Return a message encrypted with key and salt drawn from itself and a seed.
 
     A message tried again then has the bytes of its first try, by which the ledger knows it. Like RFC 6979's
@@ -78,8 +78,8 @@ def encrypt_repeatably(text: bytes, receiver: Receiver, seed: bytes) -> bytes:
     Raises:
         ValueError: see `encrypt`.
     """
-    told = receiver.point + receiver.secret + text
-    drawn = HKDF(hashes.SHA256(), 64, hashlib.sha256(told).digest(), b"angelia webpush").derive(seed)
+    message = receiver.point + receiver.secret + text
+    drawn = HKDF(hashes.SHA256(), 64, hashlib.sha256(message).digest(), b"angelia webpush").derive(seed)
     # 48 bytes taken modulo the order are uniform to one in 2 to the 128 (FIPS 186-5, A.2.1).
     scalar = int.from_bytes(drawn[:48], "big") % (_ORDER - 1) + 1
     return encrypt(text, receiver, ec.derive_private_key(scalar, ec.SECP256R1()), drawn[48:])
@@ -94,7 +94,7 @@ def decrypt(body: bytes, key: ec.EllipticCurvePrivateKey, secret: bytes) -> byte
     if len(body) < OVERHEAD_BYTES or body[20] != 65:
         raise ValueError("no aes128gcm body")
     salt, point, record = body[:16], body[21:86], body[86:]
-    receiver = Receiver(point_of(key.public_key()), secret)
+    receiver = SubscriptionKeys(point_of(key.public_key()), secret)
     other = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     cipher, nonce = _keys(key.exchange(ec.ECDH(), other), receiver, point, salt)
     try:
@@ -106,7 +106,7 @@ def decrypt(body: bytes, key: ec.EllipticCurvePrivateKey, secret: bytes) -> byte
     return text[:-1]
 
 
-def _keys(shared: bytes, receiver: Receiver, point: bytes, salt: bytes) -> tuple[bytes, bytes]:
+def _keys(shared: bytes, receiver: SubscriptionKeys, point: bytes, salt: bytes) -> tuple[bytes, bytes]:
     info = b"WebPush: info\0" + receiver.point + point
     material = HKDF(hashes.SHA256(), 32, receiver.secret, info).derive(shared)
     return (

@@ -150,15 +150,15 @@ class Refusals:
         return no is not None and all(self._yes.get((user, name), no) <= no for name in opened_by)
 
 
-def returns(log: pa.Table, said: Iterable[tuple[str, str, Micros]]) -> pa.Table:
+def returns(log: pa.Table, opted_in: Iterable[tuple[str, str, Micros]]) -> pa.Table:
     """Return the entries that say who opted in again after unsubscribing.
 
     Args:
         log: the whole log.
-        said: (user_id, channel, when) of those whose last word about a channel is yes.
+        opted_in: (user_id, channel, when) of those whose last word about a channel is yes.
     """
     refusals, entries = refusals_of(log), []
-    for user, channel, at in sorted(said):
+    for user, channel, at in sorted(opted_in):
         if refusals.may_return(user, channel, at):
             name = secrets.token_hex(16)  # of nothing that names the person: it outlives an erasure
             since = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at)

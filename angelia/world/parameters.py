@@ -83,7 +83,7 @@ class Activity(_Section):
     value_person_share: float
 
 
-class Taste(_Section):
+class TasteParameters(_Section):
     """What people like."""
 
     factors: int
@@ -130,7 +130,7 @@ class Response(_Section):
     visit_purchase_factor: float
 
 
-class Reach(_Section):
+class ReachParameters(_Section):
     """By which channels people can be reached, and what they refuse."""
 
     app_share: float
@@ -145,7 +145,7 @@ class Reach(_Section):
     newcomer_share: float
 
 
-class Policy(_Section):
+class LoggingPolicy(_Section):
     """The random logging policy of push_history."""
 
     push_rate: float
@@ -178,10 +178,10 @@ class Parameters(_Section):
     countries: tuple[Country, ...]
     hours: Hours
     activity: Activity
-    taste: Taste
+    taste: TasteParameters
     response: Response
-    reach: Reach
-    policy: Policy
+    reach: ReachParameters
+    policy: LoggingPolicy
     dirt: Dirt
 
     @property

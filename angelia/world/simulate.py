@@ -40,7 +40,7 @@ class _Fatigue:
 
 
 @dataclass(frozen=True)
-class Day:
+class SimulatedDay:
     """One simulated day of a block: pushes, their answers, and the events that happened on it."""
 
     day: int
@@ -49,7 +49,7 @@ class Day:
     events: Events
 
 
-def simulate(world: World, person: People, first_day: int, last_day: int) -> Iterator[Day]:
+def simulate(world: World, person: People, first_day: int, last_day: int) -> Iterator[SimulatedDay]:
     """Yield the days [first_day, last_day] of a block of people."""
     given = parameters()
     reach: Contact = contact(person, world.anchor_day)
@@ -93,7 +93,7 @@ def simulate(world: World, person: People, first_day: int, last_day: int) -> Ite
             [organic_day(person, day), visits(person, *numbered(row[today], what[today], when[today]), day)]
         )
         memory.see(events, day)
-        yield Day(day, pushes, answers, events)
+        yield SimulatedDay(day, pushes, answers, events)
 
 
 def numbered(row: Ints, category: Ints, opened_at: Ints) -> tuple[Ints, Ints, Ints, Ints]:

@@ -93,13 +93,13 @@ for row in rows:
 drawn = [
     (
         row.scope,
-        100 * found.difference,
-        100 * found.always_low,
-        100 * found.always_high,
-        f"{100 * found.difference:+.3g}",
+        100 * estimate.difference,
+        100 * estimate.always_low,
+        100 * estimate.always_high,
+        f"{100 * estimate.difference:+.3g}",
     )
     for row in rows
-    if row.metric == "converted" and (found := row.adjusted or row.unadjusted) is not None
+    if row.metric == "converted" and (estimate := row.adjusted or row.unadjusted) is not None
 ]
 settled = [
     row.stands_out

@@ -133,15 +133,15 @@ def compiled_files(registry: Registry, version: str, files: Mapping[str, bytes])
         return dict(files)
     try:
         facts = registry.store.read(f"{folder}/{platform_name()}.json")
-        found = {**files, FACTS: facts, CODE: registry.store.read(f"{folder}/{platform_name()}.o")}
+        compiled = {**files, FACTS: facts, CODE: registry.store.read(f"{folder}/{platform_name()}.o")}
     except NotFound:
         return dict(files)
-    why = misfit(found)
+    why = misfit(compiled)
     if why is not None:
         progress(f"model {version}: compiled trees are not used: {why}; LightGBM scores instead")
         return dict(files)
     progress(f"model {version}: compiled trees score")
-    return found
+    return compiled
 
 
 def _folder(version: str) -> str:

@@ -24,12 +24,12 @@ def objections(metrics: Metrics, bar: str = SUPERIOR) -> list[str]:
     """Return why a version should not become champion, from its own metrics."""
     if "prior" in metrics:
         return ["it is a prior: nothing was trained, since nothing had been pushed"]
-    found = [_base(metrics["test"]), _calibration(metrics["test"]), _segment(metrics.get("segments", {}))]
+    refusals = [_base(metrics["test"]), _calibration(metrics["test"]), _segment(metrics.get("segments", {}))]
     champion = metrics.get("champion", {})
     # A champion of another feature list cannot be compared: the version stands on its own figures.
     if "gain_over_champion" in champion:
-        found += [_loss(champion["gain_over_champion"], metrics["test"]["logloss"]), _draws(champion, bar)]
-    return [line for line in found if line]
+        refusals += [_loss(champion["gain_over_champion"], metrics["test"]["logloss"]), _draws(champion, bar)]
+    return [line for line in refusals if line]
 
 
 def _base(test: Metrics) -> str | None:

@@ -98,9 +98,9 @@ def evaluate(examples: Examples, p: Floats, scorer: Scorer, registry: Registry) 
 def hour_alone(examples: Examples) -> Floats:
     """Return p(open) of a model that knows the base rate and the hour of sending, (n,)."""
     seen = examples.part("train")
-    one, zero = np.zeros(len(examples.label)), examples.offset
-    slope, shift = fit_platt(one[seen], examples.label[seen], examples.weight[seen], known=zero[seen])
-    return sigmoid(slope * one + shift + zero)
+    no_score, zero = np.zeros(len(examples.label)), examples.offset
+    slope, shift = fit_platt(no_score[seen], examples.label[seen], examples.weight[seen], known=zero[seen])
+    return sigmoid(slope * no_score + shift + zero)
 
 
 def calibration_noise(p: Floats, weight: Floats) -> float:
@@ -141,5 +141,5 @@ def segments(rows: pa.Table, label: Floats, p: Floats, before: Floats) -> dict[s
 
     worst = min(judged, key=lambda segment: upper(segment) / segment[2])
     name, n, loss, its = worst
-    found = {"value": its["value"], "high": round(upper(worst), 7), "loss": round(loss, 7)}
-    return {"n": len(judged), "worst": {"segment": name, "pushes": n} | found}
+    worst_loss = {"value": its["value"], "high": round(upper(worst), 7), "loss": round(loss, 7)}
+    return {"n": len(judged), "worst": {"segment": name, "pushes": n} | worst_loss}

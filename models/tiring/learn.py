@@ -38,7 +38,7 @@ _DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
-class Effect:
+class RateEffect:
     """An effect on a log rate: as counted, its standard error, and leaning to zero."""
 
     counted: float
@@ -112,7 +112,7 @@ def learn(examples: Examples, refusals: pa.Array) -> dict[str, Any]:
     }
 
 
-def conditional(x: Floats, offset: Floats, label: Floats, group: Ints) -> Effect:
+def conditional(x: Floats, offset: Floats, label: Floats, group: Ints) -> RateEffect:
     """Return the effect of x on the log rate of labels, given each group's number of them.
 
     Within a group, a label falls on a row in proportion to exp(offset + effect * x): the group's own rate
@@ -125,7 +125,7 @@ def conditional(x: Floats, offset: Floats, label: Floats, group: Ints) -> Effect
     tells = ((counts > 0) & (size > 1))[place]
     place, x, offset, label = place[tells], x[tells], offset[tells], label[tells]
     if not len(x) or np.ptp(x) == 0:
-        return Effect(0.0, float("inf"), 0.0, 0)
+        return RateEffect(0.0, float("inf"), 0.0, 0)
 
     def moments(effect: float) -> tuple[Floats, Floats]:
         """Return each group's mean and variance of x under the model."""
@@ -159,4 +159,4 @@ def conditional(x: Floats, offset: Floats, label: Floats, group: Ints) -> Effect
     # The prior's weight is set against the clustered variance, not against the model's own.
     prior = bend * (error / SPREAD) ** 2 if np.isfinite(error) else float("inf")
     leaning = solved(prior) if np.isfinite(prior) else 0.0
-    return Effect(counted, error, leaning, int(label.sum()))
+    return RateEffect(counted, error, leaning, int(label.sum()))

@@ -63,7 +63,7 @@ class Uplift:
 
 
 @dataclass(frozen=True)
-class ReadOut:
+class UpliftReadOut:
     """What the model is worth on people it has not seen."""
 
     ranking: Ranking
@@ -82,7 +82,7 @@ def train(
     names: Sequence[str],
     categorical: Sequence[int],
     seed: int,
-) -> tuple[Uplift, ReadOut]:
+) -> tuple[Uplift, UpliftReadOut]:
     """Return a model of lift, and its read-out on the people kept from it.
 
     `share` is the probability with which a hash treats a person.
@@ -91,7 +91,7 @@ def train(
     model = fit(matrix[~held], treated[~held], outcome[~held], share, names, categorical, seed)
     score = model.score(matrix[held])
     own = treated[held], outcome[held]
-    read_out = ReadOut(
+    read_out = UpliftReadOut(
         ranking(score, *own, share, seed),
         tuple(deciles(score, *own)),
         int((~held).sum()),

@@ -32,7 +32,7 @@ COLUMNS = (*USER_COLUMNS, "tags", "ordinal", "is_suppressed")
 
 
 @dataclass(frozen=True)
-class People:
+class ComparedPeople:
     """A comparison's people, in the order of their ordinals."""
 
     matrix: Matrix
@@ -60,7 +60,7 @@ def read_people(
     lead_hours: int,
     conversion: str,
     cap: float | None,
-) -> People:
+) -> ComparedPeople:
     """Return the people of a scope over planned nights, with what they did in all of them.
 
     Raises:
@@ -82,6 +82,7 @@ def read_people(
             fix="begin with a night that still has them",
         )
     view(connection, lake, "user_features", [features])
+    # A day of money counts up to the panel's cap, so that the model learns the outcome that is read out.
     limit = panel.cap.amount or 0.0
     wanted = ", ".join(f"f.{name}" for name in COLUMNS)
     rows = connection.sql(
@@ -101,9 +102,10 @@ def read_people(
             f"each side needs {LEAST}",
             fix="name more nights, or a scope with a larger holdout",
         )
+    # A share that changed between the nights is no number: what was drawn stands for it.
     configured = panel.shares.get(scope)
     vocabulary = learn_words(rows)
-    return People(
+    return ComparedPeople(
         encode(rows, vocabulary),
         treated,
         rows["outcome"].to_numpy(),

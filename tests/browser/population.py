@@ -10,7 +10,7 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.lake.configured import open_lake
 from spark_jobs import build_bitmaps, plan_dispatch
-from spark_jobs._spread import in_processes
+from spark_jobs.running.spread import in_processes
 from spark_jobs.select_audiences import hold_out
 from tests.planned_night import put
 from tests.unit.spark_jobs.test_plan_dispatch import DS, POLICY, prepare_night

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 
@@ -166,7 +166,7 @@ class Site:
         out, errors = process.communicate(timeout=60)
         return process.returncode, json.loads(out) if out else {}, errors
 
-    def resume(self, **options: Any) -> Result:
+    def resume(self, **options: Any) -> RunResult:
         """Deliver in this process: a real worker too, without two seconds of imports."""
         given = Options(DS, (HOUR,), simulated=True, batch_rows=BATCH, **options)
         with pytest.MonkeyPatch.context() as patch:

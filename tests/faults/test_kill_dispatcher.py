@@ -28,7 +28,7 @@ from angelia.intake.dispatching import sample_night
 from angelia.intake.dispatching.batches import Batches
 from angelia.intake.dispatching.deciding import occurrence_of
 from angelia.intake.dispatching.dispatcher import Dispatcher
-from angelia.intake.dispatching.terms import Terms
+from angelia.intake.dispatching.terms import DispatchTerms
 from angelia.intake.message import now, parse_message
 from angelia.intake.store import Accepted, IntakeStore
 from angelia.lake import Lake
@@ -69,7 +69,7 @@ def dispatch(home: str, environment: dict[str, str]) -> None:
     sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - progress lines
     engine = connect(f"sqlite:///{home}/intake.db")
     batches, codes = Batches(engine, Owner.this_process(), 30_000_000), Codes(engine, Secret(b"k" * 32))
-    terms = Terms(once=True, batch_rows=ROWS, lanes=2)
+    terms = DispatchTerms(once=True, batch_rows=ROWS, lanes=2)
 
     async def main() -> None:
         await Dispatcher(Lake.open(f"{home}/lake"), batches, terms, codes).run()

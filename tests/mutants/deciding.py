@@ -64,8 +64,8 @@ DECIDING = (
     Mutant("nobody's answer counts", "if not self.by.strip():", "if False:", ("test_answers.py",)),
     Mutant(
         "a check without a result passes",
-        'found.get(check.name) or Outcome(check.name, (), "no result")',
-        "found.get(check.name) or Outcome(check.name, ())",
+        'outcomes.get(check.name) or Outcome(check.name, (), "no result")',
+        "outcomes.get(check.name) or Outcome(check.name, ())",
         ("contracts/test_gx.py",),
     ),
     Mutant(

@@ -18,7 +18,7 @@ from angelia.audience.bitmaps.bitmaps import feature_rows
 from angelia.audience.bitmaps.blobs import write_rows
 from angelia.audience.bitmaps.daily import event_rows, push_rows
 from angelia.audience.language import nodes
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
 from angelia.users.chain import append_chain
@@ -235,7 +235,7 @@ class Sql:
     def term(self, term: nodes.Term) -> str:
         """Return a term as a SQL expression."""
         match term:
-            case nodes.FieldTerm(name) if FIELDS[name].kind is Kind.DATE:
+            case nodes.FieldTerm(name) if FIELDS[name].kind is FieldKind.DATE:
                 return f"(DATE '{DS}' - f.{FIELDS[name].column})"
             case nodes.FieldTerm(name):
                 return f"f.{name}"
@@ -334,7 +334,7 @@ class Naive:
         match term:
             case nodes.FieldTerm(name):
                 here = row[FIELDS[name].column]
-                if FIELDS[name].kind is Kind.DATE:
+                if FIELDS[name].kind is FieldKind.DATE:
                     return None if here is None else DAY - timedelta(days=here)
                 return here
             case nodes.CountEvents(event_type, item, days):

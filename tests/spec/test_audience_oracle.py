@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angelia.audience.language import nodes
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.language.never import never_true
 from angelia.audience.language.predicate import parse
 from angelia.audience.one_person import FAILED, HELD, UNKNOWN, Clause, PersonBlock, explain
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.lake import Lake
 
 
@@ -42,7 +42,7 @@ class Three:
         lake = Lake.open(str(folder / "lake"))
         w.write_index(lake, world, shard_bits, block_bits)
         self.world = world
-        self.bitmaps = Audience(lake, w.DS, world.audiences)  # type: ignore[attr-defined]
+        self.bitmaps = AudienceQuery(lake, w.DS, world.audiences)  # type: ignore[attr-defined]
         self.sql, self.naive = w.Sql(world), w.Naive(world)
 
     def ask(self, text: str) -> tuple[set[int], set[int], set[int], int]:
@@ -344,4 +344,4 @@ def test_what_can_never_be_true_matches_nobody(worlds: list[Three], node: nodes.
 
 def test_every_kind_of_field_is_generated() -> None:
     named = {*p.TEXTS, *p.INTS, *p.REALS, "tag", "signup_date", "is_suppressed"}
-    assert {FIELDS[name].kind for name in named} == set(Kind)
+    assert {FIELDS[name].kind for name in named} == set(FieldKind)

@@ -19,6 +19,9 @@ LINES_AT_MOST = 400
 LONG: dict[str, int] = {}
 SUMMARY_BELOW = 90
 NAME_AT_MOST = 60
+CODE = ("angelia", "models", "spark_jobs", "dags", "benchmarks")
+# Words that say nothing of a value; a comprehension is short enough to be read without.
+EMPTY_NAMES = {"found", "one", "some", "said", "told"}
 
 
 def modules(*roots: str) -> dict[str, Path]:
@@ -65,7 +68,7 @@ def test_a_circle_would_be_seen() -> None:
 
 def test_no_folder_over_fifteen_modules() -> None:
     folders: dict[str, int] = {}
-    for path in modules("angelia", "models", "dags").values():
+    for path in modules(*CODE).values():
         if path.name != "__init__.py":
             folder = path.parent.relative_to(ROOT).as_posix()
             folders[folder] = folders.get(folder, 0) + 1
@@ -121,3 +124,79 @@ def test_no_test_name_over_sixty_characters() -> None:
         and len(node.name) > NAME_AT_MOST
     }
     assert not names
+
+
+def bound_names(tree: ast.AST) -> list[tuple[int, str]]:
+    """Return (line, name) of everything that a file binds, comprehensions' own variables apart."""
+    own = {
+        id(name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.comprehension)
+        for name in ast.walk(node.target)
+    }
+    names = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) if id(node) not in own:
+                names.append((node.lineno, name))
+            case ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                names.append((node.lineno, name))
+            case (
+                ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+                | ast.ClassDef(name=name)
+                | ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+                | ast.alias(asname=str(name))
+            ):
+                names.append((node.lineno, name))
+            case ast.MatchMapping(rest=str(name)):
+                names.append((node.lineno, name))
+    return names
+
+
+def test_names_say_what_a_value_is() -> None:
+    empty = [
+        f"{path.relative_to(ROOT).as_posix()}:{line}: {name}"
+        for path in modules(*CODE).values()
+        for line, name in bound_names(ast.parse(path.read_text("utf-8")))
+        if name in EMPTY_NAMES
+    ]
+    assert not empty
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "found = 1",
+        "found: int",
+        "a, (found, *b) = c",
+        "for found in a: pass",
+        "with a as found: pass",
+        "try: pass\nexcept E as found: pass",
+        "def f(found): pass",
+        "def found(): pass",
+        "lambda found: 1",
+        "[found := a for a in b]",
+        "self.found = 1",
+        "import a as found",
+        "match a:\n case [found, *_]: pass",
+        "match a:\n case {**found}: pass",
+    ],
+)
+def test_every_way_to_bind_a_name_is_seen(text: str) -> None:
+    assert "found" in {name for _, name in bound_names(ast.parse(text))}
+
+
+def test_a_comprehensions_variable_may_be_short() -> None:
+    assert bound_names(ast.parse("[a for one, (found, b) in c for some in d]")) == []
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in modules(*CODE).values():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert not {name: files for name, files in homes.items() if len(files) > 1}

@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.audience.bitmaps.arrays import encode
-from angelia.audience.bitmaps.blobs import Row
+from angelia.audience.bitmaps.blobs import BitmapRow
 from angelia.audience.bitmaps.columns import Flags, numbers, of_mask, of_reals, texts, true, valid
 from angelia.audience.bitmaps.sets import NOBODY, SPARSE, Set, of_flags, of_positions
 from angelia.audience.bitmaps.slices import real_keys, slice_numbers
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 
 EVERYONE = "user"
 BLOCKS = 16
@@ -51,13 +51,13 @@ def blocks_a_file(n_blocks: int) -> int:
     return max(1, min(4, n_blocks // BLOCKS))
 
 
-class People:
+class BlockPeople:
     """The people of a block in row order, and the rows of the index made of their columns."""
 
     def __init__(self, block: int, block_bits: int, ordinals: pa.ChunkedArray | pa.Array) -> None:
         self.block, self.width = block, 1 << block_bits
         self.positions: I64 = numbers(ordinals).astype(np.int64) - (block << block_bits)
-        self.rows: list[Row] = []
+        self.rows: list[BitmapRow] = []
         # No gaps: a mask of rows is a mask of positions, but for the end of the last block.
         self.is_whole = bool(len(self.positions)) and bool(
             (self.positions == np.arange(len(self.positions))).all()
@@ -66,7 +66,7 @@ class People:
 
     def add(self, field: str, kind: str, members: Flags, value: str | None = None) -> None:
         """Add the set of the people for whom `members` is true, shape (people,)."""
-        self.rows.append(Row(self.block, field, kind, self._set(members), value))
+        self.rows.append(BitmapRow(self.block, field, kind, self._set(members), value))
 
     def add_texts(self, field: str, values: pa.Array, owners: I64 | None = None) -> None:
         """Add a set for each distinct text; nulls belong to no set.
@@ -90,7 +90,9 @@ class People:
         whose = self.positions[few if owners is None else owners[few]]
         for code in np.flatnonzero(~common).tolist():
             mine = whose[int(ends[code]) - int(counts[code]) : int(ends[code])]
-            self.rows.append(Row(self.block, field, "value", of_positions(mine, self.width), names[code]))
+            self.rows.append(
+                BitmapRow(self.block, field, "value", of_positions(mine, self.width), names[code])
+            )
 
     def add_numbers(self, field: str, known: Flags, keys: npt.NDArray[np.integer]) -> None:
         """Add the slices of one whole number for each known person, shapes (people,), (known,)."""
@@ -100,7 +102,7 @@ class People:
             )
             # Everyone has the same number: one empty slice carries the offset.
             self.rows += [
-                Row(self.block, field, "slice", members, bit=bit, offset=offset)
+                BitmapRow(self.block, field, "slice", members, bit=bit, offset=offset)
                 for bit, members in enumerate(slices or [NOBODY])
             ]
 
@@ -120,7 +122,7 @@ class People:
         order = np.argsort(levels)
         place = np.empty(len(levels), np.int64)
         place[order] = np.arange(len(levels))
-        self.rows.append(Row(self.block, field, "levels", (len(levels), encode(levels[order]))))
+        self.rows.append(BitmapRow(self.block, field, "levels", (len(levels), encode(levels[order]))))
         self.add_numbers(field, known, place[numbers(encoded.indices)])
 
     def _set(self, members: Flags) -> Set:
@@ -137,7 +139,7 @@ class People:
         return of_flags(whole)
 
 
-def feature_rows(block: int, block_bits: int, read: Features) -> tuple[list[Row], int, int]:
+def feature_rows(block: int, block_bits: int, read: Features) -> tuple[list[BitmapRow], int, int]:
     """Return (sets, number of people, number of NaN values) of a block's user_features rows.
 
     NaN values become NULLs.
@@ -147,14 +149,14 @@ def feature_rows(block: int, block_bits: int, read: Features) -> tuple[list[Row]
             one at a time, so that a wide block needs no more memory than its widest column. Texts may come as
             dictionaries.
     """
-    people = People(block, block_bits, read(["ordinal"])["ordinal"])
+    people = BlockPeople(block, block_bits, read(["ordinal"])["ordinal"])
     n_nan = 0
     for field in FIELDS.values():
-        if field.kind is Kind.DATE:  # answered by the number of days behind it
+        if field.kind is FieldKind.DATE:  # answered by the number of days behind it
             continue
         column = _one(read([field.column])[field.column])
         known = valid(column)
-        if field.kind is Kind.REAL:
+        if field.kind is FieldKind.REAL:
             values = numbers(column).astype(np.float64)
             is_nan = known & np.isnan(values)
             n_nan += int(is_nan.sum())
@@ -163,14 +165,14 @@ def feature_rows(block: int, block_bits: int, read: Features) -> tuple[list[Row]
         # Without NULLs everyone is known, and a set of everyone would only cost bytes.
         if field.nullable or not all_known:
             people.add(field.name, "known", known)
-        if field.kind is Kind.REAL:
+        if field.kind is FieldKind.REAL:
             people.add_reals(field.name, known, values if all_known else values[known])
-        elif field.kind is Kind.INTEGER:
+        elif field.kind is FieldKind.INTEGER:
             whole = numbers(column)
             people.add_numbers(field.name, known, whole if all_known else whole[known])
-        elif field.kind is Kind.FLAG:
+        elif field.kind is FieldKind.FLAG:
             people.add(field.name, "value", true(column), "true")
-        elif field.kind is Kind.SET:
+        elif field.kind is FieldKind.SET:
             people.add_texts(field.name, pc.list_flatten(column), numbers(pc.list_parent_indices(column)))
         else:
             people.add_texts(field.name, column)

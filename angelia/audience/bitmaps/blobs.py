@@ -42,7 +42,7 @@ Key = tuple[str, str | None, int | None]  # kind, value, bit
 
 
 @dataclass(frozen=True)
-class Row:
+class BitmapRow:
     """One row of bitmap_index or bitmap_days before it is bytes.
 
     It holds a set, or arrays that are bytes already with the number of their entries.
@@ -66,7 +66,7 @@ def encode(content: Set | tuple[int, bytes]) -> tuple[int, str, bytes]:
     )
 
 
-def to_table(contract: str, rows: Sequence[Row]) -> pa.Table:
+def to_table(contract: str, rows: Sequence[BitmapRow]) -> pa.Table:
     """Return rows of bitmap_index or bitmap_days, sorted by block, field, kind, value, bit."""
     rows = sorted(rows, key=lambda row: (row.block, row.field, row.kind, row.value or "", row.bit or 0))
     blobs = [encode(row.content) for row in rows]
@@ -95,7 +95,7 @@ def to_table(contract: str, rows: Sequence[Row]) -> pa.Table:
 
 
 def write_rows(
-    lake: Lake, name: str, folder: str, rows: Sequence[Row], *, blocks: range, shards: tuple[int, int]
+    lake: Lake, name: str, folder: str, rows: Sequence[BitmapRow], *, blocks: range, shards: tuple[int, int]
 ) -> FileEntry:
     """Write blocks' rows as a file of an attempt folder and return its entry."""
     table = to_table(name, rows)

@@ -57,18 +57,18 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltPiece:
     """The result of one piece: files, and counts."""
 
     files: list[FileEntry]
     stats: dict[str, int]
 
 
-Spread = Callable[[int, Callable[[int], Built]], list[Built]]
+Spread = Callable[[int, Callable[[int], BuiltPiece]], list[BuiltPiece]]
 
 
 @dataclass(frozen=True)
-class Sources:
+class BuildSources:
     """The inputs of all pieces; travels to the workers."""
 
     lake: Lake
@@ -100,7 +100,7 @@ class Sources:
     def _features(self, blocks: range, columns: Sequence[str]) -> pa.Table:
         return self.rows(self.features, columns, blocks)
 
-    def build(self, number: int) -> Built:
+    def build(self, number: int) -> BuiltPiece:
         """Write one piece's file."""
         piece = self.pieces[number]
         if piece.ds is None:
@@ -137,7 +137,7 @@ class Sources:
             if rows
             else None
         )
-        return Built([entry] if entry else [], stats)
+        return BuiltPiece([entry] if entry else [], stats)
 
 
 def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tuple[Commit, list[str]]:
@@ -176,7 +176,7 @@ def build_index(lake: Lake, ds: str, *, history_days: int, spread: Spread) -> tu
             for day in sources
             for first in range(0, len(day_blocks), step)
         ]
-        work = Sources(
+        work = BuildSources(
             lake, features, sources, shard_bits, block_bits, len(blocks) << (block_bits - shard_bits), pieces
         )
         built = spread(len(pieces), work.build)
@@ -234,12 +234,12 @@ def days_of(
     return stand, changed
 
 
-def one_by_one(n: int, work: Callable[[int], Built]) -> list[Built]:
+def one_by_one(n: int, work: Callable[[int], BuiltPiece]) -> list[BuiltPiece]:
     """Do all pieces here, one after the other."""
     return [work(number) for number in range(n)]
 
 
-def _publish(attempt: Attempt, built: Sequence[Built], **facts: Any) -> Commit:
+def _publish(attempt: Attempt, built: Sequence[BuiltPiece], **facts: Any) -> Commit:
     for piece in built:
         for entry in piece.files:
             attempt.add(entry)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from angelia.audience.bitmaps.arrays import Numbers, encode, narrow
-from angelia.audience.bitmaps.blobs import Row
+from angelia.audience.bitmaps.blobs import BitmapRow
 from angelia.audience.bitmaps.columns import numbers, texts
 from angelia.audience.bitmaps.sets import U32, Set, of_positions
 
@@ -33,12 +33,12 @@ def event_field(event_type: str, item: str | None) -> str:
     return f"event:{event_type}" if item is None else f"event:{event_type}:{item}"
 
 
-def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> list[Row]:
+def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> list[BitmapRow]:
     """Return the sets of one day's user_days rows, in any order and of any blocks.
 
     Columns: `ordinal`, `event_type`, `item`, `n_events`, `value_sum`.
     """
-    rows: list[Row] = []
+    rows: list[BitmapRow] = []
     if not days.num_rows:
         return rows
     types, kind = texts(days["event_type"])
@@ -52,7 +52,9 @@ def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> l
         paid = group.values[:, 1] != 0
         if paid.any():
             rows.append(
-                Row(group.block, field, "amounts", _amounts(group.positions[paid], group.values[paid, 1]))
+                BitmapRow(
+                    group.block, field, "amounts", _amounts(group.positions[paid], group.values[paid, 1])
+                )
             )
     # Rows without an item count for their type only. Codes of pairs are narrow, because sorting them is
     # expensive.
@@ -73,7 +75,7 @@ def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> l
             rest.setdefault((group.block, group.code // len(names)), []).append(group)
         for (block, code), groups in rest.items():
             rows.append(
-                Row(
+                BitmapRow(
                     block,
                     event_field(types[code], None),
                     "items",
@@ -83,12 +85,12 @@ def event_rows(days: pa.Table, block_bits: int, max_items: int = MAX_ITEMS) -> l
     return rows
 
 
-def push_rows(pushes: pa.Table, block_bits: int) -> list[Row]:
+def push_rows(pushes: pa.Table, block_bits: int) -> list[BitmapRow]:
     """Return the sets of one day's user_pushes rows: who received or opened which campaign.
 
     Columns: `ordinal`, `campaign_id`, `kind`.
     """
-    rows: list[Row] = []
+    rows: list[BitmapRow] = []
     if pushes.num_rows:
         campaigns, campaign = texts(pushes["campaign_id"])
         kinds, kind = texts(pushes["kind"])
@@ -101,7 +103,9 @@ def push_rows(pushes: pa.Table, block_bits: int) -> list[Row]:
         for group in _groups(
             campaign * len(kinds) + kind, ordinals, np.ones((len(ordinals), 1), np.int64), block_bits
         ):
-            rows.append(Row(group.block, fields[group.code], "value", _set(group.positions, block_bits)))
+            rows.append(
+                BitmapRow(group.block, fields[group.code], "value", _set(group.positions, block_bits))
+            )
     return rows
 
 
@@ -154,12 +158,12 @@ def _groups(codes: I64, ordinals: I64, values: I64, block_bits: int) -> Iterator
         yield _Group(int(codes[begin]), int(blocks[begin]), positions[begin:end], values[begin:end])
 
 
-def _counted(field: str, group: _Group, block_bits: int) -> Iterator[Row]:
+def _counted(field: str, group: _Group, block_bits: int) -> Iterator[BitmapRow]:
     """Yield who did it, and the slices of how often beyond once."""
-    yield Row(group.block, field, "value", _set(group.positions, block_bits))
+    yield BitmapRow(group.block, field, "value", _set(group.positions, block_bits))
     more = group.values[:, 0] - 1
     for bit in range(int(more.max()).bit_length()):
-        yield Row(
+        yield BitmapRow(
             group.block,
             field,
             "slice",

@@ -20,7 +20,7 @@ from angelia.contracts.derived import USER_FEATURES
 from angelia.contracts.sources import USER_PROFILES
 
 
-class Kind(StrEnum):
+class FieldKind(StrEnum):
     """How a field's values compare."""
 
     TEXT = "text"
@@ -37,20 +37,20 @@ class Field:
 
     name: str
     column: str
-    kind: Kind
+    kind: FieldKind
     nullable: bool
     meaning: str
     allowed: tuple[str, ...] | None = None
 
 
-def _kind(column: Column) -> Kind | None:
+def _kind(column: Column) -> FieldKind | None:
     if pa.types.is_boolean(column.type):
-        return Kind.FLAG
+        return FieldKind.FLAG
     if pa.types.is_integer(column.type):
-        return Kind.INTEGER
+        return FieldKind.INTEGER
     if pa.types.is_floating(column.type):
-        return Kind.REAL
-    return Kind.TEXT if pa.types.is_string(column.type) else None
+        return FieldKind.REAL
+    return FieldKind.TEXT if pa.types.is_string(column.type) else None
 
 
 def _derive() -> dict[str, Field]:
@@ -65,9 +65,11 @@ def _derive() -> dict[str, Field]:
         fields[column.name] = Field(column.name, column.name, kind, column.nullable, column.meaning, allowed)
         if column.name.startswith("days_since_"):
             name = f"{column.name.removeprefix('days_since_')}_date"
-            fields[name] = Field(name, column.name, Kind.DATE, column.nullable, f"UTC day: {column.meaning}")
+            fields[name] = Field(
+                name, column.name, FieldKind.DATE, column.nullable, f"UTC day: {column.meaning}"
+            )
     tags = USER_FEATURES["tags"]
-    fields["tag"] = Field("tag", "tags", Kind.SET, tags.nullable, "has this tag")
+    fields["tag"] = Field("tag", "tags", FieldKind.SET, tags.nullable, "has this tag")
     return fields
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from sqlglot import exp
 
 from angelia.audience.language.errors_at import error_at
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.language.nodes import DateValue, FieldTerm, SumEvents, Term, Value
 
 MAX_NUMBER = 10**15
@@ -34,27 +34,27 @@ def bind_value(text: str, term: Term, expression: exp.Expression, offset: int) -
     if isinstance(expression, exp.Null):
         raise error_at(text, offset, "a comparison with NULL is never true", f"write {term.sql()} IS NULL")
     kind = kind_of(term)
-    if kind is Kind.DATE:
+    if kind is FieldKind.DATE:
         return _date(text, expression, offset)
-    if kind is Kind.FLAG:
+    if kind is FieldKind.FLAG:
         if isinstance(expression, exp.Boolean):
             return bool(expression.this)
         raise error_at(text, offset, f"{term.sql()} is TRUE or FALSE")
-    if kind in (Kind.TEXT, Kind.SET):
+    if kind in (FieldKind.TEXT, FieldKind.SET):
         return _text(text, term, expression, offset)
     days = interval_days(text, expression, offset)
     if days is not None:
         if not term.sql().startswith("days_since"):
             raise error_at(text, offset, f"{term.sql()} is a number, not a time span")
         return days
-    return _number(text, term, expression, offset, real=kind is Kind.REAL)
+    return _number(text, term, expression, offset, real=kind is FieldKind.REAL)
 
 
-def kind_of(term: Term) -> Kind:
+def kind_of(term: Term) -> FieldKind:
     """Return how a term's values compare."""
     if isinstance(term, FieldTerm):
         return FIELDS[term.name].kind
-    return Kind.REAL if isinstance(term, SumEvents) else Kind.INTEGER
+    return FieldKind.REAL if isinstance(term, SumEvents) else FieldKind.INTEGER
 
 
 def _text(text: str, term: Term, expression: exp.Expression, offset: int) -> str:

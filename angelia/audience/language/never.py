@@ -17,9 +17,9 @@ from datetime import date
 from itertools import combinations
 
 from angelia.audience.language import nodes
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.language.literals import kind_of
-from angelia.audience.language.plan import Step
+from angelia.audience.language.plan import PlanStep
 from angelia.contracts.derived import USER_FEATURES
 
 NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
@@ -108,9 +108,9 @@ class _Search:
         self.history_days, self.day = history_days, day
         self.opened: set[str] = set()
 
-    def walk(self, node: nodes.Node, negated: bool, given: list[Step]) -> Iterator[Never]:
+    def walk(self, node: nodes.Node, negated: bool, given: list[PlanStep]) -> Iterator[Never]:
         """Yield the conflicts of a part, under conditions that hold beside it."""
-        own: list[Step] = []
+        own: list[PlanStep] = []
         choices: list[tuple[nodes.Node, bool]] = []
         stack = [(node, negated)]
         while stack:
@@ -126,10 +126,10 @@ class _Search:
                 case nodes.InAudience(name, predicate) if not turned and name not in self.opened:
                     # Each is opened once: audiences that name others twice would take exponential time.
                     self.opened.add(name)
-                    own.append(Step(current))
+                    own.append(PlanStep(current))
                     stack.append((predicate, False))
                 case _:
-                    own.append(Step(current, turned))
+                    own.append(PlanStep(current, turned))
         conflicts = list(self._conflicts(given, own))
         yield from conflicts
         # Below a conflict nothing can be true, so each of its choices would only repeat it.
@@ -137,9 +137,9 @@ class _Search:
             for child, turned in choices:
                 yield from self.walk(child, turned, given + own)
 
-    def _conflicts(self, given: Sequence[Step], own: Sequence[Step]) -> Iterator[Never]:
+    def _conflicts(self, given: Sequence[PlanStep], own: Sequence[PlanStep]) -> Iterator[Never]:
         touched = {_subject(step.leaf) for step in own}
-        by_subject: dict[object, list[Step]] = {}
+        by_subject: dict[object, list[PlanStep]] = {}
         for step in dict.fromkeys([*given, *own]):
             if (subject := _subject(step.leaf)) in touched and subject is not None:
                 by_subject.setdefault(subject, []).append(step)
@@ -155,9 +155,9 @@ class _Search:
                     yield Never(tuple(map(str, group)), why)
                     break
 
-    def _why(self, steps: Sequence[Step]) -> str:
+    def _why(self, steps: Sequence[PlanStep]) -> str:
         """Return why conditions are never true together; empty if they may be."""
-        if any(Step(step.leaf, not step.negated) in steps for step in steps):
+        if any(PlanStep(step.leaf, not step.negated) in steps for step in steps):
             return "one denies the other"
         windows = [step for step in steps if isinstance(step.leaf, nodes.Received | nodes.Opened)]
         if any(
@@ -178,7 +178,7 @@ class _Search:
 
     def _start(self, term: nodes.Term) -> Facts:
         """Return what holds for a term's values before any condition."""
-        facts = Facts(is_whole=kind_of(term) in (Kind.INTEGER, Kind.DATE))
+        facts = Facts(is_whole=kind_of(term) in (FieldKind.INTEGER, FieldKind.DATE))
         match term:
             case nodes.DaysSince():
                 facts.low, facts.high = (0, 0), (self.history_days - 1, 0)
@@ -189,7 +189,7 @@ class _Search:
             case nodes.FieldTerm(name):
                 here = FIELDS[name]
                 facts.is_known = not here.nullable
-                if here.kind is Kind.FLAG:
+                if here.kind is FieldKind.FLAG:
                     facts.allowed = {True, False}
                 # The contract's own bounds; a day's column counts back from the index's day.
                 column = USER_FEATURES[here.column]
@@ -197,7 +197,7 @@ class _Search:
                     facts.bound(">=", column.minimum)
                 if column.maximum is not None:
                     facts.bound("<=", column.maximum)
-                if here.kind is Kind.DATE:
+                if here.kind is FieldKind.DATE:
                     today = self.day.toordinal()
                     facts.low, facts.high = (today - facts.high[0], 0), (today - facts.low[0], 0)
         return facts
@@ -213,14 +213,14 @@ class _Search:
                 self._add_values(facts, term, [value], negated)
             case nodes.OneOf(term, values):
                 self._add_values(facts, term, list(values), negated)
-            case nodes.Prefix(term, prefix) if not negated and kind_of(term) is not Kind.SET:
+            case nodes.Prefix(term, prefix) if not negated and kind_of(term) is not FieldKind.SET:
                 facts.prefixes.append(prefix)
         # Every comparison is unknown for NULL, and so is its negation.
         facts.is_known = True
 
     def _add_values(self, facts: Facts, term: nodes.Term, values: list[nodes.Value], negated: bool) -> None:
         # A person may have several tags, so that tags never exclude each other.
-        if kind_of(term) is Kind.SET:
+        if kind_of(term) is FieldKind.SET:
             return
         plain = {self._value(value) for value in values}
         if negated:
@@ -254,7 +254,7 @@ class _Search:
     def _bounds(self, term: nodes.FieldTerm) -> str:
         """Return the contract's bounds of a field in words; empty if it has none."""
         column = USER_FEATURES[FIELDS[term.name].column]
-        if FIELDS[term.name].kind is Kind.DATE:
+        if FIELDS[term.name].kind is FieldKind.DATE:
             return "at most the index's day" if column.minimum == 0 else ""
         words = ("at least", column.minimum), ("at most", column.maximum)
         return " and ".join(f"{word} {bound:g}" for word, bound in words if bound is not None)
@@ -292,7 +292,7 @@ def _subject(leaf: nodes.Leaf) -> object:
             return leaf
 
 
-def _days(step: Step) -> int:
+def _days(step: PlanStep) -> int:
     assert isinstance(step.leaf, nodes.Received | nodes.Opened)
     return step.leaf.days
 

@@ -14,7 +14,7 @@ from angelia.audience.language import nodes
 
 
 @dataclass(frozen=True)
-class Step:
+class PlanStep:
     """One leaf of the plan: the people for whom it is true, or (negated) known to be false."""
 
     leaf: nodes.Leaf
@@ -44,9 +44,9 @@ class AnyOf:
         return "OR"
 
 
-Plan = Step | AllOf | AnyOf
-EVERYONE = Step(nodes.Const(True))
-NO_ONE = Step(nodes.Const(False))
+Plan = PlanStep | AllOf | AnyOf
+EVERYONE = PlanStep(nodes.Const(True))
+NO_ONE = PlanStep(nodes.Const(False))
 
 
 def make_plan(node: nodes.Node, negated: bool = False) -> Plan:
@@ -60,7 +60,7 @@ def make_plan(node: nodes.Node, negated: bool = False) -> Plan:
             is_all = isinstance(node, nodes.And) != negated
             return _join(tuple(make_plan(child, negated) for child in children), is_all)
         case _:
-            return Step(node, negated)
+            return PlanStep(node, negated)
 
 
 def _join(children: tuple[Plan, ...], is_all: bool) -> Plan:
@@ -72,7 +72,9 @@ def _join(children: tuple[Plan, ...], is_all: bool) -> Plan:
                 return absorbing
             if part != neutral:
                 kept[part] = None
-    if is_all and any(isinstance(part, Step) and Step(part.leaf, not part.negated) in kept for part in kept):
+    if is_all and any(
+        isinstance(part, PlanStep) and PlanStep(part.leaf, not part.negated) in kept for part in kept
+    ):
         # x AND NOT x is false or unknown, never true (its mirror image x OR NOT x leaves out the unknown)
         return NO_ONE
     if not kept:
@@ -83,9 +85,9 @@ def _join(children: tuple[Plan, ...], is_all: bool) -> Plan:
     return AllOf(parts) if is_all else AnyOf(parts)
 
 
-def steps(plan: Plan) -> Iterator[Step]:
+def steps(plan: Plan) -> Iterator[PlanStep]:
     """Yield the leaves of a plan."""
-    if isinstance(plan, Step):
+    if isinstance(plan, PlanStep):
         yield plan
     else:
         for child in plan.children:

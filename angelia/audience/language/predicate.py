@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from angelia.audience.language import nodes
 from angelia.audience.language.errors_at import error_at
-from angelia.audience.language.fields import BEHIND_FUNCTIONS, FIELDS, Kind
+from angelia.audience.language.fields import BEHIND_FUNCTIONS, FIELDS, FieldKind
 from angelia.audience.language.functions import FUNCTIONS, bind_function, is_function
 from angelia.audience.language.literals import bind_value, position
 from angelia.audience.language.sql_text import MAX_DEPTH, read_sql
@@ -176,7 +176,7 @@ class _Tree:
                 raise self.fail(expression, "NULL is not a condition", "write `field IS NULL`")
             case exp.Column():
                 term = self._term(expression)
-                if isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind is Kind.FLAG:
+                if isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind is FieldKind.FLAG:
                     return nodes.Compare(term, "=", True)
                 raise self.fail(
                     expression, f"{term.sql()} alone is not a condition", "compare it with a value"
@@ -261,7 +261,10 @@ class _Tree:
 
     def _like(self, expression: exp.Like) -> nodes.Node:
         term = self._term(expression.this)
-        if not isinstance(term, nodes.FieldTerm) or FIELDS[term.name].kind not in (Kind.TEXT, Kind.SET):
+        if not isinstance(term, nodes.FieldTerm) or FIELDS[term.name].kind not in (
+            FieldKind.TEXT,
+            FieldKind.SET,
+        ):
             raise self.fail(expression.this, f"LIKE needs a text field, and {term.sql()} is none")
         pattern = expression.expression
         if not isinstance(pattern, exp.Literal) or not pattern.is_string:
@@ -283,7 +286,7 @@ class _Tree:
         if (
             isinstance(other, exp.Boolean)
             and isinstance(term, nodes.FieldTerm)
-            and FIELDS[term.name].kind is Kind.FLAG
+            and FIELDS[term.name].kind is FieldKind.FLAG
         ):
             equal = nodes.Compare(term, "=", bool(other.this))
             # `IS TRUE` is never unknown; `= TRUE` is unknown for a person whose flag is.
@@ -330,11 +333,15 @@ class _Tree:
         return bind_value(self.text, term, expression, position(expression, position(near)))
 
     def _ordered(self, term: nodes.Term, op: str, where: exp.Expression) -> None:
-        if isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind in (Kind.FLAG, Kind.SET, Kind.TEXT):
+        if isinstance(term, nodes.FieldTerm) and FIELDS[term.name].kind in (
+            FieldKind.FLAG,
+            FieldKind.SET,
+            FieldKind.TEXT,
+        ):
             raise self.fail(
                 where,
                 f"{op} makes no sense for {term.name}",
-                "use =, <>, IN or LIKE" if FIELDS[term.name].kind is Kind.TEXT else "use =, <> or IN",
+                "use =, <>, IN or LIKE" if FIELDS[term.name].kind is FieldKind.TEXT else "use =, <> or IN",
             )
 
     def _unsupported(self, expression: exp.Expression) -> InvalidInput:

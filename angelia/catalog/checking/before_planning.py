@@ -49,17 +49,19 @@ def before_planning(
     documents: Documents = {stored.key: stored.document for stored in documents_of(catalog)}
     wanted = {("policy", "default"), *(("campaign", name) for name in running)}
     wanted |= {("channel", name) for one in running for name in catalog.campaigns[one].channels}
-    found = []
+    contradictions = []
     if hours_left == 0:
         says = "all planned hours have passed: nothing will be sent; plan the next night"
-        found.append(Contradiction("the night", says))
+        contradictions.append(Contradiction("the night", says))
     for notice in sense.notices(documents, day):
         if notice.empties and notice.key in wanted:
-            found.append(Contradiction(f"{notice.key[0]} {notice.key[1]}", str(notice.problem)))
+            contradictions.append(Contradiction(f"{notice.key[0]} {notice.key[1]}", str(notice.problem)))
     for name in sorted(running):
         campaign = catalog.campaigns[name]
-        found += [Contradiction(f"campaign {name}", says) for says in _of_night(campaign, sizes, capacity)]
-    return found
+        contradictions += [
+            Contradiction(f"campaign {name}", says) for says in _of_night(campaign, sizes, capacity)
+        ]
+    return contradictions
 
 
 def _of_night(

@@ -22,12 +22,12 @@ from angelia.output import JsonFlag, days_between, emit
 from angelia.users.index import require_index
 from models.registry import Registry
 from models.uplift.kept import keep as keep_model
-from models.uplift.learning import ReadOut, Uplift, train
+from models.uplift.learning import Uplift, UpliftReadOut, train
 from models.uplift.people import (
     COLUMNS,
     KEPT,
     METRICS,
-    People,
+    ComparedPeople,
     encode,
     may_be_told,
     messages_per_person,
@@ -132,7 +132,9 @@ def _require(
         raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
 
 
-def _keep(lake: Lake, people: People, model: Uplift, name: str, size: int, facts: dict[str, Any]) -> Commit:
+def _keep(
+    lake: Lake, people: ComparedPeople, model: Uplift, name: str, size: int, facts: dict[str, Any]
+) -> Commit:
     """Score everybody by the newest features of the span's end or later, and keep the highest."""
     newest = max(leaf["ds"] for leaf in lake.partitions("user_features"))
     features = lake.require("user_features", ds=newest)
@@ -152,14 +154,18 @@ def _keep(lake: Lake, people: People, model: Uplift, name: str, size: int, facts
 
 
 def _lines(
-    facts: dict[str, Any], read_out: ReadOut, kept: Commit | None, name: str | None, version: str | None
+    facts: dict[str, Any],
+    read_out: UpliftReadOut,
+    kept: Commit | None,
+    name: str | None,
+    version: str | None,
 ) -> list[str]:
-    found = read_out.ranking
+    ranking = read_out.ranking
     lines = [
         f"{facts['metric']} of {facts['scope']}, {len(facts['nights'])} nights: learnt from "
         f"{read_out.n_trained:,} people, judged on {read_out.n_held:,} "
         f"({read_out.n_held_control:,} of them held out)",
-        f"Qini {found.qini:+.5f} a person, 95 % [{found.low:+.5f}, {found.high:+.5f}]: "
+        f"Qini {ranking.qini:+.5f} a person, 95 % [{ranking.low:+.5f}, {ranking.high:+.5f}]: "
         + ("above chance" if facts["above_chance"] else "may be chance"),
         "tenth      predicted   realised   95 %",
     ]

@@ -15,7 +15,7 @@ from typing import Annotated
 from fastapi import File, Form, Response, UploadFile
 from fastapi.responses import JSONResponse
 
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.lists import kind_of, put_list
 from angelia.catalog.saved_audiences import save_audience
 from angelia.catalog.store import CatalogStore, Head, generation_of
@@ -23,13 +23,23 @@ from angelia.console.access import Role
 from angelia.console.desk import Desk, DeskNow, Page
 from angelia.console.engine import Engine
 from angelia.console.people import words as completions
-from angelia.console.people.audiences import Answer, Problem, Resident, answer, asking, live, topics_of
+from angelia.console.people.audiences import (
+    ConditionAnswer,
+    ConditionProblem,
+    Resident,
+    answer,
+    asking,
+    live,
+    topics_of,
+)
 from angelia.drawing.charts import bars
 from angelia.errors import AngeliaError, Conflict, InvalidInput, NotFound
 from angelia.lake import Lake
 
 PAGE = Page("audiences", "Audiences", order=30)
-PARTS = sorted(name for name, one in FIELDS.items() if one.kind in (Kind.TEXT, Kind.FLAG, Kind.SET))
+PARTS = sorted(
+    name for name, one in FIELDS.items() if one.kind in (FieldKind.TEXT, FieldKind.FLAG, FieldKind.SET)
+)
 
 
 @dataclass(frozen=True)
@@ -74,12 +84,12 @@ def listing(desk: Desk) -> Response:
         with asking(desk.engine, lake) as resident:
             counts = _counts(desk.engine, store, resident, heads)
     except NotFound as error:
-        problem = Problem.of(error, "")
+        problem = ConditionProblem.of(error, "")
     saved = []
     for head in heads:
         n = counts.get(head.id)
-        told = n if isinstance(n, str) else ""
-        saved.append(Saved(head, n if isinstance(n, int) else None, told, uses.get(head.id, ())))
+        refusal = n if isinstance(n, str) else ""
+        saved.append(Saved(head, n if isinstance(n, int) else None, refusal, uses.get(head.id, ())))
     return desk.show(
         "audiences.html",
         title="Audiences",
@@ -104,7 +114,7 @@ def count(desk: Desk, text: Annotated[str, Form()] = "", topic: Annotated[str, F
         with asking(desk.engine, desk.engine.lake()) as resident:
             return JSONResponse(live(resident, text, topic))
     except AngeliaError as error:
-        problem = Problem.of(error, text)
+        problem = ConditionProblem.of(error, text)
         return JSONResponse({"problem": problem.message, "fix": problem.fix, "at": problem.at})
 
 
@@ -188,13 +198,13 @@ def audience(desk: Desk, name: str) -> Response:
 
 def _show(desk: DeskNow, head: Head | None, asked: Asked) -> Response:
     lake, store = desk.engine.lake(), desk.engine.store()
-    found: Answer | None = None
-    problem: Problem | None = None
+    answered: ConditionAnswer | None = None
+    problem: ConditionProblem | None = None
     known: list[str] = []
     try:
         with asking(desk.engine, lake) as resident:
             known = topics_of(desk.engine, resident)
-            found = answer(resident, asked.text, topic=asked.topic, by=asked.by, other=asked.other)
+            answered = answer(resident, asked.text, topic=asked.topic, by=asked.by, other=asked.other)
     except AngeliaError as error:
         problem = _problem(error, asked)
     return desk.show(
@@ -203,33 +213,35 @@ def _show(desk: DeskNow, head: Head | None, asked: Asked) -> Response:
         title=head.id if head else "Condition",
         head=head,
         asked=asked,
-        answer=found,
+        answer=answered,
         problem=problem,
         topics=known,
         parts=PARTS,
-        chart=_chart(found) if found and found.parts else "",
-        lookalike=_lookalike(found) if found else "",
+        chart=_chart(answered) if answered and answered.parts else "",
+        lookalike=_lookalike(answered) if answered else "",
         used=_uses(store).get(head.id, ()) if head else (),
     )
 
 
-def _problem(error: AngeliaError, asked: Asked) -> Problem:
+def _problem(error: AngeliaError, asked: Asked) -> ConditionProblem:
     """Return what is wrong; the place is shown where the mistake is in the condition itself."""
-    problem = Problem.of(error, asked.text.replace("\r\n", "\n").strip())
+    problem = ConditionProblem.of(error, asked.text.replace("\r\n", "\n").strip())
     offset = getattr(error, "offset", None)
     is_other = offset is not None and asked.other.strip() and error.message.count(asked.other.strip()[:12])
-    return Problem(problem.message, problem.fix) if is_other else problem
+    return ConditionProblem(problem.message, problem.fix) if is_other else problem
 
 
-def _chart(found: Answer) -> str:
-    total = found.counted.count or 1
-    rows = [(value, float(n), f"{n:,}  {100 * n / total:.1f} %") for value, n in found.parts]
-    return bars(rows, f"People by {found.by}")
+def _chart(answered: ConditionAnswer) -> str:
+    total = answered.counted.count or 1
+    rows = [(value, float(n), f"{n:,}  {100 * n / total:.1f} %") for value, n in answered.parts]
+    return bars(rows, f"People by {answered.by}")
 
 
-def _lookalike(found: Answer) -> str:
+def _lookalike(answered: ConditionAnswer) -> str:
     """Return the command that makes a list of people like these, quoted as a shell reads it."""
-    return shlex.join(["angelia", "audience", "lookalike", "NAME", "--seed", found.text, "--size", "10000"])
+    return shlex.join(
+        ["angelia", "audience", "lookalike", "NAME", "--seed", answered.text, "--size", "10000"]
+    )
 
 
 def _audiences(store: CatalogStore) -> list[Head]:
@@ -263,14 +275,14 @@ def _counts(
 
 
 def _lists(lake: Lake, heads: list[Head]) -> list[Listed]:
-    found = []
+    lists = []
     for leaf in lake.partitions("user_lists"):
         name = leaf["list"]
         commit = lake.head("user_lists", list=name)
         if commit is not None:
             used = tuple(head.id for head in heads if f"in_list('{name}')" in _predicate(head))
-            found.append(Listed(name, int(commit.meta["n_users"]), commit.created_ts, used))
-    return found
+            lists.append(Listed(name, int(commit.meta["n_users"]), commit.created_ts, used))
+    return lists
 
 
 def _predicate(head: Head) -> str:

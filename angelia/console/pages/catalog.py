@@ -155,15 +155,15 @@ def _head(store: CatalogStore, kind: str, name: str) -> Head:
 
 
 def _version(history: list[Version], number: int) -> Version:
-    found = next((version for version in history if version.version == number), None)
-    if found is None:
+    wanted = next((version for version in history if version.version == number), None)
+    if wanted is None:
         raise NotFound(f"there is no version {number}", fix=f"there are {len(history)}")
-    return found
+    return wanted
 
 
 def _uses(heads: list[Head]) -> Mapping[Key, list[str]]:
     """Return where each document is used: `kind/id` of those that name it."""
-    found: dict[Key, list[str]] = {}
+    uses: dict[Key, list[str]] = {}
     for head in heads:
         body = head.document.model_dump(mode="json") if head.document else {}
         named: list[Key] = [
@@ -173,5 +173,5 @@ def _uses(heads: list[Head]) -> Mapping[Key, list[str]]:
             named += [("material", name) for name in body["materials"]]
             named += [("channel", name) for name in body["channels"]]
         for key in named:
-            found.setdefault(key, []).append(f"{head.kind}/{head.id}")
-    return found
+            uses.setdefault(key, []).append(f"{head.kind}/{head.id}")
+    return uses

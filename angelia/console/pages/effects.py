@@ -62,6 +62,7 @@ def _show(
     try:
         kept = over_nights.newest(lake, planned)
     except Corrupt as error:
+        # One damaged file must not take the page: the figures of other nights do not depend on it.
         problem = error
     conf = dict(typed) if is_checked and not problems else {}
     words = ["angelia", "effects", "over", "--from", "{first}", "--to", "{last}", "--conversion"]

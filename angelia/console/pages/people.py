@@ -187,13 +187,13 @@ def _empty(desk: DeskNow, error: AngeliaError | None = None, user: str = "") -> 
 def _show(desk: DeskNow, user: str, mine: PersonLake, ds: str, says: str = "") -> Response:
     engine, lake = desk.engine, desk.engine.lake()
     logs = engine.kept(("logs", lake.store.url), Logs).of(lake)
-    found = person_of(lake, logs, mine, user)
+    person = person_of(lake, logs, mine, user)
     if ds and ds not in planned_nights(lake):
         raise InvalidInput("this night has no plan", fix="choose one of the nights shown")
     # Taken apart only where it is asked for: that costs as much as all the rest.
     answer, problem = _why(desk, lake, mine, user, ds) if ds else (None, "")
     # The night has put a known zone in the place of one that does not exist.
-    zone = ZoneInfo(found.timezone) if found.timezone else None
+    zone = ZoneInfo(person.timezone) if person.timezone else None
 
     def local(moment: datetime | None) -> str:
         return f"{moment.astimezone(zone):%a %H:%M}" if moment and zone else ""
@@ -202,11 +202,11 @@ def _show(desk: DeskNow, user: str, mine: PersonLake, ds: str, says: str = "") -
         "person.html",
         title="One person",
         user=user,
-        person=found,
+        person=person,
         says=says,
         answer=answer,
         problem=problem,
-        chart=_chart(found.curve) if found.curve else "",
+        chart=_chart(person.curve) if person.curve else "",
         key=legend([("s2", "workday"), ("s3", "day off")]),
         local=local,
         fates=FATES,

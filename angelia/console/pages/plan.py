@@ -129,7 +129,7 @@ def answer(desk: Desk, ds: str, name: str) -> Response:
     """Show the difference that settings make, or that it is still being solved."""
     lake = desk.engine.lake()
     day = parse_day("the night", ds).isoformat()
-    found = kept.load(lake, day, name)
+    kept_answer = kept.load(lake, day, name)
     plan = lake.require("decisions", ds=day)
     return desk.show(
         "what_if_answer.html",
@@ -137,11 +137,13 @@ def answer(desk: Desk, ds: str, name: str) -> Response:
         day=day,
         name=name,
         dag=DAG,
-        answer=found,
-        is_newest=found is not None and found["plan"] == plan.ref,
-        sides=questions.sides_of(found) if found else None,
-        moves=questions.moves_of(found) if found else (),
-        gaps=[found["certificates"][side].get("gap_pct") for side in ("plan", "what_if")] if found else (),
+        answer=kept_answer,
+        is_newest=kept_answer is not None and kept_answer["plan"] == plan.ref,
+        sides=questions.sides_of(kept_answer) if kept_answer else None,
+        moves=questions.moves_of(kept_answer) if kept_answer else (),
+        gaps=[kept_answer["certificates"][side].get("gap_pct") for side in ("plan", "what_if")]
+        if kept_answer
+        else (),
         key=legend([("s1", "plan"), ("s2", "what if")]),
         decided=DECIDED,
     )
@@ -169,7 +171,10 @@ def _asked(desk: DeskNow, day: str) -> list[tuple[str, str]]:
 
 def _settings(desk: DeskNow, lake: Lake, day: str, name: str) -> str:
     def words() -> str:
-        found = kept.load(lake, day, name) or {}
-        return ", ".join(f"{key} = {value}" for key, value in found.get("settings", {}).items()) or "nothing"
+        kept_answer = kept.load(lake, day, name) or {}
+        return (
+            ", ".join(f"{key} = {value}" for key, value in kept_answer.get("settings", {}).items())
+            or "nothing"
+        )
 
     return desk.engine.kept(("what-if", lake.store.url, day, name), words)

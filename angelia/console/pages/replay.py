@@ -107,6 +107,7 @@ def _show_resend(
     if is_checked:
         problems, span = _span(values["nights"], typed)
         known = set(values["campaigns"])
+        # The worker sends nothing of a stopped campaign: its resend would end without a message.
         stopped = sorted(set(picked) & set(stops_of(lake)))
         if not picked:
             problems["campaign"] = "choose at least one campaign"

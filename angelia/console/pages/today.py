@@ -8,7 +8,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from angelia.console.desk import Desk, Page
-from angelia.console.dispatch import OUTCOMES, Cell, Dispatch, dispatch_of, recent_nights
+from angelia.console.dispatch import OUTCOMES, Dispatch, DispatchCell, dispatch_of, recent_nights
 from angelia.console.failures import failures, log_path
 from angelia.console.states import CURRENT, look_at, newest_plan, stops_of
 from angelia.console.words import hour
@@ -78,10 +78,10 @@ def totals(desk: Desk, ds: str = "") -> Response:
     _, day = _night(lake, ds)
     if not day:
         raise NotFound("no night has manifests yet", fix="run the nightly DAG")
-    found = dispatch_of(desk.engine, lake, day)
+    dispatch = dispatch_of(desk.engine, lake, day)
     names = ("ds", "parts", "parts_done", "rows", "open_intents", "rows_intended", "rows_open")
-    values = {name: getattr(found, name) for name in names}
-    return JSONResponse({**values, "outcomes": dict(sorted(found.outcomes.items()))})
+    values = {name: getattr(dispatch, name) for name in names}
+    return JSONResponse({**values, "outcomes": dict(sorted(dispatch.outcomes.items()))})
 
 
 def _night(lake: Lake, ds: str) -> tuple[list[str], str]:
@@ -90,7 +90,7 @@ def _night(lake: Lake, ds: str) -> tuple[list[str], str]:
     return days, parse_day("the day", ds).isoformat() if ds else (days[0] if days else "")
 
 
-def _chart(dispatch: Dispatch, cells: Sequence[Cell]) -> str:
+def _chart(dispatch: Dispatch, cells: Sequence[DispatchCell]) -> str:
     hours = dispatch.by("send_hour", cells)
     planned = Series("planned", [tally.planned for tally in hours], "s1")
     accepted = Series("accepted", [tally.outcomes.get(ACCEPTED, 0) for tally in hours], "s2")

@@ -16,7 +16,7 @@ from datetime import date
 from angelia.audience.hints import hints
 from angelia.audience.holdout import HeldOut
 from angelia.audience.language.errors_at import PredicateError
-from angelia.audience.query import Audience, Counted, Line, as_predicate, index_day
+from angelia.audience.query import AudienceQuery, Counted, Line, as_predicate, index_day
 from angelia.audience.reach import Reach, reach, topics
 from angelia.catalog.saved_audiences import holdout_of, saved_predicates
 from angelia.catalog.store import CatalogStore, generation_of
@@ -32,7 +32,7 @@ MOST_PARTS = 15  # values of a breakdown that are drawn; the rest is added up
 class Resident:
     """One index commit with its holdout, kept between questions."""
 
-    audience: Audience
+    audience: AudienceQuery
     held_out: HeldOut | None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,7 +62,7 @@ class Keeper:
         key = (index.citation(), *(head.citation() if head else "" for head in heads))
         with self._lock:
             if self._resident is None or self._key != key:
-                audience = Audience(lake, ds, commit=index.number, resident=True)
+                audience = AudienceQuery(lake, ds, commit=index.number, resident=True)
                 holdout = holdout_of(lake, ds)
                 held_out = HeldOut(audience.index, holdout, keep=True) if holdout else None
                 self._resident, self._key = Resident(audience, held_out), key
@@ -91,7 +91,7 @@ def predicates_of(engine: Engine, store: CatalogStore, lake: Lake, ds: str) -> M
 
 
 @dataclass(frozen=True)
-class Problem:
+class ConditionProblem:
     """Why a condition cannot be answered, and where in its text the mistake stands."""
 
     message: str
@@ -102,7 +102,7 @@ class Problem:
     at: int | None = None
 
     @classmethod
-    def of(cls, error: AngeliaError, text: str) -> Problem:
+    def of(cls, error: AngeliaError, text: str) -> ConditionProblem:
         """Return what a page shows of an error: the text, split around the place."""
         if not isinstance(error, PredicateError):
             return cls(error.message, error.fix)
@@ -115,7 +115,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ConditionAnswer:
     """What is known of a condition: its people, its plan, its parts."""
 
     text: str
@@ -153,7 +153,7 @@ def live(resident: Resident, text: str, topic: str) -> dict[str, object]:
     return {"matched": counts.matched, "allowed": counts.allowed, "ds": resident.ds}
 
 
-def answer(resident: Resident, text: str, *, topic: str, by: str, other: str) -> Answer:
+def answer(resident: Resident, text: str, *, topic: str, by: str, other: str) -> ConditionAnswer:
     """Return all that a page shows of a condition.
 
     Args:
@@ -169,7 +169,7 @@ def answer(resident: Resident, text: str, *, topic: str, by: str, other: str) ->
     counted, lines = audience.explain(predicate)
     parts = list(audience.breakdown(predicate, by).items()) if by else []
     second = as_predicate(audience, checked(other)) if other.strip() else ""
-    return Answer(
+    return ConditionAnswer(
         predicate,
         resident.ds,
         int(audience.index.commit.meta["n_users"]),

@@ -70,11 +70,11 @@ class Erasures:
 
 def _result(code: int, out: str, err: str) -> tuple[str, str]:
     if code == 0:
-        found = json.loads(out.splitlines()[-1])
-        rows = sum(found["rows"].values())
+        erased = json.loads(out.splitlines()[-1])
+        rows = sum(erased["rows"].values())
         return (
             DONE,
-            f"{len(found['commits']):,} commits rewritten, {rows:,} rows, {found['files_deleted']:,} files",
+            f"{len(erased['commits']):,} commits rewritten, {rows:,} rows, {erased['files_deleted']:,} files",
         )
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     return FAILED, lines[-1].removeprefix("error: ") if lines else f"the process ended with {code}"
@@ -84,11 +84,12 @@ def main() -> int:
     """Erase the person whose id stands on standard input."""
     from dataclasses import asdict
 
+    from angelia.intake import erasing as intake
     from angelia.lake.configured import open_lake
     from angelia.lake.erasing.erase import erase
 
     try:
-        result = erase(open_lake(), [json.loads(sys.stdin.read())])
+        result = erase(open_lake(), [json.loads(sys.stdin.read())], elsewhere=intake.configured())
     except AngeliaError as error:
         print(f"error: {error.one_line()}", file=sys.stderr)
         return 2

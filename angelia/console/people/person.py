@@ -123,7 +123,7 @@ class Suppressed:
 
 
 @dataclass(frozen=True)
-class Person:
+class PersonPage:
     """All that a page shows of a person; no id and no whole address is in it."""
 
     ordinal: int
@@ -152,7 +152,7 @@ def lookup(lake: Lake, user: str) -> PersonLake:
     return PersonLake(lake, find_ordinal(lake, index, user), int(index.meta["shard_bits"]))
 
 
-def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> Person:
+def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> PersonPage:
     """Return what is known of a person.
 
     Args:
@@ -168,7 +168,7 @@ def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> Person:
     known = row or {}
     ds = features.partition["ds"] if features else None
     curve, problem = _curve(lake, mine, known)
-    return Person(
+    return PersonPage(
         mine.ordinal,
         ds,
         known.get("timezone"),
@@ -273,7 +273,7 @@ def _considered(lake: Lake, mine: PersonLake, ds: str) -> Iterator[Considered]:
     plan = lake.require("decisions", ds=ds)
     rows = mine.read(plan, ["choices"])["choices"].to_pylist()
     choices = [choice for choices in rows for choice in choices]
-    for choice in sorted(choices, key=lambda one: (one["outcome"] != SENT, one["campaign_id"])):
+    for choice in sorted(choices, key=lambda each: (each["outcome"] != SENT, each["campaign_id"])):
         name, outcome, slot = choice["campaign_id"], choice["outcome"], choice["slot"]
         fate = None
         if outcome == SENT:

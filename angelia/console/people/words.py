@@ -11,9 +11,9 @@ from typing import Any
 
 from angelia.audience.bitmaps.daily import event_field
 from angelia.audience.bitmaps.index import list_names
-from angelia.audience.language.fields import FIELDS, Kind
+from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.language.functions import FUNCTIONS
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.console.engine import Engine
 from angelia.console.people.audiences import Resident
 
@@ -22,12 +22,12 @@ DAYS = 7  # the newest days whose events and campaigns are offered
 EVENT, RECEIVED = event_field("", None), "received:"
 KEYWORDS = ("AND", "OR", "NOT", "IN (", "IS NULL", "IS NOT NULL", "LIKE '", "BETWEEN", "TRUE", "FALSE")
 SIGNS = {
-    Kind.TEXT: "=, <>, IN, LIKE",
-    Kind.SET: "=, IN",
-    Kind.FLAG: "alone, or NOT",
-    Kind.INTEGER: "=, <, <=, >, >=, BETWEEN",
-    Kind.REAL: "=, <, <=, >, >=, BETWEEN",
-    Kind.DATE: "=, <, <=, >, >=, BETWEEN",
+    FieldKind.TEXT: "=, <>, IN, LIKE",
+    FieldKind.SET: "=, IN",
+    FieldKind.FLAG: "alone, or NOT",
+    FieldKind.INTEGER: "=, <, <=, >, >=, BETWEEN",
+    FieldKind.REAL: "=, <, <=, >, >=, BETWEEN",
+    FieldKind.DATE: "=, <, <=, >, >=, BETWEEN",
 }
 
 
@@ -35,16 +35,16 @@ def words(engine: Engine, resident: Resident) -> dict[str, Any]:
     """Return fields, functions, keywords, and values by what they stand behind."""
     audience = resident.audience
     key = ("words", audience.index.commit.citation())
-    found = engine.kept(key, lambda: _of_index(audience))
+    entry = engine.kept(key, lambda: _of_index(audience))
     values = {
-        **found["values"],
+        **entry["values"],
         "in_audience": sorted(audience.audiences),
         "in_list": sorted(list_names(audience.index.lake)),
     }
-    return {**found, "values": values}
+    return {**entry, "values": values}
 
 
-def _of_index(audience: Audience) -> dict[str, Any]:
+def _of_index(audience: AudienceQuery) -> dict[str, Any]:
     values = {name: _values(audience, name) for name in _listed()}
     values["reachable"], values["opted_out"] = (
         _values(audience, name) for name in ("reachable", "opted_out")
@@ -64,10 +64,10 @@ def _of_index(audience: Audience) -> dict[str, Any]:
 
 
 def _listed() -> Iterator[str]:
-    return (name for name, field in FIELDS.items() if field.kind in (Kind.TEXT, Kind.SET))
+    return (name for name, field in FIELDS.items() if field.kind in (FieldKind.TEXT, FieldKind.SET))
 
 
-def _values(audience: Audience, name: str) -> list[str]:
+def _values(audience: AudienceQuery, name: str) -> list[str]:
     values: set[str] = set()
     for block in audience.blocks():
         values.update(block.values(name))
@@ -76,7 +76,7 @@ def _values(audience: Audience, name: str) -> list[str]:
     return sorted(values)[:VALUES_AT_MOST]
 
 
-def _of_days(audience: Audience) -> tuple[list[str], list[str]]:
+def _of_days(audience: AudienceQuery) -> tuple[list[str], list[str]]:
     """Return the event types and the campaigns of the newest days."""
     names: set[str] = set()
     days = audience.index.last_days(min(DAYS, audience.index.history_days))

@@ -68,12 +68,12 @@ def by(rows: Sequence[Mapping[str, Any]], name: str) -> list[Counts]:
 
 def experiments(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Counts]]]:
     """Return the campaigns whose messages had arms of an experiment, with each arm's sums."""
-    found = []
+    tables = []
     for campaign in sorted({str(row["campaign_id"]) for row in rows}):
         own = [row for row in rows if row["campaign_id"] == campaign]
         if {row["arm"] for row in own} - set(SIDES):
-            found.append((campaign, by(own, "arm")))
-    return found
+            tables.append((campaign, by(own, "arm")))
+    return tables
 
 
 def health(engine: Engine, lake: Lake, days: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ NIGHTS_AT_MOST = 14
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRow:
     """One thing counted on two sides."""
 
     name: str
@@ -34,7 +34,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Hours:
+class HoursChart:
     """One channel's hours on two sides, as a chart."""
 
     channel: str
@@ -46,12 +46,12 @@ class Hours:
 class Sides:
     """Two plans side by side; money in micro-units."""
 
-    total: Sequence[Row]
-    money: Sequence[Row]
-    campaigns: Sequence[Row]
-    channels: Sequence[Row]
-    reasons: Sequence[Row]
-    hours: Sequence[Hours] = field(default=())
+    total: Sequence[ComparedRow]
+    money: Sequence[ComparedRow]
+    campaigns: Sequence[ComparedRow]
+    channels: Sequence[ComparedRow]
+    reasons: Sequence[ComparedRow]
+    hours: Sequence[HoursChart] = field(default=())
 
 
 def planned(lake: Lake) -> list[str]:
@@ -167,13 +167,13 @@ def side_by_side(a: PlanShown, b: PlanShown, names: tuple[str, str]) -> Sides:
     """Return two plans compared; `names` are what the charts call them."""
     return Sides(
         total=[
-            Row("messages", sum(a.by_campaign.values()), sum(b.by_campaign.values())),
-            Row("exploration messages", a.n_explore, b.n_explore),
-            Row("pairs of person and campaign", sum(a.outcomes.values()), sum(b.outcomes.values())),
+            ComparedRow("messages", sum(a.by_campaign.values()), sum(b.by_campaign.values())),
+            ComparedRow("exploration messages", a.n_explore, b.n_explore),
+            ComparedRow("pairs of person and campaign", sum(a.outcomes.values()), sum(b.outcomes.values())),
         ],
         money=[
-            Row("value", a.primal_micros, b.primal_micros),
-            Row("at most", a.bound_micros, b.bound_micros),
+            ComparedRow("value", a.primal_micros, b.primal_micros),
+            ComparedRow("at most", a.bound_micros, b.bound_micros),
         ],
         campaigns=paired(a.by_campaign, b.by_campaign),
         channels=paired(_by_channel(a), _by_channel(b)),
@@ -182,9 +182,9 @@ def side_by_side(a: PlanShown, b: PlanShown, names: tuple[str, str]) -> Sides:
     )
 
 
-def paired(a: Mapping[str, float], b: Mapping[str, float]) -> list[Row]:
+def paired(a: Mapping[str, float], b: Mapping[str, float]) -> list[ComparedRow]:
     """Return what two sides count by name, the largest first."""
-    rows = [Row(name, a.get(name, 0), b.get(name, 0)) for name in {*a, *b}]
+    rows = [ComparedRow(name, a.get(name, 0), b.get(name, 0)) for name in {*a, *b}]
     return sorted(rows, key=lambda row: (-max(row.a, row.b), row.name))
 
 
@@ -192,7 +192,7 @@ def _by_channel(plan: PlanShown) -> dict[str, float]:
     return {channel.channel: sum(hour.used for hour in channel.hours) for channel in plan.channels}
 
 
-def _hours(a: Sequence[ChannelHours], b: Sequence[ChannelHours], names: tuple[str, str]) -> list[Hours]:
+def _hours(a: Sequence[ChannelHours], b: Sequence[ChannelHours], names: tuple[str, str]) -> list[HoursChart]:
     ours, theirs = ({channel.channel: channel for channel in side} for side in (a, b))
     charts = []
     for name in sorted({*ours, *theirs}):
@@ -216,15 +216,15 @@ def pair_chart(
     used: Sequence[Sequence[float]],
     prices: Sequence[Sequence[float]],
     names: tuple[str, str],
-) -> Hours:
+) -> HoursChart:
     """Return two sides of a channel's hours as a chart, and their prices where there are any."""
     css = ("s1", "s2")
     both = [Series(names[k], used[k], css[k]) for k in (0, 1)]
     chart = columns(labels, both, f"{channel}: messages by hour (UTC)")
     if not any(map(any, prices)):
-        return Hours(channel, chart, "")
+        return HoursChart(channel, chart, "")
     both = [Series(names[k], prices[k], css[k]) for k in (0, 1)]
-    return Hours(channel, chart, lines(labels, both, f"{channel}: price of an hour (UTC)", height=130))
+    return HoursChart(channel, chart, lines(labels, both, f"{channel}: price of an hour (UTC)", height=130))
 
 
 def _padded(values: Sequence[float], n: int) -> list[float]:

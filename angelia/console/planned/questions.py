@@ -14,7 +14,7 @@ from typing import Any
 from angelia.asking.night import PlannedNight, open_night
 from angelia.asking.settings import Changed, Setting, change, settings_of
 from angelia.console.engine import Engine
-from angelia.console.planned.nights import Hours, Row, Sides, clock, pair_chart, paired
+from angelia.console.planned.nights import ComparedRow, HoursChart, Sides, clock, pair_chart, paired
 from angelia.contracts.certificate import limits_of
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
@@ -32,7 +32,7 @@ REPLAYED = (
 
 
 @dataclass(frozen=True)
-class Field:
+class FormField:
     """One field of the form."""
 
     name: str
@@ -54,7 +54,7 @@ class Group:
     """Fields that belong together: the night's, a channel's, a campaign's."""
 
     title: str
-    fields: tuple[Field, ...]
+    fields: tuple[FormField, ...]
 
     @property
     def is_open(self) -> bool:
@@ -121,13 +121,13 @@ def _wanted(
     wanted: dict[str, str] = {}
     problems: dict[str, str] = {}
     owner: dict[str, str] = {}
-    for one in known:
-        name = _field_name(one.name)
+    for limit in known:
+        name = _field_name(limit.name)
         text = " ".join(typed.get(name, "").split())
-        if not text or (text == one.value and not name.startswith(HOURS)):
+        if not text or (text == limit.value and not name.startswith(HOURS)):
             continue
         if not name.startswith(HOURS):
-            wanted[one.name] = text
+            wanted[limit.name] = text
             continue
         channel = name.removeprefix(HOURS)
         rest = _HOUR.sub("", text).replace(",", "").strip()
@@ -159,22 +159,22 @@ def _says(error: InvalidInput) -> str:
 def _groups(
     known: Iterable[Setting], running: Iterable[str], typed: Mapping[str, str], problems: Mapping[str, str]
 ) -> Iterable[Group]:
-    grouped: dict[str, list[Field]] = {}
+    grouped: dict[str, list[FormField]] = {}
     campaigns = set(running)
-    for one in known:
-        kind, _, rest = one.name.partition(".")
-        name = _field_name(one.name)
+    for limit in known:
+        kind, _, rest = limit.name.partition(".")
+        name = _field_name(limit.name)
         title = next((part for part in (rest, rest.partition(".")[0]) if part in campaigns), "")
         if not title:
             title = "Channels" if kind in ("capacity", "cost") else "Everybody"
         is_hours = name.startswith(HOURS)
-        value = "" if is_hours else one.value
-        meaning = "capacity of single UTC hours" if is_hours else one.meaning
-        takes = "such as 20=0, 21=500" if is_hours else one.takes
+        value = "" if is_hours else limit.value
+        meaning = "capacity of single UTC hours" if is_hours else limit.meaning
+        takes = "such as 20=0, 21=500" if is_hours else limit.takes
         if title == "Channels":
             meaning = f"{(rest.removesuffix('.HH'))}: {meaning}"
         grouped.setdefault(title, []).append(
-            Field(
+            FormField(
                 name,
                 meaning,
                 takes,
@@ -234,12 +234,12 @@ def sides_of(answer: Mapping[str, Any]) -> Sides:
             both[0], both[1] = both[0] + before, both[1] + after
     return Sides(
         total=[
-            Row("messages", a["messages"], b["messages"]),
-            Row("people with a message", people[0], people[1]),
-            Row("opens to expect", round(a["opens"]), round(b["opens"])),
+            ComparedRow("messages", a["messages"], b["messages"]),
+            ComparedRow("people with a message", people[0], people[1]),
+            ComparedRow("opens to expect", round(a["opens"]), round(b["opens"])),
         ],
         money=[
-            Row("value, with what is sent to learn from", a["value_micros"], b["value_micros"]),
+            ComparedRow("value, with what is sent to learn from", a["value_micros"], b["value_micros"]),
             *_bounds(answer["certificates"]),
         ],
         campaigns=paired(*of(answer["campaigns"], "messages")),
@@ -258,17 +258,21 @@ def moves_of(answer: Mapping[str, Any]) -> list[Moved]:
     return [one for one in moves if one.gained or one.lost or one.moved]
 
 
-def _bounds(certificates: Mapping[str, Any]) -> list[Row]:
+def _bounds(certificates: Mapping[str, Any]) -> list[ComparedRow]:
     """Return the value of what was chosen, and its bound.
 
     Both leave out what is sent to learn from.
     """
     both = certificates["plan"], certificates["what_if"]
     rows = (("value of what was chosen", "primal_micros"), ("that is at most", "bound_micros"))
-    return [Row(name, *(one[key] for one in both)) for name, key in rows if all(key in one for one in both)]
+    return [
+        ComparedRow(name, *(one[key] for one in both))
+        for name, key in rows
+        if all(key in one for one in both)
+    ]
 
 
-def _hours(certificates: Mapping[str, Any]) -> list[Hours]:
+def _hours(certificates: Mapping[str, Any]) -> list[HoursChart]:
     both = [
         {(limit.channel, limit.slot): limit for limit in limits_of(certificates[side]) if limit.is_hourly}
         for side in ("plan", "what_if")

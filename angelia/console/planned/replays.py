@@ -33,7 +33,7 @@ class Replay:
 
 
 @dataclass(frozen=True)
-class Night:
+class ReplayNight:
     """One night of a replay beside main's: two sides, and who gains or loses a message."""
 
     ds: str
@@ -46,8 +46,8 @@ class Night:
 def replays(lake: Lake) -> list[Replay]:
     """Return the branches with plans, newest nights first."""
     names = [name for name in lake.store.children("") if BRANCH.fullmatch(name)]
-    found = [Replay(name, tuple(_days(lake, name))) for name in names]
-    return sorted((one for one in found if one.days), key=lambda one: one.days[-1], reverse=True)[
+    kept = [Replay(name, tuple(_days(lake, name))) for name in names]
+    return sorted((one for one in kept if one.days), key=lambda replay: replay.days[-1], reverse=True)[
         :SHOWN_AT_MOST
     ]
 
@@ -64,7 +64,7 @@ def require(lake: Lake, branch: str) -> Replay | None:
     return Replay(branch, tuple(days)) if days else None
 
 
-def nights(engine: Engine, main: Lake, replay: Replay) -> list[Night]:
+def nights(engine: Engine, main: Lake, replay: Replay) -> list[ReplayNight]:
     """Return each night of a replay beside main's plan of it.
 
     Raises:
@@ -74,13 +74,13 @@ def nights(engine: Engine, main: Lake, replay: Replay) -> list[Night]:
     return [_night(engine, main, branch, ds) for ds in replay.days]
 
 
-def _night(engine: Engine, main: Lake, branch: Lake, ds: str) -> Night:
+def _night(engine: Engine, main: Lake, branch: Lake, ds: str) -> ReplayNight:
     ours, theirs = plan_of(engine, main, ds), plan_of(engine, branch, ds)
     plans = main.require("decisions", ds=ds), branch.require("decisions", ds=ds)
     key = ("changed", main.store.url, *(plan.citation() for plan in plans))
     stored = numbered.load(branch, COMPARED, ds)
     kept = stored[1] if stored and stored[1].get("replay") == plans[1].ref else {}
-    return Night(
+    return ReplayNight(
         ds,
         side_by_side(ours, theirs, ("main", "replay")),
         (ours.gap_pct, theirs.gap_pct),
@@ -101,10 +101,10 @@ def _changes(main: Lake, branch: Lake, ours: Commit, theirs: Commit) -> list[tup
     pairs: list[tuple[str, Any, Any]] = [("policy", before.policy, after.policy)]
     pairs += [(name, one, after.campaigns.get(name)) for name, one in before.campaigns.items()]
     changes = []
-    for name, one, other in pairs:
+    for name, campaign, other in pairs:
         if other is None:
             continue
-        a, b = one.model_dump(mode="json"), other.model_dump(mode="json")
+        a, b = campaign.model_dump(mode="json"), other.model_dump(mode="json")
         for field in CHANGEABLE["policy" if name == "policy" else "campaign"]:
             if a[field] != b[field]:
                 changes.append((name, field, json.dumps(a[field]), json.dumps(b[field])))

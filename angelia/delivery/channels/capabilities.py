@@ -21,9 +21,9 @@ _COLUMNS = ("provider", "address", "largest message", "collapse", "lifetime", "w
 
 def capabilities(provider: str) -> Capabilities:
     """Return what a provider's module says of itself."""
-    said = import_module(PROVIDERS[provider].__module__).CAPABILITIES
-    assert isinstance(said, Capabilities)
-    return said
+    declared = import_module(PROVIDERS[provider].__module__).CAPABILITIES
+    assert isinstance(declared, Capabilities)
+    return declared
 
 
 def table() -> str:

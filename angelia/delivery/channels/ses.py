@@ -95,9 +95,9 @@ class SesAdapter:
             name = document.get("MessageId")
             known = isinstance(name, str)
             return Verdict(ACCEPTED, None, str(name)) if known else Verdict(AMBIGUOUS, "answer_without_id")
-        said = answer.header(b"x-amzn-errortype") or str(document.get("__type") or "")
+        error_type = answer.header(b"x-amzn-errortype") or str(document.get("__type") or "")
         # The header may go on with an address, `Name:http://…`; the body's may begin with a namespace.
-        code = said.partition(":")[0].rpartition("#")[2]
+        code = error_type.partition(":")[0].rpartition("#")[2]
         kind = ERRORS.get(code, STATUSES.get(answer.status, REJECTED))
         return Verdict(kind, code or f"HTTP_{answer.status}")
 

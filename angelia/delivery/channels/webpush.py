@@ -36,7 +36,7 @@ from angelia.delivery.channels.base import (
 )
 from angelia.errors import InvalidInput
 from angelia.transport import push_encryption as sealed
-from angelia.transport.push_encryption import Receiver, decode, encode
+from angelia.transport.push_encryption import SubscriptionKeys, decode, encode
 from angelia.transport.safe_http import REFUSED_ADDRESS, SafeHttp, Url, parse_url
 from angelia.transport.wire import Answer, Request
 
@@ -95,11 +95,11 @@ class WebPushAdapter:
             raise MessageRejected("bad_address") from None
         return Request(endpoint.encode("ascii"), self._headers, body, tuple(extra), own_path=True)
 
-    def _subscription(self, address: str) -> tuple[str, Url, Receiver]:
+    def _subscription(self, address: str) -> tuple[str, Url, SubscriptionKeys]:
         try:
             given: Any = json.loads(address)
             endpoint, keys = given["endpoint"], given["keys"]
-            receiver = Receiver(decode(keys["p256dh"]), decode(keys["auth"]))
+            receiver = SubscriptionKeys(decode(keys["p256dh"]), decode(keys["auth"]))
             url = parse_url(endpoint)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise MessageRejected("bad_address") from None

@@ -46,7 +46,7 @@ def refused_rows(ledger: Ledger, family: Sequence[Part]) -> set[int]:
 
 def _known(ledger: Ledger, family: Sequence[Part], columns: Sequence[str]) -> list[pa.Table]:
     """Return the outcome tables of a part and its follow-ups, late truth taken into account."""
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     for part in family:
         standing, late = (
             [outcomes.read(data, columns) for data in ledger.read_outcomes(part.id, [folder])]
@@ -54,8 +54,8 @@ def _known(ledger: Ledger, family: Sequence[Part], columns: Sequence[str]) -> li
         )
         if standing and late:  # rare: only where a worker was taken for dead
             standing = [outcomes.resolved(pa.concat_tables(standing), pa.concat_tables(late))]
-        found += [*standing, *late]
-    return found
+        tables += [*standing, *late]
+    return tables
 
 
 def counts(ledger: Ledger, family: Sequence[Part]) -> Counter[str]:

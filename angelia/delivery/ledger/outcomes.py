@@ -157,8 +157,8 @@ def gone(tables: Iterable[pa.Table]) -> pa.Table:
     table = pa.concat_tables(given) if given else SCHEMA.empty_table()
     table = table.filter(pc.or_(says_gone(table["reason"]), pc.is_valid(table["gone_us"])))
     since = pc.coalesce(table["gone_us"], table["at_us"])
-    found = pa.table({"row": table["row"], "gone_us": since}).group_by("row", use_threads=False)
-    return found.aggregate([("gone_us", "max")]).rename_columns(["row", "gone_us"]).sort_by("row")
+    newest = pa.table({"row": table["row"], "gone_us": since}).group_by("row", use_threads=False)
+    return newest.aggregate([("gone_us", "max")]).rename_columns(["row", "gone_us"]).sort_by("row")
 
 
 def count(table: pa.Table) -> Counter[str]:

@@ -17,7 +17,7 @@ from angelia.contracts.sending import Micros
 from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.sending.holds import Hold
 from angelia.delivery.sending.sender import Sender
-from angelia.delivery.sending.windows import EXPIRED, QUIET, Span, spans
+from angelia.delivery.sending.windows import EXPIRED, QUIET, SendSpan, spans
 from angelia.transport.wire import Request
 
 # Waits for tokens last at least this long, so that requests leave together, not one a turn of the loop
@@ -61,7 +61,7 @@ class Clearance:
         self._work, self._sender, self._column, self._deadline = work, sender, column, deadline
         self._guards_version = -1
         self._blocked: list[str | None] = []
-        self._spans: list[Span] = []
+        self._spans: list[SendSpan] = []
         self._n_jumps = -1
         self._has_gates = bool(work.paces) or sender.receivers is not None
 

@@ -23,7 +23,7 @@ EXPIRED, QUIET, QUIET_HOURS = "expired", "quiet", "quiet_hours"
 _SPAN_COLUMNS = ("not_before", "not_after", "timezone", "quiet_start", "quiet_end", "guarantee")
 
 
-class Span(NamedTuple):
+class SendSpan(NamedTuple):
     """When a row may be sent: from `opens` until before `closes`, and why not after that.
 
     The reason is `expired` (the window is over), `quiet_hours` (they last as long as the window), or `quiet`
@@ -74,7 +74,7 @@ def quiet_now(timezone: str, start: int | None, end: int | None, now: Micros) ->
     return quiet_span(timezone, start, end, now // _QUARTER)
 
 
-def spans(column: Mapping[str, Sequence[Any]], now: Micros, early: Micros) -> list[Span]:
+def spans(column: Mapping[str, Sequence[Any]], now: Micros, early: Micros) -> list[SendSpan]:
     """Return each row's span: its window, cut by quiet hours.
 
     Transactional messages are exempt from quiet hours.
@@ -89,7 +89,7 @@ def spans(column: Mapping[str, Sequence[Any]], now: Micros, early: Micros) -> li
         *(column[name] for name in _SPAN_COLUMNS), strict=True
     ):
         if start is None or guarantee == AT_LEAST_ONCE:
-            made.append(Span(opens, closes, EXPIRED))
+            made.append(SendSpan(opens, closes, EXPIRED))
             continue
         if early < now:
             # The clock was set, and either of two times may be right: quiet by one of them is quiet.
@@ -97,9 +97,9 @@ def spans(column: Mapping[str, Sequence[Any]], now: Micros, early: Micros) -> li
             opens = ended if was_quiet else opens
         is_quiet, until = quiet_now(timezone, start, end, max(now, opens))
         if not is_quiet:
-            made.append(Span(opens, until, QUIET) if until < closes else Span(opens, closes, EXPIRED))
+            made.append(SendSpan(opens, until, QUIET) if until < closes else SendSpan(opens, closes, EXPIRED))
         elif until >= closes:
-            made.append(Span(opens, opens, QUIET_HOURS))
+            made.append(SendSpan(opens, opens, QUIET_HOURS))
         else:
-            made.append(Span(until, closes, EXPIRED))
+            made.append(SendSpan(until, closes, EXPIRED))
     return made

@@ -14,7 +14,7 @@ from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.families import Families
 from angelia.delivery.manifest.parts import Part
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.senders import Senders
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Commit, Lake
@@ -28,7 +28,7 @@ class PlannedHour(NamedTuple):
     parts: list[Part]
 
 
-class Choice:
+class PartChoice:
     """The parts of one run: of a plan's hours, or of the intake's sealed batches."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Choice:
         clock: Clock,
         ledger: Ledger,
         senders: Senders,
-        result: Result,
+        result: RunResult,
         batches: Sequence[Commit] | None = None,
     ) -> None:
         self._lake, self._options, self._clock = lake, options, clock

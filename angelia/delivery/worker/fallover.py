@@ -56,7 +56,7 @@ def fall_over(
     if not has_routes or lake.head(FALLOVER, **leaf) is not None:
         return 0
     rows = _unreachable(ledger, part, family)
-    reach = Reach.of(lake, manifest) if len(rows) else None
+    reach = OpenAddresses.of(lake, manifest) if len(rows) else None
     if reach is None:
         return 0
     moved = [table for table in _redirected(lake, part, rows, snapshot, reach, now) if table.num_rows]
@@ -105,7 +105,7 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int
 
 
 def _redirected(
-    lake: Lake, part: Part, rows: Sequence[int], snapshot: PlanSnapshot, reach: Reach, now: Micros
+    lake: Lake, part: Part, rows: Sequence[int], snapshot: PlanSnapshot, reach: OpenAddresses, now: Micros
 ) -> Iterator[pa.Table]:
     """Yield the rows as they go to their next channel.
 
@@ -139,7 +139,7 @@ def _redirected(
             yield moved.cast(arrow.schema(contract))
 
 
-class Reach:
+class OpenAddresses:
     """How people can be reached: as the plan knew it, less the addresses that are gone since."""
 
     def __init__(
@@ -153,7 +153,7 @@ class Reach:
         self._gone: dict[str, dict[str, list[tuple[str | None, datetime]]]] | None = None
 
     @classmethod
-    def of(cls, lake: Lake, manifest: Commit) -> Reach | None:
+    def of(cls, lake: Lake, manifest: Commit) -> OpenAddresses | None:
         """Return the reach that a manifest cites, or None if it cites none."""
         cited = {
             name: next((c for c in manifest.inputs if c.split("/")[0] == name), None)

@@ -35,7 +35,7 @@ class Options:
 
 
 @dataclass
-class Result:
+class RunResult:
     """What came of it. The rooms of a run count by its methods."""
 
     delivered: Counter[str] = field(default_factory=Counter)

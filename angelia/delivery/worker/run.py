@@ -27,8 +27,8 @@ from angelia.delivery.manifest.parts import Part
 from angelia.delivery.sending import events
 from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.worker import fallover
-from angelia.delivery.worker.choosing import Choice, PlannedHour
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.choosing import PartChoice, PlannedHour
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.part import PartRun
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.delivery.worker.settling import Settling
@@ -66,7 +66,7 @@ class Delivery:
         shared: Shared | None = None,
     ) -> None:
         parts.require_main(lake)
-        self.options, self.result = options, Result()
+        self.options, self.result = options, RunResult()
         self.clock: Clock = clock or (SimulatedClock(0) if options.simulated else WallClock())
         self.ledger = Ledger(lake.store, owner or Owner.this_process(), lease_now)
         self._lake, self._shared = lake, shared
@@ -78,11 +78,11 @@ class Delivery:
             )
         self.senders, self._guards, self._draining = shared.senders, shared.guards, shared.draining
         self._first_seen = FirstSeen(lake, self.ledger, self.clock.now)
-        self._choice = Choice(lake, options, self.clock, self.ledger, self.senders, self.result, batches)
+        self._choice = PartChoice(lake, options, self.clock, self.ledger, self.senders, self.result, batches)
         self._settling = Settling(lake, self.clock, self.ledger, self._choice, self.senders, self.result)
         self._paced_until: Micros = 0
 
-    async def run(self) -> Result:
+    async def run(self) -> RunResult:
         """Deliver; every row this process intended has its outcome when this returns.
 
         Raises:

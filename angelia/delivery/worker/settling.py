@@ -18,8 +18,8 @@ from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.sending import events
 from angelia.delivery.worker import fallover
-from angelia.delivery.worker.choosing import Choice
-from angelia.delivery.worker.options import Result
+from angelia.delivery.worker.choosing import PartChoice
+from angelia.delivery.worker.options import RunResult
 from angelia.delivery.worker.part import PartRun
 from angelia.delivery.worker.senders import Senders
 from angelia.lake import Commit, Lake
@@ -30,7 +30,13 @@ class Settling:
     """The end of each part of one run."""
 
     def __init__(
-        self, lake: Lake, clock: Clock, ledger: Ledger, choice: Choice, senders: Senders, result: Result
+        self,
+        lake: Lake,
+        clock: Clock,
+        ledger: Ledger,
+        choice: PartChoice,
+        senders: Senders,
+        result: RunResult,
     ) -> None:
         self._lake, self._clock, self._ledger = lake, clock, ledger
         self._choice, self._senders, self._result = choice, senders, result

@@ -41,7 +41,7 @@ class NightInputs:
 
 
 @dataclass(frozen=True)
-class Span:
+class CreditSpan:
     """The nights to credit, those around them, and the events between."""
 
     nights: tuple[NightScope, ...]
@@ -74,7 +74,7 @@ def find_span(
     *,
     lead_hours: int,
     conversion: str,
-) -> Span:
+) -> CreditSpan:
     """Return what the credit of some planned nights depends on."""
     nights = tuple(NightScope.of(ds, lead_hours, plan) for ds, plan in sorted(plans.items()))
     longest = {night.ds: _longest(connection, lake, night.ds, conversion) for night in nights}
@@ -101,11 +101,11 @@ def find_span(
         if nights[0].plan_start.date() <= date.fromisoformat(leaf["ds"]) <= last_arrival
         and (commit := lake.head("user_events", **leaf)) is not None
     }
-    return Span(nights, around, arrived, longest)
+    return CreditSpan(nights, around, arrived, longest)
 
 
 def credit(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, span: Span, conversion: str
+    connection: duckdb.DuckDBPyConnection, lake: Lake, span: CreditSpan, conversion: str
 ) -> tuple[dict[str, tuple[int, int]], list[str]]:
     """Make the attribution tables; return each night's numbers of touches, and warnings.
 

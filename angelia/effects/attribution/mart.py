@@ -15,7 +15,7 @@ import duckdb
 
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest.served import served
-from angelia.effects.attribution.crediting import Span, credit, find_span, windows
+from angelia.effects.attribution.crediting import CreditSpan, credit, find_span, windows
 from angelia.effects.sources import LATE_DAYS, NightScope, view
 from angelia.effects.tables import make_table, require_checks
 from angelia.errors import AngeliaError, NotFound, unquoted
@@ -34,7 +34,7 @@ TABLES = (
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeMart:
     """A night's mart, whether it is new, and how complete it is."""
 
     ds: str
@@ -50,7 +50,7 @@ def refresh(
     *,
     lead_hours: int,
     conversion: str,
-) -> list[Made]:
+) -> list[MadeMart]:
     """Make the marts of the planned nights of `days` that are not up to date.
 
     Raises:
@@ -66,7 +66,7 @@ def refresh(
         )
     connection.execute("SET TimeZone = 'UTC'")
     ordered = sorted(plans)
-    made: list[Made] = []
+    made: list[MadeMart] = []
     try:
         for first in range(0, len(ordered), _AT_ONCE):
             chosen = {ds: plans[ds] for ds in ordered[first : first + _AT_ONCE]}
@@ -87,14 +87,14 @@ def _refresh(
     plans: dict[str, Commit],
     lead_hours: int,
     conversion: str,
-) -> Iterator[Made]:
+) -> Iterator[MadeMart]:
     span = find_span(connection, lake, plans, lead_hours=lead_hours, conversion=conversion)
     inputs = {night.ds: _inputs(lake, span, night, plans[night.ds]) for night in span.nights}
     stale = []
     for night in span.nights:
         head = lake.head("effects_mart", ds=night.ds)
         if head is not None and _is_current(head, inputs[night.ds], conversion):
-            yield Made(night.ds, head, is_new=False)
+            yield MadeMart(night.ds, head, is_new=False)
         else:
             stale.append(night)
     if not stale:
@@ -130,10 +130,10 @@ def _refresh(
                 meta={"complete": complete, "warnings": own},
                 rejects={"sent without a decision": n_foreign} if n_foreign else {},
             )
-        yield Made(night.ds, commit, is_new=True, warnings=tuple(own))
+        yield MadeMart(night.ds, commit, is_new=True, warnings=tuple(own))
 
 
-def _inputs(lake: Lake, span: Span, night: NightScope, plan: Commit) -> list[Commit]:
+def _inputs(lake: Lake, span: CreditSpan, night: NightScope, plan: Commit) -> list[Commit]:
     features = served(lake, "user_features", night.ds)
     return [plan, *([features] if features else []), *span.inputs_of(night)]
 
@@ -165,7 +165,7 @@ def _make(
 
 def _complete(
     connection: duckdb.DuckDBPyConnection,
-    span: Span,
+    span: CreditSpan,
     night: NightScope,
     values: dict[str, Any],
     observed: datetime,

@@ -32,7 +32,7 @@ _FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet would run
 
 
 @dataclass(frozen=True)
-class Figures:
+class MartFigures:
     """Sums of the marts by some dimensions, and how complete the nights are."""
 
     table: pa.Table
@@ -42,7 +42,7 @@ class Figures:
 
 def read_mart(
     connection: duckdb.DuckDBPyConnection, lake: Lake, days: Sequence[str], by: Sequence[str] = ("night",)
-) -> Figures:
+) -> MartFigures:
     """Return every figure of the span by these dimensions, in their order.
 
     Raises:
@@ -64,6 +64,7 @@ def read_mart(
     connection.execute("SET TimeZone = 'UTC'")
     view(connection, lake, "effects_mart", list(commits.values()))
     names = ", ".join(map(identifier, by))
+    # DuckDB sums whole numbers to HUGEINT, which Arrow hands on as decimals.
     sums = ", ".join(
         f"CAST(sum({identifier(name)}) AS {'DOUBLE' if name.endswith('_value') else 'BIGINT'}) "
         f"AS {identifier(name)}"
@@ -71,7 +72,7 @@ def read_mart(
     )
     grouped = f"GROUP BY {names} ORDER BY {names}" if by else ""
     sql = f"SELECT {names + ', ' if by else ''}{sums} FROM effects_mart {grouped}"  # noqa: S608 - contract names
-    return Figures(
+    return MartFigures(
         connection.sql(sql).to_arrow_table(),
         {day: commit.meta.get("complete", {}) for day, commit in commits.items()},
         tuple(day for day in days if day not in commits),

@@ -18,14 +18,14 @@ _COLUMNS = [
 ]
 
 
-def credited(found: Findings) -> str:
+def credited(findings: Findings) -> str:
     """Return the section; without a mart it says how to make it."""
     lead = (
         "Each opening of the app and each conversion goes to the message that touched the person last, if "
         "its window was open, and is counted once over all campaigns and channels. Credit is no cause: what "
         "messages caused stands under lift."
     )
-    mart, ds = found.sources.one("effects_mart"), found.sources.night.ds
+    mart, ds = findings.sources.only("effects_mart"), findings.sources.night.ds
     if mart is None:
         says = f"Not made yet: angelia effects mart --from {ds} --to {ds}"
         return section("credit", "What messages are credited with", lead, empty(says))
@@ -44,6 +44,6 @@ def credited(found: Findings) -> str:
         "What messages are credited with",
         lead,
         empty(f"How complete: {completeness_line(complete)}."),
-        table(_COLUMNS, found.tables["credited"].rows, "Credit by campaign"),
+        table(_COLUMNS, findings.tables["credited"].rows, "Credit by campaign"),
         *([details("Messages that take no credit", empty("; ".join(left) + "."))] if left else []),
     )

@@ -13,7 +13,7 @@ import duckdb
 
 from angelia.drawing import charts
 from angelia.drawing.page import Html, empty, figure, listed, page, section, table
-from angelia.effects.attribution.reading import Figures, read_mart
+from angelia.effects.attribution.reading import MartFigures, read_mart
 from angelia.effects.attribution.words import completeness_line
 from angelia.lake import Lake
 
@@ -47,7 +47,7 @@ _REACHED = (
 
 def draw_series(
     connection: duckdb.DuckDBPyConnection, lake: Lake, days: Sequence[str]
-) -> tuple[str, Figures]:
+) -> tuple[str, MartFigures]:
     """Return the page of a span of nights, and its sums by night.
 
     Raises:
@@ -74,7 +74,7 @@ def draw_series(
             "Night by night",
             "Sums of the marts. Credit is no cause: what messages caused stands under lift.",
             *plots,
-            table(_NIGHTS, rows, "Figures by night"),
+            table(_NIGHTS, rows, "MartFigures by night"),
             *_growing(nights),
         ),
         section(
@@ -98,12 +98,12 @@ def with_shares(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **shares}
 
 
-def _sent(reached: Figures) -> list[dict[str, Any]]:
+def _sent(reached: MartFigures) -> list[dict[str, Any]]:
     rows = [row for row in reached.table.to_pylist() if row["n_sent"]]
     return sorted(rows, key=lambda row: (row["channel"] or "", -row["n_sent"], row["device_vendor"] or ""))
 
 
-def _growing(nights: Figures) -> list[str]:
+def _growing(nights: MartFigures) -> list[str]:
     """Return what is not settled yet: nights that still grow, and those without a mart."""
     says = [
         f"{night}: {completeness_line(complete)}"

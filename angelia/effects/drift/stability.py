@@ -92,8 +92,8 @@ def binned(before: pa.ChunkedArray, after: pa.ChunkedArray) -> tuple[Counts, Cou
 
 
 def _by_value(before: pa.ChunkedArray, after: pa.ChunkedArray) -> tuple[Counts, Counts]:
-    found = pc.value_counts(before.drop_null())
-    counts, values = found.field("counts").to_numpy(), found.field("values").to_pylist()
+    counted = pc.value_counts(before.drop_null())
+    counts, values = counted.field("counts").to_numpy(), counted.field("values").to_pylist()
     frequent = [values[i] for i in sorted(range(len(values)), key=lambda i: (-counts[i], values[i]))[:TOP]]
 
     def count(column: pa.ChunkedArray) -> Counts:

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection, Engine
 from angelia.delivery.ledger.ledger import Owner
 from angelia.errors import Conflict
 from angelia.intake.database import answering, writing
-from angelia.intake.dispatching.steps import Step, apply, note_steps
+from angelia.intake.dispatching.steps import OutcomeStep, apply, note_steps
 from angelia.intake.store import Row, change, slices
 from angelia.intake.tables import PRIORITIES, batches, messages, sends
 
@@ -34,7 +34,7 @@ class Lost(Conflict):
 
 
 @dataclass(frozen=True)
-class Batch:
+class IntakeBatch:
     """Messages that one dispatcher holds."""
 
     id: str
@@ -48,7 +48,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Send:
+class IntakeSend:
     """A message that is about to be handed to the worker, under the id it has there."""
 
     message_id: str
@@ -59,7 +59,7 @@ class Send:
     at_us: int
 
 
-_SEND = tuple(each.name for each in fields(Send))  # `asdict` copies deeply, at ten times the cost
+_SEND = tuple(each.name for each in fields(IntakeSend))  # `asdict` copies deeply, at ten times the cost
 
 
 class Batches:
@@ -70,7 +70,7 @@ class Batches:
 
     def claim(
         self, now_us: int, limit: int, ds: str, send_hour: str, priorities: Sequence[int] = EVERY
-    ) -> tuple[Batch | None, int]:
+    ) -> tuple[IntakeBatch | None, int]:
         """Return a new batch of due messages, and how many had expired on the way.
 
         High goes before medium before low, but a fifth of a batch is medium's and a tenth low's, if they have
@@ -89,11 +89,14 @@ class Batches:
             change(connection, expired, status="expired", status_us=now_us, is_open=0)
             note_steps(
                 connection,
-                [Step(row["client"], row["id"], "expired", now_us, None, "expired") for row in expired],
+                [
+                    OutcomeStep(row["client"], row["id"], "expired", now_us, None, "expired")
+                    for row in expired
+                ],
             )
             if not live:
                 return None, len(expired)
-            batch = Batch(
+            batch = IntakeBatch(
                 secrets.token_hex(16),
                 secrets.token_hex(16),
                 False,
@@ -115,7 +118,7 @@ class Batches:
             )
         return batch, len(expired)
 
-    def take_over(self, now_us: int, limit: int = 16) -> Batch | None:
+    def take_over(self, now_us: int, limit: int = 16) -> IntakeBatch | None:
         """Return an open batch whose lease is over or whose holder is provably dead, now ours."""
         c = batches.c
         with answering(self._engine), self._engine.connect() as connection:
@@ -137,7 +140,7 @@ class Batches:
                     return _batch(row | {"holder": holder, "tries": row["tries"] + 1})
         return None
 
-    def renew(self, held: Iterable[Batch], now_us: int) -> None:
+    def renew(self, held: Iterable[IntakeBatch], now_us: int) -> None:
         """Move the end of the leases of these batches, as far as they are still ours."""
         c = batches.c
         with answering(self._engine), writing(self._engine) as connection:
@@ -145,7 +148,7 @@ class Batches:
                 mine = sa.update(batches).where(c.id == batch.id, c.holder == batch.holder)
                 connection.execute(mine.values(lease_us=now_us + self._lease_us))
 
-    def rows(self, batch: Batch) -> list[Row]:
+    def rows(self, batch: IntakeBatch) -> list[Row]:
         """Return the batch's messages that are still to be decided or followed, in their order."""
         if batch.claimed:
             return list(batch.claimed)
@@ -165,7 +168,7 @@ class Batches:
                         known[client, row["id"]] = dict(row)
         return [known[member] for member in batch.members if member in known]
 
-    def reserve(self, batch: Batch, wanted: Sequence[Send]) -> None:
+    def reserve(self, batch: IntakeBatch, wanted: Sequence[IntakeSend]) -> None:
         """Write the sends of a batch, so that other dispatchers' caps count them."""
         with self._holding(batch) as connection:
             # Of a batch just claimed nothing is there yet.
@@ -175,12 +178,12 @@ class Batches:
             if fresh:
                 connection.execute(sa.insert(sends), fresh)
 
-    def sent_to(self, users: Sequence[str], since_us: int) -> list[tuple[Send, bool]]:
+    def sent_to(self, users: Sequence[str], since_us: int) -> list[tuple[IntakeSend, bool]]:
         """Return what people were sent since an instant, and whether that is settled.
 
         What is reserved in a batch that is not sealed yet may still be refused.
         """
-        pairs: list[tuple[Send, bool]] = []
+        pairs: list[tuple[IntakeSend, bool]] = []
         of_message = sa.and_(messages.c.client == sends.c.client, messages.c.id == sends.c.id)
         with answering(self._engine), self._engine.connect() as connection:
             for part in slices(users):
@@ -189,22 +192,24 @@ class Batches:
                 for row in connection.execute(query).mappings():
                     fields = dict(row)
                     is_settled = fields.pop("status") not in ("accepted", "claimed")
-                    pairs.append((Send(**fields), is_settled))
+                    pairs.append((IntakeSend(**fields), is_settled))
         return pairs
 
-    def find(self, message_ids: Sequence[str]) -> dict[str, Send]:
+    def find(self, message_ids: Sequence[str]) -> dict[str, IntakeSend]:
         """Return the sends of these messages, by the ids they have in the lake."""
-        found: dict[str, Send] = {}
+        by_message: dict[str, IntakeSend] = {}
         with answering(self._engine), self._engine.connect() as connection:
             for part in slices(message_ids):
                 query = sa.select(sends).where(sends.c.message_id.in_(part))
-                found |= {row["message_id"]: Send(**row) for row in connection.execute(query).mappings()}
-        return found
+                by_message |= {
+                    row["message_id"]: IntakeSend(**row) for row in connection.execute(query).mappings()
+                }
+        return by_message
 
     def seal(
         self,
-        batch: Batch,
-        noted: Sequence[Step],
+        batch: IntakeBatch,
+        noted: Sequence[OutcomeStep],
         postponed: Sequence[tuple[Row, int, str]],
         unreserved: Sequence[str],
         now_us: int,
@@ -222,7 +227,9 @@ class Batches:
             _unreserve(connection, unreserved)
             connection.execute(sa.update(batches).where(batches.c.id == batch.id).values(is_sealed=1))
 
-    def note(self, batch: Batch, noted: Sequence[Step], unreserved: Sequence[str], *, is_over: bool) -> None:
+    def note(
+        self, batch: IntakeBatch, noted: Sequence[OutcomeStep], unreserved: Sequence[str], *, is_over: bool
+    ) -> None:
         """Write what became of a batch's messages; `is_over` closes it for good."""
         with self._holding(batch) as connection:
             apply(connection, noted)
@@ -230,14 +237,14 @@ class Batches:
             if is_over:
                 connection.execute(sa.update(batches).where(batches.c.id == batch.id).values(is_open=0))
 
-    def rest(self, batch: Batch, until_us: int) -> None:
+    def rest(self, batch: IntakeBatch, until_us: int) -> None:
         """Give a batch that is not over back, for any dispatcher to go on with from an instant on."""
         c = batches.c
         mine = sa.update(batches).where(c.id == batch.id, c.holder == batch.holder)
         with answering(self._engine), writing(self._engine) as connection:
             connection.execute(mine.values(owner="", lease_us=until_us))
 
-    def note_receipts(self, noted: Sequence[Step]) -> int:
+    def note_receipts(self, noted: Sequence[OutcomeStep]) -> int:
         """Write what came back from providers and phones; return how much of it is new."""
         with answering(self._engine), writing(self._engine) as connection:
             return apply(connection, noted)
@@ -261,7 +268,7 @@ class Batches:
         return [dict(row) for row in connection.execute(query).mappings()]
 
     @contextmanager
-    def _holding(self, batch: Batch) -> Iterator[Connection]:
+    def _holding(self, batch: IntakeBatch) -> Iterator[Connection]:
         """Yield a transaction in which the batch is ours, and renew its lease. Raises: Lost."""
         c = batches.c
         mine = sa.update(batches).where(c.id == batch.id, c.holder == batch.holder)
@@ -271,7 +278,7 @@ class Batches:
                 raise Lost("another dispatcher took the batch over", fix="nothing: it goes on with it")
             yield connection
 
-    def _row(self, batch: Batch, now_us: int) -> Row:
+    def _row(self, batch: IntakeBatch, now_us: int) -> Row:
         return {
             "id": batch.id,
             "holder": batch.holder,
@@ -321,16 +328,16 @@ def share_out(waiting: Sequence[int], limit: int) -> list[int]:
     return shares
 
 
-def _fields(send: Send) -> Row:
+def _fields(send: IntakeSend) -> Row:
     return {name: getattr(send, name) for name in _SEND}
 
 
-def _batch(row: Row) -> Batch:
+def _batch(row: Row) -> IntakeBatch:
     members = tuple(
         (client, message)
         for client, _, message in (line.partition("/") for line in row["members"].split("\n"))
     )
-    return Batch(
+    return IntakeBatch(
         row["id"], row["holder"], bool(row["is_sealed"]), row["tries"], row["ds"], row["send_hour"], members
     )
 
@@ -355,7 +362,7 @@ def _put_back(connection: Connection, postponed: Sequence[tuple[Row, int, str]],
         change(connection, rows, status="accepted", status_us=now_us, is_open=1, due_us=due_us, claimed_by="")
     note_steps(
         connection,
-        [Step(row["client"], row["id"], POSTPONED, now_us, None, why) for row, _, why in postponed],
+        [OutcomeStep(row["client"], row["id"], POSTPONED, now_us, None, why) for row, _, why in postponed],
     )
 
 

@@ -20,7 +20,7 @@ from angelia.catalog.snapshot import Catalog
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.manifest.batches import is_of_batch
-from angelia.intake.dispatching.batches import Send
+from angelia.intake.dispatching.batches import IntakeSend
 from angelia.intake.dispatching.deciding import HOUR_US, Chosen, Verdicts
 from angelia.intake.dispatching.people import Person
 from angelia.lake import Commit, Lake
@@ -32,7 +32,7 @@ _KEPT_ROWS = 4_000_000
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedMessage:
     """A message that uses a person's room."""
 
     user_id: str
@@ -52,13 +52,13 @@ class NightlySends:
         self._manifests: list[Commit] = []
         self._tables: dict[str, pa.Table] = {}
 
-    def of(self, people: Mapping[str, Person], since: Micros, now: Micros) -> list[Counted]:
+    def of(self, people: Mapping[str, Person], since: Micros, now: Micros) -> list[CountedMessage]:
         """Return what counts for these people since an instant, each message once."""
         self._look(since, now)
         users = pa.array(sorted(people), pa.string())
         by_ordinal = {int(person["ordinal"]): user for user, person in people.items()}
         ordinals = pa.array(sorted(by_ordinal), pa.uint32())
-        counted: dict[str, Counted] = {}
+        counted: dict[str, CountedMessage] = {}
         settled: set[str] = set()
         for table in self._read(
             self._ledgers, ("user_id", "campaign_id", "message_id", "outcome", "sent_ts")
@@ -67,20 +67,22 @@ class NightlySends:
                 settled.add(row["message_id"])
                 if row["outcome"] in (ACCEPTED, AMBIGUOUS) and row["sent_ts"] is not None:
                     at = _micros(row["sent_ts"])
-                    counted[row["message_id"]] = Counted(
+                    counted[row["message_id"]] = CountedMessage(
                         row["user_id"], row["campaign_id"], row["message_id"], at
                     )
         for table in self._read(self._pushes, ("ordinal", "campaign_id", "message_id", "kind", "at_ts")):
             for row in table.filter(pc.is_in(table["ordinal"], ordinals)).to_pylist():
                 if row["kind"] == "sent" and row["message_id"] not in settled:
                     user, at = by_ordinal[row["ordinal"]], _micros(row["at_ts"])
-                    counted[row["message_id"]] = Counted(user, row["campaign_id"], row["message_id"], at)
+                    counted[row["message_id"]] = CountedMessage(
+                        user, row["campaign_id"], row["message_id"], at
+                    )
         # What is planned and not accounted for yet uses room at the hour it is planned for.
         for table in self._read(self._manifests, ("user_id", "campaign_id", "message_id", "send_ts")):
             for row in table.filter(pc.is_in(table["user_id"], users)).to_pylist():
                 if row["message_id"] not in settled and row["message_id"] not in counted:
                     at = _micros(row["send_ts"])
-                    counted[row["message_id"]] = Counted(
+                    counted[row["message_id"]] = CountedMessage(
                         row["user_id"], row["campaign_id"], row["message_id"], at
                     )
         return [each for each in counted.values() if each.at > since]
@@ -127,8 +129,8 @@ def days_counted(catalog: Catalog) -> int:
 def cap(
     catalog: Catalog,
     verdicts: Verdicts,
-    nightly: Sequence[Counted],
-    own: Sequence[tuple[Send, bool]],
+    nightly: Sequence[CountedMessage],
+    own: Sequence[tuple[IntakeSend, bool]],
     now: Micros,
     drawn: Callable[[], float] = random.random,
 ) -> Verdicts:
@@ -140,18 +142,20 @@ def cap(
         drawn: in [0, 1): spreads those that ask again.
     """
     mine = {chosen.row["message_id"] for chosen in verdicts.chosen}
-    past: dict[str, list[Counted]] = {}
+    past: dict[str, list[CountedMessage]] = {}
     for each in nightly:
         past.setdefault(each.user_id, []).append(each)
     for send, is_settled in own:
+        # A batch that is taken up again finds its own sends: counted, they would close it to itself.
         if send.message_id not in mine:
-            counts = Counted(send.user_id, send.campaign_id, send.message_id, send.at_us, is_settled)
+            counts = CountedMessage(send.user_id, send.campaign_id, send.message_id, send.at_us, is_settled)
             past.setdefault(send.user_id, []).append(counts)
     kept = Verdicts([], list(verdicts.refused), list(verdicts.postponed))
     for chosen in verdicts.chosen:
         of_person = past.setdefault(chosen.row["user_id"], [])
         if chosen.is_marketing:
             reason, until = _closed(catalog, chosen, of_person, now)
+            # Two dispatchers see each other's claims; after waits of random length one of them comes first.
             if reason == CONTENDED:
                 until = now + int((1 + 4 * drawn()) * 1e6)
             if reason is not None:
@@ -161,13 +165,13 @@ def cap(
                     kept.refused.append((chosen.message, reason))
                 continue
         row = chosen.row
-        of_person.append(Counted(row["user_id"], row["campaign_id"], row["message_id"], now))
+        of_person.append(CountedMessage(row["user_id"], row["campaign_id"], row["message_id"], now))
         kept.chosen.append(chosen)
     return kept
 
 
 def _closed(
-    catalog: Catalog, chosen: Chosen, of_person: Sequence[Counted], now: Micros
+    catalog: Catalog, chosen: Chosen, of_person: Sequence[CountedMessage], now: Micros
 ) -> tuple[str | None, Micros | None]:
     """Return why there is no room now, and when there is again if that is known."""
     campaign, policy = catalog.campaigns[chosen.row["campaign_id"]], catalog.policy

@@ -84,6 +84,7 @@ def decide(
         assert campaign is not None
         assert person is not None
         deadline = deadline_of(row, campaign)
+        # What may never be sent is refused above, so only what can still be sent waits for an hour.
         closed = _closed_until(catalog, campaign, person, now)
         if closed is not None:
             until, why = closed

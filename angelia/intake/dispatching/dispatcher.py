@@ -29,13 +29,13 @@ from angelia.delivery.worker.run import Delivery, Shared
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.errors import AngeliaError, Corrupt
 from angelia.intake.codes import TOO_MANY_TO_ADDRESS, Codes
-from angelia.intake.dispatching.batches import EVERY, Batch, Batches, Lost, Send
+from angelia.intake.dispatching.batches import EVERY, Batches, IntakeBatch, IntakeSend, Lost
 from angelia.intake.dispatching.caps import DAY_US, NightlySends, cap, days_counted
 from angelia.intake.dispatching.deciding import OCCURRENCE, Verdicts, decide, is_code, occurrence_of
 from angelia.intake.dispatching.handing import hand_over
-from angelia.intake.dispatching.people import People, Sources
-from angelia.intake.dispatching.steps import Step, counted
-from angelia.intake.dispatching.terms import Report, Terms
+from angelia.intake.dispatching.people import BatchSources, NightPeople
+from angelia.intake.dispatching.steps import OutcomeStep, counted
+from angelia.intake.dispatching.terms import DispatchTerms, Report
 from angelia.intake.dispatching.tracking import Receipts, progress_of
 from angelia.intake.store import Row
 from angelia.lake import Commit, Lake
@@ -55,8 +55,8 @@ _POLL_S, _GATHER_S, _TROUBLE_S = 0.05, 0.5, 2.0
 class _Standing:
     """What batches are made from and sent with, until the sources change."""
 
-    sources: Sources
-    people: People
+    sources: BatchSources
+    people: NightPeople
     shared: Shared
     since_s: float = field(default_factory=time.monotonic)
 
@@ -72,7 +72,7 @@ class Dispatcher:
         self,
         lake: Lake,
         batches: Batches,
-        terms: Terms,
+        terms: DispatchTerms,
         codes: Codes,
         *,
         clock: Clock | None = None,
@@ -88,7 +88,7 @@ class Dispatcher:
         self._ledger = Ledger(lake.store, self._owner, lease_now)
         self._nightly = NightlySends(lake)
         self._receipts = Receipts(lake, batches.find)
-        self._held: dict[str, Batch] = {}
+        self._held: dict[str, IntakeBatch] = {}
         self._standing: _Standing | None = None
         self._looked_at = 0.0
         self._changing = asyncio.Lock()
@@ -143,7 +143,7 @@ class Dispatcher:
             # Others' messages gather meanwhile: a batch a moment would cost more than it carries.
             await self._pause(_POLL_S if priorities == HIGH else _GATHER_S)
 
-    def _take(self, priorities: Sequence[int]) -> tuple[Batch | None, bool]:
+    def _take(self, priorities: Sequence[int]) -> tuple[IntakeBatch | None, bool]:
         now = self._clock.now()
         if priorities == EVERY and (batch := self._batches.take_over(now)) is not None:
             self._held[batch.id] = batch
@@ -164,7 +164,7 @@ class Dispatcher:
         ds = (moment - timedelta(hours=self._terms.lead_hours)).date().isoformat()
         return ds, moment.strftime("%Y-%m-%dT%H")
 
-    async def _guarded(self, batch: Batch) -> None:
+    async def _guarded(self, batch: IntakeBatch) -> None:
         """Work on a batch; whatever goes wrong with it is told, and it comes again."""
         rest_s = min(60.0, 2.0 * (1 + batch.tries))
         try:
@@ -172,8 +172,8 @@ class Dispatcher:
         except Lost:
             is_over = True  # its new holder counts it
         except (AngeliaError, OSError) as error:
-            told = error if isinstance(error, AngeliaError) else AngeliaError(f"{type(error).__name__}")
-            self.report.trouble(told)
+            trouble = error if isinstance(error, AngeliaError) else AngeliaError(f"{type(error).__name__}")
+            self.report.trouble(trouble)
             is_over = False
         finally:
             self._held.pop(batch.id, None)
@@ -184,7 +184,7 @@ class Dispatcher:
             with contextlib.suppress(AngeliaError):
                 await asyncio.to_thread(self._batches.rest, batch, until)
 
-    async def _work(self, batch: Batch) -> bool:
+    async def _work(self, batch: IntakeBatch) -> bool:
         """Decide, hand over, send, and note; return whether nothing of the batch is left to do."""
         standing = await self._stand()
         commit = await asyncio.to_thread(self._sealed, batch, standing)
@@ -214,7 +214,7 @@ class Dispatcher:
 
     # ---- a batch, in a thread
 
-    def _sealed(self, batch: Batch, standing: _Standing) -> Commit | None:
+    def _sealed(self, batch: IntakeBatch, standing: _Standing) -> Commit | None:
         """Return the batch's sealed commit, decided now if need be; None if nothing is sent."""
         commit = sealed_batch(self._lake, batch.ds, batch.send_hour, batch.id)
         if not batch.is_sealed:
@@ -232,12 +232,17 @@ class Dispatcher:
         return commit
 
     def _write_down(
-        self, batch: Batch, rows: Sequence[Row], commit: Commit | None, verdicts: Verdicts | None, now: Micros
+        self,
+        batch: IntakeBatch,
+        rows: Sequence[Row],
+        commit: Commit | None,
+        verdicts: Verdicts | None,
+        now: Micros,
     ) -> None:
         """Note what is queued, refused or comes back later; the last two use no room."""
         channels = self._channels(commit)
         noted = [
-            Step(row["client"], row["id"], "queued", now, "queued", channel=channels[row["id"]])
+            OutcomeStep(row["client"], row["id"], "queued", now, "queued", channel=channels[row["id"]])
             for row in rows
             if row["id"] in channels
         ]
@@ -246,7 +251,7 @@ class Dispatcher:
             postponed = [(row, now, "taken_over") for row in left_out]
         else:
             noted += [
-                Step(row["client"], row["id"], "refused", now, "refused", reason)
+                OutcomeStep(row["client"], row["id"], "refused", now, "refused", reason)
                 for row, reason in verdicts.refused
             ]
             left_out = [row for row, _ in verdicts.refused] + [row for row, _, _ in verdicts.postponed]
@@ -264,14 +269,14 @@ class Dispatcher:
         messages = (occurrence.removeprefix(OCCURRENCE) for occurrence in table["occurrence"].to_pylist())
         return dict(zip(messages, table["channel"].to_pylist(), strict=True))
 
-    def _decided(self, batch: Batch, standing: _Standing, rows: Sequence[Row], now: Micros) -> Verdicts:
+    def _decided(self, batch: IntakeBatch, standing: _Standing, rows: Sequence[Row], now: Micros) -> Verdicts:
         """Return the verdicts on a batch; room is reserved before caps are asked."""
         people = standing.people
         persons = people.of([row["user_id"] for row in rows])
         verdicts = decide(people.contents, persons, people.addresses(persons), rows, now)
         self._limit_codes(verdicts, now)
         sends = [
-            Send(
+            IntakeSend(
                 chosen.row["message_id"],
                 chosen.message["client"],
                 chosen.message["id"],
@@ -310,7 +315,7 @@ class Dispatcher:
         ]
         verdicts.chosen = [chosen for chosen in verdicts.chosen if chosen.message["id"] not in refused]
 
-    def _note(self, batch: Batch, commit: Commit) -> bool:
+    def _note(self, batch: IntakeBatch, commit: Commit) -> bool:
         clients = {message: client for client, message in batch.members}
         state = progress_of(self._lake, self._ledger, commit, clients, self._clock.now())
         self._batches.note(batch, state.steps, state.unsent, is_over=state.is_over)
@@ -325,13 +330,13 @@ class Dispatcher:
             old = self._standing
             if old is not None and time.monotonic() - self._looked_at < SOURCES_S:
                 return old
-            sources = await asyncio.to_thread(Sources.newest, self._lake)
+            sources = await asyncio.to_thread(BatchSources.newest, self._lake)
             self._looked_at = time.monotonic()
             # A halted channel is opened anew now and then: its credentials may be right by now.
             is_well = old is not None and (not old.shared.senders.halted() or old.is_young())
             if old is not None and sources == old.sources and is_well:
                 return old
-            people = await asyncio.to_thread(People, self._lake, sources)
+            people = await asyncio.to_thread(NightPeople, self._lake, sources)
             options = Options(
                 sources.night,
                 slots=self._terms.slots,

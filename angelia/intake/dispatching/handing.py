@@ -14,14 +14,14 @@ import pyarrow as pa
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest.batches import seal_batch
 from angelia.delivery.manifest.parts import INTAKE
-from angelia.intake.dispatching.batches import Batch
+from angelia.intake.dispatching.batches import IntakeBatch
 from angelia.intake.dispatching.deciding import Verdicts
-from angelia.intake.dispatching.people import Sources
+from angelia.intake.dispatching.people import BatchSources
 from angelia.lake import Commit, Lake
 from angelia.lake.failpoint import failpoint
 
 
-def hand_over(lake: Lake, sources: Sources, batch: Batch, verdicts: Verdicts) -> Commit:
+def hand_over(lake: Lake, sources: BatchSources, batch: IntakeBatch, verdicts: Verdicts) -> Commit:
     """Return the commit that is sent of a batch: this one, or one that was sealed before."""
     by_file: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for chosen in verdicts.chosen:

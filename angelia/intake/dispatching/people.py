@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from angelia.catalog.documents import Template
 from angelia.catalog.snapshot import Catalog, read_snapshot
-from angelia.delivery.worker.fallover import Reach
+from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.templates.rendering import user_columns
@@ -31,7 +31,7 @@ Person = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Sources:
+class BatchSources:
     """The commits that batches are made from, newest of each."""
 
     catalog: Commit
@@ -39,7 +39,7 @@ class Sources:
     endpoints: Commit
 
     @classmethod
-    def newest(cls, lake: Lake) -> Sources:
+    def newest(cls, lake: Lake) -> BatchSources:
         """Return the newest night's commits.
 
         Raises:
@@ -86,10 +86,10 @@ class Contents:
         return self._known[material]
 
 
-class People:
+class NightPeople:
     """The people of one night, looked up by id."""
 
-    def __init__(self, lake: Lake, sources: Sources) -> None:
+    def __init__(self, lake: Lake, sources: BatchSources) -> None:
         self.sources, self._lake = sources, lake
         self.catalog: Catalog = read_snapshot(lake, sources.catalog)
         wanted = {
@@ -101,7 +101,7 @@ class People:
         self._table: pa.Table | None = None
         bits = int(require_index(lake).meta["shard_bits"])
         self.contents = Contents(self.catalog)
-        self._reach = Reach(lake, sources.features, sources.endpoints, bits, kept_rows=_KEPT_ROWS)
+        self._reach = OpenAddresses(lake, sources.features, sources.endpoints, bits, kept_rows=_KEPT_ROWS)
 
     def of(self, users: Sequence[str]) -> dict[str, Person]:
         """Return what the night knows of these people; who is not in it is left out."""

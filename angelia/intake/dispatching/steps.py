@@ -20,7 +20,7 @@ _ORDER = ("queued", "failed", "ambiguous", "sent", "delivered", "opened")
 
 
 @dataclass(frozen=True)
-class Step:
+class OutcomeStep:
     """What became of a message; `status` None leaves its status as it is."""
 
     client: str
@@ -32,12 +32,12 @@ class Step:
     channel: str = ""
 
 
-def counted(noted: Iterable[Step]) -> Counter[str]:
+def counted(noted: Iterable[OutcomeStep]) -> Counter[str]:
     """Return how many steps there are of each kind, those with a reason under it."""
     return Counter(f"{step.step}: {step.reason}" if step.reason else step.step for step in noted)
 
 
-def apply(connection: Connection, noted: Sequence[Step]) -> int:
+def apply(connection: Connection, noted: Sequence[OutcomeStep]) -> int:
     """Write steps that are not there yet, and the statuses they make; return how many."""
     fresh = note_steps(connection, noted)
     by_status: dict[str, list[Row]] = {}
@@ -61,7 +61,7 @@ def _later_than(status: str) -> Sequence[str]:
     return _ORDER[_ORDER.index(status) + 1 :] if status in _ORDER else ()
 
 
-def note_steps(connection: Connection, noted: Sequence[Step]) -> list[Step]:
+def note_steps(connection: Connection, noted: Sequence[OutcomeStep]) -> list[OutcomeStep]:
     """Insert the steps that are not there yet; return them."""
     by_client: dict[str, list[str]] = {}
     for step in noted:
@@ -72,7 +72,7 @@ def note_steps(connection: Connection, noted: Sequence[Step]) -> list[Step]:
         for part in slices(ids):
             query = sa.select(c.client, c.id, c.step, c.channel).where(c.client == client, c.id.in_(part))
             known |= {tuple(row) for row in connection.execute(query)}
-    fresh: list[Step] = []
+    fresh: list[OutcomeStep] = []
     for step in noted:
         key = (step.client, step.id, step.step, step.channel)
         if key not in known:

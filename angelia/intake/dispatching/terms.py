@@ -13,7 +13,7 @@ LEASE_S = 30.0
 
 
 @dataclass(frozen=True)
-class Terms:
+class DispatchTerms:
     """How to dispatch."""
 
     once: bool = False

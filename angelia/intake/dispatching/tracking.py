@@ -18,9 +18,9 @@ from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.families import families_of
 from angelia.delivery.manifest.rows import columns_of
-from angelia.intake.dispatching.batches import Send
+from angelia.intake.dispatching.batches import IntakeSend
 from angelia.intake.dispatching.deciding import OCCURRENCE
-from angelia.intake.dispatching.steps import Step
+from angelia.intake.dispatching.steps import OutcomeStep
 from angelia.lake import Commit, Lake
 
 CHANNEL_SHUT = "channel_shut"
@@ -35,7 +35,7 @@ _READ = ("row", "outcome", "reason", "at_us", "n_attempts")
 class Progress:
     """How far a batch is: its steps, what was not sent after all, whether more may follow."""
 
-    steps: list[Step]
+    steps: list[OutcomeStep]
     unsent: list[str]
     is_over: bool
 
@@ -52,7 +52,7 @@ def progress_of(
         Corrupt: the ledger or a file is damaged.
     """
     every = parts.parts_of(lake, commit, commit.partition["send_hour"])
-    steps: list[Step] = []
+    steps: list[OutcomeStep] = []
     unsent: set[str] = set()
     sent: set[str] = set()
     is_over = all(ledger.is_done(part.id) for part in every)
@@ -67,8 +67,10 @@ def progress_of(
             outcome = best.get(number)
             if outcome is None or outcome["outcome"] == DEFERRED:
                 closed = now > _micros(fact["not_after"]) + _GRACE_US
+                # An open part may still send it; two minutes after its window no worker has a request of it.
                 if not (is_over or closed):
                     continue
+                # A window that ends without a word was missed while the channel was shut or paused.
                 why = outcome["reason"] if outcome else CHANNEL_SHUT
                 at = outcome["at_us"] if outcome else now
                 word = "failed"
@@ -76,19 +78,20 @@ def progress_of(
                 word, why = _WORDS.get(outcome["outcome"], "failed"), outcome["reason"]
                 at = outcome["at_us"]
             (unsent if word == "failed" else sent).add(fact["message_id"])
-            steps.append(Step(clients[message], message, word, at, word, why or "", root.channel))
+            steps.append(OutcomeStep(clients[message], message, word, at, word, why or "", root.channel))
     is_over = is_over or now > last + _GRACE_US
+    # A message that fell over has a row in several parts: one that was sent settles it.
     return Progress(steps, sorted(unsent - sent) if is_over else [], is_over)
 
 
 class Receipts:
     """What came back since it was last asked, by the message in the intake."""
 
-    def __init__(self, lake: Lake, find: Callable[[list[str]], dict[str, Send]]) -> None:
+    def __init__(self, lake: Lake, find: Callable[[list[str]], dict[str, IntakeSend]]) -> None:
         self._lake, self._find = lake, find
         self._seen: dict[str, int] = {}
 
-    def fresh(self, now: Micros) -> Iterable[Step]:
+    def fresh(self, now: Micros) -> Iterable[OutcomeStep]:
         """Yield the steps of receipts that were committed since the last call."""
         today = datetime.fromtimestamp(now / 1e6, UTC).date()
         for back in range(ANSWERED_DAYS + 1):
@@ -104,7 +107,7 @@ class Receipts:
                     send = known.get(row["message_id"])
                     if send is not None and row["kind"] in RECEIPTS:
                         at, kind = _micros(row["receipt_ts"]), row["kind"]
-                        yield Step(
+                        yield OutcomeStep(
                             send.client,
                             send.id,
                             kind,

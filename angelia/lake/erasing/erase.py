@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -24,7 +25,7 @@ from angelia.errors import Conflict, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
 from angelia.lake.commit import Commit, FileEntry
-from angelia.lake.erasing.journal import Journal, Person
+from angelia.lake.erasing.journal import ErasedPerson, ErasureJournal
 from angelia.lake.erasing.rows import USER, file_holds, holds, rows_of, users_of, without
 from angelia.lake.expire import ORPHAN_AGE, attempts
 from angelia.lake.failpoint import failpoint
@@ -33,6 +34,16 @@ from angelia.lake.lake import BRANCH, MAIN, Lake
 # The last pass that changes something is followed by one that changes nothing; more passes mean that a job
 # keeps writing these people.
 PASSES = 4
+
+
+class Elsewhere(Protocol):
+    """People who are named outside the lake, and are erased with it."""
+
+    def holds(self, users: set[str]) -> set[str]:
+        """Return those of these people who are named there."""
+
+    def erase(self, tombstones: Mapping[str, str]) -> dict[str, int]:
+        """Put tombstones in people's places, however often; return how many rows changed, by table."""
 
 
 @dataclass
@@ -50,7 +61,11 @@ class Erased:
 
 
 def erase(
-    lake: Lake, users: Sequence[str], progress: Callable[[str], None] = lambda _: None, takeover: bool = False
+    lake: Lake,
+    users: Sequence[str],
+    progress: Callable[[str], None] = lambda _: None,
+    takeover: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> Erased:
     """Erase these people, or complete an erasure of them that was begun.
 
@@ -58,9 +73,10 @@ def erase(
 
     Args:
         takeover: continue the erasure of a process on another machine that is known to be dead.
+        elsewhere: what names people beside the lake.
 
     Raises:
-        NotFound: one of them is nowhere in the lake; nothing was written.
+        NotFound: one of them is nowhere in the lake, nor elsewhere; nothing was written.
         InvalidInput: no user, an empty id, or a replay branch.
         Conflict: another erasure is under way, or a job is writing files that hold them: run it again when
             that ended.
@@ -71,14 +87,15 @@ def erase(
     names = list(dict.fromkeys(users))
     if not names or any(not name.strip() or len(name) > 4096 for name in names):
         raise InvalidInput("no user to erase, or an empty id")
-    journal = Journal(lake.store, lake.clock)
+    journal = ErasureJournal(lake.store, lake.clock)
     with journal.alone(takeover):
         begun = {name: person for name in names if (person := journal.find(name))}
         # People of a begun erasure may be in no index any more, so only the others are looked up.
         missing = [name for name in names if name not in begun]
         if missing:
             progress("looking for them")
-            present = _present(lake, set(missing))
+            present = elsewhere.holds(set(missing)) if elsewhere is not None else set()
+            present |= _present(lake, set(missing) - present)
             unknown = [
                 position for position, name in enumerate(names, 1) if name in missing and name not in present
             ]
@@ -98,6 +115,10 @@ def erase(
         )
         _suppress(lake, journal, people)
         failpoint("erase.suppressed")
+        if elsewhere is not None:
+            # Before the passes: what is sealed meanwhile stands in the lake by the time they look.
+            progress("erasing them elsewhere")
+            result.rows |= elsewhere.erase({name: person.tombstone for name, person in people.items()})
         _all_passes(lake, journal, people, result, progress)
         # Crashed writers' temporary files may hold the id, too; an hour is more than any write takes.
         lake.store.sweep(lake.clock() - ORPHAN_AGE / 24)
@@ -107,8 +128,8 @@ def erase(
 
 def _all_passes(
     lake: Lake,
-    journal: Journal,
-    people: Mapping[str, Person],
+    journal: ErasureJournal,
+    people: Mapping[str, ErasedPerson],
     result: Erased,
     progress: Callable[[str], None],
 ) -> None:
@@ -178,7 +199,7 @@ def _present(lake: Lake, wanted: set[str]) -> set[str]:
     return people
 
 
-def _suppress(lake: Lake, journal: Journal, people: Mapping[str, Person]) -> None:
+def _suppress(lake: Lake, journal: ErasureJournal, people: Mapping[str, ErasedPerson]) -> None:
     """Suppress the ids, and the tombstones that will soon stand in pending manifests.
 
     Workers obey within ten seconds.
@@ -210,8 +231,8 @@ def _erase_leaf(
     lake: Lake,
     name: str,
     leaf: dict[str, str],
-    journal: Journal,
-    people: Mapping[str, Person],
+    journal: ErasureJournal,
+    people: Mapping[str, ErasedPerson],
     result: Erased,
     under_way: list[str],
 ) -> None:
@@ -249,8 +270,8 @@ def _rewrite(
     leaf: dict[str, str],
     commits: Sequence[Commit],
     holding: Mapping[str, FileEntry],
-    journal: Journal,
-    people: Mapping[str, Person],
+    journal: ErasureJournal,
+    people: Mapping[str, ErasedPerson],
     result: Erased,
 ) -> None:
     """Write the leaf's files anew, then name them in the commits.
@@ -286,7 +307,7 @@ def _rewrite(
     cache.forget(entry.sha256 for entry in holding.values())
 
 
-def _finish_drops(lake: Lake, journal: Journal, result: Erased) -> None:
+def _finish_drops(lake: Lake, journal: ErasureJournal, result: Erased) -> None:
     """Delete the noted files, except those that a commit still names: their leaf comes again."""
     for note, paths in journal.drops():
         named: set[str] = set()

@@ -28,14 +28,14 @@ LOCKS = "erasing/locks"
 
 
 @dataclass(frozen=True)
-class Person:
+class ErasedPerson:
     """One person being erased: the note about them, and the id they get."""
 
     note: str
     tombstone: str
 
 
-class Journal:
+class ErasureJournal:
     """The journal of one store."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
@@ -76,22 +76,22 @@ class Journal:
         finally:
             self.store.create(f"{LOCKS}/{newest + 1:08d}.released", b"{}")
 
-    def find(self, user: str) -> Person | None:
+    def find(self, user: str) -> ErasedPerson | None:
         """Return the person of an erasure that was begun and not ended."""
         note = self._note(user)
         try:
-            return Person(note, json.loads(self.store.read(note))["tombstone"])
+            return ErasedPerson(note, json.loads(self.store.read(note))["tombstone"])
         except NotFound:
             return None
 
-    def begin(self, user: str) -> Person:
+    def begin(self, user: str) -> ErasedPerson:
         """Note that an erasure began."""
-        person = Person(self._note(user), f"erased-{secrets.token_hex(8)}")
+        person = ErasedPerson(self._note(user), f"erased-{secrets.token_hex(8)}")
         self.store.create(person.note, json.dumps({"tombstone": person.tombstone}).encode())
         failpoint("erase.begun")
         return person
 
-    def end(self, people: Mapping[str, Person]) -> None:
+    def end(self, people: Mapping[str, ErasedPerson]) -> None:
         """Note for good that people were erased, and forget who they were."""
         for person in people.values():
             when = {"erased_ts": self.clock().isoformat(timespec="seconds")}

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from angelia.contracts import dataset
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake.commit import FileEntry
-from angelia.lake.erasing.journal import Person
+from angelia.lake.erasing.journal import ErasedPerson
 from angelia.lake.lake import Lake
 
 USER = "user_id"
@@ -49,12 +49,12 @@ def rows_of(users: pa.Array | None, people: Iterable[str]) -> list[int]:
     return rows
 
 
-def holds(lake: Lake, entry: FileEntry, people: Mapping[str, Person]) -> bool:
+def holds(lake: Lake, entry: FileEntry, people: Mapping[str, ErasedPerson]) -> bool:
     """Return whether a file that a commit names holds any of these people."""
     return bool(rows_of(users_of(lake, entry), people))
 
 
-def file_holds(lake: Lake, key: str, people: Mapping[str, Person]) -> bool:
+def file_holds(lake: Lake, key: str, people: Mapping[str, ErasedPerson]) -> bool:
     """Return whether a file that no commit names holds anybody; an unreadable one might."""
     try:
         data = lake.store.read(key)
@@ -67,7 +67,7 @@ def file_holds(lake: Lake, key: str, people: Mapping[str, Person]) -> bool:
     return bool(rows_of(users, people))
 
 
-def without(table: pa.Table, name: str, people: Mapping[str, Person]) -> tuple[pa.Table, int]:
+def without(table: pa.Table, name: str, people: Mapping[str, ErasedPerson]) -> tuple[pa.Table, int]:
     """Return the table with these people's rows under their tombstones, and how many.
 
     Rows keep their place. Ids and addresses are replaced; other texts of such a row lose the id where it is a

@@ -45,9 +45,9 @@ class Fatigue:
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> Fatigue | None:
         """Return what the meta of material_scores carries; None where its model is older."""
-        found = meta.get("fatigue") or {}
+        fatigue = meta.get("fatigue") or {}
         names = cls.__dataclass_fields__
-        return cls(**{name: float(found[name]) for name in names if name in found}) if found else None
+        return cls(**{name: float(fatigue[name]) for name in names if name in fatigue}) if fatigue else None
 
     def as_meta(self) -> dict[str, float]:
         """Return it as `of` reads it back."""

@@ -101,6 +101,7 @@ class HuaweiSandbox(ProviderSandbox):
                 raise jwt.InvalidTokenError
         except jwt.InvalidTokenError:
             return self.refused(401, "huawei_token", {"code": "80200003", "msg": "token expired"})
+        # What is refused for its content has status 200: the code in the answer tells.
         if dict(headers).get(b"push-type") != b"0" or len(body) > 8192:
             return self.refused(400, "huawei_headers", {"code": "80100003", "msg": "Illegal payload"})
         try:

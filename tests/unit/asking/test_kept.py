@@ -8,7 +8,7 @@ import pytest
 
 from angelia.asking import kept
 from angelia.asking.settings import texts_of
-from angelia.asking.whatif import Figures, Pair, WhatIf
+from angelia.asking.whatif import Pair, PlanFigures, WhatIf
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Lake
 
@@ -16,7 +16,7 @@ DS = "2026-11-14"
 
 
 def answer(plan: str = f"decisions/ds={DS}@1", **settings: str) -> WhatIf:
-    pair = Pair(Figures(3, 2_000_000, 0.5), Figures(2, 1_000_000, 0.25))
+    pair = Pair(PlanFigures(3, 2_000_000, 0.5), PlanFigures(2, 1_000_000, 0.25))
     return WhatIf(DS, plan, settings, pair, (3, 2), {"sale": pair}, {"fcm": pair}, {}, {}, {})
 
 

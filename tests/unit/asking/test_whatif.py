@@ -13,7 +13,7 @@ from angelia.asking.settings import parse, with_hours
 from angelia.asking.whatif import WhatIf, known_settings, what_if
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
-from spark_jobs._impossible import impossible
+from spark_jobs.shard_work.impossible import impossible
 from tests.unit.planning.test_eligibility import TERMS
 from tests.unit.spark_jobs.test_plan_dispatch import DS
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from angelia.audience.bitmaps.bitmaps import EVERYONE
-from angelia.audience.bitmaps.blobs import Row, write_rows
+from angelia.audience.bitmaps.blobs import BitmapRow, write_rows
 from angelia.audience.bitmaps.sets import of_flags
 from angelia.audience.members import block_members
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.lake import Lake
 
 DS = "2026-11-14"
@@ -48,13 +48,15 @@ def contacts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, dict[str, 
                 return padded
 
             age = facts["age"][here]
-            rows = [Row(block, EVERYONE, "known", of_flags(flags(np.ones(len(age), bool))))]
+            rows = [BitmapRow(block, EVERYONE, "known", of_flags(flags(np.ones(len(age), bool))))]
             rows += [
-                Row(block, "tag", "value", of_flags(flags(facts[name][here])), name)
+                BitmapRow(block, "tag", "value", of_flags(flags(facts[name][here])), name)
                 for name in ("many", "some", "few")
             ]
             rows += [
-                Row(block, "age_years", "slice", of_flags(flags(age >> bit & 1 == 1)), bit=bit, offset=0)
+                BitmapRow(
+                    block, "age_years", "slice", of_flags(flags(age >> bit & 1 == 1)), bit=bit, offset=0
+                )
                 for bit in range(7)
             ]
             shards = (block << (BLOCK_BITS - SHARD_BITS), ((block + 1) << (BLOCK_BITS - SHARD_BITS)) - 1)
@@ -91,7 +93,7 @@ def test_two_million_contacts_are_counted_as_bits(
     contacts: tuple[Lake, dict[str, np.ndarray]], predicate: str
 ) -> None:
     lake, facts = contacts
-    audience = Audience(lake, DS)
+    audience = AudienceQuery(lake, DS)
     expected = PREDICATES[predicate](facts)
     audience.count("tag = 'few'")  # imports and caches are not what is measured
     tracemalloc.start()
@@ -110,7 +112,7 @@ def test_a_member_takes_less_than_a_bit_a_contact(
     contacts: tuple[Lake, dict[str, np.ndarray]],
 ) -> None:
     lake, facts = contacts
-    audience = Audience(lake, DS, {"half": "tag = 'many'"})
+    audience = AudienceQuery(lake, DS, {"half": "tag = 'many'"})
     tables = [block_members(audience, block) for block in range(audience.index.n_blocks)]
     kept = sum(len(blob) for table in tables for blob in table["bitmap"].to_pylist())
     assert sum(table["cardinality"].to_numpy().sum() for table in tables) == facts["many"].sum()

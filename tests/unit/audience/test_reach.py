@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from angelia.audience.holdout import HeldOut, Holdout
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.audience.reach import reach, topics
 from angelia.contracts.ids import uniform, user_keys
 from angelia.lake import Lake
@@ -21,7 +21,7 @@ def is_held(person: dict[str, object]) -> bool:
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("topic", [None, "promo", "nothing_of_this_name"])
 def test_reasons_are_those_of_the_people(people: People, lake: Lake, topic: str | None, keep: bool) -> None:
-    audience = Audience(lake, DS)
+    audience = AudienceQuery(lake, DS)
     found = reach(audience, "gender = 'f'", HeldOut(audience.index, HOLDOUT, keep=keep), topic)
     women = [p for p in people if p["gender"] == "f"]
     suppressed = [p for p in women if p["is_suppressed"]]
@@ -44,10 +44,10 @@ def test_reasons_are_those_of_the_people(people: People, lake: Lake, topic: str 
 
 
 def test_without_a_policy_nobody_is_held_out(people: People, lake: Lake) -> None:
-    found = reach(Audience(lake, DS), "TRUE", None)
+    found = reach(AudienceQuery(lake, DS), "TRUE", None)
     assert found.held_out is None
     assert found.allowed == found.reachable
 
 
 def test_topics_are_those_that_somebody_refused(people: People, lake: Lake) -> None:
-    assert topics(Audience(lake, DS)) == ["promo"]
+    assert topics(AudienceQuery(lake, DS)) == ["promo"]

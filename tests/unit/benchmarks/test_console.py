@@ -9,7 +9,7 @@ import pytest
 
 from angelia.errors import InvalidInput, NotFound
 from benchmarks import console
-from benchmarks._watch import ticks
+from benchmarks.harness.watch import ticks
 
 
 def test_a_home_without_a_night_is_refused(tmp_path) -> None:

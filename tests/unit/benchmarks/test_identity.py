@@ -1,7 +1,7 @@
 """What the plan reads has the same bytes on another type of processor."""
 
-from benchmarks._identity import arithmetic
 from benchmarks.identity import sums
+from benchmarks.measured.identity import arithmetic
 
 
 def test_an_old_processor_rounds_to_the_same_bytes() -> None:

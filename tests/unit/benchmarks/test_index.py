@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import _index_content, index
+from benchmarks import index
+from benchmarks.measured import index_content
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,8 +29,8 @@ def test_ours_and_a_peer_make_the_same_sets() -> None:
 
 def test_other_sets_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(index, "run", lambda *args, **kwargs: (1.0, 1.0, 1.0))
-    monkeypatch.setattr(_index_content, "ours", lambda lake: ({"gender=f": 2}, {"age_years": 9}))
-    monkeypatch.setattr(_index_content, "peer", lambda folder: ({"gender=f": 2}, {"age_years": 8}))
+    monkeypatch.setattr(index_content, "ours", lambda lake: ({"gender=f": 2}, {"age_years": 9}))
+    monkeypatch.setattr(index_content, "peer", lambda folder: ({"gender=f": 2}, {"age_years": 8}))
     with pytest.raises(
         index.InvalidInput,
         match=r"duckdb_list made other sets than ours: 1 differ, such as \[\('age_years', 9, 8\)\]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks import plan
-from benchmarks._plan_night import NightOf
+from benchmarks.nights.plan_night import NightOf
 
 
 def test_people_are_drawn_alike_in_any_shard() -> None:

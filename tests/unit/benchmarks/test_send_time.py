@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from angelia.errors import InvalidInput
-from benchmarks import _send_time_data as data
-from benchmarks import _send_time_methods as methods
 from benchmarks import send_time
+from benchmarks.measured import send_time_data as data
+from benchmarks.measured import send_time_methods as methods
 
 BEGIN = datetime(2026, 11, 2, tzinfo=UTC)  # a Monday
 
@@ -81,7 +81,7 @@ def test_every_method_gives_shares_from_the_history_alone() -> None:
     ]
     log = data.from_events(events(*rows))
     later = log.day >= log.cut
-    shifted = data.Log(**{**vars(log), "cell": np.where(later, (log.cell + 5) % 48, log.cell)})
+    shifted = data.HoursLog(**{**vars(log), "cell": np.where(later, (log.cell + 5) % 48, log.cell)})
     for name, method in {**methods.PEERS, "ours": lambda log: methods.ours(log).habit}.items():
         share = method(log)
         np.testing.assert_allclose(share.sum(axis=2), 1.0, err_msg=name)

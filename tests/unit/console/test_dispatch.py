@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from angelia.console.dispatch import Cell, Dispatch, dispatch_of
+from angelia.console.dispatch import Dispatch, DispatchCell, dispatch_of
 from angelia.console.engine import Engine
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED, REJECTED, SKIPPED
 from angelia.delivery.ledger import outcomes
@@ -110,8 +110,8 @@ def test_only_new_outcomes_are_read(lake, night, monkeypatch):
 def test_rate_and_time_to_go_are_of_the_newest_minutes():
     minute = NOW_US // 60_000_000
     cells = [
-        Cell("2026-11-15T05", "fcm", "sale", 1_000, {ACCEPTED: 400}),
-        Cell("2026-11-15T06", "fcm", "sale", 500, {}),
+        DispatchCell("2026-11-15T05", "fcm", "sale", 1_000, {ACCEPTED: 400}),
+        DispatchCell("2026-11-15T06", "fcm", "sale", 500, {}),
     ]
     found = Dispatch(DS, cells, rows=1_500, now=NOW)
     assert found.rate_per_minute is None
@@ -125,10 +125,10 @@ def test_rate_and_time_to_go_are_of_the_newest_minutes():
 
 def test_an_hour_with_unsent_messages_is_never_called_done():
     cells = [
-        Cell("2026-11-15T03", "fcm", "sale", 10, {ACCEPTED: 9}),
-        Cell("2026-11-15T04", "fcm", "sale", 10, {ACCEPTED: 10}),
-        Cell("2026-11-15T04", "sms", "sale", 10, {ACCEPTED: 9, DEFERRED: 1}),
-        Cell("2026-11-15T09", "fcm", "sale", 10, {}),
+        DispatchCell("2026-11-15T03", "fcm", "sale", 10, {ACCEPTED: 9}),
+        DispatchCell("2026-11-15T04", "fcm", "sale", 10, {ACCEPTED: 10}),
+        DispatchCell("2026-11-15T04", "sms", "sale", 10, {ACCEPTED: 9, DEFERRED: 1}),
+        DispatchCell("2026-11-15T09", "fcm", "sale", 10, {}),
     ]
     found = Dispatch(DS, cells, rows=40, now=NOW)
     states = {tally.label: tally.state for tally in found.by("send_hour", cells)}

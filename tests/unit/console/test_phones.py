@@ -6,7 +6,7 @@ import pytest
 
 from angelia.catalog.preview import standing
 from angelia.console.phones import segments, shown
-from angelia.planning.limits import Limits
+from angelia.planning.limits import ProviderLimits
 from angelia.templates.rendering import Rendered
 
 
@@ -33,7 +33,7 @@ def test_an_sms_takes_as_many_segments_as_its_letters_need(text, n):
 def test_sizes_are_the_adapters_own_to_the_byte(catalog):
     documents = standing(catalog)
     campaign = documents["campaign", "price_drop"]
-    limits = Limits.of_documents(documents)
+    limits = ProviderLimits.of_documents(documents)
     message = shown(catalog, documents, campaign)[0]
     (weight,) = message.weights
     assert (weight.channel, weight.limit, weight.refused) == ("fcm", 4096, None)

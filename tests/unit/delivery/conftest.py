@@ -19,11 +19,11 @@ from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.clock import Clock, SimulatedClock
 from angelia.delivery.manifest import parts, sample_plan
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.receive.journal import Journal
-from angelia.receive.server import Receiver
+from angelia.receive.server import CallbackServer
 from angelia.transport.wire import Answer, Request
 from tests.unit.delivery.callers import MAIL, NOW, SECRET, Post
 from tests.unit.delivery.given import DS, HOUR, OK
@@ -102,7 +102,7 @@ class Bench:
         script: Callable[[int, dict[str, Any]], Answer] = lambda _, __: OK,
         clock: Clock | None = None,
         **options: Any,
-    ) -> Result:
+    ) -> RunResult:
         self.wire = FakeWire(script)
         self.clock = clock or SimulatedClock(0)
         given = replace(Options(DS, (HOUR,), simulated=self.clock.simulated, batch_rows=100), **options)
@@ -141,8 +141,8 @@ def secret() -> Any:
 
 
 @pytest.fixture
-def server(lake: Lake, secret: Any) -> Iterator[Receiver]:
-    with Receiver(("127.0.0.1", 0), Journal(lake.store), secret, MAIL, lambda: NOW) as receiver:
+def server(lake: Lake, secret: Any) -> Iterator[CallbackServer]:
+    with CallbackServer(("127.0.0.1", 0), Journal(lake.store), secret, MAIL, lambda: NOW) as receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield receiver
@@ -151,7 +151,7 @@ def server(lake: Lake, secret: Any) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def post(server: Receiver) -> Post:
+def post(server: CallbackServer) -> Post:
     def ask(
         path: str, body: bytes, headers: dict[str, str] | None = None, method: str = "POST"
     ) -> tuple[int, dict[str, Any]]:

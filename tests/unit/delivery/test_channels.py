@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.sandbox.phones import Phones
@@ -36,14 +36,14 @@ ADDRESSES = {
 
 def run(
     lake: Lake, folder: Path, channel: str, monkeypatch: pytest.MonkeyPatch, rules: str = ""
-) -> tuple[Result, Phones]:
+) -> tuple[RunResult, Phones]:
     """Deliver 200 rows of a channel to a sandbox in this process."""
     path = None
     if rules:
         path = folder / "rules.yaml"
         path.write_text(rules)
 
-    async def main() -> tuple[Result, Phones]:
+    async def main() -> tuple[RunResult, Phones]:
         ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         server = asyncio.create_task(serve(folder, rules=path, announce=ready.set_result, max_seconds=60))
         names = await ready

@@ -14,7 +14,7 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from angelia.transport.wire import Answer, Request
@@ -48,7 +48,7 @@ def plan(lake: Lake, parts: list[tuple[int, str, str]], n: int = 40) -> None:
         attempt.publish(inputs=[snapshot])
 
 
-def deliver(lake: Lake, monkeypatch: pytest.MonkeyPatch, wire: Callable[[str], Any]) -> Result:
+def deliver(lake: Lake, monkeypatch: pytest.MonkeyPatch, wire: Callable[[str], Any]) -> RunResult:
     """Deliver on the wall clock."""
     monkeypatch.setattr(
         "angelia.delivery.worker.run.open_provider",

@@ -11,8 +11,8 @@ import pytest
 from angelia.delivery.clock import SimulatedClock, WallClock
 from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.manifest import parts, sample_plan
-from angelia.delivery.worker.choosing import Choice
-from angelia.delivery.worker.options import Options, Result
+from angelia.delivery.worker.choosing import PartChoice
+from angelia.delivery.worker.options import Options, RunResult
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from tests.unit.delivery.given import DS, HOUR, START
@@ -39,10 +39,10 @@ class Channels:
 
 def choice(lake: Lake, options: Options, clock: Any = None, *refused: str) -> Any:
     """Return a run's choice, and the rooms it was given."""
-    rooms = SimpleNamespace(channels=Channels(*refused), result=Result())
+    rooms = SimpleNamespace(channels=Channels(*refused), result=RunResult())
     ledger = Ledger(lake.store, Owner.this_process(), lambda: 0)
     clock = clock or SimulatedClock(0)
-    rooms.choice = Choice(lake, options, clock, ledger, rooms.channels, rooms.result)  # type: ignore[arg-type]
+    rooms.choice = PartChoice(lake, options, clock, ledger, rooms.channels, rooms.result)  # type: ignore[arg-type]
     return rooms
 
 

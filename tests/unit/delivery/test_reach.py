@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery.worker.fallover import Reach
+from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.intake.dispatching import sample_night
 from angelia.lake import Lake
 from tests.unit.delivery.given import DS
@@ -33,7 +33,7 @@ def test_addresses_kept_in_memory_are_the_same(lake: Lake, kept_rows: int) -> No
         attempt.write(table, "part-0000.parquet")
         endpoints = attempt.publish()
     features = lake.require("user_features", ds=DS)
-    reach = Reach(lake, features, endpoints, sample_night.SHARD_BITS, kept_rows=kept_rows)
+    reach = OpenAddresses(lake, features, endpoints, sample_night.SHARD_BITS, kept_rows=kept_rows)
     users = [sample_night.user(number) for number in range(4)]
     for _ in range(2):
         assert reach.addresses(users, range(4)) == {

@@ -19,7 +19,7 @@ from angelia.lake.expire import expire
 from angelia.receive import folding
 from angelia.receive.folding import fold
 from angelia.receive.journal import KEEP_DAYS, Journal, parse
-from angelia.receive.server import Receiver
+from angelia.receive.server import CallbackServer
 from angelia.users.suppressions import Guards
 from tests.unit.delivery.callers import NOW, Post, body_of, event, receipts, signed
 from tests.unit.delivery.given import DS
@@ -177,7 +177,7 @@ def test_events_of_one_id_are_all_receipts(lake: Lake, post: Post, dispatches: l
 
 @pytest.mark.parametrize("secret", [{"sms": b"a" * 32, "app": b"b" * 32}])
 def test_callers_who_number_alike_are_told_apart(
-    secret: dict[str, bytes], lake: Lake, server: Receiver, post: Post, dispatches: list[str]
+    secret: dict[str, bytes], lake: Lake, server: CallbackServer, post: Post, dispatches: list[str]
 ) -> None:
     for caller, kind in (("sms", "stop"), ("app", "opened"), ("sms", "opened")):
         body = body_of(event(dispatches[0], kind, name="1"))

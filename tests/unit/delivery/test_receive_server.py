@@ -15,7 +15,7 @@ import pytest
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import sign
 from angelia.receive import server as module
-from angelia.receive.server import Receiver
+from angelia.receive.server import CallbackServer
 from tests.unit.delivery.callers import MAIL, NOW, SECRET
 
 BODY = json.dumps(
@@ -34,7 +34,7 @@ SLOW = {
 }
 
 
-def tell(server: Receiver) -> int:
+def tell(server: CallbackServer) -> int:
     """Return how a signed request is answered."""
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     headers = {
@@ -48,14 +48,14 @@ def tell(server: Receiver) -> int:
     return status
 
 
-def opened(server: Receiver, text: str) -> socket.socket:
+def opened(server: CallbackServer, text: str) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.server_port), timeout=20)
     connection.sendall(text.encode())
     return connection
 
 
 @pytest.mark.parametrize("how", SLOW)
-def test_slow_connections_keep_nobody_out(how: str, server: Receiver) -> None:
+def test_slow_connections_keep_nobody_out(how: str, server: CallbackServer) -> None:
     with ExitStack() as stack:
         for _ in range(2 * module._AT_ONCE):
             stack.enter_context(opened(server, SLOW[how]))
@@ -65,7 +65,7 @@ def test_slow_connections_keep_nobody_out(how: str, server: Receiver) -> None:
 
 @pytest.mark.parametrize("how", SLOW)
 def test_a_request_that_drips_on_is_given_up(
-    how: str, server: Receiver, monkeypatch: pytest.MonkeyPatch
+    how: str, server: CallbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_TIMEOUT_S", 0.3)
     with opened(server, SLOW[how]) as connection:
@@ -87,7 +87,7 @@ def test_a_request_that_drips_on_is_given_up(
     assert answer.startswith(b"HTTP/1.1 " + wanted[how] if how in wanted else b"")
 
 
-def test_a_long_unsigned_body_is_refused_and_the_answer_arrives(server: Receiver) -> None:
+def test_a_long_unsigned_body_is_refused_and_the_answer_arrives(server: CallbackServer) -> None:
     for _ in range(20):
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
         connection.request("POST", "/events", b"x" * (1 << 20))
@@ -96,7 +96,7 @@ def test_a_long_unsigned_body_is_refused_and_the_answer_arrives(server: Receiver
     assert server.counts["broken"] == 0
 
 
-def test_a_room_that_is_full_says_so(server: Receiver) -> None:
+def test_a_room_that_is_full_says_so(server: CallbackServer) -> None:
     for _ in range(module._AT_ONCE):
         server.room.acquire()
     assert tell(server) == 503

@@ -57,4 +57,4 @@ def test_a_plan_that_was_never_emitted_is_not_reported(settings_home: Path, lake
         attempt.write(valid_rows("decisions", 3), "part-0000.parquet", conform=False)
         attempt.publish()
     assert summary(lake, DS) == before
-    assert find_sources(lake, DS, 28).one("decisions") == emitted
+    assert find_sources(lake, DS, 28).only("decisions") == emitted

@@ -17,7 +17,7 @@ from angelia.intake.codes import Codes, Secret
 from angelia.intake.dispatching import sample_night
 from angelia.intake.dispatching.batches import Batches
 from angelia.intake.dispatching.dispatcher import Dispatcher
-from angelia.intake.dispatching.terms import Report, Terms
+from angelia.intake.dispatching.terms import DispatchTerms, Report
 from angelia.intake.message import now, parse_message
 from angelia.intake.store import Accepted, IntakeStore
 from angelia.lake import Lake
@@ -79,7 +79,7 @@ class Bench:
         return Batches(self.engine, owner or Owner.this_process(), 30_000_000)
 
     def dispatch(self, **terms: Any) -> Report:
-        given = Terms(**{"once": True, "lanes": 1, **terms})
+        given = DispatchTerms(**{"once": True, "lanes": 1, **terms})
 
         async def main() -> Report:
             return await Dispatcher(

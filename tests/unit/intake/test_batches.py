@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from angelia.delivery.ledger.ledger import Owner
-from angelia.intake.dispatching.batches import Batch, Batches, Lost, Send, due_query, share_out
-from angelia.intake.dispatching.steps import Step
+from angelia.intake.dispatching.batches import Batches, IntakeBatch, IntakeSend, Lost, due_query, share_out
+from angelia.intake.dispatching.steps import OutcomeStep
 from angelia.intake.message import Draft
 from angelia.intake.store import Accepted, IntakeStore
 from tests.unit.intake.conftest import HOUR_US, NOW_US
@@ -27,7 +27,7 @@ def of(engine: Engine) -> Batches:
     return Batches(engine, Owner.this_process(), LEASE_US)
 
 
-def claim(batches: Batches, now_us: int, limit: int = 9, *priorities: int) -> Batch | None:
+def claim(batches: Batches, now_us: int, limit: int = 9, *priorities: int) -> IntakeBatch | None:
     return batches.claim(now_us, limit, DS, HOUR, priorities or (0, 1, 2))[0]
 
 
@@ -111,9 +111,9 @@ def test_what_is_postponed_is_due_again_later(engine: Engine, draft: Make) -> No
     batch = claim(batches, NOW_US)
     assert batch is not None
     one, two = batches.rows(batch)
-    send = Send("0" * 32, "shop", one["id"], "u1", "cart", NOW_US)
+    send = IntakeSend("0" * 32, "shop", one["id"], "u1", "cart", NOW_US)
     batches.reserve(batch, [send, replace(send, message_id="1" * 32)])
-    queued = Step("shop", one["id"], "queued", NOW_US, "queued", channel="fcm")
+    queued = OutcomeStep("shop", one["id"], "queued", NOW_US, "queued", channel="fcm")
     batches.seal(batch, [queued], [(two, NOW_US + HOUR_US, "quiet_hours")], ["1" * 32], NOW_US)
     assert batches.sent_to(["u1"], NOW_US) == [(send, True)]
     assert claim(batches, NOW_US + HOUR_US - 1) is None
@@ -129,11 +129,11 @@ def test_a_step_is_noted_once_and_never_goes_back(any_engine: Engine, draft: Mak
     batch = claim(batches, NOW_US)
     assert batch is not None
     (_, message), *_ = batch.members
-    sent = Step("shop", message, "sent", NOW_US + 5, "sent", channel="fcm")
-    failed = Step("shop", message, "failed", NOW_US + 4, "failed", "gone:x", "sms")
+    sent = OutcomeStep("shop", message, "sent", NOW_US + 5, "sent", channel="fcm")
+    failed = OutcomeStep("shop", message, "failed", NOW_US + 4, "failed", "gone:x", "sms")
     batches.note(batch, [sent, failed], [], is_over=False)
     batches.note(batch, [sent, failed], [], is_over=True)
-    opened = Step("shop", message, "opened", NOW_US + 9, "opened", channel="fcm")
+    opened = OutcomeStep("shop", message, "opened", NOW_US + 9, "opened", channel="fcm")
     assert batches.note_receipts([opened]) == 1
     assert batches.note_receipts([opened, replace(opened, step="delivered", status="delivered")]) == 1
     row = store.get("shop", message)

@@ -21,7 +21,7 @@ from angelia.intake.codes import (
     PER_PERSON,
     Codes,
     Limited,
-    Made,
+    MadeCode,
     Secret,
     Verified,
     network_of,
@@ -45,9 +45,9 @@ def draft_of(draft: Make) -> Make:
     return make
 
 
-def made(codes: Codes, draft: Draft, network: str | None = None) -> Made:
+def made(codes: Codes, draft: Draft, network: str | None = None) -> MadeCode:
     code = codes.make(draft, LIVES_US, network)
-    assert isinstance(code, Made), code
+    assert isinstance(code, MadeCode), code
     return code
 
 
@@ -119,7 +119,7 @@ def test_racing_requests_of_one_person_get_one_code(any_engine: Engine, draft_of
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(isinstance(answer, Made) for answer in answers) == 1
+    assert sum(isinstance(answer, MadeCode) for answer in answers) == 1
 
 
 def test_asking_again_goes_by_the_next_channel(engine: Engine, draft_of: Make) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from angelia.catalog.documents import parse_document
-from angelia.catalog.snapshot import Stored, catalog_of
+from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.intake.dispatching import sample_night
-from angelia.intake.dispatching.batches import Send
-from angelia.intake.dispatching.caps import CONTENDED, Counted, cap
+from angelia.intake.dispatching.batches import IntakeSend
+from angelia.intake.dispatching.caps import CONTENDED, CountedMessage, cap
 from angelia.intake.dispatching.deciding import HOUR_US, Verdicts, decide
 from angelia.intake.dispatching.people import Contents
 
@@ -22,7 +22,7 @@ DAY_US = 24 * HOUR_US
 def contents(**changes: dict[str, Any]) -> Contents:
     """Return the sample catalog with changes to documents, by id."""
     raws = [{**raw, **changes.get(raw["id"], {})} for raw in sample_night.DOCUMENTS]
-    return Contents(catalog_of(Stored(parse_document(raw), 1) for raw in raws))
+    return Contents(catalog_of(StoredDocument(parse_document(raw), 1) for raw in raws))
 
 
 def message(number: int = 0, **changes: Any) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_each_rule_at_its_boundary(
     if "plain" in changes:  # a template has this id, too
         given = [{**raw, **(changes["plain"] if raw["kind"] == "material" else {})}
                  for raw in sample_night.DOCUMENTS]  # fmt: skip
-        catalog = Contents(catalog_of(Stored(parse_document(raw), 1) for raw in given))
+        catalog = Contents(catalog_of(StoredDocument(parse_document(raw), 1) for raw in given))
     else:
         catalog = contents(**changes)
     assert outcome(verdicts_of(catalog, message(**row), now=now)) == expected
@@ -98,12 +98,12 @@ def test_a_clients_variables_stand_before_the_materials() -> None:
     assert '"campaign_id": "sale"' in chosen.row["fields"]
 
 
-def counted(hours: float, campaign: str = "sale") -> Counted:
-    return Counted("u1", campaign, f"{hours}", NOON + round(hours * HOUR_US))
+def counted(hours: float, campaign: str = "sale") -> CountedMessage:
+    return CountedMessage("u1", campaign, f"{hours}", NOON + round(hours * HOUR_US))
 
 
-def own(hours: float, is_settled: bool) -> tuple[Send, bool]:
-    return Send(f"o{hours}", "shop", "x", "u1", "sale", NOON + round(hours * HOUR_US)), is_settled
+def own(hours: float, is_settled: bool) -> tuple[IntakeSend, bool]:
+    return IntakeSend(f"o{hours}", "shop", "x", "u1", "sale", NOON + round(hours * HOUR_US)), is_settled
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,10 @@ def own(hours: float, is_settled: bool) -> tuple[Send, bool]:
     ],
 )
 def test_caps_and_gap_at_their_boundary(
-    policy: dict[str, Any], nightly: list[Counted], sends: list[tuple[Send, bool]], expected: object
+    policy: dict[str, Any],
+    nightly: list[CountedMessage],
+    sends: list[tuple[IntakeSend, bool]],
+    expected: object,
 ) -> None:
     catalog = contents(default=policy)
     decided = cap(catalog.catalog, verdicts_of(catalog), nightly, sends, NOON, lambda: 0.5)

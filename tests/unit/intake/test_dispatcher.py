@@ -18,7 +18,7 @@ from angelia.effects.sources import find_sources
 from angelia.errors import NotFound
 from angelia.intake.dispatching import dispatcher, sample_night
 from angelia.intake.dispatching.deciding import occurrence_of
-from angelia.intake.dispatching.terms import Terms
+from angelia.intake.dispatching.terms import DispatchTerms
 from angelia.intake.message import Draft, Refusal, again, now
 from angelia.intake.store import Accepted
 from tests.unit.delivery.conftest import error
@@ -165,7 +165,7 @@ def test_a_halted_channel_is_opened_anew(bench: Bench, monkeypatch: pytest.Monke
     bench.night()
 
     async def openings() -> list[bool]:
-        mine = dispatcher.Dispatcher(bench.lake, bench.batches(), Terms(), bench.codes)
+        mine = dispatcher.Dispatcher(bench.lake, bench.batches(), DispatchTerms(), bench.codes)
         first = await mine._stand()
         well = await mine._stand() is first
         first.shared.senders.shut["fcm"] = "no credentials"

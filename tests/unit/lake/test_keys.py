@@ -8,7 +8,7 @@ import pytest
 
 from angelia.errors import Corrupt
 from angelia.lake import Lake
-from angelia.lake.erasing.journal import Journal
+from angelia.lake.erasing.journal import ErasureJournal
 from angelia.lake.keys import damaged_keys, lake_key
 from angelia.lake.store import LocalStore
 from angelia.lake.verify import verify
@@ -67,7 +67,7 @@ def test_a_key_of_an_older_version_gets_its_checksum(tmp_path: Path) -> None:
 
 
 def test_an_erasure_stops_at_a_damaged_key(lake: Lake, tmp_path: Path) -> None:
-    journal = Journal(lake.store, lake.clock)
+    journal = ErasureJournal(lake.store, lake.clock)
     assert journal.find("u1") is None
     flip(tmp_path / "angelia home" / "lake" / "keys" / "erasure")
     with pytest.raises(Corrupt, match="keys/erasure is damaged"):

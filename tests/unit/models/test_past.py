@@ -10,7 +10,7 @@ import pytest
 
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import catalog_of
-from angelia.catalog.store import Stored
+from angelia.catalog.store import StoredDocument
 from angelia.contracts import arrow, dataset, ids
 from angelia.lake import Lake
 from angelia.matching import assign_arms, draw, inverse_gap
@@ -197,7 +197,7 @@ def test_people_draw_within_their_arm_and_language() -> None:
         material | {"id": "m2", "locales": ["de-DE"]},
         material | {"id": "m3", "valid_from": "2026-11-12", "valid_until": "2026-11-12"},
     ]
-    catalog = catalog_of([Stored(parse_document(raw), 1) for raw in documents], ())
+    catalog = catalog_of([StoredDocument(parse_document(raw), 1) for raw in documents], ())
     people = [f"u{i:07d}" for i in range(40)]
     day = int(datetime(2026, 11, 12, tzinfo=UTC).timestamp()) * 1_000_000
     rows = pa.table(

@@ -28,6 +28,9 @@ def test_the_life_of_a_model(week, registry, tmp_path, night) -> None:
     assert test["auc"] > 0.6
     assert test["logloss"] < test["logloss_base_rate"]
     assert test["calibration_error"] < 0.05
+    # Calibrated on rows of its own: on those it was trained on, a model looks surer than it is.
+    counts = trained.metrics["n"]
+    assert json.loads(files["calibration.json"])["n"] == counts["calibration"] < counts["train"]
     off_policy = trained.metrics["off_policy"]
     assert off_policy["dr"]["low"] > off_policy["logging"]["value"]  # choosing by score beats choosing evenly
     assert off_policy["ips"]["low"] < off_policy["dr"]["value"] < off_policy["ips"]["high"]

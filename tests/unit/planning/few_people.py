@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime
 import numpy as np
 
 from angelia.contracts.ids import user_keys
-from angelia.planning.eligibility import People
-from angelia.planning.terms import Campaign, Cap, Channel, Terms
+from angelia.planning.eligibility import ShardPeople
+from angelia.planning.terms import CampaignTerms, CapTerms, ChannelTerms, Terms
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
-CAMPAIGN = Campaign(
+CAMPAIGN = CampaignTerms(
     id="sale",
     topic="promo",
     audience="all",
@@ -37,8 +37,8 @@ TERMS = Terms(
     n_slots=24,
     first_slot=0,
     campaigns=(CAMPAIGN, ORDER),
-    channels=(Channel("fcm", 0, 1000, (("huawei", 2),)),),
-    caps=(Cap(2, 1), Cap(6, 7)),
+    channels=(ChannelTerms("fcm", 0, 1000, (("huawei", 2),)),),
+    caps=(CapTerms(2, 1), CapTerms(6, 7)),
     gap_hours=4,
     quiet=(22, 8),
     holdout_pct=0.0,
@@ -49,11 +49,11 @@ TERMS = Terms(
 )
 
 
-def people(who: int | list[str], **changes: object) -> People:
+def people(who: int | list[str], **changes: object) -> ShardPeople:
     """Return people by number or by id, all of them reachable and open to everything."""
     ids = [f"u{i}" for i in range(who)] if isinstance(who, int) else who
     n = len(ids)
-    base = People(
+    base = ShardPeople(
         ordinal=np.arange(n, dtype=np.uint32),
         user_id=ids,
         keys=user_keys(ids),

@@ -14,12 +14,12 @@ import pytest
 
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import Catalog, catalog_of
-from angelia.catalog.store import Stored
+from angelia.catalog.store import StoredDocument
 from angelia.contracts.ids import message_id
-from angelia.planning import InMemory, Night, best_sets, solve
-from angelia.planning.eligibility import Pairs, Past, People, build, draw_slots
+from angelia.planning import InMemory, ShardRounds, best_sets, solve
+from angelia.planning.eligibility import Pairs, Past, ShardPeople, build, draw_slots
 from angelia.planning.inputs import terms_of
-from angelia.planning.terms import Arm, Channel, Terms
+from angelia.planning.terms import ArmTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning import few_people
 from tests.unit.planning.few_people import START, people
@@ -31,7 +31,7 @@ CAMPAIGN = replace(
 TERMS = replace(
     few_people.TERMS,
     campaigns=(CAMPAIGN,),
-    channels=(Channel("fcm", 0, 1_000_000),),
+    channels=(ChannelTerms("fcm", 0, 1_000_000),),
     caps=(),
     gap_hours=0,
     quiet=None,
@@ -50,14 +50,14 @@ def everyone(n: int) -> Pairs:
     )
 
 
-def planned(terms: Terms, who: People, before: Past = NOTHING) -> np.ndarray:
+def planned(terms: Terms, who: ShardPeople, before: Past = NOTHING) -> np.ndarray:
     """Return the slot planned for each person, -1 for none."""
     problem, _, _ = build(terms, who, everyone(len(who.user_id)), before)
     limits = terms.limits()
     return best_sets(problem, limits, np.zeros(limits.n_constraints, np.int64)).slot
 
 
-def after(before: Past, terms: Terms, who: People, slots: np.ndarray) -> Past:
+def after(before: Past, terms: Terms, who: ShardPeople, slots: np.ndarray) -> Past:
     """Return the past as the next night sees it: a day older, and with what was planned now."""
     rows = np.flatnonzero(slots >= 0)
     campaign = terms.campaigns[0]
@@ -177,7 +177,9 @@ FCM = {
 
 
 def catalog(*, stopped: tuple[str, ...] = (), **changes: object) -> Catalog:
-    return catalog_of([Stored(parse_document(raw), 1) for raw in (POLICY, FCM, DAILY | changes)], stopped)
+    return catalog_of(
+        [StoredDocument(parse_document(raw), 1) for raw in (POLICY, FCM, DAILY | changes)], stopped
+    )
 
 
 @pytest.mark.pain(8)
@@ -205,7 +207,7 @@ def test_publishing_again_what_was_sent_sends_nothing() -> None:
     assert set(outcome.tolist()) == {"already_intended"}
 
 
-def in_shards(who: People, bits: int) -> list[People]:
+def in_shards(who: ShardPeople, bits: int) -> list[ShardPeople]:
     """Return people cut into shards of 2**bits ordinals."""
     lists = ("user_id", "timezone", "country", "locale", "vendor", "opted_out")
     arrays = ("ordinal", "keys", "channels", "is_suppressed", "workday", "day_off")
@@ -218,7 +220,7 @@ def in_shards(who: People, bits: int) -> list[People]:
 def test_arms_are_the_same_people_whatever_the_shards(bits: int) -> None:
     n = 6_000
     who = people([f"person-{i}" for i in range(n)])
-    arms = (Arm("control", 20.0), Arm("bold", 30.0), Arm("plain", 50.0))
+    arms = (ArmTerms("control", 20.0), ArmTerms("bold", 30.0), ArmTerms("plain", 50.0))
     terms = replace(TERMS, campaigns=(replace(CAMPAIGN, arms=arms, salt="copy"),))
     whole = build(terms, who, everyone(n), NOTHING)[2].tolist()
     parts = [
@@ -241,10 +243,10 @@ def test_a_budget_holds_over_any_number_of_batches(bits: int) -> None:
     who = people([f"person-{i}" for i in range(n)], workday=curve, day_off=curve)
     terms = replace(TERMS, campaigns=(replace(CAMPAIGN, max_messages=budget),))
 
-    def sent(shards: list[People]) -> list[str]:
+    def sent(shards: list[ShardPeople]) -> list[str]:
         limits = terms.limits()
         problems = [build(terms, shard, everyone(len(shard.user_id)), NOTHING)[0] for shard in shards]
-        run = InMemory([Night.of(problem, limits) for problem in problems])
+        run = InMemory([ShardRounds.of(problem, limits) for problem in problems])
         solve(run, limits, build(terms, who, everyone(n), NOTHING)[0], 1.0)
         chosen = [night.held.slot for night in run.nights]
         return [

@@ -10,7 +10,7 @@ from angelia.contracts.ids import message_id
 from angelia.planning import Choice
 from angelia.planning.eligibility import OPEN, Pairs, Past, build, draw_slots, room_for, thin_drawn
 from angelia.planning.problem import count_of
-from angelia.planning.terms import Cap, Channel
+from angelia.planning.terms import CapTerms, ChannelTerms
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, people
 
@@ -86,7 +86,7 @@ def outcome(terms=TERMS, who=None, what=None, before=NOTHING, n=1):
             "no_slot",
         ),
         (
-            replace(TERMS, campaigns=(replace(CAMPAIGN, caps=(Cap(1, 7),)),)),
+            replace(TERMS, campaigns=(replace(CAMPAIGN, caps=(CapTerms(1, 7),)),)),
             people(1),
             pairs(1),
             past((0, "sale", -30, "x")),
@@ -108,7 +108,7 @@ def test_everybody_gets_a_reason(terms, who, what, before, expected):
 
 
 def test_a_window_slides_and_opens_again_within_the_plan():
-    room = room_for([Cap(1, 1)], past((0, "a", -14.0, "x")), n_users=1, n_slots=24)
+    room = room_for([CapTerms(1, 1)], past((0, "a", -14.0, "x")), n_users=1, n_slots=24)
     assert room[0].tolist() == [0] * 10 + [1] * 14  # 24 h after the message, the slot's whole hour counted
 
 
@@ -136,7 +136,7 @@ def test_hours_that_have_passed_are_closed():
 
 @pytest.mark.parametrize("limits", [(3, 1), (1, 3)])
 def test_of_two_vendor_limits_the_lowest_counts(limits):
-    channels = tuple(Channel(f"c{n}", 0, 1000, (("huawei", most),)) for n, most in enumerate(limits))
+    channels = tuple(ChannelTerms(f"c{n}", 0, 1000, (("huawei", most),)) for n, most in enumerate(limits))
     who = people(2, vendor=["huawei", None], channels=np.ones((2, 2), bool))
     campaigns = (replace(CAMPAIGN, channels=("c0", "c1")), ORDER)
     problem, _, _ = build(replace(TERMS, channels=channels, campaigns=campaigns), who, pairs(2), NOTHING)

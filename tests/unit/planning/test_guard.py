@@ -10,12 +10,12 @@ import pytest
 
 from angelia.catalog.document_parts import Occurrence
 from angelia.planning.guard import Breach, Running, is_nightly, judge
-from angelia.planning.guard_figures import Figures
+from angelia.planning.guard_figures import NightFigures
 from angelia.planning.verdict import lines
 
 DS = "2026-11-14"
 RUNNING = {"sale": Running("buyers"), "digest": Running("readers")}
-USUAL = Figures(
+USUAL = NightFigures(
     {"sale": 1000, "digest": 5000},
     {"sale": 0.08, "digest": 0.05},
     {"buyers": 2000, "readers": 8000},

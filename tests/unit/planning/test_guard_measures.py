@@ -9,13 +9,13 @@ import pytest
 
 from angelia import cli
 from angelia.catalog.documents import canonical, parse_document
-from angelia.catalog.snapshot import Stored, catalog_of
+from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.errors import GateClosed, NotFound
 from angelia.lake import numbered
 from angelia.planning.guard import guard, is_due, judge
-from angelia.planning.guard_figures import Figures, Plan, build, measure
+from angelia.planning.guard_figures import NightFigures, PlanCommits, build, measure
 from angelia.planning.verdict import lines
 from tests.planned_night import DS, POLICY, SALE, SHOE, TEMPLATE, decide, plan_a_night, put
 
@@ -37,7 +37,7 @@ def test_which_campaigns_are_missed_if_they_plan_nothing(changes, due):
 
 
 def catalog_with(*documents):
-    return catalog_of([Stored(parse_document(raw), 1) for raw in (POLICY, *documents)])
+    return catalog_of([StoredDocument(parse_document(raw), 1) for raw in (POLICY, *documents)])
 
 
 def test_a_sample_is_rendered_as_the_worker_would():
@@ -74,7 +74,7 @@ def test_invalid_links_hold_the_campaign_back(link):
     sample = [("sale", "shoe", "fcm", {"province": None, "locale": "en"})] * 5
     tried, failed, _ = build(catalog_with(template, SHOE), sample)
     assert failed == {"sale": {"invalid_link": 5}}
-    (breach,) = judge(DS, Figures({"sale": 5}, {}, {}, 0.0, tried, failed), {}, {})
+    (breach,) = judge(DS, NightFigures({"sale": 5}, {}, {}, 0.0, tried, failed), {}, {})
     assert (breach.check, breach.campaigns) == ("rendering", ("sale",))
     assert breach.says == "5 of 5 sampled messages of sale cannot be rendered: invalid_link 5"
 
@@ -129,7 +129,7 @@ def test_what_is_measured(planned):
         valid_rows("audience_members", 8),
         meta={"sizes": {"everyone": 7, "nobody": 0}},
     )
-    assert measure(planned, Plan.take(planned, planned.require("decisions", ds=DS))) == Figures(
+    assert measure(planned, PlanCommits.take(planned, planned.require("decisions", ds=DS))) == NightFigures(
         messages={"sale": 8},
         mean_p_open={"sale": 0.045},
         audiences={"everyone": 7, "nobody": 0},
@@ -342,7 +342,7 @@ def test_a_small_share_that_would_be_refused_is_reported():
         "figures": figures,
         "verdict_id": "v",
     }
-    assert judge(DS, Figures({}, {}, {}, 0.0, {"sale": 200}, {}, {"sale": {"fcm: x": 1}}), {}, {}) == []
+    assert judge(DS, NightFigures({}, {}, {}, 0.0, {"sale": 200}, {}, {"sale": {"fcm: x": 1}}), {}, {}) == []
     assert lines(result)[1] == (
         "  1 of 200 sampled messages of sale (0.5 %) would be rejected by the provider: fcm: x 1"
     )

@@ -11,7 +11,7 @@ from pyroaring import BitMap
 
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import Catalog, catalog_of
-from angelia.catalog.store import Stored
+from angelia.catalog.store import StoredDocument
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
 from angelia.contracts.rows import valid_rows
@@ -45,7 +45,8 @@ def catalog(
     policy: dict[str, object] | None = None, *, stopped: tuple[str, ...] = (), **changes: object
 ) -> Catalog:
     return catalog_of(
-        [Stored(parse_document(raw), 1) for raw in (POLICY | (policy or {}), FCM, WELCOME | changes)], stopped
+        [StoredDocument(parse_document(raw), 1) for raw in (POLICY | (policy or {}), FCM, WELCOME | changes)],
+        stopped,
     )
 
 
@@ -220,7 +221,8 @@ def test_minutes_speeds_and_minimums_become_limits() -> None:
     (channel,), (campaign,) = terms().channels, terms(budget=budget, speed_limit_per_minute=3).campaigns
     assert channel.capacity_per_hour == 1000
     slow = catalog_of(
-        [Stored(parse_document(raw), 1) for raw in (POLICY, FCM | {"quota_per_minute": 7}, WELCOME)], ()
+        [StoredDocument(parse_document(raw), 1) for raw in (POLICY, FCM | {"quota_per_minute": 7}, WELCOME)],
+        (),
     )
     assert terms_of(slow, DS, 28, None).channels[0].capacity_per_hour == 420
     assert (campaign.max_per_hour, campaign.min_messages) == (180, 200)

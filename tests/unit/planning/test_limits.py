@@ -9,7 +9,7 @@ import pytest
 from angelia.catalog.documents import parse_document
 from angelia.delivery.channels import PROVIDERS, stand_in
 from angelia.delivery.channels.base import Message, MessageRejected
-from angelia.planning.limits import Limits, columns, notices, refused_people
+from angelia.planning.limits import ProviderLimits, columns, notices, refused_people
 
 TODAY = date(2026, 11, 15)
 TEMPLATE = {
@@ -151,7 +151,7 @@ def test_people_whose_messages_would_be_refused_are_counted():
     people = [{"locale": tag, "province": name} for tag in ("en", "de") for name in ("x", "x" * 100)]
     sale = documents["campaign", "sale"]
     assert columns(sale, documents) == ["locale", "province"]
-    limits = Limits.of_documents(documents)
+    limits = ProviderLimits.of_documents(documents)
     assert refused_people(sale, documents, limits, people) == {
         "shoe, fcm: payload_too_large": 1,
         "shoe, apns: payload_too_large": 1,

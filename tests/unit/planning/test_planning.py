@@ -13,8 +13,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from angelia.planning import (
     InMemory,
     Limits,
-    Night,
     Problem,
+    ShardRounds,
     best_sets,
     dual_value,
     fit_prices,
@@ -141,7 +141,7 @@ def test_limits_and_bound_hold_and_shards_do_not_matter(seed, capacity, budget):
     assert (solved.used <= limits.flat()).all()
     assert (solved.used == usage(problem, limits, whole)).all()
     assert whole.bid[whole.slot >= 0].sum() <= solved.bound
-    run = InMemory([Night.of(part, limits) for part in split(problem, 23)])
+    run = InMemory([ShardRounds.of(part, limits) for part in split(problem, 23)])
     halves = solve(run, limits, problem, 1.0)
     assert halves.rounds == solved.rounds
     assert (halves.bound, halves.prices.tolist()) == (solved.bound, solved.prices.tolist())
@@ -271,7 +271,7 @@ def test_scarce_hours_get_a_price_and_the_gap_is_small():
 
 def test_a_sample_and_corrections_come_near_the_whole():
     problem, limits = crowd(4000), make_limits(np.random.default_rng(3), 300, 2**40)
-    run = InMemory([Night.of(problem, limits)])
+    run = InMemory([ShardRounds.of(problem, limits)])
     solved = solve(run, limits, split(problem, 400)[0], 10.0)
     held = run.nights[0].held
     assert (solved.bound - held.bid[held.slot >= 0].sum()) / solved.bound < 0.01

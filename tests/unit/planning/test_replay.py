@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from angelia.catalog.documents import parse_document
-from angelia.catalog.snapshot import Stored, catalog_of, documents_of
+from angelia.catalog.snapshot import StoredDocument, catalog_of, documents_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.derived import DECISION
 from angelia.errors import InvalidInput
@@ -43,7 +43,9 @@ CAMPAIGN = {
 
 
 def catalog():
-    return catalog_of([Stored(parse_document(raw), version) for version, raw in ((3, POLICY), (7, CAMPAIGN))])
+    return catalog_of(
+        [StoredDocument(parse_document(raw), version) for version, raw in ((3, POLICY), (7, CAMPAIGN))]
+    )
 
 
 def test_a_change_is_made_in_one_campaign_and_versions_stay():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from angelia.answers import Answer
+from angelia.answers import OperatorAnswer
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.rows import valid_rows
 from angelia.errors import Corrupt, GateClosed, NotFound
@@ -42,7 +42,7 @@ def held(lake):
 def emitted(lake, answer=None):
     """Return what may be emitted of the newest plan."""
     others = [lake.require("user_features", ds=DS), load_snapshot(lake, DS).commit]
-    return release(lake, lake.require("decisions", ds=DS), others, answer or Answer())
+    return release(lake, lake.require("decisions", ds=DS), others, answer or OperatorAnswer())
 
 
 def verdict_id(lake):
@@ -58,7 +58,7 @@ def test_an_open_verdict_holds_nothing_back(lake):
 
 
 def test_a_named_answer_to_this_verdict_sends_what_is_held(held):
-    released = emitted(held, Answer(SEND, "ada", verdict_id(held)))
+    released = emitted(held, OperatorAnswer(SEND, "ada", verdict_id(held)))
     assert released == Released((), verdict_id(held), "ada")
     assert released.recorded() == {"verdict": verdict_id(held), "answered_by": "ada"}
 
@@ -66,14 +66,17 @@ def test_a_named_answer_to_this_verdict_sends_what_is_held(held):
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (Answer(), "nobody answered"),  # marked as success, skipped, run by hand: there is no answer
-        (Answer(SEND, "", "right"), "no named person answered"),
-        (Answer(SEND, "  ", "right"), "no named person answered"),
-        (Answer(LEAVE, "", "right"), "no named person answered"),  # timed out
-        (Answer("Approve", "ada", "right"), "'Approve' was not offered: Send them, too, Leave them out were"),
-        (Answer(f"{SEND}, {LEAVE}", "ada", "right"), "was not offered"),
-        (Answer(SEND, "ada", ""), "the answer is about nothing that it names, the question about"),
-        (Answer(SEND, "ada", "0123456789ab"), "the answer is about 0123456789ab, the question about"),
+        (OperatorAnswer(), "nobody answered"),  # marked as success, skipped, run by hand: there is no answer
+        (OperatorAnswer(SEND, "", "right"), "no named person answered"),
+        (OperatorAnswer(SEND, "  ", "right"), "no named person answered"),
+        (OperatorAnswer(LEAVE, "", "right"), "no named person answered"),  # timed out
+        (
+            OperatorAnswer("Approve", "ada", "right"),
+            "'Approve' was not offered: Send them, too, Leave them out were",
+        ),
+        (OperatorAnswer(f"{SEND}, {LEAVE}", "ada", "right"), "was not offered"),
+        (OperatorAnswer(SEND, "ada", ""), "the answer is about nothing that it names, the question about"),
+        (OperatorAnswer(SEND, "ada", "0123456789ab"), "the answer is about 0123456789ab, the question about"),
     ],
 )
 def test_anything_else_leaves_out_what_is_held(held, answer, why):
@@ -85,7 +88,7 @@ def test_anything_else_leaves_out_what_is_held(held, answer, why):
 
 
 def test_a_person_who_leaves_them_out_is_recorded(held):
-    assert emitted(held, Answer(LEAVE, "ada", verdict_id(held))) == Released(
+    assert emitted(held, OperatorAnswer(LEAVE, "ada", verdict_id(held))) == Released(
         ("sale",), verdict_id(held), "ada"
     )
 
@@ -104,11 +107,11 @@ def night(lake):
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (Answer(), "nobody answered"),
-        (Answer("Approve", "", "right"), "no named person answered"),
-        (Answer("Approve", "ada", "0123456789ab"), "the answer is about 0123456789ab"),
-        (Answer(SEND, "ada", "right"), "'Send them, too' was not offered"),
-        (Answer("Reject", "ada", "right"), "the answer was Reject"),
+        (OperatorAnswer(), "nobody answered"),
+        (OperatorAnswer("Approve", "", "right"), "no named person answered"),
+        (OperatorAnswer("Approve", "ada", "0123456789ab"), "the answer is about 0123456789ab"),
+        (OperatorAnswer(SEND, "ada", "right"), "'Send them, too' was not offered"),
+        (OperatorAnswer("Reject", "ada", "right"), "the answer was Reject"),
     ],
 )
 def test_a_night_held_back_stops_without_an_approval(night, answer, why):
@@ -122,7 +125,7 @@ def test_a_night_held_back_stops_without_an_approval(night, answer, why):
 
 
 def test_a_night_that_a_person_approved_is_sent(night):
-    assert emitted(night, Answer("Approve", "ada", verdict_id(night))) == Released(
+    assert emitted(night, OperatorAnswer("Approve", "ada", verdict_id(night))) == Released(
         (), verdict_id(night), "ada"
     )
 
@@ -149,7 +152,7 @@ def test_without_a_guards_verdict_nothing_is_emitted(lake):
 def test_behind_a_closed_gate_nothing_is_emitted(held):
     check_plan(held, success=False)
     with pytest.raises(GateClosed, match=r"gate plan of 2026-11-14 is closed: .*refused the topic"):
-        emitted(held, Answer(SEND, "ada", verdict_id(held)))
+        emitted(held, OperatorAnswer(SEND, "ada", verdict_id(held)))
 
 
 def test_from_a_plan_that_crashed_the_guard_nothing_is_emitted(held):
@@ -186,7 +189,7 @@ def test_a_plan_made_after_the_guard_is_not_emitted(held):
     decided_again(held)
     check_plan(held)
     with pytest.raises(GateClosed, match="the guard of 2026-11-14 judged decisions/ds=2026-11-14@1#"):
-        emitted(held, Answer(SEND, "ada", verdict_id(held)))
+        emitted(held, OperatorAnswer(SEND, "ada", verdict_id(held)))
 
 
 @pytest.mark.parametrize("name", ["user_features", "catalog_snapshot"])

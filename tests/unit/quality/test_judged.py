@@ -18,7 +18,7 @@ from angelia.quality.gates import gate_of
 from angelia.quality.judged import JudgedLake, judged_lake
 from angelia.quality.verdicts import CheckVerdict, load, load_with_seen, store
 from spark_jobs import JOBS
-from spark_jobs._session import open_judged
+from spark_jobs.running.session import open_judged
 
 DS = "2026-11-14"
 SOURCES = ("user_profiles", "user_endpoints", "user_preferences", "user_events")
@@ -230,7 +230,7 @@ def test_other_content_under_the_judged_number_is_refused(judged: Lake) -> None:
 
 
 def test_every_job_of_the_night_opens_what_was_judged(judged: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spark_jobs._session.open_lake", lambda _: judged)
+    monkeypatch.setattr("spark_jobs.running.session.open_lake", lambda _: judged)
     put(judged, "user_events", 41)
     for name in JOBS:
         if name == "score_lookalikes":
@@ -243,7 +243,7 @@ def test_every_job_of_the_night_opens_what_was_judged(judged: Lake, monkeypatch:
 
 
 def test_the_night_demands_the_verdicts_of_its_gates(judged: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spark_jobs._session.open_lake", lambda _: judged)
+    monkeypatch.setattr("spark_jobs.running.session.open_lake", lambda _: judged)
     args = argparse.Namespace(branch=None, ds="2026-11-13", after=("sources",), judged=True)
     assert load(judged, "sources", "2026-11-13") == []
     with pytest.raises(GateClosed, match="was never checked"):

@@ -12,7 +12,7 @@ from angelia.contracts import arrow, dataset, ids
 from angelia.errors import InvalidInput
 from angelia.users.chain import append_chain
 from spark_jobs import aggregate_days
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 
 TODAY = datetime(2026, 11, 14, tzinfo=UTC)
 DS = "2026-11-14"

@@ -3,9 +3,10 @@
 import pytest
 
 from angelia.audience.members import read_members
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.errors import InvalidInput
-from spark_jobs import _spread, build_bitmaps, build_features, select_audiences
+from spark_jobs import build_bitmaps, build_features, select_audiences
+from spark_jobs.running import spread
 
 DS = "2026-11-14"
 POLICY = {
@@ -52,7 +53,7 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
     meta = commit.meta
     assert (meta["n_shards"], meta["block_bits"], meta["n_users"]) == (3, 16, 600)
     features = lake.read(lake.require("user_features", ds=DS)).to_pylist()
-    audience = Audience(lake, DS)
+    audience = AudienceQuery(lake, DS)
     want = {
         "gender = 'f' AND n_opens_28d >= 5": lambda r: r["gender"] == "f" and r["n_opens_28d"] >= 5,
         "NOT gender = 'f'": lambda r: r["gender"] is not None and r["gender"] != "f",
@@ -105,7 +106,7 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
         select_audiences.main(["--ds", DS])
     assert lake.require("audience_members", ds=DS).ref == members.ref
 
-    monkeypatch.setattr(_spread, "wants_spark", lambda: False)
+    monkeypatch.setattr(spread, "wants_spark", lambda: False)
     lake.store.delete_folder("main/bitmap_days")
     build_bitmaps.main(["--ds", DS])  # without Spark, from nothing: the same bytes
     assert {

@@ -96,7 +96,7 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
 
 
 def test_without_sources_the_job_says_who_writes_them(lake, settings_home, capsys) -> None:
-    from spark_jobs._session import run_job
+    from spark_jobs.running.session import run_job
 
     assert run_job(build_features.main, ["--ds", DS]) == 2
     assert "index_users" in capsys.readouterr().err

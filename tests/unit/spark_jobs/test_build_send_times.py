@@ -24,7 +24,7 @@ from angelia.timing.category_hours import STRENGTHS
 from angelia.timing.curves import CURVE_RANGE
 from angelia.users.chain import append_chain
 from spark_jobs import build_send_times
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 
 DS, N, DAYS = "2026-11-14", 600, 28
 COLD = 5

@@ -10,7 +10,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.planning.guard import guard
 from angelia.quality.verdicts import CheckVerdict, store
 from spark_jobs import emit_manifests
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 from tests.planned_night import DS, SALE, plan_a_night, put
 
 

@@ -27,7 +27,7 @@ from angelia.contracts.rows import user_name, valid_rows
 from angelia.lake import Lake
 from angelia.users.chain import append_chain
 from spark_jobs import plan_dispatch
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 
 DS, BEFORE = "2026-11-14", "2026-11-13"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyroaring import BitMap
 
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
 from spark_jobs import build_bitmaps, build_features, score_lookalikes
@@ -58,7 +58,7 @@ def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, mon
     chosen = list_members(lake, "alike")
 
     # The same, from one table: score everyone at once, order by score, then ordinal.
-    audience = Audience(lake, DS, {"women": "gender = 'f'"})
+    audience = AudienceQuery(lake, DS, {"women": "gender = 'f'"})
     seed = {ordinal for part in audience.all_members(argv[5]) for ordinal in part}
     features = next(lake.cited(name) for name in audience.index.commit.inputs if "user_features/" in name)
     seen = {}
@@ -80,7 +80,7 @@ def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, mon
     )
     assert suppressed.any()
     assert chosen == {ordinal for _, ordinal in ranked[:120]} == list_members(lake, "alike")
-    assert Audience(lake, DS).count("in_list('alike')") == 120
+    assert AudienceQuery(lake, DS).count("in_list('alike')") == 120
     assert len({ordinal >> 8 for ordinal in chosen}) > 1  # not of one shard alone
 
     before = lake.require("user_lists", list="alike").ref

@@ -23,7 +23,7 @@ from models.uplift.kept import keep
 from models.uplift.learning import fit
 from models.uplift.people import KEPT, USER_COLUMNS, encode
 from spark_jobs import score_materials
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 from spark_jobs.score_materials import Candidate, candidates, lift_models, lift_of, score_shard
 
 DS = "2026-11-14"

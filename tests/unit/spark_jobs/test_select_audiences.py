@@ -15,7 +15,7 @@ from pyroaring import BitMap
 
 from angelia.audience.holdout import HeldOut, Holdout
 from angelia.audience.members import read_members
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.audience.reach import reach
 from angelia.catalog.documents import canonical, parse_document
 from angelia.contracts import arrow, dataset
@@ -24,7 +24,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.users.chain import append_chain
 from spark_jobs import build_bitmaps, select_audiences
-from spark_jobs._session import run_job
+from spark_jobs.running.session import run_job
 
 DS, N, SHARD_BITS = "2026-11-14", 600, 8
 POLICY = {
@@ -167,7 +167,7 @@ def test_counts_take_the_nights_holdout_and_hash_nobody(
 ) -> None:
     monkeypatch.setitem(POLICY, "holdout", {"share_pct": 20.0, "salt": "h"})
     write_catalog(indexed, PREDICATES)
-    audience = Audience(indexed, DS, PREDICATES)
+    audience = AudienceQuery(indexed, DS, PREDICATES)
 
     def held(holdout: Holdout) -> int | None:
         return reach(audience, "gender = 'f'", HeldOut(audience.index, holdout)).held_out

@@ -5,7 +5,7 @@ import numpy as np
 from angelia.timing.category_hours import (
     WEEKDAYS,
     CategoryHours,
-    Pushes,
+    CategoryPushes,
     by_cell,
     by_weekday,
     category_sums,
@@ -26,8 +26,8 @@ def drawn(seed: int, effect: float) -> np.ndarray:
     hit = rng.random(N) < 0.1 * np.exp(sign)
     weekday = rng.integers(0, 7, N)
     hit |= (weekday == 6) & (category == 1) & (rng.random(N) < 0.2 * effect)
-    sent = Pushes(user, cell, weekday, category, np.ones(N))
-    opened = Pushes(*(values[hit] for values in sent))
+    sent = CategoryPushes(user, cell, weekday, category, np.ones(N))
+    opened = CategoryPushes(*(values[hit] for values in sent))
     return category_sums(sent, opened, np.ones((USERS, 48)), np.full(USERS, 0.1), 2)
 
 
@@ -63,7 +63,7 @@ def test_sums_do_not_depend_on_how_people_are_cut() -> None:
     curve, rate, weight = rng.random((USERS, 48)) + 0.5, rng.random(USERS) / 9, rng.random(999)
     parts = []
     for keep in (np.ones(999, bool), user < 100, user >= 100):
-        some = Pushes(user[keep], cell[keep], weekday[keep], category[keep], weight[keep])
+        some = CategoryPushes(user[keep], cell[keep], weekday[keep], category[keep], weight[keep])
         parts.append(category_sums(some, some, curve, rate, 2))
     assert np.array_equal(parts[0], parts[1] + parts[2])
     merged = merge([{"b": parts[1][0].tolist()}, {"a": parts[2][1].tolist(), "b": parts[2][0].tolist()}])

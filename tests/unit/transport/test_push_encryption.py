@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from angelia.transport.push_encryption import (
     OVERHEAD_BYTES,
-    Receiver,
+    SubscriptionKeys,
     decode,
     decrypt,
     encode,
@@ -24,7 +24,7 @@ def private(text: str) -> ec.EllipticCurvePrivateKey:
 # RFC 8291, appendix A.
 SENDER = private("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")
 BROWSER = private("q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94")
-RECEIVER = Receiver(point_of(BROWSER.public_key()), decode("BTBZMqHH6r4Tts7J_aSIgg"))
+RECEIVER = SubscriptionKeys(point_of(BROWSER.public_key()), decode("BTBZMqHH6r4Tts7J_aSIgg"))
 TEXT = b"When I grow up, I want to be a watermelon"
 BODY = (
     "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6"
@@ -61,4 +61,4 @@ def test_damage_and_foreign_keys_are_refused() -> None:
         decrypt(body, SENDER, RECEIVER.secret)
     for point, secret in ((bytes(65), RECEIVER.secret), (RECEIVER.point, bytes(15))):
         with pytest.raises(ValueError):
-            encrypt(TEXT, Receiver(point, secret))
+            encrypt(TEXT, SubscriptionKeys(point, secret))

@@ -11,7 +11,7 @@ import pytest
 from angelia.audience.bitmaps.arrays import decode, encode, narrow
 from angelia.audience.bitmaps.block import Block
 from angelia.audience.bitmaps.daily import find_item
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.lake import Lake
 
 
@@ -65,7 +65,7 @@ def test_fractions_compare_exactly_by_levels_and_by_bits(
         spec_world.World([spec_world.person(i, value_28d=value) for i, value in enumerate(values)]),
         block_bits=9,
     )
-    audience = Audience(lake, spec_world.DS, resident=True)
+    audience = AudienceQuery(lake, spec_world.DS, resident=True)
     assert (Block(audience.index, 0).levels("value_28d") is not None) == (distinct == 40)
     targets = [*rng.sample(values, 8), 0.0, -0.0, 1e9, -1e9, values[0] + 1e-9]
     for target in targets:
@@ -93,7 +93,7 @@ def test_rare_items_and_amounts_below_nought(lake: Lake, spec_world: ModuleType)
         w.did(3, 0, "refund", None, value=7e9),
     ]
     w.write_index(lake, w.World([w.person(i) for i in range(40)], days), block_bits=6)
-    audience = Audience(lake, w.DS)
+    audience = AudienceQuery(lake, w.DS)
     arrays = Block(audience.index, 0)._arrays("event:view", "items", w.DS)[0]
     for i, name in enumerate(names):
         assert [found.tolist() for found in find_item(arrays, name)] == [[i], [i + 1]]

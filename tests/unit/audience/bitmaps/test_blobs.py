@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from angelia.audience.bitmaps import blobs
-from angelia.audience.bitmaps.blobs import Blobs, Row, write_rows
+from angelia.audience.bitmaps.blobs import BitmapRow, Blobs, write_rows
 from angelia.audience.bitmaps.sets import of_flags, positions_of
 from angelia.errors import Corrupt
 from angelia.lake import FileEntry, Lake
 
 WIDTH = 1 << 16
 ROWS = [
-    Row(block, f"f{i % 7}", "value", of_flags(np.arange(WIDTH) % (i + 2) == 0), f"v{i}")
+    BitmapRow(block, f"f{i % 7}", "value", of_flags(np.arange(WIDTH) % (i + 2) == 0), f"v{i}")
     for block in (3, 4)
     for i in range(40)
 ]

@@ -13,13 +13,13 @@ from angelia.audience import query as engine
 from angelia.audience.bitmaps import build
 from angelia.audience.bitmaps.bitmaps import blocks_a_file
 from angelia.audience.bitmaps.build import build_index, one_by_one
-from angelia.audience.query import Audience
+from angelia.audience.query import AudienceQuery
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.chain import append_chain
-from spark_jobs._spread import in_processes
+from spark_jobs.running.spread import in_processes
 
 DS, NEXT = "2026-11-14", "2026-11-15"
 N, SHARD_BITS, HISTORY = 70_000, 14, 5  # two blocks
@@ -158,7 +158,7 @@ def test_an_incremental_index_answers_as_a_whole_one(tmp_path: Path, monkeypatch
     whole, made = build_index(other, NEXT, history_days=HISTORY, spread=one_by_one)
     assert len(made) == HISTORY
     assert content(lake, second) == content(other, whole)
-    nightly, at_once = Audience(lake, NEXT), Audience(other, NEXT)
+    nightly, at_once = AudienceQuery(lake, NEXT), AudienceQuery(other, NEXT)
     for text in QUESTIONS:
         assert [m.serialize() for m in nightly.all_members(text)] == [
             m.serialize() for m in at_once.all_members(text)
@@ -189,11 +189,11 @@ def test_many_blocks_share_a_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -
         commit, _ = build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
         assert len(commit.files) == -(-5 // together)
         assert commit.meta["n_users"] == N
-        audience = Audience(lake, DS)
+        audience = AudienceQuery(lake, DS)
         answers.append([m.serialize() for m in audience.all_members(question)])
         audience.count(question)
         assert not mapped(commit)  # a file goes with the last of its blocks, not with the audience
-        resident = Audience(lake, DS, resident=True)
+        resident = AudienceQuery(lake, DS, resident=True)
         resident.count(question)
         assert mapped(commit)
     assert answers[0] == answers[1] == answers[2]
@@ -216,7 +216,7 @@ def test_people_who_join_meanwhile_wait_for_the_next_night(lake: Lake) -> None:
     for i in range(HISTORY):
         write(lake, "user_days", events(back(i), N), back(i))
     build_index(lake, DS, history_days=HISTORY, spread=one_by_one)
-    audience = Audience(lake, DS)
+    audience = AudienceQuery(lake, DS)
     assert features.meta == {}
     for text in (
         "days_since('view') <= 4",
@@ -231,7 +231,9 @@ def test_people_who_join_meanwhile_wait_for_the_next_night(lake: Lake) -> None:
     commit, made = build_index(lake, NEXT, history_days=HISTORY, spread=one_by_one)
     assert made == [NEXT]
     seen = {
-        ordinal for part in Audience(lake, NEXT).all_members("days_since('view') <= 4") for ordinal in part
+        ordinal
+        for part in AudienceQuery(lake, NEXT).all_members("days_since('view') <= 4")
+        for ordinal in part
     }
     days = [events(back(i, NEXT), N) for i in range(5)]
     wanted = {

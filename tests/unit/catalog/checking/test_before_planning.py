@@ -10,7 +10,7 @@ import pytest
 from angelia.catalog.checking.before_planning import before_planning
 from angelia.catalog.checking.contradictions import WEIGHTS
 from angelia.catalog.documents import parse_document
-from angelia.catalog.snapshot import Stored, catalog_of
+from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.planning.terms import Terms
 from tests.planned_night import CHANNEL, EVERYONE, POLICY, SALE, SHOE, TEMPLATE
 
@@ -22,7 +22,7 @@ def named(*raws: dict[str, Any], running: tuple[str, ...] = ("sale",), **known: 
     by_key = {
         (raw["kind"], raw["id"]): raw for raw in (POLICY, TEMPLATE, SHOE, EVERYONE, CHANNEL, SALE, *raws)
     }
-    catalog = catalog_of(Stored(parse_document(raw), 1) for raw in by_key.values())
+    catalog = catalog_of(StoredDocument(parse_document(raw), 1) for raw in by_key.values())
     return [str(one) for one in before_planning(catalog, running, DAY, **known)]
 
 

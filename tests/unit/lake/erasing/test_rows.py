@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from angelia.contracts import dataset
 from angelia.delivery.manifest import sample_plan
-from angelia.lake.erasing.journal import Person
+from angelia.lake.erasing.journal import ErasedPerson
 from angelia.lake.erasing.rows import without
 
 WHO = "u00000001"
@@ -14,7 +14,7 @@ WHO = "u00000001"
 
 def test_a_manifest_row_keeps_nothing_personal() -> None:
     table = sample_plan.rows(0, 3, datetime(2026, 11, 15, 4, tzinfo=UTC), fields='{"first_name": "Zuleika"}')
-    erased, n = without(table, "dispatch_manifest", {WHO: Person(WHO, "erased-1")})
+    erased, n = without(table, "dispatch_manifest", {WHO: ErasedPerson(WHO, "erased-1")})
     assert n == 1
     row = table["user_id"].to_pylist().index(WHO)
     before, after = table.to_pylist()[row], erased.to_pylist()[row]

@@ -9,7 +9,7 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
 from models.card import _fatigue
-from models.tiring.learn import SPREAD, Effect, conditional, read_refusals
+from models.tiring.learn import SPREAD, RateEffect, conditional, read_refusals
 
 DS = "2026-11-14"
 
@@ -55,7 +55,9 @@ def test_no_evidence_is_no_effect(label: float) -> None:
     nothing = conditional(x, np.zeros(10), np.full(10, label), np.arange(10))
     assert (nothing.leaning, nothing.n) == (0.0, 0)
     assert nothing.as_dict()["low"] is None
-    assert conditional(np.ones(10), np.zeros(10), x, np.zeros(10, int)) == Effect(0.0, float("inf"), 0.0, 0)
+    assert conditional(np.ones(10), np.zeros(10), x, np.zeros(10, int)) == RateEffect(
+        0.0, float("inf"), 0.0, 0
+    )
 
 
 def receipts(lake: Lake, ds: str, source: str, kind: str, at: datetime, message: str) -> None:
@@ -88,7 +90,7 @@ def test_refusals_are_those_known_by_the_night(tmp_path) -> None:
 
 
 def test_the_card_says_what_is_unknown() -> None:
-    effect = Effect(0.0, float("inf"), 0.0, 0).as_dict()
+    effect = RateEffect(0.0, float("inf"), 0.0, 0).as_dict()
     refuses = {"n": 0, "pushes": 10, "low": 0.0, "high": 0.001}
     figures = {"tires": 0.0, "refuses": 0.0, "refuses_more": 0.0, "rate": 0.1, "tired_days": 2.0,
                "evidence": {"tires": effect, "refuses_more": effect, "refuses": refuses}}  # fmt: skip

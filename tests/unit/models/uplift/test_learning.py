@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.uplift.learning import ReadOut, Uplift, train
+from models.uplift.learning import Uplift, UpliftReadOut, train
 
 NAMES = ("risk", "moved", "kind")
 
@@ -22,16 +22,16 @@ def world(
     return matrix.astype(np.float32), treated, (rng.random(n) < chance).astype(float)
 
 
-def learn(seed: int, lift: float) -> tuple[Uplift, ReadOut]:
+def learn(seed: int, lift: float) -> tuple[Uplift, UpliftReadOut]:
     return train(*world(seed, lift=lift), share=0.8, names=NAMES, categorical=[2], seed=seed)
 
 
 @pytest.fixture(scope="module")
-def learnt() -> tuple[Uplift, ReadOut]:
+def learnt() -> tuple[Uplift, UpliftReadOut]:
     return learn(4, 0.3)
 
 
-def test_who_is_moved_stands_first_on_people_not_seen(learnt: tuple[Uplift, ReadOut]) -> None:
+def test_who_is_moved_stands_first_on_people_not_seen(learnt: tuple[Uplift, UpliftReadOut]) -> None:
     model, read_out = learnt
     assert read_out.ranking.low > 0
     assert read_out.deciles[0].realised > read_out.deciles[-1].realised + 0.1
@@ -43,7 +43,7 @@ def test_who_is_moved_stands_first_on_people_not_seen(learnt: tuple[Uplift, Read
     assert score[~moved].mean() == pytest.approx(0.0, abs=0.08)
 
 
-def test_the_same_people_and_seed_give_the_same_scores(learnt: tuple[Uplift, ReadOut]) -> None:
+def test_the_same_people_and_seed_give_the_same_scores(learnt: tuple[Uplift, UpliftReadOut]) -> None:
     matrix = world(9, lift=0.3)[0]
     again, read_out = learn(4, 0.3)
     np.testing.assert_array_equal(again.score(matrix), learnt[0].score(matrix))

@@ -1,0 +1,139 @@
+"""Erase people from the intake database; their messages stay, and stay counted.
+
+Grain: message. Writes messages, steps, sends, codes and their uses. Surprise: what has not left yet is
+refused as suppressed; a batch that a dispatcher is deciding about is waited for, so that its messages stand
+in the lake, where the same erasure goes on, or nowhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from angelia.config import load_settings
+from angelia.contracts.outcomes import SUPPRESSED
+from angelia.intake.database import Unavailable, answering, connect, writing
+from angelia.intake.dispatching.steps import OutcomeStep, note_steps
+from angelia.intake.message import now
+from angelia.intake.store import change, slices
+from angelia.intake.tables import batches, code_uses, codes, messages, sends
+
+_DECIDING_S = 10.0  # a dispatcher decides about a batch in less; one that died is taken over later
+_LOOK_S = 0.2
+
+
+def configured() -> IntakePeople | None:
+    """Return the people of this installation's intake, None if it has no database."""
+    url = sa.make_url(load_settings().intake_url())
+    if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
+        return None
+    return IntakePeople(connect(load_settings().intake_url()))
+
+
+class IntakePeople:
+    """The people whom an intake database names; see `lake.erasing.erase.Elsewhere`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], int] = now,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._engine, self._clock, self._sleep = engine, clock, sleep
+
+    def holds(self, users: set[str]) -> set[str]:
+        """Return those of these people who are named here."""
+        named: set[str] = set()
+        with answering(self._engine), self._engine.connect() as connection:
+            for table in (messages, sends):
+                for part in slices(sorted(users)):
+                    query = sa.select(table.c.user_id).where(table.c.user_id.in_(part)).distinct()
+                    named |= set(connection.execute(query).scalars())
+        return named
+
+    def erase(self, tombstones: Mapping[str, str]) -> dict[str, int]:
+        """Put each person's tombstone in their place; return how many rows of each table changed."""
+        for _ in range(round(_DECIDING_S / _LOOK_S)):
+            if not self._is_deciding(tombstones):
+                break
+            self._sleep(_LOOK_S)
+        changed = {"intake_messages": 0, "intake_sends": 0, "intake_codes": 0}
+        for user, tombstone in tombstones.items():
+            with answering(self._engine), writing(self._engine) as connection:
+                n_messages, n_codes = self._messages(connection, user, tombstone)
+                moved = sa.update(sends).where(sends.c.user_id == user).values(user_id=tombstone)
+                changed["intake_sends"] += connection.execute(moved).rowcount
+                changed["intake_messages"] += n_messages
+                changed["intake_codes"] += n_codes
+        if self._engine.dialect.name == "sqlite":
+            self._rewrite_file()  # though nothing changed: an erasure that died may have changed it
+        return {name: number for name, number in changed.items() if number}
+
+    def _rewrite_file(self) -> None:
+        """Write SQLite's file anew.
+
+        An update leaves the bytes before it in free space and in the write-ahead log.
+        """
+        raw = self._engine.raw_connection()  # the driver's own: neither statement runs in a transaction
+        try:
+            cursor = raw.cursor()
+            for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                cursor.execute(statement).fetchall()
+        except sqlite3.OperationalError as error:
+            raise Unavailable(
+                f"the intake's file could not be written anew ({error})",
+                fix="run the same command again while few messages come in, with as much free disk as it has",
+            ) from None
+        finally:
+            raw.close()
+
+    def _is_deciding(self, tombstones: Mapping[str, str]) -> bool:
+        """Say whether one of their messages is in a batch that is neither sealed nor left behind."""
+        in_batch = sa.select(sa.literal(1)).select_from(
+            messages.join(batches, messages.c.claimed_by == batches.c.id)
+        )
+        in_batch = in_batch.where(
+            messages.c.status == "claimed",
+            batches.c.is_open == 1,
+            batches.c.is_sealed == 0,
+            batches.c.lease_us > self._clock(),
+        )
+        with answering(self._engine), self._engine.connect() as connection:
+            return any(
+                connection.execute(in_batch.where(messages.c.user_id.in_(part)).limit(1)).first() is not None
+                for part in slices(sorted(tombstones))
+            )
+
+    def _messages(self, connection: Connection, user: str, tombstone: str) -> tuple[int, int]:
+        at_us, c = self._clock(), messages.c
+        query = sa.select(c.client, c.id, c.status).where(c.user_id == user)
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+        # Neither text of the client's stays: a body's hash can be guessed from the id, and keys may hold it.
+        change(
+            connection,
+            rows,
+            user_id=tombstone,
+            variables="{}",
+            key_hash=None,
+            body_hash=f"erased-{secrets.token_hex(8)}",
+        )
+        waiting = [row for row in rows if row["status"] == "accepted"]
+        change(connection, waiting, status="refused", status_us=at_us, is_open=0)
+        note_steps(
+            connection,
+            [
+                OutcomeStep(row["client"], row["id"], "refused", at_us, "refused", SUPPRESSED)
+                for row in waiting
+            ],
+        )
+        n_codes = 0
+        for part in slices([row["id"] for row in rows]):
+            n_codes += connection.execute(sa.delete(codes).where(codes.c.id.in_(part))).rowcount
+            connection.execute(sa.delete(code_uses).where(code_uses.c.id.in_(part)))
+        return len(rows), n_codes

@@ -1,0 +1,1 @@
+"""Other tools, measured beside ours, each in a process of its own."""

@@ -1,0 +1,105 @@
+"""How jobs read: a source as a DataFrame, and one shard's rows of a window of days.
+
+Every file is opened through the lake, where it is read: so local folders and S3 look alike, no Hadoop file
+system is needed, each page's checksum is verified, and an executor needs nothing that the driver fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructField, StructType
+
+from angelia.contracts import dataset
+from angelia.contracts.spark import schema as spark_schema
+from angelia.lake import Commit, Lake
+from angelia.lake.commit import in_shard
+from spark_jobs.running.session import fix_in_traceback
+
+Window = list[tuple[int, Commit]]
+
+
+def read_dataset(
+    spark: SparkSession,
+    lake: Lake,
+    commits: Commit | Sequence[Commit],
+    columns: Sequence[str],
+    *,
+    change: Callable[[pa.Table], pa.Table] | None = None,
+) -> DataFrame:
+    """Return columns of commits of one dataset as a DataFrame, a partition a file.
+
+    Each file's rows are `change`d as they are read.
+
+    Raises:
+        InvalidInput: a file lacks a column; it comes when the rows are read.
+    """
+    commits = [commits] if isinstance(commits, Commit) else list(commits)
+    whole = spark_schema(dataset(commits[0].dataset))
+    # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was
+    # promised none.
+    wanted = StructType([StructField(name, whole[name].dataType, True) for name in columns])
+    files = [entry for commit in commits for entry in commit.files]
+    if not files:
+        return spark.createDataFrame([], wanted)
+
+    def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for index in batch.column(0).to_pylist():
+                with fix_in_traceback():
+                    table = lake.read_file(files[index], columns)
+                    table = table if change is None else change(table)
+                for position, field in enumerate(table.schema):
+                    if pa.types.is_unsigned_integer(field.type):  # Spark has no unsigned integers
+                        table = table.set_column(position, field.name, table[field.name].cast(pa.int64()))
+                yield from table.to_batches(max_chunksize=65_536)
+
+    return spark.range(len(files), numPartitions=len(files)).mapInArrow(spread, wanted)
+
+
+def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
+    """Return (day, commit) for the days of the window that have a commit.
+
+    Day 0 is the first of the window, ds its last.
+    """
+    last = date.fromisoformat(ds)
+    commits = []
+    for day in range(days):
+        commit = lake.head(name, ds=(last - timedelta(days=days - 1 - day)).isoformat())
+        if commit is not None:
+            commits.append((day, commit))
+    return commits
+
+
+def read_window(
+    lake: Lake, name: str, window: Window, columns: Sequence[str], shard: int, shard_bits: int
+) -> pa.Table:
+    """Return one shard's rows of a dataset over a window.
+
+    Beside the columns stand `day` (int64) and `row` (int64, ordinal within the shard).
+    """
+    lo, hi = shard << shard_bits, (shard + 1) << shard_bits
+    tables = []
+    for day, commit in window:
+        table = lake.read(commit, ["ordinal", *columns], where=in_shard(shard))
+        ordinal = table["ordinal"].cast(pa.int64())
+        keep = pc.and_(pc.greater_equal(ordinal, lo), pc.less(ordinal, hi))
+        table = table.append_column("row", pc.subtract(ordinal, lo)).drop_columns(["ordinal"]).filter(keep)
+        tables.append(table.append_column("day", pa.array(np.full(table.num_rows, day))))
+    fields = [
+        *(pa.field(column, dataset(name)[column].type) for column in columns),
+        pa.field("row", pa.int64()),
+        pa.field("day", pa.int64()),
+    ]
+    return pa.concat_tables([pa.schema(fields).empty_table(), *tables], promote_options="permissive")
+
+
+def ints(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return a column without nulls as int64."""
+    return column.to_numpy().astype(np.int64, copy=False)

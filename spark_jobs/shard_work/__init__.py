@@ -1,0 +1,1 @@
+"""What jobs do to one shard or one day, as functions that travel to the workers."""

@@ -1,0 +1,216 @@
+"""One shard's evidence for curves, counted into cells.
+
+Part of build_send_times. Reads user_features (timezone, country), user_days, user_pushes and user_hours.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.lake import Commit, Lake
+from angelia.lake.commit import in_shard
+from angelia.timing.category_hours import CategoryPushes
+from angelia.timing.choosing import HALF_LIVES, QUARTERS, Sample
+from angelia.timing.evidence import (
+    CELLS,
+    MATURITY_H,
+    Floats,
+    Ints,
+    LocalClock,
+    PushCounts,
+    active_hours,
+    count_activity,
+    count_hours,
+    count_pushes,
+    exact,
+    read_clock,
+)
+from spark_jobs.running.reading import Window, ints, read_window
+
+HOUR_US = 3_600_000_000
+
+
+def hours_column(half_life_days: float) -> str:
+    """Return the column of user_hours that fades so fast."""
+    return f"hours_{half_life_days:.0f}d"
+
+
+@dataclass(frozen=True)
+class CurveInputs:
+    """What every pass reads; travels to the workers."""
+
+    lake: Lake
+    features: Commit
+    days: Window
+    pushes: Window
+    ds: str
+    n_days: int
+    half_life_days: float
+    shard_bits: int
+    category_of: Mapping[str, str]  # material -> category, from the catalog
+    past: Commit | None = None  # user_hours of the days before the window ...
+    gap: Window = field(default_factory=list)  # ... and the days between the two, day 0 = the first of them
+    gap_days: int = 0
+
+    @property
+    def categories(self) -> list[str]:
+        """Return the categories that materials have, sorted."""
+        return sorted(set(self.category_of.values()))
+
+
+@dataclass(frozen=True)
+class Users:
+    """A shard's users, in order of their ordinals."""
+
+    ordinal: npt.NDArray[np.int64]
+    timezones: list[str]
+    countries: list[str | None]
+
+    @classmethod
+    def read(cls, lake: Lake, features: Commit, shard: int, shard_bits: int) -> Users:
+        """Read the users of a shard."""
+        lo, hi = shard << shard_bits, (shard + 1) << shard_bits
+        users = lake.read(features, ["ordinal", "timezone", "country"], where=in_shard(shard))
+        here = pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))
+        users = users.filter(here).sort_by("ordinal")
+        return cls(ints(users["ordinal"]), users["timezone"].to_pylist(), users["country"].to_pylist())
+
+    def clock(self, last_day: np.datetime64, days: int, half_life_days: float = np.inf) -> LocalClock:
+        """Return their local time over a window of UTC days."""
+        return read_clock(self.timezones, self.countries, last_day, days, half_life_days)
+
+
+def read_hours(
+    lake: Lake, window: Window, clock: LocalClock, shard: int, shard_bits: int
+) -> tuple[Ints, Ints, Ints]:
+    """Return row of the user, day of the window and UTC hours (a mask) of user_days, each (m,)."""
+    days = read_window(lake, "user_days", window, ["hours"], shard, shard_bits)
+    days = days.filter(
+        pc.less(days["row"], clock.n_users)
+    )  # the index may have grown since the features were built
+    return ints(days["row"]), ints(days["day"]), ints(days["hours"])
+
+
+def read_past(lake: Lake, past: Commit, half_life_days: float, n: int, shard: int, shard_bits: int) -> Floats:
+    """Return what user_hours keeps of a shard's active hours, (n, 48)."""
+    column = hours_column(half_life_days)
+    table = lake.read(past, ["ordinal", column], where=in_shard(shard))
+    row = ints(table["ordinal"]) - (shard << shard_bits)
+    here = (row >= 0) & (row < n)
+    values = table[column].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, CELLS)
+    hours = np.zeros((n, CELLS))
+    hours[row[here]] = values[here]
+    return hours
+
+
+class CurveShard:
+    """One shard's rows, counted into cells."""
+
+    def __init__(self, inputs: CurveInputs, shard: int) -> None:
+        self.inputs, self.shard = inputs, shard
+        self.users = Users.read(inputs.lake, inputs.features, shard, inputs.shard_bits)
+        self.ordinal, self.timezones = self.users.ordinal, self.users.timezones
+        n = len(self.ordinal)
+        self.clock = self.users.clock(np.datetime64(inputs.ds, "D"), inputs.n_days, inputs.half_life_days)
+        self._hours = read_hours(inputs.lake, inputs.days, self.clock, shard, inputs.shard_bits)
+        rows = read_window(
+            inputs.lake,
+            "user_pushes",
+            inputs.pushes,
+            ["kind", "material_id", "at_ts", "sent_ts", "slot_propensity"],
+            shard,
+            inputs.shard_bits,
+        )
+        rows = rows.filter(pc.less(rows["row"], n))
+        sent_us, at_us = ints(rows["sent_ts"].cast(pa.int64())), ints(rows["at_ts"].cast(pa.int64()))
+        is_sent = np.asarray(pc.equal(rows["kind"], "sent").to_numpy()).astype(bool)
+        is_open = ~is_sent & (at_us - sent_us <= MATURITY_H * HOUR_US)
+        propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
+        self._sent, self._opened = (
+            (ints(rows["row"])[kind], sent_us[kind] // HOUR_US, propensity[kind])
+            for kind in (is_sent, is_open)
+        )
+        number = {name: place for place, name in enumerate(inputs.categories)}
+        codes = {name: number[category] for name, category in inputs.category_of.items()}
+        category = np.array([codes.get(name, -1) for name in rows["material_id"].to_pylist()], np.int64)
+        self._categories = category[is_sent], category[is_open]
+
+    def activity(self) -> Floats:
+        """Return the window's active hours by cell, (n, 48), kinds of day balanced."""
+        return count_activity(self.clock, *self._hours)
+
+    def past(self, half_life_days: float) -> Floats:
+        """Return active hours before the window, (n, 48), decayed as of the window's end."""
+        inputs, n = self.inputs, len(self.ordinal)
+        if inputs.past is None:
+            return np.zeros((n, CELLS))
+        hours = read_past(inputs.lake, inputs.past, half_life_days, n, self.shard, inputs.shard_bits)
+        if inputs.gap_days:
+            last = np.datetime64(inputs.ds, "D") - np.timedelta64(inputs.n_days, "D")
+            clock = self.users.clock(last, inputs.gap_days)
+            rows = active_hours(
+                clock, *read_hours(inputs.lake, inputs.gap, clock, self.shard, inputs.shard_bits)
+            )
+            hours = hours * 0.5 ** (inputs.gap_days / half_life_days) + count_hours(
+                clock, *rows, half_life_days
+            )
+        return exact(hours * 0.5 ** (inputs.n_days / half_life_days))
+
+    def hours(self, half_life_days: float) -> Floats:
+        """Return all active hours that are kept, (n, 48), decayed as of the window's end."""
+        rows = active_hours(self.clock, *self._hours)
+        return self.past(half_life_days) + count_hours(self.clock, *rows, half_life_days)
+
+    def sample(self, sampled: npt.NDArray[np.bool_], scale: float) -> Sample:
+        """Return the sampled users' evidence by quarter of the window."""
+        user, day, cell = active_hours(self.clock, *self._hours)
+        days = self.inputs.n_days
+        cuts = [days * quarter // QUARTERS for quarter in range(QUARTERS + 1)]
+        activity = np.zeros((len(HALF_LIVES), 1 + QUARTERS, int(sampled.sum()), CELLS))
+        pushes, opens = np.zeros((2, QUARTERS, int(sampled.sum()), CELLS))
+        for row, half in enumerate(HALF_LIVES):
+            activity[row, 0] = self.past(half)[sampled]
+        for quarter, (first, last) in enumerate(itertools.pairwise(cuts)):
+            here = (day >= first) & (day < last) & sampled[user]
+            for row, half in enumerate(HALF_LIVES):
+                counted = count_hours(self.clock, user[here], day[here], cell[here], half)
+                activity[row, 1 + quarter] = counted[sampled]
+            pushes[quarter], opens[quarter] = (
+                counts.weighted(scale)[sampled] for counts in self.counts(first, last)
+            )
+        zones = tuple(zone for zone, keep in zip(self.timezones, sampled.tolist(), strict=True) if keep)
+        return Sample(zones, activity, pushes, opens)
+
+    def by_category(self, first: int, last: int) -> tuple[CategoryPushes, CategoryPushes]:
+        """Return pushes and opens of known category, sent on the window's days [first, last)."""
+        both = []
+        stop = min(24 * last, 24 * self.inputs.n_days - MATURITY_H)
+        for (user, sent_hour, _), category in zip((self._sent, self._opened), self._categories, strict=True):
+            at = sent_hour - self.clock.first_hour
+            here = (at >= 24 * first) & (at < stop) & (category >= 0)
+            user, at = user[here], at[here]
+            where = (self.clock.group[user], at)
+            cell, weekday = (
+                table[where].astype(np.int64) for table in (self.clock.cells, self.clock.weekdays)
+            )
+            both.append(CategoryPushes(user, cell, weekday, category[here], self.clock.decay[at // 24]))
+        return both[0], both[1]
+
+    def counts(self, first: int = 0, last: int | None = None) -> tuple[PushCounts, PushCounts]:
+        """Return pushes and opens by cell of sending."""
+        return count_pushes(self.clock, *self._sent, first=first, last=last), count_pushes(
+            self.clock, *self._opened, first=first, last=last
+        )
+
+
+def days_between(first: str, last: str) -> int:
+    """Return how many days lie strictly between two ISO dates."""
+    return (date.fromisoformat(last) - date.fromisoformat(first)).days - 1

@@ -1,0 +1,105 @@
+"""A person's active hours before the window, kept compactly: user_hours.
+
+Part of build_send_times. Grain: user; three times 48 cells of local time, each halved every so many days. A
+commit of `ds` holds all days up to `ds`, at most a year of them at the first; the next one continues from it,
+so a night reads no day twice. Once a week the days that have left the window are folded in. Surprise: a cell
+is that of the day it happened in, so a person who moves, or whose clock changes, keeps their local hours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from angelia.contracts import dataset
+from angelia.lake import Commit, Lake
+from angelia.timing.choosing import HALF_LIVES
+from angelia.timing.evidence import CELLS, active_hours, count_hours
+from spark_jobs.running.reading import Window, window_commits
+from spark_jobs.running.session import ShardResult, run_shards
+from spark_jobs.shard_work.curve_shard import Users, days_between, hours_column, read_hours, read_past
+
+YEAR = 365
+FOLD_EVERY = 7
+AT_ONCE = 28  # days that are counted together, so that memory does not grow with the year
+GRAIN = 2.0**12  # kept hours are multiples of 1/4096: exact in float32
+
+
+@dataclass(frozen=True)
+class PastHoursUpdate:
+    """What is added to a record of past hours."""
+
+    lake: Lake
+    features: Commit
+    before: Commit | None
+    parts: list[tuple[str, int, Window]]  # (last day, days, their commits) of each stretch
+    shard_bits: int
+
+
+def past_hours(
+    spark: SparkSession, lake: Lake, features: Commit, last_day: str, shards: list[int], shard_bits: int
+) -> Commit | None:
+    """Return the newest record of hours up to a day, continued first if a week is due.
+
+    None if no day so early was ever aggregated.
+    """
+    kept = [leaf["ds"] for leaf in lake.partitions("user_hours") if leaf["ds"] <= last_day]
+    before = lake.require("user_hours", ds=kept[-1]) if kept else None
+    days = YEAR if before is None else days_between(kept[-1], last_day) + 1
+    if before is not None and days < FOLD_EVERY:
+        return before
+    parts = stretches(lake, last_day, days)
+    commits = [commit for _, _, window in parts for _, commit in window]
+    if not commits:
+        return before
+    fold = PastHoursUpdate(lake, features, before, parts, shard_bits)
+    with lake.attempt("user_hours", ds=last_day) as attempt:
+        for result in run_shards(spark, shards, partial(fold_shard, fold, attempt.folder)):
+            for entry in result.files:
+                attempt.add(entry)
+        attempt.publish(inputs=[features, *commits, *([before] if before else [])])
+    return lake.require("user_hours", ds=last_day)
+
+
+def stretches(lake: Lake, last_day: str, days: int) -> list[tuple[str, int, Window]]:
+    """Return the days up to a last one in stretches, oldest first."""
+    parts = []
+    for back in range(days, 0, -AT_ONCE):
+        length = min(AT_ONCE, back)
+        last = (date.fromisoformat(last_day) - timedelta(days=back - length)).isoformat()
+        parts.append((last, length, window_commits(lake, "user_days", last, length)))
+    return parts
+
+
+def fold_shard(fold: PastHoursUpdate, folder: str, shard: int) -> ShardResult:
+    """Write one shard's hours, old ones faded and new ones added."""
+    users = Users.read(fold.lake, fold.features, shard, fold.shard_bits)
+    n = len(users.ordinal)
+    kept = {
+        half: np.zeros((n, CELLS))
+        if fold.before is None
+        else read_past(fold.lake, fold.before, half, n, shard, fold.shard_bits)
+        for half in HALF_LIVES
+    }
+    for last, length, window in fold.parts:
+        clock = users.clock(np.datetime64(last, "D"), length)
+        rows = active_hours(clock, *read_hours(fold.lake, window, clock, shard, fold.shard_bits))
+        for half, hours in kept.items():
+            kept[half] = hours * 0.5 ** (length / half) + count_hours(clock, *rows, half)
+    kept = {half: np.round(hours * GRAIN) / GRAIN for half, hours in kept.items()}
+    has_any = np.any([hours.any(axis=1) for hours in kept.values()], axis=0)
+    columns = {"ordinal": pa.array(users.ordinal[has_any].astype(np.uint32))}
+    for half, hours in kept.items():
+        flat = pa.array(hours[has_any].astype(np.float32).ravel())
+        ends = pa.array(np.arange(0, len(flat) + 1, CELLS, dtype=np.int32))
+        columns[hours_column(half)] = pa.ListArray.from_arrays(ends, flat)
+    table = pa.table({name: columns[name] for name in dataset("user_hours").names})
+    entry = fold.lake.write_file(
+        "user_hours", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard)
+    )
+    return ShardResult(shard, [entry])

@@ -1,0 +1,103 @@
+"""What jobs ask of Spark: nothing is broadcast because nobody knows how large it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyspark
+import pytest
+from pyspark.errors import PythonException
+
+from angelia.config import load_settings
+from angelia.contracts import arrow, dataset
+from angelia.errors import InvalidInput
+from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.session import fix_in_traceback, run_job
+
+DS = "2026-11-14"
+PROJECT = Path(__file__).resolve().parents[4]
+
+
+def test_what_our_readers_give_is_not_broadcast_unmeasured(spark, lake) -> None:
+    row = {"user_id": "a", "kind": "topic", "name": "promo", "is_opted_in": True}
+    schema = arrow.schema(dataset("user_preferences"))
+    with lake.attempt("user_preferences", ds=DS) as attempt:
+        known = {name: row.get(name) for name in schema.names}
+        attempt.write(
+            pa.Table.from_pylist([known], schema=pa.schema([field.with_nullable(True) for field in schema])),
+            "part-0000.parquet",
+            conform=False,
+        )
+        commit = attempt.publish()
+    one, two = (read_dataset(spark, lake, commit, ["user_id", name]) for name in ("kind", "name"))
+    joined = one.join(two, "user_id")
+    assert "Broadcast" not in joined._jdf.queryExecution().executedPlan().toString()
+    assert [tuple(found) for found in joined.collect()] == [("a", "topic", "promo")]
+
+
+PRINTS = """
+from spark_jobs.running.session import spark_session
+with spark_session("probe") as spark:
+    for name in ("sql.shuffle.partitions", "job.description", "ui.enabled", "driver.memory"):
+        print(spark.conf.get(f"spark.{name}"))
+"""
+
+
+def test_conf_of_the_submitter_beats_our_defaults(tmp_path: Path) -> None:
+    script = tmp_path / "probe.py"
+    script.write_text(PRINTS)
+    home = Path(pyspark.__file__).parent
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "SPARK_ENV_LOADED"},
+        "SPARK_HOME": str(home),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": str(PROJECT),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "ANGELIA_SPARK_CONF": "spark.sql.shuffle.partitions=5 spark.job.description='a night'",
+    }
+    options = ("--master", "local[1]", "--driver-memory", "512m", "--conf", "spark.sql.shuffle.partitions=3")
+    done = subprocess.run(
+        [str(home / "bin" / "spark-submit"), *options, str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split("\n")[-5:-1] == ["3", "a night", "false", "512m"], done.stderr
+
+
+def test_conf_of_the_environment_is_checked(monkeypatch) -> None:
+    monkeypatch.setenv("ANGELIA_SPARK_CONF", "spark.executor.memory=8g spark.x='a b'")
+    assert load_settings().spark_options() == {"spark.executor.memory": "8g", "spark.x": "a b"}
+    for wrong in ("executor.memory=8g", "spark.executor.memory", "spark.x='a"):
+        monkeypatch.setenv("ANGELIA_SPARK_CONF", wrong)
+        with pytest.raises(InvalidInput, match="ANGELIA_SPARK_CONF"):
+            load_settings().spark_options()
+
+
+def test_operators_error_of_an_executor_is_one_line(spark, capsys) -> None:
+    def lose(_batches):
+        with fix_in_traceback():
+            raise InvalidInput("user_events ds=2026-11-14 has no column item", fix="import the day again")
+        yield
+
+    def main(_argv):
+        spark.range(1).mapInArrow(lose, "x long").collect()
+
+    assert run_job(main, []) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: user_events ds=2026-11-14 has no column item; import the day again"
+    )
+
+
+def test_fault_of_an_executor_stays_a_traceback(spark) -> None:
+    def fail(_batches):
+        raise ZeroDivisionError("a defect")
+        yield
+
+    with pytest.raises(PythonException, match="a defect"):
+        run_job(lambda _argv: spark.range(1).mapInArrow(fail, "x long").collect(), [])

@@ -1,0 +1,127 @@
+"""Addresses called gone: not used by the next night, unless registered again since."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from angelia.contracts import arrow, dataset
+from angelia.users.suppressions import address_hash, address_key
+from spark_jobs.shard_work.endpoints import gone_by, living, owned, read_endpoints
+
+DS = "2026-11-14"
+AT = datetime(2026, 11, 10, 12, tzinfo=UTC)
+
+
+def entry(
+    lake, n: int, user: str, channel: str | None, address: str | None, since: datetime
+) -> dict[str, object]:
+    hashed = address_hash(address_key(lake.store), "fcm", address) if address else None
+    return {
+        "entry_id": f"e{n}",
+        "user_id": user,
+        "channel": channel,
+        "address_hash": hashed,
+        "since_ts": since,
+        "reason": "gone",
+    }
+
+
+def test_gone_addresses_are_left_out_by_the_timestamp_rule(spark, settings_home, lake) -> None:
+    hour = timedelta(hours=1)
+    entries = [
+        entry(lake, 1, "u1", "fcm", "a", AT),
+        entry(lake, 2, "u2", "fcm", "a", AT),  # registered again an hour later
+        entry(lake, 3, "u3", "fcm", "other", AT),  # another address of theirs
+        entry(lake, 4, "u4", "fcm", None, AT),  # the channel, not an address: not decided here
+        entry(
+            lake, 5, "u5", "fcm", "a", datetime(2026, 11, 15, tzinfo=UTC)
+        ),  # after ds: the replay of that night did not know
+        entry(lake, 6, "u6", "fcm", "a", AT - 2 * hour),
+        entry(lake, 7, "u6", "fcm", "a", AT + 2 * hour),  # said again after the registration
+        entry(lake, 8, "u7", None, "a", AT),
+    ]
+    lake.append_log(
+        "suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+    )
+    assert gone_by(lake, DS).num_rows == 6
+    rows = [(f"u{n}", "fcm", "a", AT + hour if n == 2 else AT, True) for n in range(1, 9)] + [
+        ("u1", "sms", "a", AT, True),
+        ("u1", "fcm", "b", AT, True),
+    ]
+    schema = "user_id string, channel string, address string, registered_ts timestamp, is_active boolean"
+    left = living(spark, lake, spark.createDataFrame(rows, schema), DS).collect()
+    kept = {
+        ("u2", "fcm", "a"),
+        ("u3", "fcm", "a"),
+        ("u4", "fcm", "a"),
+        ("u5", "fcm", "a"),
+        ("u8", "fcm", "a"),
+        ("u1", "sms", "a"),
+        ("u1", "fcm", "b"),
+    }
+    assert {(row.user_id, row.channel, row.address) for row in left} == kept
+
+
+def test_an_address_belongs_to_its_newest_owner_only(spark) -> None:
+    later, schema = (
+        AT + timedelta(days=11),
+        "user_id string, channel string, address string, registered_ts timestamp, is_active boolean",
+    )
+    rows = [
+        ("u1", "fcm", "t", AT, True),
+        ("u2", "fcm", "t", later, True),
+        ("u3", "email", " Ann@Shop.example", AT, True),
+        ("u4", "email", "ann@shop.example ", later, True),
+        ("u5", "sms", "+49 (170) 12-34", AT, True),
+        ("u6", "sms", "+491701234", AT, True),  # the same instant: the larger id
+        ("u7", "fcm", "T", AT, True),  # of a token every character counts
+        ("u8", "apns", "t", AT, True),  # another channel
+        ("u9", "fcm", "z", AT, True),
+        ("u9", "fcm", "z", later, True),  # twice the same person
+        ("v1", "fcm", "y", AT, True),
+        ("v2", "fcm", "y", later, False),  # no longer active: takes nothing away
+    ]
+    kept, others = owned(spark.createDataFrame(rows, schema))
+    assert {(row.user_id, row.channel) for row in others.collect()} == {
+        ("u1", "fcm"),
+        ("u3", "email"),
+        ("u5", "sms"),
+    }
+    assert sorted(row.user_id for row in kept.collect()) == [
+        "u2",
+        "u4",
+        "u6",
+        "u7",
+        "u8",
+        "u9",
+        "u9",
+        "v1",
+        "v2",
+    ]
+    assert owned(kept)[1] is None
+
+
+def test_two_spellings_of_a_host_are_one_address(spark, settings_home, lake) -> None:
+    later = AT + timedelta(days=1)
+    rows = [
+        ("u1", "email", "Jo@B\u00fccher.example", AT, True),
+        ("u2", "email", "jo@XN--bcher-kva.example", later, True),
+        ("u3", "webhook", "https://b\u00fccher.example/Hook", AT, True),
+        ("u4", "webhook", "https://xn--bcher-kva.example/Hook", later, True),
+        ("u5", "webhook", "https://xn--bcher-kva.example/hook", AT, True),  # of a path every character counts
+        ("u6", "email", "b\u00fccher", AT, True),  # no address: kept as it is
+    ]
+    names = ["user_id", "channel", "address", "registered_ts", "is_active"]
+    table = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    with lake.attempt("user_endpoints", ds=DS) as attempt:
+        attempt.write(table, "part-0000.parquet", conform=False)
+        commit = attempt.publish()
+    endpoints = read_endpoints(spark, lake, commit)
+    kept, _ = owned(endpoints)
+    assert sorted(row.user_id for row in kept.collect()) == ["u2", "u4", "u5", "u6"]
+    assert {row.address for row in kept.collect() if row.user_id == "u6"} == {"b\u00fccher"}
+    gone = entry(lake, 1, "u2", "email", None, later)
+    gone["address_hash"] = address_hash(address_key(lake.store), "email", "JO@b\u00fccher.example")
+    log = pa.Table.from_pylist([gone], schema=arrow.schema(dataset("suppressions")))
+    lake.append_log("suppressions", log)
+    assert "u2" not in {row.user_id for row in living(spark, lake, endpoints, DS).collect()}
