@@ -216,6 +216,7 @@ def solve_shards(
         progress(f"plan_dispatch: {line}")
 
     def run(step: Step) -> list[dict[str, Any]]:
+        # Of so few people a step takes less time than Spark's tasks need to start.
         if n_users <= STEPS_HERE:
             return [step_shard(context, step, number).stats for number in shards]
         return [result.stats for result in run_shards(spark, shards, partial(step_shard, context, step))]

@@ -44,8 +44,8 @@ def main(command: list[str] | None = None) -> int:
             f"out of reach: {last[:200]}"
         )
         return 0
-    found = [(one["name"], one["version"], vuln) for one in listed for vuln in one.get("vulns", [])]
-    for name, version, vuln in found:
+    vulnerabilities = [(one["name"], one["version"], vuln) for one in listed for vuln in one.get("vulns", [])]
+    for name, version, vuln in vulnerabilities:
         print(
             f"{name} {version}: {vuln['id']}, fixed in {', '.join(vuln['fix_versions']) or 'no version yet'}"
         )
@@ -55,9 +55,9 @@ def main(command: list[str] | None = None) -> int:
         return 0
     print(
         f"audit: {len(listed) - skipped} packages looked up, {skipped} not known to the service, "
-        f"{len(found)} vulnerabilities"
+        f"{len(vulnerabilities)} vulnerabilities"
     )
-    return 1 if found else 0
+    return 1 if vulnerabilities else 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ PARTS = " ▏▎▍▌▋▊▉"
 BARS = "▁▂▃▄▅▆▇█"
 WIDE = 30
 PRICE_WIDE = 8
+SCREEN, BESIDE = 80, 45  # columns; of them beside a bar and its count
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,25 @@ class ChannelHours:
 
 @dataclass(frozen=True)
 class CampaignHours:
-    """One campaign's messages by planned hour, and its budget where it has one."""
+    """One campaign's messages by planned hour, and its own limits where it has any.
+
+    Attributes:
+        budget: messages at the most. price_micros: of it.
+        minimum: messages at the least. paid_micros: what each was paid to reach it.
+        per_hour: messages an hour, by its speed limit. n_full: hours that reached it. speed_price_micros: the
+            highest price of such an hour.
+    """
 
     campaign: str
     messages: int
     by_hour: tuple[int, ...]
-    budget: int | None
-    price_micros: int | None
+    budget: int | None = None
+    price_micros: int | None = None
+    minimum: int | None = None
+    paid_micros: int | None = None
+    per_hour: int | None = None
+    n_full: int | None = None
+    speed_price_micros: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +114,9 @@ def shown(lake: Lake, ds: str | None = None) -> PlanShown:
     channels = tuple(
         ChannelHours(channel, tuple(_hours(channel, hourly, cells)), says) for channel, says in words.items()
     )
+    own = {name: _own_limits(name, meta, budgets.get(name)) for name in meta["by_campaign"]}
     campaigns = tuple(
-        _campaign(name, n, by_slot.get(name, Counter()), slots, budgets.get(name))
+        CampaignHours(name, n, tuple(by_slot.get(name, Counter())[slot] for slot in slots), **own[name])
         for name, n in sorted(meta["by_campaign"].items(), key=lambda item: (-item[1], item[0]))
     )
     return PlanShown(
@@ -135,13 +149,21 @@ def _hours(
             yield HourUse(slot, limit.used, limit.capacity, limit.price_micros, limit.is_full, own)
 
 
-def _campaign(
-    name: str, n: int, hours: Counter[str], slots: list[str], budget: Limit | None
-) -> CampaignHours:
-    by_hour = tuple(hours[slot] for slot in slots)
-    if budget is None:
-        return CampaignHours(name, n, by_hour, None, None)
-    return CampaignHours(name, n, by_hour, budget.capacity, budget.price_micros)
+def _own_limits(name: str, meta: Mapping[str, Any], budget: Limit | None) -> dict[str, int]:
+    """Return what `CampaignHours` says of a campaign's own limits; nothing of those it has not."""
+    own: dict[str, int] = {}
+    if budget is not None:
+        # Below 0 it is what was paid to reach the minimum.
+        own |= {"budget": budget.capacity, "price_micros": max(0, budget.price_micros)}
+    for least in meta.get("minimums", ()):
+        if least["campaign_id"] == name:
+            own |= {"minimum": least["least"], "paid_micros": least["paid_micros"]}
+    speeds = [speed for speed in meta.get("speeds", ()) if speed["campaign_id"] == name]
+    if speeds:
+        own["per_hour"] = speeds[-1]["capacity"]
+        own["n_full"] = sum(speed["used"] >= speed["capacity"] for speed in speeds)
+        own["speed_price_micros"] = max(speed["price_micros"] for speed in speeds)
+    return own
 
 
 def lines(plan: PlanShown) -> list[str]:
@@ -169,6 +191,7 @@ def lines(plan: PlanShown) -> list[str]:
 def _chart(channel: ChannelHours, passed: int) -> Iterator[str]:
     most = max((hour.price_micros for hour in channel.hours), default=0)
     counts = max((len(f"{hour.used:,}") for hour in channel.hours), default=1)
+    wide = min(WIDE, SCREEN - BESIDE - counts)
     yield f"{channel.channel} by UTC hour: messages of capacity" + (", and the hour's price" if most else "")
     for i, hour in enumerate(channel.hours):
         if i < passed:
@@ -179,19 +202,24 @@ def _chart(channel: ChannelHours, passed: int) -> Iterator[str]:
         price = ""
         if hour.price_micros:
             tall = max(1, round(PRICE_WIDE * hour.price_micros / most))
-            price = f"{hour.price_micros / 1e6:.4f} {'$' * tall}"
+            price = f"{_money(hour.price_micros)} {'$' * tall}"
         row = (
-            f"  {hour.slot[5:10]} {hour.slot[11:13]}  {_bar(share)} {hour.used:>{counts},} "
+            f"  {hour.slot[5:10]} {hour.slot[11:13]}  {_bar(share, wide)} {hour.used:>{counts},} "
             f"{100 * share:>5.1f} %  {mark:<4}  {price}"
         )
         yield row.rstrip()
 
 
-def _bar(share: float) -> str:
-    eighths = round(8 * WIDE * min(max(share, 0.0), 1.0))
+def _money(micros: int) -> str:
+    """Return a price with four places; what is too small for these is no 0."""
+    return "<0.0001" if 0 < micros < 50 else f"{micros / 1e6:.4f}"
+
+
+def _bar(share: float, wide: int) -> str:
+    eighths = round(8 * wide * min(max(share, 0.0), 1.0))
     whole, rest = divmod(eighths, 8)
     bar = FULL * whole + (PARTS[rest] if rest else "")
-    return bar + EMPTY * (WIDE - len(bar))
+    return bar + EMPTY * (wide - len(bar))
 
 
 def _campaigns(plan: PlanShown) -> Iterator[str]:
@@ -206,8 +234,23 @@ def _campaigns(plan: PlanShown) -> Iterator[str]:
     for campaign in plan.campaigns:
         # One scale for all campaigns: a small campaign looks small. Some are drawn, however few.
         marks = (BARS[min(7, 8 * n // (top + 1))] if n else " " for n in campaign.by_hour)
-        budget = ""
-        if campaign.budget is not None:
-            budget = f"  budget {campaign.budget:,}, price {(campaign.price_micros or 0) / 1e6:.4f}"
-        counted = f"{campaign.messages:>{counts},}  {''.join(marks)}{budget}"
+        counted = f"{campaign.messages:>{counts},}  {''.join(marks)}"
         yield f"  {campaign.campaign:<{width}}  {counted}".rstrip()
+        yield from (f"  {'':<{width}}  {words}" for words in _in_words(campaign))
+
+
+def _in_words(campaign: CampaignHours) -> Iterator[str]:
+    """Yield what a campaign's own limits came to."""
+    if campaign.budget is not None:
+        yield f"budget {campaign.budget:,}, price {_money(campaign.price_micros or 0)}"
+    if campaign.minimum is not None:
+        came = (
+            "reached"
+            if campaign.messages >= campaign.minimum
+            else f"missed by {campaign.minimum - campaign.messages:,}"
+        )
+        paid = f", paid {_money(campaign.paid_micros)} a message" if campaign.paid_micros else ""
+        yield f"minimum {campaign.minimum:,}, {came}{paid}"
+    if campaign.per_hour is not None:
+        price = f", price up to {_money(campaign.speed_price_micros)}" if campaign.speed_price_micros else ""
+        yield f"{campaign.per_hour:,} an hour at most, {campaign.n_full} of its hours full{price}"

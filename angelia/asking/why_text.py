@@ -62,6 +62,7 @@ def _campaign(answer: CampaignWhy) -> Iterator[str]:
     if answer.outcome == SENT:
         clock = f" ({answer.local} on their clock)" if answer.local else ""
         yield f"{answer.campaign}: sent by {answer.channel} at {answer.slot}:00 UTC{clock}"
+        # A slot that was drawn was not the best one: its probability is the reason.
         how = (
             f"slot drawn for exploration with probability {answer.slot_propensity or 0.0:.4f}"
             if answer.is_explore and answer.slot_propensity

@@ -204,6 +204,7 @@ def put_ordinals(
         schema=arrow.schema(dataset("user_lists")),
     )
     with lake.attempt("user_lists", list=name) as attempt:
+        # A list of nobody is a commit without files: an empty list is known, a missing one is not.
         if table.num_rows:
             attempt.write(table, "members.parquet", shards=(int(shards[0]), int(shards[-1])))
         return attempt.publish(

@@ -60,6 +60,7 @@ def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str
         elif line.startswith(("score_lookalikes: ", "__main__: ")):
             progress(line.rstrip())
     out = process.stdout.read()
+    # With exit code 2 the job refused, and its own words name the fix; anything else is a crash.
     if code := process.wait():
         raise (
             InvalidInput(refusal)

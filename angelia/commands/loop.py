@@ -123,6 +123,7 @@ class Steps:
         log = self.home / "logs" / f"{step.replace(' ', '_')}.log"
         progress(f"· {step}: {shlex.join(argv)}")
         with log.open("w", encoding="utf-8") as file:
+            # This interpreter's own command, whatever `angelia` is on the PATH.
             words = [sys.executable, "-m", "angelia.cli", *argv[1:]] if argv[0] == "angelia" else list(argv)
             done = subprocess.run(
                 words,

@@ -57,6 +57,7 @@ def _section(contract: Dataset) -> Iterator[str]:
             check
             for check in checks
             if check.columns == (column.name,)
+            # Type and null have columns of their own; the key is about the whole dataset, below.
             and check.kind not in FROM_SCHEMA
             and not check.name.startswith("key.")
         ]

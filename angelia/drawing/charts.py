@@ -241,6 +241,7 @@ def trends(rows: Sequence[Trend], column_names: Sequence[str], label: str) -> st
 
     def draw(width: int) -> str:
         is_wide = width >= WIDE
+        # A narrow page has no room beside the line: name and value stand above it.
         left, right, tall, drop, gap = (270, 140, 26, 0, 12) if is_wide else (0, 0, 30, 22, 14)
         slot = (width - left - right) / max(len(column_names), 1)
         body: list[str] = []

@@ -48,6 +48,7 @@ def certificate(findings: Findings) -> str:
         own = [limit for limit in hourly if limit.channel == channel]
         labels = [str(limit.slot).split("T")[-1][:2] for limit in own]
         prices = [limit.price_micros / 1e6 for limit in own]
+        # No hour of a channel that carried nothing was scarce.
         if not any(limit.used for limit in own):
             continue
         parts.append(f"<h3>{channel}: use of capacity, %</h3>")

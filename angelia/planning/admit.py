@@ -67,10 +67,11 @@ def regrets(
         here = (bucket.users[place] == users) & ~is_exempt
         alone, paired = np.flatnonzero(here & (beside < 0)), np.flatnonzero(here & (beside >= 0))
         if len(alone):
-            rest[alone] = best_of(bucket.part(place[alone]), limits, tables)[2]
+            rest[alone] = best_of(bucket, limits, tables, place[alone])[2]
         if len(paired):
-            part, other = bucket.part(place[paired]), beside[paired]
-            rest[paired] = best_more(part, limits, tables, part.place_of(other), choice.slot[other])[1]
+            who, other = place[paired], beside[paired]
+            where = bucket.place_of(other, who)
+            rest[paired] = best_more(bucket, limits, tables, who, where, choice.slot[other])[1]
     return rows, np.maximum(net - np.maximum(rest, 0), 0)
 
 

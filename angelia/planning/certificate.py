@@ -166,7 +166,7 @@ def _speeds(terms: Terms, prices: I64, by_cell: Counter[Any]) -> list[dict[str, 
 def prices_before(terms: Terms, meta: Mapping[str, Any]) -> I64:
     """Return an earlier plan's prices for the limits of this one.
 
-    Hours go by channel and hour of day, budgets by campaign.
+    Hours go by channel and hour of day, budgets by campaign, hours of a speed limit by both.
     """
     limits = terms.limits()
     hours = {(limit.channel, (limit.slot or "")[-2:]): limit.price_micros for limit in limits_of(meta)}
@@ -176,4 +176,11 @@ def prices_before(terms: Terms, meta: Mapping[str, Any]) -> I64:
     prices[: len(names)] = [hours.get(name, 0) for name in names]
     own = [budgets.get(campaign.id, 0) for campaign in terms.campaigns]
     prices[len(names) : len(names) + len(own)] = own
+    if limits.paced.size:
+        speeds = {
+            (speed["campaign_id"], speed["slot"][-2:]): speed["price_micros"]
+            for speed in meta.get("speeds", ())
+        }
+        paced = [(terms.campaigns[k].id, str(slot)[-2:]) for k in limits.paced for slot in terms.slots()]
+        prices[len(names) + len(own) :] = [speeds.get(name, 0) for name in paced]
     return prices

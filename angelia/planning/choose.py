@@ -59,16 +59,17 @@ class Bucket:
             self.bits,
         )
 
-    def place_of(self, pair: I64) -> I64:
-        """Return the place of each person's pair, (u,); -1 where it is not among theirs."""
-        is_it = self.rows == pair
+    def place_of(self, pair: I64, who: I64) -> I64:
+        """Return the place of a pair among each of these people's, (u,); -1 if not theirs."""
+        is_it = self.rows[:, who] == pair
         return np.where(is_it.any(axis=0), np.argmax(is_it, axis=0), -1)
 
-    def blocks(self) -> Iterator[tuple[slice, Bucket]]:
-        """Yield the bucket in blocks, each with its place."""
-        for start in range(0, len(self.users), BLOCK_PEOPLE):
+    def blocks(self, who: I64) -> Iterator[tuple[slice, Bucket]]:
+        """Yield these people in blocks, each with its place among them."""
+        is_all = np.array_equal(who, np.arange(len(self.users)))  # a slice copies nothing
+        for start in range(0, len(who), BLOCK_PEOPLE):
             here = slice(start, start + BLOCK_PEOPLE)
-            yield here, self.part(here)
+            yield here, self.part(here if is_all else who[here])
 
 
 @dataclass(frozen=True)
@@ -157,17 +158,8 @@ def pack(problem: Problem, limits: Limits) -> Packed:
         rows = np.ascontiguousarray(marketing[width == w].reshape(-1, w).T)
         here = users[count == w]
         room = problem.room[here]
-        buckets.append(
-            Bucket(
-                here,
-                rows,
-                kind[rows],
-                _worth(problem, rows, room >= 1, fits=fits),
-                room >= 2,
-                mine[count == w],
-                bits,
-            )
-        )
+        worth = _worth(problem, rows, room >= 1, fits=fits)
+        buckets.append(Bucket(here, rows, kind[rows], worth, room >= 2, mine[count == w], bits))
     worth = _worth(problem, exempt, None, fits=False)
     return Packed(tuple(buckets), exempt, worth, patterns, pattern, group, bits)
 
@@ -216,23 +208,23 @@ def _evenly(n: int) -> npt.NDArray[np.float64]:
 Keys = tuple[I64, I64, I64]  # first and second message (0 = none), and the set's value; each (u,)
 
 
-def best_of(bucket: Bucket, limits: Limits, tables: Fees) -> Keys:
-    """Return the best set of each of a bucket's people, who hold nothing yet."""
-    first, second, value = (np.zeros(len(bucket.users), np.int64) for _ in range(3))
-    for here, block in bucket.blocks():
+def best_of(bucket: Bucket, limits: Limits, tables: Fees, who: I64) -> Keys:
+    """Return the best set of these people of a bucket, (u,), who hold nothing yet."""
+    first, second, value = (np.zeros(len(who), np.int64) for _ in range(3))
+    for here, block in bucket.blocks(who):
         first[here], second[here], value[here] = _sets(block, limits, *_tops(block, tables))
     return first, second, value
 
 
-def best_more(bucket: Bucket, limits: Limits, tables: Fees, held: I64, at: I64) -> tuple[I64, I64]:
-    """Return the best message beside the one held, and its value.
+def best_more(bucket: Bucket, limits: Limits, tables: Fees, who: I64, held: I64, at: I64) -> tuple[I64, I64]:
+    """Return the best message of these people beside the one they hold, and its value.
 
     `held` is the place of the held message's campaign. Places are -1 where the held campaign is not among the
     bucket's; `at` is the held message's slot.
     """
-    key, value = (np.zeros(len(bucket.users), np.int64) for _ in range(2))
+    key, value = (np.zeros(len(who), np.int64) for _ in range(2))
     slots = np.arange(limits.n_slots)
-    for here, block in bucket.blocks():
+    for here, block in bucket.blocks(who):
         top, runner = _tops(block, tables)
         own = _place(block, top) == held[here, None]
         best = np.where(own, runner, top)
@@ -278,33 +270,41 @@ def _sets(block: Bucket, limits: Limits, top: I64, runner: I64) -> Keys:
     if limits.max_messages < 2 or gap >= h or len(block.rows) < 2:
         return first, second, value
     may = np.flatnonzero((value > 0) & block.room_two.any(axis=1))
+    campaign = ((1 << bits) - 1) ^ _SLOTS
     # Slots first: each step is over people who stand side by side. What is not worth sending never adds up.
     tops, runners = (np.where(key >> bits > 0, key, _NO_KEY)[may].T.copy() for key in (top, runner))
-    later = np.where(block.room_two[may].T, tops >> bits, _NO_KEY)
-    later_runners = np.where(block.room_two[may].T, runners >> bits, _NO_KEY)
-    campaign = ((1 << bits) - 1) ^ _SLOTS
-    lead, other = np.full(len(may), _NO_KEY), np.full(len(may), _NO_KEY)
-    most, early, late = value[may], first[may], second[may]
-    for slot in range(gap, h):
-        # The best earlier message so far, and the best of another campaign.
-        new, second_new = tops[slot - gap], runners[slot - gap]
-        same = ((new ^ lead) & campaign) == 0
-        wins = new > lead
-        loser = np.where(wins, np.where(same, other, lead), np.where(same, second_new, new))
-        other = np.maximum(loser, np.where(wins, second_new, other))
-        lead = np.maximum(new, lead)
-        # A campaign never meets itself: the later one gives way, or the earlier one does.
-        meets = ((tops[slot] ^ lead) & campaign) == 0
-        lead_value = lead >> bits
-        yields, stays = later_runners[slot] + lead_value, later[slot] + (other >> bits)
-        total = np.where(meets, np.maximum(yields, stays), later[slot] + lead_value)
-        better = np.flatnonzero(total > most)
-        most[better] = total[better]
-        gives_way = meets[better] & (yields[better] >= stays[better])
-        early[better] = np.where(meets[better] & ~gives_way, other[better], lead[better])
-        late[better] = np.where(gives_way, runners[slot, better], tops[slot, better])
-    first[may], second[may], value[may] = early, late, most
+    lead, other = _earlier(tops[: h - gap], runners[: h - gap], campaign)
+    # A campaign never meets itself: the later one gives way, or the earlier one does.
+    meets = ((tops[gap:] ^ lead) & campaign) == 0
+    own, lead_value = tops[gap:] >> bits, lead >> bits
+    yields, stays = (runners[gap:] >> bits) + lead_value, own + (other >> bits)
+    total = np.where(meets, np.maximum(yields, stays), own + lead_value)
+    total[~block.room_two[may].T[gap:]] = _NO_KEY
+    slot = np.argmax(total, axis=0)
+    better = np.flatnonzero(total[slot, np.arange(len(may))] > value[may])
+    slot, may = slot[better], may[better]
+    meets, is_later = meets[slot, better], yields[slot, better] >= stays[slot, better]
+    first[may] = np.where(meets & ~is_later, other[slot, better], lead[slot, better])
+    second[may] = np.where(meets & is_later, runners[slot + gap, better], tops[slot + gap, better])
+    value[may] = total[slot, better]
     return first, second, value
+
+
+def _earlier(tops: I64, runners: I64, campaign: int) -> tuple[I64, I64]:
+    """Return the best message up to each slot, and the best of another campaign, (h, u) each.
+
+    `tops` and `runners` are each slot's two best, of different campaigns; `campaign` masks a key's campaign.
+    """
+    lead, other = tops.copy(), runners.copy()
+    for slot in range(1, len(tops)):
+        before, new = lead[slot - 1], tops[slot]
+        # Of two leads the lower is the best of another campaign, unless both are the same campaign's.
+        lower = np.minimum(before, new)
+        lower[((before ^ new) & campaign) == 0] = _NO_KEY
+        np.maximum(before, new, out=lead[slot])
+        np.maximum(other[slot], lower, out=other[slot])
+        np.maximum(other[slot], other[slot - 1], out=other[slot])
+    return lead, other
 
 
 def best_sets(
@@ -337,23 +337,25 @@ def best_sets(
             n_held = np.where(people[bucket.users], n_held, limits.max_messages)
         free = np.flatnonzero(n_held == 0)
         if len(free):
-            part = bucket if len(free) == len(bucket.users) else bucket.part(free)
-            first, second, _ = best_of(part, limits, tables)
+            first, second, _ = best_of(bucket, limits, tables, free)
             for key in (first, second):
-                _write(limits, packed, tables, part, key, choice)
-        more = np.flatnonzero((n_held == 1) & (limits.max_messages >= 2))
+                _write(limits, packed, tables, bucket, free, key, choice)
+        may_more = bucket.room_two.any(axis=1) if limits.max_messages >= 2 else np.False_
+        more = np.flatnonzero((n_held == 1) & may_more)
         if len(more):
-            part = bucket.part(more)
-            beside = last[part.users]
-            key, _ = best_more(part, limits, tables, part.place_of(beside), held.slot[beside])
-            _write(limits, packed, tables, part, key, choice)
+            beside = last[bucket.users[more]]
+            place = bucket.place_of(beside, more)
+            key, _ = best_more(bucket, limits, tables, more, place, held.slot[beside])
+            _write(limits, packed, tables, bucket, more, key, choice)
     return choice
 
 
-def _write(limits: Limits, packed: Packed, tables: Fees, bucket: Bucket, key: I64, choice: Choice) -> None:
-    """Enter the messages that the keys name, (u,)."""
-    who = np.flatnonzero(key > 0)
-    place, slot = _place(bucket, key[who]), _SLOTS - (key[who] & _SLOTS)
+def _write(
+    limits: Limits, packed: Packed, tables: Fees, bucket: Bucket, who: I64, key: I64, choice: Choice
+) -> None:
+    """Enter the messages of these people that the keys name, (u,)."""
+    who, key = who[key > 0], key[key > 0]
+    place, slot = _place(bucket, key), _SLOTS - (key & _SLOTS)
     row = bucket.rows[place, who]
     channel = tables.by_of(packed, row, slot)
     choice.slot[row], choice.channel[row] = slot, channel

@@ -8,7 +8,7 @@ the answers. A night holds what its people hold; a lost shard is made again from
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +40,7 @@ class ShardRounds:
     """One shard on its way through the rounds.
 
     `held` is what finished rounds left, `offered` what the open one adds, `refused` who was ever refused.
+    `asked` and `regret`: the offered pairs that a full limit may refuse, and what each refusal costs, (r,).
     """
 
     problem: Problem
@@ -47,6 +48,8 @@ class ShardRounds:
     held: Choice
     offered: Choice
     refused: Bools
+    asked: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    regret: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def of(cls, problem: Problem, limits: Limits, drawn: Choice | None = None) -> ShardRounds:
@@ -115,9 +118,13 @@ def rank(
     offer: RoundOffer, exceeded: Sequence[int], closed: Sequence[int], night: ShardRounds
 ) -> tuple[dict[str, Any], ShardRounds]:
     """Answer, by exceeded constraint, what the refusal of offered messages would cost."""
-    over = _mask(offer.limits, exceeded)
-    rows, regret = _regrets(offer, over, closed, night)
-    return {"ranks": histogram(night.problem, offer.limits, night.offered, rows, regret, over)}, night
+    over, after = _mask(offer.limits, exceeded), _mask(offer.limits, closed)
+    rows, regret = regrets(
+        night.problem, offer.limits, offer.prices, night.offered, over, after, night.held, night.packed,
+        offer.tilt,
+    )  # fmt: skip
+    answer = {"ranks": histogram(night.problem, offer.limits, night.offered, rows, regret, over)}
+    return answer, replace(night, asked=rows, regret=regret)
 
 
 def admit(
@@ -128,12 +135,12 @@ def admit(
     At the same prices only those who were refused choose anew: less is open, so others keep to their choice.
     """
     limits, problem = offer.limits, night.problem
-    rows, regret = _regrets(offer, _mask(limits, finished.cuts), finished.closed, night)
-    gone = rows[~admitted(problem, limits, night.offered, rows, regret, finished.cuts)]
+    stays = admitted(problem, limits, night.offered, night.asked, night.regret, finished.cuts)
+    gone = night.asked[~stays]
     keep, refused = night.offered.slot >= 0, night.refused.copy()
     keep[gone], refused[gone] = False, True
     held = night.offered.where(keep)
-    after = replace(night, held=held, offered=held, refused=refused)
+    after = ShardRounds(problem, night.packed, held, held, refused)
     if following is None:
         return {"held": usage(problem, limits, held).tolist()}, after
     people = None
@@ -149,18 +156,6 @@ def _offered(
     choice = offer.to(night, people)
     held, used = (usage(night.problem, offer.limits, each).tolist() for each in (night.held, choice))
     return {"held": held, "used": used}, replace(night, offered=choice)
-
-
-def _regrets(
-    offer: RoundOffer, exceeded: Bools, closed: Iterable[int], night: ShardRounds
-) -> tuple[I64, I64]:
-    if not exceeded.any():
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    after = _mask(offer.limits, closed)
-    return regrets(
-        night.problem, offer.limits, offer.prices, night.offered, exceeded, after, night.held, night.packed,
-        offer.tilt,
-    )  # fmt: skip
 
 
 def _mask(limits: Limits, numbers: Iterable[int]) -> Bools:

@@ -7,8 +7,11 @@ Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every 
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +19,21 @@ import numpy.typing as npt
 from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
+from angelia.planning.before import Past, already_sent, lower_for_vendors, room_for, too_near
 from angelia.planning.later import Fatigue, LaterCosts, later_costs
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
-from angelia.planning.terms import CampaignTerms, CapTerms, Terms
+from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
-from angelia.timing.local_time import LocalHours, has_broken_hours, in_hours, in_quiet, is_day_off, local_grid
+from angelia.timing.local_time import (
+    LocalHours,
+    in_hours,
+    in_quiet,
+    is_day_off,
+    local_grid,
+    unique_clocks,
+)
 
 F64 = npt.NDArray[np.float64]
-Words = npt.NDArray[np.object_]
 OPEN = "open"
 
 
@@ -48,18 +58,15 @@ class ShardPeople:
     workday: F64
     day_off: F64
 
+    @cached_property
+    def curves(self) -> F64:
+        """The response curves by cell, (n, 48): a workday's hours, then a day off's."""
+        return np.hstack([self.workday, self.day_off])
 
-@dataclass(frozen=True)
-class Past:
-    """Messages already sent or pending, by user row.
-
-    `hours` are relative to the plan's start, `message_id` is the once-only key.
-    """
-
-    user: I64
-    campaign: list[str]
-    hours: F64
-    message_id: list[str]
+    @cached_property
+    def clocks(self) -> tuple[list[tuple[str, str | None]], I64]:
+        """The different timezones with countries, and each person's among them, (n,)."""
+        return unique_clocks(self.timezone, self.country)
 
 
 @dataclass(frozen=True)
@@ -86,61 +93,73 @@ class BuiltShard:
     """A shard's problem, each pair's outcome and arm, and what its message costs later."""
 
     problem: Problem
-    outcome: Words
-    arm: Words
+    outcome: npt.NDArray[np.object_]
+    arm: npt.NDArray[np.object_]
     later: LaterCosts | None
-
-
-def room_for(
-    caps: Sequence[CapTerms], past: Past, n_users: int, n_slots: int, keep: Bools | None = None
-) -> npt.NDArray[np.int16]:
-    """Return how many messages the caps leave each user at each slot, (n, h).
-
-    Windows slide and are read at the slot's first instant.
-    """
-    room = np.full((n_users, n_slots), np.iinfo(np.int16).max, np.int16)
-    user, hours = (past.user, past.hours) if keep is None else (past.user[keep], past.hours[keep])
-    for cap in caps:
-        # A message counts in the slots that begin less than the window after it: the first so many.
-        n_counted = np.clip(np.ceil(hours + 24 * cap.days), 0, n_slots).astype(np.int64)
-        ends = np.bincount(user * (n_slots + 1) + n_counted, minlength=n_users * (n_slots + 1))
-        later = np.cumsum(ends.reshape(n_users, n_slots + 1)[:, :0:-1], axis=1)[:, ::-1]
-        room = np.minimum(room, (cap.messages - later).astype(np.int16))
-    return room
 
 
 NightHours = tuple[LocalHours, Bools, Bools]
 
 
 def open_hours(terms: Terms, people: ShardPeople) -> NightHours:
-    """Return slots in local time, which are quiet, and which on a day off, each (n, h)."""
-    local = local_grid(people.timezone, terms.slots())
+    """Return each user's slots in local time, which are quiet, and which on a day off.
+
+    All (n, h).
+    """
+    (local, quiet, off), clock = clock_hours(terms, people)
+    mine = LocalHours(local.hour[clock], local.date[clock], local.weekday[clock], local.is_repeat[clock])
+    return mine, quiet[clock], off[clock]
+
+
+def clock_hours(terms: Terms, people: ShardPeople) -> tuple[NightHours, I64]:
+    """Return what `open_hours` does by clock, (g, h), and each user's clock, (n,)."""
+    clocks, clock = people.clocks
+    zones = [zone for zone, _ in clocks]
+    local = local_grid(zones, terms.slots())
     quiet = np.zeros(local.hour.shape, bool)
     if terms.quiet is not None:
         quiet = in_quiet(local.hour, *terms.quiet)
         # In half-hour zones a UTC hour ends in the next local hour: both must be awake.
-        broken = has_broken_hours(people.timezone, terms.start)[:, None]
+        broken = _has_broken_hours(zones, terms.start)[:, None]
         quiet |= broken & in_quiet((local.hour + 1) % 24, *terms.quiet)
-    return local, quiet, is_day_off(local.date, people.country)
+    return (local, quiet, is_day_off(local.date, [country for _, country in clocks])), clock
+
+
+def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
+    known: dict[str, bool] = {}
+    for name in set(timezones):
+        offset = at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() or timedelta()
+        known[name] = offset.total_seconds() % 3600 != 0
+    return np.array([known[name] for name in timezones], bool)
 
 
 def cells(local: LocalHours, off: Bools) -> I64:
-    """Return slots as cells of the curves, local hours and 24 more on days off, (n, h)."""
+    """Return the cell of the response curves that each user's slots fall in, (n, h).
+
+    A cell is the local hour, 24 more on a day off.
+    """
     return np.asarray(local.hour.astype(np.int64) + 24 * off)
 
 
-def slot_chance(people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools) -> F64:
-    """Return the probability that a message of each pair is opened, by slot, (m, h)."""
-    curve, factor = slot_response(people, pairs, local, off)
+def slot_chance(
+    people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools, clock: I64 | None = None
+) -> F64:
+    """Return the probability that a message of each pair is opened, by slot, (m, h).
+
+    `local` and `off` are by person, or by clock where `clock` names each person's, (n,).
+    """
+    curve, factor = slot_response(people, pairs, local, off, clock)
     return np.clip(pairs.p_open[:, None] * curve * factor, 0.0, 1.0)
 
 
-def slot_response(people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools) -> tuple[F64, F64]:
-    """Return the person's and the category's response by slot, a mean hour's = 1, (m, h)."""
+def slot_response(
+    people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools, clock: I64 | None = None
+) -> tuple[F64, F64]:
+    """Return the person's and the category's response by slot, a mean hour's = 1, both (m, h)."""
     cell, weekday = cells(local, off), local.weekday.astype(np.int64)
-    curve = np.take_along_axis(np.hstack([people.workday, people.day_off]), cell, 1)
-    factor = pairs.hours.at(pairs.category[:, None], cell[pairs.user], weekday[pairs.user])
-    return curve[pairs.user], factor
+    own = pairs.user if clock is None else clock[pairs.user]
+    curve = people.curves[pairs.user[:, None], cell[own]]
+    return curve, pairs.hours.of_clocks(pairs.category, own, cell, weekday)
 
 
 def build(
@@ -150,7 +169,7 @@ def build(
     past: Past,
     chance: F64 | None = None,
     ids: Sequence[str] | None = None,
-) -> tuple[Problem, Words, Words]:
+) -> tuple[Problem, npt.NDArray[np.object_], npt.NDArray[np.object_]]:
     """Return the shard's problem, each pair's outcome so far, and each pair's arm.
 
     The outcome is `open` where it is still to be decided. `chance` stands in for `slot_chance`, (m, h); `ids`
@@ -174,13 +193,13 @@ def assemble(
     # Numbers, since comparing texts of millions of pairs a dozen times takes longer than all else.
     reached, names = np.zeros(m, np.int8), [OPEN]
     arm = np.full(m, None, object)
-    local, quiet, off = open_hours(terms, people)
+    (local, quiet, off), clock = clock_hours(terms, people)
     number = {campaign.id: k for k, campaign in enumerate(terms.campaigns)}
     past_campaign = np.array([number.get(name, -1) for name in past.campaign], np.int64)
     past_ids = np.array(past.message_id, object)
     marketing = ~np.isin(past_campaign, [k for k, c in enumerate(terms.campaigns) if c.is_exempt])
     room = room_for(terms.caps, past, n, h, marketing)
-    _vendor_room(terms, people, past, marketing, room)
+    lower_for_vendors(terms.channels, people.vendor, past, marketing, room)
     blocked = too_near(past, marketing, n, h, terms.gap_hours)
     global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
 
@@ -200,9 +219,9 @@ def assemble(
         if campaign.arms:
             arm_number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
             arm[rows] = np.array([a.name for a in campaign.arms], object)[arm_number]
-        hours = campaign_hours(terms, campaign, local)[users]
+        hours = campaign_hours(terms, campaign, local)[clock[users]]
         if not campaign.is_exempt:
-            hours &= ~quiet[users] & ~blocked[users]
+            hours &= ~quiet[clock[users]] & ~blocked[users]
         own = past_campaign == k
         capped = (
             (room_for(campaign.caps, past, n, h, own) < 1)[users]
@@ -210,7 +229,7 @@ def assemble(
             else np.zeros((len(rows), h), bool)
         )
         no_room = (room < 1)[users] if not campaign.is_exempt else np.zeros((len(rows), h), bool)
-        sent = _already_sent([ids[row] for row in rows.tolist()], users, past.user[own], past_ids[own])
+        sent = already_sent([ids[row] for row in rows.tolist()], users, past.user[own], past_ids[own])
         reasons = [
             (outcomes.SUPPRESSED, people.is_suppressed[users]),
             (
@@ -239,12 +258,12 @@ def assemble(
         allowed[rows] = hours & ~capped
     allowed &= (reached == 0)[:, None]
     if chance is None:
-        chance = slot_chance(people, pairs, local, off)
+        chance = slot_chance(people, pairs, local, off, clock)
     worth, at_mean = weight[:, None] * chance, weight * pairs.p_open
     if pairs.lift is not None:
         # What nobody looks at changes nobody: lift goes with the hour as opens do.
         lift = pairs.lift * np.array([weights[c.priority] for c in terms.campaigns])[pairs.campaign]
-        curve, factor = slot_response(people, pairs, local, off)
+        curve, factor = slot_response(people, pairs, local, off, clock)
         worth += lift[:, None] * curve * factor
         at_mean = at_mean + lift
     later = None
@@ -282,7 +301,12 @@ def message_ids(terms: Terms, people: ShardPeople, pairs: Pairs) -> list[str]:
 
 
 def draw_slots(
-    terms: Terms, people: ShardPeople, problem: Problem, outcome: Words, p_open: F64, lift: F64 | None = None
+    terms: Terms,
+    people: ShardPeople,
+    problem: Problem,
+    outcome: npt.NDArray[np.object_],
+    p_open: F64,
+    lift: F64 | None = None,
 ) -> tuple[Choice, F64]:
     """Return the exploration stratum's messages and their slot propensity, (m,).
 
@@ -301,8 +325,9 @@ def draw_slots(
     rows = rows[order]
     rows = rows[np.unique(problem.pair_user[rows], return_index=True)[1]]
     count = open_slots[rows].sum(axis=1)
-    lot = uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds)
-    wanted = np.floor(lot * count).astype(np.int64)
+    wanted = np.floor(
+        uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds) * count
+    ).astype(np.int64)
     slot = (np.cumsum(open_slots[rows], axis=1) <= wanted[:, None]).sum(axis=1)
     channel = np.argmax(problem.channels[rows], axis=1)
     cost = np.array([c.cost_micros for c in terms.channels], np.int64)
@@ -322,8 +347,9 @@ def thin_drawn(
     rows = np.flatnonzero(drawn.slot >= 0)
     rate = np.minimum(1.0, reserve / np.maximum(demand, 1))
     # Three standard deviations below the reserve, since dropping is by hash and only right on average.
-    safe = np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1))
-    rate = np.where(rate < 1.0, safe, 1.0)
+    rate = np.where(
+        rate < 1.0, np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1)), 1.0
+    )
     lot = (problem.tie[rows] >> np.uint64(11)).astype(np.float64) * 2.0**-53
     gone = rows[lot >= of_each(problem.constraints(drawn, rows, limits), rate, nothing=1).min(axis=0)]
     dropped = np.zeros(problem.n_pairs, bool)
@@ -345,48 +371,6 @@ def campaign_hours(terms: Terms, campaign: CampaignTerms, local: LocalHours) -> 
         days = days & in_hours(local.hour, *campaign.send_window)
     days[:, : terms.first_slot] = False
     return np.asarray(days)
-
-
-def too_near(past: Past, keep: Bools, n: int, h: int, gap: int) -> Bools:
-    """Return which slots lie less than the gap from a message already sent or pending, (n, h)."""
-    near = np.zeros((n, h), bool)
-    recent = np.flatnonzero(keep & (past.hours > -gap))
-    # A slot's hour is [t, t + 1): the whole of it must lie `gap` away.
-    close = (np.arange(h)[None, :] - past.hours[recent][:, None] < gap) & (
-        past.hours[recent][:, None] - np.arange(h)[None, :] < gap + 1
-    )
-    np.logical_or.at(near, past.user[recent], close)
-    return near
-
-
-def _vendor_room(
-    terms: Terms, people: ShardPeople, past: Past, keep: Bools, room: npt.NDArray[np.int16]
-) -> None:
-    """Lower the room of users whose phone maker limits marketing messages a day.
-
-    The lowest limit over the night's channels counts.
-    """
-    limits: dict[str, int] = {}
-    for channel in terms.channels:
-        for vendor, most in channel.max_per_vendor_day:
-            limits[vendor] = min(most, limits.get(vendor, most))
-    for vendor, most in limits.items():
-        rows = np.array([name == vendor for name in people.vendor], bool)
-        if rows.any():
-            left = room_for((CapTerms(most, 1),), past, len(people.user_id), room.shape[1], keep)
-            room[rows] = np.minimum(room[rows], left[rows])
-
-
-def _already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: npt.NDArray[np.object_]) -> Bools:
-    """Return which users already got, or are about to get, this occurrence, by its key.
-
-    `past_user` and `past_ids` are the campaign's own past messages.
-    """
-    sent, keys = np.zeros(len(users), bool), set(past_ids.tolist())
-    # Only those who ever got one of its messages can have got this one.
-    for row in np.flatnonzero(np.isin(users, past_user)).tolist():
-        sent[row] = ids[row] in keys
-    return sent
 
 
 def _ties(terms: Terms, people: ShardPeople, pairs: Pairs) -> npt.NDArray[np.uint64]:

@@ -25,7 +25,8 @@ from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
-from angelia.planning.eligibility import Pairs, Past, ShardPeople, open_hours
+from angelia.planning.before import Past
+from angelia.planning.eligibility import Pairs, ShardPeople, clock_hours
 from angelia.planning.later import Fatigue
 from angelia.planning.later.fatigue import WEEK_DAYS as FELT_DAYS
 from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather, lift_worth
@@ -225,8 +226,8 @@ def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, s
     offers = read_offers(lake, inputs, terms, facts, people, shard)
     hours = category_hours(inputs)
     past = _past(lake, inputs, terms, people, shard, bits)
-    night = open_hours(terms, people)
-    drawn = [draw_material(terms, people, night, offer, facts, hours) for offer in offers]
+    night, clock = clock_hours(terms, people)
+    drawn = [draw_material(terms, people, night, offer, facts, hours, clock) for offer in offers]
     pairs, material, propensity, eligible = gather(terms, offers, drawn, facts, hours)
     pairs = replace(pairs, fatigue=Fatigue.of(inputs.scores.meta))
     return ShardInputs(people, pairs, past, material, propensity, eligible)
@@ -292,17 +293,8 @@ def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] 
 
 
 def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> ShardPeople:
-    columns = [
-        "ordinal",
-        "user_id",
-        "timezone",
-        "country",
-        "locale",
-        "device_vendor",
-        "channels",
-        "opted_out_topics",
-        "is_suppressed",
-    ]
+    columns = ["ordinal", "user_id", "timezone", "country", "locale", "device_vendor", "channels"]
+    columns += ["opted_out_topics", "is_suppressed"]
     table = _rows(lake, inputs.features, shard, bits, columns).sort_by("ordinal")
     curves = _rows(lake, inputs.send_times, shard, bits, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
     ordinal = table["ordinal"].to_numpy()
@@ -323,11 +315,20 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
         channels=np.stack(
             [_has(reach, channel.id) for channel in terms.channels] or [np.zeros(len(ids), bool)[:0]], axis=-1
         ).reshape(len(ids), len(terms.channels)),
-        opted_out=[frozenset(topics) for topics in table["opted_out_topics"].to_pylist()],
+        opted_out=_topics(table["opted_out_topics"].combine_chunks()),
         is_suppressed=table["is_suppressed"].to_numpy(zero_copy_only=False),
         workday=workday,
         day_off=day_off,
     )
+
+
+def _topics(lists: pa.ListArray) -> list[frozenset[str]]:
+    """Return what each person refuses; most refuse nothing."""
+    refuses = np.flatnonzero(pc.list_value_length(lists).to_numpy())
+    topics: list[frozenset[str]] = [frozenset()] * len(lists)
+    for row, names in zip(refuses.tolist(), lists.take(pa.array(refuses)).to_pylist(), strict=True):
+        topics[row] = frozenset(names)
+    return topics
 
 
 def _has(lists: pa.ListArray, name: str) -> np.ndarray:

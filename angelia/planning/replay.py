@@ -185,6 +185,7 @@ def compare(main: Lake, branch: Lake, ds: str) -> dict[str, Any]:
         InvalidInput: the branch has none of its own.
     """
     ours, theirs = main.require("decisions", ds=ds), branch.require("decisions", ds=ds)
+    # A branch reads main's commit where it has none: main would be compared with itself.
     if theirs.branch != branch.branch:
         raise InvalidInput(
             f"{branch.branch} has no plan of {ds} of its own", fix="`angelia plan replay` makes one"

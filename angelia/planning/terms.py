@@ -94,7 +94,7 @@ class Terms:
     salt: str
     priority_weight: tuple[tuple[str, int], ...] = (("high", 4), ("medium", 2), ("low", 1))
     fatigue_weight: float = 1.0  # multiplies the price of fatigue
-    lost_days: int = 90  # for how long a refused topic's messages count as lost
+    lost_days: int = 365  # for how long a refused topic's messages count as lost
 
     def slots(self) -> npt.NDArray[np.datetime64]:
         """Return the plan's UTC hours, datetime64[h], (h,)."""
@@ -165,4 +165,30 @@ def contradictions(terms: Terms, limits: Limits, reach: I64) -> tuple[list[str],
         if possible < least[k]:
             unreachable.append(f"campaign {campaign.id}: a minimum of {least[k]:,}, but {possible:,} {why}")
             least[k] = possible
-    return unreachable, replace(limits, least=least)
+    together, least = _too_much_together(terms, hours, least)
+    return [*unreachable, *together], replace(limits, least=least)
+
+
+def _too_much_together(terms: Terms, hours: I64, least: I64) -> tuple[list[str], I64]:
+    """Return the minimums that fit one by one and not together, and all of them lowered.
+
+    They are lowered in proportion. Looked at are the campaigns that have no channels but those of one of
+    them, or of all.
+    """
+    known = {channel.id: int(n) for channel, n in zip(terms.channels, hours, strict=True)}
+    own = [frozenset(known).intersection(campaign.channels) for campaign in terms.campaigns]
+    wanting = np.flatnonzero(least).tolist()
+    sets = {own[k] for k in wanting} | {frozenset[str]().union(*(own[k] for k in wanting))}
+    short = []
+    for channels in sorted(sets, key=lambda names: (len(names), sorted(names))):
+        among = [k for k in wanting if own[k] <= channels]
+        wanted, takes = int(least[among].sum()), sum(known[name] for name in channels)
+        if wanted > takes:
+            names = ", ".join(terms.campaigns[k].id for k in among)
+            where = ", ".join(sorted(channels))
+            short.append(
+                f"campaigns {names}: minimums of {wanted:,} together, but {takes:,} messages the hours of "
+                f"{where} take"
+            )
+            least[among] = least[among] * takes // wanted
+    return short, least

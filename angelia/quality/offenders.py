@@ -57,6 +57,7 @@ def offending_rows(
     chosen = gate_of(gate)
     invariant = next((one for one in chosen.invariants if one.name == check), None)
     counted = load(lake, gate, ds)
+    # The commits that the verdict cites: in later ones the rows may be mended.
     with open_views(JudgedLake(lake, ds, {gate: counted}) if counted else lake) as views:
         if invariant is not None:
             rows = _of_invariant(views, invariant, ds, limit)

@@ -20,7 +20,7 @@ class Front:
     ) -> None:
         self.fcm, self.apns, self.webhook = fcm_front, apns_front, webhook_front
         self.phones = fcm_front.phones
-        self._others = tuple((other.paths, other) for other in others)
+        self._others = others
 
     def answer(
         self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes
@@ -30,7 +30,7 @@ class Front:
             return self.apns.answer(method, path, authorization, headers, body)
         if path.startswith(webhook.PATH):
             return self.webhook.answer(method, path, headers, body)
-        for paths, other in self._others:
-            if path.startswith(paths):
+        for other in self._others:
+            if path.startswith(other.paths) or (method == b"POST" and path in other.posted):
                 return other.answer(method, path, authorization, headers, body)
         return self.fcm.answer(method, path, authorization, body)

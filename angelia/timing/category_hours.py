@@ -136,9 +136,24 @@ class CategoryHours:
         weekday = np.vstack([*(np.asarray(days.get(name, plain)) for name in known), plain])
         return cls({name: row for row, name in enumerate(known)}, factor, weekday)
 
-    def at(self, row: Ints, cell: Ints, weekday: Ints) -> Floats:
-        """Return the factor of category rows at cells and weekdays, all of one shape."""
+    def at(self, row: Ints | int, cell: Ints, weekday: Ints) -> Floats:
+        """Return the factor of a row, or of rows, at cells and weekdays of one shape."""
         return np.asarray(self.factor[row, cell] * self.weekday[row, weekday])
+
+    def of_clocks(self, row: Ints, clock: Ints, cell: Ints, weekday: Ints) -> Floats:
+        """Return the factor of category rows, (m,), by hour of each one's clock, (m, h).
+
+        Args:
+            row: of the category, (m,).
+            clock: row of `cell` and `weekday`, (m,).
+            cell: of the curves, by clock and hour, (g, h).
+            weekday: by clock and hour, (g, h).
+        """
+        factor = np.empty((len(row), cell.shape[1]))
+        for each in np.unique(row).tolist():
+            here = np.flatnonzero(row == each)
+            factor[here] = self.at(each, cell, weekday)[clock[here]]
+        return factor
 
     def rows(self, category_of: Mapping[str, str], materials: Sequence[str]) -> list[int]:
         """Return the row of each material's category; the last one for those without."""

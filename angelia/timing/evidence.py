@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from angelia.timing.local_time import is_day_off, local_grid
+from angelia.timing.local_time import is_day_off, local_grid, unique_clocks
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -69,17 +69,12 @@ def read_clock(
 
     Users are given by timezone and country, both (n,).
     """
-    position: dict[tuple[str, str | None], int] = {}
-    group = np.fromiter(
-        (position.setdefault(pair, len(position)) for pair in zip(timezones, countries, strict=True)),
-        dtype=np.int64,
-        count=len(timezones),
-    )
+    clocks, group = unique_clocks(timezones, countries)
     first = last_day.astype("datetime64[D]") - np.timedelta64(days - 1, "D")
     hours = first.astype("datetime64[h]") + np.arange(24 * days)
     decay = exact(0.5 ** (np.arange(days)[::-1] / half_life_days))
-    local = local_grid([zone for zone, _ in position], hours)
-    off = is_day_off(local.date, [country for _, country in position])
+    local = local_grid([zone for zone, _ in clocks], hours)
+    off = is_day_off(local.date, [country for _, country in clocks])
     cells = (local.hour + 24 * off).astype(np.int8)
     weight = np.repeat(decay, 24)
     lengths = np.stack([(~off * weight).sum(axis=1), (off * weight).sum(axis=1)], axis=1).reshape(-1, 2)

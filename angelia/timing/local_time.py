@@ -221,15 +221,6 @@ def _is_off(country: str | None, day: int) -> bool:
     return when.weekday() >= 5 if calendar is None else not calendar.is_working_day(when)
 
 
-def has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
-    """Return where a UTC hour ends in the next local hour, as in half-hour zones, (n,)."""
-    known: dict[str, bool] = {}
-    for name in set(timezones):
-        offset = at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() or timedelta()
-        known[name] = offset.total_seconds() % 3600 != 0
-    return np.array([known[name] for name in timezones], bool)
-
-
 @cache
 def _calendar(country: str | None, year: int) -> Any:
     """Return the country's calendar of one year, or None where `holidays` has none."""
@@ -245,6 +236,18 @@ def _countries() -> frozenset[str]:
     import holidays
 
     return frozenset(holidays.list_supported_countries(include_aliases=False))
+
+
+def unique_clocks(
+    timezones: Sequence[str], countries: Sequence[str | None]
+) -> tuple[list[tuple[str, str | None]], npt.NDArray[np.int64]]:
+    """Return the different timezones with countries, and each user's among them, (n,)."""
+    position: dict[tuple[str, str | None], int] = {}
+    pairs = zip(timezones, countries, strict=True)
+    group = np.fromiter(
+        (position.setdefault(pair, len(position)) for pair in pairs), dtype=np.int64, count=len(timezones)
+    )
+    return list(position), group
 
 
 def _unique_zones(timezones: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:

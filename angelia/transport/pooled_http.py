@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -20,13 +21,18 @@ from angelia.transport.client import tls_context
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 _ANSWER_LIMIT = 1 << 16
+HEADER, QUERY, FORM = "header", "query", "form"
+
+
+class TokenPlace(NamedTuple):
+    """Where in a request the authorization travels, and under which name."""
+
+    where: str = HEADER
+    name: str = "authorization"
 
 
 class PooledHttp:
-    """A `Transport` to one base address.
-
-    `token_parameter`: the authorization goes into the query under this name instead of a header.
-    """
+    """A `Transport` to one base address; `token` is where its authorization travels."""
 
     def __init__(
         self,
@@ -35,9 +41,9 @@ class PooledHttp:
         *,
         connections: int = 32,
         ca_file: Path | None = None,
-        token_parameter: str | None = None,
+        token: TokenPlace = TokenPlace(),
     ) -> None:
-        self._base, self._parameter, self._timeout_s = base_url.rstrip("/"), token_parameter, timeout_s
+        self._base, self._place, self._timeout_s = base_url.rstrip("/"), token, timeout_s
         tls = tls_context(ca_file)
         tls.set_alpn_protocols(["http/1.1"])
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
@@ -60,13 +66,16 @@ class PooledHttp:
 
     async def exchange(self, request: Request, authorization: bytes, method: str = "POST") -> Answer:
         """Send one request and return its answer."""
-        path = request.path.decode("ascii")
+        path, content = request.path.decode("ascii"), request.body
         headers = [(k.decode(), v.decode("latin-1")) for k, v in (*request.headers, *request.extra)]
-        if authorization and self._parameter:
-            path += f"{'&' if '?' in path else '?'}{self._parameter}={authorization.decode('ascii')}"
-        # DingTalk and WeCom take the token in the address (`_parameter`), everybody else in a header.
+        where, name = self._place
+        # WeChat, WeCom and DingTalk take the token in the address, OPPO among the fields of its form.
+        if authorization and where == QUERY:
+            path += f"{'&' if '?' in path else '?'}{name}={quote(authorization, safe='=')}"
+        elif authorization and where == FORM:
+            content += b"&" * bool(content) + urlencode({name: authorization.decode("latin-1")}).encode()
         elif authorization:
-            headers.append(("authorization", authorization.decode("latin-1")))
+            headers.append((name, authorization.decode("latin-1")))
         begun: list[str] = []
 
         async def trace(event: str, _: Any) -> None:
@@ -79,7 +88,7 @@ class PooledHttp:
                     method,
                     self._base + path,
                     headers=headers,
-                    content=request.body,
+                    content=content,
                     extensions={"trace": trace},
                 )
                 async with call as response:

@@ -57,6 +57,7 @@ def aggregate_events(events: pa.Table) -> pa.Table:
     types, type_codes = _ranks(events["event_type"])
     items, item_codes = _ranks(events["item"])
     width = len(items) + 1
+    # One number orders by person, type and item, the rows without an item last.
     key = (ordinals * max(len(types), 1) + type_codes) * width + item_codes
     order = np.argsort(key, kind="stable")
     key = key[order]

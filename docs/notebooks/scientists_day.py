@@ -1,4 +1,4 @@
-"""A data scientist's day: change a feature, retrain, judge, close the loop, promote, roll back.
+"""A data scientist's day: change a feature, retrain, judge, promote, roll back.
 
 A percent script: run it whole (`make notebooks`), or cell by cell where an editor knows `# %%`. It reads the
 lake and the registry of the settings (ANGELIA_HOME) and the night of NOTEBOOK_DS, by default the newest that
@@ -73,11 +73,11 @@ print(registry.load(trained.version)["card.md"].decode())
 
 # %%
 for name, judged in (("new", trained.metrics), ("champion", trained.metrics.get("champion") or {})):
-    found = (judged.get("off_policy") or {}).get("dr")
-    if found is None:
+    dr = (judged.get("off_policy") or {}).get("dr")
+    if dr is None:
         print(f"{name}: no rounds to judge it by")
     else:
-        print(f"{name}: {found['value']:.5f} opens a push, 95 % [{found['low']:.5f}, {found['high']:.5f}]")
+        print(f"{name}: {dr['value']:.5f} opens a push, 95 % [{dr['low']:.5f}, {dr['high']:.5f}]")
 for line in objections(trained.metrics, "non_inferior"):
     print("objection:", line)
 

@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -95,7 +97,8 @@ INLINE = "inline"
 def spark_session(name: str) -> Iterator[SparkSession]:
     """Yield the running session, or else a new one that is stopped at the end.
 
-    Workers use this very interpreter: `python3` on the PATH would miss every package.
+    Workers use this very interpreter, unless `spark.pyspark.python` names theirs: `python3` on the PATH would
+    miss every package.
     """
     if os.environ.get("ANGELIA_SPARK_MASTER") == INLINE:
         yield None  # type: ignore[misc]
@@ -110,16 +113,23 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise AngeliaError("pyspark is not installed", fix="run `make setup`")
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_HOME", str(Path(spec.origin).parent))
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    builder = SparkSession.builder.appName(name).config("spark.pyspark.python", sys.executable)
-    options = OPTIONS | load_settings().spark_options()
+    builder = SparkSession.builder.appName(name)
+    options = OPTIONS | {"spark.pyspark.python": sys.executable} | load_settings().spark_options()
     if "SPARK_ENV_LOADED" in os.environ:  # under spark-submit, which was told its master and options
-        options = {name: value for name, value in options.items() if name not in submitted()}
+        given = submitted()
+        master = given.get("spark.master", "")
     else:
+        given = {}
+        master = os.environ.get("ANGELIA_SPARK_MASTER", "local[2]")
         options = {"spark.driver.memory": "4g"} | options
-        builder = builder.master(os.environ.get("ANGELIA_SPARK_MASTER", "local[2]"))
+        builder = builder.master(master)
+    if master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    options = driver_host(master) | options
+    os.environ["PYSPARK_PYTHON"] = given.get("spark.pyspark.python", options["spark.pyspark.python"])
+    options = {option: value for option, value in options.items() if option not in given}
     for option, value in options.items():
         builder = builder.config(option, value)
     session = builder.getOrCreate()
@@ -128,6 +138,33 @@ def spark_session(name: str) -> Iterator[SparkSession]:
         yield session
     finally:
         session.stop()
+
+
+def driver_host(master: str) -> dict[str, str]:
+    """Return the option that tells a standalone cluster's executors where this driver is.
+
+    It is the address by which this machine reaches the master. Spark takes this host's name, which executors
+    may not be able to look up, or SPARK_LOCAL_IP, which samples set to 127.0.0.1: executors that do not reach
+    their driver end at once, and the master starts them again without end.
+    """
+    if not master.startswith("spark://"):
+        return {}
+    # Of several masters (spark://a:7077,b:7077) the first that has an address decides.
+    for place in master.removeprefix("spark://").split(","):
+        parts = urlsplit(f"//{place}")
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(
+                parts.hostname, parts.port or 7077, type=socket.SOCK_DGRAM
+            )[0]
+            with socket.socket(family, kind) as probe:
+                probe.connect(address)  # sends nothing: it only asks which way packets would go
+                return {"spark.driver.host": str(probe.getsockname()[0])}
+        except (OSError, ValueError):
+            continue
+    raise AngeliaError(
+        f"no Spark master of {master} can be looked up",
+        fix="correct the Airflow connection spark_default, or ANGELIA_SPARK_MASTER",
+    )
 
 
 def submitted() -> dict[str, str]:
@@ -209,6 +246,13 @@ def fix_in_traceback() -> Iterator[None]:
 
 
 _RAISED = re.compile(r"^angelia\.errors\.[A-Z]\w+: (?P<message>.+)(?:\n(?:fix: (?P<fix>.+)))?", re.MULTILINE)
+# What executors lack: a pattern of Spark's words, and the line that says so.
+_LACKS = {
+    r"ModuleNotFoundError: No module named '([\w.]+)'": "an executor has no Python module %s",
+    r'Cannot run program "([^"]+)"': "an executor cannot run %s as its Python",
+    r"Python in worker has different version: ([\d.]+)": "an executor has Python %s, unlike this driver",
+}
+_SAME_IMAGE = "give executors the driver's image, or a packed environment (docs/DOCKER.md)"
 
 
 def from_executor(error: Exception) -> str | None:
@@ -216,8 +260,15 @@ def from_executor(error: Exception) -> str | None:
 
     Only its traceback comes back, as text, within what Spark says about the lost stage.
     """
-    raised = _RAISED.search(str(error)) if type(error).__module__.startswith(("pyspark.", "py4j.")) else None
-    return raised and "; ".join(part.strip() for part in raised.groups() if part)
+    if not type(error).__module__.startswith(("pyspark.", "py4j.")):
+        return None
+    text = str(error)
+    if raised := _RAISED.search(text):
+        return "; ".join(part.strip() for part in raised.groups() if part)
+    for pattern, line in _LACKS.items():
+        if lacking := re.search(pattern, text):
+            return f"{line % lacking[1]}; {_SAME_IMAGE}"
+    return None
 
 
 def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:

@@ -32,6 +32,7 @@ ARRAYS = tuple(field.name for field in fields(Problem) if field.name != "n_users
 THIN = ("pair_user", "pair_campaign", "is_exempt", "is_explore", "tie")
 PACKED = ("exempt", "exempt_worth", "patterns", "pattern", "group")
 BUCKET = ("users", "rows", "kind", "worth", "room_two", "group")
+ALIGNED = 64  # bytes: NumPy copies what does not begin at a multiple of its size before each step
 
 
 @dataclass(frozen=True)
@@ -128,19 +129,19 @@ def _put(store: Store, key: str, arrays: Iterable[np.ndarray]) -> None:
     sink = io.BytesIO()
     for array in arrays:
         np.lib.format.write_array(sink, np.ascontiguousarray(array), allow_pickle=False)
+        sink.write(b"\0" * (-sink.tell() % ALIGNED))
     store.put(key, sink.getvalue())
 
 
 def _get(store: Store, key: str) -> Iterable[np.ndarray]:
-    stored = store.read(key)
-    source = io.BytesIO(stored)
-    while source.tell() < len(stored):
+    local = store.local_path(key)
+    # A night is looked at, not copied: of millions of options most passes need a part.
+    source = pa.memory_map(str(local)) if local else pa.BufferReader(store.read(key))
+    while source.tell() < source.size():
         np.lib.format.read_magic(source)
         shape, _, dtype = np.lib.format.read_array_header_1_0(source)
-        # A view: millions of options are read for each pass, and never changed.
-        array = np.frombuffer(stored, dtype, int(np.prod(shape)), source.tell()).reshape(shape)
-        source.seek(array.nbytes, io.SEEK_CUR)
-        yield array
+        yield np.ndarray(shape, dtype, source.read_buffer(int(np.prod(shape)) * dtype.itemsize))
+        source.seek(source.tell() + -source.tell() % ALIGNED)
 
 
 def keep_sample(store: Store, key: str, sample: Problem) -> None:
@@ -167,7 +168,7 @@ def keep_night(context: PlanContext, number: int, night: ShardRounds) -> None:
 
 def keep_state(context: PlanContext, number: int, night: ShardRounds) -> None:
     """Store what a shard's people hold and are offered: a row a message, since these are few."""
-    arrays = [np.flatnonzero(night.refused)]
+    arrays = [np.flatnonzero(night.refused), night.asked, night.regret]
     for choice in (night.held, night.offered):
         rows = np.flatnonzero(choice.slot >= 0)
         arrays += [rows, choice.slot[rows], choice.channel[rows], choice.bid[rows]]
@@ -184,7 +185,7 @@ def kept_night(context: PlanContext, number: int) -> ShardRounds:
     whole = {name: next(arrays) for name in PACKED}
     buckets = [Bucket(*(next(arrays) for _ in BUCKET), bits=bits) for _ in range(n_buckets)]
     problem = Problem(n_users=n_users, **thin, **nothing)
-    refused, *stored = _get(context.lake.store, context.key(number, "state"))
+    refused, asked, regret, *stored = _get(context.lake.store, context.key(number, "state"))
     choices = []
     for rows, slot, channel, bid in (stored[:4], stored[4:]):
         choice = Choice.none(problem.n_pairs)
@@ -193,7 +194,7 @@ def kept_night(context: PlanContext, number: int) -> ShardRounds:
     was_refused = np.zeros(problem.n_pairs, bool)
     was_refused[refused] = True
     packed = Packed(buckets=tuple(buckets), bits=bits, **whole)
-    return ShardRounds(problem, packed, *choices, was_refused)
+    return ShardRounds(problem, packed, *choices, was_refused, asked, regret)
 
 
 # ---- the rows of a shard's decisions, but for what is decided
@@ -213,6 +214,7 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     best = problem.value.max(axis=1, initial=0, where=problem.allowed)
     later = planned.later
     nothing = np.zeros(problem.n_pairs)
+    # `from_pandas`: NaN means "not drawn" in arrays, null in the table.
     return pa.table(
         {
             "user": pa.array(problem.pair_user, pa.int64()),

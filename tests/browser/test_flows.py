@@ -134,10 +134,10 @@ def test_an_answer_names_who_and_what_it_is_about(watched):
     box.get_by_role("button", name="Yes: Approve").click()
     box.wait_for(state="detached")
     question = f"{API}/weekly_retrain/dagRuns/browser_approve/taskInstances/approve/-1/hitlDetails"
-    found = page.request.get(question).json()
-    assert found["chosen_options"] == ["Approve"]
-    assert found["params_input"] == {"about": "3f9a0c1d2e4b"}
-    assert found["responded_by_user"]["name"] == "ada"
+    answer = page.request.get(question).json()
+    assert answer["chosen_options"] == ["Approve"]
+    assert answer["params_input"] == {"about": "3f9a0c1d2e4b"}
+    assert answer["responded_by_user"]["name"] == "ada"
 
 
 def test_no_keeps_a_question_open(watched):

@@ -24,10 +24,10 @@ def looks_right(page, shots, name):
             assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
             assert page.evaluate(STICKS_OUT) == []
         page.set_viewport_size(WIDE)
-        found = Axe().run(page).response["violations"]
+        violations = Axe().run(page).response["violations"]
         serious = [
             (one["id"], [node["html"][:120] for node in one["nodes"][:3]])
-            for one in found
+            for one in violations
             if one["impact"] in ("serious", "critical")
         ]
         assert not serious, scheme

@@ -78,7 +78,7 @@ def pulling(**answers):
     return SimpleNamespace(xcom_pull=lambda task_ids: answers.get(task_ids))
 
 
-def told(dag, task_id, *options, **answers):
+def options_of(dag, task_id, *options, **answers):
     """The words that a command is given after each of these options."""
     task = dag.get_task(task_id)
     words = task.argv if hasattr(task, "argv") else task.application_args

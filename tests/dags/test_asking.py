@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.dags.given import COUNTED, DS, VERDICT, guarded, pulling, pushed, told, trained
+from tests.dags.given import COUNTED, DS, VERDICT, guarded, options_of, pulling, pushed, trained
 
 
 def answered(dag, **answers):
     """What emit_manifests is told of an answer: option, person, verdict."""
-    return told(dag, "emit_manifests", "--answer", "--answered-by", "--verdict", **answers)
+    return options_of(dag, "emit_manifests", "--answer", "--answered-by", "--verdict", **answers)
 
 
 def test_an_answer_reaches_the_job_with_who_gave_it_to_what(dags):
@@ -79,18 +79,18 @@ def test_what_the_questions_offer_is_what_the_job_takes(dags):
 def test_a_resend_is_told_what_was_answered_to_which_count(dags):
     dag = dags["campaign_backfill"]
     options, counted = ("--expect", "--answer", "--answered-by"), {"hash": "17-0123456789abcdef"}
-    assert told(dag, "resend", *options, count_resend=counted) == ("", "", ""), "marked as success"
+    assert options_of(dag, "resend", *options, count_resend=counted) == ("", "", ""), "marked as success"
     answer = pushed(dag.get_task("approve_resend"), "Approve", about="16-fedcba9876543210")
-    given = told(dag, "resend", *options, count_resend=counted, approve_resend=answer)
+    given = options_of(dag, "resend", *options, count_resend=counted, approve_resend=answer)
     assert given == ("16-fedcba9876543210", "Approve", "ada")
 
 
 def test_a_promotion_is_told_what_was_answered_to_which_version(dags):
     dag = dags["weekly_retrain"]
     options = ("--version", "--answer", "--by", "--about")
-    assert told(dag, "promote", *options, train=trained()) == ("2026-11-14-0123", "", "", "")
+    assert options_of(dag, "promote", *options, train=trained()) == ("2026-11-14-0123", "", "", "")
     answer = pushed(dag.get_task("approve"), "Approve", about="2026-11-13-0123")
-    given = told(dag, "promote", *options, train=trained(), approve=answer)
+    given = options_of(dag, "promote", *options, train=trained(), approve=answer)
     assert given == ("2026-11-14-0123", "Approve", "ada", "2026-11-13-0123")
 
 

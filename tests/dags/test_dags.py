@@ -66,11 +66,11 @@ def render(dag, words, *, run_type="scheduled", **params):
 
 def commands(dag, **how):
     """Return every task's rendered command: application arguments, or the words of a command."""
-    found = {}
+    commands_of = {}
     for task in dag.tasks:
         if hasattr(task, "application_args"):
             name = Path(task.application).relative_to(PROJECT).as_posix()
-            found[task.task_id] = [
+            commands_of[task.task_id] = [
                 "spark-submit",
                 name,
                 *render(
@@ -80,11 +80,11 @@ def commands(dag, **how):
                 ),
             ]
         elif isinstance(getattr(task, "argv", None), list):
-            found[task.task_id] = [
+            commands_of[task.task_id] = [
                 *render(dag, [f"ANGELIA_BRANCH={task.branch}"], **how),
                 *render(dag, task.argv, **how),
             ]
-    return found
+    return commands_of
 
 
 def test_file_name_is_dag_id(dags):
@@ -93,6 +93,7 @@ def test_file_name_is_dag_id(dags):
         "nightly_personalization",
         "hourly_dispatch",
         "intake_dispatch",
+        "event_triggers",
         "daily_effects",
         "weekly_retrain",
         "campaign_backfill",
@@ -285,6 +286,6 @@ def test_each_due_part_is_one_command_of_its_channel(dags):
         words = dag.get_task(f"list_parts_{channel}").python_callable(due, channel, {"clock": "wall"})
         pairs = [f"{one[one.index('--channel') + 1]} {one[one.index('--part') + 1]}" for one in words]
         assert pairs == wanted.get(channel, [])
-        for one in words:
-            assert one[one.index("--slots") + 1] == "2"
+        for pair in words:
+            assert pair[pair.index("--slots") + 1] == "2"
         assert dag.get_task(f"fan_out_{channel}").pool == f"deliver_{channel}"

@@ -22,9 +22,13 @@ def plan(lake, ds):
 def test_plans_of_one_two_and_four_days_ago_are_read_again(dags, lake):
     for day in range(8, 15):
         plan(lake, f"2026-11-{day:02d}")
-    found = commands(dags)
-    assert [words[words.index("--ds") + 1] for words in found] == ["2026-11-13", "2026-11-12", "2026-11-10"]
-    assert found[0] == ["angelia", "report", "--ds", "2026-11-13", "--conversion", "purchase", "--json"]
+    rendered = commands(dags)
+    assert [words[words.index("--ds") + 1] for words in rendered] == [
+        "2026-11-13",
+        "2026-11-12",
+        "2026-11-10",
+    ]
+    assert rendered[0] == ["angelia", "report", "--ds", "2026-11-13", "--conversion", "purchase", "--json"]
 
 
 @pytest.mark.usefixtures("settings_home")

@@ -19,6 +19,7 @@ DAG_IDS = (
     "nightly_personalization",
     "hourly_dispatch",
     "intake_dispatch",
+    "event_triggers",
     "daily_effects",
     "weekly_retrain",
     "campaign_backfill",
@@ -213,9 +214,9 @@ def test_effects_without_a_date_begin_at_the_last_closed_day(dags, lake):
 def test_the_commands_own_parser_takes_a_form_as_it_opens(dags, dag_id, task_id, conf):
     words = rendered(dags[dag_id].get_task(task_id), "argv", conf=conf)
     assert all(isinstance(word, str) for word in words)
-    found = parsed(words)
+    parsed_form = parsed(words)
     if conf.get("campaigns"):
-        assert found["campaigns"] == ",".join(conf["campaigns"])
+        assert parsed_form["campaigns"] == ",".join(conf["campaigns"])
 
 
 @pytest.mark.parametrize(
@@ -260,10 +261,10 @@ def test_the_form_offers_the_catalogs_campaigns():
     )
     with pytest.raises(SystemExit):
         cli.main(["catalog", "apply", str(PROJECT / "campaigns"), "--actor", "test"])
-    found = shared.known_campaigns()["examples"]
-    assert found == sorted(found)
-    assert {"price_drop", "win_back"} <= set(found)
-    assert "policy" not in found
+    campaigns = shared.known_campaigns()["examples"]
+    assert campaigns == sorted(campaigns)
+    assert {"price_drop", "win_back"} <= set(campaigns)
+    assert "policy" not in campaigns
 
 
 @pytest.mark.usefixtures("dags")
@@ -277,5 +278,5 @@ def test_shared_files_are_not_read_as_dags():
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Airflow's own
-        found = {Path(path).name for path in list_py_file_paths(PROJECT / "dags", safe_mode=False)}
-    assert found == {f"{name}.py" for name in DAG_IDS}
+        dags = {Path(path).name for path in list_py_file_paths(PROJECT / "dags", safe_mode=False)}
+    assert dags == {f"{name}.py" for name in DAG_IDS}

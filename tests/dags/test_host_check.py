@@ -67,20 +67,24 @@ def test_airflow_answers_to_this_machines_own_names_only(home):
         "airflow.internal",
         "0.0.0.0:8080",
     )
-    found = answers(home, *own, *foreign)
-    assert {host: found[host] for host in own} == {host: [200, 200] for host in own}
-    assert {host: found[host] for host in foreign} == {host: [400, 400] for host in foreign}
+    statuses = answers(home, *own, *foreign)
+    assert {host: statuses[host] for host in own} == {host: [200, 200] for host in own}
+    assert {host: statuses[host] for host in foreign} == {host: [400, 400] for host in foreign}
 
 
 def test_further_hosts_are_named_in_the_environment(home):
-    found = answers(
+    statuses = answers(
         home,
         "airflow.internal:8080",
         "evil.example",
         "localhost",
         ANGELIA_AIRFLOW_HOSTS=" airflow.internal, ops.example ,",
     )
-    assert found == {"airflow.internal:8080": [200, 200], "evil.example": [400, 400], "localhost": [200, 200]}
+    assert statuses == {
+        "airflow.internal:8080": [200, 200],
+        "evil.example": [400, 400],
+        "localhost": [200, 200],
+    }
 
 
 def test_a_home_that_stands_gets_the_check_too(home):

@@ -29,8 +29,8 @@ def paused(home) -> dict[str, int]:
 
 
 def test_make_up_says_that_new_dags_are_paused():
-    said = recipe().splitlines()
-    [closing_line] = [line for line in said if "New DAGs are paused" in line]
+    lines = recipe().splitlines()
+    [closing_line] = [line for line in lines if "New DAGs are paused" in line]
     assert "make down up NIGHTS=on" in closing_line
 
 
@@ -57,11 +57,11 @@ def home(tmp_path_factory):
 @pytest.mark.slow
 def test_nights_on_switches_every_dag_on_before_airflow_starts(home, dags):
     on = recipe("on")
-    found = re.search(r"airflow dags reserialize && airflow dags unpause [^;]+", on)
-    assert found
-    assert on.index(found[0]) < on.index("airflow standalone")
+    command = re.search(r"airflow dags reserialize && airflow dags unpause [^;]+", on)
+    assert command
+    assert on.index(command[0]) < on.index("airflow standalone")
     done = subprocess.run(
-        ["bash", "-c", found[0]],
+        ["bash", "-c", command[0]],
         env={**os.environ, **environment(home)},
         cwd=home,
         capture_output=True,
@@ -110,9 +110,9 @@ def test_a_named_user_has_a_password_and_strangers_none(home, monkeypatch):
 
     assert ask() == {"stranger": 200, "token": 201}
     monkeypatch.setenv("ANGELIA_AIRFLOW_USER", "ada")
-    found = ask()
-    assert (found["stranger"], found["ada"], found["mode"]) == (401, 200, "0o600")
-    assert found["token"] >= 400
+    answers_of = ask()
+    assert (answers_of["stranger"], answers_of["ada"], answers_of["mode"]) == (401, 200, "0o600")
+    assert answers_of["token"] >= 400
 
 
 def test_a_user_name_that_would_be_a_setting_is_refused(tmp_path, monkeypatch):

@@ -105,9 +105,9 @@ def test_a_rejection_skips_what_comes_next(dags, dag_id, task_id, skipped, who):
     from airflow.sdk.exceptions import DownstreamTasksSkipped
 
     task = dags[dag_id].get_task(task_id)
-    with pytest.raises(DownstreamTasksSkipped) as told:
+    with pytest.raises(DownstreamTasksSkipped) as skip:
         pushed(task, "Reject", who)
-    assert told.value.tasks == skipped
+    assert skip.value.tasks == skipped
 
 
 def test_manifests_are_emitted_after_a_skipped_question(dags):
@@ -182,13 +182,13 @@ QUESTIONS = [
 def test_every_question_is_known_here(dags):
     from airflow.providers.standard.operators.hitl import HITLOperator
 
-    found = {
+    questions = {
         (dag.dag_id, task.task_id)
         for dag in dags.values()
         for task in dag.tasks
         if isinstance(task, HITLOperator)
     }
-    assert found == {(dag_id, task_id) for dag_id, task_id, _, _ in QUESTIONS}
+    assert questions == {(dag_id, task_id) for dag_id, task_id, _, _ in QUESTIONS}
 
 
 @pytest.mark.parametrize(("dag_id", "task_id", "minutes", "silence"), QUESTIONS)

@@ -100,8 +100,8 @@ rules:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     folder = tmp_path_factory.mktemp("sandbox")
     (folder / "rules.yaml").write_text(RULES)
-    with running(folder, "--rules", str(folder / "rules.yaml")) as found:
-        yield found
+    with running(folder, "--rules", str(folder / "rules.yaml")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -190,11 +190,11 @@ class Site:
         assert process.is_alive()
 
     def ledger(self, ds: str = DS) -> dict[str, str]:
-        found: dict[str, str] = {}
+        outcomes: dict[str, str] = {}
         for leaf in self.lake.partitions("delivery_ledger", ds=ds):
             table = self.lake.read(self.lake.require("delivery_ledger", **leaf), ["dispatch_id", "outcome"])
-            found.update(zip(table["dispatch_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
-        return found
+            outcomes.update(zip(table["dispatch_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
+        return outcomes
 
     def environment(self) -> dict[str, str]:
         names = self.sandbox.names

@@ -102,10 +102,10 @@ def test_nothing_personal_or_secret_is_said(
     )
     process = site.start(*options, failpoint="after_send:40" if trouble == "crash" else "")
     out, errors = process.communicate(timeout=120)
-    said = out + errors
-    assert "Traceback" not in said
-    assert "CANARY" not in said
-    assert secret not in said
+    printed = out + errors
+    assert "Traceback" not in printed
+    assert "CANARY" not in printed
+    assert secret not in printed
     if trouble == "answers":
         assert json.loads(out)["delivered"]["accepted"] > 0
     ledger = [key for folder in LEDGER for key in lake.store.list(folder)]
@@ -184,6 +184,6 @@ def test_what_tasks_return_names_parts_and_counts_only(
         out, errors = capsys.readouterr()
         assert "CANARY" not in out + errors
         returned = json.loads(out.splitlines()[-1])
-        found = list(words(returned))
-        assert {word[4:] for word in found if word.startswith("key ")} <= XCOM_KEYS
-        assert all(re.fullmatch(r"[\w.:-]{1,40}", word) for word in found if not word.startswith("key "))
+        strings = list(words(returned))
+        assert {word[4:] for word in strings if word.startswith("key ")} <= XCOM_KEYS
+        assert all(re.fullmatch(r"[\w.:-]{1,40}", word) for word in strings if not word.startswith("key "))

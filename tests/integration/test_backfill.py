@@ -161,8 +161,8 @@ class Api:
             time.sleep(1.0)
 
     def states(self, dag: str, run: str) -> dict[str, str]:
-        found = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
-        return {one["task_id"]: one["state"] for one in found}
+        instances = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+        return {one["task_id"]: one["state"] for one in instances}
 
     def trigger(self, dag: str, conf: dict) -> str:
         return self.call("POST", f"/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
@@ -243,8 +243,8 @@ def test_airflows_own_backfill_replays_on_branches_only(home, api):
     assert done.returncode == 0, done.stderr[-3000:]
 
     def runs() -> list[dict]:
-        found = api.call("GET", "/dags/nightly_personalization/dagRuns?limit=50")["dag_runs"]
-        return [run for run in found if run["run_type"] == "backfill"]
+        runs_of_dag = api.call("GET", "/dags/nightly_personalization/dagRuns?limit=50")["dag_runs"]
+        return [run for run in runs_of_dag if run["run_type"] == "backfill"]
 
     api.wait(1500, lambda: len(runs()) == 3 and all(run["state"] in ("success", "failed") for run in runs()))
     assert [run["state"] for run in runs()] == ["success"] * 3, [
@@ -313,12 +313,12 @@ def test_a_campaign_with_other_caps_is_replayed_beside_main(home, api):
 
 def ledger(home: Path) -> dict[str, str]:
     lake = Lake.open(str(home / "lake"))
-    found = {}
+    outcomes = {}
     for leaf in lake.partitions("delivery_ledger", ds=LAST):
         table = lake.read(lake.require("delivery_ledger", **leaf))
         mine = table.filter(pc.equal(table["campaign_id"], "order_update"))
-        found |= dict(zip(mine["dispatch_id"].to_pylist(), mine["outcome"].to_pylist(), strict=True))
-    return found
+        outcomes |= dict(zip(mine["dispatch_id"].to_pylist(), mine["outcome"].to_pylist(), strict=True))
+    return outcomes
 
 
 def test_a_resend_asks_and_sends_what_the_ledger_lacks(home, api):

@@ -125,18 +125,18 @@ def test_a_question_about_anybody_is_answered_whole(home, lake):
         answer = why(lake, user, DS, registry=registry)
         assert answer.notes == ()
         assert answer.versions.bitmap_index is not None
-        found = {one.campaign: one for one in answer.campaigns}
-        assert set(found) == set(load_snapshot(lake, DS).campaigns)
-        assert outcome == "nobody's" or outcome in {one.outcome for one in found.values()}
-        for one in found.values():
-            is_out = one.outcome == "not_in_audience"
-            assert (one.clauses[0].truth == "held") != is_out
-            assert any(clause.decides and clause.depth for clause in one.clauses) or len(one.clauses) == 1
-            if one.score is not None:
-                assert one.score.parts
-            if one.outcome == "sent":
-                assert one.fate.state in ("accepted", "rejected", "skipped")
-                assert one.offers[0].worth_micros == one.worth_micros
+        by_campaign = {one.campaign: one for one in answer.campaigns}
+        assert set(by_campaign) == set(load_snapshot(lake, DS).campaigns)
+        assert outcome == "nobody's" or outcome in {one.outcome for one in by_campaign.values()}
+        for each in by_campaign.values():
+            is_out = each.outcome == "not_in_audience"
+            assert (each.clauses[0].truth == "held") != is_out
+            assert any(clause.decides and clause.depth for clause in each.clauses) or len(each.clauses) == 1
+            if each.score is not None:
+                assert each.score.parts
+            if each.outcome == "sent":
+                assert each.fate.state in ("accepted", "rejected", "skipped")
+                assert each.offers[0].worth_micros == each.worth_micros
 
 
 def test_with_nothing_set_the_night_is_solved_the_same(home, lake):
@@ -256,10 +256,10 @@ def test_a_broken_day_leaves_yesterdays_manifests(home, lake):
         timeout=300,
         check=False,
     )
-    said = run.stdout + run.stderr
+    printed = run.stdout + run.stderr
     assert run.returncode != 0
     for word in ("user_profiles", "timezone", "angelia quality rows"):
-        assert word in said
+        assert word in printed
     assert lake.head("dispatch_manifest", ds=NEXT) is None
     assert lake.require("dispatch_manifest", ds=DS).sha256 == before.sha256
 

@@ -214,7 +214,7 @@ def test_case(hand: Three, text: str, expected: set[int]) -> None:
 
 def clauses_of(three: Three, text: str, row: dict[str, object]) -> list[Clause]:
     block = PersonBlock(three.bitmaps.index, int(str(row["ordinal"])))
-    return explain(three.bitmaps, text, block, row)
+    return explain(three.bitmaps.plan(text), block, row)
 
 
 def test_each_person_alone_answers_as_among_all(hand: Three) -> None:
@@ -249,8 +249,10 @@ def test_a_clause_shows_what_the_person_has(hand, text, ordinal, truth, has) -> 
 def test_the_deciding_clauses_lead_to_the_answer(hand: Three) -> None:
     text = "in_audience('women') AND (age_years > 50 OR days_since('open') < 1) AND NOT is_suppressed"
     young, old, nobody = (next(row for row in PEOPLE if row["ordinal"] == n) for n in (0, 17, 40))
-    found = {row["ordinal"]: clauses_of(hand, text, row) for row in (young, old, nobody)}
-    deciding = {n: [c.text for c in clauses if c.decides and c.depth] for n, clauses in found.items()}
+    clauses_of_row = {row["ordinal"]: clauses_of(hand, text, row) for row in (young, old, nobody)}
+    deciding = {
+        n: [c.text for c in clauses if c.decides and c.depth] for n, clauses in clauses_of_row.items()
+    }
     both = ["in_audience('women')", "gender = 'f'", "OR"]
     assert deciding[0] == [*both, "days_since('open') < 1", "NOT is_suppressed = TRUE"]
     assert deciding[17] == [*both, "age_years > 50", "NOT is_suppressed = TRUE"]

@@ -142,8 +142,8 @@ def test_where_lines_go_is_a_setting(home, monkeypatch, capsys):
     logs.event("breaker", channel="fcm")
     monkeypatch.setenv("ANGELIA_LOG", "off")
     logs.event("breaker", channel="apns")
-    said = capsys.readouterr().err.splitlines()
-    assert [json.loads(line)["channel"] for line in said] == ["fcm"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["channel"] for line in lines] == ["fcm"]
     assert not (home / "logs").exists()
 
 

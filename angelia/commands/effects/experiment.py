@@ -78,6 +78,7 @@ def experiment(
     shares = ", ".join(f"{arm} {n:,}" for arm, n in trial.arms.items())
     head = f"experiment {name}: arms {shares}; each compared with {control} (below: held out)"
     emit(result, [head, *comparison_lines(panel, rows, tests)], as_json)
+    # After the figures: whoever looks for the cause of an alarm needs them.
     alarms = [test.scope for test in tests if test.alarm]
     if alarms:
         raise GateClosed(

@@ -104,6 +104,7 @@ def uplift(
         version = keep_model(store, keep, model, people.vocabulary, messages, facts)
     result = facts | {"list": name if kept else None, "commit": kept.ref if kept else None, "model": version}
     emit(result, _lines(facts, read_out, kept, name, version), as_json)
+    # After the figures: they are what the operator decides by whether to give --force.
     if (name is not None and kept is None) or (keep is not None and version is None):
         raise GateClosed(
             "the order of the people may be chance: the Qini's interval holds zero; nothing was kept",

@@ -16,12 +16,13 @@ from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request, Transport
 
 # What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the
-# whole channel down.
-ACCEPTED, RETRY, THROTTLED, GONE, REJECTED, HALT, AUTH, AMBIGUOUS = (
+# whole channel down; `gone` closes this address, `opted_out` this channel for this person until they opt in.
+ACCEPTED, RETRY, THROTTLED, GONE, OPTED_OUT, REJECTED, HALT, AUTH, AMBIGUOUS = (
     "accepted",
     "retry",
     "throttled",
     "gone",
+    "opted_out",
     "rejected",
     "halt",
     "auth",
@@ -103,6 +104,16 @@ def require_size(n_bytes: int, limit: int, unit: str = "bytes") -> None:
     """
     if n_bytes > limit:
         raise MessageRejected("payload_too_large", n_bytes, limit, unit)
+
+
+def require_single_address(address: str) -> None:
+    """Refuse an address that is none, or that the provider would read as a list of several.
+
+    Raises:
+        MessageRejected: bad_address.
+    """
+    if not address.strip() or "," in address:
+        raise MessageRejected("bad_address")
 
 
 _HEADER = re.compile(r"[\x20-\x7e]{1,512}")

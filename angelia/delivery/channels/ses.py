@@ -120,6 +120,16 @@ def stand_in() -> StandIn:
     )
 
 
+def require_region(region: str) -> None:
+    """Refuse what is no region: it becomes part of a host's name.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not _REGION.fullmatch(region):
+        raise InvalidInput("the AWS region is none", fix="write it like eu-west-1")
+
+
 def open_provider(config: ChannelConfig) -> Provider:
     """Return SES for an account and region."""
     needed = ("from", "unsubscribe_url", "unsubscribe_secret", "region", "access_key_id", "secret_access_key")
@@ -130,8 +140,7 @@ def open_provider(config: ChannelConfig) -> Provider:
             f"channel {config.channel}: the sender or the unsubscribe address is not usable",
             fix='write "from" as Shop <news@shop.example> and unsubscribe_url as https, without query',
         )
-    if not _REGION.fullmatch(account["region"]):
-        raise InvalidInput("the AWS region is none", fix="write it like eu-west-1")
+    require_region(account["region"])
     url = config.base_url or f"https://email.{account['region']}.amazonaws.com"
     keys = Keys(account["access_key_id"], account["secret_access_key"], account.get("session_token"))
     mail = SmtpAdapter(sender, link, account["unsubscribe_secret"].encode())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from angelia.delivery.channels.base import (
@@ -18,12 +20,14 @@ from angelia.delivery.channels.base import (
     load_credentials,
 )
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.transport.pooled_http import PooledHttp
+from angelia.transport.pooled_http import QUERY, PooledHttp, TokenPlace
 from angelia.transport.wire import Answer, Request, Transport
 
 _EARLY_S = 300.0
 _TIMEOUT_S = 10.0
-_TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,1024}")  # it becomes part of a query as it is
+_LIFE_S = 3600.0
+# It becomes part of a query or a header as it is: nothing in it may end either. Honor's are base64 with `=`.
+_TOKEN = re.compile(r"[A-Za-z0-9._~=/+-]{1,4096}")
 
 
 class FixedToken:
@@ -45,23 +49,47 @@ class FixedToken:
         raise AngeliaError(f"{self._what} refuses the account", fix="check the channel's credentials file")
 
 
-class AppToken:
-    """An access token that `GET path?…` gives out for some hours; it travels in the query.
+class Issued(NamedTuple):
+    """What a token endpoint's answer holds; `refusal` says that it does not know the app."""
 
-    Surprise: both providers that have it give everybody the same token until it ends, so several workers
-    asking do not invalidate each other's.
+    token: object
+    life_s: object
+    refusal: object = None
+
+
+Ask = Callable[[float], tuple[str, Request]]  # Unix time -> method and request: some sign the time
+Read = Callable[[dict[str, object]], Issued]
+
+
+class IssuedToken:
+    """An access token that an endpoint gives out for some hours.
+
+    Surprise: every provider here either gives everybody the same token until it ends, or lets several live at
+    once, so workers asking do not invalidate each other's.
     """
 
     def __init__(
         self,
         base_url: str,
-        path: str,
-        secrets: dict[str, str],
+        ask: Ask,
+        read: Read,
+        *,
+        prefix: str = "",
         ca_file: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._base, self._ca_file, self._now = base_url, ca_file, now
-        self._request = Request(f"{path}?{urlencode(secrets)}".encode(), (), b"")
+        """Take how the token is asked for.
+
+        Args:
+            base_url: of the endpoint.
+            ask: makes the question.
+            read: finds the token in the answer's document.
+            prefix: stands before the token in the authorization.
+            ca_file: authorities to trust instead of the system's.
+            now: Unix time.
+        """
+        self._base, self.ask, self.read = base_url, ask, read
+        self._prefix, self._ca_file, self._now = prefix.encode(), ca_file, now
         self._token: bytes | None = None
         self._refresh_at = 0.0
 
@@ -71,26 +99,57 @@ class AppToken:
 
     async def refresh(self, stale: bytes | None) -> None:
         """See `Credentials.refresh`."""
+        method, request = self.ask(self._now())
         client = PooledHttp(self._base, _TIMEOUT_S, connections=1, ca_file=self._ca_file)
         try:
-            answer = await client.exchange(self._request, b"", "GET")
+            answer = await client.exchange(request, b"", method)
         finally:
             await client.close()
-        document = json_object(answer)
-        code, token = document.get("errcode"), document.get("access_token")
-        if code and code != -1:
+        issued = self.read(json_object(answer))
+        if issued.refusal:
             raise InvalidInput(
-                f"the token endpoint refused the app (errcode {str(code)[:16]})",
+                f"the token endpoint refused the app (errcode {str(issued.refusal)[:32]})",
                 fix="check the credentials file",
             )
+        token = issued.token
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise AngeliaError(
                 f"the token endpoint gives no token ({answer.detail or f'HTTP {answer.status}'})",
                 fix="check the network, then rerun",
             )
-        life = document.get("expires_in")
-        life_s = float(life) if isinstance(life, int | float) else 7200.0
-        self._token, self._refresh_at = token.encode(), self._now() + max(life_s - _EARLY_S, life_s / 2)
+        life_s = _seconds(issued.life_s)
+        self._token = self._prefix + token.encode()
+        self._refresh_at = self._now() + max(life_s - _EARLY_S, life_s / 2)
+
+
+class AppToken(IssuedToken):
+    """A token that `GET path?…` gives out for the app's secrets; it travels in the query."""
+
+    def __init__(
+        self,
+        base_url: str,
+        path: str,
+        secrets: dict[str, str],
+        ca_file: Path | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        request = Request(f"{path}?{urlencode(secrets)}".encode(), (), b"")
+        super().__init__(base_url, lambda _: ("GET", request), errcode_token, ca_file=ca_file, now=now)
+
+
+def errcode_token(document: dict[str, object]) -> Issued:
+    """Read the answer of a token endpoint whose failures are an `errcode`; -1 is a busy server."""
+    code = document.get("errcode")
+    return Issued(document.get("access_token"), document.get("expires_in"), None if code == -1 else code)
+
+
+def _seconds(life: object) -> float:
+    """Return for how long a token holds; an hour if the answer does not say."""
+    try:
+        given = float(life) if isinstance(life, int | float | str) else _LIFE_S
+    except ValueError:
+        return _LIFE_S
+    return given if 0 < given < math.inf else _LIFE_S
 
 
 def json_object(answer: Answer) -> dict[str, object]:
@@ -150,14 +209,14 @@ def open_application(
         url,
         AppToken(url, token_path, named, config.ca_file),
         concurrency=16,
-        open_transport=pooled(url, "access_token"),
+        open_transport=pooled(url, TokenPlace(QUERY, "access_token")),
     )
 
 
-def pooled(base_url: str, token_parameter: str | None = None) -> Callable[[ChannelConfig, float], Transport]:
+def pooled(base_url: str, place: TokenPlace | None = None) -> Callable[[ChannelConfig, float], Transport]:
     """Return what opens HTTP/1.1 to a base address (`Provider.open_transport`)."""
 
     def transport(config: ChannelConfig, timeout_s: float) -> Transport:
-        return PooledHttp(base_url, timeout_s, ca_file=config.ca_file, token_parameter=token_parameter)
+        return PooledHttp(base_url, timeout_s, ca_file=config.ca_file, token=place or TokenPlace())
 
     return transport

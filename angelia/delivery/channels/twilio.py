@@ -16,6 +16,7 @@ from angelia.delivery.channels.base import (
     AMBIGUOUS,
     GONE,
     HALT,
+    OPTED_OUT,
     REJECTED,
     RETRY,
     THROTTLED,
@@ -39,7 +40,7 @@ TEXT_LIMIT_CHARS, VALIDITY_MAX_S = 1600, 36_000
 # Error code -> meaning. Source: twilio.com/docs/api/errors/CODE, read 2026-11-28 (21611, 30001, 90007), or
 # docs/reference/channels.md, written down 2026-11-21 (the others). 21610: the person answered STOP.
 ERRORS: dict[int, str] = {
-    20003: HALT, 20404: HALT, 20429: THROTTLED, 21211: GONE, 21408: REJECTED, 21606: HALT, 21610: GONE,
+    20003: HALT, 20404: HALT, 20429: THROTTLED, 21211: GONE, 21408: REJECTED, 21606: HALT, 21610: OPTED_OUT,
     21611: THROTTLED, 21612: REJECTED, 21614: GONE, 21617: REJECTED, 30001: THROTTLED, 90007: REJECTED,
 }  # fmt: skip
 STATUSES: dict[int, str] = {

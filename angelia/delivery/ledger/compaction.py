@@ -23,7 +23,7 @@ from angelia.delivery.ledger.ledger import LATE, STANDING, Ledger
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.manifest.rows import PartRows
 from angelia.lake import Attempt, Commit, Lake
-from angelia.users.suppressions import address_hash, address_key
+from angelia.users.suppressions import UNSUBSCRIBED, address_hash, address_key
 
 _FILE_ROWS = 50_000
 _IDS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
@@ -81,7 +81,7 @@ def compact(lake: Lake, ledger: Ledger, family_of: Callable[[], Sequence[Part]],
 
 def _commit(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit) -> None:
     tables, root = _known(ledger, family, outcomes.SCHEMA.names), family[0]
-    best, gone = outcomes.merge(tables), outcomes.gone(tables)
+    best, gone, opted_out = outcomes.merge(tables), outcomes.gone(tables), outcomes.opted_out(tables)
     del tables
     with lake.attempt("delivery_ledger", ds=root.ds, send_hour=root.send_hour, part=root.leaf) as attempt:
         _write(attempt, lake, root, best, _ledger_columns)
@@ -92,6 +92,7 @@ def _commit(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit
         _write(attempt, lake, root, best, _receipt_columns)
         attempt.publish(inputs=[manifest])
     _disable(lake, root, gone)
+    _opt_out(lake, root, opted_out)
 
 
 def _write(
@@ -169,6 +170,35 @@ def _disable(lake: Lake, root: Part, gone: pa.Table) -> None:
                     "reason": "gone",
                 }
             )
+    if entries:
+        lake.append_log(
+            "suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))
+        )
+
+
+def _opt_out(lake: Lake, root: Part, opted_out: pa.Table) -> None:
+    """Append to the suppressions who took back what allows this channel to write to them.
+
+    It is this person's word about the channel, at any address, until they opt in again.
+    """
+    if not opted_out.num_rows:
+        return
+    known = set(lake.read_log("suppressions")["entry_id"].to_pylist())
+    with PartRows(lake, root.entry, ["dispatch_id", "user_id"]) as source:
+        picked = source.read(opted_out["row"].to_pylist())
+    entries = []
+    for dispatch, user, at in zip(
+        picked["dispatch_id"].to_pylist(),
+        picked["user_id"].to_pylist(),
+        opted_out["since_us"].to_pylist(),
+        strict=True,
+    ):
+        # Of the dispatch alone, so that a rerun over the same outcomes adds nothing.
+        entry = hashlib.sha256(f"opted_out:{dispatch}".encode()).hexdigest()[:32]
+        if entry not in known:
+            who = {"user_id": user, "channel": root.channel, "address_hash": None}
+            since = datetime.fromtimestamp(at / 1e6, UTC)
+            entries.append({"entry_id": entry, **who, "since_ts": since, "reason": UNSUBSCRIBED})
     if entries:
         lake.append_log(
             "suppressions", pa.Table.from_pylist(entries, schema=arrow.schema(dataset("suppressions")))

@@ -37,6 +37,8 @@ SCHEMA = pa.schema(
 )
 # Begins the reason of a row whose address the provider calls gone; the provider's code follows.
 GONE = "gone:"
+# Begins the reason of a row whose person has taken back what allows this channel to write to them.
+OPTED_OUT = "opted_out:"
 # The reason of a row whose dispatch id was seen with another payload: no attempt can help it.
 PAYLOAD_CHANGED = "payload_changed"
 COUNTED = ("row", "outcome", "n_attempts")
@@ -47,6 +49,11 @@ _READ = pa.ipc.IpcReadOptions(use_threads=False)
 def gone_reason(code: str | None) -> str:
     """Return the reason of a row whose address is gone, as the provider's code says."""
     return f"{GONE}{code}"
+
+
+def opted_out_reason(code: str | None) -> str:
+    """Return the reason of a row whose person opted out, as the provider's code says."""
+    return f"{OPTED_OUT}{code}"
 
 
 def says_gone(reasons: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -159,6 +166,18 @@ def gone(tables: Iterable[pa.Table]) -> pa.Table:
     since = pc.coalesce(table["gone_us"], table["at_us"])
     newest = pa.table({"row": table["row"], "gone_us": since}).group_by("row", use_threads=False)
     return newest.aggregate([("gone_us", "max")]).rename_columns(["row", "gone_us"]).sort_by("row")
+
+
+def opted_out(tables: Iterable[pa.Table]) -> pa.Table:
+    """Return rows whose person opted out at any try, and when (`since_us`).
+
+    A row that stays ambiguous has no such reason: the next message is answered the same.
+    """
+    given = list(tables)
+    table = pa.concat_tables(given) if given else SCHEMA.empty_table()
+    table = table.filter(pc.fill_null(pc.starts_with(table["reason"], OPTED_OUT), False))
+    since = table.select(["row", "at_us"]).group_by("row", use_threads=False)
+    return since.aggregate([("at_us", "max")]).rename_columns(["row", "since_us"]).sort_by("row")
 
 
 def count(table: pa.Table) -> Counter[str]:

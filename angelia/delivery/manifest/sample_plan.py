@@ -29,6 +29,16 @@ PROVIDERS = {
     "xiaomi": "xiaomi",
     "wecom": "wecom",
     "dingtalk": "dingtalk",
+    "oppo": "oppo",
+    "vivo": "vivo",
+    "honor": "honor",
+    "meizu": "meizu",
+    "wechat_subscribe": "wechat_subscribe",
+    "wechat_template": "wechat_template",
+    "qq_bot": "qq_bot",
+    "email_mandrill": "mandrill",
+    "sns_push": "sns_push",
+    "sns_sms": "sns_sms",
 }
 ITEMS = ("camera", "phone", "shoes", "book", "lamp", "kettle", "guitar", "tent")
 

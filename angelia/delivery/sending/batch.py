@@ -18,7 +18,7 @@ from typing import Any
 from angelia.contracts import outcomes as words
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
-from angelia.delivery.ledger.outcomes import PAYLOAD_CHANGED, Outcomes, gone_reason
+from angelia.delivery.ledger.outcomes import PAYLOAD_CHANGED, Outcomes, gone_reason, opted_out_reason
 from angelia.delivery.sending.clearance import Clearance, Send, Settle, Wait
 from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.sending.holds import ParkedRows
@@ -256,9 +256,12 @@ class Batch:
     def _not_accepted(self, i: int, authorization: bytes, answer: Answer, verdict: base.Verdict) -> None:
         sender, kind, reason = self.sender, verdict.kind, verdict.reason
         now, address = self.work.clock.steady(), self.column["address"][i]
-        if kind not in (base.GONE, base.REJECTED, base.RETRY):
+        if kind not in (base.GONE, base.OPTED_OUT, base.REJECTED, base.RETRY):
             sender.undecided(address)
-        if kind in (base.GONE, base.REJECTED):
+        if kind == base.OPTED_OUT:
+            sender.answered(address)
+            self._conclude(i, Settle(words.REJECTED, opted_out_reason(reason)))
+        elif kind in (base.GONE, base.REJECTED):
             sender.answered(address)
             if kind == base.GONE:
                 # A row that stays ambiguous has no reason that says it, so it bears the answer's instant.

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping
 
 from angelia import logs
 from angelia.delivery.ledger.ledger import Claim
-from angelia.delivery.ledger.outcomes import GONE, Outcomes
+from angelia.delivery.ledger.outcomes import GONE, OPTED_OUT, Outcomes
 from angelia.delivery.manifest.parts import Part
 
 _STATUS = r"\d\.\d{1,3}\.\d{1,3}"  # enhanced status code, RFC 3463
 _CODE = re.compile(
-    rf"({GONE})?(HTTP_\d{{3}}|SMTP_\d{{3}}(_{_STATUS})?|{_STATUS}|[A-Z][A-Za-z_]{{2,40}}(\.[a-z]{{2,20}})?)|[a-z_]{{2,40}}(:[a-z][a-z_]{{0,40}})?"
+    rf"({GONE}|{OPTED_OUT})?(HTTP_\d{{3}}|SMTP_\d{{3}}(_{_STATUS})?|{_STATUS}|[A-Z][A-Za-z_]{{2,40}}(\.[a-z]{{2,20}})?)|[a-z_]{{2,40}}(:[a-z][a-z_]{{0,40}})?"
 )
 
 

@@ -196,6 +196,7 @@ class OpenAddresses:
         best: dict[tuple[str, str], tuple[datetime, str]] = {}
         for user, channel, address, at, same in known:
             before = best.get((user, channel))
+            # Of two addresses of the same instant the smaller one, so that every worker chooses the same.
             is_newer = before is None or at > before[0] or (at == before[0] and address < before[1])
             if is_newer and owners.get((channel, same), user) == user:
                 best[user, channel] = at, address

@@ -86,6 +86,7 @@ class Batches:
                 taken += rows[:share]
             expired = [row for row in taken if 0 < row["expires_us"] <= now_us]
             live = [row for row in taken if not 0 < row["expires_us"] <= now_us]
+            # In the same transaction: another dispatcher must not claim what expired here.
             change(connection, expired, status="expired", status_us=now_us, is_open=0)
             note_steps(
                 connection,

@@ -75,6 +75,7 @@ def note_steps(connection: Connection, noted: Sequence[OutcomeStep]) -> list[Out
     fresh: list[OutcomeStep] = []
     for step in noted:
         key = (step.client, step.id, step.step, step.channel)
+        # A call may bring the same step twice, and a repeated one finds it in the table.
         if key not in known:
             known.add(key)
             fresh.append(step)

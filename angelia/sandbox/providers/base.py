@@ -14,9 +14,10 @@ Failed = Callable[[Then], Reply]
 
 
 class ProviderSandbox:
-    """Answers the requests whose path begins with one of `paths`."""
+    """Answers the paths that begin with one of `paths`, and posts to those in `posted`."""
 
     paths: tuple[bytes, ...] = ()
+    posted: tuple[bytes, ...] = ()
 
     def __init__(self, phones: Phones, rules: Rules) -> None:
         self.phones, self._rules = phones, rules

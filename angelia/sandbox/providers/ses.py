@@ -8,23 +8,19 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
-import hmac
 import json
 import secrets
 from pathlib import Path
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
 from angelia.sandbox.fcm import Reply
 from angelia.sandbox.keys import write_account
 from angelia.sandbox.phones import Phones
+from angelia.sandbox.providers.amazon import AwsAccount
 from angelia.sandbox.providers.base import ProviderSandbox
 from angelia.sandbox.rules import Rules, Then
 from angelia.transport.header_blocks import Headers
 
-PATH, REGION = b"/v2/email/outbound-emails", "eu-west-1"
+PATH = b"/v2/email/outbound-emails"
 
 
 class SesSandbox(ProviderSandbox):
@@ -34,19 +30,17 @@ class SesSandbox(ProviderSandbox):
 
     def __init__(self, folder: Path, url: str, phones: Phones, rules: Rules) -> None:
         super().__init__(phones, rules)
-        key, secret = "AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
-        self._url, self._signer = url, SigV4Auth(Credentials(key, secret), "ses", REGION)
-        account = {"region": REGION, "access_key_id": key, "secret_access_key": secret}
+        self._account = AwsAccount("ses", url)
         sender = {"from": "Angelia <news@sandbox.example>", "unsubscribe_url": f"{url}/unsubscribe"}
         hidden = {"unsubscribe_secret": secrets.token_hex(32)}
-        write_account(folder / "email_ses.json", {**account, **sender, **hidden})
+        write_account(folder / "email_ses.json", {**self._account.document, **sender, **hidden})
 
     def answer(
         self, method: bytes, path: bytes, authorization: bytes, headers: Headers, body: bytes
     ) -> Reply:
         """See `ProviderSandbox.answer`."""
         self.phones.n_requests += 1
-        if not self._is_signed(method, path, authorization, dict(headers), body):
+        if not self._account.has_signed(method, path, authorization, dict(headers), body):
             return self._error(403, "InvalidSignatureException")
         try:
             document = json.loads(body)
@@ -62,20 +56,6 @@ class SesSandbox(ProviderSandbox):
         return self.serve(
             dispatch, recipient, title, text, Reply(200, json.dumps(done).encode()), self._scripted
         )
-
-    def _is_signed(
-        self, method: bytes, path: bytes, authorization: bytes, given: dict[bytes, bytes], body: bytes
-    ) -> bool:
-        words = dict(part.strip().partition("=")[::2] for part in authorization.decode("latin-1").split(","))
-        names = words.get("SignedHeaders", "").split(";")
-        signed = {name: given.get(name.encode(), b"").decode("latin-1") for name in names if name != "host"}
-        if "x-amz-date" not in signed or "host" not in names:
-            return False
-        request = AWSRequest(method.decode(), self._url + path.decode("latin-1"), signed, body)
-        request.context["timestamp"] = signed["x-amz-date"]
-        text = self._signer.string_to_sign(request, self._signer.canonical_request(request))
-        wanted = self._signer.signature(text, request)
-        return hmac.compare_digest(wanted.encode(), words.get("Signature", "").encode())
 
     def _scripted(self, then: Then) -> Reply:
         kind = ((b"x-amzn-errortype", then.error.encode()),) if then.error else ()

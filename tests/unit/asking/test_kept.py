@@ -23,9 +23,9 @@ def answer(plan: str = f"decisions/ds={DS}@1", **settings: str) -> WhatIf:
 def test_an_answer_is_found_again_by_its_question(lake: Lake) -> None:
     name = kept.keep(lake, answer(quiet_hours="none", min_gap_hours="2"))
     assert name == kept.question(f"decisions/ds={DS}@1", {"min_gap_hours": "2", "quiet_hours": "none"})
-    found = kept.load(lake, DS, name)
-    assert found is not None
-    assert found["total"]["what_if"] == {"messages": 2, "value_micros": 1_000_000, "opens": 0.25}
+    kept_answer = kept.load(lake, DS, name)
+    assert kept_answer is not None
+    assert kept_answer["total"]["what_if"] == {"messages": 2, "value_micros": 1_000_000, "opens": 0.25}
     assert kept.names(lake, DS) == [name]
 
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from angelia.asking.shown import lines, shown
+from angelia.asking.shown import (
+    BARS,
+    EMPTY,
+    FULL,
+    CampaignHours,
+    HourUse,
+    _in_words,
+    _own_limits,
+    lines,
+    shown,
+)
 from angelia.cli import main
-from angelia.contracts.certificate import scarcity
+from angelia.contracts.certificate import limits_of, scarcity
 from angelia.lake import Lake
+from angelia.planning.certificate import certificate
+from tests.unit.planning.few_people import TERMS
 from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 
@@ -74,3 +88,42 @@ def test_the_terminal_shows_bars_prices_and_words(tight: Lake, monkeypatch, caps
     assert shown_as["commit"] == "decisions/ds=2026-11-14@1"
     assert shown_as["outcomes"] == meta["outcomes"]
     assert [one["says"] for one in shown_as["channels"]] == [words.says for words in scarcity(meta)]
+
+
+def test_a_campaigns_own_limits_are_told() -> None:
+    campaign = replace(TERMS.campaigns[0], max_messages=50, min_messages=7, max_per_hour=60)
+    terms = replace(TERMS, campaigns=(campaign, *TERMS.campaigns[1:]))
+    slot, fcm = str(terms.slots()[1]), terms.channels[0].id
+    shard = {"outcomes": {"sent": 60}, "messages": [[slot, fcm, "sale", 60]], "primal": 90}
+    shard |= {"explore_value": 0, "n_explore": 0}
+    prices = np.zeros(terms.limits().n_constraints, np.int64)
+    prices[terms.limits().capacity.size] = -20_000
+    prices[-23] = 40
+    meta = certificate(terms, prices, 200, [shard])
+    (budget,) = (limit for limit in limits_of(meta) if not limit.is_hourly)
+    own = _own_limits("sale", meta, budget)
+    assert own == {"budget": 50, "price_micros": 0, "minimum": 7, "paid_micros": 20_000, "per_hour": 60,
+                   "n_full": 1, "speed_price_micros": 40}  # fmt: skip
+    assert _own_limits("order", meta, None) == {}
+    says = list(_in_words(CampaignHours("sale", 5, (), **own)))
+    assert says == [
+        "budget 50, price 0.0000",
+        "minimum 7, missed by 2, paid 0.0200 a message",
+        "60 an hour at most, 1 of its hours full, price up to <0.0001",
+    ]
+
+
+def test_charts_fit_eighty_columns(tight: Lake) -> None:
+    plan = shown(tight, DS)
+    dear = HourUse("2026-11-15T09", 1_234_567, 1_234_567, 98_765_432, True, {})
+    channels = tuple(replace(one, hours=(*one.hours, dear)) for one in plan.channels)
+    wide = CampaignHours(
+        "a_campaign_of_thirty_characters", 1_234_567, tuple(range(24)), 9_999_999, 99_000_000
+    )
+    text = lines(replace(plan, channels=channels, campaigns=(*plan.campaigns, wide)))
+    drawn = [line for line in text if set(line) & set(FULL + EMPTY + BARS)]
+    assert any(line.endswith("1,234,567 100.0 %  full  98.7654 $$$$$$$$") for line in drawn)
+    assert max(map(len, drawn)) <= 80
+    assert (
+        next(line for line in text if "budget 9,999,999" in line).strip() == "budget 9,999,999, price 99.0000"
+    )

@@ -136,10 +136,13 @@ def test_impossible_limits_are_named_before_solving(tight: Lake) -> None:
     answer = ask(
         tight, "capacity.fcm=0", "caps.sale.per_day=0", *(f"capacity.sms.{h:02d}=0" for h in range(24))
     )
-    said = "\n".join(answer.contradictions)
-    assert "channel fcm: capacity_per_hour: 0: nothing will be sent" in said
-    assert "campaign sale: caps[0].messages: 0 messages: nothing will be sent; give at least 1" in said
-    assert "campaign digest: channels: fcm, sms may send 0 in every planned hour" in said
+    impossible_lines = "\n".join(answer.contradictions)
+    assert "channel fcm: capacity_per_hour: 0: nothing will be sent" in impossible_lines
+    assert (
+        "campaign sale: caps[0].messages: 0 messages: nothing will be sent; give at least 1"
+        in impossible_lines
+    )
+    assert "campaign digest: channels: fcm, sms may send 0 in every planned hour" in impossible_lines
     assert answer.total.what_if.messages == 0
 
 
@@ -147,10 +150,10 @@ def test_a_nights_own_numbers_are_looked_at(tight: Lake) -> None:
     night = open_night(tight, DS)
     sizes = replace(night.inputs, audiences=replace(night.inputs.audiences, meta={"sizes": {"even": 0}}))
     late = replace(night.terms, first_slot=night.terms.n_slots)
-    said = "\n".join(map(str, impossible(night.catalog, late, sizes)))
-    assert "the night: all planned hours have passed" in said
-    assert "campaign digest: audience even holds nobody" in said
-    assert "campaign sale: channels: fcm, sms may send 0 in every planned hour" in said
+    contradictions = "\n".join(map(str, impossible(night.catalog, late, sizes)))
+    assert "the night: all planned hours have passed" in contradictions
+    assert "campaign digest: audience even holds nobody" in contradictions
+    assert "campaign sale: channels: fcm, sms may send 0 in every planned hour" in contradictions
 
 
 def test_an_hours_own_capacity_is_the_plans_and_explorations() -> None:

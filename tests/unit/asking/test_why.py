@@ -14,31 +14,38 @@ from angelia.asking.night import open_night
 from angelia.asking.person import PersonNight
 from angelia.asking.records import CampaignWhy, Why
 from angelia.asking.why import why
+from angelia.audience.bitmaps.blobs import Blobs
 from angelia.catalog.documents import parse_document
 from angelia.cli import main
+from angelia.console.people.nights import Nights
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.rows import user_name
 from angelia.errors import Corrupt, NotFound
 from angelia.lake import Lake
 from angelia.users.one_person import PersonLake
+from models.registry import Registry
 from tests.unit.spark_jobs.test_plan_dispatch import BEFORE, DS, PENDING
 
 
 @pytest.fixture(scope="module")
 def decided(tight: Lake) -> dict[str, list[tuple[int, dict[str, Any]]]]:
     """Return (person, choice) of the night by outcome."""
-    found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    by_outcome: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for row in tight.read(tight.require("decisions", ds=DS)).to_pylist():
         for choice in row["choices"]:
-            found.setdefault(choice["outcome"], []).append((row["ordinal"], choice))
-    return found
+            by_outcome.setdefault(choice["outcome"], []).append((row["ordinal"], choice))
+    return by_outcome
 
 
 def ask(lake: Lake, number: int, campaign: str | None = None) -> Why:
     return why(lake, user_name(number), DS, campaign=campaign)
 
 
-def one(answer: Why) -> CampaignWhy:
+def ask_of(lake: Lake, number: int) -> Why:
+    return why(lake, user_name(number), DS, registry=Registry.open(lake.store.url))
+
+
+def only_campaign(answer: Why) -> CampaignWhy:
     (campaign,) = answer.campaigns
     return campaign
 
@@ -46,7 +53,7 @@ def one(answer: Why) -> CampaignWhy:
 def test_a_sent_message_shows_worth_price_and_hour(tight: Lake, decided) -> None:
     for number, choice in [pair for pair in decided["sent"] if not pair[1]["is_explore"]][:12]:
         answer = ask(tight, number, choice["campaign_id"])
-        sent = one(answer)
+        sent = only_campaign(answer)
         chosen = sent.offers[0]
         assert chosen.is_chosen
         assert (sent.slot, sent.channel) == (f"{choice['slot']:%Y-%m-%dT%H}", choice["channel"])
@@ -69,29 +76,29 @@ def test_a_sent_message_shows_worth_price_and_hour(tight: Lake, decided) -> None
 )
 def test_each_outcome_is_the_stored_one_in_words(tight: Lake, decided, outcome: str) -> None:
     number, choice = decided[outcome][0]
-    found = one(ask(tight, number, choice["campaign_id"]))
-    assert (found.outcome, found.says) == (outcome, DECIDED[outcome])
-    assert found.is_member
+    why = only_campaign(ask(tight, number, choice["campaign_id"]))
+    assert (why.outcome, why.says) == (outcome, DECIDED[outcome])
+    assert why.is_member
     line = next(line for line in why_text.lines(ask(tight, number)) if line.startswith(choice["campaign_id"]))
     assert line == f"{choice['campaign_id']}: {outcome}: {DECIDED[outcome]}"
 
 
 def test_full_hours_are_named_with_their_price(tight: Lake, decided) -> None:
     number, choice = decided["no_budget"][0]
-    found = one(ask(tight, number, choice["campaign_id"]))
-    limits = {limit.limit: limit for limit in found.binding}
+    why = only_campaign(ask(tight, number, choice["campaign_id"]))
+    limits = {limit.limit: limit for limit in why.binding}
     budget = limits["budget digest"]
     assert 57 <= budget.used <= budget.capacity == 60  # 5 % are set aside for exploration
     assert budget.price_micros > 0
-    assert any(limit.price_micros for limit in found.binding)
-    assert all(limit.price_micros or 100 * limit.used >= 99 * limit.capacity for limit in found.binding)
+    assert any(limit.price_micros for limit in why.binding)
+    assert all(limit.price_micros or 100 * limit.used >= 99 * limit.capacity for limit in why.binding)
 
 
 def test_closed_hours_are_counted_under_one_reason(tight: Lake, decided) -> None:
     # Two hours before the night begins they are sent another: the gap closes its first hours.
     pending = {row["ordinal"] for row in PENDING}
     number = next(i for i, one in decided["sent"] if one["campaign_id"] == "sale" and i in pending)
-    closed = dict(one(ask(tight, number, "sale")).closed)
+    closed = dict(only_campaign(ask(tight, number, "sale")).closed)
     assert closed["less than 5 h from another message"] > 0
     mine = PersonNight.of(open_night(tight, DS), PersonLake(tight, number, 8))
     assert mine is not None
@@ -110,7 +117,7 @@ def test_a_limit_with_room_and_no_price_binds_nobody(tight: Lake, decided, monke
     meta = night.plan.meta | {"constraints": [limit.as_meta() for limit in roomy]}
     changed = replace(night, plan=replace(night.plan, meta=meta))
     monkeypatch.setattr("angelia.asking.why.open_night", lambda *_: changed)
-    assert one(ask(tight, number, choice["campaign_id"])).binding == ()
+    assert only_campaign(ask(tight, number, choice["campaign_id"])).binding == ()
 
 
 def test_a_campaign_of_another_audience_says_so(tight: Lake) -> None:
@@ -144,8 +151,8 @@ def test_a_campaign_that_did_not_run_says_why(tight: Lake, monkeypatch, fields, 
     monkeypatch.setattr(
         "angelia.asking.why.open_night", lambda *_: replace(night, catalog=catalog, terms=terms)
     )
-    found = one(ask(tight, 7, "nudge"))
-    assert (found.outcome, found.says) == ("not_running", says)
+    why = only_campaign(ask(tight, 7, "nudge"))
+    assert (why.outcome, why.says) == ("not_running", says)
     assert f"nudge: not_running: {says}" in why_text.lines(ask(tight, 7, "nudge"))
 
 
@@ -192,7 +199,7 @@ def test_what_has_expired_is_a_note_and_no_failure(tight: Lake, decided, monkeyp
     monkeypatch.setattr("angelia.asking.why.PersonNight.of", gone)
     number, choice = decided["sent"][0]
     answer = ask(tight, number, choice["campaign_id"])
-    sent = one(answer)
+    sent = only_campaign(answer)
     assert (sent.outcome, sent.offers, sent.local) == ("sent", (), None)
     assert sent.worth_micros == choice["value_micros"]
     assert "hours and materials are not explained: main/user_pushes/ds=2026-11-14" in answer.notes[0]
@@ -215,3 +222,46 @@ def _of(joined: Any) -> Any:
         raise NotFound("nobody")
 
     return find
+
+
+def test_a_kept_night_answers_alike_and_cites_nothing_again(tight: Lake, monkeypatch) -> None:
+    nights, index = Nights(), tight.require("user_index", chain="0")
+
+    def kept(number: int) -> Why:
+        mine = PersonLake(tight, number, int(index.meta["shard_bits"]))
+        return nights.why(tight, user_name(number), DS, mine, Registry.open(tight.store.url))
+
+    assert [kept(number) for number in (7, 300)] == [ask_of(tight, number) for number in (7, 300)]
+    monkeypatch.setattr(Lake, "cited", lambda *_: pytest.fail("a commit was read again"))
+    monkeypatch.setattr(Blobs, "__init__", lambda *_: pytest.fail("a file of the index was opened again"))
+    assert kept(8).campaigns
+    assert kept(301).campaigns
+
+
+def test_a_night_that_misses_a_file_is_opened_again(tight: Lake, monkeypatch) -> None:
+    nights, calls = Nights(), []
+
+    def broken_once(*words: object, **named: object) -> Why:
+        calls.append(named["resident"])
+        if len(calls) == 1:
+            raise Corrupt("a file is gone")
+        return why(*words, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("angelia.console.people.nights.why", broken_once)
+    mine = PersonLake(tight, 7, 8)
+    answer = nights.why(tight, user_name(7), DS, mine, Registry.open(tight.store.url))
+    assert answer == ask_of(tight, 7)
+    assert calls[0] is not calls[1]
+
+
+def test_few_nights_are_kept(tight: Lake, monkeypatch) -> None:
+    monkeypatch.setattr("angelia.console.people.nights.KEPT_AT_MOST", 1)
+    nights = Nights()
+    first = nights.of(tight, DS)
+    assert nights.of(tight, DS) is first
+    tight.store.create("erasures/of-somebody", b"{}")
+    try:
+        assert nights.of(tight, DS) is not first, "an erasure takes away files that it cites"
+    finally:
+        tight.store.delete("erasures/of-somebody")
+    assert nights.of(tight, DS) is not first

@@ -110,9 +110,9 @@ def test_ids_are_read_without_the_blanks_around_them(
         (tmp_path / name).write_text(content, newline="")
     else:
         pq.write_table(content, tmp_path / name)
-    found = asked(capsys, "list", "vip", tmp_path / name)
-    assert found["users"] == 2
-    assert "unknown_user" not in found["rejects"]
+    result = asked(capsys, "list", "vip", tmp_path / name)
+    assert result["users"] == 2
+    assert "unknown_user" not in result["rejects"]
 
 
 @pytest.mark.parametrize(

@@ -22,18 +22,18 @@ def is_held(person: dict[str, object]) -> bool:
 @pytest.mark.parametrize("topic", [None, "promo", "nothing_of_this_name"])
 def test_reasons_are_those_of_the_people(people: People, lake: Lake, topic: str | None, keep: bool) -> None:
     audience = AudienceQuery(lake, DS)
-    found = reach(audience, "gender = 'f'", HeldOut(audience.index, HOLDOUT, keep=keep), topic)
+    reached = reach(audience, "gender = 'f'", HeldOut(audience.index, HOLDOUT, keep=keep), topic)
     women = [p for p in people if p["gender"] == "f"]
     suppressed = [p for p in women if p["is_suppressed"]]
     reachable = [p for p in women if p["channels"] and not p["is_suppressed"]]
     refused = [p for p in reachable if topic in p["opted_out_topics"]]  # type: ignore[operator]
     held = [p for p in reachable if p not in refused and is_held(p)]
-    assert found.matched == len(women)
-    assert found.suppressed == len(suppressed)
-    assert found.without_channel == len(women) - len(suppressed) - len(reachable)
-    assert (found.opted_out, found.held_out) == (len(refused), len(held))
-    assert found.allowed == len(reachable) - len(refused) - len(held)
-    (channel,) = found.channels.items()
+    assert reached.matched == len(women)
+    assert reached.suppressed == len(suppressed)
+    assert reached.without_channel == len(women) - len(suppressed) - len(reachable)
+    assert (reached.opted_out, reached.held_out) == (len(refused), len(held))
+    assert reached.allowed == len(reachable) - len(refused) - len(held)
+    (channel,) = reached.channels.items()
     assert channel[0] == "fcm"
     assert (channel[1].reachable, channel[1].opted_out, channel[1].held_out) == (
         len(reachable), len(refused), len(held),
@@ -44,9 +44,9 @@ def test_reasons_are_those_of_the_people(people: People, lake: Lake, topic: str 
 
 
 def test_without_a_policy_nobody_is_held_out(people: People, lake: Lake) -> None:
-    found = reach(AudienceQuery(lake, DS), "TRUE", None)
-    assert found.held_out is None
-    assert found.allowed == found.reachable
+    reached = reach(AudienceQuery(lake, DS), "TRUE", None)
+    assert reached.held_out is None
+    assert reached.allowed == reached.reachable
 
 
 def test_topics_are_those_that_somebody_refused(people: People, lake: Lake) -> None:

@@ -51,7 +51,7 @@ def test_a_small_run_gives_every_figure() -> None:
         "apns",
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    figures = json.loads(done.stdout)
     names = (
         "fcm_messages_per_cpu_s",
         "apns_messages_per_cpu_s",
@@ -60,7 +60,7 @@ def test_a_small_run_gives_every_figure() -> None:
         "peak_rss_mib",
         "rss_growth_pct",
     )
-    assert all(isinstance(found["ours"][name], int | float) for name in names)
-    assert found["benchmark"] == "deliver"
-    assert set(found) == {"benchmark", "params", "machine", "ours", "peers", "runs", "notes"}
-    assert found["machine"]["cores"] >= 1
+    assert all(isinstance(figures["ours"][name], int | float) for name in names)
+    assert figures["benchmark"] == "deliver"
+    assert set(figures) == {"benchmark", "params", "machine", "ours", "peers", "runs", "notes"}
+    assert figures["machine"]["cores"] >= 1

@@ -20,9 +20,9 @@ def test_ours_and_a_peer_make_the_same_sets() -> None:
     command = [sys.executable, "-m", "benchmarks", "index", "--users", "5000", "--peers", "duckdb_list"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["notes"]["sets_compared"] > 1000
-    for figures in (found["ours"], found["peers"]["duckdb_list"]):
+    result = json.loads(done.stdout)
+    assert result["notes"]["sets_compared"] > 1000
+    for figures in (result["ours"], result["peers"]["duckdb_list"]):
         assert set(figures) == {"users_per_s", "bytes_per_user", "peak_rss_gib", "seconds", "cpu_s"}
         assert all(value > 0 for value in figures.values())
 

@@ -134,9 +134,9 @@ def _program(server: str, names: Sequence[str], pattern: str) -> str:
         ]
     )
     for name in names:
-        found = shutil.which(name, path=places)
-        if found:
-            return found
+        program = shutil.which(name, path=places)
+        if program:
+            return program
     package = "postgresql" if server == "PostgreSQL" else "mariadb-server"
     reason = f"no {server} on this machine ({' or '.join(names)}; Debian: apt-get install {package})"
     if os.environ.get("CI") or os.environ.get("CATALOG_SERVERS") == "required":

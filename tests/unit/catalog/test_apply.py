@@ -103,13 +103,13 @@ def test_a_standing_document_that_a_change_breaks_is_named(
     store: CatalogStore, write: Write, tmp_path: Path
 ) -> None:
     apply(store, write())
-    one = tmp_path / "one.yaml"
-    one.write_text(
+    path_of_document = tmp_path / "one.yaml"
+    path_of_document.write_text(
         "kind: template\nid: sale\nchannel: fcm\nvariables: {thing: {}}\nvariants: {en: {title: "
         "'{{ thing }}', body: b}}\n"
     )
     with pytest.raises(InvalidDocuments) as caught:
-        plan(store, [one])
+        plan(store, [path_of_document])
     assert (
         caught.value.problems[0]
         == "catalog: material/sale_books: fields.item: template sale declares no such variable; one of thing"

@@ -242,22 +242,23 @@ def test_without_a_policy_there_is_no_catalog(store: CatalogStore, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("make", "said"), [("missing", "no file or folder"), ("empty", "no YAML file"), ("blank", "no document")]
+    ("make", "message"),
+    [("missing", "no file or folder"), ("empty", "no YAML file"), ("blank", "no document")],
 )
 def test_paths_without_documents_are_refused(
-    store: CatalogStore, tmp_path: Path, make: str, said: str
+    store: CatalogStore, tmp_path: Path, make: str, message: str
 ) -> None:
     path = tmp_path / make
     if make != "missing":
         path.mkdir()
     if make == "blank":
         (path / "a.yaml").write_text("# nothing\n---\n")
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInput, match=message):
         plan(store, [path])
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"\xff\xfe", "not UTF-8"),
         (b"a: " + b"x" * 1_000_001, "more than 1000000 bytes"),
@@ -265,8 +266,8 @@ def test_paths_without_documents_are_refused(
     ],
 )
 def test_files_that_are_no_yaml_are_refused(
-    store: CatalogStore, tmp_path: Path, data: bytes, said: str
+    store: CatalogStore, tmp_path: Path, data: bytes, message: str
 ) -> None:
     (tmp_path / "a.yaml").write_bytes(data)
-    with pytest.raises(InvalidDocuments, match=said):
+    with pytest.raises(InvalidDocuments, match=message):
         plan(store, [tmp_path / "a.yaml"])

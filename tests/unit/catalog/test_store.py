@@ -245,7 +245,7 @@ def test_a_wrong_password_is_one_line(catalog_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("nonsense", "no SQLAlchemy URL"),
         ("sqlite://", "cannot live in memory"),
@@ -253,8 +253,8 @@ def test_a_wrong_password_is_one_line(catalog_url: str) -> None:
         ("sqlite:////dev/null/x/catalog.db", "cannot make the folder"),
     ],
 )
-def test_addresses_that_lead_nowhere(url: str, said: str) -> None:
-    with pytest.raises(AngeliaError, match=said) as caught:
+def test_addresses_that_lead_nowhere(url: str, message: str) -> None:
+    with pytest.raises(AngeliaError, match=message) as caught:
         CatalogStore.open(url)
     assert "secret" not in caught.value.one_line()
 

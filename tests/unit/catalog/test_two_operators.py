@@ -76,11 +76,11 @@ def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 def line(running: subprocess.Popen[str]) -> str:
     assert running.stdout is not None
-    said = running.stdout.readline().strip()
-    if not said:
+    output = running.stdout.readline().strip()
+    if not output:
         assert running.stderr is not None
         pytest.fail(running.stderr.read())
-    return said
+    return output
 
 
 def go(running: subprocess.Popen[str]) -> None:
@@ -103,13 +103,14 @@ def test_the_second_writer_is_told_who_and_when(store: CatalogStore, catalog_url
         assert {line(editor) for editor in editors.values()} == {"checked"}  # both, before either writes
         for editor in editors.values():
             go(editor)
-        said = {name: line(editor) for name, editor in editors.items()}
-    (first,) = [name for name, words in said.items() if words == "written"]
-    (second,) = set(said) - {first}
+        answers = {name: line(editor) for name, editor in editors.items()}
+    (first,) = [name for name, words in answers.items() if words == "written"]
+    (second,) = set(answers) - {first}
     assert (
-        f"campaign/sale was changed meanwhile: {first} made version 2 at 2026-11-14T12:30:00" in said[second]
+        f"campaign/sale was changed meanwhile: {first} made version 2 at 2026-11-14T12:30:00"
+        in answers[second]
     )
-    assert "angelia catalog show campaign sale" in said[second]
+    assert "angelia catalog show campaign sale" in answers[second]
     assert [(version.version, version.actor) for version in store.history("campaign", "sale")] == [
         (1, "eve"),
         (2, first),

@@ -14,8 +14,8 @@ from angelia.errors import InvalidInput
 def run(capsys, *words):
     with pytest.raises(SystemExit) as stopped:
         cli.main(list(words))
-    said = capsys.readouterr()
-    return stopped.value.code, said.out, said.err
+    printed = capsys.readouterr()
+    return stopped.value.code, printed.out, printed.err
 
 
 def test_help_lists_every_command(capsys):

@@ -11,7 +11,7 @@ from angelia import cli
 from angelia.commands.doctor import Finding, examine
 
 
-def found() -> dict[str, Finding]:
+def findings() -> dict[str, Finding]:
     return {one.name: one for one in examine()}
 
 
@@ -33,7 +33,7 @@ def test_this_environment_is_whole(settings_home: Path) -> None:
 
 def test_probe_of_an_existing_lake_leaves_nothing(settings_home: Path) -> None:
     (settings_home / "lake").mkdir()
-    assert found()["lake"].detail == "local folder, writable, conditional create honoured"
+    assert findings()["lake"].detail == "local folder, writable, conditional create honoured"
     assert [
         path for path in (settings_home / "lake").rglob("*") if path.is_file() or path.name == "doctor"
     ] == []
@@ -60,7 +60,7 @@ def test_java(
 ) -> None:
     fake_java(tmp_path / "jdk", version, modules)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
-    lines = found()
+    lines = findings()
     assert (lines["java"].ok, lines["java modules"].ok) == (java_ok, modules_ok)
     assert "full JDK 17" in lines["java"].fix
 
@@ -68,16 +68,16 @@ def test_java(
 def test_no_java(tmp_path: Path, settings_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not found()["java"].ok
+    assert not findings()["java"].ok
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "gone"))
-    assert "JAVA_HOME" in found()["java"].detail
+    assert "JAVA_HOME" in findings()["java"].detail
 
 
 def test_jars_of_another_spark(tmp_path: Path, settings_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "jars").mkdir()
     (tmp_path / "jars" / "spark-core_2.13-4.2.0.jar").touch()
     monkeypatch.setenv("SPARK_HOME", str(tmp_path))
-    line = found()["spark jars"]
+    line = findings()["spark jars"]
     assert not line.ok
     assert "jars 4.2.0" in line.detail
     assert line.fix == "unset SPARK_HOME"
@@ -87,13 +87,13 @@ def test_bad_settings_and_unusable_places(
     tmp_path: Path, settings_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANGELIA_LEAD_HOURS", "3")
-    assert "ANGELIA_LEAD_HOURS" in found()["settings"].detail
+    assert "ANGELIA_LEAD_HOURS" in findings()["settings"].detail
     monkeypatch.delenv("ANGELIA_LEAD_HOURS")
     (tmp_path / "file").touch()
     monkeypatch.setenv("ANGELIA_LAKE", str(tmp_path / "file" / "lake"))
     monkeypatch.setenv("ANGELIA_CATALOG", "nosuchdatabase://host/angelia")
     monkeypatch.setenv("ANGELIA_MODELS", str(tmp_path / "file" / "models"))
-    lines = found()
+    lines = findings()
     assert not any(lines[name].ok for name in ("lake", "catalog", "models"))
 
 

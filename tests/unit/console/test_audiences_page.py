@@ -60,9 +60,9 @@ def known(console, catalog, indexed, settings_home):
 
 @pytest.mark.parametrize("text", ["gender = 'f'", "NOT reachable('fcm')", "TRUE", "promo_allowed"])
 def test_the_live_count_is_the_commands(console, known, capsys, text):
-    found = console("VIEWER").post("/audiences/count", data={"text": text}).json()
+    counted = console("VIEWER").post("/audiences/count", data={"text": text}).json()
     command = asked(capsys, "count", text)
-    assert (found["matched"], found["allowed"]) == (command["count"], command["allowed"])
+    assert (counted["matched"], counted["allowed"]) == (command["count"], command["allowed"])
     assert command["held_out"] is not None
 
 
@@ -80,10 +80,10 @@ def test_the_live_count_is_the_commands(console, known, capsys, text):
 )
 def test_a_mistake_is_shown_at_its_place(console, known, text, at, says):
     client = console("VIEWER")
-    found = client.post("/audiences/count", data={"text": text})
-    assert found.status_code == 200
-    assert says in found.json()["problem"]
-    assert at is None or found.json()["at"] == at
+    answer = client.post("/audiences/count", data={"text": text})
+    assert answer.status_code == 200
+    assert says in answer.json()["problem"]
+    assert at is None or answer.json()["at"] == at
     page = client.post("/audiences/ask", data={"text": text})
     assert page.status_code == 400
     assert "Traceback" not in page.text
@@ -184,12 +184,12 @@ def test_a_list_is_made_from_a_file_and_audited(console, known):
 
 
 def test_completions_name_fields_functions_and_values(console, known):
-    found = console("VIEWER").get("/audiences/words").json()
-    assert {"gender", "age_years", "tag"} <= {one["name"] for one in found["fields"]}
-    assert {"count_events", "in_audience"} <= {one["name"] for one in found["functions"]}
-    assert set(found["values"]["gender"]) <= {"f", "m", "x"}
-    assert "promo_allowed" in found["values"]["in_audience"]
-    assert found["values"]["reachable"]
+    words = console("VIEWER").get("/audiences/words").json()
+    assert {"gender", "age_years", "tag"} <= {one["name"] for one in words["fields"]}
+    assert {"count_events", "in_audience"} <= {one["name"] for one in words["functions"]}
+    assert set(words["values"]["gender"]) <= {"f", "m", "x"}
+    assert "promo_allowed" in words["values"]["in_audience"]
+    assert words["values"]["reachable"]
 
 
 def test_without_an_index_the_page_says_what_to_run(console, catalog):

@@ -118,9 +118,9 @@ def test_a_new_document_is_made_like_another(console, catalog):
 def test_every_kind_is_edited_the_same_way(console, catalog, kind):
     name = next(head.id for head in catalog.heads().values() if head.kind == kind)
     client, path = console("USER"), f"/catalog/{kind}/{name}/edit"
-    found = text_of(client.get(path).text)
-    assert parse_document(yaml.safe_load(found)) == catalog.get(kind, name).document
-    assert "Nothing: the text says" in send(client, found, path=path).text
+    text = text_of(client.get(path).text)
+    assert parse_document(yaml.safe_load(text)) == catalog.get(kind, name).document
+    assert "Nothing: the text says" in send(client, text, path=path).text
 
 
 def test_past_versions_are_shown_compared_and_taken_up(console, catalog, text):

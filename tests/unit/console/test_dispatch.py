@@ -42,12 +42,12 @@ def conclude(ledger, claim, k, words, at_us=NOW_US):
 
 
 def same_as_the_command(engine, lake):
-    found, wanted = dispatch_of(engine, lake, DS), status(lake, DS)
-    assert dict(sorted(found.outcomes.items())) == wanted["outcomes"]
+    dispatch, wanted = dispatch_of(engine, lake, DS), status(lake, DS)
+    assert dict(sorted(dispatch.outcomes.items())) == wanted["outcomes"]
     for name in ("parts", "parts_done", "rows", "rows_open", "open_intents", "rows_intended"):
-        assert getattr(found, name) == wanted[name], name
-    assert sum(cell.planned for cell in found.cells) == wanted["rows"]
-    return found
+        assert getattr(dispatch, name) == wanted[name], name
+    assert sum(cell.planned for cell in dispatch.cells) == wanted["rows"]
+    return dispatch
 
 
 def test_totals_equal_the_commands_at_every_step(lake, night):
@@ -70,8 +70,8 @@ def test_totals_equal_the_commands_at_every_step(lake, night):
     intend(ledger, other, 2)
     conclude(ledger, other, 2, [DEFERRED] * BATCH)
     parts.follow_up(lake, part, range(20, 30), "deferred", "follow.deferred-0001")
-    found = same_as_the_command(engine, lake)
-    assert (found.outcomes[DEFERRED], found.parts) == (BATCH, 3)
+    dispatch = same_as_the_command(engine, lake)
+    assert (dispatch.outcomes[DEFERRED], dispatch.parts) == (BATCH, 3)
     ledger.finish(part.id, {})
     assert same_as_the_command(engine, lake).parts_done == 1
 
@@ -80,16 +80,16 @@ def test_cells_name_campaign_hour_and_channel(lake, night):
     ledger, part = night
     claim = ledger.claim(part)
     conclude(ledger, claim, 0, [ACCEPTED] * BATCH)
-    found = dispatch_of(Engine(lambda: NOW), lake, DS)
-    by_hour = found.by("send_hour", found.cells)
+    dispatch = dispatch_of(Engine(lambda: NOW), lake, DS)
+    by_hour = dispatch.by("send_hour", dispatch.cells)
     assert [(tally.label, tally.planned, tally.open) for tally in by_hour] == [
         ("2026-11-15T04", 30, 20),
         ("2026-11-15T06", 30, 30),
     ]
-    by_campaign = {tally.label: tally for tally in found.by("campaign_id", found.cells)}
+    by_campaign = {tally.label: tally for tally in dispatch.by("campaign_id", dispatch.cells)}
     assert {name: tally.planned for name, tally in by_campaign.items()} == {"price_drop": 40, "win_back": 20}
     assert sum(tally.outcomes[ACCEPTED] for tally in by_campaign.values()) == BATCH
-    assert {cell.channel for cell in found.cells} == {"fcm"}
+    assert {cell.channel for cell in dispatch.cells} == {"fcm"}
 
 
 def test_only_new_outcomes_are_read(lake, night, monkeypatch):
@@ -113,14 +113,14 @@ def test_rate_and_time_to_go_are_of_the_newest_minutes():
         DispatchCell("2026-11-15T05", "fcm", "sale", 1_000, {ACCEPTED: 400}),
         DispatchCell("2026-11-15T06", "fcm", "sale", 500, {}),
     ]
-    found = Dispatch(DS, cells, rows=1_500, now=NOW)
-    assert found.rate_per_minute is None
-    found.minutes.update({minute - 30: 5_000, minute - 1: 60, minute: 40})
-    assert found.is_sending
-    assert found.rate_per_minute == 50
-    assert found.seconds_to_go(cells) == 720  # the 600 of the hour that has begun, not the 500 of the next
-    found.now = datetime(2026, 11, 15, 5, 35, tzinfo=UTC)
-    assert (found.is_sending, found.rate_per_minute) == (False, None)
+    dispatch = Dispatch(DS, cells, rows=1_500, now=NOW)
+    assert dispatch.rate_per_minute is None
+    dispatch.minutes.update({minute - 30: 5_000, minute - 1: 60, minute: 40})
+    assert dispatch.is_sending
+    assert dispatch.rate_per_minute == 50
+    assert dispatch.seconds_to_go(cells) == 720  # the 600 of the hour that has begun, not the 500 of the next
+    dispatch.now = datetime(2026, 11, 15, 5, 35, tzinfo=UTC)
+    assert (dispatch.is_sending, dispatch.rate_per_minute) == (False, None)
 
 
 def test_an_hour_with_unsent_messages_is_never_called_done():
@@ -130,8 +130,8 @@ def test_an_hour_with_unsent_messages_is_never_called_done():
         DispatchCell("2026-11-15T04", "sms", "sale", 10, {ACCEPTED: 9, DEFERRED: 1}),
         DispatchCell("2026-11-15T09", "fcm", "sale", 10, {}),
     ]
-    found = Dispatch(DS, cells, rows=40, now=NOW)
-    states = {tally.label: tally.state for tally in found.by("send_hour", cells)}
+    dispatch = Dispatch(DS, cells, rows=40, now=NOW)
+    states = {tally.label: tally.state for tally in dispatch.by("send_hour", cells)}
     assert states == {"2026-11-15T03": "unsent", "2026-11-15T04": "put off", "2026-11-15T09": "later"}
 
 

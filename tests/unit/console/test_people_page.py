@@ -124,14 +124,31 @@ def test_why_is_that_of_the_command(console, someone, known, lake):
     _, user, choice = someone
     page = console("VIEWER").post("/people", data={"user": user, "ds": DS}).text
     answer = why(lake, user, DS)
-    said = re.findall(r"<summary><b>(\w+)</b>: (.*?)</summary>", page)
-    assert [(name, unescape(text)) for name, text in said] == [
+    reasons = re.findall(r"<summary><b>(\w+)</b>: (.*?)</summary>", page)
+    assert [(name, unescape(text)) for name, text in reasons] == [
         (one.campaign, one.says) for one in answer.campaigns
     ]
     sent = next(one for one in answer.campaigns if one.campaign == choice["campaign_id"])
     for clause in sent.clauses:
         assert clause.text in ("AND", "OR") or clause.text in unescape(page)
     assert console("VIEWER").post("/people", data={"user": user, "ds": "2020-01-01"}).status_code == 400
+
+
+def test_a_campaigns_messages_are_shown_for_one_person(console, someone, known, lake):
+    number, user, _ = someone
+    client = console("VIEWER")
+    every = re.findall(r'class="bubble" lang="([^"]*)"', client.get("/campaigns/price_drop").text)
+    page = client.post("/campaigns/price_drop/for-person", data={"user": user}).text
+    theirs = re.findall(r'class="bubble" lang="([^"]*)"', page)
+    materials = known.get("campaign", "price_drop").document.materials
+    assert "As this person would get it" in page
+    assert (len(set(theirs)), len(theirs)) == (1, len(materials))
+    assert len(every) > len(theirs)
+    assert trail(known)[-1] == ("preview", str(number), "price_drop")
+    assert user not in page
+    refused = client.post("/campaigns/price_drop/for-person", data={"user": "nobody"})
+    assert refused.status_code == 404
+    assert client.post("/campaigns/price_drop/for-person", data={"user": " "}).status_code == 400
 
 
 def test_closing_reaches_the_log_and_can_be_undone(console, someone, known, lake):
@@ -189,9 +206,9 @@ def test_erasing_asks_for_the_id_again_and_forgets_them(console, someone, known,
     assert "commits rewritten" in page
     assert user not in page
     assert client.post("/people", data={"user": user}).status_code == 404
-    said = [detail for action, name, detail in trail(known) if (action, name) == ("erase", str(number))]
-    assert said[0] == "begun: asked"
-    assert said[1].startswith("done: ")
+    steps = [detail for action, name, detail in trail(known) if (action, name) == ("erase", str(number))]
+    assert steps[0] == "begun: asked"
+    assert steps[1].startswith("done: ")
 
 
 def test_a_failed_erasure_says_so_in_one_line():

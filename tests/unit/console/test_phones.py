@@ -46,8 +46,8 @@ def test_sizes_are_the_adapters_own_to_the_byte(catalog):
 def test_every_material_and_language_is_shown(console, catalog):
     documents = standing(catalog)
     campaign = documents["campaign", "order_update"]
-    found = {(one.material, one.locale) for one in shown(catalog, documents, campaign)}
-    assert found == {(name, locale) for name in campaign.materials for locale in ("de", "en", "zh")}
+    shown_phones = {(one.material, one.locale) for one in shown(catalog, documents, campaign)}
+    assert shown_phones == {(name, locale) for name in campaign.materials for locale in ("de", "en", "zh")}
     page = console("VIEWER").get("/campaigns/order_update").text
     assert "您的订单已发货" in page
     assert "of 4,096 bytes" in page

@@ -48,8 +48,8 @@ def test_a_plan_shows_hours_prices_campaigns_and_reasons(console, night):
     plan = nights.plan_of(console.app.state.engine, night, DS)
     for name, n in plan.outcomes.items():
         assert re.search(rf'<th scope="row">{name}</th><td class="n" data-label="pairs">{n:,}</td>', page)
-    for one in plan.campaigns:
-        assert f"/campaigns/{one.campaign}" in page
+    for campaign in plan.campaigns:
+        assert f"/campaigns/{campaign.campaign}" in page
     priced = [hour for channel in plan.channels for hour in channel.hours if hour.price_micros]
     assert priced
     assert all(f"{hour.price_micros / 1e6:.4f}" in page for hour in priced)
@@ -138,18 +138,18 @@ def test_an_answer_is_shown_as_a_difference(console, night):
     waiting = client.get(path).text
     assert "Being solved" in waiting
     assert f'data-run-like="whatif_{name}"' in waiting
-    found = what_if(night, DS, settings)
-    assert kept.keep(night, found) == name
+    answer = what_if(night, DS, settings)
+    assert kept.keep(night, answer) == name
     page = client.get(path).text
-    total = found.total
+    total = answer.total
     assert f'data-label="what if">{total.what_if.messages:,}<' in page
     assert f'data-label="change">{total.what_if.messages - total.plan.messages:,}<' in page
-    assert f"{found.certificates['what_if']['gap_pct']} %" in page
+    assert f"{answer.certificates['what_if']['gap_pct']} %" in page
     # What is sent to learn from is worth something, too, and the bound leaves it out.
     money = {row.name: row for row in questions.sides_of(kept.load(night, DS, name)).money}
     assert money["value of what was chosen"].b <= money["that is at most"].b
     assert money["value, with what is sent to learn from"].b == total.what_if.value_micros
-    assert all(one.gained + one.lost + one.moved == 0 or name in page for name, one in found.moves.items())
+    assert all(one.gained + one.lost + one.moved == 0 or name in page for name, one in answer.moves.items())
     assert f"/plan/what-if/{DS}/{name}" in client.get("/plan").text
     again = console("USER").post("/plan/what-if", data={"ds": DS, **settings}).text
     assert "The answer is known" in again

@@ -111,12 +111,12 @@ class Bench:
 
     def ledger(self) -> dict[str, dict[str, Any]]:
         """Return the compacted ledger by dispatch id, over all parts."""
-        found = {}
+        rows_of = {}
         for leaf in self.lake.partitions("delivery_ledger", ds=DS):
             for row in self.lake.read(self.lake.require("delivery_ledger", **leaf)).to_pylist():
-                assert row["dispatch_id"] not in found
-                found[row["dispatch_id"]] = row
-        return found
+                assert row["dispatch_id"] not in rows_of
+                rows_of[row["dispatch_id"]] = row
+        return rows_of
 
     def parts(self) -> list[parts.Part]:
         return parts.parts_of(self.lake, parts.standing_manifest(self.lake, DS, HOUR), HOUR)
@@ -158,9 +158,9 @@ def post(server: CallbackServer) -> Post:
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
-        said = answer.read()
+        reply = answer.read()
         connection.close()
-        return answer.status, json.loads(said)
+        return answer.status, json.loads(reply)
 
     return ask
 

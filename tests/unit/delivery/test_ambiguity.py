@@ -107,8 +107,8 @@ def test_what_was_refused_once_is_not_tried_again(bench: Any, fcm_error: Error) 
 def test_a_gone_repeat_closes_the_address(bench: Any, fcm_error: Error) -> None:
     assert known(bench, fcm_error(404, "UNREGISTERED")) == [("ambiguous", "no_answer")]
     (part,) = [part for part in bench.parts() if part.kind == "plan"]
-    said = compaction.merged(bench.delivery.ledger, [part])["gone_us"].to_pylist()
-    assert said[0] >= int(START.timestamp() * 1e6), "known before, and without, a follow-up"
+    gone_us = compaction.merged(bench.delivery.ledger, [part])["gone_us"].to_pylist()
+    assert gone_us[0] >= int(START.timestamp() * 1e6), "known before, and without, a follow-up"
     assert [entry["reason"] for entry in bench.lake.read_log("suppressions").to_pylist()] == ["gone"]
 
 

@@ -22,13 +22,24 @@ from angelia.sandbox.phones import Phones
 from angelia.sandbox.server import serve
 from tests.unit.delivery.given import DS, HOUR
 
+ARNS = ("GCM", "APNS")
 ADDRESSES = {
     "apns": lambda n: f"{n:064x}",
     "email": lambda n: f"ann.{n}@people.example",
     "email_ses": lambda n: f"r{n:03d}@people.example",
     "sms": lambda n: f"+49151{n:07d}",
+    "email_mandrill": lambda n: f"r{n:03d}@people.example",
+    "sns_push": lambda n: f"arn:aws:sns:eu-west-1:123456789012:endpoint/{ARNS[n % 2]}/app/r{n:03d}-1",
+    "sns_sms": lambda n: f"+49151{n:07d}",
     "huawei": lambda n: f"r{n:03d}-token",
     "xiaomi": lambda n: f"r{n:03d}-regid",
+    "oppo": lambda n: f"r{n:03d}_regid",
+    "vivo": lambda n: f"r{n:03d}-0000000000000000000"[:23],
+    "honor": lambda n: f"r{n:03d}-token",
+    "meizu": lambda n: f"r{n:03d}-pushid",
+    "wechat_subscribe": lambda n: f"r{n:03d}-openid",
+    "wechat_template": lambda n: f"r{n:03d}-openid",
+    "qq_bot": lambda n: f"r{n:03d}-openid",
     "wecom": lambda n: f"r{n:03d}.member",
     "dingtalk": lambda n: f"r{n:03d}-employee",
 }
@@ -68,11 +79,11 @@ def run(
 
 def reasons(lake: Lake) -> dict[str, int]:
     """Count the ledger's reasons."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for leaf in lake.partitions("delivery_ledger", ds=DS):
         for reason in lake.read(lake.require("delivery_ledger", **leaf))["reason"].to_pylist():
-            found[reason] = found.get(reason, 0) + 1
-    return found
+            counts[reason] = counts.get(reason, 0) + 1
+    return counts
 
 
 @pytest.mark.parametrize("channel", ["apns", "email", "webhook"])

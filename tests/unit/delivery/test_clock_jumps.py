@@ -140,9 +140,11 @@ def test_no_request_starts_after_its_batchs_deadline(jump: int, night: Night) ->
     for part in night.bench.parts():
         users = night.bench.lake.read_file(part.entry, ["user_id"])["user_id"].to_pylist()
         rows = range(len(users)) if part.rows is None else part.rows
-        for k, found in night.bench.delivery.ledger.intents(part.id).items():
-            numbers = {int(users[row][1:]) for row in rows[k * found[0].size : (k + 1) * found[0].size]}
-            intents += [(intent.deadline, numbers) for intent in found]
+        for k, intents_of in night.bench.delivery.ledger.intents(part.id).items():
+            numbers = {
+                int(users[row][1:]) for row in rows[k * intents_of[0].size : (k + 1) * intents_of[0].size]
+            }
+            intents += [(intent.deadline, numbers) for intent in intents_of]
     assert len(night.sent) >= 220
     for number, wall, carried in night.sent:
         latest = max(

@@ -217,10 +217,10 @@ def test_no_server_listens_where_another_does_by_default() -> None:
 
     ports = [8080]
     for command in (sandbox, *(value for value in vars(receiving).values() if inspect.isfunction(value))):
-        found = inspect.signature(command).parameters.items()
+        parameters = inspect.signature(command).parameters.items()
         ports += [
             parameter.default
-            for name, parameter in found
+            for name, parameter in parameters
             if name.endswith("port") and isinstance(parameter.default, int)
         ]
     ports = [port for port in ports if port]

@@ -172,15 +172,15 @@ def test_no_canary_is_in_the_log_the_progress_or_the_metrics(
     }[trouble]
     result = bench.deliver(script, metrics_file=tmp_path / "m.prom")
     bench.deliver(script, metrics_file=tmp_path / "m.prom")
-    said = (
+    printed = (
         json.dumps(logged())
         + json.dumps(result.to_json())
         + "".join(capfd.readouterr())
         + caplog.text
         + (tmp_path / "m.prom").read_text()
     )
-    assert "deliver_part_ended" in said
-    assert "CANARY" not in said
+    assert "deliver_part_ended" in printed
+    assert "CANARY" not in printed
 
 
 @pytest.mark.parametrize(

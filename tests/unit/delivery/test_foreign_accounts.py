@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from angelia.delivery.channels import open_provider, stand_in
 from angelia.delivery.channels.base import ChannelConfig
+from angelia.delivery.channels.tokens import IssuedToken
 from angelia.sandbox import providers
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.providers.webpush import WebPushSandbox
@@ -26,6 +28,16 @@ FOREIGN = {
     "dingtalk": b"",
     "ses_v2": b"",
     "webpush": b"",
+    "oppo": b"",
+    "vivo": b"",
+    "honor": b"Bearer guess",
+    "meizu": b"",
+    "wechat_subscribe": b"",
+    "wechat_template": b"",
+    "qq_bot": b"QQBot guess",
+    "mandrill": b"",
+    "sns_push": b"",
+    "sns_sms": b"",
 }
 
 
@@ -42,7 +54,7 @@ def front(tmp_path: Path, phones: Phones) -> tuple[providers.ProviderSandbox, ..
 def send(front: tuple[providers.ProviderSandbox, ...], request: Request, path: bytes, token: bytes) -> int:
     headers = (*request.headers, *request.extra, (b"host", b"127.0.0.1:8443"))
     token = next((value for name, value in headers if name == b"authorization"), token)
-    other = next(one for one in front if path.startswith(one.paths))
+    other = next(one for one in front if path.startswith(one.paths) or path in one.posted)
     return other.answer(b"POST", path, token, headers, request.body).status
 
 
@@ -55,12 +67,40 @@ def test_a_foreign_account_reaches_no_phone(
     request = its.adapter.build_request(MESSAGE._replace(address=its.address))
     path = b"/wp/a" if provider == "webpush" else request.path
     path = path.replace(b"stand-in", b"sandbox-project")
-    if provider in ("wecom", "dingtalk"):
+    if provider.startswith("wechat") or provider in ("wecom", "dingtalk"):
         path += b"?access_token=guess"
     send(front, request, path, FOREIGN[provider])
     assert phones.received == {}
     assert phones.n_requests == 1
     assert "accepted" not in phones.outcomes
+
+
+@pytest.mark.parametrize(
+    ("provider", "secret"),
+    [
+        ("oppo", "master_secret"),
+        ("vivo", "app_secret"),
+        ("honor", "client_secret"),
+        ("wechat_template", "app_secret"),
+        ("qq_bot", "client_secret"),
+    ],
+)
+def test_a_token_is_given_to_the_app_alone(
+    provider: str, secret: str, front: tuple[providers.ProviderSandbox, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / f"{provider}.json"
+    account = json.loads(path.read_text())
+    issued = []
+    for given in (account, {**account, secret: "guess"}):
+        path.write_text(json.dumps(given))
+        token = open_provider(ChannelConfig("c", provider, 60.0, base_url=URL, credentials=path)).credentials
+        assert isinstance(token, IssuedToken)
+        method, request = token.ask(time.time())
+        other = next(stand for stand in front if request.path.startswith(stand.paths))
+        reply = other.answer(method.encode(), request.path, b"", request.headers, request.body)
+        issued.append(token.read(json.loads(reply.body)))
+    assert [bool(answer.token) for answer in issued] == [True, False]
+    assert [bool(answer.refusal) for answer in issued] == [False, True]
 
 
 @pytest.mark.parametrize("what", ["body", "endpoint"])

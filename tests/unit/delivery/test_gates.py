@@ -162,11 +162,11 @@ def test_the_next_run_goes_on_with_a_slow_campaign(lake: Lake, monkeypatch: pyte
 
 def test_a_limit_is_one_gate_for_all_channels_of_a_campaign() -> None:
     paces = SpeedLimits(1, lambda: 0)
-    one, other = paces.of({"slow": 60})["slow"], paces.of({"slow": 60})["slow"]
-    assert one is other
-    assert paces.of({"slow": 30})["slow"] is not one
-    assert one.wait(0) == 0.0
-    one.enter(0)
+    gate, other = paces.of({"slow": 60})["slow"], paces.of({"slow": 60})["slow"]
+    assert gate is other
+    assert paces.of({"slow": 30})["slow"] is not gate
+    assert gate.wait(0) == 0.0
+    gate.enter(0)
     assert 0.9 < other.wait(0) < 1.1
 
 

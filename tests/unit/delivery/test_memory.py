@@ -46,14 +46,21 @@ def test_a_part_is_compacted_file_by_file(bench: Any, monkeypatch: pytest.Monkey
 
 
 def test_outcomes_in_order_are_merged_without_a_copy() -> None:
-    def some(first: int, outcome: str) -> pa.Table:
+    def outcomes_from(first: int, outcome: str) -> pa.Table:
         batch = Outcomes(range(first, first + 3))
         batch.outcome = [outcome] * 3
         return read(batch.to_bytes())
 
-    assert merge([some(0, "accepted"), some(3, "deferred")]).column("row").num_chunks == 2  # as they came
-    assert outcomes.count(merge([some(0, "accepted"), some(0, "deferred"), some(3, "deferred")])) == {
+    assert (
+        merge([outcomes_from(0, "accepted"), outcomes_from(3, "deferred")]).column("row").num_chunks == 2
+    )  # as they came
+    assert outcomes.count(
+        merge([outcomes_from(0, "accepted"), outcomes_from(0, "deferred"), outcomes_from(3, "deferred")])
+    ) == {
         "accepted": 3,
         "deferred": 3,
     }
-    assert outcomes.count(merge([some(3, "deferred"), some(0, "accepted")])) == {"accepted": 3, "deferred": 3}
+    assert outcomes.count(merge([outcomes_from(3, "deferred"), outcomes_from(0, "accepted")])) == {
+        "accepted": 3,
+        "deferred": 3,
+    }

@@ -27,6 +27,8 @@ def rules(*lines: str) -> str:
     return "rules:" + "".join(lines)
 
 
+# Whose messages carry no id of ours.
+NAMELESS = ("wecom", "dingtalk", "wechat_subscribe", "wechat_template", "qq_bot", "sns_sms")
 # Channel -> rules, then the ledger's reasons of the rows that were not accepted.
 FAULTS = {
     "webpush": (
@@ -54,7 +56,34 @@ FAULTS = {
             BUSY % ("+491510000005", 429, "20429"),
             BUSY % ("+491510000006", 503, "20500"),
         ),
-        {"gone:21610": 1, "21612": 1},
+        {"opted_out:21610": 1, "21612": 1},
+    ),
+    "email_mandrill": (
+        rules(
+            RULE % ("r003@", 200, "hard-bounce"),
+            RULE % ("r004@", 200, "unsub"),
+            BUSY % ("r005@", 429, ""),
+            BUSY % ("r006@", 500, "GeneralError"),
+        ),
+        {"gone:hard-bounce": 1, "opted_out:unsub": 1},
+    ),
+    "sns_push": (
+        rules(
+            RULE % ("r003", 400, "EndpointDisabled"),
+            RULE % ("r004", 400, "InvalidParameter"),
+            BUSY % ("r005", 429, "Throttled"),
+            BUSY % ("r006", 500, "InternalError"),
+        ),
+        {"gone:EndpointDisabled": 1, "InvalidParameter": 1},
+    ),
+    "sns_sms": (
+        rules(
+            RULE % ("+491510000003", 400, "OptedOut"),
+            RULE % ("+491510000004", 400, "InvalidParameter"),
+            BUSY % ("+491510000005", 400, "Throttling"),
+            BUSY % ("+491510000006", 503, ""),
+        ),
+        {"opted_out:OptedOut": 1, "InvalidParameter": 1},
     ),
     "huawei": (
         rules(
@@ -74,6 +103,75 @@ FAULTS = {
             BUSY % ("r006", 200, "10002"),
         ),
         {"gone:bad_regids": 1, "10017": 1},
+    ),
+    "oppo": (
+        rules(
+            RULE % ("r003", 200, "10000"),
+            RULE % ("r004", 200, "41"),
+            BUSY % ("r005", 200, "55"),
+            BUSY % ("r006", 200, "-1"),
+            BUSY % ("r009", 200, "11"),
+        ),
+        {"gone:10000": 1, "41": 1},
+    ),
+    "vivo": (
+        rules(
+            RULE % ("r003", 200, "10302.2"),
+            RULE % ("r004", 200, "10104"),
+            BUSY % ("r005", 200, "10072"),
+            BUSY % ("r006", 502, ""),
+            BUSY % ("r009", 200, "10000"),
+        ),
+        {"gone:invalidUser.2": 1, "10104": 1},
+    ),
+    "honor": (
+        rules(
+            RULE % ("r003", 200, "expireTokens"),
+            RULE % ("r004", 200, "failTokens"),
+            BUSY % ("r005", 429, ""),
+            BUSY % ("r006", 503, ""),
+            BUSY % ("r009", 401, ""),
+        ),
+        {"gone:expireTokens": 1, "failTokens": 1},
+    ),
+    "meizu": (
+        rules(
+            RULE % ("r003", 200, "value.110002"),
+            RULE % ("r004", 200, "value.520"),
+            BUSY % ("r005", 200, "110010"),
+            BUSY % ("r006", 200, "1003"),
+        ),
+        {"gone:value.110002": 1, "value.520": 1},
+    ),
+    "wechat_subscribe": (
+        rules(
+            RULE % ("r003", 200, "43101"),
+            RULE % ("r004", 200, "40003"),
+            BUSY % ("r005", 200, "45011"),
+            BUSY % ("r006", 200, "-1"),
+            BUSY % ("r009", 200, "42001"),
+        ),
+        {"opted_out:43101": 1, "gone:40003": 1},
+    ),
+    "wechat_template": (
+        rules(
+            RULE % ("r003", 200, "43004"),
+            RULE % ("r004", 200, "47003"),
+            BUSY % ("r005", 429, ""),
+            BUSY % ("r006", 502, ""),
+            BUSY % ("r009", 200, "40001"),
+        ),
+        {"opted_out:43004": 1, "47003": 1},
+    ),
+    "qq_bot": (
+        rules(
+            RULE % ("r003", 400, "22009"),
+            RULE % ("r004", 400, "304003"),
+            BUSY % ("r005", 429, ""),
+            BUSY % ("r006", 500, "304016"),
+            BUSY % ("r009", 401, "11243"),
+        ),
+        {"22009": 1, "304003": 1},
     ),
     "wecom": (
         rules(
@@ -103,13 +201,19 @@ def test_each_message_once_and_each_refusal_by_its_code(
     channel: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script, refused = FAULTS[channel]
-    prefix = "+49151000000%d" if channel == "sms" else "r00%d"
+    prefix = "+49151000000%d" if channel in ("sms", "sns_sms") else "r00%d"
     result, phones = run(lake, tmp_path, channel, monkeypatch, script + UNSEEN % (prefix % 7, prefix % 8))
     # Where the connection breaks within an exchange of HTTP/1.1, nobody knows whether the message was taken.
     assert reasons(lake) == {None: 196, "no_answer": 2, **refused}
     assert result.delivered == {"accepted": 196, "rejected": 2, "ambiguous": 2}
     assert phones.doubled == 0
     assert len(phones.received) == 197, "the answer of one was lost, the message was not"
-    if channel not in ("wecom", "dingtalk"):
+    # An address that is gone is closed, whoever opted out is out of the channel at any address.
+    closed = lake.read_log("suppressions").to_pylist()
+    words = {"gone": "gone:", "unsubscribed": "opted_out:"}
+    expected = sorted(name for reason in refused for name, begin in words.items() if reason.startswith(begin))
+    assert sorted(entry["reason"] for entry in closed) == expected
+    assert all((entry["address_hash"] is None) == (entry["reason"] == "unsubscribed") for entry in closed)
+    if channel not in NAMELESS:
         manifest = lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])
         assert set(phones.received) <= set(manifest["dispatch_id"].to_pylist())

@@ -75,10 +75,10 @@ def test_a_bad_item_refuses_itself_only_and_is_not_echoed(
     changes: dict[str, Any], lake: Lake, post: Post
 ) -> None:
     body = body_of(event("0" * 32, "complaint", name="good"), {**event("0" * 32), "id": "CANARY", **changes})
-    status, said = post("/events", body, signed(body))
-    assert (status, said["taken"], len(said["refused"])) == (200, 1, 1)
-    assert "events[1]" in said["refused"][0]
-    assert "CANARY" not in json.dumps(said)
+    status, answer = post("/events", body, signed(body))
+    assert (status, answer["taken"], len(answer["refused"])) == (200, 1, 1)
+    assert "events[1]" in answer["refused"][0]
+    assert "CANARY" not in json.dumps(answer)
     (left,) = Journal(lake.store).pending()
     assert [one.id for one in left[1]] == ["good"]
     alone = body_of({**event("0" * 32), "id": "CANARY", **changes})
@@ -96,8 +96,8 @@ def test_a_bad_item_refuses_itself_only_and_is_not_echoed(
     ],
 )
 def test_an_enhanced_code_is_found_within_a_text(reason: str, kept: str) -> None:
-    (found,), refused = parse(body_of(event("0" * 32, "bounced", reason=reason)), NOW)
-    assert (found.reason, refused) == (kept, [])
+    (event_of_text,), refused = parse(body_of(event("0" * 32, "bounced", reason=reason)), NOW)
+    assert (event_of_text.reason, refused) == (kept, [])
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_cannot_be_stored_is_not_taken(lake: Lake, post: Post, monkeypatch:
 
 
 def test_of_free_words_and_mailboxes_nothing_is_kept(lake: Lake) -> None:
-    told = [
+    texts = [
         ("hard", "hard"),
         ("5.1.1", "5.1.1"),
         ("SMTP_550_5.1.1", "SMTP_550_5.1.1"),
@@ -135,10 +135,10 @@ def test_of_free_words_and_mailboxes_nothing_is_kept(lake: Lake) -> None:
     body = body_of(
         *[
             event("0" * 32, "bounced", f"e{n}", **({"reason": reason} if reason else {}))
-            for n, (reason, _) in enumerate(told)
+            for n, (reason, _) in enumerate(texts)
         ]
     )
-    assert [found.reason for found in parse(body, NOW)[0]] == [kept for _, kept in told]
+    assert [found.reason for found in parse(body, NOW)[0]] == [kept for _, kept in texts]
     first, again, other = (
         parse(body_of(event("0" * 32, name=name)), NOW)[0][0].id
         for name in ("<1.ann@mail.example>", "<1.ann@mail.example>", "<2.ann@mail>")

@@ -33,13 +33,13 @@ def test_events_become_receipts_of_their_plan_day(lake: Lake, post: Post, dispat
     )
     assert post("/events", body, signed(body)) == (200, {"taken": 3, "repeated": False})
     assert fold(lake, NOW) == {"receipts": 3, "suppressions": 0, "waiting": 0, "unknown": 0}
-    found = receipts(lake)
-    said = sorted((row["user_id"], row["kind"], row["reason"]) for row in found)
-    assert said == [
+    rows = receipts(lake)
+    kinds = sorted((row["user_id"], row["kind"], row["reason"]) for row in rows)
+    assert kinds == [
         ("u00000000", "opened", None), ("u00000001", "delivered", "ok"), ("u00000002", "bounced", None),
     ]  # fmt: skip
-    assert len({row["receipt_id"] for row in found}) == 3
-    assert all(row["sent_ts"] is not None and row["receipt_ts"] == NOW - timedelta(hours=1) for row in found)
+    assert len({row["receipt_id"] for row in rows}) == 3
+    assert all(row["sent_ts"] is not None and row["receipt_ts"] == NOW - timedelta(hours=1) for row in rows)
     assert lake.partitions("push_receipts", ds=DS, source="receive") == [
         {"ds": DS, "source": "receive", "part": "2026-11-15T05"}
     ]
@@ -150,7 +150,7 @@ def test_a_stop_is_not_lost_to_another_event_of_its_id(
 def test_events_of_one_id_are_all_receipts(lake: Lake, post: Post, dispatches: list[str]) -> None:
     """In one request, in later ones, in other hours, of another kind or for another dispatch."""
     hours = [(NOW - timedelta(hours=back)).isoformat() for back in (1, 2)]
-    told = [
+    events_of_id = [
         [
             event(dispatches[0], name="1"),
             event(dispatches[1], name="1"),
@@ -163,16 +163,16 @@ def test_events_of_one_id_are_all_receipts(lake: Lake, post: Post, dispatches: l
         ],
         [event(dispatches[4], name="1", at=hours[1])],
     ]
-    for n, events in enumerate(told):
+    for n, events in enumerate(events_of_id):
         body = body_of(*events)
         assert post("/events", body, signed(body, f"msg-{n}"))[0] == 200
         assert fold(lake, NOW)["receipts"] == len(events)
-    every = [one for events in told for one in events]
+    every = [one for events in events_of_id for one in events]
     body = body_of(*reversed(every))
     assert post("/events", body, signed(body, "msg-again"))[0] == 200
     assert fold(lake, NOW)["receipts"] == 0
-    found = receipts(lake)
-    assert len(found) == len({row["receipt_id"] for row in found}) == len(every)
+    rows = receipts(lake)
+    assert len(rows) == len({row["receipt_id"] for row in rows}) == len(every)
 
 
 @pytest.mark.parametrize("secret", [{"sms": b"a" * 32, "app": b"b" * 32}])
@@ -226,8 +226,8 @@ def test_an_opt_out_is_honoured_whatever_its_message_s_age(
 ) -> None:
     later = NOW + timedelta(days=days)
     for name, kind in (("a", "unsubscribed"), ("b", "opened")):
-        told, _ = parse(body_of(event(dispatches[0], kind, name=name, at=later.isoformat())), later)
-        Journal(lake.store).take(name, told, later)
+        taken, _ = parse(body_of(event(dispatches[0], kind, name=name, at=later.isoformat())), later)
+        Journal(lake.store).take(name, taken, later)
     assert fold(lake, later)["suppressions"] == 1
     assert fold(lake, later)["suppressions"] == 0
 
@@ -241,8 +241,8 @@ def test_an_opt_out_of_a_sealed_hour_outlives_a_new_manifest(lake: Lake) -> None
     sample_plan.make(then, DS, 7, hours=(4, 5))
     expire(Lake(lake.store, "main", clock=lambda: later), 6)
     assert lake.as_of("dispatch_manifest", 1, ds=DS) == commit
-    told, _ = parse(body_of(event(dispatch["dispatch_id"], "stop", at=later.isoformat())), later)
-    Journal(lake.store).take("a", told, later)
+    taken, _ = parse(body_of(event(dispatch["dispatch_id"], "stop", at=later.isoformat())), later)
+    Journal(lake.store).take("a", taken, later)
     assert fold(lake, later)["suppressions"] == 1
     assert fold(lake, later)["unreadable"] == 0
 
@@ -264,8 +264,8 @@ def test_an_unreadable_hour_holds_back_no_other(lake: Lake) -> None:
 def test_a_pending_opt_out_outlives_its_journal_day(
     bench: Any, lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, _ = parse(body_of(event(dispatches[0], "stop")), NOW)
-    Journal(lake.store).take("a", told, NOW)
+    taken, _ = parse(body_of(event(dispatches[0], "stop")), NOW)
+    Journal(lake.store).take("a", taken, NOW)
     with monkeypatch.context() as broken:
         broken.setattr(folding, "_rows", lambda *_: (_ for _ in ()).throw(OSError("disk")))
         counts = fold(lake, NOW + timedelta(days=KEEP_DAYS + 1))
@@ -282,14 +282,14 @@ def test_two_that_fold_at_once_lose_nothing(
     head = Lake.head
 
     def slow(self: Lake, name: str, **leaf: str) -> Any:
-        found = head(self, name, **leaf)
+        head_seen = head(self, name, **leaf)
         if (
             name == "push_receipts" and not commits
         ):  # the other one reads, adds and commits between our reading and our commit
             commits.append(1)
             journal.take("b", parse(body_of(event(dispatches[1], name="e2")), NOW)[0], NOW)
             fold(lake, NOW)
-        return found
+        return head_seen
 
     monkeypatch.setattr(Lake, "head", slow)
     fold(lake, NOW)
@@ -316,20 +316,20 @@ def test_an_erased_person_is_in_no_object_of_ledger_or_journal(bench: Any, lake:
         assert list(lake.store.list(folder)), folder
 
     def traces(*texts: str) -> list[str]:
-        found = {key: lake.store.read(key) for key in lake.store.list("")}
+        objects = {key: lake.store.read(key) for key in lake.store.list("")}
         unpacked = {
             key: repr(pq.read_table(pa.BufferReader(data)).to_pydict()).encode()
-            for key, data in found.items()
+            for key, data in objects.items()
             if data[:4] == b"PAR1"
         }
         unpacked |= {
             key: repr(outcomes.read(data).to_pydict()).encode()
-            for key, data in found.items()
+            for key, data in objects.items()
             if key.startswith("outcomes/")
         }
         return [
             key
-            for key, data in [*found.items(), *unpacked.items()]
+            for key, data in [*objects.items(), *unpacked.items()]
             if any(text.encode() in data or text in key for text in texts)
         ]
 

@@ -20,7 +20,7 @@ def micros(at):
     return int(at.timestamp() * 1e6)
 
 
-def preferences(lake, *said):
+def preferences(lake, *words):
     """Each: (user, kind, name, whether they want it, minute of the hour)."""
     rows = [
         {
@@ -30,7 +30,7 @@ def preferences(lake, *said):
             "is_opted_in": wants,
             "updated_ts": NOON.replace(minute=at),
         }
-        for user, kind, name, wants, at in said
+        for user, kind, name, wants, at in words
     ]
     with lake.attempt("user_preferences", ds="2026-11-15") as attempt:
         attempt.write(

@@ -159,15 +159,15 @@ def test_what_may_have_arrived_counts_once(bench: Any) -> None:
     bench.plan(90, guarantee=lambda n: "at_least_once" if n % 3 == 0 else "at_most_once")
 
     def counted() -> Counter[str]:
-        found: Counter[str] = Counter()
+        outcomes: Counter[str] = Counter()
         for leaf in bench.lake.partitions("push_receipts", ds=DS):
             rows = bench.lake.read(bench.lake.require("push_receipts", **leaf)).to_pylist()
-            found.update(
+            outcomes.update(
                 row["message_id"]
                 for row in rows
                 if row["kind"] in ("accepted", "ambiguous") and row["sent_ts"] is not None
             )
-        return found
+        return outcomes
 
     manifest = set(bench.lake.read(bench.lake.require("dispatch_manifest", ds=DS))["message_id"].to_pylist())
     bench.deliver(lambda nth, message: LOST if nth == 1 and number_of(message) % 2 else OK)

@@ -169,9 +169,9 @@ def test_rules_count_and_draw_as_written() -> None:
             {"rules": [{"match": {"nth": 2}}, {"match": {"every": 3, "max": 2}, "then": {"status": 503}}]}
         )
     )
-    found = [rules.find("t", "d") for _ in range(12)]
+    answers = [rules.find("t", "d") for _ in range(12)]
     # The second rule counts only what the first let through.
-    assert [0 if then is None else then.status for then in found] == [
+    assert [0 if then is None else then.status for then in answers] == [
         0,
         200,
         0,
@@ -217,7 +217,7 @@ def test_what_fcm_refuses_is_refused_with_its_shapes(tmp_path: Path) -> None:
             "scope": "https://www.googleapis.com/auth/drive.readonly",
         }
         wrong_scope = jwt.encode(claims, account["private_key"], algorithm="RS256")
-        found = []
+        statuses = []
         client = (
             ClientBuilder()
             .add_root_certificate_pem(Path(names["ca_file"]).read_bytes())
@@ -233,20 +233,20 @@ def test_what_fcm_refuses_is_refused_with_its_shapes(tmp_path: Path) -> None:
                     .build()
                     .send()
                 )
-                found.append((response.status, (await response.json())["error"]))
+                statuses.append((response.status, (await response.json())["error"]))
             send_url = f"{names['url']}/v1/projects/angelia-sandbox/messages:send"
             response = await client.post(send_url).body_text("{}").build().send()
-            found.append((response.status, (await response.json())["error"]["status"]))
+            statuses.append((response.status, (await response.json())["error"]["status"]))
             response = await client.get(f"{names['url']}/nothing").build().send()
-            found.append((response.status, (await response.json())["error"]["status"]))
+            statuses.append((response.status, (await response.json())["error"]["status"]))
             response = await client.get(f"{names['http_url']}/").build().send()
-            found.append((response.status, "What the phones received" in await response.text()))
+            statuses.append((response.status, "What the phones received" in await response.text()))
             response = await client.get(f"{names['http_url']}/stats").build().send()
-            found.append((response.status, (await response.json())["received"]))
-        return found
+            statuses.append((response.status, (await response.json())["received"]))
+        return statuses
 
-    found, _ = around(tmp_path, use)
-    assert found == [
+    statuses, _ = around(tmp_path, use)
+    assert statuses == [
         (400, "invalid_grant"),
         (400, "invalid_grant"),
         (401, "UNAUTHENTICATED"),

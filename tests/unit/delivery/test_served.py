@@ -29,8 +29,8 @@ def test_a_plan_that_was_never_emitted_is_not_served(lake: Lake) -> None:
         lake, "decisions", put(lake, "audience_members", n=6), put(lake, "catalog_snapshot", n=6), n=6
     )
     assert again.number == 2
-    found = {name: served(lake, name, DS) for name in ("decisions", "audience_members", "catalog_snapshot")}
-    assert found == {"decisions": plan, "audience_members": members, "catalog_snapshot": snapshot}
+    heads = {name: served(lake, name, DS) for name in ("decisions", "audience_members", "catalog_snapshot")}
+    assert heads == {"decisions": plan, "audience_members": members, "catalog_snapshot": snapshot}
     assert served(lake, "dispatch_manifest", DS) == manifest
     put(lake, "dispatch_manifest", again, n=6)
     assert served(lake, "decisions", DS) == again

@@ -198,7 +198,7 @@ def test_of_two_at_once_the_first_to_be_seen_has_the_dispatch(lake: Lake) -> Non
     sample_plan.make(lake, "2026-11-16", 4, changes={**PERSON, "occurrence": "2026-11-17"})
     now = [1_000_000_000]
     ledger = Ledger(lake.store, Owner("elsewhere", "boot", "ns", 1, "1"), lambda: now[0])
-    one, two, other = (
+    first, two, other = (
         parts_of(lake, DS, HOUR),
         parts_of(lake, NEXT, NEXT_HOUR),
         parts_of(lake, "2026-11-16", "2026-11-17T04"),
@@ -208,12 +208,12 @@ def test_of_two_at_once_the_first_to_be_seen_has_the_dispatch(lake: Lake) -> Non
         return FirstSeen(lake, ledger, lambda: 0)
 
     assert fresh().first(two) == {}
-    found = fresh().first(one)
-    assert len(found) == 4
-    assert {(earlier.payload, earlier.outcome) for earlier in found.values()} == {(None, OPEN)}
+    seen = fresh().first(first)
+    assert len(seen) == 4
+    assert {(earlier.payload, earlier.outcome) for earlier in seen.values()} == {(None, OPEN)}
     assert fresh().first(two) == {}  # asked again, it keeps its number
-    assert fresh().first(one) == found
+    assert fresh().first(first) == seen
     assert len(list(lake.store.list("sights"))) == 2
     assert fresh().first(other) == {}  # another occurrence: nothing to compare
     now[0] += LOOK_BACK_US + 1
-    assert fresh().first(one) == {}
+    assert fresh().first(first) == {}

@@ -105,12 +105,12 @@ def test_mail_never_speaks_in_clear(tmp_path: Path) -> None:
     """A server without STARTTLS, and nobody listening at all: not sent, retried by the worker."""
 
     async def main() -> list[Answer]:
-        said: list[bytes] = []
+        lines: list[bytes] = []
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 plain\r\n")
             while line := await reader.readline():
-                said.append(line)
+                lines.append(line)
                 writer.write(b"250 plain\r\n")
             writer.close()
 
@@ -132,7 +132,7 @@ def test_mail_never_speaks_in_clear(tmp_path: Path) -> None:
             await transport.close()
         server.close()
         await server.wait_closed()
-        assert not any(b"AUTH" in line.upper() or b"MAIL" in line.upper() for line in said)
+        assert not any(b"AUTH" in line.upper() or b"MAIL" in line.upper() for line in lines)
         return answers
 
     assert [answer.failure for answer in asyncio.run(main())] == [NOT_SENT, NOT_SENT]
@@ -143,14 +143,14 @@ def test_mail_that_took_too_long_is_not_ended(pause_s: float, failure: str | Non
     """Each reply comes in time, all together do not: a server forgets what has no final dot."""
 
     async def main() -> tuple[Answer, list[bytes]]:
-        said: list[bytes] = []
+        lines: list[bytes] = []
         replies = {b"DATA": b"354 go on", b"EHLO": b"250-here\r\n250 8BITMIME"}
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 here\r\n")
             is_data = False
             while line := await reader.readline():
-                said.append(line)
+                lines.append(line)
                 if not is_data or line == b".\r\n":
                     await asyncio.sleep(pause_s)
                     writer.write(replies.get(line[:4].upper(), b"250 ok") + b"\r\n")
@@ -174,11 +174,11 @@ def test_mail_that_took_too_long_is_not_ended(pause_s: float, failure: str | Non
         await asyncio.sleep(0.05)
         server.close()
         await server.wait_closed()
-        return answer, said
+        return answer, lines
 
-    answer, said = asyncio.run(main())
+    answer, lines = asyncio.run(main())
     assert answer.failure == failure
-    assert (b".\r\n" in said) is (failure is None)
+    assert (b".\r\n" in lines) is (failure is None)
 
 
 def test_mail_configuration_that_cannot_work(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class Night:
         self.choices: list[list[dict[str, Any]]] = []
         self.manifest: list[dict[str, Any]] = []
         self.is_holdout = self.rng.random(n) < 0.10
-        self.told = np.zeros(n, bool)
+        self.treated = np.zeros(n, bool)
         for i in range(n):
             self.choices.append([self._choice(i, campaign) for campaign in CAMPAIGNS])
 
@@ -74,7 +74,7 @@ class Night:
             "is_explore": False,
         }
         if sent:
-            self.told[i] |= campaign != "order_update"
+            self.treated[i] |= campaign != "order_update"
             self.manifest.append({"user": i, **choice})
         return choice
 
@@ -200,10 +200,10 @@ class Night:
 
     def _live(self, lake: Lake) -> None:
         """Being told lifts the chance of a purchase from 6 to 10 percent."""
-        bought = self.rng.random(self.n) < np.where(self.told, 0.10, 0.06)
+        bought = self.rng.random(self.n) < np.where(self.treated, 0.10, 0.06)
         events = []
         for i in range(self.n):
-            for k in range(int(self.rng.poisson(0.8 + 1.5 * self.told[i]))):
+            for k in range(int(self.rng.poisson(0.8 + 1.5 * self.treated[i]))):
                 events.append((i, "open", START + timedelta(hours=float(self.rng.uniform(0, 40))), k))
             if bought[i]:
                 events.append((i, "purchase", START + timedelta(hours=float(self.rng.uniform(0, 40))), 99))

@@ -42,9 +42,9 @@ def test_the_plain_difference_is_that_of_means(people: tuple[F64, ...]) -> None:
 def test_the_adjusted_one_is_the_regression_with_interactions(people: tuple[F64, ...]) -> None:
     x1, y1, x0, y0 = people
     line = track(side_of(x1, y1), side_of(x0, y0), adjusted=True)
-    x, told = np.concatenate([x1, x0]), np.repeat([1.0, 0.0], [len(x1), len(x0)])
+    x, treated = np.concatenate([x1, x0]), np.repeat([1.0, 0.0], [len(x1), len(x0)])
     centred = x - x.mean()
-    design = np.column_stack([np.ones_like(x), told, centred, told * centred])
+    design = np.column_stack([np.ones_like(x), treated, centred, treated * centred])
     fitted = np.linalg.lstsq(design, np.concatenate([y1[-1], y0[-1]]), rcond=None)[0]
     assert line.difference[-1] == pytest.approx(fitted[1])
     plain = track(side_of(x1, y1), side_of(x0, y0), adjusted=False)

@@ -39,7 +39,7 @@ def meta_of(*limits: Limit, no_capacity: int = 0) -> dict[str, Any]:
 def test_the_report_says_what_the_numbers_say(limits: Any, n: int) -> None:
     meta = meta_of(*limits, no_capacity=n)
     (words,) = scarcity(meta)
-    found: Any = SimpleNamespace(sources=SimpleNamespace(only=lambda _: SimpleNamespace(meta=meta)))
-    page = certificate(found)
+    findings: Any = SimpleNamespace(sources=SimpleNamespace(only=lambda _: SimpleNamespace(meta=meta)))
+    page = certificate(findings)
     assert escape(words.says) in page
     assert ("shadow price of an hour" in page) == (DEAR_HOUR in limits)

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("settings_home")
 def run(capsys: Any, *words: str) -> tuple[int, Any, str]:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["effects", *words, "--json"])
-    told = capsys.readouterr()
-    return int(stopped.value.code or 0), json.loads(told.out) if told.out else None, told.err
+    output = capsys.readouterr()
+    return int(stopped.value.code or 0), json.loads(output.out) if output.out else None, output.err
 
 
 def row_of(result: Any, metric: str, scope: str = "all") -> Any:

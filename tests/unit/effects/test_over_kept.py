@@ -18,11 +18,11 @@ def test_what_is_kept_is_what_the_commands_say(lake: Lake, night: Any, capsys: A
     again(lake, night)
     span = ("--from", FIRST, "--to", NEXT)
     assert over_nights.newest(lake, [NEXT, FIRST]) is None
-    _, said, _ = run(capsys, "over", *span, "--keep")
+    _, printed, _ = run(capsys, "over", *span, "--keep")
     kept = over_nights.newest(lake, [NEXT, FIRST])
     assert kept is not None
     assert kept["nights"] == [FIRST, NEXT]
-    assert row_of(kept, "active_days") == row_of(said, "active_days")
+    assert row_of(kept, "active_days") == row_of(printed, "active_days")
     _, power, _ = run(capsys, "power", *span, "--metric", "active_days", "--effect-pct", "5")
     own = next(one for one in kept["power"] if (one["scope"], one["metric"]) == ("all", "active_days"))
     for name in ("nights_one_look", "nights_any_look"):

@@ -17,8 +17,8 @@ def test_growth_is_read_from_the_looks() -> None:
 
 
 def test_one_look_grows_with_the_nights() -> None:
-    one = np.ones(1)
-    assert growth([1], 0.4 * one, 3.0 * one, one) == Growth(0.4, 3.0, 1.0, 1.0)
+    unit = np.ones(1)
+    assert growth([1], 0.4 * unit, 3.0 * unit, unit) == Growth(0.4, 3.0, 1.0, 1.0)
 
 
 def test_nights_are_those_of_the_textbook() -> None:

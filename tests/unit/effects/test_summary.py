@@ -15,15 +15,15 @@ DS = "2026-11-14"
 
 
 def test_the_summary_counts_what_was_decided_and_delivered(lake: Lake, night: Any) -> None:
-    found = summary(lake, DS)
+    figures = summary(lake, DS)
     outcomes = [choice["outcome"] for choices in night.choices for choice in choices]
-    assert found["users"] == night.n
-    assert found["audiences"] == {"everyone": night.n, "lapsed_shoppers": night.n // 3}
-    assert found["decisions"] == {name: outcomes.count(name) for name in sorted(set(outcomes))}
-    assert found["manifest_rows"] == len(night.manifest)
-    assert found["delivered"]["accepted"] == night.n_accepted
-    assert sum(found["delivered"].values()) == len(night.manifest)
-    assert found["opens"] == night.n_opened
+    assert figures["users"] == night.n
+    assert figures["audiences"] == {"everyone": night.n, "lapsed_shoppers": night.n // 3}
+    assert figures["decisions"] == {name: outcomes.count(name) for name in sorted(set(outcomes))}
+    assert figures["manifest_rows"] == len(night.manifest)
+    assert figures["delivered"]["accepted"] == night.n_accepted
+    assert sum(figures["delivered"].values()) == len(night.manifest)
+    assert figures["opens"] == night.n_opened
 
 
 def test_the_manifest_hash_is_over_parts_and_bytes_only(lake: Lake, night: Any) -> None:

@@ -110,14 +110,14 @@ def test_what_is_postponed_is_due_again_later(engine: Engine, draft: Make) -> No
     store.accept([draft(), draft(user_id="u2")])
     batch = claim(batches, NOW_US)
     assert batch is not None
-    one, two = batches.rows(batch)
-    send = IntakeSend("0" * 32, "shop", one["id"], "u1", "cart", NOW_US)
+    first, two = batches.rows(batch)
+    send = IntakeSend("0" * 32, "shop", first["id"], "u1", "cart", NOW_US)
     batches.reserve(batch, [send, replace(send, message_id="1" * 32)])
-    queued = OutcomeStep("shop", one["id"], "queued", NOW_US, "queued", channel="fcm")
+    queued = OutcomeStep("shop", first["id"], "queued", NOW_US, "queued", channel="fcm")
     batches.seal(batch, [queued], [(two, NOW_US + HOUR_US, "quiet_hours")], ["1" * 32], NOW_US)
     assert batches.sent_to(["u1"], NOW_US) == [(send, True)]
     assert claim(batches, NOW_US + HOUR_US - 1) is None
-    assert [row["id"] for row in batches.rows(replace(batch, claimed=()))] == [one["id"]]
+    assert [row["id"] for row in batches.rows(replace(batch, claimed=()))] == [first["id"]]
     again = claim(batches, NOW_US + HOUR_US)
     assert again is not None
     assert again.members == (("shop", two["id"]),)

@@ -77,12 +77,12 @@ def write_pushes(lake: Lake, rows: list[dict[str, object]]) -> None:
     by_day: dict[str, list[dict[str, object]]] = {}
     for row in rows:
         by_day.setdefault(row["at_ts"].date().isoformat(), []).append(row)
-    for ds, some in by_day.items():
+    for ds, its_rows in by_day.items():
         with lake.attempt("user_pushes", ds=ds) as attempt:
             attempt.write(
                 table(
                     "user_pushes",
-                    sorted(some, key=lambda row: (row["ordinal"], row["message_id"], row["kind"])),
+                    sorted(its_rows, key=lambda row: (row["ordinal"], row["message_id"], row["kind"])),
                 ),
                 "part-0000.parquet",
             )

@@ -4,8 +4,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.behaviour import PAIR_NUMBERS, USER_NUMBERS, Behaviour, Population, behaviour
+from models.behaviour import (
+    PAIR_NUMBERS,
+    USER_NUMBERS,
+    WINDOW_DAYS,
+    Behaviour,
+    Population,
+    behaviour,
+    looks_until,
+)
 from models.features import FEATURES, N_USER, NAMES, Context, EncodedUsers, encode_pairs
+from models.taste import PastLooks
 
 POPULATION = Population(("camera", "shoes"), np.array([0.5, 0.5]), 0.1)
 OF = {"sale_camera": "camera", "sale_shoes": "shoes"}
@@ -36,8 +45,8 @@ def test_nothing_after_the_day_gets_in() -> None:
             (0, 9, "sent", "sale_camera"), (0, 11, "opened", "sale_camera"), (1, 11, "sent", "sale_shoes")
         ),
     )
-    one, other = (behaviour(*rows, OF, POPULATION, day=10, n=2) for rows in (before, later))
-    for name, values in (one.user | one.pair).items():
+    first, other = (behaviour(*rows, OF, POPULATION, day=10, n=2) for rows in (before, later))
+    for name, values in (first.user | first.pair).items():
         assert np.array_equal(values, (other.user | other.pair)[name]), name
 
 
@@ -45,21 +54,21 @@ def test_looks_wants_and_opens_of_a_category_count_for_it_alone() -> None:
     days = events((0, 10, "view", "camera", 5), (0, 10, "cart", "camera", 1), (1, 10, "open", None, 7))
     sent = [(0, day, "sent", "sale_camera") for day in range(4, 10)]
     opened = [(0, day, "opened", "sale_camera") for day in range(4, 10)]
-    found = behaviour(days, pushes(*sent, *opened), OF, POPULATION, day=10, n=3)
+    values = behaviour(days, pushes(*sent, *opened), OF, POPULATION, day=10, n=3)
     for name in ("category_looks", "category_looks_3d", "category_wants", "category_response"):
-        assert found.pair[name][0, 0] > 0 > found.pair[name][0, 1] - 1e-12, name
-        assert np.allclose(found.pair[name][1:], 0.0), name
-    assert found.user["response"][0] > 0 == found.user["response"][2]
-    assert found.user["felt"][0] > found.pair["category_felt"][0, 1] == 0
-    assert found.user["activity"].tolist() == [pytest.approx(np.log(2)), pytest.approx(np.log(2)), 0.0]
+        assert values.pair[name][0, 0] > 0 > values.pair[name][0, 1] - 1e-12, name
+        assert np.allclose(values.pair[name][1:], 0.0), name
+    assert values.user["response"][0] > 0 == values.user["response"][2]
+    assert values.user["felt"][0] > values.pair["category_felt"][0, 1] == 0
+    assert values.user["activity"].tolist() == [pytest.approx(np.log(2)), pytest.approx(np.log(2)), 0.0]
 
 
 def test_unknown_categories_say_nothing() -> None:
-    found = behaviour(events(), pushes(), {}, POPULATION, day=10, n=2)
+    features = behaviour(events(), pushes(), {}, POPULATION, day=10, n=2)
     everybody = np.arange(2)
-    assert all(np.isnan(values).all() for values in found.of("sofa", everybody).values())
-    assert all(np.isnan(values).all() for values in found.of(None, everybody).values())
-    assert np.array_equal(found.of("shoes", everybody)["category_looks"], np.zeros(2))
+    assert all(np.isnan(values).all() for values in features.of("sofa", everybody).values())
+    assert all(np.isnan(values).all() for values in features.of(None, everybody).values())
+    assert np.array_equal(features.of("shoes", everybody)["category_looks"], np.zeros(2))
 
 
 def test_the_population_survives_its_file() -> None:
@@ -83,10 +92,10 @@ def test_taste_counts_looks_up_to_the_day_for_those_asked() -> None:
     days = events(*looks, (1, 11, "view", "camera", 1))
     known = POPULATION.knowing(days, facts, day=10)
     asked = np.array([0, 1])
-    found = behaviour(days, pushes(), OF, known, day=10, n=40, users=facts, asked=asked).pair["taste"]
-    assert found[0, 0] > 0 > found[1, 0]
-    assert found[1, 1] == pytest.approx(-found[1, 0])
-    assert not found[2:].any()
+    taste = behaviour(days, pushes(), OF, known, day=10, n=40, users=facts, asked=asked).pair["taste"]
+    assert taste[0, 0] > 0 > taste[1, 0]
+    assert taste[1, 1] == pytest.approx(-taste[1, 0])
+    assert not taste[2:].any()
     assert not behaviour(days, pushes(), OF, POPULATION, day=10, n=40, users=facts).pair["taste"].any()
     assert POPULATION.knowing(days, facts, day=8).taste is None  # nobody had looked at anything by then
     again = Population.from_dict(known.as_dict())
@@ -101,3 +110,15 @@ def test_a_behaviour_that_knows_nothing_is_encoded_as_unknown() -> None:
     pairs = encode_pairs(users, np.arange(2), Context("c", "m", "promo", "camera"), vocabulary)
     assert all(np.isnan(pairs[:, NAMES.index(name)]).all() for name in PAIR_NUMBERS)
     assert pairs[:, NAMES.index("is_category_in_tags")].tolist() == [1.0, 0.0]
+
+
+def test_older_looks_add_to_the_window_and_fade() -> None:
+    days = events((0, 10, "view", "camera", 1), (0, 12, "view", "shoes", 1))
+    kept = pa.table({"ordinal": [7, 7, 9], "item": ["shoes", "sofa", "shoes"], "looks": [4.0, 9.0, 5.0]})
+    before = PastLooks.of(kept, np.array([5, 7]), day=9)
+    categories = POPULATION.categories
+    assert looks_until(days, before, categories, day=11, n=2).tolist() == [[1, 0], [0, 4]]
+    later = looks_until(days, before, categories, day=9 + WINDOW_DAYS + 180, n=2)
+    assert later[1].tolist() == [0, pytest.approx(2.0)]
+    # Without a record the window is all there is.
+    assert looks_until(days, None, categories, day=12 + WINDOW_DAYS, n=2).tolist() == [[0, 0], [0, 0]]

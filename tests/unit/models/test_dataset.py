@@ -58,12 +58,12 @@ def test_parts_follow_each_other_in_time(week) -> None:
 
 def test_a_share_of_the_users_is_drawn_whole_and_always_the_same(week) -> None:
     whole = read_examples(week, ds=DS, cutoff=CUTOFF)
-    some = read_examples(week, ds=DS, cutoff=CUTOFF, max_rows=6000)
+    sample = read_examples(week, ds=DS, cutoff=CUTOFF, max_rows=6000)
     again = read_examples(week, ds=DS, cutoff=CUTOFF, max_rows=6000)
-    assert 2500 < some.rows.num_rows < 7000
-    assert some.rows.equals(again.rows)
-    chosen = set(some.rows["ordinal"].to_pylist())
-    assert some.rows.num_rows == sum(user in chosen for user in whole.rows["ordinal"].to_pylist())
+    assert 2500 < sample.rows.num_rows < 7000
+    assert sample.rows.equals(again.rows)
+    chosen = set(sample.rows["ordinal"].to_pylist())
+    assert sample.rows.num_rows == sum(user in chosen for user in whole.rows["ordinal"].to_pylist())
 
 
 def test_bad_cutoffs_are_refused_with_a_way_out(week, night) -> None:

@@ -104,14 +104,14 @@ def test_estimators_are_unbiased_and_their_intervals_cover(estimator: str) -> No
         log = Bandit(4000, seed)
         model = log.model if estimator == "dr" else np.full((2, 3), 0.9)
         predicted, expected = model[log.x, log.action], (log.target * model)[log.x].sum(axis=1)
-        found = {
+        estimate = {
             "ips": lambda log=log: ips(log.reward, log.ratio),
             "snips": lambda log=log: snips(log.reward, log.ratio),
         }.get(
             estimator, lambda log=log, p=predicted, e=expected: doubly_robust(log.reward, log.ratio, p, e)
         )()
-        covered += found.low <= log.truth <= found.high
-        assert found.value == pytest.approx(log.truth, abs=0.06)
+        covered += estimate.low <= log.truth <= estimate.high
+        assert estimate.value == pytest.approx(log.truth, abs=0.06)
     assert covered >= 34
 
 
@@ -139,10 +139,10 @@ def test_one_policys_log_tells_the_others_mean_on_real_rounds(real_data: Callabl
     target = (
         share.reindex(list(zip(random["position"], random["item_id"], strict=True))).fillna(0.0).to_numpy()
     )
-    found = snips(random["click"].to_numpy().astype(float), target / random["propensity_score"].to_numpy())
+    estimate = snips(random["click"].to_numpy().astype(float), target / random["propensity_score"].to_numpy())
     own = thompson["click"].mean()
     spread = 1.96 * np.sqrt(own * (1 - own) / len(thompson))
-    assert found.low - spread <= own <= found.high + spread
+    assert estimate.low - spread <= own <= estimate.high + spread
 
 
 # What zr-obp (commit 8cbd5fa, its InverseProbabilityWeighting, SelfNormalizedInverseProbabilityWeighting and
@@ -170,9 +170,9 @@ def test_kernels_agree_with_the_open_bandit_pipeline(campaign: str, real_data: C
     clicks, shown = (np.bincount(item, weights=w, minlength=k) for w in (reward, None))
     model = (clicks + 1.0) / (shown + 200.0)
     ratio = share[position, item] / np.array(log["propensity_score"])
-    found = (
+    estimates = (
         ips(reward, ratio),
         snips(reward, ratio),
         doubly_robust(reward, ratio, model[item], (share * model).sum(axis=1)[position]),
     )
-    assert [one.value for one in found] == pytest.approx(RECORDED[campaign], abs=1e-9)
+    assert [one.value for one in estimates] == pytest.approx(RECORDED[campaign], abs=1e-9)

@@ -47,8 +47,8 @@ def test_likings_are_nearer_the_truth_than_shares_are() -> None:
 def test_few_looks_move_a_belief_little_and_none_not_at_all() -> None:
     _, looks = choices(2, 8)
     taste = Taste.learn(CATEGORIES, looks, people(N))
-    one, many = taste.of(np.array([[0, 0, 1.0, 0], [0, 0, 20.0, 0]]), people(1).take([0, 0]))
-    assert 0 < one[2] < many[2] / 3
+    few, many = taste.of(np.array([[0, 0, 1.0, 0], [0, 0, 20.0, 0]]), people(1).take([0, 0]))
+    assert 0 < few[2] < many[2] / 3
     nothing = taste.of(np.zeros((2, 4)), people(3).take([1, 1]))
     assert np.allclose(nothing[0], nothing[1])
     assert abs(nothing).max() < 0.1  # these people's facts mean nothing

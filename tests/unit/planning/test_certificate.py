@@ -67,4 +67,7 @@ def test_speeds_and_minimums_are_published() -> None:
     tomorrow = replace(terms, start=terms.start.replace(day=terms.start.day + 1))
     n = limits.capacity.size
     assert prices_before(tomorrow, meta)[: n + 1].tolist() == prices[: n + 1].tolist()
+    assert prices_before(tomorrow, meta)[-24:].tolist() == prices[-24:].tolist()
+    later = replace(terms, start=terms.start.replace(hour=6))
+    assert prices_before(later, meta)[-24:].tolist() == [*prices[-22:].tolist(), *prices[-24:-22].tolist()]
     assert not prices_before(replace(terms, campaigns=()), {"constraints": []}).any()

@@ -8,7 +8,18 @@ import pytest
 
 from angelia.contracts.ids import message_id
 from angelia.planning import Choice
-from angelia.planning.eligibility import OPEN, Pairs, Past, build, draw_slots, room_for, thin_drawn
+from angelia.planning.before import Past, room_for
+from angelia.planning.eligibility import (
+    OPEN,
+    Pairs,
+    build,
+    clock_hours,
+    draw_slots,
+    open_hours,
+    slot_chance,
+    thin_drawn,
+)
+from angelia.planning.offers import CampaignOffer, MaterialFacts, hour_gains
 from angelia.planning.problem import count_of
 from angelia.planning.terms import CapTerms, ChannelTerms
 from angelia.timing.category_hours import CategoryHours
@@ -110,6 +121,40 @@ def test_everybody_gets_a_reason(terms, who, what, before, expected):
 def test_a_window_slides_and_opens_again_within_the_plan():
     room = room_for([CapTerms(1, 1)], past((0, "a", -14.0, "x")), n_users=1, n_slots=24)
     assert room[0].tolist() == [0] * 10 + [1] * 14  # 24 h after the message, the slot's whole hour counted
+
+
+def test_whoever_shares_a_clock_shares_its_hours():
+    """By clock or by person: the same hours, chances and materials."""
+    zones = ["Asia/Kolkata", "America/Lima", "UTC", "Asia/Kolkata", "UTC", "UTC", "Asia/Kolkata"]
+    countries = ["IN", "PE", None, "IN", "IR", None, None]
+    rng = np.random.default_rng(2)
+    who = people(
+        7, timezone=zones, country=countries, workday=rng.random((7, 24)), day_off=rng.random((7, 24))
+    )
+    hours, clock = clock_hours(TERMS, who)
+    assert clock.tolist() == [0, 1, 2, 0, 3, 2, 4]
+    alone = [
+        open_hours(TERMS, people(1, timezone=[z], country=[c])) for z, c in zip(zones, countries, strict=True)
+    ]
+    for user, (local, quiet, off) in enumerate(alone):
+        place = clock[user]
+        assert np.array_equal(hours[0].hour[place], local.hour[0])
+        assert np.array_equal(hours[0].date[place], local.date[0])
+        assert np.array_equal(hours[1][place], quiet[0])
+        assert np.array_equal(hours[2][place], off[0])
+    factor = np.vstack([rng.random((2, 48)), np.ones(48)])
+    categories = CategoryHours({"a": 0, "b": 1}, factor, np.vstack([rng.random((2, 7)), np.ones(7)]))
+    what = replace(pairs(7), category=np.array([0, 1, 2, 1, 0, 0, 1]), hours=categories)
+    local, _, off = each = open_hours(TERMS, who)
+    chance = slot_chance(who, what, local, off)
+    assert np.array_equal(chance, slot_chance(who, what, hours[0], hours[2], clock))
+    cell = (local.hour + 24 * off)[3, 9]
+    by_hand = 0.05 * np.hstack([who.workday, who.day_off])[3, cell] * factor[1, cell]
+    assert chance[3, 9] == by_hand * categories.weekday[1, local.weekday[3, 9]]
+    facts = MaterialFacts({}, {"sale_a": "b"})
+    offer = CampaignOffer(0, np.array([1, 3, 4, 6]), np.full((4, 1), 0.1))
+    best = hour_gains(TERMS, who, each, CAMPAIGN, offer.user, facts, categories)
+    assert np.array_equal(best, hour_gains(TERMS, who, hours, CAMPAIGN, offer.user, facts, categories, clock))
 
 
 def test_recent_and_pending_messages_block_slots_near_them():

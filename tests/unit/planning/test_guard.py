@@ -36,15 +36,15 @@ def nights(*figures):
 WEEK = nights(*[USUAL] * 7)
 
 
-def found(figures, history=WEEK, running=RUNNING):
+def breaches_of(figures, history=WEEK, running=RUNNING):
     return [
         (breach.check, breach.severity, breach.campaigns) for breach in judge(DS, figures, history, running)
     ]
 
 
 def test_a_usual_night_is_plausible():
-    assert found(USUAL) == []
-    assert found(USUAL, {}) == []
+    assert breaches_of(USUAL) == []
+    assert breaches_of(USUAL, {}) == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_usual_night_is_plausible():
     ],
 )
 def test_each_figure_out_of_bounds_is_a_breach(changes, breach):
-    assert breach in found(replace(USUAL, **changes))
+    assert breach in breaches_of(replace(USUAL, **changes))
 
 
 @pytest.mark.parametrize(
@@ -78,15 +78,15 @@ def test_each_figure_out_of_bounds_is_a_breach(changes, breach):
     ],
 )
 def test_just_inside_is_none(changes):
-    assert found(replace(USUAL, **changes)) == []
+    assert breaches_of(replace(USUAL, **changes)) == []
 
 
 def test_volumes_need_seven_nights_and_campaigns_three():
     wild = replace(USUAL, messages={"sale": 90_000, "digest": 50_000})
-    assert found(wild, nights(*[USUAL] * 6)) == []
+    assert breaches_of(wild, nights(*[USUAL] * 6)) == []
     young = nights(*[replace(USUAL, messages={"digest": 5000})] * 5, *[USUAL] * 2)
-    assert ("volume", "campaign", ("sale",)) not in found(wild, young)
-    assert ("volume", "campaign", ("digest",)) in found(wild, young)
+    assert ("volume", "campaign", ("sale",)) not in breaches_of(wild, young)
+    assert ("volume", "campaign", ("digest",)) in breaches_of(wild, young)
 
 
 WEEKLY = RUNNING | {"digest": Running("readers", is_nightly=False)}
@@ -137,16 +137,16 @@ def test_nothing_planned_is_a_breach_of_a_due_campaign():
 
 def test_before_enough_like_nights_only_much_is_a_breach():
     young = weekend(weeks=2)  # one or two nights of each weekday
-    assert found(replace(USUAL, messages={"sale": 10_000, "digest": 5}), young, WEEKLY) == []
-    assert ("volume", "campaign", ("digest",)) in found(
+    assert breaches_of(replace(USUAL, messages={"sale": 10_000, "digest": 5}), young, WEEKLY) == []
+    assert ("volume", "campaign", ("digest",)) in breaches_of(
         replace(USUAL, messages={"sale": 10_000, "digest": 270_000}), young, WEEKLY
     )
 
 
 def test_the_scores_of_a_few_stragglers_are_no_drift():
     few = replace(USUAL, messages={"sale": 1000, "digest": 99}, mean_p_open={"sale": 0.08, "digest": 0.2})
-    assert ("score_drift", "campaign", ("digest",)) not in found(few)
-    assert ("score_drift", "campaign", ("digest",)) in found(
+    assert ("score_drift", "campaign", ("digest",)) not in breaches_of(few)
+    assert ("score_drift", "campaign", ("digest",)) in breaches_of(
         replace(few, messages={"sale": 1000, "digest": 600})
     )
 
@@ -165,7 +165,9 @@ def test_which_campaigns_run_alike_every_night(occurrence, nightly):
 
 
 def test_what_needs_no_history_is_judged_on_the_first_night():
-    assert found(replace(USUAL, unknown_timezones_pct=50.0, audiences={"buyers": 0, "readers": 1}), {}) == [
+    assert breaches_of(
+        replace(USUAL, unknown_timezones_pct=50.0, audiences={"buyers": 0, "readers": 1}), {}
+    ) == [
         ("timezones", "night", ()),
         ("audience_empty", "campaign", ("sale",)),
     ]
@@ -173,8 +175,8 @@ def test_what_needs_no_history_is_judged_on_the_first_night():
 
 def test_a_campaign_that_asks_for_approval_waits():
     asking = RUNNING | {"sale": Running("buyers", needs_approval=True)}
-    assert found(USUAL, running=asking) == [("approval_required", "campaign", ("sale",))]
-    assert found(replace(USUAL, messages={"digest": 5000}), {}, asking) == []
+    assert breaches_of(USUAL, running=asking) == [("approval_required", "campaign", ("sale",))]
+    assert breaches_of(replace(USUAL, messages={"digest": 5000}), {}, asking) == []
 
 
 def test_a_person_reads_the_numbers():

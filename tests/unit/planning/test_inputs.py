@@ -17,7 +17,7 @@ from angelia.contracts.ids import message_id
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.planning.eligibility import build
-from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
+from angelia.planning.inputs import _topics, days_needed, find_inputs, load_shard, terms_of
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.terms import Terms
 from angelia.users.chain import append_chain
@@ -57,7 +57,7 @@ def terms(
 
 
 @pytest.mark.parametrize(
-    ("found", "history_days", "days"),
+    ("night_terms", "history_days", "days"),
     [
         (terms(), 28, 28),
         (terms({"caps": [{"messages": 9, "days": 60}]}), 28, 60),
@@ -72,8 +72,10 @@ def terms(
         (terms(occurrence={"every": "weekly"}), 1, 9),
     ],
 )
-def test_the_longest_of_caps_repeats_and_history_decides(found: Terms, history_days: int, days: int) -> None:
-    assert days_needed(found, history_days) == days
+def test_the_longest_of_caps_repeats_and_history_decides(
+    night_terms: Terms, history_days: int, days: int
+) -> None:
+    assert days_needed(night_terms, history_days) == days
 
 
 def push(campaign: str, user: int, occurrence: str, at: datetime) -> dict[str, object]:
@@ -116,8 +118,8 @@ def night(lake: Lake) -> Lake:
     return lake
 
 
-def rows(name: str, found: list[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist(found, schema=arrow.schema(dataset(name)))
+def rows(name: str, records: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(records, schema=arrow.schema(dataset(name)))
 
 
 def write(lake: Lake, name: str, table: pa.Table, ds: str = DS) -> None:
@@ -214,6 +216,12 @@ def test_last_places_of_scores_and_curves_change_nothing(night: Lake) -> None:
         write(night, name, other)
     for old, new in zip(before, problem_now(), strict=True):
         assert np.array_equal(old, new)
+
+
+def test_who_refuses_nothing_is_told_from_who_does() -> None:
+    lists = pa.array([[], ["promo"], [], ["news", "promo"]], pa.list_(pa.string()))
+    assert _topics(lists) == [set(), {"promo"}, set(), {"news", "promo"}]
+    assert _topics(lists.slice(1, 2)) == [{"promo"}, set()]
 
 
 def test_minutes_speeds_and_minimums_become_limits() -> None:

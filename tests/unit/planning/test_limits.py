@@ -90,11 +90,11 @@ def test_a_text_above_the_limit_is_an_error_at_its_line():
 
 def test_long_fields_are_blamed_on_their_material():
     long = SHOE | {"fields": {"item": "x" * 5000}}
-    found = list(notices(catalog(*CHANNELS, TEMPLATE, long, SALE), TODAY))
-    assert {(notice.key, notice.problem.dotted) for notice in found} == {
+    refused = list(notices(catalog(*CHANNELS, TEMPLATE, long, SALE), TODAY))
+    assert {(notice.key, notice.problem.dotted) for notice in refused} == {
         (("material", "shoe"), "fields.item")
     }
-    assert len(found) == 4  # two languages, two channels
+    assert len(refused) == 4  # two languages, two channels
 
 
 def test_what_depends_on_the_person_is_a_warning():

@@ -11,6 +11,7 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from angelia.planning import (
+    Choice,
     InMemory,
     Limits,
     Problem,
@@ -108,6 +109,35 @@ def test_every_users_set_is_the_best_there_is(seed, n_campaigns, n_slots):
         assert len(slots) <= 2
         assert len(slots) < 2 or slots[1] - slots[0] >= limits.gap_slots
     assert dual_value(problem, limits, prices, choice) == total
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(3, 8))
+def test_the_message_beside_a_held_one_is_the_best(seed, n_campaigns, n_slots):
+    rng = np.random.default_rng(seed)
+    problem = random_problem(seed, n_campaigns=n_campaigns, n_slots=n_slots)
+    limits = make_limits(rng, 2, 3, n_slots=n_slots, n_campaigns=n_campaigns)
+    prices, (c, h) = rng.integers(0, 300, limits.n_constraints), limits.capacity.shape
+    held = Choice.none(problem.n_pairs)
+    for user in range(problem.n_users):
+        rows = np.flatnonzero(problem.pair_user == user)
+        if len(rows):
+            row = rng.choice(rows)
+            held.slot[row], held.channel[row], held.bid[row] = rng.integers(h), 0, 500
+    choice = best_sets(problem, limits, prices, held=held)
+    for user in range(problem.n_users):
+        mine = np.flatnonzero(problem.pair_user == user)
+        (at,) = held.slot[mine][held.slot[mine] >= 0].tolist() or (0,)
+        best, room = 0, problem.room[user]
+        for row, slot, ch in itertools.product(mine.tolist(), range(h), range(c)):
+            fits = problem.allowed[row, slot] and problem.channels[row, ch] and held.slot[row] < 0
+            if fits and abs(slot - at) >= limits.gap_slots and room[max(slot, at)] >= 2 and room[slot] >= 1:
+                worth = problem.value[row, slot] - limits.cost[ch] - prices[ch * h + slot]
+                best = max(best, int(worth - prices[c * h + problem.pair_campaign[row]]))
+        more = mine[(choice.slot[mine] >= 0) & (held.slot[mine] < 0)]
+        used = problem.constraints(choice, more, limits)[:2]
+        assert len(more) <= 1
+        assert int(choice.bid[more].sum() - prices[used].sum()) == best
 
 
 def split(problem: Problem, at: int) -> list[Problem]:

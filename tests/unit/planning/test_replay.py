@@ -82,13 +82,13 @@ def test_unknown_campaigns_and_impossible_values_are_refused():
 
 def test_the_same_question_has_the_same_branch():
     days = ["2026-11-13", DS]
-    one = replay.branch_for(days, {"price_drop": {"caps": []}})
-    assert one == replay.branch_for(days, {"price_drop": {"caps": []}})
+    branch = replay.branch_for(days, {"price_drop": {"caps": []}})
+    assert branch == replay.branch_for(days, {"price_drop": {"caps": []}})
     assert (
-        len({one, replay.branch_for(days[1:], {"price_drop": {"caps": []}}), replay.branch_for(days, {})})
+        len({branch, replay.branch_for(days[1:], {"price_drop": {"caps": []}}), replay.branch_for(days, {})})
         == 3
     )
-    Lake(None, branch=one)  # a branch name that the lake takes
+    Lake(None, branch=branch)  # a branch name that the lake takes
 
 
 def plan(lake, sent, value):
@@ -139,11 +139,11 @@ def test_a_comparison_counts_who_gains_and_who_loses(tmp_path):
         ],
         150,
     )
-    found = replay.compare(main, branch, DS)
-    assert found["campaigns"]["a"] == {"main": 2, "replay": 3, "both": 1, "gained": 2, "lost": 1}
-    assert found["campaigns"]["b"] == {"main": 1, "replay": 0, "both": 0, "gained": 0, "lost": 1}
-    assert found["value_micros"] == {"main": 100, "replay": 150}
-    assert any("2 people gain one, 1 lose it" in line for line in replay.lines([found]))
+    comparison = replay.compare(main, branch, DS)
+    assert comparison["campaigns"]["a"] == {"main": 2, "replay": 3, "both": 1, "gained": 2, "lost": 1}
+    assert comparison["campaigns"]["b"] == {"main": 1, "replay": 0, "both": 0, "gained": 0, "lost": 1}
+    assert comparison["value_micros"] == {"main": 100, "replay": 150}
+    assert any("2 people gain one, 1 lose it" in line for line in replay.lines([comparison]))
 
 
 def test_inputs_that_moved_since_are_named(tmp_path):

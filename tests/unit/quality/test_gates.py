@@ -71,14 +71,14 @@ def failing(lake: Lake, gate: str) -> dict[str, int | None]:
 
 
 def test_good_sources_open_the_gate_and_the_verdicts_are_kept(sources: Lake) -> None:
-    found = run_gate(sources, "sources", DS)
-    require_open("sources", DS, found)
+    outcomes = run_gate(sources, "sources", DS)
+    require_open("sources", DS, outcomes)
     kept = verdicts(sources, DS)
     expected = {check for check in check_names("sources") if check.startswith(SOURCES)} | {
         f"{name}.partition.exists" for name in SOURCES
     }
     assert {one["check"] for one in kept} == expected
-    assert len(kept) == len(found) == len(expected)
+    assert len(kept) == len(outcomes) == len(expected)
     assert all(one["success"] and not one["crashed"] for one in kept)
     assert kept[1]["commits"] == (sources.require("user_profiles", ds=DS).citation(),)
 
@@ -165,11 +165,11 @@ def test_dirty_but_not_broken_passes_and_is_counted(sources: Lake) -> None:
     )
     table = with_column(table, "user_id", lambda i, user: {10: None, 11: "bad id"}.get(i, user))
     put(sources, "user_profiles", table, table.slice(50, 2))
-    found = run_gate(sources, "sources", DS)
-    require_open("sources", DS, found)
+    verdicts = run_gate(sources, "sources", DS)
+    require_open("sources", DS, verdicts)
     dirty = {
         verdict.check: verdict.n_bad
-        for verdict in found
+        for verdict in verdicts
         if verdict.dataset == "user_profiles" and verdict.n_bad
     }
     assert dirty.pop("user_profiles.timezone.max_null") == 20  # the factory's own nulls
@@ -244,11 +244,11 @@ def test_unreadable_file_is_a_crash_not_bad_data(sources: Lake) -> None:
     commit = sources.require("user_events", ds=DS)
     path = Path(sources.paths(commit)[0])
     path.write_bytes(path.read_bytes()[:200])
-    found = run_gate(sources, "sources", DS)
-    crashed = [verdict for verdict in found if verdict.crashed]
+    verdicts = run_gate(sources, "sources", DS)
+    crashed = [verdict for verdict in verdicts if verdict.crashed]
     assert [verdict.check for verdict in crashed] == ["user_events.partition.readable"]
     assert not crashed[0].success
-    assert all(verdict.success for verdict in found if not verdict.crashed)
+    assert all(verdict.success for verdict in verdicts if not verdict.crashed)
     assert "user_events: the check user_events.partition.readable crashed" in closed(sources, "sources")
 
 
@@ -334,7 +334,7 @@ def test_no_personal_value_is_stored_or_shown(sources: Lake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "message"),
     [
         ("SELECT CAST('canary@x' AS INT)", "ConversionException: a value could not be converted"),
         (
@@ -351,10 +351,10 @@ def test_no_personal_value_is_stored_or_shown(sources: Lake) -> None:
         ),
     ],
 )
-def test_what_a_crash_says_holds_no_value_and_no_path(statement: str, said: str, tmp_path: Path) -> None:
+def test_what_a_crash_says_holds_no_value_and_no_path(statement: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(duckdb.Error) as error:
         duckdb.sql(statement.replace("{folder}", str(tmp_path))).fetchall()
-    assert short(error.value) == said
+    assert short(error.value) == message
 
 
 def test_unknown_gate_check_and_rows_of_no_rows(sources: Lake) -> None:

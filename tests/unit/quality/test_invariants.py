@@ -129,10 +129,10 @@ def broken(lake: Lake, gate: str) -> dict[str, int]:
 
 def test_a_consistent_night_passes_both_gates(night: Lake) -> None:
     for gate in ("features", "plan"):
-        found = run_gate(night, gate, DS, lead_hours=28)
-        require_open(gate, DS, found)
-        assert all(verdict.n_bad == 0 for verdict in found if verdict.n_rows is not None)
-        assert all(verdict.success for verdict in found)
+        verdicts = run_gate(night, gate, DS, lead_hours=28)
+        require_open(gate, DS, verdicts)
+        assert all(verdict.n_bad == 0 for verdict in verdicts if verdict.n_rows is not None)
+        assert all(verdict.success for verdict in verdicts)
 
 
 TWICE = choice("promo", "sent", 1)
@@ -229,11 +229,11 @@ def test_an_invariant_on_a_missing_dataset_is_not_measured(night: Lake) -> None:
     with night.attempt("decisions", ds=DS) as attempt:
         attempt.write(rows_with("decisions").drop_columns(["choices"]), "part-0000.parquet", conform=False)
         attempt.publish()
-    found = run_gate(night, "plan", DS, lead_hours=28)
-    assert {verdict.check: verdict.n_bad for verdict in found if not verdict.success} == {
+    verdicts = run_gate(night, "plan", DS, lead_hours=28)
+    assert {verdict.check: verdict.n_bad for verdict in verdicts if not verdict.success} == {
         "decisions.choices.present": N
     }
-    assert not any(verdict.crashed for verdict in found)
+    assert not any(verdict.crashed for verdict in verdicts)
 
 
 def test_an_invariant_that_cannot_run_is_a_crash(night: Lake) -> None:
@@ -244,11 +244,11 @@ def test_an_invariant_that_cannot_run_is_a_crash(night: Lake) -> None:
             conform=False,
         )
         attempt.publish()
-    found = run_gate(night, "plan", DS, lead_hours=28)
-    crashed = [verdict for verdict in found if verdict.crashed]
+    verdicts = run_gate(night, "plan", DS, lead_hours=28)
+    crashed = [verdict for verdict in verdicts if verdict.crashed]
     assert {verdict.check for verdict in crashed} == {
         invariant.name for invariant in GATES["plan"].invariants
     }
     assert all(verdict.blocks and verdict.n_bad is None for verdict in crashed)
     with pytest.raises(GateClosed, match="crashed"):
-        require_open("plan", DS, found)
+        require_open("plan", DS, verdicts)

@@ -34,7 +34,7 @@ def put(lake: Lake, name: str, n: int = 40, **leaf: str) -> Commit:
 
 def judge(lake: Lake, breach: str = "") -> None:
     """Store a verdict a dataset and what stood before, without the seconds of a check."""
-    gate, found = gate_of("sources"), []
+    gate, verdicts = gate_of("sources"), []
     for name in (*gate.required, *gate.optional):
         if commits := tuple(commit.citation() for commit in commits_for(lake, name, DS)):
             about = (
@@ -51,8 +51,8 @@ def judge(lake: Lake, breach: str = "") -> None:
                 None,
                 0.0,
             )
-            found.append(CheckVerdict(*about, breach=breach, command="c", commits=commits))
-    store(lake, "sources", DS, found, stand_before(lake, gate.windows, DS))
+            verdicts.append(CheckVerdict(*about, breach=breach, command="c", commits=commits))
+    store(lake, "sources", DS, verdicts, stand_before(lake, gate.windows, DS))
 
 
 @pytest.fixture

@@ -44,9 +44,9 @@ NULLS = replace(
 )
 
 
-def keep(lake: Lake, ds: str, *found: CheckVerdict) -> None:
-    for gate in dict.fromkeys(one.gate for one in found):
-        store(lake, gate, ds, [replace(one, ds=ds) for one in found if one.gate == gate])
+def keep(lake: Lake, ds: str, *verdicts: CheckVerdict) -> None:
+    for gate in dict.fromkeys(one.gate for one in verdicts):
+        store(lake, gate, ds, [replace(one, ds=ds) for one in verdicts if one.gate == gate])
 
 
 def failing(of: CheckVerdict, **changes: Any) -> CheckVerdict:
@@ -93,17 +93,17 @@ def week(lake: Lake) -> Lake:
 
 def svgs(page: str, aria: str) -> ElementTree.Element:
     """Return the wide drawing whose description begins so."""
-    (found,) = re.findall(rf'<div class="wide">(<svg [^>]*aria-label="{aria}.*?</svg>)', page, re.DOTALL)
-    return ElementTree.fromstring(found)
+    (match,) = re.findall(rf'<div class="wide">(<svg [^>]*aria-label="{aria}.*?</svg>)', page, re.DOTALL)
+    return ElementTree.fromstring(match)
 
 
 def squares(page: str) -> dict[str, list[str]]:
     """Return the states by day (from the titles) of each row of the matrix."""
-    found: dict[str, list[str]] = {}
+    words: dict[str, list[str]] = {}
     for title in svgs(page, "Verdicts").iter("title"):
         name, day, word = re.match(r"(\w+), ([\d-]+): ([\w ]+)", title.text or "").groups()  # type: ignore[union-attr]
-        found.setdefault(name, []).append(f"{day[8:]} {word}")
-    return found
+        words.setdefault(name, []).append(f"{day[8:]} {word}")
+    return words
 
 
 def test_each_day_of_each_dataset_is_a_square(week: Lake) -> None:
@@ -185,15 +185,15 @@ def test_row_counts_and_rejects_are_those_of_the_newest_commits(lake: Lake) -> N
         with lake.attempt("user_days", ds=day) as attempt:
             attempt.write(valid_rows("user_days", n), "part-0000.parquet")
             attempt.publish(rejects=rejects)
-    found = gather(lake, LAST, 3)
+    history = gather(lake, LAST, 3)
     newest = lake.require("user_days", ds=LAST).rows
     first = lake.require("user_days", ds="2026-11-12").rows
-    assert found.rows == {"user_days": [first, None, newest]}
-    assert found.rejects == {
+    assert history.rows == {"user_days": [first, None, newest]}
+    assert history.rejects == {
         ("user_days", "future"): [0, None, 9],
         ("user_days", "unknown_user"): [4, None, 0],
     }
-    page = render(found)
+    page = render(history)
     assert f"{newest:,}  +100 %" in page
     assert "user_days: future" in page
 
@@ -232,9 +232,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_shown(week: Lake) -> None:
     assert path is not None
     path.chmod(0o644)
     path.write_bytes(b"{}")
-    found = gather(week, LAST, 28)
-    assert len(found.unreadable) == 3
-    page = render(found)
+    history = gather(week, LAST, 28)
+    assert len(history.unreadable) == 3
+    page = render(history)
     assert "quality/main/2026-11-12/plan/0001.json is no JSON" in page
     assert squares(page)["user_events"][-1] == "14 failed"
 

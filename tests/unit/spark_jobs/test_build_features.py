@@ -124,7 +124,7 @@ def test_who_opts_in_again_is_reachable_from_the_next_night_on(spark, small_nigh
     ]
     lake.append_log("suppressions", rows("suppressions", *entries))
     yes = {"kind": "channel", "name": "sms", "is_opted_in": True, "updated_ts": back}
-    said = rows(
+    words = rows(
         "user_preferences",
         *({"user_id": user(i), **yes} for i in (20, 21)),
         {"user_id": user(22), **yes, "updated_ts": out - timedelta(days=3)},
@@ -132,7 +132,7 @@ def test_who_opts_in_again_is_reachable_from_the_next_night_on(spark, small_nigh
         {"user_id": user(24), **yes, "name": "pager"},
     )  # fmt: skip
     with lake.attempt("user_preferences", ds=DS) as attempt:
-        attempt.write(said, "part-0000.parquet", conform=False)
+        attempt.write(words, "part-0000.parquet", conform=False)
         attempt.publish()
     build_features.main(["--ds", DS])
     commit = lake.require("user_features", ds=DS)

@@ -53,6 +53,7 @@ POLICY = {
     "kind": "policy", "id": "default", "salt": "s", "min_gap_hours": GAP_HOURS,
     "caps": [{"messages": messages, "days": days} for messages, days in CAPS],
     "holdout": {"share_pct": 3.0, "salt": "h"}, "explore": {"slot_share_pct": 5.0, "epsilon": 0.1},
+    "fatigue": {"horizon_days": 90},
 }  # fmt: skip
 
 
@@ -219,7 +220,9 @@ def test_every_considered_pair_has_one_outcome(decisions) -> None:
 
 def test_each_choice_tells_what_it_was_drawn_from(nights: dict[int, Lake], decisions) -> None:
     materials = nights[8].require("decisions", ds=DS).meta["materials"]
-    assert materials == {one["id"]: one["materials"] for one in sorted(CAMPAIGNS, key=lambda one: one["id"])}
+    assert materials == {
+        one["id"]: one["materials"] for one in sorted(CAMPAIGNS, key=lambda campaign: campaign["id"])
+    }
     for row in decisions:
         bits = np.unpackbits(np.frombuffer(row["eligible"], np.uint8)).tolist()
         names = materials[row["campaign_id"]]

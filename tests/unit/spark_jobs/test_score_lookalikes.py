@@ -51,10 +51,10 @@ def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, mon
         "120",
     ]
     score_lookalikes.main(argv)
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (told["users"], told["left_out"]) == (120, ["gender", "n_opens_28d"])
-    assert 0 <= told["auc"] <= 1
-    assert len(told["lift_by_decile"]) == 10
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (printed["users"], printed["left_out"]) == (120, ["gender", "n_opens_28d"])
+    assert 0 <= printed["auc"] <= 1
+    assert len(printed["lift_by_decile"]) == 10
     chosen = list_members(lake, "alike")
 
     # The same, from one table: score everyone at once, order by score, then ordinal.
@@ -84,12 +84,12 @@ def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, mon
     assert len({ordinal >> 8 for ordinal in chosen}) > 1  # not of one shard alone
 
     before = lake.require("user_lists", list="alike").ref
-    for change, said in (
+    for change, message in (
         ({"--size": "100000"}, "--size is between 1 and"),
         ({"--seed": "FALSE"}, "the seed has 0 people"),
         ({"--seed": "TRUE"}, "leaves 0"),
     ):
         options = dict(zip(argv[::2], argv[1::2], strict=True)) | change
-        with pytest.raises(InvalidInput, match=said):
+        with pytest.raises(InvalidInput, match=message):
             score_lookalikes.main([word for pair in options.items() for word in pair])
     assert lake.require("user_lists", list="alike").ref == before

@@ -150,15 +150,15 @@ def table(name: str, rows: list[dict[str, object]]) -> pa.Table:
 
 
 def test_candidates_are_running_campaigns_valid_materials(night) -> None:
-    found = candidates(load_snapshot(night, DS), [date(2026, 11, day) for day in (14, 15, 16)])
-    listed = [(c.context.campaign_id, c.context.material_id, c.audiences) for c in found]
+    arms = candidates(load_snapshot(night, DS), [date(2026, 11, day) for day in (14, 15, 16)])
+    listed = [(c.context.campaign_id, c.context.material_id, c.audiences) for c in arms]
     assert listed == [
         ("on", "picky", ("even", "low")),
         ("on", "plain", ("even",)),
         ("tried", "bold", ("low",)),
         ("tried", "plain", ("low",)),
     ]
-    assert found[1].context == Context("on", "plain", "promo", "camera")
+    assert arms[1].context == Context("on", "plain", "promo", "camera")
 
 
 def idle(n: int) -> Behaviour:

@@ -63,8 +63,8 @@ def test_sums_do_not_depend_on_how_people_are_cut() -> None:
     curve, rate, weight = rng.random((USERS, 48)) + 0.5, rng.random(USERS) / 9, rng.random(999)
     parts = []
     for keep in (np.ones(999, bool), user < 100, user >= 100):
-        some = CategoryPushes(user[keep], cell[keep], weekday[keep], category[keep], weight[keep])
-        parts.append(category_sums(some, some, curve, rate, 2))
+        sample = CategoryPushes(user[keep], cell[keep], weekday[keep], category[keep], weight[keep])
+        parts.append(category_sums(sample, sample, curve, rate, 2))
     assert np.array_equal(parts[0], parts[1] + parts[2])
     merged = merge([{"b": parts[1][0].tolist()}, {"a": parts[2][1].tolist(), "b": parts[2][0].tolist()}])
     assert list(merged) == ["a", "b"]

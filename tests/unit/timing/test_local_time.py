@@ -104,11 +104,11 @@ def test_local_hour_to_utc(zone: str, day: date, hour: int, expected: str) -> No
 @given(st.sampled_from(ZONES), st.integers(0, 729), st.integers(0, 23))
 def test_local_hour_to_utc_is_the_first_instant_from_the_wish(zone: str, offset: int, hour: int) -> None:
     day = date(2025, 6, 1) + timedelta(days=offset)
-    found = local_hour_to_utc(zone, day, hour).astype(datetime).replace(tzinfo=UTC)
+    utc = local_hour_to_utc(zone, day, hour).astype(datetime).replace(tzinfo=UTC)
     info = zoneinfo.ZoneInfo(zone)
     wish = datetime(day.year, day.month, day.day, hour)
-    assert found.astimezone(info).replace(tzinfo=None) >= wish
-    assert (found - timedelta(minutes=1)).astimezone(info).replace(tzinfo=None) < wish
+    assert utc.astimezone(info).replace(tzinfo=None) >= wish
+    assert (utc - timedelta(minutes=1)).astimezone(info).replace(tzinfo=None) < wish
 
 
 def test_half_hour_zone_belongs_to_the_hour_it_begins_in() -> None:

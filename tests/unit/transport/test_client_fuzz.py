@@ -81,7 +81,7 @@ def mangled(draw: random.Random, data: bytes) -> bytes:
 def test_every_request_is_answered_once_whatever_the_server_says() -> None:
     draw = random.Random(2026)
 
-    async def one() -> list[Answer]:
+    async def answers_of_one_connection() -> list[Answer]:
         connection = Connection(b"h", b"https", lambda _: None, 10.0)
         pipe = Pipe()
         connection.connection_made(pipe)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def test_every_request_is_answered_once_whatever_the_server_says() -> None:
         return [given[0] for given in answers.values()]
 
     async def main() -> list[Answer]:
-        return [answer for _ in range(CASES) for answer in await one()]
+        return [answer for _ in range(CASES) for answer in await answers_of_one_connection()]
 
     answers = asyncio.run(main())
     assert len(answers) == CASES * STREAMS

@@ -10,18 +10,20 @@ from contextlib import suppress
 
 import pytest
 
-from angelia.transport.pooled_http import PooledHttp
+from angelia.transport.pooled_http import FORM, HEADER, QUERY, PooledHttp, TokenPlace
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REQUEST = Request(b"/send?a=1", ((b"content-type", b"text/plain"),), b"hello", ((b"x-own", b"1"),))
 
 
-def exchange(handler: Handler, token: bytes = b"", parameter: str | None = None, n: int = 1) -> list[Answer]:
+def exchange(
+    handler: Handler, token: bytes = b"", place: TokenPlace = TokenPlace(), n: int = 1
+) -> list[Answer]:
     async def main() -> list[Answer]:
         server = await asyncio.start_server(handler, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        client = PooledHttp(f"http://127.0.0.1:{port}", 0.5, token_parameter=parameter)
+        client = PooledHttp(f"http://127.0.0.1:{port}", 0.5, token=place)
         answers = [await client.exchange(REQUEST, token) for _ in range(n)]
         await client.close()
         server.close()
@@ -80,26 +82,32 @@ def test_what_never_connects_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "line", "header"),
+    ("place", "line", "header", "tail"),
     [
-        (None, b"POST /send?a=1 ", b"\r\nauthorization: key=t1"),
-        ("access_token", b"POST /send?a=1&access_token=key=t1 ", b""),
+        (TokenPlace(), b"POST /send?a=1 ", b"\r\nauthorization: key=t1", b""),
+        (TokenPlace(HEADER, "authtoken"), b"POST /send?a=1 ", b"\r\nauthtoken: key=t1", b""),
+        (TokenPlace(QUERY, "access_token"), b"POST /send?a=1&access_token=key=t1 ", b"", b""),
+        (TokenPlace(FORM, "auth_token"), b"POST /send?a=1 ", b"", b"&auth_token=key%3Dt1"),
     ],
 )
-def test_a_token_travels_in_its_one_place(parameter: str | None, line: bytes, header: bytes) -> None:
+def test_a_token_travels_in_its_one_place(place: TokenPlace, line: bytes, header: bytes, tail: bytes) -> None:
     heads: list[bytes] = []
 
     async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):
             heads.append(await reader.readuntil(b"hello"))
+            assert await reader.readexactly(len(tail)) == tail
             writer.write(b"HTTP/1.1 302 Moved\r\nlocation: /other\r\nX-Id: 7\r\ncontent-length: 2\r\n\r\nok")
         writer.close()
 
-    answers = exchange(keep, b"key=t1", parameter, n=2)
-    assert [(one.status, one.body, one.header(b"x-id")) for one in answers] == [(302, b"ok", "7")] * 2
+    answers = exchange(keep, b"key=t1", place, n=2)
+    assert [(answer.status, answer.body, answer.header(b"x-id")) for answer in answers] == [
+        (302, b"ok", "7")
+    ] * 2
     assert len(heads) == 2, "one connection, and no redirect is followed"
     for head in heads:
         assert head.startswith(line)
-        assert (b"authorization" in head.lower()) == bool(header)
+        assert (b"key" in head.lower()) == (not tail)
         assert header.lower() in head.lower()
+        assert f"content-length: {5 + len(tail)}".encode() in head.lower()
         assert b"x-own: 1" in head

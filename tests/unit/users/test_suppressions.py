@@ -127,9 +127,9 @@ words = st.lists(
 
 @given(words)
 def test_every_order_of_words_comes_to_the_same(entries: list[Word]) -> None:
-    def closed(some: list[Word], channel: str) -> bool:
+    def closed(words: list[Word], channel: str) -> bool:
         refusals = Refusals()
-        for of, reason, day in some:
+        for of, reason, day in words:
             refusals.add("u1", of, reason, day)
         return refusals.closed("u1", channel)
 
@@ -155,16 +155,16 @@ def test_only_who_unsubscribed_before_returns_and_once() -> None:
     def at(day: int) -> int:
         return round((DAY + timedelta(days=day)).timestamp() * 1e6)
 
-    said = [("u1", "sms", at(2)), ("u1", "fcm", at(2)), ("u2", "sms", at(2)), ("u3", "sms", at(1))]
-    said += [("u4", "sms", at(2)), ("u5", "sms", at(2))]
-    entries = returns(log, said)
+    opted_in = [("u1", "sms", at(2)), ("u1", "fcm", at(2)), ("u2", "sms", at(2)), ("u3", "sms", at(1))]
+    opted_in += [("u4", "sms", at(2)), ("u5", "sms", at(2))]
+    entries = returns(log, opted_in)
     assert [(entry["user_id"], entry["channel"], entry["reason"]) for entry in entries.to_pylist()] == [
         ("u1", "sms", "opted_in")
     ]
     assert entries["since_ts"].to_pylist() == [DAY + timedelta(days=2)]
     after = pa.concat_tables([log, entries])
     assert not refusals_of(after).closed("u1", "sms")
-    assert returns(after, said).num_rows == 0
+    assert returns(after, opted_in).num_rows == 0
 
 
 @pytest.mark.parametrize("channel", [None, "fcm"])

@@ -104,8 +104,8 @@ def test_a_condition_that_somebody_can_match_is_not(text: str) -> None:
 
 
 def test_each_branch_of_an_or_is_looked_at() -> None:
-    found = conflicts("days_since('open') > 60 OR gender = 'f' OR days_since('view') > 60")
-    assert [line.partition(":")[0] for line in found] == [
+    notes = conflicts("days_since('open') > 60 OR gender = 'f' OR days_since('view') > 60")
+    assert [line.partition(":")[0] for line in notes] == [
         "nobody can match days_since('open') > 60",
         "nobody can match days_since('view') > 60",
     ]

@@ -16,7 +16,9 @@ def test_every_benchmark_returns_the_one_form(name: str) -> None:
     assert get_type_hints(importlib.import_module(f"benchmarks.{name}").main)["return"] is result.Result
 
 
-@pytest.mark.parametrize("found", [{"messages": 1}, {"params": {}, "ours": {}, "peers": {"x": 1}, "runs": 1}])
-def test_another_form_is_refused(found: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "figures", [{"messages": 1}, {"params": {}, "ours": {}, "peers": {"x": 1}, "runs": 1}]
+)
+def test_another_form_is_refused(figures: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="another form"):
-        result.line("deliver", cast(result.Result, found), {})
+        result.line("deliver", cast(result.Result, figures), {})

@@ -165,11 +165,11 @@ def test_a_limit_that_exploration_rounds_to_nothing(raw, field):
 
 
 def test_a_material_that_expires_before_its_campaign_begins():
-    found = dict(doubts(SHOE | {"valid_until": "2026-10-31"}, SALE | {"start_date": "2026-11-10"}))
+    doubts_of = dict(doubts(SHOE | {"valid_until": "2026-10-31"}, SALE | {"start_date": "2026-11-10"}))
     assert "valid until 2026-10-31, and the campaign runs from" in (
-        found["campaign.materials[0]"].problem.message
+        doubts_of["campaign.materials[0]"].problem.message
     )
-    assert found["material.valid_until"].only_news  # it is over: said once
+    assert doubts_of["material.valid_until"].only_news  # it is over: said once
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_a_material_that_expires_before_its_campaign_begins():
     ],
 )
 def test_what_makes_sense_has_no_warning(raws):
-    found = doubts(*raws)
-    assert [where for where, _ in found if where != "campaign.channels"] == []
+    warnings = doubts(*raws)
+    assert [where for where, _ in warnings if where != "campaign.channels"] == []
 
 
 def test_a_number_that_loses_its_form_is_named(tmp_path):
@@ -204,8 +204,8 @@ def test_a_number_that_loses_its_form_is_named(tmp_path):
         "fields: {price: 9.90, low: 9.95, n: 5, code: '9.90', e: 1e3, f: +5}\n"
     )
     ((_, raw),) = read_documents([file]).values()
-    said = [written_number(path, text, raw.at_path(path)) for path, text in raw.numbers.items()]
-    assert [str(problem) for problem in said if problem] == [
+    numbers = [written_number(path, text, raw.at_path(path)) for path, text in raw.numbers.items()]
+    assert [str(problem) for problem in numbers if problem] == [
         'fields.price: 9.90 is a number, shown as 9.9; to keep its form quote it: "9.90"',
         'fields.e: 1e3 is a number, shown as 1000.0; to keep its form quote it: "1e3"',
         'fields.f: +5 is a number, shown as 5; to keep its form quote it: "+5"',

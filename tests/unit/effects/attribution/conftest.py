@@ -124,44 +124,44 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.fixture
 def story(lake: Lake) -> Story:
     """Four people; u3 is held out; the second night repeats `plain`."""
-    told = Story(lake)
-    told.plan(DS, [
+    plan_story = Story(lake)
+    plan_story.plan(DS, [
         [choice("u0", "plain", DS), choice("u0", "shown", DS), choice("u0", "order", DS)],
         [choice("u1", "plain", DS), choice("u1", "other", DS)],
         [choice("u2", "plain", DS), choice("u2", "shown", DS, "capped"),
          choice("u2", "order", DS, "opted_out")],
         [choice("u3", "plain", DS, "holdout_global")],
     ])  # fmt: skip
-    told.plan(
+    plan_story.plan(
         NEXT,
         [[choice(f"u{i}", "plain", NEXT)] for i in range(3)]
         + [[choice("u3", "plain", NEXT, "holdout_global")]],
     )
-    told.sent(DS, 0, "plain", 2.0)
-    told.sent(DS, 0, "shown", 3.0)
-    told.sent(DS, 0, "order", 4.0)
-    told.sent(DS, 1, "plain", 2.0, "rejected")
-    told.sent(DS, 1, "plain", 2.5, channel="email")  # it fell over
-    told.sent(DS, 1, "other", 5.0, "ambiguous")
-    told.sent(DS, 2, "plain", 2.0)
-    told.sent(NEXT, 0, "plain", 26.0)
-    told.sent(NEXT, 1, "plain", 26.0, "skipped")
-    told.answer(DS, 0, "plain", "delivered", 2.5)
-    told.answer(DS, 0, "plain", "opened", 2.2, "machine")
-    told.answer(DS, 0, "shown", "displayed", 3.5)
-    told.answer(DS, 1, "other", "opened", 6.0)
-    told.answer(DS, 2, "plain", "bounced", 2.1)
-    told.answer(DS, 1, "plain", "unsubscribed", 9.0, "complaint")
-    told.answer(DS, 0, "order", "unsubscribed", 9.0)
-    told.did("e0", 0, "purchase", 4.4, 10.0)  # `shown` an hour long: until 4.5; `order` takes nothing
-    told.did("e1", 0, "purchase", 4.6, 20.0)  # `plain`
-    told.did("e1", 0, "purchase", 4.6, 20.0)  # arrived twice
-    told.did("e2", 0, "open", 4.7)  # `shown` has 24 hours for openings
-    told.did("e3", 1, "purchase", 7.0, 30.0)  # `plain`: the conversion of `other` is a signup
-    told.did("e4", 1, "signup", 7.5, None)  # `other`
-    told.did("e5", 1, "open", 6.5)  # `other` was tapped: no influenced opening
-    told.did("e6", 2, "purchase", 3.0, 40.0)  # bounced: nobody's
-    told.did("e7", 3, "purchase", 3.0, 50.0)  # held out: nobody's, yet their side's
-    told.did("e8", 0, "purchase", 26.2, 60.0, day="2026-11-16")  # the next night's `plain`
-    told.write()
-    return told
+    plan_story.sent(DS, 0, "plain", 2.0)
+    plan_story.sent(DS, 0, "shown", 3.0)
+    plan_story.sent(DS, 0, "order", 4.0)
+    plan_story.sent(DS, 1, "plain", 2.0, "rejected")
+    plan_story.sent(DS, 1, "plain", 2.5, channel="email")  # it fell over
+    plan_story.sent(DS, 1, "other", 5.0, "ambiguous")
+    plan_story.sent(DS, 2, "plain", 2.0)
+    plan_story.sent(NEXT, 0, "plain", 26.0)
+    plan_story.sent(NEXT, 1, "plain", 26.0, "skipped")
+    plan_story.answer(DS, 0, "plain", "delivered", 2.5)
+    plan_story.answer(DS, 0, "plain", "opened", 2.2, "machine")
+    plan_story.answer(DS, 0, "shown", "displayed", 3.5)
+    plan_story.answer(DS, 1, "other", "opened", 6.0)
+    plan_story.answer(DS, 2, "plain", "bounced", 2.1)
+    plan_story.answer(DS, 1, "plain", "unsubscribed", 9.0, "complaint")
+    plan_story.answer(DS, 0, "order", "unsubscribed", 9.0)
+    plan_story.did("e0", 0, "purchase", 4.4, 10.0)  # `shown` an hour long: until 4.5; `order` takes nothing
+    plan_story.did("e1", 0, "purchase", 4.6, 20.0)  # `plain`
+    plan_story.did("e1", 0, "purchase", 4.6, 20.0)  # arrived twice
+    plan_story.did("e2", 0, "open", 4.7)  # `shown` has 24 hours for openings
+    plan_story.did("e3", 1, "purchase", 7.0, 30.0)  # `plain`: the conversion of `other` is a signup
+    plan_story.did("e4", 1, "signup", 7.5, None)  # `other`
+    plan_story.did("e5", 1, "open", 6.5)  # `other` was tapped: no influenced opening
+    plan_story.did("e6", 2, "purchase", 3.0, 40.0)  # bounced: nobody's
+    plan_story.did("e7", 3, "purchase", 3.0, 50.0)  # held out: nobody's, yet their side's
+    plan_story.did("e8", 0, "purchase", 26.2, 60.0, day="2026-11-16")  # the next night's `plain`
+    plan_story.write()
+    return plan_story

@@ -65,9 +65,9 @@ def credit(
     for name in ("attribution_spans", "attribution_events", "attribution_credits"):
         make_table(connection, name, limits)
         assert require_checks(connection, name, limits) == []
-    found = connection.execute("SELECT role, amount::INTEGER, touch FROM attribution_credits").fetchall()
-    assert len(found) == len({(role, event) for role, event, _ in found})
-    return {(role, event): touch for role, event, touch in found}
+    credits = connection.execute("SELECT role, amount::INTEGER, touch FROM attribution_credits").fetchall()
+    assert len(credits) == len({(role, event) for role, event, _ in credits})
+    return {(role, event): touch for role, event, touch in credits}
 
 
 @pytest.mark.parametrize(

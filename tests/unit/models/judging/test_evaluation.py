@@ -39,7 +39,7 @@ def test_many_segments_widen_their_intervals() -> None:
     once = pa.table({"ordinal": np.arange(n), "gender": half})
     twice = once.append_column("country", pa.array(half))
     p, before = rng.uniform(0.1, 0.3, n), np.full(n, 0.2)
-    found = [segments(rows, label, p, before) for rows in (once, twice)]
-    assert [one["n"] for one in found] == [2, 4]
-    assert found[0]["worst"]["value"] == found[1]["worst"]["value"]
-    assert found[0]["worst"]["high"] < found[1]["worst"]["high"]
+    results = [segments(rows, label, p, before) for rows in (once, twice)]
+    assert [one["n"] for one in results] == [2, 4]
+    assert results[0]["worst"]["value"] == results[1]["worst"]["value"]
+    assert results[0]["worst"]["high"] < results[1]["worst"]["high"]

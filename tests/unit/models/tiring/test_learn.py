@@ -38,8 +38,8 @@ def test_an_effect_is_found_within_people() -> None:
 
 def test_its_interval_covers() -> None:
     """The truth lies in 95 % of intervals; 17 of 20 is what luck leaves of that."""
-    found = [conditional(*lives(seed, -0.3, people=600)) for seed in range(20)]
-    assert sum(abs(one.counted + 0.3) < 1.96 * one.error for one in found) >= 17
+    intervals = [conditional(*lives(seed, -0.3, people=600)) for seed in range(20)]
+    assert sum(abs(one.counted + 0.3) < 1.96 * one.error for one in intervals) >= 17
 
 
 def test_little_evidence_leans_to_zero() -> None:

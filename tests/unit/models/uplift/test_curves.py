@@ -51,6 +51,6 @@ def test_the_interval_covers_a_known_order() -> None:
     lift = np.where(rng.random(n) < 0.5, 0.2, 0.0)
     treated = rng.random(n) < 0.8
     outcome = (rng.random(n) < 0.1 + lift * treated).astype(float)
-    found = ranking(lift, treated, outcome, 0.8, seed=1)
-    assert found.low < 0.025 < found.high  # half gain .2: the curve's area is .075, the line's .05
-    assert found.low > 0
+    interval = ranking(lift, treated, outcome, 0.8, seed=1)
+    assert interval.low < 0.025 < interval.high  # half gain .2: the curve's area is .075, the line's .05
+    assert interval.low > 0

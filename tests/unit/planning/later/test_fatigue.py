@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from angelia.planning import Choice, solve_here
+from angelia.planning.before import Past
 from angelia.planning.choose import pack
-from angelia.planning.eligibility import Pairs, Past, assemble, build
+from angelia.planning.eligibility import Pairs, assemble, build
 from angelia.planning.later import Fatigue, later_costs
 from angelia.planning.later.fatigue import still_felt
 from angelia.planning.problem import Problem

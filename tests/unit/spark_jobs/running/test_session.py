@@ -14,9 +14,9 @@ from pyspark.errors import PythonException
 
 from angelia.config import load_settings
 from angelia.contracts import arrow, dataset
-from angelia.errors import InvalidInput
+from angelia.errors import AngeliaError, InvalidInput
 from spark_jobs.running.reading import read_dataset
-from spark_jobs.running.session import fix_in_traceback, run_job
+from spark_jobs.running.session import driver_host, fix_in_traceback, from_executor, run_job
 
 DS = "2026-11-14"
 PROJECT = Path(__file__).resolve().parents[4]
@@ -33,8 +33,8 @@ def test_what_our_readers_give_is_not_broadcast_unmeasured(spark, lake) -> None:
             conform=False,
         )
         commit = attempt.publish()
-    one, two = (read_dataset(spark, lake, commit, ["user_id", name]) for name in ("kind", "name"))
-    joined = one.join(two, "user_id")
+    left, two = (read_dataset(spark, lake, commit, ["user_id", name]) for name in ("kind", "name"))
+    joined = left.join(two, "user_id")
     assert "Broadcast" not in joined._jdf.queryExecution().executedPlan().toString()
     assert [tuple(found) for found in joined.collect()] == [("a", "topic", "promo")]
 
@@ -101,3 +101,39 @@ def test_fault_of_an_executor_stays_a_traceback(spark) -> None:
 
     with pytest.raises(PythonException, match="a defect"):
         run_job(lambda _argv: spark.range(1).mapInArrow(fail, "x long").collect(), [])
+
+
+def test_driver_is_where_the_master_sees_it(monkeypatch) -> None:
+    # Executors end at once, and are started without end, if they look for their driver at 127.0.0.1.
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    assert driver_host("spark://127.0.0.2:7077") == {"spark.driver.host": "127.0.0.1"}
+    assert driver_host("spark://[::1]:7077") == {"spark.driver.host": "::1"}
+    assert driver_host("spark://nowhere.invalid:7077,127.0.0.1:7077") == {"spark.driver.host": "127.0.0.1"}
+    for other in ("local[2]", "yarn", "k8s://https://127.0.0.1:6443", ""):
+        assert driver_host(other) == {}
+
+
+def test_master_nobody_knows_is_one_line() -> None:
+    with pytest.raises(AngeliaError, match=r"no Spark master of spark://nowhere\.invalid:7077") as raised:
+        driver_host("spark://nowhere.invalid:7077")
+    assert "spark_default" in str(raised.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("says", "line"),
+    [
+        (
+            "worker.py\nModuleNotFoundError: No module named 'angelia.lake'",
+            "has no Python module angelia.lake",
+        ),
+        (
+            'java.io.IOException: Cannot run program "/v/python": error=2',
+            "cannot run /v/python as its Python",
+        ),
+        ("different version: 3.9 than that in driver: 3.11, PySpark", "has Python 3.9, unlike this driver"),
+    ],
+)
+def test_what_an_executor_lacks_is_one_line(says: str, line: str) -> None:
+    prefix = "Python in worker has " if says.startswith("different") else ""
+    assert (from_executor(PythonException(prefix + says)) or "").startswith(f"an executor {line}; give ")
+    assert from_executor(ValueError(says)) is None
