@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument("--seeds", default="101,102", help="worlds, by number, with commas")
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--nights", type=int, default=14)
+    parser.add_argument("--history-days", type=int, default=28, help="of events and pushes before night 1")
     parser.add_argument("--policies", default=",".join(DEFAULT), help="`ours` first: it sets the volume")
     args = parser.parse_args(argv)
     seeds = [int(word) for word in args.seeds.split(",")]
@@ -47,12 +48,21 @@ def main(argv: Sequence[str]) -> Result:
         raise InvalidInput("--policies must begin with ours", fix="ours sets every night's volume")
     if not 2_000 <= args.users <= 100_000 or not 1 <= args.nights <= 60:
         raise InvalidInput("--users must be 2,000 to 100,000, --nights 1 to 60")
-    work = partial(live, users=args.users, nights=args.nights, policies=policies)
+    if not 28 <= args.history_days <= 365:
+        raise InvalidInput("--history-days must be 28 to 365")
+    work = partial(
+        live, users=args.users, nights=args.nights, history_days=args.history_days, policies=policies
+    )
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(2, len(seeds)), mp_context=context) as pool:
         lived = list(pool.map(work, seeds))
     return {
-        "params": {"seeds": seeds, "users": args.users, "nights": args.nights},
+        "params": {
+            "seeds": seeds,
+            "users": args.users,
+            "nights": args.nights,
+            "history_days": args.history_days,
+        },
         "ours": figures([one["ours"] for one in lived], None),
         "peers": {
             name: figures([one[name] for one in lived], [one["ours"] for one in lived])
@@ -63,14 +73,24 @@ def main(argv: Sequence[str]) -> Result:
     }
 
 
-def live(seed: int, *, users: int, nights: int, policies: Sequence[str]) -> dict[str, Nights]:
+def live(
+    seed: int, *, users: int, nights: int, history_days: int, policies: Sequence[str]
+) -> dict[str, Nights]:
     """Return what came of every policy's nights in the world of a seed."""
     from benchmarks.nights.nights import lives  # heavy imports belong to the process that needs them
 
     memory = Path("/dev/shm")
     home = Path(tempfile.mkdtemp(prefix="angelia-uplift-", dir=memory if memory.is_dir() else None))
     try:
-        return lives(home, seed, users=users, nights=nights, policies=policies, note=progress)
+        return lives(
+            home,
+            seed,
+            users=users,
+            nights=nights,
+            history_days=history_days,
+            policies=policies,
+            note=progress,
+        )
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

@@ -2,10 +2,11 @@
 
 A night of few people (`--from`, or one made here) is repeated until there are as many as asked, in shards of
 the default width, with bitmaps and audiences selected from it. Then people drawn from all of it are asked
-about, one after the other in one process: `warm` is the median answer, `cold` the first of a process, and
-`lookup` the part that finds an id among all. Beside it stands the same question by scanning every shard's
-decisions for the id, as the command did before: the peer `scan`. Processor seconds are given too, since a
-busy machine stretches the others.
+about, one after the other in one process: `warm` is the median answer, `cold` the first of a process,
+`lookup` the part that finds an id among all, and `kept` an answer with its look-up where the night stays
+open, as in the console. Beside it stands the same question by scanning every shard's decisions for the id, as
+the command did before: the peer `scan`. Processor seconds are given too, since a busy machine stretches the
+others.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from statistics import median
 import numpy as np
 import pyarrow.compute as pc
 
+from angelia.asking.night import ResidentNight, open_night
 from angelia.asking.why import why
 from angelia.errors import InvalidInput
-from angelia.lake import Lake
+from angelia.lake import Commit, Lake
 from angelia.output import progress
-from angelia.users.one_person import find_ordinal
+from angelia.users.one_person import Footers, PersonLake, find_ordinal
 from benchmarks.harness.result import Result
 from benchmarks.night import DS, night
 from benchmarks.nights.tiled_night import Tiled
@@ -73,6 +75,10 @@ def measure(
     users = [str(ids[int(number)]) for number in drawn]
     answers = [_timed(lambda user=user: why(lake, user, DS, registry=registry)) for user in users]  # type: ignore[misc]
     lookups = [_timed(lambda user=user: find_ordinal(lake, index, user)) for user in users]  # type: ignore[misc]
+    kept = _kept(lake, index, registry)
+    for user in users:  # the first answers of a night that is kept open open it
+        kept(user)
+    open_nights = [_timed(lambda user=user: kept(user)) for user in users]  # type: ignore[misc]
     scans = [_timed(lambda user=user: _scan(lake, user)) for user in users[: max(1, people // 5)]]  # type: ignore[misc]
     warm = answers[1:] or answers
     ours = {
@@ -80,10 +86,23 @@ def measure(
         "warm_cpu_ms": _ms(median(cpu for _, cpu in warm)),
         "worst_ms": _ms(max(wall for wall, _ in warm)),
         "cold_ms": _ms(answers[0][0]),
+        "kept_ms": _ms(median(wall for wall, _ in open_nights)),
+        "kept_cpu_ms": _ms(median(cpu for _, cpu in open_nights)),
         "lookup_ms": _ms(median(wall for wall, _ in lookups)),
     }
     peer = {"ms": _ms(median(wall for wall, _ in scans)), "cpu_ms": _ms(median(cpu for _, cpu in scans))}
     return ours, peer
+
+
+def _kept(lake: Lake, index: Commit, registry: Registry) -> Callable[[str], object]:
+    """Return what answers about a person with the night and the files' footers kept open."""
+    night, footers, bits = ResidentNight(open_night(lake, DS)), Footers(), int(index.meta["shard_bits"])
+
+    def answer(user: str) -> object:
+        person = PersonLake(lake, find_ordinal(lake, index, user), bits, footers)
+        return why(lake, user, registry=registry, person=person, resident=night)
+
+    return answer
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:

@@ -8,16 +8,17 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import jinja2
 from _notify import FailureNotifier
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import Asset, BaseOperator, Context
+from airflow.sdk import Asset, BaseOperator, Context, Param, dag
 from airflow.sdk.exceptions import AirflowFailException
 
 from angelia.config import load_settings
@@ -57,6 +58,29 @@ def spark_options() -> dict[str, str]:
     ]
     passed = {f"spark.executorEnv.{name}": os.environ[name] for name in names}
     return passed | load_settings().spark_options()
+
+
+def question_dag(runbook: str | None, hours: int, tags: Sequence[str], **kwargs: Any) -> Callable[..., Any]:
+    """Return the decorator of a DAG that answers one question with one command.
+
+    Its runs take turns. It runs when somebody asks, unless `kwargs` has a schedule; its id is the function's name.
+    """
+    return dag(
+        doc_md=runbook,
+        start_date=datetime(2022, 1, 1),
+        catchup=False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(hours=hours),
+        default_args=DEFAULTS,
+        template_undefined=jinja2.StrictUndefined,
+        tags=["angelia", *tags],
+        **{"schedule": None, **kwargs},
+    )
+
+
+def optional(title: str, description: str, **kwargs: Any) -> Param:
+    """Return a field of a form that may stay empty, which leaves the button *Trigger* open."""
+    return Param(None, type=["null", "string"], title=title, description=description, **kwargs)
 
 
 # The day of a run that has a date, as it always was; a run without one (how the command line and the API

@@ -16,36 +16,18 @@ it.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
-import jinja2
-from _shared import DEFAULTS, command
-from airflow.sdk import Param, dag
+from _shared import command, optional, question_dag
+from airflow.sdk import Param
 
 
-@dag(
-    dag_id="audience_lookalike",
-    doc_md=__doc__,
-    schedule=None,
-    start_date=datetime(2022, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
-    default_args=DEFAULTS,
-    template_undefined=jinja2.StrictUndefined,
-    tags=["angelia", "audiences"],
+@question_dag(
+    __doc__,
+    hours=6,
+    tags=["audiences"],
     params={
-        "name": Param(
-            None,
-            type=["null", "string"],
-            title="Name",
-            description="Of the list to make: lower-case letters, digits and _.",
-        ),
-        "seed": Param(
-            None,
-            type=["null", "string"],
-            title="Seed",
-            description="A condition, or the name of a saved audience, whose people the list should resemble.",
+        "name": optional("Name", "Of the list to make: lower-case letters, digits and _."),
+        "seed": optional(
+            "Seed", "A condition, or the name of a saved audience, whose people the list should resemble."
         ),
         "size": Param(10_000, type="integer", minimum=1, title="Size", description="How many people."),
     },

@@ -16,11 +16,8 @@ them. A run without a date takes the last closed UTC day as the last night.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
-import jinja2
-from _shared import DEFAULTS, command, last_closed
-from airflow.sdk import CronDataIntervalTimetable, Param, dag
+from _shared import command, last_closed, optional, question_dag
+from airflow.sdk import CronDataIntervalTimetable, Param
 
 from angelia.contracts.sources import NAME
 
@@ -28,32 +25,20 @@ NIGHTS = 28
 LAST = "params.last or ds | default(none) or last_closed(dag_run)"
 
 
-@dag(
-    dag_id="effects_over",
-    doc_md=__doc__,
+@question_dag(
+    __doc__,
+    hours=3,
+    tags=["effects"],
     schedule=CronDataIntervalTimetable("40 6 * * *", timezone="UTC"),
-    start_date=datetime(2022, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=3),
-    default_args=DEFAULTS,
-    template_undefined=jinja2.StrictUndefined,
     user_defined_macros={"last_closed": last_closed},
-    tags=["angelia", "effects"],
     params={
-        "first": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="First night compared",
-            description=f"Day of the first plan; empty = {NIGHTS} nights in all.",
+        "first": optional(
+            "First night compared", f"Day of the first plan; empty = {NIGHTS} nights in all.", format="date"
         ),
-        "last": Param(
-            None,
-            type=["null", "string"],
+        "last": optional(
+            "Last night compared",
+            "Day of the last plan, included; empty = the last closed day.",
             format="date",
-            title="Last night compared",
-            description="Day of the last plan, included; empty = the last closed day.",
         ),
         "conversion": Param(
             "purchase",

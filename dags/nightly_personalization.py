@@ -149,7 +149,9 @@ def nightly_personalization():
     select_audiences = spark_job(
         "select_audiences", *ON, outlets=["audience_members", "holdout_members"], pool="spark"
     )
-    score_materials = spark_job("score_materials", *ON, outlets=["material_scores"], pool="spark")
+    score_materials = spark_job(
+        "score_materials", *ON, outlets=["material_scores", "user_looks"], pool="spark"
+    )
     plan_dispatch = spark_job(
         "plan_dispatch", *ON, "--skip-before", SKIP_BEFORE, outlets=["decisions"], pool="plan"
     )

@@ -16,32 +16,16 @@ nothing is sent.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
-import jinja2
-from _shared import DEFAULTS, command
-from airflow.sdk import Param, dag
+from _shared import command, optional, question_dag
+from airflow.sdk import Param
 
 
-@dag(
-    dag_id="plan_whatif",
-    doc_md=__doc__,
-    schedule=None,
-    start_date=datetime(2022, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=3),
-    default_args=DEFAULTS,
-    template_undefined=jinja2.StrictUndefined,
-    tags=["angelia", "plan"],
+@question_dag(
+    __doc__,
+    hours=3,
+    tags=["plan"],
     params={
-        "ds": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Night",
-            description="Day of the plan; empty = the newest with a plan.",
-        ),
+        "ds": optional("Night", "Day of the plan; empty = the newest with a plan.", format="date"),
         "settings": Param(
             {},
             type="object",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.taste import Taste, visits
+from models.taste import LOOKS_HALF_LIFE, PastLooks, Taste, visits
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -72,9 +72,14 @@ class Population:
         shares = np.array(facts["shares"], np.float64)
         return cls(tuple(facts["categories"]), shares, float(facts["open_rate"]), taste)
 
-    def knowing(self, days: pa.Table, users: pa.Table, *, day: int) -> Population:
-        """Return the same with likings learned from the looks of `users` (row by row) up to a day."""
-        looks = visits(days, self.categories, since=day - WINDOW_DAYS, day=day, n=users.num_rows)
+    def knowing(
+        self, days: pa.Table, users: pa.Table, *, day: int, before: PastLooks | None = None
+    ) -> Population:
+        """Return the same with likings learned from the looks of `users` (row by row) up to a day.
+
+        `before` is what is kept of their older looks.
+        """
+        looks = looks_until(days, before, self.categories, day=day, n=users.num_rows)
         return replace(self, taste=Taste.learn(self.categories, looks, users) if looks.any() else None)
 
 
@@ -134,6 +139,7 @@ def behaviour(
     n: int,
     users: pa.Table | None = None,
     asked: Ints | None = None,
+    before: PastLooks | None = None,
 ) -> Behaviour:
     """Return the numbers of n users as of the end of a day.
 
@@ -145,10 +151,12 @@ def behaviour(
         day: the closed day, in the same count as the rows' days.
         users: the n users' `gender`, `age_years`, `tags`; without them nobody has a taste.
         asked: the rows whose taste is asked for, since it is the costly number; all where None.
+        before: what is kept of older looks; then `days` must begin right after its day.
     """
     k = len(population.categories)
     when = days["day"].to_numpy().astype(np.int64)
     here = (when <= day) & (when > day - WINDOW_DAYS)
+    tastes = _tastes(days, before, population, users, asked, day, n)
     days, age = days.filter(pa.array(here)), day - when[here]
     row, item = days["row"].to_numpy().astype(np.int64), _codes(days["item"], population.categories)
     count = days["n_events"].to_numpy().astype(np.float64)
@@ -163,7 +171,7 @@ def behaviour(
     looks, fresh = by_category(known & ~wants, SLOW_DAYS), by_category(known & ~wants, FAST_DAYS)
     wished = by_category(known & wants, SLOW_DAYS)
     pair: dict[str, Floats] = {
-        "taste": _tastes(days, population, users, asked, day, n),
+        "taste": tastes,
         "category_looks": _lift(looks, population.shares, LOOKS),
         "category_looks_3d": _lift(fresh, population.shares, LOOKS),
         "category_wants": _lift(wished, population.shares, LOOKS / 2),
@@ -177,8 +185,23 @@ def behaviour(
     return Behaviour(population.categories, user, pair)
 
 
+def looks_until(
+    days: pa.Table, before: PastLooks | None, categories: Sequence[str], *, day: int, n: int
+) -> Floats:
+    """Return how often n users looked at each category up to a day, (n, categories).
+
+    The window counts whole; what is kept of the days before it has faded.
+    """
+    if before is None:
+        return visits(days, categories, since=day - WINDOW_DAYS, day=day, n=n)
+    faded = 0.5 ** (max(day - WINDOW_DAYS - before.day, 0) / LOOKS_HALF_LIFE)
+    since = visits(days, categories, since=before.day, day=day, n=n)
+    return np.asarray(faded * before.counts(categories, n) + since)
+
+
 def _tastes(
     days: pa.Table,
+    before: PastLooks | None,
     population: Population,
     users: pa.Table | None,
     asked: Ints | None,
@@ -188,7 +211,7 @@ def _tastes(
     tastes = np.zeros((n, len(population.categories)))
     taste = population.taste
     if taste is not None and users is not None:
-        looks = visits(days, taste.categories, since=day - WINDOW_DAYS, day=day, n=n)
+        looks = looks_until(days, before, taste.categories, day=day, n=n)
         rows = np.arange(n) if asked is None else asked
         columns = [population.categories.index(name) for name in taste.categories]
         tastes[rows[:, None], columns] = taste.of(looks[rows], users.take(pa.array(rows)))

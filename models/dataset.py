@@ -143,7 +143,10 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
             f"the pushes after {cutoff} were all sent at one instant: no later ones to test on",
             fix="choose an earlier cutoff",
         )
-    past = read_past(lake, ds, (last - first).days + 1 + WINDOW_DAYS, people["ordinal"].to_numpy())
+    # Records up to the cutoff hold nothing that an example could not have known.
+    past = read_past(
+        lake, ds, (last - first).days + 1 + WINDOW_DAYS, people["ordinal"].to_numpy(), looks_by=cutoff
+    )
     train = rows.slice(0, bounds[0])
     population = population_of(train, past, people)
     rows, behaved = with_behaviour(rows, past, people, catalog, population)

@@ -250,13 +250,16 @@ def certainty(
 
 
 LEAST_DOUBT = 0.1  # people change: even what is known well is tried now and then
+MATTERS = 0.2  # log-odds; who may be opened a fifth more or less than thought is worth a full share of trying
 
 
 def doubts(variance: Floats, ridge: Floats, vocabulary: Vocabulary) -> dict[str, float]:
-    """Return the share of each material's effect that is still unknown, at least 0.1.
+    """Return how much of each material is still unknown and would matter, 0.1 to 1.
 
-    It is the posterior variance over the prior one.
+    It is the posterior variance over the prior one: what of its effect is unknown. But where the examples say
+    that materials hardly differ, the prior is narrow, and little can be gained by trying any of them: then it
+    is the posterior standard deviation over `MATTERS`.
     """
-    share = np.clip(variance * ridge, LEAST_DOUBT, 1.0)
+    share = np.clip(np.minimum(variance * ridge, np.sqrt(variance) / MATTERS), LEAST_DOUBT, 1.0)
     names = dict(zip(columns(vocabulary), share.tolist(), strict=True))
     return {value: round(names[f"material_id={value}"], 4) for value in vocabulary["material_id"]}

@@ -25,6 +25,7 @@ from angelia.timing.category_hours import CategoryHours
 from angelia.timing.evidence import CELLS, read_clock
 from angelia.users.history import PURCHASE, event_features, push_features
 from models.behaviour import DAY_US, PAIR_NUMBERS, USER_NUMBERS, WINDOW_DAYS, Behaviour, Population, behaviour
+from models.taste import LOOK_COLUMNS, PastLooks
 
 HOUR_US = 3_600_000_000
 LEAD_HOURS = 28  # a push sent within 28 hours of a day's start was planned the night before that
@@ -38,24 +39,40 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PastRows:
-    """Rows of user_days and user_pushes: `row` = place in `ordinal`, `day` since 1970."""
+    """Rows of user_days and user_pushes: `row` = place in `ordinal`, `day` since 1970.
+
+    `looks` is what is kept of the days before them.
+    """
 
     ordinal: Ints
     days: pa.Table
     pushes: pa.Table
     commits: list[Commit]
+    looks: PastLooks | None = None
 
 
-def read_past(lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike) -> PastRows:
-    """Return the days up to ds of the users with these ordinals."""
+def read_past(
+    lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike, looks_by: str | None = None
+) -> PastRows:
+    """Return at least so many days up to ds of the users with these ordinals.
+
+    Days are read from the newest record of looks up to `looks_by` on, if there is one.
+    """
     order = np.unique(np.asarray(ordinal, dtype=np.int64))
     last = date.fromisoformat(ds)
+    kept = [leaf["ds"] for leaf in lake.partitions("user_looks") if leaf["ds"] <= (looks_by or "")]
+    record = lake.head("user_looks", ds=kept[-1]) if kept else None
+    looks = None
+    if record is not None:
+        day = date.fromisoformat(record.partition["ds"])
+        n_days = max(n_days, (last - day).days)
+        looks = PastLooks.of(lake.read(record, LOOK_COLUMNS), order, day=(day - date(1970, 1, 1)).days)
     tables: dict[str, list[pa.Table]] = {"user_days": [], "user_pushes": []}
     columns = {
         "user_days": ["ordinal", "event_type", "item", "n_events", "value_sum", "hours"],
         "user_pushes": ["ordinal", "kind", "material_id", "sent_ts"],
     }
-    commits: list[Commit] = []
+    commits: list[Commit] = [record] if record is not None else []
     for back in range(n_days):
         day = last - timedelta(days=back)
         for name, parts in tables.items():
@@ -64,7 +81,7 @@ def read_past(lake: Lake, ds: str, n_days: int, ordinal: npt.ArrayLike) -> PastR
                 commits.append(commit)
                 number = (day - date(1970, 1, 1)).days
                 parts.append(placed(lake.read(commit, columns[name]), order, number))
-    return PastRows(order, _joined(tables["user_days"]), _joined(tables["user_pushes"]), commits)
+    return PastRows(order, _joined(tables["user_days"]), _joined(tables["user_pushes"]), commits, looks)
 
 
 def placed(table: pa.Table, order: Ints, day: int) -> pa.Table:
@@ -104,7 +121,7 @@ def population_of(train: pa.Table, past: PastRows, people: pa.Table) -> Populati
     last = int(train["sent_us"].to_numpy().max(initial=0) // DAY_US) - 1
     # Likings are learned from looks, not from labels; the days of the later parts stay unseen all the same.
     population = Population.of(categories, before[0], before[1])
-    return population.knowing(past.days, _whose(past, people), day=last)
+    return population.knowing(past.days, _whose(past, people), day=last, before=past.looks)
 
 
 def _whose(past: PastRows, people: pa.Table) -> pa.Table:
@@ -136,6 +153,7 @@ def with_behaviour(
             n=size,
             users=whose,
             asked=np.unique(place[here]),
+            before=past.looks,
         )
         for name in USER_NUMBERS:
             user[name][here] = known.user[name][place[here]]

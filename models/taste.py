@@ -28,6 +28,9 @@ ROUNDS, STEPS = 8, 4  # of EM; of Newton's method
 BATCH = 20_000  # people at a time, so that memory stays small
 PRIOR_PEOPLE = 20.0  # pseudo people behind facts without effect, and behind the first covariance
 AGE_MEAN, AGE_SPREAD = 35.0, 12.0
+# A look counts whole within the window and halves every so many days once it has left it: tastes turn slowly.
+LOOKS_HALF_LIFE = 180.0
+LOOK_COLUMNS = ["ordinal", "item", "looks"]
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,56 @@ def facts(users: pa.Table, categories: Sequence[str], genders: Sequence[str]) ->
     return np.column_stack([np.ones(n), is_of, age, age**2, has]).astype(np.float64)
 
 
-def visits(days: pa.Table, categories: Sequence[str], *, since: int, day: int, n: int) -> Floats:
+@dataclass(frozen=True)
+class PastLooks:
+    """What user_looks keeps of the days up to `day`, in the count of the days that follow it.
+
+    `row`, `item` and `looks` say how many faded hours a user looked at a category, all (m,).
+    """
+
+    day: int
+    row: npt.NDArray[np.int64]
+    item: pa.ChunkedArray
+    looks: Floats
+
+    @classmethod
+    def of(cls, table: pa.Table, ordinal: npt.NDArray[np.int64], *, day: int) -> PastLooks:
+        """Return the rows (`LOOK_COLUMNS`) of the users with these ordinals, which ascend."""
+        owner = table["ordinal"].to_numpy().astype(np.int64)
+        row = np.minimum(np.searchsorted(ordinal, owner), max(len(ordinal) - 1, 0))
+        known = ordinal[row] == owner if len(ordinal) else np.zeros(len(owner), bool)
+        looks = table["looks"].to_numpy().astype(np.float64)
+        return cls(day, row[known], table["item"].filter(pa.array(known)), looks[known])
+
+    def counts(self, categories: Sequence[str], n: int) -> Floats:
+        """Return the looks of n users at each category, (n, categories)."""
+        k, column = len(categories), _codes(self.item, categories)
+        known = column >= 0
+        cell = self.row[known] * k + column[known]
+        return np.bincount(cell, weights=self.looks[known], minlength=n * k).reshape(n, k).astype(np.float64)
+
+
+def _codes(items: pa.ChunkedArray, categories: Sequence[str]) -> npt.NDArray[np.int64]:
+    place = pc.index_in(items, value_set=pa.array(list(categories), pa.string()))
+    return np.asarray(pc.fill_null(place, -1).to_numpy(), dtype=np.int64)
+
+
+def visits(
+    days: pa.Table,
+    categories: Sequence[str],
+    *,
+    since: int,
+    day: int,
+    n: int,
+    half_life: float = np.inf,
+) -> Floats:
     """Return the hours in which users looked at each category, (n, categories).
 
-    Days (since, day] count. A visit of five looks is one choice, not five: an hour counts once, whatever was
-    done in it.
+    Days (since, day] count, each halved every `half_life` days. A visit of five looks is one choice, not
+    five: an hour counts once, whatever was done in it.
     """
     when = days["day"].to_numpy().astype(np.int64)
-    item = pc.index_in(days["item"], value_set=pa.array(list(categories), pa.string()))
-    column = np.asarray(pc.fill_null(item, -1).to_numpy(), dtype=np.int64)
+    column = _codes(days["item"], categories)
     keep, k = (when <= day) & (when > since) & (column >= 0), len(categories)
     cell = days["row"].to_numpy().astype(np.int64)[keep] * k + column[keep]
     own = cell * (day - since) + when[keep] - since - 1
@@ -168,5 +212,7 @@ def visits(days: pa.Table, categories: Sequence[str], *, since: int, day: int, n
     if len(starts):
         hours = days["hours"].to_numpy().astype(np.int64)[keep][order]
         count = np.bitwise_count(np.bitwise_or.reduceat(hours, starts))
-        looks += np.bincount(cell[order[starts]], weights=count, minlength=n * k)
+        first = order[starts]
+        faded = count * 0.5 ** ((day - when[keep][first]) / half_life)
+        looks += np.bincount(cell[first], weights=faded, minlength=n * k)
     return looks.reshape(n, k)

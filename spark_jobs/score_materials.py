@@ -1,7 +1,7 @@
 """Score materials: p(open) for each user, campaign and material.
 
 Grain: user x campaign x material. Reads user_features, user_days, user_pushes, audience_members,
-catalog_snapshot and the champion model; writes material_scores.
+catalog_snapshot and the champion model; writes material_scores, and once a week user_looks.
 
 Scored are the members of a campaign's audience, for campaigns that run in the 24 planned hours and materials
 valid then; a material with an audience of its own is scored for people in both. The commit's meta names the
@@ -35,6 +35,7 @@ from models.compiled import compiled_files
 from models.features import Context
 from models.registry import Registry
 from models.scorer import COLUMNS, Scorer
+from models.taste import LOOK_COLUMNS, PastLooks
 from spark_jobs.running.reading import Window, read_window, window_commits
 from spark_jobs.running.session import (
     ShardResult,
@@ -44,6 +45,8 @@ from spark_jobs.running.session import (
     run_shards,
     spark_session,
 )
+from spark_jobs.shard_work.curve_shard import days_between
+from spark_jobs.shard_work.past_looks import past_looks
 
 Ordinals = npt.NDArray[np.int64]
 
@@ -58,28 +61,33 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PastDays:
-    """The days that people's behaviour is read from, and the materials' categories."""
+    """The days that people's behaviour is read from, and the materials' categories.
+
+    `n_days` is the window, and as many more as have passed since `looks`, the record of what came before.
+    """
 
     ds: str
+    n_days: int
     days: Window
     pushes: Window
     category_of: Mapping[str, str]
+    looks: Commit | None = None
 
     @classmethod
-    def of(cls, lake: Lake, ds: str, catalog: Catalog) -> PastDays:
+    def of(cls, lake: Lake, ds: str, category_of: Mapping[str, str], looks: Commit | None) -> PastDays:
         """Return the window of a night."""
-        windows = [window_commits(lake, name, ds, WINDOW_DAYS) for name in ("user_days", "user_pushes")]
-        category = {name: m.category for name, m in catalog.materials.items() if m.category is not None}
-        return cls(ds, *windows, category)
+        n_days = WINDOW_DAYS if looks is None else days_between(looks.partition["ds"], ds) + 1
+        windows = [window_commits(lake, name, ds, n_days) for name in ("user_days", "user_pushes")]
+        return cls(ds, n_days, *windows, category_of, looks)
 
 
 def candidates(catalog: Catalog, days: Sequence[date]) -> list[Candidate]:
     """Return the materials of campaigns that run on any of the days, by campaign and material.
 
-    An experiment's arms are included.
+    An experiment's arms are included, and campaigns that events set off: they choose by the night's scores.
     """
     arms = []
-    for name, campaign in catalog.running(days).items():
+    for name, campaign in catalog.running(days, with_triggered=True).items():
         for material in (catalog.materials[identity] for identity in catalog.materials_of(name)):
             if any(material.is_valid_on(day) for day in days):
                 audiences = (
@@ -179,10 +187,15 @@ def shard_behaviour(
     pushes = read_window(lake, "user_pushes", past.pushes, columns, shard, shard_bits)
     # Users that joined the index meanwhile have no features yet.
     days, pushes = (table.filter(pc.less(table["row"], n)) for table in (days, pushes))
-    first = (np.datetime64(past.ds) - np.datetime64(0, "D")).astype(np.int64) - (WINDOW_DAYS - 1)
+    last = past.n_days - 1
+    first = (np.datetime64(past.ds) - np.datetime64(0, "D")).astype(np.int64) - last
     sent = pushes["sent_ts"].cast(pa.int64()).to_numpy() / DAY_US - first
     pushes = pushes.append_column("sent_day", pa.array(sent.astype(np.float64)))
-    return behaviour(days, pushes, past.category_of, population, day=WINDOW_DAYS - 1, n=n, users=users)
+    before = None
+    if past.looks is not None:
+        kept = lake.read(past.looks, LOOK_COLUMNS, where=in_shard(shard))
+        before = PastLooks.of(kept, users["ordinal"].to_numpy().astype(np.int64), day=-1)
+    return behaviour(days, pushes, past.category_of, population, day=last, n=n, users=users, before=before)
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -218,8 +231,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             for shard in range(entry.shards[0], entry.shards[1] + 1)
         }
     )
+    category_of = {name: m.category for name, m in catalog.materials.items() if m.category is not None}
+    before = (date.fromisoformat(ds) - timedelta(days=WINDOW_DAYS)).isoformat()
     with spark_session("score_materials") as spark, lake.attempt("material_scores", ds=ds) as attempt:
-        past = PastDays.of(lake, ds, catalog)
+        categories = sorted(set(category_of.values()))
+        looks = past_looks(spark, lake, features, before, shards, bits, categories)
+        past = PastDays.of(lake, ds, category_of, looks)
         work = partial(write_scores, lake, features, audiences, past, wanted, files, bits, attempt.folder)
         for result in run_shards(spark, shards, work):
             for entry in result.files:
@@ -229,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 features,
                 audiences,
                 *(commit for _, commit in (*past.days, *past.pushes)),
+                *([looks] if looks else []),
                 *([catalog.commit] if catalog.commit else []),
             ],
             params={"model": version},

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 
+from angelia.audience.language.plan import Plan
+from angelia.audience.one_person import PersonBlock
+from angelia.audience.query import AudienceQuery
 from angelia.catalog.snapshot import Catalog, read_snapshot
 from angelia.contracts.certificate import Limit, limits_of
 from angelia.errors import NotFound
@@ -16,6 +20,8 @@ from angelia.lake import Commit, Lake
 from angelia.planning.inputs import Inputs, material_facts, terms_of
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.terms import Terms
+from models.registry import Registry
+from models.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,77 @@ class PlannedNight:
     def limits(self) -> list[Limit]:
         """Return the plan's limits with their use and price: hours by channel, then budgets."""
         return limits_of(self.plan.meta)
+
+
+class ResidentNight:
+    """A planned night with what every question about a person of it reads alike.
+
+    Made for one question it costs what it must; kept, the next reads the person's own rows only. It holds the
+    audiences' sets and the model, and nobody's rows.
+    """
+
+    def __init__(self, night: PlannedNight) -> None:
+        self.night = night
+        self._plans: dict[str, Plan] = {}
+        self._scorers: dict[str, Scorer] = {}
+
+    @cached_property
+    def scored_from(self) -> tuple[Commit, ...]:
+        """The commits that the night's scores were made from."""
+        return tuple(self.night.lake.cited(text) for text in self.night.inputs.scores.inputs)
+
+    @cached_property
+    def audience(self) -> AudienceQuery:
+        """The index that the night's audiences were selected from.
+
+        Raises:
+            NotFound: the audiences cite none, or it is gone.
+        """
+        night = self.night
+        cited = [night.lake.cited(text) for text in night.inputs.audiences.inputs]
+        index = next((commit for commit in cited if commit.dataset == "bitmap_index"), None)
+        if index is None:
+            raise NotFound("no index is cited")
+        predicates = {name: one.predicate for name, one in night.catalog.audiences.items()}
+        return AudienceQuery(
+            night.lake, index.partition["ds"], predicates, commit=index.number, resident=True
+        )
+
+    def plan_of(self, audience: str) -> Plan:
+        """Return the plan of a saved audience's condition.
+
+        Raises:
+            InvalidInput: it cannot be read any more.
+        """
+        plan = self._plans.get(audience)
+        if plan is None:
+            plan = self._plans[audience] = self.audience.plan(self.audience.audiences[audience])
+        return plan
+
+    def block_of(self, ordinal: int) -> PersonBlock:
+        """Return the index as if one person lived in it.
+
+        Raises:
+            AngeliaError: the index is gone.
+        """
+        index = self.audience.index
+        return PersonBlock(index, ordinal, self.audience.block(ordinal >> index.block_bits))
+
+    def scorer(self, registry: Registry) -> Scorer:
+        """Return the model that scored the night.
+
+        Raises:
+            AngeliaError: the night does not name it, or it is gone.
+        """
+        scores = self.night.inputs.scores
+        version = scores.params.get("model")
+        if version is None:
+            raise NotFound(f"{scores.ref} does not say which model scored it")
+        # A version's name ends in a hash of its files, so a model of this name is this one.
+        scorer = self._scorers.get(str(version))
+        if scorer is None:
+            scorer = self._scorers[str(version)] = Scorer(registry.load(str(version)))
+        return scorer
 
 
 def planned_nights(lake: Lake) -> list[str]:
@@ -61,6 +138,12 @@ def require_plan(lake: Lake, ds: str | None) -> Commit:
     )
 
 
+def manifest_before(lake: Lake, ds: str) -> Commit | None:
+    """Return the newest manifests of the night before, which say what was held back then."""
+    before = (date.fromisoformat(ds) - timedelta(days=1)).isoformat()
+    return lake.head("dispatch_manifest", ds=before)
+
+
 def open_night(lake: Lake, ds: str | None) -> PlannedNight:
     """Return a planned night, or the newest one.
 
@@ -77,8 +160,7 @@ def open_night(lake: Lake, ds: str | None) -> PlannedNight:
             raise NotFound(f"{plan.ref} cites no {name}", fix="plan the night again")
         return commit
 
-    before = (date.fromisoformat(ds) - timedelta(days=1)).isoformat()
-    manifest = lake.head("dispatch_manifest", ds=before)
+    manifest = manifest_before(lake, ds)
     # Newest first, as the plan read them: of two mentions of a message the first counts.
     pushes = sorted(
         (commit for commit in cited if commit.dataset == "user_pushes"),

@@ -28,7 +28,7 @@ from angelia.planning.eligibility import (
 from angelia.planning.inputs import ShardInputs, category_hours, load_shard, read_offers
 from angelia.planning.later import LaterCosts
 from angelia.planning.offers import CampaignOffer as Candidates
-from angelia.planning.offers import best_hours
+from angelia.planning.offers import hour_gains
 from angelia.planning.problem import Problem
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
@@ -150,7 +150,7 @@ class PersonNight:
         if offer is None:
             return []
         terms, people = self.night.terms, self.shard.people
-        best = best_hours(terms, people, self.hours, campaign, offer.user, self.night.facts, self.categories)
+        best = hour_gains(terms, people, self.hours, campaign, offer.user, self.night.facts, self.categories)
         worth = offer.p_open * best
         chance = inverse_gap(worth, terms.epsilon)[0]
         order = np.argsort(np.where(np.isnan(worth[0]), np.inf, -worth[0]), kind="stable")

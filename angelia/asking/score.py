@@ -13,7 +13,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from angelia.asking.night import PlannedNight
+from angelia.asking.night import ResidentNight
 from angelia.asking.records import Score, ScorePart
 from angelia.catalog.documents import Campaign
 from angelia.contracts import dataset
@@ -24,7 +24,8 @@ from angelia.users.one_person import PersonLake
 from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.features import NAMES, Context, Matrix, encode_pairs
 from models.registry import Registry
-from models.scorer import COLUMNS, Scorer
+from models.scorer import COLUMNS
+from models.taste import LOOK_COLUMNS, PastLooks
 
 TOP = 6  # features shown of a score
 LEAST = 0.005  # log-odds; less moves no score by one part in two hundred
@@ -34,22 +35,19 @@ SAME = 2e-9 + 0.5 * 2.0**-SCORE_BITS  # scores are stored with nine digits, and 
 class PersonScores:
     """One person's scores of a night, and what they are made of."""
 
-    def __init__(self, night: PlannedNight, lake: PersonLake, registry: Registry) -> None:
+    def __init__(self, resident: ResidentNight, lake: PersonLake, registry: Registry) -> None:
         """Load the model that scored the night, and the person's rows.
 
         Raises:
             AngeliaError: the model or a commit is gone.
         """
-        self.night = night
-        version = night.inputs.scores.params.get("model")
-        if version is None:
-            raise NotFound(f"{night.inputs.scores.ref} does not say which model scored it")
-        self.scorer = Scorer(registry.load(str(version)))
+        self.night = night = resident.night
+        self.scorer = resident.scorer(registry)
         rows = lake.read(night.inputs.features, ["ordinal", *COLUMNS])
         if not rows.num_rows:
             raise NotFound(f"{night.inputs.features.ref} has no row of this person")
         category = {name: m.category for name, m in night.catalog.materials.items() if m.category is not None}
-        behaved = _behaviour(lake, night, category, self.scorer.population, rows)
+        behaved = _behaviour(lake, resident, category, self.scorer.population, rows)
         self.user = self.scorer.encode_users(rows, behaved)
 
     def matrix(self, campaign: Campaign, material: str) -> Matrix:
@@ -108,18 +106,27 @@ class PersonScores:
 
 
 def _behaviour(
-    lake: PersonLake, night: PlannedNight, category: dict[str, str], population: Population, users: pa.Table
+    lake: PersonLake,
+    resident: ResidentNight,
+    category: dict[str, str],
+    population: Population,
+    users: pa.Table,
 ) -> Behaviour:
     """Return what the person did up to the night, from the days that its scores cite."""
-    cited = [night.lake.cited(citation) for citation in night.inputs.scores.inputs]
-    lake.prefetch(commit for commit in cited if commit.dataset in ("user_days", "user_pushes"))
+    night, cited = resident.night, resident.scored_from
+    lake.prefetch(commit for commit in cited if commit.dataset in ("user_days", "user_pushes", "user_looks"))
     first = date.fromisoformat(night.ds).toordinal() - (WINDOW_DAYS - 1)
     days = _window(lake, cited, "user_days", ["event_type", "item", "n_events", "hours"], first)
     pushes = _window(lake, cited, "user_pushes", ["kind", "material_id", "sent_ts"], first)
     epoch = first - date(1970, 1, 1).toordinal()
     sent = pushes["sent_ts"].cast(pa.int64()).to_numpy() / DAY_US - epoch
     pushes = pushes.append_column("sent_day", pa.array(sent.astype(np.float64)))
-    return behaviour(days, pushes, category, population, day=WINDOW_DAYS - 1, n=1, users=users)
+    before = None
+    for commit in (commit for commit in cited if commit.dataset == "user_looks"):
+        kept = lake.read(commit, LOOK_COLUMNS)
+        day = date.fromisoformat(commit.partition["ds"]).toordinal() - first
+        before = PastLooks.of(kept, np.unique(kept["ordinal"].to_numpy().astype(np.int64)), day=day)
+    return behaviour(days, pushes, category, population, day=WINDOW_DAYS - 1, n=1, users=users, before=before)
 
 
 def _window(lake: Lake, cited: Sequence[Commit], name: str, columns: list[str], first: int) -> pa.Table:
@@ -134,13 +141,13 @@ def _window(lake: Lake, cited: Sequence[Commit], name: str, columns: list[str], 
 
 
 def try_scores(
-    night: PlannedNight, lake: PersonLake, registry: Registry | None, notes: list[str]
+    resident: ResidentNight, lake: PersonLake, registry: Registry | None, notes: list[str]
 ) -> PersonScores | None:
     """Return the person's scores, or None and a note that says why they cannot be taken apart."""
     if registry is None:
         return None
     try:
-        return PersonScores(night, lake, registry)
+        return PersonScores(resident, lake, registry)
     except AngeliaError as error:
         notes.append(f"scores are not taken apart: {error.one_line()}")
         return None

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from angelia.asking.fate import fate_of
-from angelia.asking.night import PlannedNight, open_night
+from angelia.asking.night import PlannedNight, ResidentNight, open_night
 from angelia.asking.person import PersonNight, standing_of
 from angelia.asking.records import (
     NOT_IN_AUDIENCE,
@@ -47,6 +47,7 @@ def why(
     campaign: str | None = None,
     registry: Registry | None = None,
     person: PersonLake | None = None,
+    resident: ResidentNight | None = None,
 ) -> Why:
     """Return why a person got what they got on a night.
 
@@ -57,21 +58,24 @@ def why(
         campaign: only this one; None = all of the night's catalog.
         registry: where the model is that scored the night; None = scores are not taken apart.
         person: them, where the caller has found them in the newest index; then `user` is not looked up.
+        resident: the night, where the caller keeps it open; then `ds` is not looked up.
 
     Raises:
         NotFound: the night has no plan, the person is not known, or there was no such campaign.
     """
-    night = open_night(lake, ds)
+    resident = resident or ResidentNight(open_night(lake, ds))
+    night = resident.night
     if campaign is not None and campaign not in night.catalog.campaigns:
         raise NotFound(
             f"the catalog of {night.ds} had no campaign {campaign!r}",
             fix=f"it had {', '.join(night.catalog.campaigns)}",
         )
     if person is None:
-        person = PersonLake(lake, _ordinal(night, user), int(night.inputs.index.meta["shard_bits"]))
+        bits = int(night.inputs.index.meta["shard_bits"])
+        person = PersonLake(lake, _ordinal(night, user), bits)
     elif person.ordinal >= night.inputs.index.rows:
         raise _joined_later(night)
-    return _Answer(night, person, registry).of(campaign)
+    return _Answer(resident, person, registry).of(campaign)
 
 
 def _ordinal(night: PlannedNight, user: str) -> int:
@@ -95,10 +99,10 @@ def _joined_later(night: PlannedNight) -> NotFound:
 class _Answer:
     """One answer under way: what all campaigns share, read once."""
 
-    def __init__(self, night: PlannedNight, lake: PersonLake, registry: Registry | None) -> None:
-        self.night, self.lake = night, lake
+    def __init__(self, resident: ResidentNight, lake: PersonLake, registry: Registry | None) -> None:
+        self.resident, self.night, self.lake = resident, resident.night, lake
         self.notes: list[str] = []
-        inputs = night.inputs
+        night, inputs = self.night, self.night.inputs
         self.mine: PersonNight | None = None
         self.row = self.curve = None
         try:
@@ -114,7 +118,7 @@ class _Answer:
         self.choices: dict[str, dict[str, Any]] = {
             choice["campaign_id"]: choice for choices in rows for choice in choices
         }
-        self.scores = try_scores(night, lake, registry, self.notes)
+        self.scores = try_scores(resident, lake, registry, self.notes)
         self.audience, self.block = self._audience()
 
     def of(self, campaign: str | None) -> Why:
@@ -132,22 +136,16 @@ class _Answer:
     def _audience(self) -> tuple[AudienceQuery | None, PersonBlock | None]:
         """Return the index that the audiences were selected from, and the person's block of it."""
         try:
-            cited = [self.night.lake.cited(text) for text in self.night.inputs.audiences.inputs]
-            index = next(commit for commit in cited if commit.dataset == "bitmap_index")
-            predicates = {name: one.predicate for name, one in self.night.catalog.audiences.items()}
-            audience = AudienceQuery(self.night.lake, index.partition["ds"], predicates, commit=index.number)
-            return audience, PersonBlock(audience.index, self.lake.ordinal)
-        except (AngeliaError, StopIteration) as error:
-            why_not = error.one_line() if isinstance(error, AngeliaError) else "no index is cited"
-            self.notes.append(f"audience conditions are not explained: {why_not}")
+            return self.resident.audience, self.resident.block_of(self.lake.ordinal)
+        except AngeliaError as error:
+            self.notes.append(f"audience conditions are not explained: {error.one_line()}")
             return None, None
 
     def _clauses(self, audience: str) -> tuple[Clause, ...]:
         if self.audience is None or self.block is None or audience not in self.audience.audiences:
             return ()
         try:
-            text = self.audience.audiences[audience]
-            return tuple(explain(self.audience, text, self.block, self.row or {}))
+            return tuple(explain(self.resident.plan_of(audience), self.block, self.row or {}))
         except AngeliaError as error:
             self.notes.append(f"audience {audience} is not explained: {error.one_line()}")
             return ()
@@ -246,6 +244,8 @@ class _Answer:
         night = self.night
         if document.id in night.catalog.stopped:
             return "stopped when the night was planned"
+        if document.trigger is not None:
+            return f"set off by {document.trigger.event}, and in no night's plan"
         first = night.terms.start.date()
         if first + timedelta(days=1) < document.start_date:
             return f"begins on {document.start_date}"

@@ -17,7 +17,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from angelia.audience.bitmaps.arrays import Numbers
-from angelia.audience.bitmaps.blobs import Key
+from angelia.audience.bitmaps.blobs import Blobs, Key
 from angelia.audience.bitmaps.block import I64, U32, Block
 from angelia.audience.bitmaps.daily import MICROS
 from angelia.audience.bitmaps.index import Index
@@ -26,7 +26,6 @@ from angelia.audience.evaluate import evaluate
 from angelia.audience.language import nodes
 from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.language.plan import AllOf, AnyOf, Plan, PlanStep, make_plan
-from angelia.audience.query import AudienceQuery
 
 HELD, FAILED, UNKNOWN = "held", "failed", "unknown"
 
@@ -53,14 +52,21 @@ class Clause:
 
 
 class PersonBlock(Block):
-    """A block of the index in which one person lives."""
+    """A block of the index in which one person lives.
 
-    def __init__(self, index: Index, ordinal: int) -> None:
+    Its files and sets are those of `whole`, the block of everybody: where that is kept, nothing is read.
+    """
+
+    def __init__(self, index: Index, ordinal: int, whole: Block | None = None) -> None:
         super().__init__(index, ordinal >> index.block_bits)
         self.position = ordinal - self.base
+        self.whole = whole or Block(index, self.number)
+
+    def _rows(self, field_name: str, day: str | None) -> tuple[Blobs | None, dict[Key, int], bool]:
+        return self.whole._rows(field_name, day)
 
     def _get(self, field_name: str, day: str | None, key: Key) -> Set:
-        members = super()._get(field_name, day, key)
+        members = self.whole._get(field_name, day, key)
         return BitMap([self.position]) if _holds(members, self.position) else NOBODY
 
     def amounts(self, event_type: str, days: Sequence[str]) -> tuple[I64, I64]:
@@ -82,18 +88,15 @@ def _holds(members: Set, position: int) -> bool:
     return position in members
 
 
-def explain(
-    audience: AudienceQuery, predicate: str, block: PersonBlock, person: Mapping[str, Any]
-) -> list[Clause]:
+def explain(plan: Plan, block: PersonBlock, person: Mapping[str, Any]) -> list[Clause]:
     """Return the parts of a predicate from the whole down, held against one person.
 
     Args:
-        audience: the day's index and the saved audiences.
-        predicate: its text.
+        plan: the predicate's, from `Audience.plan`.
         block: the person's, kept between audiences so that nothing is read twice.
         person: their row of `user_features`, for the values shown.
     """
-    return list(_clauses(audience.plan(predicate), block, person, 0, True))
+    return list(_clauses(plan, block, person, 0, True))
 
 
 def _clauses(

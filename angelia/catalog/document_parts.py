@@ -25,6 +25,7 @@ ChannelName = Annotated[str, Field(pattern=CHANNEL)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Scalar = str | int | float
+MAX_TRIGGER_MINUTES = 7 * 24 * 60
 
 
 def distinct(values: Sequence[Any]) -> Any:
@@ -91,7 +92,7 @@ class FatiguePolicy(DocumentPart):
     """The price of later costs: its weight, and for how long a refused topic counts as lost."""
 
     weight: float = Field(default=1.0, ge=0, le=100)
-    horizon_days: int = Field(default=90, ge=1, le=730)
+    horizon_days: int = Field(default=365, ge=1, le=730)
 
 
 class Variable(DocumentPart):
@@ -162,6 +163,30 @@ class Attribution(DocumentPart):
     open_hours: int = Field(24, ge=0, le=168)
     conversion_hours: int = Field(24, ge=0, le=168)
     conversion: Id | None = None  # event type; None: that of the report
+
+
+class Trigger(DocumentPart):
+    """What sets a message off: an event, and perhaps that another one does not follow it."""
+
+    event: Id
+    where: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None  # who, besides the audience
+    without: Id | None = None
+    within_minutes: int | None = Field(None, ge=1, le=MAX_TRIGGER_MINUTES)
+    delay_minutes: int = Field(0, ge=0, le=MAX_TRIGGER_MINUTES)
+    at_most: Cap | None = None
+
+    @model_validator(mode="after")
+    def _sense(self) -> Self:
+        if (self.without is None) is not (self.within_minutes is None):
+            raise ValueError("within_minutes: give without and within_minutes together, or neither")
+        if self.without == self.event:
+            raise ValueError(f"without: {self.event} is the event itself; name what must not follow it")
+        return self
+
+    @property
+    def waits_us(self) -> int:
+        """Microseconds from the event to the message."""
+        return ((self.within_minutes or 0) + self.delay_minutes) * 60_000_000
 
 
 class Arm(DocumentPart):

@@ -37,6 +37,7 @@ from angelia.catalog.document_parts import (
     Salt,
     Scalar,
     SendWindow,
+    Trigger,
     Variable,
     Variant,
     distinct,
@@ -49,6 +50,7 @@ from angelia.errors import InvalidInput, without_addresses
 MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 # For a campaign with occurrence `once`, a plan reads all pushes since its start.
 MAX_ONCE_DAYS = 3_660
+LATER = ("trigger", "cancel_on")
 
 
 class Policy(Document):
@@ -166,6 +168,8 @@ class Campaign(Document):
     ttl_hours: int = Field(12, ge=1, le=672)
     approval_required: bool = False
     attribution: Attribution | None = None
+    trigger: Trigger | None = None  # set off by what people do, and in no night's plan
+    cancel_on: Id | None = None  # event type; a planned message is withheld once it has happened
 
     @model_validator(mode="after")
     def _sense(self) -> Self:
@@ -183,7 +187,20 @@ class Campaign(Document):
                 f"ttl_hours: a transactional campaign (at_least_once) is tried for at most "
                 f"{MAX_TTL_HOURS} hours, not {self.ttl_hours}"
             )
+        if self.trigger is not None:
+            self._check_trigger()
         return self
+
+    def _check_trigger(self) -> None:
+        if self.is_transactional:
+            raise ValueError(
+                "trigger: a transactional campaign (at_least_once) is exempt from consent, so what people do "
+                "must not set it off; ask for its messages by the intake, or make it at_most_once"
+            )
+        if self.approval_required:
+            raise ValueError("approval_required: nobody is asked about what an event sets off; leave it out")
+        if self.cancel_on is not None:
+            raise ValueError("cancel_on: is for planned messages; a trigger says without and within_minutes")
 
     @property
     def is_transactional(self) -> bool:
@@ -265,7 +282,13 @@ def parse_document(raw: object) -> AnyDocument:
 
 
 def canonical(document: AnyDocument) -> str:
-    """Return the one JSON text of a document: sorted keys, defaults written out, no spaces."""
-    return json.dumps(
-        document.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":")
-    )
+    """Return the one JSON text of a document: sorted keys, defaults written out, no spaces.
+
+    Parts of `LATER` that a document lacks are left out: documents that were approved before they existed keep
+    their text, so an apply of the same file makes no new version.
+    """
+    body = document.model_dump(mode="json")
+    for name in LATER:
+        if name in body and body[name] is None:
+            del body[name]
+    return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

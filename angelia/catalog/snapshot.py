@@ -74,16 +74,19 @@ class Catalog:
     stopped: frozenset[str] = frozenset()
     commit: Commit | None = field(default=None, compare=False)
 
-    def running(self, days: Iterable[date]) -> dict[str, Campaign]:
+    def running(self, days: Iterable[date], *, with_triggered: bool = False) -> dict[str, Campaign]:
         """Return the running campaigns that serve one of the (local) days, sorted by id.
 
-        Stopped campaigns are left out.
+        Stopped campaigns are left out, and those that events set off, unless they are asked for: no night
+        plans them.
         """
         wanted = list(days)
         return {
             name: campaign
             for name, campaign in sorted(self.campaigns.items())
-            if name not in self.stopped and any(campaign.occurrence_on(day) is not None for day in wanted)
+            if name not in self.stopped
+            and (with_triggered or campaign.trigger is None)
+            and any(campaign.occurrence_on(day) is not None for day in wanted)
         }
 
     def materials_of(self, campaign_id: str) -> list[str]:

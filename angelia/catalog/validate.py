@@ -102,6 +102,8 @@ class Whole:
                         f"{', '.join(campaign.channels)}"
                     ),
                 )
+        if campaign.trigger is not None and campaign.trigger.where is not None:
+            yield from self._predicate(campaign.trigger.where, "trigger", "where")
         if campaign.experiment is None:
             return
         yield from self._refer("experiment", campaign.experiment, "experiment")
@@ -124,15 +126,18 @@ class Whole:
                 yield from self._refer("material", name, "arms", i, "materials", j)
 
     def _audience(self, audience: Audience) -> Iterator[DocumentProblem]:
+        yield from self._predicate(audience.predicate, "predicate")
+
+    def _predicate(self, text: str, *path: str) -> Iterator[DocumentProblem]:
         from angelia.audience.language.predicate import (
             check,
         )  # sqlglot takes a while to load: only where predicates are checked
 
         try:
             # What asks for more days than the index has would stop the night.
-            check(audience.predicate, audiences=self.audiences, history_days=load_settings().history_days)
+            check(text, audiences=self.audiences, history_days=load_settings().history_days)
         except InvalidInput as error:
-            yield DocumentProblem(("predicate",), error.one_line())
+            yield DocumentProblem(path, error.one_line())
 
     def _template(self, template: Template) -> Iterator[DocumentProblem]:
         columns = _sources()

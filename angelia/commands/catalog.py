@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
-from angelia.catalog.checking import sense
+from angelia.catalog.checking import happenings, sense
 from angelia.catalog.documents import KINDS, AnyDocument, Campaign
 from angelia.catalog.preview import keys_of, person_row, preview_campaign, sample_people, standing
 from angelia.catalog.problems import Key, Notice, nearest
@@ -58,6 +58,14 @@ def _actor(given: str | None) -> str:
 
 def _day(given: str | None) -> date:
     return date.fromisoformat(parse_ds(given)) if given else datetime.now(UTC).date()
+
+
+def _notices(documents: Mapping[Key, AnyDocument], day: date) -> Iterator[Notice]:
+    from angelia.planning import limits
+
+    yield from sense.notices(documents, day)
+    yield from limits.notices(documents, day)
+    yield from happenings.notices(documents, open_lake())
 
 
 def _expected(texts: list[str]) -> dict[tuple[str, str], int]:
@@ -105,23 +113,16 @@ def apply(
     A warning is for what can be written but may not be meant. A message that its provider would refuse from
     anybody is an error: the request is built here, for every material, language and channel.
     """
-    from angelia.planning import limits
-
     who = _actor(actor)
     store = _store()
     today = _day(on)
-
-    def look(documents: Mapping[Key, AnyDocument]) -> Iterator[Notice]:
-        yield from sense.notices(documents, today)
-        yield from limits.notices(documents, today)
-
     try:
         planned = plan(
             store,
             paths or DEFAULT_PATHS,
             prune=prune,
             expect=_expected(expect or []),
-            look=look,
+            look=lambda documents: _notices(documents, today),
         )
     except InvalidDocuments as error:
         # The error itself is one line that names the first; who has several wants to correct all at once.
@@ -339,7 +340,7 @@ def preview(
     document = documents["campaign", campaign]
     assert isinstance(document, Campaign)
     day, mine = _day(night), keys_of(document, documents)
-    seen = (*sense.notices(documents, day), *limits.notices(documents, day), *sense.shown_numbers(documents))
+    seen = (*_notices(documents, day), *sense.shown_numbers(documents))
     warnings = [str(notice) for notice in seen if notice.key in mine or ("campaign", campaign) in notice.keys]
     sampled, people = ("", []) if user else sample_people(lake, night, limits.columns(document, documents))
     refused = limits.refused_people(document, documents, known, people)

@@ -216,9 +216,8 @@ def erase(
     users = [*(user or []), *(_ids(user_file) if user_file else [])]
     if not users:
         raise InvalidInput("nobody to erase", fix="give --user or --user-file")
-    from angelia.intake import (
-        erasing as intake,
-    )  # loads a database's parts, which no other command here needs
+    # A database's parts, which no other command here needs.
+    from angelia.intake import erasing as intake
 
     result = erasure.erase(open_lake(), users, progress, takeover, intake.configured())
     rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))

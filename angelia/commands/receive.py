@@ -2,7 +2,8 @@
 
 `receive` reads requests, delivery_ledger and dispatch_manifest, and writes the journal `received/`,
 push_receipts and suppressions. `intake serve` and `keys` read and write the intake database; `dispatch` sends
-what is due there, and writes dispatch_intake, delivery_ledger and push_receipts.
+what is due there, and writes dispatch_intake, delivery_ledger and push_receipts; `triggers` reads user_events
+and the newest night, and writes the intake database.
 """
 
 from __future__ import annotations
@@ -259,6 +260,46 @@ def intake_dispatch(
         progress(f"channel {name} halted: {why}")
     if report.halted or report.problems:
         raise typer.Exit(PARTIAL)
+
+
+@intake.command("triggers")
+def intake_triggers(as_json: JsonFlag = False) -> None:
+    """Make messages of what people did since the last run, for campaigns that say `trigger`.
+
+    It ends when all that is due is handed over; `dispatch` sends it. Two runs at once do no harm.
+    """
+    from angelia.intake.database import connect
+    from angelia.intake.triggers.run import TriggerRun
+
+    report = TriggerRun(open_lake(), connect(load_settings().intake_url())).run()
+    counts = {**report.outcomes, **{f"dropped: {why}": n for why, n in report.dropped.items()}}
+    lines = [f"{what:<40} {number:>10,}" for what, number in sorted(counts.items())]
+    ended = f"new events that set something off: {report.events:,}; {report.seconds:.1f} s"
+    emit(report.to_json(), [*(lines or ["nothing was due"]), ended], as_json)
+    if report.problems:
+        raise typer.Exit(PARTIAL)
+
+
+@intake.command("expire")
+def intake_expire(
+    older_than: Annotated[
+        int,
+        typer.Option("--older-than", min=100, metavar="DAYS", help="Days that messages are kept at least."),
+    ] = 400,
+    as_json: JsonFlag = False,
+) -> None:
+    """Delete messages that have been over for long.
+
+    Their steps, keys of repetition and codes go with them.
+    A hundred days are the least: caps look back up to 90. What is due later stays, whatever its age.
+    """
+    from angelia.intake.database import connect
+    from angelia.intake.erasing import expire
+    from angelia.intake.message import now
+
+    gone = expire(connect(load_settings().intake_url()), now() - older_than * 86_400_000_000)
+    lines = [f"{table:<20} {number:>12,}" for table, number in sorted(gone.items())]
+    emit({"deleted": dict(sorted(gone.items()))}, lines or ["nothing is that old"], as_json)
 
 
 @intake_keys.command("make")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from angelia.catalog.document_parts import Trigger
 from angelia.catalog.documents import Campaign
 from angelia.catalog.store import Head
 from angelia.console.dispatch import Dispatch, Tally, dispatch_of, nights
@@ -216,7 +217,7 @@ def standing_of(engine: Engine, lake: Lake, head: Head, night: NightState) -> Ca
         head,
         state,
         why,
-        next_day(campaign, night.today) if state not in (STOPPED, ENDED) else None,
+        next_day(campaign, night.today) if state not in (STOPPED, ENDED) and not campaign.trigger else None,
         tally,
         night.opened.get(campaign.id, 0) if tally else None,
         night.stops.get(campaign.id),
@@ -242,6 +243,8 @@ def _state(
         return ENDED, f"its last day was {campaign.end_date}{unsent}"
     if campaign.start_date > night.today:
         return DUE, f"begins on {campaign.start_date}"
+    if campaign.trigger is not None:
+        return RUNNING, _waits_for(campaign.trigger)
     held = _held(campaign, night)
     if held is not None:
         return held
@@ -250,6 +253,13 @@ def _state(
     if tally is not None and night.dispatch and (night.plan is None or night.is_emitted):
         return DUE, f"last in the night {night.dispatch.ds}: {_running(tally)}; no night was planned since"
     return _nothing(engine, lake, campaign, night)
+
+
+def _waits_for(trigger: Trigger) -> str:
+    unless = (
+        f" unless {trigger.without} follows within {trigger.within_minutes} min" if trigger.without else ""
+    )
+    return f"set off by {trigger.event}{unless}; in no night's plan, its messages are the intake's"
 
 
 def _held(campaign: Campaign, night: NightState) -> tuple[str, str] | None:

@@ -205,6 +205,22 @@ USER_HOURS = Dataset(
     notes="One commit a week: what left the window of history_days, at most a year of it at the first.",
 )
 
+USER_LOOKS = Dataset(
+    "user_looks",
+    1,
+    "user x category",
+    ("ordinal", "item"),
+    ("ds",),
+    (
+        ordinal(),
+        Column("item", S, "category of a material", pattern=NAME),
+        Column("looks", F32, "hours with a look at it up to ds, halved every 180 days", minimum=0),
+    ),
+    ("score_materials",),
+    layout=("shards",),
+    notes="One commit a week: what left the window of 28 days, at most a year of it at the first.",
+)
+
 SEND_TIMES = Dataset(
     "send_times",
     1,
@@ -350,6 +366,7 @@ DERIVED = (
     HOLDOUT_MEMBERS,
     USER_LISTS,
     USER_HOURS,
+    USER_LOOKS,
     SEND_TIMES,
     MATERIAL_SCORES,
     DECISIONS,

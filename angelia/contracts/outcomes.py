@@ -44,10 +44,15 @@ ACCEPTED, REJECTED, SKIPPED, DEFERRED, AMBIGUOUS = "accepted", "rejected", "skip
 LEDGER = {
     ACCEPTED: "the provider took the message",
     REJECTED: "the provider, or our own check of the message, refused it for good",
-    SKIPPED: "not sent on purpose: stopped, suppressed, a duplicate, or outside its window",
+    SKIPPED: "not sent on purpose: stopped, suppressed, moot, a duplicate, or outside its window",
     DEFERRED: "not sent yet; a later run may still send it",
     AMBIGUOUS: "a request began and no answer is known; counts as sent",
 }
+
+# A reason of `skipped`: the campaign says `cancel_on`, and the person did it after the plan was made.
+CANCELLED_BY_EVENT = "cancelled_by_event"
+# A reason of `deferred`, for such campaigns only: what people did cannot be read.
+EVENTS_UNREADABLE = "events_unreadable"
 
 AT_MOST_ONCE, AT_LEAST_ONCE = "at_most_once", "at_least_once"
 

@@ -1,8 +1,8 @@
-"""Erase people from the intake database; their messages stay, and stay counted.
+"""What leaves the intake database: people who are erased, and messages long over.
 
-Grain: message. Writes messages, steps, sends, codes and their uses. Surprise: what has not left yet is
-refused as suppressed; a batch that a dispatcher is deciding about is waited for, so that its messages stand
-in the lake, where the same erasure goes on, or nowhere.
+Grain: message. An erased person's messages stay, and stay counted. Writes messages, steps, sends, codes and
+their uses. Surprise: what has not left yet is refused as suppressed; a batch that a dispatcher is deciding
+about is waited for, so that its messages stand in the lake, where the same erasure goes on, or nowhere.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,10 +23,20 @@ from angelia.intake.database import Unavailable, answering, connect, writing
 from angelia.intake.dispatching.steps import OutcomeStep, note_steps
 from angelia.intake.message import now
 from angelia.intake.store import change, slices
-from angelia.intake.tables import batches, code_uses, codes, messages, sends
+from angelia.intake.tables import (
+    batches,
+    code_uses,
+    codes,
+    messages,
+    sends,
+    steps,
+    trigger_events,
+    trigger_moots,
+)
 
 _DECIDING_S = 10.0  # a dispatcher decides about a batch in less; one that died is taken over later
 _LOOK_S = 0.2
+_SLICE = 2_000  # messages a transaction: writers wait for some milliseconds
 
 
 def configured() -> IntakePeople | None:
@@ -51,7 +62,7 @@ class IntakePeople:
         """Return those of these people who are named here."""
         named: set[str] = set()
         with answering(self._engine), self._engine.connect() as connection:
-            for table in (messages, sends):
+            for table in (messages, sends, trigger_events, trigger_moots):
                 for part in slices(sorted(users)):
                     query = sa.select(table.c.user_id).where(table.c.user_id.in_(part)).distinct()
                     named |= set(connection.execute(query).scalars())
@@ -63,12 +74,16 @@ class IntakePeople:
             if not self._is_deciding(tombstones):
                 break
             self._sleep(_LOOK_S)
-        changed = {"intake_messages": 0, "intake_sends": 0, "intake_codes": 0}
+        changed = {"intake_messages": 0, "intake_sends": 0, "intake_codes": 0, "intake_trigger_events": 0}
         for user, tombstone in tombstones.items():
             with answering(self._engine), writing(self._engine) as connection:
                 n_messages, n_codes = self._messages(connection, user, tombstone)
                 moved = sa.update(sends).where(sends.c.user_id == user).values(user_id=tombstone)
                 changed["intake_sends"] += connection.execute(moved).rowcount
+                # What waits for its moment sets nothing off any more, and counts nobody needs stand there.
+                connection.execute(sa.delete(trigger_moots).where(trigger_moots.c.user_id == user))
+                gone = sa.delete(trigger_events).where(trigger_events.c.user_id == user)
+                changed["intake_trigger_events"] += connection.execute(gone).rowcount
                 changed["intake_messages"] += n_messages
                 changed["intake_codes"] += n_codes
         if self._engine.dialect.name == "sqlite":
@@ -137,3 +152,37 @@ class IntakePeople:
             n_codes += connection.execute(sa.delete(codes).where(codes.c.id.in_(part))).rowcount
             connection.execute(sa.delete(code_uses).where(code_uses.c.id.in_(part)))
         return len(rows), n_codes
+
+
+def expire(engine: Engine, before_us: int) -> Counter[str]:
+    """Delete messages that were accepted, and over, before an instant; count rows by table.
+
+    What is on its way, or due later, stays whatever its age. Each slice is a transaction: a call that is
+    killed is completed by the next one.
+    """
+    gone: Counter[str] = Counter()
+    c, oldest_id = messages.c, f"{before_us // 1000:012x}"
+    with answering(engine), engine.connect() as connection:
+        clients = connection.execute(sa.select(c.client).distinct()).scalars().all()
+    for client in clients:
+        over = sa.select(c.id).where(
+            *(c.client == client, c.id < oldest_id, c.status_us < before_us),
+            c.status.not_in(("accepted", "claimed", "queued")),
+        )
+        # Past its own expiry a message that nobody claimed is over, though nobody marked it.
+        lapsed = sa.and_(c.status == "accepted", c.expires_us > 0, c.expires_us < before_us)
+        old = sa.union_all(over, sa.select(c.id).where(c.client == client, c.id < oldest_id, lapsed))
+        while True:
+            with answering(engine), writing(engine) as connection:
+                ids = connection.execute(old.limit(_SLICE)).scalars().all()
+                for part in slices(ids):
+                    for table in (messages, steps, sends, codes):
+                        mine = sa.delete(table).where(table.c.client == client, table.c.id.in_(part))
+                        gone[table.name] += connection.execute(mine).rowcount
+                    connection.execute(sa.delete(code_uses).where(code_uses.c.id.in_(part)))
+            if not ids:
+                break
+    with answering(engine), writing(engine) as connection:
+        closed = sa.delete(batches).where(batches.c.is_open == 0, batches.c.made_us < before_us)
+        gone[batches.name] += connection.execute(closed).rowcount
+    return +gone

@@ -22,9 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
-REVISION = 2
+REVISION = 3
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
-tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses."""
+tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 _MYSQL: dict[str, Any] = {
@@ -143,6 +143,44 @@ code_uses = Table(
 
 # A row to lock, so that two requests about one person are judged one after the other on servers, too.
 code_locks = Table("intake_code_locks", metadata, Column("used_by", String(64), primary_key=True), **_MYSQL)
+
+# Which commit of a leaf of `user_events` was read last.
+trigger_reads = Table(
+    "intake_trigger_reads",
+    metadata,
+    Column("leaf", String(64), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    **_MYSQL,
+)
+
+# Events that set a campaign's message off. Stage 1 waits for its moment, 2 has become a message that has not
+# left, 0 is over; it is kept with what became of it, so that an event that arrives again is not judged again.
+trigger_events = Table(
+    "intake_trigger_events",
+    metadata,
+    Column("campaign_id", String(64), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
+    Column("event_us", BigInteger, primary_key=True),
+    Column("item", String(200), nullable=False),
+    Column("due_us", BigInteger, nullable=False),
+    Column("stage", SmallInteger, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("message", String(32), nullable=False),
+    Index("intake_trigger_due", "stage", "due_us"),
+    Index("intake_trigger_of", "user_id"),
+    **_MYSQL,
+)
+
+# Events that make a message moot: the types that campaigns name as `without`.
+trigger_moots = Table(
+    "intake_trigger_moots",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("event_type", String(64), primary_key=True),
+    Column("at_us", BigInteger, primary_key=True),
+    Index("intake_trigger_moots_at", "at_us"),
+    **_MYSQL,
+)
 
 keys = Table(
     "intake_keys",

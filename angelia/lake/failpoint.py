@@ -29,8 +29,9 @@ LAKE = (
     "publish.before_create",
 )
 INTAKE = ("batch.claimed", "batch.reserved", "batch.before_seal", "batch.sealed", "batch.delivered")
+TRIGGERS = ("trigger.kept", "trigger.accepted", "trigger.concluded")
 ERASURE = ("erase.begun", "erase.suppressed", "erase.before_commits", "erase.commit", "erase.dropped")
-POINTS = (*WORKER, *LAKE, *INTAKE, *ERASURE)
+POINTS = (*WORKER, *LAKE, *INTAKE, *TRIGGERS, *ERASURE)
 
 _passed: Counter[str] = Counter()
 

@@ -1,7 +1,7 @@
 """What each campaign offers each person, and the draw of one material with the hour.
 
 Grain: user x campaign x material, then user x campaign. Reads and writes nothing. The draw's worth of a
-    material is its score at the person's best open hour, so a category that is opened in the evening gains
+    material is its score at the person's good open hours, so a category that is opened in the evening gains
     where the evening is open. Propensities are exact given the scores.
 """
 
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from angelia.contracts.ids import uniform
 from angelia.matching import draw, inverse_gap
 from angelia.planning.eligibility import F64, NightHours, Pairs, ShardPeople, campaign_hours, cells
-from angelia.planning.problem import I64
+from angelia.planning.problem import I64, Bools
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 
@@ -43,6 +43,10 @@ class CampaignOffer:
     doubt: F64 | None = None
 
 
+# Squarings of the power mean over open hours: its power is 4. Squares and their roots are exact to the last
+# bit on every processor, other powers are not.
+SQUARINGS = 2
+
 Drawn = tuple[I64, F64]  # material number of each candidate (-1 = none), and its propensity (NaN = none)
 
 
@@ -55,12 +59,12 @@ def draw_material(
     hours: CategoryHours,
     clock: I64 | None = None,
 ) -> Drawn:
-    """Draw each candidate's material by what it earns at the best hour that is open to it.
+    """Draw each candidate's material by what it earns at the good hours that are open to it.
 
     `night` is by person, or by clock where `clock` names each person's, (n,).
     """
     campaign = terms.campaigns[offer.number]
-    worth = offer.p_open * best_hours(terms, people, night, campaign, offer.user, facts, hours, clock)
+    worth = offer.p_open * hour_gains(terms, people, night, campaign, offer.user, facts, hours, clock)
     probability = inverse_gap(worth, terms.epsilon, offer.doubt)
     lot = uniform(people.keys[offer.user], terms.salt, campaign.id, campaign.occurrence, "material")
     picked = draw(probability, lot)
@@ -68,7 +72,7 @@ def draw_material(
     return picked, np.where(picked >= 0, np.take_along_axis(probability, at, 1)[:, 0], np.nan)
 
 
-def best_hours(
+def hour_gains(
     terms: Terms,
     people: ShardPeople,
     night: NightHours,
@@ -78,7 +82,7 @@ def best_hours(
     hours: CategoryHours,
     clock: I64 | None = None,
 ) -> F64:
-    """Return each material's response at the best open hour over a mean hour's, (m, k).
+    """Return each material's response at its good open hours over a mean hour's, (m, k).
 
     `night` and `clock` are as in `draw_material`.
     """
@@ -90,9 +94,23 @@ def best_hours(
     own = user if clock is None else clock[user]
     curve = np.where(may[own], people.curves[user[:, None], cell[own]], 0.0)
     rows = hours.rows(facts.category, campaign.materials)
-    best = {row: (curve * hours.at(row, cell, weekday)[own]).max(axis=1, initial=0.0) for row in set(rows)}
+    best = {row: good_hours(curve * hours.at(row, cell, weekday)[own], curve > 0) for row in set(rows)}
     # Nobody whose hours are all closed is sent anything; their draw keeps to the scores.
     return np.stack([np.where(best[row] > 0, best[row], 1.0) for row in rows], axis=1)
+
+
+def good_hours(response: F64, is_open: Bools) -> F64:
+    """Return the response at each person's good hours: a power mean over the open ones, (m,).
+
+    Not the best hour alone: that one may go to the person's better message, and another material then wants a
+    good hour beside it. Both arguments are (m, h), `response` 0 where an hour is closed.
+    """
+    for _ in range(SQUARINGS):
+        response = response * response
+    mean = response.sum(axis=1) / np.maximum(is_open.sum(axis=1), 1)
+    for _ in range(SQUARINGS):
+        mean = np.sqrt(mean)
+    return np.asarray(mean)
 
 
 def gather(

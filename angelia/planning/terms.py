@@ -93,7 +93,7 @@ class Terms:
     salt: str
     priority_weight: tuple[tuple[str, int], ...] = (("high", 4), ("medium", 2), ("low", 1))
     fatigue_weight: float = 1.0  # multiplies the price of fatigue
-    lost_days: int = 90  # for how long a refused topic's messages count as lost
+    lost_days: int = 365  # for how long a refused topic's messages count as lost
 
     def slots(self) -> npt.NDArray[np.datetime64]:
         """Return the plan's UTC hours, datetime64[h], (h,)."""

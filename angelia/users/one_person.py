@@ -8,8 +8,11 @@ cost of a read is that of a row group, whatever the number of people.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +26,8 @@ from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MEND
 
 PREFETCH_THREADS = 4
+FOOTERS_AT_MOST = 1_024  # some tens of kilobytes each: the files of about fifteen shards of a night
+_MOST = 0xFFFFFFFF
 _MEMBERS = {"shard", "bitmap", "cardinality"}
 
 
@@ -84,12 +89,74 @@ def _rows_of(file: pq.ParquetFile, group: int, user: str) -> npt.NDArray[np.int6
     return rows if len(rows) else None
 
 
+@dataclass(frozen=True)
+class Footer:
+    """A file's Parquet footer, and which ordinals each of its row groups may hold.
+
+    Of a file without ordinals the bounds are None.
+    """
+
+    metadata: pq.FileMetaData
+    schema: pa.Schema
+    bounds: tuple[tuple[int, int], ...] | None
+
+    @classmethod
+    def of(cls, file: pq.ParquetFile) -> Footer:
+        """Return the footer of an open file."""
+        metadata = file.metadata
+        paths = [file.schema.column(n).path for n in range(len(file.schema))]
+        if "ordinal" not in paths:
+            return cls(metadata, file.schema_arrow, None)
+        leaf = paths.index("ordinal")
+        groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+        return cls(
+            metadata, file.schema_arrow, tuple(_bounds(group.column(leaf).statistics) for group in groups)
+        )
+
+    def groups_of(self, ordinal: int) -> list[int]:
+        """Return the row groups that may hold an ordinal."""
+        return [n for n, (low, high) in enumerate(self.bounds or ()) if low <= ordinal <= high]
+
+
+class Footers:
+    """Footers of the files that were read last; files never change, so neither do they."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Footer] = OrderedDict()
+
+    def get(self, name: str) -> Footer | None:
+        """Return a file's footer if it is known."""
+        with self._lock:
+            footer = self._kept.get(name)
+            if footer is not None:
+                self._kept.move_to_end(name)
+            return footer
+
+    def put(self, name: str, footer: Footer) -> None:
+        """Keep a file's footer; the one that was not asked for longest is forgotten."""
+        with self._lock:
+            self._kept[name] = footer
+            while len(self._kept) > FOOTERS_AT_MOST:
+                self._kept.popitem(last=False)
+
+
+def _bounds(statistics: pq.Statistics | None) -> tuple[int, int]:
+    """Return the least and the greatest ordinal that a row group may hold."""
+    if statistics is None or not statistics.has_min_max:
+        return 0, _MOST
+    low, high = _unsigned(statistics.min), _unsigned(statistics.max)
+    # Statistics that wrapped say nothing: the group is read.
+    return (low, high) if low <= high else (0, _MOST)
+
+
 class PersonLake(Lake):
     """A lake of which every file holds the rows of one person only; it is never written."""
 
-    def __init__(self, lake: Lake, ordinal: int, shard_bits: int) -> None:
+    def __init__(self, lake: Lake, ordinal: int, shard_bits: int, footers: Footers | None = None) -> None:
         super().__init__(lake.store, lake.branch, lake.clock)
-        self.ordinal, self.shard = ordinal, ordinal >> shard_bits
+        self.footers = footers or Footers()
+        self.ordinal, self.shard, self.shard_bits = ordinal, ordinal >> shard_bits, shard_bits
         self._read: dict[str, pa.Table] = {}  # the person's rows by file: few, and asked for again
 
     def prefetch(self, commits: Iterable[Commit]) -> None:
@@ -134,32 +201,40 @@ class PersonLake(Lake):
         """
         table = self._read.get(entry.path)
         if table is None:
+            # Bytes and all: an erasure writes a file anew.
+            known = f"{entry.path}@{entry.sha256}"
+            footer = self.footers.get(known)
             try:
+                if footer and footer.bounds is not None and not footer.groups_of(self.ordinal):
+                    table = self._read[entry.path] = footer.schema.empty_table()
+                    return self._of(table, entry, columns)
                 with pq.ParquetFile(
-                    self.path_of(entry), memory_map=True, page_checksum_verification=True
+                    self.path_of(entry),
+                    memory_map=True,
+                    page_checksum_verification=True,
+                    metadata=footer.metadata if footer else None,
                 ) as file:
-                    names = file.schema_arrow.names
-                    table = self._rows(file) if "ordinal" in names else file.read()
+                    if footer is None:
+                        footer = Footer.of(file)
+                        self.footers.put(known, footer)
+                    table = file.read() if footer.bounds is None else self._rows(file, footer)
             except (OSError, NotFound, pa.ArrowInvalid) as error:
                 raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
             if set(table.column_names) >= _MEMBERS:
                 table = self._memberships(table)
             self._read[entry.path] = table
+        return self._of(table, entry, columns)
+
+    @staticmethod
+    def _of(table: pa.Table, entry: FileEntry, columns: Sequence[str] | None) -> pa.Table:
         missing = [name for name in columns or () if name not in table.column_names]
         if missing:
             raise InvalidInput(f"{entry.path} has no column {', '.join(missing)}")
         return table if columns is None else table.select(list(columns))
 
-    def _rows(self, file: pq.ParquetFile) -> pa.Table:
-        leaf = next(n for n in range(len(file.schema)) if file.schema.column(n).path == "ordinal")
-        parts = [file.schema_arrow.empty_table()]
-        for number in range(file.num_row_groups):
-            statistics = file.metadata.row_group(number).column(leaf).statistics
-            if statistics is not None and statistics.has_min_max:
-                low, high = _unsigned(statistics.min), _unsigned(statistics.max)
-                # Statistics that wrapped say nothing: the group is read.
-                if low <= high and not low <= self.ordinal <= high:
-                    continue
+    def _rows(self, file: pq.ParquetFile, footer: Footer) -> pa.Table:
+        parts = [footer.schema.empty_table()]
+        for number in footer.groups_of(self.ordinal):
             ordinals = file.read_row_group(number, ["ordinal"], use_threads=False)["ordinal"].to_numpy()
             rows = np.flatnonzero(ordinals == self.ordinal)
             if len(rows):

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -26,10 +26,12 @@ from angelia.lake import Lake
 from angelia.lake.keys import lake_key
 from angelia.lake.store import Store
 from angelia.users.addresses import same_address, unicode_host
+from angelia.users.events import Happened
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
 OPERATOR = "operator"
 MAX_AGE_US = 10 * 1_000_000
+EVENTS_AGE_US = 600 * 1_000_000  # so old may be what is known of what people did
 REFRESH_S = 4.0
 
 
@@ -220,7 +222,10 @@ def refusals_of(log: pa.Table) -> Refusals:
 
 
 class Guards:
-    """Both logs in memory; `version` changes when an entry arrived. Only new commits are read."""
+    """Both logs in memory; `version` changes when an entry arrived. Only new commits are read.
+
+    What people did since the plan is read, too, once somebody watches it: an event makes a message moot.
+    """
 
     def __init__(self, lake: Lake, ds: str, lease_now: Callable[[], Micros]) -> None:
         self._lake, self._lease_now = lake, lease_now
@@ -236,6 +241,17 @@ class Guards:
         self.problem: str | None = None
         self._key: bytes | None = None
         self._reading: asyncio.Task[None] | None = None
+        self.happened, self._events_at = Happened(lake, ds), 0
+        self._has_read_events = False
+
+    def watch(self, types: Collection[str]) -> None:
+        """Look for these events, too, before anything more is sent."""
+        if self.happened.watch(types):
+            self.read_at, self._events_at = None, 0
+
+    def knows_events(self) -> bool:
+        """Say whether what people did was read at most ten minutes ago."""
+        return self._lease_now() - self._events_at <= EVENTS_AGE_US
 
     def is_fresh(self) -> bool:
         """Return whether the logs were read at most 10 s ago."""
@@ -249,18 +265,21 @@ class Guards:
         return self.is_fresh()
 
     async def _refresh(self) -> None:
-        began = self._lease_now()
+        began, types = self._lease_now(), self.happened.types
         try:
             changed = await asyncio.to_thread(self._read)
         except (AngeliaError, OSError, ValueError) as error:
             self.problem = type(error).__name__
             return
-        self.problem, self.read_at = None, began
+        self.problem = None
+        if types is self.happened.types:  # else somebody watches more by now, which is to be read first
+            self.read_at = began
+            self._events_at = began if self._has_read_events else self._events_at
         if changed:
             self.version += 1
 
     def _read(self) -> bool:
-        changed = False
+        changed = self._read_events()
         for name in ("stops", "suppressions"):
             head = self._lake.head(name, log="0")
             newest = head.number if head else 0
@@ -269,6 +288,16 @@ class Guards:
                 (self._stops if name == "stops" else self._suppressions)(table.to_pylist())
                 self._seen[name] = number
                 changed = True
+        return changed
+
+    def _read_events(self) -> bool:
+        try:
+            changed = self.happened.refresh()
+        except (AngeliaError, OSError, ValueError):
+            # Rows that no event can make moot are sent all the same; the others wait for `knows_events`.
+            changed = self._has_read_events = False
+        else:
+            self._has_read_events = True
         return changed
 
     def _stops(self, entries: Sequence[dict[str, object]]) -> None:

@@ -32,10 +32,13 @@ def digest(*arrays: np.ndarray) -> str:
     return digest_so_far.hexdigest()
 
 
-def plan(users: int, shard_bits: int) -> str:
-    """Return the sum of a drawn night's plan: prices, hours, channels and bids."""
-    night, width = NightOf(users), 1 << shard_bits
-    limits, sample = night.limits(), night.problem(0, min(SAMPLE_USERS, users))
+def plan(users: int, shard_bits: int, *, campaigns: int = 20, sampled: int = SAMPLE_USERS) -> str:
+    """Return the sum of a drawn night's plan: prices, hours, channels and bids.
+
+    Prices are fitted to `sampled` people.
+    """
+    night, width = NightOf(users, campaigns), 1 << shard_bits
+    limits, sample = night.limits(), night.problem(0, min(sampled, users))
     starts = range(0, users, width)
     run = InMemory([ShardRounds.of(night.problem(lo, min(width, users - lo)), limits) for lo in starts])
     solved = solve(run, limits, sample, users / sample.n_users)

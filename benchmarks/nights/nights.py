@@ -22,18 +22,24 @@ from models.registry import Registry
 from models.train import TRAIN_DAYS, train
 from spark_jobs import build_bitmaps, build_send_times, score_materials, select_audiences
 
-HISTORY_DAYS = 28
 WEEK = 7
 WITH_CURVES = ("ours", "true_material", "true_hour", "unexplored", "unpriced")
 
 
 def lives(
-    home: Path, seed: int, *, users: int, nights: int, policies: Sequence[str], note: Callable[[str], None]
+    home: Path,
+    seed: int,
+    *,
+    users: int,
+    nights: int,
+    history_days: int,
+    policies: Sequence[str],
+    note: Callable[[str], None],
 ) -> dict[str, list[dict[str, float]]]:
     """Return what came of every policy's nights; `home` is an empty folder."""
     (home / "base").mkdir()
     base = Site(home / "base", World(seed, users, day_number(ANCHOR)))
-    base.begin(HISTORY_DAYS)
+    base.begin(history_days)
     base.snapshot(ANCHOR)
     base.write_features(day_name(day_number(ANCHOR) - TRAIN_DAYS))
     retrain(base, ANCHOR)

@@ -8,6 +8,7 @@ is that of the day it happened in, so a person who moves, or whose clock changes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -32,7 +33,7 @@ GRAIN = 2.0**12  # kept hours are multiples of 1/4096: exact in float32
 
 @dataclass(frozen=True)
 class PastHoursUpdate:
-    """What is added to a record of past hours."""
+    """What is added to a record of past hours or looks."""
 
     lake: Lake
     features: Commit
@@ -48,8 +49,25 @@ def past_hours(
 
     None if no day so early was ever aggregated.
     """
-    kept = [leaf["ds"] for leaf in lake.partitions("user_hours") if leaf["ds"] <= last_day]
-    before = lake.require("user_hours", ds=kept[-1]) if kept else None
+    return continued(spark, lake, "user_hours", features, last_day, shards, shard_bits, fold_shard)
+
+
+def continued(
+    spark: SparkSession,
+    lake: Lake,
+    name: str,
+    features: Commit,
+    last_day: str,
+    shards: list[int],
+    shard_bits: int,
+    fold_one: Callable[[PastHoursUpdate, str, int], ShardResult],
+) -> Commit | None:
+    """Return the newest commit of a record up to a day, continued first if a week is due.
+
+    `fold_one` writes one shard's record, given its folder and the shard.
+    """
+    kept = [leaf["ds"] for leaf in lake.partitions(name) if leaf["ds"] <= last_day]
+    before = lake.require(name, ds=kept[-1]) if kept else None
     days = YEAR if before is None else days_between(kept[-1], last_day) + 1
     if before is not None and days < FOLD_EVERY:
         return before
@@ -58,12 +76,12 @@ def past_hours(
     if not commits:
         return before
     fold = PastHoursUpdate(lake, features, before, parts, shard_bits)
-    with lake.attempt("user_hours", ds=last_day) as attempt:
-        for result in run_shards(spark, shards, partial(fold_shard, fold, attempt.folder)):
+    with lake.attempt(name, ds=last_day) as attempt:
+        for result in run_shards(spark, shards, partial(fold_one, fold, attempt.folder)):
             for entry in result.files:
                 attempt.add(entry)
         attempt.publish(inputs=[features, *commits, *([before] if before else [])])
-    return lake.require("user_hours", ds=last_day)
+    return lake.require(name, ds=last_day)
 
 
 def stretches(lake: Lake, last_day: str, days: int) -> list[tuple[str, int, Window]]:

@@ -93,6 +93,7 @@ def test_file_name_is_dag_id(dags):
         "nightly_personalization",
         "hourly_dispatch",
         "intake_dispatch",
+        "event_triggers",
         "daily_effects",
         "weekly_retrain",
         "campaign_backfill",

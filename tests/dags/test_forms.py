@@ -19,6 +19,7 @@ DAG_IDS = (
     "nightly_personalization",
     "hourly_dispatch",
     "intake_dispatch",
+    "event_triggers",
     "daily_effects",
     "weekly_retrain",
     "campaign_backfill",

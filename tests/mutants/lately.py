@@ -99,8 +99,8 @@ LATELY = (
     ),
     Mutant(
         "an address may be several receivers",
-        'if not message.address.strip() or "," in message.address:',
-        "if not message.address.strip():",
+        'if not address.strip() or "," in address:',
+        "if not address.strip():",
         _ANSWERS,
     ),
     # ---- days before, which a gate notes

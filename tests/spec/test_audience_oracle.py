@@ -214,7 +214,7 @@ def test_case(hand: Three, text: str, expected: set[int]) -> None:
 
 def clauses_of(three: Three, text: str, row: dict[str, object]) -> list[Clause]:
     block = PersonBlock(three.bitmaps.index, int(str(row["ordinal"])))
-    return explain(three.bitmaps, text, block, row)
+    return explain(three.bitmaps.plan(text), block, row)
 
 
 def test_each_person_alone_answers_as_among_all(hand: Three) -> None:

@@ -91,7 +91,9 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
     if (campaign.start_date - today).days > FAR_DAYS:
         says = f"{campaign.start_date} is more than a year away; is the year right?"
         yield Doubt(("start_date",), says)
-    if campaign.value_per_open == 0:
+    if campaign.trigger is not None:
+        yield from _triggered(campaign)
+    elif campaign.value_per_open == 0:
         says = "an open worth 0 never covers its cost: nothing will be sent; give more"
         yield Doubt(("value_per_open",), says, empties=True)
     if campaign.holdout_pct == 100:
@@ -106,7 +108,18 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
         about = tuple(("channel", name) for name in campaign.channels)
         says = "none of them is switched on: nothing will be sent; set enabled: true on one"
         yield Doubt(("channels",), says, about, empties=True)
-    yield from contradictions.of_campaign(campaign, documents)
+    if campaign.trigger is None:  # these are about what a plan weighs
+        yield from contradictions.of_campaign(campaign, documents)
+
+
+def _triggered(campaign: Campaign) -> Iterator[Doubt]:
+    assert campaign.trigger is not None
+    if campaign.budget is not None:
+        says = "is a limit of plans, and this campaign is in none: nothing keeps to it; use caps or at_most"
+        yield Doubt(("budget",), says)
+    if campaign.trigger.at_most is not None:
+        for doubt in _caps((campaign.trigger.at_most,)):
+            yield Doubt(("trigger", "at_most", "messages"), doubt.says, empties=True)
 
 
 def _weekdays(campaign: Campaign) -> Iterator[Doubt]:

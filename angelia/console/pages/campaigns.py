@@ -13,12 +13,13 @@ from angelia.catalog.stops import set_stopped
 from angelia.catalog.store import CatalogStore, generation_of
 from angelia.console import states
 from angelia.console.access import Role
-from angelia.console.desk import Desk, Page
+from angelia.console.desk import Desk, DeskNow, Page
 from angelia.console.dispatch import OUTCOMES
 from angelia.console.engine import Engine
+from angelia.console.people.person import features_of, id_of, lookup
 from angelia.console.phones import Shown, shown
 from angelia.contracts.outcomes import DECIDED, SENT
-from angelia.errors import InvalidInput
+from angelia.errors import InvalidInput, NotFound
 
 PAGE = Page("campaigns", "Campaigns", order=20)
 REASON_CHARS = 500
@@ -39,6 +40,31 @@ def listing(desk: Desk) -> Response:
 @PAGE.get("/{name}")
 def campaign(desk: Desk, name: str) -> Response:
     """Show one campaign: where it stands, what it says, its versions."""
+    return _show(desk, name)
+
+
+@PAGE.post("/{name}/for-person", role=Role.VIEWER)
+def for_person(desk: Desk, name: str, user: Annotated[str, Form()] = "") -> Response:
+    """Show what a campaign says to one person; the audit trail says who looked."""
+    lake, store = desk.engine.lake(), desk.engine.store()
+    campaign = store.get("campaign", name).document
+    assert isinstance(campaign, Campaign)
+    mine = lookup(lake, id_of(user))
+    assert desk.visitor is not None
+    store.record(
+        "preview", "person", str(mine.ordinal), actor=desk.visitor.name, at=desk.engine.now(), detail=name
+    )
+    row = features_of(lake, mine)
+    if row is None:
+        raise NotFound(
+            "the newest features have no row of this person",
+            fix="they came later, or were erased; look at the messages of every language",
+        )
+    return _show(desk, name, shown(store, standing_documents(store), campaign, row))
+
+
+def _show(desk: DeskNow, name: str, theirs: list[Shown] | None = None) -> Response:
+    """Return a campaign's page, with every message or those of one person."""
     lake, store = desk.engine.lake(), desk.engine.store()
     head = store.get("campaign", name)
     night = states.night_of(desk.engine, lake)
@@ -57,7 +83,8 @@ def campaign(desk: Desk, name: str) -> Response:
         reasons=sorted(reasons.items(), key=lambda pair: (pair[0] != SENT, -pair[1])),
         decided=DECIDED,
         paused=states.pauses_of(lake, name),
-        messages=_messages(desk.engine, store, row.campaign),
+        messages=_messages(desk.engine, store, row.campaign) if theirs is None else theirs,
+        is_of_person=theirs is not None,
         history=list(reversed(store.history("campaign", name))),
         events=[entry for entry in reversed(store.audit("campaign", name)) if entry.version is None],
         reason_chars=REASON_CHARS,

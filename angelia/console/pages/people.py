@@ -8,27 +8,28 @@ write addresses into their logs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from fastapi import Form, Response
 
 from angelia.asking.night import planned_nights
 from angelia.asking.records import Why
-from angelia.asking.why import why
 from angelia.console.access import Role
 from angelia.console.desk import Desk, DeskNow, Page
 from angelia.console.people.erasing import Erasure, Erasures
-from angelia.console.people.person import ID_CHARS_AT_MOST, lookup, person_of
+from angelia.console.people.nights import Nights
+from angelia.console.people.person import id_of, lookup, person_of
 from angelia.contracts.outcomes import LEDGER
 from angelia.contracts.sources import CHANNELS
 from angelia.drawing.charts import Series, lines
 from angelia.drawing.page import legend
 from angelia.errors import AngeliaError, InvalidInput, NotFound, without_addresses
 from angelia.lake import Lake
-from angelia.users.one_person import PersonLake
+from angelia.users.one_person import Footers, PersonLake
 from angelia.users.suppressions import close_person, open_person
 from models.registry import Registry
 
@@ -40,6 +41,30 @@ FATES = {
     "not_sent_yet": "not sent yet",
     **LEDGER,
 }
+
+
+class PersonAsked(NamedTuple):
+    """Whom a wish is about, and why it is granted."""
+
+    user: str
+    person: PersonLake
+    reason: str
+
+
+class Wish(NamedTuple):
+    """One of a person's wishes: its name in the trail, and what the page says of it."""
+
+    action: str
+    terms: str
+    done: str
+    then: str
+    already: str
+
+
+OBEYED = "Workers obey within ten seconds."
+CLOSE = Wish("suppress", "", "Closed", OBEYED, "closed already")
+CLOSE_FOR_GOOD = CLOSE._replace(terms=", for good")
+OPEN = Wish("open", "", "Open again", "The next night plans for them.", "open already")
 
 
 class Logs:
@@ -68,9 +93,9 @@ def form(desk: Desk) -> Response:
 @PAGE.post(role=Role.VIEWER)
 def person(desk: Desk, user: Annotated[str, Form()] = "", ds: Annotated[str, Form()] = "") -> Response:
     """Show one person; the audit trail says who looked."""
-    user = _id(user)
+    user = id_of(user)
     try:
-        mine = lookup(desk.engine.lake(), user)
+        mine = _lookup(desk, user)
     except NotFound as error:
         _audit(desk, "look up", "nobody", None)
         return _empty(desk, error=error, user=user)
@@ -89,14 +114,8 @@ def close(
     """Suppress a person, on their wish or for good."""
     if how not in ("until", "good"):
         raise InvalidInput("say whether it can be opened again", fix="go back, and choose one of the two")
-    user, mine, words = _asked(desk, user, reason)
-    lake, for_good = desk.engine.lake(), how == "good"
-    changed = close_person(lake, user, channel or None, for_good=for_good, at=desk.engine.now())
-    where = channel or "all channels"
-    if changed:
-        _audit(desk, "suppress", str(mine.ordinal), f"{where}{', for good' if for_good else ''}: {words}")
-    says = f"Closed: {where}. Workers obey within ten seconds." if changed else f"{where}: closed already."
-    return _show(desk, user, mine, "", says)
+    act = partial(close_person, for_good=how == "good")
+    return _wish(desk, _asked(desk, user, reason), channel, CLOSE_FOR_GOOD if how == "good" else CLOSE, act)
 
 
 @PAGE.post("/open", role=Role.OPERATOR)
@@ -107,13 +126,7 @@ def open_(
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Open what an unsubscription closed."""
-    user, mine, words = _asked(desk, user, reason)
-    changed = open_person(desk.engine.lake(), user, channel or None, at=desk.engine.now())
-    where = channel or "all channels"
-    if changed:
-        _audit(desk, "open", str(mine.ordinal), f"{where}: {words}")
-    says = f"Open again: {where}. The next night plans for them." if changed else f"{where}: open already."
-    return _show(desk, user, mine, "", says)
+    return _wish(desk, _asked(desk, user, reason), channel, OPEN, open_person)
 
 
 @PAGE.post("/erase", role=Role.OPERATOR)
@@ -124,17 +137,18 @@ def erase(
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Begin to erase a person, once the id was typed again."""
-    user, mine, words = _asked(desk, user, reason)
+    asked = _asked(desk, user, reason)
+    user = asked.user
     if again.strip() != user:
         raise InvalidInput(
             "the id typed again is another; nobody was erased", fix="go back, and type the person's id again"
         )
     assert desk.visitor is not None
-    actor, number, engine = desk.visitor.name, str(mine.ordinal), desk.engine
+    actor, number, engine = desk.visitor.name, str(asked.person.ordinal), desk.engine
     store = engine.store()
     # Closed at once: the process looks through the whole lake before it would.
     close_person(engine.lake(), user, None, for_good=True, at=engine.now())
-    _audit(desk, "erase", number, f"begun: {words}")
+    _audit(desk, "erase", number, f"begun: {asked.reason}")
 
     def ended(erasure: Erasure) -> None:
         detail = f"{erasure.state}: {erasure.says}"
@@ -144,23 +158,31 @@ def erase(
     return desk.go("/people")
 
 
-def _asked(desk: DeskNow, user: str, reason: str) -> tuple[str, PersonLake, str]:
-    """Return the id, the person, and the reason as the trail may keep it."""
+def _wish(desk: DeskNow, asked: PersonAsked, channel: str, wish: Wish, act: Callable[..., bool]) -> Response:
+    """Close or open a person as they wish; the trail keeps it where it changed anything."""
+    where = channel or "all channels"
+    changed = act(desk.engine.lake(), asked.user, channel or None, at=desk.engine.now())
+    if changed:
+        _audit(desk, wish.action, str(asked.person.ordinal), f"{where}{wish.terms}: {asked.reason}")
+    says = f"{wish.done}: {where}. {wish.then}" if changed else f"{where}: {wish.already}."
+    return _show(desk, asked.user, asked.person, "", says)
+
+
+def _asked(desk: DeskNow, user: str, reason: str) -> PersonAsked:
+    """Return who is asked about, and the reason as the trail may keep it."""
     words = " ".join(reason.split())
     if not words or len(words) > REASON_CHARS:
         raise InvalidInput(
             f"a reason has 1 to {REASON_CHARS} characters", fix="say why; it is kept in the audit trail"
         )
-    user = _id(user)
+    user = id_of(user)
     # Whoever pastes the id or an address into the reason would keep it beyond an erasure.
-    return user, lookup(desk.engine.lake(), user), without_addresses(words.replace(user, "…"))
+    return PersonAsked(user, _lookup(desk, user), without_addresses(words.replace(user, "…")))
 
 
-def _id(user: str) -> str:
-    user = user.strip()
-    if not user or len(user) > ID_CHARS_AT_MOST:
-        raise InvalidInput("there is no id", fix="type the person's id as the sources write it")
-    return user
+def _lookup(desk: DeskNow, user: str) -> PersonLake:
+    lake = desk.engine.lake()
+    return lookup(lake, user, desk.engine.kept(("footers", lake.store.url), Footers))
 
 
 def _audit(desk: DeskNow, action: str, number: str, detail: str | None) -> None:
@@ -218,8 +240,8 @@ def _show(desk: DeskNow, user: str, mine: PersonLake, ds: str, says: str = "") -
 def _why(desk: DeskNow, lake: Lake, mine: PersonLake, user: str, ds: str) -> tuple[Why | None, str]:
     """Return one night in full, or why it cannot be explained."""
     try:
-        registry = Registry.configured(desk.engine.settings)
-        return why(lake, user, ds, registry=registry, person=mine), ""
+        nights = desk.engine.kept(("nights", lake.store.url), Nights)
+        return nights.why(lake, user, ds, mine, Registry.configured(desk.engine.settings)), ""
     except AngeliaError as error:
         return None, error.one_line()
 

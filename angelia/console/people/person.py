@@ -22,10 +22,10 @@ from angelia.asking.response_curve import curve_of
 from angelia.audience.holdout import Holdout
 from angelia.catalog.saved_audiences import holdout_of
 from angelia.contracts.outcomes import DECIDED, SENT
-from angelia.errors import AngeliaError
+from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.users.index import require_index
-from angelia.users.one_person import PersonLake, find_ordinal, rows_of_user
+from angelia.users.one_person import Footers, PersonLake, find_ordinal, rows_of_user
 from angelia.users.suppressions import OPTED_IN, refusals_of
 
 NIGHTS = 7
@@ -142,14 +142,37 @@ class PersonPage:
     notes: tuple[str, ...]
 
 
-def lookup(lake: Lake, user: str) -> PersonLake:
+def lookup(lake: Lake, user: str, footers: Footers | None = None) -> PersonLake:
     """Return the lake as if only this person lived in it.
+
+    Args:
+        lake: main.
+        user: their id.
+        footers: those of files that earlier look-ups opened.
 
     Raises:
         NotFound: nobody has this id; the message does not repeat it.
     """
     index = require_index(lake)
-    return PersonLake(lake, find_ordinal(lake, index, user), int(index.meta["shard_bits"]))
+    return PersonLake(lake, find_ordinal(lake, index, user), int(index.meta["shard_bits"]), footers)
+
+
+def id_of(typed: str) -> str:
+    """Return an id as it was typed.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    user = typed.strip()
+    if not user or len(user) > ID_CHARS_AT_MOST:
+        raise InvalidInput("there is no id", fix="type the person's id as the sources write it")
+    return user
+
+
+def features_of(lake: Lake, mine: PersonLake) -> dict[str, Any] | None:
+    """Return a person's row of the newest features; None if they have none."""
+    commit = _newest(lake, "user_features")
+    return next(iter(mine.read(commit).to_pylist()), None) if commit else None
 
 
 def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> PersonPage:

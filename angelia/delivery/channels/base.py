@@ -106,6 +106,16 @@ def require_size(n_bytes: int, limit: int, unit: str = "bytes") -> None:
         raise MessageRejected("payload_too_large", n_bytes, limit, unit)
 
 
+def require_single_address(address: str) -> None:
+    """Refuse an address that is none, or that the provider would read as a list of several.
+
+    Raises:
+        MessageRejected: bad_address.
+    """
+    if not address.strip() or "," in address:
+        raise MessageRejected("bad_address")
+
+
 _HEADER = re.compile(r"[\x20-\x7e]{1,512}")
 
 

@@ -23,11 +23,11 @@ from angelia.delivery.channels.base import (
     Capabilities,
     ChannelConfig,
     Message,
-    MessageRejected,
     Provider,
     StandIn,
     Verdict,
     load_credentials,
+    require_single_address,
     require_size,
 )
 from angelia.delivery.channels.tokens import json_object, pooled
@@ -68,8 +68,7 @@ class MeizuAdapter:
 
     def build_request(self, message: Message) -> Request:
         """See `Adapter.build_request`."""
-        if not message.address.strip() or "," in message.address:
-            raise MessageRejected("bad_address")
+        require_single_address(message.address)
         require_size(len(message.title), TITLE_CHARS, "characters of title")
         require_size(len(message.body), TEXT_CHARS, "characters of body")
         data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}

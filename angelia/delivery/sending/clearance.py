@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from angelia.contracts.outcomes import DEFERRED, SKIPPED
+from angelia.contracts.outcomes import CANCELLED_BY_EVENT, DEFERRED, EVENTS_UNREADABLE, SKIPPED
 from angelia.contracts.sending import Micros
 from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.sending.holds import Hold
@@ -25,6 +25,7 @@ from angelia.transport.wire import Request
 PACE_S = 0.005
 GUARD_PAUSE_S = 0.5
 CLOCK_JUMPED = "clock_jumped"
+NEVER: Micros = 2**62  # when what would make a row moot happens, as far as is known
 
 
 class Send(NamedTuple):
@@ -61,6 +62,7 @@ class Clearance:
         self._work, self._sender, self._column, self._deadline = work, sender, column, deadline
         self._guards_version = -1
         self._blocked: list[str | None] = []
+        self._moot_at: list[Micros | None] | None = None  # None of a row: nothing makes it moot
         self._spans: list[SendSpan] = []
         self._n_jumps = -1
         self._has_gates = bool(work.paces) or sender.receivers is not None
@@ -131,6 +133,12 @@ class Clearance:
         blocked = self._blocked[i]
         if blocked is not None:
             return Settle(SKIPPED, blocked)
+        if self._moot_at is not None and (moot_at := self._moot_at[i]) is not None:
+            # On a simulated clock what happens later has not happened yet.
+            if moot_at <= now:
+                return Settle(SKIPPED, CANCELLED_BY_EVENT)
+            if moot_at == NEVER and not work.guards.knows_events():
+                return Settle(DEFERRED, EVENTS_UNREADABLE)
         opens, closes, reason = self._spans[i]
         if early < closes <= now and early < now:
             # Over by one clock and not by the other: judged in a later run, when there is one time again.
@@ -161,6 +169,17 @@ class Clearance:
         self._blocked = self._work.guards.blocked(
             column["campaign_id"], column["user_id"], self._sender.channel, column["address"]
         )
+        cancel_on = self._work.cancel_on
+        if cancel_on:
+            happened = self._work.guards.happened
+            self._moot_at = [
+                None
+                if (event := cancel_on.get(campaign)) is None
+                else NEVER
+                if (at := happened.at(user, event)) is None
+                else at
+                for campaign, user in zip(column["campaign_id"], column["user_id"], strict=True)
+            ]
 
     def _look_at_clock(self, now: Micros) -> None:
         self._n_jumps = self._work.clock.n_jumps

@@ -50,6 +50,8 @@ class DeliveryContext:
     max_attempts: int = 8
     # Of the campaigns that have a speed limit.
     paces: Mapping[str, CampaignPace] = field(default_factory=dict)
+    # Of the campaigns whose messages an event makes moot: its type.
+    cancel_on: Mapping[str, str] = field(default_factory=dict)
     # Once set: start nothing more, wait for answers (at most request_timeout_s), leave.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     # (user, fields) -> the fields with what must not stand in the lake, such as a one-time code.

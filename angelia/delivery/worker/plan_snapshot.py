@@ -28,6 +28,7 @@ class PlanSnapshot:
     paces: dict[str, CampaignPace]
     routes: dict[str, list[str]]  # a campaign's channels, in order of preference
     template_channels: dict[tuple[str, int], list[str]]
+    cancel_on: dict[str, str]  # of campaigns whose planned messages an event makes moot: its type
 
     def next_channels(self, campaign: str, channel: str, template: str, version: int) -> list[str]:
         """Return the channels a campaign falls over to after one, in order.
@@ -67,12 +68,14 @@ class PlanSnapshot:
         limits = {
             name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"
         }
+        cancel_on = {name: body.get("cancel_on") for kind, name, _, body in rows if kind == "campaign"}
         return cls(
             channels,
             Renderer(TemplateSet(templates)),
             paces.of({name: limit for name, limit in limits.items() if limit}),
             routes,
             {(str(body["id"]), version): list(body.get("channels", ())) for version, body in templates},
+            {name: str(event) for name, event in cancel_on.items() if event},
         )
 
 

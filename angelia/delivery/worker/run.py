@@ -205,11 +205,14 @@ class Delivery:
     async def _claimed(self, part: Part, commit: Commit, claim: Claim) -> str:
         """Deliver a part that is ours; return how that ended."""
         options, snapshot = self.options, self.senders.snapshot(commit)
+        # A message asked for by REST is younger than what the event would be counted from.
+        cancel_on = snapshot.cancel_on if commit.dataset != parts.INTAKE else {}
+        self._guards.watch(frozenset(cancel_on.values()))
         work = DeliveryContext(
             ledger=self.ledger, guards=self._guards, render=snapshot.render, clock=self.clock,
             lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s,
-            draining=self._draining, paces=snapshot.paces,
+            draining=self._draining, paces=snapshot.paces, cancel_on=cancel_on,
             reveal=self._shared.reveal if self._shared else None,
         )  # fmt: skip
         # On the wall clock a paced part would hold the run up for hours: the next run goes on with it.

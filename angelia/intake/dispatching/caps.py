@@ -16,6 +16,8 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.catalog.document_parts import Cap
+from angelia.catalog.documents import Campaign
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
@@ -122,7 +124,7 @@ class NightlySends:
 
 def days_counted(catalog: Catalog) -> int:
     """Return for how many days back messages count for any campaign."""
-    own = [cap.days for campaign in catalog.campaigns.values() for cap in campaign.caps]
+    own = [cap.days for campaign in catalog.campaigns.values() for cap in _own(campaign)]
     return max([1, -(-catalog.policy.min_gap_hours // 24), *(cap.days for cap in catalog.policy.caps), *own])
 
 
@@ -178,7 +180,7 @@ def _closed(
     marketing = [each for each in of_person if not _is_exempt(catalog, each.campaign_id)]
     own = [each for each in of_person if each.campaign_id == campaign.id]
     limits = [(each.messages, each.days, marketing) for each in policy.caps]
-    limits += [(each.messages, each.days, own) for each in campaign.caps]
+    limits += [(each.messages, each.days, own) for each in _own(campaign)]
     vendor = [
         channel.max_per_vendor_day[chosen.vendor]
         for channel in catalog.channels.values()
@@ -196,6 +198,11 @@ def _closed(
     if any(each.is_settled for each in close):
         return MIN_GAP, max(each.at for each in close) + gap
     return (CONTENDED, None) if contended or close else (None, None)
+
+
+def _own(campaign: Campaign) -> tuple[Cap, ...]:
+    at_most = campaign.trigger.at_most if campaign.trigger is not None else None
+    return campaign.caps if at_most is None else (*campaign.caps, at_most)
 
 
 def _is_exempt(catalog: Catalog, campaign_id: str) -> bool:

@@ -28,7 +28,7 @@ from angelia.contracts.outcomes import (
 from angelia.contracts.sending import Micros
 from angelia.delivery.sending.windows import quiet_now
 from angelia.intake.codes import MARK
-from angelia.intake.dispatching.people import Contents, Person
+from angelia.intake.dispatching.people import Chances, Contents, Person
 from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES
 from angelia.matching import assign_arms, buckets
@@ -43,6 +43,9 @@ UNKNOWN_PERSON, NOT_PLAIN, QUIET_HOURS, SEND_WINDOW = (
     "unknown_person", "variables_not_plain", "quiet_hours", "send_window",
 )  # fmt: skip
 EXPIRED, NO_CODE = "expired", "no_code_in_template"
+
+
+NO_CHANCES = Chances()
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,13 @@ def decide(
     addresses: Mapping[tuple[str, str], str],
     rows: Sequence[Row],
     now: Micros,
+    chances: Chances = NO_CHANCES,
 ) -> Verdicts:
-    """Return the verdict on each message of a batch; caps are asked afterwards."""
+    """Return the verdict on each message of a batch; caps are asked afterwards.
+
+    Args:
+        chances: what the night thinks of materials, for campaigns that events set off.
+    """
     verdicts, catalog = Verdicts(), contents.catalog
     for row in rows:
         campaign = catalog.campaigns.get(row["campaign_id"])
@@ -93,7 +101,7 @@ def decide(
             else:
                 verdicts.refused.append((row, why))
             continue
-        made = _row(contents, campaign, person, addresses, row, now, deadline)
+        made = _row(contents, campaign, person, addresses, row, now, deadline, chances)
         if isinstance(made, str):
             verdicts.refused.append((row, made))
         else:
@@ -193,6 +201,7 @@ def _row(
     row: Row,
     now: Micros,
     deadline: Micros,
+    chances: Chances,
 ) -> dict[str, Any] | str:
     """Return the manifest row of a message, or why there is none."""
     user, catalog = row["user_id"], contents.catalog
@@ -205,14 +214,15 @@ def _row(
         for value in given.values()
     ):
         return NOT_PLAIN
-    materials = _materials(catalog, campaign, person, _local(person, now).date())
+    scored = chances.scores.get((person["ordinal"], campaign.id), {}) if campaign.trigger else {}
+    materials = _materials(catalog, campaign, person, _local(person, now).date(), scored)
     if not materials:
         return NO_MATERIAL
     occurrence = occurrence_of(row["id"])
-    name = materials[0]
+    drawn = 0.0
     if len(materials) > 1:
-        drawn = uniform(user_keys([user]), catalog.policy.salt, "intake", campaign.id, occurrence)[0]
-        name = materials[int(drawn * len(materials))]
+        drawn = float(uniform(user_keys([user]), catalog.policy.salt, "intake", campaign.id, occurrence)[0])
+    name, propensity = chances.draw(materials, scored, drawn, catalog.policy.explore.epsilon)
     template, version, body, fields = contents.of(name)
     channel = _channel(catalog, campaign, template, addresses, row)
     if channel is None:
@@ -251,15 +261,18 @@ def _row(
         "quiet_end": None if is_transactional or quiet is None else quiet.end,
         "collapse_key": campaign.id,
         "ttl_s": max(1, (deadline - now) // 1_000_000),
-        "material_propensity": 1.0 / len(materials),
+        "material_propensity": propensity,
         "slot_propensity": None,
     }
 
 
-def _materials(catalog: Catalog, campaign: Campaign, person: Person, day: date) -> list[str]:
+def _materials(
+    catalog: Catalog, campaign: Campaign, person: Person, day: date, scored: Mapping[str, float]
+) -> list[str]:
     """Return the materials that a person may be shown: of their arm, language and day.
 
-    Materials with an audience of their own are the night's: nobody evaluates audiences here.
+    Materials with an audience of their own are the night's: nobody evaluates audiences here, and who is in
+    one is known by the score alone.
     """
     names = campaign.materials
     if campaign.experiment:
@@ -272,7 +285,7 @@ def _materials(catalog: Catalog, campaign: Campaign, person: Person, day: date) 
         for name in names
         if (material := catalog.materials[name]).is_valid_on(day)
         and (material.locales is None or person["locale"] in material.locales)
-        and material.audience is None
+        and (material.audience is None or name in scored)
     ]
 
 

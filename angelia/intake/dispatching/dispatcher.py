@@ -273,7 +273,8 @@ class Dispatcher:
         """Return the verdicts on a batch; room is reserved before caps are asked."""
         people = standing.people
         persons = people.of([row["user_id"] for row in rows])
-        verdicts = decide(people.contents, persons, people.addresses(persons), rows, now)
+        chances = people.choices.of(rows, persons)
+        verdicts = decide(people.contents, persons, people.addresses(persons), rows, now, chances)
         self._limit_codes(verdicts, now)
         sends = [
             IntakeSend(

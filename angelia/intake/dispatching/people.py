@@ -1,16 +1,18 @@
 """The people of a batch: what the newest night knows of them, and their addresses.
 
-Grain: person. Reads `user_features`, `user_endpoints`, `catalog_snapshot`, `suppressions`; writes nothing.
+Grain: person. Reads `user_features`, `user_endpoints`, `material_scores`, `catalog_snapshot`, `suppressions`;
+writes nothing.
 Surprise: who is not among the night's people yet is unknown here until the next night; the catalog is that of
 the newest snapshot, of whatever night.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,7 +20,9 @@ from angelia.catalog.documents import Template
 from angelia.catalog.snapshot import Catalog, read_snapshot
 from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.errors import NotFound
+from angelia.intake.store import Row
 from angelia.lake import Commit, Lake
+from angelia.matching import draw, inverse_gap
 from angelia.templates.rendering import user_columns
 from angelia.users.index import require_index
 
@@ -37,6 +41,7 @@ class BatchSources:
     catalog: Commit
     features: Commit
     endpoints: Commit
+    scores: Commit | None = None
 
     @classmethod
     def newest(cls, lake: Lake) -> BatchSources:
@@ -58,6 +63,7 @@ class BatchSources:
             lake.require("catalog_snapshot", ds=max(snapshots)),
             lake.require("user_features", ds=night),
             lake.require("user_endpoints", ds=night),
+            lake.head("material_scores", ds=night),
         )
 
     @property
@@ -67,7 +73,8 @@ class BatchSources:
 
     def all(self) -> list[Commit]:
         """Return the commits, to be cited."""
-        return [self.catalog, self.features, self.endpoints]
+        scores = [self.scores] if self.scores is not None else []
+        return [self.catalog, self.features, self.endpoints, *scores]
 
 
 class Contents:
@@ -86,6 +93,67 @@ class Contents:
         return self._known[material]
 
 
+@dataclass(frozen=True)
+class Chances:
+    """p(open) of materials by person and campaign, and how unknown each material still is."""
+
+    scores: Mapping[tuple[int, str], Mapping[str, float]] = field(default_factory=dict)
+    doubt: Mapping[str, float] = field(default_factory=dict)
+
+    def draw(
+        self, materials: Sequence[str], scored: Mapping[str, float], drawn: float, loss: float
+    ) -> tuple[str, float]:
+        """Return a material and its probability: as the night draws if all are scored, else evenly.
+
+        Args:
+            scored: p(open) by material.
+            drawn: in [0, 1).
+            loss: share of the best score that may be given up to learn about the others.
+        """
+        if len(materials) > 1 and all(name in scored for name in materials):
+            scores = np.array([[scored[name] for name in materials]])
+            doubt = np.array([self.doubt.get(name, 1.0) for name in materials])
+            chance = inverse_gap(scores, loss, doubt)
+            at = int(draw(chance, np.array([drawn]))[0])
+            return materials[at], float(chance[0, at])
+        return materials[int(drawn * len(materials))], 1.0 / len(materials)
+
+
+class Choices:
+    """The night's scores, for campaigns that events set off; others draw evenly."""
+
+    def __init__(self, lake: Lake, scores: Commit | None, campaigns: Iterable[str], bits: int) -> None:
+        self._lake, self._scores, self._bits = lake, scores, bits
+        self._campaigns = frozenset(campaigns) if scores is not None else frozenset[str]()
+        self._doubt: Mapping[str, float] = scores.meta.get("doubt", {}) if scores is not None else {}
+        self._kept: dict[str, pa.Table] = {}
+
+    def of(self, rows: Iterable[Row], people: Mapping[str, Person]) -> Chances:
+        """Return what is known for these messages; who was not scored is left out."""
+        wanted = {
+            int(people[row["user_id"]]["ordinal"])
+            for row in rows
+            if row["campaign_id"] in self._campaigns and row["user_id"] in people
+        }
+        if self._scores is None or not wanted:
+            return Chances()
+        known: dict[tuple[int, str], dict[str, float]] = {}
+        shards = {ordinal >> self._bits for ordinal in wanted}
+        ordinals = pa.array(sorted(wanted), pa.uint32())
+        for entry in self._scores.files:
+            if entry.shards is not None and shards.isdisjoint(range(entry.shards[0], entry.shards[1] + 1)):
+                continue
+            if entry.path not in self._kept:
+                table = self._lake.read_file(entry)
+                triggered = pc.is_in(table["campaign_id"], pa.array(sorted(self._campaigns), pa.string()))
+                self._kept[entry.path] = table.filter(triggered)
+            table = self._kept[entry.path]
+            for row in table.filter(pc.is_in(table["ordinal"], ordinals)).to_pylist():
+                of_person = known.setdefault((row["ordinal"], row["campaign_id"]), {})
+                of_person[row["material_id"]] = row["p_open"]
+        return Chances(known, self._doubt)
+
+
 class NightPeople:
     """The people of one night, looked up by id."""
 
@@ -100,6 +168,8 @@ class NightPeople:
         self._columns = list(dict.fromkeys([*_COLUMNS, *sorted(wanted)]))
         self._table: pa.Table | None = None
         bits = int(require_index(lake).meta["shard_bits"])
+        triggered = [name for name, each in self.catalog.campaigns.items() if each.trigger is not None]
+        self.choices = Choices(lake, sources.scores, triggered, bits)
         self.contents = Contents(self.catalog)
         self._reach = OpenAddresses(lake, sources.features, sources.endpoints, bits, kept_rows=_KEPT_ROWS)
 

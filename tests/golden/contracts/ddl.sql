@@ -207,6 +207,12 @@ CREATE TABLE "user_hours" (
   "hours_365d" FLOAT[] NOT NULL CHECK (NOT (len("hours_365d") <> 48))
 );
 
+CREATE TABLE "user_looks" (
+  "ordinal" UINTEGER NOT NULL,
+  "item" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("item", '^[a-z][a-z0-9_]{0,63}$'))),
+  "looks" FLOAT NOT NULL CHECK (NOT (NOT isfinite("looks") OR "looks" < 0))
+);
+
 CREATE TABLE "send_times" (
   "ordinal" UINTEGER NOT NULL,
   "timezone" VARCHAR NOT NULL,

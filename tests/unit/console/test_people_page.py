@@ -134,6 +134,23 @@ def test_why_is_that_of_the_command(console, someone, known, lake):
     assert console("VIEWER").post("/people", data={"user": user, "ds": "2020-01-01"}).status_code == 400
 
 
+def test_a_campaigns_messages_are_shown_for_one_person(console, someone, known, lake):
+    number, user, _ = someone
+    client = console("VIEWER")
+    every = re.findall(r'class="bubble" lang="([^"]*)"', client.get("/campaigns/price_drop").text)
+    page = client.post("/campaigns/price_drop/for-person", data={"user": user}).text
+    theirs = re.findall(r'class="bubble" lang="([^"]*)"', page)
+    materials = known.get("campaign", "price_drop").document.materials
+    assert "As this person would get it" in page
+    assert (len(set(theirs)), len(theirs)) == (1, len(materials))
+    assert len(every) > len(theirs)
+    assert trail(known)[-1] == ("preview", str(number), "price_drop")
+    assert user not in page
+    refused = client.post("/campaigns/price_drop/for-person", data={"user": "nobody"})
+    assert refused.status_code == 404
+    assert client.post("/campaigns/price_drop/for-person", data={"user": " "}).status_code == 400
+
+
 def test_closing_reaches_the_log_and_can_be_undone(console, someone, known, lake):
     number, user, _ = someone
     client, reason = console("USER"), f"{user} asked, write to ada@example.com"

@@ -102,6 +102,13 @@ def test_its_days_begin_and_end_with_their_dates(seen, today, state):
     assert seen.stands()[0] == state
 
 
+def test_a_triggered_campaign_waits_for_events_not_nights(seen):
+    seen.apply(trigger={"event": "cart", "without": "purchase", "within_minutes": 60}).planned(0)
+    state, why = seen.stands()
+    assert state == states.RUNNING
+    assert why.startswith("set off by cart unless purchase follows within 60 min; in no night's plan")
+
+
 def test_a_running_campaign_says_how_many_are_to_go(seen):
     part = seen.emitted(seen.planned(10), 10)
     assert seen.stands() == ("running", "0 of 10 sent, 10 went unsent, hours have passed")

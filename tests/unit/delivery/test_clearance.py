@@ -55,11 +55,12 @@ class Row:
             "fcm", Provider(FcmAdapter("p"), "", None), None, self.clock, per_minute=6_000, concurrency=2
         )  # type: ignore[arg-type]
         self.draining = asyncio.Event()
+        self.cancel_on: dict[str, str] = {}
 
     def verdict(self, build: Callable[[int], Send | Settle] = lambda _: Send(REQUEST)) -> Any:
         work: Any = SimpleNamespace(
             guards=self.guards, clock=self.clock, paces=self.paces, draining=self.draining,
-            lease_now=lambda: 0,
+            lease_now=lambda: 0, cancel_on=self.cancel_on,
         )  # fmt: skip
         self.clearance = Clearance(work, self.sender, self.column, 5 * MINUTE)
         return self.clearance.of(0, build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from sqlalchemy.engine import Engine
 
 from angelia import cli
 from angelia.intake import erasing
-from angelia.intake.codes import Made
-from angelia.intake.database import connect
-from angelia.intake.erasing import IntakePeople
+from angelia.intake.codes import MadeCode
+from angelia.intake.database import connect, writing
+from angelia.intake.dispatching.steps import OutcomeStep, note_steps
+from angelia.intake.erasing import IntakePeople, expire
 from angelia.intake.message import Draft, now, parse_message
-from angelia.intake.store import Accepted, IntakeStore
+from angelia.intake.store import Accepted, IntakeStore, change
 from angelia.intake.tables import code_uses, codes, messages, metadata, sends
 from angelia.lake.erasing.erase import erase
 from tests.unit.intake.dispatching import Bench, bench
@@ -80,7 +82,7 @@ def test_codes_of_an_erased_person_end(bench: Bench, draft: Any) -> None:
         60_000_000,
         "1.2.3.4",
     )
-    assert isinstance(made, Made)
+    assert isinstance(made, MadeCode)
     changed = IntakePeople(bench.engine).erase({WHO: "erased-1"})
     assert changed["intake_codes"] == 1
     with bench.engine.connect() as connection:
@@ -133,3 +135,44 @@ def test_the_command_erases_there_too(settings_home: Path, capsys: pytest.Captur
     people = erasing.configured()
     assert people is not None
     assert people.holds({"u77"}) == set()
+
+
+DAY_US = 86_400_000_000
+
+
+def test_what_is_over_for_long_is_deleted(any_engine: Engine, draft: Any) -> None:
+    store, at = IntakeStore(any_engine), now()
+    old, border = at - 200 * DAY_US, at - 100 * DAY_US
+    later = datetime.fromtimestamp((at + DAY_US) / 1e6, UTC).isoformat()
+    soon = datetime.fromtimestamp((old + DAY_US) / 1e6, UTC).isoformat()
+    drafts = [
+        draft(user_id="sent", now_us=old, idempotency_key="k"),
+        draft(user_id="due_later", now_us=old, send_at=later),
+        draft(user_id="just_over", now_us=old),
+        draft(user_id="lapsed", now_us=old, expires_at=soon),
+        draft(user_id="fresh", now_us=at),
+        draft(user_id="others", client="bank", now_us=old),
+    ]
+    ids = [verdict.id for verdict in store.accept(drafts) if isinstance(verdict, Accepted)]
+    over = {"sent": border - 1, "just_over": border, "others": border - 1}
+    with writing(any_engine) as connection:
+        for each, message in zip(drafts, ids, strict=True):
+            if each.row["user_id"] in over:
+                values = {"status": "sent", "is_open": 0, "status_us": over[each.row["user_id"]]}
+                change(connection, [each.row], **values)
+                note_steps(connection, [OutcomeStep(each.row["client"], message, "sent", old, None)])
+    assert expire(any_engine, border) == {"intake_messages": 3, "intake_steps": 2}
+    with any_engine.connect() as connection:
+        left = set(connection.execute(sa.select(messages.c.user_id)).scalars())
+    assert left == {"due_later", "just_over", "fresh"}
+    assert expire(any_engine, border) == {}
+
+
+def test_the_command_keeps_a_hundred_days_at_least(
+    settings_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["intake", "expire", "--older-than", "99"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["intake", "expire"])
+    assert "nothing is that old" in capsys.readouterr().out

@@ -4,8 +4,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.behaviour import PAIR_NUMBERS, USER_NUMBERS, Behaviour, Population, behaviour
+from models.behaviour import (
+    PAIR_NUMBERS,
+    USER_NUMBERS,
+    WINDOW_DAYS,
+    Behaviour,
+    Population,
+    behaviour,
+    looks_until,
+)
 from models.features import FEATURES, N_USER, NAMES, Context, EncodedUsers, encode_pairs
+from models.taste import PastLooks
 
 POPULATION = Population(("camera", "shoes"), np.array([0.5, 0.5]), 0.1)
 OF = {"sale_camera": "camera", "sale_shoes": "shoes"}
@@ -101,3 +110,15 @@ def test_a_behaviour_that_knows_nothing_is_encoded_as_unknown() -> None:
     pairs = encode_pairs(users, np.arange(2), Context("c", "m", "promo", "camera"), vocabulary)
     assert all(np.isnan(pairs[:, NAMES.index(name)]).all() for name in PAIR_NUMBERS)
     assert pairs[:, NAMES.index("is_category_in_tags")].tolist() == [1.0, 0.0]
+
+
+def test_older_looks_add_to_the_window_and_fade() -> None:
+    days = events((0, 10, "view", "camera", 1), (0, 12, "view", "shoes", 1))
+    kept = pa.table({"ordinal": [7, 7, 9], "item": ["shoes", "sofa", "shoes"], "looks": [4.0, 9.0, 5.0]})
+    before = PastLooks.of(kept, np.array([5, 7]), day=9)
+    categories = POPULATION.categories
+    assert looks_until(days, before, categories, day=11, n=2).tolist() == [[1, 0], [0, 4]]
+    later = looks_until(days, before, categories, day=9 + WINDOW_DAYS + 180, n=2)
+    assert later[1].tolist() == [0, pytest.approx(2.0)]
+    # Without a record the window is all there is.
+    assert looks_until(days, None, categories, day=12 + WINDOW_DAYS, n=2).tolist() == [[0, 0], [0, 0]]

@@ -94,3 +94,6 @@ def test_doubt_falls_with_what_was_pushed() -> None:
     doubt = doubts(sure, ridge, words)
     assert doubt["often"] < 0.7 < doubt["seldom"] <= 1.0
     assert doubts(0 * sure, ridge, words) == {"often": LEAST_DOUBT, "seldom": LEAST_DOUBT}
+    # Materials that are known to be alike are not worth trying, however few pushes each has had.
+    alike = doubts(np.full(len(ridge), 1 / 1000), np.full(len(ridge), 1000.0), words)
+    assert alike == {"often": pytest.approx(0.158, abs=1e-3), "seldom": pytest.approx(0.158, abs=1e-3)}

@@ -17,7 +17,7 @@ from angelia.matching import assign_arms, draw, inverse_gap
 from angelia.planning.offers import choice_sets
 from models.dataset import Examples, read_examples
 from models.evaluate import choices, eligible, play
-from models.past import Logged, read_draws
+from models.past import Logged, read_draws, read_past
 from models.scorer import Scorer
 from models.train import train
 
@@ -215,3 +215,27 @@ def test_people_draw_within_their_arm_and_language() -> None:
     german = np.arange(40) % 2 == 0
     assert may[:40].tolist() == np.stack([np.ones(40, bool), ~first & german, ~first], axis=1).tolist()
     assert may[40:, 2].sum() == 0
+
+
+def test_training_reads_looks_kept_by_the_cutoff(tmp_path) -> None:
+    lake = Lake.open(str(tmp_path / "lake"))
+
+    def write(name: str, ds: str, row: dict[str, object]) -> None:
+        rows = pa.Table.from_pylist([row], schema=arrow.schema(dataset(name)))
+        with lake.attempt(name, ds=ds) as attempt:
+            attempt.write(rows, "part-0000.parquet", shards=(0, 0))
+            attempt.publish()
+
+    for ds, looks in (("2026-09-30", 3.0), ("2026-10-30", 5.0), ("2026-11-08", 99.0)):
+        write("user_looks", ds, {"ordinal": 4, "item": "camera", "looks": looks})
+    day = {"ordinal": 4, "event_type": "view", "item": "camera", "n_events": 1, "value_sum": 0.0, "hours": 1}
+    for ds in ("2026-10-30", "2026-10-31", "2026-11-07"):
+        write("user_days", ds, day)
+    past = read_past(lake, "2026-11-14", 3, [4], looks_by="2026-11-07")
+    assert past.looks is not None
+    assert past.looks.counts(("camera",), 1).tolist() == [[5.0]]
+    # Every day since the record is read, and none that it holds already.
+    assert past.days["day"].to_pylist() == [past.looks.day + 8, past.looks.day + 1]
+    assert "user_looks/ds=2026-10-30" in {commit.ref.split("@")[0] for commit in past.commits}
+    assert read_past(lake, "2026-11-14", 3, [4]).looks is None
+    assert read_past(lake, "2026-11-14", 3, [4], looks_by="2026-09-01").looks is None

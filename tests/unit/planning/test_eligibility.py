@@ -19,7 +19,7 @@ from angelia.planning.eligibility import (
     slot_chance,
     thin_drawn,
 )
-from angelia.planning.offers import CampaignOffer, MaterialFacts, best_hours
+from angelia.planning.offers import CampaignOffer, MaterialFacts, hour_gains
 from angelia.planning.problem import count_of
 from angelia.planning.terms import CapTerms, ChannelTerms
 from angelia.timing.category_hours import CategoryHours
@@ -153,8 +153,8 @@ def test_whoever_shares_a_clock_shares_its_hours():
     assert chance[3, 9] == by_hand * categories.weekday[1, local.weekday[3, 9]]
     facts = MaterialFacts({}, {"sale_a": "b"})
     offer = CampaignOffer(0, np.array([1, 3, 4, 6]), np.full((4, 1), 0.1))
-    best = best_hours(TERMS, who, each, CAMPAIGN, offer.user, facts, categories)
-    assert np.array_equal(best, best_hours(TERMS, who, hours, CAMPAIGN, offer.user, facts, categories, clock))
+    best = hour_gains(TERMS, who, each, CAMPAIGN, offer.user, facts, categories)
+    assert np.array_equal(best, hour_gains(TERMS, who, hours, CAMPAIGN, offer.user, facts, categories, clock))
 
 
 def test_recent_and_pending_messages_block_slots_near_them():

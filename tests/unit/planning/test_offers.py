@@ -1,10 +1,15 @@
-"""Choice sets: what a draw could choose from, as bits that Python and DuckDB read alike."""
+"""What a material is worth in the draw, and what the draw could choose from, as bits."""
+
+from dataclasses import replace
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from angelia.planning.offers import choice_sets
+from angelia.planning.eligibility import open_hours
+from angelia.planning.offers import CampaignOffer, MaterialFacts, choice_sets, draw_material, good_hours
+from angelia.timing.category_hours import CategoryHours
+from tests.unit.planning.few_people import CAMPAIGN, TERMS, people
 
 
 def test_bits_tell_what_could_be_drawn() -> None:
@@ -22,3 +27,26 @@ def test_bits_tell_what_could_be_drawn() -> None:
 def test_no_material_is_no_set() -> None:
     assert choice_sets(np.zeros((2, 0))).null_count == 2
     assert len(choice_sets(np.zeros((0, 3)))) == 0
+
+
+def test_several_good_hours_beat_a_single_best() -> None:
+    peak, plateau = np.ones(24), np.ones(24)
+    peak[20], plateau[18:23] = 1.5, 1.45
+    sharp, broad = good_hours(np.stack([peak, plateau]), np.ones((2, 24), bool))
+    assert 1.0 < sharp < broad < 1.45
+    # Closed hours count neither as good nor as bad.
+    assert np.allclose(good_hours(np.full((1, 24), 1.3) * (np.arange(24) < 3), np.arange(24)[None] < 3), 1.3)
+    assert good_hours(np.zeros((1, 24)), np.zeros((1, 24), bool)).tolist() == [0.0]
+
+
+def test_the_draw_goes_by_good_open_hours() -> None:
+    campaign = replace(CAMPAIGN, materials=("sale_morning", "sale_evening"), send_window=(18, 22))
+    terms, who = replace(TERMS, campaigns=(campaign,), epsilon=1e-9), people(40)
+    factor = np.ones((3, 48))
+    factor.reshape(3, 2, 24)[0, :, 8:12], factor.reshape(3, 2, 24)[1, :, 19:22] = 3.0, 1.2
+    hours = CategoryHours({"morning": 0, "evening": 1}, factor, np.ones((3, 7)))
+    facts = MaterialFacts({}, {name: name.split("_")[1] for name in campaign.materials})
+    offer = CampaignOffer(0, np.arange(40), np.full((40, 2), 0.1))
+    # The morning is better by far, but closed.
+    picked, _ = draw_material(terms, who, open_hours(terms, who), offer, facts, hours)
+    assert set(picked.tolist()) == {1}

@@ -70,17 +70,17 @@ def test_minimums_that_fit_only_one_by_one_are_named() -> None:
         ]
         return replace(NIGHT, channels=channels, campaigns=tuple(campaigns))
 
-    def told(*least: int) -> tuple[list[str], list[int]]:
+    def contradictions_of(*least: int) -> tuple[list[str], list[int]]:
         terms = night(*least)
         says, limits = contradictions(terms, terms.limits(), np.full(4, 90_000))
         return says, limits.least.tolist()
 
-    assert told(98, 100, 19_000, 800) == ([], [98, 100, 19_000, 800])
-    assert told(100, 150, 10, 0) == (
+    assert contradictions_of(98, 100, 19_000, 800) == ([], [98, 100, 19_000, 800])
+    assert contradictions_of(100, 150, 10, 0) == (
         ["campaigns a, b: minimums of 250 together, but 198 messages the hours of sms take"],
         [79, 118, 10, 0],
     )
-    says, least = told(0, 0, 15_000, 10_000)
+    says, least = contradictions_of(0, 0, 15_000, 10_000)
     assert says == [
         "campaigns c, d: minimums of 25,000 together, but 19,998 messages the hours of fcm, sms take"
     ]

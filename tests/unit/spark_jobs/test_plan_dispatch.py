@@ -53,6 +53,7 @@ POLICY = {
     "kind": "policy", "id": "default", "salt": "s", "min_gap_hours": GAP_HOURS,
     "caps": [{"messages": messages, "days": days} for messages, days in CAPS],
     "holdout": {"share_pct": 3.0, "salt": "h"}, "explore": {"slot_share_pct": 5.0, "epsilon": 0.1},
+    "fatigue": {"horizon_days": 90},
 }  # fmt: skip
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.chain import append_chain
-from angelia.users.one_person import PersonLake, find_ordinal, rows_of_user
+from angelia.users.one_person import Footers, PersonLake, find_ordinal, rows_of_user
 
 DS, BITS, N = "2026-11-14", 8, 600
 
@@ -119,3 +120,35 @@ def test_a_source_gives_the_persons_rows_alone(lake: Lake, user: str) -> None:
     everybody = lake.read(commit).to_pylist()
     mine = [row["channel"] for row in everybody if row["user_id"] == user]
     assert rows_of_user(lake, commit, user, ["channel"])["channel"].to_pylist() == mine
+
+
+def test_a_known_footer_is_not_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit, footers = features(lake), Footers()
+    whole, opened = lake.read(commit), []
+    for number in (0, 300, 599):  # one of each shard
+        PersonLake(lake, number, BITS, footers).read(commit)
+
+    class Watched(pq.ParquetFile):
+        def __init__(self, *words: object, metadata: object = None, **named: object) -> None:
+            opened.append(metadata is not None)
+            super().__init__(*words, metadata=metadata, **named)
+
+    monkeypatch.setattr("angelia.users.one_person.pq.ParquetFile", Watched)
+    for number in (64, 255, 511):
+        table = PersonLake(lake, number, BITS, footers).read(commit)
+        assert table.to_pylist() == whole.slice(number, 1).to_pylist()
+    assert opened == [True, True, True]
+    # Of a file that cannot hold the person, the footer is enough.
+    nobody = PersonLake(lake, 700, BITS, footers)
+    assert nobody.read_file(commit.files[0]).num_rows == 0
+    assert nobody.read_file(commit.files[0], ["timezone"]).schema.names == ["timezone"]
+    assert len(opened) == 3
+
+
+def test_few_footers_are_kept(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("angelia.users.one_person.FOOTERS_AT_MOST", 1)
+    commit, footers = features(lake), Footers()
+    for number in (0, 300, 599):
+        assert PersonLake(lake, number, BITS, footers).read(commit).num_rows == 1
+    kept = [footers.get(f"{entry.path}@{entry.sha256}") is not None for entry in commit.files]
+    assert kept == [False, False, True]

@@ -1,0 +1,104 @@
+"""Looks before the window are kept once a week, and scores see them as if read by day."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from angelia.contracts import arrow, dataset
+from angelia.contracts.rows import valid_rows
+from angelia.lake import Commit, Lake
+from models.behaviour import Population
+from models.taste import LOOK_COLUMNS, LOOKS_HALF_LIFE, PastLooks, visits
+from spark_jobs.running.reading import read_window, window_commits
+from spark_jobs.score_materials import PastDays, shard_behaviour
+from spark_jobs.shard_work.past_looks import past_looks
+
+N, BITS = 300, 8
+LAST = date(2026, 10, 17)
+CATEGORIES = ("camera", "shoes")
+
+
+def write(lake: Lake, name: str, table: pa.Table, ds: str) -> None:
+    with lake.attempt(name, ds=ds) as attempt:
+        attempt.write(table, "part-0000.parquet", conform=False, shards=(0, 1))
+        attempt.publish()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Return a lake with 60 days of looks, and features of the last day."""
+    lake = Lake.open(str(tmp_path / "lake"))
+    write(lake, "user_features", valid_rows("user_features", N, ds=LAST.isoformat()), LAST.isoformat())
+    rng = np.random.default_rng(1)
+    schema = arrow.schema(dataset("user_days"))
+    for back in range(60):
+        rows = [
+            {"ordinal": i, "event_type": "view", "item": ("camera", "shoes", "sofa")[int(rng.integers(3))],
+             "n_events": 1, "value_sum": 0.0, "hours": int(rng.integers(1, 1 << 24))}
+            for i in range(N) if back % (i % 5 + 1) == 0
+        ]  # fmt: skip
+        table = pa.Table.from_pylist(rows, schema=schema)
+        write(lake, "user_days", table, (LAST - timedelta(days=back)).isoformat())
+    return lake
+
+
+def kept(lake: Lake, last: date) -> Commit:
+    features = lake.require("user_features", ds=LAST.isoformat())
+    commit = past_looks(None, lake, features, last.isoformat(), [0, 1], BITS, CATEGORIES)  # type: ignore[arg-type]
+    assert commit is not None
+    return commit
+
+
+def looks_of(lake: Lake, last: date, days: int) -> np.ndarray:
+    """Return the looks of shard 0 of so many days at once, each faded by its own age."""
+    window = window_commits(lake, "user_days", last.isoformat(), days)
+    rows = read_window(lake, "user_days", window, ["item", "hours"], 0, BITS)
+    return visits(rows, CATEGORIES, since=-1, day=days - 1, n=1 << BITS, half_life=LOOKS_HALF_LIFE)
+
+
+def test_weeks_fold_into_the_looks_of_all_days(lake: Lake) -> None:
+    first = kept(lake, LAST - timedelta(days=10))
+    assert kept(lake, LAST - timedelta(days=4)) == first  # no week is due
+    second = kept(lake, LAST)
+    assert "user_looks/ds=2026-10-07" in " ".join(str(source) for source in second.inputs)
+    table = lake.read(second, LOOK_COLUMNS)
+    assert set(table["item"].to_pylist()) == set(CATEGORIES)  # nothing is about sofas
+    ordinal = np.arange(1 << BITS)
+    folded = PastLooks.of(table, ordinal, day=0).counts(CATEGORIES, len(ordinal))
+    np.testing.assert_allclose(folded, looks_of(lake, LAST, 60), atol=2e-3)
+    assert folded.min(axis=0).tolist() != folded.max(axis=0).tolist()
+
+
+def test_likings_rest_on_the_record_and_the_window(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("models.taste", "models.behaviour", "spark_jobs.shard_work.past_looks"):
+        monkeypatch.setattr(f"{module}.LOOKS_HALF_LIFE", 1e12)
+    users = lake.read(lake.require("user_features", ds=LAST.isoformat())).slice(0, 1 << BITS)
+    days = read_window(lake, "user_days", window_commits(lake, "user_days", LAST.isoformat(), 60),
+                       ["event_type", "item", "n_events", "hours"], 0, BITS)  # fmt: skip
+    population = Population(CATEGORIES, np.array([0.5, 0.5]), 0.1).knowing(days, users, day=59)
+    assert population.taste is not None
+    looks = visits(days, CATEGORIES, since=-1, day=59, n=1 << BITS)
+    whole = population.taste.of(looks, users)
+    # The record ends ten days before the window begins, so that gap is read from its own rows.
+    record = kept(lake, LAST - timedelta(days=38))
+    past = PastDays.of(lake, LAST.isoformat(), {}, record)
+    assert (past.n_days, len(past.days)) == (38, 38)
+    behaved = shard_behaviour(lake, past, population, users, BITS, 0)
+    np.testing.assert_allclose(behaved.pair["taste"], whole, atol=1e-3)
+    # The other numbers keep to their window.
+    alone = PastDays.of(lake, LAST.isoformat(), {}, None)
+    known = shard_behaviour(lake, alone, population, users, BITS, 0)
+    np.testing.assert_allclose(behaved.pair["category_looks"], known.pair["category_looks"])
+    assert not np.allclose(behaved.pair["taste"], known.pair["taste"], atol=1e-2)
+
+
+def test_no_day_so_early_means_no_record_of_looks(lake: Lake) -> None:
+    features = lake.require("user_features", ds=LAST.isoformat())
+    early = (LAST - timedelta(days=70)).isoformat()
+    assert past_looks(None, lake, features, early, [0, 1], BITS, CATEGORIES) is None  # type: ignore[arg-type]
+    assert lake.partitions("user_looks") == []
