@@ -51,7 +51,7 @@ from angelia.errors import InvalidInput, without_addresses
 MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 # For a campaign with occurrence `once`, a plan reads all pushes since its start.
 MAX_ONCE_DAYS = 3_660
-LATER = ("trigger", "cancel_on")
+LATER = ("trigger", "cancel_on", "uplift")
 
 
 class Policy(Document):
