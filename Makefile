@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run check audit mutants docs test test-scheduler golden soak bench bench-peers up down lock test-s3 test-databases test-browser images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-databases test-browser images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,10 +62,15 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 
 test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
-	$(BIN)/python -m pytest -q -m "not scheduler and not s3server" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
+	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
+
+dist: setup ## build wheel and sdist into dist/, install the wheel into an empty environment and run it (needs the package registry)
+	@rm -rf dist
+	$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist
+	$(BIN)/python -m pytest -q -m dist tests/integration
 
 golden: setup ## rewrite golden files; review reads the diff
 	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags
@@ -89,6 +94,11 @@ test-s3: setup ## the lake's tests on moto and on SeaweedFS, and the whole loop 
 	$(BIN)/python -m pytest -q tests/unit/lake -k s3
 	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q tests/unit/lake -k s3
 	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q -m s3server tests/integration
+
+test-cluster: setup ## first load and night on a Spark cluster whose machines share nothing but S3 (namespaces, as root; started by the test)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
+	$(BIN)/python -m pytest -q -m cluster tests/cluster/test_night.py
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"

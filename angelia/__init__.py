@@ -3,4 +3,4 @@
 docs/architecture.md describes the house and its rooms.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -29,6 +29,7 @@ from benchmarks.harness.result import Result
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 PEER_OF = {"fcm": "firebase_admin", "apns": "aioapns"}
+CHANNELS = (*PEER_OF, "oppo")  # OPPO's library is Java; it is here for its batches
 LATENCY_RATE = 2_000  # messages a second offered
 UNLIMITED = 60_000_000  # per minute: pacing is on, but not what bounds the run
 
@@ -73,6 +74,11 @@ def environment(names: dict[str, Any], channel: str) -> dict[str, str]:
         f"ANGELIA_{name}_URL": names["url"],
         f"ANGELIA_{name}_CREDENTIALS": credentials,
     }  # fmt: skip
+
+
+def write_per_request(account: Path, most: int) -> None:
+    """Let a channel's account send up to `most` messages a request."""
+    account.write_text(json.dumps({**json.loads(account.read_text("utf-8")), "per_request": most}), "utf-8")
 
 
 def this_hour(now: datetime) -> tuple[str, int]:
@@ -156,7 +162,10 @@ def main(argv: Sequence[str]) -> Result:
         "--peer-messages", type=int, default=5_000, help="messages of each peer's run (0 = leave peers out)"
     )
     parser.add_argument(
-        "--channels", nargs="+", default=["fcm", "apns"], choices=sorted(PEER_OF), help="channels to measure"
+        "--channels", nargs="+", default=["fcm", "apns"], choices=sorted(CHANNELS), help="channels to measure"
+    )
+    parser.add_argument(
+        "--per-request", type=int, default=100, help="OPPO's messages in a request (default 100)"
     )
     parser.add_argument("--profile", type=Path, help="write the worker's cProfile here (slows it down)")
     args = parser.parse_args(argv)
@@ -170,6 +179,7 @@ def main(argv: Sequence[str]) -> Result:
         "messages": args.messages,
         "latency_messages": args.latency_messages,
         "peer_messages": args.peer_messages,
+        "per_request": args.per_request,
     }
     versions = {f"{name}_version": figures.pop("version") for name, figures in peers.items()}
     return {
@@ -190,6 +200,8 @@ def measure(
     plan = make_plan(str(folder / f"{channel}-lake"), args.messages, channel, UNLIMITED)
     with sandbox(folder / f"{channel}-sandbox") as names:
         profile = ["--profile", str(args.profile)] if args.profile else []
+        if channel == "oppo":
+            write_per_request(Path(names["oppo_credentials"]), args.per_request)
         run = run_worker([*plan, *profile], environment(names, channel))
     # A figure counts only if the whole job was done.
     if run["outcomes"] != {"accepted": args.messages}:
@@ -210,7 +222,7 @@ def measure(
             key: run[key] for key in ("worker_added_p99_ms", "p99_to_socket_ms", "p99_from_answer_ms")
         }
         figures["latency_messages_per_s"] = round(args.latency_messages / run["seconds"])
-    if args.peer_messages:
+    if args.peer_messages and channel in PEER_OF:
         with sandbox(folder / f"{channel}-peer-sandbox") as names:
             peer = run_peer(channel, args.peer_messages, names)
         if peer:

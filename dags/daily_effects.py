@@ -4,7 +4,8 @@
 read again, since opens count for 24 hours, and conversions and delivery reports arrive even later.
 
 First `mart` credits what people did to messages and makes `effects_mart` of the last 14 nights again, where
-anything late has come in; pages say how complete their night is.
+anything late has come in; pages say how complete their night is. `series` draws the last 28 of them as
+HOME/reports/series.html. `drift` compares the features and scores of D with those of the same weekday before.
 
 **Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts`, `user_features` and `user_events` of branch
 main; **writes** `effects_mart`, HOME/reports/DAY.html and one commit of `campaign_effects` for every day read. Days without a plan
@@ -17,6 +18,9 @@ takes the last closed UTC day as D.
   cause, then clear the task.
 - `mart` says that a critical check failed: no mart of that night or a later one was published; its SQL is in
   `sql/TABLE/checks.sql`. Nights that are up to date are left alone when it is cleared.
+- `drift` says that columns moved by the alarm's index or more: nothing else is held up, and this failure is
+  the alarm. Look at the sources of the columns that it names; if the change is here to stay, train again. The
+  parameter `drift_alarm` is the index (0.25 by default), 0 switches the task off.
 - there is nothing to do: no plan was made for any of these days; see `nightly_personalization`.
 """
 
@@ -34,6 +38,8 @@ from angelia.contracts.sending import FOLD_DAYS
 from angelia.contracts.sources import NAME
 
 AGES = (1, 2, 4)  # days between D and the day a plan was made for
+DRAWN_DAYS = 28
+DRIFT_DAYS = 7  # the same weekday: what people do goes by the week
 
 
 @dag(
@@ -54,7 +60,15 @@ AGES = (1, 2, 4)  # days between D and the day a plan was made for
             pattern=NAME,
             title="Conversion",
             description="Event type that counts as a conversion, such as purchase.",
-        )
+        ),
+        "drift_alarm": Param(
+            0.25,
+            type="number",
+            minimum=0,
+            maximum=100,
+            title="Drift alarm",
+            description="Stability index from which a feature or score raises an alarm; 0 = do not compare.",
+        ),
     },
 )
 def daily_effects():
@@ -96,6 +110,35 @@ def daily_effects():
             if lake.head("decisions", ds=day)
         ]
 
+    @task(task_id="spans")
+    def spans(ds: str | None = None, dag_run: Any = None) -> list[list[str]]:
+        """Return the command that draws the last nights, if any was planned."""
+        from angelia.lake import Lake
+
+        settings = load_settings()
+        lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+        last = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d") - timedelta(days=AGES[0])
+        days = [(last - timedelta(days=age)).strftime("%Y-%m-%d") for age in range(DRAWN_DAYS)]
+        is_planned = any(lake.head("decisions", ds=day) for day in days)
+        words = ["angelia", "effects", "series", "--from", days[-1], "--to", days[0], "--json"]
+        return [words] if is_planned else []
+
+    @task(task_id="compared")
+    def compared(
+        ds: str | None = None, params: dict[str, Any] | None = None, dag_run: Any = None
+    ) -> list[list[str]]:
+        """Return the command that compares D with a week before, where both have features."""
+        from angelia.lake import Lake
+
+        settings, alarm = load_settings(), float((params or {})["drift_alarm"])
+        lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+        day = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d")
+        days = [(day - timedelta(days=age)).strftime("%Y-%m-%d") for age in (0, DRIFT_DAYS)]
+        if not alarm or not all(lake.head("user_features", ds=each) for each in days):
+            return []
+        bounds = ["--look", f"{min(0.1, alarm):g}", "--alarm", f"{alarm:g}"]
+        return [["angelia", "effects", "drift", "--ds", days[0], "--against", days[1], *bounds, "--json"]]
+
     command("data_docs", ["angelia", "quality", "docs", "--json"], execution_timeout=timedelta(minutes=20))
     mart = CommandOperator.partial(
         task_id="mart", execution_timeout=timedelta(minutes=60), do_xcom_push=False
@@ -107,7 +150,18 @@ def daily_effects():
         do_xcom_push=False,
         trigger_rule="all_done",
     ).expand(argv=reports())
-    mart >> report
+    # A night that could not be made is missing on the page, and named there.
+    series = CommandOperator.partial(
+        task_id="series",
+        execution_timeout=timedelta(minutes=20),
+        do_xcom_push=False,
+        trigger_rule="all_done",
+    ).expand(argv=spans())
+    # An alarm fails the task, which is how the notifier hears of it; nothing waits for it.
+    CommandOperator.partial(
+        task_id="drift", execution_timeout=timedelta(minutes=30), do_xcom_push=False
+    ).expand(argv=compared())
+    mart >> [report, series]
 
 
 daily_effects()

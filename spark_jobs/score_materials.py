@@ -5,17 +5,19 @@ catalog_snapshot and the champion model; writes material_scores, and once a week
 
 Scored are the members of a campaign's audience, for campaigns that run in the 24 planned hours and materials
 valid then; a material with an audience of its own is scored for people in both. The commit's meta names the
-model version; a model with other features is refused.
+model version; a model with other features is refused. A campaign that counts lift gets its people's lift by
+the newest kept model of the name that it gives; without that model lift is null, and a line says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
+from angelia.output import progress
 from angelia.users.index import require_index
 from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.compiled import compiled_files
@@ -49,6 +52,7 @@ from spark_jobs.shard_work.curve_shard import days_between
 from spark_jobs.shard_work.past_looks import past_looks
 
 Ordinals = npt.NDArray[np.int64]
+Lift = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def score_shard(
     members: Mapping[str, BitMap],
     wanted: Sequence[Candidate],
     scorer: Scorer,
+    lift: Mapping[str, Lift] | None = None,
 ) -> pa.Table:
     """Return one shard's material_scores.
 
@@ -114,10 +119,11 @@ def score_shard(
         users: rows of user_features in ordinal order.
         behaved: the same people's behaviour, in the same order.
         members: each audience's ordinals.
+        lift: what a message adds for each of these people, by campaign, (n,); others have none.
     """
     ordinal = users["ordinal"].to_numpy().astype(np.int64)
     encoded = scorer.encode_users(users, behaved)
-    parts: list[tuple[Ordinals, npt.NDArray[np.int32], npt.NDArray[np.float64]]] = []
+    parts: list[tuple[Ordinals, npt.NDArray[np.int32], npt.NDArray[np.float64], Lift]] = []
     rows_of: dict[tuple[str, ...], Ordinals] = {}
     for number, candidate in enumerate(wanted):
         if candidate.audiences not in rows_of:
@@ -127,9 +133,11 @@ def score_shard(
             )
         rows = rows_of[candidate.audiences]
         scores = scorer.predict(encoded, [candidate.context], rows)[:, 0]
-        parts.append((ordinal[rows], np.full(len(rows), number, np.int32), scores))
-    who, which, scores = (
-        np.concatenate([part[k] for part in parts]) if parts else np.zeros(0) for k in range(3)
+        own = (lift or {}).get(candidate.context.campaign_id)
+        moved = np.full(len(rows), np.nan) if own is None else own[rows]
+        parts.append((ordinal[rows], np.full(len(rows), number, np.int32), scores, moved))
+    who, which, scores, moved = (
+        np.concatenate([part[k] for part in parts]) if parts else np.zeros(0) for k in range(4)
     )
     order = np.lexsort((which, who))  # candidates are in order of campaign and material
     which = which[order].astype(np.int32)
@@ -141,6 +149,7 @@ def score_shard(
         "material_id": material,
         # Nine digits: what a score can mean, and a file that does not depend on the last bit of a sum.
         "p_open": pa.array(np.round(scores[order].astype(np.float64), 9)),
+        "lift": pa.array(np.round(moved[order].astype(np.float64), 9), from_pandas=True),
     }
     return pa.table({name: columns[name] for name in dataset("material_scores").names})
 
@@ -154,9 +163,10 @@ def write_scores(
     files: Mapping[str, bytes],
     shard_bits: int,
     folder: str,
+    lifts: Mapping[str, tuple[str, bytes]],
     shard: int,
 ) -> ShardResult:
-    """Score one shard and write its file."""
+    """Score one shard and write its file; `lifts` is each campaign's lift model, name and text."""
     lo, hi = shard << shard_bits, (shard + 1) << shard_bits
     users = lake.read(features, ["ordinal", *COLUMNS], where=in_shard(shard))
     users = users.filter(
@@ -165,7 +175,7 @@ def write_scores(
     members = read_members(lake, audiences, shard)
     scorer = Scorer(files)
     behaved = shard_behaviour(lake, past, scorer.population, users, shard_bits, shard)
-    table = score_shard(users, behaved, members, wanted, scorer)
+    table = score_shard(users, behaved, members, wanted, scorer, lift_of(users, lifts))
     return ShardResult(
         shard,
         [
@@ -174,6 +184,16 @@ def write_scores(
             )
         ],
     )
+
+
+def lift_of(users: pa.Table, lifts: Mapping[str, tuple[str, bytes]]) -> dict[str, Lift]:
+    """Return what a message of each campaign adds for each person, (n,) by campaign."""
+    if not lifts:  # the models' libraries take half a second to load
+        return {}
+    from models.uplift.kept import load
+
+    moved = {each: load(*each).per_message(users) for each in set(lifts.values())}
+    return {campaign: moved[each] for campaign, each in lifts.items()}
 
 
 def shard_behaviour(
@@ -196,6 +216,40 @@ def shard_behaviour(
         kept = lake.read(past.looks, LOOK_COLUMNS, where=in_shard(shard))
         before = PastLooks.of(kept, users["ordinal"].to_numpy().astype(np.int64), day=-1)
     return behaviour(days, pushes, past.category_of, population, day=last, n=n, users=users, before=before)
+
+
+def lift_models(
+    registry: Registry, catalog: Catalog, campaigns: Iterable[str]
+) -> tuple[dict[str, tuple[str, bytes]], dict[str, dict[str, Any]]]:
+    """Return the lift models of the campaigns that count lift, and what the meta says of them.
+
+    A model that was never kept leaves its campaign to the worth of opens; that, and an order that may be
+    chance, is said in a line a night.
+    """
+    asking = {name: asked for name in sorted(campaigns) if (asked := catalog.campaigns[name].uplift)}
+    if not asking:
+        return {}, {}
+    from models.uplift import kept
+
+    models: dict[str, tuple[str, bytes]] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    for campaign, asked in asking.items():
+        stored = kept.newest(registry.store, asked.model)
+        if stored is None:
+            facts[campaign] = {"model": None, "wanted": asked.model}
+            progress(
+                f"score_materials: campaign {campaign}: no lift model {asked.model} was kept, so opens alone "
+                f"count; keep one with `angelia effects uplift --keep {asked.model}`"
+            )
+            continue
+        models[campaign] = asked.model, stored
+        facts[campaign] = kept.load(asked.model, stored).as_meta()  # refused here rather than in every worker
+        if not facts[campaign]["above_chance"]:
+            progress(
+                f"score_materials: campaign {campaign}: the order of lift model {asked.model} may be chance; "
+                "learn from more nights or a larger holdout"
+            )
+    return models, facts
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -223,6 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # The plan's 24 hours begin on D+1 and touch three local dates, from Hawaii to Kiribati.
     first = date.fromisoformat(ds) + timedelta(days=settings.lead_hours // 24)
     wanted = candidates(catalog, [first + timedelta(days=shift) for shift in (-1, 0, 1)])
+    lifts, lift_meta = lift_models(registry, catalog, {c.context.campaign_id for c in wanted})
     shards = sorted(
         {
             shard
@@ -237,7 +292,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         categories = sorted(set(category_of.values()))
         looks = past_looks(spark, lake, features, before, shards, bits, categories)
         past = PastDays.of(lake, ds, category_of, looks)
-        work = partial(write_scores, lake, features, audiences, past, wanted, files, bits, attempt.folder)
+        work = partial(
+            write_scores, lake, features, audiences, past, wanted, files, bits, attempt.folder, lifts
+        )
         for result in run_shards(spark, shards, work):
             for entry in result.files:
                 attempt.add(entry)
@@ -258,6 +315,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "doubt": {c.context.material_id: doubt.get(c.context.material_id, 1.0) for c in wanted},
                 # What the plan prices: how messages tire people.
                 "fatigue": {name: value for name, value in scorer.fatigue.items() if name != "evidence"},
+                **({"lift": lift_meta} if lift_meta else {}),
             },
         )
 

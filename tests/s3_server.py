@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -52,8 +53,8 @@ def moto() -> Iterator[str]:
 
 
 @contextmanager
-def seaweedfs(folder: Path) -> Iterator[str]:
-    """Yield the endpoint of a SeaweedFS whose data is in `folder`.
+def seaweedfs(folder: Path, host: str = "127.0.0.1", metrics_port: int = 0) -> Iterator[str]:
+    """Yield the endpoint of a SeaweedFS on `host`, whose data is in `folder`.
 
     Raises:
         RuntimeError: it did not answer in time; its log is in the folder.
@@ -64,14 +65,17 @@ def seaweedfs(folder: Path) -> Iterator[str]:
     config.write_text(json.dumps({"identities": [identity]}))
     master, volume, filer, s3 = (_free_port() for _ in range(4))
     # Each bucket takes seven volumes, and each test a bucket.
+    with_us = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()  # it ends with us
     words = [
-        *(str(WEED), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *with_us,
+        *(str(WEED), "server", f"-dir={folder}", f"-ip={host}", f"-ip.bind={host}"),
         *(f"-master.port={master}", f"-volume.port={volume}", "-volume.max=5000", "-filer"),
         *(f"-filer.port={filer}", "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", f"-s3.config={config}"),
+        f"-metricsPort={metrics_port}",
     ]
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-    endpoint = f"http://127.0.0.1:{s3}"
+    endpoint = f"http://{host}:{s3}"
     try:
         end = time.monotonic() + START_S
         while not _answers(endpoint):

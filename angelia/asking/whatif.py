@@ -107,7 +107,11 @@ class _Side:
         flat = pa.Table.from_struct_array(lists.flatten())
         cost = {channel.id: channel.cost_micros for channel in self.terms.channels}
         weights = dict(self.terms.priority_weight)
-        weight = {one.id: weights[one.priority] * one.value_micros for one in self.terms.campaigns}
+        # Where lift counts, too, a value does not tell the opens in it: those at a mean hour stand for them.
+        weight = {
+            one.id: 0 if one.lift_micros else weights[one.priority] * one.value_micros
+            for one in self.terms.campaigns
+        }
         groups = flat.group_by(["campaign_id", "channel", "outcome"]).aggregate(
             [("value_micros", "sum"), ("p_open", "sum"), ("message_id", "count")]
         )

@@ -165,6 +165,16 @@ class Attribution(DocumentPart):
     conversion: Id | None = None  # event type; None: that of the report
 
 
+class LiftWorth(DocumentPart):
+    """Count what messages change as worth: by which kept model, at what price.
+
+    The unit is the model's metric: a conversion, a unit of money, or an active day.
+    """
+
+    model: Id
+    value: float = Field(gt=0, le=1_000_000)
+
+
 class Trigger(DocumentPart):
     """What sets a message off: an event, and perhaps that another one does not follow it."""
 

@@ -29,6 +29,7 @@ from angelia.catalog.document_parts import (
     HoldoutPolicy,
     Id,
     Ids,
+    LiftWorth,
     Locale,
     Occurrence,
     Pct,
@@ -168,6 +169,7 @@ class Campaign(Document):
     ttl_hours: int = Field(12, ge=1, le=672)
     approval_required: bool = False
     attribution: Attribution | None = None
+    uplift: LiftWorth | None = None
     trigger: Trigger | None = None  # set off by what people do, and in no night's plan
     cancel_on: Id | None = None  # event type; a planned message is withheld once it has happened
 
@@ -182,6 +184,8 @@ class Campaign(Document):
             )
         if self.is_transactional and self.holdout_pct:
             raise ValueError("holdout_pct: a transactional campaign (at_least_once) has no holdout")
+        if self.is_transactional and self.uplift:
+            raise ValueError("uplift: a transactional campaign (at_least_once) is sent whatever it changes")
         if self.is_transactional and self.ttl_hours > MAX_TTL_HOURS:
             raise ValueError(
                 f"ttl_hours: a transactional campaign (at_least_once) is tried for at most "
@@ -211,6 +215,11 @@ class Campaign(Document):
     def value_micros(self) -> int:
         """Value of one open in micro-units."""
         return round(self.value_per_open * MICROS)
+
+    @property
+    def lift_micros(self) -> int:
+        """Value of one unit of lift in micro-units; 0 = lift does not count."""
+        return 0 if self.uplift is None else round(self.uplift.value * MICROS)
 
     def occurrence_on(self, day: date) -> str | None:
         """Return the occurrence key of a (local) day, or None if the campaign does not run then."""

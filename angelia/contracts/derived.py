@@ -246,7 +246,7 @@ SEND_TIMES = Dataset(
 
 MATERIAL_SCORES = Dataset(
     "material_scores",
-    1,
+    2,
     "user x campaign x material",
     ("ordinal", "campaign_id", "material_id"),
     ("ds",),
@@ -255,10 +255,16 @@ MATERIAL_SCORES = Dataset(
         campaign_id(),
         material_id(),
         p("p_open", "calibrated probability of an open within 24 h of a push at a mean hour"),
+        Column(
+            "lift",
+            F64,
+            "what a message adds to the metric of the campaign's lift model; null = the campaign has none",
+            nullable=True,
+        ),
     ),
     ("score_materials",),
     layout=("shards",),
-    notes="Meta: model version.",
+    notes="Meta: model version, and each campaign's lift model.",
 )
 
 DECISION_FIELDS = (

@@ -74,7 +74,8 @@ class Pairs:
     """User x campaign pairs in user order, with the drawn material's score and category.
 
     `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
-    the drawn material. `fatigue` is what was learned of it; None = nothing.
+    the drawn material. `fatigue` is what was learned of it; None = nothing. `lift` is what a message at a
+    mean hour changes, in micro-units; None = no campaign asks.
     """
 
     user: I64
@@ -84,6 +85,7 @@ class Pairs:
     category: I64
     hours: CategoryHours
     fatigue: Fatigue | None = None
+    lift: F64 | None = None
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,18 @@ def slot_chance(
 
     `local` and `off` are by person, or by clock where `clock` names each person's, (n,).
     """
+    curve, factor = slot_response(people, pairs, local, off, clock)
+    return np.clip(pairs.p_open[:, None] * curve * factor, 0.0, 1.0)
+
+
+def slot_response(
+    people: ShardPeople, pairs: Pairs, local: LocalHours, off: Bools, clock: I64 | None = None
+) -> tuple[F64, F64]:
+    """Return the person's and the category's response by slot, a mean hour's = 1, both (m, h)."""
     cell, weekday = cells(local, off), local.weekday.astype(np.int64)
     own = pairs.user if clock is None else clock[pairs.user]
     curve = people.curves[pairs.user[:, None], cell[own]]
-    factor = pairs.hours.of_clocks(pairs.category, own, cell, weekday)
-    return np.clip(pairs.p_open[:, None] * curve * factor, 0.0, 1.0)
+    return curve, pairs.hours.of_clocks(pairs.category, own, cell, weekday)
 
 
 def build(
@@ -250,13 +259,19 @@ def assemble(
     allowed &= (reached == 0)[:, None]
     if chance is None:
         chance = slot_chance(people, pairs, local, off, clock)
-    worth = weight[:, None] * chance
+    worth, at_mean = weight[:, None] * chance, weight * pairs.p_open
+    if pairs.lift is not None:
+        # What nobody looks at changes nobody: lift goes with the hour as opens do.
+        lift = pairs.lift * np.array([weights[c.priority] for c in terms.campaigns])[pairs.campaign]
+        curve, factor = slot_response(people, pairs, local, off, clock)
+        worth += lift[:, None] * curve * factor
+        at_mean = at_mean + lift
     later = None
     if pairs.fatigue is not None and terms.fatigue_weight:
         topics = [campaign.topic for campaign in terms.campaigns]
         # A transactional message is owed whatever it costs later, and stands for no later one.
         later = later_costs(
-            pairs.fatigue, np.where(allowed, worth, 0.0), weight * pairs.p_open, ~exempt, pairs.user,
+            pairs.fatigue, np.where(allowed, worth, 0.0), at_mean, ~exempt, pairs.user,
             [topics[k] for k in pairs.campaign.tolist()], past.user[marketing], past.hours[marketing],
             n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
         )  # fmt: skip
@@ -286,7 +301,12 @@ def message_ids(terms: Terms, people: ShardPeople, pairs: Pairs) -> list[str]:
 
 
 def draw_slots(
-    terms: Terms, people: ShardPeople, problem: Problem, outcome: npt.NDArray[np.object_], p_open: F64
+    terms: Terms,
+    people: ShardPeople,
+    problem: Problem,
+    outcome: npt.NDArray[np.object_],
+    p_open: F64,
+    lift: F64 | None = None,
 ) -> tuple[Choice, F64]:
     """Return the exploration stratum's messages and their slot propensity, (m,).
 
@@ -300,7 +320,7 @@ def draw_slots(
     if not len(rows):
         return choice, propensity
     values = np.array([c.value_micros for c in terms.campaigns], np.float64)
-    worth = values[problem.pair_campaign[rows]] * p_open[rows]
+    worth = values[problem.pair_campaign[rows]] * p_open[rows] + (0.0 if lift is None else lift[rows])
     order = np.lexsort((problem.tie[rows], -worth, problem.pair_user[rows]))
     rows = rows[order]
     rows = rows[np.unique(problem.pair_user[rows], return_index=True)[1]]

@@ -29,7 +29,7 @@ from angelia.planning.before import Past
 from angelia.planning.eligibility import Pairs, ShardPeople, clock_hours
 from angelia.planning.later import Fatigue
 from angelia.planning.later.fatigue import WEEK_DAYS as FELT_DAYS
-from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather
+from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather, lift_worth
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.index import require_index
@@ -188,6 +188,7 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         arms=tuple(ArmTerms(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment
         else (),
+        lift_micros=document.lift_micros,
     )
 
 
@@ -281,7 +282,8 @@ def read_offers(
             if name in facts.locales:
                 grid[~speaks[name][rows], column] = np.nan
         unknown = np.array([doubt.get(name, 1.0) for name in campaign.materials])
-        offers.append(CampaignOffer(k, rows.astype(np.int64), grid, unknown))
+        worth = lift_worth(scores, campaign, people.ordinal[rows])
+        offers.append(CampaignOffer(k, rows.astype(np.int64), grid, unknown, worth))
     return offers
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +21,8 @@ from angelia.planning.eligibility import F64, NightHours, Pairs, ShardPeople, ca
 from angelia.planning.problem import I64, Bools
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
+
+LIFT_BITS = 24  # binary places of lift, which is some ten times smaller than a chance to open
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class MaterialFacts:
 class CampaignOffer:
     """A campaign's candidates: user rows (m,), p(open) by material (m, k); NaN = may not.
 
-    `doubt` is how much of each material is still unknown, (k,) in (0, 1]; None = everything.
+    `doubt` is how much of each material is still unknown, (k,) in (0, 1]; None = everything. `lift` is what
+    a message at a mean hour changes for each user, in micro-units, (m,); None = the campaign does not ask.
     """
 
     number: int
     user: I64
     p_open: F64
     doubt: F64 | None = None
+    lift: F64 | None = None
 
 
 # Squarings of the power mean over open hours: its power is 4. Squares and their roots are exact to the last
@@ -137,6 +142,10 @@ def gather(
         names.append(np.array([*materials, None], object)[which])
         category.append(np.array([*hours.rows(facts.category, materials), len(hours.factor) - 1])[which])
     sets = [choice_sets(offer.p_open) for offer in offers]
+    lift = None
+    if any(offer.lift is not None for offer in offers):
+        each = [np.zeros(len(offer.user)) if offer.lift is None else offer.lift for offer in offers]
+        lift = np.concatenate(each)
     order = np.lexsort((number, user))
     pairs = Pairs(
         user[order],
@@ -145,9 +154,31 @@ def gather(
         (picked >= 0)[order],
         np.concatenate(category)[order],
         hours,
+        lift=None if lift is None else lift[order],
     )
     eligible = pa.concat_arrays([*sets, pa.array([], pa.binary())]).take(pa.array(order))
     return pairs, np.concatenate(names)[order].tolist(), propensity[order], eligible
+
+
+def lift_worth(scores: pa.Table, campaign: CampaignTerms, ordinals: npt.NDArray[np.uint32]) -> F64 | None:
+    """Return what a message at a mean hour changes for each person, in micro-units, (m,).
+
+    None where the campaign does not ask for it. Nobody without a score is moved: unknown lift is worth
+    nothing. Ordinals are ascending.
+    """
+    if not campaign.lift_micros:
+        return None
+    worth = np.zeros(len(ordinals))
+    if "lift" not in scores.column_names:  # a night that was scored before lift was kept
+        return worth
+    mine = scores.filter(pc.and_(pc.equal(scores["campaign_id"], campaign.id), pc.is_valid(scores["lift"])))
+    owner, lift = mine["ordinal"].to_numpy(), mine["lift"].to_numpy()
+    rows = np.searchsorted(ordinals, owner)
+    inside = rows < len(ordinals)
+    inside[inside] = ordinals[rows[inside]] == owner[inside]
+    # Rounded as scores are: the plan's bytes must not depend on the last bit of a sum.
+    worth[rows[inside]] = np.rint(lift[inside] * 2.0**LIFT_BITS) / 2.0**LIFT_BITS * campaign.lift_micros
+    return worth
 
 
 def choice_sets(p_open: F64) -> pa.BinaryArray:

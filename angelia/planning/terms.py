@@ -61,6 +61,7 @@ class CampaignTerms:
     max_per_hour: int | None = None  # by its speed limit
     salt: str = ""
     arms: tuple[ArmTerms, ...] = ()
+    lift_micros: int = 0  # value of one unit of lift; 0 = opens alone count
 
 
 @dataclass(frozen=True)

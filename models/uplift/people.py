@@ -117,6 +117,28 @@ def read_people(
     )
 
 
+def messages_per_person(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, nights: Sequence[str], scope: str
+) -> float:
+    """Return how many of a scope's messages were sent to each person who was not held out.
+
+    Asks the connection that `read_people` read the same nights with.
+    """
+    plans = [plan for ds in nights if (plan := served(lake, "decisions", ds)) is not None]
+    view(connection, lake, "decisions", plans)
+    row = connection.execute(
+        "WITH sent AS (SELECT user_id, unnest(choices) AS choice FROM decisions), "
+        "own AS (SELECT user_id FROM panel WHERE scope = $scope AND NOT is_holdout) "
+        "SELECT count(*) FILTER (WHERE choice.outcome = 'sent' AND (choice.campaign_id = $scope OR "
+        "$scope = 'all' AND coalesce(is_marketing, TRUE))), (SELECT count(*) FROM own) "
+        "FROM sent SEMI JOIN own ON sent.user_id = own.user_id "
+        "LEFT JOIN campaigns ON sent.choice.campaign_id = campaigns.campaign_id",
+        {"scope": scope},
+    ).fetchone()
+    n_sent, n_people = row or (0, 0)
+    return n_sent / n_people if n_people else 0.0
+
+
 def learn_words(rows: pa.Table) -> dict[str, list[str]]:
     """Return each category's frequent values, most frequent first."""
     vocabulary = {}

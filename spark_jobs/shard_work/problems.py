@@ -77,7 +77,9 @@ def prepare(context: PlanContext, number: int) -> PlannedShard:
     ids = message_ids(terms, shard.people, shard.pairs)
     built = assemble(terms, shard.people, shard.pairs, shard.past, ids=ids)
     problem, outcome = built.problem, built.outcome
-    drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
+    drawn, slot_propensity = draw_slots(
+        terms, shard.people, problem, outcome, shard.pairs.p_open, shard.pairs.lift
+    )
     return PlannedShard(shard, problem, ids, outcome, built.arm, drawn, slot_propensity, built.later)
 
 

@@ -73,3 +73,34 @@ def test_marts_of_a_fortnight_are_made_again(dags, lake):
     [words] = made(ds="2026-11-14", params={"conversion": "sign_up"})
     span = ["--from", "2026-10-31", "--to", "2026-11-13", "--conversion", "sign_up", "--json"]
     assert words == ["angelia", "effects", "mart", *span]
+
+
+@pytest.mark.usefixtures("settings_home")
+def test_drift_is_asked_of_days_that_both_have_features(dags, lake):
+    compared = dags["daily_effects"].get_task("compared").python_callable
+    for day in ("2026-11-14", "2026-11-07"):
+        assert compared(ds="2026-11-14", params={"drift_alarm": 0.25}) == []
+        with lake.attempt("user_features", ds=day) as attempt:
+            attempt.write(valid_rows("user_features", 1, ds=day), "part-0000.parquet")
+            attempt.publish()
+    assert compared(ds="2026-11-14", params={"drift_alarm": 0}) == []
+    [words] = compared(ds="2026-11-14", params={"drift_alarm": 0.05})
+    span = ["--ds", "2026-11-14", "--against", "2026-11-07", "--look", "0.05", "--alarm", "0.05", "--json"]
+    assert words == ["angelia", "effects", "drift", *span]
+
+
+def test_an_alarm_of_drift_holds_nothing_up_and_is_sent(dags):
+    drift = dags["daily_effects"].get_task("drift")
+    assert drift.downstream_task_ids == set()
+    assert drift.partial_kwargs["on_failure_callback"]
+
+
+@pytest.mark.usefixtures("settings_home")
+def test_four_weeks_are_drawn_after_the_marts(dags, lake):
+    spans, series = (dags["daily_effects"].get_task(name) for name in ("spans", "series"))
+    assert spans.python_callable(ds="2026-11-14") == []
+    plan(lake, "2026-10-17")
+    [words] = spans.python_callable(ds="2026-11-14")
+    assert words == ["angelia", "effects", "series", "--from", "2026-10-17", "--to", "2026-11-13", "--json"]
+    assert series.upstream_task_ids == {"spans", "mart"}
+    assert series.trigger_rule == "all_done"

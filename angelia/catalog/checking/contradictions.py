@@ -26,7 +26,8 @@ def of_campaign(campaign: Campaign, documents: Documents) -> Iterator[Doubt]:
     about = tuple(("channel", channel.id) for channel in channels)
     worth = WEIGHTS[campaign.priority] * campaign.value_micros
     cheapest = min(channels, key=lambda channel: channel.cost_micros, default=None)
-    if cheapest is not None and 0 < worth <= cheapest.cost_micros:
+    # What lift adds by person is not known here.
+    if campaign.uplift is None and cheapest is not None and 0 < worth <= cheapest.cost_micros:
         says = (
             f"{campaign.value_per_open:g} at priority {campaign.priority} is worth no more than the "
             f"{cheapest.cost_per_message:g} that a message by {cheapest.id} costs, even if everybody opened "

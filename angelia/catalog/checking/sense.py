@@ -93,7 +93,7 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
         yield Doubt(("start_date",), says)
     if campaign.trigger is not None:
         yield from _triggered(campaign)
-    elif campaign.value_per_open == 0:
+    elif campaign.value_per_open == 0 and campaign.uplift is None:
         says = "an open worth 0 never covers its cost: nothing will be sent; give more"
         yield Doubt(("value_per_open",), says, empties=True)
     if campaign.holdout_pct == 100:
@@ -117,6 +117,9 @@ def _triggered(campaign: Campaign) -> Iterator[Doubt]:
     if campaign.budget is not None:
         says = "is a limit of plans, and this campaign is in none: nothing keeps to it; use caps or at_most"
         yield Doubt(("budget",), says)
+    if campaign.uplift is not None:
+        says = "is a worth that plans weigh, and this campaign is in none: it changes nothing; leave it out"
+        yield Doubt(("uplift",), says)
     if campaign.trigger.at_most is not None:
         for doubt in _caps((campaign.trigger.at_most,)):
             yield Doubt(("trigger", "at_most", "messages"), doubt.says, empties=True)

@@ -1,4 +1,4 @@
-"""`angelia effects uplift`: learn who is moved by messages, and keep them as a list."""
+"""`angelia effects uplift`: learn who is moved by messages; keep the model or a list."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, days_between, emit
 from angelia.users.index import require_index
+from models.registry import Registry
+from models.uplift.kept import keep as keep_model
 from models.uplift.learning import Uplift, UpliftReadOut, train
 from models.uplift.people import (
     COLUMNS,
@@ -28,6 +30,7 @@ from models.uplift.people import (
     ComparedPeople,
     encode,
     may_be_told,
+    messages_per_person,
     read_people,
     top_of,
 )
@@ -42,9 +45,13 @@ def uplift(
         str | None, typer.Option("--list", help="Keep the most moved people as this list.")
     ] = None,
     size: Annotated[int | None, typer.Option("--size", min=1, help="How many people the list has.")] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option("--keep", help="Keep the model under this name, for campaigns to count lift as worth."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split and of the trees.")] = 1,
     force: Annotated[
-        bool, typer.Option("--force", help="Keep the list although its order may be chance.")
+        bool, typer.Option("--force", help="Keep list and model although the order may be chance.")
     ] = False,
     conversion: Conversion = "purchase",
     cap: DayCap = None,
@@ -52,10 +59,10 @@ def uplift(
 ) -> None:
     """Learn what messages change by person, from a holdout, and judge it on people kept aside.
 
-    A list is kept only if the Qini's interval is above zero, or with --force; an audience names it by
-    in_list('NAME').
+    List and model are kept only if the Qini's interval is above zero, or with --force. An audience names the
+    list by in_list('NAME'), a campaign the model by `uplift: {model: NAME, value: 12.5}`.
     """
-    _require(scope, metric, name, size, conversion, cap)
+    _require(scope, metric, name, size, keep, conversion, cap)
     settings, lake = load_settings(), open_lake()
     with connected() as connection:
         people = read_people(
@@ -68,6 +75,7 @@ def uplift(
             conversion=conversion,
             cap=cap,
         )
+        messages = messages_per_person(connection, lake, people.nights, scope)
     model, read_out = train(
         people.matrix,
         people.treated,
@@ -83,29 +91,40 @@ def uplift(
         "metric": metric,
         "nights": list(people.nights),
         "left_out": dict(people.left_out),
+        "messages_per_person": messages,
         "above_chance": above_chance,
         **dataclasses.asdict(read_out),
     }
     kept: Commit | None = None
+    version: str | None = None
     if name is not None and size is not None and (above_chance or force):
         kept = _keep(lake, people, model, name, size, facts)
-    result = facts | {"list": name if kept else None, "commit": kept.ref if kept else None}
-    emit(result, _lines(facts, read_out, kept, name), as_json)
+    if keep is not None and (above_chance or force):
+        store = Registry.configured(settings).store
+        version = keep_model(store, keep, model, people.vocabulary, messages, facts)
+    result = facts | {"list": name if kept else None, "commit": kept.ref if kept else None, "model": version}
+    emit(result, _lines(facts, read_out, kept, name, version), as_json)
     # After the figures: they are what the operator decides by whether to give --force.
-    if name is not None and kept is None:
+    if (name is not None and kept is None) or (keep is not None and version is None):
         raise GateClosed(
-            "the order of the people may be chance: the Qini's interval holds zero; no list was written",
+            "the order of the people may be chance: the Qini's interval holds zero; nothing was kept",
             fix="name more nights or a larger holdout, or give --force",
         )
 
 
 def _require(
-    scope: str, metric: str, name: str | None, size: int | None, conversion: str, cap: float | None
+    scope: str,
+    metric: str,
+    name: str | None,
+    size: int | None,
+    keep: str | None,
+    conversion: str,
+    cap: float | None,
 ) -> None:
     require_conversion(conversion)
     if metric not in METRICS:
         raise InvalidInput(f"--metric is none of {', '.join(METRICS)}", fix="choose one of them")
-    for option, value in (("--scope", scope), ("--list", name)):
+    for option, value in (("--scope", scope), ("--list", name), ("--keep", keep)):
         if value is not None and not re.fullmatch(NAME, value):
             raise InvalidInput(f"{option} is no name", fix="lower-case letters, digits and _")
     if (name is None) != (size is None):
@@ -136,7 +155,11 @@ def _keep(
 
 
 def _lines(
-    facts: dict[str, Any], read_out: UpliftReadOut, kept: Commit | None, name: str | None
+    facts: dict[str, Any],
+    read_out: UpliftReadOut,
+    kept: Commit | None,
+    name: str | None,
+    version: str | None,
 ) -> list[str]:
     ranking = read_out.ranking
     lines = [
@@ -154,4 +177,9 @@ def _lines(
     lines += [f"left out: {n:,} {reason}" for reason, n in facts["left_out"].items()]
     if kept is not None:
         lines.append(f"{name}: {kept.meta['n_users']:,} people; use it as in_list('{name}')")
+    if version is not None:
+        lines.append(
+            f"model {version}, for {facts['messages_per_person']:.2f} messages a person; a campaign counts "
+            f"its lift by uplift: {{model: {version.split('/')[0]}, value: WORTH}}"
+        )
     return lines

@@ -165,8 +165,9 @@ class Capabilities:
         collapse: how a later message replaces an earlier one; None = it does not.
         ttl: how long an undelivered message is kept; None = the provider is not told.
         receipts: how delivery or opening comes back; None = it does not.
-        multicast: the most addresses the provider takes in a request (ours carries one); None = several,
-            of a number that no page read here names.
+        multicast: the most addresses the provider takes in a request; None = several, of a number that no
+            page read here names.
+        ours: how many ours carries, if nothing else is set.
     """
 
     address: str
@@ -175,6 +176,7 @@ class Capabilities:
     ttl: str | None
     receipts: str | None
     multicast: int | None = 1
+    ours: int = 1
 
 
 class Credentials(Protocol):

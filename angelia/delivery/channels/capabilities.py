@@ -29,7 +29,7 @@ def capabilities(provider: str) -> Capabilities:
 def table() -> str:
     """Return one row per provider."""
     lines = [
-        f"| {' | '.join(_COLUMNS)} | addresses a request (ours: 1) | codes with a meaning |",
+        f"| {' | '.join(_COLUMNS)} | addresses a request (ours: 1, if not said) | codes with a meaning |",
         "|" + "---|" * (len(_COLUMNS) + 2),
     ]
     for name in sorted(PROVIDERS):
@@ -37,6 +37,7 @@ def table() -> str:
         cells = (f"`{name}`", its.address, its.limit, *(text or "-" for text in (its.collapse, its.ttl)))
         codes = len(getattr(module, "ERRORS", {}))
         many = "several" if its.multicast is None else f"{its.multicast:,}"
+        many += f", ours {its.ours:,}" if its.ours > 1 else ""
         known = str(codes) if codes else "by class"
         lines.append(f"| {' | '.join(cells)} | {its.receipts or '-'} | {many} | {known} |")
     return "\n".join(lines)

@@ -1,8 +1,9 @@
 """OPPO, realme and OnePlus push: a row's address is a registration id.
 
 `ANGELIA_OPPO_CREDENTIALS` names a JSON file with `app_key` and `master_secret`; optional `channel_id` and
-`category` (a notification class applied for with OPPO). Surprise: failures come with HTTP 200, and beyond the
-number of messages of a day nothing gets through until tomorrow.
+`category` (a notification class applied for with OPPO), `per_request` (messages in a request, at most 1,000;
+else 100). Surprise: failures come with HTTP 200, and beyond the number of messages of a day nothing gets
+through until tomorrow.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from angelia.delivery.channels.base import (
     load_credentials,
     require_size,
 )
-from angelia.delivery.channels.tokens import Issued, IssuedToken, json_object, pooled
+from angelia.delivery.channels.oppo_batch import MOST, OppoBatch
+from angelia.delivery.channels.tokens import Issued, IssuedToken, gathered, json_object
+from angelia.errors import InvalidInput
 from angelia.transport.pooled_http import FORM, TokenPlace
 from angelia.transport.wire import Answer, Request
 
@@ -53,6 +56,8 @@ ERRORS: dict[str, str] = {
     "31": REJECTED, "32": REJECTED, "33": HALT, "40": REJECTED, "41": REJECTED, "55": THROTTLED,
     "59": HALT, "67": HALT, "10000": GONE,
 }  # fmt: skip
+# A lost answer makes a whole request ambiguous, so it holds fewer than it may.
+PER_REQUEST = 100
 _FORM = ((b"content-type", b"application/x-www-form-urlencoded"),)
 
 
@@ -127,7 +132,8 @@ CAPABILITIES = Capabilities(
     collapse="notify_id, a checksum of the collapse key",
     ttl=f"off_line_ttl, at most {TTL_MAX_S // 86_400} days",
     receipts="call_back_url, not asked for",
-    multicast=1000,
+    multicast=MOST,
+    ours=PER_REQUEST,
 )
 
 
@@ -140,7 +146,13 @@ def open_provider(config: ChannelConfig) -> Provider:
     """Return OPPO's push for an app."""
     account = load_credentials(config, ("app_key", "master_secret"))
     options = {name: str(account[name]) for name in ("channel_id", "category") if account.get(name)}
+    most = account.get("per_request", PER_REQUEST)
+    if not isinstance(most, int) or not 1 <= most <= MOST:
+        raise InvalidInput(
+            f"per_request of channel {config.channel} is none", fix=f"write a number from 1 to {MOST:,}"
+        )
     url = config.base_url or BASE_URL
     token = _token(url, str(account["app_key"]), str(account["master_secret"]), config)
-    place = TokenPlace(FORM, "auth_token")
-    return Provider(OppoAdapter(options), url, token, concurrency=32, open_transport=pooled(url, place))
+    opened = gathered(url, TokenPlace(FORM, "auth_token"), OppoBatch(), most)
+    # Rows under way, of which a request takes many.
+    return Provider(OppoAdapter(options), url, token, concurrency=max(32, 4 * most), open_transport=opened)

@@ -20,6 +20,7 @@ from angelia.delivery.channels.base import (
     load_credentials,
 )
 from angelia.errors import AngeliaError, InvalidInput
+from angelia.transport.gathered import GatheredHttp, Gatherer
 from angelia.transport.pooled_http import QUERY, PooledHttp, TokenPlace
 from angelia.transport.wire import Answer, Request, Transport
 
@@ -218,5 +219,17 @@ def pooled(base_url: str, place: TokenPlace | None = None) -> Callable[[ChannelC
 
     def transport(config: ChannelConfig, timeout_s: float) -> Transport:
         return PooledHttp(base_url, timeout_s, ca_file=config.ca_file, token=place or TokenPlace())
+
+    return transport
+
+
+def gathered(
+    base_url: str, place: TokenPlace, gatherer: Gatherer, most: int
+) -> Callable[[ChannelConfig, float], Transport]:
+    """Return what opens HTTP/1.1 whose requests hold up to `most` rows."""
+
+    def transport(config: ChannelConfig, timeout_s: float) -> Transport:
+        inner = PooledHttp(base_url, timeout_s, ca_file=config.ca_file, token=place)
+        return GatheredHttp(inner, gatherer, most)
 
     return transport

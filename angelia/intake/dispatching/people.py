@@ -143,11 +143,13 @@ class Choices:
         for entry in self._scores.files:
             if entry.shards is not None and shards.isdisjoint(range(entry.shards[0], entry.shards[1] + 1)):
                 continue
-            if entry.path not in self._kept:
+            table = self._kept.get(entry.path)
+            if table is None:
                 table = self._lake.read_file(entry)
                 triggered = pc.is_in(table["campaign_id"], pa.array(sorted(self._campaigns), pa.string()))
-                self._kept[entry.path] = table.filter(triggered)
-            table = self._kept[entry.path]
+                table = table.filter(triggered)
+                if table.num_rows + sum(other.num_rows for other in self._kept.values()) <= _KEPT_ROWS:
+                    self._kept[entry.path] = table
             for row in table.filter(pc.is_in(table["ordinal"], ordinals)).to_pylist():
                 of_person = known.setdefault((row["ordinal"], row["campaign_id"]), {})
                 of_person[row["material_id"]] = row["p_open"]

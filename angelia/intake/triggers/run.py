@@ -21,7 +21,7 @@ from sqlalchemy.engine import Engine
 from angelia.audience.query import AudienceQuery
 from angelia.catalog.document_parts import Trigger
 from angelia.catalog.documents import Campaign
-from angelia.catalog.snapshot import Catalog, stopped_campaigns
+from angelia.catalog.snapshot import Catalog, read_snapshot, stopped_campaigns
 from angelia.contracts.sending import Micros
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.intake.dispatching.people import BatchSources, NightPeople, Person
@@ -79,10 +79,12 @@ class TriggerRun:
         """Run once.
 
         Raises:
-            NotFound: no night has people, addresses and a catalog.
+            NotFound: a campaign waits for events, and no night has people and addresses.
             Unavailable: the database does not answer.
         """
         began = time.monotonic()
+        if not self._has_work():
+            return self.report
         people = NightPeople(self._lake, BatchSources.newest(self._lake))
         catalog = people.catalog
         triggers = {
@@ -96,6 +98,16 @@ class TriggerRun:
         self._waiting.forget_old(self._clock())
         self.report.seconds = time.monotonic() - began
         return self.report
+
+    def _has_work(self) -> bool:
+        """Say whether a campaign waits for events, or events for a campaign that is gone."""
+        days = [leaf["ds"] for leaf in self._lake.partitions("catalog_snapshot")]
+        # Before the first night nothing can be set off, and nobody asked for anything that fails.
+        if not days:
+            return False
+        catalog = read_snapshot(self._lake, self._lake.require("catalog_snapshot", ds=max(days)))
+        is_waiting = self._waiting.due(self._clock(), 1) or self._waiting.handed_over(CLIENT)
+        return bool(is_waiting) or any(each.trigger for each in catalog.campaigns.values())
 
     def _read(self, catalog: Catalog, triggers: Mapping[str, Trigger]) -> None:
         types = {trigger.event for trigger in triggers.values()}

@@ -10,8 +10,9 @@ import hmac
 import json
 import secrets
 from pathlib import Path
+from typing import Any
 
-from angelia.delivery.channels import honor, meizu, oppo, vivo
+from angelia.delivery.channels import honor, meizu, oppo, oppo_batch, vivo
 from angelia.sandbox.fcm import Reply
 from angelia.sandbox.keys import write_account
 from angelia.sandbox.phones import Phones
@@ -22,7 +23,7 @@ from angelia.transport.header_blocks import Headers
 
 
 class OppoSandbox(TokenSandbox):
-    """Answers `POST /server/v1/message/notification/unicast`."""
+    """Answers `POST /server/v1/message/notification/unicast`, and `…/unicast_batch`."""
 
     paths = (b"/server/v1/",)
     channel, token_path, send_path = "oppo", oppo.TOKEN_PATH, oppo.PATH
@@ -30,6 +31,8 @@ class OppoSandbox(TokenSandbox):
     def __init__(self, folder: Path, url: str, phones: Phones, rules: Rules) -> None:
         account = {"app_key": secrets.token_hex(16), "master_secret": secrets.token_hex(16)}
         super().__init__(folder, phones, rules, account)
+        # Rules are for single messages; a test of batches asks for more.
+        write_account(folder / "oppo.json", {**account, "per_request": 1})
 
     def may_have_token(self, body: bytes) -> bool:
         """See `TokenSandbox.may_have_token`."""
@@ -50,7 +53,24 @@ class OppoSandbox(TokenSandbox):
         form = form_of(body)
         if not self.is_current(form.get("auth_token", "")):
             return self.refused(200, "oppo_11", {"code": 11, "message": "Invalid AuthToken"})
-        message = json.loads(form["message"])
+        if path != oppo_batch.PATH:
+            return self._one(json.loads(form["message"]))
+        messages, listed, fate = json.loads(form["messages"]), [], None
+        if not 1 <= len(messages) <= oppo_batch.MOST:
+            raise ValueError
+        for message in messages:
+            reply = self._one(message)
+            own = json.loads(reply.body or b"{}")
+            code = own.get("code", -1)
+            item = {"registrationId": message["target_value"], **own.get("data", {})}
+            listed.append(item if code == 0 else {**item, "errorCode": code})
+            # An answer that is lost is lost for all.
+            if reply.then is not None and (reply.then.reset or reply.then.silent):
+                fate = reply.then
+        done = {"code": 0, "message": "Success", "data": listed}
+        return Reply(200, json.dumps(done).encode(), then=fate)
+
+    def _one(self, message: dict[str, Any]) -> Reply:
         note, target = message["notification"], message["target_value"]
         if message["target_type"] != 2 or not 1 <= note["off_line_ttl"] <= 864_000:
             raise ValueError

@@ -226,7 +226,8 @@ CREATE TABLE "material_scores" (
   "ordinal" UINTEGER NOT NULL,
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "material_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("material_id", '^[a-z][a-z0-9_]{0,63}$'))),
-  "p_open" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("p_open") OR "p_open" < 0 OR "p_open" > 1))
+  "p_open" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("p_open") OR "p_open" < 0 OR "p_open" > 1)),
+  "lift" DOUBLE CHECK (NOT (NOT isfinite("lift")))
 );
 
 CREATE TABLE "decisions" (

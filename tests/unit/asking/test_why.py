@@ -140,6 +140,7 @@ def test_a_campaign_of_another_audience_says_so(tight: Lake) -> None:
             set(),
             "does not run on Sundays: it serves tue, wed",
         ),
+        ({"trigger": {"event": "cart"}}, set(), "set off by cart, and in no night's plan"),
     ],
 )
 def test_a_campaign_that_did_not_run_says_why(tight: Lake, monkeypatch, fields, stopped, says) -> None:

@@ -111,6 +111,21 @@ def test_windows_of_credit_are_hours_up_to_a_week(samples: dict[tuple[str, str],
             parse_document({**raw, "attribution": wrong})
 
 
+def test_lift_counts_as_worth_only_for_marketing(samples: dict[tuple[str, str], AnyDocument]) -> None:
+    raw = json.loads(canonical(samples["campaign", "win_back"]))
+    asked = {"uplift": {"model": "moved", "value": 12.5}}
+    plain, asking = parse_document(raw), parse_document(raw | asked)
+    assert isinstance(plain, Campaign)
+    assert isinstance(asking, Campaign)
+    assert (plain.lift_micros, asking.lift_micros) == (0, 12_500_000)
+    for wrong in ({"model": "moved"}, {"model": "moved", "value": 0}, {"model": "No name", "value": 1}):
+        with pytest.raises(InvalidInput, match="uplift"):
+            parse_document(raw | {"uplift": wrong})
+    transactional = {"guarantee": "at_least_once", "holdout_pct": 0}
+    with pytest.raises(InvalidInput, match="sent whatever it changes"):
+        parse_document(raw | transactional | asked)
+
+
 CAMPAIGN = {
     "kind": "campaign",
     "id": "sale",

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,14 @@ ADDRESSES = {
 
 
 def run(
-    lake: Lake, folder: Path, channel: str, monkeypatch: pytest.MonkeyPatch, rules: str = ""
+    lake: Lake,
+    folder: Path,
+    channel: str,
+    monkeypatch: pytest.MonkeyPatch,
+    rules: str = "",
+    prepare: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> tuple[RunResult, Phones]:
-    """Deliver 200 rows of a channel to a sandbox in this process."""
+    """Deliver 200 rows of a channel to a sandbox here; `prepare` may change its account."""
     path = None
     if rules:
         path = folder / "rules.yaml"
@@ -58,6 +64,7 @@ def run(
         ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         server = asyncio.create_task(serve(folder, rules=path, announce=ready.set_result, max_seconds=60))
         names = await ready
+        prepare(names)
         monkeypatch.setenv("ANGELIA_CA_FILE", names["ca_file"])
         monkeypatch.setenv(f"ANGELIA_{channel.upper()}_CREDENTIALS", names[f"{channel}_credentials"])
         if channel not in ("webhook", "webpush"):
@@ -70,7 +77,7 @@ def run(
             subscription = json.dumps(json.loads(given))
             address = lambda n: subscription.replace("NAME", f"r{n:03d}")  # noqa: E731
         sample_plan.make(lake, DS, 200, changes={"channel": channel, "address": address})
-        result = await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=5.0)).run()
+        result = await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=20.0)).run()
         os.kill(os.getpid(), signal.SIGINT)  # SIGTERM was the worker's
         return result, await server
 

@@ -5,7 +5,9 @@ One delivery of 200 rows a channel goes the whole way: token, signature, encrypt
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -217,3 +219,19 @@ def test_each_message_once_and_each_refusal_by_its_code(
     if channel not in NAMELESS:
         manifest = lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])
         assert set(phones.received) <= set(manifest["dispatch_id"].to_pylist())
+
+
+def test_a_batch_has_an_outcome_for_each_device(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_batches(names: dict[str, Any]) -> None:
+        path = Path(names["oppo_credentials"])
+        path.write_text(json.dumps({**json.loads(path.read_text()), "per_request": 50}))
+
+    script = rules(RULE % ("r003", 200, "10000"), RULE % ("r004", 200, "41"), BUSY % ("r005", 200, "-1"))
+    result, phones = run(lake, tmp_path, "oppo", monkeypatch, script, prepare=in_batches)
+    assert reasons(lake) == {None: 198, "gone:10000": 1, "41": 1}
+    assert result.delivered == {"accepted": 198, "rejected": 2}
+    assert (phones.doubled, len(phones.received)) == (0, 198)
+    # 200 rows by 50, and two more tries of the one that was busy.
+    assert 6 <= phones.n_requests <= 20

@@ -229,3 +229,25 @@ def test_overflow_of_the_stratum_is_dropped_whatever_the_score():
     assert dropped.sum() + (kept.slot >= 0).sum() == 4000
     better = Choice(drawn.slot, drawn.channel, drawn.bid * 50)
     assert np.array_equal(thin_drawn(problem, limits, better, demand, reserve)[1], dropped)
+
+
+def test_lift_adds_to_opens_by_priority_and_hour():
+    who = people(3, workday=np.tile(np.linspace(0.5, 1.5, 24), (3, 1)))
+    terms = replace(TERMS, campaigns=(replace(CAMPAIGN, priority="high"), ORDER), quiet=None)
+    plain = build(terms, who, pairs(3), NOTHING)[0]
+    lift = np.array([0.0, 20_000.0, -80_000.0])
+    moved = build(terms, who, replace(pairs(3), lift=lift), NOTHING)[0]
+    added = moved.value - plain.value
+    # High priority counts four times; 15 November 2026 is a Sunday, whose curve is flat, Monday's is not.
+    hours = np.array([1.0] * 20 + who.workday[0, :4].tolist())
+    np.testing.assert_allclose(added, 4 * lift[:, None] * hours, atol=1)
+    assert (moved.value[2] < 0).all()  # whom it would turn away: no hour is worth it
+
+
+def test_the_drawn_campaign_is_the_one_worth_most_with_lift():
+    terms = replace(TERMS, campaigns=(CAMPAIGN, replace(CAMPAIGN, id="other")), explore_pct=100.0)
+    both = replace(pairs(2), user=np.array([0, 0]), campaign=np.array([0, 1]))
+    problem, reasons, _ = build(terms, people(1), both, NOTHING)
+    for lift, expected in (([0.0, 9.0], [False, True]), ([9.0, 0.0], [True, False])):
+        drawn, _ = draw_slots(terms, people(1), problem, reasons, both.p_open, np.array(lift))
+        assert (drawn.slot >= 0).tolist() == expected

@@ -235,3 +235,15 @@ def test_minutes_speeds_and_minimums_become_limits() -> None:
     assert terms_of(slow, DS, 28, None).channels[0].capacity_per_hour == 420
     assert (campaign.max_per_hour, campaign.min_messages) == (180, 200)
     assert terms().campaigns[0].max_per_hour is None
+
+
+def test_a_campaign_that_asks_is_worth_its_lift(night: Lake) -> None:
+    scores = [
+        {"ordinal": i, "campaign_id": "welcome", "material_id": "hello", "p_open": 0.1, "lift": lift}
+        for i, lift in enumerate([0.5, None, -0.25, 0.0])
+    ]
+    write(night, "material_scores", rows("material_scores", scores))
+    for asked, expected in ((None, None), ({"model": "moved", "value": 2.0}, [1e6, 0, -5e5, 0])):
+        wanted = terms(uplift=asked)
+        shard = load_shard(night, find_inputs(night, DS, 28), wanted, NO_FACTS, 0)
+        assert (None if shard.pairs.lift is None else shard.pairs.lift.tolist()) == expected

@@ -7,7 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from angelia.planning.eligibility import open_hours
-from angelia.planning.offers import CampaignOffer, MaterialFacts, choice_sets, draw_material, good_hours
+from angelia.planning.offers import (
+    CampaignOffer,
+    MaterialFacts,
+    choice_sets,
+    draw_material,
+    good_hours,
+    lift_worth,
+)
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning.few_people import CAMPAIGN, TERMS, people
 
@@ -27,6 +34,17 @@ def test_bits_tell_what_could_be_drawn() -> None:
 def test_no_material_is_no_set() -> None:
     assert choice_sets(np.zeros((2, 0))).null_count == 2
     assert len(choice_sets(np.zeros((0, 3)))) == 0
+
+
+def test_lift_is_worth_its_money_and_unknown_lift_none() -> None:
+    rows = {"ordinal": [2, 2, 5, 6, 9], "campaign_id": ["sale", "sale", "sale", "other", "sale"]}
+    scores = pa.table({**rows, "lift": [0.25, 0.25, None, 0.5, -0.125]})
+    ordinals = np.array([1, 2, 5, 6, 9], np.uint32)
+    assert lift_worth(scores, CAMPAIGN, ordinals) is None
+    asks = replace(CAMPAIGN, lift_micros=8_000_000)
+    assert lift_worth(scores, asks, ordinals).tolist() == [0, 2_000_000, 0, 0, -1_000_000]
+    assert lift_worth(scores.drop_columns(["lift"]), asks, ordinals).tolist() == [0.0] * 5
+    assert lift_worth(scores, asks, np.array([2], np.uint32)).tolist() == [2_000_000]
 
 
 def test_several_good_hours_beat_a_single_best() -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -6,9 +7,11 @@ import pyarrow as pa
 import pytest
 from pyroaring import BitMap
 
-from angelia.catalog.snapshot import load_snapshot
+from angelia.catalog.documents import canonical, parse_document
+from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
+from angelia.lake import Lake
 from angelia.users.chain import append_chain
 from models import logistic
 from models.behaviour import Behaviour, Population, behaviour
@@ -16,9 +19,12 @@ from models.features import CATEGORICAL, FEATURES, Context
 from models.registry import FILES, Registry
 from models.scorer import Scorer, features_json
 from models.train import boost
+from models.uplift.kept import keep
+from models.uplift.learning import fit
+from models.uplift.people import KEPT, USER_COLUMNS, encode
 from spark_jobs import score_materials
 from spark_jobs.running.session import run_job
-from spark_jobs.score_materials import Candidate, candidates, score_shard
+from spark_jobs.score_materials import Candidate, candidates, lift_models, lift_of, score_shard
 
 DS = "2026-11-14"
 N = 600
@@ -211,3 +217,40 @@ def test_members_of_running_campaigns_are_scored(spark, night, settings_home, fi
     }
     assert run_job(score_materials.main, ["--ds", DS, "--model", registry.add(DS, other)]) == 2
     assert "feature list version 99" in capsys.readouterr().err
+
+
+def catalog_that_asks(lake: Lake) -> Catalog:
+    catalog = load_snapshot(lake, DS)
+    asking = parse_document(
+        json.loads(canonical(catalog.campaigns["on"])) | {"uplift": {"model": "moved", "value": 9.0}}
+    )
+    return replace(catalog, campaigns={**catalog.campaigns, "on": asking})
+
+
+def test_a_campaign_without_its_lift_model_says_so(night, settings_home, capsys) -> None:
+    registry = Registry.open(settings_home / "models")
+    models, facts = lift_models(registry, catalog_that_asks(night), ["on", "tried"])
+    assert (models, facts) == ({}, {"on": {"model": None, "wanted": "moved"}})
+    assert "campaign on: no lift model moved was kept" in capsys.readouterr().err
+    assert lift_models(registry, load_snapshot(night, DS), ["on", "tried"]) == ({}, {})
+
+
+def test_lift_stands_beside_each_score_of_its_campaign(night, settings_home, files, capsys) -> None:
+    registry, people = Registry.open(settings_home / "models"), valid_rows("user_features", N, ds=DS)
+    words = {name: [] for name in USER_COLUMNS}
+    treated = np.arange(N) % 2 == 0
+    model = fit(encode(people, words), treated, (np.arange(N) % 3 == 0).astype(float), 0.5, KEPT, [], 1)
+    facts = {"metric": "converted", "scope": "all", "above_chance": False, "nights": [DS]}
+    version = keep(registry.store, "moved", model, words, 2.0, facts)
+    lifts, meta = lift_models(registry, catalog_that_asks(night), ["on", "tried"])
+    assert meta["on"]["model"] == version
+    assert "campaign on: the order of lift model moved may be chance" in capsys.readouterr().err
+    wanted = [Candidate(Context("on", "plain"), ("even",)), Candidate(Context("tried", "plain"), ("even",))]
+    members = {"even": BitMap(range(0, N, 2))}
+    scores = score_shard(people, idle(N), members, wanted, Scorer(files), lift_of(people, lifts))
+    got = {(row["ordinal"], row["campaign_id"]): row["lift"] for row in scores.to_pylist()}
+    expected = model.score(encode(people, words)) / 2.0
+    assert got == {
+        **{(i, "on"): pytest.approx(expected[i], abs=1e-9) for i in range(0, N, 2)},
+        **{(i, "tried"): None for i in range(0, N, 2)},
+    }

@@ -15,6 +15,8 @@ from pyroaring import BitMap
 from angelia import cli
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.lake import Lake
+from models.registry import Registry
+from models.uplift.kept import load, newest
 from models.uplift.people import KEPT, read_people, top_of
 from tests.unit.effects.conftest import DS, Night, put
 
@@ -107,3 +109,24 @@ def test_bad_questions_are_one_line(
     assert (code, result) == (2, None)
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_a_model_is_kept_with_the_messages_of_its_people(
+    lake: Lake, night: Night, capsys: Any, settings_home: Path
+) -> None:
+    store = Registry.open(settings_home / "models").store
+    code, result, error = run(capsys, *SPAN, "--keep", "moved")
+    assert (code, result["model"]) == (2, None)
+    assert "nothing was kept" in error
+    assert newest(store, "moved") is None
+    code, result, _ = run(capsys, *SPAN, "--keep", "moved", "--force")
+    assert code == 0
+    model = load("moved", newest(store, "moved") or b"")
+    assert result["model"] == model.version
+    own, sent = 0, 0
+    for choices in night.choices:
+        outcomes = [c["outcome"] for c in choices if c["campaign_id"] != "order_update"]
+        if any(o not in BEFORE_HOLDOUTS for o in outcomes) and "holdout_global" not in outcomes:
+            own, sent = own + 1, sent + outcomes.count("sent")
+    assert model.messages == result["messages_per_person"] == pytest.approx(sent / own)
+    assert not model.facts["above_chance"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from angelia.asking.score import _behaviour
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Commit, Lake
+from angelia.users.one_person import PersonLake
 from models.behaviour import Population
 from models.taste import LOOK_COLUMNS, LOOKS_HALF_LIFE, PastLooks, visits
 from spark_jobs.running.reading import read_window, window_commits
@@ -95,6 +98,24 @@ def test_likings_rest_on_the_record_and_the_window(lake: Lake, monkeypatch: pyte
     known = shard_behaviour(lake, alone, population, users, BITS, 0)
     np.testing.assert_allclose(behaved.pair["category_looks"], known.pair["category_looks"])
     assert not np.allclose(behaved.pair["taste"], known.pair["taste"], atol=1e-2)
+
+
+def test_one_person_is_explained_by_the_same_looks(lake: Lake) -> None:
+    write(lake, "user_pushes", arrow.schema(dataset("user_pushes")).empty_table(), LAST.isoformat())
+    users = lake.read(lake.require("user_features", ds=LAST.isoformat())).slice(0, 1 << BITS)
+    days = read_window(lake, "user_days", window_commits(lake, "user_days", LAST.isoformat(), 60),
+                       ["item", "hours"], 0, BITS)  # fmt: skip
+    population = Population(CATEGORIES, np.array([0.5, 0.5]), 0.1).knowing(days, users, day=59)
+    past = PastDays.of(lake, LAST.isoformat(), {}, kept(lake, LAST - timedelta(days=33)))
+    assert past.looks is not None
+    everybody = shard_behaviour(lake, past, population, users, BITS, 0)
+    cited = (*(commit for _, commit in (*past.days, *past.pushes)), past.looks)
+    resident = SimpleNamespace(night=SimpleNamespace(ds=LAST.isoformat()), scored_from=cited)
+    for number in (3, 40):
+        alone = _behaviour(PersonLake(lake, number, BITS), resident, {}, population, users.slice(number, 1))  # type: ignore[arg-type]
+        for name, values in (alone.pair | alone.user).items():
+            wanted = (everybody.pair | everybody.user)[name][number]
+            np.testing.assert_allclose(values[0], wanted, atol=1e-9, err_msg=name)
 
 
 def test_no_day_so_early_means_no_record_of_looks(lake: Lake) -> None:

@@ -1,0 +1,40 @@
+"""`angelia effects series`: a span of nights as one page with charts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from angelia.commands.effects.mart import connected
+from angelia.commands.report import FirstDay, LastDay
+from angelia.config import load_settings
+from angelia.drawing.files import require_writable, write_text
+from angelia.effects.attribution.series import draw_series
+from angelia.lake.configured import open_lake
+from angelia.output import JsonFlag, days_between, emit
+
+
+def series(
+    first: FirstDay,
+    last: LastDay,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Page to write; default: HOME/reports/series.html.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw the marts of a span night by night, and deliverability by channel and phone maker."""
+    settings = load_settings()
+    target = out or settings.home / "reports" / "series.html"
+    if out is not None:
+        require_writable(out)
+    with connected() as connection:
+        text, nights = draw_series(connection, open_lake(settings=settings), days_between(first, last))
+    write_text(target, text)
+    result = {
+        "page": str(target),
+        "nights": sorted(nights.complete),
+        "nights_without_mart": list(nights.missing),
+    }
+    emit(result, [f"{target}  {len(nights.complete)} nights, {len(nights.missing)} without a mart"], as_json)

@@ -1,0 +1,75 @@
+"""Rows that share a request are answered one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from angelia.transport.gathered import GatheredHttp
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+
+
+class Inner:
+    """A transport that keeps what it is given."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer, self.sent, self.is_closed = answer, [], False
+
+    async def exchange(self, request: Request, authorization: bytes) -> Answer:
+        self.sent.append((request.body, authorization))
+        return self.answer
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+class Lines:
+    """Joins bodies by commas, and answers each with its own."""
+
+    def join(self, requests: Sequence[Request]) -> Request:
+        return requests[0]._replace(body=b",".join(request.body for request in requests))
+
+    def split(self, answer: Answer, requests: Sequence[Request]) -> list[Answer]:
+        return [answer._replace(body=request.body) for request in requests]
+
+
+def gather(
+    answer: Answer, rows: Sequence[tuple[bytes, bytes]], *, wait: bool = True
+) -> tuple[Inner, dict[int, Answer]]:
+    inner, taken = Inner(answer), {}
+
+    async def main() -> None:
+        transport = GatheredHttp(inner, Lines(), 3)  # type: ignore[arg-type]
+        for number, (body, token) in enumerate(rows):
+            transport.submit(Request(b"/", (), body), token, taken.__setitem__, number)
+        if wait:
+            await asyncio.sleep(0.05)
+        await transport.close()
+
+    asyncio.run(main())
+    return inner, taken
+
+
+def test_rows_share_a_request_and_have_their_own_answers() -> None:
+    rows = [(b"a", b"t"), (b"b", b"t"), (b"c", b"t"), (b"d", b"t"), (b"e", b"other")]
+    inner, taken = gather(Answer(200, b"whole"), rows)
+    # Three fill a request; another token is another request, and who is alone goes out as it is.
+    assert sorted(inner.sent) == [(b"a,b,c", b"t"), (b"d", b"t"), (b"e", b"other")]
+    assert [taken[n].body for n in range(5)] == [b"a", b"b", b"c", b"whole", b"whole"]
+    assert inner.is_closed
+
+
+@pytest.mark.parametrize("failure", [NOT_SENT, UNKNOWN])
+def test_what_befalls_a_request_befalls_each_row(failure: str) -> None:
+    lost = Answer(0, failure=failure, detail="ReadError")
+    _, taken = gather(lost, [(b"a", b""), (b"b", b"")])
+    assert taken == {0: lost, 1: lost}
+
+
+def test_who_still_waits_at_the_end_was_not_sent() -> None:
+    inner, taken = gather(Answer(200), [(b"a", b""), (b"b", b"")], wait=False)
+    assert inner.sent == []
+    assert {answer.failure for answer in taken.values()} == {NOT_SENT}
+    assert len(taken) == 2
