@@ -82,10 +82,12 @@ def _opened(lake: Lake, person: PersonLake, ds: str, message: str, slot: datetim
         for leaf in lake.partitions("push_receipts", ds=ds):
             commit = lake.head("push_receipts", **leaf) if leaf["source"] != "worker" else None
             if commit is not None:
-                table = lake.read(commit, ["message_id", "kind", "receipt_ts", "reason"])
-                table = table.filter(pc.equal(table["message_id"], message))
-                human = pc.fill_null(pc.not_equal(table["reason"], "machine"), True)
-                moments += _moments(table.filter(human), "receipt_ts", message)
+                rows = _of_message(lake, commit, ["kind", "receipt_ts", "reason"], message)
+                moments += [
+                    row["receipt_ts"]
+                    for row in rows
+                    if row["kind"] == "opened" and row["reason"] != "machine"
+                ]
     return min(moments, default=None)
 
 

@@ -12,7 +12,7 @@ from angelia.asking.fate import fate_of
 from angelia.asking.records import Fate
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
-from angelia.lake import Lake
+from angelia.lake import FileEntry, Lake
 from angelia.users.one_person import PersonLake
 
 DS, HOUR = "2026-11-14", "2026-11-15T09"
@@ -89,6 +89,24 @@ def test_an_open_is_read_from_receipts_but_for_machines(lake: Lake) -> None:
     assert ask(lake).opened_ts is None
     receipts(lake, ("opened", SLOT + timedelta(hours=5), None), ("opened", OPENED, None))
     assert ask(lake).opened_ts == OPENED
+
+
+def test_receipts_of_others_are_read_by_their_key_alone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    emit(lake, MESSAGE)
+    ledger(lake, first={"outcome": "accepted", "channel": "fcm", "sent_ts": SENT})
+    row = {"message_id": OTHER, "kind": "opened", "receipt_ts": OPENED, "reason": None}
+    publish(lake, "push_receipts", [row], ds=DS, source="world", part="0000")
+    commit = lake.require("push_receipts", ds=DS, source="world", part="0000")
+    read, whole = [], Lake.read_file
+
+    def watched(self: Lake, entry: FileEntry, columns: Any = None, codes: Any = ()) -> pa.Table:
+        if entry in commit.files:
+            read.append(columns)
+        return whole(self, entry, columns, codes)
+
+    monkeypatch.setattr(Lake, "read_file", watched)
+    assert ask(lake).opened_ts is None
+    assert read == [["message_id"]]
 
 
 def test_an_open_is_read_from_the_persons_days(lake: Lake) -> None:
