@@ -108,7 +108,7 @@ def api(home):
 
 
 class Processes:
-    """Airflow's processes, of which the scheduler is started again when it ends, as a supervisor would.
+    """Airflow's processes; a scheduler that ends is started again, as a supervisor would.
 
     On SQLite it can meet a run whose row another process has just taken back, and ends; `standalone` says so
     and goes on without.
