@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -198,10 +198,12 @@ def train(
             {"method": "platt", "slope": slope, "offset": shift, "n": calibration.stop - calibration.start}
         ),
     }
+    # Judged on rows it has not seen, yet as it would draw: with the doubt that is left after all rows.
+    judged = replace(held, doubt=shipped.doubt)
     metrics = evaluate(
         examples,
         sigmoid(slope * raw + shift + offset),
-        Scorer(common | model_files(held, examples), threads=2),
+        Scorer(common | model_files(judged, examples), threads=2),
         registry,
     )
     metrics["chosen"] = {"strength": held.strength, "trees": held.trees}

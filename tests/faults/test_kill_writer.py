@@ -35,6 +35,7 @@ def publish(lake: Lake, first: int, rows: int = 3) -> str:
                 "campaign_id": pa.array(["c"] * rows),
                 "material_id": pa.array(["m"] * rows),
                 "p_open": pa.array([(i * 0.754877) % 1 for i in range(rows)]),  # does not compress
+                "lift": pa.nulls(rows, pa.float64()),
             }
             attempt.write(pa.table(columns), f"part-{part:04d}.parquet")
         return attempt.publish().ref

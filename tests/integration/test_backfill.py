@@ -99,33 +99,56 @@ def api(home):
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # nobody edits the DAGs meanwhile
     }
-    log = (home / "logs" / "standalone.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "airflow", "standalone"],
-        env=env,
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+    airflow = Processes(home, env)
     try:
-        yield Api(f"http://127.0.0.1:{port}", process, env)
+        airflow.start("standalone")
+        yield Api(f"http://127.0.0.1:{port}", airflow, env)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-        log.close()
+        airflow.stop()
+
+
+class Processes:
+    """Airflow's processes, of which the scheduler is started again when it ends, as a supervisor would.
+
+    On SQLite it can meet a run whose row another process has just taken back, and ends; `standalone` says so
+    and goes on without.
+    """
+
+    ENDED = "Exception when executing SchedulerJob._run_scheduler_loop"
+
+    def __init__(self, home: Path, env: dict[str, str]) -> None:
+        self.home, self.env = home, env
+        self.path = home / "logs" / "standalone.log"
+        self.path.write_text("")
+        self.running: list[subprocess.Popen] = []
+
+    def start(self, name: str) -> None:
+        with self.path.open("a") as log:
+            words = [sys.executable, "-m", "airflow", name]
+            own = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
+            self.running.append(subprocess.Popen(words, env=self.env, cwd=self.home, **own))
+
+    def look_after(self) -> None:
+        assert self.running[0].poll() is None, "Airflow ended"
+        if self.path.read_text(errors="replace").count(self.ENDED) >= len(self.running):
+            self.start("scheduler")
+
+    def stop(self) -> None:
+        for process in reversed(self.running):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self.running:
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 class Api:
     """Airflow's REST interface, once it answers and knows the DAGs."""
 
-    def __init__(self, url: str, process: subprocess.Popen, env: dict[str, str]) -> None:
-        self.url, self.process, self.env, self.token = url, process, env, ""
+    def __init__(self, url: str, airflow: Processes, env: dict[str, str]) -> None:
+        self.url, self.airflow, self.env, self.token = url, airflow, env, ""
         self.wait(120, lambda: self._login())
         self.wait(
             120,
@@ -156,7 +179,7 @@ class Api:
     def wait(self, seconds: float, done) -> None:
         until = time.monotonic() + seconds
         while not done():
-            assert self.process.poll() is None, "Airflow ended"
+            self.airflow.look_after()
             assert time.monotonic() < until, f"not within {seconds:g} s"
             time.sleep(1.0)
 

@@ -263,8 +263,8 @@ def test_a_damaged_file_is_one_line(people: People, lake: Lake, capsys: pytest.C
 def test_a_count_imports_neither_pandas_nor_the_catalog(people: People, settings_home: Path) -> None:
     # Half a second of imports is more than the count itself takes.
     code = (
-        "import sys; from angelia.audience.query import Audience; from angelia.lake import Lake\n"
-        f"print(Audience(Lake.open({str(settings_home / 'lake')!r}), '2026-11-14').count(\"gender "
+        "import sys; from angelia.audience.query import AudienceQuery; from angelia.lake import Lake\n"
+        f"print(AudienceQuery(Lake.open({str(settings_home / 'lake')!r}), '2026-11-14').count(\"gender "
         f"= 'f' OR sum_events('purchase', 6) > 1\"))\n"
         "print([name for name in ('pandas', 'sqlalchemy', 'pyspark', 'duckdb', 'lightgbm') if "
         "name in sys.modules])"

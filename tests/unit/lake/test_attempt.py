@@ -26,6 +26,7 @@ def scores(*ordinals: int) -> pa.Table:
             "campaign_id": ["price_drop"] * n,
             "material_id": ["camera"] * n,
             "p_open": [0.25] * n,
+            "lift": [None] * n,
         }
     )
 

@@ -30,6 +30,7 @@ def scores(*ordinals: int) -> pa.Table:
             "campaign_id": ["price_drop"] * n,
             "material_id": ["camera"] * n,
             "p_open": [0.25] * n,
+            "lift": [None] * n,
         }
     )
 
@@ -152,7 +153,7 @@ def test_duckdb_reads_paths_on_every_store(any_lake: Lake, tmp_path: Path) -> No
         rows = duckdb.sql(
             "SELECT * FROM read_parquet($paths, hive_partitioning = false)", params={"paths": paths}
         ).fetchall()
-        assert rows == [(1, "price_drop", "camera", 0.25), (2, "price_drop", "camera", 0.25)]
+        assert rows == [(1, "price_drop", "camera", 0.25, None), (2, "price_drop", "camera", 0.25, None)]
     assert any_lake.paths(commit, where=lambda _: False) == []
 
 

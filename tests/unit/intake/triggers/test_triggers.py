@@ -208,6 +208,7 @@ def test_materials_are_drawn_as_the_night_draws(bench: Bench) -> None:
         "campaign_id": ["left"] * 12,
         "material_id": ["good", "bad"] * 6,
         "p_open": [0.5, 0.01] * 6,
+        "lift": [None] * 12,
     }
     with bench.lake.attempt("material_scores", ds=NIGHT) as attempt:
         table = pa.table(scores, schema=arrow.schema(dataset("material_scores")))
