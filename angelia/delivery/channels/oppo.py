@@ -47,7 +47,7 @@ TOKEN_LIFE_S = 86_400  # same page
 # Characters of the standard style, and how long OPPO keeps a message. Source: what two server programs quote
 # of its page id=11236 (Mininglamp-OSS/octo-server; EngageLab's push options), read 2026-11-28.
 TITLE_CHARS, TEXT_CHARS, TTL_MAX_S = 50, 50, 10 * 86_400
-# Code in the body -> meaning. Source: the page above, and "unicast" (id=11239) for 10000, read 2026-11-28.
+# Code in the body -> meaning. Source: the page above, and "unicast" for 10000, read 2026-11-28.
 # 33 is the app's count of the day. 12 and 14 to 24 say that the app or its signature is wrong.
 ERRORS: dict[str, str] = {
     "-2": THROTTLED, "-1": RETRY, "11": AUTH, "12": HALT, "13": THROTTLED, "14": HALT, "15": HALT,

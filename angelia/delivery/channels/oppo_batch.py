@@ -1,7 +1,7 @@
 """OPPO's unicast in batches: up to 1,000 messages in a request, an outcome for each.
 
 Grain: one message; each has its own device, texts and dispatch id, so nothing is lost to company. Source:
-OPPO's page "unicast" (open.oppomobile.com/new/developmentDoc, id=11239, as stored), read 2026-11-28.
+OPPO's page "unicast" (open.oppomobile.com/new/developmentDoc, as stored), read 2026-11-28.
 """
 
 from __future__ import annotations
