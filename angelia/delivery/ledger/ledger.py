@@ -186,7 +186,7 @@ class Ledger:
         return self._sign_of_life(part, epoch) is None
 
     def _sign_of_life(self, part: str, epoch: int) -> Micros | None:
-        """Return when the holder of a claim was last heard of; None: the claim is nobody's any more."""
+        """Return when the holder of a claim was last heard of; None if it may be taken."""
         key = f"claims/{part}/{epoch:08d}"
         standing = read_json(self.store, key)
         with fields_of(key):
@@ -200,7 +200,7 @@ class Ledger:
         return None if self.lease_now() - seen > STALE_US else seen
 
     def lease(self, part: str) -> Lease | None:
-        """Return the lease by which another worker holds a part; None if nobody does, or it is done.
+        """Return the lease by which another worker holds a part; None if it is free or done.
 
         Raises:
             Corrupt: the standing claim, its release or the mark of the end is damaged.

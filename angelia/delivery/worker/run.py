@@ -190,7 +190,7 @@ class Delivery:
                 self.result.end("busy")
 
     async def _turn(self, part: Part, commit: Commit) -> bool:
-        """Deliver a part, or count why not; False: another worker has it, which is yet to be counted."""
+        """Deliver a part, or count why not; False: another worker has it (not counted yet)."""
         if self._draining.is_set() or self.senders.is_halted(part.channel):
             self.result.end("unfinished")
             return True
