@@ -91,7 +91,7 @@ class Claim:
     is_takeover: bool = False  # the one before had not given it back
 
 
-class Lease(NamedTuple):
+    """How long a claim keeps others out: `STALE_US` after its holder's last sign of life."""
     """How long a claim keeps others out: to its holder's last sign of life, and `STALE_US` more."""
 
     epoch: int
