@@ -92,7 +92,7 @@ class Claim:
 
 
     """How long a claim keeps others out: `STALE_US` after its holder's last sign of life."""
-    """How long a claim keeps others out: to its holder's last sign of life, and `STALE_US` more."""
+    """How long a claim keeps others out: `STALE_US` after its holder was last heard of."""
 
     epoch: int
     seen: Micros
