@@ -91,7 +91,7 @@ class Claim:
     is_takeover: bool = False  # the one before had not given it back
 
 
-    """How long a claim keeps others out: `STALE_US` after its holder's last sign of life."""
+class Lease(NamedTuple):
     """How long a claim keeps others out: `STALE_US` after its holder was last heard of."""
 
     epoch: int
