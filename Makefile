@@ -88,11 +88,15 @@ bench-peers: setup ## install the libraries that `benchmarks deliver` compares w
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-peers/bin/python benchmarks/peers.lock
 
-test-s3: setup ## the lake's tests on moto and on SeaweedFS, and the whole loop with lake and models on SeaweedFS (started by the tests)
+VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+test-s3: setup ## the lake's tests on moto, SeaweedFS and versitygw (built by Go, if it is there), and the whole loop with lake and models on SeaweedFS
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q tests/unit/lake -k s3
 	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q tests/unit/lake -k s3
+	@if [ -x .venv-servers/bin/versitygw ] || GOBIN="$$PWD/.venv-servers/bin" go install $(VERSITYGW); then \
+	  S3_SERVER=versitygw $(BIN)/python -m pytest -q tests/unit/lake -k s3; \
+	else echo "skipped: versitygw, the third S3 server, could not be built (Go and its module proxy are needed)" >&2; fi
 	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q -m s3server tests/integration
 
 test-cluster: setup ## first load and night on a Spark cluster whose machines share nothing but S3 (namespaces, as root; started by the test)
