@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-databases test-browser images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-databases test-browser images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -103,6 +103,13 @@ test-cluster: setup ## first load and night on a Spark cluster whose machines sh
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q -m cluster tests/cluster/test_night.py
+
+test-alerts: setup ## the dashboard's queries, and the alert rules by promtool (fetched from Debian's package if it is not installed)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
+	@command -v promtool > /dev/null || [ -x .venv-servers/bin/promtool ] || { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && cd "$$folder" && \
+	  apt-get -q download prometheus > /dev/null 2>&1 && dpkg-deb --extract prometheus_*.deb . && mv usr/bin/promtool "$$OLDPWD/.venv-servers/bin/"; } || \
+	  echo "no promtool (apt-get install prometheus): its tests are skipped" >&2
+	$(BIN)/python -m pytest -q tests/images/test_observability.py
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"

@@ -84,7 +84,7 @@ def seaweedfs(folder: Path, host: str = "127.0.0.1", metrics_port: int = 0) -> I
 
 @contextmanager
 def versitygw(folder: Path) -> Iterator[str]:
-    """Yield the endpoint of a versitygw on loopback, which keeps objects as files below `folder`.
+    """Yield the endpoint of a versitygw on loopback; objects are files below `folder`.
 
     Raises:
         RuntimeError: it did not answer in time; its log is in the folder.

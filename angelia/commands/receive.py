@@ -106,6 +106,7 @@ def command(
     from angelia.delivery.manifest.parts import require_main
     from angelia.receive.folding import fold
     from angelia.receive.journal import Journal
+    from angelia.receive.receive_metrics import CallbackTotals
     from angelia.receive.server import CallbackServer, utc_now
 
     settings = load_settings()
@@ -123,7 +124,7 @@ def command(
         raise InvalidInput(
             f"cannot listen on port {port}: {error.strerror}", fix="give another --port"
         ) from None
-    over, totals = threading.Event(), Counter[str]()
+    over, totals, counted = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
     before = signal.signal(signal.SIGTERM, lambda *_: over.set())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     progress(f"receiving on port {server.server_port}")
@@ -142,11 +143,13 @@ def command(
             server.has_event.clear()
             last = _fold(lambda: fold(lake, utc_now()))
             totals, folded_at = totals + last, time.monotonic()
+        counted.add(server.counts, totals)
     server.shutdown()
     server.server_close()
     signal.signal(signal.SIGTERM, before)
     last = _fold(lambda: fold(lake, utc_now()))
     totals += last
+    counted.add(server.counts, totals, is_last=True)
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
         **{name: last[name] for name in ("waiting", "unknown", "damaged")},
@@ -202,7 +205,8 @@ def intake_serve(
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.intake_url())
-    serve(create_app(engine, log, Codes(engine, Secret.of(settings.home))), host, port, ready_file)
+    codes = Codes(engine, Secret.of(settings.home))
+    serve(create_app(engine, log, codes, settings.metrics_folder()), host, port, ready_file)
 
 
 @intake.command("dispatch")
@@ -241,7 +245,7 @@ def intake_dispatch(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     terms = DispatchTerms(
         once=once, batch_rows=batch_rows, lanes=lanes, lead_hours=settings.lead_hours, slots=slots,
-        endpoint_url=endpoint_url,
+        endpoint_url=endpoint_url, metrics_folder=settings.metrics_folder(),
     )  # fmt: skip
     engine = connect(settings.intake_url())
     batches = Batches(engine, Owner.this_process(), int(LEASE_S * 1e6))
