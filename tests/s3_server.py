@@ -1,4 +1,4 @@
-"""S3 servers for tests, on loopback: moto in this process, SeaweedFS or versitygw by process id."""
+"""S3 servers for tests, on loopback: moto in this process, the others by process id."""
 
 from __future__ import annotations
 
