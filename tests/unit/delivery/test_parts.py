@@ -1,28 +1,21 @@
-"""Seals, due parts, claims: who may send what, decided by conditional creates."""
+"""Seals and due parts: which parts may be sent, decided by conditional creates."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.sending import ANSWERED_DAYS, MAX_TTL_HOURS, PLAN_HOURS
-from angelia.delivery.ledger import compaction
-from angelia.delivery.ledger.ledger import Ledger, Owner
-from angelia.delivery.ledger.outcomes import Outcomes, gone_reason, merge, read, says_gone
+from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.manifest.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.lake.expire import expire
-
-DS, HOUR = "2026-11-14", "2026-11-15T04"
-ELSEWHERE = Owner("elsewhere", "boot", "ns", 1, "1")
+from tests.unit.delivery.given import DS, ELSEWHERE, HOUR
 
 
 def at(hour: int, minute: int = 0, day: int = 15) -> int:
@@ -109,118 +102,3 @@ def test_no_manifest_names_who_writes_it(lake: Lake) -> None:
 def test_hours_that_are_none(text: str) -> None:
     with pytest.raises(InvalidInput, match="is not an hour"):
         parts.parse_hour(text)
-
-
-@pytest.fixture
-def part(lake: Lake) -> parts.Part:
-    return parts.parts_of(lake, sample_plan.make(lake, DS, 4), HOUR)[0]
-
-
-def test_a_part_has_one_owner_until_it_is_free(lake: Lake, part: parts.Part) -> None:
-    now = [0]
-    mine, theirs = (
-        Ledger(lake.store, ELSEWHERE, lambda: now[0]),
-        Ledger(lake.store, replace(ELSEWHERE, host="third"), lambda: now[0]),
-    )
-    claim = mine.claim(part)
-    assert claim is not None
-    assert theirs.claim(part) is None
-    now[0] = 299 * 1_000_000
-    mine.heartbeat(claim)
-    now[0] = 500 * 1_000_000
-    assert theirs.claim(part) is None
-    now[0] = 600 * 1_000_000
-    taken = theirs.claim(part)
-    assert taken is not None
-    assert taken.epoch == 2
-    assert mine.is_fenced(claim)
-    assert not theirs.is_fenced(taken)
-    theirs.release(taken)
-    again = mine.claim(part)
-    assert again is not None
-    forced = theirs.claim(part, takeover=True)
-    assert forced is not None
-    assert forced.epoch == 4
-
-
-def test_an_owner_provably_dead_on_this_machine_holds_nothing(lake: Lake, part: parts.Part) -> None:
-    alive = Owner.this_process()
-    assert not alive.is_dead()
-    assert replace(alive, started="0").is_dead()  # the number was given to another process
-    assert replace(alive, pid=2**22 + 1).is_dead()
-    assert not replace(alive, pid=2**22 + 1, host="elsewhere").is_dead()  # who knows
-    assert Ledger(lake.store, replace(alive, started="0"), lambda: 0).claim(part) is not None
-    assert Ledger(lake.store, alive, lambda: 0).claim(part) is not None
-    assert Ledger(lake.store, ELSEWHERE, lambda: 0).claim(part) is None
-
-
-def test_an_intent_has_one_owner_and_late_truth_is_kept(lake: Lake, part: parts.Part) -> None:
-    first, second = (
-        Ledger(lake.store, ELSEWHERE, lambda: 0),
-        Ledger(lake.store, replace(ELSEWHERE, host="third"), lambda: 0),
-    )
-    a = first.claim(part)
-    b = second.claim(part, takeover=True)
-    assert a is not None
-    assert b is not None
-    assert first.intend(a, 0, 4, 4, 99)
-    assert not second.intend(b, 0, 4, 4, 99)
-    assert second.intend(b, 0, 4, 4, 99, again=True)
-    assert [intent.epoch for intent in first.intents(part.id)[0]] == [1, 2]
-    assert second.conclude(b, 0, outcomes([("ambiguous", 4)]))
-    assert not first.conclude(a, 0, outcomes([("accepted", 2), ("ambiguous", 2)]))
-    merged = merge(read(data) for data in first.read_outcomes(part.id))
-    assert merged["outcome"].to_pylist() == ["accepted", "accepted", "ambiguous", "ambiguous"]
-
-
-def outcomes(runs: list[tuple[str, int]], tries: int = 1) -> bytes:
-    words = [word for word, n in runs for _ in range(n)]
-    batch: Any = Outcomes(list(range(len(words))))
-    batch.outcome[:] = words
-    batch.attempts[:] = [tries] * len(words)
-    return bytes(batch.to_bytes())
-
-
-BEST_FIRST = ("accepted", "ambiguous", "rejected", "skipped", "deferred")
-
-
-@pytest.mark.parametrize("better", BEST_FIRST)
-@pytest.mark.parametrize("worse", BEST_FIRST)
-def test_merging_keeps_the_best_known_outcome_whatever_the_order(better: str, worse: str) -> None:
-    if BEST_FIRST.index(better) > BEST_FIRST.index(worse):
-        better, worse = worse, better
-    for order in ((better, worse), (worse, better)):
-        table = merge(read(outcomes([(word, 1)])) for word in order)
-        assert table["outcome"].to_pylist() == [better]
-        assert table["n_attempts"].to_pylist() == [2]
-
-
-@pytest.mark.parametrize(
-    ("tries", "late", "known"),
-    [
-        (0, "rejected", "rejected"),  # the one try there was
-        (1, "rejected", "ambiguous"),  # the second worker's own try may have arrived
-        (0, "skipped", "ambiguous"),
-        (0, "accepted", "accepted"),
-    ],
-)
-def test_a_lost_owner_explains_its_own_try_only(
-    lake: Lake, part: parts.Part, tries: int, late: str, known: str
-) -> None:
-    first, second = (Ledger(lake.store, replace(ELSEWHERE, host=name), lambda: 0) for name in ("a", "b"))
-    a, b = first.claim(part), second.claim(part, takeover=True)
-    assert a is not None
-    assert b is not None
-    assert second.conclude(b, 0, outcomes([("ambiguous", 1)], tries))
-    assert not first.conclude(a, 0, outcomes([(late, 1)]))
-    assert compaction.merged(first, [part])["outcome"].to_pylist() == [known]
-
-
-def test_a_batch_with_an_unaccounted_row_cannot_be_written() -> None:
-    with pytest.raises(AssertionError):
-        Outcomes([0]).to_bytes()
-
-
-def test_a_gone_address_is_recognised_by_the_reason_written() -> None:
-    reasons = pa.chunked_array([[gone_reason("HTTP_410"), "HTTP_410", "gone_for_lunch", None]], pa.string())
-    assert says_gone(reasons).to_pylist() == [True, False, False, False]
