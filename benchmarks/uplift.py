@@ -167,7 +167,7 @@ def per_message(seeds: list[Nights], name: str) -> npt.NDArray[np.float64]:
 
 
 def compared(name: str, ratio: npt.NDArray[np.float64]) -> dict[str, object]:
-    """Return by how many per cent ours is above a peer: mean, by seed, and its interval over seeds."""
+    """Return by how many per cent ours is above a peer, with an interval over seeds."""
     gain = 100.0 * (ratio - 1.0)
     mean = float(gain.mean())
     row: dict[str, object] = {

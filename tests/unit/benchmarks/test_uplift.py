@@ -1,4 +1,4 @@
-"""Kept nights come back, peers are compared seed by seed, all live a night before the next."""
+"""Kept nights come back, peers are compared by seed, and all live a night before the next."""
 
 from pathlib import Path
 from types import SimpleNamespace
