@@ -1,4 +1,4 @@
-"""Compaction: what a part's outcome objects come to in the ledger, receipts and suppressions."""
+"""Compaction: what outcome objects come to in ledger, receipts and suppressions."""
 
 from __future__ import annotations
 

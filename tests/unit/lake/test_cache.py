@@ -1,4 +1,4 @@
-"""Local copies of objects: named by content, checked on arrival, trimmed by age and by size."""
+"""Local copies of objects: named by content, checked on arrival, trimmed by age and size."""
 
 from __future__ import annotations
 
