@@ -1,4 +1,4 @@
-"""Databases by address: drivers we ship, refusals without the address, writers that lock early."""
+"""Databases by address: drivers we ship, refusals that name no address, early locks."""
 
 from __future__ import annotations
 

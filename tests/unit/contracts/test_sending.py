@@ -36,7 +36,7 @@ def test_a_message_may_be_answered_until_the_last_callback() -> None:
 
 
 def test_other_parts_have_the_manifests_columns() -> None:
-    """A worker sends parts of all three; their leaf names the part, since each is committed alone."""
+    """A leaf names its part in all three, since each part is committed alone."""
     for contract in (DISPATCH_FALLOVER, DISPATCH_INTAKE):
         assert contract.columns == DISPATCH_MANIFEST.columns
         assert contract.partition == DELIVERY_LEDGER.partition == ("ds", "send_hour", "part")
