@@ -113,3 +113,10 @@ def catalog_of(settings_home, databases):
 def catalog(console, catalog_of):
     """Return the store of the sample catalog."""
     return catalog_of("sample")
+
+
+@pytest.fixture
+def night(tight_home, console, lake, settings_home):
+    """Return the test's own lake, with a planned night of 600 people in it."""
+    shutil.copytree(tight_home / "lake", settings_home / "lake", dirs_exist_ok=True)
+    return lake

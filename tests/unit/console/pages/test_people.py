@@ -13,24 +13,22 @@ import pytest
 from angelia.console.pages.people import REASON_CHARS
 from angelia.console.people.person import masked
 from angelia.contracts.rows import user_name, valid_rows
+from angelia.lake import Lake
 from angelia.users.suppressions import refusals_of
-from spark_jobs import plan_dispatch
 from tests.planned_night import put
-from tests.unit.spark_jobs.test_plan_dispatch import DS, settle
+from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 HOSTILE = "\"'><script>window.hit=1</script>"
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory):
+def planned(tight_home, tmp_path_factory):
     """Return a folder with a planned night of 600 people, and their addresses."""
-    home = tmp_path_factory.mktemp("planned")
-    with pytest.MonkeyPatch.context() as patch:
-        lake = settle(patch, home, 8)
-        plan_dispatch.main(["--ds", DS])
-        put(lake, "user_endpoints", valid_rows("user_endpoints", 40))
-        put(lake, "user_preferences", valid_rows("user_preferences", 40))
-    return home / "lake"
+    folder = shutil.copytree(tight_home / "lake", tmp_path_factory.mktemp("planned") / "lake")
+    lake = Lake.open(str(folder))
+    put(lake, "user_endpoints", valid_rows("user_endpoints", 40))
+    put(lake, "user_preferences", valid_rows("user_preferences", 40))
+    return folder
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from html import unescape
 
 import pytest
@@ -15,28 +14,9 @@ from angelia.asking.settings import change, parse
 from angelia.asking.whatif import what_if
 from angelia.console.planned import nights, questions
 from angelia.lake import Lake
-from tests.unit.spark_jobs.test_plan_dispatch import DS, settle
+from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 PROBLEM = re.compile(r'id="([^"]*)-problem" role="alert">([^<]*)')
-
-
-@pytest.fixture(scope="module")
-def tight(tmp_path_factory):
-    """Return the folder of a lake with a planned night of 600 people; tests copy it."""
-    from spark_jobs import plan_dispatch
-
-    folder = tmp_path_factory.mktemp("tight")
-    with pytest.MonkeyPatch.context() as patch:
-        settle(patch, folder, 8)
-        plan_dispatch.main(["--ds", DS])
-    return folder / "lake"
-
-
-@pytest.fixture
-def night(tight, console, lake, settings_home):
-    """Return the test's own lake, with that night in it."""
-    shutil.copytree(tight, settings_home / "lake", dirs_exist_ok=True)
-    return lake
 
 
 def problems(page):
