@@ -101,21 +101,6 @@ def test_addresses_are_masked(console, someone, known, lake):
     assert shown == [masked(row["channel"], row["address"]) for row in mine]
 
 
-@pytest.mark.parametrize(
-    ("channel", "address", "shown"),
-    [
-        ("email", "ada@mail.example.com", "a…@m….com"),
-        ("email", "a@b", "a…@…"),
-        ("sms", "+4915112345678", "…5678"),
-        ("fcm", "d" * 150 + "wxyz", "…wxyz"),
-        ("webhook", "12345678", "…"),
-        ("email", "", "…"),
-    ],
-)
-def test_a_mask_leaves_too_little_to_use(channel, address, shown):
-    assert masked(channel, address) == shown
-
-
 def test_why_is_that_of_the_command(console, someone, known, lake):
     from angelia.asking.why import why
 
