@@ -10,6 +10,8 @@ export ANGELIA_HOME ?= var
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
+# BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-databases test-browser images compose-up compose-down notebooks pictures
 
