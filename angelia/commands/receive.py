@@ -1,9 +1,9 @@
 """The servers: `angelia receive` for callbacks, `angelia intake` for messages by REST.
 
 `receive` reads requests, delivery_ledger, dispatch_manifest and user_endpoints, and writes the journal
-`received/`, push_receipts and suppressions. `intake serve` and `keys` read and write the intake database;
-`dispatch` sends what is due there, and writes dispatch_intake, delivery_ledger and push_receipts; `triggers`
-reads user_events and the newest night, and writes the intake database.
+`received/`, inbox_messages, push_receipts and suppressions. `intake serve` and `keys` read and write the
+intake database; `dispatch` sends what is due there, and writes dispatch_intake, delivery_ledger and
+push_receipts; `triggers` reads user_events and the newest night, and writes the intake database.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def command(
     from angelia.intake.serving import serve
     from angelia.receive.api import CallbackReceiver, create_app, utc_now
     from angelia.receive.folding import fold
+    from angelia.receive.inbox.store import InboxStore
     from angelia.receive.journal import Journal
     from angelia.receive.keeping import fold_once, keep_folding
     from angelia.receive.protocol import DeadlineProtocol
@@ -64,7 +65,9 @@ def command(
     settings = load_settings()
     lake = open_lake(settings=settings)
     require_main(lake)
-    receiver = CallbackReceiver(Journal(lake.store), configured(lake.store), utc_now)
+    trust = configured(lake.store)
+    inbox = InboxStore(lake, utc_now) if trust.inbox else None
+    receiver = CallbackReceiver(Journal(lake.store), trust, utc_now, inbox)
     log = settings.home / "logs" / "receive.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +117,7 @@ def command(
             "503",
         )
     }
-    result |= {name: counts[name] for name in ("broken", "late", "crowded")}
+    result |= {name: counts[name] for name in ("broken", "late", "crowded", "inbox")}
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
     if last["damaged"]:
         raise typer.Exit(PARTIAL)

@@ -1,10 +1,11 @@
 """The ASGI application for what comes back: events, callbacks, one-click unsubscribing.
 
 `POST /events` is signed as Standard Webhooks says, `POST /callbacks/{channel}` as each provider does,
-`POST /unsubscribe?d=…&t=…` carries the token that the e-mail's link was made with. An answer of 200 means
-durable. Surprises: TLS and the public name are a reverse proxy's; a GET never unsubscribes anybody, for mail
-scanners follow links; nothing of a request is logged or sent back. A signature's headers are looked at before
-the body is read, a body has ten seconds, and who is slow holds nothing but its own connection.
+`POST /unsubscribe?d=…&t=…` carries the token that the e-mail's link was made with; `inbox/routes.py` tells of
+`/inbox`. An answer of 200 means durable. Surprises: TLS and the public name are a reverse proxy's; a GET
+never unsubscribes anybody, for mail scanners follow links; nothing of a request is logged or sent back. A
+signature's headers are looked at before the body is read, a body has ten seconds, and who is slow holds
+nothing but its own connection.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ from angelia.delivery.channels.webhook import looks_signed, verify
 from angelia.errors import AngeliaError
 from angelia.intake.access_log import AccessLog
 from angelia.intake.database import Unavailable
-from angelia.intake.writing import Busy, GroupWriter
+from angelia.intake.writing import Busy, D, GroupWriter, V
 from angelia.receive.callbacks.base import Callback, Reader, Reported
+from angelia.receive.inbox.routes import InboxTrust, marks_of, message_of, view_of
+from angelia.receive.inbox.store import InboxMessage, InboxStore
 from angelia.receive.journal import Event, Journal, parse
 from angelia.receive.trust import Trust
 
@@ -75,20 +78,26 @@ class CallbackReceiver:
     `has_event` is set when an event came.
     """
 
-    def __init__(self, journal: Journal, trust: Trust, now: Callable[[], datetime]) -> None:
-        self.journal, self.trust, self.now = journal, trust, now
+    def __init__(
+        self, journal: Journal, trust: Trust, now: Callable[[], datetime], inbox: InboxStore | None = None
+    ) -> None:
+        self.journal, self.trust, self.now, self.inbox = journal, trust, now, inbox
         self.counts: Counter[str] = Counter()
         self.has_event = threading.Event()
         self._taken: OrderedDict[bytes, str] = OrderedDict()
         self._held = 0
         self._writer: GroupWriter[Event, str] | None = None
+        self._inbox_writer: GroupWriter[InboxMessage, None] | None = None
 
     @asynccontextmanager
     async def running(self, _app: Starlette) -> AsyncIterator[None]:
         """Write while the server runs; end when everything taken is written."""
         self._writer = GroupWriter(_Groups(self.journal, self.now))
+        self._inbox_writer = GroupWriter(self.inbox) if self.inbox is not None else None
         yield
         await run_in_threadpool(self._writer.close)
+        if self._inbox_writer is not None:
+            await run_in_threadpool(self._inbox_writer.close)
 
     async def body(self, request: Request) -> bytes:
         """Return a body within its time. Raises: NotTaken."""
@@ -129,10 +138,18 @@ class CallbackReceiver:
             document["ignored"] = reported.ignored
         return JSONResponse(document)
 
+    async def keep_message(self, message: InboxMessage) -> None:
+        """Keep a message of an inbox; it is durable when this returns. Raises: NotTaken."""
+        await self._written(self._inbox_writer, [message])
+        self.counts["inbox"] += 1
+
     async def _write(self, events: Sequence[Event]) -> str:
-        assert self._writer is not None, "the application has not started"
+        return (await self._written(self._writer, events))[0]
+
+    async def _written(self, writer: GroupWriter[D, V] | None, drafts: Sequence[D]) -> list[V]:
+        assert writer is not None, "the application has not started"
         try:
-            return (await self._writer.write(events))[0]
+            return await writer.write(drafts)
         except Busy:
             raise NotTaken(503, "busy") from None
         except Unavailable:
@@ -141,14 +158,16 @@ class CallbackReceiver:
 
 def create_app(receiver: CallbackReceiver, access_log: Path | None = None) -> ASGIApp:
     """Return the application."""
-    routes = {
-        "/events": lambda request: _events(receiver, request),
-        "/unsubscribe": lambda request: _unsubscribe(receiver, request),
-        **{
-            f"/callbacks/{channel}": _callback(receiver, channel, reader)
-            for channel, reader in receiver.trust.readers.items()
-        },
+    routes: dict[str, dict[str, Endpoint]] = {
+        "/health": {"GET": _health},
+        "/events": {"POST": lambda request: _events(receiver, request)},
+        "/unsubscribe": {"POST": lambda request: _unsubscribe(receiver, request)},
     }
+    for channel, reader in receiver.trust.readers.items():
+        # Providers look by HEAD whether an address is there before they use it.
+        routes[f"/callbacks/{channel}"] = {"POST": _callback(receiver, channel, reader), "HEAD": _health}
+    if receiver.inbox is not None and receiver.trust.inbox is not None:
+        routes |= _inbox(receiver, receiver.inbox, receiver.trust.inbox)
     lifespan = Starlette(lifespan=receiver.running)
     return AccessLog(_Routes(receiver, routes, lifespan), access_log)
 
@@ -156,7 +175,9 @@ def create_app(receiver: CallbackReceiver, access_log: Path | None = None) -> AS
 class _Routes:
     """Hands requests to their functions by their whole path: none has a pattern."""
 
-    def __init__(self, receiver: CallbackReceiver, routes: Mapping[str, Endpoint], lifespan: ASGIApp) -> None:
+    def __init__(
+        self, receiver: CallbackReceiver, routes: Mapping[str, Mapping[str, Endpoint]], lifespan: ASGIApp
+    ) -> None:
         self._receiver, self._routes, self._lifespan = receiver, routes, lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,25 +202,25 @@ class _Routes:
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, request: Request) -> Response:
-        path, method = scope["path"], scope["method"]
-        endpoint = self._routes.get(path)
-        if endpoint is None and path != "/health":
+        methods = self._routes.get(scope["path"])
+        if methods is None:
             raise NotTaken(404, "no such address")
-        scope["route"] = SimpleNamespace(path=path)  # for the access log
-        if path == "/health":
-            return JSONResponse({"ok": True})
-        assert endpoint is not None
-        # Providers look by HEAD whether an address is there before they use it.
-        if method == "HEAD" and path.startswith("/callbacks/"):
-            return Response()
-        if method != "POST":
-            raise NotTaken(405, "POST")
+        scope["route"] = SimpleNamespace(path=scope["path"])  # for the access log
+        endpoint = methods.get(scope["method"])
+        if endpoint is None:
+            raise NotTaken(405, next(iter(methods)))
+        if scope["method"] != "POST":
+            return await endpoint(request)
         length = request.headers.get("content-length", "")
         if "transfer-encoding" in request.headers or not (length.isascii() and length.isdigit()):
             raise NotTaken(411, "content-length")
         if len(length) > 9 or int(length) > MAX_BODY:
             raise NotTaken(413, "too long")
         return await endpoint(request)
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"ok": True})
 
 
 async def _events(receiver: CallbackReceiver, request: Request) -> Response:
@@ -277,6 +298,45 @@ async def _unsubscribe(receiver: CallbackReceiver, request: Request) -> Response
     name, at_us = f"unsubscribe:{dispatch}", int(receiver.now().timestamp() * 1e6)
     event = Event(name, dispatch, "unsubscribed", at_us, is_arrival=True)
     return await receiver.take(name, Reported([event]))
+
+
+def _inbox(
+    receiver: CallbackReceiver, inbox: InboxStore, trust: InboxTrust
+) -> dict[str, dict[str, Endpoint]]:
+    def person_of(request: Request) -> str:
+        person = trust.person(request.headers.get("authorization", ""), receiver.now())
+        if person is None:
+            raise NotTaken(401, "token")
+        return person
+
+    async def keep(request: Request) -> Response:
+        if not trust.is_worker(request.headers.get("authorization", "")):
+            raise NotTaken(401, "secret")
+        try:
+            message = message_of(await receiver.body(request), receiver.now())
+        except ValueError:
+            raise NotTaken(400, "not as documented") from None
+        await receiver.keep_message(message)
+        return JSONResponse({"kept": True})
+
+    async def show(request: Request) -> Response:
+        rows = await run_in_threadpool(inbox.messages_of, person_of(request))
+        unread = sum(row["state"] == "new" for row in rows)
+        headers = {"cache-control": "no-store"}
+        return JSONResponse({"messages": list(map(view_of, rows)), "unread": unread}, headers=headers)
+
+    async def mark(request: Request) -> Response:
+        person, body = person_of(request), await receiver.body(request)
+        try:
+            reported, marks = await run_in_threadpool(marks_of, body, inbox, person, receiver.now())
+        except ValueError:
+            raise NotTaken(400, "not as documented") from None
+        answer = await receiver.take(f"inbox:{person}:{sha256(body).hexdigest()}", reported)
+        for state, dispatches in marks.items():
+            inbox.mark(dispatches, state)
+        return answer
+
+    return {"/inbox": {"GET": show}, "/inbox/messages": {"POST": keep}, "/inbox/marks": {"POST": mark}}
 
 
 def _says_one_click(kind: str, body: bytes) -> bool:

@@ -18,6 +18,8 @@ from angelia.errors import InvalidInput
 from angelia.lake.store import Store
 from angelia.receive.callbacks import readers_of
 from angelia.receive.callbacks.base import Reader
+from angelia.receive.inbox.routes import InboxTrust
+from angelia.receive.inbox.tokens import MIN_SECRET
 from angelia.users.suppressions import address_hash, address_key
 
 CALLER = r"[a-z0-9_-]{1,32}"
@@ -30,6 +32,7 @@ class Trust:
     callers: Mapping[str, bytes] = field(default_factory=dict)
     mail_secret: bytes | None = None
     readers: Mapping[str, Reader] = field(default_factory=dict)
+    inbox: InboxTrust | None = None
 
 
 def configured(store: Store) -> Trust:
@@ -48,7 +51,25 @@ def configured(store: Store) -> Trust:
         document.get("callbacks") or {},
         lambda channel, address: address_hash(address_key(store), channel, address),
     )
-    return Trust(caller_secrets(document), mail_secret, readers)
+    return Trust(caller_secrets(document), mail_secret, readers, inbox_trust(document))
+
+
+def inbox_trust(document: Mapping[str, Any]) -> InboxTrust | None:
+    """Return the secrets of the inbox, None if it is not served.
+
+    Raises:
+        InvalidInput: one of the two is missing or too short.
+    """
+    secrets = document.get("inbox")
+    if not secrets:
+        return None
+    pair = [str(secrets.get(name) or "") for name in ("secret", "person_secret")]
+    if min(map(len, pair)) < MIN_SECRET:
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: inbox needs secret and person_secret",
+            fix=f"give each {MIN_SECRET} random characters or more",
+        )
+    return InboxTrust(*pair)
 
 
 def secret_of(channel: str, field: str) -> bytes | None:
@@ -71,20 +92,20 @@ def receive_document() -> dict[str, Any]:
     """Return what ANGELIA_RECEIVE_CREDENTIALS names; nothing if it is not set.
 
     Raises:
-        InvalidInput: the file is unreadable, or holds none of `secret`, `secrets`, `callbacks`.
+        InvalidInput: the file is unreadable, or holds none of `secret`, `secrets`, `callbacks`, `inbox`.
     """
     path = os.environ.get("ANGELIA_RECEIVE_CREDENTIALS")
     if not path:
         return {}
     document = load_credentials(ChannelConfig("receive", "", 1.0, credentials=Path(path)), ())
-    for name in ("secrets", "callbacks"):
+    for name in ("secrets", "callbacks", "inbox"):
         named = document.get(name) or {}
         if not isinstance(named, dict) or not all(re.fullmatch(CALLER, who) and named[who] for who in named):
             raise InvalidInput(
                 f"ANGELIA_RECEIVE_CREDENTIALS: `{name}` must map names to what they need",
                 fix='write {"secrets": {"sms": "…", "app": "…"}}: names of small letters, digits, - and _',
             )
-    if not any(document.get(name) for name in ("secret", "secrets", "callbacks")):
+    if not any(document.get(name) for name in ("secret", "secrets", "callbacks", "inbox")):
         raise InvalidInput(
             "ANGELIA_RECEIVE_CREDENTIALS: the file lacks secret",
             fix="docs/DELIVERY.md shows what a channel's file holds",

@@ -42,7 +42,7 @@ def readers_of(
     """
     readers = {}
     for channel, account in accounts.items():
-        make = PROVIDERS.get(str(account.get("provider")))
+        make = PROVIDERS.get(str(account.get("provider"))) if isinstance(account, dict) else None
         if make is None:
             raise InvalidInput(
                 f"ANGELIA_RECEIVE_CREDENTIALS: callbacks.{channel}.provider has no callbacks",
