@@ -22,6 +22,7 @@ from angelia.contracts.sending import (
     DISPATCH_INTAKE,
     DISPATCH_MANIFEST,
     EFFECTS_MART,
+    INBOX_MESSAGES,
     ordinal,
 )
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
@@ -380,6 +381,7 @@ DERIVED = (
     DISPATCH_FALLOVER,
     DISPATCH_INTAKE,
     DELIVERY_LEDGER,
+    INBOX_MESSAGES,
     CAMPAIGN_EFFECTS,
     EFFECTS_MART,
 )
