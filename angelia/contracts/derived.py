@@ -19,9 +19,9 @@ from angelia.contracts.selecting import (
 from angelia.contracts.sending import (
     DELIVERY_LEDGER,
     DISPATCH_FALLOVER,
-    DISPATCH_INTAKE,
     DISPATCH_MANIFEST,
     EFFECTS_MART,
+    OF_INTAKE,
     ordinal,
 )
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
@@ -378,7 +378,7 @@ DERIVED = (
     DECISIONS,
     DISPATCH_MANIFEST,
     DISPATCH_FALLOVER,
-    DISPATCH_INTAKE,
+    *OF_INTAKE,
     DELIVERY_LEDGER,
     CAMPAIGN_EFFECTS,
     EFFECTS_MART,
