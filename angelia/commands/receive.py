@@ -3,7 +3,8 @@
 `receive` reads requests, delivery_ledger, dispatch_manifest and user_endpoints, and writes the journal
 `received/`, inbox_messages, push_receipts and suppressions. `intake serve` and `keys` read and write the
 intake database; `dispatch` sends what is due there, and writes dispatch_intake, delivery_ledger and
-push_receipts; `triggers` reads user_events and the newest night, and writes the intake database.
+push_receipts; `triggers` reads user_events and the newest night, and writes the intake database; `export`
+reads that and writes intake_messages, intake_steps and intake_pending.
 """
 
 from __future__ import annotations
@@ -232,6 +233,29 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
     emit(report.to_json(), [*(lines or ["nothing was due"]), ended], as_json)
     if report.problems:
         raise typer.Exit(PARTIAL)
+
+
+@intake.command("export")
+def intake_export(as_json: JsonFlag = False) -> None:
+    """Copy messages and their steps that changed since the last run to the lake.
+
+    Reports and the caps of the next night read them there. Neither variables nor codes go with them.
+    """
+    from angelia.delivery.manifest.parts import require_main
+    from angelia.intake.database import connect
+    from angelia.intake.erasing import is_used
+    from angelia.intake.exporting.export import Exported, export
+
+    settings = load_settings()
+    lake = open_lake(settings=settings)
+    require_main(lake)
+    # Where nobody ever used the intake, none is made for it.
+    exported = export(lake, connect(settings.intake_url()), settings.lead_hours) if is_used() else Exported()
+    lines = [
+        f"hours {exported.hours:,}, messages {exported.messages:,}, steps {exported.steps:,}; "
+        f"{exported.pending:,} use room tonight; {len(exported.commits):,} commits"
+    ]
+    emit(exported.to_json(), lines, as_json)
 
 
 @intake.command("expire")
