@@ -7,9 +7,12 @@ from html import unescape
 
 import pytest
 
+from angelia.audience.language.predicate import parse
 from angelia.catalog.documents import canonical, parse_document
+from angelia.console.people.audiences import ConditionProblem
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
+from angelia.errors import InvalidInput
 from angelia.users.chain import append_chain
 from spark_jobs import build_bitmaps, select_audiences
 from tests.planned_night import DS, put
@@ -219,3 +222,19 @@ def test_one_index_stays_open_and_a_new_one_replaces_it(console, known):
     assert keeper.newest(lake, engine.now().date()) is first
     build_bitmaps.main(["--ds", DS])
     assert keeper.newest(lake, engine.now().date()) is not first
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "fix"),
+    [
+        ("gendr = 'f'", "unknown field 'gendr'", "did you mean gender?"),
+        ("zzz = 'f'", "unknown field 'zzz'", None),  # completions list what is known
+        ("gender = 'f' AND", "something is missing after 'AND'", None),
+        ("gender = 'f' AND\nzz", "unknown field 'zz'", None),
+    ],
+)
+def test_a_page_says_what_is_wrong_without_its_place(text, message, fix):
+    with pytest.raises(InvalidInput) as refused:
+        parse(text)
+    problem = ConditionProblem.of(refused.value, text)
+    assert (problem.message, problem.fix) == (message, fix)
