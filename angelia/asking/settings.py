@@ -49,42 +49,24 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
     policy = catalog.policy
     caps = {cap.days: cap.messages for cap in policy.caps}
     settings = [
-        Setting(
-            "caps.user_per_day", _shown(caps.get(1)), "messages a person gets in 24 h", "a number or none"
-        ),
-        Setting(
-            "caps.user_per_week", _shown(caps.get(7)), "messages a person gets in 7 days", "a number or none"
-        ),
+        Setting("caps.user_per_day", _shown(caps.get(1)), "messages in 24 h", "a number or none"),
+        Setting("caps.user_per_week", _shown(caps.get(7)), "messages in 7 days", "a number or none"),
         *(
-            Setting(
-                f"caps.user_per_{days}_days",
-                str(n),
-                f"messages a person gets in {days} days",
-                "a number or none",
-            )
+            Setting(f"caps.user_per_{days}_days", str(n), f"messages in {days} days", "a number or none")
             for days, n in sorted(caps.items())
             if days not in _PER.values()
         ),
         Setting("min_gap_hours", str(policy.min_gap_hours), "hours between two messages", "a number"),
         Setting("quiet_hours", _span(policy.quiet_hours), "local hours without messages", "22-8 or none"),
+        Setting("holdout.global", f"{policy.holdout.share_pct:g}", "held out of marketing", "per cent"),
         Setting(
-            "holdout.global", f"{policy.holdout.share_pct:g}", "people held out of all marketing", "per cent"
+            "explore.slots", f"{policy.explore.slot_share_pct:g}", "people with a random hour", "per cent"
         ),
-        Setting(
-            "explore.slots",
-            f"{policy.explore.slot_share_pct:g}",
-            "people whose hour is drawn at random",
-            "per cent",
-        ),
-        Setting(
-            "explore.epsilon", f"{policy.explore.epsilon:g}", "share of materials drawn to learn", "0 to 1"
-        ),
+        Setting("explore.epsilon", f"{policy.explore.epsilon:g}", "share drawn to learn", "0 to 1"),
         Setting(
             "fatigue.weight", f"{policy.fatigue.weight:g}", "factor on the price of fatigue", "0 or more"
         ),
-        Setting(
-            "fatigue.days", str(policy.fatigue.horizon_days), "days of opens that a refusal loses", "a number"
-        ),
+        Setting("fatigue.days", str(policy.fatigue.horizon_days), "days lost by a refusal", "a number"),
     ]
     for name, channel in sorted(catalog.channels.items()):
         if channel.enabled:
