@@ -12,8 +12,8 @@ shares `fan_out_other` and the pool `deliver_other`.
 **When it fails.**
 - `fan_out_*` says a channel halted: its credentials or configuration are wrong. Correct them and clear the
   task; deferred rows are sent then.
-- a worker was killed: its claim is taken over after 300 s without a heartbeat (`angelia deliver … --takeover`
-  at once). Rows in flight become `ambiguous` and are not sent again, unless the campaign is transactional.
+- a worker was killed: the task's retry waits until nothing was heard of it for 300 s and takes its claim over
+  (`angelia deliver … --takeover` at once); a holder that is heard of keeps its part. Rows in flight become `ambiguous` and are not sent again, unless the campaign is transactional.
   `angelia ledger status --ds D` accounts for every row.
 - to stop a campaign now: `angelia catalog stop CAMPAIGN --reason "…"`, on one channel with `--channel sms`.
   Workers see it within ten seconds.
@@ -78,7 +78,8 @@ def hourly_dispatch():
             for part in due["parts"]
             if part["channel"] == channel or (channel == OTHER and part["channel"] not in CHANNELS)
         )
-        how = ("--slots", SLOTS, "--clock", clock, "--json")
+        # The retry of a killed task comes before the lease of its dead worker ends.
+        how = ("--wait-for-lease", "--slots", SLOTS, "--clock", clock, "--json")
         return [
             ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, "--channel", name, *how]
             for ds, hour, part, name in which

@@ -24,6 +24,7 @@ class Options:
     priority: str | None = None
     simulated: bool = False
     takeover: bool = False
+    wait_for_lease: bool = False  # a part whose holder is not heard of is waited for, not left
     endpoint_url: str | None = None
     slots: int = 1
     batch_rows: int = 2_000

@@ -132,6 +132,12 @@ def fcm_error() -> Callable[..., Answer]:
     return error
 
 
+@pytest.fixture
+def part(lake: Lake) -> parts.Part:
+    """Return the one part of a plan of four rows."""
+    return parts.parts_of(lake, sample_plan.make(lake, DS, 4), HOUR)[0]
+
+
 # ---- `angelia receive`
 
 

@@ -11,7 +11,7 @@ import pytest
 from angelia.console.planned import replays
 from angelia.lake import Lake, numbered
 from angelia.planning.replay import COMPARED, branch_for
-from tests.unit.console.test_plan_page import night, problems, tight
+from tests.unit.console.pages.test_plan import night, problems, tight
 from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 __all__ = ["night", "tight"]

@@ -13,7 +13,7 @@ from angelia.asking import over_nights
 from angelia.contracts import arrow, dataset
 from angelia.lake import numbered
 from tests.planned_night import DS
-from tests.unit.console.test_plan_page import problems
+from tests.unit.console.pages.test_plan import problems
 
 BEFORE = "2026-11-13"
 ESTIMATE = {"difference": 0.02, "low": 0.01, "high": 0.03, "always_low": -0.01, "always_high": 0.05}

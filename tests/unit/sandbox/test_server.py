@@ -20,9 +20,7 @@ from pyreqwest.client import ClientBuilder
 
 from angelia.delivery.channels.base import ChannelConfig, Message
 from angelia.delivery.channels.fcm import open_provider
-from angelia.errors import InvalidInput
 from angelia.sandbox.phones import Phones
-from angelia.sandbox.rules import Rules
 from angelia.sandbox.server import serve
 from angelia.transport.client import Http2Client
 from angelia.transport.wire import Answer
@@ -159,51 +157,6 @@ def test_what_goaway_calls_unprocessed_is_not_received_either(tmp_path: Path) ->
     assert failures.count("not_sent") >= 1
     assert phones.stats()["received"] == failures.count(None)
     assert phones.doubled == 0
-
-
-def test_rules_count_and_draw_as_written() -> None:
-    from angelia.sandbox.rules import RuleFile
-
-    rules = Rules(
-        RuleFile.model_validate(
-            {"rules": [{"match": {"nth": 2}}, {"match": {"every": 3, "max": 2}, "then": {"status": 503}}]}
-        )
-    )
-    answers = [rules.find("t", "d") for _ in range(12)]
-    # The second rule counts only what the first let through.
-    assert [0 if then is None else then.status for then in answers] == [
-        0,
-        200,
-        0,
-        503,
-        0,
-        0,
-        503,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "rules: [{match: {tokenprefix: x}}]",
-        "rules: 5",
-        "{",
-        "rules: [{then: {status: 99}}]",
-        "rules: &a []\nconnections: *a",
-        "rules: " + "[" * 2_000,
-        "rules: 2026-13-45",
-    ],
-)
-def test_rule_files_that_are_none(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "rules.yaml"
-    path.write_text(text)
-    with pytest.raises(InvalidInput):
-        Rules.load(path)
 
 
 def test_what_fcm_refuses_is_refused_with_its_shapes(tmp_path: Path) -> None:
