@@ -10,6 +10,8 @@ export ANGELIA_HOME ?= var
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A night is some sixty Python processes: where bytecode is not kept, each compiles every library it imports again, most of its seconds.
 unexport PYTHONDONTWRITEBYTECODE
+# BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-databases test-browser images compose-up compose-down notebooks pictures
 
@@ -73,7 +75,8 @@ dist: setup ## build wheel and sdist into dist/, install the wheel into an empty
 	$(BIN)/python -m pytest -q -m dist tests/integration
 
 golden: setup ## rewrite golden files; review reads the diff
-	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags
+	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags && \
+	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/unit/delivery -k golden
 
 bench: setup ## every benchmark, one JSON line each (slow)
 	$(BIN)/python -m benchmarks --list | xargs -n 1 $(BIN)/python -m benchmarks

@@ -79,7 +79,7 @@ DECIDING = (
         "the gap does not steer the draw",
         "gamma = np.maximum(n - 1, 0) / max(loss, 1e-9)",
         "gamma = np.maximum(n - 1, 0) * max(loss, 1e-9)",
-        ("matching/test_matching.py",),
+        ("matching/test_draw.py",),
     ),
     Mutant(
         "days to come teach",

@@ -35,19 +35,19 @@ PEOPLE = (
         "marketing of a lost owner is sent again",
         "if guarantee == words.AT_LEAST_ONCE:\n                self._last[i]",
         "if True:\n                self._last[i]",
-        ("delivery/test_sights.py",),
+        ("delivery/test_first_sight.py",),
     ),
     Mutant(
         "what another manifest sent is sent again",
         "return self.outcome in (OPEN, ACCEPTED) or (",
         "return (",
-        ("delivery/test_sights.py",),
+        ("delivery/test_first_sight.py",),
     ),
     Mutant(
         "quiet hours do not hold at sending",
         "if start is None or guarantee == AT_LEAST_ONCE:",
         "if True:",
-        ("delivery/test_clock_jumps.py",),
+        ("delivery/test_clock.py",),
     ),
     Mutant(
         "stops and suppressions are read once only",
@@ -81,8 +81,8 @@ PEOPLE = (
     ),
     Mutant(
         "anybody may unsubscribe anybody",
-        "return secret is not None and hmac.compare_digest(",
-        "return secret is not None or hmac.compare_digest(",
+        "if secret is None or not hmac.compare_digest(",
+        "if secret is None and not hmac.compare_digest(",
         ("delivery/test_receive.py",),
     ),
     Mutant(

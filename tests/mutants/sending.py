@@ -103,19 +103,19 @@ SENDING = (
         "deferred ranks over ambiguous",
         "AMBIGUOUS: 4, REJECTED: 3, SKIPPED: 2, DEFERRED: 1}",
         "AMBIGUOUS: 1, REJECTED: 3, SKIPPED: 2, DEFERRED: 4}",
-        ("delivery/test_parts_and_ledger.py",),
+        ("delivery/test_outcomes.py",),
     ),
     Mutant(
         "a refused follow-up ranks over ambiguous",
         "ACCEPTED: 5, AMBIGUOUS: 4, REJECTED: 3,",
         "ACCEPTED: 5, AMBIGUOUS: 3, REJECTED: 4,",
-        ("delivery/test_parts_and_ledger.py",),
+        ("delivery/test_outcomes.py",),
     ),
     Mutant(
         "a late refusal explains any ambiguous row",
         'pc.equal(standing["outcome"], AMBIGUOUS), pc.equal(standing["n_attempts"], 0)',
         'pc.equal(standing["outcome"], AMBIGUOUS), pc.is_valid(standing["n_attempts"])',
-        ("delivery/test_parts_and_ledger.py",),
+        ("delivery/test_compaction.py",),
     ),
     # ---- pace, tries, windows
     Mutant(
@@ -137,8 +137,8 @@ SENDING = (
         ("delivery/test_followups.py",),
     ),
     Mutant(
-        "callbacks take any number of places",
-        "if not room.acquire(blocking=False):",
+        "bodies of callbacks fill the memory",
+        "if part and self._held > MAX_HELD:",
         "if False:",
         ("delivery/test_receive_server.py",),
     ),

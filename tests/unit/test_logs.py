@@ -8,7 +8,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from angelia import logs, metrics
+from angelia import logs
 from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
@@ -157,8 +157,3 @@ def test_where_lines_go_is_a_setting(home, monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert [json.loads(line)["channel"] for line in lines] == ["fcm"]
     assert not (home / "logs").exists()
-
-
-def test_label_values_are_escaped():
-    family = metrics.Family("x_total", "counter", "X.", [({"reason": 'a "b"\\\n'}, 1.0)])
-    assert metrics.render([family]).splitlines()[-1] == 'x_total{reason="a \\"b\\"\\\\\\n"} 1'

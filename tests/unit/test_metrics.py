@@ -1,6 +1,6 @@
-"""Counters that outlive their process: many short processes add to one file.
+"""The Prometheus text format, and counters that outlive their process.
 
-Here they are threads: the file's lock keeps those apart, too.
+The runs that add to one file are threads here: the lock of the file keeps those apart, too.
 """
 
 from __future__ import annotations
@@ -11,10 +11,38 @@ from pathlib import Path
 import pytest
 
 from angelia import metrics
-from angelia.metrics import Totals
+from angelia.metrics import Family, Totals, render, write
 
 NAME = "angelia_rows_total"
 TEXT = {NAME: "Rows."}
+ROWS = Family("rows_total", "counter", "Rows.", [({"dataset": "user_days"}, 12.0), ({}, 0.5)])
+
+
+def test_families_have_help_type_and_samples() -> None:
+    assert render([Family("empty", "gauge", "None.", []), ROWS]) == (
+        "# HELP rows_total Rows.\n"
+        "# TYPE rows_total counter\n"
+        'rows_total{dataset="user_days"} 12\n'
+        "rows_total 0.5\n"
+    )
+
+
+def test_numbers_that_are_none_are_written() -> None:
+    family = Family("x", "gauge", "X.", [({}, float("inf")), ({}, float("nan"))])
+    assert render([family]).splitlines()[-2:] == ["x inf", "x nan"]
+
+
+def test_label_values_are_escaped() -> None:
+    family = Family("x_total", "counter", "X.", [({"reason": 'a "b"\\\n'}, 1.0)])
+    assert render([family]).splitlines()[-1] == 'x_total{reason="a \\"b\\"\\\\\\n"} 1'
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "metrics" / "angelia.prom"
+    write(path, [ROWS])
+    write(path, [ROWS._replace(samples=[({}, 1.0)])])
+    assert path.read_text().splitlines()[-1] == "rows_total 1"
+    assert [file.name for file in path.parent.iterdir()] == ["angelia.prom"]
 
 
 def value(path: Path, **labels: str) -> float:

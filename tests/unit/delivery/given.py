@@ -11,6 +11,8 @@ import pyarrow as pa
 from angelia.contracts import arrow, dataset
 from angelia.delivery.channels import mail_format, smtp
 from angelia.delivery.channels.base import Message
+from angelia.delivery.ledger.ledger import Owner
+from angelia.delivery.ledger.outcomes import Outcomes
 from angelia.lake import Lake
 from angelia.transport.wire import UNKNOWN, Answer
 
@@ -19,6 +21,7 @@ START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 OK = Answer(200, b'{"name":"projects/p/messages/1"}')
 LOST = Answer(0, failure=UNKNOWN)
+ELSEWHERE = Owner("elsewhere", "boot", "ns", 1, "1")
 Error = Callable[..., Answer]
 MESSAGE = Message(
     "ab" * 32, "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, "price_drop", 3600, False
@@ -64,3 +67,12 @@ def suppress(lake: Lake, user: str, channel: str | None = None) -> None:
     lake.append_log(
         "suppressions", pa.Table.from_pylist([entry], schema=arrow.schema(dataset("suppressions")))
     )
+
+
+def outcomes(runs: list[tuple[str, int]], tries: int = 1) -> bytes:
+    """Return a batch's outcome object: so many rows of each outcome, each after so many tries."""
+    words = [word for word, n in runs for _ in range(n)]
+    batch: Any = Outcomes(list(range(len(words))))
+    batch.outcome[:] = words
+    batch.attempts[:] = [tries] * len(words)
+    return bytes(batch.to_bytes())

@@ -1,6 +1,6 @@
 """The guard: what is implausible tonight, and what is only different.
 
-What it measures in a lake: test_guard_measures.py.
+What it measures in a lake: test_guard_figures.py.
 """
 
 from dataclasses import replace

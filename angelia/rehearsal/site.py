@@ -1,0 +1,380 @@
+"""A shop in a folder: a simulated population, its lake, and the nights of the real jobs.
+
+The jobs that have no exchange run as they are (`build_bitmaps`, `select_audiences`, `build_send_times`,
+`score_materials`, `plan_dispatch`'s functions), on one shard and without Spark. Sources come clean and
+straight from the world, so what Spark joins (people with their devices and refusals) is put together here.
+Surprise: every message is answered at once, by the truth, with the probability of an open beside the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from angelia.catalog.apply import carry_out
+from angelia.catalog.apply import plan as plan_documents
+from angelia.catalog.snapshot import write_snapshot
+from angelia.catalog.store import CatalogStore
+from angelia.contracts import arrow, dataset, ids
+from angelia.contracts.core import TIMESTAMP
+from angelia.lake import Lake
+from angelia.users.days import aggregate_events
+from angelia.users.history import WINDOW_DAYS
+from angelia.users.index import append_users, require_index
+from angelia.world import tables
+from angelia.world.activity import EVENT_TYPES, Events, join, organic_day, visits
+from angelia.world.answer import Answers, answer, unsubscribed
+from angelia.world.clock import day_name, day_number
+from angelia.world.draws import Floats, Ints
+from angelia.world.parameters import parameters
+from angelia.world.policy import names
+from angelia.world.population import CHANNELS, contact, topics
+from angelia.world.simulate import numbered, simulate
+from angelia.world.truth import World, felt_pushes, materials
+from spark_jobs.build_features import PROFILE, shard_features
+from spark_jobs.running.reading import read_window, window_commits
+from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard
+
+if TYPE_CHECKING:
+    from angelia.rehearsal.usual import UsualModel
+
+ROOT = Path(__file__).parents[2]
+ANCHOR = "2026-11-14"
+SHARD_BITS = 17
+FELT_DAYS = 30
+
+
+@dataclass
+class Sent:
+    """Messages of a night, all (m,).
+
+    `slot` is in UTC hours since 1970; propensities are nan where unknown.
+    """
+
+    row: Ints
+    campaign: list[str]
+    material: list[str]
+    slot: Ints
+    message_id: list[str]
+    slot_propensity: Floats
+    material_propensity: Floats
+    predicted: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass
+class PushLog:
+    """Every push so far, all (m,).
+
+    Sent in seconds since 1970, opened likewise (-1 = never).
+    """
+
+    sent: Sent
+    at: Ints
+    opened_at: Ints
+
+    @classmethod
+    def empty(cls) -> PushLog:
+        """Return the log of nobody."""
+        none = np.zeros(0, np.int64)
+        return cls(Sent(none, [], [], none, [], np.zeros(0), np.zeros(0)), none, none)
+
+    def and_(self, sent: Sent, at: Ints, opened_at: Ints) -> PushLog:
+        """Return the log with more pushes."""
+        old = self.sent
+        whole = Sent(
+            np.r_[old.row, sent.row], old.campaign + sent.campaign, old.material + sent.material,
+            np.r_[old.slot, sent.slot], old.message_id + sent.message_id,
+            np.r_[old.slot_propensity, sent.slot_propensity],
+            np.r_[old.material_propensity, sent.material_propensity],
+        )  # fmt: skip
+        return PushLog(whole, np.r_[self.at, at], np.r_[self.opened_at, opened_at])
+
+    @property
+    def row(self) -> Ints:
+        """Return who got each push."""
+        return self.sent.row
+
+    @property
+    def category(self) -> Ints:
+        """Return the category code of each push."""
+        distinct = sorted(set(self.sent.material))
+        code = dict(zip(distinct, materials(distinct).category.tolist(), strict=True))
+        return np.array([code[name] for name in self.sent.material], dtype=np.int64)
+
+
+class Site:
+    """One policy's shop."""
+
+    def __init__(self, home: Path, world: World) -> None:
+        self.home, self.world = home, world
+        self.lake = Lake.open(str(home / "lake"))
+        self.person = world.people(np.arange(world.users))
+        self.user_ids = tables.user_ids(self.person)
+        self.log = PushLog.empty()
+        self.refused: list[tuple[str, str, int]] = []
+        self.bounced: set[tuple[str, str]] = set()
+        self.usual: UsualModel | None = None
+
+    def copy(self, home: Path) -> Site:
+        """Return the same shop in another folder, from where it may go its own way."""
+        shutil.copytree(self.home, home)
+        twin = Site(home, self.world)
+        twin.log, twin.usual, twin.refused = self.log, self.usual, list(self.refused)
+        return twin
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Point the jobs at this shop while the block runs."""
+        wanted = {"ANGELIA_HOME": str(self.home), "ANGELIA_SHARD_BITS": str(SHARD_BITS),
+                  "ANGELIA_SPARK_MASTER": "inline", "ANGELIA_LAKE": "", "ANGELIA_CATALOG": "",
+                  "ANGELIA_MODELS": ""}  # fmt: skip
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    def begin(self, days: int) -> None:
+        """Write the catalog, the index and the history of random pushes up to the anchor day."""
+        store = CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}")
+        carry_out(store, plan_documents(store, [ROOT / "campaigns"]), actor="benchmark", at=datetime.now(UTC))
+        users = pa.table({"user_id": self.user_ids})
+        append_users(self.lake, users, seen=None, shard_bits=SHARD_BITS)
+        last = day_number(ANCHOR)
+        campaigns, stuff = names()
+        answers: list[tuple[str, Answers]] = []
+        for lived in simulate(self.world, self.person, last - days + 1, last):
+            pushes, opened = lived.pushes, lived.answers.opened_at
+            user = self.user_ids.take(pa.array(pushes.row)).to_pylist()
+            name = [campaigns[code] for code in pushes.campaign.tolist()]
+            ds = day_name(lived.day)
+            sent = Sent(
+                pushes.row, name, [stuff[code] for code in pushes.material.tolist()], pushes.at // 3600,
+                [ids.message_id(c, u, ds) for c, u in zip(name, user, strict=True)],
+                pushes.slot_propensity, pushes.material_propensity,
+            )  # fmt: skip
+            self._write_events(lived.events, ds)
+            self.log = self.log.and_(sent, pushes.at, opened)
+            self._write_pushes(lived.day)
+            answers.append((ds, lived.answers))
+        log, first = self.log, 0
+        felt, _ = felt_pushes(self.person, log.row, log.at / 3600.0, log.category)
+        for ds, answered in answers:
+            here = np.arange(first, first + len(answered.keys))
+            first += len(here)
+            self._refuse(here[unsubscribed(answered, felt[here])], ds)
+
+    def _refuse(self, numbers: Ints, ds: str) -> None:
+        """Let people refuse the topics of these pushes of the log, and write the receipts."""
+        log, topic_of = self.log, parameters().campaigns
+        numbers = np.array([i for i in numbers.tolist() if topic_of[log.sent.campaign[i]].topic in topics()])
+        names = self.user_ids.take(pa.array(log.row[numbers.astype(np.int64)])).to_pylist()
+        rows = []
+        for i, user in zip(numbers.tolist(), names, strict=True):
+            campaign, at = log.sent.campaign[i], int(log.at[i])
+            self.refused.append((user, topic_of[campaign].topic, at + 60))
+            message = log.sent.message_id[i]
+            rows.append(
+                {
+                    "receipt_id": f"world:unsubscribed:{message}",
+                    "dispatch_id": message,
+                    "message_id": message,
+                    "user_id": user,
+                    "campaign_id": campaign,
+                    "material_id": log.sent.material[i],
+                    "channel": "fcm",
+                    "kind": "unsubscribed",
+                    "receipt_ts": datetime.fromtimestamp(at + 60, UTC),
+                    "sent_ts": datetime.fromtimestamp(at, UTC),
+                    "reason": None,
+                }
+            )
+        if rows:
+            table = pa.Table.from_pylist(rows, schema=arrow.schema(dataset("push_receipts")))
+            self.publish("push_receipts", ds, table, source="world", part="respond")
+
+    def _write_events(self, events: Events, ds: str) -> None:
+        words = np.array([*parameters().categories, None], object)
+        table = aggregate_events(
+            pa.table(
+                {
+                    "ordinal": pa.array(events.row.astype(np.uint32)),
+                    "event_type": pa.array(np.array(EVENT_TYPES, object)[events.kind], pa.string()),
+                    "item": pa.array(words[events.category], pa.string()),
+                    "value": pa.array(events.value, pa.float64(), from_pandas=True),
+                    "event_ts": pa.array(events.at * 1_000_000).cast(TIMESTAMP),
+                }
+            )
+        )
+        self.publish("user_days", ds, table)
+
+    def publish(self, name: str, ds: str, table: pa.Table, **leaf: str) -> None:
+        """Write one day of a dataset."""
+        wanted = arrow.schema(dataset(name))
+        with self.lake.attempt(name, ds=ds, **leaf) as attempt:
+            attempt.add(
+                self.lake.write_file(
+                    name,
+                    attempt.folder,
+                    table.select(wanted.names).cast(wanted),
+                    "part-0.parquet",
+                    shards=(0, 0),
+                )
+            )
+            attempt.publish(inputs=[require_index(self.lake)])
+
+    def _write_pushes(self, day: int) -> None:
+        """Write user_pushes of a UTC day: what was sent on it and what was opened on it."""
+        log = self.log
+        rows: dict[str, list[object]] = {name: [] for name in dataset("user_pushes").names}
+        for kind, stamp in (("sent", log.at), ("opened", log.opened_at)):
+            for i in np.flatnonzero((stamp >= day * 86_400) & (stamp < (day + 1) * 86_400)).tolist():
+                sent = log.sent
+                slot_p, material_p = float(sent.slot_propensity[i]), float(sent.material_propensity[i])
+                known = (None if np.isnan(slot_p) else slot_p, None if np.isnan(material_p) else material_p)
+                stamps = (int(stamp[i]) * 1_000_000, int(log.at[i]) * 1_000_000)
+                what = (sent.message_id[i], sent.campaign[i], sent.material[i], "fcm", kind)
+                values = (int(log.row[i]), *what, *stamps, *known)
+                for name, value in zip(rows, values, strict=True):
+                    rows[name].append(value)
+        wanted = arrow.schema(dataset("user_pushes"))
+        columns = [
+            pa.array(rows[f.name], pa.int64()).cast(f.type) if pa.types.is_timestamp(f.type)
+            else pa.array(rows[f.name], f.type) for f in wanted
+        ]  # fmt: skip
+        table = pa.table(columns, schema=wanted).sort_by([("ordinal", "ascending"), ("at_ts", "ascending")])
+        self.publish("user_pushes", day_name(day), table)
+
+    def write_features(self, ds: str) -> None:
+        """Write user_features as of a day."""
+        day = day_number(ds)
+        people = self._people(day)
+        days = read_window(self.lake, "user_days", window_commits(self.lake, "user_days", ds, WINDOW_DAYS),
+                           ["event_type", "n_events", "value_sum"], 0, SHARD_BITS)  # fmt: skip
+        window = window_commits(self.lake, "user_pushes", ds, WINDOW_DAYS)
+        pushes = read_window(self.lake, "user_pushes", window, ["kind"], 0, SHARD_BITS)
+        kinds = np.array(pushes["kind"].to_pylist(), object)
+        rate = float((kinds == "opened").sum() / max((kinds == "sent").sum(), 1))
+        nobody = arrow.schema(dataset("suppressions")).empty_table()
+        table, _ = shard_features(people, days, pushes, nobody, ds=ds, last=WINDOW_DAYS - 1,
+                                  population_rate=rate, default_timezone="UTC")  # fmt: skip
+        self.publish("user_features", ds, table)
+
+    def _people(self, day: int) -> pa.Table:
+        profile = tables.profiles(self.person, day)
+        reach = contact(self.person, day_number(ANCHOR))
+        refused = {(user, topic) for user, topic, at in self.refused if at < (day + 1) * 86_400}
+        channels, no_channels, no_topics = [], [], []
+        for row, user in enumerate(self.user_ids.to_pylist()):
+            has = [
+                c for i, c in enumerate(CHANNELS) if reach.is_active[row, i] and (user, c) not in self.bounced
+            ]
+            channels.append(has)
+            no_channels.append([c for i, c in enumerate(CHANNELS) if reach.channel_out_day[row, i] <= day])
+            no_topics.append(
+                [
+                    t
+                    for i, t in enumerate(topics())
+                    if reach.topic_out_day[row, i] <= day or (user, t) in refused
+                ]
+            )
+        words = pa.list_(pa.string())
+        return pa.table(
+            {
+                "ordinal": pa.array(np.arange(len(self.person)), pa.int64()),
+                "user_id": self.user_ids,
+                **{name: profile[name].combine_chunks() for name in PROFILE},
+                "channels": pa.array(channels, words),
+                "refused_channels": pa.array(no_channels, words),
+                "refused_topics": pa.array(no_topics, words),
+                "n_profiles": pa.array(np.ones(len(self.person)), pa.int64()),
+            }
+        )
+
+    def snapshot(self, ds: str) -> None:
+        """Take the catalog of a night."""
+        write_snapshot(self.lake, CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}"), ds)
+
+    def felt(self, row: Ints, hours: Ints, category: Ints) -> tuple[Floats, Floats]:
+        """Return how strongly people feel earlier pushes, and the category's, before new ones."""
+        log = self.log
+        recent = log.at > hours.min(initial=0) * 3600 - FELT_DAYS * 86_400
+        felt, own = felt_pushes(
+            self.person, np.r_[log.row[recent], row], np.r_[log.at[recent] / 3600.0, hours + 0.5],
+            np.r_[log.category[recent], category],
+        )  # fmt: skip
+        n = int(recent.sum())
+        return felt[n:], own[n:]
+
+    def deliver(self, sent: Sent, ds: str) -> dict[str, Any]:
+        """Answer a night's messages and write their two UTC days; return the answers."""
+        facts = materials(sent.material)
+        channel = np.array([parameters().response.channel["fcm"]] * len(sent.row))
+        felt, own = self.felt(sent.row, sent.slot, facts.category)
+        at = sent.slot * 3600 + 1800
+        answers = answer(self.person, sent.row, facts.category, facts.appeal, channel, at, felt, own)
+        users = self.user_ids.take(pa.array(sent.row)).to_pylist()
+        for i in np.flatnonzero(answers.is_bounced).tolist():
+            self.bounced.add((users[i], "fcm"))
+        before = len(self.log.row)
+        self.log = self.log.and_(sent, at, answers.opened_at)
+        self._refuse(before + np.flatnonzero(unsubscribed(answers, felt)), ds)
+        rate = parameters().response.unsubscribe_share * answers.seen * (1.0 + felt)
+        return {
+            "sent": len(sent.row),
+            "opens": float(answers.probability.sum()),
+            "unsubscribes": float(rate.sum()),
+            "predicted": float(sent.predicted.sum()),
+            "chance": answers.probability,
+        }
+
+    def live(self, day: int) -> None:
+        """Let a day after the history pass: its visits, its pushes, its opens."""
+        log = self.log
+        opened = np.flatnonzero((log.opened_at >= day * 86_400) & (log.opened_at < (day + 1) * 86_400))
+        came = numbered(log.row[opened], log.category[opened], log.opened_at[opened])
+        events = join([organic_day(self.person, day), visits(self.person, *came, day)])
+        self._write_events(events, day_name(day))
+        self._write_pushes(day)
+
+    def felt_grid(self, hours: Ints, category: int) -> tuple[Floats, Floats]:
+        """Return how strongly everybody feels earlier pushes at each of some hours, (n, h).
+
+        The second array is for those of the category.
+        """
+        log = self.log
+        recent = np.flatnonzero(log.at > int(hours[0]) * 3600 - FELT_DAYS * 86_400)
+        row, kind = log.row[recent], log.category[recent]
+        felt, own = np.zeros((len(self.person), len(hours))), np.zeros((len(self.person), len(hours)))
+        for s, hour in enumerate(hours.tolist()):
+            age = hour + 0.5 - log.at[recent] / 3600.0
+            still = np.where(age > 0, np.exp(-age / (24.0 * self.person.fatigue_days[row])), 0.0)
+            felt[:, s] = np.bincount(row, weights=still, minlength=len(self.person))
+            own[:, s] = np.bincount(
+                row, weights=np.where(kind == category, still, 0.0), minlength=len(self.person)
+            )
+        return felt, own
+
+    def activity(self, ds: str) -> Floats:
+        """Return each person's decayed active hours by cell of local time, (n, 48)."""
+        with self.here():
+            features = self.lake.require("user_features", ds=ds)
+            days, pushes = (
+                window_commits(self.lake, name, ds, WINDOW_DAYS) for name in ("user_days", "user_pushes")
+            )
+            inputs = CurveInputs(self.lake, features, days, pushes, ds, WINDOW_DAYS, 14.0, SHARD_BITS, {})
+            return CurveShard(inputs, 0).activity()

@@ -1,0 +1,105 @@
+"""Local copies of objects: named by content, checked on arrival, trimmed by size."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from angelia.errors import AngeliaError, Corrupt, InvalidInput
+from angelia.lake import cache
+from angelia.lake.commit import FileEntry
+from angelia.lake.store import LocalStore
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder that ANGELIA_CACHE names; it does not exist yet."""
+    monkeypatch.setenv("ANGELIA_CACHE", str(tmp_path / "copies"))
+    return tmp_path / "copies"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "lake")
+
+
+def put(store: LocalStore, data: bytes) -> FileEntry:
+    """Store an object and return the entry that a commit would have of it."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.create(f"main/{sha256}", data)
+    return FileEntry(f"main/{sha256}", len(data), sha256, 1)
+
+
+def copy(folder: Path, name: str, size: int, unused_s: float) -> Path:
+    path = folder / name[:2] / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+    os.utime(path, (time.time() - unused_s,) * 2)
+    return path
+
+
+def test_a_copy_is_fetched_once_and_used_again(store: LocalStore, folder: Path) -> None:
+    entries = [put(store, b"camera"), put(store, b"tripod")]
+    paths = cache.fetch(store, entries)
+    assert [Path(path).read_bytes() for path in paths] == [b"camera", b"tripod"]
+    assert folder.stat().st_mode & 0o777 == 0o700, "copies hold personal data"
+    for entry in entries:
+        store.delete(entry.path)
+    assert cache.fetch(store, entries) == paths
+
+
+def test_a_copy_of_another_length_is_fetched_again(store: LocalStore, folder: Path) -> None:
+    entry = put(store, b"camera")
+    (path,) = cache.fetch(store, [entry])
+    Path(path).write_bytes(b"cam")
+    assert Path(cache.fetch(store, [entry])[0]).read_bytes() == b"camera"
+
+
+def test_what_differs_from_its_commit_never_becomes_a_copy(store: LocalStore, folder: Path) -> None:
+    entry = put(store, b"camera")
+    store.put(entry.path, b"kamera")
+    with pytest.raises(Corrupt, match="bytes differ"):
+        cache.fetch(store, [entry])
+    store.delete(entry.path)
+    with pytest.raises(Corrupt, match="missing"):
+        cache.fetch(store, [entry])
+    assert list(folder.rglob("*.parquet")) == []
+
+
+def test_a_folder_that_cannot_be_made_names_the_setting(store: LocalStore, folder: Path) -> None:
+    folder.write_bytes(b"a file stands where the folder should")
+    with pytest.raises(AngeliaError) as caught:
+        cache.fetch(store, [put(store, b"camera")])
+    assert "ANGELIA_CACHE" in caught.value.one_line()
+
+
+def test_a_week_unused_goes_and_the_last_hour_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    week = copy(folder, "aa", 10, cache.UNUSED_S + 60)
+    day = copy(folder, "bb", 10, 86_400)
+    monkeypatch.setenv("ANGELIA_CACHE_GIB", "1")
+    cache.trim()
+    assert (week.exists(), day.exists()) == (False, True)
+
+
+def test_beyond_the_size_the_longest_unused_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_days, day = copy(folder, "aa", 600, 2 * 86_400), copy(folder, "bb", 600, 86_400)
+    in_use = copy(folder, "cc", 600, cache.IN_USE_S / 2)
+    monkeypatch.setenv("ANGELIA_CACHE_GIB", str(1300 / 2**30))
+    cache.trim()
+    assert (two_days.exists(), day.exists(), in_use.exists()) == (False, True, True)
+    monkeypatch.setenv("ANGELIA_CACHE_GIB", "0")
+    cache.trim()
+    assert (day.exists(), in_use.exists()) == (False, True), "a file in use stays at any size"
+    monkeypatch.setenv("ANGELIA_CACHE_GIB", "plenty")
+    with pytest.raises(InvalidInput, match="ANGELIA_CACHE_GIB"):
+        cache.trim()
+
+
+def test_an_erased_file_is_forgotten_even_in_use(folder: Path) -> None:
+    kept, erased = copy(folder, "aa", 1, 0), copy(folder, "bb", 1, 0)
+    cache.forget(["bb", "never-fetched"])
+    assert (kept.exists(), erased.exists()) == (True, False)
